@@ -1,0 +1,20 @@
+# The CPU server: docker build -t headstart . && docker run -p 127.0.0.1:8000:8000 -v headstart:/data headstart
+FROM python:3.12-slim AS build
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY models models
+COPY server server
+COPY training training
+RUN python -m venv /opt/headstart && /opt/headstart/bin/pip install --no-cache-dir '.[cpu]'
+
+FROM python:3.12-slim
+RUN useradd --system --create-home headstart && install -d -o headstart /data
+COPY --from=build /opt/headstart /opt/headstart
+USER headstart
+# Inside a container the published port decides who can reach the server.
+ENV HEADSTART_HOST=0.0.0.0 HEADSTART_INSECURE=true HEADSTART_DATA_DIR=/data
+VOLUME /data
+EXPOSE 8000
+HEALTHCHECK --start-period=10s --interval=30s --timeout=12s \
+    CMD ["/opt/headstart/bin/python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz')"]
+CMD ["/opt/headstart/bin/headstart-server"]

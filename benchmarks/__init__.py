@@ -1,0 +1,1 @@
+"""What the project's claims rest on; each module is a command that prints its figures."""

@@ -1,0 +1,186 @@
+"""`make demo`: starts a server of its own, teaches it five classes it has never seen, and lets it recognise others of them.
+
+    python clients/demo.py
+
+Everything it makes is in a temporary folder and gone afterwards. The images are real and were drawn at random
+(`clients/samples/README.md`), so some of the answers are wrong.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from headstart import Client, HeadstartError, Predictions, Task, Unreadable, labelled_folder
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLES = ROOT / "clients" / "samples"
+START_SECONDS = 120
+STOP_SECONDS = 30
+LOG_LINES = 15
+
+console = Console(highlight=False)
+
+
+class DemoFailed(Exception):
+    """The server did not do its part."""
+
+
+def main() -> int:
+    """The exit code: 0 when everything worked, the server's clean stop included."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    try:
+        with tempfile.TemporaryDirectory(prefix="headstart-demo-") as folder, _server(Path(folder)) as client:
+            _demonstrate(client)
+        console.print("\nThe server has stopped cleanly, and nothing is left of it.\n")
+        console.print(_NEXT, soft_wrap=True)
+    except (DemoFailed, HeadstartError) as error:
+        console.print(f"The demo failed: {error}", style="red", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("\nStopped; nothing is left of it.")
+        return 130
+    return 0
+
+
+_NEXT = """\
+Try next:
+  make serve                               a server to keep, on http://127.0.0.1:8000
+  .venv/bin/headstart create mine FOLDER   your own images, a folder for each class
+  .venv/bin/headstart predict mine FILE    what is this?
+  http://127.0.0.1:8000/docs               the whole API, to click through
+"""
+
+
+@contextmanager
+def _server(folder: Path) -> Iterator[Client]:
+    """A running server with an empty database in `folder`, as its client; stopped in the end, whatever happens."""
+    port = _free_port()
+    log = folder / "server.log"
+    command = [sys.executable, "-m", "server", "--host", "127.0.0.1", "--port", str(port), "--data-dir", str(folder / "data")]
+    # The caller's settings, a database for example, are no business of a demo.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADSTART_")}
+    started = time.monotonic()
+    with log.open("wb") as output:
+        # In a session of its own, Ctrl-C reaches the demo alone, which then stops the server.
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        with Client(f"http://127.0.0.1:{port}") as client:
+            _wait_until_ready(client, process, log)
+            console.print(f"[bold]A server started[/] and was ready after {time.monotonic() - started:.1f} s.\n")
+            yield client
+    finally:
+        status = _terminate(process)
+    if status != 0:
+        raise DemoFailed(f"the server ended with status {status} when it was told to stop. {_last_lines(log)}")
+
+
+def _wait_until_ready(client: Client, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    with console.status("Starting a server"):
+        while not client.ready():
+            if process.poll() is not None:
+                raise DemoFailed(f"the server ended with status {process.returncode} while it started. {_last_lines(log)}")
+            if time.monotonic() > deadline:
+                raise DemoFailed(f"the server was not ready after {START_SECONDS} s. {_last_lines(log)}")
+            time.sleep(0.05)
+
+
+def _terminate(process: subprocess.Popen[bytes]) -> int:
+    process.terminate()
+    try:
+        return process.wait(STOP_SECONDS)
+    except BaseException:
+        # Also at a second Ctrl-C: no process may outlive the demo.
+        process.kill()
+        process.wait()
+        raise
+
+
+def _demonstrate(client: Client) -> None:
+    support = labelled_folder(SAMPLES / "support")
+    queries = labelled_folder(SAMPLES / "query")
+
+    started = time.monotonic()
+    task = client.create_task("demo", support)
+    created = time.monotonic()
+    predictions = client.predict(task.id, [image for _, image in queries])
+    predicted = time.monotonic()
+
+    labels = ", ".join(size.label for size in task.classes)
+    console.print(f"[bold]It learned[/] {labels} from {len(support)} images of theirs.")
+    console.print(f"Task {task.id} on backbone {task.backbone}.\n")
+    console.print(_answers(queries, predictions))
+    right = sum(
+        not isinstance(result, Unreadable) and result.label == label
+        for (label, _), result in zip(queries, predictions, strict=True)
+    )
+    share, chance = right / len(queries), 1 / len(task.classes)
+    console.print(f"[bold]Right: {right} of {len(queries)}[/], {share:.0%}. By chance it would be {chance:.0%}.\n")
+    console.print(_durations(task, created - started, predictions, predicted - created))
+
+
+def _answers(queries: list[tuple[str, Path]], predictions: Predictions) -> Table:
+    table = Table("image", "is", "was called", "sure", "", box=box.SIMPLE_HEAD, title="Images it had not seen")
+    table.columns[3].justify = "right"
+    before = None
+    for (label, image), result in zip(queries, predictions, strict=True):
+        if before not in {None, label}:
+            table.add_section()
+        before = label
+        if isinstance(result, Unreadable):
+            table.add_row(image.name, label, f"unreadable: {result.detail}", "", "[red]✗[/]")
+        else:
+            mark = "[green]✓[/]" if result.label == label else "[red]✗[/]"
+            table.add_row(image.name, label, result.label, f"{result.probability:.0%}", mark)
+    return table
+
+
+def _durations(task: Task, creation: float, predictions: Predictions, prediction: float) -> Table:
+    """Milliseconds of each stage on the server, and of the whole call as the client saw it."""
+    stages = ("decode", "embed", "fit", "head", "store", "total")
+    table = Table("images, ms", *stages, "whole call", box=box.SIMPLE_HEAD, title="How long it took")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, timing_ms, seconds in (
+        (f"learn {task.examples}", task.timing_ms, creation),
+        (f"recognise {len(predictions)}", predictions.timing_ms, prediction),
+    ):
+        cells = (f"{timing_ms[stage]:.1f}" if stage in timing_ms else "" for stage in stages)
+        table.add_row(name, *cells, f"{1000 * seconds:.1f}")
+    return table
+
+
+def _last_lines(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+    return "\n".join(["The end of its log:", *lines]) if lines else "Its log is empty."
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Headstart's Python client: a few labelled images in, a working classifier out.
+
+from headstart import Client
+
+with Client() as client:
+    task = client.create_task("birds", "photos/birds")
+    for result in client.predict(task.id, ["new/1.jpg", "new/2.jpg"]):
+        print(result)
+"""
+
+from headstart.client import Client, HeadOptions
+from headstart.errors import (
+    ApiError,
+    Conflict,
+    ExampleNotFound,
+    HeadstartError,
+    InvalidImage,
+    InvalidInput,
+    NoImages,
+    NotFound,
+    Overloaded,
+    ServerUnreachable,
+    TaskNotFound,
+    Unavailable,
+    UnexpectedReply,
+    UnreadableImages,
+    VersionNotFound,
+)
+from headstart.images import Examples, Image, LabelledImage, image_files, labelled_folder
+from headstart.predictions import Prediction, Predictions, Unreadable
+from headstart.replies import Backbone, ClassSize, Example, Head, Task, Version
+from headstart.version import VERSION as __version__
+
+__all__ = [
+    "ApiError",
+    "Backbone",
+    "ClassSize",
+    "Client",
+    "Conflict",
+    "Example",
+    "ExampleNotFound",
+    "Examples",
+    "Head",
+    "HeadOptions",
+    "HeadstartError",
+    "Image",
+    "InvalidImage",
+    "InvalidInput",
+    "LabelledImage",
+    "NoImages",
+    "NotFound",
+    "Overloaded",
+    "Prediction",
+    "Predictions",
+    "ServerUnreachable",
+    "Task",
+    "TaskNotFound",
+    "Unavailable",
+    "UnexpectedReply",
+    "Unreadable",
+    "UnreadableImages",
+    "Version",
+    "VersionNotFound",
+    "__version__",
+    "image_files",
+    "labelled_folder",
+]

@@ -1,0 +1,1 @@
+"""The `headstart` command, on the client's public methods only."""

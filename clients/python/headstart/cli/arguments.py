@@ -1,0 +1,106 @@
+"""The command line, as `--help` explains it."""
+
+from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from headstart.cli import commands
+from headstart.cli.failures import Exit
+from headstart.cli.output import Output
+from headstart.client import DEFAULT_URL, Client
+from headstart.version import VERSION
+
+Command = Callable[[Client, Namespace, Output], Exit]
+
+_TASK = "the task's id, or its name where no other task has the same"
+
+_CLOSING = f"""\
+example:
+  headstart create birds photos/birds      photos/birds/robin/*.jpg, photos/birds/wren/*.jpg, ...
+  headstart predict birds new/*.jpg
+
+environment:
+  HEADSTART_URL   the server's address; --url goes before it
+
+exit codes:
+  {Exit.DONE}    done
+  {Exit.REFUSED}    the server refused the request, or could not read some of the images (the others are answered)
+  {Exit.MISUSED}    the command line cannot be carried out, or a file or folder cannot be used
+  {Exit.UNREACHABLE}    no Headstart server answered
+  {Exit.STOPPED}  you stopped it
+"""
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> Namespace:
+    """The command line's options; `run` holds the sub-command's function."""
+    return _parser().parse_args(arguments, Namespace(url=None, json=False))
+
+
+def _parser() -> ArgumentParser:
+    everywhere = _everywhere()
+    parser = ArgumentParser(
+        prog="headstart",
+        description="A few labelled images in, a working classifier out.",
+        epilog=_CLOSING,
+        parents=[everywhere],
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    group = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, run: Command, summary: str, example: str) -> ArgumentParser:
+        added = group.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            epilog=f"example:\n  {example}",
+            parents=[everywhere],
+            formatter_class=RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(run=run)
+        return added
+
+    folder = "a folder with a folder for each class, named as the class, with its images inside"
+    create = command("create", commands.create, "make a classifier of a folder of images", "headstart create birds photos/birds")
+    create.add_argument("name", metavar="NAME", help="what to call the new task")
+    create.add_argument("folder", metavar="FOLDER", type=Path, help=folder)
+
+    add = command("add", commands.add, "teach a task more, of its classes or of new ones", "headstart add birds photos/more")
+    add.add_argument("task", metavar="TASK", help=_TASK)
+    add.add_argument("folder", metavar="FOLDER", type=Path, help=folder)
+
+    predict = command("predict", commands.predict, "say what images show", "headstart predict birds new/1.jpg new/2.jpg more/")
+    predict.add_argument("task", metavar="TASK", help=_TASK)
+    predict.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        type=Path,
+        help="an image, or a folder for all images in it and below, by path; the answers keep this order",
+    )
+
+    command("list", commands.list_tasks, "list the tasks, the newest first", "headstart list --json")
+
+    show = command("show", commands.show, "show a task with its classes", "headstart show birds")
+    show.add_argument("task", metavar="TASK", help=_TASK)
+
+    history = command("history", commands.history, "list a task's versions, the newest first", "headstart history birds")
+    history.add_argument("task", metavar="TASK", help=_TASK)
+
+    rollback = command("rollback", commands.rollback, "let another version of a task answer", "headstart rollback birds 3")
+    rollback.add_argument("task", metavar="TASK", help=_TASK)
+    rollback.add_argument("version", metavar="VERSION", type=int, help="one of those that `headstart history` lists")
+
+    delete = command("delete", commands.delete, "remove a task with all its images", "headstart delete birds")
+    delete.add_argument("task", metavar="TASK", help=_TASK)
+    delete.add_argument("--yes", action="store_true", help="do not ask")
+    return parser
+
+
+def _everywhere() -> ArgumentParser:
+    """Options that may stand before the sub-command or after it."""
+    # A default here would let the sub-command's parser overwrite what stood before it.
+    options = ArgumentParser(add_help=False, argument_default=SUPPRESS)
+    options.add_argument("--url", metavar="URL", help=f"the server's address (HEADSTART_URL, or else {DEFAULT_URL})")
+    options.add_argument("--json", action="store_true", help="print the API's JSON on stdout, and nothing else")
+    options.add_argument("--version", action="version", version=f"headstart {VERSION}", help="print the version and stop")
+    return options

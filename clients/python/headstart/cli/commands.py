@@ -1,0 +1,107 @@
+"""One function for each sub-command."""
+
+from argparse import Namespace
+
+from headstart.cli import tables
+from headstart.cli.failures import Exit, Misused
+from headstart.cli.output import Output
+from headstart.client import Client
+from headstart.errors import NotFound, TaskNotFound
+from headstart.images import image_files, labelled_folder
+from headstart.replies import Task
+
+
+def create(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart create NAME FOLDER`"""
+    examples = labelled_folder(args.folder)
+    with output.progress("Learning", len(examples)) as advance:
+        task = client.create_task(args.name, examples, progress=advance)
+    output.answer(task.raw, lambda: tables.changed(task, "Created"))
+    return Exit.DONE
+
+
+def add(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart add TASK FOLDER`"""
+    examples = labelled_folder(args.folder)
+    found = find(client, args.task)
+    with output.progress("Learning", len(examples)) as advance:
+        task = client.add_examples(found.id, examples, progress=advance)
+    output.answer(task.raw, lambda: tables.changed(task, f"Added {len(examples)} examples"))
+    return Exit.DONE
+
+
+def predict(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart predict TASK FILE…`"""
+    files = [file for path in args.files for file in (image_files(path) if path.is_dir() else [path])]
+    found = find(client, args.task)
+    with output.progress("Looking", len(files)) as advance:
+        predictions = client.predict(found.id, files, progress=advance)
+    output.answer(predictions.raw, lambda: tables.predictions(files, predictions))
+    unreadable = predictions.unreadable
+    for position, image in unreadable.items():
+        output.remark(f"headstart: {tables.printable(str(files[position]))}: {image.detail} ({image.code})")
+    if unreadable:
+        output.remark(f"{len(unreadable)} of {len(files)} images could not be read; the others are answered.")
+    return Exit.REFUSED if unreadable else Exit.DONE
+
+
+def list_tasks(client: Client, args: Namespace, output: Output) -> Exit:  # noqa: ARG001 - every command is called alike
+    """`headstart list`"""
+    found = list(client.tasks())
+    output.answer({"tasks": [task.raw for task in found], "next_cursor": None}, lambda: tables.tasks(found))
+    return Exit.DONE
+
+
+def show(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart show TASK`"""
+    task = find(client, args.task)
+    output.answer(task.raw, lambda: tables.task(task))
+    return Exit.DONE
+
+
+def history(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart history TASK`"""
+    versions = client.versions(find(client, args.task).id)
+    output.answer({"versions": [version.raw for version in versions]}, lambda: tables.versions(versions))
+    return Exit.DONE
+
+
+def rollback(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart rollback TASK VERSION`"""
+    task = client.activate(find(client, args.task).id, args.version)
+    output.answer(task.raw, lambda: tables.changed(task, "Rolled back"))
+    return Exit.DONE
+
+
+def delete(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart delete TASK`"""
+    task = find(client, args.task)
+    called = f"{tables.printable(task.name)} ({task.id})"
+    if not args.yes and not output.confirm(f"Delete {called} with all its versions and {task.examples} images, for good?"):
+        output.remark("Nothing was deleted.")
+        return Exit.STOPPED
+    client.delete(task.id)
+    output.done(f"Deleted {called}.")
+    return Exit.DONE
+
+
+def find(client: Client, wanted: str) -> Task:
+    """The task with this id, or else the only one with this name.
+
+    Raises:
+        Misused: several have the name.
+        TaskNotFound: none has.
+    """
+    if wanted.startswith("task_"):
+        try:
+            return client.task(wanted)
+        except NotFound:
+            pass  # a name may look like an id
+    match [task for task in client.tasks() if task.name == wanted]:
+        case [task]:
+            return task
+        case []:
+            raise TaskNotFound(404, "task_not_found", f"there is no task with the id or the name {wanted!r}")
+        case several:
+            ids = "\n".join(f"  {task.id}" for task in several)
+            raise Misused(f"{len(several)} tasks are called {wanted!r}; say which by its id:\n{ids}")

@@ -1,0 +1,74 @@
+"""What went wrong, what to do about it, and the exit code: the one table from errors to the shell."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from headstart.errors import (
+    ApiError,
+    Conflict,
+    HeadstartError,
+    InvalidImage,
+    InvalidInput,
+    NoImages,
+    ServerUnreachable,
+    TaskNotFound,
+    Unavailable,
+    UnexpectedReply,
+    VersionNotFound,
+)
+
+
+class Exit(IntEnum):
+    """Exit codes; the command's help states them."""
+
+    DONE = 0
+    REFUSED = 1
+    MISUSED = 2
+    UNREACHABLE = 3
+    STOPPED = 130
+
+
+class Misused(Exception):
+    """The command line cannot be carried out as it was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error as people and shells hear of it."""
+
+    exit: Exit
+    message: str
+    advice: str = ""
+
+
+_ADVICE: tuple[tuple[type[HeadstartError], Exit, str], ...] = (
+    (
+        ServerUnreachable,
+        Exit.UNREACHABLE,
+        "Start a server with `headstart-server`, or name the address of yours with --url or HEADSTART_URL.",
+    ),
+    (UnexpectedReply, Exit.UNREACHABLE, "Check --url and HEADSTART_URL: is that a Headstart server, of this version?"),
+    (NoImages, Exit.MISUSED, "A folder to learn from looks like birds/robin/1.jpg, birds/wren/1.jpg: a folder for each class."),
+    (TaskNotFound, Exit.REFUSED, "`headstart list` shows the tasks there are."),
+    (VersionNotFound, Exit.REFUSED, "`headstart history TASK` shows the versions there are."),
+    (InvalidImage, Exit.REFUSED, "Replace or remove that image; JPEG, PNG and WebP are read. Nothing was changed."),
+    (InvalidInput, Exit.REFUSED, "Correct this and try again. Nothing was changed."),
+    (Conflict, Exit.REFUSED, "Look at the task with `headstart show TASK`, then try again."),
+    (Unavailable, Exit.REFUSED, "The server was tried several times; try again later."),
+    (ApiError, Exit.REFUSED, "Try again."),
+)
+
+
+def explain(error: HeadstartError | Misused | OSError) -> Failure:
+    """The failure for an error."""
+    if isinstance(error, Misused):
+        return Failure(Exit.MISUSED, str(error))
+    if isinstance(error, OSError):
+        return Failure(Exit.MISUSED, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    message = "\n".join([str(error), *getattr(error, "__notes__", [])])
+    if isinstance(error, ApiError) and error.status >= 500 and error.request_id:
+        message += f"\nThe server's log knows this as request {error.request_id}."
+    for kind, code, advice in _ADVICE:
+        if isinstance(error, kind):
+            return Failure(code, message, advice)
+    return Failure(Exit.REFUSED, message)

@@ -1,0 +1,81 @@
+"""Where the command writes: answers to stdout, everything else to stderr."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from headstart.cli.failures import Failure, Misused
+from headstart.replies import JsonObject
+
+# A pipe has no edge to wrap at.
+_WIDTH_OF_A_PIPE = 1000
+
+
+class Output:
+    """Tables for people, or the API's JSON for scripts."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self._answers = _console(sys.stdout)
+        self._remarks = _console(sys.stderr)
+
+    def answer(self, body: JsonObject, table: Callable[[], RenderableType]) -> None:
+        """What was asked for."""
+        if self.as_json:
+            self._answers.out(json.dumps(body, indent=2))
+        else:
+            self._answers.print(table())
+
+    def done(self, sentence: str) -> None:
+        """Said when the API itself answers with nothing."""
+        if not self.as_json:
+            self._answers.print(sentence)
+
+    def remark(self, text: str) -> None:
+        """What people should know beside the answer."""
+        self._remarks.print(text)
+
+    def failure(self, failure: Failure) -> None:
+        """Why there is no answer, and what to do."""
+        self.remark(f"headstart: {failure.message}")
+        if failure.advice:
+            self.remark(failure.advice)
+
+    def confirm(self, question: str) -> bool:
+        """Asks a person.
+
+        Raises:
+            Misused: there is nobody to ask.
+        """
+        if not sys.stdin.isatty():
+            raise Misused("there is no terminal to ask on; --yes does it without asking")
+        try:
+            return self._remarks.input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+        except EOFError:
+            return False
+
+    @contextmanager
+    def progress(self, doing: str, images: int) -> Iterator[Callable[[int], None]]:
+        """A bar on a terminal, nothing elsewhere; what it yields is called with how many more images are done."""
+        columns = (
+            SpinnerColumn(),
+            TextColumn(doing),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("images"),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=self._remarks, transient=True, disable=not sys.stderr.isatty()) as bar:
+            row = bar.add_task(doing, total=images)
+            yield lambda count: bar.advance(row, count)
+
+
+def _console(stream: TextIO) -> Console:
+    # Names and labels come from others: they are shown as they are, never read as markup.
+    width = None if stream.isatty() else _WIDTH_OF_A_PIPE
+    return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)

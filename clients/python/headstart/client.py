@@ -1,0 +1,219 @@
+"""The client: one method for each thing the API does."""
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Literal, Self, TypedDict, TypeVar
+from urllib.parse import quote
+
+from headstart.errors import HeadstartError, InvalidImage
+from headstart.images import (
+    Examples,
+    Image,
+    LabelledImage,
+    in_requests,
+    labelled,
+    one_of_each_first,
+    one_or_many,
+    read,
+)
+from headstart.predictions import Predictions, joined
+from headstart.replies import Backbone, Example, JsonObject, Task, Version, summed
+from headstart.transport import Transport, parse
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+Progress = Callable[[int], None]
+"""Called after every request with how many images it carried."""
+
+Item = TypeVar("Item")
+
+
+class HeadOptions(TypedDict, total=False):
+    """How the last layer is fitted; what is left out comes from the backbone's defaults."""
+
+    solver: Literal["logistic", "ridge", "prototype"]
+    C: float
+    temperature: float
+    centre: bool
+
+
+class Client:
+    """Talks to one Headstart server; may be shared between threads.
+
+    Calls with more images than the server takes at once become several requests. What failed because a connection broke
+    or the server was busy is tried again, a few times, and never done twice.
+
+    Args:
+        url: the server's address; without it, the environment's `HEADSTART_URL`, or this machine's port 8000.
+        timeout: seconds the server may be silent within one request.
+    """
+
+    def __init__(self, url: str | None = None, *, timeout: float = 120.0) -> None:
+        self.url = (url or os.environ.get("HEADSTART_URL") or DEFAULT_URL).rstrip("/")
+        self._transport = Transport(self.url, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._transport.close()
+
+    def ready(self) -> bool:
+        """Whether a server is there and able to serve, found in a single try."""
+        return self._transport.answers("/readyz")
+
+    def backbones(self) -> tuple[Backbone, ...]:
+        """The backbones the server knows."""
+        response = self._transport.send("GET", "/v1/backbones")
+        return parse(lambda body: tuple(Backbone.from_json(each) for each in body["backbones"]), response)
+
+    def create_task(
+        self, name: str | None, examples: Examples, *, options: HeadOptions | None = None, progress: Progress | None = None
+    ) -> Task:
+        """Makes a classifier of labelled images; when a later request of a large creation fails, the task is removed again.
+
+        Raises:
+            NoImages: there are no examples.
+        """
+        fields = {} if name is None else {"name": name}
+        if options:
+            fields["options"] = json.dumps(options)
+        given = labelled(examples)
+        first, *rest = in_requests(given, _image)
+        if rest:  # Otherwise the order stays, and what the server says of "image 3" is true of the caller's third.
+            first, *rest = in_requests(one_of_each_first(given), _image)
+        task = self._post_examples("/v1/tasks", first, fields, progress)
+        return self._post_rest(task, rest, lambda: self.delete(task.id), progress)
+
+    def add_examples(self, task: str, examples: Examples, *, progress: Progress | None = None) -> Task:
+        """Teaches a task more, of classes it has and of new ones.
+
+        Each request of a large call makes a version; when one fails, the version from before the call is active again.
+
+        Raises:
+            NoImages: there are no examples.
+        """
+        first, *rest = in_requests(labelled(examples), _image)
+        before = self.task(task).version if rest else 0
+        changed = self._post_examples(_path(task, "examples"), first, {}, progress)
+        return self._post_rest(changed, rest, lambda: self.activate(task, before), progress)
+
+    def remove_example(self, task: str, example: str) -> Task:
+        """Makes a version without this example."""
+        response = self._transport.delete(_path(task, "examples", example))
+        return self.task(task) if response is None else parse(Task.from_json, response)
+
+    def predict(
+        self, task: str, images: Image | Iterable[Image], *, top_k: int | None = None, progress: Progress | None = None
+    ) -> Predictions:
+        """Says what images show, in their order; `top_k` limits the scores of each to its most probable labels.
+
+        Raises:
+            InvalidImage: the only image of the call could not be read; among others it takes its place as `Unreadable`.
+            NoImages: there are no images.
+        """
+        outcomes = []
+        for batch in in_requests(one_or_many(images), lambda image: image):
+            outcomes.append(self._predict_batch(task, batch, {} if top_k is None else {"top_k": top_k}))
+            if progress:
+                progress(len(batch))
+        return joined(outcomes)
+
+    def tasks(self) -> Iterator[Task]:
+        """All tasks, the newest first, fetched page by page."""
+        return self._pages("/v1/tasks", "tasks", Task.from_json)
+
+    def task(self, task: str) -> Task:
+        """One task."""
+        return parse(Task.from_json, self._transport.send("GET", _path(task)))
+
+    def rename(self, task: str, name: str) -> Task:
+        """Gives a task another name; its id stays."""
+        return parse(Task.from_json, self._transport.send("PATCH", _path(task), json={"name": name}))
+
+    def delete(self, task: str) -> None:
+        """Removes a task with all its versions and images."""
+        self._transport.delete(_path(task))
+
+    def examples(self, task: str) -> Iterator[Example]:
+        """The examples of the active version, the oldest first, fetched page by page."""
+        return self._pages(_path(task, "examples"), "examples", Example.from_json)
+
+    def example_image(self, task: str, example: str) -> bytes:
+        """An example's image, byte for byte as it was sent."""
+        return self._transport.send("GET", _path(task, "examples", example, "image")).content
+
+    def versions(self, task: str) -> tuple[Version, ...]:
+        """The task's history, the newest version first."""
+        response = self._transport.send("GET", _path(task, "versions"))
+        return parse(lambda body: tuple(Version.from_json(each) for each in body["versions"]), response)
+
+    def activate(self, task: str, version: int) -> Task:
+        """Makes a version the one that answers: back to an older one, or forward again."""
+        return parse(Task.from_json, self._transport.send("PATCH", _path(task), json={"active_version": version}))
+
+    def _predict_batch(self, task: str, batch: Sequence[Image], params: Mapping[str, int]) -> Predictions | InvalidImage:
+        files = [("images", ("image", read(image))) for image in batch]
+        try:
+            return parse(Predictions.from_json, self._transport.send("POST", _path(task, "predict"), params=params, files=files))
+        except InvalidImage as error:
+            if len(batch) > 1:
+                raise
+            return error
+
+    def _post_examples(
+        self, path: str, batch: Sequence[LabelledImage], fields: Mapping[str, str], progress: Progress | None
+    ) -> Task:
+        response = self._transport.send(
+            "POST",
+            path,
+            data={**fields, "labels": [label for label, _ in batch]},
+            files=[("images", ("image", read(image))) for _, image in batch],
+            headers={"Idempotency-Key": uuid.uuid4().hex},
+        )
+        if progress:
+            progress(len(batch))
+        return parse(Task.from_json, response)
+
+    def _post_rest(
+        self, task: Task, batches: Iterable[Sequence[LabelledImage]], undo: Callable[[], object], progress: Progress | None
+    ) -> Task:
+        """Adds the further batches of a call, or undoes the call."""
+        timings = [task.timing_ms]
+        try:
+            for batch in batches:
+                task = self._post_examples(_path(task.id, "examples"), batch, {}, progress)
+                timings.append(task.timing_ms)
+        except BaseException as error:
+            try:
+                undo()
+            except HeadstartError as second:
+                error.add_note(f"What had been done of task {task.id} could not be undone: {second}")
+            raise
+        return Task.from_json({**task.raw, "timing_ms": summed(timings)})
+
+    def _pages(self, path: str, key: str, kind: Callable[[JsonObject], Item]) -> Iterator[Item]:
+        def page(body: JsonObject) -> tuple[list[Item], str | None]:
+            return [kind(item) for item in body[key]], body["next_cursor"]
+
+        cursor: str | None = None
+        while True:
+            items, cursor = parse(page, self._transport.send("GET", path, params={"cursor": cursor} if cursor else {}))
+            yield from items
+            if cursor is None:
+                return
+
+
+def _path(task: str, *rest: str) -> str:
+    return "/".join(["/v1/tasks", *(quote(part, safe="") for part in (task, *rest))])
+
+
+def _image(example: LabelledImage) -> Image:
+    return example[1]

@@ -1,0 +1,145 @@
+"""Everything the client raises of its own.
+
+    HeadstartError
+    ├── NoImages                  a folder or list without the images a call needs; nothing was sent
+    ├── ServerUnreachable         no answer: nothing listens, the connection broke or time ran out
+    ├── UnexpectedReply           something answered, and not as this API does
+    ├── UnreadableImages          `Predictions.checked()` on a reply with images the server could not read
+    └── ApiError                  the server said no, and why
+        ├── NotFound
+        │   ├── TaskNotFound
+        │   ├── ExampleNotFound
+        │   └── VersionNotFound
+        ├── InvalidInput          to be corrected before it is sent again
+        │   └── InvalidImage      one of the images is broken, too large or of an unsupported format
+        ├── Conflict              somebody else changed the same thing at the same time
+        └── Unavailable           nothing is wrong with the request; several tries have been made
+            └── Overloaded
+
+A file that cannot be opened raises Python's own `OSError`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class HeadstartError(Exception):
+    """Base of all."""
+
+
+class NoImages(HeadstartError, ValueError):
+    """A folder or list lacks the images that the call needs; nothing was sent."""
+
+
+class ServerUnreachable(HeadstartError):
+    """No answer came; what was asked may or may not have been done."""
+
+
+class UnexpectedReply(HeadstartError):
+    """Something answered that does not speak this API: another service, a proxy, a server of another version."""
+
+
+class UnreadableImages(HeadstartError):
+    """Some images of a prediction could not be read.
+
+    Attributes:
+        details: the server's reason by the image's position in the call.
+    """
+
+    def __init__(self, details: Mapping[int, str]) -> None:
+        super().__init__(details)
+        self.details = details
+
+    def __str__(self) -> str:
+        return "; ".join(f"image {position}: {detail}" for position, detail in self.details.items())
+
+
+class ApiError(HeadstartError):
+    """The server said no.
+
+    Attributes:
+        status: of the HTTP reply.
+        code: stable, made for programs.
+        detail: made for people.
+        request_id: finds the request in the server's log.
+        retry_after: seconds after which the server asks to be tried again, where it says so.
+    """
+
+    def __init__(
+        self, status: int, code: str, detail: str, request_id: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(status, code, detail, request_id, retry_after)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.request_id = request_id
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"{self.detail} ({self.code})"
+
+
+class NotFound(ApiError):
+    """What the request names does not exist."""
+
+
+class TaskNotFound(NotFound):
+    """There is no such task, or no longer."""
+
+
+class ExampleNotFound(NotFound):
+    """The active version of the task has no such example."""
+
+
+class VersionNotFound(NotFound):
+    """The task has no such version."""
+
+
+class InvalidInput(ApiError):
+    """The request has to be corrected before it is sent again."""
+
+
+class InvalidImage(InvalidInput):
+    """One of the images is broken, too large or of an unsupported format."""
+
+
+class Conflict(ApiError):
+    """Somebody else changed the same thing at the same time: look again, then decide again."""
+
+
+class Unavailable(ApiError):
+    """The server cannot answer now. The client has already tried several times."""
+
+
+class Overloaded(Unavailable):
+    """More work arrives than the server can do."""
+
+
+_BY_CODE: Mapping[str, type[ApiError]] = {
+    "task_not_found": TaskNotFound,
+    "example_not_found": ExampleNotFound,
+    "version_not_found": VersionNotFound,
+    "image_broken": InvalidImage,
+    "image_unsupported": InvalidImage,
+    "image_too_large": InvalidImage,
+    "overloaded": Overloaded,
+}
+
+# For codes younger than this client.
+_BY_STATUS: Mapping[int, type[ApiError]] = {
+    400: InvalidInput,
+    404: NotFound,
+    409: Conflict,
+    413: InvalidInput,
+    415: InvalidInput,
+    422: InvalidInput,
+    429: Overloaded,
+    503: Unavailable,
+}
+
+
+def api_error(status: int, problem: Mapping[str, Any], retry_after: float | None) -> ApiError:
+    """The error for an `application/problem+json` body."""
+    code = str(problem["code"])
+    kind = _BY_CODE.get(code) or _BY_STATUS.get(status, ApiError)
+    return kind(status, code, str(problem["detail"]), problem.get("request_id"), retry_after)

@@ -1,0 +1,112 @@
+"""What images were recognised as: one result for each, and no way to take an unreadable one for a label."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self, overload
+
+from headstart.errors import InvalidImage, UnreadableImages
+from headstart.replies import JsonObject, summed
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What one image was recognised as; `scores` are probabilities by label, the most probable first."""
+
+    label: str
+    probability: float
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands in the place of an image that could not be read.
+
+    It has no label, so that code which forgets about it fails, for the type checker and when it runs.
+    """
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions(Sequence[Prediction | Unreadable]):
+    """One result for every image, in the order of the call.
+
+    Attributes:
+        version: of the task. A call of several requests, between which the task changed, shows the last.
+        timing_ms: decode, embed, head and total on the server, summed over the requests of the call.
+        raw: the JSON as it arrived, the replies of several requests joined into one.
+    """
+
+    task: str
+    version: int
+    backbone: str
+    results: tuple[Prediction | Unreadable, ...]
+    timing_ms: Mapping[str, float]
+    raw: JsonObject = field(repr=False, compare=False)
+
+    @overload
+    def __getitem__(self, index: int) -> Prediction | Unreadable: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Prediction | Unreadable, ...]: ...
+    def __getitem__(self, index: int | slice) -> Prediction | Unreadable | tuple[Prediction | Unreadable, ...]:
+        return self.results[index]
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __iter__(self) -> Iterator[Prediction | Unreadable]:
+        return iter(self.results)
+
+    @property
+    def unreadable(self) -> dict[int, Unreadable]:
+        """The images that could not be read, by their position in the call."""
+        return {position: result for position, result in enumerate(self.results) if isinstance(result, Unreadable)}
+
+    def checked(self) -> tuple[Prediction, ...]:
+        """The predictions, for callers to whom an unreadable image is an error.
+
+        Raises:
+            UnreadableImages: some image could not be read.
+        """
+        if unreadable := self.unreadable:
+            raise UnreadableImages({position: image.detail for position, image in unreadable.items()})
+        return tuple(result for result in self.results if isinstance(result, Prediction))
+
+    @classmethod
+    def from_json(cls, body: JsonObject) -> Self:
+        return cls(
+            task=body["task"],
+            version=body["version"],
+            backbone=body["backbone"],
+            results=tuple(_result(result) for result in body["predictions"]),
+            timing_ms=body["timing_ms"],
+            raw=body,
+        )
+
+
+def joined(outcomes: Sequence[Predictions | InvalidImage]) -> Predictions:
+    """The replies to several requests as the reply to one.
+
+    The server refuses a request whose only image is unreadable; among others that image takes its own place.
+
+    Raises:
+        InvalidImage: there is nothing but such refusals.
+    """
+    replies = [outcome for outcome in outcomes if isinstance(outcome, Predictions)]
+    if not replies:
+        raise next(outcome for outcome in outcomes if isinstance(outcome, InvalidImage))
+    results: list[JsonObject] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Predictions):
+            results += outcome.raw["predictions"]
+        else:
+            results.append({"error": {"code": outcome.code, "detail": outcome.detail}})
+    timing_ms = summed(reply.timing_ms for reply in replies)
+    return Predictions.from_json({**replies[-1].raw, "predictions": results, "timing_ms": timing_ms})
+
+
+def _result(body: JsonObject) -> Prediction | Unreadable:
+    if "error" in body:
+        return Unreadable(body["error"]["code"], body["error"]["detail"])
+    return Prediction(body["label"], body["probability"], body["scores"])

@@ -1,0 +1,153 @@
+"""What the server answers, as frozen types. Fields this version has no name for are kept in `raw`."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+JsonObject = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassSize:
+    """One class of a task and how many examples it has."""
+
+    label: str
+    examples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How the task's last layer was fitted."""
+
+    solver: str
+    C: float
+    temperature: float
+    centre: bool
+
+    @classmethod
+    def from_json(cls, body: JsonObject) -> Self:
+        return cls(body["solver"], body["C"], body["temperature"], body["centre"])
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task in its active version.
+
+    Attributes:
+        backbone: `name@version` of what embeds its images.
+        timing_ms: decode, embed, fit, store and total of the change that made this answer; empty where nothing was changed.
+        raw: the JSON as it arrived.
+    """
+
+    id: str
+    name: str
+    version: int
+    backbone: str
+    classes: tuple[ClassSize, ...]
+    head: Head
+    created_at: datetime
+    updated_at: datetime
+    timing_ms: Mapping[str, float]
+    raw: JsonObject = field(repr=False, compare=False)
+
+    @property
+    def examples(self) -> int:
+        """Examples of all classes together."""
+        return sum(size.examples for size in self.classes)
+
+    @classmethod
+    def from_json(cls, body: JsonObject) -> Self:
+        return cls(
+            id=body["id"],
+            name=body["name"],
+            version=body["version"],
+            backbone=body["backbone"],
+            classes=_classes(body),
+            head=Head.from_json(body["head"]),
+            created_at=datetime.fromisoformat(body["created_at"]),
+            updated_at=datetime.fromisoformat(body["updated_at"]),
+            timing_ms=body.get("timing_ms", {}),
+            raw=body,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One labelled image of a task's support set; `sha256` is that of the bytes that were sent."""
+
+    id: str
+    label: str
+    media_type: str
+    bytes: int
+    sha256: str
+    created_at: datetime
+    raw: JsonObject = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, body: JsonObject) -> Self:
+        return cls(
+            id=body["id"],
+            label=body["label"],
+            media_type=body["media_type"],
+            bytes=body["bytes"],
+            sha256=body["sha256"],
+            created_at=datetime.fromisoformat(body["created_at"]),
+            raw=body,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One immutable version of a task; `change` says what made it."""
+
+    version: int
+    active: bool
+    change: str
+    backbone: str
+    classes: tuple[ClassSize, ...]
+    head: Head
+    created_at: datetime
+    raw: JsonObject = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, body: JsonObject) -> Self:
+        return cls(
+            version=body["version"],
+            active=body["active"],
+            change=body["change"],
+            backbone=body["backbone"],
+            classes=_classes(body),
+            head=Head.from_json(body["head"]),
+            created_at=datetime.fromisoformat(body["created_at"]),
+            raw=body,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """A backbone the server knows; `default` marks the one new tasks get."""
+
+    id: str
+    default: bool
+    embedding_dim: int
+    architecture: str
+    dataset: str
+    raw: JsonObject = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, body: JsonObject) -> Self:
+        return cls(body["id"], body["default"], body["embedding_dim"], body["architecture"], body["dataset"], raw=body)
+
+
+def summed(timings: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """The milliseconds of each stage over several requests."""
+    total: dict[str, float] = {}
+    for timing in timings:
+        for stage, milliseconds in timing.items():
+            total[stage] = total.get(stage, 0.0) + milliseconds
+    return total
+
+
+def _classes(body: JsonObject) -> tuple[ClassSize, ...]:
+    return tuple(ClassSize(size["label"], size["examples"]) for size in body["classes"])

@@ -1,0 +1,126 @@
+"""Sends requests, and sends them again where that is safe: every answer comes back as a reply or as an error of ours."""
+
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+
+from headstart.errors import ServerUnreachable, UnexpectedReply, api_error
+from headstart.replies import JsonObject
+from headstart.version import VERSION
+
+Reply = TypeVar("Reply")
+
+TRIES = 4
+FIRST_PAUSE = 0.2
+# A server that asks for more patience than this is reported, not waited for.
+LONGEST_PAUSE = 30.0
+CONNECT_TIMEOUT = 5.0
+
+_BUSY = frozenset({429, 503})
+# The connection failed. A reply that is merely late is not among them: asking again would add to the load that made it late.
+_BROKEN_CONNECTION = (httpx.NetworkError, httpx.ConnectTimeout, httpx.RemoteProtocolError)
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
+
+
+class Transport:
+    """A pool of connections to one server, for any number of threads.
+
+    Every request of this API may be sent twice: reading, removing and setting do the same when done again, and a POST that
+    creates carries an `Idempotency-Key`.
+    """
+
+    def __init__(self, url: str, timeout: float) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"the server's address must look like http://127.0.0.1:8000, not {url!r}")
+        self.url = url
+        self._http = httpx.Client(
+            base_url=url,
+            timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
+            headers={"User-Agent": f"headstart-client/{VERSION}"},
+            # A proxy of the company's cannot reach this machine's own loopback.
+            trust_env=parts.hostname not in {"127.0.0.1", "::1", "localhost"},
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def send(self, method: str, path: str, **parts: Any) -> httpx.Response:
+        """The successful reply to a request; `parts` are httpx's `params`, `json`, `data`, `files`, `headers`."""
+        response, _ = self._exchange(self._http.build_request(method, path, **parts))
+        return _successful(response)
+
+    def delete(self, path: str) -> httpx.Response | None:
+        """The successful reply, or None when an earlier try had removed it already and only its reply was lost."""
+        response, reply_lost = self._exchange(self._http.build_request("DELETE", path))
+        return None if reply_lost and response.status_code == 404 else _successful(response)
+
+    def answers(self, path: str) -> bool:
+        """Whether this path answers with success now, found in a single try."""
+        try:
+            return self._http.get(path).is_success
+        except httpx.TransportError:
+            return False
+
+    def _exchange(self, request: httpx.Request) -> tuple[httpx.Response, bool]:
+        """The last try's reply, and whether an earlier try may have been carried out without our hearing of it."""
+        reply_lost = False
+        for attempt in range(1, TRIES + 1):
+            pause = random.uniform(0.5, 1) * FIRST_PAUSE * 2 ** (attempt - 1)  # noqa: S311 - spreads clients out, keeps no secret
+            try:
+                response = self._http.send(request)
+            except _BROKEN_CONNECTION as error:
+                if attempt == TRIES:
+                    raise ServerUnreachable(f"no answer from {self.url}: {error}") from error
+                reply_lost |= not isinstance(error, _NEVER_SENT)
+            except httpx.RequestError as error:
+                raise ServerUnreachable(f"no usable answer from {self.url}: {error or type(error).__name__}") from error
+            else:
+                asked = _retry_after(response) or 0.0
+                if response.status_code not in _BUSY or attempt == TRIES or asked > LONGEST_PAUSE:
+                    break
+                pause += asked
+            time.sleep(pause)
+        return response, reply_lost
+
+
+def parse(kind: Callable[[JsonObject], Reply], response: httpx.Response) -> Reply:
+    """A reply's body as one of our types."""
+    try:
+        return kind(response.json())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unexpected(response) from error
+
+
+def _successful(response: httpx.Response) -> httpx.Response:
+    if response.is_success:
+        return response
+    try:
+        error = api_error(response.status_code, response.json(), _retry_after(response))
+    except (ValueError, KeyError, TypeError) as malformed:
+        raise _unexpected(response) from malformed
+    raise error
+
+
+def _unexpected(response: httpx.Response) -> UnexpectedReply:
+    kind = response.headers.get("Content-Type", "no content type")
+    return UnexpectedReply(
+        f"{response.request.method} {response.url} was answered with {response.status_code} and {kind}, which is not this API"
+    )
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds; the header also allows a date, which proxies use."""
+    value = response.headers.get("Retry-After", "")
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None

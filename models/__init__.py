@@ -1,0 +1,1 @@
+"""What training makes and serving uses: backbones, bundles, heads. Imports nothing else of this project."""

@@ -1,0 +1,209 @@
+"""A bundle on disk: `<name>/<version>/` with a manifest, a backbone and what serving it needs.
+
+Opening a bundle verifies the size and sha256 of every file that the manifest names. Nothing is ever unpickled.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors.numpy import load, save
+
+from models.heads import BackboneRef, EmbeddingSpace, Float32
+from models.manifest import FileEntry, Manifest
+from models.onnx_file import has_external_data
+from models.preprocess import Pixels
+
+MANIFEST = "manifest.json"
+ONNX = "backbone.onnx"
+ONNX_INT8 = "backbone.int8.onnx"
+TORCHSCRIPT = "backbone.ts"
+STATISTICS = "statistics.safetensors"
+GOLDEN = "golden.safetensors"
+
+BACKBONE_FILES = (ONNX, ONNX_INT8, TORCHSCRIPT)
+SHIPPED = Path(__file__).parent / "bundles"
+
+# Relative error in the embedding that the golden check allows. Integer arithmetic differs between processors (some saturate),
+# so int8 gets the error that still leaves nearest neighbours in place.
+GOLDEN_TOLERANCE = {ONNX: 1e-3, TORCHSCRIPT: 1e-3, ONNX_INT8: 0.2}
+
+
+class BundleError(Exception):
+    """A bundle that cannot be trusted or read; the message names the file."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundle:
+    """An opened, verified bundle.
+
+    Attributes:
+        feature_mean: float32 (D,), the mean embedding of the base classes.
+        background: float32 (M, D), a sample of base-class embeddings.
+        golden_pixels: uint8 (N, H, W, 3).
+        golden_embeddings: float32 (N, D), what the float32 backbone makes of them.
+    """
+
+    path: Path
+    manifest: Manifest
+    feature_mean: Float32
+    background: Float32
+    golden_pixels: Pixels
+    golden_embeddings: Float32
+
+    @property
+    def id(self) -> str:
+        return self.manifest.id
+
+    def read(self, file: str) -> bytes:
+        """The contents of one of the bundle's files, verified again, since the file may have changed since it was opened.
+
+        Raises:
+            BundleError: it is not what the manifest describes.
+        """
+        return _read_verified(self.path, file, self.manifest.files[file])
+
+    def space(self, file: str) -> EmbeddingSpace:
+        """The embedding space of one of the bundle's backbone files."""
+        return EmbeddingSpace(BackboneRef(self.id, self.manifest.files[file].sha256), self.feature_mean)
+
+    def check_golden(self, file: str, embeddings: NDArray[np.floating[Any]]) -> None:
+        """Compares what an engine running `file` makes of the golden inputs with what it should.
+
+        Raises:
+            BundleError: the relative error is above the tolerance for that file.
+        """
+        wanted = self.golden_embeddings
+        error = float(np.linalg.norm(embeddings - wanted) / np.linalg.norm(wanted))
+        if not error <= GOLDEN_TOLERANCE[file]:  # NaN fails too.
+            raise BundleError(
+                f"{self.path / file}: on this engine its embeddings are off by {error:.2g} (allowed {GOLDEN_TOLERANCE[file]:g})"
+            )
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Opens the bundle in the folder `path`.
+
+    Raises:
+        BundleError: a file is missing, altered, of an unknown schema, or an ONNX file with external data.
+    """
+    manifest = _read_manifest(path / MANIFEST)
+    for name in (ONNX, STATISTICS, GOLDEN):
+        if name not in manifest.files:
+            raise BundleError(f"{path / MANIFEST}: the manifest does not name {name}")
+    contents = {name: _read_verified(path, name, entry) for name, entry in manifest.files.items()}
+    for name in (ONNX, ONNX_INT8):
+        if name in contents:
+            _refuse_external_data(path / name, contents[name])
+    statistics = _tensors(path / STATISTICS, contents[STATISTICS], {"feature_mean": 1, "background": 2})
+    golden = _tensors(path / GOLDEN, contents[GOLDEN], {"pixels": 4, "embeddings": 2})
+    if statistics["feature_mean"].shape != (manifest.embedding_dim,):
+        raise BundleError(f"{path / STATISTICS}: feature_mean is not {manifest.embedding_dim} wide, as the manifest says")
+    return Bundle(
+        path=path,
+        manifest=manifest,
+        feature_mean=statistics["feature_mean"].astype(np.float32),
+        background=statistics["background"].astype(np.float32),
+        golden_pixels=golden["pixels"].astype(np.uint8),
+        golden_embeddings=golden["embeddings"].astype(np.float32),
+    )
+
+
+def find_bundles(folder: Path) -> dict[str, Path]:
+    """Every bundle below `folder` by id, judged by its place alone: `<name>/<version>/manifest.json`."""
+    paths = sorted(folder.glob(f"*/*/{MANIFEST}"))
+    return {f"{p.parts[-3]}@{p.parts[-2]}": p.parent for p in paths if not p.parts[-2].startswith(".")}
+
+
+def write_bundle(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> Path:
+    """Writes `<folder>/<name>/<version>/`, whole or not at all; `manifest.files` is filled in from `contents`.
+
+    Raises:
+        BundleError: that version exists already, since a published version never changes.
+    """
+    target = folder / manifest.name / manifest.version
+    if target.exists():
+        raise BundleError(f"{target} exists already; give the new bundle another version")
+    entries = {name: FileEntry(size=len(data), sha256=hashlib.sha256(data).hexdigest()) for name, data in contents.items()}
+    described = manifest.model_copy(update={"files": entries})
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        for name, data in contents.items():
+            (temporary / name).write_bytes(data)
+        (temporary / MANIFEST).write_text(described.model_dump_json(indent=1) + "\n")
+        temporary.rename(target)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise BundleError(f"cannot write {target}: {error}") from error
+    return target
+
+
+def statistics_bytes(feature_mean: Float32, background: Float32) -> bytes:
+    """The contents of `statistics.safetensors`."""
+    return save({"feature_mean": feature_mean.astype(np.float32), "background": background.astype(np.float16)})
+
+
+def golden_bytes(pixels: Pixels, embeddings: Float32) -> bytes:
+    """The contents of `golden.safetensors`."""
+    return save({"pixels": pixels, "embeddings": embeddings.astype(np.float32)})
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        raw = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise BundleError(f"{path}: not found; is {path.parent} a bundle?") from None
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: cannot be read: {error}") from error
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if version != 1:
+        raise BundleError(f"{path}: schema version {version!r} is unknown to this release, which reads 1")
+    try:
+        manifest = Manifest.model_validate(raw)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise BundleError(f"{path}: {where}: {problem['msg']}") from error
+    for name in manifest.files:
+        if Path(name).name != name:
+            raise BundleError(f"{path}: {name!r} is not a plain file name")
+    return manifest
+
+
+def _read_verified(path: Path, name: str, entry: FileEntry) -> bytes:
+    try:
+        data = (path / name).read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path / name}: cannot be read: {error.strerror}") from error
+    if len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:
+        raise BundleError(f"{path / name}: the file differs from the one that the manifest describes")
+    return data
+
+
+def _refuse_external_data(path: Path, data: bytes) -> None:
+    try:
+        external = has_external_data(data)
+    except ValueError as error:
+        raise BundleError(f"{path}: not an ONNX file: {error}") from error
+    if external:
+        raise BundleError(f"{path}: keeps tensors in other files; a bundle's ONNX must be self-contained")
+
+
+def _tensors(path: Path, data: bytes, ranks: dict[str, int]) -> dict[str, NDArray[Any]]:
+    try:
+        tensors: dict[str, NDArray[Any]] = load(data)
+    except Exception as error:  # safetensors raises a type of its own that derives from Exception alone.
+        raise BundleError(f"{path}: not a safetensors file") from error
+    for name, rank in ranks.items():
+        if name not in tensors or tensors[name].ndim != rank:
+            raise BundleError(f"{path}: needs a tensor {name!r} of {rank} dimensions")
+    return tensors

@@ -1,0 +1,184 @@
+"""Runs a bundle's backbone: ONNX Runtime (CPU, CUDA) or TorchScript (CPU, CUDA) behind one interface."""
+
+import io
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import onnxruntime
+
+from models.bundle import ONNX, ONNX_INT8, TORCHSCRIPT, Bundle, BundleError
+from models.heads import EmbeddingSpace, Float32
+from models.preprocess import Pixels
+
+EngineKind = Literal["auto", "onnx", "onnx-int8", "onnx-cuda", "torchscript", "torchscript-cuda"]
+
+MAX_BATCH = 32
+
+_log = logging.getLogger(__name__)
+
+
+class EngineError(Exception):
+    """An engine that this machine or this bundle cannot offer."""
+
+
+class Engine(Protocol):
+    """A backbone ready to run. One thread at a time."""
+
+    kind: EngineKind
+    space: EmbeddingSpace
+
+    def embed(self, pixels: Pixels) -> Float32:
+        """uint8 (N, H, W, 3), N from 1 to `MAX_BATCH` -> float32 (N, D)."""
+
+
+def open_engine(bundle: Bundle, kind: EngineKind = "auto", threads: int | None = None) -> Engine:
+    """Loads a bundle's backbone, warms it and checks it against the bundle's golden embeddings.
+
+    Args:
+        kind: `auto` takes CUDA where ONNX Runtime and the machine have it, else int8 where the bundle and the processor have
+            it, else float32.
+        threads: CPU threads of one inference; by default, the cores that this process may use.
+
+    Raises:
+        EngineError: the machine or the bundle lacks what `kind` needs.
+        BundleError: the golden check failed.
+    """
+    count = threads or available_cores()
+    if kind != "auto":
+        return _open(bundle, kind, count)
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        try:
+            return _open(bundle, "onnx-cuda", count)
+        except EngineError as error:  # The package is there, the device is not.
+            _log.info("no CUDA: %s", error)
+    return _open(bundle, "onnx-int8" if ONNX_INT8 in bundle.manifest.files and has_int8_instructions() else "onnx", count)
+
+
+def _open(bundle: Bundle, kind: EngineKind, threads: int) -> Engine:
+    if file_of(kind) not in bundle.manifest.files:
+        raise EngineError(f"bundle {bundle.id} has no {file_of(kind)}, which the engine {kind} runs")
+    engine: Engine = (_TorchScriptEngine if kind.startswith("torchscript") else _OnnxEngine)(bundle, kind, threads)
+    for size in _buckets() if kind.endswith("-cuda") else ():
+        engine.embed(np.zeros((size, *bundle.golden_pixels.shape[1:]), dtype=np.uint8))
+    bundle.check_golden(file_of(kind), embed_all(engine, bundle.golden_pixels))
+    return engine
+
+
+def file_of(kind: EngineKind) -> str:
+    """The file of a bundle that an engine of that kind runs."""
+    if kind.startswith("torchscript"):
+        return TORCHSCRIPT
+    return ONNX_INT8 if kind == "onnx-int8" else ONNX
+
+
+def embed_all(engine: Engine, pixels: Pixels) -> Float32:
+    """Any number of images, in batches of at most `MAX_BATCH`."""
+    if not len(pixels):
+        return np.empty((0, len(engine.space.mean)), dtype=np.float32)
+    return np.concatenate([engine.embed(pixels[start : start + MAX_BATCH]) for start in range(0, len(pixels), MAX_BATCH)])
+
+
+def available_cores() -> int:
+    """The cores that this process may run on, a container's CPU quota included."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return cores if quota == "max" else max(1, min(cores, round(int(quota) / int(period))))
+    except (OSError, ValueError):
+        return cores
+
+
+def has_int8_instructions() -> bool:
+    """Whether the processor multiplies 8-bit integers without saturating (VNNI on x86-64, dot product on Arm).
+
+    Without them int8 is no faster, and on older x86 its sums saturate and cost accuracy.
+    """
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return False
+    return bool(flags & {"avx512_vnni", "avx_vnni", "asimddp"})
+
+
+def _buckets() -> Sequence[int]:
+    """Powers of two up to the largest batch: the shapes that a CUDA engine ever sees."""
+    return [2**i for i in range(MAX_BATCH.bit_length())]
+
+
+def _padded(pixels: Pixels) -> Pixels:
+    size = next(size for size in _buckets() if size >= len(pixels))
+    if size == len(pixels):
+        return pixels
+    padded = np.zeros((size, *pixels.shape[1:]), dtype=np.uint8)
+    padded[: len(pixels)] = pixels
+    return padded
+
+
+class _OnnxEngine:
+    def __init__(self, bundle: Bundle, kind: EngineKind, threads: int) -> None:
+        file, on_cuda = file_of(kind), kind.endswith("-cuda")
+        if on_cuda and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+            raise EngineError(f"the engine {kind} needs onnxruntime-gpu and a CUDA device")
+        cuda = ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"})
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Spinning threads would keep the decoders from the cores between batches.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                bundle.read(file), options, providers=[cuda] if on_cuda else ["CPUExecutionProvider"]
+            )
+        except BundleError:
+            raise
+        except Exception as error:  # ONNX Runtime's exceptions share no base but Exception.
+            raise EngineError(f"{bundle.path / file}: ONNX Runtime cannot load it: {error}") from error
+        if on_cuda and "CUDAExecutionProvider" not in self._session.get_providers():
+            raise EngineError("ONNX Runtime fell back from CUDA to the CPU; see its log for the missing library")
+        self._input = self._session.get_inputs()[0].name
+        self._pads = on_cuda
+        self.kind = kind
+        self.space = bundle.space(file)
+
+    def embed(self, pixels: Pixels) -> Float32:
+        batch = _padded(pixels) if self._pads else pixels
+        (embeddings,) = self._session.run(None, {self._input: batch})
+        result: Float32 = embeddings[: len(pixels)]
+        return result
+
+
+class _TorchScriptEngine:
+    def __init__(self, bundle: Bundle, kind: EngineKind, threads: int) -> None:
+        try:
+            import torch
+        except ImportError as error:
+            raise EngineError(f"the engine {kind} needs PyTorch: pip install 'headstart-server[gpu]'") from error
+        self._torch = torch
+        self._device = torch.device("cuda" if kind.endswith("-cuda") else "cpu")
+        if self._device.type == "cuda" and not torch.cuda.is_available():
+            raise EngineError(f"the engine {kind} needs a CUDA device")
+        torch.set_num_threads(threads)
+        try:
+            with warnings.catch_warnings():
+                # PyTorch steers new code to torch.export; TorchScript remains the format that loads without Python code.
+                warnings.simplefilter("ignore", category=FutureWarning)
+                load: Any = torch.jit.load
+                self._module = load(io.BytesIO(bundle.read(TORCHSCRIPT)), map_location=self._device).eval()
+        except RuntimeError as error:
+            raise BundleError(f"{bundle.path / TORCHSCRIPT}: PyTorch cannot load it") from error
+        self.kind = kind
+        self.space = bundle.space(TORCHSCRIPT)
+
+    def embed(self, pixels: Pixels) -> Float32:
+        torch = self._torch
+        batch = _padded(pixels) if self._device.type == "cuda" else pixels
+        with torch.inference_mode():
+            embeddings = self._module(torch.from_numpy(np.ascontiguousarray(batch)).to(self._device))
+        result: Float32 = embeddings[: len(pixels)].cpu().numpy()
+        return result

@@ -1,0 +1,139 @@
+"""Head: the last layer of one task version, frozen; and the features that it reads."""
+
+import json
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+from numpy.typing import NDArray
+from pydantic import BaseModel
+from safetensors.numpy import load, save
+
+from models.manifest import HeadOptions
+
+Array = Any  # The array API standard has no static type for "an array of any conforming library".
+Float32 = NDArray[np.float32]
+
+
+class BackboneMismatch(Exception):
+    """A head was applied to embeddings of another backbone file than the one it was fitted on."""
+
+
+class HeadFormatError(Exception):
+    """The bytes are not a head that this release can read."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneRef:
+    """Which backbone file made an embedding: the bundle's id, `name@version`, and the file's sha256."""
+
+    bundle: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EmbeddingSpace:
+    """Where embeddings live: the backbone file that makes them, and their mean over the base classes, float32 (D,)."""
+
+    backbone: BackboneRef
+    mean: Float32
+
+    def features(self, embeddings: Array, centre: bool) -> Array:
+        """`features` with this space's mean, if `centre`."""
+        return features(embeddings, self.mean if centre else None)
+
+
+def features(embeddings: Array, mean: Array | None) -> Array:
+    """f = (z − μ) / ‖z − μ‖ along the last axis; a zero vector stays zero.
+
+    Centring and normalising matter more than the solver does (Wang et al., SimpleShot, arXiv:1911.04623).
+
+    Args:
+        embeddings: (…, D).
+        mean: (D,) on the same device, or None not to centre.
+    """
+    xp = array_namespace(embeddings)
+    centred = embeddings if mean is None else embeddings - mean
+    norms = xp.linalg.vector_norm(centred, axis=-1, keepdims=True)
+    return centred / xp.where(norms > 0, norms, xp.ones_like(norms))
+
+
+def softmax(scores: NDArray[Any], temperature: float) -> NDArray[np.float64]:
+    """softmax(scores / T) along the last axis."""
+    scaled = scores.astype(np.float64) / temperature
+    exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    probabilities: NDArray[np.float64] = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
+class _About(BaseModel):
+    """What a head says of itself in its file, beside the tensors."""
+
+    labels: tuple[str, ...]
+    options: HeadOptions
+    bundle: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """The last layer of one task version.
+
+    Attributes:
+        labels: the K class labels, in the order of the rows of `weight`.
+        weight: float32 (K, D).
+        bias: float32 (K,).
+        options: how it was fitted, and the temperature of its probabilities.
+        backbone: the backbone file whose embeddings it reads.
+    """
+
+    labels: tuple[str, ...]
+    weight: Float32
+    bias: Float32
+    options: HeadOptions
+    backbone: BackboneRef
+
+    def probabilities(self, embeddings: Float32, space: EmbeddingSpace) -> NDArray[np.float64]:
+        """softmax((W f + b) / T).
+
+        Args:
+            embeddings: (N, D), made by the backbone of `space`.
+
+        Returns:
+            (N, K), rows summing to one.
+
+        Raises:
+            BackboneMismatch: `space` is not the one that this head was fitted in.
+        """
+        if space.backbone != self.backbone:
+            raise BackboneMismatch(f"a head fitted on {self.backbone} cannot read embeddings of {space.backbone}")
+        scores = space.features(embeddings, self.options.centre) @ self.weight.T + self.bias
+        return softmax(scores, self.options.temperature)
+
+    def to_bytes(self) -> bytes:
+        """The head as safetensors, what is not a tensor in its metadata."""
+        about = _About(labels=self.labels, options=self.options, bundle=self.backbone.bundle, sha256=self.backbone.sha256)
+        return save({"weight": self.weight, "bias": self.bias}, {"head": about.model_dump_json()})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Head":
+        """The inverse of `to_bytes`.
+
+        Raises:
+            HeadFormatError: `data` is anything else.
+        """
+        try:
+            tensors = load(data)
+            (header_size,) = struct.unpack("<Q", data[:8])
+            about = _About.model_validate_json(json.loads(data[8 : 8 + header_size])["__metadata__"]["head"])
+            weight, bias = tensors["weight"], tensors["bias"]
+        except Exception as error:  # safetensors raises a type of its own that derives from Exception alone.
+            raise HeadFormatError("not a head of this release") from error
+        ways = len(about.labels)
+        if weight.ndim != 2 or len(weight) != ways or bias.shape != (ways,):
+            raise HeadFormatError("labels, weight and bias do not belong together")
+        if weight.dtype != np.float32 or bias.dtype != np.float32:
+            raise HeadFormatError("weight and bias are not float32")
+        return cls(about.labels, weight, bias, about.options, BackboneRef(about.bundle, about.sha256))

@@ -1,0 +1,130 @@
+"""The bundle's description: `manifest.json`, typed and validated.
+
+Every class is frozen and refuses unknown fields, so a manifest of a later schema is refused instead of half understood.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+BUNDLE_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+BundleName = Annotated[str, StringConstraints(pattern=BUNDLE_NAME)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Solver = Literal["logistic", "ridge", "prototype"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Architecture(_Part):
+    """The network behind the embeddings, enough to build it again for training.
+
+    `mean` and `std` are the normalisation of each colour channel on the scale [0, 1]; it lives inside the exported graph.
+    """
+
+    name: str
+    widths: tuple[int, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class InputSpec(_Part):
+    """What the backbone expects to see, and how any image becomes that.
+
+    `cover` scales the shorter side to fit and crops the centre, with antialiasing; an image of the right size is untouched.
+    """
+
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+    resize: Literal["cover"] = "cover"
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    colour: Literal["rgb"] = "rgb"
+
+
+class HeadOptions(_Part):
+    """How a head is fitted and how its scores become probabilities. See `models.fitting`.
+
+    `C` is the inverse strength of the L2 penalty (unused by `prototype`), `temperature` the T of softmax(scores / T),
+    `centre` whether the bundle's feature mean is subtracted before normalising.
+    """
+
+    solver: Solver = "logistic"
+    C: float = Field(gt=0.0, le=1e6, allow_inf_nan=False)
+    temperature: float = Field(gt=0.0, le=1e3, allow_inf_nan=False)
+    centre: bool
+
+
+class HeadDefaults(_Part):
+    """The options a head starts from, per solver, chosen on validation-class episodes at export."""
+
+    solver: Solver = "logistic"
+    logistic: HeadOptions
+    ridge: HeadOptions
+    prototype: HeadOptions
+
+    def options(self, solver: Solver | None = None) -> HeadOptions:
+        """The defaults of `solver`, or of the default solver."""
+        chosen: HeadOptions = getattr(self, solver or self.solver)
+        return chosen
+
+
+class Training(_Part):
+    """What made the weights."""
+
+    dataset: str
+    classes: tuple[str, ...]
+    split: str
+    recipe: str
+    seed: int
+    epochs: int
+    images: int
+    hardware: str
+    seconds: float
+    git_revision: str | None
+
+
+class Evaluation(_Part):
+    """Mean accuracy over episodes, as shares of one; `ci95` is the half-width 1.96 * s / sqrt(episodes)."""
+
+    dataset: str
+    part: Literal["validation", "test"]
+    file: str
+    solver: Solver
+    ways: int
+    shots: int
+    queries: int
+    episodes: int
+    seed: int
+    accuracy: Share
+    ci95: float
+    ece: Share
+
+
+class FileEntry(_Part):
+    """Size in bytes and sha256 of one file of the bundle."""
+
+    size: int = Field(ge=0)
+    sha256: Sha256
+
+
+class Manifest(_Part):
+    """`manifest.json`. `files` names every other file of the bundle."""
+
+    schema_version: Literal[1] = 1
+    name: BundleName
+    version: BundleName
+    created_at: AwareDatetime
+    architecture: Architecture
+    embedding_dim: int = Field(gt=0)
+    input: InputSpec
+    head: HeadDefaults
+    training: Training
+    evaluations: tuple[Evaluation, ...]
+    files: dict[str, FileEntry]
+
+    @property
+    def id(self) -> str:
+        """`name@version`."""
+        return f"{self.name}@{self.version}"

@@ -1,0 +1,59 @@
+"""`headstart-server`: reads the settings, opens everything, serves until told to stop."""
+
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+import uvicorn
+
+from models.bundle import BundleError
+from models.engine import EngineError
+from server.app import create_app
+from server.logs import configure_logging
+from server.settings import InvalidSettings, load_settings
+from server.store import StoreError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit status: 0 after a clean stop, 1 when it could not start, 2 when the settings make no sense."""
+    try:
+        settings = load_settings(sys.argv[1:] if argv is None else argv)
+    except InvalidSettings as error:
+        print(f"headstart-server: {error}", file=sys.stderr)
+        return 2
+    configure_logging(settings)
+    try:
+        socket.create_server((settings.host, settings.port), family=_family(settings.host)).close()
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        print(f"headstart-server: cannot listen on {where} ({error.strerror}); choose another --port", file=sys.stderr)
+        return 1
+    try:
+        app = create_app(settings)
+    except (BundleError, EngineError, StoreError) as error:
+        print(f"headstart-server: {error}", file=sys.stderr)
+        return 1
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,  # ours say more
+        timeout_graceful_shutdown=settings.shutdown_timeout,
+        server_header=False,
+    )
+    # Uvicorn raises the signal that stopped it once more when it is done; by then that is no news, and the exit status is 0.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
+    server = uvicorn.Server(config)
+    server.run()
+    return 0
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Heads in memory, by task version. Versions are immutable, so an entry never goes stale; the least used leave first."""
+
+import threading
+
+from cachetools import LRUCache
+
+from models.heads import Head
+from server.metrics import Metrics
+from server.store import Store
+
+_MAX_BYTES = 512 * 2**20
+
+_Key = tuple[str, str, int]
+
+
+class ActiveHeads:
+    """Reads a head from the store once and keeps it, within a bound on memory. Thread-safe."""
+
+    def __init__(self, store: Store, metrics: Metrics) -> None:
+        self._store = store
+        self._heads: LRUCache[_Key, Head] = LRUCache(_MAX_BYTES, getsizeof=lambda head: head.weight.nbytes + 1024)
+        self._lock = threading.Lock()
+        self._gauge = metrics.active_heads
+
+    def cached(self, tenant: str, task: str, version: int) -> Head | None:
+        """The head, if it is in memory."""
+        with self._lock:
+            return self._heads.get((tenant, task, version))
+
+    def load(self, tenant: str, task: str, version: int) -> Head:
+        """The head, from the store if need be; blocks while it is read.
+
+        Raises:
+            TaskNotFound, VersionNotFound: there is no such version.
+            StorageFailed: the store cannot be read.
+        """
+        head = self.cached(tenant, task, version)
+        if head is None:
+            head = self._store.head(tenant, task, version)
+            self.keep(tenant, task, version, head)
+        return head
+
+    def keep(self, tenant: str, task: str, version: int, head: Head) -> None:
+        """Puts a head that was just fitted where the next query will find it."""
+        with self._lock:
+            if head.weight.nbytes + 1024 <= _MAX_BYTES:
+                self._heads[tenant, task, version] = head
+            self._gauge.set(len(self._heads))

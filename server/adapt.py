@@ -1,0 +1,177 @@
+"""The support journey: labelled images in, a task with a fitted, stored and active head out.
+
+Checked -> embedded (`server.embed`) -> head fitted -> stored in one transaction -> active.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from models.fitting import fit_head
+from models.heads import Float32
+from models.manifest import HeadDefaults, HeadOptions
+from models.preprocess import media_type
+from server.backbones import ServedBackbone
+from server.embed import embed_images, image_error
+from server.errors import Conflict, ExampleNotFound
+from server.ids import new_id
+from server.metrics import Stopwatch
+from server.records import Answer, Change, NewExample, NewTask, Replay, Support, Task, VersionConflict
+from server.replies import changed_task_reply
+from server.schemas import ChangedTaskReply, TaskOptions
+from server.service import Service
+from server.support import LabelledImage, check_request, check_support_set
+
+_ATTEMPTS = 10
+
+KeepAnswer = Callable[[ChangedTaskReply], Replay]
+"""Makes, of a reply, the record that answers a retry of the same request."""
+
+
+async def create_task(
+    service: Service,
+    tenant: str,
+    name: str | None,
+    options: TaskOptions,
+    examples: Sequence[LabelledImage],
+    keep: KeepAnswer | None,
+) -> ChangedTaskReply:
+    """Makes a task of a support set.
+
+    Raises:
+        Invalid, TooLarge: the support set breaks a rule, or an image cannot be read.
+        Unavailable: the server cannot do it now.
+        ReplayExists: the request was answered meanwhile under its idempotency key.
+    """
+    watch = Stopwatch(service.metrics)
+    labels = [example.label for example in examples]
+    check_request(examples, service.settings)
+    check_support_set(labels, service.settings)
+
+    backbone = service.backbones.default
+    embeddings = await _embed(service, backbone, examples, watch)
+    with watch.stage("fit"):
+        chosen = _choose(backbone.bundle.manifest.head, options)
+        head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, chosen)
+
+    task_id = new_id("task")
+    with watch.stage("store"):
+        new = await service.in_thread(_new_examples, examples, embeddings)
+        task = await service.in_writer(
+            service.store.create_task, tenant, NewTask(task_id, name or task_id), new, head, _answer(keep, watch)
+        )
+    service.active.keep(tenant, task.id, task.version.number, head)
+    return changed_task_reply(task, watch.milliseconds())
+
+
+async def add_examples(
+    service: Service, tenant: str, task_id: str, examples: Sequence[LabelledImage], keep: KeepAnswer | None
+) -> ChangedTaskReply:
+    """Adds examples to a task's active support set, as a new, active version.
+
+    Raises:
+        TaskNotFound: there is no such task.
+        Conflict: others kept changing the task at the same time.
+        Invalid, TooLarge, Unavailable, ReplayExists: as in `create_task`.
+    """
+    watch = Stopwatch(service.metrics)
+    check_request(examples, service.settings)
+    task = await service.in_thread(service.store.task, tenant, task_id)
+    backbone = await service.backbones.serving(task.version.backbone)
+    embeddings = await _embed(service, backbone, examples, watch)
+    new = await service.in_thread(_new_examples, examples, embeddings)
+    return await _new_version(service, tenant, task, backbone, new, None, watch, keep)
+
+
+async def remove_example(service: Service, tenant: str, task_id: str, example_id: str) -> ChangedTaskReply:
+    """Removes an example from a task's active support set, as a new, active version.
+
+    Raises:
+        TaskNotFound, ExampleNotFound: there is no such task, or its active version has no such example.
+        TooFewClasses: fewer than two classes would be left.
+        Conflict: others kept changing the task at the same time.
+        Unavailable: the server cannot do it now.
+    """
+    watch = Stopwatch(service.metrics)
+    task = await service.in_thread(service.store.task, tenant, task_id)
+    backbone = await service.backbones.serving(task.version.backbone)
+    return await _new_version(service, tenant, task, backbone, [], example_id, watch, None)
+
+
+async def _new_version(
+    service: Service,
+    tenant: str,
+    task: Task,
+    backbone: ServedBackbone,
+    added: Sequence[NewExample],
+    removed: str | None,
+    watch: Stopwatch,
+    keep: KeepAnswer | None,
+) -> ChangedTaskReply:
+    """Fits the changed support set and stores it; starts again from the newer version when another change was faster."""
+    change: Change = "removed" if removed else "added"
+    for _ in range(_ATTEMPTS):
+        parent = task.version
+        if parent.backbone != backbone.space.backbone:
+            break
+        support = await service.in_thread(service.store.support, tenant, task.id, parent.number)
+        labels, embeddings = _changed(support, added, removed)
+        check_support_set(labels, service.settings)
+        with watch.stage("fit"):
+            head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, parent.options)
+        try:
+            with watch.stage("store"):
+                gone = [removed] if removed else []
+                answer = _answer(keep, watch)
+                changed = await service.in_writer(
+                    service.store.add_version, tenant, task.id, parent.number, change, added, gone, head, answer
+                )
+        except VersionConflict:
+            task = await service.in_thread(service.store.task, tenant, task.id)
+            continue
+        service.active.keep(tenant, task.id, changed.version.number, head)
+        return changed_task_reply(changed, watch.milliseconds())
+    raise Conflict("other requests keep changing this task; try again")
+
+
+async def _embed(service: Service, backbone: ServedBackbone, examples: Sequence[LabelledImage], watch: Stopwatch) -> Float32:
+    """Embeddings of every example; a broken image refuses the whole set, since a head without it would not be what was asked."""
+    embedded = await embed_images(service, backbone, [example.image for example in examples], watch)
+    for position, error in enumerate(embedded.errors):
+        if error is not None:
+            raise image_error(error, f"image {position + 1} of {len(examples)}")
+    return embedded.embeddings
+
+
+def _choose(defaults: HeadDefaults, options: TaskOptions) -> HeadOptions:
+    """The backbone's defaults for the solver, with what the caller asked for in their place."""
+    return defaults.options(options.solver).model_copy(update=options.model_dump(exclude_none=True))
+
+
+def _changed(support: Support, added: Sequence[NewExample], removed: str | None) -> tuple[list[str], Float32]:
+    """Labels and embeddings of a support set after a change."""
+    if removed is not None and removed not in support.ids:
+        raise ExampleNotFound(removed)
+    stays = [i for i, example in enumerate(support.ids) if example != removed]
+    labels = [support.labels[i] for i in stays] + [example.label for example in added]
+    return labels, np.concatenate([support.embeddings[stays], *(example.embedding[None] for example in added)])
+
+
+def _new_examples(examples: Sequence[LabelledImage], embeddings: Float32) -> list[NewExample]:
+    return [
+        NewExample(
+            id=new_id("example"),
+            label=example.label,
+            image=example.image,
+            media_type=media_type(example.image),
+            sha256=hashlib.sha256(example.image).hexdigest(),
+            embedding=embedding,
+        )
+        for example, embedding in zip(examples, embeddings, strict=True)
+    ]
+
+
+def _answer(keep: KeepAnswer | None, watch: Stopwatch) -> Answer | None:
+    """What the store keeps for a retry. It is made inside the transaction, so its timing has no `store` yet."""
+    return None if keep is None else lambda task: keep(changed_task_reply(task, watch.milliseconds()))

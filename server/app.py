@@ -1,0 +1,84 @@
+"""The application: lifespan, routers, and how every error is answered."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from server.errors import HeadstartError, InvalidRequest
+from server.middleware import BodyLimits, RequestContext
+from server.routes import backbones, health, predictions, tasks
+from server.routes.openapi import openapi_document
+from server.routes.problems import answer_error, problem
+from server.service import Service
+from server.settings import Settings
+
+_DESCRIPTION = """A few labelled images in, a working classifier out, in one request.
+
+Errors are `application/problem+json` (RFC 9457) with a stable `code`. Every response carries `X-Request-ID`.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application, warm: what cannot be opened is raised here, before anything listens.
+
+    Raises:
+        BundleError, EngineError: the bundle for new tasks cannot be opened.
+        StoreError: the data directory cannot be used.
+    """
+    service = Service(settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.close()
+
+    app = FastAPI(
+        title="Headstart", version=version("headstart-server"), description=_DESCRIPTION, lifespan=lifespan, redoc_url=None
+    )
+    app.state.service = service
+    for module in (tasks, predictions, backbones, health):
+        app.include_router(module.router)
+    app.add_route("/", lambda _request: RedirectResponse("/docs"), include_in_schema=False)
+    app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
+    app.add_exception_handler(HeadstartError, _headstart_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _client_left)
+    app.add_middleware(BodyLimits, settings=settings)
+    app.add_middleware(RequestContext, metrics=service.metrics, unexpected=_unexpected)
+    return app
+
+
+async def _headstart_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HeadstartError)
+    return answer_error(request, error)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    return answer_error(request, InvalidRequest(f"{'.'.join(map(str, first['loc']))}: {first['msg']}"))
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    """Unknown paths and methods, in the form of every other error."""
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
+    return problem(error.status_code, code, str(error.detail), dict(error.headers or {}))
+
+
+async def _client_left(_request: Request, _error: Exception) -> Response:
+    """Nobody reads this; the status is for the logs, as nginx has it."""
+    return Response(status_code=499)
+
+
+def _unexpected() -> Response:
+    """The answer to a fault of ours."""
+    detail = "something went wrong on the server; its log has the details under this request_id"
+    return problem(500, "internal_error", detail)

@@ -1,0 +1,161 @@
+"""Everything that can go wrong and that a caller hears about. Knows nothing of HTTP: `server.routes.problems` holds that table.
+
+    HeadstartError                       code
+    ├── NotFound
+    │   ├── TaskNotFound                 task_not_found
+    │   ├── ExampleNotFound              example_not_found
+    │   └── VersionNotFound              version_not_found
+    ├── Invalid                          the request was understood and cannot be fulfilled
+    │   ├── InvalidRequest               invalid_request
+    │   ├── InvalidLabel                 invalid_label
+    │   ├── TooFewClasses                too_few_classes
+    │   ├── InvalidArchive               invalid_archive
+    │   ├── ImageBroken                  image_broken
+    │   ├── ImageUnsupported             image_unsupported
+    │   ├── LimitExceeded                limit_exceeded
+    │   └── IdempotencyKeyReused         idempotency_key_reused
+    ├── TooLarge
+    │   ├── BodyTooLarge                 body_too_large
+    │   └── ImageTooLarge                image_too_large
+    ├── UnsupportedMediaType             unsupported_media_type
+    ├── BodyTimeout                      body_timeout
+    ├── Conflict                         conflict
+    └── Unavailable                      worth trying again after `retry_after` seconds
+        ├── Overloaded                   overloaded
+        ├── EngineFailed                 engine_failed
+        ├── BackboneUnavailable          backbone_unavailable
+        └── StorageFailed                storage_failed
+
+A detail is written for the caller: it never holds a path, an address, a traceback or anything of another tenant.
+"""
+
+from typing import ClassVar
+
+_LONGEST_DETAIL = 500  # A detail may quote the request, which may be large.
+
+
+class HeadstartError(Exception):
+    """Base of all; `detail` says what happened and what to do."""
+
+    code: ClassVar[str]
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail if len(detail) <= _LONGEST_DETAIL else detail[:_LONGEST_DETAIL] + "…"
+
+
+class NotFound(HeadstartError):
+    """What the request names does not exist."""
+
+
+class TaskNotFound(NotFound):
+    code = "task_not_found"
+
+    def __init__(self, task: str) -> None:
+        super().__init__(f"there is no task {task!r}")
+
+
+class ExampleNotFound(NotFound):
+    code = "example_not_found"
+
+    def __init__(self, example: str) -> None:
+        super().__init__(f"the active version of this task has no example {example!r}")
+
+
+class VersionNotFound(NotFound):
+    code = "version_not_found"
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"this task has no version {version}")
+
+
+class Invalid(HeadstartError):
+    """The request was understood and cannot be fulfilled as it is."""
+
+
+class InvalidRequest(Invalid):
+    code = "invalid_request"
+
+
+class InvalidLabel(Invalid):
+    code = "invalid_label"
+
+
+class TooFewClasses(Invalid):
+    code = "too_few_classes"
+
+
+class InvalidArchive(Invalid):
+    code = "invalid_archive"
+
+
+class ImageBroken(Invalid):
+    code = "image_broken"
+
+
+class ImageUnsupported(Invalid):
+    code = "image_unsupported"
+
+
+class LimitExceeded(Invalid):
+    """More of something than a setting allows; the detail names the limit, its value and what was sent."""
+
+    code = "limit_exceeded"
+
+    def __init__(self, what: str, value: int, limit: int) -> None:
+        super().__init__(f"{what}: {value}; the limit is {limit}")
+
+
+class IdempotencyKeyReused(Invalid):
+    code = "idempotency_key_reused"
+
+
+class TooLarge(HeadstartError):
+    """More bytes or pixels than a setting allows."""
+
+
+class BodyTooLarge(TooLarge):
+    code = "body_too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the request body is larger than the limit of {limit} bytes")
+
+
+class ImageTooLarge(TooLarge):
+    code = "image_too_large"
+
+
+class UnsupportedMediaType(HeadstartError):
+    code = "unsupported_media_type"
+
+
+class BodyTimeout(HeadstartError):
+    code = "body_timeout"
+
+
+class Conflict(HeadstartError):
+    code = "conflict"
+
+
+class Unavailable(HeadstartError):
+    """Nothing is wrong with the request; it is worth trying again after `retry_after` seconds."""
+
+    retry_after: ClassVar[int] = 1
+
+
+class Overloaded(Unavailable):
+    code = "overloaded"
+
+
+class EngineFailed(Unavailable):
+    code = "engine_failed"
+
+
+class BackboneUnavailable(Unavailable):
+    code = "backbone_unavailable"
+    retry_after = 30
+
+
+class StorageFailed(Unavailable):
+    code = "storage_failed"
+    retry_after = 5

@@ -1,0 +1,60 @@
+"""Identifiers of what users create, and the cursors that mark a place among them. Both are opaque and URL-safe."""
+
+import secrets
+import threading
+import time
+from base64 import b64decode, urlsafe_b64encode
+
+from server.errors import InvalidRequest
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32: no i, l, o or u to misread, and in ASCII order.
+_SHIFTS = range(125, -1, -5)  # 26 characters of 5 bits, for 128 bits
+_RANDOM_BITS = 80
+
+
+class _Clock:
+    """128-bit numbers that only grow: milliseconds since 1970 in the upper 48 bits, chance in the lower 80."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = 0
+
+    def tick(self) -> int:
+        fresh = time.time_ns() // 1_000_000 << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+        with self._lock:
+            # Within one millisecond, and while the system's clock is behind, the step beyond the last number is itself
+            # drawn by chance: counting up by one would let anyone who knows an id guess its neighbour.
+            self._last = max(fresh, self._last + 1 + secrets.randbits(64))
+            return self._last
+
+
+_clock = _Clock()
+
+
+def new_id(prefix: str) -> str:
+    """`prefix_` and 26 characters of Crockford's base32 in lower case, such as `task_01k6x2…`.
+
+    As text, an id sorts after every earlier one with its prefix: exactly within a process, to the millisecond between processes.
+    """
+    number = _clock.tick()
+    return f"{prefix}_" + "".join(_ALPHABET[number >> shift & 31] for shift in _SHIFTS)
+
+
+def cursor_after(identifier: str) -> str:
+    """The cursor of the page that follows `identifier`."""
+    return urlsafe_b64encode(identifier.encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str) -> str:
+    """The inverse of `cursor_after`.
+
+    Raises:
+        InvalidRequest: it did not come from there.
+    """
+    try:
+        identifier = b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+    except ValueError:
+        identifier = ""
+    if not identifier or cursor_after(identifier) != cursor:
+        raise InvalidRequest("the cursor is not one that a page came with")
+    return identifier

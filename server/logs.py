@@ -1,0 +1,43 @@
+"""Logs: readable on a terminal, one JSON object per line otherwise. Never an image, nor a label above debug level."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+from server.context import request_id
+from server.settings import Settings
+
+_EXTRA = ("method", "path", "status", "ms")
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "request_id": request_id.get(),
+            "message": record.getMessage(),
+            **{name: getattr(record, name) for name in _EXTRA if hasattr(record, name)},
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        id_ = request_id.get()
+        record.suffix = "" if id_ == "-" else f"  [{id_}]"
+        return super().format(record)
+
+
+def configure_logging(settings: Settings) -> None:
+    """Sends all logs to standard error in the format that `settings` asks for."""
+    text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Text("%(asctime)s %(levelname)-7s %(message)s%(suffix)s", "%H:%M:%S") if text else _Json())
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    # Its chatter at info level says nothing to an operator.
+    logging.getLogger("alembic").setLevel(logging.WARNING)

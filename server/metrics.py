@@ -1,0 +1,59 @@
+"""What operators watch: Prometheus metrics, in a registry of their own for each application."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """Every metric of the server; the attributes say which."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        registry = self._registry
+        self.queue_images = Gauge("headstart_queue_images", "Images waiting for an engine", ["backbone"], registry=registry)
+        self.admitted_images = Gauge("headstart_admitted_images", "Images of requests under way", ["backbone"], registry=registry)
+        self.batch_images = Histogram(
+            "headstart_batch_images", "Images per batch", ["backbone"], buckets=(1, 2, 4, 8, 16, 32, 64), registry=registry
+        )
+        self.stage_seconds = Histogram(
+            "headstart_stage_seconds", "Seconds per stage of a request", ["stage"], buckets=_SECONDS, registry=registry
+        )
+        self.request_seconds = Histogram(
+            "headstart_request_seconds", "Seconds per request", ["method", "route"], buckets=_SECONDS, registry=registry
+        )
+        self.responses = Counter("headstart_responses", "Responses", ["method", "route", "status"], registry=registry)
+        self.errors = Counter("headstart_errors", "Errors answered, by code", ["code"], registry=registry)
+        self.active_heads = Gauge("headstart_active_heads", "Heads in memory", registry=registry)
+
+    def render(self) -> bytes:
+        """The text exposition format."""
+        return generate_latest(self._registry)
+
+
+class Stopwatch:
+    """The stages of one request: milliseconds for the reply, seconds for the metrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._started = time.perf_counter()
+        self._stages: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - started
+            self._stages[name] = self._stages.get(name, 0.0) + seconds
+            self._metrics.stage_seconds.labels(name).observe(seconds)
+
+    def milliseconds(self) -> dict[str, float]:
+        """Every stage so far, and the total since the request was understood."""
+        stages = {**self._stages, "total": time.perf_counter() - self._started}
+        return {name: round(1000.0 * seconds, 3) for name, seconds in stages.items()}

@@ -1,0 +1,121 @@
+"""Around every request, in plain ASGI: an id, limits on the body, one log line, the metrics."""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable
+from urllib.parse import quote
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.context import request_id
+from server.errors import BodyTimeout, BodyTooLarge, Overloaded
+from server.ids import new_id
+from server.metrics import Metrics
+from server.settings import Settings
+
+_log = logging.getLogger("server.access")
+
+_BODIES_AT_ONCE = 8  # of the largest size
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+class RequestContext:
+    """Gives each request its id (the caller's `X-Request-ID` where it is sane), and tells what became of it.
+
+    Args:
+        unexpected: makes the reply to an exception that nothing else answers.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, unexpected: Callable[[], ASGIApp]) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._unexpected = unexpected
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        id_ = given if _SANE_ID.fullmatch(given) else new_id("req")
+        request_id.set(id_)
+        started, status = time.perf_counter(), 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", id_.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            _log.exception("unexpected")
+            self._metrics.errors.labels("internal_error").inc()
+            if status:  # Half a reply has gone out; the server ends the connection so that nobody takes it for a whole one.
+                raise
+            await self._unexpected()(scope, receive, send_with_id)
+        finally:
+            self._tell(scope, status, time.perf_counter() - started)
+
+    def _tell(self, scope: Scope, status: int, seconds: float) -> None:
+        # The route's template, not the path: task ids would make a metric of their own each.
+        route = getattr(scope.get("route"), "path", "unknown")
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.responses.labels(method, route, str(status)).inc()
+        self._metrics.request_seconds.labels(method, route).observe(seconds)
+        level = logging.DEBUG if route in {"/healthz", "/readyz", "/metrics"} else logging.INFO
+        _log.log(
+            level,
+            "%s %s %d in %.1f ms",
+            scope["method"],
+            quote(scope["path"]),
+            status,
+            1000 * seconds,
+            extra={"method": scope["method"], "path": scope["path"], "status": status, "ms": round(1000 * seconds, 1)},
+        )
+
+
+class BodyLimits:
+    """Ends the reading of a body that is too large or stops coming, as an error where it is read."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._limit = settings.max_body_bytes
+        self._timeout = settings.body_timeout
+        self._held = 0  # bytes of all bodies under way
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        received, complete = 0, False
+
+        async def limited() -> Message:
+            nonlocal received, complete
+            if complete:  # What follows the body is the client's leaving, which may take its time.
+                return await receive()
+            if declared.isdigit() and int(declared) > self._limit:
+                raise BodyTooLarge(self._limit)
+            try:
+                message = await asyncio.wait_for(receive(), self._timeout)
+            except TimeoutError:
+                raise BodyTimeout(f"no piece of the request's body came for {self._timeout:g} seconds") from None
+            size = len(message.get("body", b""))
+            received += size
+            self._held += size
+            complete = not message.get("more_body", False)
+            if received > self._limit:
+                raise BodyTooLarge(self._limit)
+            if self._held > _BODIES_AT_ONCE * self._limit:
+                raise Overloaded("the server is reading as many bytes as it takes at once; try again")
+            return message
+
+        try:
+            await self._app(scope, limited, send)
+        finally:
+            self._held -= received

@@ -1,0 +1,143 @@
+"""What goes into the store and what comes out of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from models.heads import BackboneRef, Float32
+from models.manifest import HeadOptions
+
+Change = Literal["created", "added", "removed"]
+
+
+class VersionConflict(Exception):
+    """The active version is no longer the one that the new version was fitted from: read the support set and fit again."""
+
+
+class ReplayExists(Exception):
+    """Another request with the same idempotency key was answered meanwhile: read that answer with `Store.replay`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A task about to be created; the store adds the times and the version."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewExample:
+    """A labelled image about to be stored.
+
+    Attributes:
+        image: the bytes as they were sent, of type `media_type`, hashing to `sha256` (hexadecimal).
+        embedding: float32 (D,), made by the backbone of the head that comes with it.
+    """
+
+    id: str
+    label: str
+    image: bytes
+    media_type: str
+    sha256: str
+    embedding: Float32
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCount:
+    """A class of a support set and the number of its examples."""
+
+    label: str
+    examples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a task. All of it is immutable but `active`, which was true or not when it was read.
+
+    Attributes:
+        number: from 1, growing with time.
+        change: what made it.
+        classes: in the order of the head's labels.
+        options: how its head was fitted.
+    """
+
+    number: int
+    active: bool
+    change: Change
+    backbone: BackboneRef
+    classes: tuple[ClassCount, ...]
+    options: HeadOptions
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task with its active version; the times are in UTC."""
+
+    id: str
+    name: str
+    created_at: datetime
+    updated_at: datetime
+    version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """The number of a task's active version, and the backbone that embeds its queries."""
+
+    version: int
+    backbone: BackboneRef
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Support:
+    """What a head is fitted on: n examples, in the order in which they were added.
+
+    Attributes:
+        ids, labels: n each.
+        embeddings: float32 (n, D), the caller's own to write to.
+        backbone_sha256: the backbone file that made every one of them.
+    """
+
+    ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    embeddings: Float32
+    backbone_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleInfo:
+    """An example without its image; `size` is the image's in bytes."""
+
+    id: str
+    label: str
+    media_type: str
+    size: int
+    sha256: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The answer once given to an idempotency key.
+
+    Attributes:
+        fingerprint: sha256 of the parsed request, to tell a retry from another request under the same key.
+        body: the reply's JSON.
+        location: its `Location` header, if it had one.
+    """
+
+    key: str
+    fingerprint: str
+    status: int
+    body: str
+    location: str | None
+
+
+Answer = Callable[[Task], Replay]
+"""Makes the answer to keep from the task just written: only the store knows its times and its version's number.
+
+It is called within the transaction, so it does nothing slow; if it raises, nothing is written.
+"""

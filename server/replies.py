@@ -1,0 +1,57 @@
+"""From the store's records to the bodies of replies."""
+
+from server.records import ClassCount, ExampleInfo, Task, Version
+from server.schemas import ChangedTaskReply, ClassReply, ExampleReply, HeadReply, TaskReply, VersionReply
+
+
+def task_reply(task: Task) -> TaskReply:
+    """A task in its active version."""
+    version = task.version
+    return TaskReply(
+        id=task.id,
+        name=task.name,
+        version=version.number,
+        backbone=version.backbone.bundle,
+        classes=_classes(version.classes),
+        head=_head(version),
+        created_at=task.created_at,
+        updated_at=task.updated_at,
+    )
+
+
+def changed_task_reply(task: Task, timing_ms: dict[str, float]) -> ChangedTaskReply:
+    """A task after a change, with what each stage took."""
+    return ChangedTaskReply(**task_reply(task).model_dump(), timing_ms=timing_ms)
+
+
+def version_reply(version: Version) -> VersionReply:
+    """One entry of a task's history."""
+    return VersionReply(
+        version=version.number,
+        active=version.active,
+        change=version.change,
+        backbone=version.backbone.bundle,
+        classes=_classes(version.classes),
+        head=_head(version),
+        created_at=version.created_at,
+    )
+
+
+def example_reply(example: ExampleInfo) -> ExampleReply:
+    """An example without its image."""
+    return ExampleReply(
+        id=example.id,
+        label=example.label,
+        media_type=example.media_type,
+        bytes=example.size,
+        sha256=example.sha256,
+        created_at=example.created_at,
+    )
+
+
+def _classes(classes: tuple[ClassCount, ...]) -> list[ClassReply]:
+    return [ClassReply(label=count.label, examples=count.examples) for count in classes]
+
+
+def _head(version: Version) -> HeadReply:
+    return HeadReply(**version.options.model_dump())

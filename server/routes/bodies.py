@@ -1,0 +1,171 @@
+"""Request bodies in all the forms that the API takes: multipart, JSON with base64, raw images, a zip."""
+
+import base64
+import binascii
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+
+from server.archive import read_archive
+from server.errors import InvalidRequest, LimitExceeded, UnsupportedMediaType
+from server.schemas import ExamplesBody, Name, PredictBody, TaskBody, TaskOptions
+from server.service import Service
+from server.settings import Settings
+from server.support import LabelledImage, clean_label
+
+MULTIPART, JSON = "multipart/form-data", "application/json"
+RAW_IMAGES = ("image/jpeg", "image/png", "image/webp")
+
+_Body = TypeVar("_Body", bound=BaseModel)
+_Value = TypeVar("_Value")
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRequest:
+    """What `POST /v1/tasks` asks for, in whichever form it came."""
+
+    name: str | None
+    options: TaskOptions
+    examples: list[LabelledImage]
+
+
+async def read_task(request: Request, service: Service) -> TaskRequest:
+    """The body of `POST /v1/tasks`.
+
+    Raises:
+        Invalid, TooLarge, UnsupportedMediaType, BodyTimeout: it is none of the documented forms, or over a limit.
+    """
+    if _media_type(request) == JSON:
+        body = await read_json(request, service, TaskBody)
+        return TaskRequest(body.name, body.options, await _from_json(body, service))
+    async with _form(request, service.settings, {"images", "labels", "archive", "name", "options"}) as form:
+        name, options = _text(form, "name"), _text(form, "options")
+        return TaskRequest(
+            name=None if name is None else _valid("name", lambda: _NAME.validate_python(name)),
+            options=TaskOptions() if options is None else _valid("options", lambda: TaskOptions.model_validate_json(options)),
+            examples=await _from_form(form, service),
+        )
+
+
+async def read_examples(request: Request, service: Service) -> list[LabelledImage]:
+    """The body of `POST /v1/tasks/{task}/examples`; raises as `read_task` does."""
+    if _media_type(request) == JSON:
+        return await _from_json(await read_json(request, service, ExamplesBody), service)
+    async with _form(request, service.settings, {"images", "labels", "archive"}) as form:
+        return await _from_form(form, service)
+
+
+async def read_queries(request: Request, service: Service) -> list[bytes]:
+    """The images of `POST /v1/tasks/{task}/predict`; raises as `read_task` does."""
+    media_type = _media_type(request)
+    if media_type in RAW_IMAGES:
+        return [await request.body()]
+    if media_type == JSON:
+        body = await read_json(request, service, PredictBody)
+        return await _decoded(body.images, service)
+    async with _form(request, service.settings, {"images"}) as form:
+        return [await file.read() for file in _files(form, "images")]
+
+
+async def read_json(request: Request, service: Service, model: type[_Body]) -> _Body:
+    """The body as `model`.
+
+    Raises:
+        InvalidRequest: it is not JSON, or does not fit.
+        UnsupportedMediaType: it does not say that it is JSON.
+    """
+    if _media_type(request) != JSON:
+        raise UnsupportedMediaType(f"send {JSON}, not {_media_type(request) or 'a body without Content-Type'}")
+    raw = await request.body()
+    return await service.in_thread(_valid, "body", lambda: model.model_validate_json(raw))
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+@asynccontextmanager
+async def _form(request: Request, settings: Settings, fields: set[str]) -> AsyncIterator[FormData]:
+    media_type = _media_type(request)
+    if media_type != MULTIPART:
+        raise UnsupportedMediaType(f"send {MULTIPART} or {JSON}, not {media_type[:100] or 'a body without Content-Type'}")
+    most = settings.max_images + 1
+    try:
+        form = await request.form(max_files=most, max_fields=most + len(fields))
+    except HTTPException as error:
+        if "Too many" in str(error.detail):
+            raise LimitExceeded("images or labels in this request, at least", most, settings.max_images) from error
+        raise InvalidRequest(f"the multipart body is malformed: {error.detail}") from error
+    except UnicodeError as error:
+        raise InvalidRequest("the multipart body is malformed: its charset is unknown") from error
+    try:
+        if unknown := sorted(form.keys() - fields):
+            raise InvalidRequest(f"unknown field {unknown[0][:100]!r}; known: {', '.join(sorted(fields))}")
+        yield form
+    finally:
+        await form.close()
+
+
+async def _from_form(form: FormData, service: Service) -> list[LabelledImage]:
+    if "archive" in form:
+        if "images" in form or "labels" in form:
+            raise InvalidRequest("send either an archive, or images with labels")
+        archives = _files(form, "archive")
+        if len(archives) > 1:
+            raise InvalidRequest("send one archive")
+        return await service.in_thread(read_archive, archives[0].file, service.settings)
+    files, labels = _files(form, "images"), form.getlist("labels")
+    if len(files) != len(labels):
+        raise InvalidRequest(f"{len(files)} images but {len(labels)} labels; send one label per image, in the same order")
+    cleaned = [clean_label(label) for label in labels if isinstance(label, str)]
+    if len(cleaned) != len(labels):
+        raise InvalidRequest("labels must be texts, not files")
+    return [LabelledImage(label, await file.read()) for label, file in zip(cleaned, files, strict=True)]
+
+
+async def _from_json(body: TaskBody | ExamplesBody, service: Service) -> list[LabelledImage]:
+    images = await _decoded([example.image for example in body.examples], service)
+    return [LabelledImage(clean_label(example.label), image) for example, image in zip(body.examples, images, strict=True)]
+
+
+async def _decoded(images: list[str], service: Service) -> list[bytes]:
+    if len(images) > service.settings.max_images:
+        raise LimitExceeded("images in this request", len(images), service.settings.max_images)
+    return await service.in_thread(lambda: [_from_base64(image, position) for position, image in enumerate(images)])
+
+
+def _from_base64(text: str, position: int) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequest(f"image {position + 1} is not base64") from error
+
+
+def _files(form: FormData, field: str) -> list[UploadFile]:
+    files = [value for value in form.getlist(field) if isinstance(value, UploadFile)]
+    if len(files) != len(form.getlist(field)):
+        raise InvalidRequest(f"{field} must be files; with curl: -F {field}=@FILE")
+    return files
+
+
+def _text(form: FormData, field: str) -> str | None:
+    value = form.get(field)
+    if isinstance(value, UploadFile):
+        raise InvalidRequest(f"{field} must be a text, not a file")
+    return value
+
+
+def _valid(what: str, parse: Callable[[], _Value]) -> _Value:
+    try:
+        return parse()
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, (what, *problem["loc"])))
+        raise InvalidRequest(f"{where}: {problem['msg']}") from error

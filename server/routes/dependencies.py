@@ -1,0 +1,54 @@
+"""What every route needs: the service, the tenant, the reply, and an eye on the client's leaving."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Request
+from fastapi.responses import Response
+from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
+
+from server.service import Service
+
+TENANT = "default"
+
+_Result = TypeVar("_Result")
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+Served = Annotated[Service, Depends(_service)]
+
+
+def reply(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON response. The body is ours and already validated, so FastAPI need not do it again."""
+    return Response(body.model_dump_json(), status, headers, "application/json")
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, _Result]) -> _Result:
+    """Does the work unless the client leaves first: then it is cancelled, and what it had queued is skipped.
+
+    Raises:
+        ClientDisconnect: the client left.
+        BodyTooLarge, BodyTimeout: what is left of the body breaks a limit.
+    """
+    task = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            leaving.result()  # A body that breaks a limit is not a client that left.
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        task.cancel()
+        leaving.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,55 @@
+"""`Idempotency-Key`: the same key with the same request within 24 hours gets the first answer again."""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi.responses import Response
+
+from server.adapt import KeepAnswer
+from server.errors import IdempotencyKeyReused, InvalidRequest
+from server.records import Replay, ReplayExists
+from server.routes.dependencies import TENANT, reply
+from server.schemas import ChangedTaskReply
+from server.service import Service
+
+_MAX_KEY = 255
+
+
+async def create_once(
+    service: Service,
+    key: str | None,
+    fingerprint: str,
+    create: Callable[[KeepAnswer | None], Awaitable[ChangedTaskReply]],
+) -> Response:
+    """Answers a request that creates: by creating, or, for a key seen before, with the answer that it was given.
+
+    Raises:
+        IdempotencyKeyReused: the key came with another request before.
+        InvalidRequest: the key is empty or too long.
+    """
+    if key is None:
+        return _created(await create(None))
+    if not 1 <= len(key) <= _MAX_KEY:
+        raise InvalidRequest(f"Idempotency-Key has {len(key)} characters; it needs 1 to {_MAX_KEY}")
+
+    def keep(body: ChangedTaskReply) -> Replay:
+        return Replay(key, fingerprint, 201, body.model_dump_json(), _location(body))
+
+    async with service.key_locks.hold(key):
+        if (replay := await service.in_thread(service.store.replay, TENANT, key)) is None:
+            try:
+                return _created(await create(keep))
+            except ReplayExists:  # Another machine, or a first try whose client had left, was faster.
+                replay = await service.in_thread(service.store.replay, TENANT, key)
+                assert replay is not None
+    if replay.fingerprint != fingerprint:
+        raise IdempotencyKeyReused("this Idempotency-Key was used for another request within 24 hours; use a new one")
+    headers = {"Idempotent-Replayed": "true", **({"Location": replay.location} if replay.location else {})}
+    return Response(replay.body, replay.status, headers, "application/json")
+
+
+def _created(body: ChangedTaskReply) -> Response:
+    return reply(body, 201, {"Location": _location(body)})
+
+
+def _location(body: ChangedTaskReply) -> str:
+    return f"/v1/tasks/{body.id}"

@@ -1,0 +1,193 @@
+"""What FastAPI cannot see for itself: bodies in several forms, and an example for each call."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from server.schemas import (
+    BackboneList,
+    ChangedTaskReply,
+    ExamplePage,
+    ExamplesBody,
+    Health,
+    PredictBody,
+    PredictReply,
+    Problem,
+    TaskBody,
+    TaskPage,
+    TaskPatch,
+    TaskReply,
+    VersionPage,
+)
+
+_REF = "#/components/schemas/{model}"
+_IMAGE = {"type": "string", "format": "binary"}
+_ID, _EXAMPLE_ID = "task_01kam0c7v3e9m2q8x5t4r6w1zy", "example_01kam0c7v3q2w8e5r7t9y4u6ia"
+_TIME = "2026-11-21T09:30:00Z"
+_CLASSES = [{"label": "cat", "examples": 5}, {"label": "dog", "examples": 5}]
+_HEAD = {"solver": "logistic", "C": 3.0, "temperature": 0.33, "centre": False}
+_TASK = {
+    "id": _ID,
+    "name": "pets",
+    "version": 1,
+    "backbone": "name@1",
+    "classes": _CLASSES,
+    "head": _HEAD,
+    "created_at": _TIME,
+    "updated_at": _TIME,
+}
+_TIMING = {"decode": 1.2, "embed": 14.5, "fit": 1.1, "store": 2.3, "total": 19.4}
+
+_REPLIES: dict[type[BaseModel], Any] = {
+    TaskReply: _TASK,
+    ChangedTaskReply: {**_TASK, "timing_ms": _TIMING},
+    TaskPage: {"tasks": [_TASK], "next_cursor": None},
+    VersionPage: {
+        "versions": [
+            {
+                "version": 1,
+                "active": True,
+                "change": "created",
+                "backbone": "name@1",
+                "classes": _CLASSES,
+                "head": _HEAD,
+                "created_at": _TIME,
+            }
+        ]
+    },
+    ExamplePage: {
+        "examples": [
+            {
+                "id": _EXAMPLE_ID,
+                "label": "cat",
+                "media_type": "image/jpeg",
+                "bytes": 48213,
+                "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                "created_at": _TIME,
+            }
+        ],
+        "next_cursor": None,
+    },
+    PredictReply: {
+        "task": _ID,
+        "version": 1,
+        "backbone": "name@1",
+        "predictions": [
+            {"label": "cat", "probability": 0.93, "scores": {"cat": 0.93, "dog": 0.07}},
+            {"error": {"code": "image_broken", "detail": "the image is truncated or damaged and cannot be decoded"}},
+        ],
+        "timing_ms": {"decode": 0.6, "embed": 4.1, "head": 0.1, "total": 4.9},
+    },
+    Health: {"status": "ready", "checks": {"engine": "ok", "store": "ok"}},
+    BackboneList: {
+        "backbones": [
+            {
+                "id": "name@1",
+                "default": True,
+                "embedding_dim": 512,
+                "input": {"height": 32, "width": 32, "resize": "cover", "interpolation": "bicubic", "colour": "rgb"},
+                "architecture": "resnet12",
+                "dataset": "CIFAR-FS",
+                "evaluations": [],
+            }
+        ]
+    },
+}
+
+
+def answered(model: type[BaseModel], description: str, *, location: bool = False) -> dict[str, Any]:
+    """A successful response for a route's `responses`, with its example."""
+    response: dict[str, Any] = {
+        "description": description,
+        "model": model,
+        "content": {"application/json": {"example": _REPLIES[model]}},
+    }
+    if location:
+        response["headers"] = {
+            "Location": {"description": "the task", "schema": {"type": "string"}},
+            "Idempotent-Replayed": {
+                "description": "`true` on an answer given before to the same Idempotency-Key",
+                "schema": {"type": "string"},
+            },
+        }
+    return response
+
+
+def _body(**content: Any) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _json(model: type[BaseModel], example: Any) -> dict[str, Any]:
+    return {"schema": {"$ref": _REF.format(model=model.__name__)}, "example": example}
+
+
+def _multipart(properties: dict[str, Any], required: list[str], example: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "example": example,
+        "schema": {"type": "object", "properties": properties, "required": required, "additionalProperties": False},
+        "encoding": {"labels": {"style": "form", "explode": True}} if "labels" in properties else {},
+    }
+
+
+_SUPPORT_FIELDS = {
+    "images": {"type": "array", "items": _IMAGE, "description": "JPEG, PNG or WebP"},
+    "labels": {"type": "array", "items": {"type": "string"}, "description": "one per image, in the same order"},
+    "archive": {**_IMAGE, "description": "instead of images and labels: a zip with a folder per class"},
+}
+_TASK_FIELDS = {
+    **_SUPPORT_FIELDS,
+    "name": {"type": "string", "maxLength": 128},
+    "options": {"type": "string", "contentMediaType": "application/json", "description": "TaskOptions, as JSON"},
+}
+_FILES = {"images": ["(bytes of cat1.jpg)", "(bytes of dog1.jpg)"], "labels": ["cat", "dog"]}
+_LABELLED = [{"label": "cat", "image": "iVBORw0KGgo…"}, {"label": "dog", "image": "iVBORw0KGgo…"}]
+
+TASK_BODY = _body(
+    **{
+        "multipart/form-data": _multipart(_TASK_FIELDS, [], {"name": "pets", **_FILES}),
+        "application/json": _json(TaskBody, {"name": "pets", "examples": _LABELLED}),
+    }
+)
+EXAMPLES_BODY = _body(
+    **{
+        "multipart/form-data": _multipart(_SUPPORT_FIELDS, [], _FILES),
+        "application/json": _json(ExamplesBody, {"examples": _LABELLED}),
+    }
+)
+PATCH_BODY = _body(**{"application/json": _json(TaskPatch, {"active_version": 1})})
+PREDICT_BODY = _body(
+    **{
+        "multipart/form-data": _multipart(
+            {"images": {"type": "array", "items": _IMAGE}}, ["images"], {"images": _FILES["images"]}
+        ),
+        "application/json": _json(PredictBody, {"images": ["iVBORw0KGgo…"]}),
+        **{kind: {"schema": _IMAGE, "example": "(bytes of the image)"} for kind in ("image/jpeg", "image/png", "image/webp")},
+    }
+)
+
+
+def openapi_document(app: FastAPI) -> dict[str, Any]:
+    """The document of `app`, made once, with the schemas that only request bodies and problems use."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        extra = [(model, "validation") for model in (TaskBody, ExamplesBody, TaskPatch, PredictBody, Problem)]
+        _, schemas = models_json_schema(extra, ref_template=_REF)  # type: ignore[arg-type]
+        document["components"]["schemas"] |= schemas["$defs"]
+        _drop_fastapis_own_errors(document)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _drop_fastapis_own_errors(document: dict[str, Any]) -> None:
+    """Removes the 422 body that FastAPI documents for every parameter: `server.app` answers those as problems."""
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+    for path in document["paths"].values():
+        for operation in path.values():
+            response = operation["responses"].get("422", {})
+            response.get("content", {}).pop("application/json", None)
+            if response and not response["content"]:
+                del operation["responses"]["422"]

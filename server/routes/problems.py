@@ -1,0 +1,122 @@
+"""The one table from errors to HTTP, and the `application/problem+json` that it makes (RFC 9457)."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from server.context import request_id
+from server.errors import (
+    BackboneUnavailable,
+    BodyTimeout,
+    BodyTooLarge,
+    Conflict,
+    EngineFailed,
+    ExampleNotFound,
+    HeadstartError,
+    IdempotencyKeyReused,
+    ImageBroken,
+    ImageTooLarge,
+    ImageUnsupported,
+    InvalidArchive,
+    InvalidLabel,
+    InvalidRequest,
+    LimitExceeded,
+    Overloaded,
+    StorageFailed,
+    TaskNotFound,
+    TooFewClasses,
+    Unavailable,
+    UnsupportedMediaType,
+    VersionNotFound,
+)
+from server.schemas import Problem
+
+# Error -> status, and the detail that the reference shows for it.
+TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
+    TaskNotFound: (HTTPStatus.NOT_FOUND, "there is no task 'task_01…'"),
+    ExampleNotFound: (HTTPStatus.NOT_FOUND, "the active version of this task has no example 'example_01…'"),
+    VersionNotFound: (HTTPStatus.NOT_FOUND, "this task has no version 7"),
+    BodyTimeout: (HTTPStatus.REQUEST_TIMEOUT, "no piece of the request's body came for 30 seconds"),
+    Conflict: (HTTPStatus.CONFLICT, "other requests keep changing this task; try again"),
+    BodyTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request body is larger than the limit of 64000000 bytes"),
+    ImageTooLarge: (
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "image 3 of 10: the image has 30000 x 30000 = 900000000 pixels; the limit is 25000000",
+    ),
+    UnsupportedMediaType: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send multipart/form-data or application/json, not text/plain"),
+    InvalidRequest: (HTTPStatus.UNPROCESSABLE_ENTITY, "10 images but 9 labels; send one label per image, in the same order"),
+    InvalidLabel: (HTTPStatus.UNPROCESSABLE_ENTITY, "a label is empty; labels have 1 to 128 characters after trimming"),
+    TooFewClasses: (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "a task needs at least two classes with one example each; this would leave 1",
+    ),
+    InvalidArchive: (HTTPStatus.UNPROCESSABLE_ENTITY, "the archive is damaged, encrypted or not a zip file"),
+    ImageBroken: (HTTPStatus.UNPROCESSABLE_ENTITY, "image 3 of 10: the image is truncated or damaged and cannot be decoded"),
+    ImageUnsupported: (HTTPStatus.UNPROCESSABLE_ENTITY, "image 3 of 10: the file is not a JPEG, PNG or WebP image"),
+    LimitExceeded: (HTTPStatus.UNPROCESSABLE_ENTITY, "images in this request: 300; the limit is 256"),
+    IdempotencyKeyReused: (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "this Idempotency-Key was used for another request within 24 hours; use a new one",
+    ),
+    Overloaded: (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "the server is working on 1024 images and takes 1024 at most; try again",
+    ),
+    EngineFailed: (HTTPStatus.SERVICE_UNAVAILABLE, "the engine failed on this batch; try again"),
+    BackboneUnavailable: (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "this task was made with backbone name@1 (file 0123456789ab…), which this server does not have",
+    ),
+    StorageFailed: (HTTPStatus.SERVICE_UNAVAILABLE, "the store cannot be written now; nothing was changed"),
+}
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def problem(status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """A response in RFC 9457's form."""
+    body = Problem(
+        type="about:blank",
+        title=code.replace("_", " "),
+        status=status,
+        code=code,
+        detail=detail,
+        request_id=request_id.get(),
+    )
+    return Response(body.model_dump_json(), status, headers, MEDIA_TYPE)
+
+
+def answer_error(request: Request, error: HeadstartError) -> Response:
+    """The response to one of our own errors."""
+    request.app.state.service.metrics.errors.labels(error.code).inc()
+    status, _ = TABLE[type(error)]
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) else None
+    return problem(status, error.code, error.detail, headers)
+
+
+def documented(*errors: type[HeadstartError]) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that answers these errors, an example each, for the OpenAPI document."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        status, detail = TABLE[error]
+        response = responses.setdefault(
+            int(status),
+            {"description": status.phrase, "content": {MEDIA_TYPE: {"schema": _SCHEMA, "examples": {}}}},
+        )
+        if issubclass(error, Unavailable):
+            response["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+        example = Problem(
+            type="about:blank",
+            title=error.code.replace("_", " "),
+            status=status,
+            code=error.code,
+            detail=detail,
+            request_id="req_01kam0c7v3e9m2q8x5t4r6w1zy",
+        )
+        response["content"][MEDIA_TYPE]["examples"][error.code] = {"value": example.model_dump()}
+    return responses
+
+
+_SCHEMA = {"$ref": "#/components/schemas/Problem"}

@@ -1,0 +1,217 @@
+"""`/v1/tasks`: create, list, show, change, remove; their examples and versions."""
+
+import json
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import Response
+
+from server import adapt
+from server.errors import (
+    BackboneUnavailable,
+    BodyTimeout,
+    BodyTooLarge,
+    Conflict,
+    EngineFailed,
+    ExampleNotFound,
+    IdempotencyKeyReused,
+    ImageBroken,
+    ImageTooLarge,
+    ImageUnsupported,
+    InvalidArchive,
+    InvalidLabel,
+    InvalidRequest,
+    LimitExceeded,
+    Overloaded,
+    StorageFailed,
+    TaskNotFound,
+    TooFewClasses,
+    UnsupportedMediaType,
+    VersionNotFound,
+)
+from server.replies import example_reply, task_reply, version_reply
+from server.routes.bodies import read_examples, read_json, read_task
+from server.routes.dependencies import TENANT, Served, reply, while_connected
+from server.routes.idempotency import create_once
+from server.routes.openapi import EXAMPLES_BODY, PATCH_BODY, TASK_BODY, answered
+from server.routes.problems import documented
+from server.schemas import ChangedTaskReply, ExamplePage, TaskPage, TaskPatch, TaskReply, VersionPage
+from server.support import fingerprint
+
+router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
+
+_BODY_ERRORS = (BodyTimeout, BodyTooLarge, UnsupportedMediaType, InvalidRequest)
+_SUPPORT_ERRORS = (
+    *_BODY_ERRORS,
+    ImageTooLarge,
+    ImageBroken,
+    ImageUnsupported,
+    InvalidLabel,
+    InvalidArchive,
+    LimitExceeded,
+    IdempotencyKeyReused,
+    Overloaded,
+    EngineFailed,
+    StorageFailed,
+)
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(description="up to 255 characters; the same key with the same request within 24 hours gets the first answer again"),
+]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="entries per page")]
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Create a task from labelled images",
+    responses={
+        201: answered(ChangedTaskReply, "The task, ready to predict", location=True),
+        **documented(*_SUPPORT_ERRORS, TooFewClasses),
+    },
+    openapi_extra=TASK_BODY,
+)
+async def create(request: Request, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
+    """At least two classes with one image each; 5 to 20 images per class recognise best.
+
+    Multipart: files `images` and texts `labels`, equally many, in the same order. Or one file `archive`, a zip with a folder
+    per class. Or JSON with base64 images.
+    """
+    asked = await read_task(request, service)
+    purpose = json.dumps(["create", asked.name, asked.options.model_dump()])
+    return await create_once(
+        service,
+        idempotency_key,
+        await service.in_thread(fingerprint, purpose, asked.examples),
+        lambda keep: while_connected(
+            request, adapt.create_task(service, TENANT, asked.name, asked.options, asked.examples, keep)
+        ),
+    )
+
+
+@router.get(
+    "",
+    summary="List tasks, newest first",
+    responses={200: answered(TaskPage, "A page of tasks"), **documented(InvalidRequest, StorageFailed)},
+)
+async def list_tasks(service: Served, cursor: Cursor = None, limit: Limit = 50) -> Response:
+    tasks, next_cursor = await service.in_thread(service.store.tasks, TENANT, cursor, limit)
+    return reply(TaskPage(tasks=[task_reply(task) for task in tasks], next_cursor=next_cursor))
+
+
+@router.get(
+    "/{task}",
+    summary="Show a task",
+    responses={200: answered(TaskReply, "The task"), **documented(TaskNotFound, StorageFailed)},
+)
+async def show(task: str, service: Served) -> Response:
+    return reply(task_reply(await service.in_thread(service.store.task, TENANT, task)))
+
+
+@router.patch(
+    "/{task}",
+    summary="Rename a task, or roll it back to another version",
+    responses={
+        200: answered(TaskReply, "The task as it is now"),
+        **documented(TaskNotFound, VersionNotFound, *_BODY_ERRORS, StorageFailed),
+    },
+    openapi_extra=PATCH_BODY,
+)
+async def change(task: str, request: Request, service: Served) -> Response:
+    """Rolling back takes effect with the answer. No version is lost: any can be made active again."""
+    wanted = await read_json(request, service, TaskPatch)
+    if wanted.name is None and wanted.active_version is None:
+        raise InvalidRequest("nothing to change; give name, active_version or both")
+    if wanted.active_version is not None:
+        changed = await service.in_writer(service.store.activate, TENANT, task, wanted.active_version)
+    if wanted.name is not None:
+        changed = await service.in_writer(service.store.rename, TENANT, task, wanted.name)
+    return reply(task_reply(changed))
+
+
+@router.delete(
+    "/{task}",
+    status_code=204,
+    summary="Remove a task with all its images and versions",
+    responses={204: {"description": "Gone"}, **documented(TaskNotFound, StorageFailed)},
+)
+async def delete(task: str, service: Served) -> Response:
+    await service.in_writer(service.store.delete_task, TENANT, task)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/{task}/versions",
+    summary="The history of a task, newest first",
+    responses={200: answered(VersionPage, "Every version"), **documented(TaskNotFound, StorageFailed)},
+)
+async def versions(task: str, service: Served) -> Response:
+    found = await service.in_thread(service.store.versions, TENANT, task)
+    return reply(VersionPage(versions=[version_reply(version) for version in found]))
+
+
+@router.get(
+    "/{task}/examples",
+    summary="The support set of the active version, oldest first",
+    responses={200: answered(ExamplePage, "A page of examples"), **documented(TaskNotFound, InvalidRequest, StorageFailed)},
+)
+async def examples(task: str, service: Served, cursor: Cursor = None, limit: Limit = 100) -> Response:
+    found, next_cursor = await service.in_thread(service.store.examples, TENANT, task, cursor, limit)
+    return reply(ExamplePage(examples=[example_reply(example) for example in found], next_cursor=next_cursor))
+
+
+@router.post(
+    "/{task}/examples",
+    status_code=201,
+    summary="Add labelled images: a new version, active in the answer",
+    responses={
+        201: answered(ChangedTaskReply, "The task in its new version", location=True),
+        **documented(TaskNotFound, *_SUPPORT_ERRORS, Conflict, BackboneUnavailable),
+    },
+    openapi_extra=EXAMPLES_BODY,
+)
+async def add(task: str, request: Request, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
+    """The same bodies as creation, without name and options. A label that is new to the task is a new class."""
+    await service.in_thread(service.store.active, TENANT, task)  # An unknown task is answered before its body is read.
+    added = await read_examples(request, service)
+    return await create_once(
+        service,
+        idempotency_key,
+        await service.in_thread(fingerprint, json.dumps(["add", task]), added),
+        lambda keep: while_connected(request, adapt.add_examples(service, TENANT, task, added, keep)),
+    )
+
+
+@router.delete(
+    "/{task}/examples/{example}",
+    summary="Remove an example: a new version, active in the answer",
+    responses={
+        200: answered(ChangedTaskReply, "The task in its new version"),
+        **documented(TaskNotFound, ExampleNotFound, TooFewClasses, Conflict, BackboneUnavailable, StorageFailed),
+    },
+)
+async def remove(task: str, example: str, request: Request, service: Served) -> Response:
+    """Versions before this one keep the example, so that they can be returned to; its image goes with the task."""
+    return reply(await while_connected(request, adapt.remove_example(service, TENANT, task, example)))
+
+
+@router.get(
+    "/{task}/examples/{example}/image",
+    summary="An example's image, as it was sent",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The image",
+            "content": {
+                kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/jpeg", "image/png", "image/webp")
+            },
+        },
+        **documented(TaskNotFound, ExampleNotFound, StorageFailed),
+    },
+)
+async def example_image(task: str, example: str, service: Served) -> Response:
+    image, media_type = await service.in_thread(service.store.example_image, TENANT, task, example)
+    # The bytes are somebody's upload: a browser must not take them for anything but an image.
+    return Response(image, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})

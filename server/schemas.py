@@ -1,0 +1,198 @@
+"""Request and response bodies of the HTTP API, version 1."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, StringConstraints
+
+from models.manifest import Evaluation, InputSpec, Solver
+from server.text import is_one_line
+
+
+def _one_line(name: str) -> str:
+    if not is_one_line(name):
+        raise ValueError("control characters are not allowed")
+    return name
+
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128), AfterValidator(_one_line)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Reply(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class TaskOptions(_Request):
+    """How the head is fitted; what is left out comes from the backbone's defaults."""
+
+    solver: Solver | None = Field(None, description="how the last layer is fitted")
+    C: float | None = Field(None, ge=1e-4, le=1e4, description="inverse strength of the L2 penalty (not for `prototype`)")
+    temperature: float | None = Field(None, ge=1e-3, le=1e3, description="T of softmax(scores / T)")
+    centre: bool | None = Field(None, description="subtract the base classes' mean embedding before normalising")
+
+
+class ExampleBody(_Request):
+    label: str = Field(description="1 to 128 characters after trimming; case is kept")
+    image: str = Field(description="JPEG, PNG or WebP, base64")
+
+
+class TaskBody(_Request):
+    """`POST /v1/tasks` as JSON."""
+
+    name: Name | None = None
+    options: TaskOptions = TaskOptions()
+    examples: Annotated[list[ExampleBody], FailFast()]
+
+
+class ExamplesBody(_Request):
+    """`POST /v1/tasks/{task}/examples` as JSON."""
+
+    examples: Annotated[list[ExampleBody], FailFast()]
+
+
+class PredictBody(_Request):
+    """`POST /v1/tasks/{task}/predict` as JSON."""
+
+    images: Annotated[list[str], FailFast()] = Field(description="JPEG, PNG or WebP, each base64")
+
+
+class TaskPatch(_Request):
+    """`PATCH /v1/tasks/{task}`: what is given changes."""
+
+    name: Name | None = None
+    active_version: int | None = Field(None, ge=1, description="roll back or forward to this version")
+
+
+class ClassReply(_Reply):
+    label: str
+    examples: int = Field(description="support images of this class")
+
+
+class HeadReply(_Reply):
+    solver: Solver
+    C: float
+    temperature: float
+    centre: bool
+
+
+class TaskReply(_Reply):
+    """A task in its active version."""
+
+    id: str
+    name: str
+    version: int = Field(description="the active version")
+    backbone: str = Field(description="name@version of the bundle that embeds this task's images")
+    classes: list[ClassReply]
+    head: HeadReply
+    created_at: datetime
+    updated_at: datetime
+
+
+class ChangedTaskReply(TaskReply):
+    """A task after a change of its support set, with the milliseconds each stage took."""
+
+    timing_ms: dict[str, float] = Field(description="decode, embed, fit, store, total")
+
+
+class TaskPage(_Reply):
+    """Newest first."""
+
+    tasks: list[TaskReply]
+    next_cursor: str | None = Field(description="pass as `cursor` for the next page; null on the last")
+
+
+class ExampleReply(_Reply):
+    id: str
+    label: str
+    media_type: str
+    bytes: int
+    sha256: str = Field(description="of the image's bytes as they were sent")
+    created_at: datetime
+
+
+class ExamplePage(_Reply):
+    """The support set of the active version, oldest first."""
+
+    examples: list[ExampleReply]
+    next_cursor: str | None = Field(description="pass as `cursor` for the next page; null on the last")
+
+
+class VersionReply(_Reply):
+    """One immutable version of a task."""
+
+    version: int
+    active: bool
+    change: str = Field(description="what made it: `created`, `added` or `removed`")
+    backbone: str
+    classes: list[ClassReply]
+    head: HeadReply
+    created_at: datetime
+
+
+class VersionPage(_Reply):
+    """Newest first."""
+
+    versions: list[VersionReply]
+
+
+class ImageProblem(_Reply):
+    code: str
+    detail: str
+
+
+class Prediction(_Reply):
+    """What one image was recognised as."""
+
+    label: str
+    probability: float
+    scores: dict[str, float] = Field(description="probability by label, the most probable first; `top_k` of them")
+
+
+class FailedPrediction(_Reply):
+    """An image that could not be read; its neighbours are unaffected."""
+
+    error: ImageProblem
+
+
+class PredictReply(_Reply):
+    """Predictions in the order of the images."""
+
+    task: str
+    version: int
+    backbone: str
+    predictions: list[Prediction | FailedPrediction]
+    timing_ms: dict[str, float] = Field(description="decode, embed, head, total")
+
+
+class BackboneReply(_Reply):
+    id: str
+    default: bool = Field(description="new tasks get this one")
+    embedding_dim: int
+    input: InputSpec
+    architecture: str
+    dataset: str
+    evaluations: list[Evaluation]
+
+
+class BackboneList(_Reply):
+    backbones: list[BackboneReply]
+
+
+class Problem(_Reply):
+    """RFC 9457 `application/problem+json`."""
+
+    type: str = Field("about:blank", description="always `about:blank`: `code` tells the kinds apart")
+    title: str
+    status: int
+    code: str = Field(description="stable; see the table of errors")
+    detail: str
+    request_id: str
+
+
+class Health(_Reply):
+    status: str
+    checks: dict[str, str] = {}

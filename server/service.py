@@ -1,0 +1,83 @@
+"""What the journeys work with, opened together and closed together."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from models.engine import available_cores
+from server.active import ActiveHeads
+from server.backbones import Backbones
+from server.decode import Decoder
+from server.errors import Overloaded
+from server.locks import KeyLocks
+from server.metrics import Metrics
+from server.settings import Settings
+from server.store import Store, sqlite_url
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+_READERS = 8
+_WAITING_FITS = 256
+
+
+class Service:
+    """The store, the backbones, the decoder and the heads in memory.
+
+    Raises:
+        BundleError, EngineError: the bundle for new tasks cannot be opened.
+        StoreError: the data directory cannot be used, or another server is using it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.store = Store.open(settings.database_url or sqlite_url(settings.data_dir))
+        try:
+            self.backbones = Backbones(settings, self.metrics)
+        except BaseException:
+            self.store.close()
+            raise
+        self.active = ActiveHeads(self.store, self.metrics)
+        self.key_locks = KeyLocks()  # of idempotency keys: a retry that overtakes its first try waits for it
+        self.decoder = Decoder(settings.image_limits)
+        # Apart, so that neither a slow fit nor a slow disk holds up the reads that every prediction begins with.
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="write")
+        self._fitters = ThreadPoolExecutor(available_cores(), thread_name_prefix="fit")
+        self._fits = 0
+
+    async def in_thread(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Runs what blocks for a moment (reading the store, parsing a body) beside the event loop."""
+        return await _run(self._readers, function, *args, **kwargs)
+
+    async def in_writer(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Runs a change of the store, after those that came before it."""
+        return await _run(self._writer, function, *args, **kwargs)
+
+    async def in_fitter(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Runs a fit; as many run at once as there are cores.
+
+        Raises:
+            Overloaded: too many wait already.
+        """
+        if self._fits >= _WAITING_FITS:
+            raise Overloaded(f"{self._fits} tasks are waiting to be fitted; try again")
+        self._fits += 1
+        try:
+            return await _run(self._fitters, function, *args, **kwargs)
+        finally:
+            self._fits -= 1
+
+    def close(self) -> None:
+        """Finishes what is under way, then closes engines and store."""
+        self.backbones.close()
+        self.decoder.close()
+        for pool in (self._fitters, self._writer, self._readers):
+            pool.shutdown()
+        self.store.close()
+
+
+async def _run(pool: ThreadPoolExecutor, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    return await asyncio.get_running_loop().run_in_executor(pool, lambda: function(*args, **kwargs))

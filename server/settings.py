@@ -1,0 +1,104 @@
+"""Every setting of the server: a flag and an environment variable `HEADSTART_<NAME>`; flags beat the environment."""
+
+import ipaddress
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict, SettingsError
+
+from models.bundle import SHIPPED
+from models.engine import EngineKind
+from models.preprocess import ImageLimits
+
+ENVIRONMENT_PREFIX = "HEADSTART_"
+
+
+class InvalidSettings(Exception):
+    """A setting is unknown or impossible; the message is one line."""
+
+
+class Settings(BaseSettings):
+    """Serves few-shot classifiers over HTTP. Every flag is also an environment variable: --data-dir is HEADSTART_DATA_DIR."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX,
+        frozen=True,
+        cli_prog_name="headstart-server",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+    )
+
+    host: str = Field("127.0.0.1", description="address to listen on; any but loopback needs --insecure")
+    port: int = Field(8000, ge=1, le=65535, description="port to listen on")
+    insecure: bool = Field(False, description="listen beyond this machine although requests are not authenticated")
+    data_dir: Path = Field(Path("headstart-data"), description="folder of the embedded database")
+    database_url: str | None = Field(None, description="sqlite:///PATH of the database (default: in --data-dir)")
+    bundles_dir: Path = Field(SHIPPED, description="folder of bundles; the shipped ones are always known")
+    bundle: str | None = Field(None, description="bundle that new tasks get, name@version (default: the newest)")
+    engine: EngineKind = Field("auto", description="what runs the backbone; auto takes the fastest that this machine has")
+    threads: int | None = Field(None, ge=1, description="CPU threads of one inference (default: the cores we may use)")
+    queue_images: int = Field(1024, ge=1, description="images admitted at once; beyond, requests are refused with 503")
+    max_image_bytes: int = Field(10_000_000, ge=1, description="encoded bytes of one image")
+    max_image_pixels: int = Field(25_000_000, ge=1, description="pixels of one image")
+    max_body_bytes: int = Field(64_000_000, ge=1, description="bytes of one request's body")
+    max_images: int = Field(256, ge=1, description="images of one request")
+    max_classes: int = Field(1_000, ge=2, description="classes of one task")
+    max_examples: int = Field(20_000, ge=2, description="examples of one task")
+    body_timeout: float = Field(
+        30.0, gt=0, allow_inf_nan=False, description="longest wait for the next piece of a body, in seconds"
+    )
+    shutdown_timeout: int = Field(30, ge=1, description="seconds that requests under way get to finish at SIGTERM")
+    log_format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, JSON otherwise")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severity that is logged")
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "Settings":
+        if not self.insecure and not _is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host} can be reached from other machines and requests are not authenticated; "
+                "use 127.0.0.1, or say --insecure if the network is trusted"
+            )
+        if self.queue_images < self.max_images:
+            raise ValueError(f"queue-images {self.queue_images} is less than max-images {self.max_images}")
+        return self
+
+    @property
+    def image_limits(self) -> ImageLimits:
+        return ImageLimits(self.max_image_bytes, self.max_image_pixels)
+
+
+def load_settings(arguments: Sequence[str]) -> Settings:
+    """Settings from command-line arguments, then the environment, then the defaults.
+
+    Raises:
+        InvalidSettings: a value or a flag is unknown or impossible.
+        SystemExit: `--help` was asked for.
+    """
+    names = {f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX) and name not in names | _CLIENT_NAMES)
+    if unknown:
+        raise InvalidSettings(f"{unknown[0]} is set but is not a setting; see headstart-server --help")
+    try:
+        return CliApp.run(Settings, cli_args=list(arguments), cli_exit_on_error=False)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = "-".join(map(str, problem["loc"])).replace("_", "-")
+        message = problem["msg"].removeprefix("Value error, ")
+        raise InvalidSettings(f"{where}: {message}, got {problem['input']!r}" if where else message) from error
+    except SettingsError as error:
+        raise InvalidSettings(str(error).removeprefix("error parsing CLI: ")) from error
+
+
+# Variables of the same prefix that belong to the client.
+_CLIENT_NAMES = {"HEADSTART_URL"}
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

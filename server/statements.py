@@ -1,0 +1,184 @@
+"""What several of the store's calls say to the database. Each statement names its tenant."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from models.heads import BackboneRef, Head
+from models.manifest import HeadOptions
+from server.errors import ExampleNotFound, TaskNotFound, VersionNotFound
+from server.records import Answer, Change, ClassCount, NewExample, ReplayExists, Task, Version
+from server.tables import examples, replays, tasks, versions
+
+REPLAY_LIFETIME = timedelta(hours=24)
+
+_MAX_INTEGER = 2**31 - 1  # of a column: no version has a greater number
+
+OF_TASK = and_(versions.c.tenant == tasks.c.tenant, versions.c.task == tasks.c.id)
+ACTIVE = and_(OF_TASK, versions.c.number == tasks.c.active_version)
+
+VERSION: tuple[ColumnElement[Any], ...] = (
+    tasks.c.active_version,
+    versions.c.number,
+    versions.c.change,
+    versions.c.bundle,
+    versions.c.backbone_sha256,
+    versions.c.created_at.label("made_at"),
+    versions.c.options,
+    versions.c.classes,
+)
+"""The columns that `version_of` reads: none of them is large."""
+
+
+def select_tasks(tenant: str) -> Select[Any]:
+    """The tenant's tasks, each with its active version; the rows are for `task_of`."""
+    query = select(tasks.c.id, tasks.c.name, tasks.c.created_at, tasks.c.updated_at, *VERSION)
+    return query.join_from(tasks, versions, ACTIVE).where(tasks.c.tenant == tenant)
+
+
+def find_task(connection: Connection, tenant: str, task: str) -> Task:
+    """Raises TaskNotFound if there is none."""
+    return _only_task(connection, select_tasks(tenant), task)
+
+
+def lock_task(connection: Connection, tenant: str, task: str) -> Task:
+    """`find_task`, and nobody else changes it before this transaction ends, also where several transactions write."""
+    return _only_task(connection, select_tasks(tenant).with_for_update(of=tasks), task)
+
+
+def _only_task(connection: Connection, query: Select[Any], task: str) -> Task:
+    row = connection.execute(query.where(tasks.c.id == task)).one_or_none()
+    if row is None:
+        raise TaskNotFound(task)
+    return task_of(row)
+
+
+def find_version(connection: Connection, tenant: str, task: str, number: int, *columns: Column[Any]) -> Row[Any]:
+    """These columns of a version. Raises TaskNotFound or VersionNotFound if there is none."""
+    query = select(versions.c.number, *columns).where(versions.c.tenant == tenant, versions.c.task == task)
+    row = connection.execute(query.where(versions.c.number == min(number, _MAX_INTEGER))).one_or_none()
+    if row is None:
+        find_task(connection, tenant, task)
+        raise VersionNotFound(number)
+    return row
+
+
+def last_number(connection: Connection, tenant: str, task: str) -> int:
+    """The highest version number of a task that exists."""
+    query = select(func.max(versions.c.number)).where(versions.c.tenant == tenant, versions.c.task == task)
+    return int(connection.execute(query).scalar_one())
+
+
+def support_ids(connection: Connection, tenant: str, task: str, number: int) -> list[str]:
+    """The ids of a version's support set, in order. Raises TaskNotFound or VersionNotFound if there is none."""
+    ids: list[str] = find_version(connection, tenant, task, number, versions.c.examples).examples
+    return ids
+
+
+def labels_of(connection: Connection, tenant: str, task: str, wanted: Sequence[str], support: Sequence[str]) -> dict[str, str]:
+    """The label of each wanted example. Raises ExampleNotFound for one that is not in the support set."""
+    if not wanted:
+        return {}
+    if unknown := set(wanted) - set(support):
+        raise ExampleNotFound(min(unknown))
+    query = select(examples.c.id, examples.c.label).where(examples.c.tenant == tenant, examples.c.task == task)
+    labels = {row.id: row.label for row in connection.execute(query)}
+    return {example: labels[example] for example in wanted}
+
+
+def update_task(connection: Connection, tenant: str, task: str, **values: Any) -> None:
+    """Raises TaskNotFound if there is none."""
+    changed = connection.execute(update(tasks).where(tasks.c.tenant == tenant, tasks.c.id == task).values(**values))
+    if not changed.rowcount:
+        raise TaskNotFound(task)
+
+
+def insert_examples(connection: Connection, tenant: str, task: Task, added: Sequence[NewExample]) -> None:
+    """Stores examples as made by the backbone, and at the time, of the task's new version."""
+    rows = [
+        {
+            "tenant": tenant,
+            "task": task.id,
+            "id": example.id,
+            "label": example.label,
+            "media_type": example.media_type,
+            "size": len(example.image),
+            "sha256": example.sha256,
+            "backbone_sha256": task.version.backbone.sha256,
+            "created_at": task.version.created_at,
+            "embedding": example.embedding.astype("<f4").tobytes(),
+            "image": example.image,
+        }
+        for example in added
+    ]
+    if rows:
+        connection.execute(insert(examples), rows)
+
+
+def insert_version(connection: Connection, tenant: str, task: Task, support: Sequence[str], head: Head) -> None:
+    """Stores the task's new version."""
+    version = task.version
+    connection.execute(
+        insert(versions).values(
+            tenant=tenant,
+            task=task.id,
+            number=version.number,
+            change=version.change,
+            bundle=version.backbone.bundle,
+            backbone_sha256=version.backbone.sha256,
+            created_at=version.created_at,
+            options=version.options.model_dump(),
+            classes=[[entry.label, entry.examples] for entry in version.classes],
+            examples=list(support),
+            head=head.to_bytes(),
+        )
+    )
+
+
+def keep_answer(connection: Connection, tenant: str, task: Task, answer: Answer | None) -> None:
+    """Keeps what a retry is to get, and forgets what is too old. Raises ReplayExists if the key has an answer."""
+    if answer is None:
+        return
+    replay, now = answer(task), task.updated_at
+    connection.execute(delete(replays).where(replays.c.tenant == tenant, replays.c.created_at <= now - REPLAY_LIFETIME))
+    values = {
+        "tenant": tenant,
+        "key": replay.key,
+        "fingerprint": replay.fingerprint,
+        "status": replay.status,
+        "location": replay.location,
+        "created_at": now,
+        "body": replay.body,
+    }
+    try:
+        connection.execute(insert(replays).values(values))
+    except IntegrityError:
+        raise ReplayExists from None
+
+
+def new_version(number: int, change: Change, counts: Counter[str], head: Head, now: datetime) -> Version:
+    """An active version as it is about to be stored; `counts` are the examples by label."""
+    if set(+counts) != set(head.labels):
+        raise ValueError("the head's labels are not those of its support set")
+    classes = tuple(ClassCount(label, counts[label]) for label in head.labels)
+    return Version(number, True, change, head.backbone, classes, head.options, now)
+
+
+def task_of(row: Row[Any]) -> Task:
+    return Task(row.id, row.name, row.created_at, row.updated_at, version_of(row))
+
+
+def version_of(row: Row[Any]) -> Version:
+    return Version(
+        number=row.number,
+        active=row.number == row.active_version,
+        change=row.change,
+        backbone=BackboneRef(row.bundle, row.backbone_sha256),
+        classes=tuple(ClassCount(label, count) for label, count in row.classes),
+        options=HeadOptions(**row.options),
+        created_at=row.made_at,
+    )

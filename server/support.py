@@ -1,0 +1,74 @@
+"""A support set as it arrives: labelled images, checked against the rules before any of them costs anything."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from server.errors import InvalidLabel, InvalidRequest, LimitExceeded, TooFewClasses
+from server.settings import Settings
+from server.text import is_one_line
+
+MAX_LABEL = 128
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImage:
+    """One example as sent: a label, trimmed, and encoded image bytes."""
+
+    label: str
+    image: bytes
+
+
+def clean_label(raw: str) -> str:
+    """The label, trimmed; case and everything else is kept.
+
+    Raises:
+        InvalidLabel: it is empty, longer than 128 characters, or holds control characters.
+    """
+    label = raw.strip()
+    if not label:
+        raise InvalidLabel("a label is empty; labels have 1 to 128 characters after trimming")
+    if len(label) > MAX_LABEL:
+        raise InvalidLabel(f"a label has {len(label)} characters; the limit is {MAX_LABEL}")
+    if not is_one_line(label):
+        raise InvalidLabel("a label holds control characters")
+    return label
+
+
+def check_request(examples: Sequence[LabelledImage], settings: Settings) -> None:
+    """Checks what one request brings.
+
+    Raises:
+        InvalidRequest: there is no example.
+        LimitExceeded: there are more images than one request may bring.
+    """
+    if not examples:
+        raise InvalidRequest("there are no images; send at least one per class, each with its label")
+    if len(examples) > settings.max_images:
+        raise LimitExceeded("images in this request", len(examples), settings.max_images)
+
+
+def check_support_set(labels: Sequence[str], settings: Settings) -> None:
+    """Checks a whole support set, as a version would hold it.
+
+    Raises:
+        TooFewClasses: there are fewer than two.
+        LimitExceeded: there are too many classes or examples.
+    """
+    counts = Counter(labels)
+    if len(counts) < 2:
+        raise TooFewClasses(f"a task needs at least two classes with one example each; this would leave {len(counts)}")
+    if len(counts) > settings.max_classes:
+        raise LimitExceeded("classes of this task", len(counts), settings.max_classes)
+    if len(labels) > settings.max_examples:
+        raise LimitExceeded("examples of this task", len(labels), settings.max_examples)
+
+
+def fingerprint(purpose: str, examples: Sequence[LabelledImage]) -> str:
+    """sha256 of what a request asks for, so that a retry is recognised whatever its encoding or multipart boundary."""
+    digest = hashlib.sha256()
+    for part in (purpose.encode(), *(data for e in examples for data in (e.label.encode(), e.image))):
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()

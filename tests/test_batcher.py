@@ -1,0 +1,177 @@
+"""The batcher against an engine that obeys the real interface and can be slowed, watched and broken."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from models.engine import MAX_BATCH, EngineKind
+from models.heads import BackboneRef, EmbeddingSpace, Float32
+from models.preprocess import Pixels
+from server.batcher import Batcher
+from server.errors import EngineFailed, Overloaded
+from server.metrics import Metrics
+
+CAPACITY = 200
+
+
+class WatchedEngine:
+    """Embeds an image as its first two bytes. Waits for `gate` before each batch; fails while `broken`."""
+
+    kind: EngineKind = "onnx"
+
+    def __init__(self) -> None:
+        self.space = EmbeddingSpace(BackboneRef("fake@1", "0" * 64), np.zeros(2, dtype=np.float32))
+        self.gate = threading.Event()
+        self.gate.set()
+        self.broken: Exception | None = None
+        self.batches: list[int] = []
+        self.entered = threading.Event()
+
+    def embed(self, pixels: Pixels) -> Float32:
+        self.entered.set()
+        assert self.gate.wait(10)
+        self.batches.append(len(pixels))
+        if self.broken:
+            raise self.broken
+        return pixels[:, 0, 0, :2].astype(np.float32)
+
+
+@pytest.fixture
+def engine() -> WatchedEngine:
+    return WatchedEngine()
+
+
+@pytest.fixture
+def batcher(engine: WatchedEngine) -> Iterator[Batcher]:
+    batcher = Batcher(engine, CAPACITY, "fake@1", Metrics())
+    yield batcher
+    engine.gate.set()
+    batcher.close()
+
+
+def images(count: int, first: int = 0) -> Pixels:
+    pixels = np.zeros((count, 1, 1, 3), dtype=np.uint8)
+    pixels[:, 0, 0, 0] = np.arange(first, first + count)
+    return pixels
+
+
+async def enter_engine(engine: WatchedEngine) -> None:
+    """Returns once the engine has begun a batch."""
+    assert await asyncio.to_thread(engine.entered.wait, 10)
+
+
+def test_everyone_gets_their_own_embeddings(batcher: Batcher) -> None:
+    async def run() -> None:
+        answers = await asyncio.gather(*(batcher.embed(images(n, first=n)) for n in range(1, 12)))
+        for n, answer in enumerate(answers, start=1):
+            np.testing.assert_array_equal(answer[:, 0], np.arange(n, 2 * n))
+
+    asyncio.run(run())
+
+
+def test_what_arrives_while_the_engine_works_is_the_next_batch(batcher: Batcher, engine: WatchedEngine) -> None:
+    async def run() -> None:
+        engine.gate.clear()
+        first = asyncio.create_task(batcher.embed(images(1)))
+        await enter_engine(engine)
+        others = [asyncio.create_task(batcher.embed(images(2))) for _ in range(5)]
+        await asyncio.sleep(0)
+        engine.gate.set()
+        await asyncio.gather(first, *others)
+
+    asyncio.run(run())
+    assert engine.batches == [1, 10]
+
+
+def test_a_large_set_goes_in_capped_batches_and_starves_nobody(batcher: Batcher, engine: WatchedEngine) -> None:
+    async def run() -> None:
+        engine.gate.clear()
+        large = asyncio.create_task(batcher.embed(images(4 * MAX_BATCH)))
+        await enter_engine(engine)
+        small = asyncio.create_task(batcher.embed(images(1)))
+        await asyncio.sleep(0)
+        engine.gate.set()
+        await asyncio.gather(large, small)
+
+    asyncio.run(run())
+    assert sorted(engine.batches) == [1] + [MAX_BATCH] * 4
+    assert engine.batches.index(1) <= 2
+
+
+def test_an_entry_whose_client_has_gone_is_skipped(batcher: Batcher, engine: WatchedEngine) -> None:
+    async def run() -> None:
+        engine.gate.clear()
+        first = asyncio.create_task(batcher.embed(images(1)))
+        await enter_engine(engine)
+        gone = asyncio.create_task(batcher.embed(images(7)))
+        stays = asyncio.create_task(batcher.embed(images(2)))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.sleep(0)
+        engine.gate.set()
+        await asyncio.gather(first, stays)
+
+    asyncio.run(run())
+    assert engine.batches == [1, 2]
+
+
+def test_a_failed_batch_answers_every_waiter_and_the_next_one_works(batcher: Batcher, engine: WatchedEngine) -> None:
+    async def run() -> None:
+        engine.gate.clear()
+        first = asyncio.create_task(batcher.embed(images(1)))
+        await enter_engine(engine)
+        waiting = [asyncio.create_task(batcher.embed(images(1))) for _ in range(3)]
+        await asyncio.sleep(0)
+        engine.broken = RuntimeError("out of memory")
+        engine.gate.set()
+        answers = await asyncio.gather(first, *waiting, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [EngineFailed] * 4
+        engine.broken = None
+        assert (await batcher.embed(images(3))).shape == (3, 2)
+
+    asyncio.run(run())
+
+
+def test_a_batch_that_cannot_even_be_put_together_answers_its_waiters(batcher: Batcher, engine: WatchedEngine) -> None:
+    async def run() -> None:
+        engine.gate.clear()
+        first = asyncio.create_task(batcher.embed(images(1)))
+        await enter_engine(engine)
+        odd = [asyncio.create_task(batcher.embed(np.zeros((1, side, 1, 3), dtype=np.uint8))) for side in (1, 2)]
+        await asyncio.sleep(0)
+        engine.gate.set()
+        answers = await asyncio.wait_for(asyncio.gather(first, *odd, return_exceptions=True), 10)
+        assert [type(answer) for answer in answers[1:]] == [EngineFailed] * 2
+
+    asyncio.run(run())
+
+
+def test_a_dead_thread_answers_its_waiters_and_refuses_new_ones(engine: WatchedEngine) -> None:
+    batcher = Batcher(engine, CAPACITY, "fake@1", Metrics())
+
+    async def run() -> None:
+        engine.gate.clear()
+        first = asyncio.create_task(batcher.embed(images(1)))
+        await enter_engine(engine)
+        batcher_closing = asyncio.create_task(asyncio.to_thread(batcher.close))
+        await asyncio.sleep(0.05)
+        with pytest.raises(EngineFailed):
+            await batcher.embed(images(1))
+        engine.gate.set()
+        assert (await first).shape == (1, 2)
+        await batcher_closing
+
+    asyncio.run(run())
+
+
+def test_admission_counts_images_and_refuses_at_once(batcher: Batcher) -> None:
+    with batcher.admit(CAPACITY - 1):
+        with pytest.raises(Overloaded, match=str(CAPACITY)), batcher.admit(2):
+            pass
+        with batcher.admit(1):
+            pass
+    with batcher.admit(CAPACITY):
+        pass

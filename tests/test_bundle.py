@@ -1,0 +1,146 @@
+"""Bundles on disk: what is written opens again, and whatever was altered is refused by name."""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.bundle import ONNX, ONNX_INT8, BundleError, find_bundles, open_bundle, write_bundle
+from models.engine import EngineError, embed_all, open_engine
+from models.onnx_file import has_external_data
+
+
+@pytest.fixture
+def copied(shipped_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(shipped_bundle, tmp_path / "bundle"))
+
+
+def edit_manifest(folder: Path, edit: Callable[[dict[str, Any]], None]) -> None:
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    edit(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+def test_the_shipped_bundle_opens_and_is_small_enough_to_ship(shipped_bundle: Path) -> None:
+    bundle = open_bundle(shipped_bundle)
+    assert find_bundles(shipped_bundle.parent.parent) == {bundle.id: shipped_bundle}
+    assert sum(path.stat().st_size for path in shipped_bundle.iterdir()) <= 64 * 2**20
+    assert {path.name for path in shipped_bundle.iterdir()} == {"manifest.json", *bundle.manifest.files}
+
+
+@pytest.mark.parametrize("name", ["backbone.onnx", "statistics.safetensors", "golden.safetensors", "README.md"])
+def test_an_altered_file_is_refused_by_name(copied: Path, name: str) -> None:
+    data = bytearray((copied / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copied / name).write_bytes(data)
+    with pytest.raises(BundleError, match=f"{name}: the file differs"):
+        open_bundle(copied)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "backbone.onnx", "golden.safetensors"])
+def test_a_missing_file_is_refused_by_name(copied: Path, name: str) -> None:
+    (copied / name).unlink()
+    with pytest.raises(BundleError, match=name):
+        open_bundle(copied)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda m: m.update(schema_version=2), "schema version 2 is unknown"),
+        (lambda m: m.update(flavour="new"), "flavour"),
+        (lambda m: m.update(embedding_dim=3), "not 3 wide"),
+        (lambda m: m["files"].update({"../escape": m["files"]["README.md"]}), "not a plain file name"),
+        (lambda m: m["files"].pop("backbone.onnx"), r"does not name backbone\.onnx"),
+    ],
+)
+def test_a_manifest_that_cannot_be_trusted_is_refused(copied: Path, edit: Callable[[dict[str, Any]], None], message: str) -> None:
+    edit_manifest(copied, edit)
+    with pytest.raises(BundleError, match=message):
+        open_bundle(copied)
+
+
+def test_a_published_version_is_never_overwritten(shipped_bundle: Path, tmp_path: Path) -> None:
+    manifest = open_bundle(shipped_bundle).manifest
+    write_bundle(tmp_path, manifest, {"a": b"first"})
+    with pytest.raises(BundleError, match="exists already"):
+        write_bundle(tmp_path, manifest, {"a": b"second"})
+    assert (tmp_path / manifest.name / manifest.version / "a").read_bytes() == b"first"
+
+
+def test_an_engine_that_computes_something_else_is_refused(shipped_bundle: Path) -> None:
+    bundle = open_bundle(shipped_bundle)
+    embeddings = open_engine(bundle, "onnx").embed(bundle.golden_pixels)
+    bundle.check_golden(ONNX, embeddings)
+    for wrong in (embeddings * 1.01, np.full_like(embeddings, np.nan)):
+        with pytest.raises(BundleError, match="off by"):
+            bundle.check_golden(ONNX, wrong)
+
+
+def test_int8_is_close_to_float_and_does_not_depend_on_the_batch(shipped_bundle: Path) -> None:
+    bundle = open_bundle(shipped_bundle)
+    if ONNX_INT8 not in bundle.manifest.files:
+        with pytest.raises(EngineError, match="has no"):
+            open_engine(bundle, "onnx-int8")
+        return
+    engine = open_engine(bundle, "onnx-int8")
+    together = embed_all(engine, bundle.golden_pixels)
+    alone = np.concatenate([engine.embed(pixels[None]) for pixels in bundle.golden_pixels])
+    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
+
+
+def test_an_engine_kind_that_the_bundle_lacks_is_refused(shipped_bundle: Path) -> None:
+    with pytest.raises(EngineError, match=r"backbone\.ts"):
+        open_engine(open_bundle(shipped_bundle), "torchscript")
+
+
+class TestExternalData:
+    """`has_external_data` against the `onnx` package, which writes such files."""
+
+    @staticmethod
+    def model(tensor: onnx.TensorProto, place: str) -> onnx.ModelProto:
+        """A model whose one tensor sits in the given place."""
+        helper = onnx.helper
+        output = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
+        constant = helper.make_node("Constant", [], ["y"], value=tensor)
+        inner = helper.make_graph([constant], "inner", [], [output])
+        condition = helper.make_tensor_value_info("c", onnx.TensorProto.BOOL, [])
+        graphs = {
+            "initializer": helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [], [output], [tensor]),
+            "constant": inner,
+            "subgraph": helper.make_graph(
+                [helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner)], "g", [condition], [output]
+            ),
+        }
+        return helper.make_model(graphs[place])
+
+    @pytest.mark.parametrize("place", ["initializer", "constant", "subgraph"])
+    def test_is_found_wherever_a_tensor_can_be(self, place: str) -> None:
+        tensor = onnx.numpy_helper.from_array(np.ones(1, dtype=np.float32), "x")
+        assert not has_external_data(self.model(tensor, place).SerializeToString())
+        onnx.external_data_helper.set_external_data(tensor, location="weights.bin")
+        assert has_external_data(self.model(tensor, place).SerializeToString())
+
+    def test_a_bundle_with_it_is_refused_by_name(self, copied: Path) -> None:
+        tensor = onnx.numpy_helper.from_array(np.ones(1, dtype=np.float32), "x")
+        onnx.external_data_helper.set_external_data(tensor, location="/etc/passwd")
+        manifest = open_bundle(copied).manifest
+        contents = {name: (copied / name).read_bytes() for name in manifest.files}
+        contents[ONNX] = self.model(tensor, "initializer").SerializeToString()
+        folder = write_bundle(copied.parent / "other", manifest, contents)
+        with pytest.raises(BundleError, match=r"backbone\.onnx: keeps tensors in other files"):
+            open_bundle(folder)
+
+    @given(st.binary(max_size=200))
+    def test_any_bytes_are_answered_or_refused(self, data: bytes) -> None:
+        with contextlib.suppress(ValueError):
+            has_external_data(data)

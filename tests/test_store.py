@@ -1,0 +1,253 @@
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.heads import BackboneMismatch, BackboneRef
+from server.errors import ExampleNotFound, InvalidRequest, StorageFailed, TaskNotFound, VersionNotFound
+from server.ids import new_id
+from server.records import Active, ClassCount, NewTask, Replay, ReplayExists, Task, VersionConflict
+from server.store import Store, sqlite_url
+from tests.stored import BACKBONE, add, create, head_of, new_examples
+
+T = "default"
+
+# Every call that names a task and, where it needs them, the version 1 and an example of it.
+CALLS: dict[str, Callable[[Store, str, str, str], object]] = {
+    "task": lambda store, tenant, task, _: store.task(tenant, task),
+    "active": lambda store, tenant, task, _: store.active(tenant, task),
+    "versions": lambda store, tenant, task, _: store.versions(tenant, task),
+    "head": lambda store, tenant, task, _: store.head(tenant, task, 1),
+    "support": lambda store, tenant, task, _: store.support(tenant, task, 1),
+    "examples": lambda store, tenant, task, _: store.examples(tenant, task, None, 10),
+    "image": lambda store, tenant, task, example: store.example_image(tenant, task, example),
+    "add": lambda store, tenant, task, _: store.add_version(
+        tenant, task, 1, "added", new_examples(["cat"]), [], head_of(["cat", "dog"])
+    ),
+    "remove": lambda store, tenant, task, example: store.add_version(tenant, task, 1, "removed", [], [example], head_of(["dog"])),
+    "activate": lambda store, tenant, task, _: store.activate(tenant, task, 1),
+    "rename": lambda store, tenant, task, _: store.rename(tenant, task, "mine now"),
+    "delete": lambda store, tenant, task, _: store.delete_task(tenant, task),
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with closing(Store.open(sqlite_url(tmp_path))) as opened:
+        yield opened
+
+
+def replay(key: str = "key", body: str = "{}") -> Replay:
+    return Replay(key, "f" * 64, 201, body, "/v1/tasks/task_1")
+
+
+def create_once(store: Store, tenant: str, given: Replay) -> Task:
+    labels = ["cat", "dog"]
+    new = NewTask(new_id("task"), "pets")
+    return store.create_task(tenant, new, new_examples(labels), head_of(labels), lambda _: given)
+
+
+def age(data_dir: Path, by: timedelta) -> None:
+    """Makes every answer in a closed store older."""
+    with closing(sqlite3.connect(data_dir / "headstart.db")) as connection, connection:
+        connection.execute("UPDATE replays SET created_at = ?", (f"{datetime.now(UTC) - by:%Y-%m-%d %H:%M:%S.%f}",))
+
+
+def test_a_task_comes_back_as_it_was_created(store: Store) -> None:
+    labels = ["dog", "cat", "dog", "Katze 🐈"]
+    examples, head = new_examples(labels), head_of(labels)
+    before = datetime.now(UTC)
+    task = store.create_task(T, NewTask("task_1", "pets"), examples, head)
+
+    assert store.task(T, "task_1") == task
+    assert before <= task.created_at == task.updated_at <= datetime.now(UTC)
+    assert task.created_at.tzinfo is UTC
+    assert task.version.classes == (ClassCount("Katze 🐈", 1), ClassCount("cat", 1), ClassCount("dog", 2))
+    assert task.version.options == head.options
+    assert store.active(T, "task_1") == Active(1, BACKBONE)
+    assert store.head(T, "task_1", 1).to_bytes() == head.to_bytes()
+    assert store.example_image(T, "task_1", examples[3].id) == (examples[3].image, "image/png")
+
+    support = store.support(T, "task_1", 1)
+    assert support.ids == tuple(example.id for example in examples)
+    assert support.labels == tuple(labels)
+    assert support.backbone_sha256 == BACKBONE.sha256
+    assert support.embeddings.dtype == np.float32
+    assert support.embeddings.flags.writeable
+    np.testing.assert_array_equal(support.embeddings, [example.embedding for example in examples])
+
+    infos, cursor = store.examples(T, "task_1", None, 4)
+    assert cursor is None
+    assert [(i.id, i.label, i.media_type, i.size, i.sha256, i.created_at) for i in infos] == [
+        (e.id, e.label, e.media_type, len(e.image), e.sha256, task.created_at) for e in examples
+    ]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_task_of_another_tenant_does_not_exist(store: Store, call: str) -> None:
+    task = create(store)
+    example = store.support(T, task.id, 1).ids[0]
+    with pytest.raises(TaskNotFound):
+        CALLS[call](store, "other", task.id, example)
+    assert store.tasks("other", None, 10) == ([], None)
+    assert store.task(T, task.id) == task
+    CALLS[call](store, T, task.id, example)
+
+
+def test_tenants_may_use_the_same_ids_and_keys(store: Store) -> None:
+    ids = [new_id("example"), new_id("example")]
+    heads = {tenant: head_of(["cat", "dog"]) for tenant in ("a", "b")}
+    examples = {
+        tenant: [replace(example, id=chosen) for example, chosen in zip(new_examples(["cat", "dog"]), ids, strict=True)]
+        for tenant in heads
+    }
+    for tenant, head in heads.items():
+        store.create_task(tenant, NewTask("task_1", tenant), examples[tenant], head, lambda task: replay(body=task.name))
+    store.rename("a", "task_1", "other")
+    for tenant, name in (("a", "other"), ("b", "b")):
+        assert store.task(tenant, "task_1").name == name
+        assert store.head(tenant, "task_1", 1).to_bytes() == heads[tenant].to_bytes()
+        assert store.example_image(tenant, "task_1", ids[0])[0] == examples[tenant][0].image
+        assert store.support(tenant, "task_1", 1).embeddings.tolist() == [e.embedding.tolist() for e in examples[tenant]]
+        assert [info.sha256 for info in store.examples(tenant, "task_1", None, 10)[0]] == [e.sha256 for e in examples[tenant]]
+        assert store.replay(tenant, "key") == replay(body=tenant)
+    for parent in (1, 2):
+        store.add_version("a", "task_1", parent, "added", new_examples(["cat"]), [], head_of(["cat", "dog"]))
+    second = store.add_version("b", "task_1", 1, "added", new_examples(["cat"]), [], head_of(["cat", "dog"]))
+    assert second.version.number == 2
+    store.delete_task("a", "task_1")
+    assert store.example_image("b", "task_1", ids[0])[0] == examples["b"][0].image
+
+
+def test_a_version_made_from_an_old_one_is_refused(store: Store) -> None:
+    task = create(store)
+    newer = add(store, task, "cat")
+    with pytest.raises(VersionConflict):
+        add(store, task, "cat", parent=1)
+    assert store.versions(T, task.id) == [newer.version, *store.versions(T, task.id)[1:]]
+    assert len(store.versions(T, task.id)) == 2
+
+
+def test_a_version_made_after_going_back_gets_a_number_of_its_own(store: Store) -> None:
+    task = create(store)
+    add(store, task, "bird")
+    store.activate(T, task.id, 1)
+    third = add(store, task, "fish")
+    assert third.version.number == 3
+    assert [entry.label for entry in third.version.classes] == ["cat", "dog", "fish"]
+    assert [(v.number, v.active) for v in store.versions(T, task.id)] == [(3, True), (2, False), (1, False)]
+
+
+def test_only_examples_of_the_active_version_are_shown(store: Store) -> None:
+    task = create(store, labels=["cat", "cat", "dog"])
+    gone = store.support(T, task.id, 1).ids[0]
+    store.add_version(T, task.id, 1, "removed", [], [gone], head_of(["cat", "dog"]))
+    assert gone not in {example.id for example in store.examples(T, task.id, None, 10)[0]}
+    with pytest.raises(ExampleNotFound):
+        store.example_image(T, task.id, gone)
+    with pytest.raises(ExampleNotFound):
+        store.add_version(T, task.id, 2, "removed", [], [gone], head_of(["cat", "dog"]))
+    store.activate(T, task.id, 1)
+    assert len(store.example_image(T, task.id, gone)[0]) == 50
+
+
+def test_a_cursor_stays_good_when_its_example_goes(store: Store) -> None:
+    task = create(store, labels=["cat"] * 4 + ["dog"])
+    ids = store.support(T, task.id, 1).ids
+    _, cursor = store.examples(T, task.id, None, 2)
+    store.add_version(T, task.id, 1, "removed", [], [ids[1]], head_of(["cat", "dog"]))
+    page, end = store.examples(T, task.id, cursor, 3)
+    assert [example.id for example in page] == list(ids[2:])
+    assert end is None
+
+
+@pytest.mark.parametrize("number", [0, 2, 2**31, 2**64])
+def test_a_version_that_does_not_exist(store: Store, number: int) -> None:
+    task = create(store)
+    for call in (store.head, store.support, store.activate):
+        with pytest.raises(VersionNotFound):
+            call(T, task.id, number)
+
+
+def test_a_broken_cursor_is_an_invalid_request(store: Store) -> None:
+    task = create(store)
+    with pytest.raises(InvalidRequest):
+        store.tasks(T, "nonsense!", 10)
+    with pytest.raises(InvalidRequest):
+        store.examples(T, task.id, "nonsense!", 10)
+
+
+def test_a_head_of_other_labels_or_another_backbone_is_refused(store: Store) -> None:
+    task = create(store)
+    with pytest.raises(ValueError, match="labels"):
+        store.create_task(T, NewTask(new_id("task"), "pets"), new_examples(["cat", "dog"]), head_of(["cat", "cow"]))
+    other = head_of(["cat", "dog"], BackboneRef(BACKBONE.bundle, "cd" * 32))
+    with pytest.raises(BackboneMismatch):
+        store.add_version(T, task.id, 1, "added", new_examples(["cat"]), [], other)
+    assert store.tasks(T, None, 10) == ([task], None)
+
+
+def test_an_answer_is_kept_with_what_it_answers(store: Store) -> None:
+    assert store.replay(T, "key") is None
+    seen: list[Task] = []
+
+    def answer(task: Task) -> Replay:
+        seen.append(task)
+        return replay(body=task.created_at.isoformat())
+
+    labels = ["cat", "dog"]
+    task = store.create_task(T, NewTask("task_1", "pets"), new_examples(labels), head_of(labels), answer)
+    assert seen == [task]
+    assert store.replay(T, "key") == replay(body=task.created_at.isoformat())
+    assert store.replay("other", "key") is None
+
+
+def test_the_second_of_two_requests_with_one_key_leaves_nothing(store: Store) -> None:
+    task = create_once(store, T, replay(body="first"))
+    with pytest.raises(ReplayExists):
+        create_once(store, T, replay(body="second"))
+    with pytest.raises(ReplayExists):
+        store.add_version(
+            T, task.id, 1, "added", new_examples(["cat"]), [], head_of(["cat", "dog"]), lambda _: replay(body="third")
+        )
+    assert store.tasks(T, None, 10) == ([task], None)
+    assert len(store.versions(T, task.id)) == 1
+    assert store.replay(T, "key") == replay(body="first")
+
+
+def test_an_answer_that_cannot_be_made_undoes_the_change(store: Store) -> None:
+    def answer(_: Task) -> Replay:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.create_task(T, NewTask("task_1", "pets"), new_examples(["cat"]), head_of(["cat"]), answer)
+    assert store.tasks(T, None, 10) == ([], None)
+
+
+def test_an_answer_outlives_its_task_and_not_its_day(tmp_path: Path) -> None:
+    with closing(Store.open(sqlite_url(tmp_path))) as store:
+        store.delete_task(T, create_once(store, T, replay()).id)
+    age(tmp_path, timedelta(hours=23, minutes=59))
+    with closing(Store.open(sqlite_url(tmp_path))) as store:
+        assert store.replay(T, "key") == replay()
+    age(tmp_path, timedelta(hours=24))
+    with closing(Store.open(sqlite_url(tmp_path))) as store:
+        assert store.replay(T, "key") is None
+        create_once(store, T, replay(key="another"))
+    with closing(sqlite3.connect(tmp_path / "headstart.db")) as connection:
+        assert connection.execute("SELECT key FROM replays").fetchall() == [("another",)]
+
+
+def test_a_closed_store_refuses(tmp_path: Path) -> None:
+    store = Store.open(sqlite_url(tmp_path))
+    store.check()
+    store.close()
+    with pytest.raises(StorageFailed):
+        store.check()
+    with pytest.raises(StorageFailed):
+        create(store)

@@ -1,0 +1,29 @@
+"""Rotation as a second task: which of four quarter turns was the image given? (Gidaris et al., ICLR 2018; as an auxiliary
+loss for few-shot backbones, Gidaris et al., ICCV 2019.)"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+TURNS = 4
+
+
+def turn(images_N3HW: Tensor, turns_N: Tensor) -> Tensor:
+    """Each square image rotated counter-clockwise by its number of quarter turns (0 to 3)."""
+    turned = torch.empty_like(images_N3HW)
+    for quarter in range(TURNS):
+        chosen = turns_N == quarter
+        turned[chosen] = torch.rot90(images_N3HW[chosen], quarter, dims=(2, 3))
+    return turned
+
+
+class Rotation(nn.Module):
+    """A four-way linear head on the embedding."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(dim, TURNS)
+
+    def forward(self, embeddings_ND: Tensor, turns_N: Tensor) -> Tensor:
+        """The mean cross-entropy of predicting each image's number of quarter turns."""
+        return functional.cross_entropy(self.head(embeddings_ND), turns_N)
