@@ -15,32 +15,19 @@ import torch
 from torch import Tensor
 
 from tests.images import noise
+from tests.training_runs import BASE, CLASSES, SIZE, fabric, recipe, started, trainer
 from training import curves
 from training.augment import Augmentation, luma
 from training.batches import BatchSampler
-from training.checkpoint import FILE_NAME, Checkpoint, CheckpointError, RunInfo
+from training.checkpoint import FILE_NAME, Checkpoint, CheckpointError
 from training.data import DataError, ImageSet
+from training.feed import TrainingSet, channel_statistics
+from training.interrupt import Interrupted
 from training.objectives import ClassBank, Rotation, turn
 from training.recipes import RECIPES, Recipe
-from training.train import Interrupted, Trainer, channel_statistics
+from training.train import Trainer
 
-CPU = torch.device("cpu")
-CLASSES, PER_CLASS, SIZE = 8, 10, 16
-BASE = ImageSet(
-    images=np.stack([noise(SIZE, SIZE, seed=i) for i in range(CLASSES * PER_CLASS)]),
-    labels=np.repeat(np.arange(CLASSES), PER_CLASS),
-    classes=tuple("abcdefgh"),
-    sources=tuple(f"{'abcdefgh'[i // PER_CLASS]}/{i}.png" for i in range(CLASSES * PER_CLASS)),
-)
-
-
-def recipe(**changes: Any) -> Recipe:
-    """Conv-4 on 16 x 16 images, 5 steps of 16 images an epoch."""
-    small: dict[str, Any] = {"network": "conv4", "widths": (4,), "epochs": 4, "batch_size": 16, "input_size": SIZE}
-    return Recipe(name="tiny", summary="for tests", **small | changes)
-
-
-JOINT = recipe(rotation_every=2)
+JOINT = recipe(rotation="alternate")
 TASKS = recipe(network="resnet12", widths=(4, 4, 4, 8), ways=4, shots=2, dropblock=0.1, precision="float32", schedule="step")
 
 
@@ -48,15 +35,15 @@ TASKS = recipe(network="resnet12", widths=(4, 4, 4, 8), ways=4, shots=2, dropblo
 
 
 def test_an_epoch_of_joint_training_sees_images_once_and_epochs_differ() -> None:
-    sampler = BatchSampler(BASE.labels, JOINT, seed=0)
+    sampler = BatchSampler(BASE.labels, JOINT, 16, seed=0)
     epochs = [np.concatenate([sampler.batch(step).images for step in range(5 * e, 5 * e + 5)]) for e in range(2)]
     for images in epochs:
-        assert len(np.unique(images)) == sampler.steps_per_epoch * 16 == 80
+        assert len(np.unique(images)) == 5 * 16 == 80
     assert epochs[0].tolist() != epochs[1].tolist()
 
 
 def test_a_batch_of_tasks_holds_the_shots_of_each_of_its_classes() -> None:
-    batch = BatchSampler(BASE.labels, TASKS, seed=0).batch(3)
+    batch = BatchSampler(BASE.labels, TASKS, 16, seed=0).batch(3)
     assert batch.tasks is not None
     assert batch.tasks.shape == (2, 4)
     assert all(len(set(task)) == 4 for task in batch.tasks.tolist())
@@ -66,18 +53,18 @@ def test_a_batch_of_tasks_holds_the_shots_of_each_of_its_classes() -> None:
 
 @pytest.mark.parametrize("chosen", [JOINT, TASKS], ids=["joint", "tasks"])
 def test_a_step_s_batch_depends_on_seed_and_step_alone(chosen: Recipe) -> None:
-    in_order = BatchSampler(BASE.labels, chosen, seed=7)
+    in_order = BatchSampler(BASE.labels, chosen, 16, seed=7)
     batches = [in_order.batch(step).images.tolist() for step in range(12)]
     assert len(set(map(tuple, batches))) == 12
     for step in (11, 3, 7):
-        assert BatchSampler(BASE.labels, chosen, seed=7).batch(step).images.tolist() == batches[step]
-        assert BatchSampler(BASE.labels, chosen, seed=8).batch(step).images.tolist() != batches[step]
+        assert BatchSampler(BASE.labels, chosen, 16, seed=7).batch(step).images.tolist() == batches[step]
+        assert BatchSampler(BASE.labels, chosen, 16, seed=8).batch(step).images.tolist() != batches[step]
 
 
 @pytest.mark.parametrize("changes", [{"batch_size": 81}, {"ways": 9}])
 def test_too_little_data_for_a_batch_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(DataError):
-        BatchSampler(BASE.labels, recipe(**changes), seed=0)
+        BatchSampler(BASE.labels, recipe(**changes), changes.get("batch_size", 16), seed=0)
 
 
 # --- augmentation ---
@@ -175,7 +162,7 @@ def test_step_decay_takes_a_tenth_at_each_milestone() -> None:
 
 
 def test_channel_statistics_are_those_of_all_pixels() -> None:
-    mean, std = channel_statistics(BASE)
+    mean, std = channel_statistics([BASE])
     np.testing.assert_allclose(mean, (BASE.images / 255).mean(axis=(0, 1, 2)))
     np.testing.assert_allclose(std, (BASE.images / 255).std(axis=(0, 1, 2)))
 
@@ -191,12 +178,7 @@ def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def start(chosen: Recipe) -> Checkpoint:
-    info = RunInfo(chosen.model_dump(), 5, ("toys.zip",), "toys", "toys", BASE.classes, len(BASE), (0.5,) * 3, (0.25,) * 3, None)
-    return Checkpoint(info)
-
-
-def trainer(checkpoint: Checkpoint, folder: Path, validation: ImageSet | None = None) -> Trainer:
-    return Trainer(checkpoint, BASE, validation, folder, CPU)
+    return started(chosen, BASE)
 
 
 def flat(state: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -211,7 +193,7 @@ def flat(state: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def assert_same_training(one: Checkpoint, other: Checkpoint) -> None:
     assert one.step == other.step
-    for part in ("backbone", "objectives", "optimizer"):
+    for part in ("learner", "balance", "optimizer"):
         left, right = dict(flat(getattr(one, part))), dict(flat(getattr(other, part)))
         assert left.keys() == right.keys()
         for name, value in left.items():
@@ -221,14 +203,14 @@ def assert_same_training(one: Checkpoint, other: Checkpoint) -> None:
 
 def signal_at(steps: set[int], monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
     """Sends this process the signal in the middle of each of these steps."""
-    take = Trainer._step
+    take = Trainer.step
 
     def step_with_signal(self: Trainer, step: int) -> Tensor:
         if step in steps:
             signal.raise_signal(number)
         return take(self, step)
 
-    monkeypatch.setattr(Trainer, "_step", step_with_signal)
+    monkeypatch.setattr(Trainer, "step", step_with_signal)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -259,7 +241,7 @@ def test_training_learns_and_measures_validation_classes(tmp_path: Path) -> None
     labels = np.repeat(np.arange(5), 30)
     images = np.broadcast_to(noise(5, 1, seed=1)[labels][:, None], (150, SIZE, SIZE, 3)).copy()
     colours = ImageSet(images, labels, BASE.classes[:5], tuple(map(str, range(150))))
-    run = Trainer(start(recipe(epochs=8)), colours, colours, tmp_path, CPU).run()
+    run = Trainer(started(recipe(epochs=8), colours), [TrainingSet(colours, colours)], tmp_path, fabric()).run()
     assert run.history[-1]["loss"] < 0.7 * run.history[0]["loss"]
     assert run.history[-1]["validation_1-shot"] > 0.9
     network = run.trained_backbone()
@@ -282,7 +264,7 @@ def full_disk(limit: int) -> Iterator[None]:
 
 
 def saved(folder: Path) -> Checkpoint:
-    checkpoint = replace(start(JOINT), step=3, backbone={"weight": torch.arange(5000.0)})
+    checkpoint = replace(start(JOINT), step=3, learner={"weight": torch.arange(5000.0)})
     checkpoint.save(folder)
     return checkpoint
 
@@ -318,7 +300,7 @@ def test_a_damaged_checkpoint_is_refused_and_named(damage: str, tmp_path: Path) 
         case "text":
             file.write_text("weights")
         case "another format":
-            torch.save(torch.load(file, weights_only=True) | {"format": 2}, file)
+            torch.save(torch.load(file, weights_only=True) | {"format": 3}, file)
         case _:
             torch.save(torch.load(file, weights_only=True) | {"optimizer": Path("not a tensor")}, file)
     with pytest.raises(CheckpointError, match=FILE_NAME):

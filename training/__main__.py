@@ -14,10 +14,11 @@ except ModuleNotFoundError as error:
 from models.bundle import BundleError
 from models.engine import EngineError
 from training.checkpoint import CheckpointError
-from training.commands.run import DeviceError
+from training.commands.run import RecipeError
 from training.data import DataError
+from training.devices import DeviceError
 from training.export import ExportError
-from training.train import Interrupted
+from training.interrupt import Interrupted
 
 _INTERRUPTED = 130
 
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Interrupted as stop:
         print(f"headstart-train: {stop}; go on with: headstart-train resume {arguments.out}", file=sys.stderr)
         return _INTERRUPTED
-    except (DataError, CheckpointError, BundleError, EngineError, ExportError, DeviceError) as error:
+    except (DataError, CheckpointError, BundleError, EngineError, ExportError, DeviceError, RecipeError) as error:
         print(f"headstart-train: {error}", file=sys.stderr)
         return 1
     return 0

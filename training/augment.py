@@ -1,5 +1,7 @@
 """Batched augmentation on the training device: one gather and a few products for the whole batch."""
 
+from typing import NamedTuple
+
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
@@ -19,29 +21,52 @@ class Augmentation(BaseModel):
     padding: int = 4
     jitter: float = 0.4
 
-    def __call__(self, pixels_NHW3: Tensor) -> Tensor:
-        """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) in [0, 1], with PyTorch's global random numbers."""
-        images = pixels_NHW3.permute(0, 3, 1, 2).to(torch.float32) / 255.0
-        return self._jitter(self._crop_and_flip(images))
+    def draw(self, count: int, device: torch.device) -> "Draws":
+        """Random numbers for `count` images, from PyTorch's global generator."""
+        top, left = torch.randint(0, 2 * self.padding + 1, (2, count, 1), device=device)
+        flipped = torch.rand(count, 1, device=device) < 0.5
+        factors = 1.0 + self.jitter * (2.0 * torch.rand((3, count, 1, 1, 1), device=device) - 1.0)
+        return Draws(top, left, flipped, *factors)
 
-    def _crop_and_flip(self, images: Tensor) -> Tensor:
+    def __call__(self, pixels_NHW3: Tensor) -> Tensor:
+        """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) in [0, 1], freshly drawn."""
+        return self.apply(pixels_NHW3, self.draw(len(pixels_NHW3), pixels_NHW3.device))
+
+    def apply(self, pixels_NHW3: Tensor, draws: "Draws") -> Tensor:
+        """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) in [0, 1], as drawn."""
+        images = pixels_NHW3.permute(0, 3, 1, 2).to(torch.float32) / 255.0
+        return _jitter(self._crop_and_flip(images, draws), draws)
+
+    def _crop_and_flip(self, images: Tensor, draws: "Draws") -> Tensor:
         count, _, height, width = images.shape
         device = images.device
         padded = functional.pad(images, (self.padding,) * 4)
-        top, left = torch.randint(0, 2 * self.padding + 1, (2, count, 1), device=device)
-        rows = top + torch.arange(height, device=device)
-        columns = left + torch.arange(width, device=device)
-        flipped = torch.rand(count, 1, device=device) < 0.5
-        columns = torch.where(flipped, columns.flip(1), columns)
+        rows = draws.top + torch.arange(height, device=device)
+        columns = draws.left + torch.arange(width, device=device)
+        columns = torch.where(draws.flipped, columns.flip(1), columns)
         picked = padded.permute(0, 2, 3, 1)[torch.arange(count, device=device)[:, None, None], rows[:, :, None], columns[:, None]]
         return picked.permute(0, 3, 1, 2)
 
-    def _jitter(self, images: Tensor) -> Tensor:
-        shape = (3, len(images), 1, 1, 1)
-        brightness, contrast, saturation = 1.0 + self.jitter * (2.0 * torch.rand(shape, device=images.device) - 1.0)
-        images = (images * brightness).clamp(0.0, 1.0)
-        images = torch.lerp(luma(images).mean(dim=(2, 3), keepdim=True), images, contrast).clamp(0.0, 1.0)
-        return torch.lerp(luma(images), images, saturation).clamp(0.0, 1.0)
+
+class Draws(NamedTuple):
+    """What was drawn for each of N images: offsets and flips (N, 1), colour factors (N, 1, 1, 1)."""
+
+    top: Tensor
+    left: Tensor
+    flipped: Tensor
+    brightness: Tensor
+    contrast: Tensor
+    saturation: Tensor
+
+    def of(self, images: slice) -> "Draws":
+        """The draws of some of the images."""
+        return Draws(*(drawn[images] for drawn in self))
+
+
+def _jitter(images: Tensor, draws: Draws) -> Tensor:
+    images = (images * draws.brightness).clamp(0.0, 1.0)
+    images = torch.lerp(luma(images).mean(dim=(2, 3), keepdim=True), images, draws.contrast).clamp(0.0, 1.0)
+    return torch.lerp(luma(images), images, draws.saturation).clamp(0.0, 1.0)
 
 
 def luma(images_N3HW: Tensor) -> Tensor:

@@ -9,10 +9,12 @@ import torch
 
 from models.backbones import Backbone, build_backbone
 from models.manifest import Architecture
+from training.class_split import Split
+from training.learner import Learner
 from training.recipes import Recipe
 
 FILE_NAME = "checkpoint.pt"
-_FORMAT = 1
+_FORMAT = 2
 
 
 class CheckpointError(Exception):
@@ -20,19 +22,52 @@ class CheckpointError(Exception):
 
 
 @dataclass(frozen=True)
+class DatasetInfo:
+    """One dataset of a run.
+
+    Attributes:
+        paths: where its images were.
+        split: its base, validation and novel classes.
+        split_source: the split file, or how the classes were split.
+        images: how many base images were found.
+    """
+
+    paths: tuple[str, ...]
+    split: Split
+    split_source: str
+    images: int
+
+
+@dataclass(frozen=True)
 class RunInfo:
-    """What a run was started with, and the data it found."""
+    """What a run was started with, and the data it found.
+
+    Attributes:
+        datasets: in the order of their class banks; the first one is what export and evaluation are about.
+        mean, std: of each colour channel over the base images of all datasets.
+        initial: the network that training started from, or None for random weights.
+        teacher: the folder of the run it was distilled from, or None.
+    """
 
     recipe: dict[str, Any]
     seed: int
-    data: tuple[str, ...]
-    split: str
-    dataset: str
-    classes: tuple[str, ...]
-    images: int
+    datasets: tuple[DatasetInfo, ...]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     git_revision: str | None
+    initial: str | None = None
+    teacher: str | None = None
+
+    @property
+    def classes(self) -> frozenset[str]:
+        """Every class that the backbone was trained on."""
+        return frozenset(name for dataset in self.datasets for name in dataset.split.train)
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> "RunInfo":
+        """The reverse of `dataclasses.asdict`."""
+        datasets = tuple(DatasetInfo(**{**part, "split": Split(**part["split"])}) for part in state["datasets"])
+        return cls(**{**state, "datasets": datasets})
 
 
 @dataclass
@@ -45,8 +80,8 @@ class Checkpoint:
     hardware: str = ""
     history: list[dict[str, float]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
-    backbone: dict[str, Any] = field(default_factory=dict)
-    objectives: dict[str, Any] = field(default_factory=dict)
+    learner: dict[str, Any] = field(default_factory=dict)
+    balance: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -65,9 +100,20 @@ class Checkpoint:
 
     def trained_backbone(self) -> Backbone:
         """The network with the weights of this checkpoint, in evaluation mode on the CPU."""
-        backbone = build_backbone(self.architecture, self.recipe.input_size)
-        backbone.load_state_dict(self.backbone)
-        return backbone.eval()
+        return self.trained_learner().backbone.eval()
+
+    def trained_learner(self) -> Learner:
+        """The network with its heads and the weights of this checkpoint, on the CPU."""
+        learner = self.new_learner()
+        learner.load_state_dict(self.learner)
+        return learner
+
+    def new_learner(self) -> Learner:
+        """The network of the recipe with heads for the run's datasets, randomly initialised."""
+        recipe = self.recipe
+        backbone = build_backbone(self.architecture, recipe.input_size, recipe.dropblock)
+        classes = [len(dataset.split.train) for dataset in self.info.datasets]
+        return Learner(backbone, classes, normalise=recipe.normalise, temperature=recipe.distillation_temperature)
 
     def save(self, folder: Path) -> None:
         """Writes the checkpoint whole or not at all: a full disk leaves the previous one usable.
@@ -106,7 +152,7 @@ class Checkpoint:
             state = torch.load(path, map_location="cpu", weights_only=True)
             if state.pop("format") != _FORMAT:
                 raise CheckpointError(f"{path} was written by another release")
-            return cls(**{**state, "info": RunInfo(**state["info"])})
+            return cls(**{**state, "info": RunInfo.from_state(state["info"])})
         except CheckpointError:
             raise
         except Exception as error:  # torch.load raises many types for a damaged file.

@@ -3,9 +3,11 @@
 import math
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from training.augment import Augmentation
+
+Balancing = Literal["fixed", "uncertainty", "gradnorm", "pcgrad", "mgda"]
 
 
 class Recipe(BaseModel):
@@ -13,42 +15,56 @@ class Recipe(BaseModel):
 
     Attributes:
         name: what `headstart-train run` takes.
-        summary: command, hardware, duration and expected score, for `headstart-train run --help`.
-        network: `resnet12` or `conv4`.
-        widths: channels of the network's blocks.
-        epochs: passes over the base images (for `ways`, as many images as in a pass).
+        summary: hardware, duration and expected score, for `headstart-train run --help`.
+        network: `resnet12`, `conv4`, or a pretrained one, as `torchvision:resnet50`.
+        widths: channels of the blocks of `resnet12` and `conv4`.
+        input_size: side in pixels of the square images that the network sees.
+        epochs: as many images as the base images of all datasets, that many times.
         ways: classes of each training task; None trains one task of every base class (joint training).
         shots: images per class in each training task; used with `ways` only.
-        batch_size: images per step.
+        normalise: whether training classifies embeddings of unit length.
+        batch_size: images per step, over all datasets and devices.
         learning_rate: the peak of the schedule, for SGD with Nesterov momentum.
         schedule: `cosine` (with linear warm-up over the share `warmup` of all steps) or `step` (a tenth at each milestone).
         milestones: shares of all steps at which `step` decays.
-        rotation_every: every how many steps rotation joins as a second task; 0 is never.
+        rotation: telling by how many quarter turns an image was rotated, as another objective: `off`; `alternate` turns the
+            images of every second batch at random; `all` shows every image in all four rotations, at four times the cost.
+        rotation_weight: of that objective; classes have weight 1.
+        distillation_weight: of distillation where there is a teacher; classes then have 1 minus this.
+        distillation_temperature: what logits are divided by before they are compared with the teacher's.
+        balancing: how objectives share the backbone. See `training.balance`.
+        mixing_temperature: how datasets share a batch: 1 by their size, infinity evenly. See `training.batches.mix`.
         dropblock: rate of DropBlock in the last two blocks of ResNet-12.
-        precision: what the network computes in; losses and weights stay float32.
+        precision: what the network computes in; losses and weights stay float32. `auto` is bfloat16 where the device has it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     summary: str
-    network: Literal["resnet12", "conv4"]
+    network: str
     widths: tuple[int, ...]
-    epochs: int
-    ways: int | None = None
-    shots: int = 4
-    batch_size: int = 64
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
+    input_size: int = Field(default=32, ge=16)
+    epochs: int = Field(ge=1)
+    ways: int | None = Field(default=None, ge=2)
+    shots: int = Field(default=4, ge=1)
+    normalise: bool = False
+    batch_size: int = Field(default=64, ge=1)
+    learning_rate: float = Field(default=0.1, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=5e-4, ge=0)
     schedule: Literal["cosine", "step"] = "cosine"
-    warmup: float = 0.3
+    warmup: float = Field(default=0.3, ge=0, lt=1)
     milestones: tuple[float, ...] = ()
-    rotation_every: int = 0
-    dropblock: float = 0.0
-    input_size: int = 32
+    rotation: Literal["off", "alternate", "all"] = "off"
+    rotation_weight: float = Field(default=1.0, gt=0)
+    distillation_weight: float = Field(default=0.5, gt=0, lt=1)
+    distillation_temperature: float = Field(default=4.0, gt=0)
+    balancing: Balancing = "fixed"
+    mixing_temperature: float = Field(default=1.0, gt=0)
+    dropblock: float = Field(default=0.0, ge=0, lt=1)
     augmentation: Augmentation = Augmentation()
-    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
 
     def rate(self, progress: float) -> float:
         """The learning rate after the share `progress` of all steps."""
@@ -60,32 +76,81 @@ class Recipe(BaseModel):
         return self.learning_rate * 0.5 * (1.0 + math.cos(math.pi * remaining))
 
 
+_RESNET12 = Recipe(
+    name="cifar-fs-resnet12",
+    summary="CIFAR-FS, the full ResNet-12 with every image in four rotations: for a GPU; not run to the end yet",
+    network="resnet12",
+    widths=(64, 160, 320, 640),
+    epochs=65,
+    rotation="all",
+    learning_rate=0.05,
+    warmup=0.05,
+    dropblock=0.1,
+)
+_PAPER = Recipe(
+    name="paper-cifar-fs",
+    summary="CIFAR-FS as in the paper, 5-way tasks from the class bank: for a GPU; not run to the end yet",
+    network="resnet12",
+    widths=(64, 160, 320, 640),
+    epochs=60,
+    ways=5,
+    shots=8,
+    batch_size=80,
+    schedule="step",
+    milestones=(1 / 3, 2 / 3, 5 / 6),
+    dropblock=0.1,
+)
+_LARGER = {"input_size": 84, "augmentation": Augmentation(padding=8)}
+
+
+def _like(recipe: Recipe, name: str, summary: str, **changes: object) -> Recipe:
+    return Recipe.model_validate({**recipe.model_dump(), "name": name, "summary": summary, **changes})
+
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe(
-            name="cifar-fs-resnet12-small",
-            summary="the shipped bundle: 16 epochs of CIFAR-FS, 45 to 85 minutes on two CPU cores, 69.4 / 84.4 % at 1 / 5 shots",
-            network="resnet12",
-            widths=(64, 128, 256, 512),
-            epochs=16,
-            rotation_every=2,
-        ),
-        Recipe(
             name="quick",
-            summary="a first look: Conv-4, 4 epochs of CIFAR-FS, 1 to 3 minutes on two CPU cores, 54.6 / 70.9 % at 1 / 5 shots",
+            summary="a first look: Conv-4, 4 epochs; CIFAR-FS in 1 to 3 minutes on two CPU cores, 54.6 / 70.9 % at 1 / 5 shots",
             network="conv4",
             widths=(64,),
             epochs=4,
         ),
         Recipe(
-            name="paper-5-way",
-            summary="the paper's 5-way tasks: Conv-4, 8 epochs of CIFAR-FS, 2 to 4 minutes on two CPU cores, 55.2 / 71.6 %",
-            network="conv4",
-            widths=(64,),
-            epochs=8,
-            ways=5,
-            batch_size=80,
+            name="cifar-fs-resnet12-small",
+            summary="CIFAR-FS, three quarters of the width, 16 epochs: 45 to 170 minutes on two CPU cores, 69.4 / 84.4 %",
+            network="resnet12",
+            widths=(64, 128, 256, 512),
+            epochs=16,
+            rotation="alternate",
+        ),
+        _RESNET12,
+        _like(
+            _RESNET12,
+            "fc100-resnet12",
+            "FC100, the full ResNet-12 with every image in four rotations: for a GPU; not run to the end yet",
+        ),
+        _PAPER,
+        _like(
+            _PAPER,
+            "paper-fc100",
+            "FC100 as in the paper, embeddings normalised in training: for a GPU; not run to the end yet",
+            normalise=True,
+        ),
+        _like(
+            _RESNET12,
+            "mini-imagenet-resnet12",
+            "mini-ImageNet at 84 x 84, for those who hold the data: for a GPU; never run",
+            **_LARGER,
+        ),
+        _like(
+            _RESNET12,
+            "tiered-imagenet-resnet12",
+            "tiered-ImageNet at 84 x 84, for those who hold the data: for a GPU; never run",
+            epochs=20,
+            rotation="alternate",
+            **_LARGER,
         ),
     )
 }

@@ -1,42 +1,38 @@
-"""The training loop: mixed precision, checkpoints, resume, progress.
+"""The training loop: objectives, mixed precision, several devices, checkpoints, resume, progress.
 
 All randomness of a step derives from (seed, step), so a resumed run continues bit for bit on the CPU.
 """
 
-import platform
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
-from torch.nn import ModuleDict
 from tqdm import tqdm
 
-from models.backbones import build_backbone
 from models.heads import Float32
 from models.manifest import HeadOptions
 from training import curves
-from training.batches import BatchSampler
+from training.balance import Term, make_balance
 from training.checkpoint import Checkpoint
 from training.data import ImageSet
+from training.devices import DeviceError, describe
+from training.distributed import synchronise_batch_norm
 from training.episodes import EpisodeSampler
 from training.evaluate import score
-from training.objectives import ClassBank, Rotation, turn
+from training.feed import Feed, TrainingSet
+from training.interrupt import Interrupted, stop_signals
+from training.learner import CLASSES, DISTILLATION, ROTATION, Learner, Share
 
 _SAVE_EVERY_SECONDS = 600
 _VALIDATION_IMAGES_PER_CLASS = 60
 _VALIDATION_EPISODES = 300
-
-
-class Interrupted(Exception):
-    """Training stopped at the user's request; the checkpoint is up to date."""
+_SHOTS = (1, 5)
 
 
 class Trainer:
@@ -44,42 +40,58 @@ class Trainer:
 
     Args:
         checkpoint: where to start: freshly made, or loaded from `folder`.
-        base: images of the base classes.
-        validation: images of the validation classes, or None not to measure.
+        datasets: as many as the checkpoint names, in its order.
         folder: receives the checkpoint, the curves and the TensorBoard log.
-        device: where to train.
+        fabric: where to train; launched.
+        teacher: the finished run to distil from, with the same datasets.
+
+    Raises:
+        DataError: the datasets do not suffice for the recipe's batches.
+        DeviceError: the recipe's balancing cannot be spread over several devices.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, base: ImageSet, validation: ImageSet | None, folder: Path, device: torch.device
+        self,
+        checkpoint: Checkpoint,
+        datasets: Sequence[TrainingSet],
+        folder: Path,
+        fabric: Fabric,
+        teacher: Learner | None = None,
     ) -> None:
-        self.recipe = checkpoint.recipe
+        self.recipe = recipe = checkpoint.recipe
         self.checkpoint = checkpoint
         self.folder = folder
-        self.device = device
-        self.images = torch.from_numpy(base.images).to(device)
-        self.labels = torch.from_numpy(base.labels).to(device)
-        self.validation = validation.first_per_class(_VALIDATION_IMAGES_PER_CLASS) if validation else None
-        self.sampler = BatchSampler(base.labels, self.recipe, checkpoint.info.seed)
-        self.total_steps = self.recipe.epochs * self.sampler.steps_per_epoch
+        self.fabric = fabric
+        device, world = fabric.device, fabric.world_size
+        if world > 1 and recipe.balancing not in {"fixed", "uncertainty"}:
+            raise DeviceError(f"{recipe.balancing} balances gradients on one device only")
+
+        self.validation = [data.validation and data.validation.first_per_class(_VALIDATION_IMAGES_PER_CLASS) for data in datasets]
+        self.feed = Feed([data.base for data in datasets], recipe, checkpoint.info.seed, fabric)
+        self.total_steps = recipe.epochs * self.feed.steps_per_epoch
 
         torch.manual_seed(checkpoint.info.seed)
-        self.backbone = build_backbone(checkpoint.architecture, self.recipe.input_size, self.recipe.dropblock)
-        self.backbone.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.bank = ClassBank(len(base.classes), self.backbone.embedding_dim)
-        self.rotation = Rotation(self.backbone.embedding_dim)
-        self.objectives = ModuleDict({"bank": self.bank, "rotation": self.rotation}).to(device)
+        self.learner = checkpoint.new_learner()
+        if checkpoint.learner:
+            self.learner.load_state_dict(checkpoint.learner)
+        if world > 1:
+            self.learner = synchronise_batch_norm(self.learner, device)
+        self.learner.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.teacher = teacher.to(device).eval().requires_grad_(False) if teacher else None
+        self.balance = make_balance(recipe.balancing, self._objectives(), list(self.learner.backbone.parameters())).to(device)
+        if device.type == "cuda":
+            self.learner.backbone.compile()
+        groups: list[dict[str, Any]] = [
+            {"params": list(self.learner.parameters())},
+            {"params": list(self.balance.parameters()), "weight_decay": 0.0},
+        ]
         self.optimizer = torch.optim.SGD(
-            [*self.backbone.parameters(), *self.objectives.parameters()],
-            lr=self.recipe.learning_rate,
-            momentum=self.recipe.momentum,
-            weight_decay=self.recipe.weight_decay,
-            nesterov=True,
+            groups, lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
         )
         if checkpoint.step:
-            self.backbone.load_state_dict(checkpoint.backbone)
-            self.objectives.load_state_dict(checkpoint.objectives)
+            self.balance.load_state_dict(checkpoint.balance)
             self.optimizer.load_state_dict(checkpoint.optimizer)
+        self.model, self.stepper = fabric.setup(self.learner, self.optimizer, move_to_device=False)
 
     def run(self) -> Checkpoint:
         """Trains to the end of the schedule and returns the final checkpoint, which is also on disk.
@@ -88,49 +100,56 @@ class Trainer:
             Interrupted: SIGINT or SIGTERM came; the run can be resumed from its folder.
             CheckpointError: a checkpoint could not be written.
         """
-        with _stop_signals() as stopped, self._progress() as bar:
+        with stop_signals() as stopped, self._progress() as bar:
             started, saved = time.monotonic() - self.checkpoint.seconds, time.monotonic()
-            losses = [torch.tensor(loss, device=self.device) for loss in self.checkpoint.losses]
+            losses = [torch.tensor(loss, device=self.fabric.device) for loss in self.checkpoint.losses]
             for step in range(self.checkpoint.step, self.total_steps):
-                losses.append(self._step(step))
+                losses.append(self.step(step))
                 bar.update(self.recipe.batch_size)
-                epoch, into_epoch = divmod(step + 1, self.sampler.steps_per_epoch)
+                epoch, into_epoch = divmod(step + 1, self.feed.steps_per_epoch)
                 if (step + 1) % 20 == 0:
                     bar.set_postfix(epoch=f"{epoch}/{self.recipe.epochs}", loss=f"{losses[-1].item():.3f}")
                 ended = into_epoch == 0
-                if ended:
+                if ended and self.fabric.is_global_zero:
                     self._finish_epoch(epoch, step, torch.stack(losses), time.monotonic() - started)
-                    losses = []
-                if ended or stopped() or time.monotonic() - saved > _SAVE_EVERY_SECONDS:
+                losses = [] if ended else losses
+                stopping = self._agreed(stopped())
+                if ended or stopping or time.monotonic() - saved > _SAVE_EVERY_SECONDS:
                     self._save(step + 1, time.monotonic() - started, [float(loss) for loss in losses])
                     saved = time.monotonic()
-                if stopped() and step + 1 < self.total_steps:
+                if stopping and step + 1 < self.total_steps:
                     raise Interrupted(f"stopped after step {step + 1} of {self.total_steps}")
         return self.checkpoint
 
-    def _step(self, step: int) -> Tensor:
-        recipe, batch = self.recipe, self.sampler.batch(step)
+    def step(self, step: int) -> Tensor:
+        """Trains on the batch of that step; returns the loss, a scalar on the device, averaged over processes."""
         torch.manual_seed(int(np.random.SeedSequence((self.checkpoint.info.seed, 2, step)).generate_state(1)[0]))
         for group in self.optimizer.param_groups:
-            group["lr"] = recipe.rate(step / self.total_steps)
-        chosen = torch.from_numpy(batch.images).to(self.device)
-        tasks = None if batch.tasks is None else torch.from_numpy(batch.tasks).to(self.device)
-        images = recipe.augmentation(self.images[chosen])
-        turns = None
-        if recipe.rotation_every and (step + 1) % recipe.rotation_every == 0:
-            turns = torch.randint(0, 4, (len(images),), device=self.device)
-            images = turn(images, turns)
-        self.backbone.train()
-        with self._autocast():
-            embeddings = self.backbone(images.contiguous(memory_format=torch.channels_last))
-        embeddings = embeddings.float()
-        loss: Tensor = self.bank(embeddings, self.labels[chosen], tasks)
-        if turns is not None:
-            loss = loss + self.rotation(embeddings, turns)
+            group["lr"] = self.recipe.rate(step / self.total_steps)
+        images, shares, turns = self.feed.draw(step)
+        self.learner.train()
+        embeddings, losses = self.model(images, shares, turns, self.teacher)
+        terms = {name: Term(loss, self._weight(name, shares)) for name, loss in losses.items()}
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        return loss.detach()
+        self.balance.backward(terms, embeddings, self.fabric)
+        self.stepper.step()
+        loss = torch.stack([term.weight * term.loss.detach() for term in terms.values()]).sum()
+        return loss if self.fabric.world_size == 1 else self.fabric.all_reduce(loss, reduce_op="mean")  # type: ignore[return-value]
+
+    def _objectives(self) -> list[str]:
+        """The names of every objective that a step can have."""
+        kinds = (CLASSES, DISTILLATION) if self.teacher else (CLASSES,)
+        names = [f"{kind}/{position}" for kind in kinds for position in range(len(self.validation))]
+        return names if self.recipe.rotation == "off" else [*names, ROTATION]
+
+    def _weight(self, name: str, shares: Sequence[Share]) -> float:
+        """The prior weight of an objective: the recipe's, times the share of the batch that it judges."""
+        kind, _, position = name.partition("/")
+        if kind == ROTATION:
+            return self.recipe.rotation_weight
+        judged = len(shares[int(position)].labels_n) / sum(len(share.labels_n) for share in shares)
+        distilled = self.recipe.distillation_weight if self.teacher else 0.0
+        return judged * (distilled if kind == DISTILLATION else 1.0 - distilled)
 
     def _finish_epoch(self, epoch: int, step: int, losses: Tensor, seconds: float) -> None:
         row = {
@@ -146,86 +165,55 @@ class Trainer:
         tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
 
     def _validate(self) -> dict[str, float]:
-        if self.validation is None:
-            return {}
-        embeddings = self._embed(self.validation)
+        """Accuracy on episodes of the validation classes, with class-mean heads; one column per dataset and shot."""
         options = HeadOptions(solver="prototype", C=1.0, temperature=1.0, centre=False)
         result = {}
-        for shots in (1, 5):
-            sampler = EpisodeSampler(self.validation.indices_by_class(), 5, shots, 15, seed=0)
-            scored = score(embeddings, embeddings[0], sampler, _VALIDATION_EPISODES, options)
-            result[f"validation_{shots}-shot"] = scored.accuracy
+        for images, info in zip(self.validation, self.checkpoint.info.datasets, strict=True):
+            if images is None:
+                continue
+            embeddings = self._embed(images)
+            by_class = images.indices_by_class()
+            queries = min(15, min(map(len, by_class)) - max(_SHOTS))
+            for shots in _SHOTS:
+                sampler = EpisodeSampler(by_class, min(5, len(by_class)), shots, queries, seed=0)
+                scored = score(embeddings, embeddings[0], sampler, _VALIDATION_EPISODES, options)
+                of = f"_{info.split.dataset}" if len(self.validation) > 1 else ""
+                result[f"validation_{shots}-shot{of}"] = scored.accuracy
         return result
 
-    @torch.inference_mode()
     def _embed(self, images: ImageSet) -> Float32:
-        self.backbone.eval()
+        self.learner.eval()
         parts = []
         for start in range(0, len(images), 256):
-            pixels = torch.from_numpy(images.images[start : start + 256])
-            batch = pixels.to(self.device).permute(0, 3, 1, 2).float() / 255.0
-            with self._autocast():
-                parts.append(self.backbone(batch).float().cpu())
+            pixels = torch.from_numpy(images.images[start : start + 256]).to(self.fabric.device)
+            with self.fabric.autocast():
+                parts.append(self.learner.embed(pixels.permute(0, 3, 1, 2).float() / 255.0).cpu())
         return torch.cat(parts).numpy()
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
+    def _agreed(self, here: bool) -> bool:
+        """Whether any process was asked to stop."""
+        return here if self.fabric.world_size == 1 else self.fabric.strategy.reduce_boolean_decision(here, all=False)
 
     def _save(self, step: int, seconds: float, losses: list[float]) -> None:
         self.checkpoint = replace(
             self.checkpoint,
             step=step,
             seconds=seconds,
-            hardware=_describe(self.device),
+            hardware=describe(self.fabric.device, self.fabric.world_size),
             losses=losses,
-            backbone=self.backbone.state_dict(),
-            objectives=self.objectives.state_dict(),
+            learner=self.learner.state_dict(),
+            balance=self.balance.state_dict(),
             optimizer=self.optimizer.state_dict(),
         )
-        self.checkpoint.save(self.folder)
+        if self.fabric.is_global_zero:
+            self.checkpoint.save(self.folder)
 
     def _progress(self) -> "tqdm[NoReturn]":
         size = self.recipe.batch_size
-        return tqdm(total=self.total_steps * size, initial=self.checkpoint.step * size, unit="img", unit_scale=True)
-
-
-def channel_statistics(images: ImageSet) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Mean and standard deviation of each colour channel over all pixels, on the scale [0, 1]."""
-    levels = np.arange(256) / 255.0
-    means, deviations = [], []
-    for channel in range(3):
-        share = np.bincount(images.images[..., channel].ravel(), minlength=256) / images.images[..., channel].size
-        mean = float(share @ levels)
-        means.append(mean)
-        deviations.append(float(np.sqrt(share @ (levels - mean) ** 2)))
-    return (means[0], means[1], means[2]), (deviations[0], deviations[1], deviations[2])
-
-
-@contextmanager
-def _stop_signals() -> Iterator["_Stop"]:
-    stop = _Stop()
-    before = {number: signal.signal(number, stop.request) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class _Stop:
-    """Remembers that a signal asked to stop."""
-
-    def __init__(self) -> None:
-        self._requested = False
-
-    def request(self, _number: int, _frame: FrameType | None) -> None:
-        self._requested = True
-
-    def __call__(self) -> bool:
-        return self._requested
-
-
-def _describe(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+        return tqdm(
+            total=self.total_steps * size,
+            initial=self.checkpoint.step * size,
+            unit="img",
+            unit_scale=True,
+            disable=not self.fabric.is_global_zero,
+        )

@@ -7,7 +7,9 @@ from typing import TypeAlias
 
 from models.bundle import SHIPPED, find_bundles
 from models.manifest import InputSpec
-from training.data import DataError, ImageSet, Part, load_images, read_split
+from training.class_split import Part, Split
+from training.data import DataError, ImageSet
+from training.loading import load_images
 
 SubParsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -47,11 +49,13 @@ def at_least(least: int) -> Callable[[str], int]:
     return integer
 
 
-def load_part(paths: Sequence[Path], split: str, part: Part, spec: InputSpec, base: Collection[str]) -> ImageSet:
+def load_part(paths: Sequence[Path], split: Split, part: Part, spec: InputSpec, base: Collection[str]) -> ImageSet:
     """Images of a part whose classes the backbone must not have been trained on."""
-    classes = read_split(split).classes(part)
+    classes = split.classes(part)
     if seen := sorted(set(classes) & set(base)):
-        raise DataError(f"the backbone was trained on {len(seen)} of the {part} classes of {split}: {', '.join(seen[:5])}, …")
+        raise DataError(
+            f"the backbone was trained on {len(seen)} of the {part} classes of {split.dataset}: {', '.join(seen[:5])}, …"
+        )
     return load_images(paths, classes, spec)
 
 

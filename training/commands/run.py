@@ -2,102 +2,194 @@
 
 import argparse
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import torch
+from pydantic import ValidationError
 
 from models.manifest import InputSpec
-from training.checkpoint import FILE_NAME, Checkpoint, CheckpointError, RunInfo
-from training.commands.arguments import SubParsers, add_command, add_data, add_split, at_least
-from training.data import DataError, ImageSet, load_images, read_split
-from training.recipes import RECIPES
-from training.train import Trainer, channel_statistics
+from training.checkpoint import FILE_NAME, Checkpoint, CheckpointError, DatasetInfo, RunInfo
+from training.class_split import Split, carried_split, read_split, split_classes, write_split
+from training.commands.arguments import SubParsers, add_command, at_least
+from training.data import DataError
+from training.devices import pick_device
+from training.feed import TrainingSet, channel_statistics
+from training.learner import Learner
+from training.loading import load_images
+from training.recipes import RECIPES, Recipe
+from training.sources import find_classes
+
+# Five examples and one query make the smallest 5-shot episode.
+_LEAST_TO_TRAIN, _LEAST_TO_MEASURE = 2, 6
 
 
-class DeviceError(Exception):
-    """The device to train on is not there."""
+class RecipeError(ValueError):
+    """A recipe cannot be changed as asked."""
 
 
 def add_to(commands: SubParsers) -> None:
     recipes = "\n".join(f"  {recipe.name:<26}{recipe.summary}" for recipe in RECIPES.values())
     run = add_command(commands, "run", _run, "train a backbone", f"recipes:\n{recipes}")
     run.add_argument("recipe", choices=RECIPES, metavar="RECIPE", help="see the list below")
-    add_data(run, required=True)
-    add_split(run)
+    _add_data(run, "given again, another dataset, trained together with the first and with a head of its own")
+    run.add_argument(
+        "--split",
+        action="append",
+        metavar="FILE",
+        help="JSON with the keys dataset, train, validation, test, or a shipped split: cifar-fs, fc100; once per --data. "
+        "Without: the parts that pickles name, else 64 %% of the classes to train on, 16 %% to choose by and 20 %% to measure "
+        "with, split by the seed",
+    )
     run.add_argument("--out", type=Path, required=True, metavar="DIR", help="receives checkpoint, curves and TensorBoard log")
     run.add_argument("--seed", type=at_least(0), default=1, help="of everything random (default %(default)s)")
     run.add_argument("--epochs", type=at_least(1), help="instead of the recipe's")
-    _device_argument(run)
+    run.add_argument(
+        "--input-size", type=at_least(16), metavar="PIXELS", help="side of what the network sees; default: the recipe's"
+    )
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another value for anything in the recipe, as --set balancing=pcgrad --set mixing_temperature=2",
+    )
+    run.add_argument(
+        "--broken-share",
+        type=_share,
+        default=0.01,
+        metavar="SHARE",
+        help="of the files that may be unreadable; they are listed and skipped (default %(default)s)",
+    )
+    run.add_argument("--teacher", type=Path, metavar="DIR", help="a finished run on the same data to distil from")
+    _add_device(run)
 
     resume = add_command(commands, "resume", _resume, "go on with an interrupted run, from its last checkpoint")
     resume.add_argument("out", type=Path, metavar="DIR", help="the --out of the run")
-    add_data(resume, required=False)
-    _device_argument(resume)
+    _add_data(resume, "default: where the run found them", required=False)
+    _add_device(resume)
 
 
 def _run(arguments: argparse.Namespace) -> None:
     out: Path = arguments.out
     if (out / FILE_NAME).exists():
         raise CheckpointError(f"{out} holds a run already; resume it, or choose another --out")
-    recipe = RECIPES[arguments.recipe]
-    if arguments.epochs:
-        recipe = recipe.model_copy(update={"epochs": arguments.epochs})
-    split = read_split(arguments.split)
-    base = _load(arguments.data, split.train, recipe.input_size)
-    mean, std = channel_statistics(base)
+    recipe = _recipe(arguments)
+    splits = [_split(paths, source, arguments.seed) for paths, source in _pairs(arguments.data, arguments.split or [])]
+    share = arguments.broken_share
+    datasets = [_load(paths, split, recipe, share) for paths, (split, _) in zip(arguments.data, splits, strict=True)]
+    mean, std = channel_statistics([data.base for data in datasets])
     info = RunInfo(
         recipe=recipe.model_dump(),
         seed=arguments.seed,
-        data=tuple(str(path) for path in arguments.data),
-        split=arguments.split,
-        dataset=split.dataset,
-        classes=base.classes,
-        images=len(base),
+        datasets=tuple(
+            DatasetInfo(tuple(map(str, paths)), split, source, len(data.base))
+            for paths, (split, source), data in zip(arguments.data, splits, datasets, strict=True)
+        ),
         mean=mean,
         std=std,
         git_revision=_git_revision(),
+        teacher=str(arguments.teacher) if arguments.teacher else None,
     )
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CheckpointError(f"cannot make {out}: {error.strerror}") from error
-    _train(Checkpoint(info), base, arguments)
+    for position, (split, _) in enumerate(splits):
+        write_split(split, out / ("split.json" if position == 0 else f"split-{position + 1}.json"))
+    _train(Checkpoint(info), datasets, arguments)
 
 
 def _resume(arguments: argparse.Namespace) -> None:
     checkpoint = Checkpoint.load(arguments.out)
-    paths = arguments.data or [Path(path) for path in checkpoint.info.data]
-    base = _load(paths, checkpoint.info.classes, checkpoint.recipe.input_size)
-    if len(base) != checkpoint.info.images:
-        raise DataError(f"the run began with {checkpoint.info.images} base images; now there are {len(base)}")
-    arguments.data = paths
-    _train(checkpoint, base, arguments)
+    known = checkpoint.info.datasets
+    places: Sequence[Sequence[Path]] = arguments.data or [[Path(path) for path in data.paths] for data in known]
+    if len(places) != len(known):
+        raise DataError(f"the run has {len(known)} datasets; --data was given {len(places)} times")
+    datasets = [_load(paths, data.split, checkpoint.recipe, 1.0) for paths, data in zip(places, known, strict=True)]
+    for found, data in zip(datasets, known, strict=True):
+        if len(found.base) != data.images:
+            raise DataError(f"the run began with {data.images} base images; now there are {len(found.base)}")
+    _train(checkpoint, datasets, arguments)
 
 
-def _train(checkpoint: Checkpoint, base: ImageSet, arguments: argparse.Namespace) -> None:
-    classes = read_split(checkpoint.info.split).validation
-    validation = _load(arguments.data, classes, checkpoint.recipe.input_size)
-    finished = Trainer(checkpoint, base, validation, arguments.out, _device(arguments.device)).run()
-    print(f"trained {finished.step} steps in {finished.seconds:.0f} s; next: headstart-train export {arguments.out}")
+def _train(checkpoint: Checkpoint, datasets: Sequence[TrainingSet], arguments: argparse.Namespace) -> None:
+    # Imported late: Lightning Fabric takes seconds, and wrong arguments should be told at once.
+    from training.distributed import make_fabric
+    from training.train import Trainer
+
+    fabric = make_fabric(pick_device(arguments.device), arguments.devices, checkpoint.recipe.precision)
+    fabric.launch()
+    teacher = _teacher(Path(checkpoint.info.teacher), checkpoint) if checkpoint.info.teacher else None
+    finished = Trainer(checkpoint, datasets, arguments.out, fabric, teacher).run()
+    if fabric.is_global_zero:
+        print(f"trained {finished.step} steps in {finished.seconds:.0f} s; next: headstart-train export {arguments.out}")
 
 
-def _load(paths: Sequence[Path], classes: Sequence[str], size: int) -> ImageSet:
-    return load_images(paths, classes, InputSpec(height=size, width=size))
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def _recipe(arguments: argparse.Namespace) -> Recipe:
+    changes = dict(_assignment(text) for text in arguments.set)
+    if arguments.epochs:
+        changes["epochs"] = arguments.epochs
+    if arguments.input_size:
+        changes["input_size"] = arguments.input_size
     try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise DeviceError(f"device {name} cannot be used: {str(error).splitlines()[0]}") from error
-    return torch.device(name)
+        return Recipe.model_validate({**RECIPES[arguments.recipe].model_dump(), **changes})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RecipeError(f"recipe: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
-def _device_argument(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, …; auto takes CUDA where it is (default auto)")
+def _assignment(text: str) -> tuple[str, object]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise RecipeError(f"--set takes NAME=VALUE, not {text!r}")
+    return name, tuple(value.split(",")) if name in {"widths", "milestones"} else value
+
+
+def _pairs(data: Sequence[Sequence[Path]], splits: Sequence[str]) -> Iterable[tuple[Sequence[Path], str | None]]:
+    if len(splits) > len(data):
+        raise DataError(f"--split was given {len(splits)} times, --data {len(data)} times")
+    return zip(data, [*splits, *[None] * (len(data) - len(splits))], strict=True)
+
+
+def _split(paths: Sequence[Path], source: str | None, seed: int) -> tuple[Split, str]:
+    """The split, and what it is called."""
+    if source:
+        return read_split(source), source
+    name = paths[0].resolve().stem
+    if carried := carried_split(paths, name):
+        return carried, "pickles"
+    split = split_classes(find_classes(paths), seed, name)
+    counts = f"{len(split.train)} to train on, {len(split.validation)} to choose by, {len(split.test)} to measure with"
+    print(f"no --split: classes of {name} split by seed {seed}: {counts}; written to split.json", flush=True)
+    return split, f"seed {seed}"
+
+
+def _load(paths: Sequence[Path], split: Split, recipe: Recipe, broken_share: float) -> TrainingSet:
+    spec = InputSpec(height=recipe.input_size, width=recipe.input_size)
+    base = load_images(paths, split.train, spec, broken_share=broken_share, minimum=_LEAST_TO_TRAIN)
+    validation = load_images(paths, split.validation, spec, broken_share=broken_share, minimum=_LEAST_TO_MEASURE)
+    for skipped in (*base.skipped, *validation.skipped):
+        print(f"skipped {skipped}", flush=True)
+    return TrainingSet(base, validation if split.validation else None)
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a share of one")
+    return value
+
+
+def _teacher(folder: Path, student: Checkpoint) -> Learner:
+    """The learner of a finished run whose classes and input are the student's."""
+    teacher = Checkpoint.load(folder)
+    if not teacher.finished:
+        raise CheckpointError(f"{folder} is not finished, so it cannot teach; resume it first")
+    if [data.split.train for data in teacher.info.datasets] != [data.split.train for data in student.info.datasets]:
+        raise CheckpointError(f"{folder} was trained on other classes, so it cannot teach this run")
+    if teacher.recipe.input_size != student.recipe.input_size:
+        raise CheckpointError(f"{folder} sees images of {teacher.recipe.input_size} pixels, not {student.recipe.input_size}")
+    return teacher.trained_learner()
 
 
 def _git_revision() -> str | None:
@@ -106,3 +198,22 @@ def _git_revision() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _add_data(command: argparse.ArgumentParser, more: str, *, required: bool = True) -> None:
+    command.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        action="append",
+        required=required,
+        metavar="PATH",
+        help=f"folders of class folders, or zips of them; the same class in several is one class; {more}",
+    )
+
+
+def _add_device(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, …; auto takes CUDA where it is (default auto)")
+    command.add_argument(
+        "--devices", type=at_least(1), default=1, help="how many GPUs, or processes on the CPU, share each batch"
+    )

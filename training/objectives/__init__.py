@@ -1,6 +1,7 @@
-"""What training minimises: one objective per file, each a module from embeddings to a loss."""
+"""What training minimises: one objective per file, each from embeddings or logits to a loss."""
 
+from training.objectives.distillation import distillation
 from training.objectives.mtl import ClassBank
-from training.objectives.rotation import Rotation, turn
+from training.objectives.rotation import TURNS, Rotation, turn
 
-__all__ = ["ClassBank", "Rotation", "turn"]
+__all__ = ["TURNS", "ClassBank", "Rotation", "distillation", "turn"]

@@ -10,11 +10,8 @@ TURNS = 4
 
 def turn(images_N3HW: Tensor, turns_N: Tensor) -> Tensor:
     """Each square image rotated counter-clockwise by its number of quarter turns (0 to 3)."""
-    turned = torch.empty_like(images_N3HW)
-    for quarter in range(TURNS):
-        chosen = turns_N == quarter
-        turned[chosen] = torch.rot90(images_N3HW[chosen], quarter, dims=(2, 3))
-    return turned
+    quarters = torch.stack([torch.rot90(images_N3HW, quarter, dims=(2, 3)) for quarter in range(TURNS)])
+    return quarters[turns_N, torch.arange(len(images_N3HW), device=images_N3HW.device)]
 
 
 class Rotation(nn.Module):

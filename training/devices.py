@@ -1,0 +1,44 @@
+"""What a device can do, and what it is called."""
+
+import platform
+from pathlib import Path
+
+import torch
+
+
+class DeviceError(Exception):
+    """The device to train on is not there, or cannot do what was asked."""
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; `auto` is CUDA where it is, else the CPU.
+
+    Raises:
+        DeviceError: it cannot be used.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(f"device {name} cannot be used: {str(error).splitlines()[0]}") from error
+    return torch.device(name)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 matrices in hardware. Without, they are slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return False
+    return bool(flags & {"amx_bf16", "avx512_bf16", "bf16"})
+
+
+def describe(device: torch.device, count: int) -> str:
+    """For model cards: `2 x NVIDIA H200`, or `x86_64 CPU, 2 threads`."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+        return name if count == 1 else f"{count} x {name}"
+    return f"{platform.machine()} CPU, {count * torch.get_num_threads()} threads"

@@ -1,0 +1,61 @@
+"""One device or several behind one interface, several computing what one would."""
+
+from typing import Any, Literal, cast
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import Tensor, nn
+from torch.distributed.nn import functional
+
+from training.devices import DeviceError, has_bfloat16
+from training.learner import Learner
+
+
+def make_fabric(device: torch.device, devices: int, precision: Literal["auto", "bfloat16", "float32"]) -> Fabric:
+    """Lightning Fabric for that device, or for `devices` of its kind with distributed data parallelism. Not launched yet.
+
+    Raises:
+        DeviceError: there are fewer devices.
+    """
+    if device.type == "cuda" and devices > torch.cuda.device_count():
+        raise DeviceError(f"{devices} GPUs were asked for; there are {torch.cuda.device_count()}")
+    half = precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
+    return Fabric(
+        accelerator=device.type,
+        devices=[device.index or 0] if device.type == "cuda" and devices == 1 else devices,
+        # An objective may sit out a step: rotation, in every second batch.
+        strategy=DDPStrategy(find_unused_parameters=True) if devices > 1 else "auto",
+        precision="bf16-mixed" if half else "32-true",
+    )
+
+
+def synchronise_batch_norm(learner: Learner, device: torch.device) -> Learner:
+    """The learner with every batch normalisation synchronised; the names of its parameters stay."""
+    if device.type == "cuda":
+        convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm
+        return cast("Learner", convert(learner))
+    for module in learner.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = _SyncedBatchNorm2d
+    return learner
+
+
+class _SyncedBatchNorm2d(nn.BatchNorm2d):
+    """`torch.nn.SyncBatchNorm` for the CPU, which PyTorch has for GPUs only. Every process has equally many images."""
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x_NCHW)
+        x = x_NCHW.float()
+        local = torch.stack([x.mean(dim=(0, 2, 3)), x.square().mean(dim=(0, 2, 3))])
+        mean, square = functional.all_reduce(local) / torch.distributed.get_world_size()  # type: ignore[no-untyped-call]
+        variance = (square - mean.square()).clamp(min=0.0)
+        with torch.no_grad():
+            count = x.numel() / x.shape[1] * torch.distributed.get_world_size()
+            momentum = cast("float", self.momentum)
+            cast("Tensor", self.running_mean).lerp_(mean, momentum)
+            cast("Tensor", self.running_var).lerp_(variance * count / (count - 1), momentum)
+            cast("Tensor", self.num_batches_tracked).add_(1)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return torch.addcmul((self.bias - mean * scale)[:, None, None], x, scale[:, None, None]).to(x_NCHW.dtype)
