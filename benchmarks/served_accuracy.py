@@ -13,9 +13,11 @@ import httpx
 from models.bundle import SHIPPED, find_bundles, open_bundle
 from models.engine import embed_all, open_engine
 from models.heads import features
-from training.data import ImageSet, load_images, read_originals, read_split
+from training.class_split import read_split
+from training.data import ImageSet
 from training.episodes import Episode, EpisodeSampler
 from training.evaluate import episode_scores
+from training.loading import load_images, read_originals
 
 _PER_REQUEST = 250
 
