@@ -4,19 +4,26 @@ Embeddings come from `models.engine` on images from `models.preprocess`, heads f
 is scored.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
+from models.engine import available_cores
 from models.fitting import fit
 from models.heads import Float32, features, softmax
 from models.manifest import HeadOptions
+from training.confusion import Confusion
 from training.episodes import Episode, EpisodeSampler
 
 CALIBRATION_BINS = 15
-_STACK = 100  # Episodes fitted at once: enough to amortise Python, few enough to stay in the cache's neighbourhood.
+
+# Episodes fitted at once: enough to amortise Python, and few enough for their n × n problems to stay in a core's cache.
+_MOST_IN_STACK = 100
+_NUMBERS_IN_STACK = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +39,47 @@ class Score:
     ece: float
 
 
-def score(embeddings: Float32, mean: Float32, sampler: EpisodeSampler, episodes: int, options: HeadOptions) -> Score:
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcomes:
+    """What the heads of T episodes said of their queries.
+
+    Attributes:
+        classes: (T, K) the episodes' classes, in the order of their labels.
+        scores: (T, Q, K), before the temperature.
+        labels: (T, Q) the truth, in [0, K).
+    """
+
+    classes: NDArray[np.int64]
+    scores: Float32
+    labels: NDArray[np.int64]
+
+
+def score(
+    embeddings: Float32,
+    mean: Float32,
+    sampler: EpisodeSampler,
+    episodes: int,
+    options: HeadOptions,
+    confusion: Confusion | None = None,
+) -> Score:
     """Fits and tests a head on each of `episodes` episodes.
 
     Args:
         embeddings: (N, D) of every image that the sampler indexes.
         mean: (D,) the bundle's feature mean, used if `options.centre`.
+        confusion: receives every prediction.
     """
     space = features(embeddings, mean if options.centre else None)
     accuracies, confidences, correct = [], [], []
-    for scores_TQK, right_TQ in episode_scores(space, sampler, episodes, options):
-        probabilities_TQK = softmax(scores_TQK, options.temperature)
-        hits = probabilities_TQK.argmax(axis=-1) == right_TQ
+    for outcomes in run_episodes(space, sampler, episodes, options):
+        probabilities_TQK = softmax(outcomes.scores, options.temperature)
+        predicted_TQ = probabilities_TQK.argmax(axis=-1)
+        hits = predicted_TQ == outcomes.labels
         accuracies.append(hits.mean(axis=1))
         confidences.append(probabilities_TQK.max(axis=-1).ravel())
         correct.append(hits.ravel())
+        if confusion is not None:
+            confusion.add(outcomes.classes, predicted_TQ, outcomes.labels)
     accuracy = np.concatenate(accuracies)
     return Score(
         sampler.ways,
@@ -62,23 +95,37 @@ def score(embeddings: Float32, mean: Float32, sampler: EpisodeSampler, episodes:
 def episode_scores(
     space: Float32, sampler: EpisodeSampler, episodes: int, options: HeadOptions
 ) -> Iterator[tuple[Float32, NDArray[np.int64]]]:
-    """Fits the heads of all episodes, a stack of T at a time.
+    """The queries' scores (T, Q, K) and true labels (T, Q) of all episodes, T at a time; see `run_episodes`."""
+    return ((outcomes.scores, outcomes.labels) for outcomes in run_episodes(space, sampler, episodes, options))
+
+
+def run_episodes(space: Float32, sampler: EpisodeSampler, episodes: int, options: HeadOptions) -> Generator[Outcomes, None, None]:
+    """Fits and applies the heads of all episodes, a stack of T on each core, and yields the stacks in order.
 
     Args:
         space: (N, D) features of every image that the sampler indexes.
-
-    Yields:
-        The queries' scores (T, Q, K), before the temperature, and their true labels (T, Q).
     """
-    support_labels = np.repeat(np.arange(sampler.ways), sampler.shots)
-    query_labels = np.repeat(np.arange(sampler.ways), sampler.queries)
-    for start in range(0, episodes, _STACK):
-        drawn: list[Episode] = [sampler.episode(i) for i in range(start, min(start + _STACK, episodes))]
-        support_TnD = space[np.stack([episode.support.ravel() for episode in drawn])]
-        query_TQD = space[np.stack([episode.query.ravel() for episode in drawn])]
-        linear = fit(support_TnD, np.tile(support_labels, (len(drawn), 1)), sampler.ways, options)
-        scores = query_TQD @ linear.weight.astype(np.float32).transpose(0, 2, 1) + linear.bias.astype(np.float32)[:, None]
-        yield scores, np.tile(query_labels, (len(drawn), 1))
+    examples = sampler.ways * sampler.shots
+    size = max(1, min(_MOST_IN_STACK, _NUMBERS_IN_STACK // examples**2))
+
+    def test(start: int) -> Outcomes:
+        return _test_stack(space, sampler, range(start, min(start + size, episodes)), options)
+
+    # A thread per stack keeps the cores busier than threads inside each small product, which spend their time meeting.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(available_cores()) as pool:
+        yield from pool.map(test, range(0, episodes, size))
+
+
+def _test_stack(space: Float32, sampler: EpisodeSampler, indices: range, options: HeadOptions) -> Outcomes:
+    drawn: list[Episode] = [sampler.episode(i) for i in indices]
+    support_TnD = space[np.stack([episode.support.ravel() for episode in drawn])]
+    query_TQD = space[np.stack([episode.query.ravel() for episode in drawn])]
+    support_labels, query_labels = (
+        np.tile(np.repeat(np.arange(sampler.ways), count), (len(drawn), 1)) for count in (sampler.shots, sampler.queries)
+    )
+    linear = fit(support_TnD, support_labels, sampler.ways, options)
+    scores = query_TQD @ linear.weight.astype(np.float32).transpose(0, 2, 1) + linear.bias.astype(np.float32)[:, None]
+    return Outcomes(np.stack([episode.classes for episode in drawn]), scores, query_labels)
 
 
 def calibration_error(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:

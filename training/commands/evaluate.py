@@ -1,15 +1,37 @@
-"""`evaluate`: accuracy of a bundle over few-shot episodes."""
+"""`evaluate`: accuracy of a bundle over few-shot episodes, and which classes it confuses."""
 
 import argparse
 import json
-from dataclasses import asdict
-from typing import get_args
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, get_args
 
-from models.bundle import open_bundle
+import numpy as np
+
+from models.bundle import Bundle, open_bundle
 from models.engine import EngineKind, embed_all, open_engine
+from models.heads import Float32
+from models.manifest import HeadOptions
+from training.class_split import read_split
 from training.commands.arguments import SubParsers, add_command, add_data, add_split, at_least, bundle_path, load_part
+from training.confusion import Confusion, draw
+from training.data import DataError
 from training.episodes import EpisodeSampler
-from training.evaluate import score
+from training.evaluate import Score, score
+
+_PAIRS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A score, the embedding passes that each image took, and the seconds that its episodes took."""
+
+    score: Score
+    passes: int
+    seconds: float
 
 
 def add_to(commands: SubParsers) -> None:
@@ -18,33 +40,99 @@ def add_to(commands: SubParsers) -> None:
     add_data(evaluate, required=True)
     add_split(evaluate)
     evaluate.add_argument("--part", choices=("train", "validation", "test"), default="test", help="classes to draw from")
-    evaluate.add_argument("--ways", type=at_least(2), default=5, help="classes per episode (default %(default)s)")
+    evaluate.add_argument("--ways", type=at_least(2), nargs="+", default=[5], help="classes per episode (default 5)")
     evaluate.add_argument("--shots", type=at_least(1), nargs="+", default=[1, 5], help="examples per class (default 1 5)")
     evaluate.add_argument("--queries", type=at_least(1), default=15, help="per class (default %(default)s)")
-    evaluate.add_argument("--episodes", type=at_least(1), default=2000, help="default %(default)s")
+    evaluate.add_argument("--episodes", type=at_least(2), default=2000, help="of each way and shot (default %(default)s)")
     evaluate.add_argument("--seed", type=at_least(0), default=1, help="of the episodes (default %(default)s)")
     evaluate.add_argument("--solver", choices=("logistic", "ridge", "prototype"), help="default: the bundle's")
     evaluate.add_argument("--engine", choices=get_args(EngineKind), default="auto", help="default: what the server would take")
+    evaluate.add_argument(
+        "--flip", action="store_true", help="also score the mean embedding of each image and its mirror image, at twice the cost"
+    )
+    evaluate.add_argument(
+        "--confusion", type=Path, metavar="FILE.png", help="draws which classes are taken for which, over all episodes"
+    )
     evaluate.add_argument("--json", action="store_true", help="shares of one, for scripts")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
+    picture: Path | None = arguments.confusion
+    if picture and not picture.parent.is_dir():
+        raise DataError(f"{picture}: there is no folder {picture.parent} to write to")
     bundle = open_bundle(bundle_path(arguments.bundle))
     engine = open_engine(bundle, arguments.engine)
     base = () if arguments.part == "train" else bundle.manifest.training.classes
-    images = load_part(arguments.data, arguments.split, arguments.part, bundle.manifest.input, base)
-    samplers = [
-        EpisodeSampler(images.indices_by_class(), arguments.ways, shots, arguments.queries, arguments.seed)
-        for shots in arguments.shots
-    ]
-    embeddings = embed_all(engine, images.images)
+    images = load_part(arguments.data, read_split(arguments.split), arguments.part, bundle.manifest.input, base)
+    by_class, shapes = images.indices_by_class(), product(arguments.ways, arguments.shots)
+    samplers = [EpisodeSampler(by_class, ways, shots, arguments.queries, arguments.seed) for ways, shots in shapes]
     options = bundle.manifest.head.options(arguments.solver)
-    scores = [score(embeddings, bundle.feature_mean, sampler, arguments.episodes, options) for sampler in samplers]
+    confusion = Confusion(len(images.classes))
+
+    started = time.perf_counter()
+    embeddings = embed_all(engine, images.images)
+    seconds = time.perf_counter() - started
+    lines = [_score(embeddings, 1, bundle, sampler, arguments.episodes, options, confusion) for sampler in samplers]
+    if arguments.flip:
+        mirrored = embed_all(engine, np.ascontiguousarray(images.images[:, :, ::-1]))
+        mean = np.float32(0.5) * (embeddings + mirrored)
+        lines += [_score(mean, 2, bundle, sampler, arguments.episodes, options) for sampler in samplers]
+
+    pairs = [(images.classes[i], images.classes[j], rate) for i, j, rate in confusion.most_confused(_PAIRS)] if picture else []
+    if picture:
+        shape = f"{_listed(arguments.ways)}-way {_listed(arguments.shots)}-shot"
+        draw(confusion, images.classes, f"{bundle.id} · {len(images.classes)} {arguments.part} classes · {shape}", picture)
     if arguments.json:
-        print(json.dumps({"results": [asdict(scored) for scored in scores]}))
+        print(json.dumps(_document(lines, len(images), seconds, pairs)))
         return
     print(f"{bundle.id} on {engine.kind}, {options.solver} heads, {arguments.part} classes, seed {arguments.seed}")
-    print(f"{'ways':>5}{'shots':>7}{'queries':>9}{'episodes':>10}{'accuracy %':>18}{'ECE %':>8}")
-    for s in scores:
+    print(f"{len(images):,} images embedded in {seconds:.1f} s")
+    _print_table(lines)
+    if picture:
+        print(f"confused most, of the queries of either class when both are in the episode (all pairs in {picture}):")
+        for first, second, rate in pairs:
+            print(f"{100 * rate:>7.1f} %  {first}, {second}")
+
+
+def _score(
+    embeddings: Float32,
+    passes: int,
+    bundle: Bundle,
+    sampler: EpisodeSampler,
+    episodes: int,
+    options: HeadOptions,
+    confusion: Confusion | None = None,
+) -> _Line:
+    started = time.perf_counter()
+    scored = score(embeddings, bundle.feature_mean, sampler, episodes, options, confusion)
+    return _Line(scored, passes, time.perf_counter() - started)
+
+
+def _print_table(lines: Sequence[_Line]) -> None:
+    flips = any(line.passes > 1 for line in lines)
+    head = f"{'ways':>5}{'shots':>7}{'queries':>9}{'episodes':>10}{'accuracy %':>18}{'ECE %':>8}{'seconds':>9}"
+    print(head + "  embedding passes" if flips else head)
+    for line in lines:
+        s = line.score
         accuracy = f"{100 * s.accuracy:.2f} ± {100 * s.ci95:.2f}"
-        print(f"{s.ways:>5}{s.shots:>7}{s.queries:>9}{s.episodes:>10}{accuracy:>18}{100 * s.ece:>8.1f}")
+        row = f"{s.ways:>5}{s.shots:>7}{s.queries:>9}{s.episodes:>10}{accuracy:>18}{100 * s.ece:>8.1f}{line.seconds:>9.1f}"
+        what = "1, the image" if line.passes == 1 else "2, the mean of the image and its mirror image"
+        print(f"{row}  {what}" if flips else row)
+
+
+def _document(lines: Sequence[_Line], images: int, seconds: float, pairs: Sequence[tuple[str, str, float]]) -> dict[str, Any]:
+    """What `--json` prints: scores of single images in `results`, of images with their mirror images in `flipped`."""
+    document: dict[str, Any] = {
+        "results": [asdict(line.score) for line in lines if line.passes == 1],
+        "embedding": {"images": images, "seconds": seconds},
+        "episodes": {"count": sum(line.score.episodes for line in lines), "seconds": sum(line.seconds for line in lines)},
+    }
+    if flipped := [asdict(line.score) for line in lines if line.passes > 1]:
+        document["flipped"] = flipped
+    if pairs:
+        document["confused"] = [{"classes": [first, second], "rate": rate} for first, second, rate in pairs]
+    return document
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))

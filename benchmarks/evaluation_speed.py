@@ -1,0 +1,101 @@
+"""How many few-shot episodes are fitted and tested per second, beside one-at-a-time fitting and scikit-learn.
+
+python -m benchmarks.evaluation_speed --json evaluation_speed.json
+
+The embeddings are made up: Gaussian classes of 640 numbers, about as separable as those of a trained backbone. Every contestant
+gets the same episodes, and each in turn gets its share of every round, so that what else the machine does burdens all alike.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from models.fitting import fit
+from models.heads import Float32, features
+from models.manifest import HeadOptions
+from training.episodes import EpisodeSampler
+from training.evaluate import score
+
+_DIM, _CLASSES, _PER_CLASS, _QUERIES, _SPREAD = 640, 20, 100, 15, 3.0
+_OPTIONS = HeadOptions(C=3.0, temperature=0.2, centre=False)
+_ROUNDS, _SECONDS = 3, 0.2
+
+Contestant = Callable[[Float32, EpisodeSampler, int], None]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluation_speed", description=__doc__.splitlines()[0])
+    parser.add_argument("--ways", type=int, nargs="+", default=[5, 10, 20])
+    parser.add_argument("--shots", type=int, nargs="+", default=[1, 5, 10, 20])
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also writes the figures there")
+    arguments = parser.parse_args()
+    embeddings = _embeddings()
+    by_class = [np.arange(_PER_CLASS * k, _PER_CLASS * (k + 1)) for k in range(_CLASSES)]
+    contestants: dict[str, Contestant] = {
+        "evaluation": _evaluation,
+        "one at a time": _one_at_a_time,
+        "scikit-learn": _scikit_learn,
+    }
+    print("episodes per second, and how many times as many the evaluation does")
+    print(f"{'ways':>5}{'shots':>7}" + "".join(f"{name:>20}" for name in contestants))
+    rows = []
+    for ways, shots in product(arguments.ways, arguments.shots):
+        sampler = EpisodeSampler(by_class, ways, shots, _QUERIES, seed=1)
+        rounds = [[_rate(run, embeddings, sampler) for run in contestants.values()] for _ in range(_ROUNDS)]
+        rates = dict(zip(contestants, map(median, zip(*rounds, strict=True)), strict=True))
+        rows.append({"ways": ways, "shots": shots, "episodes_per_second": rates})
+        cells = [f"{rate:.1f} ({rates['evaluation'] / rate:.1f})" for rate in rates.values()]
+        print(f"{ways:>5}{shots:>7}" + "".join(f"{cell:>20}" for cell in cells), flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"dim": _DIM, "queries": _QUERIES, "rows": rows}, indent=1) + "\n")
+
+
+def _embeddings() -> Float32:
+    """(classes · images of each, D)"""
+    rng = np.random.default_rng(0)
+    centres = np.repeat(rng.normal(size=(_CLASSES, _DIM)), _PER_CLASS, axis=0)
+    return (centres + _SPREAD * rng.normal(size=centres.shape)).astype(np.float32)
+
+
+def _rate(run: Contestant, embeddings: Float32, sampler: EpisodeSampler) -> float:
+    """Episodes per second, over as many as take a while."""
+    count = 1
+    while True:
+        started = time.perf_counter()
+        run(embeddings, sampler, count)
+        if (seconds := time.perf_counter() - started) >= _SECONDS:
+            return count / seconds
+        count *= 4
+
+
+def _evaluation(embeddings: Float32, sampler: EpisodeSampler, episodes: int) -> None:
+    score(embeddings, embeddings[0], sampler, episodes, _OPTIONS)
+
+
+def _one_at_a_time(embeddings: Float32, sampler: EpisodeSampler, episodes: int) -> None:
+    space = features(embeddings, None)
+    labels = np.repeat(np.arange(sampler.ways), sampler.shots)
+    for index in range(episodes):
+        episode = sampler.episode(index)
+        linear = fit(space[episode.support.ravel()], labels, sampler.ways, _OPTIONS)
+        (space[episode.query.ravel()] @ linear.weight.T + linear.bias).argmax(axis=1)
+
+
+def _scikit_learn(embeddings: Float32, sampler: EpisodeSampler, episodes: int) -> None:
+    space = features(embeddings, None)
+    labels = np.repeat(np.arange(sampler.ways), sampler.shots)
+    for index in range(episodes):
+        episode = sampler.episode(index)
+        fitted = LogisticRegression(C=_OPTIONS.C, max_iter=1000).fit(space[episode.support.ravel()], labels)
+        fitted.predict(space[episode.query.ravel()])
+
+
+if __name__ == "__main__":
+    main()
