@@ -12,6 +12,8 @@ BundleName = Annotated[str, StringConstraints(pattern=BUNDLE_NAME)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Solver = Literal["logistic", "ridge", "prototype"]
+Interpolation = Literal["bilinear", "bicubic"]
+RGB = tuple[float, float, float]
 
 
 class _Part(BaseModel):
@@ -21,13 +23,15 @@ class _Part(BaseModel):
 class Architecture(_Part):
     """The network behind the embeddings, enough to build it again for training.
 
-    `mean` and `std` are the normalisation of each colour channel on the scale [0, 1]; it lives inside the exported graph.
+    `name` is `resnet12`, `conv4`, `torchvision:NAME` or `timm:NAME`; `onnx` and `torchscript` are files made elsewhere, which
+    cannot be built again. `widths` are the channels of our own networks' blocks. `mean` and `std` are the normalisation of each
+    colour channel on the scale [0, 1]; it lives inside the exported graph (0 and 1 where an imported graph had its own).
     """
 
     name: str
     widths: tuple[int, ...]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: RGB
+    std: RGB
 
 
 class InputSpec(_Part):
@@ -39,7 +43,7 @@ class InputSpec(_Part):
     height: int = Field(gt=0)
     width: int = Field(gt=0)
     resize: Literal["cover"] = "cover"
-    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    interpolation: Interpolation = "bicubic"
     colour: Literal["rgb"] = "rgb"
 
 
@@ -85,6 +89,32 @@ class Training(_Part):
     git_revision: str | None
 
 
+class Imported(_Part):
+    """Weights made elsewhere, and all that is known of them.
+
+    Attributes:
+        source: `torchvision:NAME`, `timm:NAME`, or the name of the imported file.
+        weights: the name under which the weights are published, or of their file; or `random`.
+        sha256: of the file that the weights came from, where one was given.
+        images: how many images `statistics.safetensors` was made from.
+    """
+
+    source: str
+    weights: str
+    sha256: Sha256 | None
+    images: int
+
+    @property
+    def dataset(self) -> str:
+        """What it was trained on, as far as its weights' name tells."""
+        return f"unknown ({self.weights})"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes it is known to have been trained on: none."""
+        return ()
+
+
 class Evaluation(_Part):
     """Mean accuracy over episodes, as shares of one; `ci95` is the half-width 1.96 * s / sqrt(episodes)."""
 
@@ -120,7 +150,7 @@ class Manifest(_Part):
     embedding_dim: int = Field(gt=0)
     input: InputSpec
     head: HeadDefaults
-    training: Training
+    training: Training | Imported
     evaluations: tuple[Evaluation, ...]
     files: dict[str, FileEntry]
 

@@ -1,4 +1,4 @@
-"""`headstart-train`: trains, resumes, evaluates, exports and inspects."""
+"""`headstart-train`: trains, resumes, evaluates, exports, imports and inspects."""
 
 import argparse
 import sys
@@ -11,6 +11,7 @@ except ModuleNotFoundError as error:
         raise
     sys.exit("headstart-train needs PyTorch and the trainer's libraries: pip install '.[cpu,train]'")
 
+from models.backbones.pretrained import PretrainedError
 from models.bundle import BundleError
 from models.engine import EngineError
 from training.checkpoint import CheckpointError
@@ -18,9 +19,21 @@ from training.commands.run import RecipeError
 from training.data import DataError
 from training.devices import DeviceError
 from training.export import ExportError
+from training.graphs import GraphError
 from training.interrupt import Interrupted
 
 _INTERRUPTED = 130
+_REFUSALS = (
+    BundleError,
+    CheckpointError,
+    DataError,
+    DeviceError,
+    EngineError,
+    ExportError,
+    GraphError,
+    PretrainedError,
+    RecipeError,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Interrupted as stop:
         print(f"headstart-train: {stop}; go on with: headstart-train resume {arguments.out}", file=sys.stderr)
         return _INTERRUPTED
-    except (DataError, CheckpointError, BundleError, EngineError, ExportError, DeviceError, RecipeError) as error:
+    except _REFUSALS as error:
         print(f"headstart-train: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,8 +1,10 @@
 """The model card that travels in a bundle: what it is, how well it does, what it must not be trusted with."""
 
-from models.manifest import Evaluation, Manifest
+from collections.abc import Sequence
 
-_TEMPLATE = """# {id}
+from models.manifest import Evaluation, Imported, Manifest
+
+_TRAINED = """# {id}
 
 {network} ({dim}-dimensional embedding) for {height} x {width} colour images, trained by multi-task learning
 (arXiv:2106.09017) on {classes} base classes of {dataset}. Headstart fits a fresh last layer on its embedding for every task.
@@ -19,44 +21,98 @@ _TEMPLATE = """# {id}
 5-way episodes with {queries} queries per class, mean ± 95 % interval in percent, through the code that serves. Hyper-parameters
 were chosen on the validation classes; `test` are novel classes. ECE is the expected calibration error of the probabilities.
 
-| classes | file | head | shots | episodes | accuracy | ECE |
-|---|---|---|---|---|---|---|
-{rows}
+{table}
 
 ## Use and limits
 
 - Made for small pictures of single objects: any image is scaled to {height} x {width} pixels first, so detail below that is lost.
 - Embeddings carry what the base classes taught ({taught}); images unlike them are recognised less well. Test with images of
   your own before relying on it.
-- It learns from the examples it is given, biases included, and always answers with one of the task's classes.
-- Not for decisions about people.
+{warnings}
 """
+
+_IMPORTED = """# {id}
+
+{network} ({dim}-dimensional embedding) for {height} x {width} colour images, trained elsewhere and imported. Headstart fits a
+fresh last layer on its embedding for every task.
+
+| | |
+|---|---|
+| network | {source} |
+| weights | {weights}{sha256} |
+| trained on | unknown to Headstart: ask those who published the weights, for their licence too |
+| statistics | of {images} images |
+| made | {created} |
+
+## Accuracy
+
+{accuracy}
+
+## Use and limits
+
+- Any image is scaled to {height} x {width} pixels first, so detail below that is lost.
+- Embeddings carry what the network was trained on; images unlike that are recognised less well. Test with images of your own
+  before relying on it.
+{warnings}
+"""
+
+_WARNINGS = """- It learns from the examples it is given, biases included, and always answers with one of the task's classes.
+- Not for decisions about people."""
+
+_MEASURED = """5-way episodes with {queries} queries per class, mean ± 95 % interval in percent, through the code that serves.
+Head options were chosen on the same classes, and the network may have been trained on such classes: expect less of others, and
+measure with `headstart-train evaluate`. ECE is the expected calibration error of the probabilities.
+
+{table}"""
+
+_UNMEASURED = """Not measured, and head options not chosen for it: too few classes or images were given. Measure with
+`headstart-train evaluate`."""
 
 
 def model_card(manifest: Manifest) -> str:
     """The card in Markdown."""
-    training = manifest.training
-    return _TEMPLATE.format(
-        id=manifest.id,
-        network=f"{manifest.architecture.name} with widths {'-'.join(map(str, manifest.architecture.widths))}",
-        taught=", ".join(training.classes[:12]) + (", …" if len(training.classes) > 12 else ""),
-        dim=manifest.embedding_dim,
-        height=manifest.input.height,
-        width=manifest.input.width,
-        classes=len(training.classes),
-        dataset=training.dataset,
-        images=training.images,
-        split=training.split,
-        recipe=training.recipe,
-        seed=training.seed,
-        epochs=training.epochs,
-        minutes=training.seconds / 60,
-        hardware=training.hardware,
-        revision=f"`{training.git_revision}`" if training.git_revision else "unknown",
-        created=manifest.created_at.date(),
-        queries=manifest.evaluations[0].queries if manifest.evaluations else 15,
-        rows="\n".join(map(_row, manifest.evaluations)),
+    made = manifest.training
+    architecture = manifest.architecture
+    widths = f" with widths {'-'.join(map(str, architecture.widths))}" if architecture.widths else ""
+    common = {
+        "id": manifest.id,
+        "network": f"{architecture.name}{widths}",
+        "dim": manifest.embedding_dim,
+        "height": manifest.input.height,
+        "width": manifest.input.width,
+        "images": made.images,
+        "created": manifest.created_at.date(),
+        "warnings": _WARNINGS,
+    }
+    evaluated = {
+        "queries": manifest.evaluations[0].queries if manifest.evaluations else 15,
+        "table": _table(manifest.evaluations),
+    }
+    if isinstance(made, Imported):
+        digest = f" (sha256 `{made.sha256}`)" if made.sha256 else ""
+        accuracy = _MEASURED.format(**evaluated) if manifest.evaluations else _UNMEASURED
+        return _IMPORTED.format(
+            **common, source=f"`{made.source}`", weights=f"`{made.weights}`", sha256=digest, accuracy=accuracy
+        )
+    return _TRAINED.format(
+        **common,
+        **evaluated,
+        taught=", ".join(made.classes[:12]) + (", …" if len(made.classes) > 12 else ""),
+        classes=len(made.classes),
+        dataset=made.dataset,
+        split=made.split,
+        recipe=made.recipe,
+        seed=made.seed,
+        epochs=made.epochs,
+        minutes=made.seconds / 60,
+        hardware=made.hardware,
+        revision=f"`{made.git_revision}`" if made.git_revision else "unknown",
     )
+
+
+def _table(evaluations: Sequence[Evaluation]) -> str:
+    head = ["| classes | file | head | shots | episodes | accuracy | ECE |", "|---|---|---|---|---|---|---|"]
+    return "\n".join([*head, *map(_row, evaluations)])
 
 
 def _row(e: Evaluation) -> str:

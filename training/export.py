@@ -1,18 +1,16 @@
-"""Checkpoint -> bundle. Refuses when ONNX, TorchScript and eager PyTorch disagree.
+"""From a network to a bundle. Refuses when ONNX, TorchScript and what they came from disagree.
 
-The steps read from top to bottom in `export`. What needs embeddings runs on a draft of the bundle, opened by the engine that
-serves, so that statistics, head defaults and evaluations describe what users will get.
+The steps read from top to bottom in `make_bundle`, which takes trained checkpoints (`export`) and what others made
+(`training.importing`) alike. What needs embeddings runs on a draft of the bundle, opened by the engine that serves, so that
+statistics, head defaults and evaluations describe what users will get.
 """
 
 import re
-import statistics
 import tempfile
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -33,50 +31,69 @@ from models.bundle import (
 )
 from models.engine import Engine, EngineKind, embed_all, has_int8_instructions, open_engine
 from models.heads import Float32
-from models.manifest import BUNDLE_NAME, Evaluation, HeadDefaults, HeadOptions, InputSpec, Manifest, Training
+from models.manifest import (
+    BUNDLE_NAME,
+    Architecture,
+    Imported,
+    InputSpec,
+    Manifest,
+    Training,
+)
 from models.preprocess import Pixels
 from training.card import model_card
 from training.checkpoint import Checkpoint
-from training.data import ImageSet
-from training.episodes import EpisodeSampler
-from training.evaluate import score
-from training.graphs import to_int8, to_onnx, to_torchscript
-from training.tuning import tune_heads
+from training.graphs import GraphError, to_int8, to_onnx, to_torchscript
+from training.scoring import UNTUNED, Images, Say, Scorer, int8_passes
 
 CARD = "README.md"
 PARITY_TOLERANCE = 1e-4
-INT8_MAX_LOSS = 0.003  # of accuracy, a share of one
-INT8_MIN_SPEEDUP = 2.0
 
 _SEED = 1
-_GOLDEN_IMAGES = 8
+_GOLDEN_PIXELS = 8 * 84 * 84  # A server embeds them whenever it is asked whether it is ready.
 _PARITY_IMAGES = 64
 _CALIBRATION_IMAGES = 512
-_STATISTICS_PER_CLASS = 200
 _BACKGROUND = 2000
 _EPISODES = 2000
 _SPEED_BATCH = 32
 
-Say = Callable[[str], None]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class ExportError(Exception):
-    """The exported files do not compute what the checkpoint does."""
+    """A bundle that cannot be made, or whose files do not compute what they came from."""
 
 
-@dataclass(frozen=True)
-class Sources:
-    """What an export reads: a finished run, and images of the classes it was split into."""
+class Candidate(Protocol):
+    """A backbone on its way into a bundle; `name` says what its files must agree with."""
 
-    checkpoint: Checkpoint
-    base: ImageSet
-    validation: ImageSet
-    novel: ImageSet
+    name: str
+
+    def graphs(self, example: Pixels) -> dict[str, bytes]:
+        """`backbone.onnx`, and `backbone.ts` where there is a PyTorch network; `example` has at least 2 images."""
+
+    def embed(self, pixels: Pixels) -> Float32:
+        """What every file must compute: uint8 (N, H, W, 3) -> float32 (N, D)."""
 
 
-def export(sources: Sources, name: str, version: str, out: Path, with_torchscript: bool, say: Say) -> Path:
-    """Writes the bundle `<out>/<name>/<version>/` and returns its folder.
+class Eager:
+    """A PyTorch network as a candidate."""
+
+    name = "eager PyTorch"
+
+    def __init__(self, network: PixelBackbone) -> None:
+        self._network = network.eval()
+
+    def graphs(self, example: Pixels) -> dict[str, bytes]:
+        return {ONNX: to_onnx(self._network, example), TORCHSCRIPT: to_torchscript(self._network, example)}
+
+    @torch.inference_mode()
+    def embed(self, pixels: Pixels) -> Float32:
+        embeddings: Float32 = self._network(torch.from_numpy(pixels)).numpy()
+        return embeddings
+
+
+def export(checkpoint: Checkpoint, images: Images, name: str, version: str, out: Path, with_torchscript: bool, say: Say) -> Path:
+    """Writes the bundle `<out>/<name>/<version>/` of a finished run and returns its folder.
 
     Args:
         with_torchscript: whether `backbone.ts` is kept; its parity is checked either way.
@@ -87,181 +104,140 @@ def export(sources: Sources, name: str, version: str, out: Path, with_torchscrip
         BundleError: that version exists already.
         DataError: there are too few validation or novel classes for 5-way episodes.
     """
-    if not sources.checkpoint.finished:
+    if not checkpoint.finished:
         raise ExportError("the run is not finished; resume it first")
-    manifest = _manifest(sources, name, version)
-    if (out / name / version).exists():
-        raise BundleError(f"{out / name / version} exists already; give the new bundle another version")
-    network = PixelBackbone(sources.checkpoint.trained_backbone()).eval()
-    sample = _sample(sources.base.images, _CALIBRATION_IMAGES)
-    graphs = _graphs(network, sample, say)
-    golden = golden_bytes(sample[:_GOLDEN_IMAGES], _eager(network, sample[:_GOLDEN_IMAGES]))
-
-    with tempfile.TemporaryDirectory() as scratch:
-        blank = np.zeros(manifest.embedding_dim, dtype=np.float32)
-        draft = {**graphs, GOLDEN: golden, STATISTICS: statistics_bytes(blank, blank[None])}
-        engines = _open_draft(write_bundle(Path(scratch), manifest, draft))
-        for kind in ("onnx", "torchscript"):
-            error = _check_parity(engines[kind], network, sample[:_PARITY_IMAGES])
-            say(f"{kind} agrees with eager PyTorch to {error:.1e} relative")
-
-        say(f"embedding base images for the statistics, {_STATISTICS_PER_CLASS} per class")
-        embeddings = embed_all(engines["onnx"], sources.base.first_per_class(_STATISTICS_PER_CLASS).images)
-        mean = embeddings.mean(axis=0)
-
-        say("choosing head defaults on validation episodes")
-        scorer = _Scorer(sources, mean)
-        validation = scorer.embed(engines["onnx"], "validation")
-        heads = tune_heads(validation, mean, sources.validation.indices_by_class())
-        for options in (heads.logistic, heads.ridge, heads.prototype):
-            say(f"  {options.solver}: C {options.C:g}, temperature {options.temperature:g}, centre {options.centre}")
-
-        if ONNX_INT8 in graphs and not _int8_passes(engines, scorer, heads.logistic, sample[:_SPEED_BATCH], say):
-            del graphs[ONNX_INT8]
-        evaluations = []
-        for kind, file in (("onnx", ONNX), ("onnx-int8", ONNX_INT8)):
-            if file in graphs:
-                say(f"evaluating {file} on validation and novel classes, {_EPISODES} episodes each")
-                evaluations += scorer.evaluations(engines[kind], file, heads)
-
-    if not with_torchscript:
-        del graphs[TORCHSCRIPT]
-    final = manifest.model_copy(update={"head": heads, "evaluations": tuple(evaluations)})
-    contents = {
-        **graphs,
-        GOLDEN: golden,
-        STATISTICS: statistics_bytes(mean, _sample(embeddings, _BACKGROUND)),
-        CARD: model_card(final).encode(),
-    }
-    return write_bundle(out, final, contents)
+    refuse_taken(out, name, version)
+    backbone = checkpoint.trained_backbone()
+    size = checkpoint.recipe.input_size
+    draft = draft_manifest(
+        name,
+        version,
+        checkpoint.architecture,
+        backbone.embedding_dim,
+        InputSpec(height=size, width=size),
+        _training(checkpoint),
+    )
+    return make_bundle(draft, Eager(PixelBackbone(backbone)), images, out, with_torchscript, say)
 
 
-def _graphs(network: PixelBackbone, sample: Pixels, say: Say) -> dict[str, bytes]:
-    """The backbone files by name; int8 calibrated on `sample` where this processor can measure whether it pays."""
-    say("exporting ONNX and TorchScript")
-    graphs = {ONNX: to_onnx(network, sample[:2]), TORCHSCRIPT: to_torchscript(network, sample[:2])}
-    if has_int8_instructions():
-        say(f"quantising to int8 on {len(sample)} base images")
-        graphs[ONNX_INT8] = to_int8(graphs[ONNX], sample)
-    else:
-        say("no int8 version: this processor cannot measure whether it pays")
-    return graphs
-
-
-def _manifest(sources: Sources, name: str, version: str) -> Manifest:
-    """The manifest of the draft: no files or evaluations yet, and untuned heads."""
-    checkpoint = sources.checkpoint
+def _training(checkpoint: Checkpoint) -> Training:
     info, recipe = checkpoint.info, checkpoint.recipe
-    untuned = HeadOptions(C=1.0, temperature=1.0, centre=True)
+    return Training(
+        dataset=" + ".join(data.split.dataset for data in info.datasets),
+        classes=tuple(name for data in info.datasets for name in data.split.train),
+        split=" + ".join(Path(data.split_source).stem for data in info.datasets),
+        recipe=recipe.name,
+        seed=info.seed,
+        epochs=recipe.epochs,
+        images=sum(data.images for data in info.datasets),
+        hardware=checkpoint.hardware,
+        seconds=round(checkpoint.seconds, 1),
+        git_revision=info.git_revision,
+    )
+
+
+def refuse_taken(out: Path, name: str, version: str) -> None:
+    """Fails before any work where the work could not be written.
+
+    Raises:
+        ExportError: the name or the version is no name.
+        BundleError: that version exists already.
+    """
     for text in (name, version):
         if not re.fullmatch(BUNDLE_NAME, text):
             raise ExportError(f"{text!r} is no name; use lower-case letters, digits, '.', '_' and '-', at most 64")
+    if (out / name / version).exists():
+        raise BundleError(f"{out / name / version} exists already; give the new bundle another version")
+
+
+def draft_manifest(
+    name: str,
+    version: str,
+    architecture: Architecture,
+    embedding_dim: int,
+    spec: InputSpec,
+    training: Training | Imported,
+) -> Manifest:
+    """The manifest of a draft: no files or evaluations yet, and untuned heads."""
     return Manifest(
         name=name,
         version=version,
         created_at=datetime.now(UTC).replace(microsecond=0),
-        architecture=checkpoint.architecture,
-        embedding_dim=checkpoint.trained_backbone().embedding_dim,
-        input=InputSpec(height=recipe.input_size, width=recipe.input_size),
-        head=HeadDefaults(logistic=untuned, ridge=untuned, prototype=untuned),
-        training=Training(
-            dataset=info.dataset,
-            classes=info.classes,
-            split=Path(info.split).stem,
-            recipe=recipe.name,
-            seed=info.seed,
-            epochs=recipe.epochs,
-            images=info.images,
-            hardware=checkpoint.hardware,
-            seconds=round(checkpoint.seconds, 1),
-            git_revision=info.git_revision,
-        ),
+        architecture=architecture,
+        embedding_dim=embedding_dim,
+        input=spec,
+        head=UNTUNED,
+        training=training,
         evaluations=(),
         files={},
     )
 
 
-def _open_draft(path: Path) -> Mapping[str, Engine]:
-    bundle = open_bundle(path)
-    kinds: list[EngineKind] = ["onnx", "torchscript"]
-    if ONNX_INT8 in bundle.manifest.files:
-        kinds.append("onnx-int8")
-    return {kind: open_engine(bundle, kind) for kind in kinds}
+def make_bundle(draft: Manifest, candidate: Candidate, images: Images, out: Path, with_torchscript: bool, say: Say) -> Path:
+    """Writes the bundle that `draft` begins to describe, and returns its folder; see `export` for what it raises."""
+    sample = _sample(images.base.images, _CALIBRATION_IMAGES)
+    graphs = _graphs(candidate, sample, images, say)
+    golden = sample[: max(2, min(8, _GOLDEN_PIXELS // (draft.input.height * draft.input.width)))]
+    fixed = {GOLDEN: golden_bytes(golden, candidate.embed(golden))}
+
+    with tempfile.TemporaryDirectory() as scratch:
+        engines = _open_draft(Path(scratch), draft, {**graphs, **fixed})
+        _check_parity(engines, candidate, sample[:_PARITY_IMAGES], say)
+        say(f"embedding {len(images.base)} images for the statistics")
+        scorer = Scorer(images, engines["onnx"], _EPISODES)
+        embeddings = scorer.embed(engines["onnx"], images.base)
+        if not np.abs(embeddings).max() <= np.finfo(np.float16).max:  # NaN fails too.
+            raise ExportError("embeddings of the given images are not finite, or too large for the statistics")
+        heads = scorer.choose_heads(engines["onnx"], say)
+        small = engines.get("onnx-int8")
+        if small and not int8_passes(small, engines["onnx"], scorer, heads.logistic, sample[:_SPEED_BATCH], say):
+            del graphs[ONNX_INT8]
+        evaluations = []
+        for kind, file in (("onnx", ONNX), ("onnx-int8", ONNX_INT8)):
+            if file in graphs and (images.validation or images.novel):
+                say(f"evaluating {file}, {_EPISODES} episodes for each line of the card")
+                evaluations += scorer.evaluations(engines[kind], file, heads)
+
+    if not with_torchscript:
+        graphs.pop(TORCHSCRIPT, None)
+    final = draft.model_copy(update={"head": heads, "evaluations": tuple(evaluations)})
+    background = _sample(embeddings, _BACKGROUND)
+    fixed |= {STATISTICS: statistics_bytes(scorer.mean, background), CARD: model_card(final).encode()}
+    return write_bundle(out, final, {**graphs, **fixed})
 
 
-@torch.inference_mode()
-def _eager(network: PixelBackbone, pixels: Pixels) -> Float32:
-    embeddings: Float32 = network(torch.from_numpy(pixels)).numpy()
-    return embeddings
+def _graphs(candidate: Candidate, sample: Pixels, images: Images, say: Say) -> dict[str, bytes]:
+    """The backbone files by name; int8 where its gates can be measured, calibrated on `sample`."""
+    say("making ONNX and TorchScript")
+    graphs = candidate.graphs(sample[:2])
+    if not has_int8_instructions():
+        say("no int8 version: this processor cannot measure whether it pays")
+    elif images.validation is None:
+        say("no int8 version: there are too few classes to measure what it costs")
+    else:
+        say(f"quantising to int8 on {len(sample)} images")
+        try:
+            graphs[ONNX_INT8] = to_int8(graphs[ONNX], sample)
+        except GraphError as error:
+            say(f"no int8 version: {error}")
+    return graphs
 
 
-def _check_parity(engine: Engine, network: PixelBackbone, pixels: Pixels) -> float:
-    wanted = _eager(network, pixels)
-    error = float(np.linalg.norm(engine.embed(pixels) - wanted) / np.linalg.norm(wanted))
-    if not error <= PARITY_TOLERANCE:  # NaN fails too.
-        raise ExportError(f"{engine.kind} disagrees with eager PyTorch: relative error {error:.2g} > {PARITY_TOLERANCE:g}")
-    return error
+def _open_draft(folder: Path, draft: Manifest, contents: Mapping[str, bytes]) -> dict[str, Engine]:
+    blank = np.zeros(draft.embedding_dim, dtype=np.float32)
+    bundle = open_bundle(write_bundle(folder, draft, {**contents, STATISTICS: statistics_bytes(blank, blank[None])}))
+    kinds: dict[str, EngineKind] = {ONNX: "onnx", TORCHSCRIPT: "torchscript", ONNX_INT8: "onnx-int8"}
+    return {kind: open_engine(bundle, kind) for file, kind in kinds.items() if file in contents}
 
 
-class _Scorer:
-    """Scores engines on the validation and novel classes, embedding each set once per engine."""
-
-    def __init__(self, sources: Sources, mean: Float32) -> None:
-        self._images = {"validation": sources.validation, "test": sources.novel}
-        self._dataset = sources.checkpoint.info.dataset
-        self._mean = mean
-        self._embedded: dict[tuple[EngineKind, str], Float32] = {}
-
-    def embed(self, engine: Engine, part: str) -> Float32:
-        key = engine.kind, part
-        if key not in self._embedded:
-            self._embedded[key] = embed_all(engine, self._images[part].images)
-        return self._embedded[key]
-
-    def evaluation(
-        self, engine: Engine, file: str, part: Literal["validation", "test"], options: HeadOptions, shots: int
-    ) -> Evaluation:
-        sampler = EpisodeSampler(self._images[part].indices_by_class(), 5, shots, 15, _SEED)
-        scored = score(self.embed(engine, part), self._mean, sampler, _EPISODES, options)
-        return Evaluation(dataset=self._dataset, part=part, file=file, solver=options.solver, seed=_SEED, **asdict(scored))
-
-    def evaluations(self, engine: Engine, file: str, heads: HeadDefaults) -> list[Evaluation]:
-        """Both parts at 1 and 5 shots: every solver on the validation classes, the default one on the novel classes."""
-        parts: tuple[tuple[Literal["validation", "test"], HeadOptions], ...] = (
-            ("validation", heads.logistic),
-            ("validation", heads.ridge),
-            ("validation", heads.prototype),
-            ("test", heads.options()),
-        )
-        return [self.evaluation(engine, file, part, options, shots) for part, options in parts for shots in (1, 5)]
-
-
-def _int8_passes(engines: Mapping[str, Engine], scorer: _Scorer, options: HeadOptions, batch: Pixels, say: Say) -> bool:
-    """The two gates of an int8 backbone: accuracy on validation episodes, and speed on this machine."""
-    losses = []
-    for shots in (1, 5):
-        plain, small = (
-            scorer.evaluation(engines[kind], kind, "validation", options, shots).accuracy for kind in ("onnx", "onnx-int8")
-        )
-        losses.append(plain - small)
-    speedup = _speedup(engines["onnx-int8"], engines["onnx"], batch)
-    passes = max(losses) <= INT8_MAX_LOSS and speedup >= INT8_MIN_SPEEDUP
-    say(
-        f"int8 {'kept' if passes else 'left out'}: loses {100 * max(losses):.2f} points "
-        f"(allowed {100 * INT8_MAX_LOSS:g}), runs {speedup:.1f} times as fast (needed {INT8_MIN_SPEEDUP:g})"
-    )
-    return passes
-
-
-def _speedup(fast: Engine, slow: Engine, batch: Pixels) -> float:
-    """The median ratio of the two engines' times for a batch, measured in turns."""
-
-    def seconds(engine: Engine) -> float:
-        started = time.perf_counter()
-        engine.embed(batch)
-        return time.perf_counter() - started
-
-    return statistics.median(seconds(slow) / seconds(fast) for _ in range(15))
+def _check_parity(engines: Mapping[str, Engine], candidate: Candidate, pixels: Pixels, say: Say) -> None:
+    wanted = candidate.embed(pixels)
+    for kind in ("onnx", "torchscript"):
+        if kind in engines:
+            error = float(np.linalg.norm(embed_all(engines[kind], pixels) - wanted) / np.linalg.norm(wanted))
+            if not error <= PARITY_TOLERANCE:  # NaN fails too.
+                raise ExportError(f"{kind} disagrees with {candidate.name}: relative error {error:.2g} > {PARITY_TOLERANCE:g}")
+            say(f"{kind} agrees with {candidate.name} to {error:.1e} relative")
 
 
 def _sample(rows: NDArray[Scalar], count: int) -> NDArray[Scalar]:

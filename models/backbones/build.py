@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from models.backbones.conv4 import Conv4
+from models.backbones.pretrained import build_pretrained, is_pretrained
 from models.backbones.resnet12 import ResNet12
 from models.manifest import Architecture
 
@@ -66,6 +67,8 @@ def build_backbone(architecture: Architecture, input_size: int, dropblock: float
             network = ResNet12(architecture.widths, dropblock)
         case "conv4":
             network = Conv4(architecture.widths[0], input_size)
+        case name if is_pretrained(name):
+            network = build_pretrained(name, input_size)
         case name:
-            raise ValueError(f"unknown architecture {name!r}; known: resnet12, conv4")
+            raise ValueError(f"unknown architecture {name!r}; known: resnet12, conv4, torchvision:NAME, timm:NAME")
     return Backbone(network, architecture.mean, architecture.std)

@@ -3,6 +3,7 @@
 import argparse
 
 from models.bundle import open_bundle
+from models.manifest import Imported, Training
 from training.commands.arguments import SubParsers, add_command, bundle_path
 
 
@@ -18,11 +19,13 @@ def _inspect(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(manifest.model_dump_json(indent=1))
         return
-    trained, head = manifest.training, manifest.head.options()
-    print(f"{manifest.id}: {manifest.architecture.name} {manifest.architecture.widths}, {manifest.embedding_dim}-wide embedding")
-    print(f"  input     {manifest.input.height} x {manifest.input.width} {manifest.input.colour}, {manifest.input.resize}")
-    print(f"  trained   {trained.recipe} on {trained.dataset}, {len(trained.classes)} classes, {trained.images} images")
-    print(f"            {trained.epochs} epochs, seed {trained.seed}, {trained.seconds:.0f} s on {trained.hardware}")
+    head, architecture = manifest.head.options(), manifest.architecture
+    widths = f" {architecture.widths}" if architecture.widths else ""
+    print(f"{manifest.id}: {architecture.name}{widths}, {manifest.embedding_dim}-wide embedding")
+    spec = manifest.input
+    print(f"  input     {spec.height} x {spec.width} {spec.colour}, {spec.resize}, {spec.interpolation}")
+    for line in _origin(manifest.training):
+        print(f"  {line}")
     print(f"  head      {head.solver}, C {head.C:g}, temperature {head.temperature:g}, centre {head.centre}")
     for e in manifest.evaluations:
         print(
@@ -31,3 +34,13 @@ def _inspect(arguments: argparse.Namespace) -> None:
         )
     for name, entry in manifest.files.items():
         print(f"  {name:<24}{entry.size / 1e6:8.2f} MB  sha256 {entry.sha256[:16]}… verified")
+
+
+def _origin(made: Training | Imported) -> list[str]:
+    if isinstance(made, Imported):
+        digest = f", sha256 {made.sha256[:16]}…" if made.sha256 else ""
+        return [f"imported  {made.source}, weights {made.weights}{digest}; statistics of {made.images} images"]
+    return [
+        f"trained   {made.recipe} on {made.dataset}, {len(made.classes)} classes, {made.images} images",
+        f"          {made.epochs} epochs, seed {made.seed}, {made.seconds:.0f} s on {made.hardware}",
+    ]

@@ -1,0 +1,239 @@
+"""Networks that others trained, as embedding networks: `torchvision:NAME` and, where timm is installed, `timm:NAME`.
+
+The classifier is removed, so that what it looked at, the pooled embedding, comes out. Both libraries are imported when asked
+for: one is slow to import, the other optional.
+"""
+
+import difflib
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+from models.manifest import RGB, Interpolation
+
+RANDOM = "none"
+DEFAULT = "DEFAULT"
+
+# Families of torchvision whose shapes depend on the size of the input, and the argument that says so.
+_SIZE_ARGUMENT = {"vit": "image_size", "maxvit": "input_size"}
+# They normalise their input a second time when they come with weights, and answer with several outputs in training.
+_REFUSED = ("googlenet", "inception_v3")
+
+
+class PretrainedError(ValueError):
+    """A network or weights that cannot be had, or not as an embedding network; the message names them."""
+
+
+class EmbeddingNetwork(nn.Module):
+    """Maps normalised images (N, 3, H, W) to embeddings (N, D).
+
+    Args:
+        features: a network without its classifier.
+        embedding_dim: D.
+    """
+
+    def __init__(self, features: nn.Module, embedding_dim: int) -> None:
+        super().__init__()
+        self.features = features
+        self.embedding_dim = embedding_dim
+
+    def forward(self, x_N3HW: Tensor) -> Tensor:
+        embeddings: Tensor = self.features(x_N3HW)
+        return embeddings
+
+
+@dataclass(frozen=True, slots=True)
+class Pretrained:
+    """A network with what its makers publish beside it.
+
+    Attributes:
+        weights: their name, or `random`.
+        file: the file that they came from, where one was given.
+        input_size: side of the square images that the network was built for.
+        mean, std: of each colour channel, on the scale [0, 1].
+    """
+
+    network: EmbeddingNetwork
+    weights: str
+    file: Path | None
+    input_size: int
+    mean: RGB
+    std: RGB
+    interpolation: Interpolation
+
+
+def is_pretrained(name: str) -> bool:
+    """Whether `name` is that of a library's network: `torchvision:…` or `timm:…`."""
+    return name.partition(":")[0] in _LIBRARIES and ":" in name
+
+
+def load_pretrained(name: str, weights: str | None, input_size: int | None = None) -> Pretrained:
+    """A library's network without its classifier, on the CPU in evaluation mode.
+
+    Args:
+        name: `torchvision:NAME` or `timm:NAME`.
+        weights: `DEFAULT`, for torchvision the name of others it publishes, `none` for random ones, or the path of a state dict.
+        input_size: where it is not to be the published one.
+
+    Raises:
+        PretrainedError: the library, the network or the weights cannot be had, or do not fit each other.
+    """
+    if weights is None:
+        raise PretrainedError(f"say which weights {name} gets: --weights {DEFAULT}, {RANDOM} or a file")
+    library, _, model = name.partition(":")
+    try:
+        pretrained = _LIBRARIES[library](model, weights, input_size)
+    except PretrainedError:
+        raise
+    except Exception as error:  # Network, file, hash and shape errors of two libraries and a download client share no base.
+        raise PretrainedError(f"{name} with weights {weights} cannot be had: {_one_line(error)}") from error
+    pretrained.network.eval()
+    return pretrained
+
+
+def build_pretrained(name: str, input_size: int) -> EmbeddingNetwork:
+    """The same network with random weights.
+
+    Raises:
+        PretrainedError: the library or the network cannot be had.
+    """
+    return load_pretrained(name, RANDOM, input_size).network
+
+
+def _torchvision(model: str, weights: str, input_size: int | None) -> Pretrained:
+    models: Any = import_module("torchvision.models")
+    known = models.list_models(module=models)
+    if model not in known:
+        raise PretrainedError(f"torchvision has no classification network {model!r}{_near(model, known)}")
+    if model in _REFUSED:
+        raise PretrainedError(f"torchvision:{model} cannot be adapted: it has several outputs and normalises its input twice")
+    published = models.get_model_weights(model)
+    named = published.__members__.get(weights)
+    file = None if named else _file(weights, [DEFAULT, *(entry.name for entry in published)])
+    transforms = (named or published.DEFAULT).transforms()
+    size = input_size or transforms.crop_size[0]
+    argument = _SIZE_ARGUMENT.get(model.partition("_")[0])
+    sized = {} if argument is None else {argument: size if argument == "image_size" else (size, size)}
+    try:
+        features = models.get_model(model, weights=named, **sized)
+    except OSError as error:
+        if named is None:
+            raise
+        place = Path(torch.hub.get_dir(), "checkpoints")
+        raise PretrainedError(
+            f"{named} cannot be downloaded ({_one_line(error)}); without a network, put {named.url} into {place}"
+        ) from error
+    classifier, width = _remove_classifier(f"torchvision:{model}", features)
+    if file is not None:
+        _load_state(features, _read_state(file), (classifier,), file)
+    return Pretrained(
+        EmbeddingNetwork(features, width),
+        str(named) if named else file.name if file else "random",
+        file,
+        size,
+        _three(transforms.mean),
+        _three(transforms.std),
+        _interpolation(transforms.interpolation.value),
+    )
+
+
+def _timm(model: str, weights: str, input_size: int | None) -> Pretrained:
+    try:
+        timm: Any = import_module("timm")
+    except ModuleNotFoundError as error:
+        raise PretrainedError(f"timm:{model} needs timm, which is not installed here: pip install timm") from error
+    if not timm.is_model(model):
+        raise PretrainedError(f"timm has no network {model!r}{_near(model, timm.list_models())}")
+    config = timm.models.get_pretrained_cfg(model)
+    named = f"{config.architecture}.{config.tag}" if weights == DEFAULT else None
+    file = None if named else _file(weights, [DEFAULT])
+    size = input_size or config.input_size[1]
+    sized = {"img_size": size} if config.fixed_input_size else {}
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # It would report every retry of a download.
+    features = timm.create_model(model, num_classes=0, pretrained=named is not None, **sized)
+    if file is not None:
+        classifiers = (config.classifier,) if isinstance(config.classifier, str) else config.classifier
+        # timm's reader knows safetensors too and unpickles no code; its loader would pass over what does not fit.
+        _load_state(features, timm.models.load_state_dict(str(file)), classifiers, file)
+    return Pretrained(
+        # Some networks widen what they have pooled.
+        EmbeddingNetwork(features, getattr(features, "head_hidden_size", None) or features.num_features),
+        named or (file.name if file else "random"),
+        file,
+        size,
+        _three(config.mean),
+        _three(config.std),
+        _interpolation(config.interpolation),
+    )
+
+
+def _file(weights: str, names: list[str]) -> Path | None:
+    """The file of weights that are not published under a name; None for random ones."""
+    if weights == RANDOM:
+        return None
+    if not Path(weights).is_file():
+        raise PretrainedError(f"there are no weights {weights!r}: no such file, and the names are {', '.join(names)}, {RANDOM}")
+    return Path(weights)
+
+
+_LIBRARIES = {"torchvision": _torchvision, "timm": _timm}
+
+
+def _remove_classifier(name: str, network: nn.Module) -> tuple[str, int]:
+    """Puts the identity in the place of the last linear layer; its path and the width of its input."""
+    last, head = list(network.named_children())[-1]
+    linear = [(path, layer) for path, layer in head.named_modules(prefix=last) if isinstance(layer, nn.Linear)]
+    if not linear:
+        raise PretrainedError(f"{name} cannot be adapted: it does not end in a linear classifier that could be removed")
+    path, layer = linear[-1]
+    parent, _, attribute = path.rpartition(".")
+    setattr(network.get_submodule(parent), attribute, nn.Identity())
+    return path, layer.in_features
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises many types for what is no such file.
+        raise PretrainedError(f"{path} is not a state dict that PyTorch can load safely: {_one_line(error)}") from error
+    if not isinstance(state, dict):
+        raise PretrainedError(f"{path} holds a {type(state).__name__}, not a state dict")
+    return state
+
+
+def _load_state(features: nn.Module, state: dict[str, Any], classifiers: Collection[str], path: Path) -> None:
+    """Loads a state dict of the whole network, whatever its classes, or of one without classifier."""
+    prefixes = tuple(f"{classifier}." for classifier in classifiers)
+    try:
+        features.load_state_dict({key: value for key, value in state.items() if not str(key).startswith(prefixes)})
+    except (RuntimeError, AttributeError) as error:
+        raise PretrainedError(f"{path} holds the weights of another network: {_one_line(error)}") from error
+
+
+def _near(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, 3)
+    return f"; near it: {', '.join(near)}" if near else ""
+
+
+def _three(values: Any) -> RGB:
+    red, green, blue = map(float, values)
+    return red, green, blue
+
+
+def _interpolation(name: str) -> Interpolation:
+    choices: tuple[Interpolation, ...] = get_args(Interpolation)
+    for choice in choices:
+        if choice == name:
+            return choice
+    raise PretrainedError(f"its images are resized by {name!r}; served bundles know {', '.join(choices)}")
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else f"{text[:200]}…"

@@ -1,0 +1,75 @@
+"""`import`: from a network made elsewhere to a bundle."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import get_args
+
+from models.backbones.pretrained import is_pretrained
+from models.manifest import Interpolation
+from training.commands.arguments import SubParsers, add_command, at_least
+from training.commands.export import add_bundle, say, say_how_to_serve
+from training.importing import Order, import_network
+
+_EPILOG = """examples:
+  headstart-train import torchvision:resnet50 --weights DEFAULT --data photos/
+  headstart-train import timm:vit_small_patch16_224 --weights DEFAULT --data photos/
+  headstart-train import mine.onnx --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225 --data photos/
+
+A file's output must be the embedding: float32 (N, D) or (N, D, 1, 1), of images float32 (N, 3, H, W), normalised. An ONNX file
+may take uint8 (N, H, W, 3) as well; then it normalises by itself."""
+
+
+def add_to(commands: SubParsers) -> None:
+    importing = add_command(commands, "import", _import, "make a bundle of a network trained elsewhere", _EPILOG)
+    importing.add_argument("source", metavar="SOURCE", help="torchvision:NAME, timm:NAME, FILE.onnx or FILE.pt (TorchScript)")
+    importing.add_argument("--weights", help="of torchvision:NAME and timm:NAME: DEFAULT (downloaded), none (random) or a FILE")
+    importing.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="PATH",
+        help="images like those to be recognised: folders of images, of class folders, or zips of the latter; statistics are made"
+        " from them and, where there are 5 classes of 20 images, head defaults chosen",
+    )
+    importing.add_argument("--input-size", type=at_least(1), metavar="PIXELS", help="side of the images (default: as published)")
+    for flag, number in (("--mean", _mean), ("--std", _deviation)):
+        text = "of each colour channel, on the scale 0 to 1; files need it (default: as published)"
+        importing.add_argument(flag, type=number, nargs=3, metavar=("R", "G", "B"), help=text)
+    interpolations = get_args(Interpolation)
+    importing.add_argument("--interpolation", choices=interpolations, help="default: as published; of files, bicubic")
+    add_bundle(importing, "the network's")
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    order = Order(
+        arguments.source,
+        arguments.weights,
+        arguments.input_size,
+        arguments.mean and tuple(arguments.mean),
+        arguments.std and tuple(arguments.std),
+        arguments.interpolation,
+    )
+    name = arguments.name or _default_name(arguments.source)
+    say_how_to_serve(import_network(order, arguments.data, name, arguments.version, arguments.out, say))
+
+
+def _default_name(source: str) -> str:
+    """`torchvision:resnet50` -> `resnet50`; of a file, its name, as far as it can be a bundle's."""
+    network = source.partition(":")[2] if is_pretrained(source) else Path(source).stem
+    return re.sub(r"[^a-z0-9._-]+", "-", network.lower()).strip("-._")[:64]
+
+
+def _mean(text: str) -> float:
+    value = float(text)
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is not on the scale 0 to 1, where 255 is 1")
+    return value
+
+
+def _deviation(text: str) -> float:
+    value = _mean(text)
+    if value == 0.0:
+        raise argparse.ArgumentTypeError("0 cannot be divided by")
+    return value

@@ -1,0 +1,77 @@
+"""Images to make an imported backbone's statistics from: as many as that takes, of whatever folder there is."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+
+from models.manifest import InputSpec
+from models.preprocess import ImageError, ImageLimits, Pixels, load_image
+from training.data import DataError, ImageSet
+from training.scoring import QUERIES, SHOTS, WAYS
+from training.sources import Source, composed, list_sources
+
+_CLASSES = 100
+_IMAGES = 4000
+_PER_EPISODE = max(SHOTS) + QUERIES  # of each class
+_SEED = 1
+_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
+# As in `training.loading`: a person's own photographs are trusted with more than what a server takes from strangers.
+_LIMITS = ImageLimits(max_bytes=100_000_000, max_pixels=100_000_000)
+
+
+def load_photographs(paths: Sequence[Path], spec: InputSpec) -> ImageSet:
+    """A sample of at most 100 classes and 4,000 images, drawn with a fixed seed.
+
+    Args:
+        paths: whatever `training.sources` reads, or folders of images, of which each is one class.
+
+    Raises:
+        DataError: a path is none of these, there are fewer than two images, or one cannot be decoded.
+    """
+    by_class: dict[str, list[Source]] = {}
+    for source in (source for path in paths for source in (_loose(path) or list_sources([path]))):
+        by_class.setdefault(source.class_name, []).append(source)
+    rng = np.random.default_rng(_SEED)
+    names = sorted(rng.permutation(sorted(by_class))[:_CLASSES].tolist())
+    most = max(_PER_EPISODE, _IMAGES // max(1, len(names)))
+    chosen = [by_class[name][i] for name in names for i in sorted(rng.permutation(len(by_class[name]))[:most])]
+    if len(chosen) < 2:
+        raise DataError(f"{', '.join(map(str, paths))}: {len(chosen)} images; give at least 2, better hundreds")
+    with ThreadPoolExecutor() as pool:
+        images = list(pool.map(_decode, chosen, repeat(spec)))
+    labels = np.array([names.index(source.class_name) for source in chosen], dtype=np.int64)
+    return ImageSet(np.stack(images), labels, tuple(names), tuple(source.key for source in chosen))
+
+
+def enough_for_episodes(images: ImageSet) -> ImageSet | None:
+    """The classes with images enough for 5-way episodes of 5 shots, if there are 5 such classes."""
+    by_class = images.indices_by_class()
+    large = [label for label, indices in enumerate(by_class) if len(indices) >= _PER_EPISODE]
+    if len(large) < WAYS:
+        return None
+    if len(large) == len(by_class):
+        return images
+    keep = np.concatenate([by_class[label] for label in large])
+    labels = np.repeat(np.arange(len(large)), [len(by_class[label]) for label in large])
+    return ImageSet(
+        images.images[keep], labels, tuple(images.classes[label] for label in large), tuple(images.sources[i] for i in keep)
+    )
+
+
+def _loose(path: Path) -> list[Source]:
+    """The images that lie in a folder itself: one class, which has the folder's name."""
+    if not path.is_dir():
+        return []
+    files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".")]
+    name = composed(path.resolve().name)
+    return [Source(name, file.name, str(file), f"{name}/{file.name}", file.read_bytes) for file in files]
+
+
+def _decode(source: Source, spec: InputSpec) -> Pixels:
+    try:
+        return load_image(source.read(), spec, _LIMITS)
+    except (DataError, ImageError) as error:
+        raise DataError(f"{source.place}: {getattr(error, 'detail', error)}") from error

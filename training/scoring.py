@@ -1,0 +1,128 @@
+"""How well a bundle in the making does, and whether its int8 version earns its place."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from models.engine import Engine, EngineKind, embed_all
+from models.heads import Float32
+from models.manifest import Evaluation, HeadDefaults, HeadOptions
+from models.preprocess import Pixels
+from training.data import ImageSet
+from training.episodes import EpisodeSampler
+from training.evaluate import score
+from training.tuning import tune_heads
+
+INT8_MAX_LOSS = 0.003  # of accuracy, a share of one
+INT8_MIN_SPEEDUP = 2.0
+WAYS, SHOTS, QUERIES = 5, (1, 5), 15
+
+_SEED = 1
+
+# Where there are too few classes to choose on: what the shipped backbone's validation classes chose, rounded, and centred, which
+# helped wherever the images were not those of training.
+UNTUNED = HeadDefaults(
+    logistic=HeadOptions(solver="logistic", C=3.0, temperature=0.2, centre=True),
+    ridge=HeadOptions(solver="ridge", C=1.0, temperature=0.07, centre=True),
+    prototype=HeadOptions(solver="prototype", C=1.0, temperature=0.07, centre=True),
+)
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images that a bundle is made with.
+
+    Attributes:
+        dataset: what evaluations call them.
+        base: what the statistics are made from and int8 is calibrated on.
+        validation: classes that head options are chosen on; None where there are too few.
+        novel: classes that nothing is chosen on; None where there are none.
+    """
+
+    dataset: str
+    base: ImageSet
+    validation: ImageSet | None
+    novel: ImageSet | None
+
+
+class Scorer:
+    """Scores engines on the validation and novel classes, embedding each set once per engine.
+
+    Args:
+        engine: whose embeddings of the base images make `mean`.
+        episodes: per evaluation.
+    """
+
+    def __init__(self, images: Images, engine: Engine, episodes: int) -> None:
+        self._images = images
+        self._episodes = episodes
+        self._embedded: dict[tuple[EngineKind, int], Float32] = {}
+        self.mean: Float32 = self.embed(engine, images.base).mean(axis=0)
+
+    def embed(self, engine: Engine, images: ImageSet) -> Float32:
+        key = engine.kind, id(images)
+        if key not in self._embedded:
+            self._embedded[key] = embed_all(engine, images.images)
+        return self._embedded[key]
+
+    def choose_heads(self, engine: Engine, say: Say) -> HeadDefaults:
+        """Options chosen on the validation classes, or `UNTUNED` without any."""
+        images = self._images.validation
+        if images is None:
+            say("head defaults: stated ones, since there are too few classes or images to choose on")
+            heads = UNTUNED
+        else:
+            say("choosing head defaults on validation episodes")
+            heads = tune_heads(self.embed(engine, images), self.mean, images.indices_by_class())
+        for options in (heads.logistic, heads.ridge, heads.prototype):
+            say(f"  {options.solver}: C {options.C:g}, temperature {options.temperature:g}, centre {options.centre}")
+        return heads
+
+    def evaluation(
+        self, engine: Engine, file: str, part: Literal["validation", "test"], options: HeadOptions, shots: int
+    ) -> Evaluation:
+        images = self._images.validation if part == "validation" else self._images.novel
+        assert images is not None
+        sampler = EpisodeSampler(images.indices_by_class(), WAYS, shots, QUERIES, _SEED)
+        scored = score(self.embed(engine, images), self.mean, sampler, self._episodes, options)
+        return Evaluation(dataset=self._images.dataset, part=part, file=file, solver=options.solver, seed=_SEED, **asdict(scored))
+
+    def evaluations(self, engine: Engine, file: str, heads: HeadDefaults) -> list[Evaluation]:
+        """The parts there are, at 1 and 5 shots: every solver on the validation classes, the default one on the novel ones."""
+        parts: list[tuple[Literal["validation", "test"], HeadOptions]] = []
+        if self._images.validation is not None:
+            parts += [("validation", options) for options in (heads.logistic, heads.ridge, heads.prototype)]
+        if self._images.novel is not None:
+            parts.append(("test", heads.options()))
+        return [self.evaluation(engine, file, part, options, shots) for part, options in parts for shots in SHOTS]
+
+
+def int8_passes(small: Engine, plain: Engine, scorer: Scorer, options: HeadOptions, batch: Pixels, say: Say) -> bool:
+    """The two gates of an int8 backbone: accuracy on validation episodes, and speed on this machine."""
+    accuracies = [
+        [scorer.evaluation(engine, engine.kind, "validation", options, shots).accuracy for engine in (plain, small)]
+        for shots in SHOTS
+    ]
+    loss = max(before - after for before, after in accuracies)
+    speedup = _speedup(small, plain, batch)
+    passes = loss <= INT8_MAX_LOSS and speedup >= INT8_MIN_SPEEDUP
+    say(
+        f"int8 {'kept' if passes else 'left out'}: loses {100 * loss:.2f} points "
+        f"(allowed {100 * INT8_MAX_LOSS:g}), runs {speedup:.1f} times as fast (needed {INT8_MIN_SPEEDUP:g})"
+    )
+    return passes
+
+
+def _speedup(fast: Engine, slow: Engine, batch: Pixels) -> float:
+    """The median ratio of the two engines' times for a batch, measured in turns."""
+
+    def seconds(engine: Engine) -> float:
+        started = time.perf_counter()
+        engine.embed(batch)
+        return time.perf_counter() - started
+
+    return statistics.median(seconds(slow) / seconds(fast) for _ in range(15))
