@@ -13,29 +13,19 @@ from PIL import Image
 from models.backbones import PixelBackbone
 from models.bundle import ONNX, ONNX_INT8, TORCHSCRIPT, open_bundle
 from models.engine import has_int8_instructions, open_engine
+from tests.trainer_data import BASE, NOVEL, VALIDATION, write_colours
 from training import export as exporting
 from training import tuning
 from training.__main__ import main
 from training.checkpoint import Checkpoint
 from training.graphs import to_onnx
 
-BASE, VALIDATION, NOVEL = ([f"{part}{i}" for i in range(count)] for part, count in (("base", 8), ("val", 5), ("new", 5)))
-IMAGES = 24
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with class folders of coloured noise, and a split file beside them."""
     folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    for name in [*BASE, *VALIDATION, *NOVEL]:
-        (folder / "images" / name).mkdir(parents=True)
-        colour = rng.integers(0, 200, 3)
-        for i in range(IMAGES):
-            pixels = (colour + rng.integers(0, 56, (32, 32, 3))).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / "images" / name / f"{i}.png")
-    split = {"dataset": "colours", "train": BASE, "validation": VALIDATION, "test": NOVEL}
-    (folder / "split.json").write_text(json.dumps(split))
+    write_colours(folder)
     return folder
 
 
@@ -74,7 +64,7 @@ def test_a_second_run_does_not_overwrite_the_first(run: Path, data: Path, capsys
 def test_resuming_a_finished_run_changes_nothing(run: Path) -> None:
     before = Checkpoint.load(run)
     assert main(["resume", str(run)]) == 0
-    assert all(torch.equal(value, before.backbone[name]) for name, value in Checkpoint.load(run).backbone.items())
+    assert all(torch.equal(value, before.learner[name]) for name, value in Checkpoint.load(run).learner.items())
 
 
 def test_the_exports_compute_what_eager_pytorch_does(run: Path, exported: Path) -> None:

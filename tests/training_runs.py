@@ -50,7 +50,7 @@ def started(chosen: Recipe, *datasets: ImageSet) -> Checkpoint:
 
 
 def fabric() -> Fabric:
-    return make_fabric(CPU, 1, "float32")
+    return make_fabric(CPU, 1, recipe(precision="float32"))
 
 
 def trainer(checkpoint: Checkpoint, folder: Path, *more: ImageSet, teacher: Learner | None = None) -> Trainer:

@@ -1,26 +1,28 @@
 """One device or several behind one interface, several computing what one would."""
 
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
-from torch import Tensor, nn
-from torch.distributed.nn import functional
+from torch import Tensor, distributed, nn
 
 from training.devices import DeviceError, has_bfloat16
 from training.learner import Learner
+from training.recipes import Recipe
 
 
-def make_fabric(device: torch.device, devices: int, precision: Literal["auto", "bfloat16", "float32"]) -> Fabric:
+def make_fabric(device: torch.device, devices: int, recipe: Recipe) -> Fabric:
     """Lightning Fabric for that device, or for `devices` of its kind with distributed data parallelism. Not launched yet.
 
     Raises:
-        DeviceError: there are fewer devices.
+        DeviceError: there are fewer devices, or the recipe's balancing needs all gradients on one.
     """
+    if devices > 1 and recipe.balancing not in {"fixed", "uncertainty"}:
+        raise DeviceError(f"{recipe.balancing} balances gradients on one device only")
     if device.type == "cuda" and devices > torch.cuda.device_count():
         raise DeviceError(f"{devices} GPUs were asked for; there are {torch.cuda.device_count()}")
-    half = precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
+    half = recipe.precision == "bfloat16" or (recipe.precision == "auto" and has_bfloat16(device))
     return Fabric(
         accelerator=device.type,
         devices=[device.index or 0] if device.type == "cuda" and devices == 1 else devices,
@@ -49,13 +51,30 @@ class _SyncedBatchNorm2d(nn.BatchNorm2d):
             return super().forward(x_NCHW)
         x = x_NCHW.float()
         local = torch.stack([x.mean(dim=(0, 2, 3)), x.square().mean(dim=(0, 2, 3))])
-        mean, square = functional.all_reduce(local) / torch.distributed.get_world_size()  # type: ignore[no-untyped-call]
+        world = distributed.get_world_size()
+        mean, square = cast("Tensor", _Sum.apply(local)) / world
         variance = (square - mean.square()).clamp(min=0.0)
         with torch.no_grad():
-            count = x.numel() / x.shape[1] * torch.distributed.get_world_size()
+            count = x.numel() / x.shape[1] * world
             momentum = cast("float", self.momentum)
             cast("Tensor", self.running_mean).lerp_(mean, momentum)
             cast("Tensor", self.running_var).lerp_(variance * count / (count - 1), momentum)
             cast("Tensor", self.num_batches_tracked).add_(1)
         scale = self.weight * torch.rsqrt(variance + self.eps)
         return torch.addcmul((self.bias - mean * scale)[:, None, None], x, scale[:, None, None]).to(x_NCHW.dtype)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum of a tensor over all processes, with its gradient."""
+
+    @staticmethod
+    def forward(_context: Any, local: Tensor) -> Tensor:
+        total = local.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_context: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        distributed.all_reduce(total)
+        return total

@@ -21,7 +21,7 @@ from training import curves
 from training.balance import Term, make_balance
 from training.checkpoint import Checkpoint
 from training.data import ImageSet
-from training.devices import DeviceError, describe
+from training.devices import describe
 from training.distributed import synchronise_batch_norm
 from training.episodes import EpisodeSampler
 from training.evaluate import score
@@ -47,7 +47,6 @@ class Trainer:
 
     Raises:
         DataError: the datasets do not suffice for the recipe's batches.
-        DeviceError: the recipe's balancing cannot be spread over several devices.
     """
 
     def __init__(
@@ -63,8 +62,6 @@ class Trainer:
         self.folder = folder
         self.fabric = fabric
         device, world = fabric.device, fabric.world_size
-        if world > 1 and recipe.balancing not in {"fixed", "uncertainty"}:
-            raise DeviceError(f"{recipe.balancing} balances gradients on one device only")
 
         self.validation = [data.validation and data.validation.first_per_class(_VALIDATION_IMAGES_PER_CLASS) for data in datasets]
         self.feed = Feed([data.base for data in datasets], recipe, checkpoint.info.seed, fabric)
@@ -132,6 +129,9 @@ class Trainer:
         terms = {name: Term(loss, self._weight(name, shares)) for name, loss in losses.items()}
         self.optimizer.zero_grad(set_to_none=True)
         self.balance.backward(terms, embeddings, self.fabric)
+        if self.fabric.world_size > 1:  # the balance is outside what DDP averages
+            for parameter in self.balance.parameters():
+                parameter.grad = self.fabric.all_reduce(parameter.grad, reduce_op="mean")  # type: ignore[arg-type, assignment]
         self.stepper.step()
         loss = torch.stack([term.weight * term.loss.detach() for term in terms.values()]).sum()
         return loss if self.fabric.world_size == 1 else self.fabric.all_reduce(loss, reduce_op="mean")  # type: ignore[return-value]

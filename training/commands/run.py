@@ -117,7 +117,7 @@ def _train(checkpoint: Checkpoint, datasets: Sequence[TrainingSet], arguments: a
     from training.distributed import make_fabric
     from training.train import Trainer
 
-    fabric = make_fabric(pick_device(arguments.device), arguments.devices, checkpoint.recipe.precision)
+    fabric = make_fabric(pick_device(arguments.device), arguments.devices, checkpoint.recipe)
     fabric.launch()
     teacher = _teacher(Path(checkpoint.info.teacher), checkpoint) if checkpoint.info.teacher else None
     finished = Trainer(checkpoint, datasets, arguments.out, fabric, teacher).run()

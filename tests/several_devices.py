@@ -1,0 +1,24 @@
+"""Trains a few steps in as many processes as asked and prints the losses: `python -m tests.several_devices 2 '{"ways": 4}'`."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from tests.training_runs import BASE, CPU, recipe, started
+from training.distributed import make_fabric
+from training.feed import TrainingSet
+from training.train import Trainer
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    chosen = recipe(precision="float32", **json.loads(sys.argv[2]))
+    fabric = make_fabric(CPU, int(sys.argv[1]), chosen)
+    fabric.launch()
+    trainer = Trainer(started(chosen, BASE), [TrainingSet(BASE, None)], Path(tempfile.gettempdir()), fabric)
+    losses = [float(trainer.step(step)) for step in range(8)]
+    statistics = [float(value.sum()) for name, value in trainer.learner.state_dict().items() if "running" in name]
+    if fabric.is_global_zero:
+        print(json.dumps({"losses": losses, "statistics": statistics}))
