@@ -125,11 +125,11 @@ def to_torchscript(network: PixelBackbone, example: Pixels) -> bytes:
         warnings.simplefilter("ignore", category=FutureWarning)
         warnings.simplefilter("ignore", category=DeprecationWarning)
         # On Python branches that the trace freezes; whoever traces compares it with the network on other batches.
-        warnings.simplefilter("ignore", category=torch.jit.TracerWarning)
-        trace: Any = torch.jit.trace
-        traced = torch.jit.freeze(trace(network, (torch.from_numpy(example),)))
+        jit: Any = torch.jit
+        warnings.simplefilter("ignore", category=jit.TracerWarning)
+        traced = jit.freeze(jit.trace(network, (torch.from_numpy(example),)))
         buffer = io.BytesIO()
-        torch.jit.save(traced, buffer)
+        jit.save(traced, buffer)
     return buffer.getvalue()
 
 
