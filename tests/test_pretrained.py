@@ -168,7 +168,7 @@ def test_training_can_begin_at_a_finished_run(monkeypatch: pytest.MonkeyPatch, t
     initial = initial_network(str(tmp_path / "first"))
     assert (initial.architecture, initial.input_size, initial.origin) == (architecture, 32, "run first")
     build_backbone(architecture, 32).load_state_dict(initial.state)
-    with pytest.raises(ExportError, match="leave out --weights"):
+    with pytest.raises(CheckpointError, match="leave out --weights"):
         initial_network(str(tmp_path / "first"), "none")
     run.finished = False
     with pytest.raises(ExportError, match="not finished"):

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from models.backbones import Backbone
 from models.backbones.pretrained import is_pretrained, load_pretrained
-from models.manifest import Architecture, InputSpec, Interpolation
-from training.checkpoint import Checkpoint
-from training.export import ExportError
+from models.manifest import Architecture
+from training.checkpoint import Checkpoint, CheckpointError
 
 
 @dataclass(frozen=True)
@@ -24,35 +25,39 @@ class Initial:
 
     architecture: Architecture
     input_size: int
-    interpolation: Interpolation
     state: dict[str, Any]
     origin: str
 
+    def put_into(self, checkpoint: Checkpoint) -> None:
+        """Gives a run that has not begun these weights, and heads drawn from its seed."""
+        torch.manual_seed(checkpoint.info.seed)
+        learner = checkpoint.new_learner()
+        learner.backbone.load_state_dict(self.state)
+        checkpoint.learner = learner.state_dict()
 
-def initial_network(source: str, weights: str | None = None) -> Initial:
+
+def initial_network(source: str, weights: str | None = None, input_size: int | None = None) -> Initial:
     """The network that `headstart-train run --init SOURCE` starts from.
 
     Args:
         source: `torchvision:NAME`, `timm:NAME`, or the folder of a finished run.
         weights: of a library's network: see `load_pretrained`.
+        input_size: where it is not to be the one that the network was made for.
 
     Raises:
-        ExportError: the weights are not named, or named for a run, or the run is not finished.
-        PretrainedError: the network or its weights cannot be had.
-        CheckpointError: there is no such run.
+        PretrainedError: the network or its weights cannot be had, or are not named.
+        CheckpointError: there is no such run, or it is not finished, or weights were named beside it.
     """
     if is_pretrained(source):
-        pretrained = load_pretrained(source, weights)
+        pretrained = load_pretrained(source, weights, input_size)
         backbone = Backbone(pretrained.network, pretrained.mean, pretrained.std)
         architecture = Architecture(name=source, widths=(), mean=pretrained.mean, std=pretrained.std)
         origin = f"{source} ({pretrained.weights})"
-        return Initial(architecture, pretrained.input_size, pretrained.interpolation, backbone.state_dict(), origin)
+        return Initial(architecture, pretrained.input_size, backbone.state_dict(), origin)
     if weights is not None:
-        raise ExportError(f"{source} is a run, which has its own weights; leave out --weights")
+        raise CheckpointError(f"{source} is a run, which has its own weights; leave out --weights")
     checkpoint = Checkpoint.load(Path(source))
     if not checkpoint.finished:
-        raise ExportError(f"the run {source} is not finished; resume it first")
-    size = checkpoint.recipe.input_size
-    interpolation = InputSpec(height=size, width=size).interpolation
+        raise CheckpointError(f"the run {source} is not finished; resume it first")
     state = checkpoint.trained_backbone().state_dict()
-    return Initial(checkpoint.architecture, size, interpolation, state, f"run {Path(source).name}")
+    return Initial(checkpoint.architecture, input_size or checkpoint.recipe.input_size, state, f"run {Path(source).name}")

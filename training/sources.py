@@ -131,9 +131,18 @@ def _of_zip(path: Path) -> Iterator[Source]:
     names = sorted(info.filename for info in archive.infolist() if not info.is_dir())
     images = [(name, member) for name in names if _is_visible_image(member := PurePosixPath(name))]
     around = {folder for _, member in images for folder in member.parent.parents}
+    images = [(name, member) for name, member in images if member.parent.name and member.parent not in around]
+    _check_names({member.parent for _, member in images}, path)
     for name, member in images:
-        if member.parent.name and member.parent not in around:
-            yield _source(member.parent.name, member.name, f"{path}/{name}", partial(archive.read, name))
+        yield _source(member.parent.name, member.name, f"{path}/{name}", partial(archive.read, name))
+
+
+def _check_names(folders: Collection[PurePosixPath], path: Path) -> None:
+    """Folders of one name may be one class (`train/cat`, `val/cat`) or two (`Greek/letter1`, `Latin/letter1`)."""
+    by_name: dict[str, PurePosixPath] = {}
+    for folder in sorted(folders):
+        if (other := by_name.setdefault(folder.name, folder)) != folder:
+            raise DataError(f"{path}: are {other} and {folder} one class? Give each class one folder with a name of its own")
 
 
 def _is_visible_image(member: PurePosixPath) -> bool:

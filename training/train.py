@@ -171,7 +171,7 @@ class Trainer:
         for images, info in zip(self.validation, self.checkpoint.info.datasets, strict=True):
             if images is None:
                 continue
-            embeddings = self._embed(images)
+            embeddings = self.embed(images)
             by_class = images.indices_by_class()
             queries = min(15, min(map(len, by_class)) - max(_SHOTS))
             for shots in _SHOTS:
@@ -181,7 +181,8 @@ class Trainer:
                 result[f"validation_{shots}-shot{of}"] = scored.accuracy
         return result
 
-    def _embed(self, images: ImageSet) -> Float32:
+    def embed(self, images: ImageSet) -> Float32:
+        """Embeddings (N, D) by the network as it is now."""
         self.learner.eval()
         parts = []
         for start in range(0, len(images), 256):

@@ -14,6 +14,7 @@ from training.commands.arguments import SubParsers, add_command, at_least
 from training.data import DataError
 from training.devices import pick_device
 from training.feed import TrainingSet, channel_statistics
+from training.initial import Initial, initial_network
 from training.learner import Learner
 from training.loading import load_images
 from training.recipes import RECIPES, Recipe
@@ -60,6 +61,15 @@ def add_to(commands: SubParsers) -> None:
         metavar="SHARE",
         help="of the files that may be unreadable; they are listed and skipped (default %(default)s)",
     )
+    run.add_argument(
+        "--init",
+        metavar="NETWORK",
+        help="start from torchvision:NAME, timm:NAME or the folder of a finished run, in place of the recipe's network; "
+        "such weights want a lower rate, as --set learning_rate=0.01",
+    )
+    run.add_argument(
+        "--weights", metavar="NAME", help="of --init torchvision:… or timm:…: DEFAULT, another name, a file, or none"
+    )
     run.add_argument("--teacher", type=Path, metavar="DIR", help="a finished run on the same data to distil from")
     _add_device(run)
 
@@ -73,11 +83,13 @@ def _run(arguments: argparse.Namespace) -> None:
     out: Path = arguments.out
     if (out / FILE_NAME).exists():
         raise CheckpointError(f"{out} holds a run already; resume it, or choose another --out")
-    recipe = _recipe(arguments)
+    initial = initial_network(arguments.init, arguments.weights, arguments.input_size) if arguments.init else None
+    recipe = _recipe(arguments, initial)
     splits = [_split(paths, source, arguments.seed) for paths, source in _pairs(arguments.data, arguments.split or [])]
     share = arguments.broken_share
     datasets = [_load(paths, split, recipe, share) for paths, (split, _) in zip(arguments.data, splits, strict=True)]
-    mean, std = channel_statistics([data.base for data in datasets])
+    known = initial.architecture if initial else None
+    mean, std = (known.mean, known.std) if known else channel_statistics([data.base for data in datasets])
     info = RunInfo(
         recipe=recipe.model_dump(),
         seed=arguments.seed,
@@ -88,15 +100,19 @@ def _run(arguments: argparse.Namespace) -> None:
         mean=mean,
         std=std,
         git_revision=_git_revision(),
+        initial=initial.origin if initial else None,
         teacher=str(arguments.teacher) if arguments.teacher else None,
     )
+    checkpoint = Checkpoint(info)
+    if initial:
+        initial.put_into(checkpoint)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CheckpointError(f"cannot make {out}: {error.strerror}") from error
     for position, (split, _) in enumerate(splits):
         write_split(split, out / ("split.json" if position == 0 else f"split-{position + 1}.json"))
-    _train(Checkpoint(info), datasets, arguments)
+    _train(checkpoint, datasets, arguments)
 
 
 def _resume(arguments: argparse.Namespace) -> None:
@@ -125,8 +141,11 @@ def _train(checkpoint: Checkpoint, datasets: Sequence[TrainingSet], arguments: a
         print(f"trained {finished.step} steps in {finished.seconds:.0f} s; next: headstart-train export {arguments.out}")
 
 
-def _recipe(arguments: argparse.Namespace) -> Recipe:
-    changes = dict(_assignment(text) for text in arguments.set)
+def _recipe(arguments: argparse.Namespace, initial: Initial | None) -> Recipe:
+    changes: dict[str, object] = {}
+    if initial:
+        changes |= {"network": initial.architecture.name, "widths": initial.architecture.widths, "input_size": initial.input_size}
+    changes |= dict(_assignment(text) for text in arguments.set)
     if arguments.epochs:
         changes["epochs"] = arguments.epochs
     if arguments.input_size:

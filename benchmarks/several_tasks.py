@@ -1,0 +1,182 @@
+"""What training tasks together does to each: photographs (CIFAR-FS) and drawings (Omniglot) in one backbone.
+
+    python -m benchmarks.several_tasks --cifar part0.zip part1.zip part2.zip --omniglot images_background_small{1,2}.zip --out DIR
+
+Every row sees the same number of images; accuracy is that of few-shot episodes from each dataset's novel classes, and the
+change is against training on that dataset alone: below zero is negative transfer.
+"""
+
+import argparse
+import json
+import math
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from models.heads import Float32
+from models.manifest import HeadOptions, InputSpec
+from models.preprocess import load_image
+from training.checkpoint import Checkpoint, DatasetInfo, RunInfo
+from training.class_split import Split, read_split
+from training.data import ImageSet
+from training.devices import pick_device
+from training.distributed import make_fabric
+from training.episodes import EpisodeSampler
+from training.evaluate import Score, score
+from training.feed import TrainingSet, channel_statistics
+from training.loading import load_images
+from training.recipes import Recipe
+from training.train import Trainer
+
+SPEC = InputSpec(height=32, width=32)
+HEAD = HeadOptions(solver="logistic", C=1.0, temperature=1.0, centre=True)
+PHOTOGRAPHS, DRAWINGS = "CIFAR-FS", "Omniglot"
+_NOVEL_ALPHABETS, _VALIDATION_ALPHABETS = 2, 1
+
+
+@dataclass(frozen=True)
+class Data:
+    """One dataset's base and novel images."""
+
+    split: Split
+    base: ImageSet
+    novel: ImageSet
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way of training: on which datasets, with what changes to the recipe."""
+
+    title: str
+    datasets: tuple[str, ...]
+    changes: dict[str, Any] = field(default_factory=dict)
+
+
+BOTH = (PHOTOGRAPHS, DRAWINGS)
+ROWS = (
+    Row("CIFAR-FS alone", (PHOTOGRAPHS,)),
+    Row("Omniglot alone", (DRAWINGS,)),
+    Row("both, batches by size", BOTH),
+    Row("both, batches by size^(1/2)", BOTH, {"mixing_temperature": 2.0}),
+    Row("both, even batches", BOTH, {"mixing_temperature": math.inf}),
+    Row("even, uncertainty weights", BOTH, {"mixing_temperature": math.inf, "balancing": "uncertainty"}),
+    Row("even, GradNorm", BOTH, {"mixing_temperature": math.inf, "balancing": "gradnorm"}),
+    Row("even, PCGrad", BOTH, {"mixing_temperature": math.inf, "balancing": "pcgrad"}),
+    Row("even, MGDA", BOTH, {"mixing_temperature": math.inf, "balancing": "mgda"}),
+    Row("even, rotation too", BOTH, {"mixing_temperature": math.inf, "rotation": "alternate"}),
+    Row("CIFAR-FS and rotation", (PHOTOGRAPHS,), {"rotation": "alternate"}),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Trains every row, prints the table, writes it and the figures."""
+    parser = argparse.ArgumentParser(prog="benchmarks.several_tasks", description="CIFAR-FS and Omniglot in one backbone")
+    parser.add_argument("--cifar", type=Path, nargs="+", required=True, metavar="ZIP", help="CIFAR-100 as class folders")
+    parser.add_argument("--omniglot", type=Path, nargs="+", required=True, metavar="ZIP", help="as its author publishes it")
+    parser.add_argument("--images", type=int, default=115_200, help="that each row sees (default %(default)s)")
+    parser.add_argument("--episodes", type=int, default=1000, help="default %(default)s")
+    parser.add_argument("--seed", type=int, default=1, help="default %(default)s")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="receives several_tasks.json and several_tasks.md")
+    arguments = parser.parse_args(argv)
+
+    data = {PHOTOGRAPHS: _photographs(arguments.cifar), DRAWINGS: _drawings(arguments.omniglot)}
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    results: dict[str, dict[str, float]] = {}
+    for row in ROWS:
+        results[row.title] = _measure(row, data, arguments)
+        (arguments.out / "several_tasks.json").write_text(json.dumps(results, indent=1))
+        print(row.title, results[row.title], flush=True)
+    table = _table(results)
+    (arguments.out / "several_tasks.md").write_text(table)
+    print(table)
+
+
+def _photographs(paths: Sequence[Path]) -> Data:
+    split = read_split("cifar-fs")
+    return Data(split, load_images(paths, split.train, SPEC), load_images(paths, split.test, SPEC))
+
+
+def _drawings(paths: Sequence[Path]) -> Data:
+    """Omniglot with whole alphabets held out: the last ones by name are novel."""
+    files: dict[str, list[bytes]] = {}
+    seen: set[str] = set()
+    for path in paths:
+        with zipfile.ZipFile(path) as archive:
+            for name in sorted(archive.namelist()):
+                member = PurePosixPath(name)
+                if member.suffix == ".png" and member.name not in seen:  # two alphabets are in both files
+                    seen.add(member.name)
+                    files.setdefault("/".join(member.parts[-3:-1]), []).append(archive.read(name))
+    alphabets = sorted({name.partition("/")[0] for name in files})
+    novel = set(alphabets[-_NOVEL_ALPHABETS:])
+    validation = set(alphabets[-_NOVEL_ALPHABETS - _VALIDATION_ALPHABETS : -_NOVEL_ALPHABETS])
+
+    def of(names: set[str]) -> tuple[str, ...]:
+        return tuple(sorted(name for name in files if name.partition("/")[0] in names))
+
+    split = Split(DRAWINGS, of(set(alphabets) - novel - validation), of(validation), of(novel))
+    return Data(split, _decode(files, split.train), _decode(files, split.test))
+
+
+def _decode(files: dict[str, list[bytes]], classes: tuple[str, ...]) -> ImageSet:
+    images = np.stack([load_image(content, SPEC) for name in classes for content in files[name]])
+    labels = np.repeat(np.arange(len(classes)), [len(files[name]) for name in classes])
+    return ImageSet(images, labels, classes, tuple(f"{name}/{i}" for name in classes for i in range(len(files[name]))))
+
+
+def _measure(row: Row, data: dict[str, Data], arguments: argparse.Namespace) -> dict[str, float]:
+    """Trains one row and tests it on the novel classes of both datasets."""
+    chosen = [data[name] for name in row.datasets]
+    images = sum(len(part.base) for part in chosen)
+    recipe = Recipe(
+        name="several-tasks",
+        summary="a row of the table",
+        network="conv4",
+        widths=(64,),
+        epochs=max(1, round(arguments.images / images)),
+        precision="float32",
+        **row.changes,
+    )
+    infos = tuple(DatasetInfo((), part.split, part.split.dataset, len(part.base)) for part in chosen)
+    mean, std = channel_statistics([part.base for part in chosen])
+    checkpoint = Checkpoint(RunInfo(recipe.model_dump(), arguments.seed, infos, mean, std, None))
+    with tempfile.TemporaryDirectory() as folder:
+        fabric = make_fabric(pick_device("auto"), 1, recipe)
+        trainer = Trainer(checkpoint, [TrainingSet(part.base, None) for part in chosen], Path(folder), fabric)
+        finished = trainer.run()
+    measured = {"seconds": finished.seconds}
+    centre = trainer.embed(chosen[0].base.first_per_class(20)).mean(axis=0)
+    for name, part in data.items():
+        embeddings = trainer.embed(part.novel)
+        for shots in (1, 5):
+            scored = _score(embeddings, centre, part.novel, shots, arguments)
+            measured[f"{name} {shots}-shot"], measured[f"{name} {shots}-shot ci95"] = scored.accuracy, scored.ci95
+    return measured
+
+
+def _score(embeddings: Float32, centre: Float32, novel: ImageSet, shots: int, arguments: argparse.Namespace) -> Score:
+    by_class = novel.indices_by_class()
+    queries = min(15, min(map(len, by_class)) - shots)
+    return score(embeddings, centre, EpisodeSampler(by_class, 5, shots, queries, arguments.seed), arguments.episodes, HEAD)
+
+
+def _table(results: dict[str, dict[str, float]]) -> str:
+    cells = [f"{name} {shots}-shot" for name in BOTH for shots in (1, 5)]
+    alone = {cell: results[f"{cell.split()[0]} alone"][cell] for cell in cells}
+    lines = ["| trained on | " + " | ".join(cells) + " | seconds |", "|---" * (len(cells) + 2) + "|"]
+    for title, measured in results.items():
+        parts = [
+            f"{100 * measured[cell]:.1f} ± {100 * measured[f'{cell} ci95']:.1f} ({100 * (measured[cell] - alone[cell]):+.1f})"
+            for cell in cells
+        ]
+        lines.append(f"| {title} | " + " | ".join(parts) + f" | {measured['seconds']:.0f} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
