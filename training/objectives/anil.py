@@ -1,0 +1,44 @@
+"""ANIL: almost no inner loop (Raghu, Raghu, Bengio & Vinyals, ICLR 2020, arXiv:1909.09157).
+
+MAML whose inner loop adapts the last layer alone. The layer is linear, so the gradient of its cross-entropy is written out,
+(softmax(XWᵀ + b) − Y)ᵀ X / n, for all episodes at once; autograd then differentiates the steps, second order included. As
+the backbone does not move within an episode, one forward pass embeds the whole batch, which is what makes ANIL cheap.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from training.objectives.episodic import EpisodicObjective, one_hot_labels
+
+
+class Anil(EpisodicObjective):
+    """Learns where the last layer starts. Shapes: see `training.objectives.episodic`.
+
+    It starts from zero: which class of an episode comes first says nothing, so a random start only has to be unlearned
+    (Kao et al., ICLR 2022, arXiv:2106.15367).
+
+    Args:
+        dim: D, the width of the embedding.
+        ways: K of every episode, in training as in use.
+        steps: of the inner loop.
+        rate: its learning rate; at 0.01, MAML's, five steps are too short for Conv-4's embeddings on CIFAR-FS.
+    """
+
+    def __init__(self, dim: int, ways: int = 5, steps: int = 5, rate: float = 0.1) -> None:
+        super().__init__()
+        self.steps = steps
+        self.rate = rate
+        self.weight = nn.Parameter(torch.zeros(ways, dim))
+        self.bias = nn.Parameter(torch.zeros(ways))
+
+    def scores(self, support_TKSD: Tensor, query_TqD: Tensor) -> Tensor:
+        """The logits of the last layer after the inner loop."""
+        x_TnD = support_TKSD.flatten(1, 2)
+        y_nK = one_hot_labels(support_TKSD)
+        weight_TKD = self.weight.expand(len(x_TnD), -1, -1)
+        bias_T1K = self.bias.expand(len(x_TnD), 1, -1)
+        for _ in range(self.steps):
+            error_TnK = ((x_TnD @ weight_TKD.transpose(1, 2) + bias_T1K).softmax(dim=2) - y_nK) / len(y_nK)
+            weight_TKD = weight_TKD - self.rate * error_TnK.transpose(1, 2) @ x_TnD
+            bias_T1K = bias_T1K - self.rate * error_TnK.sum(dim=1, keepdim=True)
+        return query_TqD @ weight_TKD.transpose(1, 2) + bias_T1K

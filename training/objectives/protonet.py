@@ -1,0 +1,18 @@
+"""Prototypical networks (Snell, Swersky & Zemel, NeurIPS 2017, arXiv:1703.05175).
+
+A query's logit for a class is minus its squared Euclidean distance to the mean of the class's support embeddings. Training
+on more ways than the evaluation has makes better embeddings (section 3 of the paper: 20 ways for 5).
+"""
+
+from torch import Tensor
+
+from training.objectives.episodic import EpisodicObjective
+
+
+class ProtoNet(EpisodicObjective):
+    """Has no parameters. Shapes: see `training.objectives.episodic`."""
+
+    def scores(self, support_TKSD: Tensor, query_TqD: Tensor) -> Tensor:
+        """−‖query − prototype‖², less ‖query‖², which is the same for every class and cancels in the softmax."""
+        prototypes_TKD = support_TKSD.mean(dim=2)
+        return 2.0 * query_TqD @ prototypes_TKD.transpose(1, 2) - prototypes_TKD.square().sum(dim=2)[:, None]
