@@ -26,7 +26,7 @@ from training.class_split import Split, read_split
 from training.data import ImageSet
 from training.devices import pick_device
 from training.distributed import make_fabric
-from training.episodes import EpisodeSampler
+from training.episodes import EpisodeSampler, affordable_queries
 from training.evaluate import Score, score
 from training.feed import TrainingSet, channel_statistics
 from training.loading import load_images
@@ -161,8 +161,8 @@ def _measure(row: Row, data: dict[str, Data], arguments: argparse.Namespace) -> 
 
 def _score(embeddings: Float32, centre: Float32, novel: ImageSet, shots: int, arguments: argparse.Namespace) -> Score:
     by_class = novel.indices_by_class()
-    queries = min(15, min(map(len, by_class)) - shots)
-    return score(embeddings, centre, EpisodeSampler(by_class, 5, shots, queries, arguments.seed), arguments.episodes, HEAD)
+    sampler = EpisodeSampler(by_class, 5, shots, affordable_queries(by_class, 5), arguments.seed)
+    return score(embeddings, centre, sampler, arguments.episodes, HEAD)
 
 
 def _table(results: dict[str, dict[str, float]]) -> str:

@@ -9,7 +9,10 @@ import torch
 from PIL import Image
 
 from models.backbones.pretrained import load_pretrained
+from models.bundle import open_bundle
 from tests.trainer_data import BASE, write_colours
+from training import export as exporting
+from training import tuning
 from training.__main__ import main
 from training.checkpoint import Checkpoint
 
@@ -54,11 +57,30 @@ def test_broken_files_are_listed_and_skipped_up_to_a_share(
     (tmp_path / "images" / BASE[0] / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     split = ["--split", str(data / "split.json"), "--set", "widths=4"]
     assert run(tmp_path / "run", tmp_path, *split) == 0
-    assert f"skipped {tmp_path}/images/{BASE[0]}/0.png" in capsys.readouterr().out
+    assert f"skipped {tmp_path}/images/{BASE[0]}/0.png" in capsys.readouterr().err
     assert Checkpoint.load(tmp_path / "run").info.datasets[0].images == 8 * 24 - 1
     assert run(tmp_path / "strict", tmp_path, *split, "--broken-share", "0") == 1
     assert f"{BASE[0]}/0.png" in capsys.readouterr().err
     assert not (tmp_path / "strict").exists()
+
+
+def test_ten_images_of_each_class_and_a_broken_one_make_a_bundle(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(data / "images", tmp_path / "images", ignore=lambda _, names: [name for name in names if name[0] in "2"])
+    for folder in (tmp_path / "images").iterdir():
+        for i in range(10, 24):
+            (folder / f"{i}.png").unlink(missing_ok=True)
+    (tmp_path / "images" / "new0" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    share = ["--broken-share", "0.05"]
+    assert run(tmp_path / "run", tmp_path, "--set", "widths=4", "--seed", "2", *share) == 0
+    monkeypatch.setattr(exporting, "_EPISODES", 40)
+    monkeypatch.setattr(tuning, "EPISODES", 10)
+    assert main(["export", str(tmp_path / "run"), "--name", "few", "--out", str(tmp_path / "bundles"), *share]) == 0
+    bundle = tmp_path / "bundles" / "few" / "1"
+    assert {line.queries for line in open_bundle(bundle).manifest.evaluations} == {4}  # 9 images less 5 examples
+    split = ["--split", str(tmp_path / "run" / "split.json"), "--queries", "4", "--episodes", "20"]
+    assert main(["evaluate", str(bundle), "--data", str(tmp_path / "images"), *split, *share]) == 0
 
 
 def test_a_class_with_too_few_images_is_named(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,8 @@ from training.data import DataError
 
 Indices = NDArray[np.int64]
 
+QUERIES = 15
+
 
 @dataclass(frozen=True, slots=True)
 class Episode:
@@ -27,6 +29,11 @@ class Episode:
     classes: Indices
     support: Indices
     query: Indices
+
+
+def affordable_queries(by_class: Sequence[Indices], shots: int) -> int:
+    """The protocol's 15 queries per class, or what the smallest class has beside its shots; at least 1."""
+    return max(1, min(QUERIES, min(map(len, by_class)) - shots))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import numpy as np
 from models.manifest import InputSpec
 from models.preprocess import ImageError, ImageLimits, Pixels, load_image
 from training.data import DataError, ImageSet
-from training.scoring import QUERIES, SHOTS, WAYS
+from training.episodes import QUERIES
+from training.scoring import SHOTS, WAYS
 from training.sources import Source, composed, list_sources
 
 _CLASSES = 100

@@ -11,13 +11,13 @@ from models.heads import Float32
 from models.manifest import Evaluation, HeadDefaults, HeadOptions
 from models.preprocess import Pixels
 from training.data import ImageSet
-from training.episodes import EpisodeSampler
+from training.episodes import EpisodeSampler, affordable_queries
 from training.evaluate import score
 from training.tuning import tune_heads
 
 INT8_MAX_LOSS = 0.003  # of accuracy, a share of one
 INT8_MIN_SPEEDUP = 2.0
-WAYS, SHOTS, QUERIES = 5, (1, 5), 15
+WAYS, SHOTS = 5, (1, 5)
 
 _SEED = 1
 
@@ -87,7 +87,8 @@ class Scorer:
     ) -> Evaluation:
         images = self._images.validation if part == "validation" else self._images.novel
         assert images is not None
-        sampler = EpisodeSampler(images.indices_by_class(), WAYS, shots, QUERIES, _SEED)
+        by_class = images.indices_by_class()
+        sampler = EpisodeSampler(by_class, WAYS, shots, affordable_queries(by_class, max(SHOTS)), _SEED)
         scored = score(self.embed(engine, images), self.mean, sampler, self._episodes, options)
         return Evaluation(dataset=self._images.dataset, part=part, file=file, solver=options.solver, seed=_SEED, **asdict(scored))
 

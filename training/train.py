@@ -23,7 +23,7 @@ from training.checkpoint import Checkpoint
 from training.data import ImageSet
 from training.devices import describe
 from training.distributed import synchronise_batch_norm
-from training.episodes import EpisodeSampler
+from training.episodes import EpisodeSampler, affordable_queries
 from training.evaluate import score
 from training.feed import Feed, TrainingSet
 from training.interrupt import Interrupted, stop_signals
@@ -173,7 +173,7 @@ class Trainer:
                 continue
             embeddings = self.embed(images)
             by_class = images.indices_by_class()
-            queries = min(15, min(map(len, by_class)) - max(_SHOTS))
+            queries = affordable_queries(by_class, max(_SHOTS))
             for shots in _SHOTS:
                 sampler = EpisodeSampler(by_class, min(5, len(by_class)), shots, queries, seed=0)
                 scored = score(embeddings, embeddings[0], sampler, _VALIDATION_EPISODES, options)

@@ -1,6 +1,7 @@
 """Arguments that several sub-commands take, and what they stand for."""
 
 import argparse
+import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -32,6 +33,17 @@ def add_data(command: argparse.ArgumentParser, *, required: bool) -> None:
     text = "folders of class folders, or zips of them; the same class in several is one class"
     default = "" if required else " (default: the run's)"
     command.add_argument("--data", type=Path, nargs="+", required=required, metavar="PATH", help=text + default)
+    add_broken_share(command)
+
+
+def add_broken_share(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--broken-share",
+        type=_share,
+        default=0.01,
+        metavar="SHARE",
+        help="of the files that may be unreadable; they are listed and skipped (default %(default)s)",
+    )
 
 
 def add_split(command: argparse.ArgumentParser) -> None:
@@ -49,14 +61,31 @@ def at_least(least: int) -> Callable[[str], int]:
     return integer
 
 
-def load_part(paths: Sequence[Path], split: Split, part: Part, spec: InputSpec, base: Collection[str]) -> ImageSet:
+def load(paths: Sequence[Path], classes: Sequence[str], spec: InputSpec, broken_share: float, minimum: int = 1) -> ImageSet:
+    """Images of the classes; what had to be skipped is listed on standard error."""
+    images = load_images(paths, classes, spec, broken_share=broken_share, minimum=minimum)
+    for skipped in images.skipped:
+        print(f"skipped {skipped}", file=sys.stderr, flush=True)
+    return images
+
+
+def load_part(
+    paths: Sequence[Path], split: Split, part: Part, spec: InputSpec, base: Collection[str], broken_share: float
+) -> ImageSet:
     """Images of a part whose classes the backbone must not have been trained on."""
     classes = split.classes(part)
     if seen := sorted(set(classes) & set(base)):
         raise DataError(
             f"the backbone was trained on {len(seen)} of the {part} classes of {split.dataset}: {', '.join(seen[:5])}, …"
         )
-    return load_images(paths, classes, spec)
+    return load(paths, classes, spec, broken_share)
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a share of one")
+    return value
 
 
 def bundle_path(path_or_id: str) -> Path:

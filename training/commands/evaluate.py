@@ -63,7 +63,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     bundle = open_bundle(bundle_path(arguments.bundle))
     engine = open_engine(bundle, arguments.engine)
     base = () if arguments.part == "train" else bundle.manifest.training.classes
-    images = load_part(arguments.data, read_split(arguments.split), arguments.part, bundle.manifest.input, base)
+    split, spec = read_split(arguments.split), bundle.manifest.input
+    images = load_part(arguments.data, split, arguments.part, spec, base, arguments.broken_share)
     by_class, shapes = images.indices_by_class(), product(arguments.ways, arguments.shots)
     samplers = [EpisodeSampler(by_class, ways, shots, arguments.queries, arguments.seed) for ways, shots in shapes]
     options = bundle.manifest.head.options(arguments.solver)

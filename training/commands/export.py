@@ -6,9 +6,8 @@ from pathlib import Path
 
 from models.manifest import InputSpec
 from training.checkpoint import Checkpoint
-from training.commands.arguments import SubParsers, add_command, add_data, load_part
+from training.commands.arguments import SubParsers, add_command, add_data, load, load_part
 from training.export import export
-from training.loading import load_images
 from training.scoring import Images
 
 _STATISTICS_PER_CLASS = 200
@@ -40,12 +39,12 @@ def _export(arguments: argparse.Namespace) -> None:
     checkpoint = Checkpoint.load(arguments.run)
     trained, size = checkpoint.info.datasets[0], checkpoint.recipe.input_size
     paths = arguments.data or [Path(path) for path in trained.paths]
-    spec = InputSpec(height=size, width=size)
+    spec, share = InputSpec(height=size, width=size), arguments.broken_share
     images = Images(
         trained.split.dataset,
-        load_images(paths, trained.split.train, spec).first_per_class(_STATISTICS_PER_CLASS),
-        load_part(paths, trained.split, "validation", spec, checkpoint.info.classes),
-        load_part(paths, trained.split, "test", spec, checkpoint.info.classes),
+        load(paths, trained.split.train, spec, share).first_per_class(_STATISTICS_PER_CLASS),
+        load_part(paths, trained.split, "validation", spec, checkpoint.info.classes, share),
+        load_part(paths, trained.split, "test", spec, checkpoint.info.classes, share),
     )
     name = arguments.name or checkpoint.recipe.name
     with_torchscript = not arguments.without_torchscript

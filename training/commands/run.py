@@ -10,13 +10,12 @@ from pydantic import ValidationError
 from models.manifest import InputSpec
 from training.checkpoint import FILE_NAME, Checkpoint, CheckpointError, DatasetInfo, RunInfo
 from training.class_split import Split, carried_split, read_split, split_classes, write_split
-from training.commands.arguments import SubParsers, add_command, at_least
+from training.commands.arguments import SubParsers, add_broken_share, add_command, at_least, load
 from training.data import DataError
 from training.devices import pick_device
 from training.feed import TrainingSet, channel_statistics
 from training.initial import Initial, initial_network
 from training.learner import Learner
-from training.loading import load_images
 from training.recipes import RECIPES, Recipe
 from training.sources import find_classes
 
@@ -53,13 +52,6 @@ def add_to(commands: SubParsers) -> None:
         default=[],
         metavar="NAME=VALUE",
         help="another value for anything in the recipe, as --set balancing=pcgrad --set mixing_temperature=2",
-    )
-    run.add_argument(
-        "--broken-share",
-        type=_share,
-        default=0.01,
-        metavar="SHARE",
-        help="of the files that may be unreadable; they are listed and skipped (default %(default)s)",
     )
     run.add_argument(
         "--init",
@@ -121,7 +113,9 @@ def _resume(arguments: argparse.Namespace) -> None:
     places: Sequence[Sequence[Path]] = arguments.data or [[Path(path) for path in data.paths] for data in known]
     if len(places) != len(known):
         raise DataError(f"the run has {len(known)} datasets; --data was given {len(places)} times")
-    datasets = [_load(paths, data.split, checkpoint.recipe, 1.0) for paths, data in zip(places, known, strict=True)]
+    datasets = [
+        _load(paths, data.split, checkpoint.recipe, arguments.broken_share) for paths, data in zip(places, known, strict=True)
+    ]
     for found, data in zip(datasets, known, strict=True):
         if len(found.base) != data.images:
             raise DataError(f"the run began with {data.images} base images; now there are {len(found.base)}")
@@ -185,18 +179,9 @@ def _split(paths: Sequence[Path], source: str | None, seed: int) -> tuple[Split,
 
 def _load(paths: Sequence[Path], split: Split, recipe: Recipe, broken_share: float) -> TrainingSet:
     spec = InputSpec(height=recipe.input_size, width=recipe.input_size)
-    base = load_images(paths, split.train, spec, broken_share=broken_share, minimum=_LEAST_TO_TRAIN)
-    validation = load_images(paths, split.validation, spec, broken_share=broken_share, minimum=_LEAST_TO_MEASURE)
-    for skipped in (*base.skipped, *validation.skipped):
-        print(f"skipped {skipped}", flush=True)
+    base = load(paths, split.train, spec, broken_share, _LEAST_TO_TRAIN)
+    validation = load(paths, split.validation, spec, broken_share, _LEAST_TO_MEASURE)
     return TrainingSet(base, validation if split.validation else None)
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a share of one")
-    return value
 
 
 def _teacher(folder: Path, student: Checkpoint) -> Learner:
@@ -229,6 +214,7 @@ def _add_data(command: argparse.ArgumentParser, more: str, *, required: bool = T
         metavar="PATH",
         help=f"folders of class folders, or zips of them; the same class in several is one class; {more}",
     )
+    add_broken_share(command)
 
 
 def _add_device(command: argparse.ArgumentParser) -> None:
