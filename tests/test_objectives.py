@@ -11,15 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.training_runs import BASE, OTHER, fabric, recipe, started, trainer
+from tests.training_runs import BASE, CPU, OTHER, fabric, recipe, started, trainer
 from training.balance import Balance, GradNorm, Term, make_balance
 from training.batches import mix
 from training.checkpoint import Checkpoint
 from training.data import DataError
-from training.feed import Feed
+from training.distributed import make_fabric
+from training.feed import Feed, TrainingSet
 from training.learner import Learner
 from training.objectives import TURNS, ClassBank, distillation
 from training.recipes import Balancing, Recipe
+from training.train import Trainer
 
 # --- how datasets share a batch ---
 
@@ -171,6 +173,19 @@ def test_two_datasets_train_and_resume_bit_for_bit(changes: dict[str, Any], tmp_
     resumed = trainer(Checkpoint.load(halves), halves, OTHER).run()
     for name, value in expected.learner.items():
         assert torch.equal(value, resumed.learner[name]), name
+
+
+@pytest.mark.parametrize("balancing", ["gradnorm", "pcgrad", "mgda"])
+@pytest.mark.parametrize("way", ["bfloat16", "compiled"])
+def test_every_balancing_trains_as_a_gpu_would(
+    balancing: Balancing, way: str, tmp_path: Path
+) -> None:
+    chosen = recipe(balancing=balancing, precision="bfloat16" if way == "bfloat16" else "float32")
+    sets = [TrainingSet(data, None) for data in (BASE, OTHER)]
+    made = Trainer(started(chosen, BASE, OTHER), sets, tmp_path, make_fabric(CPU, 1, chosen))
+    if way == "compiled" and made.balance.one_pass:
+        made.learner.backbone.compile(backend="aot_eager")
+    assert all(math.isfinite(float(made.step(step))) for step in range(2))
 
 
 def test_a_student_learns_from_its_teacher_alone(tmp_path: Path) -> None:

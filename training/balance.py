@@ -33,7 +33,12 @@ class Balance(nn.Module):
 
     Args:
         names: of every objective that can appear in a step.
+
+    Attributes:
+        one_pass: whether a step goes back through the backbone once. A compiled backbone can no second time.
     """
+
+    one_pass = True
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
@@ -114,6 +119,8 @@ class GradientCombination(Balance):
     PCGrad (Yu et al., NeurIPS 2020) removes from each gradient what conflicts with another; MGDA (Désidéri 2012; Sener &
     Koltun, NeurIPS 2018) takes the shortest convex combination, which worsens no objective. The heads follow their own losses.
     """
+
+    one_pass = False
 
     def __init__(self, names: Sequence[str], aggregator: "Aggregator", shared: Sequence[Parameter]) -> None:
         super().__init__(names)

@@ -76,7 +76,7 @@ class BatchSampler:
         self._by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
         self._steps_per_pass = self._count // size
         if self._steps_per_pass == 0:
-            raise DataError(f"{self._count} images are fewer than one batch of {size}")
+            raise DataError(f"{self._count} images are fewer than one batch of {size}; --set batch_size={self._count} or less")
         if recipe.ways and recipe.ways > len(self._by_class):
             raise DataError(f"{recipe.ways}-way tasks need as many classes, got {len(self._by_class)}")
         self._pass = -1

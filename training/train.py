@@ -76,7 +76,7 @@ class Trainer:
         self.learner.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.teacher = teacher.to(device).eval().requires_grad_(False) if teacher else None
         self.balance = make_balance(recipe.balancing, self._objectives(), list(self.learner.backbone.parameters())).to(device)
-        if device.type == "cuda":
+        if device.type == "cuda" and self.balance.one_pass:
             self.learner.backbone.compile()
         groups: list[dict[str, Any]] = [
             {"params": list(self.learner.parameters())},
@@ -89,6 +89,8 @@ class Trainer:
             self.balance.load_state_dict(checkpoint.balance)
             self.optimizer.load_state_dict(checkpoint.optimizer)
         self.model, self.stepper = fabric.setup(self.learner, self.optimizer, move_to_device=False)
+        if world == 1:
+            self.model = self.learner  # Fabric's wrapper allows no gradients but `fabric.backward`'s; some balancing takes its own.
 
     def run(self) -> Checkpoint:
         """Trains to the end of the schedule and returns the final checkpoint, which is also on disk.
@@ -115,6 +117,7 @@ class Trainer:
                     self._save(step + 1, time.monotonic() - started, [float(loss) for loss in losses])
                     saved = time.monotonic()
                 if stopping and step + 1 < self.total_steps:
+                    self.fabric.barrier()  # Fabric kills the process that saves once another has ended with an error.
                     raise Interrupted(f"stopped after step {step + 1} of {self.total_steps}")
         return self.checkpoint
 
@@ -125,7 +128,8 @@ class Trainer:
             group["lr"] = self.recipe.rate(step / self.total_steps)
         images, shares, turns = self.feed.draw(step)
         self.learner.train()
-        embeddings, losses = self.model(images, shares, turns, self.teacher)
+        with self.fabric.autocast():
+            embeddings, losses = self.model(images, shares, turns, self.teacher)
         terms = {name: Term(loss, self._weight(name, shares)) for name, loss in losses.items()}
         self.optimizer.zero_grad(set_to_none=True)
         self.balance.backward(terms, embeddings, self.fabric)
@@ -160,9 +164,12 @@ class Trainer:
             **self._validate(),
         }
         self.checkpoint.history.append(row)
-        curves.draw(self.checkpoint.history, self.folder / "curves.png")
-        curves.log(row, self.folder / "tensorboard")
         tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
+        try:
+            curves.draw(self.checkpoint.history, self.folder / "curves.png")
+            curves.log(row, self.folder / "tensorboard")
+        except OSError as error:  # Not worth losing an epoch for; a full disk is told by the checkpoint, which comes next.
+            tqdm.write(f"the curves were not written: {error}")
 
     def _validate(self) -> dict[str, float]:
         """Accuracy on episodes of the validation classes, with class-mean heads; one column per dataset and shot."""
