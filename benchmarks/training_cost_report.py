@@ -107,7 +107,8 @@ class Report:
         head, (accuracy, ci95) = best.best(shots)
         reference = self._curves.get(REFERENCE)
         needed = reference.seconds_to(accuracy, shots) if reference else None
-        novel = "" if curve.novel is None else _percent(*best_head(curve.novel, shots)[1])
+        # Novel classes choose nothing: their head is the one that did best on the validation classes at the end.
+        novel = "" if curve.novel is None else _percent(*curve.novel[shots][last.best(shots)[0]])
         published = PUBLISHED.get(name, {}).get(shots)
         cells = (
             name,

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from benchmarks import training_cost, training_cost_evaluation, training_cost_learners
 from benchmarks.training_cost_learners import LEARNERS, BaseImages
-from benchmarks.training_cost_report import Curve, Point
+from benchmarks.training_cost_report import Curve, Point, Report
 from models.backbones import Conv4
 from tests.images import noise
 from training.data import ImageSet
@@ -174,6 +174,16 @@ def test_times_are_read_off_a_curve_between_measurements() -> None:
     assert curve.seconds_to(0.55, 1) == pytest.approx(37.5)
     assert curve.seconds_to(0.7, 1) is None
     assert curve.best(1).seconds == 40.0
+
+
+def test_novel_classes_do_not_choose_the_head(tmp_path: Path) -> None:
+    report = Report(tmp_path, {})
+    scores = {"logistic": (0.5, 0.0), "prototype": (0.4, 0.0)}
+    report.add("MTL", Point(1.0, 1, 1, {1: scores, 5: scores}))
+    novel = {"logistic": (0.3, 0.0), "prototype": (0.6, 0.0)}
+    report.finish("MTL", {1: novel, 5: novel})
+    assert "| 30.0 ± 0.0 |" in report.table()
+    assert "60.0" not in report.table()
 
 
 @pytest.mark.parametrize("budget", [1.0, 60.0, 1200.0])

@@ -177,9 +177,7 @@ def test_two_datasets_train_and_resume_bit_for_bit(changes: dict[str, Any], tmp_
 
 @pytest.mark.parametrize("balancing", ["gradnorm", "pcgrad", "mgda"])
 @pytest.mark.parametrize("way", ["bfloat16", "compiled"])
-def test_every_balancing_trains_as_a_gpu_would(
-    balancing: Balancing, way: str, tmp_path: Path
-) -> None:
+def test_every_balancing_trains_as_a_gpu_would(balancing: Balancing, way: str, tmp_path: Path) -> None:
     chosen = recipe(balancing=balancing, precision="bfloat16" if way == "bfloat16" else "float32")
     sets = [TrainingSet(data, None) for data in (BASE, OTHER)]
     made = Trainer(started(chosen, BASE, OTHER), sets, tmp_path, make_fabric(CPU, 1, chosen))

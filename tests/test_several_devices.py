@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from tests.training_runs import CPU, recipe
+from tests.training_runs import BASE, CPU, recipe, started
 from training.devices import DeviceError
-from training.distributed import make_fabric
+from training.distributed import make_fabric, synchronise_batch_norm
 
 ROOT = Path(__file__).parent.parent
 
@@ -39,3 +40,14 @@ def test_two_processes_have_the_loss_curve_of_one(changes: dict[str, Any]) -> No
 def test_balancing_that_needs_every_gradient_stays_on_one_device(balancing: str) -> None:
     with pytest.raises(DeviceError, match=f"{balancing} balances gradients on one device only"):
         make_fabric(CPU, 2, recipe(balancing=balancing))
+
+
+def test_a_batch_normalisation_that_does_more_is_not_converted() -> None:
+    class BatchNormAct2d(torch.nn.BatchNorm2d):
+        """As timm's: normalisation and activation in one layer."""
+
+    learner = started(recipe(), BASE).new_learner()
+    learner.rotation.head = BatchNormAct2d(4)  # type: ignore[assignment]
+    for device in (CPU, torch.device("cuda")):
+        with pytest.raises(DeviceError, match="BatchNormAct2d can be trained on one device only"):
+            synchronise_batch_norm(learner, device)

@@ -3,6 +3,7 @@
 import math
 import resource
 import signal
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -161,6 +162,15 @@ def test_step_decay_takes_a_tenth_at_each_milestone() -> None:
     assert [chosen.rate(progress) for progress in (0, 0.49, 0.5, 0.75, 1)] == pytest.approx([1, 1, 0.1, 0.01, 0.01])
 
 
+def test_channel_statistics_of_many_images_take_little_memory() -> None:
+    images = ImageSet(np.zeros((20_000, 16, 16, 3), dtype=np.uint8), np.zeros(20_000, dtype=np.int64), ("a",), ())
+    tracemalloc.start()
+    channel_statistics([images])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < images.images.nbytes / 2
+
+
 def test_channel_statistics_are_those_of_all_pixels() -> None:
     mean, std = channel_statistics([BASE])
     np.testing.assert_allclose(mean, (BASE.images / 255).mean(axis=(0, 1, 2)))
@@ -247,6 +257,18 @@ def test_training_learns_and_measures_validation_classes(tmp_path: Path) -> None
     network = run.trained_backbone()
     assert not network.training
     assert network(torch.zeros(1, 3, SIZE, SIZE)).shape == (1, 4)
+
+
+def test_curves_that_cannot_be_written_cost_no_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(curves, "draw", full)
+    assert trainer(start(recipe(epochs=1)), tmp_path).run().finished
+    assert Checkpoint.load(tmp_path).finished
+    assert "the curves were not written: [Errno 28] No space left" in capsys.readouterr().out
 
 
 # --- checkpoints ---

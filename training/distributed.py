@@ -6,6 +6,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from training.devices import DeviceError, has_bfloat16
 from training.learner import Learner
@@ -33,7 +34,14 @@ def make_fabric(device: torch.device, devices: int, recipe: Recipe) -> Fabric:
 
 
 def synchronise_batch_norm(learner: Learner, device: torch.device) -> Learner:
-    """The learner with every batch normalisation synchronised; the names of its parameters stay."""
+    """The learner with every batch normalisation synchronised; the names of its parameters stay.
+
+    Raises:
+        DeviceError: one does more than normalise, or not by images (N, C, H, W); conversion would lose that.
+    """
+    for module in learner.modules():
+        if isinstance(module, _BatchNorm) and type(module) is not nn.BatchNorm2d:
+            raise DeviceError(f"a network with {type(module).__name__} can be trained on one device only")
     if device.type == "cuda":
         convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm
         return cast("Learner", convert(learner))

@@ -90,7 +90,7 @@ class Trainer:
             self.optimizer.load_state_dict(checkpoint.optimizer)
         self.model, self.stepper = fabric.setup(self.learner, self.optimizer, move_to_device=False)
         if world == 1:
-            self.model = self.learner  # Fabric's wrapper allows no gradients but `fabric.backward`'s; some balancing takes its own.
+            self.model = self.learner  # Fabric's wrapper allows no gradients but `fabric.backward`'s; balancing takes others.
 
     def run(self) -> Checkpoint:
         """Trains to the end of the schedule and returns the final checkpoint, which is also on disk.
