@@ -133,8 +133,20 @@ def test_a_finished_run_is_where_training_starts(teacher: Path, data: Path, tmp_
         "weight_decay=0",
     ]
     assert run(tmp_path / "run", data, *flags) == 0
+    assert Checkpoint.load(tmp_path / "run").info.inherited == tuple(BASE)
     weight = "backbone.network.blocks.0.weight"
     torch.testing.assert_close(Checkpoint.load(tmp_path / "run").learner[weight], Checkpoint.load(teacher).learner[weight])
+
+
+def test_classes_to_measure_with_are_trained_on_nowhere(
+    teacher: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path / "run", data, "--init", str(teacher)) == 1  # split by the seed, not as the run before
+    assert "are trained on, by another dataset or by the run that --init names: base" in capsys.readouterr().err
+    again = ["--split", str(data / "split.json"), "--data", str(data / "images")]
+    assert run(tmp_path / "run", data, *again) == 1
+    assert "are trained on" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_teacher_must_know_the_classes(teacher: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

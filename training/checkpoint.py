@@ -47,6 +47,7 @@ class RunInfo:
         mean, std: of each colour channel over the base images of all datasets.
         initial: the network that training started from, or None for random weights.
         teacher: the folder of the run it was distilled from, or None.
+        inherited: the classes that `initial` was trained on, as far as they are known.
     """
 
     recipe: dict[str, Any]
@@ -57,11 +58,13 @@ class RunInfo:
     git_revision: str | None
     initial: str | None = None
     teacher: str | None = None
+    inherited: tuple[str, ...] = ()
 
     @property
-    def classes(self) -> frozenset[str]:
-        """Every class that the backbone was trained on."""
-        return frozenset(name for dataset in self.datasets for name in dataset.split.train)
+    def classes(self) -> tuple[str, ...]:
+        """Every class that the backbone was trained on, once."""
+        own = (name for dataset in self.datasets for name in dataset.split.train)
+        return tuple(dict.fromkeys((*own, *self.inherited)))
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "RunInfo":

@@ -120,6 +120,24 @@ def carried_split(paths: Sequence[Path], dataset: str) -> Split | None:
     return split
 
 
+def refuse_seen(splits: Sequence[Split], inherited: Collection[str]) -> None:
+    """Makes sure that no dataset chooses by or measures with classes that another one, or the network before, trains on.
+
+    Args:
+        inherited: classes that the network was trained on before.
+
+    Raises:
+        DataError: one does.
+    """
+    base = {*inherited, *(name for split in splits for name in split.train)}
+    for split in splits:
+        if seen := sorted(base.intersection(split.validation + split.test)):
+            raise DataError(
+                f"{len(seen)} validation or test classes of {split.dataset} are trained on, by another dataset or by the run "
+                f"that --init names: {', '.join(seen[:5])}; give --split files that agree"
+            )
+
+
 def _check_disjoint(split: Split, place: str) -> None:
     names = Counter([*split.train, *split.validation, *split.test])
     twice = sorted(name for name, count in names.items() if count > 1)

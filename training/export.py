@@ -124,7 +124,7 @@ def _training(checkpoint: Checkpoint) -> Training:
     info, recipe = checkpoint.info, checkpoint.recipe
     return Training(
         dataset=" + ".join(data.split.dataset for data in info.datasets),
-        classes=tuple(name for data in info.datasets for name in data.split.train),
+        classes=info.classes,
         split=" + ".join(Path(data.split_source).stem for data in info.datasets),
         recipe=recipe.name,
         seed=info.seed,

@@ -21,12 +21,14 @@ class Initial:
         input_size: side of the square images that the network was made for.
         state: for `build_backbone(architecture, input_size).load_state_dict`.
         origin: the source and its weights, in words.
+        classes: that it was trained on, as far as they are known.
     """
 
     architecture: Architecture
     input_size: int
     state: dict[str, Any]
     origin: str
+    classes: tuple[str, ...] = ()
 
     def put_into(self, checkpoint: Checkpoint) -> None:
         """Gives a run that has not begun these weights, and heads drawn from its seed."""
@@ -60,4 +62,5 @@ def initial_network(source: str, weights: str | None = None, input_size: int | N
     if not checkpoint.finished:
         raise CheckpointError(f"the run {source} is not finished; resume it first")
     state = checkpoint.trained_backbone().state_dict()
-    return Initial(checkpoint.architecture, input_size or checkpoint.recipe.input_size, state, f"run {Path(source).name}")
+    size = input_size or checkpoint.recipe.input_size
+    return Initial(checkpoint.architecture, size, state, f"run {Path(source).name}", checkpoint.info.classes)

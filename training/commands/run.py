@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from models.manifest import InputSpec
 from training.checkpoint import FILE_NAME, Checkpoint, CheckpointError, DatasetInfo, RunInfo
-from training.class_split import Split, carried_split, read_split, split_classes, write_split
+from training.class_split import Split, carried_split, read_split, refuse_seen, split_classes, write_split
 from training.commands.arguments import SubParsers, add_broken_share, add_command, at_least, load
 from training.data import DataError
 from training.devices import pick_device
@@ -78,6 +78,8 @@ def _run(arguments: argparse.Namespace) -> None:
     initial = initial_network(arguments.init, arguments.weights, arguments.input_size) if arguments.init else None
     recipe = _recipe(arguments, initial)
     splits = [_split(paths, source, arguments.seed) for paths, source in _pairs(arguments.data, arguments.split or [])]
+    inherited = initial.classes if initial else ()
+    refuse_seen([split for split, _ in splits], inherited)
     share = arguments.broken_share
     datasets = [_load(paths, split, recipe, share) for paths, (split, _) in zip(arguments.data, splits, strict=True)]
     known = initial.architecture if initial else None
@@ -94,6 +96,7 @@ def _run(arguments: argparse.Namespace) -> None:
         git_revision=_git_revision(),
         initial=initial.origin if initial else None,
         teacher=str(arguments.teacher) if arguments.teacher else None,
+        inherited=inherited,
     )
     checkpoint = Checkpoint(info)
     if initial:
