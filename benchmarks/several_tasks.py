@@ -2,7 +2,7 @@
 
     python -m benchmarks.several_tasks --cifar part0.zip part1.zip part2.zip --omniglot images_background_small{1,2}.zip --out DIR
 
-Every row sees the same number of images; accuracy is that of few-shot episodes from each dataset's novel classes, and the
+Every row sees about the same number of images; accuracy is that of few-shot episodes from each dataset's novel classes, and the
 change is against training on that dataset alone: below zero is negative transfer.
 """
 
@@ -34,7 +34,8 @@ from training.recipes import Recipe
 from training.train import Trainer
 
 SPEC = InputSpec(height=32, width=32)
-HEAD = HeadOptions(solver="logistic", C=1.0, temperature=1.0, centre=True)
+# Not centred: a mean of one dataset would help that one alone.
+HEAD = HeadOptions(solver="logistic", C=1.0, temperature=1.0, centre=False)
 PHOTOGRAPHS, DRAWINGS = "CIFAR-FS", "Omniglot"
 _NOVEL_ALPHABETS, _VALIDATION_ALPHABETS = 2, 1
 
@@ -149,32 +150,31 @@ def _measure(row: Row, data: dict[str, Data], arguments: argparse.Namespace) -> 
         fabric = make_fabric(pick_device("auto"), 1, recipe)
         trainer = Trainer(checkpoint, [TrainingSet(part.base, None) for part in chosen], Path(folder), fabric)
         finished = trainer.run()
-    measured = {"seconds": finished.seconds}
-    centre = trainer.embed(chosen[0].base.first_per_class(20)).mean(axis=0)
+    measured = {"seconds": finished.seconds, "images": float(recipe.epochs * images)}
     for name, part in data.items():
         embeddings = trainer.embed(part.novel)
         for shots in (1, 5):
-            scored = _score(embeddings, centre, part.novel, shots, arguments)
+            scored = _score(embeddings, part.novel, shots, arguments)
             measured[f"{name} {shots}-shot"], measured[f"{name} {shots}-shot ci95"] = scored.accuracy, scored.ci95
     return measured
 
 
-def _score(embeddings: Float32, centre: Float32, novel: ImageSet, shots: int, arguments: argparse.Namespace) -> Score:
+def _score(embeddings: Float32, novel: ImageSet, shots: int, arguments: argparse.Namespace) -> Score:
     by_class = novel.indices_by_class()
     sampler = EpisodeSampler(by_class, 5, shots, affordable_queries(by_class, 5), arguments.seed)
-    return score(embeddings, centre, sampler, arguments.episodes, HEAD)
+    return score(embeddings, embeddings[0], sampler, arguments.episodes, HEAD)
 
 
 def _table(results: dict[str, dict[str, float]]) -> str:
     cells = [f"{name} {shots}-shot" for name in BOTH for shots in (1, 5)]
     alone = {cell: results[f"{cell.split()[0]} alone"][cell] for cell in cells}
-    lines = ["| trained on | " + " | ".join(cells) + " | seconds |", "|---" * (len(cells) + 2) + "|"]
+    lines = ["| trained on | " + " | ".join(cells) + " | images | seconds |", "|---" * (len(cells) + 3) + "|"]
     for title, measured in results.items():
         parts = [
             f"{100 * measured[cell]:.1f} ± {100 * measured[f'{cell} ci95']:.1f} ({100 * (measured[cell] - alone[cell]):+.1f})"
             for cell in cells
         ]
-        lines.append(f"| {title} | " + " | ".join(parts) + f" | {measured['seconds']:.0f} |")
+        lines.append(f"| {title} | " + " | ".join(parts) + f" | {measured['images']:,.0f} | {measured['seconds']:.0f} |")
     return "\n".join(lines) + "\n"
 
 

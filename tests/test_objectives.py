@@ -50,6 +50,11 @@ def test_a_batch_that_cannot_hold_every_dataset_is_refused() -> None:
         mix([100, 100, 100], recipe(ways=4, shots=2))
 
 
+def test_a_batch_that_leaves_a_rest_is_refused() -> None:
+    with pytest.raises(DataError, match="a batch of 20 cannot be divided into units of 8; --set batch_size=16"):
+        mix([100], recipe(ways=4, shots=2, batch_size=20))
+
+
 def test_a_batch_holds_each_dataset_with_its_own_labels() -> None:
     chosen = recipe(mixing_temperature=math.inf)
     images, shares, turns = Feed([BASE, OTHER], chosen, 0, fabric()).draw(0)

@@ -83,6 +83,13 @@ def test_ten_images_of_each_class_and_a_broken_one_make_a_bundle(
     assert main(["evaluate", str(bundle), "--data", str(tmp_path / "images"), *split, *share]) == 0
 
 
+def test_fewer_images_than_a_batch_are_one_batch(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    split = ["--split", str(data / "split.json"), "--set", "widths=4", "--set", "batch_size=1000"]
+    assert run(tmp_path / "run", data, *split) == 0
+    assert "batches of 192 images, all there are, instead of 1000" in capsys.readouterr().out
+    assert Checkpoint.load(tmp_path / "run").step == 1
+
+
 def test_a_class_with_too_few_images_is_named(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(data / "images", tmp_path / "images")
     for i in range(5, 24):
@@ -106,13 +113,15 @@ def test_two_datasets_each_with_a_split(data: Path, tmp_path: Path, capsys: pyte
     assert "the run has 2 datasets" in capsys.readouterr().err
 
 
-def test_a_pretrained_network_is_where_training_starts(data: Path, tmp_path: Path) -> None:
+def test_a_pretrained_network_is_where_training_starts(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     published = load_pretrained("torchvision:mobilenet_v3_small", "none", 32)
     torch.save(published.network.features.state_dict(), tmp_path / "weights.pt")
     flags = ["--split", str(data / "split.json"), "--init", "torchvision:mobilenet_v3_small", "--input-size", "32"]
     flags += ["--weights", str(tmp_path / "weights.pt"), "--set", "learning_rate=1e-9", "--set", "weight_decay=0"]
     assert run(tmp_path / "run", data, *flags) == 0
     checkpoint = Checkpoint.load(tmp_path / "run")
+    assert run(tmp_path / "other", data, *flags, "--set", "network=conv4", "--set", "widths=4") == 1
+    assert "does not fit the recipe" in capsys.readouterr().err
     assert checkpoint.recipe.network == "torchvision:mobilenet_v3_small"
     assert checkpoint.info.initial == "torchvision:mobilenet_v3_small (weights.pt)"
     trained = checkpoint.trained_backbone().network.state_dict()
@@ -161,8 +170,9 @@ def test_a_teacher_must_know_the_classes(teacher: Path, data: Path, tmp_path: Pa
     ("change", "message"),
     [
         ("batch_size=none", "recipe: batch_size"),
-        ("colour=red", "recipe: colour"),
+        ("colour=red", "a recipe has no colour; it has name,"),
         ("epochs", "--set takes NAME=VALUE"),
+        ("network=resnet13", "the recipe's network cannot be built: unknown architecture 'resnet13'"),
         ("balancing=luck", "recipe: balancing"),
     ],
 )

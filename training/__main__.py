@@ -15,12 +15,12 @@ from models.backbones.pretrained import PretrainedError
 from models.bundle import BundleError
 from models.engine import EngineError
 from training.checkpoint import CheckpointError
-from training.commands.run import RecipeError
 from training.data import DataError
 from training.devices import DeviceError
 from training.export import ExportError
 from training.graphs import GraphError
 from training.interrupt import Interrupted
+from training.recipes import RecipeError
 
 _INTERRUPTED = 130
 _REFUSALS = (
@@ -43,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.command(arguments)
     except Interrupted as stop:
         print(f"headstart-train: {stop}; go on with: headstart-train resume {arguments.out}", file=sys.stderr)
+        return _INTERRUPTED
+    except KeyboardInterrupt:
+        print("headstart-train: stopped", file=sys.stderr)
         return _INTERRUPTED
     except _REFUSALS as error:
         print(f"headstart-train: {error}", file=sys.stderr)

@@ -95,7 +95,8 @@ class GradNorm(Balance):
         losses = torch.stack([term.weight * term.loss for term in terms.values()])
         if len(terms) > 1:
             self._update(chosen, losses, embeddings_ND)
-        return (self.weights[chosen] * losses).sum()
+        weights = self.weights[chosen]
+        return (weights * losses).sum() * len(terms) / weights.sum()  # they sum to their number whichever take part
 
     def _update(self, chosen: Tensor, losses: Tensor, embeddings_ND: Tensor) -> None:
         norms = torch.stack([torch.autograd.grad(loss, embeddings_ND, retain_graph=True)[0].norm() for loss in losses])

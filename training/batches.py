@@ -44,7 +44,10 @@ def mix(images: Sequence[int], recipe: Recipe, world: int = 1) -> list[int]:
         DataError: the batch cannot be divided so.
     """
     unit = world * (recipe.ways * recipe.shots if recipe.ways else 1)
-    units = recipe.batch_size // unit
+    units, rest = divmod(recipe.batch_size, unit)
+    if rest:
+        fitting = max(units, len(images)) * unit
+        raise DataError(f"a batch of {recipe.batch_size} cannot be divided into units of {unit}; --set batch_size={fitting}")
     if units < len(images):
         raise DataError(f"a batch of {recipe.batch_size} images is too small for {len(images)} datasets in units of {unit}")
     logs = np.log(images) / recipe.mixing_temperature

@@ -112,9 +112,16 @@ class Checkpoint:
         return learner
 
     def new_learner(self) -> Learner:
-        """The network of the recipe with heads for the run's datasets, randomly initialised."""
+        """The network of the recipe with heads for the run's datasets, randomly initialised.
+
+        Raises:
+            CheckpointError: there is no such network.
+        """
         recipe = self.recipe
-        backbone = build_backbone(self.architecture, recipe.input_size, recipe.dropblock)
+        try:
+            backbone = build_backbone(self.architecture, recipe.input_size, recipe.dropblock)
+        except ValueError as error:
+            raise CheckpointError(f"the recipe's network cannot be built: {error}") from error
         classes = [len(dataset.split.train) for dataset in self.info.datasets]
         return Learner(backbone, classes, normalise=recipe.normalise, temperature=recipe.distillation_temperature)
 

@@ -104,9 +104,7 @@ def export(checkpoint: Checkpoint, images: Images, name: str, version: str, out:
         BundleError: that version exists already.
         DataError: there are too few validation or novel classes for 5-way episodes.
     """
-    if not checkpoint.finished:
-        raise ExportError("the run is not finished; resume it first")
-    refuse_taken(out, name, version)
+    refuse_hopeless(checkpoint, name, version, out)
     backbone = checkpoint.trained_backbone()
     size = checkpoint.recipe.input_size
     draft = draft_manifest(
@@ -118,6 +116,18 @@ def export(checkpoint: Checkpoint, images: Images, name: str, version: str, out:
         _training(checkpoint),
     )
     return make_bundle(draft, Eager(PixelBackbone(backbone)), images, out, with_torchscript, say)
+
+
+def refuse_hopeless(checkpoint: Checkpoint, name: str, version: str, out: Path) -> None:
+    """Fails, before any image is read, where the export would fail at its end.
+
+    Raises:
+        ExportError: the run is not finished, or the name or version is no name.
+        BundleError: that version exists already.
+    """
+    if not checkpoint.finished:
+        raise ExportError("the run is not finished; resume it first")
+    refuse_taken(out, name, version)
 
 
 def _training(checkpoint: Checkpoint) -> Training:
@@ -213,7 +223,7 @@ def _graphs(candidate: Candidate, sample: Pixels, images: Images, say: Say) -> d
     if not has_int8_instructions():
         say("no int8 version: this processor cannot measure whether it pays")
     elif images.validation is None:
-        say("no int8 version: there are too few classes to measure what it costs")
+        say("no int8 version: there are too few classes or images to measure what it costs")
     else:
         say(f"quantising to int8 on {len(sample)} images")
         try:

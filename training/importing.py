@@ -50,11 +50,12 @@ class _Opened:
     file: Path | None
 
 
-def import_network(order: Order, data: Sequence[Path], name: str, version: str, out: Path, say: Say) -> Path:
+def import_network(order: Order, data: Sequence[Path], broken_share: float, name: str, version: str, out: Path, say: Say) -> Path:
     """Writes the bundle `<out>/<name>/<version>/` and returns its folder.
 
     Args:
         data: images for the statistics and, where they are of classes enough, for choosing head options; see `load_photographs`.
+        broken_share: the share of them that may be unreadable.
         say: receives a line per step.
 
     Raises:
@@ -65,7 +66,9 @@ def import_network(order: Order, data: Sequence[Path], name: str, version: str, 
     """
     refuse_taken(out, name, version)
     opened = _open_library(order) if is_pretrained(order.source) else _open_file(order)
-    photographs = load_photographs(data, opened.spec)
+    photographs = load_photographs(data, opened.spec, broken_share)
+    for skipped in photographs.skipped:
+        say(f"skipped {skipped}")
     images = Images(", ".join(path.resolve().stem for path in data), photographs, enough_for_episodes(photographs), None)
     origin = Imported(
         source=opened.name,

@@ -31,10 +31,17 @@ class Initial:
     classes: tuple[str, ...] = ()
 
     def put_into(self, checkpoint: Checkpoint) -> None:
-        """Gives a run that has not begun these weights, and heads drawn from its seed."""
+        """Gives a run that has not begun these weights, and heads drawn from its seed.
+
+        Raises:
+            CheckpointError: they do not fit the recipe's network.
+        """
         torch.manual_seed(checkpoint.info.seed)
         learner = checkpoint.new_learner()
-        learner.backbone.load_state_dict(self.state)
+        try:
+            learner.backbone.load_state_dict(self.state)
+        except RuntimeError as error:
+            raise CheckpointError(f"{self.origin} does not fit the recipe: {str(error).splitlines()[-1].strip()}") from error
         checkpoint.learner = learner.state_dict()
 
 

@@ -47,14 +47,13 @@ def load_images(
     with ThreadPoolExecutor() as pool:
         while sources:  # in slices that are let go of, since an image of a pickle lives as long as its source
             batch = [sources.pop() for _ in range(min(_SLICE, len(sources)))]
-            for source, pixels in zip(batch, pool.map(_decode, batch, repeat(spec)), strict=True):
+            for source, pixels in zip(batch, pool.map(decode, batch, repeat(spec)), strict=True):
                 if isinstance(pixels, Skipped):
                     skipped.append(pixels)
                 else:
                     images[len(kept)] = pixels
                     kept.append((source.class_name, source.key))
-            if len(skipped) > broken_share * total:
-                raise DataError(_too_many_broken(skipped, total, broken_share))
+            check_broken(skipped, total, broken_share)
     _check_counts(Counter(name for name, _ in kept), classes, minimum, paths)
     label_of = {name: label for label, name in enumerate(classes)}
     return ImageSet(
@@ -99,7 +98,8 @@ def _read(source: Source) -> bytes:
         raise DataError(f"{source.place}: {error}") from error
 
 
-def _decode(source: Source, spec: InputSpec) -> Pixels | Skipped:
+def decode(source: Source, spec: InputSpec) -> Pixels | Skipped:
+    """The pixels (H, W, 3) of one image, or why there are none."""
     try:
         return load_image(source.read(), spec, _LIMITS)
     except DataError as error:
@@ -127,9 +127,12 @@ def _check_memory(count: int, spec: InputSpec) -> None:
         )
 
 
-def _too_many_broken(skipped: Sequence[Skipped], total: int, share: float) -> str:
+def check_broken(skipped: Sequence[Skipped], total: int, share: float) -> None:
+    """Raises: DataError: more than that share of all images had to be skipped."""
+    if len(skipped) <= share * total:
+        return
     what = f"more than {share:.1%} of {total} images cannot be used" if share else "images that cannot be used"
-    return f"{what}: {_some([str(one) for one in skipped], '; ')}"
+    raise DataError(f"{what}: {_some([str(one) for one in skipped], '; ')}; --broken-share lets more be skipped")
 
 
 def _some(items: Sequence[str], separator: str = ", ") -> str:

@@ -8,29 +8,27 @@ from pathlib import Path
 import numpy as np
 
 from models.manifest import InputSpec
-from models.preprocess import ImageError, ImageLimits, Pixels, load_image
-from training.data import DataError, ImageSet
+from training.data import DataError, ImageSet, Skipped
 from training.episodes import QUERIES
+from training.loading import check_broken, decode
 from training.scoring import SHOTS, WAYS
-from training.sources import Source, composed, list_sources
+from training.sources import IMAGE_SUFFIXES, Source, composed, list_sources
 
 _CLASSES = 100
 _IMAGES = 4000
 _PER_EPISODE = max(SHOTS) + QUERIES  # of each class
 _SEED = 1
-_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
-# As in `training.loading`: a person's own photographs are trusted with more than what a server takes from strangers.
-_LIMITS = ImageLimits(max_bytes=100_000_000, max_pixels=100_000_000)
 
 
-def load_photographs(paths: Sequence[Path], spec: InputSpec) -> ImageSet:
+def load_photographs(paths: Sequence[Path], spec: InputSpec, broken_share: float) -> ImageSet:
     """A sample of at most 100 classes and 4,000 images, drawn with a fixed seed.
 
     Args:
         paths: whatever `training.sources` reads, or folders of images, of which each is one class.
+        broken_share: the share of the sample that may be unusable; it is skipped and listed in the result.
 
     Raises:
-        DataError: a path is none of these, there are fewer than two images, or one cannot be decoded.
+        DataError: a path is none of these, there are fewer than two images, or too many cannot be decoded.
     """
     by_class: dict[str, list[Source]] = {}
     for source in (source for path in paths for source in (_loose(path) or list_sources([path]))):
@@ -42,9 +40,12 @@ def load_photographs(paths: Sequence[Path], spec: InputSpec) -> ImageSet:
     if len(chosen) < 2:
         raise DataError(f"{', '.join(map(str, paths))}: {len(chosen)} images; give at least 2, better hundreds")
     with ThreadPoolExecutor() as pool:
-        images = list(pool.map(_decode, chosen, repeat(spec)))
-    labels = np.array([names.index(source.class_name) for source in chosen], dtype=np.int64)
-    return ImageSet(np.stack(images), labels, tuple(names), tuple(source.key for source in chosen))
+        decoded = list(zip(chosen, pool.map(decode, chosen, repeat(spec)), strict=True))
+    skipped = tuple(pixels for _, pixels in decoded if isinstance(pixels, Skipped))
+    check_broken(skipped, len(chosen), broken_share)
+    usable = [(source, pixels) for source, pixels in decoded if not isinstance(pixels, Skipped)]
+    labels = np.array([names.index(source.class_name) for source, _ in usable], dtype=np.int64)
+    return ImageSet(np.stack([pixels for _, pixels in usable]), labels, tuple(names), tuple(s.key for s, _ in usable), skipped)
 
 
 def enough_for_episodes(images: ImageSet) -> ImageSet | None:
@@ -66,13 +67,6 @@ def _loose(path: Path) -> list[Source]:
     """The images that lie in a folder itself: one class, which has the folder's name."""
     if not path.is_dir():
         return []
-    files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".")]
+    files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")]
     name = composed(path.resolve().name)
     return [Source(name, file.name, str(file), f"{name}/{file.name}", file.read_bytes) for file in files]
-
-
-def _decode(source: Source, spec: InputSpec) -> Pixels:
-    try:
-        return load_image(source.read(), spec, _LIMITS)
-    except (DataError, ImageError) as error:
-        raise DataError(f"{source.place}: {getattr(error, 'detail', error)}") from error

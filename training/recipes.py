@@ -1,9 +1,10 @@
 """Named, typed training recipes. Each states its command, its duration and its expected score."""
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from training.augment import Augmentation
 
@@ -76,6 +77,25 @@ class Recipe(BaseModel):
         return self.learning_rate * 0.5 * (1.0 + math.cos(math.pi * remaining))
 
 
+class RecipeError(ValueError):
+    """A recipe cannot be changed as asked."""
+
+
+def changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
+    """The recipe with other values, which may be text.
+
+    Raises:
+        RecipeError: a name is not one of a recipe's, or a value cannot be.
+    """
+    if unknown := sorted(changes.keys() - Recipe.model_fields.keys()):
+        raise RecipeError(f"a recipe has no {', '.join(unknown)}; it has {', '.join(Recipe.model_fields)}")
+    try:
+        return Recipe.model_validate({**recipe.model_dump(), **changes})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RecipeError(f"recipe: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
 _RESNET12 = Recipe(
     name="cifar-fs-resnet12",
     summary="CIFAR-FS, the full ResNet-12 with every image in four rotations: for a GPU; not run to the end yet",
@@ -104,7 +124,7 @@ _LARGER = {"input_size": 84, "augmentation": Augmentation(padding=8)}
 
 
 def _like(recipe: Recipe, name: str, summary: str, **changes: object) -> Recipe:
-    return Recipe.model_validate({**recipe.model_dump(), "name": name, "summary": summary, **changes})
+    return changed(recipe, {"name": name, "summary": summary, **changes})
 
 
 RECIPES: dict[str, Recipe] = {

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from training.data import DataError
 from training.pickles import PICKLE_SUFFIXES, encoded, find_pickles, read_classes, read_pickle
 
-_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _of_folder(path: Path) -> Iterator[Source]:
 def _images(path: Path) -> list[Path]:
     """What is called an image in the class folders. A link to nothing is listed too: whoever reads it finds out."""
     files = (file for folder in _class_folders(path) for file in _visible(folder))
-    return [file for file in files if file.suffix.lower() in _SUFFIXES]
+    return [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def _class_folders(path: Path) -> list[Path]:
@@ -146,7 +146,7 @@ def _check_names(folders: Collection[PurePosixPath], path: Path) -> None:
 
 
 def _is_visible_image(member: PurePosixPath) -> bool:
-    return member.suffix.lower() in _SUFFIXES and not any(part.startswith((".", "__MACOSX")) for part in member.parts)
+    return member.suffix.lower() in IMAGE_SUFFIXES and not any(part.startswith((".", "__MACOSX")) for part in member.parts)
 
 
 def _of_pickles(files: Sequence[Path], wanted: Collection[str] | None) -> Iterator[Source]:

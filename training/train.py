@@ -123,10 +123,12 @@ class Trainer:
 
     def step(self, step: int) -> Tensor:
         """Trains on the batch of that step; returns the loss, a scalar on the device, averaged over processes."""
-        torch.manual_seed(int(np.random.SeedSequence((self.checkpoint.info.seed, 2, step)).generate_state(1)[0]))
+        self._seed(2, step)
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate(step / self.total_steps)
         images, shares, turns = self.feed.draw(step)
+        if self.fabric.world_size > 1:  # DropBlock's masks of one process must not be another's
+            self._seed(3, step, self.fabric.global_rank)
         self.learner.train()
         with self.fabric.autocast():
             embeddings, losses = self.model(images, shares, turns, self.teacher)
@@ -139,6 +141,10 @@ class Trainer:
         self.stepper.step()
         loss = torch.stack([term.weight * term.loss.detach() for term in terms.values()]).sum()
         return loss if self.fabric.world_size == 1 else self.fabric.all_reduce(loss, reduce_op="mean")  # type: ignore[return-value]
+
+    def _seed(self, *purpose: int) -> None:
+        """Seeds PyTorch from the run's seed and what the numbers are for."""
+        torch.manual_seed(int(np.random.SeedSequence((self.checkpoint.info.seed, *purpose)).generate_state(1)[0]))
 
     def _objectives(self) -> list[str]:
         """The names of every objective that a step can have."""
@@ -176,7 +182,7 @@ class Trainer:
         options = HeadOptions(solver="prototype", C=1.0, temperature=1.0, centre=False)
         result = {}
         for images, info in zip(self.validation, self.checkpoint.info.datasets, strict=True):
-            if images is None:
+            if images is None or len(images.classes) < 2:
                 continue
             embeddings = self.embed(images)
             by_class = images.indices_by_class()

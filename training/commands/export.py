@@ -7,7 +7,7 @@ from pathlib import Path
 from models.manifest import InputSpec
 from training.checkpoint import Checkpoint
 from training.commands.arguments import SubParsers, add_command, add_data, load, load_part
-from training.export import export
+from training.export import export, refuse_hopeless
 from training.scoring import Images
 
 _STATISTICS_PER_CLASS = 200
@@ -37,6 +37,8 @@ def say_how_to_serve(bundle: Path) -> None:
 
 def _export(arguments: argparse.Namespace) -> None:
     checkpoint = Checkpoint.load(arguments.run)
+    name = arguments.name or checkpoint.recipe.name
+    refuse_hopeless(checkpoint, name, arguments.version, arguments.out)
     trained, size = checkpoint.info.datasets[0], checkpoint.recipe.input_size
     paths = arguments.data or [Path(path) for path in trained.paths]
     spec, share = InputSpec(height=size, width=size), arguments.broken_share
@@ -46,6 +48,5 @@ def _export(arguments: argparse.Namespace) -> None:
         load_part(paths, trained.split, "validation", spec, checkpoint.info.classes, share),
         load_part(paths, trained.split, "test", spec, checkpoint.info.classes, share),
     )
-    name = arguments.name or checkpoint.recipe.name
     with_torchscript = not arguments.without_torchscript
     say_how_to_serve(export(checkpoint, images, name, arguments.version, arguments.out, with_torchscript, say))

@@ -7,7 +7,7 @@ from typing import get_args
 
 from models.backbones.pretrained import is_pretrained
 from models.manifest import Interpolation
-from training.commands.arguments import SubParsers, add_command, at_least
+from training.commands.arguments import SubParsers, add_broken_share, add_command, at_least
 from training.commands.export import add_bundle, say, say_how_to_serve
 from training.importing import Order, import_network
 
@@ -33,6 +33,7 @@ def add_to(commands: SubParsers) -> None:
         help="images like those to be recognised: folders of images, of class folders, or zips of the latter; statistics are made"
         " from them and, where there are 5 classes of 20 images, head defaults chosen",
     )
+    add_broken_share(importing)
     importing.add_argument("--input-size", type=at_least(1), metavar="PIXELS", help="side of the images (default: as published)")
     for flag, number in (("--mean", _mean), ("--std", _deviation)):
         text = "of each colour channel, on the scale 0 to 1; files need it (default: as published)"
@@ -52,7 +53,7 @@ def _import(arguments: argparse.Namespace) -> None:
         arguments.interpolation,
     )
     name = arguments.name or _default_name(arguments.source)
-    say_how_to_serve(import_network(order, arguments.data, name, arguments.version, arguments.out, say))
+    say_how_to_serve(import_network(order, arguments.data, arguments.broken_share, name, arguments.version, arguments.out, say))
 
 
 def _default_name(source: str) -> str:

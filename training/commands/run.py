@@ -5,8 +5,6 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from models.manifest import InputSpec
 from training.checkpoint import FILE_NAME, Checkpoint, CheckpointError, DatasetInfo, RunInfo
 from training.class_split import Split, carried_split, read_split, refuse_seen, split_classes, write_split
@@ -16,15 +14,11 @@ from training.devices import pick_device
 from training.feed import TrainingSet, channel_statistics
 from training.initial import Initial, initial_network
 from training.learner import Learner
-from training.recipes import RECIPES, Recipe
+from training.recipes import RECIPES, Recipe, RecipeError, changed
 from training.sources import find_classes
 
 # Five examples and one query make the smallest 5-shot episode.
 _LEAST_TO_TRAIN, _LEAST_TO_MEASURE = 2, 6
-
-
-class RecipeError(ValueError):
-    """A recipe cannot be changed as asked."""
 
 
 def add_to(commands: SubParsers) -> None:
@@ -38,7 +32,7 @@ def add_to(commands: SubParsers) -> None:
         metavar="FILE",
         help="JSON with the keys dataset, train, validation, test, or a shipped split: cifar-fs, fc100; once per --data. "
         "Without: the parts that pickles name, else 64 %% of the classes to train on, 16 %% to choose by and 20 %% to measure "
-        "with, split by the seed",
+        "with, but at least 5 each, split by the seed",
     )
     run.add_argument("--out", type=Path, required=True, metavar="DIR", help="receives checkpoint, curves and TensorBoard log")
     run.add_argument("--seed", type=at_least(0), default=1, help="of everything random (default %(default)s)")
@@ -72,9 +66,10 @@ def add_to(commands: SubParsers) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    out: Path = arguments.out
-    if (out / FILE_NAME).exists():
-        raise CheckpointError(f"{out} holds a run already; resume it, or choose another --out")
+    if (arguments.out / FILE_NAME).exists():
+        raise CheckpointError(f"{arguments.out} holds a run already; resume it, or choose another --out")
+    if arguments.weights and not arguments.init:
+        raise RecipeError("--weights belong to --init, which was not given")
     initial = initial_network(arguments.init, arguments.weights, arguments.input_size) if arguments.init else None
     recipe = _recipe(arguments, initial)
     splits = [_split(paths, source, arguments.seed) for paths, source in _pairs(arguments.data, arguments.split or [])]
@@ -82,31 +77,27 @@ def _run(arguments: argparse.Namespace) -> None:
     refuse_seen([split for split, _ in splits], inherited)
     share = arguments.broken_share
     datasets = [_load(paths, split, recipe, share) for paths, (split, _) in zip(arguments.data, splits, strict=True)]
+    recipe = _fitting(recipe, datasets)
     known = initial.architecture if initial else None
     mean, std = (known.mean, known.std) if known else channel_statistics([data.base for data in datasets])
     info = RunInfo(
         recipe=recipe.model_dump(),
         seed=arguments.seed,
         datasets=tuple(
-            DatasetInfo(tuple(map(str, paths)), split, source, len(data.base))
+            DatasetInfo(tuple(str(path.absolute()) for path in paths), split, source, len(data.base))
             for paths, (split, source), data in zip(arguments.data, splits, datasets, strict=True)
         ),
         mean=mean,
         std=std,
         git_revision=_git_revision(),
         initial=initial.origin if initial else None,
-        teacher=str(arguments.teacher) if arguments.teacher else None,
+        teacher=str(arguments.teacher.absolute()) if arguments.teacher else None,
         inherited=inherited,
     )
     checkpoint = Checkpoint(info)
     if initial:
         initial.put_into(checkpoint)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CheckpointError(f"cannot make {out}: {error.strerror}") from error
-    for position, (split, _) in enumerate(splits):
-        write_split(split, out / ("split.json" if position == 0 else f"split-{position + 1}.json"))
+    _make_folder(arguments.out, splits)
     _train(checkpoint, datasets, arguments)
 
 
@@ -147,11 +138,7 @@ def _recipe(arguments: argparse.Namespace, initial: Initial | None) -> Recipe:
         changes["epochs"] = arguments.epochs
     if arguments.input_size:
         changes["input_size"] = arguments.input_size
-    try:
-        return Recipe.model_validate({**RECIPES[arguments.recipe].model_dump(), **changes})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise RecipeError(f"recipe: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    return changed(RECIPES[arguments.recipe], changes)
 
 
 def _assignment(text: str) -> tuple[str, object]:
@@ -174,10 +161,29 @@ def _split(paths: Sequence[Path], source: str | None, seed: int) -> tuple[Split,
     name = paths[0].resolve().stem
     if carried := carried_split(paths, name):
         return carried, "pickles"
-    split = split_classes(find_classes(paths), seed, name)
-    counts = f"{len(split.train)} to train on, {len(split.validation)} to choose by, {len(split.test)} to measure with"
-    print(f"no --split: classes of {name} split by seed {seed}: {counts}; written to split.json", flush=True)
-    return split, f"seed {seed}"
+    return split_classes(find_classes(paths), seed, name), f"seed {seed}"
+
+
+def _fitting(recipe: Recipe, datasets: Sequence[TrainingSet]) -> Recipe:
+    """The recipe, with one batch of all images where there are fewer than a batch."""
+    images = sum(len(data.base) for data in datasets)
+    if recipe.ways or len(datasets) > 1 or images >= recipe.batch_size:
+        return recipe
+    print(f"batches of {images} images, all there are, instead of {recipe.batch_size}", flush=True)
+    return changed(recipe, {"batch_size": images})
+
+
+def _make_folder(out: Path, splits: Sequence[tuple[Split, str]]) -> None:
+    """The run's folder with its split files, for `evaluate --split`."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"cannot make {out}: {error.strerror}") from error
+    for position, (split, source) in enumerate(splits):
+        path = out / ("split.json" if position == 0 else f"split-{position + 1}.json")
+        write_split(split, path)
+        counts = f"{len(split.train)} to train on, {len(split.validation)} to choose by, {len(split.test)} to measure with"
+        print(f"classes of {split.dataset} split by {source}: {counts}; written to {path}", flush=True)
 
 
 def _load(paths: Sequence[Path], split: Split, recipe: Recipe, broken_share: float) -> TrainingSet:
