@@ -1,9 +1,9 @@
 """torchvision's and timm's networks as embedding networks, and as where training begins."""
 
 import urllib.error
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,10 +12,9 @@ from torch import Tensor
 
 from models.backbones import build_backbone
 from models.backbones.pretrained import PretrainedError, load_pretrained
-from models.manifest import Architecture
 from tests.made_elsewhere import Small
-from training.checkpoint import Checkpoint, CheckpointError
-from training.export import ExportError
+from tests.training_runs import BASE, recipe, started
+from training.checkpoint import CheckpointError
 from training.initial import initial_network
 
 # Imported thus, since one has no types and the other too many.
@@ -156,23 +155,26 @@ def test_training_can_begin_at_a_librarys_network() -> None:
         torch.testing.assert_close(whole.fc(backbone.eval()(images)), whole((images - mean) / std))
 
 
-def test_training_can_begin_at_a_finished_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    architecture = Architecture(name="conv4", widths=(4,), mean=MEAN, std=STD)
-    trained = build_backbone(architecture, 32)
-    run = SimpleNamespace(
-        finished=True, architecture=architecture, recipe=SimpleNamespace(input_size=32), trained_backbone=lambda: trained
-    )
+def test_training_can_begin_at_a_finished_run(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no checkpoint"):
-        initial_network(str(tmp_path / "nowhere"))
-    monkeypatch.setattr(Checkpoint, "load", lambda _: run)
-    initial = initial_network(str(tmp_path / "first"))
-    assert (initial.architecture, initial.input_size, initial.origin) == (architecture, 32, "run first")
-    build_backbone(architecture, 32).load_state_dict(initial.state)
+        initial_network(str(tmp_path))
+    unfinished = started(recipe(epochs=1), BASE)
+    trained = unfinished.new_learner()
+    run = replace(unfinished, learner=trained.state_dict())
+    run.save(tmp_path)
+    with pytest.raises(CheckpointError, match="not finished"):
+        initial_network(str(tmp_path))
+    run.history.append({"epoch": 1.0})
+    run.save(tmp_path)
+    initial = initial_network(str(tmp_path))
+    assert (initial.architecture, initial.input_size, initial.origin) == (run.architecture, 16, f"run {tmp_path.name}")
+    assert set(initial.classes) == set(BASE.classes)
+    backbone = build_backbone(initial.architecture, 16)
+    backbone.load_state_dict(initial.state)
+    images = torch.rand(2, 3, 16, 16)
+    torch.testing.assert_close(backbone.eval()(images), trained.backbone.eval()(images))
     with pytest.raises(CheckpointError, match="leave out --weights"):
-        initial_network(str(tmp_path / "first"), "none")
-    run.finished = False
-    with pytest.raises(ExportError, match="not finished"):
-        initial_network(str(tmp_path / "first"))
+        initial_network(str(tmp_path), "none")
 
 
 def test_training_begins_at_named_weights_only() -> None:
