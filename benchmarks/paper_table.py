@@ -2,7 +2,7 @@
 
     python -m benchmarks.paper_table --data part0.zip part1.zip part2.zip --out DIR
 
-Within half an hour on an H200-class GPU. Started again with the same `--out` it goes on where it stopped. Each generation after
+Made for a GPU. Started again with the same `--out` it goes on where it stopped. Each generation after
 the first is distilled from the one before. `--set` shrinks the recipes, to try the whole path in minutes on a CPU.
 """
 

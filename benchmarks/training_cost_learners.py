@@ -7,6 +7,7 @@ over its budget of seconds. Everything is computed in float32.
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import cast
 
@@ -60,7 +61,7 @@ class BaseImages:
         return cast("Backbone", backbone.to(device=self.pixels.device, memory_format=torch.channels_last))  # type: ignore[call-overload]
 
 
-class Learner:
+class Learner(ABC):
     """One method in training.
 
     Attributes:
@@ -107,8 +108,9 @@ class Learner:
         """The logits (T, q, K) of the method's own classifier, if it has one; support and queries index the N images."""
         return None
 
+    @abstractmethod
     def _loss(self) -> Tensor:
-        raise NotImplementedError
+        """Of the next batch."""
 
 
 class MultiTask(Learner):

@@ -21,9 +21,7 @@ TINY = ["--device", "cpu", "--epochs", "1", "--set", "batch_size=32"]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    write_colours(folder)
-    return folder
+    return write_colours(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

@@ -24,9 +24,7 @@ from training.graphs import to_onnx
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with class folders of coloured noise, and a split file beside them."""
-    folder = tmp_path_factory.mktemp("data")
-    write_colours(folder)
-    return folder
+    return write_colours(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

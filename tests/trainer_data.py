@@ -10,8 +10,8 @@ BASE, VALIDATION, NOVEL = ([f"{part}{i}" for i in range(count)] for part, count 
 IMAGES = 24
 
 
-def write_colours(folder: Path) -> None:
-    """Writes `images/<class>/<n>.png`, 32 x 32, each class around a colour of its own, and `split.json`."""
+def write_colours(folder: Path) -> Path:
+    """Writes `images/<class>/<n>.png`, 32 x 32, each class around a colour of its own, and `split.json`; returns the folder."""
     rng = np.random.default_rng(0)
     for name in [*BASE, *VALIDATION, *NOVEL]:
         (folder / "images" / name).mkdir(parents=True)
@@ -21,3 +21,4 @@ def write_colours(folder: Path) -> None:
             Image.fromarray(pixels).save(folder / "images" / name / f"{i}.png")
     split = {"dataset": "colours", "train": BASE, "validation": VALIDATION, "test": NOVEL}
     (folder / "split.json").write_text(json.dumps(split))
+    return folder

@@ -13,7 +13,8 @@ from training.data import DataError
 
 Indices = NDArray[np.int64]
 
-QUERIES = 15
+# The protocol of evaluation; `headstart-train evaluate` can be asked for others.
+WAYS, SHOTS, QUERIES = 5, (1, 5), 15
 
 
 @dataclass(frozen=True, slots=True)

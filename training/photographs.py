@@ -9,9 +9,8 @@ import numpy as np
 
 from models.manifest import InputSpec
 from training.data import DataError, ImageSet, Skipped
-from training.episodes import QUERIES
+from training.episodes import QUERIES, SHOTS, WAYS
 from training.loading import check_broken, decode
-from training.scoring import SHOTS, WAYS
 from training.sources import IMAGE_SUFFIXES, Source, composed, list_sources
 
 _CLASSES = 100

@@ -132,14 +132,14 @@ RECIPES: dict[str, Recipe] = {
     for recipe in (
         Recipe(
             name="quick",
-            summary="a first look: Conv-4, 4 epochs; CIFAR-FS in 1 to 3 minutes on two CPU cores, 54.6 / 70.9 % at 1 / 5 shots",
+            summary="a first look: Conv-4, 4 epochs; CIFAR-FS in minutes on two CPU cores, 54.6 / 70.9 % at 1 / 5 shots",
             network="conv4",
             widths=(64,),
             epochs=4,
         ),
         Recipe(
             name="cifar-fs-resnet12-small",
-            summary="CIFAR-FS, three quarters of the width, 16 epochs: 45 to 170 minutes on two CPU cores, 69.4 / 84.4 %",
+            summary="CIFAR-FS, three quarters of the width, 16 epochs: 84 minutes on two CPU cores, 69.4 / 84.4 %",
             network="resnet12",
             widths=(64, 128, 256, 512),
             epochs=16,

@@ -11,13 +11,12 @@ from models.heads import Float32
 from models.manifest import Evaluation, HeadDefaults, HeadOptions
 from models.preprocess import Pixels
 from training.data import ImageSet
-from training.episodes import EpisodeSampler, affordable_queries
+from training.episodes import SHOTS, WAYS, EpisodeSampler, affordable_queries
 from training.evaluate import score
 from training.tuning import tune_heads
 
 INT8_MAX_LOSS = 0.003  # of accuracy, a share of one
 INT8_MIN_SPEEDUP = 2.0
-WAYS, SHOTS = 5, (1, 5)
 
 _SEED = 1
 

@@ -23,7 +23,7 @@ from training.checkpoint import Checkpoint
 from training.data import ImageSet
 from training.devices import describe
 from training.distributed import synchronise_batch_norm
-from training.episodes import EpisodeSampler, affordable_queries
+from training.episodes import SHOTS, WAYS, EpisodeSampler, affordable_queries
 from training.evaluate import score
 from training.feed import Feed, TrainingSet
 from training.interrupt import Interrupted, stop_signals
@@ -32,7 +32,6 @@ from training.learner import CLASSES, DISTILLATION, ROTATION, Learner, Share
 _SAVE_EVERY_SECONDS = 600
 _VALIDATION_IMAGES_PER_CLASS = 60
 _VALIDATION_EPISODES = 300
-_SHOTS = (1, 5)
 
 
 class Trainer:
@@ -186,9 +185,9 @@ class Trainer:
                 continue
             embeddings = self.embed(images)
             by_class = images.indices_by_class()
-            queries = affordable_queries(by_class, max(_SHOTS))
-            for shots in _SHOTS:
-                sampler = EpisodeSampler(by_class, min(5, len(by_class)), shots, queries, seed=0)
+            queries = affordable_queries(by_class, max(SHOTS))
+            for shots in SHOTS:
+                sampler = EpisodeSampler(by_class, min(WAYS, len(by_class)), shots, queries, seed=0)
                 scored = score(embeddings, embeddings[0], sampler, _VALIDATION_EPISODES, options)
                 of = f"_{info.split.dataset}" if len(self.validation) > 1 else ""
                 result[f"validation_{shots}-shot{of}"] = scored.accuracy

@@ -7,12 +7,11 @@ from numpy.typing import NDArray
 
 from models.heads import Float32, features, softmax
 from models.manifest import HeadDefaults, HeadOptions, Solver
-from training.episodes import EpisodeSampler, Indices, affordable_queries
+from training.episodes import SHOTS, WAYS, EpisodeSampler, Indices, affordable_queries
 from training.evaluate import episode_scores
 
-SHOTS = (1, 5)
 EPISODES = 400
-_WAYS, _SEED = 5, 20_000
+_SEED = 20_000
 _C = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 _TEMPERATURES = tuple(float(t) for t in np.round(np.geomspace(0.02, 5.0, 60), 4))
 
@@ -30,7 +29,7 @@ def tune_heads(embeddings: Float32, mean: Float32, by_class: Sequence[Indices]) 
         DataError: there are too few validation classes or images.
     """
     queries = affordable_queries(by_class, max(SHOTS))
-    samplers = [EpisodeSampler(by_class, _WAYS, shots, queries, _SEED) for shots in SHOTS]
+    samplers = [EpisodeSampler(by_class, WAYS, shots, queries, _SEED) for shots in SHOTS]
     return HeadDefaults(
         logistic=_tune("logistic", embeddings, mean, samplers),
         ridge=_tune("ridge", embeddings, mean, samplers),

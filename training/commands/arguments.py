@@ -22,6 +22,7 @@ def add_command(
     summary: str,
     epilog: str | None = None,
 ) -> argparse.ArgumentParser:
+    """A sub-command whose line breaks in help stay, and which runs `function`."""
     command = commands.add_parser(
         name, help=summary, description=summary, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -46,12 +47,9 @@ def add_broken_share(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_split(command: argparse.ArgumentParser) -> None:
-    text = "JSON with the keys dataset, train, validation, test; or a shipped split: cifar-fs, fc100 (default %(default)s)"
-    command.add_argument("--split", default="cifar-fs", metavar="FILE", help=text)
-
-
 def at_least(least: int) -> Callable[[str], int]:
+    """An argument's type: an integer not below `least`."""
+
     def integer(text: str) -> int:
         value = int(text)
         if value < least:

@@ -16,10 +16,10 @@ from models.engine import EngineKind, embed_all, open_engine
 from models.heads import Float32
 from models.manifest import HeadOptions
 from training.class_split import read_split
-from training.commands.arguments import SubParsers, add_command, add_data, add_split, at_least, bundle_path, load_part
+from training.commands.arguments import SubParsers, add_command, add_data, at_least, bundle_path, load_part
 from training.confusion import Confusion, draw
 from training.data import DataError
-from training.episodes import EpisodeSampler
+from training.episodes import QUERIES, EpisodeSampler
 from training.evaluate import Score, score
 
 _PAIRS = 5
@@ -38,11 +38,12 @@ def add_to(commands: SubParsers) -> None:
     evaluate = add_command(commands, "evaluate", _evaluate, "accuracy of a bundle over few-shot episodes")
     evaluate.add_argument("bundle", metavar="BUNDLE", help="a bundle's folder, or the id of a shipped one")
     add_data(evaluate, required=True)
-    add_split(evaluate)
+    text = "JSON with the keys dataset, train, validation, test; or a shipped split: cifar-fs, fc100 (default %(default)s)"
+    evaluate.add_argument("--split", default="cifar-fs", metavar="FILE", help=text)
     evaluate.add_argument("--part", choices=("train", "validation", "test"), default="test", help="classes to draw from")
     evaluate.add_argument("--ways", type=at_least(2), nargs="+", default=[5], help="classes per episode (default 5)")
     evaluate.add_argument("--shots", type=at_least(1), nargs="+", default=[1, 5], help="examples per class (default 1 5)")
-    evaluate.add_argument("--queries", type=at_least(1), default=15, help="per class (default %(default)s)")
+    evaluate.add_argument("--queries", type=at_least(1), default=QUERIES, help="per class (default %(default)s)")
     evaluate.add_argument("--episodes", type=at_least(2), default=2000, help="of each way and shot (default %(default)s)")
     evaluate.add_argument("--seed", type=at_least(0), default=1, help="of the episodes (default %(default)s)")
     evaluate.add_argument("--solver", choices=("logistic", "ridge", "prototype"), help="default: the bundle's")

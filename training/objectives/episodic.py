@@ -5,17 +5,19 @@ Shape legend: T episodes, K classes (ways), S support images and Q queries of ea
 Row k of an episode holds images of its class k.
 """
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 
-class EpisodicObjective(nn.Module):
+class EpisodicObjective(nn.Module, ABC):
     """A differentiable classifier on embeddings, so that all episodes of a batch are embedded in one forward pass."""
 
+    @abstractmethod
     def scores(self, support_TKSD: Tensor, query_TqD: Tensor) -> Tensor:
         """The logits (T, q, K) of each episode's queries."""
-        raise NotImplementedError
 
     def forward(self, support_TKSD: Tensor, query_TKQD: Tensor) -> Tensor:
         """The mean cross-entropy of all queries."""
