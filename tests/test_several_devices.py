@@ -42,6 +42,11 @@ def test_balancing_that_needs_every_gradient_stays_on_one_device(balancing: str)
         make_fabric(CPU, 2, recipe(balancing=balancing))
 
 
+def test_several_devices_are_of_a_kind_not_one_by_its_number() -> None:
+    with pytest.raises(DeviceError, match="cpu:0 is one device; of 2, name the kind only: cpu"):
+        make_fabric(torch.device("cpu:0"), 2, recipe())
+
+
 def test_a_batch_normalisation_that_does_more_is_not_converted() -> None:
     class BatchNormAct2d(torch.nn.BatchNorm2d):
         """As timm's: normalisation and activation in one layer."""

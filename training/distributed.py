@@ -17,8 +17,10 @@ def make_fabric(device: torch.device, devices: int, recipe: Recipe) -> Fabric:
     """Lightning Fabric for that device, or for `devices` of its kind with distributed data parallelism. Not launched yet.
 
     Raises:
-        DeviceError: there are fewer devices, or the recipe's balancing needs all gradients on one.
+        DeviceError: there are fewer devices, one of several is named, or the recipe's balancing needs all gradients on one.
     """
+    if devices > 1 and device.index is not None:
+        raise DeviceError(f"{device} is one device; of {devices}, name the kind only: {device.type}")
     if devices > 1 and recipe.balancing not in {"fixed", "uncertainty"}:
         raise DeviceError(f"{recipe.balancing} balances gradients on one device only")
     if device.type == "cuda" and devices > torch.cuda.device_count():

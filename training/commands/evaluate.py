@@ -81,19 +81,20 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         lines += [_score(mean, 2, bundle, sampler, arguments.episodes, options) for sampler in samplers]
 
     pairs = [(images.classes[i], images.classes[j], rate) for i, j, rate in confusion.most_confused(_PAIRS)] if picture else []
-    if picture:
-        shape = f"{_listed(arguments.ways)}-way {_listed(arguments.shots)}-shot"
-        draw(confusion, images.classes, f"{bundle.id} · {len(images.classes)} {arguments.part} classes · {shape}", picture)
     if arguments.json:
         print(json.dumps(_document(lines, len(images), seconds, pairs)))
-        return
-    print(f"{bundle.id} on {engine.kind}, {options.solver} heads, {arguments.part} classes, seed {arguments.seed}")
-    print(f"{len(images):,} images embedded in {seconds:.1f} s")
-    _print_table(lines)
-    if picture:
-        print(f"confused most, of the queries of either class when both are in the episode (all pairs in {picture}):")
-        for first, second, rate in pairs:
-            print(f"{100 * rate:>7.1f} %  {first}, {second}")
+    else:
+        print(f"{bundle.id} on {engine.kind}, {options.solver} heads, {arguments.part} classes, seed {arguments.seed}")
+        print(f"{len(images):,} images embedded in {seconds:.1f} s")
+        _print_table(lines)
+        _print_confused(pairs)
+    if picture:  # Last, so that a picture that cannot be written costs no figures.
+        shape = f"{_listed(arguments.ways)}-way {_listed(arguments.shots)}-shot"
+        title = f"{bundle.id} · {len(images.classes)} {arguments.part} classes · {shape}"
+        try:
+            draw(confusion, images.classes, title, picture)
+        except OSError as error:
+            raise DataError(f"{picture} was not written: {error.strerror}") from error
 
 
 def _score(
@@ -120,6 +121,13 @@ def _print_table(lines: Sequence[_Line]) -> None:
         row = f"{s.ways:>5}{s.shots:>7}{s.queries:>9}{s.episodes:>10}{accuracy:>18}{100 * s.ece:>8.1f}{line.seconds:>9.1f}"
         what = "1, the image" if line.passes == 1 else "2, the mean of the image and its mirror image"
         print(f"{row}  {what}" if flips else row)
+
+
+def _print_confused(pairs: Sequence[tuple[str, str, float]]) -> None:
+    if pairs:
+        print("confused most, of the queries of either class when both are in the episode:")
+    for first, second, rate in pairs:
+        print(f"{100 * rate:>7.1f} %  {first}, {second}")
 
 
 def _document(lines: Sequence[_Line], images: int, seconds: float, pairs: Sequence[tuple[str, str, float]]) -> dict[str, Any]:

@@ -62,6 +62,7 @@ def add_to(commands: SubParsers) -> None:
     resume = add_command(commands, "resume", _resume, "go on with an interrupted run, from its last checkpoint")
     resume.add_argument("out", type=Path, metavar="DIR", help="the --out of the run")
     _add_data(resume, "default: where the run found them", required=False)
+    resume.add_argument("--teacher", type=Path, metavar="DIR", help="default: where the run found it")
     _add_device(resume)
 
 
@@ -73,6 +74,9 @@ def _run(arguments: argparse.Namespace) -> None:
     initial = initial_network(arguments.init, arguments.weights, arguments.input_size) if arguments.init else None
     recipe = _recipe(arguments, initial)
     splits = [_split(paths, source, arguments.seed) for paths, source in _pairs(arguments.data, arguments.split or [])]
+    names = [split.dataset for split, _ in splits]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"two datasets are called {twice[0]}; give one a --split file that names it otherwise, or rename its folder")
     inherited = initial.classes if initial else ()
     refuse_seen([split for split, _ in splits], inherited)
     share = arguments.broken_share
@@ -113,6 +117,8 @@ def _resume(arguments: argparse.Namespace) -> None:
     for found, data in zip(datasets, known, strict=True):
         if len(found.base) != data.images:
             raise DataError(f"the run began with {data.images} base images; now there are {len(found.base)}")
+    if arguments.teacher and not checkpoint.info.teacher:
+        raise CheckpointError(f"{arguments.out} began without a teacher, so it cannot go on with one")
     _train(checkpoint, datasets, arguments)
 
 
@@ -123,7 +129,8 @@ def _train(checkpoint: Checkpoint, datasets: Sequence[TrainingSet], arguments: a
 
     fabric = make_fabric(pick_device(arguments.device), arguments.devices, checkpoint.recipe)
     fabric.launch()
-    teacher = _teacher(Path(checkpoint.info.teacher), checkpoint) if checkpoint.info.teacher else None
+    taught_by = arguments.teacher or checkpoint.info.teacher
+    teacher = _teacher(Path(taught_by), checkpoint) if taught_by else None
     finished = Trainer(checkpoint, datasets, arguments.out, fabric, teacher).run()
     if fabric.is_global_zero:
         print(f"trained {finished.step} steps in {finished.seconds:.0f} s; next: headstart-train export {arguments.out}")
