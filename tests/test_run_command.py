@@ -164,9 +164,7 @@ def test_a_teacher_must_know_the_classes(teacher: Path, data: Path, tmp_path: Pa
     assert "was trained on other classes" in capsys.readouterr().err
 
 
-def test_resume_finds_a_teacher_that_moved(
-    teacher: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_resume_finds_a_teacher_that_moved(teacher: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(teacher, tmp_path / "old")
     flags = ["--split", str(data / "split.json"), "--set", "widths=4", "--teacher", str(tmp_path / "old")]
     assert run(tmp_path / "student", data, *flags) == 0
@@ -178,9 +176,7 @@ def test_resume_finds_a_teacher_that_moved(
     assert "began without a teacher" in capsys.readouterr().err
 
 
-def test_two_datasets_of_one_name_are_refused(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_two_datasets_of_one_name_are_refused(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(tmp_path / "run", data, "--data", str(data / "images")) == 1
     assert "two datasets are called images" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

@@ -76,7 +76,9 @@ def _run(arguments: argparse.Namespace) -> None:
     splits = [_split(paths, source, arguments.seed) for paths, source in _pairs(arguments.data, arguments.split or [])]
     names = [split.dataset for split, _ in splits]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"two datasets are called {twice[0]}; give one a --split file that names it otherwise, or rename its folder")
+        raise DataError(
+            f"two datasets are called {twice[0]}; give one a --split file that names it otherwise, or rename its folder"
+        )
     inherited = initial.classes if initial else ()
     refuse_seen([split for split, _ in splits], inherited)
     share = arguments.broken_share
