@@ -2,8 +2,8 @@
 
     python -m benchmarks.paper_table --data part0.zip part1.zip part2.zip --out DIR
 
-Made for a GPU. Started again with the same `--out` it goes on where it stopped. Each generation after
-the first is distilled from the one before. `--set` shrinks the recipes, to try the whole path in minutes on a CPU.
+Made for a GPU; `--cpu` takes the recipes that fit two cores. Started again with the same `--out` it goes on where it stopped.
+Each generation after the first is distilled from the one before. `--set` shrinks the recipes, to try the whole path in minutes.
 """
 
 import argparse
@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", nargs="+", required=True, metavar="ZIP", help="CIFAR-100 as class folders")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="receives runs, bundles, table.md, table.json")
     parser.add_argument("--splits", nargs="+", choices=RECIPES, default=list(RECIPES), help="default: both")
+    parser.add_argument("--cpu", action="store_true", help="the recipes for two CPU cores")
     parser.add_argument("--generations", type=int, default=2, help="default %(default)s")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="for every recipe, as headstart-train run"
@@ -58,7 +59,11 @@ def _run(split: str, generation: int, arguments: argparse.Namespace) -> Path:
 
 def _bundle(split: str, generation: int, arguments: argparse.Namespace) -> Path:
     out: Path = arguments.out
-    return out / "bundles" / RECIPES[split] / str(generation)
+    return out / "bundles" / _recipe(split, arguments) / str(generation)
+
+
+def _recipe(split: str, arguments: argparse.Namespace) -> str:
+    return f"{RECIPES[split]}-cpu" if arguments.cpu else RECIPES[split]
 
 
 def _train(split: str, generation: int, arguments: argparse.Namespace) -> int:
@@ -66,7 +71,7 @@ def _train(split: str, generation: int, arguments: argparse.Namespace) -> int:
     run = _run(split, generation, arguments)
     if (run / FILE_NAME).exists():
         return 0 if Checkpoint.load(run).finished else headstart_train(["resume", str(run), "--data", *arguments.data])
-    command = ["run", RECIPES[split], "--data", *arguments.data, "--split", split, "--out", str(run)]
+    command = ["run", _recipe(split, arguments), "--data", *arguments.data, "--split", split, "--out", str(run)]
     command += [part for change in arguments.set for part in ("--set", change)]
     if generation:
         command += ["--teacher", str(_run(split, generation - 1, arguments))]
@@ -78,7 +83,7 @@ def _export(split: str, generation: int, arguments: argparse.Namespace) -> int:
     if _bundle(split, generation, arguments).exists():
         return 0
     command = ["export", str(_run(split, generation, arguments)), "--data", *arguments.data]
-    command += ["--name", RECIPES[split], "--version", str(generation), "--out", str(arguments.out / "bundles")]
+    command += ["--name", _recipe(split, arguments), "--version", str(generation), "--out", str(arguments.out / "bundles")]
     return headstart_train(command)
 
 

@@ -52,6 +52,14 @@ def test_generations_are_trained_exported_and_tabled_and_a_second_start_goes_on(
     assert accuracy in table
 
 
+def test_two_cores_have_recipes_of_their_own(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "_EPISODES", 20)
+    monkeypatch.setattr(tuning, "EPISODES", 10)
+    command = ["--cpu", "--data", str(data), "--out", str(tmp_path / "out"), "--splits", "fc100", "--generations", "1"]
+    assert paper_table.main([*command, *(part for change in TOY for part in ("--set", change))]) == 0
+    assert [row["bundle"] for row in json.loads((tmp_path / "out" / "table.json").read_text())] == ["fc100-resnet12-cpu@0"]
+
+
 def test_a_step_that_fails_ends_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert paper_table.main(["--data", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]) == 1
     assert "nowhere" in capsys.readouterr().err

@@ -52,7 +52,7 @@ _SEED = 1
 _GOLDEN_PIXELS = 8 * 84 * 84  # A server embeds them whenever it is asked whether it is ready.
 _PARITY_IMAGES = 64
 _CALIBRATION_IMAGES = 512
-_BACKGROUND = 2000
+_BACKGROUND = 1000
 _EPISODES = 2000
 _SPEED_BATCH = 32
 
