@@ -156,14 +156,14 @@ RECIPES: dict[str, Recipe] = {
         _like(
             _RESNET12,
             "cifar-fs-resnet12-cpu",
-            "CIFAR-FS, the full ResNet-12, 16 epochs: an hour and a half on two CPU cores with bfloat16",
+            "CIFAR-FS, the full ResNet-12, 16 epochs: an hour and a half on two CPU cores with bfloat16, 70.3 / 84.9 %",
             epochs=16,
             **_ON_CPU,
         ),
         _like(
             _RESNET12,
             "fc100-resnet12-cpu",
-            "FC100, the full ResNet-12, 18 epochs: an hour and a half on two CPU cores with bfloat16",
+            "FC100, the full ResNet-12, 18 epochs: an hour and a half on two CPU cores with bfloat16, 44.1 / 59.9 %",
             epochs=18,
             **_ON_CPU,
         ),
