@@ -67,8 +67,8 @@ def act(api: httpx.Client, shared: Shared, support: Labelled, rng: random.Random
             for prediction in response.json()["predictions"]:
                 assert prediction["scores"].keys() <= known, "an answer by another task's head"
     elif dice < 0.8:
-        label = f"{next(iter(shared.labels[task]))} more {rng.random()}"
         with shared.lock:
+            label = f"{min(shared.labels[task], key=len)} more {rng.random()}"
             shared.labels[task].add(label)
         response = api.post(f"{path}/examples", **multipart([(label, rng.choice(support)[1])]))
     elif dice < 0.9:

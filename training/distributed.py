@@ -35,6 +35,13 @@ def make_fabric(device: torch.device, devices: int, recipe: Recipe) -> Fabric:
     )
 
 
+def part(fabric: Fabric) -> None:
+    """Ends what the processes share, all at once: one that exits while another still listens to it can make that one abort."""
+    if fabric.world_size > 1:
+        fabric.barrier()
+        distributed.destroy_process_group()
+
+
 def synchronise_batch_norm(learner: Learner, device: torch.device) -> Learner:
     """The learner with every batch normalisation synchronised; the names of its parameters stay.
 
