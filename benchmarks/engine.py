@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.setting import shipped_bundle
 from benchmarks.turns import race
-from models.bundle import SHIPPED, find_bundles, open_bundle
 from models.engine import MAX_BATCH, Engine, open_engine
 from models.preprocess import Pixels
 from server.batcher import Batcher
@@ -34,8 +34,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also writes the figures there")
     arguments = parser.parse_args()
 
-    (path,) = find_bundles(SHIPPED).values()
-    bundle = open_bundle(path)
+    bundle = shipped_bundle()
     engine = open_engine(bundle)
     spec = bundle.manifest.input
     pixels = np.random.default_rng(0).integers(0, 256, (MAX_BATCH, spec.height, spec.width, 3), dtype=np.uint8)

@@ -20,13 +20,13 @@ import httpx
 import numpy as np
 
 from benchmarks.load import LoadGenerator, Outcome, post
+from benchmarks.setting import create_task, sample_images, shipped_bundle, support_set
 from benchmarks.turns import race
-from models.bundle import SHIPPED, Bundle, find_bundles, open_bundle
+from models.bundle import Bundle
 from models.engine import MAX_BATCH, Engine, available_cores, open_engine
 from models.preprocess import load_image
-from tests.servers import ROOT, ServerProcess
+from tests.servers import ServerProcess
 
-_SAMPLES = ROOT / "clients" / "samples"
 _BATCHED, _SINGLE = "no server, batches of 32", "no server, one at a time"
 
 
@@ -72,8 +72,8 @@ def main() -> None:
     images = sample_images()
     with TemporaryDirectory() as folder, ServerProcess(Path(folder) / "data") as server, LoadGenerator(server.url) as load:
         with httpx.Client(base_url=server.url, timeout=60) as api:
-            predict = f"{create_task(api)}/predict"
-            bundle = default_bundle(api)
+            predict = f"{create_task(api, support_set())}/predict"
+        bundle = shipped_bundle()
         engine = open_engine(bundle)
         served = _ways(load, predict, images)
         print(f"{bundle.id} on {engine.kind}, {available_cores()} cores; images per second")
@@ -101,31 +101,6 @@ def main() -> None:
     if arguments.json:
         without = {name: rates.median(name) for name in (_BATCHED, _SINGLE)}
         arguments.json.write_text(json.dumps({"without": without, "served": rows}, indent=1) + "\n")
-
-
-def support_set(shots: int = 5) -> list[tuple[str, bytes]]:
-    """Labelled sample images of five classes."""
-    folders = sorted((_SAMPLES / "support").iterdir())
-    return [(folder.name, path.read_bytes()) for folder in folders for path in sorted(folder.glob("*.png"))[:shots]]
-
-
-def create_task(api: httpx.Client, support: Sequence[tuple[str, bytes]] = ()) -> str:
-    """The path of a new task, of the whole support set if none is given."""
-    examples = support or support_set()
-    files = [("images", image) for _, image in examples]
-    reply = api.post("/v1/tasks", files=files, data={"labels": [label for label, _ in examples]}).raise_for_status()
-    return str(reply.headers["location"])
-
-
-def sample_images() -> list[bytes]:
-    """Other images of the same classes."""
-    return [path.read_bytes() for path in sorted((_SAMPLES / "query").glob("*/*.png"))]
-
-
-def default_bundle(api: httpx.Client) -> Bundle:
-    """The shipped bundle that new tasks get."""
-    known = api.get("/v1/backbones").raise_for_status().json()["backbones"]
-    return open_bundle(find_bundles(SHIPPED)[next(backbone["id"] for backbone in known if backbone["default"])])
 
 
 def _ways(load: LoadGenerator, path: str, images: Sequence[bytes]) -> dict[str, Served]:

@@ -10,7 +10,8 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import cycle
 from multiprocessing.connection import Connection
@@ -63,10 +64,9 @@ class Outcome:
         return float(np.percentile([reply.seconds for reply in self.replies if reply.status == status], percent))
 
 
-def post(path: str, body: bytes, content_type: str, headers: Mapping[str, str] = {}) -> bytes:
+def post(path: str, body: bytes, content_type: str) -> bytes:
     """A whole HTTP/1.1 request."""
     lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Type: {content_type}", f"Content-Length: {len(body)}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join((*lines, "", "")).encode() + body
 
 
@@ -92,7 +92,7 @@ class LoadGenerator:
         Raises:
             LoadError: a request got no answer.
         """
-        return self._run(_Closed(tuple(requests), connections, count))
+        return self._run(_Job(requests, connections, count, None))
 
     def open(self, requests: Sequence[bytes], connections: int, rate: float, seconds: float) -> Outcome:
         """Sends `rate` requests per second for so long, over at most so many connections; `requests` are taken in turn.
@@ -100,7 +100,7 @@ class LoadGenerator:
         Raises:
             LoadError: a request got no answer.
         """
-        return self._run(_Open(tuple(requests), connections, rate, seconds))
+        return self._run(_Job(requests, connections, round(rate * seconds), rate))
 
     def __enter__(self) -> Self:
         return self
@@ -109,7 +109,7 @@ class LoadGenerator:
         self._pipe.close()
         self._process.join()
 
-    def _run(self, job: "_Closed | _Open") -> Outcome:
+    def _run(self, job: "_Job") -> Outcome:
         self._pipe.send(job)
         answer = self._pipe.recv()
         if isinstance(answer, LoadError):
@@ -119,25 +119,13 @@ class LoadGenerator:
 
 
 @dataclass(frozen=True)
-class _Closed:
-    requests: tuple[bytes, ...]
+class _Job:
+    """What to send; `rate` is None in a closed loop."""
+
+    requests: Sequence[bytes]
     connections: int
     count: int
-
-    def due(self, start: float) -> list[float]:
-        """When each request is due; in the past is at once."""
-        return [start] * self.count
-
-
-@dataclass(frozen=True)
-class _Open:
-    requests: tuple[bytes, ...]
-    connections: int
-    rate: float
-    seconds: float
-
-    def due(self, start: float) -> list[float]:
-        return [start + i / self.rate for i in range(round(self.rate * self.seconds))]
+    rate: float | None
 
 
 def _serve(pipe: Connection, address: tuple[str, int]) -> None:
@@ -152,35 +140,30 @@ def _serve(pipe: Connection, address: tuple[str, int]) -> None:
             pipe.send(LoadError(str(error)))
 
 
-def _drive(job: _Closed | _Open, address: tuple[str, int]) -> Outcome:
-    with selectors.DefaultSelector() as selector:
-        idle = deque(_Channel(address) for _ in range(job.connections))
+def _drive(job: _Job, address: tuple[str, int]) -> Outcome:
+    with selectors.DefaultSelector() as selector, ExitStack() as connected:
+        idle = deque(connected.enter_context(closing(_Channel(address))) for _ in range(job.connections))
         for channel in idle:
             selector.register(channel.socket, selectors.EVENT_READ, channel)
         replies: list[Reply] = []
+        requests = cycle(job.requests)
+        sent = 0
         processor, start = time.process_time(), time.perf_counter()
-        waiting = deque(zip(job.due(start), cycle(job.requests), strict=False))
-        total = len(waiting)
-        on_schedule = isinstance(job, _Open)
-        end = start
-        while len(replies) < total:
+        while len(replies) < job.count:
             now = time.perf_counter()
-            while waiting and idle and waiting[0][0] <= now:
-                due, request = waiting.popleft()
-                idle.popleft().send(request, due if on_schedule else now)
-            pause = _GRACE if not waiting or not idle else max(0.0, waiting[0][0] - now)
-            ready = selector.select(pause)
-            if not ready and pause == _GRACE:
-                raise LoadError(f"{total - len(replies)} requests had no answer within {_GRACE:g} s")
+            while sent < job.count and idle and (due := start + sent / job.rate if job.rate else now) <= now:
+                idle.popleft().send(next(requests), due)
+                sent += 1
+            awaiting_due = sent < job.count and bool(idle)
+            ready = selector.select(max(0.0, due - now) if awaiting_due else _GRACE)
+            if not ready and not awaiting_due:
+                raise LoadError(f"{job.count - len(replies)} requests had no answer within {_GRACE:g} s")
             for key, _ in ready:
                 if reply := key.data.receive():
                     replies.append(reply)
                     idle.append(key.data)
-            end = time.perf_counter()
-        for channel in idle:
-            channel.socket.close()
-    seconds = end - start
-    return Outcome(replies, seconds, (time.process_time() - processor) / seconds)
+        seconds, busy = time.perf_counter() - start, time.process_time() - processor
+    return Outcome(replies, seconds, busy / seconds)
 
 
 class _Channel:
@@ -191,6 +174,9 @@ class _Channel:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received = bytearray()
         self._since = 0.0
+
+    def close(self) -> None:
+        self.socket.close()
 
     def send(self, request: bytes, since: float) -> None:
         self._since = since

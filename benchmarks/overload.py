@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from benchmarks.http import create_task, sample_images
 from benchmarks.load import LoadGenerator, Outcome, post
+from benchmarks.setting import create_task, sample_images, support_set
 from tests.servers import ServerProcess
 
 _CONNECTIONS = 64
@@ -60,7 +60,7 @@ def main() -> None:
 
     with TemporaryDirectory() as folder, ServerProcess(Path(folder) / "data") as server, LoadGenerator(server.url) as load:
         with httpx.Client(base_url=server.url, timeout=60) as api:
-            path = f"{create_task(api)}/predict"
+            path = f"{create_task(api, support_set())}/predict"
         requests = [post(path, image, "image/png") for image in sample_images()]
         peak = _rate(load.closed(requests, _CONNECTIONS, _WARM_IMAGES))
         turns = []

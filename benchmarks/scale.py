@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from benchmarks.http import create_task, sample_images, support_set
 from benchmarks.load import LoadGenerator, post
+from benchmarks.setting import create_task, sample_images, support_set
 from benchmarks.turns import Ratio, race
 from tests.servers import ServerProcess
 
@@ -73,12 +73,13 @@ def _stored(count: int) -> dict[str, float]:
         started = time.perf_counter()
         with ServerProcess(data_dir) as server:
             start_up = time.perf_counter() - started
+            support = support_set()
             with httpx.Client(base_url=server.url, timeout=60) as api:
-                create_task(api)
+                create_task(api, support)
                 seconds = []
                 for _ in range(50):
                     began = time.perf_counter()
-                    create_task(api)
+                    create_task(api, support)
                     seconds.append(time.perf_counter() - began)
     rate = len(seconds) / sum(seconds)
     print(f"{count:>8,} stored: ready after {start_up:.2f} s, {rate:.1f} creations a second")

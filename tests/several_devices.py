@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from tests.training_runs import BASE, CPU, recipe, started
-from training.distributed import make_fabric, part
+from training.distributed import disband, make_fabric
 from training.feed import TrainingSet
 from training.train import Trainer
 
@@ -22,4 +22,4 @@ if __name__ == "__main__":
     statistics = [float(value.sum()) for name, value in trainer.learner.state_dict().items() if "running" in name]
     if fabric.is_global_zero:
         print(json.dumps({"losses": losses, "statistics": statistics}))
-    part(fabric)
+    disband(fabric)

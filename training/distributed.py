@@ -35,7 +35,7 @@ def make_fabric(device: torch.device, devices: int, recipe: Recipe) -> Fabric:
     )
 
 
-def part(fabric: Fabric) -> None:
+def disband(fabric: Fabric) -> None:
     """Ends what the processes share, all at once: one that exits while another still listens to it can make that one abort."""
     if fabric.world_size > 1:
         fabric.barrier()

@@ -23,8 +23,8 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from benchmarks.http import create_task, sample_images
 from benchmarks.load import LoadGenerator, Outcome, post
+from benchmarks.setting import create_task, sample_images, support_set
 from models.engine import available_cores
 from tests.servers import ROOT, ServerProcess, free_port
 
@@ -109,7 +109,7 @@ def main() -> None:
 
 def _environment(folder: Path, name: str) -> Path:
     """The Python of a peer's environment, made if need be."""
-    home = folder / name.partition(",")[0].lower().replace(" ", "-")
+    home = folder / name.lower().replace(",", "").replace(" ", "-")
     python = home / "bin" / "python"
     done = home / "installed"
     if not done.exists():
@@ -124,7 +124,7 @@ def _environment(folder: Path, name: str) -> Path:
 def _headstart() -> Iterator[tuple[str, str]]:
     with TemporaryDirectory() as folder, ServerProcess(Path(folder) / "data") as server:
         with httpx.Client(base_url=server.url, timeout=60) as api:
-            path = create_task(api)
+            path = create_task(api, support_set())
         yield server.url, f"{path}/predict"
 
 

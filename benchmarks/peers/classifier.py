@@ -1,17 +1,14 @@
 """What every peer serves: the shipped backbone on the engine that Headstart would take, its decoder, and one fixed head."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from models.bundle import SHIPPED, find_bundles, open_bundle
+from benchmarks.setting import shipped_bundle, support_set
 from models.engine import embed_all, open_engine
 from models.fitting import fit_head
 from models.preprocess import Pixels, load_image
-
-_SUPPORT = Path(__file__).parent.parent.parent / "clients" / "samples" / "support"
 
 
 class Classifier:
@@ -22,13 +19,12 @@ class Classifier:
     """
 
     def __init__(self, threads: int) -> None:
-        (path,) = find_bundles(SHIPPED).values()
-        bundle = open_bundle(path)
+        bundle = shipped_bundle()
         self._engine = open_engine(bundle, threads=threads)
         self._spec = bundle.manifest.input
-        files = sorted(_SUPPORT.glob("*/*.png"))
-        embeddings = embed_all(self._engine, np.stack([self.decode(file.read_bytes()) for file in files]))
-        labels = [file.parent.name for file in files]
+        support = support_set()
+        embeddings = embed_all(self._engine, np.stack([self.decode(image) for _, image in support]))
+        labels = [label for label, _ in support]
         self._head = fit_head(embeddings, labels, self._engine.space, bundle.manifest.head.options())
 
     def decode(self, image: bytes) -> Pixels:

@@ -126,7 +126,7 @@ def _resume(arguments: argparse.Namespace) -> None:
 
 def _train(checkpoint: Checkpoint, datasets: Sequence[TrainingSet], arguments: argparse.Namespace) -> None:
     # Imported late: Lightning Fabric takes seconds, and wrong arguments should be told at once.
-    from training.distributed import make_fabric, part
+    from training.distributed import disband, make_fabric
     from training.train import Trainer
 
     fabric = make_fabric(pick_device(arguments.device), arguments.devices, checkpoint.recipe)
@@ -134,7 +134,7 @@ def _train(checkpoint: Checkpoint, datasets: Sequence[TrainingSet], arguments: a
     taught_by = arguments.teacher or checkpoint.info.teacher
     teacher = _teacher(Path(taught_by), checkpoint) if taught_by else None
     finished = Trainer(checkpoint, datasets, arguments.out, fabric, teacher).run()
-    part(fabric)
+    disband(fabric)
     if fabric.is_global_zero:
         print(f"trained {finished.step} steps in {finished.seconds:.0f} s; next: headstart-train export {arguments.out}")
 
