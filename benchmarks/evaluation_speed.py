@@ -8,15 +8,15 @@ gets the same episodes, and each in turn gets its share of every round, so that 
 
 import argparse
 import json
+import time
 from collections.abc import Callable
-from functools import partial
 from itertools import product
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.turns import race
 from models.fitting import fit
 from models.heads import Float32, features
 from models.manifest import HeadOptions
@@ -25,7 +25,7 @@ from training.evaluate import score
 
 _DIM, _CLASSES, _PER_CLASS, _QUERIES, _SPREAD = 640, 20, 100, 15, 3.0
 _OPTIONS = HeadOptions(C=3.0, temperature=0.2, centre=False)
-_ROUNDS = 3
+_ROUNDS, _SECONDS = 3, 0.2
 
 Contestant = Callable[[Float32, EpisodeSampler, int], None]
 
@@ -48,10 +48,10 @@ def main() -> None:
     rows = []
     for ways, shots in product(arguments.ways, arguments.shots):
         sampler = EpisodeSampler(by_class, ways, shots, _QUERIES, seed=1)
-        rates = race({name: partial(run, embeddings, sampler) for name, run in contestants.items()}, _ROUNDS)
-        medians = {name: rates.median(name) for name in contestants}
-        rows.append({"ways": ways, "shots": shots, "episodes_per_second": medians})
-        cells = [f"{rate:.1f} ({rates.ratio('evaluation', name).median:.1f})" for name, rate in medians.items()]
+        rounds = [[_rate(run, embeddings, sampler) for run in contestants.values()] for _ in range(_ROUNDS)]
+        rates = dict(zip(contestants, map(median, zip(*rounds, strict=True)), strict=True))
+        rows.append({"ways": ways, "shots": shots, "episodes_per_second": rates})
+        cells = [f"{rate:.1f} ({rates['evaluation'] / rate:.1f})" for rate in rates.values()]
         print(f"{ways:>5}{shots:>7}" + "".join(f"{cell:>20}" for cell in cells), flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps({"dim": _DIM, "queries": _QUERIES, "rows": rows}, indent=1) + "\n")
@@ -62,6 +62,17 @@ def _embeddings() -> Float32:
     rng = np.random.default_rng(0)
     centres = np.repeat(rng.normal(size=(_CLASSES, _DIM)), _PER_CLASS, axis=0)
     return (centres + _SPREAD * rng.normal(size=centres.shape)).astype(np.float32)
+
+
+def _rate(run: Contestant, embeddings: Float32, sampler: EpisodeSampler) -> float:
+    """Episodes per second, over as many as take a while."""
+    count = 1
+    while True:
+        started = time.perf_counter()
+        run(embeddings, sampler, count)
+        if (seconds := time.perf_counter() - started) >= _SECONDS:
+            return count / seconds
+        count *= 4
 
 
 def _evaluation(embeddings: Float32, sampler: EpisodeSampler, episodes: int) -> None:
