@@ -2,8 +2,10 @@
 
     python -m benchmarks.several_tasks --cifar part0.zip part1.zip part2.zip --omniglot images_background_small{1,2}.zip --out DIR
 
-Every row sees about the same number of images; accuracy is that of few-shot episodes from each dataset's novel classes, and the
-change is against training on that dataset alone: below zero is negative transfer.
+Accuracy is that of few-shot episodes from each dataset's novel classes; the change is against training on that dataset alone.
+Every row sees about the same number of images, so where two datasets share a batch each is seen half as often as alone, and
+loses by that too; the row with twice the images is without that loss, and what it is below zero is negative transfer. A run
+that was interrupted goes on after its last row.
 """
 
 import argparse
@@ -51,11 +53,12 @@ class Data:
 
 @dataclass(frozen=True)
 class Row:
-    """One way of training: on which datasets, with what changes to the recipe."""
+    """One way of training: on which datasets, with what changes to the recipe, on how many times the images."""
 
     title: str
     datasets: tuple[str, ...]
     changes: dict[str, Any] = field(default_factory=dict)
+    times: int = 1
 
 
 BOTH = (PHOTOGRAPHS, DRAWINGS)
@@ -65,6 +68,7 @@ ROWS = (
     Row("both, batches by size", BOTH),
     Row("both, batches by size^(1/2)", BOTH, {"mixing_temperature": 2.0}),
     Row("both, even batches", BOTH, {"mixing_temperature": math.inf}),
+    Row("even, twice the images", BOTH, {"mixing_temperature": math.inf}, times=2),
     Row("even, uncertainty weights", BOTH, {"mixing_temperature": math.inf, "balancing": "uncertainty"}),
     Row("even, GradNorm", BOTH, {"mixing_temperature": math.inf, "balancing": "gradnorm"}),
     Row("even, PCGrad", BOTH, {"mixing_temperature": math.inf, "balancing": "pcgrad"}),
@@ -87,14 +91,28 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     data = {PHOTOGRAPHS: _photographs(arguments.cifar), DRAWINGS: _drawings(arguments.omniglot)}
     arguments.out.mkdir(parents=True, exist_ok=True)
-    results: dict[str, dict[str, float]] = {}
+    file = arguments.out / "several_tasks.json"
+    settings = {"images": arguments.images, "episodes": arguments.episodes, "seed": arguments.seed}
+    results = _finished(file, settings)
     for row in ROWS:
-        results[row.title] = _measure(row, data, arguments)
-        (arguments.out / "several_tasks.json").write_text(json.dumps(results, indent=1))
-        print(row.title, results[row.title], flush=True)
+        if row.title not in results:
+            results[row.title] = _measure(row, data, arguments)
+            file.write_text(json.dumps({"settings": settings, "rows": results}, indent=1))
+            print(row.title, results[row.title], flush=True)
     table = _table(results)
     (arguments.out / "several_tasks.md").write_text(table)
     print(table)
+
+
+def _finished(file: Path, settings: dict[str, int]) -> dict[str, dict[str, float]]:
+    """The rows that an interrupted run has measured."""
+    if not file.exists():
+        return {}
+    document = json.loads(file.read_text())
+    if document["settings"] != settings:
+        raise SystemExit(f"{file} holds rows of {document['settings']}; choose another --out")
+    rows: dict[str, dict[str, float]] = document["rows"]
+    return rows
 
 
 def _photographs(paths: Sequence[Path]) -> Data:
@@ -139,7 +157,7 @@ def _measure(row: Row, data: dict[str, Data], arguments: argparse.Namespace) -> 
         summary="a row of the table",
         network="conv4",
         widths=(64,),
-        epochs=max(1, round(arguments.images / images)),
+        epochs=max(1, round(row.times * arguments.images / images)),
         precision="float32",
         **row.changes,
     )
@@ -169,7 +187,8 @@ def _table(results: dict[str, dict[str, float]]) -> str:
     cells = [f"{name} {shots}-shot" for name in BOTH for shots in (1, 5)]
     alone = {cell: results[f"{cell.split()[0]} alone"][cell] for cell in cells}
     lines = ["| trained on | " + " | ".join(cells) + " | images | seconds |", "|---" * (len(cells) + 3) + "|"]
-    for title, measured in results.items():
+    for title in (row.title for row in ROWS):
+        measured = results[title]
         parts = [
             f"{100 * measured[cell]:.1f} ± {100 * measured[f'{cell} ci95']:.1f} ({100 * (measured[cell] - alone[cell]):+.1f})"
             for cell in cells
