@@ -1,6 +1,6 @@
 """How many few-shot episodes are fitted and tested per second, beside one-at-a-time fitting and scikit-learn.
 
-python -m benchmarks.evaluation_speed --json evaluation_speed.json
+    python -m benchmarks.evaluation_speed --json evaluation_speed.json
 
 The embeddings are made up: Gaussian classes of 640 numbers, about as separable as those of a trained backbone. Every contestant
 gets the same episodes, and each in turn gets its share of every round, so that what else the machine does burdens all alike.
@@ -8,15 +8,14 @@ gets the same episodes, and each in turn gets its share of every round, so that 
 
 import argparse
 import json
-import time
-from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from benchmarks.turns import race
 from models.fitting import fit
 from models.heads import Float32, features
 from models.manifest import HeadOptions
@@ -25,9 +24,7 @@ from training.evaluate import score
 
 _DIM, _CLASSES, _PER_CLASS, _QUERIES, _SPREAD = 640, 20, 100, 15, 3.0
 _OPTIONS = HeadOptions(C=3.0, temperature=0.2, centre=False)
-_ROUNDS, _SECONDS = 3, 0.2
-
-Contestant = Callable[[Float32, EpisodeSampler, int], None]
+_ROUNDS = 3
 
 
 def main() -> None:
@@ -38,20 +35,16 @@ def main() -> None:
     arguments = parser.parse_args()
     embeddings = _embeddings()
     by_class = [np.arange(_PER_CLASS * k, _PER_CLASS * (k + 1)) for k in range(_CLASSES)]
-    contestants: dict[str, Contestant] = {
-        "evaluation": _evaluation,
-        "one at a time": _one_at_a_time,
-        "scikit-learn": _scikit_learn,
-    }
+    contestants = {"evaluation": _evaluation, "one at a time": _one_at_a_time, "scikit-learn": _scikit_learn}
     print("episodes per second, and how many times as many the evaluation does")
     print(f"{'ways':>5}{'shots':>7}" + "".join(f"{name:>20}" for name in contestants))
     rows = []
     for ways, shots in product(arguments.ways, arguments.shots):
         sampler = EpisodeSampler(by_class, ways, shots, _QUERIES, seed=1)
-        rounds = [[_rate(run, embeddings, sampler) for run in contestants.values()] for _ in range(_ROUNDS)]
-        rates = dict(zip(contestants, map(median, zip(*rounds, strict=True)), strict=True))
-        rows.append({"ways": ways, "shots": shots, "episodes_per_second": rates})
-        cells = [f"{rate:.1f} ({rates['evaluation'] / rate:.1f})" for rate in rates.values()]
+        rates = race({name: partial(run, embeddings, sampler) for name, run in contestants.items()}, _ROUNDS)
+        medians = {name: rates.median(name) for name in contestants}
+        rows.append({"ways": ways, "shots": shots, "episodes_per_second": medians})
+        cells = [f"{rate:.1f} ({rates.ratio('evaluation', name).median:.1f})" for name, rate in medians.items()]
         print(f"{ways:>5}{shots:>7}" + "".join(f"{cell:>20}" for cell in cells), flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps({"dim": _DIM, "queries": _QUERIES, "rows": rows}, indent=1) + "\n")
@@ -64,37 +57,29 @@ def _embeddings() -> Float32:
     return (centres + _SPREAD * rng.normal(size=centres.shape)).astype(np.float32)
 
 
-def _rate(run: Contestant, embeddings: Float32, sampler: EpisodeSampler) -> float:
-    """Episodes per second, over as many as take a while."""
-    count = 1
-    while True:
-        started = time.perf_counter()
-        run(embeddings, sampler, count)
-        if (seconds := time.perf_counter() - started) >= _SECONDS:
-            return count / seconds
-        count *= 4
-
-
-def _evaluation(embeddings: Float32, sampler: EpisodeSampler, episodes: int) -> None:
+def _evaluation(embeddings: Float32, sampler: EpisodeSampler, episodes: int) -> int:
     score(embeddings, embeddings[0], sampler, episodes, _OPTIONS)
+    return episodes
 
 
-def _one_at_a_time(embeddings: Float32, sampler: EpisodeSampler, episodes: int) -> None:
+def _one_at_a_time(embeddings: Float32, sampler: EpisodeSampler, episodes: int) -> int:
     space = features(embeddings, None)
     labels = np.repeat(np.arange(sampler.ways), sampler.shots)
     for index in range(episodes):
         episode = sampler.episode(index)
         linear = fit(space[episode.support.ravel()], labels, sampler.ways, _OPTIONS)
         (space[episode.query.ravel()] @ linear.weight.T + linear.bias).argmax(axis=1)
+    return episodes
 
 
-def _scikit_learn(embeddings: Float32, sampler: EpisodeSampler, episodes: int) -> None:
+def _scikit_learn(embeddings: Float32, sampler: EpisodeSampler, episodes: int) -> int:
     space = features(embeddings, None)
     labels = np.repeat(np.arange(sampler.ways), sampler.shots)
     for index in range(episodes):
         episode = sampler.episode(index)
         fitted = LogisticRegression(C=_OPTIONS.C, max_iter=1000).fit(space[episode.support.ravel()], labels)
         fitted.predict(space[episode.query.ravel()])
+    return episodes
 
 
 if __name__ == "__main__":

@@ -73,6 +73,15 @@ def test_logistic_equals_scikit_learn(shots: list[int], dim: int, C: float) -> N
     assert_equals_scikit_learn(*examples("clustered", shots, dim), C)
 
 
+@pytest.mark.parametrize("C", [3.0, 1e3, 1e4])
+@pytest.mark.parametrize("dim", [4, 40])
+def test_images_under_two_labels_each_are_fitted_as_well(dim: int, C: float) -> None:
+    features, labels = examples("unit", [2, 2, 2], dim)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_equals_scikit_learn(np.r_[features, features], np.r_[labels, (labels + 1) % 3], C)
+
+
 problems = st.builds(
     examples,
     st.sampled_from(["clustered", "unit", "gaussian"]),

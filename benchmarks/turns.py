@@ -1,0 +1,77 @@
+"""Fair timing on a machine that others use too: contestants take turns of a fraction of a second, so that its moods meet
+them all, and what counts are the ratios within a round."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+
+Contestant = Callable[[int], int]
+"""Does its work about as many times as it is told, and returns how many times it did."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The median over the rounds, and the least and the most."""
+
+    median: float
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.least:.2f}, {self.most:.2f})"
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What each contestant did per second, round by round."""
+
+    rounds: dict[str, Sequence[float]]
+
+    def median(self, name: str) -> float:
+        """The rate of one contestant."""
+        return median(self.rounds[name])
+
+    def ratio(self, name: str, to: str) -> Ratio:
+        """How many times as much as the other it does in the same time."""
+        ratios = [mine / other for mine, other in zip(self.rounds[name], self.rounds[to], strict=True)]
+        return Ratio(median(ratios), min(ratios), max(ratios))
+
+
+def race(contestants: Mapping[str, Contestant], rounds: int = 5, seconds: float = 0.2) -> Rates:
+    """Lets each contestant do its work over and over for about `seconds`, once a round."""
+    counts = {name: _count(run, seconds) for name, run in contestants.items()}
+    rates: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name, run in contestants.items():
+            done, taken = _timed(run, counts[name])
+            rates[name].append(done / taken)
+    return Rates(dict(rates))
+
+
+def repeat(work: Callable[[], object]) -> Contestant:
+    """The contestant that does `work` exactly as often as it is told."""
+
+    def run(count: int) -> int:
+        for _ in range(count):
+            work()
+        return count
+
+    return run
+
+
+def _count(run: Contestant, seconds: float) -> int:
+    """How often the work is done in that time; what is done here also warms caches."""
+    run(1)
+    count = 1
+    while True:
+        done, taken = _timed(run, count)
+        if taken >= seconds / 4:
+            return max(1, round(done * seconds / taken))
+        count *= 4
+
+
+def _timed(run: Contestant, count: int) -> tuple[int, float]:
+    started = perf_counter()
+    done = run(count)
+    return done, perf_counter() - started
