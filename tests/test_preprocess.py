@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from models.manifest import InputSpec
 from models.preprocess import ImageError, ImageLimits, Pixels, load_image, media_type
@@ -103,6 +103,18 @@ def test_jpeg_in_grey_and_cmyk_becomes_rgb() -> None:
     cmyk = np.stack([smooth, smooth // 2, smooth // 3, np.full_like(smooth, 30)], axis=2)
     decoded = native(encode(Image.fromarray(cmyk, "CMYK"), "JPEG", quality=100))
     np.testing.assert_allclose(decoded.astype(float), (255.0 - cmyk[..., :3]) * (255 - 30) / 255, atol=6)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("size", [(160, 96), (161, 1000), (700, 500), (2100, 900)], ids=str)
+def test_a_large_jpeg_has_the_pixels_of_its_full_decoding(size: tuple[int, int], orientation: int) -> None:
+    picture = Image.fromarray(noise(6, 8)).resize(size, Image.Resampling.BICUBIC)
+    data = encode(picture, "JPEG", quality=92, exif=exif(orientation))
+    with Image.open(io.BytesIO(data)) as image:
+        expected = ImageOps.fit(ImageOps.exif_transpose(image), (WIDTH, HEIGHT), Image.Resampling.BICUBIC)
+    difference = np.abs(load_image(data, SPEC).astype(float) - np.asarray(expected))
+    assert difference.mean() < 1
+    assert difference.max() < 8
 
 
 @pytest.mark.parametrize("form", ["PNG", "WEBP", "MPO"])
