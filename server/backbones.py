@@ -9,7 +9,7 @@ from models.engine import EngineError, EngineKind, file_of, open_engine
 from models.fitting import fit_head
 from models.heads import BackboneRef, EmbeddingSpace, Float32
 from server.batcher import Batcher
-from server.errors import BackboneUnavailable
+from server.errors import BackboneUnavailable, Overloaded
 from server.metrics import Metrics
 from server.settings import Settings
 
@@ -69,9 +69,18 @@ class Backbones:
             await asyncio.shield(self._opening[backbone])
         return self._served[backbone]
 
+    def check_room(self) -> None:
+        """To be asked before anything is done for a request that brings images.
+
+        Raises:
+            Overloaded: not one would be admitted, whichever of the open backbones it is for.
+        """
+        if all(served.batcher.room < 1 for served in list(self._served.values())):  # a copy: others open in threads
+            raise Overloaded("the server is working on as many images as it takes; try again")
+
     async def check(self) -> None:
         """Checks every backbone that is open; raises as `ServedBackbone.check` does."""
-        await asyncio.gather(*(served.check() for served in self._served.values()))
+        await asyncio.gather(*(served.check() for served in list(self._served.values())))
 
     def close(self) -> None:
         """Answers what is queued, then stops every engine."""

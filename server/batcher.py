@@ -8,10 +8,9 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,14 +25,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """At most `MAX_BATCH` images of one request, uint8 (n, H, W, 3), and who waits for them."""
+    """At most `MAX_BATCH` images of one request, uint8 (n, H, W, 3), and who waits for them on the event loop."""
 
     pixels: Pixels
-    embeddings: "Future[Float32]" = field(default_factory=Future)
+    embeddings: "asyncio.Future[Float32]"
 
 
 class Batcher:
-    """Owns an engine and the one thread that uses it.
+    """Owns an engine and the one thread that uses it. Those who wait for it share one event loop.
 
     Args:
         capacity: images of all requests under way; beyond it, `admit` refuses.
@@ -53,6 +52,11 @@ class Batcher:
         self._thread = threading.Thread(target=self._run, name=f"engine {name}", daemon=True)
         self._thread.start()
 
+    @property
+    def room(self) -> int:
+        """How many images would be admitted now."""
+        return self._capacity - self._admitted
+
     @contextmanager
     def admit(self, images: int) -> Iterator[None]:
         """Reserves room for a whole request, from before its images are decoded until they are embedded.
@@ -62,7 +66,7 @@ class Batcher:
         Raises:
             Overloaded: there is no room now.
         """
-        if self._admitted + images > self._capacity:
+        if images > self.room:
             raise Overloaded(f"the server is working on {self._admitted} images and takes {self._capacity} at most; try again")
         self._admitted += images
         self._admitted_gauge.set(self._admitted)
@@ -80,12 +84,13 @@ class Batcher:
         Raises:
             EngineFailed: the batch failed, or the engine's thread is gone.
         """
+        loop = asyncio.get_running_loop()
         parts = []
         for start in range(0, len(pixels), MAX_BATCH):
-            entry = _Entry(pixels[start : start + MAX_BATCH])
+            entry = _Entry(pixels[start : start + MAX_BATCH], loop.create_future())
             self._put(entry)
-            parts.append(await asyncio.wrap_future(entry.embeddings))
-        return np.concatenate(parts)
+            parts.append(await entry.embeddings)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def close(self) -> None:
         """Answers what is queued, then ends the thread."""
@@ -111,7 +116,7 @@ class Batcher:
             with self._wake:
                 self._closing = True
                 left, self._queue = self._queue, deque()
-            _fail(left)
+            _tell(left, None)
 
     def _take(self) -> list[_Entry]:
         """Waits for work and takes as many entries as fit one batch, skipping those whose caller has gone."""
@@ -122,7 +127,7 @@ class Batcher:
                 while self._queue and len(self._queue[0].pixels) <= room:
                     entry = self._queue.popleft()
                     self._queue_gauge.dec(len(entry.pixels))
-                    if entry.embeddings.set_running_or_notify_cancel():
+                    if not entry.embeddings.cancelled():
                         batch.append(entry)
                         room -= len(entry.pixels)
                 if batch or self._closing:
@@ -136,17 +141,28 @@ class Batcher:
             embeddings = self._engine.embed(pixels)
         except BaseException as error:  # Whatever was raised, every waiter gets an answer,
             _log.exception("a batch of %d requests' images failed", len(batch))
-            _fail(batch)
+            _tell(batch, None)
             if not isinstance(error, Exception):
                 raise
             return  # and the next batch its chance.
-        start = 0
-        for entry in batch:
-            entry.embeddings.set_result(embeddings[start : start + len(entry.pixels)])
-            start += len(entry.pixels)
+        _tell(batch, embeddings)
 
 
-def _fail(entries: "deque[_Entry] | list[_Entry]") -> None:
+def _tell(entries: Collection[_Entry], embeddings: Float32 | None) -> None:
+    """Gives each entry its part of a batch's embeddings, or EngineFailed; wakes the event loop once for all of them."""
+    if entries:
+        loop = next(iter(entries)).embeddings.get_loop()
+        with suppress(RuntimeError):  # of a loop that was closed: nobody waits any more
+            loop.call_soon_threadsafe(_answer, entries, embeddings)
+
+
+def _answer(entries: Collection[_Entry], embeddings: Float32 | None) -> None:
+    start = 0
     for entry in entries:
-        if entry.embeddings.running() or entry.embeddings.set_running_or_notify_cancel():
-            entry.embeddings.set_exception(EngineFailed("the engine failed on this batch; try again"))
+        end = start + len(entry.pixels)
+        if not entry.embeddings.done():  # its caller may have gone meanwhile
+            if embeddings is None:
+                entry.embeddings.set_exception(EngineFailed("the engine failed on this batch; try again"))
+            else:
+                entry.embeddings.set_result(embeddings[start:end])
+        start = end

@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 from urllib.parse import quote
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.context import request_id
-from server.errors import BodyTimeout, BodyTooLarge, Overloaded
+from server.errors import BodyTimeout, BodyTooLarge, HeadstartError, Overloaded
 from server.ids import new_id
 from server.metrics import Metrics
 from server.settings import Settings
@@ -79,6 +80,32 @@ class RequestContext:
         )
 
 
+class RefuseWhenFull:
+    """Refuses requests that bring images while there is no room for one, before they are routed and their bodies parsed: under
+    overload a server lives by how little a refusal costs.
+
+    Args:
+        check_room: raises Overloaded when there is none.
+        answer: makes the reply to it.
+    """
+
+    def __init__(
+        self, app: ASGIApp, check_room: Callable[[], None], answer: Callable[[Request, HeadstartError], ASGIApp]
+    ) -> None:
+        self._app = app
+        self._check_room = check_room
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = self._app
+        if scope["type"] == "http" and scope["method"] == "POST":  # In this API, what is posted are images.
+            try:
+                self._check_room()
+            except Overloaded as error:
+                answer = self._answer(Request(scope), error)
+        await answer(scope, receive, send)
+
+
 class BodyLimits:
     """Ends the reading of a body that is too large or stops coming, as an error where it is read."""
 
@@ -102,7 +129,8 @@ class BodyLimits:
             if declared.isdigit() and int(declared) > self._limit:
                 raise BodyTooLarge(self._limit)
             try:
-                message = await asyncio.wait_for(receive(), self._timeout)
+                async with asyncio.timeout(self._timeout):
+                    message = await receive()
             except TimeoutError:
                 raise BodyTimeout(f"no piece of the request's body came for {self._timeout:g} seconds") from None
             size = len(message.get("body", b""))

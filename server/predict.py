@@ -33,7 +33,9 @@ async def find_task(service: Service, tenant: str, task_id: str) -> ActiveTask:
         TaskNotFound: there is no such task.
         StorageFailed: the store cannot be read.
     """
-    active = await service.in_thread(service.store.active, tenant, task_id)
+    active = service.store.known_active(tenant, task_id)
+    if active is None:
+        active = await service.in_thread(service.store.active, tenant, task_id)
     head = service.active.cached(tenant, task_id, active.version)
     if head is None:
         head = await service.in_thread(service.active.load, tenant, task_id, active.version)

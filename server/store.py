@@ -1,14 +1,16 @@
 """Tasks, examples, versions and the answers kept for idempotency keys."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy import URL, delete, insert, literal, select
+from sqlalchemy import URL, Connection, delete, insert, literal, select
 
 from models.heads import BackboneMismatch, BackboneRef, Head
+from server.active_versions import ActiveVersions
 from server.database import Database, StoreError, StoreInUse
 from server.errors import ExampleNotFound, TaskNotFound
 from server.ids import cursor_after, read_cursor
@@ -56,17 +58,18 @@ def sqlite_url(data_dir: Path) -> str:
 
 
 class Store:
-    """What the server remembers. Thread-safe; each call blocks for one transaction, and what it wrote is on disk.
+    """What the server remembers. Thread-safe. Each call but `known_active` blocks for one transaction; what it wrote is on disk.
 
     What belongs to another tenant does not exist.
 
     Raises:
-        TaskNotFound: from every method that is given a task's id, if there is no such task.
-        StorageFailed: from every method, if the disk fails; nothing is half written.
+        TaskNotFound: from every such method that is given a task's id, if there is no such task.
+        StorageFailed: from every such method, if the disk fails; nothing is half written.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._active = ActiveVersions()
 
     @classmethod
     def open(cls, url: str) -> "Store":
@@ -126,7 +129,7 @@ class Store:
             BackboneMismatch: `head` was fitted on another backbone than the parent's.
             ReplayExists: the key of `answer` has been answered.
         """
-        with self._database.write() as connection:
+        with self._changing(tenant, task_id) as connection:
             before = lock_task(connection, tenant, task_id)
             if before.version.number != parent:
                 raise VersionConflict
@@ -154,7 +157,7 @@ class Store:
         Raises:
             VersionNotFound: the task has no such version.
         """
-        with self._database.write() as connection:
+        with self._changing(tenant, task_id) as connection:
             find_version(connection, tenant, task_id, version)
             update_task(connection, tenant, task_id, active_version=version, updated_at=datetime.now(UTC))
             return find_task(connection, tenant, task_id)
@@ -170,7 +173,7 @@ class Store:
 
         Answers kept for retries stay for their 24 hours, since they tell what was answered then. They hold no image.
         """
-        with self._database.write() as connection:
+        with self._changing(tenant, task_id) as connection:
             if not connection.execute(delete(tasks).where(tasks.c.tenant == tenant, tasks.c.id == task_id)).rowcount:
                 raise TaskNotFound(task_id)
 
@@ -195,11 +198,18 @@ class Store:
     def active(self, tenant: str, task_id: str) -> Active:
         """The active version's number and backbone, at the cost of two look-ups by primary key."""
         query = select(versions.c.number, versions.c.bundle, versions.c.backbone_sha256).join_from(tasks, versions, ACTIVE)
+        changes = self._active.changes()
         with self._database.read() as connection:
             row = connection.execute(query.where(tasks.c.tenant == tenant, tasks.c.id == task_id)).one_or_none()
         if row is None:
             raise TaskNotFound(task_id)
-        return Active(row.number, BackboneRef(row.bundle, row.backbone_sha256))
+        active = Active(row.number, BackboneRef(row.bundle, row.backbone_sha256))
+        self._active.keep(tenant, task_id, active, changes)
+        return active
+
+    def known_active(self, tenant: str, task_id: str) -> Active | None:
+        """What `active` would return, if that is in memory; this never blocks."""
+        return self._active.known(tenant, task_id)
 
     def versions(self, tenant: str, task_id: str) -> list[Version]:
         """Every version of a task, newest first."""
@@ -284,3 +294,12 @@ class Store:
         with self._database.read() as connection:
             row = connection.execute(query.where(replays.c.created_at > datetime.now(UTC) - REPLAY_LIFETIME)).one_or_none()
         return None if row is None else Replay(*row)
+
+    @contextmanager
+    def _changing(self, tenant: str, task_id: str) -> Iterator[Connection]:
+        """A transaction after which another version of the task may be the active one, or none."""
+        try:
+            with self._database.write() as connection:
+                yield connection
+        finally:  # Also after a failure: a disk may fail to say that it has written.
+            self._active.forget(tenant, task_id)

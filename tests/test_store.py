@@ -1,4 +1,5 @@
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -241,6 +242,34 @@ def test_an_answer_outlives_its_task_and_not_its_day(tmp_path: Path) -> None:
         create_once(store, T, replay(key="another"))
     with closing(sqlite3.connect(tmp_path / "headstart.db")) as connection:
         assert connection.execute("SELECT key FROM replays").fetchall() == [("another",)]
+
+
+def test_what_is_known_in_memory_is_never_from_before_an_acknowledged_change(store: Store) -> None:
+    created = create(store)
+    add(store, created, "cat")
+    task, done = created.id, threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            store.active(T, task)
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    try:
+        for turn in range(150):
+            version = 1 + turn % 2
+            store.activate(T, task, version)
+            for _ in range(20):
+                known = store.known_active(T, task)
+                assert known is None or known.version == version
+    finally:
+        done.set()
+        for reader in readers:
+            reader.join()
+    assert store.active(T, task) == store.known_active(T, task) == Active(version, BACKBONE)
+    store.delete_task(T, task)
+    assert store.known_active(T, task) is None
 
 
 def test_a_closed_store_refuses(tmp_path: Path) -> None:

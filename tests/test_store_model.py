@@ -134,6 +134,8 @@ class StoreMachine(RuleBasedStateMachine):
             found = self.store.task(model.tenant, task)
             assert (found.name, found.version.number) == (model.name, model.active)
             assert found.created_at <= found.version.created_at <= found.updated_at
+            known = self.store.known_active(model.tenant, task)
+            assert known is None or known.version == model.active
             assert self.store.active(model.tenant, task).version == model.active
             support = self.store.support(model.tenant, task, model.active)
             assert support.ids == tuple(example.id for example in model.support)

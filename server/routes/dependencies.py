@@ -16,7 +16,7 @@ TENANT = "default"
 _Result = TypeVar("_Result")
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:  # not to be run in a thread, as FastAPI does with plain functions
     service: Service = request.app.state.service
     return service
 

@@ -1,0 +1,44 @@
+"""Which version of each task is active, in memory. The least used leave first."""
+
+import threading
+
+from cachetools import LRUCache
+
+from server.records import Active
+
+_MAX_TASKS = 100_000
+
+_Key = tuple[str, str]
+
+
+class ActiveVersions:
+    """What was last read of the database about each task, until the task changes. Thread-safe.
+
+    This holds what is true only while nobody writes past this process, which the embedded database's lock sees to.
+    """
+
+    def __init__(self) -> None:
+        self._known: LRUCache[_Key, Active] = LRUCache(_MAX_TASKS)
+        self._lock = threading.Lock()
+        self._changes = 0
+
+    def known(self, tenant: str, task: str) -> Active | None:
+        """The active version, if it is in memory."""
+        with self._lock:
+            return self._known.get((tenant, task))
+
+    def changes(self) -> int:
+        """How many tasks have been forgotten so far; to be asked before reading what `keep` is to be given."""
+        return self._changes
+
+    def keep(self, tenant: str, task: str, active: Active, changes: int) -> None:
+        """Keeps what was read, unless a change came in between: it might be from before that."""
+        with self._lock:
+            if changes == self._changes:
+                self._known[tenant, task] = active
+
+    def forget(self, tenant: str, task: str) -> None:
+        """To be told after every commit that may have changed the task, before anybody hears of it."""
+        with self._lock:
+            self._changes += 1
+            self._known.pop((tenant, task), None)
