@@ -86,6 +86,8 @@ def main() -> None:
     parser.add_argument("--shots", type=int, nargs="+", default=[1, 5, 20])
     parser.add_argument("--json", type=Path, metavar="FILE", help="also writes the figures there")
     arguments = parser.parse_args()
+    # scikit-learn's doubt whether 1-shot tasks are meant, at every fit.
+    warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
     figures: dict[str, list[Any]] = {"fits": [], "stacks": [], "applied": []}
     with threadpool_limits(1):
         print("one fit; scikit-learn at equal optimum")
