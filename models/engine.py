@@ -3,8 +3,10 @@
 import io
 import logging
 import os
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -17,7 +19,9 @@ from models.preprocess import Pixels
 
 EngineKind = Literal["auto", "onnx", "onnx-int8", "onnx-cuda", "torchscript", "torchscript-cuda"]
 
-MAX_BATCH = 32
+MAX_BATCH = 32  # on a CPU, which larger batches do not make faster
+MAX_BATCH_CUDA = 256
+_MOST_PARALLEL = 4
 
 _log = logging.getLogger(__name__)
 
@@ -27,13 +31,20 @@ class EngineError(Exception):
 
 
 class Engine(Protocol):
-    """A backbone ready to run. One thread at a time."""
+    """A backbone ready to run.
+
+    Attributes:
+        parallel: how many threads may call `embed` at once, and have to for the engine to do all that it can.
+        max_batch: images of one call.
+    """
 
     kind: EngineKind
     space: EmbeddingSpace
+    parallel: int
+    max_batch: int
 
     def embed(self, pixels: Pixels) -> Float32:
-        """uint8 (N, H, W, 3), N from 1 to `MAX_BATCH` -> float32 (N, D)."""
+        """uint8 (N, H, W, 3), N from 1 to `max_batch` -> float32 (N, D)."""
 
 
 def open_engine(bundle: Bundle, kind: EngineKind = "auto", threads: int | None = None) -> Engine:
@@ -63,7 +74,7 @@ def _open(bundle: Bundle, kind: EngineKind, threads: int) -> Engine:
     if file_of(kind) not in bundle.manifest.files:
         raise EngineError(f"bundle {bundle.id} has no {file_of(kind)}, which the engine {kind} runs")
     engine: Engine = (_TorchScriptEngine if kind.startswith("torchscript") else _OnnxEngine)(bundle, kind, threads)
-    for size in _buckets() if kind.endswith("-cuda") else ():
+    for size in _BUCKETS if kind.endswith("-cuda") else ():
         engine.embed(np.zeros((size, *bundle.golden_pixels.shape[1:]), dtype=np.uint8))
     bundle.check_golden(file_of(kind), embed_all(engine, bundle.golden_pixels))
     return engine
@@ -77,10 +88,11 @@ def file_of(kind: EngineKind) -> str:
 
 
 def embed_all(engine: Engine, pixels: Pixels) -> Float32:
-    """Any number of images, in batches of at most `MAX_BATCH`."""
+    """Any number of images, in batches of at most `engine.max_batch`."""
     if not len(pixels):
         return np.empty((0, len(engine.space.mean)), dtype=np.float32)
-    return np.concatenate([engine.embed(pixels[start : start + MAX_BATCH]) for start in range(0, len(pixels), MAX_BATCH)])
+    size = engine.max_batch
+    return np.concatenate([engine.embed(pixels[start : start + size]) for start in range(0, len(pixels), size)])
 
 
 def available_cores() -> int:
@@ -105,13 +117,12 @@ def has_int8_instructions() -> bool:
     return bool(flags & {"avx512_vnni", "avx_vnni", "asimddp"})
 
 
-def _buckets() -> Sequence[int]:
-    """Powers of two up to the largest batch: the shapes that a CUDA engine ever sees."""
-    return [2**i for i in range(MAX_BATCH.bit_length())]
+# The shapes that a CUDA engine ever sees.
+_BUCKETS = tuple(2**i for i in range(MAX_BATCH_CUDA.bit_length()))
 
 
 def _padded(pixels: Pixels) -> Pixels:
-    size = next(size for size in _buckets() if size >= len(pixels))
+    size = next(size for size in _BUCKETS if size >= len(pixels))
     if size == len(pixels):
         return pixels
     padded = np.zeros((size, *pixels.shape[1:]), dtype=np.uint8)
@@ -120,37 +131,61 @@ def _padded(pixels: Pixels) -> Pixels:
 
 
 class _OnnxEngine:
+    """On a CPU a caller that is alone has all the threads, and one beside others its share of them: threads that run one batch
+    together wait for one another after every operator, and longer where other work holds a core.
+    """
+
     def __init__(self, bundle: Bundle, kind: EngineKind, threads: int) -> None:
         file, on_cuda = file_of(kind), kind.endswith("-cuda")
         if on_cuda and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
             raise EngineError(f"the engine {kind} needs onnxruntime-gpu and a CUDA device")
-        cuda = ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"})
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Spinning threads would keep the decoders from the cores between batches.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
+        model = bundle.read(file)
+        self.parallel = 1 if on_cuda else min(threads, _MOST_PARALLEL)
+        self.max_batch = MAX_BATCH_CUDA if on_cuda else MAX_BATCH
         try:
-            self._session = onnxruntime.InferenceSession(
-                bundle.read(file), options, providers=[cuda] if on_cuda else ["CPUExecutionProvider"]
-            )
-        except BundleError:
-            raise
+            self._alone = _session(model, threads, on_cuda)
+            self._beside = self._alone if self.parallel == 1 else _session(model, threads // self.parallel, on_cuda)
         except Exception as error:  # ONNX Runtime's exceptions share no base but Exception.
             raise EngineError(f"{bundle.path / file}: ONNX Runtime cannot load it: {error}") from error
-        if on_cuda and "CUDAExecutionProvider" not in self._session.get_providers():
+        if on_cuda and "CUDAExecutionProvider" not in self._alone.get_providers():
             raise EngineError("ONNX Runtime fell back from CUDA to the CPU; see its log for the missing library")
-        self._input = self._session.get_inputs()[0].name
+        self._input = self._alone.get_inputs()[0].name
         self._pads = on_cuda
+        self._callers = 0
+        self._lock = threading.Lock()
         self.kind = kind
         self.space = bundle.space(file)
 
     def embed(self, pixels: Pixels) -> Float32:
         batch = _padded(pixels) if self._pads else pixels
-        (embeddings,) = self._session.run(None, {self._input: batch})
+        with self._entered() as callers:
+            session = self._alone if callers == 1 else self._beside
+            (embeddings,) = session.run(None, {self._input: batch})
         result: Float32 = embeddings[: len(pixels)]
         return result
+
+    @contextmanager
+    def _entered(self) -> Iterator[int]:
+        """Counts those who are inside."""
+        with self._lock:
+            self._callers += 1
+            callers = self._callers
+        try:
+            yield callers
+        finally:
+            with self._lock:
+                self._callers -= 1
+
+
+def _session(model: bytes, threads: int, on_cuda: bool) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Spinning threads would keep the decoders from the cores between batches.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    cuda = ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"})
+    return onnxruntime.InferenceSession(model, options, providers=[cuda] if on_cuda else ["CPUExecutionProvider"])
 
 
 class _TorchScriptEngine:
@@ -174,6 +209,8 @@ class _TorchScriptEngine:
             raise BundleError(f"{bundle.path / TORCHSCRIPT}: PyTorch cannot load it") from error
         self.kind = kind
         self.space = bundle.space(TORCHSCRIPT)
+        self.parallel = 1
+        self.max_batch = MAX_BATCH_CUDA if self._device.type == "cuda" else MAX_BATCH
 
     def embed(self, pixels: Pixels) -> Float32:
         torch = self._torch

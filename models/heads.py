@@ -56,7 +56,7 @@ def features(embeddings: Array, mean: Array | None) -> Array:
     """
     xp = array_namespace(embeddings)
     centred = embeddings if mean is None else embeddings - mean
-    norms = xp.linalg.vector_norm(centred, axis=-1, keepdims=True)
+    norms = xp.sqrt(xp.vecdot(centred, centred))[..., None]
     return centred / xp.where(norms > 0, norms, xp.ones_like(norms))
 
 

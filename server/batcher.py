@@ -1,7 +1,8 @@
-"""A bounded queue of images, and one thread that runs what is waiting as one batch for everyone.
+"""A bounded queue of images, and threads that run what is waiting in batches for everyone.
 
 The unit of work is an image, not a request. A free engine takes what is queued at once; what arrives while it works is the
-next batch. Images arrive here decoded and validated, so no request can spoil another's batch.
+next batch. Where an engine serves several threads at once they share out what is queued. Images arrive here decoded and
+validated, so no request can spoil another's batch.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.engine import MAX_BATCH, Engine
+from models.engine import Engine
 from models.heads import Float32
 from models.preprocess import Pixels
 from server.errors import EngineFailed, Overloaded
@@ -25,14 +26,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """At most `MAX_BATCH` images of one request, uint8 (n, H, W, 3), and who waits for them on the event loop."""
+    """At most `max_batch` images of one request, uint8 (n, H, W, 3), and who waits for them on the event loop."""
 
     pixels: Pixels
     embeddings: "asyncio.Future[Float32]"
 
 
 class Batcher:
-    """Owns an engine and the one thread that uses it. Those who wait for it share one event loop.
+    """Owns an engine and the threads that use it. Those who wait for it share one event loop.
 
     Args:
         capacity: images of all requests under way; beyond it, `admit` refuses.
@@ -43,14 +44,16 @@ class Batcher:
         self._engine = engine
         self._capacity = capacity
         self._queue: deque[_Entry] = deque()
+        self._queued = 0
         self._wake = threading.Condition()
         self._closing = False
         self._admitted = 0
         self._queue_gauge = metrics.queue_images.labels(name)
         self._admitted_gauge = metrics.admitted_images.labels(name)
         self._batch_sizes = metrics.batch_images.labels(name)
-        self._thread = threading.Thread(target=self._run, name=f"engine {name}", daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._run, name=f"engine {name}", daemon=True) for _ in range(engine.parallel)]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def room(self) -> int:
@@ -86,47 +89,55 @@ class Batcher:
         """
         loop = asyncio.get_running_loop()
         parts = []
-        for start in range(0, len(pixels), MAX_BATCH):
-            entry = _Entry(pixels[start : start + MAX_BATCH], loop.create_future())
+        size = self._engine.max_batch
+        for start in range(0, len(pixels), size):
+            entry = _Entry(pixels[start : start + size], loop.create_future())
             self._put(entry)
             parts.append(await entry.embeddings)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def close(self) -> None:
-        """Answers what is queued, then ends the thread."""
+        """Answers what is queued, then ends the threads."""
         with self._wake:
             self._closing = True
-            self._wake.notify()
-        self._thread.join()
+            self._wake.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def _put(self, entry: _Entry) -> None:
         with self._wake:
-            if self._closing or not self._thread.is_alive():
+            if self._closing:
                 raise EngineFailed("the engine has stopped; try again")
             self._queue.append(entry)
-            self._queue_gauge.inc(len(entry.pixels))
+            self._count(len(entry.pixels))
             self._wake.notify()
+
+    def _count(self, images: int) -> None:
+        self._queued += images
+        self._queue_gauge.set(self._queued)
 
     def _run(self) -> None:
         try:
             while batch := self._take():
                 self._embed(batch)
         finally:
-            # Whatever ended this thread, nobody is left waiting for it.
+            # Whatever ended this thread, nobody is left waiting for it, and no other goes on as if nothing had happened.
             with self._wake:
                 self._closing = True
                 left, self._queue = self._queue, deque()
+                self._count(-self._queued)
+                self._wake.notify_all()
             _tell(left, None)
 
     def _take(self) -> list[_Entry]:
-        """Waits for work and takes as many entries as fit one batch, skipping those whose caller has gone."""
+        """Waits for work and takes this thread's share of it, at most a batch, without the entries whose caller has gone."""
         with self._wake:
             while True:
                 batch: list[_Entry] = []
-                room = MAX_BATCH
-                while self._queue and len(self._queue[0].pixels) <= room:
+                room = min(self._engine.max_batch, -(-self._queued // len(self._threads)))
+                while self._queue and (not batch or len(self._queue[0].pixels) <= room):
                     entry = self._queue.popleft()
-                    self._queue_gauge.dec(len(entry.pixels))
+                    self._count(-len(entry.pixels))
                     if not entry.embeddings.cancelled():
                         batch.append(entry)
                         room -= len(entry.pixels)
