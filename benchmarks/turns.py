@@ -26,7 +26,7 @@ class Ratio:
 class Rates:
     """What each contestant did per second, round by round."""
 
-    rounds: dict[str, Sequence[float]]
+    rounds: Mapping[str, Sequence[float]]
 
     def median(self, name: str) -> float:
         """The rate of one contestant."""
@@ -46,7 +46,7 @@ def race(contestants: Mapping[str, Contestant], rounds: int = 5, seconds: float 
         for name, run in contestants.items():
             done, taken = _timed(run, counts[name])
             rates[name].append(done / taken)
-    return Rates(dict(rates))
+    return Rates(rates)
 
 
 def repeat(work: Callable[[], object]) -> Contestant:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -148,15 +148,15 @@ class Batcher:
         _tell(batch, embeddings)
 
 
-def _tell(entries: Collection[_Entry], embeddings: Float32 | None) -> None:
+def _tell(entries: Sequence[_Entry], embeddings: Float32 | None) -> None:
     """Gives each entry its part of a batch's embeddings, or EngineFailed; wakes the event loop once for all of them."""
     if entries:
-        loop = next(iter(entries)).embeddings.get_loop()
+        loop = entries[0].embeddings.get_loop()
         with suppress(RuntimeError):  # of a loop that was closed: nobody waits any more
             loop.call_soon_threadsafe(_answer, entries, embeddings)
 
 
-def _answer(entries: Collection[_Entry], embeddings: Float32 | None) -> None:
+def _answer(entries: Sequence[_Entry], embeddings: Float32 | None) -> None:
     start = 0
     for entry in entries:
         end = start + len(entry.pixels)
