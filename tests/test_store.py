@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from models.heads import BackboneMismatch, BackboneRef
+from server.active_versions import ActiveVersions
 from server.errors import ExampleNotFound, InvalidRequest, StorageFailed, TaskNotFound, VersionNotFound
 from server.ids import new_id
 from server.records import Active, ClassCount, NewTask, Replay, ReplayExists, Task, VersionConflict
@@ -242,6 +243,17 @@ def test_an_answer_outlives_its_task_and_not_its_day(tmp_path: Path) -> None:
         create_once(store, T, replay(key="another"))
     with closing(sqlite3.connect(tmp_path / "headstart.db")) as connection:
         assert connection.execute("SELECT key FROM replays").fetchall() == [("another",)]
+
+
+def test_a_read_that_a_change_overtook_is_not_kept() -> None:
+    known = ActiveVersions()
+    before = known.changes()
+    known.forget(T, "task_1")
+    known.keep(T, "task_1", Active(1, BACKBONE), before)
+    assert known.known(T, "task_1") is None
+    known.keep(T, "task_1", Active(2, BACKBONE), known.changes())
+    assert known.known(T, "task_1") == Active(2, BACKBONE)
+    assert known.known("another", "task_1") is None
 
 
 def test_what_is_known_in_memory_is_never_from_before_an_acknowledged_change(store: Store) -> None:
