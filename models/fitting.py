@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace, device, is_numpy_array
 
 from models.heads import Array, EmbeddingSpace, Float32, Head
 from models.logistic import logistic
 from models.manifest import HeadOptions
+
+_CACHED = 500_000  # float64 numbers: on a CPU, tasks are fitted as many at once as its caches hold.
 
 
 def fit_head(embeddings: Float32, labels: Sequence[str], space: EmbeddingSpace, options: HeadOptions) -> Head:
@@ -69,6 +71,19 @@ def fit(features: Array, labels: Array, ways: int, options: HeadOptions) -> Line
         features, labels = features[None], labels[None]
     if features.ndim != 3 or labels.shape != features.shape[:2]:
         raise ValueError(f"features {features.shape} and labels {labels.shape} do not belong together")
+    tasks, n, D = features.shape
+    at_once = max(1, _CACHED // max(1, n * D) if is_numpy_array(features) else tasks)
+    parts = [
+        _fit(xp, features[start : start + at_once], labels[start : start + at_once], ways, options)
+        for start in range(0, max(1, tasks), at_once)
+    ]
+    if single:
+        (part,) = parts
+        return Linear(part.weight[0], part.bias[0])
+    return Linear(xp.concat([part.weight for part in parts]), xp.concat([part.bias for part in parts]))
+
+
+def _fit(xp: Any, features: Array, labels: Array, ways: int, options: HeadOptions) -> Linear:
     x_TnD = xp.astype(features, xp.float64)
     classes = xp.arange(ways, dtype=labels.dtype, device=device(labels))
     y_TnK = xp.astype(labels[..., None] == classes, xp.float64)
@@ -77,12 +92,11 @@ def fit(features: Array, labels: Array, ways: int, options: HeadOptions) -> Line
         raise ValueError("every class needs at least one example, and every label must be in [0, ways)")
     match options.solver:
         case "logistic":
-            linear = Linear(*logistic(xp, x_TnD, y_TnK, options.C))
+            return Linear(*logistic(xp, x_TnD, y_TnK, options.C))
         case "ridge":
-            linear = _ridge(xp, x_TnD, y_TnK, options.C)
+            return _ridge(xp, x_TnD, y_TnK, options.C)
         case "prototype":
-            linear = _prototype(xp, x_TnD, y_TnK)
-    return Linear(linear.weight[0], linear.bias[0]) if single else linear
+            return _prototype(xp, x_TnD, y_TnK)
 
 
 def _prototype(xp: Any, x_TnD: Array, y_TnK: Array) -> Linear:

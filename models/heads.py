@@ -56,8 +56,8 @@ def features(embeddings: Array, mean: Array | None) -> Array:
     """
     xp = array_namespace(embeddings)
     centred = embeddings if mean is None else embeddings - mean
-    norms = xp.linalg.vector_norm(centred, axis=-1, keepdims=True)
-    return centred / xp.where(norms > 0, norms, xp.ones_like(norms))
+    norms = xp.sqrt(xp.vecdot(centred, centred))[..., None]
+    return centred / xp.maximum(norms, xp.finfo(norms.dtype).smallest_normal)
 
 
 def softmax(scores: NDArray[Any], temperature: float) -> NDArray[np.float64]:

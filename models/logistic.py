@@ -1,8 +1,12 @@
 """Multinomial logistic regression for a stack of tasks at once: the default solver of `models.fitting`.
 
 Shape legend: T tasks, n examples of a task, D features, K classes (ways), d coordinates of the solution.
+
+A small task's fit is hundreds of operations of a microsecond each, so that what an operation costs beside its arithmetic counts:
+where the array API's functions cost twice as much as the methods that NumPy and PyTorch share, these stand here.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from array_api_compat import device
@@ -39,23 +43,39 @@ def logistic(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Arra
     Returns:
         weight (T, K, D) and bias (T, K).
     """
-    mean_T1D = xp.mean(x_TnD, axis=1, keepdims=True)
-    x = x_TnD - mean_T1D
-    n, D = x.shape[1:]
-    ways = y_TnK.shape[-1]
-    if ways == 2:
+    if y_TnK.shape[-1] == 2:
         C = C / 2
-    # Newton's first step in closed form: at zero, where P is 1 / K everywhere, the Hessian is the same for every class.
-    y_mean_T1K = xp.mean(y_TnK, axis=1, keepdims=True)
-    y, b_T1K = y_TnK - y_mean_T1K, ways * y_mean_T1K - 1.0
+    if x_TnD.shape[1] < x_TnD.shape[2] and (found := _in_span(xp, x_TnD, y_TnK, C)) is not None:
+        return found
+    return _along_axes(xp, x_TnD, y_TnK, C)
+
+
+def _in_span(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array] | None:
+    """Weight and bias, if every task's weight is as near the optimum's as Newton's method would bring it.
+
+    C times the gradient's norm is at least the distance, since the Hessian is nowhere below 1 / C.
+    """
+    n = x_TnD.shape[1]
+    gram = _centred(xp, _centred(xp, x_TnD @ x_TnD.mT).mT)
+    y, b_T1K = _first_step(xp, y_TnK)
+    towards = xp.linalg.solve(gram / y.shape[-1] + xp.eye(n, dtype=gram.dtype, device=device(gram)) / C, y)
+    a_TnK, b_T1K = _Newton(xp, gram, True, y_TnK, C).solve(towards, b_T1K)
+    # Of the features as they are: to take the mean from what they are multiplied by is less work than to take it from them.
+    weight_TDK = x_TnD.mT @ _centred(xp, a_TnK)
+    logits_TnK = x_TnD @ weight_TDK
+    b_T1K = b_T1K - xp.mean(logits_TnK, axis=1, keepdims=True)
+    excess = y_TnK - _softmax(xp, logits_TnK + b_T1K)
+    gradient = x_TnD.mT @ _centred(xp, excess) - weight_TDK / C
+    is_optimum = float(xp.max(xp.sum(gradient * gradient, axis=(1, 2)))) <= (STEP_TOLERANCE / C) ** 2
+    return (weight_TDK.mT, b_T1K[:, 0]) if is_optimum else None
+
+
+def _along_axes(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array]:
+    """Weight and bias."""
+    n, D = x_TnD.shape[1:]
+    x = _centred(xp, x_TnD)
     if n < D:
-        gram = x @ x.mT
-        towards = xp.linalg.solve(gram / ways + xp.eye(n, dtype=x.dtype, device=device(x)) / C, y)
-        a_TnK, intercept_T1K = _Newton(xp, gram, True, y_TnK, C).solve(towards, b_T1K)
-        weight_TDK = x.mT @ a_TnK
-        if _is_optimum(xp, x, y_TnK, C, weight_TDK, intercept_T1K):
-            return _uncentred(weight_TDK, intercept_T1K, mean_T1D)
-        squares_Tn, vectors = xp.linalg.eigh(gram)
+        squares_Tn, vectors = xp.linalg.eigh(x @ x.mT)
         squares_T1d = squares_Tn[:, None]
         # Centred examples span n − 1 axes, equal ones fewer: what is left is rounding error, and must not be divided by.
         real = squares_T1d > n * EPSILON * squares_T1d[..., -1:]
@@ -64,22 +84,24 @@ def logistic(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Arra
     else:
         squares_TD, axes_TDd = xp.linalg.eigh(x.mT @ x)
         z_Tnd, squares_T1d = x @ axes_TDd, squares_TD[:, None]
-    towards = z_Tnd.mT @ y / (squares_T1d.mT / ways + 1.0 / C)
+    y, b_T1K = _first_step(xp, y_TnK)
+    towards = z_Tnd.mT @ y / (squares_T1d.mT / y.shape[-1] + 1.0 / C)
     a_TdK, b_T1K = _Newton(xp, z_Tnd, False, y_TnK, C).solve(towards, b_T1K)
-    return _uncentred(axes_TDd @ a_TdK, b_T1K, mean_T1D)
+    weight_TDK = axes_TDd @ a_TdK
+    return weight_TDK.mT, (b_T1K - xp.mean(x_TnD, axis=1, keepdims=True) @ weight_TDK)[:, 0]
 
 
-def _is_optimum(xp: Any, x_TnD: Array, y_TnK: Array, C: float, weight_TDK: Array, b_T1K: Array) -> bool:
-    """Whether every task's weight is as near the optimum's as Newton's method would bring it: C times the gradient's norm is at
-    least the distance, since the Hessian is nowhere below 1 / C.
+def _first_step(xp: Any, y_TnK: Array) -> tuple[Array, Array]:
+    """What Newton's first step has in closed form: the targets of the ridge regression that makes its coefficients, and its
+    intercept. At zero, where P is 1 / K everywhere, the Hessian is the same for every class.
     """
-    gradient = x_TnD.mT @ (y_TnK - _softmax(xp, x_TnD @ weight_TDK + b_T1K)) - weight_TDK / C
-    return float(xp.max(xp.sum(gradient * gradient, axis=(1, 2)))) <= (STEP_TOLERANCE / C) ** 2
+    share_T1K = xp.mean(y_TnK, axis=1, keepdims=True)
+    return y_TnK - share_T1K, y_TnK.shape[-1] * share_T1K - 1.0
 
 
-def _uncentred(weight_TDK: Array, b_T1K: Array, mean_T1D: Array) -> tuple[Array, Array]:
-    """The last layer for features from which no mean was taken."""
-    return weight_TDK.mT, (b_T1K - mean_T1D @ weight_TDK)[:, 0]
+def _centred(xp: Any, a_Tnm: Array) -> Array:
+    """Without the mean of the examples."""
+    return a_Tnm - xp.mean(a_Tnm, axis=1, keepdims=True)
 
 
 def _softmax(xp: Any, logits: Array) -> Array:
@@ -91,9 +113,9 @@ class _Newton:
     """Newton's method for a stack of logistic regressions, all tasks in step; each step by conjugate gradients (truncated
     Newton; Nocedal & Wright, Numerical Optimization, algorithm 7.1), so that no K·D-wide matrix is ever formed.
 
-    The unknowns are coefficients A (T, d, K) and the intercept b (T, 1, K). With examples X (T, n, D), centred, the weight is
-    either Aᵀ X, in the span of the examples (d = n), or A are its coordinates along principal axes; so that the logits are
-    Z A + b, with the Gram matrix Z = X Xᵀ, or with the examples' coordinates Z. In terms of the weight W and b,
+    The unknowns V (T, d + 1, K) are coefficients A over the intercept b. With examples X (T, n, D), centred, the weight is either
+    Aᵀ X, in the span of the examples (d = n), or A are its coordinates along principal axes; so that the logits are Z A + b,
+    with the Gram matrix Z = X Xᵀ, or with the examples' coordinates Z. In terms of the weight W and b,
 
         objective   Σ_i −log P[i, y_i] + ‖W‖² / 2C,   P = softmax(logits)      (that of `logistic`, over C)
         gradient    Xᵀ (P − Y) + W / C,   and for b: Σ_i (P − Y)[i]
@@ -101,101 +123,110 @@ class _Newton:
 
     In the span, Xᵀ Q is the weight with the coefficients Q: products with Xᵀ cost nothing, and the inner products of weights,
     which are all that conjugate gradients need beside, come from the images Z A. So each of their steps costs one product with
-    Z, and the examples need no decomposition first (cf. Chapelle, Training a Support Vector Machine in the Primal, 2007, section
-    3). But coefficients are not unique where examples depend on each other: what a residual then holds of no weight at all (one
-    image under two labels leaves plenty) drowns small residuals in rounding, so that only so much is solved for.
+    Z, in the place of a preconditioner, and the examples need no decomposition first (cf. Chapelle, Training a Support Vector
+    Machine in the Primal, 2007, section 3). But coefficients are not unique where examples depend on each other: what a residual
+    then holds of no weight at all (one image under two labels leaves plenty) drowns small residuals in rounding, so that only so
+    much is solved for.
 
     Along principal axes a step costs two products with Z, and the Hessian's diagonal is a preconditioner that no C is too large
     for: averaged over the classes, so that no step leaves the subspace Σ_k A_k = 0, in which gradient and optimum lie. At zero
     it is the whole Hessian.
+
+    The image of unknowns V is (Z A; b) in the span, and V itself along principal axes: what makes logits of them, and, in an
+    inner product with V, the squares of weight and intercept.
     """
 
     def __init__(self, xp: Any, z_Tnd: Array, in_span: bool, y_TnK: Array, C: float) -> None:
+        ones_Tn1 = xp.ones_like(y_TnK[:, :, :1])
+        one_T11 = ones_Tn1[:, :1]
+        zeros_Td1 = 0.0 * z_Tnd[:, :1].mT
         self.xp = xp
-        self.z = z_Tnd
         self.in_span = in_span
         self.y = y_TnK
         self.C = C
-        self.ones = xp.ones_like(y_TnK[:1, :, :1]).mT
+        self.ones = ones_Tn1.mT
+        only_b = xp.concat([zeros_Td1, one_T11], axis=1)
+        self.penalty = (1.0 - only_b) / C
         if in_span:
-            self.negligible = (1e-2 * STEP_TOLERANCE / C) ** 2
+            rows = xp.concat([z_Tnd, zeros_Td1.mT], axis=1)
+            self.z = xp.concat([rows, 0.0 * only_b], axis=2)
+            self.of_b = only_b * only_b.mT
+            self.negligible = (0.05 * STEP_TOLERANCE / C) ** 2
             # Of a residual's own square, how much its product with Z may be off in the square of the weight that it makes.
             self.rounding = EPSILON * xp.linalg.trace(z_Tnd)[:, None, None]
         else:
-            self.negligible = (1e-2 * STEP_TOLERANCE) ** 2 / C
+            self.z = xp.concat([z_Tnd, ones_Tn1], axis=2)
             self.z_squared = z_Tnd * z_Tnd
+            self.negligible = (0.05 * STEP_TOLERANCE) ** 2 / C
 
     def solve(self, towards: Array, towards_b: Array) -> tuple[Array, Array]:
         """A and b at the optimum; the first step is taken from zero towards the ones given, as far as that helps."""
         xp = self.xp
-        a, b, logits = xp.zeros_like(towards), xp.zeros_like(towards_b), xp.zeros_like(self.y)
+        step = xp.concat([towards, towards_b], axis=1)
+        image = (self.z + self.of_b) @ step if self.in_span else step
+        v, logits = 0.0 * step, 0.0 * self.y
         probabilities = _softmax(xp, logits)
-        step, step_b, image = towards, towards_b, self.z @ towards
         for _ in range(MAX_NEWTON_STEPS):
-            squared = self._inner(step, image, step)
-            negligible = squared + xp.vecdot(step_b, step_b)[..., None] <= STEP_TOLERANCE**2
-            if bool(xp.all(negligible)):
-                return a + step, b + step_b
-            change, of_penalty = image + step_b, (self._inner(step, image, a) / self.C, squared / self.C)
+            negligible = _dot(image, step) <= STEP_TOLERANCE**2
+            if negligible.all():
+                v = v + step
+                break
+            change, penalised = self._logits(image), self.penalty * image
+            of_penalty = _dot(penalised, v), _dot(penalised, step)
             share, probabilities = self._search(logits, probabilities, change, of_penalty, negligible)
-            a, b, logits = a + share * step, b + share * step_b, logits + share * change
-            step, step_b, image = self._step(probabilities, a)
-        return a, b
+            v, logits = v + share * step, logits + share * change
+            step, image = self._step(probabilities, v)
+        return v[:, :-1], v[:, -1:]
 
-    def _step(self, probabilities: Array, a: Array) -> tuple[Array, Array, Array]:
+    def _step(self, probabilities: Array, v: Array) -> tuple[Array, Array]:
         """Solves Hessian · step = −gradient by preconditioned conjugate gradients, each task to its own tolerance.
 
         Returns:
-            the step of A, that of b, and Z times the former.
+            the step and its image.
         """
-        xp, C = self.xp, self.C
-        ways = probabilities.shape[-1]
+        xp = self.xp
+        precondition = self._preconditioner(probabilities)
+        residual = self._pulled_back(self.y - probabilities) - self.penalty * v
+        image = precondition(residual)
+        # Rounding, which alone can make a square negative, must not.
+        rho = xp.abs(_dot(residual, image))
+        # Tighter as the gradient vanishes, so that the outer iteration is superlinear without solving early steps too well.
+        goal = rho / (1.0 / FORCING + 1.0 / (xp.sqrt(rho) + TINY)) + self.negligible
+        if self.in_span:
+            goal = goal + self.rounding * _dot(residual, residual)
+        step = step_image = 0.0 * residual
+        direction, direction_image = residual, image
+        for _ in range(MAX_CG_STEPS):
+            active = rho > goal
+            if not active.any():
+                break
+            u = self._logits(direction_image)
+            s = probabilities * (u - xp.vecdot(probabilities, u)[..., None])
+            product = self._pulled_back(s) + self.penalty * (direction if self.in_span else direction_image)
+            alpha = xp.where(active, rho / (_dot(direction_image, product) + TINY), 0.0)
+            step, step_image = step + alpha * direction, step_image + alpha * direction_image
+            residual = residual - alpha * product
+            image = precondition(residual)
+            previous, rho = rho, xp.abs(_dot(residual, image))
+            beta = rho / (previous + TINY)
+            direction, direction_image = residual + beta * direction, image + beta * direction_image
+        if not self.in_span:
+            return step_image, step_image
+        return xp.concat([step[:, :-1], step_image[:, -1:]], axis=1), step_image
+
+    def _preconditioner(self, probabilities: Array) -> Callable[[Array], Array]:
+        """What makes of a residual (T, d + 1, K) the image of a direction."""
+        xp = self.xp
         # P sums to one, so the classes' mean of P (1 − P) is (1 − Σ P²) / K; the class coupling makes K into K − 1.
-        spread_Tn1 = (1.0 - xp.vecdot(probabilities, probabilities)[..., None]) / (ways - 1)
+        spread_Tn1 = (1.0 - xp.vecdot(probabilities, probabilities)[..., None]) / (probabilities.shape[-1] - 1)
         # b's mean curvature, which has no penalty to keep it from zero where every P is 0 or 1.
         curvature_b = self.ones @ spread_Tn1 + 1e-9
         if self.in_span:
             # Weights are preconditioned by nothing, which leaves them a curvature of 1 / C at least; b gets as much.
-            inverse, inverse_b = None, 1.0 / (C * curvature_b)
-        else:
-            inverse, inverse_b = 1.0 / (self.z_squared.mT @ spread_Tn1 + 1.0 / C), 1.0 / curvature_b
-        excess = self.y - probabilities
-        residual, residual_b = self._pulled_back(excess) - a / C, self.ones @ excess
-        step, step_b, step_image = xp.zeros_like(residual), xp.zeros_like(residual_b), xp.zeros_like(excess)
-        direction, direction_b, image, rho = self._preconditioned(residual, residual_b, inverse, inverse_b)
-        direction_image = image
-        # Tighter as the gradient vanishes, so that the outer iteration is superlinear without solving early steps too well.
-        goal = rho / (1.0 / FORCING + 1.0 / (xp.sqrt(rho) + TINY)) + self.negligible
-        if self.in_span:
-            goal = goal + self.rounding * self._dot(residual, residual)
-        for _ in range(MAX_CG_STEPS):
-            active = rho > goal
-            if not bool(xp.any(active)):
-                break
-            u = direction_image + direction_b
-            s = probabilities * (u - xp.vecdot(probabilities, u)[..., None])
-            product, product_b = self._pulled_back(s) + direction / C, self.ones @ s
-            curvature = self._inner(direction, direction_image, product) + xp.vecdot(direction_b, product_b)[..., None]
-            alpha = xp.where(active, rho / (curvature + TINY), 0.0)
-            step, step_b = step + alpha * direction, step_b + alpha * direction_b
-            step_image = step_image + alpha * direction_image
-            residual, residual_b = residual - alpha * product, residual_b - alpha * product_b
-            previous = rho
-            towards, towards_b, image, rho = self._preconditioned(residual, residual_b, inverse, inverse_b)
-            beta = rho / (previous + TINY)
-            direction, direction_b = towards + beta * direction, towards_b + beta * direction_b
-            direction_image = image + beta * direction_image
-        return step, step_b, step_image
-
-    def _preconditioned(
-        self, residual: Array, residual_b: Array, inverse: Array | None, inverse_b: Array
-    ) -> tuple[Array, Array, Array, Array]:
-        """The preconditioner's inverse times the residual, its image, and their inner product with the residual."""
-        towards, towards_b = residual if inverse is None else inverse * residual, inverse_b * residual_b
-        image = self.z @ towards
-        # Rounding, which alone can make a square negative, must not.
-        rho = self.xp.abs(self._inner(towards, image, residual)) + self.xp.vecdot(towards_b, residual_b)[..., None]
-        return towards, towards_b, image, rho
+            metric = self.z + self.of_b / (self.C * curvature_b)
+            return lambda residual: metric @ residual
+        curvature = xp.concat([self.z_squared.mT @ spread_Tn1 + 1.0 / self.C, curvature_b], axis=1)
+        return lambda residual: residual / curvature
 
     def _search(
         self, logits: Array, probabilities: Array, change: Array, of_penalty: tuple[Array, Array], negligible: Array
@@ -214,18 +245,18 @@ class _Newton:
         """
         xp = self.xp
         slope_of_penalty, curvature_of_penalty = of_penalty
-        slope_left = SLOPE_LEFT * xp.abs(self._dot(probabilities - self.y, change) + slope_of_penalty)
-        share = xp.ones_like(slope_of_penalty)
-        low, high = xp.zeros_like(share), xp.full_like(share, xp.inf)
+        slope_left = SLOPE_LEFT * xp.abs(_dot(probabilities - self.y, change) + slope_of_penalty)
+        low = xp.zeros_like(slope_of_penalty)
+        share, high = low + 1.0, low + xp.inf
         for _ in range(MAX_SEARCHES):
             probabilities = _softmax(xp, logits + share * change)
-            slope = self._dot(probabilities - self.y, change) + slope_of_penalty + share * curvature_of_penalty
+            slope = _dot(probabilities - self.y, change) + slope_of_penalty + share * curvature_of_penalty
             found = (xp.abs(slope) <= slope_left) | negligible
-            if bool(xp.all(found)):
+            if found.all():
                 return share, probabilities
             low, high = xp.where(slope < 0, share, low), xp.where(slope < 0, high, share)
             spread = change - xp.vecdot(probabilities, change)[..., None]
-            curvature = self._dot(probabilities * spread, spread) + curvature_of_penalty
+            curvature = _dot(probabilities * spread, spread) + curvature_of_penalty
             guess = xp.minimum(share - slope / (curvature + TINY), 4.0 * share)
             guess = xp.where((guess > low) & (guess < high), guess, 0.5 * (low + xp.minimum(high, 4.0 * share)))
             share = xp.where(found, share, guess)
@@ -233,15 +264,15 @@ class _Newton:
         share = xp.where(found, share, low)
         return share, _softmax(xp, logits + share * change)
 
+    def _logits(self, image: Array) -> Array:
+        return image[:, :-1] + image[:, -1:] if self.in_span else self.z @ image
+
     def _pulled_back(self, q: Array) -> Array:
-        """The coefficients of Xᵀ Q."""
-        return q if self.in_span else self.z.mT @ q
+        """The unknowns whose weight is Xᵀ Q, and Σ_i Q[i] beside: what the gradient is made of."""
+        return self.xp.concat([q, self.ones @ q], axis=1) if self.in_span else self.z.mT @ q
 
-    def _inner(self, coefficients: Array, image: Array, others: Array) -> Array:
-        """The inner product of two weights by their coefficients; `image` is Z times the first."""
-        return self._dot(image if self.in_span else coefficients, others)
 
-    def _dot(self, a: Array, b: Array) -> Array:
-        """Each task's inner product of two stacks of arrays, (T, 1, 1)."""
-        reshape, tasks = self.xp.reshape, len(a)
-        return reshape(a, (tasks, 1, -1)) @ reshape(b, (tasks, -1, 1))
+def _dot(a: Array, b: Array) -> Array:
+    """Each task's inner product of two stacks of arrays, (T, 1, 1)."""
+    tasks = len(a)
+    return a.reshape((tasks, 1, -1)) @ b.reshape((tasks, -1, 1))
