@@ -1,15 +1,22 @@
 """Runs a bundle's backbone: ONNX Runtime (CPU, CUDA) or TorchScript (CPU, CUDA) behind one interface."""
 
 import io
+import json
 import logging
 import os
+import platform
+import threading
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import onnxruntime
+from pydantic import TypeAdapter, ValidationError
 
 from models.bundle import ONNX, ONNX_INT8, TORCHSCRIPT, Bundle, BundleError
 from models.heads import EmbeddingSpace, Float32
@@ -17,7 +24,13 @@ from models.preprocess import Pixels
 
 EngineKind = Literal["auto", "onnx", "onnx-int8", "onnx-cuda", "torchscript", "torchscript-cuda"]
 
-MAX_BATCH = 32
+MAX_BATCH = 32  # on a CPU, which larger batches do not make faster
+MAX_BATCH_CUDA = 256
+INT8_MIN_SPEEDUP = 2.0
+_MOST_PARALLEL = 4
+_TIMED_BATCH, _TURNS = 8, 7
+
+_SPEEDUPS = TypeAdapter(dict[str, float])
 
 _log = logging.getLogger(__name__)
 
@@ -27,22 +40,30 @@ class EngineError(Exception):
 
 
 class Engine(Protocol):
-    """A backbone ready to run. One thread at a time."""
+    """A backbone ready to run.
+
+    Attributes:
+        parallel: how many threads may call `embed` at once, and have to for the engine to do all that it can.
+        max_batch: images of one call.
+    """
 
     kind: EngineKind
     space: EmbeddingSpace
+    parallel: int
+    max_batch: int
 
     def embed(self, pixels: Pixels) -> Float32:
-        """uint8 (N, H, W, 3), N from 1 to `MAX_BATCH` -> float32 (N, D)."""
+        """uint8 (N, H, W, 3), N from 1 to `max_batch` -> float32 (N, D)."""
 
 
-def open_engine(bundle: Bundle, kind: EngineKind = "auto", threads: int | None = None) -> Engine:
+def open_engine(bundle: Bundle, kind: EngineKind = "auto", threads: int | None = None, remembered: Path | None = None) -> Engine:
     """Loads a bundle's backbone, warms it and checks it against the bundle's golden embeddings.
 
     Args:
-        kind: `auto` takes CUDA where ONNX Runtime and the machine have it, else int8 where the bundle and the processor have
-            it, else float32.
+        kind: `auto` takes CUDA where ONNX Runtime and the machine have it, else int8 where the bundle has it and this machine
+            runs it at least twice as fast as float32, else float32.
         threads: CPU threads of one inference; by default, the cores that this process may use.
+        remembered: a file that keeps what was measured for `auto`, so that each start takes the same; made if need be.
 
     Raises:
         EngineError: the machine or the bundle lacks what `kind` needs.
@@ -56,17 +77,74 @@ def open_engine(bundle: Bundle, kind: EngineKind = "auto", threads: int | None =
             return _open(bundle, "onnx-cuda", count)
         except EngineError as error:  # The package is there, the device is not.
             _log.info("no CUDA: %s", error)
-    return _open(bundle, "onnx-int8" if ONNX_INT8 in bundle.manifest.files and has_int8_instructions() else "onnx", count)
+    return _open(bundle, "onnx-int8" if _int8_pays(bundle, count, remembered) else "onnx", count)
 
 
 def _open(bundle: Bundle, kind: EngineKind, threads: int) -> Engine:
     if file_of(kind) not in bundle.manifest.files:
         raise EngineError(f"bundle {bundle.id} has no {file_of(kind)}, which the engine {kind} runs")
     engine: Engine = (_TorchScriptEngine if kind.startswith("torchscript") else _OnnxEngine)(bundle, kind, threads)
-    for size in _buckets() if kind.endswith("-cuda") else ():
-        engine.embed(np.zeros((size, *bundle.golden_pixels.shape[1:]), dtype=np.uint8))
+    if kind.endswith("-cuda"):
+        _warm(engine, bundle.golden_pixels.shape[1:])
     bundle.check_golden(file_of(kind), embed_all(engine, bundle.golden_pixels))
     return engine
+
+
+def _warm(engine: Engine, shape: tuple[int, ...]) -> None:
+    """Runs every batch that the engine will see; its largest becomes the largest that the device has memory for."""
+    for size in _BUCKETS:
+        try:
+            engine.embed(np.zeros((size, *shape), dtype=np.uint8))
+        except Exception as error:  # ONNX Runtime's and PyTorch's exceptions share no other base.
+            if size == 1:
+                raise EngineError(f"the device cannot run the backbone: {error}") from error
+            engine.max_batch = size // 2
+            _log.warning("batches of %d images at most, since more failed: %s", engine.max_batch, error)
+            return
+
+
+def _int8_pays(bundle: Bundle, threads: int, remembered: Path | None) -> bool:
+    """Whether int8 is fast enough here. What it costs in accuracy was measured at export; that it computes here what it did there
+    is what the golden check says.
+    """
+    if ONNX_INT8 not in bundle.manifest.files or not has_int8_instructions():
+        return False
+    processor = platform.processor() or platform.machine()
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    sha256 = bundle.manifest.files[ONNX_INT8].sha256
+    setting = f"{bundle.id} {sha256}, {processor}, {threads} threads, ONNX Runtime {onnxruntime.__version__}"
+    known = _read_speedups(remembered)
+    if setting not in known:
+        batch = np.resize(bundle.golden_pixels, (_TIMED_BATCH, *bundle.golden_pixels.shape[1:]))
+        known[setting] = speedup(_open(bundle, "onnx-int8", threads), _open(bundle, "onnx", threads), batch)
+        _log.info("int8 runs %.1f times as fast as float32 here", known[setting])
+        if remembered:
+            try:
+                remembered.parent.mkdir(parents=True, exist_ok=True)
+                remembered.write_text(json.dumps(known, indent=1) + "\n")
+            except OSError as error:  # It is measured again, then.
+                _log.warning("%s: %s", remembered, error.strerror)
+    return known[setting] >= INT8_MIN_SPEEDUP
+
+
+def _read_speedups(remembered: Path | None) -> dict[str, float]:
+    try:
+        return _SPEEDUPS.validate_json(remembered.read_bytes()) if remembered else {}
+    except (OSError, ValidationError):  # not there yet, or half written
+        return {}
+
+
+def speedup(fast: Engine, slow: Engine, batch: Pixels) -> float:
+    """The median ratio of the two engines' times for a batch, measured in turns."""
+
+    def seconds(engine: Engine) -> float:
+        started = time.perf_counter()
+        engine.embed(batch)
+        return time.perf_counter() - started
+
+    return median(seconds(slow) / seconds(fast) for _ in range(_TURNS))
 
 
 def file_of(kind: EngineKind) -> str:
@@ -77,10 +155,11 @@ def file_of(kind: EngineKind) -> str:
 
 
 def embed_all(engine: Engine, pixels: Pixels) -> Float32:
-    """Any number of images, in batches of at most `MAX_BATCH`."""
+    """Any number of images, in batches of at most `engine.max_batch`."""
     if not len(pixels):
         return np.empty((0, len(engine.space.mean)), dtype=np.float32)
-    return np.concatenate([engine.embed(pixels[start : start + MAX_BATCH]) for start in range(0, len(pixels), MAX_BATCH)])
+    size = engine.max_batch
+    return np.concatenate([engine.embed(pixels[start : start + size]) for start in range(0, len(pixels), size)])
 
 
 def available_cores() -> int:
@@ -105,13 +184,12 @@ def has_int8_instructions() -> bool:
     return bool(flags & {"avx512_vnni", "avx_vnni", "asimddp"})
 
 
-def _buckets() -> Sequence[int]:
-    """Powers of two up to the largest batch: the shapes that a CUDA engine ever sees."""
-    return [2**i for i in range(MAX_BATCH.bit_length())]
+# The shapes that a CUDA engine ever sees.
+_BUCKETS = tuple(2**i for i in range(MAX_BATCH_CUDA.bit_length()))
 
 
 def _padded(pixels: Pixels) -> Pixels:
-    size = next(size for size in _buckets() if size >= len(pixels))
+    size = next(size for size in _BUCKETS if size >= len(pixels))
     if size == len(pixels):
         return pixels
     padded = np.zeros((size, *pixels.shape[1:]), dtype=np.uint8)
@@ -120,37 +198,61 @@ def _padded(pixels: Pixels) -> Pixels:
 
 
 class _OnnxEngine:
+    """On a CPU a caller that is alone has all the threads, and one beside others its share of them: threads that run one batch
+    together wait for one another after every operator, and longer where other work holds a core.
+    """
+
     def __init__(self, bundle: Bundle, kind: EngineKind, threads: int) -> None:
         file, on_cuda = file_of(kind), kind.endswith("-cuda")
         if on_cuda and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
             raise EngineError(f"the engine {kind} needs onnxruntime-gpu and a CUDA device")
-        cuda = ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"})
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Spinning threads would keep the decoders from the cores between batches.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
+        model = bundle.read(file)
+        self.parallel = 1 if on_cuda else min(threads, _MOST_PARALLEL)
+        self.max_batch = MAX_BATCH_CUDA if on_cuda else MAX_BATCH
         try:
-            self._session = onnxruntime.InferenceSession(
-                bundle.read(file), options, providers=[cuda] if on_cuda else ["CPUExecutionProvider"]
-            )
-        except BundleError:
-            raise
+            self._alone = _session(model, threads, on_cuda)
+            self._beside = self._alone if self.parallel == 1 else _session(model, -(-threads // self.parallel), on_cuda)
         except Exception as error:  # ONNX Runtime's exceptions share no base but Exception.
             raise EngineError(f"{bundle.path / file}: ONNX Runtime cannot load it: {error}") from error
-        if on_cuda and "CUDAExecutionProvider" not in self._session.get_providers():
+        if on_cuda and "CUDAExecutionProvider" not in self._alone.get_providers():
             raise EngineError("ONNX Runtime fell back from CUDA to the CPU; see its log for the missing library")
-        self._input = self._session.get_inputs()[0].name
+        self._input = self._alone.get_inputs()[0].name
         self._pads = on_cuda
+        self._callers = 0
+        self._lock = threading.Lock()
         self.kind = kind
         self.space = bundle.space(file)
 
     def embed(self, pixels: Pixels) -> Float32:
         batch = _padded(pixels) if self._pads else pixels
-        (embeddings,) = self._session.run(None, {self._input: batch})
+        with self._entered() as callers:
+            session = self._alone if callers == 1 else self._beside
+            (embeddings,) = session.run(None, {self._input: batch})
         result: Float32 = embeddings[: len(pixels)]
         return result
+
+    @contextmanager
+    def _entered(self) -> Iterator[int]:
+        """Counts those who are inside."""
+        with self._lock:
+            self._callers += 1
+            callers = self._callers
+        try:
+            yield callers
+        finally:
+            with self._lock:
+                self._callers -= 1
+
+
+def _session(model: bytes, threads: int, on_cuda: bool) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Spinning threads would keep the decoders from the cores between batches.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    cuda = ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"})
+    return onnxruntime.InferenceSession(model, options, providers=[cuda] if on_cuda else ["CPUExecutionProvider"])
 
 
 class _TorchScriptEngine:
@@ -174,6 +276,8 @@ class _TorchScriptEngine:
             raise BundleError(f"{bundle.path / TORCHSCRIPT}: PyTorch cannot load it") from error
         self.kind = kind
         self.space = bundle.space(TORCHSCRIPT)
+        self.parallel = 1
+        self.max_batch = MAX_BATCH_CUDA if self._device.type == "cuda" else MAX_BATCH
 
     def embed(self, pixels: Pixels) -> Float32:
         torch = self._torch

@@ -42,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
         title="Headstart", version=version("headstart-server"), description=_DESCRIPTION, lifespan=lifespan, redoc_url=None
     )
     app.state.service = service
-    for module in (tasks, predictions, backbones, health):
+    for module in (predictions, tasks, backbones, health):
         app.include_router(module.router)
     app.add_route("/", lambda _request: RedirectResponse("/docs"), include_in_schema=False)
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]

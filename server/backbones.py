@@ -102,9 +102,10 @@ class Backbones:
         )
 
     def _open(self, bundle: Bundle, kind: EngineKind) -> ServedBackbone:
-        engine = open_engine(bundle, kind, self._settings.threads)
+        engine = open_engine(bundle, kind, self._settings.threads, self._settings.data_dir / "int8-speedups.json")
         _warm_fitting(bundle, engine.space)
-        batcher = Batcher(engine, self._settings.queue_images, bundle.id, self._metrics)
+        settings = self._settings
+        batcher = Batcher(engine, settings.queue_images, bundle.id, self._metrics, settings.queue_seconds)
         served = ServedBackbone(bundle, engine.kind, engine.space, batcher)
         self._served[engine.space.backbone] = served
         _log.info("serving %s on %s", bundle.id, engine.kind)

@@ -38,6 +38,8 @@ def configure_logging(settings: Settings) -> None:
     text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Text("%(asctime)s %(levelname)-7s %(message)s%(suffix)s", "%H:%M:%S") if text else _Json())
+    # What no line tells need not be found out for each (Python's logging HOWTO, "Optimization").
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     # Its chatter at info level says nothing to an operator.
     logging.getLogger("alembic").setLevel(logging.WARNING)

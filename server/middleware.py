@@ -68,7 +68,8 @@ class RequestContext:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.responses.labels(method, route, str(status)).inc()
         self._metrics.request_seconds.labels(method, route).observe(seconds)
-        level = logging.DEBUG if route in {"/healthz", "/readyz", "/metrics"} else logging.INFO
+        refused = status == 503 and "route" not in scope  # Under overload most are: counted, and not told one by one.
+        level = logging.DEBUG if refused or route in {"/healthz", "/readyz", "/metrics"} else logging.INFO
         _log.log(
             level,
             "%s %s %d in %.1f ms",

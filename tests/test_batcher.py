@@ -21,12 +21,14 @@ class WatchedEngine:
     """Embeds an image as its first two bytes. Waits for `gate` before each batch; fails while `broken`."""
 
     kind: EngineKind = "onnx"
+    parallel = 1
+    max_batch = MAX_BATCH
 
     def __init__(self) -> None:
         self.space = EmbeddingSpace(BackboneRef("fake@1", "0" * 64), np.zeros(2, dtype=np.float32))
         self.gate = threading.Event()
         self.gate.set()
-        self.broken: Exception | None = None
+        self.broken: BaseException | None = None
         self.batches: list[int] = []
         self.entered = threading.Event()
 
@@ -147,6 +149,93 @@ def test_a_batch_that_cannot_even_be_put_together_answers_its_waiters(batcher: B
         assert [type(answer) for answer in answers[1:]] == [EngineFailed] * 2
 
     asyncio.run(run())
+
+
+def test_what_would_wait_too_long_is_refused_and_the_first_never(engine: WatchedEngine) -> None:
+    engine.max_batch = 1
+    batcher = Batcher(engine, CAPACITY, "fake@1", Metrics(), longest_wait=0.05)
+
+    async def embed_in(seconds: float) -> None:
+        engine.gate.clear()
+        asyncio.get_running_loop().call_later(seconds, engine.gate.set)
+        await batcher.embed(images(1))
+
+    async def run() -> None:
+        with batcher.admit(CAPACITY - 1):
+            assert batcher.room == 1  # Nothing is known yet of how long images wait.
+        for _ in range(20):
+            await embed_in(0.03)
+        with batcher.admit(CAPACITY):
+            assert batcher.room == 0
+        with batcher.admit(1):
+            assert batcher.room == CAPACITY - 1
+            with batcher.admit(1), pytest.raises(Overloaded, match=r"0\.05 seconds"), batcher.admit(1):
+                pass
+        await embed_in(1.0)  # A hiccup is not how long images wait.
+        with batcher.admit(1):
+            assert batcher.room == CAPACITY - 1
+
+    asyncio.run(run())
+    batcher.close()
+
+
+def test_a_large_set_shuts_nobody_out(engine: WatchedEngine) -> None:
+    engine.max_batch = 2
+    batcher = Batcher(engine, CAPACITY, "fake@1", Metrics(), longest_wait=0.05)
+
+    async def run() -> None:
+        for _ in range(3):
+            engine.gate.clear()
+            asyncio.get_running_loop().call_later(0.06, engine.gate.set)
+            await batcher.embed(images(2))
+        with batcher.admit(CAPACITY - 2):
+            assert batcher.room == 2  # Another's batch would be next but one.
+            with batcher.admit(2):
+                assert batcher.room == 0
+
+    asyncio.run(run())
+    batcher.close()
+
+
+def test_threads_of_a_parallel_engine_share_out_what_is_queued(engine: WatchedEngine) -> None:
+    engine.parallel = 2
+    batcher = Batcher(engine, CAPACITY, "fake@1", Metrics())
+
+    async def run() -> None:
+        engine.gate.clear()
+        busy = []
+        for _ in range(2):
+            engine.entered.clear()
+            busy.append(asyncio.create_task(batcher.embed(images(1))))
+            await enter_engine(engine)
+        others = [asyncio.create_task(batcher.embed(images(1, first=n))) for n in range(10)]
+        await asyncio.sleep(0)
+        engine.gate.set()
+        await asyncio.gather(*busy)
+        for n, answer in enumerate(await asyncio.gather(*others)):
+            assert answer[0, 0] == n
+
+    asyncio.run(run())
+    batcher.close()
+    assert sum(engine.batches) == 12
+    assert max(engine.batches) == 5
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_engine_that_ends_its_thread_leaves_nobody_waiting(engine: WatchedEngine) -> None:
+    engine.parallel = 2
+    batcher = Batcher(engine, CAPACITY, "fake@1", Metrics())
+
+    async def run() -> None:
+        engine.broken = SystemExit()
+        stopped = False
+        while not stopped:  # The other thread may take one more.
+            with pytest.raises(EngineFailed) as failure:
+                await batcher.embed(images(1))
+            stopped = "stopped" in str(failure.value)
+
+    asyncio.run(run())
+    batcher.close()
 
 
 def test_a_dead_thread_answers_its_waiters_and_refuses_new_ones(engine: WatchedEngine) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models import engine
 from models.bundle import ONNX, ONNX_INT8, BundleError, find_bundles, open_bundle, write_bundle
-from models.engine import EngineError, embed_all, open_engine
+from models.engine import Engine, EngineError, EngineKind, available_cores, embed_all, has_int8_instructions, open_engine
 from models.onnx_file import has_external_data
+from models.preprocess import Pixels
 
 
 @pytest.fixture
@@ -96,6 +99,39 @@ def test_int8_is_close_to_float_and_does_not_depend_on_the_batch(shipped_bundle:
     together = embed_all(engine, bundle.golden_pixels)
     alone = np.concatenate([engine.embed(pixels[None]) for pixels in bundle.golden_pixels])
     np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif(not has_int8_instructions(), reason="this processor never runs int8 by itself")
+def test_whether_int8_pays_is_measured_once(shipped_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle, remembered = open_bundle(shipped_bundle), tmp_path / "new" / "speedups.json"
+    measured: list[tuple[str, str]] = []
+
+    def twice_as_slow(fast: Engine, slow: Engine, batch: Pixels) -> float:
+        assert len(batch) > 1
+        measured.append((fast.kind, slow.kind))
+        return 0.5
+
+    monkeypatch.setattr(engine, "speedup", twice_as_slow)
+    assert open_engine(bundle, remembered=remembered).kind == "onnx"
+    monkeypatch.setattr(engine, "speedup", lambda *_: 2.0)
+    assert open_engine(bundle, remembered=remembered).kind == "onnx"
+    assert open_engine(bundle, threads=available_cores() + 1, remembered=remembered).kind == "onnx-int8"  # another matter
+    assert open_engine(bundle).kind == "onnx-int8"
+    remembered.write_text("{half")
+    assert open_engine(bundle, remembered=remembered).kind == "onnx-int8"
+    assert measured == [("onnx-int8", "onnx")]
+
+
+@pytest.mark.parametrize("kind", ["onnx", "auto"])
+def test_callers_beside_one_another_get_what_they_get_alone(shipped_bundle: Path, kind: EngineKind) -> None:
+    bundle = open_bundle(shipped_bundle)
+    engine = open_engine(bundle, kind, threads=3)
+    assert engine.parallel == 3
+    alone = [engine.embed(bundle.golden_pixels[: n + 1]) for n in range(4)]
+    with ThreadPoolExecutor(engine.parallel) as callers:
+        beside = list(callers.map(lambda turn: engine.embed(bundle.golden_pixels[: turn % 4 + 1]), range(24)))
+    for turn, embeddings in enumerate(beside):
+        np.testing.assert_allclose(embeddings, alone[turn % 4], rtol=1e-4, atol=1e-5)
 
 
 def test_an_engine_kind_that_the_bundle_lacks_is_refused(shipped_bundle: Path) -> None:

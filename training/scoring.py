@@ -1,12 +1,10 @@
 """How well a bundle in the making does, and whether its int8 version earns its place."""
 
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from models.engine import Engine, EngineKind, embed_all
+from models.engine import INT8_MIN_SPEEDUP, Engine, EngineKind, embed_all, speedup
 from models.heads import Float32
 from models.manifest import Evaluation, HeadDefaults, HeadOptions
 from models.preprocess import Pixels
@@ -16,7 +14,6 @@ from training.evaluate import score
 from training.tuning import tune_heads
 
 INT8_MAX_LOSS = 0.003  # of accuracy, a share of one
-INT8_MIN_SPEEDUP = 2.0
 
 _SEED = 1
 
@@ -108,21 +105,10 @@ def int8_passes(small: Engine, plain: Engine, scorer: Scorer, options: HeadOptio
         for shots in SHOTS
     ]
     loss = max(before - after for before, after in accuracies)
-    speedup = _speedup(small, plain, batch)
-    passes = loss <= INT8_MAX_LOSS and speedup >= INT8_MIN_SPEEDUP
+    times = speedup(small, plain, batch)
+    passes = loss <= INT8_MAX_LOSS and times >= INT8_MIN_SPEEDUP
     say(
         f"int8 {'kept' if passes else 'left out'}: loses {100 * loss:.2f} points "
-        f"(allowed {100 * INT8_MAX_LOSS:g}), runs {speedup:.1f} times as fast (needed {INT8_MIN_SPEEDUP:g})"
+        f"(allowed {100 * INT8_MAX_LOSS:g}), runs {times:.1f} times as fast (needed {INT8_MIN_SPEEDUP:g})"
     )
     return passes
-
-
-def _speedup(fast: Engine, slow: Engine, batch: Pixels) -> float:
-    """The median ratio of the two engines' times for a batch, measured in turns."""
-
-    def seconds(engine: Engine) -> float:
-        started = time.perf_counter()
-        engine.embed(batch)
-        return time.perf_counter() - started
-
-    return statistics.median(seconds(slow) / seconds(fast) for _ in range(15))

@@ -1,6 +1,6 @@
 """`Idempotency-Key`: the same key with the same request within 24 hours gets the first answer again."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from fastapi.responses import Response
 
@@ -10,6 +10,7 @@ from server.records import Replay, ReplayExists
 from server.routes.dependencies import TENANT, reply
 from server.schemas import ChangedTaskReply
 from server.service import Service
+from server.support import LabelledImage, fingerprint
 
 _MAX_KEY = 255
 
@@ -17,10 +18,14 @@ _MAX_KEY = 255
 async def create_once(
     service: Service,
     key: str | None,
-    fingerprint: str,
+    purpose: str,
+    examples: Sequence[LabelledImage],
     create: Callable[[KeepAnswer | None], Awaitable[ChangedTaskReply]],
 ) -> Response:
     """Answers a request that creates: by creating, or, for a key seen before, with the answer that it was given.
+
+    Args:
+        purpose: what is asked for beside `examples`; both must be the same for the request to be the same.
 
     Raises:
         IdempotencyKeyReused: the key came with another request before.
@@ -31,8 +36,10 @@ async def create_once(
     if not 1 <= len(key) <= _MAX_KEY:
         raise InvalidRequest(f"Idempotency-Key has {len(key)} characters; it needs 1 to {_MAX_KEY}")
 
+    asked = await service.in_thread(fingerprint, purpose, examples)
+
     def keep(body: ChangedTaskReply) -> Replay:
-        return Replay(key, fingerprint, 201, body.model_dump_json(), _location(body))
+        return Replay(key, asked, 201, body.model_dump_json(), _location(body))
 
     async with service.key_locks.hold(key):
         if (replay := await service.in_thread(service.store.replay, TENANT, key)) is None:
@@ -41,7 +48,7 @@ async def create_once(
             except ReplayExists:  # Another machine, or a first try whose client had left, was faster.
                 replay = await service.in_thread(service.store.replay, TENANT, key)
                 assert replay is not None
-    if replay.fingerprint != fingerprint:
+    if replay.fingerprint != asked:
         raise IdempotencyKeyReused("this Idempotency-Key was used for another request within 24 hours; use a new one")
     headers = {"Idempotent-Replayed": "true", **({"Location": replay.location} if replay.location else {})}
     return Response(replay.body, replay.status, headers, "application/json")

@@ -36,7 +36,6 @@ from server.routes.idempotency import create_once
 from server.routes.openapi import EXAMPLES_BODY, PATCH_BODY, TASK_BODY, answered
 from server.routes.problems import documented
 from server.schemas import ChangedTaskReply, ExamplePage, TaskPage, TaskPatch, TaskReply, VersionPage
-from server.support import fingerprint
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
@@ -84,7 +83,8 @@ async def create(request: Request, service: Served, idempotency_key: Idempotency
     return await create_once(
         service,
         idempotency_key,
-        await service.in_thread(fingerprint, purpose, asked.examples),
+        purpose,
+        asked.examples,
         lambda keep: while_connected(
             request, adapt.create_task(service, TENANT, asked.name, asked.options, asked.examples, keep)
         ),
@@ -179,7 +179,8 @@ async def add(task: str, request: Request, service: Served, idempotency_key: Ide
     return await create_once(
         service,
         idempotency_key,
-        await service.in_thread(fingerprint, json.dumps(["add", task]), added),
+        json.dumps(["add", task]),
+        added,
         lambda keep: while_connected(request, adapt.add_examples(service, TENANT, task, added, keep)),
     )
 
