@@ -28,7 +28,8 @@ from models.fitting import fit
 from models.heads import Float32, features, softmax
 from models.manifest import HeadOptions
 
-_DIM, _SPREAD, _QUERIES = 640, 3.0, 15
+DIM = 640
+_SPREAD, _QUERIES = 3.0, 15
 _OPTIONS = HeadOptions(C=3.0, temperature=1.0, centre=False)
 _EQUAL = 1e-4  # in probability
 _TOLERANCES = tuple(10.0**exponent for exponent in range(-2, -9, -1))
@@ -115,8 +116,8 @@ def main() -> None:
 
 
 def _fit(ways: int, shots: int) -> Fit:
-    support, labels = _episode(ways, shots, seed=1)
-    queries, _ = _episode(ways, _QUERIES, seed=2)
+    support, labels = episode(ways, shots, seed=1)
+    queries, _ = episode(ways, _QUERIES, seed=2)
     optimum = _scikit_learn(support, labels, "float64", 1e-10).predict_proba(queries)
     linear = fit(support, labels, ways, _OPTIONS)
     error = float(np.abs(softmax(queries @ linear.weight.T + linear.bias, 1.0) - optimum).max())
@@ -152,7 +153,7 @@ def _equal_tolerance(
 
 
 def _stack(ways: int, shots: int) -> Stack:
-    episodes = [_episode(ways, shots, seed) for seed in range(_TASKS)]
+    episodes = [episode(ways, shots, seed) for seed in range(_TASKS)]
     support, labels = np.stack([x for x, _ in episodes]), np.stack([y for _, y in episodes])
 
     def stacked(count: int) -> int:
@@ -172,8 +173,8 @@ def _stack(ways: int, shots: int) -> Stack:
 
 def _apply(ways: int, tasks: int) -> Apply:
     rng = np.random.default_rng(3)
-    weights = [rng.normal(size=(ways, _DIM)).astype(np.float32) for _ in range(tasks)]
-    queries = rng.normal(size=(_IMAGES, _DIM)).astype(np.float32)
+    weights = [rng.normal(size=(ways, DIM)).astype(np.float32) for _ in range(tasks)]
+    queries = rng.normal(size=(_IMAGES, DIM)).astype(np.float32)
     of = rng.permutation(np.arange(_IMAGES) % tasks)
 
     def gathered() -> None:
@@ -187,9 +188,9 @@ def _apply(ways: int, tasks: int) -> Apply:
     return Apply(ways, tasks, 1e3 / rates.median("gathered"), 1e3 / rates.median("grouped"))
 
 
-def _episode(ways: int, shots: int, seed: int) -> tuple[Float32, Labels]:
+def episode(ways: int, shots: int, seed: int) -> tuple[Float32, Labels]:
     """Features of norm one (ways · shots, D) and their labels; classes are the same whatever the seed."""
-    centres = np.repeat(np.random.default_rng(0).normal(size=(ways, _DIM)), shots, axis=0)
+    centres = np.repeat(np.random.default_rng(0).normal(size=(ways, DIM)), shots, axis=0)
     noise = np.random.default_rng((seed, ways, shots)).normal(size=centres.shape)
     x: Float32 = features((centres + _SPREAD * noise).astype(np.float32), None)
     return x, np.repeat(np.arange(ways), shots)

@@ -1,0 +1,88 @@
+"""What does batching for everyone cost? The batcher under saturating load beside the raw session at its best batch size.
+
+    python -m benchmarks.engine --json engine.json
+
+One process, the same engine on the same threads for both, images already decoded; contestants take turns, ratios are medians over
+the rounds. Each caller of the batcher sends one image and waits for its embedding before it sends the next.
+"""
+
+import argparse
+import asyncio
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from itertools import count as counting
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.setting import shipped_bundle
+from benchmarks.turns import Contestant, race
+from models.engine import Engine, open_engine
+from models.preprocess import Pixels
+from server.batcher import Batcher
+from server.metrics import Metrics
+
+_CALLERS = (1, 8, 64, 256)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each way (default %(default)s)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of a turn (default %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also writes the figures there")
+    arguments = parser.parse_args()
+
+    bundle = shipped_bundle()
+    engine = open_engine(bundle)
+    spec = bundle.manifest.input
+    pixels = np.random.default_rng(0).integers(0, 256, (engine.max_batch, spec.height, spec.width, 3), dtype=np.uint8)
+    raw = {
+        f"raw, batches of {size}, {callers} at once": _raw(engine, pixels[:size], callers)
+        for callers in sorted({1, engine.parallel})
+        for size in (1, 4, 8, engine.max_batch)
+    }
+    batcher = Batcher(engine, max(_CALLERS), bundle.id, Metrics())
+    shared = {f"batcher, {callers} callers": partial(_batched, batcher, pixels, callers) for callers in _CALLERS}
+    rates = race({**raw, **shared}, arguments.rounds, arguments.seconds)
+    batcher.close()
+
+    best = max(raw, key=rates.median)
+    print(f"{bundle.id} on {engine.kind}; images per second, and the share of the best raw session's")
+    rows = []
+    for name in rates.rounds:
+        ratio = rates.ratio(name, best)
+        rows.append({"way": name, "rate": rates.median(name), "of_best": asdict(ratio)})
+        print(f"{name:<30}{rates.median(name):>8.0f}{ratio.median:>8.2f}  ({ratio.least:.2f}, {ratio.most:.2f})")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"bundle": bundle.id, "engine": engine.kind, "rows": rows}, indent=1) + "\n")
+
+
+def _raw(engine: Engine, pixels: Pixels, callers: int) -> Contestant:
+    def run(count: int) -> int:
+        batches = -(-count // len(pixels))
+        with ThreadPoolExecutor(callers) as pool:
+            for _ in pool.map(lambda _: engine.embed(pixels), range(batches)):
+                pass
+        return batches * len(pixels)
+
+    return run
+
+
+def _batched(batcher: Batcher, pixels: Pixels, callers: int, count: int) -> int:
+    tickets = counting()
+
+    async def call() -> None:
+        while (ticket := next(tickets)) < count:
+            await batcher.embed(pixels[ticket % len(pixels)][None])
+
+    async def everyone() -> None:
+        await asyncio.gather(*(call() for _ in range(callers)))
+
+    asyncio.run(everyone())
+    return count
+
+
+if __name__ == "__main__":
+    main()

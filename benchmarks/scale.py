@@ -1,0 +1,136 @@
+"""Does it matter how many tasks there are? Predictions for one task and for 10,000, creation and start-up with many stored.
+
+    python -m benchmarks.scale --json scale.json
+
+The stored tasks are copies, made in the database, of one that was created over HTTP. Servers run one at a time.
+"""
+
+import argparse
+import json
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import httpx
+
+from benchmarks.load import LoadGenerator, post
+from benchmarks.setting import create_task, sample_images, support_set
+from benchmarks.turns import Ratio, race
+from tests.servers import ServerProcess
+
+_CONNECTIONS = 64
+_STARTS = 3
+_CREATIONS = 20
+_TABLES = ("tasks", "versions", "examples")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__.splitlines()[0])
+    parser.add_argument("--active", type=int, default=10_000, help="tasks that are asked for (default %(default)s)")
+    parser.add_argument("--stored", type=int, nargs="+", default=[0, 10_000, 100_000], help="(default %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of one task and of all (default %(default)s)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of a turn (default %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also writes the figures there")
+    arguments = parser.parse_args()
+    active = _active(arguments)
+    stored = [_stored(count) for count in arguments.stored]
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"active": active, "stored": stored}, indent=1) + "\n")
+
+
+def _active(arguments: argparse.Namespace) -> dict[str, float]:
+    """Throughput with one task and with many, and what each costs in memory."""
+    with _filled(arguments.active) as (data_dir, ids), ServerProcess(data_dir) as server, LoadGenerator(server.url) as load:
+        images = sample_images()
+        one = [post(f"/v1/tasks/{ids[0]}/predict", image, "image/png") for image in images]
+        pick = random.Random(0)  # noqa: S311
+        many = [post(f"/v1/tasks/{id_}/predict", pick.choice(images), "image/png") for id_ in pick.sample(ids, len(ids))]
+        load.closed(one, _CONNECTIONS, 1000)
+        before = _resident(server.process.pid)
+        _answered(load, many, len(many))  # each once
+        each = (_resident(server.process.pid) - before) / len(ids)
+        rates = race(
+            {
+                "one": lambda count: _answered(load, one, count),
+                "many": lambda count: _answered(load, pick.choices(many, k=count), count),
+            },
+            arguments.rounds,
+            arguments.seconds,
+        )
+    ratio: Ratio = rates.ratio("many", "one")
+    print(
+        f"{len(ids):,} tasks drawn at random: {ratio.median:.2f} ({ratio.least:.2f}, {ratio.most:.2f}) of one task's throughput"
+    )
+    print(f"{each / 1000:.1f} KB of resident memory for each active task")
+    return {"tasks": len(ids), "ratio": ratio.median, "least": ratio.least, "most": ratio.most, "bytes_per_task": each}
+
+
+def _answered(load: LoadGenerator, requests: Sequence[bytes], count: int) -> int:
+    asked = max(count, _CONNECTIONS)
+    if (answered := load.closed(requests, _CONNECTIONS, asked).count(200)) != asked:
+        raise SystemExit(f"{asked - answered} of {asked} requests failed")
+    return answered
+
+
+def _stored(count: int) -> dict[str, float]:
+    """Start-up and creation with that many tasks in the database."""
+    starts, seconds = [], []
+    with _filled(count) as (data_dir, _):
+        for _ in range(_STARTS):
+            began = time.perf_counter()
+            with ServerProcess(data_dir) as server:
+                starts.append(time.perf_counter() - began)
+                with httpx.Client(base_url=server.url, timeout=60) as api:
+                    support = support_set()
+                    create_task(api, support)
+                    for _ in range(_CREATIONS):
+                        began = time.perf_counter()
+                        create_task(api, support)
+                        seconds.append(time.perf_counter() - began)
+    start_up, creation = median(starts), median(seconds)
+    print(f"{count:>8,} stored: ready after {start_up:.2f} s, {1e3 * creation:.1f} ms per creation", flush=True)
+    return {"stored": count, "start_up": start_up, "creation": creation}
+
+
+@contextmanager
+def _filled(count: int) -> Iterator[tuple[Path, Sequence[str]]]:
+    """A data directory that holds about so many tasks, and their ids."""
+    with TemporaryDirectory() as folder:
+        data_dir = Path(folder) / "data"
+        with ServerProcess(data_dir) as server, httpx.Client(base_url=server.url, timeout=60) as api:
+            original = create_task(api, support_set(shots=1)).rpartition("/")[2]
+        with closing(sqlite3.connect(data_dir / "headstart.db")) as database:
+            database.execute("PRAGMA synchronous = OFF")
+            ids = [original, *(f"{original[:-8]}{number:08d}" for number in range(count))]
+            for table in _TABLES:
+                _copy(database, table, original, ids[1:])
+            database.commit()
+        os.sync()  # What is still on its way to the disk would hold up the server's own writes.
+        yield data_dir, ids
+
+
+def _copy(database: sqlite3.Connection, table: str, original: str, ids: Sequence[str]) -> None:
+    """Each row of the original, for each of the ids."""
+    columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+    owner = columns.index("id" if table == "tasks" else "task")
+    rows = database.execute(f"SELECT * FROM {table} WHERE {columns[owner]} = ?", (original,)).fetchall()  # noqa: S608
+    marks = ", ".join("?" * len(columns))
+    for row in rows:
+        copies = ((*row[:owner], id_, *row[owner + 1 :]) for id_ in ids)
+        database.executemany(f"INSERT INTO {table} VALUES ({marks})", copies)  # noqa: S608
+
+
+def _resident(process: int) -> int:
+    """Bytes of a process in memory."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""What the benchmarks of serving share: the shipped bundle, the sample images, and a task of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models.bundle import SHIPPED, Bundle, find_bundles, open_bundle
+
+if TYPE_CHECKING:  # A peer's environment imports this too, and has no httpx.
+    from collections.abc import Sequence
+
+    import httpx
+
+_SAMPLES = Path(__file__).parent.parent / "clients" / "samples"
+
+
+def shipped_bundle() -> Bundle:
+    """The one that a server takes for new tasks."""
+    (path,) = find_bundles(SHIPPED).values()
+    return open_bundle(path)
+
+
+def support_set(shots: int = 5) -> list[tuple[str, bytes]]:
+    """Labelled sample images of five classes."""
+    folders = sorted((_SAMPLES / "support").iterdir())
+    return [(folder.name, path.read_bytes()) for folder in folders for path in sorted(folder.glob("*.png"))[:shots]]
+
+
+def sample_images() -> list[bytes]:
+    """Other images of the same classes."""
+    return [path.read_bytes() for path in sorted((_SAMPLES / "query").glob("*/*.png"))]
+
+
+def create_task(api: httpx.Client, support: Sequence[tuple[str, bytes]]) -> str:
+    """The path of a new task."""
+    files = [("images", image) for _, image in support]
+    reply = api.post("/v1/tasks", files=files, data={"labels": [label for label, _ in support]}).raise_for_status()
+    return str(reply.headers["location"])
