@@ -29,7 +29,7 @@ from server.metrics import Metrics
 _log = logging.getLogger(__name__)
 
 _PACES = 15
-_NICENESS = 10
+_NICENESS = 5
 
 
 @dataclass(slots=True, eq=False)

@@ -62,7 +62,7 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
     ),
     Overloaded: (
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "the server is working on 1024 images; it takes 1024 at most, and no more than 2 seconds' work; try again",
+        "the server is working on 1024 images; it takes 1024 at most, and no more than 5 seconds' work; try again",
     ),
     EngineFailed: (HTTPStatus.SERVICE_UNAVAILABLE, "the engine failed on this batch; try again"),
     BackboneUnavailable: (
