@@ -13,6 +13,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -21,7 +22,7 @@ import httpx
 
 from benchmarks.load import LoadGenerator, post
 from benchmarks.setting import create_task, sample_images, support_set
-from benchmarks.turns import Ratio, race
+from benchmarks.turns import race
 from tests.servers import ServerProcess
 
 _CONNECTIONS = 64
@@ -51,7 +52,7 @@ def _active(arguments: argparse.Namespace) -> dict[str, float]:
         one = [post(f"/v1/tasks/{ids[0]}/predict", image, "image/png") for image in images]
         pick = random.Random(0)  # noqa: S311
         many = [post(f"/v1/tasks/{id_}/predict", pick.choice(images), "image/png") for id_ in pick.sample(ids, len(ids))]
-        load.closed(one, _CONNECTIONS, 1000)
+        _answered(load, one, 1000)
         before = _resident(server.process.pid)
         _answered(load, many, len(many))  # each once
         each = (_resident(server.process.pid) - before) / len(ids)
@@ -63,12 +64,10 @@ def _active(arguments: argparse.Namespace) -> dict[str, float]:
             arguments.rounds,
             arguments.seconds,
         )
-    ratio: Ratio = rates.ratio("many", "one")
-    print(
-        f"{len(ids):,} tasks drawn at random: {ratio.median:.2f} ({ratio.least:.2f}, {ratio.most:.2f}) of one task's throughput"
-    )
+    ratio = rates.ratio("many", "one")
+    print(f"{len(ids):,} tasks drawn at random: {ratio} of one task's throughput")
     print(f"{each / 1000:.1f} KB of resident memory for each active task")
-    return {"tasks": len(ids), "ratio": ratio.median, "least": ratio.least, "most": ratio.most, "bytes_per_task": each}
+    return {"tasks": len(ids), **asdict(ratio), "bytes_per_task": each}
 
 
 def _answered(load: LoadGenerator, requests: Sequence[bytes], count: int) -> int:

@@ -109,12 +109,8 @@ def _int8_pays(bundle: Bundle, threads: int, remembered: Path | None) -> bool:
     """
     if ONNX_INT8 not in bundle.manifest.files or not has_int8_instructions():
         return False
-    processor = platform.processor() or platform.machine()
-    with suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        processor = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     sha256 = bundle.manifest.files[ONNX_INT8].sha256
-    setting = f"{bundle.id} {sha256}, {processor}, {threads} threads, ONNX Runtime {onnxruntime.__version__}"
+    setting = f"{bundle.id} {sha256}, {_processor()}, {threads} threads, ONNX Runtime {onnxruntime.__version__}"
     known = _read_speedups(remembered)
     if setting not in known:
         batch = np.resize(bundle.golden_pixels, (_TIMED_BATCH, *bundle.golden_pixels.shape[1:]))
@@ -127,6 +123,13 @@ def _int8_pays(bundle: Bundle, threads: int, remembered: Path | None) -> bool:
             except OSError as error:  # It is measured again, then.
                 _log.warning("%s: %s", remembered, error.strerror)
     return known[setting] >= INT8_MIN_SPEEDUP
+
+
+def _processor() -> str:
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return platform.processor() or platform.machine()
 
 
 def _read_speedups(remembered: Path | None) -> dict[str, float]:

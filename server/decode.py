@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from itertools import chain
 
 from models.engine import available_cores
@@ -12,7 +11,7 @@ from models.preprocess import ImageError, ImageLimits, Pixels, load_image
 
 _Decoded = Pixels | ImageError
 
-_SMALL = ImageLimits(max_bytes=8192, max_pixels=128 * 128)
+_SMALL_BYTES, _SMALL_PIXELS = 8192, 128 * 128
 _LOT_BYTES, _LOT_IMAGES = 64 * 1024, 32
 
 
@@ -21,11 +20,7 @@ class Decoder:
 
     def __init__(self, limits: ImageLimits) -> None:
         self._limits = limits
-        self._small = replace(
-            limits,
-            max_bytes=min(limits.max_bytes, _SMALL.max_bytes),
-            max_pixels=min(limits.max_pixels, _SMALL.max_pixels),
-        )
+        self._small = ImageLimits(min(limits.max_bytes, _SMALL_BYTES), min(limits.max_pixels, _SMALL_PIXELS))
         self._threads = available_cores()
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
 
