@@ -8,20 +8,18 @@ PNG; to the shipped backbone's input. Everything on one core, contestants in tur
 Pillow's plain path, in levels of 255: how much a faster way would change what networks see.
 """
 
-import argparse
 import io
-import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pyvips
 from PIL import Image, ImageOps
 
+from benchmarks.command import benchmark_parser, write_json
 from benchmarks.setting import shipped_bundle
 from benchmarks.turns import Ratio, race, repeat
 from models.manifest import InputSpec
@@ -53,9 +51,7 @@ class Cell:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.decode", description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also writes the figures there")
-    arguments = parser.parse_args()
+    arguments = benchmark_parser("decode", __doc__).parse_args()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     cv2.setNumThreads(1)
     pyvips.cache_set_max(0)
@@ -77,8 +73,7 @@ def main() -> None:
             cell = Cell(name, way, 1e3 / rates.median(way), rates.ratio(way, _PLAIN), difference)
             cells.append(cell)
             print(f"{name:<18}{way:<16}{cell.milliseconds:>8.2f}{cell.ratio!s:>22}{difference:>8.2f}", flush=True)
-    if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(cell) for cell in cells], indent=1) + "\n")
+    write_json(arguments.json, [asdict(cell) for cell in cells])
 
 
 def _pillow(data: bytes, spec: InputSpec) -> Pixels:

@@ -6,17 +6,15 @@ One process, the same engine on the same threads for both, images already decode
 the rounds. Each caller of the batcher sends one image and waits for its embedding before it sends the next.
 """
 
-import argparse
 import asyncio
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from itertools import count as counting
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks.command import benchmark_parser, write_json
 from benchmarks.setting import shipped_bundle
 from benchmarks.turns import Contestant, race
 from models.engine import Engine, open_engine
@@ -28,11 +26,7 @@ _CALLERS = (1, 8, 64, 256)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each way (default %(default)s)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of a turn (default %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also writes the figures there")
-    arguments = parser.parse_args()
+    arguments = benchmark_parser("engine", __doc__, rounds=7, seconds=2.0).parse_args()
 
     bundle = shipped_bundle()
     engine = open_engine(bundle)
@@ -55,8 +49,7 @@ def main() -> None:
         ratio = rates.ratio(name, best)
         rows.append({"way": name, "rate": rates.median(name), "of_best": asdict(ratio)})
         print(f"{name:<30}{rates.median(name):>8.0f}{ratio.median:>8.2f}  ({ratio.least:.2f}, {ratio.most:.2f})")
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"bundle": bundle.id, "engine": engine.kind, "rows": rows}, indent=1) + "\n")
+    write_json(arguments.json, {"bundle": bundle.id, "engine": engine.kind, "rows": rows})
 
 
 def _raw(engine: Engine, pixels: Pixels, callers: int) -> Contestant:

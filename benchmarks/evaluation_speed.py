@@ -6,15 +6,13 @@ The embeddings are made up: Gaussian classes of 640 numbers, about as separable 
 gets the same episodes, and each in turn gets its share of every round, so that what else the machine does burdens all alike.
 """
 
-import argparse
-import json
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from benchmarks.command import benchmark_parser, write_json
 from benchmarks.turns import race
 from models.fitting import fit
 from models.heads import Float32, features
@@ -28,10 +26,9 @@ _ROUNDS = 3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluation_speed", description=__doc__.splitlines()[0])
+    parser = benchmark_parser("evaluation_speed", __doc__)
     parser.add_argument("--ways", type=int, nargs="+", default=[5, 10, 20])
     parser.add_argument("--shots", type=int, nargs="+", default=[1, 5, 10, 20])
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also writes the figures there")
     arguments = parser.parse_args()
     embeddings = _embeddings()
     by_class = [np.arange(_PER_CLASS * k, _PER_CLASS * (k + 1)) for k in range(_CLASSES)]
@@ -46,8 +43,7 @@ def main() -> None:
         rows.append({"ways": ways, "shots": shots, "episodes_per_second": medians})
         cells = [f"{rate:.1f} ({rates.ratio('evaluation', name).median:.1f})" for name, rate in medians.items()]
         print(f"{ways:>5}{shots:>7}" + "".join(f"{cell:>20}" for cell in cells), flush=True)
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"dim": _DIM, "queries": _QUERIES, "rows": rows}, indent=1) + "\n")
+    write_json(arguments.json, {"dim": _DIM, "queries": _QUERIES, "rows": rows})
 
 
 def _embeddings() -> Float32:

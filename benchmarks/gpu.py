@@ -6,10 +6,9 @@ One command for a machine with a GPU and the extras `gpu` and `train`; `--device
 the shipped backbone's architecture; those of PyTorch have random weights, which cost the same. Times are absolute.
 """
 
-import argparse
-import json
 from collections.abc import Callable
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -20,21 +19,20 @@ import numpy as np
 import onnxruntime
 import torch
 
-from benchmarks.head import DIM, episode
-from benchmarks.load import LoadGenerator, post
-from benchmarks.setting import create_task, sample_images, shipped_bundle, support_set
+from benchmarks.command import benchmark_parser, write_json
+from benchmarks.head import DIM, OPTIONS, episode
+from benchmarks.load import LoadGenerator, post_form, post_images
+from benchmarks.setting import create_task, creation, sample_images, shipped_bundle, support_set
 from benchmarks.turns import Rates, race, repeat
 from models.backbones.build import PixelBackbone, build_backbone
 from models.bundle import ONNX, Bundle
 from models.engine import EngineKind, open_engine
 from models.fitting import fit
-from models.manifest import HeadOptions
 from models.preprocess import Pixels
 from tests.servers import ServerProcess
 from training.devices import describe, pick_device
 
 _BATCHES = (1, 8, 32, 64, 128, 256)
-_OPTIONS = HeadOptions(C=3.0, temperature=1.0, centre=False)
 _TASKS = 1000
 _REQUESTS = 200
 
@@ -42,10 +40,8 @@ Run = Callable[[Pixels], Any]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__.splitlines()[0])
+    parser = benchmark_parser("gpu", __doc__, seconds=1.0)
     parser.add_argument("--device", default="auto", help="cuda, cpu, or auto: cuda where it is (default %(default)s)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of a turn (default %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also writes the figures there")
     arguments = parser.parse_args()
     device = pick_device(arguments.device)
     bundle = shipped_bundle()
@@ -55,8 +51,7 @@ def main() -> None:
         "milliseconds": _latency(device),
         "fits_per_second": _fits(device, arguments.seconds),
     }
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+    write_json(arguments.json, figures)
 
 
 def _throughput(bundle: Bundle, device: torch.device, seconds: float) -> dict[int, dict[str, float]]:
@@ -116,16 +111,9 @@ def _latency(device: torch.device) -> dict[str, float]:
     ):
         with httpx.Client(base_url=server.url, timeout=60) as api:
             path = f"{create_task(api, support)}/predict"
-            form = httpx.Request(
-                "POST",
-                "http://localhost/v1/tasks",
-                files=[("images", image) for _, image in support],
-                data={"labels": [label for label, _ in support]},
-            )
-        creating = [post("/v1/tasks", form.read(), form.headers["content-type"])]
-        predicting = [post(path, image, "image/png") for image in images]
-        several = httpx.Request("POST", f"http://localhost{path}", files=[("images", images[i % len(images)]) for i in range(64)])
-        batches = [post(path, several.read(), several.headers["content-type"])]
+        creating = [post_form("/v1/tasks", **creation(support))]
+        predicting = post_images(path, images)
+        batches = [post_form(path, [("images", image) for image in islice(cycle(images), 64)])]
         load.closed(predicting, 1, _REQUESTS)
         create = load.closed(creating, 1, _REQUESTS)
         predict = load.closed(predicting, 1, _REQUESTS)
@@ -145,8 +133,8 @@ def _fits(device: torch.device, seconds: float) -> dict[str, float]:
     places: dict[str, tuple[Any, Any]] = {"CPU": (x, y), "GPU" if device.type == "cuda" else "CPU, PyTorch": there}
     contestants = {}
     for place, (features, labels) in places.items():
-        contestants[f"{place}, one at a time"] = repeat(partial(fit, features[0], labels[0], 5, _OPTIONS))
-        contestants[f"{place}, {_TASKS:,} at once"] = repeat(partial(fit, features, labels, 5, _OPTIONS))
+        contestants[f"{place}, one at a time"] = repeat(partial(fit, features[0], labels[0], 5, OPTIONS))
+        contestants[f"{place}, {_TASKS:,} at once"] = repeat(partial(fit, features, labels, 5, OPTIONS))
     rates: Rates = race(contestants, seconds=seconds)
     found = {name: rates.median(name) * (_TASKS if name.endswith("at once") else 1) for name in contestants}
     for name, rate in found.items():

@@ -8,13 +8,10 @@ whichever precision it gets there sooner; ours are never further from it. Contes
 rounds, with the least and the most.
 """
 
-import argparse
-import json
 import warnings
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from benchmarks.command import benchmark_parser, write_json
 from benchmarks.turns import Ratio, race, repeat
 from models.fitting import fit
 from models.heads import Float32, features, softmax
@@ -30,7 +28,7 @@ from models.manifest import HeadOptions
 
 DIM = 640
 _SPREAD, _QUERIES = 3.0, 15
-_OPTIONS = HeadOptions(C=3.0, temperature=1.0, centre=False)
+OPTIONS = HeadOptions(C=3.0, temperature=1.0, centre=False)
 _EQUAL = 1e-4  # in probability
 _TOLERANCES = tuple(10.0**exponent for exponent in range(-2, -9, -1))
 _PRECISIONS = ("float32", "float64")
@@ -82,10 +80,9 @@ class Apply:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.head", description=__doc__.splitlines()[0])
+    parser = benchmark_parser("head", __doc__)
     parser.add_argument("--ways", type=int, nargs="+", default=[5, 20, 100])
     parser.add_argument("--shots", type=int, nargs="+", default=[1, 5, 20])
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also writes the figures there")
     arguments = parser.parse_args()
     # scikit-learn's doubt whether 1-shot tasks are meant, at every fit.
     warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
@@ -110,16 +107,15 @@ def main() -> None:
             applied = _apply(ways, tasks)
             figures["applied"].append(applied)
             print(f"{ways:>5}{tasks:>7}{applied.gathered:>10.2f}{applied.grouped:>10.2f}", flush=True)
-    if arguments.json:
-        document = {name: [asdict(figure) for figure in found] for name, found in figures.items()}
-        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+    document = {name: [asdict(figure) for figure in found] for name, found in figures.items()}
+    write_json(arguments.json, document)
 
 
 def _fit(ways: int, shots: int) -> Fit:
     support, labels = episode(ways, shots, seed=1)
     queries, _ = episode(ways, _QUERIES, seed=2)
     optimum = _scikit_learn(support, labels, "float64", 1e-10).predict_proba(queries)
-    linear = fit(support, labels, ways, _OPTIONS)
+    linear = fit(support, labels, ways, OPTIONS)
     error = float(np.abs(softmax(queries @ linear.weight.T + linear.bias, 1.0) - optimum).max())
     tolerances = {
         precision: tolerance
@@ -130,13 +126,13 @@ def _fit(ways: int, shots: int) -> Fit:
         precision: repeat(partial(_scikit_learn, support, labels, precision, tolerance))
         for precision, tolerance in tolerances.items()
     }
-    rates = race({_OURS: repeat(partial(fit, support, labels, ways, _OPTIONS)), **theirs})
+    rates = race({_OURS: repeat(partial(fit, support, labels, ways, OPTIONS)), **theirs})
     best = max(theirs, key=rates.median)
     return Fit(ways, shots, 1e3 / rates.median(_OURS), error, best, tolerances[best], rates.ratio(_OURS, best))
 
 
 def _scikit_learn(support: Float32, labels: Labels, precision: str, tolerance: float) -> LogisticRegression:
-    return LogisticRegression(C=_OPTIONS.C, tol=tolerance, max_iter=10_000).fit(support.astype(precision), labels)
+    return LogisticRegression(C=OPTIONS.C, tol=tolerance, max_iter=10_000).fit(support.astype(precision), labels)
 
 
 def _equal_tolerance(
@@ -159,12 +155,12 @@ def _stack(ways: int, shots: int) -> Stack:
     def stacked(count: int) -> int:
         stacks = -(-count // _TASKS)
         for _ in range(stacks):
-            fit(support, labels, ways, _OPTIONS)
+            fit(support, labels, ways, OPTIONS)
         return stacks * _TASKS
 
     def single(count: int) -> int:
         for task in range(count):
-            fit(support[task % _TASKS], labels[task % _TASKS], ways, _OPTIONS)
+            fit(support[task % _TASKS], labels[task % _TASKS], ways, OPTIONS)
         return count
 
     rates = race({_STACKED: stacked, _SINGLE: single})

@@ -7,7 +7,6 @@ A server as the README starts it, a task of 25 sample images in it, and the othe
 against the cores that the load generator leaves; ratios are medians over the rounds.
 """
 
-import argparse
 import base64
 import json
 import time
@@ -24,8 +23,9 @@ from tempfile import TemporaryDirectory
 import httpx
 import numpy as np
 
-from benchmarks.load import LoadGenerator, Outcome, post
-from benchmarks.setting import create_task, sample_images, shipped_bundle, support_set
+from benchmarks.command import benchmark_parser, write_json
+from benchmarks.load import LoadGenerator, Outcome, post, post_form, post_images
+from benchmarks.setting import create_task, creation, sample_images, shipped_bundle, support_set
 from benchmarks.turns import Contestant, race
 from models.bundle import Bundle
 from models.engine import MAX_BATCH, Engine, available_cores, open_engine
@@ -71,11 +71,7 @@ class Served:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.http", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each way (default %(default)s)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of a turn (default %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also writes the figures there")
-    arguments = parser.parse_args()
+    arguments = benchmark_parser("http", __doc__, rounds=5, seconds=3.0).parse_args()
 
     images = sample_images()
     bundle = shipped_bundle()
@@ -95,7 +91,7 @@ def main() -> None:
             **served,
         }
         rates = race(contestants, arguments.rounds, arguments.seconds)
-        creation = _creation(server.url)
+        created = _creation(server.url)
     for way in served.values():
         del way.outcomes[: -arguments.rounds]  # those that only found out how much fits a turn
 
@@ -116,23 +112,17 @@ def main() -> None:
     added = median(1e3 * (turn.percentile(50) - 1 / alone) for turn, alone in turns)
     print(f"\none image takes {1e3 / rates.median(_SINGLE):.2f} ms without a server; one connection's p50 is {added:.2f} ms more")
     stages = ", ".join(
-        f"{name} {milliseconds:.1f}" for name, milliseconds in creation.items() if name not in {"201", "total", "share"}
+        f"{name} {milliseconds:.1f}" for name, milliseconds in created.items() if name not in {"201", "total", "share"}
     )
-    print(f"creation, 5-way 5-shot: {creation['201']:.1f} ms until the 201 is here, medians; of them {stages}")
-    print(f"embedding takes {creation['share']:.0%} of the time to 201")
-    if arguments.json:
-        without = {name: rates.median(name) for name in (_BATCHED, _SINGLE)}
-        arguments.json.write_text(
-            json.dumps({"without": without, "served": rows, "added_ms": added, "creation": creation}, indent=1) + "\n"
-        )
+    print(f"creation, 5-way 5-shot: {created['201']:.1f} ms until the 201 is here, medians; of them {stages}")
+    print(f"embedding takes {created['share']:.0%} of the time to 201")
+    without = {name: rates.median(name) for name in (_BATCHED, _SINGLE)}
+    write_json(arguments.json, {"without": without, "served": rows, "added_ms": added, "creation": created})
 
 
 def _creation(url: str) -> dict[str, float]:
     """Milliseconds until the 201 is there, and what the server says of its stages; medians of as many creations."""
-    support = support_set()
-    form = httpx.Request(
-        "POST", url, files=[("images", image) for _, image in support], data={"labels": [label for label, _ in support]}
-    )
+    form = httpx.Request("POST", url, **creation(support_set()))
     body, headers = form.read(), {"Content-Type": form.headers["content-type"]}
     creations = []
     with closing(HTTPConnection(form.url.host, form.url.port)) as connection:
@@ -150,11 +140,10 @@ def _creation(url: str) -> dict[str, float]:
 
 
 def _ways(load: LoadGenerator, path: str, images: Sequence[bytes]) -> dict[str, Served]:
-    raw = [post(path, image, "image/png") for image in images]
+    raw = post_images(path, images)
     several = list(islice(cycle(images), MAX_BATCH))
-    multipart = httpx.Request("POST", f"http://localhost{path}", files=[("images", image) for image in several])
     texts = [base64.b64encode(image).decode() for image in several]
-    forms = [post(path, multipart.read(), multipart.headers["content-type"])]
+    forms = [post_form(path, [("images", image) for image in several])]
     documents = [post(path, json.dumps({"images": texts}).encode(), "application/json")]
     return {
         _ALONE: Served(load, raw, 1, 1),

@@ -11,15 +11,16 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import cycle
 from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
+import httpx
 import numpy as np
 
 _RECEIVE = 2**18
@@ -70,6 +71,17 @@ def post(path: str, body: bytes, content_type: str) -> bytes:
     """A whole HTTP/1.1 request."""
     lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Type: {content_type}", f"Content-Length: {len(body)}"]
     return "\r\n".join((*lines, "", "")).encode() + body
+
+
+def post_form(path: str, files: Sequence[tuple[str, Any]], data: Mapping[str, Any] | None = None) -> bytes:
+    """A whole HTTP/1.1 request with a multipart body, of files and data as httpx takes them."""
+    form = httpx.Request("POST", f"http://localhost{path}", files=files, data=data)
+    return post(path, form.read(), form.headers["content-type"])
+
+
+def post_images(path: str, images: Sequence[bytes]) -> list[bytes]:
+    """A whole HTTP/1.1 request for each PNG, which is its body."""
+    return [post(path, image, "image/png") for image in images]
 
 
 class LoadGenerator:

@@ -6,8 +6,6 @@ Single raw images, sent on schedule whatever the server does, and timed from whe
 a closed loop of 64 connections. Both are held against the cores that the load generator leaves.
 """
 
-import argparse
-import json
 import resource
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +14,8 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from benchmarks.load import LoadGenerator, Outcome, post
+from benchmarks.command import benchmark_parser, write_json
+from benchmarks.load import LoadGenerator, Outcome, post_images
 from benchmarks.setting import create_task, sample_images, support_set
 from models.engine import available_cores
 from tests.servers import ServerProcess
@@ -55,11 +54,8 @@ class Turn:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.overload", description=__doc__.splitlines()[0])
+    parser = benchmark_parser("overload", __doc__, rounds=5, seconds=8.0)
     parser.add_argument("--times", type=float, default=3.0, help="the capacity (default %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="turns (default %(default)s)")
-    parser.add_argument("--seconds", type=float, default=8.0, help="of a turn (default %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also writes the figures there")
     arguments = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # A connection is a file, here and in the server.
@@ -68,7 +64,7 @@ def main() -> None:
     with TemporaryDirectory() as folder, ServerProcess(Path(folder) / "data") as server, LoadGenerator(server.url) as load:
         with httpx.Client(base_url=server.url, timeout=60) as api:
             path = f"{create_task(api, support_set())}/predict"
-        requests = [post(path, image, "image/png") for image in sample_images()]
+        requests = post_images(path, sample_images())
         peak = load.closed(requests, _CONNECTIONS, _WARM_IMAGES)
         for _ in range(arguments.rounds):
             peak = load.closed(requests, _CONNECTIONS, round(_rate(peak) * arguments.seconds))
@@ -86,8 +82,7 @@ def main() -> None:
         )
     print(f"goodput is {median(turn.share for turn in turns):.2f} of the peak in the median")
     print(f"{sum(turn.without_retry_after for turn in turns)} refusals without Retry-After")
-    if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(turn) for turn in turns], indent=1) + "\n")
+    write_json(arguments.json, [asdict(turn) for turn in turns])
 
 
 def _rate(outcome: Outcome) -> float:

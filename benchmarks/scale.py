@@ -6,7 +6,6 @@ The stored tasks are copies, made in the database, of one that was created over 
 """
 
 import argparse
-import json
 import os
 import random
 import sqlite3
@@ -20,6 +19,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
+from benchmarks.command import benchmark_parser, write_json
 from benchmarks.load import LoadGenerator, post
 from benchmarks.setting import create_task, sample_images, support_set
 from benchmarks.turns import race
@@ -32,17 +32,13 @@ _TABLES = ("tasks", "versions", "examples")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__.splitlines()[0])
+    parser = benchmark_parser("scale", __doc__, rounds=5, seconds=3.0)
     parser.add_argument("--active", type=int, default=10_000, help="tasks that are asked for (default %(default)s)")
     parser.add_argument("--stored", type=int, nargs="+", default=[0, 10_000, 100_000], help="(default %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of one task and of all (default %(default)s)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of a turn (default %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also writes the figures there")
     arguments = parser.parse_args()
     active = _active(arguments)
     stored = [_stored(count) for count in arguments.stored]
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"active": active, "stored": stored}, indent=1) + "\n")
+    write_json(arguments.json, {"active": active, "stored": stored})
 
 
 def _active(arguments: argparse.Namespace) -> dict[str, float]:

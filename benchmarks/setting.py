@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from models.bundle import SHIPPED, Bundle, find_bundles, open_bundle
 
@@ -32,8 +32,12 @@ def sample_images() -> list[bytes]:
     return [path.read_bytes() for path in sorted((_SAMPLES / "query").glob("*/*.png"))]
 
 
+def creation(support: Sequence[tuple[str, bytes]]) -> dict[str, Any]:
+    """The files and data, as httpx takes them, of the form that creates a task."""
+    return {"files": [("images", image) for _, image in support], "data": {"labels": [label for label, _ in support]}}
+
+
 def create_task(api: httpx.Client, support: Sequence[tuple[str, bytes]]) -> str:
     """The path of a new task."""
-    files = [("images", image) for _, image in support]
-    reply = api.post("/v1/tasks", files=files, data={"labels": [label for label, _ in support]}).raise_for_status()
+    reply = api.post("/v1/tasks", **creation(support)).raise_for_status()
     return str(reply.headers["location"])

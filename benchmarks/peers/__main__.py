@@ -6,8 +6,6 @@ Each peer is set up as its own documentation recommends for throughput, in a vir
 one server runs at a time. Single images at 64 connections: raw bodies, or multipart where a peer takes no other.
 """
 
-import argparse
-import json
 import os
 import signal
 import subprocess
@@ -23,7 +21,8 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from benchmarks.load import LoadGenerator, Outcome, post
+from benchmarks.command import benchmark_parser, write_json
+from benchmarks.load import LoadGenerator, Outcome, post_form, post_images
 from benchmarks.setting import create_task, sample_images, shipped_bundle, support_set
 from models.engine import EngineKind, available_cores, open_engine
 from tests.servers import ROOT, ServerProcess, free_port
@@ -74,12 +73,9 @@ PEERS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__.splitlines()[0])
+    parser = benchmark_parser("peers", __doc__, rounds=3, seconds=5.0)
     parser.add_argument("--environments", type=Path, required=True, metavar="DIR", help="made where it is not there yet")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), help="default: all")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each server (default %(default)s)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of a turn (default %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also writes the figures there")
     arguments = parser.parse_args()
 
     pythons = {name: _environment(arguments.environments, name) for name in arguments.peers}
@@ -89,9 +85,10 @@ def main() -> None:
     print(f"every server runs {kind}", flush=True)
     for _ in range(arguments.rounds):
         with _headstart(kind) as (url, path):
-            outcomes[_OURS].append(_turn(url, _raw(path, images), arguments.seconds))
+            outcomes[_OURS].append(_turn(url, post_images(path, images), arguments.seconds))
         for name, python in pythons.items():
-            requests = _forms(images) if PEERS[name].multipart else _raw("/predict", images)
+            forms = [post_form("/predict", _file(image)) for image in images]
+            requests = forms if PEERS[name].multipart else post_images("/predict", images)
             with _peer(PEERS[name], python, kind) as url:
                 outcomes[name].append(_turn(url, requests, arguments.seconds))
 
@@ -105,8 +102,7 @@ def main() -> None:
         spread = f"({min(ratios):.2f}, {max(ratios):.2f})"
         print(f"{name:<26}{median(rates):>10.0f}{median(ratios):>9.2f}{spread:>16}{p50:>9.1f}{p99:>9.1f}{cores:>13.2f}")
         rows.append({"server": name, "rates": rates, "p50": p50, "p99": p99, "cores": cores})
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+    write_json(arguments.json, rows)
 
 
 def _environment(folder: Path, name: str) -> Path:
@@ -168,15 +164,6 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
                 pass
         time.sleep(0.5)
     sys.exit(f"a peer did not start:\n{log.read_text()[-2000:]}")
-
-
-def _raw(path: str, images: Sequence[bytes]) -> list[bytes]:
-    return [post(path, image, "image/png") for image in images]
-
-
-def _forms(images: Sequence[bytes]) -> list[bytes]:
-    forms = [httpx.Request("POST", "http://localhost/predict", files=_file(image)) for image in images]
-    return [post("/predict", form.read(), form.headers["content-type"]) for form in forms]
 
 
 def _file(image: bytes) -> list[tuple[str, tuple[str, bytes, str]]]:
