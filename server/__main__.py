@@ -15,7 +15,7 @@ from server.logs import configure_logging
 from server.settings import InvalidSettings, load_settings
 from server.store import StoreError
 
-_GARBAGE_THRESHOLDS = (10_000, 10, 50)
+_GARBAGE_THRESHOLDS = (100_000, 10, 50)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,8 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (BundleError, EngineError, StoreError) as error:
         print(f"headstart-server: {error}", file=sys.stderr)
         return 1
-    # A full garbage collection holds up every request while it looks at all there is: near a tenth of a second for what start-up
-    # made, which stays, and as long for the connections of a busy server, whose requests leave few cycles behind.
+    # A garbage collection holds up every request while it looks at all there is: near a tenth of a second for what start-up
+    # made, which stays, and more for the requests that wait in an overloaded server, which leave no cycles behind.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GARBAGE_THRESHOLDS)

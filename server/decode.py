@@ -52,7 +52,8 @@ def _decode(image: bytes, spec: InputSpec, limits: ImageLimits) -> _Decoded:
     try:
         return load_image(image, spec, limits)
     except ImageError as error:
-        return error
+        # The one raised, and its cause, hold the frames they came through, and those the image: a cycle if it is returned.
+        return ImageError(error.code, error.detail)
 
 
 def _lots(images: Sequence[bytes]) -> Iterator[list[bytes]]:

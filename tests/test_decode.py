@@ -1,6 +1,8 @@
 """Decoding for the server: whichever way an image takes, it comes out as `load_image` has it."""
 
 import asyncio
+import gc
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -57,3 +59,16 @@ def test_many_images_keep_their_order(decoder: Decoder) -> None:
     assert_decoded(decoder, [picture(side) for side in range(2, 60)])
     assert_decoded(decoder, [SMALL, BROKEN, LARGE, TOO_LARGE, b"", FEW_BYTES] * 8)
     assert asyncio.run(decoder.decode([], SPEC)) == []
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_no_error_keeps_its_image_in_memory(decoder: Decoder, count: int) -> None:
+    images = [bytes(bytearray(BROKEN)) for _ in range(count)]
+    before = sys.getrefcount(images[0])
+    gc.disable()
+    try:
+        asyncio.run(decoder.decode(images, SPEC))
+        after = sys.getrefcount(images[0])
+    finally:
+        gc.enable()
+    assert after == before
