@@ -23,6 +23,7 @@ MAX_SEARCHES = 30
 SLOPE_LEFT = 0.1  # Along a step, where the objective's slope is at most this share of that at its start is far enough.
 
 EPSILON = 2.0**-52
+_LEFT_OUT_AT_ONCE = 25_000  # logits that the caches hold with what is made of them
 TINY = 1e-300  # Makes 0 / 0 zero, and changes nothing else.
 
 
@@ -50,24 +51,65 @@ def logistic(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Arra
     return _along_axes(xp, x_TnD, y_TnK, C)
 
 
-def _in_span(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array] | None:
-    """Weight and bias, if every task's weight is as near the optimum's as Newton's method would bring it.
+def left_out_logits(xp: Any, x_nD: Array, y_nK: Array, C: float, rows_m: Array) -> Array | None:
+    """The logits (m, K) that some of a task's examples have, each from the fit without it.
 
-    C times the gradient's norm is at least the distance, since the Hessian is nowhere below 1 / C.
+    Those fits are a stack of tasks that share one Gram matrix: each counts its left-out example zero times, and starts from the
+    fit of all, from which it is a few steps of Newton's method away. The logits of the left-out example come with the others'.
+
+    Args:
+        x_nD, y_nK: as `logistic` takes them, of one task.
+        rows_m: which examples; of each one's class there is another.
+
+    Returns:
+        None if a fit does not reach the optimum by the examples' inner products alone.
     """
-    n = x_TnD.shape[1]
+    if y_nK.shape[-1] == 2:
+        C = C / 2
+    n, K = y_nK.shape
+    gram = _centred(xp, _centred(xp, (x_nD @ x_nD.mT)[None]).mT)
+    a_1nK, b_11K, _ = _in_gram(xp, gram, y_nK[None], C)
+    at_once = max(1, _LEFT_OUT_AT_ONCE // (n * K))
+    logits = []
+    for start in range(0, len(rows_m), at_once):
+        counts_Tn1 = 1.0 - xp.eye(n, dtype=x_nD.dtype, device=device(x_nD))[rows_m[start : start + at_once], :, None]
+        counted = counts_Tn1 * y_nK
+        newton = _Newton(xp, gram, True, counted, C, counts_Tn1)
+        a_TnK, _, logits_TnK = newton.solve_from(counts_Tn1 * a_1nK, b_11K + 0.0 * counts_Tn1[:, :1])
+        weight_TDK = x_nD.mT @ _centred(xp, a_TnK)
+        if not _is_optimum(xp, x_nD, counted - counts_Tn1 * _softmax(xp, logits_TnK), weight_TDK, C):
+            return None
+        logits.append(xp.sum((1.0 - counts_Tn1) * logits_TnK, axis=1))
+    return xp.concat(logits)
+
+
+def _in_span(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array] | None:
+    """Weight and bias, if they are the optimum's."""
     gram = _centred(xp, _centred(xp, x_TnD @ x_TnD.mT).mT)
-    y, b_T1K = _first_step(xp, y_TnK)
-    towards = xp.linalg.solve(gram / y.shape[-1] + xp.eye(n, dtype=gram.dtype, device=device(gram)) / C, y)
-    a_TnK, b_T1K = _Newton(xp, gram, True, y_TnK, C).solve(towards, b_T1K)
+    a_TnK, b_T1K, _ = _in_gram(xp, gram, y_TnK, C)
     # Of the features as they are: to take the mean from what they are multiplied by is less work than to take it from them.
     weight_TDK = x_TnD.mT @ _centred(xp, a_TnK)
     logits_TnK = x_TnD @ weight_TDK
     b_T1K = b_T1K - xp.mean(logits_TnK, axis=1, keepdims=True)
     excess = y_TnK - _softmax(xp, logits_TnK + b_T1K)
-    gradient = x_TnD.mT @ _centred(xp, excess) - weight_TDK / C
-    is_optimum = float(xp.max(xp.sum(gradient * gradient, axis=(1, 2)))) <= (STEP_TOLERANCE / C) ** 2
-    return (weight_TDK.mT, b_T1K[:, 0]) if is_optimum else None
+    return (weight_TDK.mT, b_T1K[:, 0]) if _is_optimum(xp, x_TnD, excess, weight_TDK, C) else None
+
+
+def _in_gram(xp: Any, gram: Array, y_TnK: Array, C: float) -> tuple[Array, Array, Array]:
+    """Coefficients, intercept and logits, from the inner products (T, n, n) of the centred examples."""
+    y, b_T1K = _first_step(xp, y_TnK)
+    ridge = gram / y.shape[-1] + xp.eye(gram.shape[-1], dtype=gram.dtype, device=device(gram)) / C
+    return _Newton(xp, gram, True, y_TnK, C).solve(xp.linalg.solve(ridge, y), b_T1K)
+
+
+def _is_optimum(xp: Any, x_TnD: Array, excess_TnK: Array, weight_TDK: Array, C: float) -> bool:
+    """Whether every task's weight is as near the optimum's as Newton's method would bring it.
+
+    C times the gradient's norm is at least the distance, since the Hessian is nowhere below 1 / C.
+    """
+    gradient = x_TnD.mT @ _centred(xp, excess_TnK) - weight_TDK / C
+    # Not `>`: what is not a number is no optimum.
+    return float(xp.max(xp.sum(gradient * gradient, axis=(1, 2)))) <= (STEP_TOLERANCE / C) ** 2
 
 
 def _along_axes(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array]:
@@ -86,7 +128,7 @@ def _along_axes(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, A
         z_Tnd, squares_T1d = x @ axes_TDd, squares_TD[:, None]
     y, b_T1K = _first_step(xp, y_TnK)
     towards = z_Tnd.mT @ y / (squares_T1d.mT / y.shape[-1] + 1.0 / C)
-    a_TdK, b_T1K = _Newton(xp, z_Tnd, False, y_TnK, C).solve(towards, b_T1K)
+    a_TdK, b_T1K, _ = _Newton(xp, z_Tnd, False, y_TnK, C).solve(towards, b_T1K)
     weight_TDK = axes_TDd @ a_TdK
     return weight_TDK.mT, (b_T1K - xp.mean(x_TnD, axis=1, keepdims=True) @ weight_TDK)[:, 0]
 
@@ -132,17 +174,21 @@ class _Newton:
     for: averaged over the classes, so that no step leaves the subspace Σ_k A_k = 0, in which gradient and optimum lie. At zero
     it is the whole Hessian.
 
+    An example may count `counts` times, zero or one, the same or differently in each task. P and Y hold zeros where it counts
+    none, which takes it out of the gradient and the Hessian alike. Z may be one matrix for all tasks.
+
     The image of unknowns V is (Z A; b) in the span, and V itself along principal axes: what makes logits of them, and, in an
     inner product with V, the squares of weight and intercept.
     """
 
-    def __init__(self, xp: Any, z_Tnd: Array, in_span: bool, y_TnK: Array, C: float) -> None:
-        ones_Tn1 = xp.ones_like(y_TnK[:, :, :1])
+    def __init__(self, xp: Any, z_Tnd: Array, in_span: bool, y_TnK: Array, C: float, counts_Tn1: Array | None = None) -> None:
+        ones_Tn1 = xp.ones_like(z_Tnd[:, :, :1])
         one_T11 = ones_Tn1[:, :1]
         zeros_Td1 = 0.0 * z_Tnd[:, :1].mT
         self.xp = xp
         self.in_span = in_span
         self.y = y_TnK
+        self.counts = counts_Tn1
         self.C = C
         self.ones = ones_Tn1.mT
         only_b = xp.concat([zeros_Td1, one_T11], axis=1)
@@ -159,24 +205,32 @@ class _Newton:
             self.z_squared = z_Tnd * z_Tnd
             self.negligible = (0.05 * STEP_TOLERANCE) ** 2 / C
 
-    def solve(self, towards: Array, towards_b: Array) -> tuple[Array, Array]:
-        """A and b at the optimum; the first step is taken from zero towards the ones given, as far as that helps."""
-        xp = self.xp
-        step = xp.concat([towards, towards_b], axis=1)
-        image = (self.z + self.of_b) @ step if self.in_span else step
-        v, logits = 0.0 * step, 0.0 * self.y
-        probabilities = _softmax(xp, logits)
+    def solve(self, towards: Array, towards_b: Array) -> tuple[Array, Array, Array]:
+        """A, b and the logits at the optimum; the first step is taken from zero towards the ones given, as far as that helps."""
+        step = self.xp.concat([towards, towards_b], axis=1)
+        return self._descend(0.0 * step, 0.0 * self.y, step, self._image(step))
+
+    def solve_from(self, a: Array, b: Array) -> tuple[Array, Array, Array]:
+        """The same from an A and b that are near the optimum."""
+        v = self.xp.concat([a, b], axis=1)
+        logits = self._logits(self._image(v))
+        step, image = self._step(self._probabilities(logits), v)
+        return self._descend(v, logits, step, image)
+
+    def _descend(self, v: Array, logits: Array, step: Array, image: Array) -> tuple[Array, Array, Array]:
+        """A, b and the logits at the optimum, from unknowns V with these logits, of which the first step is known."""
+        probabilities = self._probabilities(logits)
         for _ in range(MAX_NEWTON_STEPS):
             negligible = _dot(image, step) <= STEP_TOLERANCE**2
             if negligible.all():
-                v = v + step
+                v, logits = v + step, logits + self._logits(image)
                 break
             change, penalised = self._logits(image), self.penalty * image
             of_penalty = _dot(penalised, v), _dot(penalised, step)
             share, probabilities = self._search(logits, probabilities, change, of_penalty, negligible)
             v, logits = v + share * step, logits + share * change
             step, image = self._step(probabilities, v)
-        return v[:, :-1], v[:, -1:]
+        return v[:, :-1], v[:, -1:], logits
 
     def _step(self, probabilities: Array, v: Array) -> tuple[Array, Array]:
         """Solves Hessian · step = −gradient by preconditioned conjugate gradients, each task to its own tolerance.
@@ -223,7 +277,10 @@ class _Newton:
         curvature_b = self.ones @ spread_Tn1 + 1e-9
         if self.in_span:
             # Weights are preconditioned by nothing, which leaves them a curvature of 1 / C at least; b gets as much.
-            metric = self.z + self.of_b / (self.C * curvature_b)
+            scale_b = 1.0 / (self.C * curvature_b)
+            if len(self.z) < len(probabilities):
+                return lambda residual: self.z @ residual + (1.0 - self.C * self.penalty) * scale_b * residual
+            metric = self.z + self.of_b * scale_b
             return lambda residual: metric @ residual
         curvature = xp.concat([self.z_squared.mT @ spread_Tn1 + 1.0 / self.C, curvature_b], axis=1)
         return lambda residual: residual / curvature
@@ -249,7 +306,7 @@ class _Newton:
         low = xp.zeros_like(slope_of_penalty)
         share, high = low + 1.0, low + xp.inf
         for _ in range(MAX_SEARCHES):
-            probabilities = _softmax(xp, logits + share * change)
+            probabilities = self._probabilities(logits + share * change)
             slope = _dot(probabilities - self.y, change) + slope_of_penalty + share * curvature_of_penalty
             found = (xp.abs(slope) <= slope_left) | negligible
             if found.all():
@@ -262,7 +319,14 @@ class _Newton:
             share = xp.where(found, share, guess)
         # Rounding hides the least; at `low` the objective, being convex, is below that at the start.
         share = xp.where(found, share, low)
-        return share, _softmax(xp, logits + share * change)
+        return share, self._probabilities(logits + share * change)
+
+    def _probabilities(self, logits: Array) -> Array:
+        probabilities = _softmax(self.xp, logits)
+        return probabilities if self.counts is None else self.counts * probabilities
+
+    def _image(self, v: Array) -> Array:
+        return (self.z + self.of_b) @ v if self.in_span else v
 
     def _logits(self, image: Array) -> Array:
         return image[:, :-1] + image[:, -1:] if self.in_span else self.z @ image

@@ -1,0 +1,77 @@
+"""Leave-one-out beside scikit-learn's own, and beside fits by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import LeaveOneOut, cross_val_predict
+
+from models.fitting import fit
+from models.heads import features, softmax
+from models.leave_one_out import FOLDS, MAX_LEFT_OUT, Floats, Ints, leave_one_out
+from models.manifest import Solver
+from tests.heads import options
+
+
+def examples(shots: list[int], dim: int, seed: int = 0) -> tuple[Floats, Ints]:
+    """Features of classes that overlap."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(len(shots)), shots)
+    order = rng.permutation(len(labels))
+    x = rng.normal(size=(len(shots), dim))[labels] + 1.5 * rng.normal(size=(len(labels), dim))
+    return features(x, None)[order], labels[order]
+
+
+@pytest.mark.parametrize(("shots", "dim"), [([5, 5, 5], 40), ([3, 2, 6, 4], 8), ([12, 9], 10)])
+def test_equals_scikit_learns(shots: list[int], dim: int) -> None:
+    x, y = examples(shots, dim)
+    oracle = LogisticRegression(C=3.0, tol=1e-10, max_iter=10_000)
+    expected = cross_val_predict(oracle, x, y, cv=LeaveOneOut(), method="predict_proba")
+    found = leave_one_out(x.astype(np.float32), y, len(shots), options(C=3.0))
+    assert found.folds is None
+    assert found.judged.all()
+    np.testing.assert_allclose(found.probabilities, expected, atol=1e-4)
+
+
+def test_images_under_two_labels_each_are_judged_as_well() -> None:
+    x, y = examples([6, 6, 6], 40)
+    x, y = np.concatenate([x, x]), np.concatenate([y, (y + 1) % 3])
+    expected = cross_val_predict(
+        LogisticRegression(C=100.0, tol=1e-10, max_iter=10_000), x, y, cv=LeaveOneOut(), method="predict_proba"
+    )
+    np.testing.assert_allclose(leave_one_out(x, y, 3, options(C=100.0)).probabilities, expected, atol=1e-4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shots=st.lists(st.integers(1, 4), min_size=2, max_size=5),
+    dim=st.integers(1, 30),
+    solver=st.sampled_from(["logistic", "ridge", "prototype"]),
+    seed=st.integers(0, 1000),
+)
+def test_each_verdict_is_that_of_a_fresh_fit_without_the_example(shots: list[int], dim: int, solver: Solver, seed: int) -> None:
+    x, y = examples(shots, dim, seed)
+    asked = options(solver, temperature=0.5)
+    found = leave_one_out(x, y, len(shots), asked)
+    for i in range(len(y)):
+        assert found.judged[i] == (shots[y[i]] > 1)
+        if found.judged[i]:
+            others = np.arange(len(y)) != i
+            head = fit(x[others], y[others], len(shots), asked)
+            np.testing.assert_allclose(found.probabilities[i], softmax(head.weight @ x[i] + head.bias, 0.5), atol=1e-6)
+        else:
+            assert np.isnan(found.probabilities[i]).all()
+
+
+def test_many_examples_are_judged_in_folds_that_leave_something_of_every_class() -> None:
+    shots = [MAX_LEFT_OUT, 40, 2, 1]
+    x, y = examples(shots, 12)
+    found = leave_one_out(x, y, len(shots), options("ridge"))
+    assert found.folds == FOLDS
+    np.testing.assert_array_equal(found.judged, y != 3)
+    alone = leave_one_out(x[:MAX_LEFT_OUT], y[:MAX_LEFT_OUT], len(shots), options("ridge"))
+    assert alone.folds is None
+    both = found.judged[:MAX_LEFT_OUT] & alone.judged
+    np.testing.assert_allclose(found.probabilities[:MAX_LEFT_OUT][both], alone.probabilities[both], atol=0.05)
+    assert leave_one_out(x, y, len(shots), options("prototype")).folds is None
