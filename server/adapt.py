@@ -1,6 +1,6 @@
 """The support journey: labelled images in, a task with a fitted, stored and active head out.
 
-Checked -> embedded (`server.embed`) -> head fitted -> stored in one transaction -> active.
+Checked -> embedded (`server.embed`) -> head fitted -> judged (`server.quality`) -> stored in one transaction -> active.
 """
 
 import hashlib
@@ -17,13 +17,15 @@ from server.embed import embed_images, image_error
 from server.errors import Conflict, ExampleNotFound
 from server.ids import new_id
 from server.metrics import Stopwatch
+from server.quality import assess
 from server.records import Answer, Change, NewExample, NewTask, Replay, Support, Task, VersionConflict
 from server.replies import changed_task_reply
-from server.schemas import ChangedTaskReply, TaskOptions
+from server.schemas import ChangedTaskReply, Quality, TaskOptions
 from server.service import Service
 from server.support import LabelledImage, check_request, check_support_set
 
 _ATTEMPTS = 10
+_MAX_JUDGED = 100
 
 KeepAnswer = Callable[[ChangedTaskReply], Replay]
 """Makes, of a reply, the record that answers a retry of the same request."""
@@ -51,18 +53,19 @@ async def create_task(
 
     backbone = service.backbones.default
     embeddings = await _embed(service, backbone, examples, watch)
+    new = await service.in_thread(_new_examples, examples, embeddings)
     with watch.stage("fit"):
         chosen = _choose(backbone.bundle.manifest.head, options)
         head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, chosen)
+        quality = await _judge(service, backbone, [example.id for example in new], labels, embeddings, chosen)
 
     task_id = new_id("task")
     with watch.stage("store"):
-        new = await service.in_thread(_new_examples, examples, embeddings)
         task = await service.in_writer(
-            service.store.create_task, tenant, NewTask(task_id, name or task_id), new, head, _answer(keep, watch)
+            service.store.create_task, tenant, NewTask(task_id, name or task_id), new, head, _answer(keep, quality, watch)
         )
     service.active.keep(tenant, task.id, task.version.number, head)
-    return changed_task_reply(task, watch.milliseconds())
+    return changed_task_reply(task, quality, watch.milliseconds())
 
 
 async def add_examples(
@@ -116,14 +119,15 @@ async def _new_version(
         if parent.backbone != backbone.space.backbone:
             break
         support = await service.in_thread(service.store.support, tenant, task.id, parent.number)
-        labels, embeddings = _changed(support, added, removed)
+        ids, labels, embeddings = _changed(support, added, removed)
         check_support_set(labels, service.settings)
         with watch.stage("fit"):
             head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, parent.options)
+            quality = await _judge(service, backbone, ids, labels, embeddings, parent.options)
         try:
             with watch.stage("store"):
                 gone = [removed] if removed else []
-                answer = _answer(keep, watch)
+                answer = _answer(keep, quality, watch)
                 changed = await service.in_writer(
                     service.store.add_version, tenant, task.id, parent.number, change, added, gone, head, answer
                 )
@@ -131,7 +135,7 @@ async def _new_version(
             task = await service.in_thread(service.store.task, tenant, task.id)
             continue
         service.active.keep(tenant, task.id, changed.version.number, head)
-        return changed_task_reply(changed, watch.milliseconds())
+        return changed_task_reply(changed, quality, watch.milliseconds())
     raise Conflict("other requests keep changing this task; try again")
 
 
@@ -144,18 +148,33 @@ async def _embed(service: Service, backbone: ServedBackbone, examples: Sequence[
     return embedded.embeddings
 
 
+async def _judge(
+    service: Service,
+    backbone: ServedBackbone,
+    ids: Sequence[str],
+    labels: Sequence[str],
+    embeddings: Float32,
+    options: HeadOptions,
+) -> Quality | None:
+    """The quality of a small task; a large one's takes longer than all else, and is left to who asks for it."""
+    if len(ids) > _MAX_JUDGED:
+        return None
+    return await service.in_fitter(assess, ids, labels, embeddings, options, backbone)
+
+
 def _choose(defaults: HeadDefaults, options: TaskOptions) -> HeadOptions:
     """The backbone's defaults for the solver, with what the caller asked for in their place."""
     return defaults.options(options.solver).model_copy(update=options.model_dump(exclude_none=True))
 
 
-def _changed(support: Support, added: Sequence[NewExample], removed: str | None) -> tuple[list[str], Float32]:
-    """Labels and embeddings of a support set after a change."""
+def _changed(support: Support, added: Sequence[NewExample], removed: str | None) -> tuple[list[str], list[str], Float32]:
+    """Ids, labels and embeddings of a support set after a change."""
     if removed is not None and removed not in support.ids:
         raise ExampleNotFound(removed)
     stays = [i for i, example in enumerate(support.ids) if example != removed]
+    ids = [support.ids[i] for i in stays] + [example.id for example in added]
     labels = [support.labels[i] for i in stays] + [example.label for example in added]
-    return labels, np.concatenate([support.embeddings[stays], *(example.embedding[None] for example in added)])
+    return ids, labels, np.concatenate([support.embeddings[stays], *(example.embedding[None] for example in added)])
 
 
 def _new_examples(examples: Sequence[LabelledImage], embeddings: Float32) -> list[NewExample]:
@@ -172,6 +191,6 @@ def _new_examples(examples: Sequence[LabelledImage], embeddings: Float32) -> lis
     ]
 
 
-def _answer(keep: KeepAnswer | None, watch: Stopwatch) -> Answer | None:
+def _answer(keep: KeepAnswer | None, quality: Quality | None, watch: Stopwatch) -> Answer | None:
     """What the store keeps for a retry. It is made inside the transaction, so its timing has no `store` yet."""
-    return None if keep is None else lambda task: keep(changed_task_reply(task, watch.milliseconds()))
+    return None if keep is None else lambda task: keep(changed_task_reply(task, quality, watch.milliseconds()))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from models.bundle import SHIPPED, Bundle, BundleError, find_bundles, open_bundle
 from models.engine import EngineError, EngineKind, file_of, open_engine
 from models.fitting import fit_head
-from models.heads import BackboneRef, EmbeddingSpace, Float32
+from models.heads import BackboneRef, EmbeddingSpace, Float32, features
+from models.suspects import duplicate_similarity
 from server.batcher import Batcher
 from server.errors import BackboneUnavailable, Overloaded
 from server.metrics import Metrics
@@ -18,12 +19,17 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ServedBackbone:
-    """An opened bundle, warm, behind its queue."""
+    """An opened bundle, warm, behind its queue.
+
+    Attributes:
+        duplicate_similarity: how alike two embeddings are of images that are taken for one.
+    """
 
     bundle: Bundle
     kind: EngineKind
     space: EmbeddingSpace
     batcher: Batcher
+    duplicate_similarity: float
 
     async def check(self) -> None:
         """Sends the golden images through the very queue that serves.
@@ -104,9 +110,10 @@ class Backbones:
     def _open(self, bundle: Bundle, kind: EngineKind) -> ServedBackbone:
         engine = open_engine(bundle, kind, self._settings.threads, self._settings.data_dir / "int8-speedups.json")
         _warm_fitting(bundle, engine.space)
+        alike = duplicate_similarity(features(bundle.background, None))
         settings = self._settings
         batcher = Batcher(engine, settings.queue_images, bundle.id, self._metrics, settings.queue_seconds)
-        served = ServedBackbone(bundle, engine.kind, engine.space, batcher)
+        served = ServedBackbone(bundle, engine.kind, engine.space, batcher, alike)
         self._served[engine.space.backbone] = served
         _log.info("serving %s on %s", bundle.id, engine.kind)
         return served

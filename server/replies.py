@@ -1,7 +1,7 @@
 """From the store's records to the bodies of replies."""
 
 from server.records import ClassCount, ExampleInfo, Task, Version
-from server.schemas import ChangedTaskReply, ClassReply, ExampleReply, HeadReply, TaskReply, VersionReply
+from server.schemas import ChangedTaskReply, ClassReply, ExampleReply, HeadReply, Quality, TaskReply, VersionReply
 
 
 def task_reply(task: Task) -> TaskReply:
@@ -19,9 +19,9 @@ def task_reply(task: Task) -> TaskReply:
     )
 
 
-def changed_task_reply(task: Task, timing_ms: dict[str, float]) -> ChangedTaskReply:
-    """A task after a change, with what each stage took."""
-    return ChangedTaskReply(**task_reply(task).model_dump(), timing_ms=timing_ms)
+def changed_task_reply(task: Task, quality: Quality | None, timing_ms: dict[str, float]) -> ChangedTaskReply:
+    """A task after a change, with how good it is now and what each stage took."""
+    return ChangedTaskReply(**dict(task_reply(task)), quality=quality, timing_ms=timing_ms)
 
 
 def version_reply(version: Version) -> VersionReply:

@@ -16,6 +16,7 @@ from server.schemas import (
     PredictBody,
     PredictReply,
     Problem,
+    QualityReply,
     TaskBody,
     TaskPage,
     TaskPatch,
@@ -40,10 +41,26 @@ _TASK = {
     "updated_at": _TIME,
 }
 _TIMING = {"decode": 1.2, "embed": 14.5, "fit": 1.1, "store": 2.3, "total": 19.4}
+_QUALITY = {
+    "method": "leave-one-out",
+    "judged": 10,
+    "accuracy": 0.8,
+    "interval": [0.49, 0.943],
+    "classes": [
+        {"label": "cat", "examples": 5, "judged": 5, "recognised": 3, "accuracy": 0.6, "interval": [0.231, 0.882]},
+        {"label": "dog", "examples": 5, "judged": 5, "recognised": 5, "accuracy": 1.0, "interval": [0.566, 1.0]},
+    ],
+    "confusions": [{"label": "cat", "recognised_as": "dog", "examples": 2}],
+    "prior": None,
+    "advice": "More images of 'cat' would help most: 2 of its 5 were taken for another class, and 0 of others for it.",
+    "suspects": [{"example": _EXAMPLE_ID, "label": "cat", "suggested": "dog", "confidence": 0.91}],
+    "duplicates": [],
+}
 
 _REPLIES: dict[type[BaseModel], Any] = {
     TaskReply: _TASK,
-    ChangedTaskReply: {**_TASK, "timing_ms": _TIMING},
+    ChangedTaskReply: {**_TASK, "quality": _QUALITY, "timing_ms": _TIMING},
+    QualityReply: {"task": _ID, "version": 1, **_QUALITY},
     TaskPage: {"tasks": [_TASK], "next_cursor": None},
     VersionPage: {
         "versions": [

@@ -1,0 +1,161 @@
+"""How good a task is, as far as its support set alone can tell.
+
+Support set read -> each example judged by heads fitted without it -> suspects and duplicates -> one sentence of advice.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from models.heads import Float32
+from models.leave_one_out import Ints, LeftOut, leave_one_out
+from models.manifest import Evaluation, HeadOptions, Solver
+from models.suspects import duplicates, suspects
+from server.backbones import ServedBackbone
+from server.schemas import ClassQuality, Confusion, DuplicateReply, Prior, Quality, QualityReply, SuspectReply
+from server.service import Service
+
+_Z = 1.96  # of a 95 % interval
+
+
+async def task_quality(service: Service, tenant: str, task_id: str) -> QualityReply:
+    """The quality of a task's active version.
+
+    Raises:
+        TaskNotFound: there is no such task.
+        Unavailable: the server cannot do it now.
+    """
+    task = await service.in_thread(service.store.task, tenant, task_id)
+    backbone = await service.backbones.serving(task.version.backbone)
+    support = await service.in_thread(service.store.support, tenant, task_id, task.version.number)
+    found = await service.in_fitter(assess, support.ids, support.labels, support.embeddings, task.version.options, backbone)
+    return QualityReply(task=task.id, version=task.version.number, **dict(found))
+
+
+def assess(
+    ids: Sequence[str], labels: Sequence[str], embeddings: Float32, options: HeadOptions, backbone: ServedBackbone
+) -> Quality:
+    """The quality of a head fitted with these options on n examples, (n, D) embeddings made by the backbone."""
+    names = list(dict.fromkeys(labels))
+    indices = np.array([names.index(label) for label in labels])
+    manifest, space = backbone.bundle.manifest, backbone.space
+    left_out = leave_one_out(space.features(embeddings, options.centre), indices, len(names), options)
+    classes, confusions = _classes(names, indices, left_out), _confusions(names, indices, left_out)
+    right, judged = sum(entry.recognised for entry in classes), sum(entry.judged for entry in classes)
+    prototype = manifest.head.options("prototype")
+    return Quality(
+        method="leave-one-out" if left_out.folds is None else f"{left_out.folds} folds",
+        judged=judged,
+        accuracy=right / judged if judged else None,
+        interval=wilson(right, judged),
+        classes=classes,
+        confusions=confusions,
+        prior=None if judged == len(labels) else _prior(manifest.evaluations, options.solver, len(names), len(labels)),
+        advice=_advice(classes, confusions),
+        suspects=[
+            SuspectReply(
+                example=ids[suspect.example],
+                label=labels[suspect.example],
+                suggested=names[suspect.suggested],
+                confidence=suspect.confidence,
+            )
+            for suspect in suspects(space.features(embeddings, prototype.centre), indices, len(names), prototype)
+        ],
+        duplicates=[
+            DuplicateReply(
+                example=ids[found.example],
+                label=labels[found.example],
+                of=ids[found.of],
+                of_label=labels[found.of],
+                similarity=found.similarity,
+            )
+            for found in duplicates(space.features(embeddings, centre=False), indices, backbone.duplicate_similarity)
+        ],
+    )
+
+
+def wilson(right: int, judged: int) -> tuple[float, float] | None:
+    """The 95 % score interval of a share (Wilson, 1927), which keeps inside [0, 1] and does not vanish at its ends.
+
+    Returns:
+        None if nothing was judged.
+    """
+    if not judged:
+        return None
+    share, weight = right / judged, _Z**2 / judged
+    middle = (share + weight / 2) / (1 + weight)
+    half = math.sqrt(weight * share * (1 - share) + weight**2 / 4) / (1 + weight)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _classes(names: Sequence[str], indices: Ints, left_out: LeftOut) -> list[ClassQuality]:
+    verdicts = left_out.probabilities.argmax(axis=1)
+    found = []
+    for k, name in enumerate(names):
+        among = (indices == k) & left_out.judged
+        judged, right = int(among.sum()), int((verdicts[among] == k).sum())
+        found.append(
+            ClassQuality(
+                label=name,
+                examples=int((indices == k).sum()),
+                judged=judged,
+                recognised=right,
+                accuracy=right / judged if judged else None,
+                interval=wilson(right, judged),
+            )
+        )
+    return found
+
+
+def _confusions(names: Sequence[str], indices: Ints, left_out: LeftOut) -> list[Confusion]:
+    verdicts = left_out.probabilities[left_out.judged].argmax(axis=1)
+    pairs = Counter(zip(indices[left_out.judged].tolist(), verdicts.tolist(), strict=True))
+    return [
+        Confusion(label=names[label], recognised_as=names[verdict], examples=count)
+        for (label, verdict), count in pairs.most_common()
+        if label != verdict
+    ]
+
+
+def _prior(evaluations: Sequence[Evaluation], solver: Solver, ways: int, examples: int) -> Prior | None:
+    """What the bundle's evaluation on novel classes found, at the way and shot nearest to the task's."""
+
+    def distance(evaluation: Evaluation) -> float:
+        return abs(math.log(evaluation.ways / ways)) + abs(math.log(evaluation.shots / (examples / ways)))
+
+    tests = [evaluation for evaluation in evaluations if evaluation.part == "test" and evaluation.solver == solver]
+    if not tests:
+        return None
+    nearest = min(tests, key=distance)
+    return Prior(
+        accuracy=nearest.accuracy,
+        ci95=nearest.ci95,
+        ways=nearest.ways,
+        shots=nearest.shots,
+        dataset=nearest.dataset,
+    )
+
+
+def _advice(classes: Sequence[ClassQuality], confusions: Sequence[Confusion]) -> str:
+    """Which class gains most from more images: one that cannot be judged, or else the one with most mistakes for its size."""
+    alone = [entry.label for entry in classes if not entry.judged]
+    if alone:
+        others = f", and so for {len(alone) - 1} more" if len(alone) > 1 else ""
+        return f"Add an image of {alone[0]!r}{others}: leave-one-out cannot judge a class with one image."
+    mistakes = Counter[str]()
+    for confusion in confusions:
+        mistakes[confusion.label] += confusion.examples
+        mistakes[confusion.recognised_as] += confusion.examples
+    if not mistakes:
+        fewest = min(classes, key=lambda entry: entry.examples)
+        return (
+            f"Every example was recognised; more images of {fewest.label!r}, which has {fewest.examples}, would confirm it best."
+        )
+    worst = max(classes, key=lambda entry: mistakes[entry.label] / entry.examples)
+    missed = worst.judged - worst.recognised
+    return (
+        f"More images of {worst.label!r} would help most: {missed} of its {worst.examples} were taken for another class, "
+        f"and {mistakes[worst.label] - missed} of others for it."
+    )
