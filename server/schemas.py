@@ -110,7 +110,8 @@ class ExampleReply(_Reply):
     label: str
     media_type: str
     bytes: int
-    sha256: str = Field(description="of the image's bytes as they were sent")
+    image_kept: bool = Field(description="whether the image can be had back; false if the server was told to keep none")
+    sha256: str | None = Field(description="of the image's bytes as they were sent; null if the image was not kept")
     created_at: datetime
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, delete, func, insert, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from models.heads import BackboneRef, Head
@@ -68,9 +68,8 @@ def find_version(connection: Connection, tenant: str, task: str, number: int, *c
 
 
 def last_number(connection: Connection, tenant: str, task: str) -> int:
-    """The highest version number of a task that exists."""
-    query = select(func.max(versions.c.number)).where(versions.c.tenant == tenant, versions.c.task == task)
-    return int(connection.execute(query).scalar_one())
+    """The highest version number that a task has given, be it to a version since removed."""
+    return int(connection.execute(select(tasks.c.last_version).where(tasks.c.tenant == tenant, tasks.c.id == task)).scalar_one())
 
 
 def support_ids(connection: Connection, tenant: str, task: str, number: int) -> list[str]:
@@ -106,7 +105,7 @@ def insert_examples(connection: Connection, tenant: str, task: Task, added: Sequ
             "id": example.id,
             "label": example.label,
             "media_type": example.media_type,
-            "size": len(example.image),
+            "size": example.size,
             "sha256": example.sha256,
             "backbone_sha256": task.version.backbone.sha256,
             "created_at": task.version.created_at,
@@ -148,6 +147,7 @@ def keep_answer(connection: Connection, tenant: str, task: Task, answer: Answer 
     values = {
         "tenant": tenant,
         "key": replay.key,
+        "task": task.id,
         "fingerprint": replay.fingerprint,
         "status": replay.status,
         "location": replay.location,

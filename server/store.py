@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, delete, insert, literal, select
 from models.heads import BackboneMismatch, BackboneRef, Head
 from server.active_versions import ActiveVersions
 from server.database import Database, StoreError, StoreInUse
-from server.errors import ExampleNotFound, TaskNotFound
+from server.errors import ExampleNotFound, ImageNotKept, TaskNotFound
 from server.ids import cursor_after, read_cursor
 from server.records import (
     Active,
@@ -27,6 +27,7 @@ from server.records import (
     Version,
     VersionConflict,
 )
+from server.removal import forget_answers, remove_example, remove_versions, versions_of, versions_with
 from server.statements import (
     ACTIVE,
     OF_TASK,
@@ -103,7 +104,9 @@ class Store:
             now = datetime.now(UTC)
             task = Task(new.id, new.name, now, now, new_version(1, "created", counts, head, now))
             connection.execute(
-                insert(tasks).values(tenant=tenant, id=new.id, name=new.name, active_version=1, created_at=now, updated_at=now)
+                insert(tasks).values(
+                    tenant=tenant, id=new.id, name=new.name, active_version=1, last_version=1, created_at=now, updated_at=now
+                )
             )
             insert_examples(connection, tenant, task, added)
             insert_version(connection, tenant, task, [example.id for example in added], head)
@@ -130,26 +133,41 @@ class Store:
             ReplayExists: the key of `answer` has been answered.
         """
         with self._changing(tenant, task_id) as connection:
-            before = lock_task(connection, tenant, task_id)
-            if before.version.number != parent:
-                raise VersionConflict
-            if before.version.backbone != head.backbone:
-                raise BackboneMismatch(f"the support set's embeddings are of {before.version.backbone}, not of {head.backbone}")
-            support = support_ids(connection, tenant, task_id, parent)
-            gone = labels_of(connection, tenant, task_id, removed, support)
-            counts = Counter({entry.label: entry.examples for entry in before.version.classes})
-            counts.update(example.label for example in added)
-            counts.subtract(gone.values())
-
-            now = datetime.now(UTC)
-            version = new_version(last_number(connection, tenant, task_id) + 1, change, counts, head, now)
-            task = Task(task_id, before.name, before.created_at, now, version)
-            update_task(connection, tenant, task_id, active_version=version.number, updated_at=now)
-            insert_examples(connection, tenant, task, added)
-            kept = [example for example in support if example not in gone]
-            insert_version(connection, tenant, task, kept + [example.id for example in added], head)
+            before = _parent(connection, tenant, task_id, parent)
+            task = _add_version(connection, tenant, before, change, added, removed, head)
             keep_answer(connection, tenant, task, answer)
         return task
+
+    def forget_example(
+        self, tenant: str, task_id: str, parent: int, example_id: str, head: Head | None
+    ) -> tuple[Task, list[int]]:
+        """Removes an example, every version that was fitted with it and what retries of requests to the task would get.
+
+        Its bytes are in the files until `erase`.
+
+        Args:
+            head: fitted on the parent's support set without the example, for a new version, which becomes the active one; None
+                if the parent does not have it, and stays active.
+
+        Returns:
+            The task, and the numbers of the versions that went.
+
+        Raises, with nothing changed:
+            VersionConflict: `parent` is not the active version any more.
+            ExampleNotFound: the task has no such example, or `head` is given and the parent does not have it.
+        """
+        with self._changing(tenant, task_id, removes=True) as connection:
+            before = _parent(connection, tenant, task_id, parent)
+            gone = versions_with(connection, tenant, task_id, example_id)
+            if head is not None:
+                _add_version(connection, tenant, before, "removed", [], [example_id], head)
+            elif parent in gone:
+                raise ValueError("the active version has the example, so another one is needed")
+            remove_versions(connection, tenant, task_id, gone)
+            remove_example(connection, tenant, task_id, example_id)
+            forget_answers(connection, tenant, task_id)
+            update_task(connection, tenant, task_id, updated_at=datetime.now(UTC))
+            return find_task(connection, tenant, task_id), gone
 
     def activate(self, tenant: str, task_id: str, version: int) -> Task:
         """Makes an existing version the active one.
@@ -168,14 +186,24 @@ class Store:
             update_task(connection, tenant, task_id, name=name, updated_at=datetime.now(UTC))
             return find_task(connection, tenant, task_id)
 
-    def delete_task(self, tenant: str, task_id: str) -> None:
+    def delete_task(self, tenant: str, task_id: str) -> list[int]:
         """Removes a task with all its versions, examples and images; the schema's foreign keys see to those.
 
-        Answers kept for retries stay for their 24 hours, since they tell what was answered then. They hold no image.
+        Its bytes are in the files until `erase`. Of answers kept for retries only the keys stay, for their 24 hours.
+
+        Returns:
+            The numbers of its versions.
         """
-        with self._changing(tenant, task_id) as connection:
+        with self._changing(tenant, task_id, removes=True) as connection:
+            gone = versions_of(connection, tenant, task_id)
             if not connection.execute(delete(tasks).where(tasks.c.tenant == tenant, tasks.c.id == task_id)).rowcount:
                 raise TaskNotFound(task_id)
+            forget_answers(connection, tenant, task_id)
+        return gone
+
+    def erase(self) -> bool:
+        """Whether no file holds a byte any more of what was removed before; to be called again where it is not so yet."""
+        return self._database.erase()
 
     def task(self, tenant: str, task_id: str) -> Task:
         """A task with its active version."""
@@ -278,6 +306,7 @@ class Store:
 
         Raises:
             ExampleNotFound: the active version has no such example.
+            ImageNotKept: there is only its embedding.
         """
         query = select(examples.c.image, examples.c.media_type).where(examples.c.tenant == tenant)
         with self._database.read() as connection:
@@ -285,6 +314,8 @@ class Store:
             if example_id not in support_ids(connection, tenant, task_id, active):
                 raise ExampleNotFound(example_id)
             row = connection.execute(query.where(examples.c.task == task_id, examples.c.id == example_id)).one()
+        if row.image is None:
+            raise ImageNotKept
         return row.image, row.media_type
 
     def replay(self, tenant: str, key: str) -> Replay | None:
@@ -296,10 +327,46 @@ class Store:
         return None if row is None else Replay(*row)
 
     @contextmanager
-    def _changing(self, tenant: str, task_id: str) -> Iterator[Connection]:
+    def _changing(self, tenant: str, task_id: str, *, removes: bool = False) -> Iterator[Connection]:
         """A transaction after which another version of the task may be the active one, or none."""
         try:
-            with self._database.write() as connection:
+            with self._database.write(removes=removes) as connection:
                 yield connection
         finally:  # Also after a failure: a disk may fail to say that it has written.
             self._active.forget(tenant, task_id)
+
+
+def _parent(connection: Connection, tenant: str, task_id: str, number: int) -> Task:
+    """The task, for this transaction alone to change. Raises VersionConflict if another version than `number` is active."""
+    task = lock_task(connection, tenant, task_id)
+    if task.version.number != number:
+        raise VersionConflict
+    return task
+
+
+def _add_version(
+    connection: Connection,
+    tenant: str,
+    before: Task,
+    change: Change,
+    added: Sequence[NewExample],
+    removed: Sequence[str],
+    head: Head,
+) -> Task:
+    """The task after a change of its active support set."""
+    if before.version.backbone != head.backbone:
+        raise BackboneMismatch(f"the support set's embeddings are of {before.version.backbone}, not of {head.backbone}")
+    support = support_ids(connection, tenant, before.id, before.version.number)
+    gone = labels_of(connection, tenant, before.id, removed, support)
+    counts = Counter({entry.label: entry.examples for entry in before.version.classes})
+    counts.update(example.label for example in added)
+    counts.subtract(gone.values())
+
+    now = datetime.now(UTC)
+    version = new_version(last_number(connection, tenant, before.id) + 1, change, counts, head, now)
+    task = Task(before.id, before.name, before.created_at, now, version)
+    update_task(connection, tenant, task.id, active_version=version.number, last_version=version.number, updated_at=now)
+    insert_examples(connection, tenant, task, added)
+    kept = [example for example in support if example not in gone]
+    insert_version(connection, tenant, task, kept + [example.id for example in added], head)
+    return task

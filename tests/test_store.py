@@ -34,6 +34,7 @@ CALLS: dict[str, Callable[[Store, str, str, str], object]] = {
     "remove": lambda store, tenant, task, example: store.add_version(tenant, task, 1, "removed", [], [example], head_of(["dog"])),
     "activate": lambda store, tenant, task, _: store.activate(tenant, task, 1),
     "rename": lambda store, tenant, task, _: store.rename(tenant, task, "mine now"),
+    "forget": lambda store, tenant, task, example: store.forget_example(tenant, task, 1, example, head_of(["dog"])),
     "delete": lambda store, tenant, task, _: store.delete_task(tenant, task),
 }
 
@@ -168,6 +169,29 @@ def test_a_cursor_stays_good_when_its_example_goes(store: Store) -> None:
     assert end is None
 
 
+def test_forgetting_an_example_takes_the_versions_that_have_it(store: Store) -> None:
+    task = create(store, labels=["cat", "cat", "dog"])
+    going = store.support(T, task.id, 1).ids[0]
+    store.add_version(T, task.id, 1, "removed", [], [going], head_of(["cat", "dog"]))
+    store.activate(T, task.id, 1)
+    with pytest.raises(VersionConflict):
+        store.forget_example(T, task.id, 2, going, None)
+    with pytest.raises(ValueError, match="another one is needed"):
+        store.forget_example(T, task.id, 1, going, None)
+    assert len(store.versions(T, task.id)) == 2
+    changed, gone = store.forget_example(T, task.id, 1, going, head_of(["cat", "dog"]))
+    assert (changed.version.number, gone) == (3, [1])
+    assert [version.number for version in store.versions(T, task.id)] == [3, 2]
+    assert store.known_active(T, task.id) is None
+    with pytest.raises(ExampleNotFound):
+        store.forget_example(T, task.id, 3, going, None)
+    last = add(store, changed, "bird")
+    store.activate(T, task.id, 2)
+    _, gone = store.forget_example(T, task.id, 2, store.support(T, task.id, last.version.number).ids[-1], None)
+    assert gone == [4]
+    assert add(store, store.task(T, task.id), "bird").version.number == 5
+
+
 @pytest.mark.parametrize("number", [0, 2, 2**31, 2**64])
 def test_a_version_that_does_not_exist(store: Store, number: int) -> None:
     task = create(store)
@@ -231,12 +255,14 @@ def test_an_answer_that_cannot_be_made_undoes_the_change(store: Store) -> None:
     assert store.tasks(T, None, 10) == ([], None)
 
 
-def test_an_answer_outlives_its_task_and_not_its_day(tmp_path: Path) -> None:
+def test_the_key_of_an_answer_outlives_its_task_and_not_its_day(tmp_path: Path) -> None:
     with closing(Store.open(sqlite_url(tmp_path))) as store:
-        store.delete_task(T, create_once(store, T, replay()).id)
+        task = create_once(store, T, replay()).id
+        assert store.replay(T, "key") == replay()
+        store.delete_task(T, task)
     age(tmp_path, timedelta(hours=23, minutes=59))
     with closing(Store.open(sqlite_url(tmp_path))) as store:
-        assert store.replay(T, "key") == replay()
+        assert store.replay(T, "key") == replace(replay(), fingerprint="", body="")
     age(tmp_path, timedelta(hours=24))
     with closing(Store.open(sqlite_url(tmp_path))) as store:
         assert store.replay(T, "key") is None
