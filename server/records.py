@@ -8,7 +8,7 @@ from typing import Literal
 from models.heads import BackboneRef, Float32
 from models.manifest import HeadOptions
 
-Change = Literal["created", "added", "removed"]
+Change = Literal["created", "added", "removed", "refreshed"]
 
 
 class VersionConflict(Exception):
@@ -119,6 +119,14 @@ class ExampleInfo:
     size: int
     sha256: str | None
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleImage:
+    """An example's id and its image, as it was sent."""
+
+    id: str
+    image: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ class VersionReply(_Reply):
 
     version: int
     active: bool
-    change: str = Field(description="what made it: `created`, `added` or `removed`")
+    change: str = Field(description="what made it: `created`, `added`, `removed` or `refreshed`")
     backbone: str
     classes: list[ClassReply]
     head: HeadReply

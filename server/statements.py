@@ -1,24 +1,27 @@
 """What several of the store's calls say to the database. Each statement names its tenant."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from models.heads import BackboneRef, Head
+from models.heads import BackboneRef, Float32, Head
 from models.manifest import HeadOptions
 from server.errors import ExampleNotFound, TaskNotFound, VersionNotFound
 from server.records import Answer, Change, ClassCount, NewExample, ReplayExists, Task, Version
-from server.tables import examples, replays, tasks, versions
+from server.tables import embeddings, examples, replays, tasks, versions
 
 REPLAY_LIFETIME = timedelta(hours=24)
 
 _MAX_INTEGER = 2**31 - 1  # of a column: no version has a greater number
 
 OF_TASK = and_(versions.c.tenant == tasks.c.tenant, versions.c.task == tasks.c.id)
+EMBEDDING_OF = and_(
+    embeddings.c.tenant == examples.c.tenant, embeddings.c.task == examples.c.task, embeddings.c.example == examples.c.id
+)
 ACTIVE = and_(OF_TASK, versions.c.number == tasks.c.active_version)
 
 VERSION: tuple[ColumnElement[Any], ...] = (
@@ -107,15 +110,36 @@ def insert_examples(connection: Connection, tenant: str, task: Task, added: Sequ
             "media_type": example.media_type,
             "size": example.size,
             "sha256": example.sha256,
-            "backbone_sha256": task.version.backbone.sha256,
             "created_at": task.version.created_at,
-            "embedding": example.embedding.astype("<f4").tobytes(),
             "image": example.image,
         }
         for example in added
     ]
     if rows:
         connection.execute(insert(examples), rows)
+        insert_embeddings(connection, tenant, task, {example.id: example.embedding for example in added})
+
+
+def insert_embeddings(connection: Connection, tenant: str, task: Task, embedded: Mapping[str, Float32]) -> None:
+    """Stores embeddings, by example, as made by the backbone of the task's new version."""
+    rows = [
+        {
+            "tenant": tenant,
+            "task": task.id,
+            "example": example,
+            "backbone_sha256": task.version.backbone.sha256,
+            "embedding": embedding.astype("<f4").tobytes(),
+        }
+        for example, embedding in embedded.items()
+    ]
+    if rows:
+        connection.execute(insert(embeddings), rows)
+
+
+def embedded_by(connection: Connection, tenant: str, task: str, backbone_sha256: str) -> set[str]:
+    """The ids of a task's examples that have an embedding by a backbone."""
+    query = select(embeddings.c.example).where(embeddings.c.tenant == tenant, embeddings.c.task == task)
+    return set(connection.execute(query.where(embeddings.c.backbone_sha256 == backbone_sha256)).scalars())
 
 
 def insert_version(connection: Connection, tenant: str, task: Task, support: Sequence[str], head: Head) -> None:

@@ -1,23 +1,26 @@
 """Tasks, examples, versions and the answers kept for idempotency keys."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from sqlalchemy import URL, Connection, delete, insert, literal, select
+from sqlalchemy import URL, Connection, Row, Select, delete, insert, literal, select
 
-from models.heads import BackboneMismatch, BackboneRef, Head
+from models.heads import BackboneRef, Float32, Head
 from server.active_versions import ActiveVersions
 from server.database import Database, StoreError, StoreInUse
-from server.errors import ExampleNotFound, ImageNotKept, TaskNotFound
+from server.errors import BackboneUnavailable, ExampleNotFound, ImageNotKept, TaskNotFound
 from server.ids import cursor_after, read_cursor
+from server.new_versions import add_changed, add_refreshed, find_parent
 from server.records import (
     Active,
     Answer,
     Change,
+    ExampleImage,
     ExampleInfo,
     NewExample,
     NewTask,
@@ -25,11 +28,11 @@ from server.records import (
     Support,
     Task,
     Version,
-    VersionConflict,
 )
 from server.removal import forget_answers, remove_example, remove_versions, versions_of, versions_with
 from server.statements import (
     ACTIVE,
+    EMBEDDING_OF,
     OF_TASK,
     REPLAY_LIFETIME,
     VERSION,
@@ -38,9 +41,6 @@ from server.statements import (
     insert_examples,
     insert_version,
     keep_answer,
-    labels_of,
-    last_number,
-    lock_task,
     new_version,
     select_tasks,
     support_ids,
@@ -48,7 +48,7 @@ from server.statements import (
     update_task,
     version_of,
 )
-from server.tables import examples, replays, tasks, versions
+from server.tables import embeddings, examples, replays, tasks, versions
 
 __all__ = ["Store", "StoreError", "StoreInUse", "sqlite_url"]
 
@@ -133,10 +133,25 @@ class Store:
             ReplayExists: the key of `answer` has been answered.
         """
         with self._changing(tenant, task_id) as connection:
-            before = _parent(connection, tenant, task_id, parent)
-            task = _add_version(connection, tenant, before, change, added, removed, head)
+            before = find_parent(connection, tenant, task_id, parent)
+            task = add_changed(connection, tenant, before, change, added, removed, head)
             keep_answer(connection, tenant, task, answer)
         return task
+
+    def refresh(self, tenant: str, task_id: str, parent: int, embedded: Mapping[str, Float32], head: Head) -> Task:
+        """Makes a version of the parent's support set on another backbone, and makes it the active one.
+
+        Args:
+            embedded: by id, a float32 (D,) for every example of the parent, made by the backbone of `head`. Where an example has
+                one of that backbone from before, that stays.
+            head: fitted on them.
+
+        Raises, with nothing changed:
+            VersionConflict: `parent` is not the active version any more.
+            ValueError: `embedded` are not the parent's examples, or the labels of `head` not theirs.
+        """
+        with self._changing(tenant, task_id) as connection:
+            return add_refreshed(connection, tenant, find_parent(connection, tenant, task_id, parent), embedded, head)
 
     def forget_example(
         self, tenant: str, task_id: str, parent: int, example_id: str, head: Head | None
@@ -157,10 +172,10 @@ class Store:
             ExampleNotFound: the task has no such example, or `head` is given and the parent does not have it.
         """
         with self._changing(tenant, task_id, removes=True) as connection:
-            before = _parent(connection, tenant, task_id, parent)
+            before = find_parent(connection, tenant, task_id, parent)
             gone = versions_with(connection, tenant, task_id, example_id)
             if head is not None:
-                _add_version(connection, tenant, before, "removed", [], [example_id], head)
+                add_changed(connection, tenant, before, "removed", [], [example_id], head)
             elif parent in gone:
                 raise ValueError("the active version has the example, so another one is needed")
             remove_versions(connection, tenant, task_id, gone)
@@ -259,22 +274,29 @@ class Store:
         return Head.from_bytes(data)
 
     def support(self, tenant: str, task_id: str, version: int) -> Support:
-        """The support set of a version, without its images.
+        """The support set of a version as its own backbone embeds it, without its images.
 
         Raises:
             VersionNotFound: the task has no such version.
+            BackboneUnavailable: embeddings by that backbone are missing, which no call of this store leads to.
         """
-        query = select(examples.c.id, examples.c.label, examples.c.embedding)
+        query = select(examples.c.id, examples.c.label, embeddings.c.embedding).join_from(examples, embeddings, EMBEDDING_OF)
         query = query.where(examples.c.tenant == tenant, examples.c.task == task_id)
         with self._database.read() as connection:
             row = find_version(connection, tenant, task_id, version, versions.c.examples, versions.c.backbone_sha256)
-            found = {example.id: example for example in connection.execute(query)}
+            of_backbone = query.where(embeddings.c.backbone_sha256 == row.backbone_sha256)
+            found = {example.id: example for example in connection.execute(of_backbone)}
+        if lacking := [example for example in row.examples if example not in found]:
+            raise BackboneUnavailable(
+                f"{len(lacking)} examples of version {version} have no embedding by its backbone "
+                f"(file {row.backbone_sha256[:12]}…); make another version active"
+            )
         ordered = [found[example] for example in row.examples]
-        embeddings = np.stack([np.frombuffer(example.embedding, "<f4") for example in ordered])
+        vectors = np.stack([np.frombuffer(example.embedding, "<f4") for example in ordered])
         return Support(
             ids=tuple(row.examples),
             labels=tuple(example.label for example in ordered),
-            embeddings=embeddings.astype(np.float32, copy=False),
+            embeddings=vectors.astype(np.float32, copy=False),
             backbone_sha256=row.backbone_sha256,
         )
 
@@ -292,14 +314,23 @@ class Store:
         with self._database.read() as connection:
             active = find_task(connection, tenant, task_id).version.number
             ids = sorted(example for example in support_ids(connection, tenant, task_id, active) if example > after)
-            if not ids:
-                return [], None
-            page = ids[:limit]
-            # A range and a filter instead of an IN, whose number of parameters databases limit.
-            rows = connection.execute(query.where(examples.c.id.between(page[0], page[-1]))).all()
-        wanted = set(page)
-        found = [ExampleInfo(*row) for row in rows if row.id in wanted]
-        return found, cursor_after(page[-1]) if len(ids) > limit else None
+            found = [ExampleInfo(*row) for row in _rows_of(connection, query, ids[:limit])]
+        return found, cursor_after(ids[limit - 1]) if len(ids) > limit else None
+
+    def images(self, tenant: str, task_id: str, version: int, after: str, limit: int) -> list[ExampleImage]:
+        """The next `limit` images of a version's examples, by the examples' ids, after the id `after`; "" is before all.
+
+        Raises:
+            VersionNotFound: the task has no such version.
+            ImageNotKept: of one of them there is only its embedding.
+        """
+        query = select(examples.c.id, examples.c.image).where(examples.c.tenant == tenant, examples.c.task == task_id)
+        with self._database.read() as connection:
+            ids = sorted(example for example in support_ids(connection, tenant, task_id, version) if example > after)
+            found = [ExampleImage(*row) for row in _rows_of(connection, query.order_by(examples.c.id), ids[:limit])]
+        if any(example.image is None for example in found):
+            raise ImageNotKept
+        return found
 
     def example_image(self, tenant: str, task_id: str, example_id: str) -> tuple[bytes, str]:
         """The image of an example as it was sent, and its media type.
@@ -336,37 +367,11 @@ class Store:
             self._active.forget(tenant, task_id)
 
 
-def _parent(connection: Connection, tenant: str, task_id: str, number: int) -> Task:
-    """The task, for this transaction alone to change. Raises VersionConflict if another version than `number` is active."""
-    task = lock_task(connection, tenant, task_id)
-    if task.version.number != number:
-        raise VersionConflict
-    return task
-
-
-def _add_version(
-    connection: Connection,
-    tenant: str,
-    before: Task,
-    change: Change,
-    added: Sequence[NewExample],
-    removed: Sequence[str],
-    head: Head,
-) -> Task:
-    """The task after a change of its active support set."""
-    if before.version.backbone != head.backbone:
-        raise BackboneMismatch(f"the support set's embeddings are of {before.version.backbone}, not of {head.backbone}")
-    support = support_ids(connection, tenant, before.id, before.version.number)
-    gone = labels_of(connection, tenant, before.id, removed, support)
-    counts = Counter({entry.label: entry.examples for entry in before.version.classes})
-    counts.update(example.label for example in added)
-    counts.subtract(gone.values())
-
-    now = datetime.now(UTC)
-    version = new_version(last_number(connection, tenant, before.id) + 1, change, counts, head, now)
-    task = Task(before.id, before.name, before.created_at, now, version)
-    update_task(connection, tenant, task.id, active_version=version.number, last_version=version.number, updated_at=now)
-    insert_examples(connection, tenant, task, added)
-    kept = [example for example in support if example not in gone]
-    insert_version(connection, tenant, task, kept + [example.id for example in added], head)
-    return task
+def _rows_of(connection: Connection, query: Select[Any], ids: Sequence[str]) -> list[Row[Any]]:
+    """The rows of `query` that are of these examples, in ascending order; a range and a filter instead of an IN, whose
+    number of parameters databases limit.
+    """
+    if not ids:
+        return []
+    wanted = set(ids)
+    return [row for row in connection.execute(query.where(examples.c.id.between(ids[0], ids[-1]))) if row.id in wanted]

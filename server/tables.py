@@ -1,7 +1,7 @@
 """The schema, as the store's statements see it. `server.migrations` creates it; a test holds the two together.
 
 Every table begins its primary key with the tenant. Large columns come last: SQLite reads a row from the front and keeps what
-does not fit a page in a chain of further pages, so an embedding is read without its image and a version without its head.
+does not fit a page in a chain of further pages, so an example is read without its image and a version without its head.
 What is a function of somebody's image is an `ErasableBlob`.
 """
 
@@ -114,12 +114,28 @@ examples = Table(
     Column("media_type", String, nullable=False),
     Column("size", Integer, nullable=False),
     Column("sha256", String, nullable=True),  # like the image, NULL where the server keeps none
-    Column("backbone_sha256", String, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
-    Column("embedding", ErasableBlob, nullable=False),  # float32, little-endian
     Column("image", ErasableBlob, nullable=True),
     PrimaryKeyConstraint("tenant", "task", "id", name="pk_examples"),
     ForeignKeyConstraint(["tenant", "task"], ["tasks.tenant", "tasks.id"], name="fk_examples_tasks", ondelete="CASCADE"),
+)
+
+# An example has an embedding by the backbone of every version that uses it: a version can be returned to without its image.
+embeddings = Table(
+    "embeddings",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("task", String, nullable=False),
+    Column("example", String, nullable=False),
+    Column("backbone_sha256", String, nullable=False),
+    Column("embedding", ErasableBlob, nullable=False),  # float32, little-endian
+    PrimaryKeyConstraint("tenant", "task", "example", "backbone_sha256", name="pk_embeddings"),
+    ForeignKeyConstraint(
+        ["tenant", "task", "example"],
+        ["examples.tenant", "examples.task", "examples.id"],
+        name="fk_embeddings_examples",
+        ondelete="CASCADE",
+    ),
 )
 
 # Not removed with the task it answered with: a retry after that must not create the task again. `fingerprint` and `body`

@@ -24,6 +24,7 @@ HOMES = {
         "server/store.py",
         "server/statements.py",
         "server/removal.py",
+        "server/new_versions.py",
         "server/tables.py",
         "server/database.py",
         "server/migrations/",

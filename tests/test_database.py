@@ -157,7 +157,7 @@ def test_nothing_that_was_removed_is_left_in_any_file(tmp_path: Path) -> None:
     chance = random.Random(0)
     with closing(Store.open(sqlite_url(tmp_path))) as store:
         alive: list[str] = []
-        for _ in range(150):
+        for _ in range(100):
             if len(alive) < 5 or chance.random() < 0.5:
                 labels = ["cat", "dog"] * chance.choice([1, 2, 8])
                 alive.append(create(store, labels=labels, image_bytes=chance.choice([200, 300, 600, 1500, 9000])).id)

@@ -19,7 +19,7 @@ from headstart import Client, ImageNotKept
 from models.bundle import open_bundle
 from models.fitting import fit_head
 from models.heads import BackboneRef, EmbeddingSpace, Head
-from server.tables import examples, versions
+from server.tables import embeddings, examples, versions
 from tests.conftest import Labelled
 from tests.images import encode, noise
 from tests.leftovers import found_in
@@ -81,24 +81,23 @@ def stored(data_dir: Path, query: Any) -> list[Any]:
 
 
 def embeddings_of(data_dir: Path, task: str) -> dict[str, bytes]:
-    return {
-        row.id: row.embedding
-        for row in stored(data_dir, select(examples.c.id, examples.c.embedding).where(examples.c.task == task))
-    }
+    """The embedding of each example, by its id."""
+    query = select(embeddings.c.example, embeddings.c.embedding).where(embeddings.c.task == task)
+    return {row.example: row.embedding for row in stored(data_dir, query)}
 
 
 def refit_from(data_dir: Path, task: str, shipped_bundle: Path) -> tuple[bytes, bytes]:
     """The active head as it is stored, and one fitted here on the embeddings of its examples as they are stored."""
-    bundle = open_bundle(shipped_bundle)
     row = stored(data_dir, select(versions).where(versions.c.task == task).order_by(versions.c.number.desc()))[0]
-    found = {
-        each.id: each
-        for each in stored(data_dir, select(examples.c.id, examples.c.label, examples.c.embedding).where(examples.c.task == task))
-    }
-    head = Head.from_bytes(row.head)
-    embeddings = np.stack([np.frombuffer(found[example].embedding, "<f4") for example in row.examples])
-    space = EmbeddingSpace(BackboneRef(row.bundle, row.backbone_sha256), bundle.feature_mean)
-    fresh = fit_head(embeddings, [found[example].label for example in row.examples], space, head.options)
+    labels = dict(stored(data_dir, select(examples.c.id, examples.c.label).where(examples.c.task == task)))
+    vectors = embeddings_of(data_dir, task)
+    space = EmbeddingSpace(BackboneRef(row.bundle, row.backbone_sha256), open_bundle(shipped_bundle).feature_mean)
+    fresh = fit_head(
+        np.stack([np.frombuffer(vectors[example], "<f4") for example in row.examples]),
+        [labels[example] for example in row.examples],
+        space,
+        Head.from_bytes(row.head).options,
+    )
     return row.head, fresh.to_bytes()
 
 
@@ -114,7 +113,8 @@ def reading(data_dir: Path) -> Iterator[None]:
 @contextmanager
 def readers(server: ServerProcess, task: str, image: bytes) -> Iterator[None]:
     """Clients that predict, list, and fetch images without a pause; each of their requests must succeed."""
-    done, failures = threading.Event(), []
+    done = threading.Event()
+    failures: list[str] = []
 
     def read() -> None:
         with httpx.Client(base_url=server.url, timeout=60) as api:

@@ -36,7 +36,7 @@ def insert(database: sqlite3.Connection, table: str, *rows: Sequence[Any]) -> No
     database.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
 
 
-@pytest.mark.parametrize("tasks", [1, 150])
+@pytest.mark.parametrize("tasks", [1, 40])
 def test_a_database_of_the_first_schema(tmp_path: Path, tasks: int) -> None:
     given = {f"task_{number:03}": new_examples(_LABELS, image_bytes=200 + 10 * number) for number in range(tasks)}
     heads = {task: head_of(_LABELS) for task in given}
@@ -79,10 +79,12 @@ def test_a_database_of_the_first_schema(tmp_path: Path, tasks: int) -> None:
             assert [store.example_image(T, task, e.id)[0] for e in examples] == [e.image for e in examples]
             assert [info.sha256 for info in store.examples(T, task, None, 10)[0]] == [e.sha256 for e in examples]
         assert add(store, store.task(T, "task_000"), "bird").version.number == 2
-        for task, examples in given.items():
+        gone = list(given)[::5]
+        for task in gone:
             store.delete_task(T, task)
             assert store.erase()
-            assert found_in(tmp_path, [example.image for example in examples if example.image]) == 0
+            assert found_in(tmp_path, [example.image for example in given[task] if example.image]) == 0
     with closing(sqlite3.connect(tmp_path / "headstart.db")) as database:
         assert database.execute("SELECT key, task, fingerprint, body FROM replays").fetchall() == [("key", "task_000", "", "")]
-        assert [database.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("examples", "versions")] == [0, 0]
+        left = [database.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("tasks", "examples", "embeddings")]
+    assert left == [tasks - len(gone), 3 * (tasks - len(gone)), 3 * (tasks - len(gone))]
