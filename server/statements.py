@@ -19,9 +19,6 @@ REPLAY_LIFETIME = timedelta(hours=24)
 _MAX_INTEGER = 2**31 - 1  # of a column: no version has a greater number
 
 OF_TASK = and_(versions.c.tenant == tasks.c.tenant, versions.c.task == tasks.c.id)
-EMBEDDING_OF = and_(
-    embeddings.c.tenant == examples.c.tenant, embeddings.c.task == examples.c.task, embeddings.c.example == examples.c.id
-)
 ACTIVE = and_(OF_TASK, versions.c.number == tasks.c.active_version)
 
 VERSION: tuple[ColumnElement[Any], ...] = (

@@ -5,15 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from sqlalchemy import URL, Connection, Row, Select, delete, insert, literal, select
+from sqlalchemy import URL, Connection, delete, insert, literal, select
 
 from models.heads import BackboneRef, Float32, Head
 from server.active_versions import ActiveVersions
 from server.database import Database, StoreError, StoreInUse
-from server.errors import BackboneUnavailable, ExampleNotFound, ImageNotKept, TaskNotFound
+from server.errors import ExampleNotFound, ImageNotKept, TaskNotFound
 from server.ids import cursor_after, read_cursor
 from server.new_versions import add_changed, add_refreshed, find_parent
 from server.records import (
@@ -32,7 +30,6 @@ from server.records import (
 from server.removal import forget_answers, remove_example, remove_versions, versions_of, versions_with
 from server.statements import (
     ACTIVE,
-    EMBEDDING_OF,
     OF_TASK,
     REPLAY_LIFETIME,
     VERSION,
@@ -48,7 +45,8 @@ from server.statements import (
     update_task,
     version_of,
 )
-from server.tables import embeddings, examples, replays, tasks, versions
+from server.support_sets import read_examples, read_images, read_support
+from server.tables import examples, replays, tasks, versions
 
 __all__ = ["Store", "StoreError", "StoreInUse", "sqlite_url"]
 
@@ -280,25 +278,8 @@ class Store:
             VersionNotFound: the task has no such version.
             BackboneUnavailable: embeddings by that backbone are missing, which no call of this store leads to.
         """
-        query = select(examples.c.id, examples.c.label, embeddings.c.embedding).join_from(examples, embeddings, EMBEDDING_OF)
-        query = query.where(examples.c.tenant == tenant, examples.c.task == task_id)
         with self._database.read() as connection:
-            row = find_version(connection, tenant, task_id, version, versions.c.examples, versions.c.backbone_sha256)
-            of_backbone = query.where(embeddings.c.backbone_sha256 == row.backbone_sha256)
-            found = {example.id: example for example in connection.execute(of_backbone)}
-        if lacking := [example for example in row.examples if example not in found]:
-            raise BackboneUnavailable(
-                f"{len(lacking)} examples of version {version} have no embedding by its backbone "
-                f"(file {row.backbone_sha256[:12]}…); make another version active"
-            )
-        ordered = [found[example] for example in row.examples]
-        vectors = np.stack([np.frombuffer(example.embedding, "<f4") for example in ordered])
-        return Support(
-            ids=tuple(row.examples),
-            labels=tuple(example.label for example in ordered),
-            embeddings=vectors.astype(np.float32, copy=False),
-            backbone_sha256=row.backbone_sha256,
-        )
+            return read_support(connection, tenant, task_id, version)
 
     def examples(self, tenant: str, task_id: str, cursor: str | None, limit: int) -> tuple[list[ExampleInfo], str | None]:
         """A page of at most `limit` examples of the active version, oldest first, and the cursor of the next page.
@@ -309,13 +290,11 @@ class Store:
             InvalidRequest: the cursor did not come from here.
         """
         after = "" if cursor is None else read_cursor(cursor)
-        columns = (examples.c[name] for name in ("id", "label", "media_type", "size", "sha256", "created_at"))
-        query = select(*columns).where(examples.c.tenant == tenant, examples.c.task == task_id).order_by(examples.c.id)
         with self._database.read() as connection:
             active = find_task(connection, tenant, task_id).version.number
-            ids = sorted(example for example in support_ids(connection, tenant, task_id, active) if example > after)
-            found = [ExampleInfo(*row) for row in _rows_of(connection, query, ids[:limit])]
-        return found, cursor_after(ids[limit - 1]) if len(ids) > limit else None
+            # One more than asked for tells whether there is another page.
+            found = read_examples(connection, tenant, task_id, active, after, limit + 1)
+        return found[:limit], cursor_after(found[limit - 1].id) if len(found) > limit else None
 
     def images(self, tenant: str, task_id: str, version: int, after: str, limit: int) -> list[ExampleImage]:
         """The next `limit` images of a version's examples, by the examples' ids, after the id `after`; "" is before all.
@@ -324,13 +303,8 @@ class Store:
             VersionNotFound: the task has no such version.
             ImageNotKept: of one of them there is only its embedding.
         """
-        query = select(examples.c.id, examples.c.image).where(examples.c.tenant == tenant, examples.c.task == task_id)
         with self._database.read() as connection:
-            ids = sorted(example for example in support_ids(connection, tenant, task_id, version) if example > after)
-            found = [ExampleImage(*row) for row in _rows_of(connection, query.order_by(examples.c.id), ids[:limit])]
-        if any(example.image is None for example in found):
-            raise ImageNotKept
-        return found
+            return read_images(connection, tenant, task_id, version, after, limit)
 
     def example_image(self, tenant: str, task_id: str, example_id: str) -> tuple[bytes, str]:
         """The image of an example as it was sent, and its media type.
@@ -365,13 +339,3 @@ class Store:
                 yield connection
         finally:  # Also after a failure: a disk may fail to say that it has written.
             self._active.forget(tenant, task_id)
-
-
-def _rows_of(connection: Connection, query: Select[Any], ids: Sequence[str]) -> list[Row[Any]]:
-    """The rows of `query` that are of these examples, in ascending order; a range and a filter instead of an IN, whose
-    number of parameters databases limit.
-    """
-    if not ids:
-        return []
-    wanted = set(ids)
-    return [row for row in connection.execute(query.where(examples.c.id.between(ids[0], ids[-1]))) if row.id in wanted]

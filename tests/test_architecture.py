@@ -25,6 +25,7 @@ HOMES = {
         "server/statements.py",
         "server/removal.py",
         "server/new_versions.py",
+        "server/support_sets.py",
         "server/tables.py",
         "server/database.py",
         "server/migrations/",
