@@ -1,5 +1,6 @@
 """Forgetting, over real HTTP: what is removed for good is in no version, in no answer and in no file, while the server runs."""
 
+import asyncio
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,12 @@ from headstart import Client, ImageNotKept
 from models.bundle import open_bundle
 from models.fitting import fit_head
 from models.heads import BackboneRef, EmbeddingSpace, Head
+from server.adapt import create_task
+from server.predict import find_task
+from server.schemas import TaskOptions
+from server.service import Service
+from server.settings import Settings
+from server.support import LabelledImage
 from server.tables import embeddings, examples, versions
 from tests.conftest import Labelled
 from tests.images import encode, noise
@@ -268,6 +275,30 @@ class TestVersions:
             for seed in range(20, 40):
                 api.post(f"/v1/tasks/{task}/examples", **multipart(unique(1, seed)))
                 forgotten(api, task, ids(api, task)[-1])
+
+    def test_a_version_forgotten_between_two_look_ups_is_answered_by_the_next(
+        self, tmp_path: Path, support: Labelled, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        service = Service(Settings(data_dir=tmp_path / "data", engine="onnx"))
+        given = [LabelledImage(label, image) for label, image in support]
+        load = service.active.load
+
+        def late(tenant: str, task: str, version: int) -> Head:
+            if version == 1:
+                example = service.store.support(tenant, task, 1).ids[0]
+                service.store.forget_example(tenant, task, 1, example, service.store.head(tenant, task, 1))
+            return load(tenant, task, version)
+
+        async def look_up() -> int:
+            task = await create_task(service, "default", None, TaskOptions(), given, None)
+            service.active.drop("default", task.id, [1])
+            monkeypatch.setattr(service.active, "load", late)
+            return (await find_task(service, "default", task.id)).version
+
+        try:
+            assert asyncio.run(look_up()) == 2
+        finally:
+            service.close()
 
     def test_heads_of_removed_versions_leave_memory(self, api: httpx.Client, queries: Labelled) -> None:
         def in_memory() -> float:
