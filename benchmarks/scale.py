@@ -28,7 +28,7 @@ from tests.servers import ServerProcess
 _CONNECTIONS = 64
 _STARTS = 3
 _CREATIONS = 20
-_TABLES = ("tasks", "versions", "examples")
+_TABLES = ("tasks", "versions", "examples", "embeddings")
 
 
 def main() -> None:

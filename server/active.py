@@ -1,6 +1,8 @@
-"""Heads in memory, by task version. Versions are immutable, so an entry never goes stale; the least used leave first."""
+"""Heads in memory, by task version. Versions are immutable, so an entry never goes stale; the least used leave first, and
+those of removed versions at once."""
 
 import threading
+from collections.abc import Iterable
 
 from cachetools import LRUCache
 
@@ -20,6 +22,7 @@ class ActiveHeads:
         self._store = store
         self._heads: LRUCache[_Key, Head] = LRUCache(_MAX_BYTES, getsizeof=lambda head: head.weight.nbytes + 1024)
         self._lock = threading.Lock()
+        self._drops = 0
         self._gauge = metrics.active_heads
 
     def cached(self, tenant: str, task: str, version: int) -> Head | None:
@@ -36,13 +39,27 @@ class ActiveHeads:
         """
         head = self.cached(tenant, task, version)
         if head is None:
+            drops = self._drops
             head = self._store.head(tenant, task, version)
-            self.keep(tenant, task, version, head)
+            with self._lock:
+                if drops == self._drops:  # Otherwise it may be one of those dropped meanwhile.
+                    self._put((tenant, task, version), head)
         return head
 
     def keep(self, tenant: str, task: str, version: int, head: Head) -> None:
         """Puts a head that was just fitted where the next query will find it."""
         with self._lock:
-            if head.weight.nbytes + 1024 <= _MAX_BYTES:
-                self._heads[tenant, task, version] = head
+            self._put((tenant, task, version), head)
+
+    def drop(self, tenant: str, task: str, versions: Iterable[int]) -> None:
+        """To be told which versions have been removed. Requests that hold one of their heads may finish with it."""
+        with self._lock:
+            self._drops += 1
+            for version in versions:
+                self._heads.pop((tenant, task, version), None)
             self._gauge.set(len(self._heads))
+
+    def _put(self, key: _Key, head: Head) -> None:
+        if head.weight.nbytes + 1024 <= _MAX_BYTES:
+            self._heads[key] = head
+        self._gauge.set(len(self._heads))

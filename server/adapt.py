@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from models.fitting import fit_head
-from models.heads import Float32
+from models.heads import Float32, Head
 from models.manifest import HeadDefaults, HeadOptions
 from models.preprocess import media_type
 from server.backbones import ServedBackbone
 from server.embed import embed_images, image_error
-from server.errors import Conflict, ExampleNotFound
+from server.errors import Conflict, ExampleNotFound, TooFewClasses, VersionNotFound
 from server.ids import new_id
 from server.metrics import Stopwatch
 from server.quality import assess
@@ -24,7 +24,7 @@ from server.schemas import ChangedTaskReply, Quality, TaskOptions
 from server.service import Service
 from server.support import LabelledImage, check_request, check_support_set
 
-_ATTEMPTS = 10
+ATTEMPTS = 10
 _MAX_JUDGED = 100
 
 KeepAnswer = Callable[[ChangedTaskReply], Replay]
@@ -53,7 +53,7 @@ async def create_task(
 
     backbone = service.backbones.default
     embeddings = await _embed(service, backbone, examples, watch)
-    new = await service.in_thread(_new_examples, examples, embeddings)
+    new = await service.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
     with watch.stage("fit"):
         chosen = _choose(backbone.bundle.manifest.head, options)
         head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, chosen)
@@ -83,8 +83,8 @@ async def add_examples(
     task = await service.in_thread(service.store.task, tenant, task_id)
     backbone = await service.backbones.serving(task.version.backbone)
     embeddings = await _embed(service, backbone, examples, watch)
-    new = await service.in_thread(_new_examples, examples, embeddings)
-    return await _new_version(service, tenant, task, backbone, new, None, watch, keep)
+    new = await service.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
+    return await _new_version(service, tenant, task, new, None, watch, keep)
 
 
 async def remove_example(service: Service, tenant: str, task_id: str, example_id: str) -> ChangedTaskReply:
@@ -98,15 +98,13 @@ async def remove_example(service: Service, tenant: str, task_id: str, example_id
     """
     watch = Stopwatch(service.metrics)
     task = await service.in_thread(service.store.task, tenant, task_id)
-    backbone = await service.backbones.serving(task.version.backbone)
-    return await _new_version(service, tenant, task, backbone, [], example_id, watch, None)
+    return await _new_version(service, tenant, task, [], example_id, watch, None)
 
 
 async def _new_version(
     service: Service,
     tenant: str,
     task: Task,
-    backbone: ServedBackbone,
     added: Sequence[NewExample],
     removed: str | None,
     watch: Stopwatch,
@@ -114,29 +112,47 @@ async def _new_version(
 ) -> ChangedTaskReply:
     """Fits the changed support set and stores it; starts again from the newer version when another change was faster."""
     change: Change = "removed" if removed else "added"
-    for _ in range(_ATTEMPTS):
-        parent = task.version
-        if parent.backbone != backbone.space.backbone:
+    embedded_by = task.version.backbone
+    for _ in range(ATTEMPTS):
+        if task.version.backbone != embedded_by:
             break
-        support = await service.in_thread(service.store.support, tenant, task.id, parent.number)
-        ids, labels, embeddings = _changed(support, added, removed)
-        check_support_set(labels, service.settings)
-        with watch.stage("fit"):
-            head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, parent.options)
-            quality = await _judge(service, backbone, ids, labels, embeddings, parent.options)
         try:
+            head, quality = await refit(service, tenant, task, added, removed, watch)
             with watch.stage("store"):
                 gone = [removed] if removed else []
                 answer = _answer(keep, quality, watch)
                 changed = await service.in_writer(
-                    service.store.add_version, tenant, task.id, parent.number, change, added, gone, head, answer
+                    service.store.add_version, tenant, task.id, task.version.number, change, added, gone, head, answer
                 )
-        except VersionConflict:
+        except (VersionConflict, VersionNotFound):
             task = await service.in_thread(service.store.task, tenant, task.id)
             continue
         service.active.keep(tenant, task.id, changed.version.number, head)
         return changed_task_reply(changed, quality, watch.milliseconds())
     raise Conflict("other requests keep changing this task; try again")
+
+
+async def refit(
+    service: Service, tenant: str, task: Task, added: Sequence[NewExample], removed: str | None, watch: Stopwatch
+) -> tuple[Head, Quality | None]:
+    """A head for the active support set with `added` and without `removed`, and how good it is.
+
+    Raises:
+        TaskNotFound, VersionNotFound: the version was removed meanwhile.
+        ExampleNotFound: it has no example `removed`.
+        TooFewClasses, LimitExceeded: such a support set breaks a rule.
+        Unavailable: the server cannot do it now.
+    """
+    backbone = await service.backbones.serving(task.version.backbone)
+    support = await service.in_thread(service.store.support, tenant, task.id, task.version.number)
+    ids, labels, embeddings = _changed(support, added, removed)
+    try:
+        check_support_set(labels, service.settings)
+    except TooFewClasses as error:
+        raise TooFewClasses(f"{error.detail}; to be rid of the example, delete the task") from None
+    with watch.stage("fit"):
+        head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, task.version.options)
+        return head, await _judge(service, backbone, ids, labels, embeddings, task.version.options)
 
 
 async def _embed(service: Service, backbone: ServedBackbone, examples: Sequence[LabelledImage], watch: Stopwatch) -> Float32:
@@ -177,14 +193,15 @@ def _changed(support: Support, added: Sequence[NewExample], removed: str | None)
     return ids, labels, np.concatenate([support.embeddings[stays], *(example.embedding[None] for example in added)])
 
 
-def _new_examples(examples: Sequence[LabelledImage], embeddings: Float32) -> list[NewExample]:
+def _new_examples(examples: Sequence[LabelledImage], embeddings: Float32, keep_images: bool) -> list[NewExample]:
     return [
         NewExample(
             id=new_id("example"),
             label=example.label,
-            image=example.image,
+            image=example.image if keep_images else None,
+            size=len(example.image),
             media_type=media_type(example.image),
-            sha256=hashlib.sha256(example.image).hexdigest(),
+            sha256=hashlib.sha256(example.image).hexdigest() if keep_images else None,
             embedding=embedding,
         )
         for example, embedding in zip(examples, embeddings, strict=True)

@@ -5,7 +5,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,20 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError,
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from server.errors import StorageFailed
+from server.tables import PAGE_SIZE
 
 _READERS = 8
 _BUSY_MS = 5_000  # Only a tool beside the server can hold a lock against us, such as one that makes a backup.
 
+_ERASE_MS = 100  # Writes wait meanwhile, so whoever erases tries again rather than wait longer.
+
 _WRITER_PRAGMAS = (
+    f"page_size = {PAGE_SIZE}",  # of a file yet to be made; how images are stored rests on it
     "journal_mode = WAL",
     "synchronous = FULL",
     "foreign_keys = ON",
-    # Removing a task is a promise about people's images, and without this their bytes would stay in the file's free pages.
-    # It costs writing zeros, and only where something is deleted.
+    # Removing is a promise about people's images, and without this their bytes would stay in the file's free pages. It costs
+    # writing zeros, and only where something is deleted. What it does not reach, `ErasableBlob` and `Database.erase` see to.
     "secure_delete = ON",
 )
 
@@ -54,6 +58,7 @@ class Database:
         self._resources = resources
         self._writing = threading.Lock()
         self._closed = False
+        self._removed_in_log = True  # The log of a process that was killed may hold anything.
 
     @classmethod
     def open(cls, url: str) -> "Database":
@@ -78,7 +83,13 @@ class Database:
             readers = _engine(url, _READERS, "BEGIN", _READER_PRAGMAS)
             resources.callback(readers.dispose)
             _note_version()
-            return cls(writer, readers, resources.pop_all())
+            database = cls(writer, readers, resources.pop_all())
+        try:
+            database.erase()
+        except StorageFailed as error:
+            database.close()
+            raise StoreError(f"the database {path} cannot be written: {error.__cause__}") from error
+        return database
 
     def close(self) -> None:
         """Waits for the write under way, then lets go of the file."""
@@ -99,16 +110,35 @@ class Database:
                 yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, removes: bool = False) -> Iterator[Connection]:
         """A transaction: on disk when the block is left, or, if an exception leaves it, without a trace. One at a time.
+
+        Args:
+            removes: whether it removes what `erase` is to be called for.
 
         Raises:
             StorageFailed: it cannot be written, for want of space or another reason.
         """
         with _storage_failures(), self._writing:
             self._check_open()
+            self._removed_in_log |= removes  # Also if it fails: a disk may fail to say that it has written.
             with self._writer.begin() as connection:
                 yield connection
+
+    def erase(self) -> bool:
+        """Tries to empty the write-ahead log into the database: then what was removed before is in no file any more.
+
+        Returns:
+            False if readers of an older state, or another program that writes, were in the way for 0.1 s.
+
+        Raises:
+            StorageFailed: it cannot be written.
+        """
+        with _storage_failures(), self._writing:
+            self._check_open()
+            if self._removed_in_log:
+                self._removed_in_log = not _empty_log(self._writer)
+            return not self._removed_in_log
 
     def _check_open(self) -> None:
         if self._closed:  # An engine would connect again, and by now another process may own the file.
@@ -122,7 +152,7 @@ def _storage_failures() -> Iterator[None]:
         yield
     except (IntegrityError, ProgrammingError, DataError):
         raise
-    except (DBAPIError, PoolTimeout) as error:
+    except (DBAPIError, PoolTimeout, sqlite3.Error) as error:
         _log.exception("the database failed")
         raise StorageFailed("the server's storage failed; try again later") from error
 
@@ -177,6 +207,19 @@ def _migrate(connection: Connection) -> None:
     config.set_main_option("script_location", "server:migrations")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _empty_log(writer: Engine) -> bool:
+    """Whether the log is empty now. Past SQLAlchemy, which would begin a transaction first."""
+    with closing(writer.raw_connection()) as connection:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {_ERASE_MS}")
+        try:
+            busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+            cursor.close()
+    return not busy
 
 
 def _note_version() -> None:

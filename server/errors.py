@@ -4,7 +4,9 @@
     ├── NotFound
     │   ├── TaskNotFound                 task_not_found
     │   ├── ExampleNotFound              example_not_found
-    │   └── VersionNotFound              version_not_found
+    │   ├── ImageNotKept                 image_not_kept
+    │   ├── VersionNotFound              version_not_found
+    │   └── AnswerForgotten              answer_forgotten
     ├── Invalid                          the request was understood and cannot be fulfilled
     │   ├── InvalidRequest               invalid_request
     │   ├── InvalidLabel                 invalid_label
@@ -24,7 +26,8 @@
         ├── Overloaded                   overloaded
         ├── EngineFailed                 engine_failed
         ├── BackboneUnavailable          backbone_unavailable
-        └── StorageFailed                storage_failed
+        ├── StorageFailed                storage_failed
+        └── ErasurePending               erasure_pending
 
 A detail is written for the caller: it never holds a path, an address, a traceback or anything of another tenant.
 """
@@ -62,11 +65,28 @@ class ExampleNotFound(NotFound):
         super().__init__(f"the active version of this task has no example {example!r}")
 
 
+class ImageNotKept(NotFound):
+    code = "image_not_kept"
+
+    def __init__(self) -> None:
+        super().__init__("the server kept no image of this example, only its embedding: it was started with --keep-images=false")
+
+
 class VersionNotFound(NotFound):
     code = "version_not_found"
 
     def __init__(self, version: int) -> None:
         super().__init__(f"this task has no version {version}")
+
+
+class AnswerForgotten(NotFound):
+    code = "answer_forgotten"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the answer to this Idempotency-Key was forgotten with the task or the example that it told of; "
+            "nothing was done; to create again, use a new key"
+        )
 
 
 class Invalid(HeadstartError):
@@ -159,3 +179,14 @@ class BackboneUnavailable(Unavailable):
 class StorageFailed(Unavailable):
     code = "storage_failed"
     retry_after = 5
+
+
+class ErasurePending(Unavailable):
+    code = "erasure_pending"
+    retry_after = 5
+
+    def __init__(self) -> None:
+        super().__init__(
+            "it is removed, but its bytes are still in the database's log, which another program is reading; ask again until "
+            "the answer is that it does not exist"
+        )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.heads import Head
 from server.embed import embed_images, image_error
-from server.errors import InvalidRequest, LimitExceeded
+from server.errors import InvalidRequest, LimitExceeded, VersionNotFound
 from server.metrics import Stopwatch
 from server.schemas import FailedPrediction, ImageProblem, Prediction, PredictReply
 from server.service import Service
@@ -37,8 +37,11 @@ async def find_task(service: Service, tenant: str, task_id: str) -> ActiveTask:
     if active is None:
         active = await service.in_thread(service.store.active, tenant, task_id)
     head = service.active.cached(tenant, task_id, active.version)
-    if head is None:
-        head = await service.in_thread(service.active.load, tenant, task_id, active.version)
+    while head is None:
+        try:
+            head = await service.in_thread(service.active.load, tenant, task_id, active.version)
+        except VersionNotFound:  # It was forgotten between the two look-ups, and another one is active now.
+            active = await service.in_thread(service.store.active, tenant, task_id)
     return ActiveTask(task_id, active.version, head)
 
 

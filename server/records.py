@@ -8,7 +8,7 @@ from typing import Literal
 from models.heads import BackboneRef, Float32
 from models.manifest import HeadOptions
 
-Change = Literal["created", "added", "removed"]
+Change = Literal["created", "added", "removed", "refreshed"]
 
 
 class VersionConflict(Exception):
@@ -32,15 +32,17 @@ class NewExample:
     """A labelled image about to be stored.
 
     Attributes:
-        image: the bytes as they were sent, of type `media_type`, hashing to `sha256` (hexadecimal).
+        image: the bytes as they were sent, `size` many, of type `media_type`, hashing to `sha256` (hexadecimal). Where images
+            are not kept, it and `sha256` are None: a hash tells whether a given image is the one.
         embedding: float32 (D,), made by the backbone of the head that comes with it.
     """
 
     id: str
     label: str
-    image: bytes
+    image: bytes | None
+    size: int
     media_type: str
-    sha256: str
+    sha256: str | None
     embedding: Float32
 
 
@@ -109,14 +111,22 @@ class Support:
 
 @dataclass(frozen=True, slots=True)
 class ExampleInfo:
-    """An example without its image; `size` is the image's in bytes."""
+    """An example without its image; `size` is the image's in bytes, `sha256` None where the image was not kept."""
 
     id: str
     label: str
     media_type: str
     size: int
-    sha256: str
+    sha256: str | None
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleImage:
+    """An example's id and its image, as it was sent."""
+
+    id: str
+    image: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +137,8 @@ class Replay:
         fingerprint: sha256 of the parsed request, to tell a retry from another request under the same key.
         body: the reply's JSON.
         location: its `Location` header, if it had one.
+
+    Fingerprint and body are empty once an image that the fingerprint is a hash of, or labels in the body, have been forgotten.
     """
 
     key: str
@@ -134,6 +146,11 @@ class Replay:
     status: int
     body: str
     location: str | None
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether only the key is left."""
+        return not self.body
 
 
 Answer = Callable[[Task], Replay]

@@ -44,6 +44,7 @@ def example_reply(example: ExampleInfo) -> ExampleReply:
         label=example.label,
         media_type=example.media_type,
         bytes=example.size,
+        image_kept=example.sha256 is not None,
         sha256=example.sha256,
         created_at=example.created_at,
     )

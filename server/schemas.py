@@ -182,7 +182,8 @@ class ExampleReply(_Reply):
     label: str
     media_type: str
     bytes: int
-    sha256: str = Field(description="of the image's bytes as they were sent")
+    image_kept: bool = Field(description="whether the image can be had back; false if the server was told to keep none")
+    sha256: str | None = Field(description="of the image's bytes as they were sent; null if the image was not kept")
     created_at: datetime
 
 
@@ -198,7 +199,7 @@ class VersionReply(_Reply):
 
     version: int
     active: bool
-    change: str = Field(description="what made it: `created`, `added` or `removed`")
+    change: str = Field(description="what made it: `created`, `added`, `removed` or `refreshed`")
     backbone: str
     classes: list[ClassReply]
     head: HeadReply

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, CliApp, CliExplicitFlag, SettingsConfigDict, SettingsError
 
 from models.bundle import SHIPPED
 from models.engine import EngineKind
@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     insecure: bool = Field(False, description="listen beyond this machine although requests are not authenticated")
     data_dir: Path = Field(Path("headstart-data"), description="folder of the embedded database")
     database_url: str | None = Field(None, description="sqlite:///PATH of the database (default: in --data-dir)")
+    keep_images: CliExplicitFlag[bool] = Field(
+        True, description="false: of new examples only the embeddings are stored, and their images cannot be had back"
+    )
     bundles_dir: Path = Field(SHIPPED, description="folder of bundles; the shipped ones are always known")
     bundle: str | None = Field(None, description="bundle that new tasks get, name@version (default: the newest)")
     engine: EngineKind = Field("auto", description="what runs the backbone; auto takes the fastest that this machine has")

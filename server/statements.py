@@ -1,18 +1,18 @@
 """What several of the store's calls say to the database. Each statement names its tenant."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, delete, func, insert, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from models.heads import BackboneRef, Head
+from models.heads import BackboneRef, Float32, Head
 from models.manifest import HeadOptions
 from server.errors import ExampleNotFound, TaskNotFound, VersionNotFound
 from server.records import Answer, Change, ClassCount, NewExample, ReplayExists, Task, Version
-from server.tables import examples, replays, tasks, versions
+from server.tables import embeddings, examples, replays, tasks, versions
 
 REPLAY_LIFETIME = timedelta(hours=24)
 
@@ -68,9 +68,8 @@ def find_version(connection: Connection, tenant: str, task: str, number: int, *c
 
 
 def last_number(connection: Connection, tenant: str, task: str) -> int:
-    """The highest version number of a task that exists."""
-    query = select(func.max(versions.c.number)).where(versions.c.tenant == tenant, versions.c.task == task)
-    return int(connection.execute(query).scalar_one())
+    """The highest version number that a task has given, be it to a version since removed."""
+    return int(connection.execute(select(tasks.c.last_version).where(tasks.c.tenant == tenant, tasks.c.id == task)).scalar_one())
 
 
 def support_ids(connection: Connection, tenant: str, task: str, number: int) -> list[str]:
@@ -106,17 +105,38 @@ def insert_examples(connection: Connection, tenant: str, task: Task, added: Sequ
             "id": example.id,
             "label": example.label,
             "media_type": example.media_type,
-            "size": len(example.image),
+            "size": example.size,
             "sha256": example.sha256,
-            "backbone_sha256": task.version.backbone.sha256,
             "created_at": task.version.created_at,
-            "embedding": example.embedding.astype("<f4").tobytes(),
             "image": example.image,
         }
         for example in added
     ]
     if rows:
         connection.execute(insert(examples), rows)
+        insert_embeddings(connection, tenant, task, {example.id: example.embedding for example in added})
+
+
+def insert_embeddings(connection: Connection, tenant: str, task: Task, embedded: Mapping[str, Float32]) -> None:
+    """Stores embeddings, by example, as made by the backbone of the task's new version."""
+    rows = [
+        {
+            "tenant": tenant,
+            "task": task.id,
+            "example": example,
+            "backbone_sha256": task.version.backbone.sha256,
+            "embedding": embedding.astype("<f4").tobytes(),
+        }
+        for example, embedding in embedded.items()
+    ]
+    if rows:
+        connection.execute(insert(embeddings), rows)
+
+
+def embedded_by(connection: Connection, tenant: str, task: str, backbone_sha256: str) -> set[str]:
+    """The ids of a task's examples that have an embedding by a backbone."""
+    query = select(embeddings.c.example).where(embeddings.c.tenant == tenant, embeddings.c.task == task)
+    return set(connection.execute(query.where(embeddings.c.backbone_sha256 == backbone_sha256)).scalars())
 
 
 def insert_version(connection: Connection, tenant: str, task: Task, support: Sequence[str], head: Head) -> None:
@@ -148,6 +168,7 @@ def keep_answer(connection: Connection, tenant: str, task: Task, answer: Answer 
     values = {
         "tenant": tenant,
         "key": replay.key,
+        "task": task.id,
         "fingerprint": replay.fingerprint,
         "status": replay.status,
         "location": replay.location,

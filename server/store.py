@@ -1,23 +1,24 @@
 """Tasks, examples, versions and the answers kept for idempotency keys."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 from sqlalchemy import URL, Connection, delete, insert, literal, select
 
-from models.heads import BackboneMismatch, BackboneRef, Head
+from models.heads import BackboneRef, Float32, Head
 from server.active_versions import ActiveVersions
 from server.database import Database, StoreError, StoreInUse
-from server.errors import ExampleNotFound, TaskNotFound
+from server.errors import ExampleNotFound, ImageNotKept, TaskNotFound
 from server.ids import cursor_after, read_cursor
+from server.new_versions import add_changed, add_refreshed, find_parent
 from server.records import (
     Active,
     Answer,
     Change,
+    ExampleImage,
     ExampleInfo,
     NewExample,
     NewTask,
@@ -25,8 +26,8 @@ from server.records import (
     Support,
     Task,
     Version,
-    VersionConflict,
 )
+from server.removal import forget_answers, remove_example, remove_versions, versions_of, versions_with
 from server.statements import (
     ACTIVE,
     OF_TASK,
@@ -37,9 +38,6 @@ from server.statements import (
     insert_examples,
     insert_version,
     keep_answer,
-    labels_of,
-    last_number,
-    lock_task,
     new_version,
     select_tasks,
     support_ids,
@@ -47,6 +45,7 @@ from server.statements import (
     update_task,
     version_of,
 )
+from server.support_sets import read_examples, read_images, read_support
 from server.tables import examples, replays, tasks, versions
 
 __all__ = ["Store", "StoreError", "StoreInUse", "sqlite_url"]
@@ -103,7 +102,9 @@ class Store:
             now = datetime.now(UTC)
             task = Task(new.id, new.name, now, now, new_version(1, "created", counts, head, now))
             connection.execute(
-                insert(tasks).values(tenant=tenant, id=new.id, name=new.name, active_version=1, created_at=now, updated_at=now)
+                insert(tasks).values(
+                    tenant=tenant, id=new.id, name=new.name, active_version=1, last_version=1, created_at=now, updated_at=now
+                )
             )
             insert_examples(connection, tenant, task, added)
             insert_version(connection, tenant, task, [example.id for example in added], head)
@@ -130,26 +131,56 @@ class Store:
             ReplayExists: the key of `answer` has been answered.
         """
         with self._changing(tenant, task_id) as connection:
-            before = lock_task(connection, tenant, task_id)
-            if before.version.number != parent:
-                raise VersionConflict
-            if before.version.backbone != head.backbone:
-                raise BackboneMismatch(f"the support set's embeddings are of {before.version.backbone}, not of {head.backbone}")
-            support = support_ids(connection, tenant, task_id, parent)
-            gone = labels_of(connection, tenant, task_id, removed, support)
-            counts = Counter({entry.label: entry.examples for entry in before.version.classes})
-            counts.update(example.label for example in added)
-            counts.subtract(gone.values())
-
-            now = datetime.now(UTC)
-            version = new_version(last_number(connection, tenant, task_id) + 1, change, counts, head, now)
-            task = Task(task_id, before.name, before.created_at, now, version)
-            update_task(connection, tenant, task_id, active_version=version.number, updated_at=now)
-            insert_examples(connection, tenant, task, added)
-            kept = [example for example in support if example not in gone]
-            insert_version(connection, tenant, task, kept + [example.id for example in added], head)
+            before = find_parent(connection, tenant, task_id, parent)
+            task = add_changed(connection, tenant, before, change, added, removed, head)
             keep_answer(connection, tenant, task, answer)
         return task
+
+    def refresh(self, tenant: str, task_id: str, parent: int, embedded: Mapping[str, Float32], head: Head) -> Task:
+        """Makes a version of the parent's support set on another backbone, and makes it the active one.
+
+        Args:
+            embedded: by id, a float32 (D,) for every example of the parent, made by the backbone of `head`. Where an example has
+                one of that backbone from before, that stays.
+            head: fitted on them.
+
+        Raises, with nothing changed:
+            VersionConflict: `parent` is not the active version any more.
+            ValueError: `embedded` are not the parent's examples, or the labels of `head` not theirs.
+        """
+        with self._changing(tenant, task_id) as connection:
+            return add_refreshed(connection, tenant, find_parent(connection, tenant, task_id, parent), embedded, head)
+
+    def forget_example(
+        self, tenant: str, task_id: str, parent: int, example_id: str, head: Head | None
+    ) -> tuple[Task, list[int]]:
+        """Removes an example, every version that was fitted with it and what retries of requests to the task would get.
+
+        Its bytes are in the files until `erase`.
+
+        Args:
+            head: fitted on the parent's support set without the example, for a new version, which becomes the active one; None
+                if the parent does not have it, and stays active.
+
+        Returns:
+            The task, and the numbers of the versions that went.
+
+        Raises, with nothing changed:
+            VersionConflict: `parent` is not the active version any more.
+            ExampleNotFound: the task has no such example, or `head` is given and the parent does not have it.
+        """
+        with self._changing(tenant, task_id, removes=True) as connection:
+            before = find_parent(connection, tenant, task_id, parent)
+            gone = versions_with(connection, tenant, task_id, example_id)
+            if head is not None:
+                add_changed(connection, tenant, before, "removed", [], [example_id], head)
+            elif parent in gone:
+                raise ValueError("the active version has the example, so another one is needed")
+            remove_versions(connection, tenant, task_id, gone)
+            remove_example(connection, tenant, task_id, example_id)
+            forget_answers(connection, tenant, task_id)
+            update_task(connection, tenant, task_id, updated_at=datetime.now(UTC))
+            return find_task(connection, tenant, task_id), gone
 
     def activate(self, tenant: str, task_id: str, version: int) -> Task:
         """Makes an existing version the active one.
@@ -168,14 +199,24 @@ class Store:
             update_task(connection, tenant, task_id, name=name, updated_at=datetime.now(UTC))
             return find_task(connection, tenant, task_id)
 
-    def delete_task(self, tenant: str, task_id: str) -> None:
+    def delete_task(self, tenant: str, task_id: str) -> list[int]:
         """Removes a task with all its versions, examples and images; the schema's foreign keys see to those.
 
-        Answers kept for retries stay for their 24 hours, since they tell what was answered then. They hold no image.
+        Its bytes are in the files until `erase`. Of answers kept for retries only the keys stay, for their 24 hours.
+
+        Returns:
+            The numbers of its versions.
         """
-        with self._changing(tenant, task_id) as connection:
+        with self._changing(tenant, task_id, removes=True) as connection:
+            gone = versions_of(connection, tenant, task_id)
             if not connection.execute(delete(tasks).where(tasks.c.tenant == tenant, tasks.c.id == task_id)).rowcount:
                 raise TaskNotFound(task_id)
+            forget_answers(connection, tenant, task_id)
+        return gone
+
+    def erase(self) -> bool:
+        """Whether no file holds a byte any more of what was removed before; to be called again where it is not so yet."""
+        return self._database.erase()
 
     def task(self, tenant: str, task_id: str) -> Task:
         """A task with its active version."""
@@ -231,24 +272,14 @@ class Store:
         return Head.from_bytes(data)
 
     def support(self, tenant: str, task_id: str, version: int) -> Support:
-        """The support set of a version, without its images.
+        """The support set of a version as its own backbone embeds it, without its images.
 
         Raises:
             VersionNotFound: the task has no such version.
+            BackboneUnavailable: embeddings by that backbone are missing, which no call of this store leads to.
         """
-        query = select(examples.c.id, examples.c.label, examples.c.embedding)
-        query = query.where(examples.c.tenant == tenant, examples.c.task == task_id)
         with self._database.read() as connection:
-            row = find_version(connection, tenant, task_id, version, versions.c.examples, versions.c.backbone_sha256)
-            found = {example.id: example for example in connection.execute(query)}
-        ordered = [found[example] for example in row.examples]
-        embeddings = np.stack([np.frombuffer(example.embedding, "<f4") for example in ordered])
-        return Support(
-            ids=tuple(row.examples),
-            labels=tuple(example.label for example in ordered),
-            embeddings=embeddings.astype(np.float32, copy=False),
-            backbone_sha256=row.backbone_sha256,
-        )
+            return read_support(connection, tenant, task_id, version)
 
     def examples(self, tenant: str, task_id: str, cursor: str | None, limit: int) -> tuple[list[ExampleInfo], str | None]:
         """A page of at most `limit` examples of the active version, oldest first, and the cursor of the next page.
@@ -259,25 +290,28 @@ class Store:
             InvalidRequest: the cursor did not come from here.
         """
         after = "" if cursor is None else read_cursor(cursor)
-        columns = (examples.c[name] for name in ("id", "label", "media_type", "size", "sha256", "created_at"))
-        query = select(*columns).where(examples.c.tenant == tenant, examples.c.task == task_id).order_by(examples.c.id)
         with self._database.read() as connection:
             active = find_task(connection, tenant, task_id).version.number
-            ids = sorted(example for example in support_ids(connection, tenant, task_id, active) if example > after)
-            if not ids:
-                return [], None
-            page = ids[:limit]
-            # A range and a filter instead of an IN, whose number of parameters databases limit.
-            rows = connection.execute(query.where(examples.c.id.between(page[0], page[-1]))).all()
-        wanted = set(page)
-        found = [ExampleInfo(*row) for row in rows if row.id in wanted]
-        return found, cursor_after(page[-1]) if len(ids) > limit else None
+            # One more than asked for tells whether there is another page.
+            found = read_examples(connection, tenant, task_id, active, after, limit + 1)
+        return found[:limit], cursor_after(found[limit - 1].id) if len(found) > limit else None
+
+    def images(self, tenant: str, task_id: str, version: int, after: str, limit: int) -> list[ExampleImage]:
+        """The next `limit` images of a version's examples, by the examples' ids, after the id `after`; "" is before all.
+
+        Raises:
+            VersionNotFound: the task has no such version.
+            ImageNotKept: of one of them there is only its embedding.
+        """
+        with self._database.read() as connection:
+            return read_images(connection, tenant, task_id, version, after, limit)
 
     def example_image(self, tenant: str, task_id: str, example_id: str) -> tuple[bytes, str]:
         """The image of an example as it was sent, and its media type.
 
         Raises:
             ExampleNotFound: the active version has no such example.
+            ImageNotKept: there is only its embedding.
         """
         query = select(examples.c.image, examples.c.media_type).where(examples.c.tenant == tenant)
         with self._database.read() as connection:
@@ -285,6 +319,8 @@ class Store:
             if example_id not in support_ids(connection, tenant, task_id, active):
                 raise ExampleNotFound(example_id)
             row = connection.execute(query.where(examples.c.task == task_id, examples.c.id == example_id)).one()
+        if row.image is None:
+            raise ImageNotKept
         return row.image, row.media_type
 
     def replay(self, tenant: str, key: str) -> Replay | None:
@@ -296,10 +332,10 @@ class Store:
         return None if row is None else Replay(*row)
 
     @contextmanager
-    def _changing(self, tenant: str, task_id: str) -> Iterator[Connection]:
+    def _changing(self, tenant: str, task_id: str, *, removes: bool = False) -> Iterator[Connection]:
         """A transaction after which another version of the task may be the active one, or none."""
         try:
-            with self._database.write() as connection:
+            with self._database.write(removes=removes) as connection:
                 yield connection
         finally:  # Also after a failure: a disk may fail to say that it has written.
             self._active.forget(tenant, task_id)

@@ -24,7 +24,7 @@ def new_examples(labels: Sequence[str], image_bytes: int = 50) -> list[NewExampl
 
 def _new_example(label: str, image: bytes) -> NewExample:
     embedding = _random.standard_normal(DIM, np.float32)
-    return NewExample(new_id("example"), label, image, "image/png", hashlib.sha256(image).hexdigest(), embedding)
+    return NewExample(new_id("example"), label, image, len(image), "image/png", hashlib.sha256(image).hexdigest(), embedding)
 
 
 def head_of(labels: Sequence[str], backbone: BackboneRef = BACKBONE) -> Head:

@@ -175,7 +175,7 @@ def test_usage_errors_and_help(capsys: Capture) -> None:
             main(arguments)
         assert ended.value.code == 2
     capsys.readouterr()
-    for command in ("create", "add", "predict", "list", "show", "history", "rollback", "delete"):
+    for command in ("create", "add", "predict", "list", "show", "examples", "history", "rollback", "forget", "delete"):
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])
         assert ended.value.code == 0
@@ -203,6 +203,21 @@ def test_deleting_needs_a_terminal_or_a_yes(client: Client, task: Task, server: 
         os.close(terminal)
     assert (agreed.returncode, "Deleted" in agreed.stdout) == (0, True)
     assert task.id not in {each.id for each in client.tasks()}
+
+
+def test_a_person_forgets_an_example(client: Client, task: Task, capsys: Capture) -> None:
+    first, *others = client.examples(task.id)
+    assert main(["examples", task.name]) == 0
+    assert re.search(rf"{first.id} +{first.label} +image/png +{first.bytes}", capsys.readouterr().out)
+    assert main(["forget", task.name, first.id]) == 2
+    assert "--yes" in capsys.readouterr().err
+    assert main(["forget", task.name, first.id, "--yes"]) == 0
+    assert f"Forgot {first.id} of {task.name} in " in capsys.readouterr().out
+    assert [version.version for version in client.versions(task.id)] == [2]
+    assert main(["examples", task.name, "--json"]) == 0
+    assert [example["id"] for example in printed_json(capsys)["examples"]] == [example.id for example in others]
+    assert main(["forget", task.name, first.id, "--yes"]) == 1
+    assert "`headstart examples TASK`" in capsys.readouterr().err
 
 
 def test_the_names_of_others_are_not_obeyed(client: Client, task: Task, capsys: Capture) -> None:

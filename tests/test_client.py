@@ -165,6 +165,18 @@ def test_every_change_is_a_version_and_any_version_comes_back(client: Client, ta
         client.activate(task.id, 9)
 
 
+def test_forgetting_takes_an_example_out_of_the_history(client: Client, task: Task) -> None:
+    added = client.add_examples(task.id, [("poppy", next(SAMPLES.glob("query/sweet_pepper/*.png")))])
+    (poppy,) = (example for example in client.examples(task.id) if example.label == "poppy")
+    client.remove_example(task.id, poppy.id)
+    assert client.forget_example(task.id, poppy.id).version == 3
+    assert [version.version for version in client.versions(task.id)] == [3, 1]
+    with pytest.raises(VersionNotFound):
+        client.activate(task.id, added.version)
+    with pytest.raises(ExampleNotFound):
+        client.forget_example(task.id, poppy.id)
+
+
 def test_example_images_come_back_byte_for_byte(client: Client, task: Task, support: Labelled) -> None:
     images = {client.example_image(task.id, example.id) for example in client.examples(task.id)}
     assert images == {image for _, image in support}

@@ -179,6 +179,8 @@ def test_a_deletion_whose_answer_was_lost_is_a_deletion() -> None:
     with network(LOST, problem(404, "example_not_found"), Answer(200, TASK)) as (client, sent):
         assert client.remove_example("task_1", "example_1").id == "task_1"
     assert [each.method for each in sent] == ["DELETE", "DELETE", "GET"]
+    with network(problem(503, "erasure_pending", "0"), gone) as (client, _):
+        client.delete("task_1")
     with network(BUSY, gone) as (client, _), pytest.raises(TaskNotFound):
         client.delete("task_1")
 

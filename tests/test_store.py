@@ -1,6 +1,6 @@
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,15 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.heads import BackboneMismatch, BackboneRef
+from models.heads import BackboneMismatch, BackboneRef, Float32
 from server.active_versions import ActiveVersions
-from server.errors import ExampleNotFound, InvalidRequest, StorageFailed, TaskNotFound, VersionNotFound
+from server.errors import (
+    BackboneUnavailable,
+    ExampleNotFound,
+    ImageNotKept,
+    InvalidRequest,
+    StorageFailed,
+    TaskNotFound,
+    VersionNotFound,
+)
 from server.ids import new_id
 from server.records import Active, ClassCount, NewTask, Replay, ReplayExists, Task, VersionConflict
 from server.store import Store, sqlite_url
 from tests.stored import BACKBONE, add, create, head_of, new_examples
 
 T = "default"
+OTHER = BackboneRef("other@1", "cd" * 32)
 
 # Every call that names a task and, where it needs them, the version 1 and an example of it.
 CALLS: dict[str, Callable[[Store, str, str, str], object]] = {
@@ -34,6 +43,11 @@ CALLS: dict[str, Callable[[Store, str, str, str], object]] = {
     "remove": lambda store, tenant, task, example: store.add_version(tenant, task, 1, "removed", [], [example], head_of(["dog"])),
     "activate": lambda store, tenant, task, _: store.activate(tenant, task, 1),
     "rename": lambda store, tenant, task, _: store.rename(tenant, task, "mine now"),
+    "images": lambda store, tenant, task, _: store.images(tenant, task, 1, "", 10),
+    "refresh": lambda store, tenant, task, _: store.refresh(
+        tenant, task, 1, embedded(ids_of(store, task)), head_of(["cat", "dog"], OTHER)
+    ),
+    "forget": lambda store, tenant, task, example: store.forget_example(tenant, task, 1, example, head_of(["dog"])),
     "delete": lambda store, tenant, task, _: store.delete_task(tenant, task),
 }
 
@@ -42,6 +56,16 @@ CALLS: dict[str, Callable[[Store, str, str, str], object]] = {
 def store(tmp_path: Path) -> Iterator[Store]:
     with closing(Store.open(sqlite_url(tmp_path))) as opened:
         yield opened
+
+
+def embedded(ids: Sequence[str]) -> dict[str, Float32]:
+    """Embeddings by another backbone, of another width than the first one's."""
+    return {id_: np.full(6, position, np.float32) for position, id_ in enumerate(ids)}
+
+
+def ids_of(store: Store, task: str) -> tuple[str, ...]:
+    """Of the first version's examples."""
+    return store.support(T, task, 1).ids
 
 
 def replay(key: str = "key", body: str = "{}") -> Replay:
@@ -86,7 +110,7 @@ def test_a_task_comes_back_as_it_was_created(store: Store) -> None:
     infos, cursor = store.examples(T, "task_1", None, 4)
     assert cursor is None
     assert [(i.id, i.label, i.media_type, i.size, i.sha256, i.created_at) for i in infos] == [
-        (e.id, e.label, e.media_type, len(e.image), e.sha256, task.created_at) for e in examples
+        (e.id, e.label, e.media_type, e.size, e.sha256, task.created_at) for e in examples
     ]
 
 
@@ -168,6 +192,90 @@ def test_a_cursor_stays_good_when_its_example_goes(store: Store) -> None:
     assert end is None
 
 
+def test_forgetting_an_example_takes_the_versions_that_have_it(store: Store) -> None:
+    task = create(store, labels=["cat", "cat", "dog"])
+    going = store.support(T, task.id, 1).ids[0]
+    store.add_version(T, task.id, 1, "removed", [], [going], head_of(["cat", "dog"]))
+    store.activate(T, task.id, 1)
+    with pytest.raises(VersionConflict):
+        store.forget_example(T, task.id, 2, going, None)
+    with pytest.raises(ValueError, match="another one is needed"):
+        store.forget_example(T, task.id, 1, going, None)
+    assert len(store.versions(T, task.id)) == 2
+    changed, gone = store.forget_example(T, task.id, 1, going, head_of(["cat", "dog"]))
+    assert (changed.version.number, gone) == (3, [1])
+    assert [version.number for version in store.versions(T, task.id)] == [3, 2]
+    assert store.known_active(T, task.id) is None
+    with pytest.raises(ExampleNotFound):
+        store.forget_example(T, task.id, 3, going, None)
+    last = add(store, changed, "bird")
+    store.activate(T, task.id, 2)
+    _, gone = store.forget_example(T, task.id, 2, store.support(T, task.id, last.version.number).ids[-1], None)
+    assert gone == [4]
+    assert add(store, store.task(T, task.id), "bird").version.number == 5
+
+
+def test_a_refreshed_version_has_embeddings_of_its_own(store: Store) -> None:
+    task = create(store, labels=["cat", "cat", "dog"])
+    before = store.support(T, task.id, 1)
+    head = head_of(["cat", "dog"], OTHER)
+    refreshed = store.refresh(T, task.id, 1, embedded(before.ids), head)
+    assert (refreshed.version.number, refreshed.version.change, refreshed.version.backbone) == (2, "refreshed", OTHER)
+    assert refreshed.version.classes == task.version.classes
+    assert store.active(T, task.id) == Active(2, OTHER)
+    assert store.head(T, task.id, 2).to_bytes() == head.to_bytes()
+    after = store.support(T, task.id, 2)
+    assert (after.ids, after.labels, after.backbone_sha256) == (before.ids, before.labels, OTHER.sha256)
+    assert after.embeddings.tolist() == [[position] * 6 for position in range(3)]
+    assert store.support(T, task.id, 1).embeddings.tolist() == before.embeddings.tolist()
+
+    with pytest.raises(VersionConflict):
+        store.refresh(T, task.id, 1, embedded(before.ids), head)
+    store.activate(T, task.id, 1)
+    other_values = {id_: -vector for id_, vector in embedded(before.ids).items()}
+    store.refresh(T, task.id, 1, other_values, head)
+    assert store.support(T, task.id, 3).embeddings.tolist() == after.embeddings.tolist()
+
+
+@pytest.mark.parametrize("ids", [slice(0, 2), slice(0, 4)])
+def test_a_refresh_of_other_examples_changes_nothing(store: Store, ids: slice) -> None:
+    task = create(store, labels=["cat", "cat", "dog"])
+    given = [*store.support(T, task.id, 1).ids, "example_of_nobody"]
+    with pytest.raises(ValueError, match="not those of the support set"):
+        store.refresh(T, task.id, 1, embedded(given[ids]), head_of(["cat", "dog"], OTHER))
+    assert store.task(T, task.id) == task
+
+
+def test_images_come_page_by_page(store: Store) -> None:
+    task = create(store, labels=["cat"] * 4 + ["dog"])
+    ids = store.support(T, task.id, 1).ids
+    store.add_version(T, task.id, 1, "removed", [], [ids[1]], head_of(["cat", "dog"]))
+    seen, after = [], ""
+    while page := store.images(T, task.id, 2, after, 2):
+        assert len(page) <= 2
+        seen += page
+        after = page[-1].id
+    assert [example.id for example in seen] == [ids[0], *ids[2:]]
+    for example in seen:
+        assert example.image == store.example_image(T, task.id, example.id)[0]
+    without = [replace(example, image=None, sha256=None) for example in new_examples(["cat"])]
+    store.add_version(T, task.id, 2, "added", without, [], head_of(["cat", "dog"]))
+    with pytest.raises(ImageNotKept):
+        store.images(T, task.id, 3, "", 10)
+
+
+def test_a_support_set_whose_embeddings_are_missing_says_so(tmp_path: Path) -> None:
+    with closing(Store.open(sqlite_url(tmp_path))) as store:
+        task = create(store)
+    with closing(sqlite3.connect(tmp_path / "headstart.db")) as connection, connection:
+        connection.execute("DELETE FROM embeddings WHERE rowid = 1")
+    with (
+        closing(Store.open(sqlite_url(tmp_path))) as store,
+        pytest.raises(BackboneUnavailable, match="1 examples of version 1 have no embedding"),
+    ):
+        store.support(T, task.id, 1)
+
+
 @pytest.mark.parametrize("number", [0, 2, 2**31, 2**64])
 def test_a_version_that_does_not_exist(store: Store, number: int) -> None:
     task = create(store)
@@ -231,12 +339,14 @@ def test_an_answer_that_cannot_be_made_undoes_the_change(store: Store) -> None:
     assert store.tasks(T, None, 10) == ([], None)
 
 
-def test_an_answer_outlives_its_task_and_not_its_day(tmp_path: Path) -> None:
+def test_the_key_of_an_answer_outlives_its_task_and_not_its_day(tmp_path: Path) -> None:
     with closing(Store.open(sqlite_url(tmp_path))) as store:
-        store.delete_task(T, create_once(store, T, replay()).id)
+        task = create_once(store, T, replay()).id
+        assert store.replay(T, "key") == replay()
+        store.delete_task(T, task)
     age(tmp_path, timedelta(hours=23, minutes=59))
     with closing(Store.open(sqlite_url(tmp_path))) as store:
-        assert store.replay(T, "key") == replay()
+        assert store.replay(T, "key") == replace(replay(), fingerprint="", body="")
     age(tmp_path, timedelta(hours=24))
     with closing(Store.open(sqlite_url(tmp_path))) as store:
         assert store.replay(T, "key") is None

@@ -33,11 +33,17 @@ class TaskModel:
     tenant: str
     name: str
     active: int = 1
-    versions: list[VersionModel] = field(default_factory=list)
+    last: int = 1
+    versions: dict[int, VersionModel] = field(default_factory=dict)
 
     @property
     def support(self) -> list[NewExample]:
-        return self.versions[self.active - 1].examples
+        return self.versions[self.active].examples
+
+    def add(self, version: VersionModel) -> None:
+        self.last += 1
+        self.active = self.last
+        self.versions[self.last] = version
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -59,7 +65,7 @@ class StoreMachine(RuleBasedStateMachine):
     def create(self, tenant: str, labels: list[str]) -> None:
         task, examples, head = new_id("task"), new_examples(labels), head_of(labels)
         self.store.create_task(tenant, NewTask(task, "new"), examples, head)
-        self.model[task] = TaskModel(tenant, "new", versions=[VersionModel("created", examples, head.to_bytes())])
+        self.model[task] = TaskModel(tenant, "new", versions={1: VersionModel("created", examples, head.to_bytes())})
 
     @precondition(lambda self: self.model)
     @rule(pick=picks, labels=labels)
@@ -81,15 +87,33 @@ class StoreMachine(RuleBasedStateMachine):
     ) -> None:
         head = head_of([example.label for example in support])
         changed = self.store.add_version(model.tenant, task, model.active, change, added, removed, head)
-        model.versions.append(VersionModel(change, support, head.to_bytes()))
-        model.active = len(model.versions)
+        model.add(VersionModel(change, support, head.to_bytes()))
+        assert changed == self.store.task(model.tenant, task)
+
+    @precondition(lambda self: self.model)
+    @rule(pick=picks, version=picks, example=picks)
+    def forget(self, pick: int, version: int, example: int) -> None:
+        task, model = self.pick(pick)
+        of_version = list(model.versions.values())[version % len(model.versions)].examples
+        going = of_version[example % len(of_version)]
+        kept = [other for other in model.support if other is not going]
+        if not kept:
+            return
+        head = head_of([other.label for other in kept]) if len(kept) < len(model.support) else None
+        gone = [number for number, each in model.versions.items() if going in each.examples]
+        changed, removed = self.store.forget_example(model.tenant, task, model.active, going.id, head)
+        if head is not None:
+            model.add(VersionModel("removed", kept, head.to_bytes()))
+        for number in gone:
+            del model.versions[number]
+        assert sorted(removed) == gone
         assert changed == self.store.task(model.tenant, task)
 
     @precondition(lambda self: self.model)
     @rule(pick=picks, version=picks)
     def activate(self, pick: int, version: int) -> None:
         task, model = self.pick(pick)
-        model.active = 1 + version % len(model.versions)
+        model.active = list(model.versions)[version % len(model.versions)]
         assert self.store.activate(model.tenant, task, model.active) == self.store.task(model.tenant, task)
 
     @precondition(lambda self: self.model)
@@ -140,8 +164,8 @@ class StoreMachine(RuleBasedStateMachine):
             support = self.store.support(model.tenant, task, model.active)
             assert support.ids == tuple(example.id for example in model.support)
             history = self.store.versions(model.tenant, task)
-            assert [version.number for version in history] == list(range(len(model.versions), 0, -1))
-            for version, expected in zip(reversed(history), model.versions, strict=True):
+            assert [version.number for version in history] == list(reversed(model.versions))
+            for version, expected in zip(reversed(history), model.versions.values(), strict=True):
                 assert (version.change, version.active) == (expected.change, version.number == model.active)
                 counts = Counter(example.label for example in expected.examples)
                 assert [(entry.label, entry.examples) for entry in version.classes] == sorted(counts.items())
@@ -150,8 +174,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(pick=picks, version=picks)
     def a_version_is_what_it_was(self, pick: int, version: int) -> None:
         task, model = self.pick(pick)
-        number = 1 + version % len(model.versions)
-        expected = model.versions[number - 1]
+        number, expected = list(model.versions.items())[version % len(model.versions)]
         support = self.store.support(model.tenant, task, number)
         assert support.ids == tuple(example.id for example in expected.examples)
         assert support.labels == tuple(example.label for example in expected.examples)

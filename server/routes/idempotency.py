@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from fastapi.responses import Response
 
 from server.adapt import KeepAnswer
-from server.errors import IdempotencyKeyReused, InvalidRequest
+from server.errors import AnswerForgotten, IdempotencyKeyReused, InvalidRequest
 from server.records import Replay, ReplayExists
 from server.routes.dependencies import TENANT, reply
 from server.schemas import ChangedTaskReply
@@ -29,6 +29,7 @@ async def create_once(
 
     Raises:
         IdempotencyKeyReused: the key came with another request before.
+        AnswerForgotten: what the key was answered told of a task or an example that has been forgotten.
         InvalidRequest: the key is empty or too long.
     """
     if key is None:
@@ -48,6 +49,8 @@ async def create_once(
             except ReplayExists:  # Another machine, or a first try whose client had left, was faster.
                 replay = await service.in_thread(service.store.replay, TENANT, key)
                 assert replay is not None
+    if replay.forgotten:
+        raise AnswerForgotten
     if replay.fingerprint != asked:
         raise IdempotencyKeyReused("this Idempotency-Key was used for another request within 24 hours; use a new one")
     headers = {"Idempotent-Replayed": "true", **({"Location": replay.location} if replay.location else {})}

@@ -82,6 +82,7 @@ _REPLIES: dict[type[BaseModel], Any] = {
                 "label": "cat",
                 "media_type": "image/jpeg",
                 "bytes": 48213,
+                "image_kept": True,
                 "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
                 "created_at": _TIME,
             }

@@ -8,15 +8,18 @@ from fastapi.responses import Response
 
 from server.context import request_id
 from server.errors import (
+    AnswerForgotten,
     BackboneUnavailable,
     BodyTimeout,
     BodyTooLarge,
     Conflict,
     EngineFailed,
+    ErasurePending,
     ExampleNotFound,
     HeadstartError,
     IdempotencyKeyReused,
     ImageBroken,
+    ImageNotKept,
     ImageTooLarge,
     ImageUnsupported,
     InvalidArchive,
@@ -37,7 +40,16 @@ from server.schemas import Problem
 TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
     TaskNotFound: (HTTPStatus.NOT_FOUND, "there is no task 'task_01…'"),
     ExampleNotFound: (HTTPStatus.NOT_FOUND, "the active version of this task has no example 'example_01…'"),
+    ImageNotKept: (
+        HTTPStatus.NOT_FOUND,
+        "the server kept no image of this example, only its embedding: it was started with --keep-images=false",
+    ),
     VersionNotFound: (HTTPStatus.NOT_FOUND, "this task has no version 7"),
+    AnswerForgotten: (
+        HTTPStatus.GONE,
+        "the answer to this Idempotency-Key was forgotten with the task or the example that it told of; "
+        "nothing was done; to create again, use a new key",
+    ),
     BodyTimeout: (HTTPStatus.REQUEST_TIMEOUT, "no piece of the request's body came for 30 seconds"),
     Conflict: (HTTPStatus.CONFLICT, "other requests keep changing this task; try again"),
     BodyTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request body is larger than the limit of 64000000 bytes"),
@@ -70,6 +82,11 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
         "this task was made with backbone name@1 (file 0123456789ab…), which this server does not have",
     ),
     StorageFailed: (HTTPStatus.SERVICE_UNAVAILABLE, "the store cannot be written now; nothing was changed"),
+    ErasurePending: (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "it is removed, but its bytes are still in the database's log, which another program is reading; ask again until "
+        "the answer is that it does not exist",
+    ),
 }
 
 MEDIA_TYPE = "application/problem+json"

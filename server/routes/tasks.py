@@ -8,14 +8,17 @@ from fastapi.responses import Response
 
 from server import adapt
 from server.errors import (
+    AnswerForgotten,
     BackboneUnavailable,
     BodyTimeout,
     BodyTooLarge,
     Conflict,
     EngineFailed,
+    ErasurePending,
     ExampleNotFound,
     IdempotencyKeyReused,
     ImageBroken,
+    ImageNotKept,
     ImageTooLarge,
     ImageUnsupported,
     InvalidArchive,
@@ -29,6 +32,7 @@ from server.errors import (
     UnsupportedMediaType,
     VersionNotFound,
 )
+from server.forget import delete_task, forget_example
 from server.quality import task_quality
 from server.replies import example_reply, task_reply, version_reply
 from server.routes.bodies import read_examples, read_json, read_task
@@ -50,6 +54,7 @@ _SUPPORT_ERRORS = (
     InvalidArchive,
     LimitExceeded,
     IdempotencyKeyReused,
+    AnswerForgotten,
     Overloaded,
     EngineFailed,
     StorageFailed,
@@ -136,10 +141,11 @@ async def change(task: str, request: Request, service: Served) -> Response:
     "/{task}",
     status_code=204,
     summary="Remove a task with all its images and versions",
-    responses={204: {"description": "Gone"}, **documented(TaskNotFound, StorageFailed)},
+    responses={204: {"description": "Gone"}, **documented(TaskNotFound, StorageFailed, ErasurePending)},
 )
 async def delete(task: str, service: Served) -> Response:
-    await service.in_writer(service.store.delete_task, TENANT, task)
+    """When the answer comes, no file of the server holds a byte of its images."""
+    await delete_task(service, TENANT, task)
     return Response(status_code=204)
 
 
@@ -206,11 +212,22 @@ async def add(task: str, request: Request, service: Served, idempotency_key: Ide
     summary="Remove an example: a new version, active in the answer",
     responses={
         200: answered(ChangedTaskReply, "The task in its new version"),
-        **documented(TaskNotFound, ExampleNotFound, TooFewClasses, Conflict, BackboneUnavailable, StorageFailed),
+        **documented(TaskNotFound, ExampleNotFound, TooFewClasses, Conflict, BackboneUnavailable, StorageFailed, ErasurePending),
     },
 )
-async def remove(task: str, example: str, request: Request, service: Served) -> Response:
-    """Versions before this one keep the example, so that they can be returned to; its image goes with the task."""
+async def remove(
+    task: str,
+    example: str,
+    request: Request,
+    service: Served,
+    forget: Annotated[bool, Query(description="also remove every version that was fitted with it")] = False,
+) -> Response:
+    """Versions before this one keep the example, so that they can be returned to, unless it is forgotten: then they go, a
+    version without it is active, and when the answer comes, no file of the server holds a byte of its image. An example that
+    earlier versions alone have is forgotten with those.
+    """
+    if forget:
+        return reply(await forget_example(service, TENANT, task, example))
     return reply(await while_connected(request, adapt.remove_example(service, TENANT, task, example)))
 
 
@@ -225,7 +242,7 @@ async def remove(task: str, example: str, request: Request, service: Served) -> 
                 kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/jpeg", "image/png", "image/webp")
             },
         },
-        **documented(TaskNotFound, ExampleNotFound, StorageFailed),
+        **documented(TaskNotFound, ExampleNotFound, ImageNotKept, StorageFailed),
     },
 )
 async def example_image(task: str, example: str, service: Served) -> Response:

@@ -110,6 +110,14 @@ class Client:
         response = self._transport.delete(_path(task, "examples", example))
         return self.task(task) if response is None else parse(Task.from_json, response)
 
+    def forget_example(self, task: str, example: str) -> Task:
+        """Removes an example for good, with every version that was fitted with it; a version without it is active then.
+
+        An example that was removed before, and that earlier versions still have, can be forgotten too.
+        """
+        response = self._transport.delete(_path(task, "examples", example), params={"forget": True})
+        return self.task(task) if response is None else parse(Task.from_json, response)
+
     def predict(
         self, task: str, images: Image | Iterable[Image], *, top_k: int | None = None, progress: Progress | None = None
     ) -> Predictions:
@@ -147,7 +155,11 @@ class Client:
         return self._pages(_path(task, "examples"), "examples", Example.from_json)
 
     def example_image(self, task: str, example: str) -> bytes:
-        """An example's image, byte for byte as it was sent."""
+        """An example's image, byte for byte as it was sent.
+
+        Raises:
+            ImageNotKept: the server keeps none; `Example.image_kept` says so.
+        """
         return self._transport.send("GET", _path(task, "examples", example, "image")).content
 
     def versions(self, task: str) -> tuple[Version, ...]:

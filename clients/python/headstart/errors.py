@@ -9,6 +9,7 @@
         ├── NotFound
         │   ├── TaskNotFound
         │   ├── ExampleNotFound
+        │   ├── ImageNotKept          of this example the server has the embedding only
         │   └── VersionNotFound
         ├── InvalidInput          to be corrected before it is sent again
         │   └── InvalidImage      one of the images is broken, too large or of an unsupported format
@@ -91,6 +92,10 @@ class ExampleNotFound(NotFound):
     """The active version of the task has no such example."""
 
 
+class ImageNotKept(NotFound):
+    """The server keeps no images, or kept none when this example was added."""
+
+
 class VersionNotFound(NotFound):
     """The task has no such version."""
 
@@ -118,6 +123,7 @@ class Overloaded(Unavailable):
 _BY_CODE: Mapping[str, type[ApiError]] = {
     "task_not_found": TaskNotFound,
     "example_not_found": ExampleNotFound,
+    "image_not_kept": ImageNotKept,
     "version_not_found": VersionNotFound,
     "image_broken": InvalidImage,
     "image_unsupported": InvalidImage,
@@ -130,6 +136,7 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
     400: InvalidInput,
     404: NotFound,
     409: Conflict,
+    410: NotFound,
     413: InvalidInput,
     415: InvalidInput,
     422: InvalidInput,

@@ -74,13 +74,14 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One labelled image of a task's support set; `sha256` is that of the bytes that were sent."""
+    """One labelled image of a task's support set; `sha256` is that of the bytes that were sent, None if they were not kept."""
 
     id: str
     label: str
     media_type: str
     bytes: int
-    sha256: str
+    image_kept: bool
+    sha256: str | None
     created_at: datetime
     raw: JsonObject = field(repr=False, compare=False)
 
@@ -91,6 +92,7 @@ class Example:
             label=body["label"],
             media_type=body["media_type"],
             bytes=body["bytes"],
+            image_kept=body["image_kept"],
             sha256=body["sha256"],
             created_at=datetime.fromisoformat(body["created_at"]),
             raw=body,

@@ -56,10 +56,10 @@ class Transport:
         response, _ = self._exchange(self._http.build_request(method, path, **parts))
         return _successful(response)
 
-    def delete(self, path: str) -> httpx.Response | None:
-        """The successful reply, or None when an earlier try had removed it already and only its reply was lost."""
-        response, reply_lost = self._exchange(self._http.build_request("DELETE", path))
-        return None if reply_lost and response.status_code == 404 else _successful(response)
+    def delete(self, path: str, **parts: Any) -> httpx.Response | None:
+        """The successful reply, or None when an earlier try had removed it already and said so late or not at all."""
+        response, done_before = self._exchange(self._http.build_request("DELETE", path, **parts))
+        return None if done_before and response.status_code == 404 else _successful(response)
 
     def answers(self, path: str) -> bool:
         """Whether this path answers with success now, found in a single try."""
@@ -69,8 +69,8 @@ class Transport:
             return False
 
     def _exchange(self, request: httpx.Request) -> tuple[httpx.Response, bool]:
-        """The last try's reply, and whether an earlier try may have been carried out without our hearing of it."""
-        reply_lost = False
+        """The last try's reply, and whether an earlier try may have been carried out without a success to show for it."""
+        done_before = False
         for attempt in range(1, TRIES + 1):
             pause = random.uniform(0.5, 1) * FIRST_PAUSE * 2 ** (attempt - 1)  # noqa: S311 - spreads clients out, keeps no secret
             try:
@@ -78,7 +78,7 @@ class Transport:
             except _BROKEN_CONNECTION as error:
                 if attempt == TRIES:
                     raise ServerUnreachable(f"no answer from {self.url}: {error}") from error
-                reply_lost |= not isinstance(error, _NEVER_SENT)
+                done_before |= not isinstance(error, _NEVER_SENT)
             except httpx.RequestError as error:
                 raise ServerUnreachable(f"no usable answer from {self.url}: {error or type(error).__name__}") from error
             else:
@@ -86,8 +86,9 @@ class Transport:
                 if response.status_code not in _BUSY or attempt == TRIES or asked > LONGEST_PAUSE:
                     break
                 pause += asked
+                done_before |= b'"erasure_pending"' in response.content  # removed, and not yet out of the server's files
             time.sleep(pause)
-        return response, reply_lost
+        return response, done_before
 
 
 def parse(kind: Callable[[JsonObject], Reply], response: httpx.Response) -> Reply:

@@ -83,12 +83,25 @@ def _parser() -> ArgumentParser:
     show = command("show", commands.show, "show a task with its classes", "headstart show birds")
     show.add_argument("task", metavar="TASK", help=_TASK)
 
+    examples = command("examples", commands.examples, "list a task's examples, the oldest first", "headstart examples birds")
+    examples.add_argument("task", metavar="TASK", help=_TASK)
+
     history = command("history", commands.history, "list a task's versions, the newest first", "headstart history birds")
     history.add_argument("task", metavar="TASK", help=_TASK)
 
     rollback = command("rollback", commands.rollback, "let another version of a task answer", "headstart rollback birds 3")
     rollback.add_argument("task", metavar="TASK", help=_TASK)
     rollback.add_argument("version", metavar="VERSION", type=int, help="one of those that `headstart history` lists")
+
+    forget = command(
+        "forget",
+        commands.forget,
+        "remove an example from a task and from its history, for good",
+        "headstart forget birds example_01",
+    )
+    forget.add_argument("task", metavar="TASK", help=_TASK)
+    forget.add_argument("example", metavar="EXAMPLE", help="the example's id; `headstart examples TASK` lists those there are")
+    forget.add_argument("--yes", action="store_true", help="do not ask")
 
     delete = command("delete", commands.delete, "remove a task with all its images", "headstart delete birds")
     delete.add_argument("task", metavar="TASK", help=_TASK)

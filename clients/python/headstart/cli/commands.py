@@ -73,6 +73,25 @@ def rollback(client: Client, args: Namespace, output: Output) -> Exit:
     return Exit.DONE
 
 
+def examples(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart examples TASK`"""
+    found = list(client.examples(find(client, args.task).id))
+    output.answer({"examples": [each.raw for each in found], "next_cursor": None}, lambda: tables.examples(found))
+    return Exit.DONE
+
+
+def forget(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart forget TASK EXAMPLE`"""
+    task = find(client, args.task)
+    called = f"{tables.printable(args.example)} of {tables.printable(task.name)}"
+    if not args.yes and not output.confirm(f"Forget {called}, with every version that was fitted with it, for good?"):
+        output.remark("Nothing was forgotten.")
+        return Exit.STOPPED
+    changed = client.forget_example(task.id, args.example)
+    output.answer(changed.raw, lambda: tables.changed(changed, f"Forgot {called}"))
+    return Exit.DONE
+
+
 def delete(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart delete TASK`"""
     task = find(client, args.task)

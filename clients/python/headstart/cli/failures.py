@@ -6,6 +6,7 @@ from enum import IntEnum
 from headstart.errors import (
     ApiError,
     Conflict,
+    ExampleNotFound,
     HeadstartError,
     InvalidImage,
     InvalidInput,
@@ -50,6 +51,7 @@ _ADVICE: tuple[tuple[type[HeadstartError], Exit, str], ...] = (
     (UnexpectedReply, Exit.UNREACHABLE, "Check --url and HEADSTART_URL: is that a Headstart server, of this version?"),
     (NoImages, Exit.MISUSED, "A folder to learn from looks like birds/robin/1.jpg, birds/wren/1.jpg: a folder for each class."),
     (TaskNotFound, Exit.REFUSED, "`headstart list` shows the tasks there are."),
+    (ExampleNotFound, Exit.REFUSED, "`headstart examples TASK` shows the examples of the active version."),
     (VersionNotFound, Exit.REFUSED, "`headstart history TASK` shows the versions there are."),
     (InvalidImage, Exit.REFUSED, "Replace or remove that image; JPEG, PNG and WebP are read. Nothing was changed."),
     (InvalidInput, Exit.REFUSED, "Correct this and try again. Nothing was changed."),

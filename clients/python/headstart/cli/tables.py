@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from headstart.predictions import Predictions, Unreadable
-from headstart.replies import Task, Version
+from headstart.replies import Example, Task, Version
 
 
 def tasks(found: Sequence[Task]) -> RenderableType:
@@ -52,6 +52,14 @@ def changed(now: Task, what: str) -> RenderableType:
     )
 
 
+def examples(found: Sequence[Example]) -> RenderableType:
+    """One line for each example."""
+    table = _table("example", "class", "type", "bytes", "added", numbers={"bytes"})
+    for each in found:
+        table.add_row(each.id, printable(each.label), each.media_type, str(each.bytes), _when(each.created_at))
+    return table
+
+
 def versions(found: Sequence[Version]) -> RenderableType:
     """A task's history."""
     table = _table("version", "", "change", "classes", "examples", "backbone", "made", numbers={"version", "classes", "examples"})
@@ -91,7 +99,9 @@ def _table(*columns: str, numbers: set[str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         # Folded and never cut short; an id stays on one line, to be copied.
-        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold", no_wrap=column == "task")
+        table.add_column(
+            column, justify="right" if column in numbers else "left", overflow="fold", no_wrap=column in {"task", "example"}
+        )
     return table
 
 

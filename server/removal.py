@@ -1,0 +1,40 @@
+"""What removing for good says to the database: the store's statements that leave nothing behind. Each names its tenant."""
+
+from sqlalchemy import Connection, delete, select, update
+
+from server.errors import ExampleNotFound
+from server.tables import examples, replays, versions
+
+
+def versions_of(connection: Connection, tenant: str, task: str) -> list[int]:
+    """The numbers of a task's versions."""
+    query = select(versions.c.number).where(versions.c.tenant == tenant, versions.c.task == task)
+    return list(connection.execute(query).scalars())
+
+
+def versions_with(connection: Connection, tenant: str, task: str, example: str) -> list[int]:
+    """The numbers of the versions that were fitted with an example. Raises ExampleNotFound if the task has no such example."""
+    known = select(examples.c.id).where(examples.c.tenant == tenant, examples.c.task == task, examples.c.id == example)
+    if connection.execute(known).one_or_none() is None:
+        raise ExampleNotFound(example)
+    query = select(versions.c.number, versions.c.examples).where(versions.c.tenant == tenant, versions.c.task == task)
+    return [row.number for row in connection.execute(query) if example in row.examples]
+
+
+def remove_versions(connection: Connection, tenant: str, task: str, numbers: list[int]) -> None:
+    """Removes versions with their heads."""
+    of_task = delete(versions).where(versions.c.tenant == tenant, versions.c.task == task)
+    for number in numbers:
+        connection.execute(of_task.where(versions.c.number == number))
+
+
+def remove_example(connection: Connection, tenant: str, task: str, example: str) -> None:
+    """Removes an example that no version needs any more."""
+    of_task = delete(examples).where(examples.c.tenant == tenant, examples.c.task == task)
+    connection.execute(of_task.where(examples.c.id == example))
+
+
+def forget_answers(connection: Connection, tenant: str, task: str) -> None:
+    """Leaves only the keys of the answers that told of a task, so that a retry does not do again what was done."""
+    of_task = update(replays).where(replays.c.tenant == tenant, replays.c.task == task)
+    connection.execute(of_task.values(fingerprint="", body=""))
