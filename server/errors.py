@@ -4,12 +4,14 @@
     ├── NotFound
     │   ├── TaskNotFound                 task_not_found
     │   ├── ExampleNotFound              example_not_found
-    │   └── VersionNotFound              version_not_found
+    │   ├── VersionNotFound              version_not_found
+    │   └── BackboneNotFound             backbone_not_found
     ├── Invalid                          the request was understood and cannot be fulfilled
     │   ├── InvalidRequest               invalid_request
     │   ├── InvalidLabel                 invalid_label
     │   ├── TooFewClasses                too_few_classes
     │   ├── InvalidArchive               invalid_archive
+    │   ├── InvalidBundle                invalid_bundle
     │   ├── ImageBroken                  image_broken
     │   ├── ImageUnsupported             image_unsupported
     │   ├── LimitExceeded                limit_exceeded
@@ -20,6 +22,8 @@
     ├── UnsupportedMediaType             unsupported_media_type
     ├── BodyTimeout                      body_timeout
     ├── Conflict                         conflict
+    ├── BackboneInUse                    backbone_in_use
+    ├── BackboneNotOpen                  backbone_not_open
     └── Unavailable                      worth trying again after `retry_after` seconds
         ├── Overloaded                   overloaded
         ├── EngineFailed                 engine_failed
@@ -69,6 +73,13 @@ class VersionNotFound(NotFound):
         super().__init__(f"this task has no version {version}")
 
 
+class BackboneNotFound(NotFound):
+    code = "backbone_not_found"
+
+    def __init__(self, backbone: str) -> None:
+        super().__init__(f"there is no backbone {backbone!r} on this server")
+
+
 class Invalid(HeadstartError):
     """The request was understood and cannot be fulfilled as it is."""
 
@@ -87,6 +98,10 @@ class TooFewClasses(Invalid):
 
 class InvalidArchive(Invalid):
     code = "invalid_archive"
+
+
+class InvalidBundle(Invalid):
+    code = "invalid_bundle"
 
 
 class ImageBroken(Invalid):
@@ -135,6 +150,14 @@ class BodyTimeout(HeadstartError):
 
 class Conflict(HeadstartError):
     code = "conflict"
+
+
+class BackboneInUse(HeadstartError):
+    code = "backbone_in_use"
+
+
+class BackboneNotOpen(HeadstartError):
+    code = "backbone_not_open"
 
 
 class Unavailable(HeadstartError):

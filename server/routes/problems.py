@@ -8,6 +8,9 @@ from fastapi.responses import Response
 
 from server.context import request_id
 from server.errors import (
+    BackboneInUse,
+    BackboneNotFound,
+    BackboneNotOpen,
     BackboneUnavailable,
     BodyTimeout,
     BodyTooLarge,
@@ -20,6 +23,7 @@ from server.errors import (
     ImageTooLarge,
     ImageUnsupported,
     InvalidArchive,
+    InvalidBundle,
     InvalidLabel,
     InvalidRequest,
     LimitExceeded,
@@ -38,8 +42,11 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
     TaskNotFound: (HTTPStatus.NOT_FOUND, "there is no task 'task_01…'"),
     ExampleNotFound: (HTTPStatus.NOT_FOUND, "the active version of this task has no example 'example_01…'"),
     VersionNotFound: (HTTPStatus.NOT_FOUND, "this task has no version 7"),
+    BackboneNotFound: (HTTPStatus.NOT_FOUND, "there is no backbone 'name@2' on this server"),
     BodyTimeout: (HTTPStatus.REQUEST_TIMEOUT, "no piece of the request's body came for 30 seconds"),
     Conflict: (HTTPStatus.CONFLICT, "other requests keep changing this task; try again"),
+    BackboneInUse: (HTTPStatus.CONFLICT, "tasks whose active version uses backbone name@1: 12; it stays open for them"),
+    BackboneNotOpen: (HTTPStatus.CONFLICT, "backbone name@2 is not open; open it first"),
     BodyTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request body is larger than the limit of 64000000 bytes"),
     ImageTooLarge: (
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -53,6 +60,10 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
         "a task needs at least two classes with one example each; this would leave 1",
     ),
     InvalidArchive: (HTTPStatus.UNPROCESSABLE_ENTITY, "the archive is damaged, encrypted or not a zip file"),
+    InvalidBundle: (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "bundle name@2 cannot be opened: backbone.onnx: the file differs from the one that the manifest describes",
+    ),
     ImageBroken: (HTTPStatus.UNPROCESSABLE_ENTITY, "image 3 of 10: the image is truncated or damaged and cannot be decoded"),
     ImageUnsupported: (HTTPStatus.UNPROCESSABLE_ENTITY, "image 3 of 10: the file is not a JPEG, PNG or WebP image"),
     LimitExceeded: (HTTPStatus.UNPROCESSABLE_ENTITY, "images in this request: 300; the limit is 256"),

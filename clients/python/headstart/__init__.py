@@ -11,9 +11,13 @@ with Client() as client:
 from headstart.client import Client, HeadOptions
 from headstart.errors import (
     ApiError,
+    BackboneInUse,
+    BackboneNotFound,
+    BackboneNotOpen,
     Conflict,
     ExampleNotFound,
     HeadstartError,
+    InvalidBundle,
     InvalidImage,
     InvalidInput,
     NoImages,
@@ -34,6 +38,9 @@ from headstart.version import VERSION as __version__
 __all__ = [
     "ApiError",
     "Backbone",
+    "BackboneInUse",
+    "BackboneNotFound",
+    "BackboneNotOpen",
     "ClassSize",
     "Client",
     "Conflict",
@@ -44,6 +51,7 @@ __all__ = [
     "HeadOptions",
     "HeadstartError",
     "Image",
+    "InvalidBundle",
     "InvalidImage",
     "InvalidInput",
     "LabelledImage",

@@ -5,8 +5,12 @@ from enum import IntEnum
 
 from headstart.errors import (
     ApiError,
+    BackboneInUse,
+    BackboneNotFound,
+    BackboneNotOpen,
     Conflict,
     HeadstartError,
+    InvalidBundle,
     InvalidImage,
     InvalidInput,
     NoImages,
@@ -51,6 +55,10 @@ _ADVICE: tuple[tuple[type[HeadstartError], Exit, str], ...] = (
     (NoImages, Exit.MISUSED, "A folder to learn from looks like birds/robin/1.jpg, birds/wren/1.jpg: a folder for each class."),
     (TaskNotFound, Exit.REFUSED, "`headstart list` shows the tasks there are."),
     (VersionNotFound, Exit.REFUSED, "`headstart history TASK` shows the versions there are."),
+    (BackboneNotFound, Exit.REFUSED, "`headstart backbones` shows the bundles in the server's folders."),
+    (BackboneNotOpen, Exit.REFUSED, "`headstart backbones open BACKBONE` opens it."),
+    (BackboneInUse, Exit.REFUSED, "`headstart backbones` shows how many tasks use each, and the one that new tasks get."),
+    (InvalidBundle, Exit.REFUSED, "Mend or replace the bundle on the server, then open it again. Nothing was changed."),
     (InvalidImage, Exit.REFUSED, "Replace or remove that image; JPEG, PNG and WebP are read. Nothing was changed."),
     (InvalidInput, Exit.REFUSED, "Correct this and try again. Nothing was changed."),
     (Conflict, Exit.REFUSED, "Look at the task with `headstart show TASK`, then try again."),
