@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.image_queue import Entry, ImageQueue, count_images
@@ -30,6 +30,7 @@ def entry(loop: asyncio.AbstractEventLoop, images: int, background: bool = False
     return Entry(pixels, loop.create_future(), images, background, time.monotonic() - age)
 
 
+@settings(deadline=None)
 @given(steps=STEPS)
 def test_everyone_who_stays_is_taken_once_in_order_and_the_background_last(
     loop: asyncio.AbstractEventLoop, steps: list[tuple[int, bool] | tuple[str, int] | str]
