@@ -21,7 +21,7 @@ import httpx
 
 from benchmarks.command import benchmark_parser, write_json
 from benchmarks.load import LoadGenerator, post
-from benchmarks.setting import create_task, sample_images, support_set
+from benchmarks.setting import create_task, resident, sample_images, support_set
 from benchmarks.turns import race
 from tests.servers import ServerProcess
 
@@ -49,9 +49,9 @@ def _active(arguments: argparse.Namespace) -> dict[str, float]:
         pick = random.Random(0)  # noqa: S311
         many = [post(f"/v1/tasks/{id_}/predict", pick.choice(images), "image/png") for id_ in pick.sample(ids, len(ids))]
         _answered(load, one, 1000)
-        before = _resident(server.process.pid)
+        before = resident(server.process.pid)
         _answered(load, many, len(many))  # each once
-        each = (_resident(server.process.pid) - before) / len(ids)
+        each = (resident(server.process.pid) - before) / len(ids)
         rates = race(
             {
                 "one": lambda count: _answered(load, one, count),
@@ -119,12 +119,6 @@ def _copy(database: sqlite3.Connection, table: str, original: str, ids: Sequence
     for row in rows:
         copies = ((*row[:owner], id_, *row[owner + 1 :]) for id_ in ids)
         database.executemany(f"INSERT INTO {table} VALUES ({marks})", copies)  # noqa: S608
-
-
-def _resident(process: int) -> int:
-    """Bytes of a process in memory."""
-    status = Path(f"/proc/{process}/status").read_text()
-    return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")))
 
 
 if __name__ == "__main__":

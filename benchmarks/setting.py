@@ -41,3 +41,9 @@ def create_task(api: httpx.Client, support: Sequence[tuple[str, bytes]]) -> str:
     """The path of a new task."""
     reply = api.post("/v1/tasks", **creation(support)).raise_for_status()
     return str(reply.headers["location"])
+
+
+def resident(process: int) -> int:
+    """Bytes of a process in memory."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")))

@@ -38,7 +38,15 @@ GOLDEN_TOLERANCE = {ONNX: 1e-3, TORCHSCRIPT: 1e-3, ONNX_INT8: 0.2}
 
 
 class BundleError(Exception):
-    """A bundle that cannot be trusted or read; the message names the file."""
+    """A bundle that cannot be trusted or read; the message names the file.
+
+    Attributes:
+        problem: the message without the bundle's `folder`, for those who must not see where that is.
+    """
+
+    def __init__(self, problem: str, folder: Path | None = None) -> None:
+        super().__init__(f"{folder}: {problem}" if folder else problem)
+        self.problem = problem
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,14 +87,15 @@ class Bundle:
         """Compares what an engine running `file` makes of the golden inputs with what it should.
 
         Raises:
-            BundleError: the relative error is above the tolerance for that file.
+            BundleError: the relative error is above the tolerance for that file, or the shapes differ.
         """
         wanted = self.golden_embeddings
+        if embeddings.shape != wanted.shape:
+            raise BundleError(f"{file}: its embeddings are {embeddings.shape}, the golden ones {wanted.shape}", self.path)
         error = float(np.linalg.norm(embeddings - wanted) / np.linalg.norm(wanted))
         if not error <= GOLDEN_TOLERANCE[file]:  # NaN fails too.
-            raise BundleError(
-                f"{self.path / file}: on this engine its embeddings are off by {error:.2g} (allowed {GOLDEN_TOLERANCE[file]:g})"
-            )
+            allowed = GOLDEN_TOLERANCE[file]
+            raise BundleError(f"{file}: on this engine its embeddings are off by {error:.2g} (allowed {allowed:g})", self.path)
 
 
 def open_bundle(path: Path) -> Bundle:
@@ -95,18 +104,18 @@ def open_bundle(path: Path) -> Bundle:
     Raises:
         BundleError: a file is missing, altered, of an unknown schema, or an ONNX file with external data.
     """
-    manifest = _read_manifest(path / MANIFEST)
+    manifest = read_manifest(path)
     for name in (ONNX, STATISTICS, GOLDEN):
         if name not in manifest.files:
-            raise BundleError(f"{path / MANIFEST}: the manifest does not name {name}")
+            raise BundleError(f"{MANIFEST}: the manifest does not name {name}", path)
     contents = {name: _read_verified(path, name, entry) for name, entry in manifest.files.items()}
     for name in (ONNX, ONNX_INT8):
         if name in contents:
-            _refuse_external_data(path / name, contents[name])
-    statistics = _tensors(path / STATISTICS, contents[STATISTICS], {"feature_mean": 1, "background": 2})
-    golden = _tensors(path / GOLDEN, contents[GOLDEN], {"pixels": 4, "embeddings": 2})
+            _refuse_external_data(path, name, contents[name])
+    statistics = _tensors(path, STATISTICS, contents[STATISTICS], {"feature_mean": 1, "background": 2})
+    golden = _tensors(path, GOLDEN, contents[GOLDEN], {"pixels": 4, "embeddings": 2})
     if statistics["feature_mean"].shape != (manifest.embedding_dim,):
-        raise BundleError(f"{path / STATISTICS}: feature_mean is not {manifest.embedding_dim} wide, as the manifest says")
+        raise BundleError(f"{STATISTICS}: feature_mean is not {manifest.embedding_dim} wide, as the manifest says", path)
     return Bundle(
         path=path,
         manifest=manifest,
@@ -115,6 +124,35 @@ def open_bundle(path: Path) -> Bundle:
         golden_pixels=golden["pixels"].astype(np.uint8),
         golden_embeddings=golden["embeddings"].astype(np.float32),
     )
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of the bundle in the folder `path`; the files that it describes are not looked at.
+
+    Raises:
+        BundleError: it is missing, of an unknown schema, or not what the schema asks for.
+    """
+    try:
+        raw = json.loads((path / MANIFEST).read_text())
+    except FileNotFoundError:
+        raise BundleError(f"{MANIFEST}: not found; is this a bundle?", path) from None
+    except OSError as error:
+        raise BundleError(f"{MANIFEST}: cannot be read: {error.strerror}", path) from error
+    except ValueError as error:
+        raise BundleError(f"{MANIFEST}: cannot be read: {error}", path) from error
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if version != 1:
+        raise BundleError(f"{MANIFEST}: schema version {version!r} is unknown to this release, which reads 1", path)
+    try:
+        manifest = Manifest.model_validate(raw)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise BundleError(f"{MANIFEST}: {where}: {problem['msg']}", path) from error
+    for name in manifest.files:
+        if Path(name).name != name:
+            raise BundleError(f"{MANIFEST}: {name!r} is not a plain file name", path)
+    return manifest
 
 
 def find_bundles(folder: Path) -> dict[str, Path]:
@@ -157,53 +195,31 @@ def golden_bytes(pixels: Pixels, embeddings: Float32) -> bytes:
     return save({"pixels": pixels, "embeddings": embeddings.astype(np.float32)})
 
 
-def _read_manifest(path: Path) -> Manifest:
-    try:
-        raw = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise BundleError(f"{path}: not found; is {path.parent} a bundle?") from None
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path}: cannot be read: {error}") from error
-    version = raw.get("schema_version") if isinstance(raw, dict) else None
-    if version != 1:
-        raise BundleError(f"{path}: schema version {version!r} is unknown to this release, which reads 1")
-    try:
-        manifest = Manifest.model_validate(raw)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))
-        raise BundleError(f"{path}: {where}: {problem['msg']}") from error
-    for name in manifest.files:
-        if Path(name).name != name:
-            raise BundleError(f"{path}: {name!r} is not a plain file name")
-    return manifest
-
-
 def _read_verified(path: Path, name: str, entry: FileEntry) -> bytes:
     try:
         data = (path / name).read_bytes()
     except OSError as error:
-        raise BundleError(f"{path / name}: cannot be read: {error.strerror}") from error
+        raise BundleError(f"{name}: cannot be read: {error.strerror}", path) from error
     if len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:
-        raise BundleError(f"{path / name}: the file differs from the one that the manifest describes")
+        raise BundleError(f"{name}: the file differs from the one that the manifest describes", path)
     return data
 
 
-def _refuse_external_data(path: Path, data: bytes) -> None:
+def _refuse_external_data(path: Path, name: str, data: bytes) -> None:
     try:
         external = has_external_data(data)
     except ValueError as error:
-        raise BundleError(f"{path}: not an ONNX file: {error}") from error
+        raise BundleError(f"{name}: not an ONNX file: {error}", path) from error
     if external:
-        raise BundleError(f"{path}: keeps tensors in other files; a bundle's ONNX must be self-contained")
+        raise BundleError(f"{name}: keeps tensors in other files; a bundle's ONNX must be self-contained", path)
 
 
-def _tensors(path: Path, data: bytes, ranks: dict[str, int]) -> dict[str, NDArray[Any]]:
+def _tensors(path: Path, file: str, data: bytes, ranks: dict[str, int]) -> dict[str, NDArray[Any]]:
     try:
         tensors: dict[str, NDArray[Any]] = load(data)
     except Exception as error:  # safetensors raises a type of its own that derives from Exception alone.
-        raise BundleError(f"{path}: not a safetensors file") from error
+        raise BundleError(f"{file}: not a safetensors file", path) from error
     for name, rank in ranks.items():
         if name not in tensors or tensors[name].ndim != rank:
-            raise BundleError(f"{path}: needs a tensor {name!r} of {rank} dimensions")
+            raise BundleError(f"{file}: needs a tensor {name!r} of {rank} dimensions", path)
     return tensors

@@ -1,5 +1,6 @@
 """Runs a bundle's backbone: ONNX Runtime (CPU, CUDA) or TorchScript (CPU, CUDA) behind one interface."""
 
+import ctypes
 import io
 import json
 import logging
@@ -36,7 +37,15 @@ _log = logging.getLogger(__name__)
 
 
 class EngineError(Exception):
-    """An engine that this machine or this bundle cannot offer."""
+    """An engine that this machine or this bundle cannot offer.
+
+    Attributes:
+        problem: the message without what a library said, which may show where that was built or lies.
+    """
+
+    def __init__(self, problem: str, said: Exception | None = None) -> None:
+        super().__init__(f"{problem}: {said}" if said else problem)
+        self.problem = problem
 
 
 class Engine(Protocol):
@@ -86,7 +95,11 @@ def _open(bundle: Bundle, kind: EngineKind, threads: int) -> Engine:
     engine: Engine = (_TorchScriptEngine if kind.startswith("torchscript") else _OnnxEngine)(bundle, kind, threads)
     if kind.endswith("-cuda"):
         _warm(engine, bundle.golden_pixels.shape[1:])
-    bundle.check_golden(file_of(kind), embed_all(engine, bundle.golden_pixels))
+    try:
+        embeddings = embed_all(engine, bundle.golden_pixels)
+    except Exception as error:  # ONNX Runtime's and PyTorch's exceptions share no other base.
+        raise EngineError(f"bundle {bundle.id}: {file_of(kind)} does not run on the golden images", error) from error
+    bundle.check_golden(file_of(kind), embeddings)
     return engine
 
 
@@ -97,7 +110,7 @@ def _warm(engine: Engine, shape: tuple[int, ...]) -> None:
             engine.embed(np.zeros((size, *shape), dtype=np.uint8))
         except Exception as error:  # ONNX Runtime's and PyTorch's exceptions share no other base.
             if size == 1:
-                raise EngineError(f"the device cannot run the backbone: {error}") from error
+                raise EngineError("the device cannot run the backbone", error) from error
             engine.max_batch = size // 2
             _log.warning("batches of %d images at most, since more failed: %s", engine.max_batch, error)
             return
@@ -148,6 +161,12 @@ def speedup(fast: Engine, slow: Engine, batch: Pixels) -> float:
         return time.perf_counter() - started
 
     return median(seconds(slow) / seconds(fast) for _ in range(_TURNS))
+
+
+def release_memory() -> None:
+    """Gives back to the system what opening and closing engines has freed, and the C library would keep."""
+    with suppress(OSError, AttributeError):  # Only glibc has it, and others keep less.
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def file_of(kind: EngineKind) -> str:
@@ -216,7 +235,7 @@ class _OnnxEngine:
             self._alone = _session(model, threads, on_cuda)
             self._beside = self._alone if self.parallel == 1 else _session(model, -(-threads // self.parallel), on_cuda)
         except Exception as error:  # ONNX Runtime's exceptions share no base but Exception.
-            raise EngineError(f"{bundle.path / file}: ONNX Runtime cannot load it: {error}") from error
+            raise EngineError(f"bundle {bundle.id}: ONNX Runtime cannot load {file}", error) from error
         if on_cuda and "CUDAExecutionProvider" not in self._alone.get_providers():
             raise EngineError("ONNX Runtime fell back from CUDA to the CPU; see its log for the missing library")
         self._input = self._alone.get_inputs()[0].name
@@ -276,7 +295,7 @@ class _TorchScriptEngine:
                 load: Any = torch.jit.load
                 self._module = load(io.BytesIO(bundle.read(TORCHSCRIPT)), map_location=self._device).eval()
         except RuntimeError as error:
-            raise BundleError(f"{bundle.path / TORCHSCRIPT}: PyTorch cannot load it") from error
+            raise BundleError(f"{TORCHSCRIPT}: PyTorch cannot load it", bundle.path) from error
         self.kind = kind
         self.space = bundle.space(TORCHSCRIPT)
         self.parallel = 1

@@ -115,8 +115,8 @@ class Head:
     def to_bytes(self) -> bytes:
         """The head as safetensors, what is not a tensor in its metadata."""
         about = _About(labels=self.labels, options=self.options, bundle=self.backbone.bundle, sha256=self.backbone.sha256)
-        # safetensors writes an array's memory as it lies, so that one in Fortran's order would come back as another.
-        tensors = {"weight": np.ascontiguousarray(self.weight), "bias": np.ascontiguousarray(self.bias)}
+        # safetensors writes an array's memory as it lies there, and a solver may leave the weight transposed.
+        tensors = {name: np.ascontiguousarray(array) for name, array in (("weight", self.weight), ("bias", self.bias))}
         return save(tensors, {"head": about.model_dump_json()})
 
     @classmethod

@@ -12,7 +12,6 @@ from models.fitting import fit_head
 from models.heads import Float32, Head
 from models.manifest import HeadDefaults, HeadOptions
 from models.preprocess import media_type
-from server.backbones import ServedBackbone
 from server.embed import embed_images, image_error
 from server.errors import Conflict, ExampleNotFound, TooFewClasses, VersionNotFound
 from server.ids import new_id
@@ -21,6 +20,7 @@ from server.quality import assess
 from server.records import Answer, Change, NewExample, NewTask, Replay, Support, Task, VersionConflict
 from server.replies import changed_task_reply
 from server.schemas import ChangedTaskReply, Quality, TaskOptions
+from server.served import ServedBackbone
 from server.service import Service
 from server.support import LabelledImage, check_request, check_support_set
 
@@ -52,18 +52,19 @@ async def create_task(
     check_support_set(labels, service.settings)
 
     backbone = service.backbones.default
-    embeddings = await _embed(service, backbone, examples, watch)
-    new = await service.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
-    with watch.stage("fit"):
-        chosen = _choose(backbone.bundle.manifest.head, options)
-        head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, chosen)
-        quality = await _judge(service, backbone, [example.id for example in new], labels, embeddings, chosen)
+    with backbone.hold():  # Once the task is stored, it is what keeps the backbone open.
+        embeddings = await _embed(service, backbone, examples, watch)
+        new = await service.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
+        with watch.stage("fit"):
+            chosen = _choose(backbone.bundle.manifest.head, options)
+            head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, chosen)
+            quality = await _judge(service, backbone, [example.id for example in new], labels, embeddings, chosen)
 
-    task_id = new_id("task")
-    with watch.stage("store"):
-        task = await service.in_writer(
-            service.store.create_task, tenant, NewTask(task_id, name or task_id), new, head, _answer(keep, quality, watch)
-        )
+        task_id = new_id("task")
+        with watch.stage("store"):
+            task = await service.in_writer(
+                service.store.create_task, tenant, NewTask(task_id, name or task_id), new, head, _answer(keep, quality, watch)
+            )
     service.active.keep(tenant, task.id, task.version.number, head)
     return changed_task_reply(task, quality, watch.milliseconds())
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from models.heads import Float32
 from models.preprocess import ImageError, Pixels
-from server.backbones import ServedBackbone
 from server.errors import HeadstartError, ImageBroken, ImageTooLarge, ImageUnsupported
 from server.metrics import Stopwatch
+from server.served import ServedBackbone
 from server.service import Service
 
 _ERRORS: dict[str, type[HeadstartError]] = {error.code: error for error in (ImageBroken, ImageTooLarge, ImageUnsupported)}
@@ -35,7 +35,7 @@ async def embed_images(service: Service, backbone: ServedBackbone, images: Seque
         Overloaded: the server is working on as many images as it takes; refused before anything is decoded.
         EngineFailed: the engine failed on a batch.
     """
-    with backbone.batcher.admit(len(images)):
+    with backbone.hold(), backbone.batcher.admit(len(images)):
         with watch.stage("decode"):
             decoded = await service.decoder.decode(images, backbone.bundle.manifest.input)
         readable: list[Pixels] = [pixels for pixels in decoded if not isinstance(pixels, ImageError)]

@@ -6,12 +6,14 @@
     │   ├── ExampleNotFound              example_not_found
     │   ├── ImageNotKept                 image_not_kept
     │   ├── VersionNotFound              version_not_found
-    │   └── AnswerForgotten              answer_forgotten
+    │   ├── AnswerForgotten              answer_forgotten
+    │   └── BackboneNotFound             backbone_not_found
     ├── Invalid                          the request was understood and cannot be fulfilled
     │   ├── InvalidRequest               invalid_request
     │   ├── InvalidLabel                 invalid_label
     │   ├── TooFewClasses                too_few_classes
     │   ├── InvalidArchive               invalid_archive
+    │   ├── InvalidBundle                invalid_bundle
     │   ├── ImageBroken                  image_broken
     │   ├── ImageUnsupported             image_unsupported
     │   ├── LimitExceeded                limit_exceeded
@@ -22,6 +24,8 @@
     ├── UnsupportedMediaType             unsupported_media_type
     ├── BodyTimeout                      body_timeout
     ├── Conflict                         conflict
+    ├── BackboneInUse                    backbone_in_use
+    ├── BackboneNotOpen                  backbone_not_open
     └── Unavailable                      worth trying again after `retry_after` seconds
         ├── Overloaded                   overloaded
         ├── EngineFailed                 engine_failed
@@ -89,6 +93,13 @@ class AnswerForgotten(NotFound):
         )
 
 
+class BackboneNotFound(NotFound):
+    code = "backbone_not_found"
+
+    def __init__(self, backbone: str) -> None:
+        super().__init__(f"there is no backbone {backbone!r} on this server")
+
+
 class Invalid(HeadstartError):
     """The request was understood and cannot be fulfilled as it is."""
 
@@ -107,6 +118,10 @@ class TooFewClasses(Invalid):
 
 class InvalidArchive(Invalid):
     code = "invalid_archive"
+
+
+class InvalidBundle(Invalid):
+    code = "invalid_bundle"
 
 
 class ImageBroken(Invalid):
@@ -155,6 +170,14 @@ class BodyTimeout(HeadstartError):
 
 class Conflict(HeadstartError):
     code = "conflict"
+
+
+class BackboneInUse(HeadstartError):
+    code = "backbone_in_use"
+
+
+class BackboneNotOpen(HeadstartError):
+    code = "backbone_not_open"
 
 
 class Unavailable(HeadstartError):

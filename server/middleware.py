@@ -19,6 +19,7 @@ from server.settings import Settings
 _log = logging.getLogger("server.access")
 
 _BODIES_AT_ONCE = 8  # of the largest size
+_WITHOUT_IMAGES = "/v1/backbones"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -99,7 +100,7 @@ class RefuseWhenFull:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = self._app
-        if scope["type"] == "http" and scope["method"] == "POST":  # In this API, what is posted are images.
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] != _WITHOUT_IMAGES:
             try:
                 self._check_room()
             except Overloaded as error:

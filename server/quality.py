@@ -13,8 +13,8 @@ from models.heads import Float32
 from models.leave_one_out import Ints, LeftOut, leave_one_out
 from models.manifest import Evaluation, HeadOptions, Solver
 from models.suspects import duplicates, suspects
-from server.backbones import ServedBackbone
 from server.schemas import ClassQuality, Confusion, DuplicateReply, Prior, Quality, QualityReply, SuspectReply
+from server.served import ServedBackbone
 from server.service import Service
 
 _Z = 1.96  # of a 95 % interval

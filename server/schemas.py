@@ -1,10 +1,11 @@
 """Request and response bodies of the HTTP API, version 1."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, StringConstraints
 
+from models.engine import EngineKind
 from models.manifest import Evaluation, InputSpec, Solver
 from server.text import is_one_line
 
@@ -65,6 +66,18 @@ class TaskPatch(_Request):
 
     name: Name | None = None
     active_version: int | None = Field(None, ge=1, description="roll back or forward to this version")
+
+
+class BackboneBody(_Request):
+    """`POST /v1/backbones`."""
+
+    id: str = Field(description="name@version")
+
+
+class BackbonePatch(_Request):
+    """`PATCH /v1/backbones/{backbone}`."""
+
+    default: Literal[True] = Field(description="new tasks get this one; the default before it is none any more")
 
 
 class ClassReply(_Reply):
@@ -244,6 +257,9 @@ class PredictReply(_Reply):
 class BackboneReply(_Reply):
     id: str
     default: bool = Field(description="new tasks get this one")
+    open: bool = Field(description="loaded and warm; a task opens its bundle when it is asked for")
+    engines: list[EngineKind] = Field(description="what runs it while it is open; several, where tasks use several of its files")
+    active_tasks: int = Field(description="tasks whose active version uses it")
     embedding_dim: int
     input: InputSpec
     architecture: str

@@ -35,7 +35,7 @@ class Service:
         self.metrics = Metrics()
         self.store = Store.open(settings.database_url or sqlite_url(settings.data_dir))
         try:
-            self.backbones = Backbones(settings, self.metrics)
+            self.backbones = Backbones(settings, self.metrics, self.store)
         except BaseException:
             self.store.close()
             raise
@@ -72,7 +72,7 @@ class Service:
 
     def close(self) -> None:
         """Finishes what is under way, then closes engines and store."""
-        self.backbones.close()
+        self.backbones.stop()
         self.decoder.close()
         for pool in (self._fitters, self._writer, self._readers):
             pool.shutdown()

@@ -41,7 +41,8 @@ class Settings(BaseSettings):
         True, description="false: of new examples only the embeddings are stored, and their images cannot be had back"
     )
     bundles_dir: Path = Field(SHIPPED, description="folder of bundles; the shipped ones are always known")
-    bundle: str | None = Field(None, description="bundle that new tasks get, name@version (default: the newest)")
+    bundle: str | None = Field(None, description="bundle that new tasks get, name@version (default: as last set, or the newest)")
+    open_bundles: int = Field(4, ge=2, description="bundles in memory at once; the one idle longest gives way to another")
     engine: EngineKind = Field("auto", description="what runs the backbone; auto takes the fastest that this machine has")
     threads: int | None = Field(None, ge=1, description="CPU threads of one inference (default: the cores we may use)")
     queue_images: int = Field(1024, ge=1, description="images admitted at once; beyond, requests are refused with 503")

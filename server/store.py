@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, delete, insert, literal, select
+from sqlalchemy import URL, Connection, delete, func, insert, literal, select
 
 from models.heads import BackboneRef, Float32, Head
 from server.active_versions import ActiveVersions
@@ -251,6 +251,14 @@ class Store:
     def known_active(self, tenant: str, task_id: str) -> Active | None:
         """What `active` would return, if that is in memory; this never blocks."""
         return self._active.known(tenant, task_id)
+
+    def active_by_bundle(self) -> dict[str, int]:
+        """How many tasks have an active version of each bundle that is used at all: every tenant's, since they share bundles."""
+        query = (
+            select(versions.c.bundle, func.count().label("used")).join_from(tasks, versions, ACTIVE).group_by(versions.c.bundle)
+        )
+        with self._database.read() as connection:
+            return {row.bundle: int(row.used) for row in connection.execute(query)}
 
     def versions(self, tenant: str, task_id: str) -> list[Version]:
         """Every version of a task, newest first."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from models.engine import MAX_BATCH, EngineKind
 from models.heads import BackboneRef, EmbeddingSpace, Float32
 from models.preprocess import Pixels
+from server import image_queue
 from server.batcher import Batcher
 from server.errors import EngineFailed, Overloaded
 from server.metrics import Metrics
@@ -29,10 +31,12 @@ class WatchedEngine:
         self.gate = threading.Event()
         self.gate.set()
         self.broken: BaseException | None = None
+        self.began: list[int] = []
         self.batches: list[int] = []
         self.entered = threading.Event()
 
     def embed(self, pixels: Pixels) -> Float32:
+        self.began.append(len(pixels))
         self.entered.set()
         assert self.gate.wait(10)
         self.batches.append(len(pixels))
@@ -254,6 +258,107 @@ def test_a_dead_thread_answers_its_waiters_and_refuses_new_ones(engine: WatchedE
         await batcher_closing
 
     asyncio.run(run())
+
+
+def test_background_work_waits_for_everyone_else_in_chunks_of_its_own(batcher: Batcher, engine: WatchedEngine) -> None:
+    async def run() -> None:
+        engine.gate.clear()
+        first = asyncio.create_task(batcher.embed(images(1)))
+        await enter_engine(engine)
+        background = asyncio.create_task(batcher.embed_in_background(images(20)))
+        await asyncio.sleep(0)
+        others = [asyncio.create_task(batcher.embed(images(3))) for _ in range(2)]
+        await asyncio.sleep(0)
+        engine.gate.set()
+        await asyncio.gather(first, *others)
+        np.testing.assert_array_equal((await background)[:, 0], np.arange(20))
+
+    asyncio.run(run())
+    assert engine.batches == [1, 6, 8, 8, 4]
+
+
+def test_background_work_leaves_a_thread_to_those_who_come(engine: WatchedEngine) -> None:
+    engine.parallel = 2
+    batcher = Batcher(engine, CAPACITY, "fake@1", Metrics())
+
+    async def run() -> None:
+        engine.gate.clear()
+        background = [asyncio.create_task(batcher.embed_in_background(images(5))) for _ in range(2)]
+        await enter_engine(engine)
+        await asyncio.sleep(0.05)
+        awaited = asyncio.create_task(batcher.embed(images(2)))
+        await asyncio.sleep(0.05)
+        engine.gate.set()
+        await asyncio.gather(awaited, *background)
+
+    asyncio.run(run())
+    batcher.close()
+    assert engine.began == [5, 2, 5]
+
+
+def test_background_work_gets_on_while_others_never_stop_coming(batcher: Batcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_queue, "_LONGEST_BACKGROUND_WAIT", 0.01)
+
+    async def run() -> None:
+        background = asyncio.create_task(batcher.embed_in_background(images(30)))
+
+        async def ask() -> None:
+            while not background.done():
+                await batcher.embed(images(1))
+
+        await asyncio.wait_for(asyncio.gather(*(ask() for _ in range(4))), 30)  # Somebody waits at any time.
+        assert (await background).shape == (30, 2)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_background_work_is_answered_when_the_batcher_closes(engine: WatchedEngine, threads: int) -> None:
+    engine.parallel = threads
+    batcher = Batcher(engine, CAPACITY, "fake@1", Metrics())
+
+    async def run() -> None:
+        engine.gate.clear()
+        first = asyncio.create_task(batcher.embed(images(1)))
+        await enter_engine(engine)
+        background = [asyncio.create_task(batcher.embed_in_background(images(1))) for _ in range(2)]
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(asyncio.to_thread(batcher.close))
+        await asyncio.sleep(0.05)
+        engine.gate.set()
+        assert [len(answer) for answer in await asyncio.gather(first, *background)] == [1, 1, 1]
+        await closing
+        with pytest.raises(EngineFailed):
+            await batcher.embed_in_background(images(1))
+
+    asyncio.run(run())
+
+
+def test_background_work_says_nothing_about_how_long_images_wait(engine: WatchedEngine) -> None:
+    engine.max_batch = 4
+    batcher = Batcher(engine, CAPACITY, "fake@1", Metrics(), longest_wait=0.05)
+
+    async def run() -> None:
+        for _ in range(20):
+            engine.gate.clear()
+            asyncio.get_running_loop().call_later(0.03, engine.gate.set)
+            await batcher.embed_in_background(images(1))
+        with batcher.admit(CAPACITY - 1):
+            assert batcher.room == 1
+
+    asyncio.run(run())
+    batcher.close()
+
+
+def test_the_engine_leaves_memory_when_the_batcher_is_closed() -> None:
+    engine = WatchedEngine()
+    batcher = Batcher(engine, CAPACITY, "fake@1", Metrics())
+    alive = weakref.ref(engine)
+    asyncio.run(batcher.embed(images(3)))
+    del engine
+    assert alive() is not None
+    batcher.close()
+    assert alive() is None
 
 
 def test_admission_counts_images_and_refuses_at_once(batcher: Batcher) -> None:

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
+from models.fitting import fit_head
 from models.heads import BackboneMismatch, BackboneRef, EmbeddingSpace, Head, HeadFormatError, features, softmax
+from models.manifest import Solver
 from tests.heads import options
 
 WAYS, DIM = 3, 5
@@ -76,6 +78,16 @@ def test_bytes_are_the_whole_head(
     np.testing.assert_array_equal(after.bias, before.bias)
     assert after.weight.dtype == after.bias.dtype == np.float32
     assert (after.labels, after.options, after.backbone) == (before.labels, before.options, before.backbone)
+
+
+@pytest.mark.parametrize("solver", ["logistic", "ridge", "prototype"])
+@pytest.mark.parametrize("examples", [6, 30])
+def test_bytes_are_the_head_that_was_fitted(solver: Solver, examples: int) -> None:
+    labels = [str(i % WAYS) for i in range(examples)]
+    embeddings = np.random.default_rng(0).normal(size=(examples, 2 * DIM)).astype(np.float32)
+    space = EmbeddingSpace(BACKBONE, np.zeros(2 * DIM, np.float32))
+    fitted = fit_head(embeddings, labels, space, options(solver))
+    np.testing.assert_array_equal(Head.from_bytes(fitted.to_bytes()).weight, fitted.weight)
 
 
 WHOLE = head().to_bytes()

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from server.settings import Settings
+from tests.bundles import copy_bundle
 from tests.conftest import Labelled
 from tests.servers import ROOT, ServerProcess
 from tests.uploads import create, queries
@@ -89,6 +90,14 @@ def test_settings_that_make_no_sense_stop_the_start_with_one_line(
     assert last.startswith("headstart-server: ")
     assert message in last
     assert "Traceback" not in ended.stderr
+
+
+def test_a_bundle_under_the_id_of_a_shipped_one_is_refused(tmp_path: Path, shipped_bundle: Path) -> None:
+    name, version = shipped_bundle.parts[-2:]
+    copy_bundle(shipped_bundle, tmp_path, name, version)
+    ended = start("--data-dir", str(tmp_path / "data"), "--bundles-dir", str(tmp_path))
+    assert ended.returncode == 1
+    assert f"{name}@{version} is the id of a shipped bundle" in ended.stderr.splitlines()[-1]
 
 
 def test_flags_beat_the_environment(tmp_path: Path) -> None:

@@ -8,7 +8,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from server.schemas import (
+    BackboneBody,
     BackboneList,
+    BackbonePatch,
+    BackboneReply,
     ChangedTaskReply,
     ExamplePage,
     ExamplesBody,
@@ -39,6 +42,18 @@ _TASK = {
     "head": _HEAD,
     "created_at": _TIME,
     "updated_at": _TIME,
+}
+_BACKBONE = {
+    "id": "name@1",
+    "default": True,
+    "open": True,
+    "engines": ["onnx-int8"],
+    "active_tasks": 12,
+    "embedding_dim": 512,
+    "input": {"height": 32, "width": 32, "resize": "cover", "interpolation": "bicubic", "colour": "rgb"},
+    "architecture": "resnet12",
+    "dataset": "CIFAR-FS",
+    "evaluations": [],
 }
 _TIMING = {"decode": 1.2, "embed": 14.5, "fit": 1.1, "store": 2.3, "total": 19.4}
 _QUALITY = {
@@ -100,19 +115,8 @@ _REPLIES: dict[type[BaseModel], Any] = {
         "timing_ms": {"decode": 0.6, "embed": 4.1, "head": 0.1, "total": 4.9},
     },
     Health: {"status": "ready", "checks": {"engine": "ok", "store": "ok"}},
-    BackboneList: {
-        "backbones": [
-            {
-                "id": "name@1",
-                "default": True,
-                "embedding_dim": 512,
-                "input": {"height": 32, "width": 32, "resize": "cover", "interpolation": "bicubic", "colour": "rgb"},
-                "architecture": "resnet12",
-                "dataset": "CIFAR-FS",
-                "evaluations": [],
-            }
-        ]
-    },
+    BackboneReply: _BACKBONE,
+    BackboneList: {"backbones": [_BACKBONE]},
 }
 
 
@@ -176,6 +180,8 @@ EXAMPLES_BODY = _body(
     }
 )
 PATCH_BODY = _body(**{"application/json": _json(TaskPatch, {"active_version": 1})})
+BACKBONE_BODY = _body(**{"application/json": _json(BackboneBody, {"id": "name@1"})})
+BACKBONE_PATCH_BODY = _body(**{"application/json": _json(BackbonePatch, {"default": True})})
 PREDICT_BODY = _body(
     **{
         "multipart/form-data": _multipart(
@@ -191,7 +197,8 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
     """The document of `app`, made once, with the schemas that only request bodies and problems use."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        extra = [(model, "validation") for model in (TaskBody, ExamplesBody, TaskPatch, PredictBody, Problem)]
+        bodies = (TaskBody, ExamplesBody, TaskPatch, PredictBody, BackboneBody, BackbonePatch, Problem)
+        extra = [(model, "validation") for model in bodies]
         _, schemas = models_json_schema(extra, ref_template=_REF)  # type: ignore[arg-type]
         document["components"]["schemas"] |= schemas["$defs"]
         _drop_fastapis_own_errors(document)

@@ -9,6 +9,9 @@ from fastapi.responses import Response
 from server.context import request_id
 from server.errors import (
     AnswerForgotten,
+    BackboneInUse,
+    BackboneNotFound,
+    BackboneNotOpen,
     BackboneUnavailable,
     BodyTimeout,
     BodyTooLarge,
@@ -23,6 +26,7 @@ from server.errors import (
     ImageTooLarge,
     ImageUnsupported,
     InvalidArchive,
+    InvalidBundle,
     InvalidLabel,
     InvalidRequest,
     LimitExceeded,
@@ -50,8 +54,11 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
         "the answer to this Idempotency-Key was forgotten with the task or the example that it told of; "
         "nothing was done; to create again, use a new key",
     ),
+    BackboneNotFound: (HTTPStatus.NOT_FOUND, "there is no backbone 'name@2' on this server"),
     BodyTimeout: (HTTPStatus.REQUEST_TIMEOUT, "no piece of the request's body came for 30 seconds"),
     Conflict: (HTTPStatus.CONFLICT, "other requests keep changing this task; try again"),
+    BackboneInUse: (HTTPStatus.CONFLICT, "tasks whose active version uses backbone name@1: 12; it stays open for them"),
+    BackboneNotOpen: (HTTPStatus.CONFLICT, "backbone name@2 is not open; open it first"),
     BodyTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request body is larger than the limit of 64000000 bytes"),
     ImageTooLarge: (
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -65,6 +72,10 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
         "a task needs at least two classes with one example each; this would leave 1",
     ),
     InvalidArchive: (HTTPStatus.UNPROCESSABLE_ENTITY, "the archive is damaged, encrypted or not a zip file"),
+    InvalidBundle: (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "bundle name@2 cannot be opened: backbone.onnx: the file differs from the one that the manifest describes",
+    ),
     ImageBroken: (HTTPStatus.UNPROCESSABLE_ENTITY, "image 3 of 10: the image is truncated or damaged and cannot be decoded"),
     ImageUnsupported: (HTTPStatus.UNPROCESSABLE_ENTITY, "image 3 of 10: the file is not a JPEG, PNG or WebP image"),
     LimitExceeded: (HTTPStatus.UNPROCESSABLE_ENTITY, "images in this request: 300; the limit is 256"),

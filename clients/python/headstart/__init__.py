@@ -11,10 +11,14 @@ with Client() as client:
 from headstart.client import Client, HeadOptions
 from headstart.errors import (
     ApiError,
+    BackboneInUse,
+    BackboneNotFound,
+    BackboneNotOpen,
     Conflict,
     ExampleNotFound,
     HeadstartError,
     ImageNotKept,
+    InvalidBundle,
     InvalidImage,
     InvalidInput,
     NoImages,
@@ -35,6 +39,9 @@ from headstart.version import VERSION as __version__
 __all__ = [
     "ApiError",
     "Backbone",
+    "BackboneInUse",
+    "BackboneNotFound",
+    "BackboneNotOpen",
     "ClassSize",
     "Client",
     "Conflict",
@@ -46,6 +53,7 @@ __all__ = [
     "HeadstartError",
     "Image",
     "ImageNotKept",
+    "InvalidBundle",
     "InvalidImage",
     "InvalidInput",
     "LabelledImage",

@@ -24,6 +24,7 @@ from headstart.replies import Backbone, Example, JsonObject, Task, Version, summ
 from headstart.transport import Transport, parse
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+_BACKBONES = "/v1/backbones"
 
 Progress = Callable[[int], None]
 """Called after every request with how many images it carried."""
@@ -70,9 +71,33 @@ class Client:
         return self._transport.answers("/readyz")
 
     def backbones(self) -> tuple[Backbone, ...]:
-        """The backbones the server knows."""
-        response = self._transport.send("GET", "/v1/backbones")
+        """The backbones in the server's folders of bundles, open or not."""
+        response = self._transport.send("GET", _BACKBONES)
         return parse(lambda body: tuple(Backbone.from_json(each) for each in body["backbones"]), response)
+
+    def open_backbone(self, backbone: str) -> Backbone:
+        """Has the server open a bundle, `name@version`, if it is not open already.
+
+        Raises:
+            InvalidBundle: it cannot be trusted, read, or run there; nothing was changed.
+        """
+        return parse(Backbone.from_json, self._transport.send("POST", _BACKBONES, json={"id": backbone}))
+
+    def make_default(self, backbone: str) -> Backbone:
+        """Gives new tasks this backbone, which must be open. Tasks that exist stay on theirs.
+
+        Raises:
+            BackboneNotOpen: it is not open.
+        """
+        return parse(Backbone.from_json, self._transport.send("PATCH", _backbone_path(backbone), json={"default": True}))
+
+    def close_backbone(self, backbone: str) -> None:
+        """Has the server close a backbone that no task uses; its bundle's folder stays.
+
+        Raises:
+            BackboneInUse: tasks use it, or new tasks get it, or work is under way on it.
+        """
+        self._transport.delete(_backbone_path(backbone))
 
     def create_task(
         self, name: str | None, examples: Examples, *, options: HeadOptions | None = None, progress: Progress | None = None
@@ -225,6 +250,10 @@ class Client:
 
 def _path(task: str, *rest: str) -> str:
     return "/".join(["/v1/tasks", *(quote(part, safe="") for part in (task, *rest))])
+
+
+def _backbone_path(backbone: str) -> str:
+    return f"{_BACKBONES}/{quote(backbone, safe='@')}"
 
 
 def _image(example: LabelledImage) -> Image:

@@ -10,10 +10,14 @@
         │   ├── TaskNotFound
         │   ├── ExampleNotFound
         │   ├── ImageNotKept          of this example the server has the embedding only
-        │   └── VersionNotFound
+        │   ├── VersionNotFound
+        │   └── BackboneNotFound
         ├── InvalidInput          to be corrected before it is sent again
-        │   └── InvalidImage      one of the images is broken, too large or of an unsupported format
+        │   ├── InvalidImage      one of the images is broken, too large or of an unsupported format
+        │   └── InvalidBundle     a bundle cannot be trusted, read, or run on that server
         ├── Conflict              somebody else changed the same thing at the same time
+        ├── BackboneInUse         tasks use it, or it is the default, or work is under way on it
+        ├── BackboneNotOpen       only an open one can be the default
         └── Unavailable           nothing is wrong with the request; several tries have been made
             └── Overloaded
 
@@ -100,12 +104,28 @@ class VersionNotFound(NotFound):
     """The task has no such version."""
 
 
+class BackboneNotFound(NotFound):
+    """The server has no bundle of that id in its folders."""
+
+
 class InvalidInput(ApiError):
     """The request has to be corrected before it is sent again."""
 
 
 class InvalidImage(InvalidInput):
     """One of the images is broken, too large or of an unsupported format."""
+
+
+class InvalidBundle(InvalidInput):
+    """The bundle cannot be trusted, read, or run on that server; the detail says why."""
+
+
+class BackboneInUse(ApiError):
+    """The backbone stays open: tasks use it, or new tasks get it, or work is under way on it."""
+
+
+class BackboneNotOpen(ApiError):
+    """The backbone has to be opened first."""
 
 
 class Conflict(ApiError):
@@ -125,6 +145,10 @@ _BY_CODE: Mapping[str, type[ApiError]] = {
     "example_not_found": ExampleNotFound,
     "image_not_kept": ImageNotKept,
     "version_not_found": VersionNotFound,
+    "backbone_not_found": BackboneNotFound,
+    "backbone_in_use": BackboneInUse,
+    "backbone_not_open": BackboneNotOpen,
+    "invalid_bundle": InvalidBundle,
     "image_broken": InvalidImage,
     "image_unsupported": InvalidImage,
     "image_too_large": InvalidImage,

@@ -128,10 +128,20 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """A backbone the server knows; `default` marks the one new tasks get."""
+    """A backbone the server knows.
+
+    Attributes:
+        default: new tasks get it.
+        open: it is loaded and warm.
+        engines: what runs it while it is open.
+        active_tasks: how many tasks use it in their active version.
+    """
 
     id: str
     default: bool
+    open: bool
+    engines: tuple[str, ...]
+    active_tasks: int
     embedding_dim: int
     architecture: str
     dataset: str
@@ -139,7 +149,17 @@ class Backbone:
 
     @classmethod
     def from_json(cls, body: JsonObject) -> Self:
-        return cls(body["id"], body["default"], body["embedding_dim"], body["architecture"], body["dataset"], raw=body)
+        return cls(
+            id=body["id"],
+            default=body["default"],
+            open=body["open"],
+            engines=tuple(body["engines"]),
+            active_tasks=body["active_tasks"],
+            embedding_dim=body["embedding_dim"],
+            architecture=body["architecture"],
+            dataset=body["dataset"],
+            raw=body,
+        )
 
 
 def summed(timings: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -1,8 +1,10 @@
 """The command line, as `--help` explains it."""
 
+import argparse
 from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from headstart.cli import commands
 from headstart.cli.failures import Exit
@@ -11,6 +13,7 @@ from headstart.client import DEFAULT_URL, Client
 from headstart.version import VERSION
 
 Command = Callable[[Client, Namespace, Output], Exit]
+SubParsers: TypeAlias = "argparse._SubParsersAction[ArgumentParser]"
 
 _TASK = "the task's id, or its name where no other task has the same"
 
@@ -45,9 +48,9 @@ def _parser() -> ArgumentParser:
         parents=[everywhere],
         formatter_class=RawDescriptionHelpFormatter,
     )
-    group = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    everything = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def command(name: str, run: Command, summary: str, example: str) -> ArgumentParser:
+    def command(name: str, run: Command, summary: str, example: str, group: SubParsers = everything) -> ArgumentParser:
         added = group.add_parser(
             name,
             help=summary,
@@ -106,6 +109,17 @@ def _parser() -> ArgumentParser:
     delete = command("delete", commands.delete, "remove a task with all its images", "headstart delete birds")
     delete.add_argument("task", metavar="TASK", help=_TASK)
     delete.add_argument("--yes", action="store_true", help="do not ask")
+
+    summary = "list the bundles of the server; open, close or choose one"
+    backbones = command("backbones", commands.list_backbones, summary, "headstart backbones open birds@2")
+    actions = backbones.add_subparsers(title="instead of listing", metavar="ACTION")
+    for name, run, does in (
+        ("open", commands.open_backbone, "have the server open a bundle that is in its folders"),
+        ("default", commands.make_default, "give new tasks an open backbone"),
+        ("close", commands.close_backbone, "close a backbone that no task uses"),
+    ):
+        action = command(name, run, does, f"headstart backbones {name} birds@2", actions)
+        action.add_argument("backbone", metavar="BACKBONE", help="name@version")
     return parser
 
 

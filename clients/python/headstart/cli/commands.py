@@ -104,6 +104,34 @@ def delete(client: Client, args: Namespace, output: Output) -> Exit:
     return Exit.DONE
 
 
+def list_backbones(client: Client, args: Namespace, output: Output) -> Exit:  # noqa: ARG001 - every command is called alike
+    """`headstart backbones`"""
+    found = client.backbones()
+    output.answer({"backbones": [backbone.raw for backbone in found]}, lambda: tables.backbones(found))
+    return Exit.DONE
+
+
+def open_backbone(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart backbones open BACKBONE`"""
+    backbone = client.open_backbone(args.backbone)
+    output.answer(backbone.raw, lambda: tables.backbones([backbone]))
+    return Exit.DONE
+
+
+def make_default(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart backbones default BACKBONE`"""
+    backbone = client.make_default(args.backbone)
+    output.answer(backbone.raw, lambda: tables.backbones([backbone]))
+    return Exit.DONE
+
+
+def close_backbone(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart backbones close BACKBONE`"""
+    client.close_backbone(args.backbone)
+    output.done(f"Closed {tables.printable(args.backbone)}.")
+    return Exit.DONE
+
+
 def find(client: Client, wanted: str) -> Task:
     """The task with this id, or else the only one with this name.
 

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from headstart.predictions import Predictions, Unreadable
-from headstart.replies import Example, Task, Version
+from headstart.replies import Backbone, Example, Task, Version
 
 
 def tasks(found: Sequence[Task]) -> RenderableType:
@@ -74,6 +74,17 @@ def versions(found: Sequence[Version]) -> RenderableType:
             version.backbone,
             _when(version.created_at),
         )
+    return table
+
+
+def backbones(found: Sequence[Backbone]) -> RenderableType:
+    """One line for each backbone."""
+    table = _table("backbone", "", "engine", "tasks", "embedding", "trained on", numbers={"tasks", "embedding"})
+    for backbone in found:
+        state = "default" if backbone.default else "open" if backbone.open else ""
+        engines = ", ".join(backbone.engines)
+        numbers = (str(backbone.active_tasks), str(backbone.embedding_dim))
+        table.add_row(printable(backbone.id), state, engines, *numbers, printable(backbone.dataset))
     return table
 
 

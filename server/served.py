@@ -1,0 +1,74 @@
+"""An opened bundle, warm, behind its queue."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+
+from models.bundle import Bundle
+from models.engine import Engine, file_of
+from models.heads import EmbeddingSpace, Float32, features
+from models.suspects import duplicate_similarity
+from server.batcher import Batcher
+from server.metrics import Metrics
+from server.settings import Settings
+
+
+class ServedBackbone:
+    """A backbone that serves, until it is closed. To be used on the event loop.
+
+    Attributes:
+        holds: how often it was held so far.
+        last_used: by `time.monotonic`.
+    """
+
+    def __init__(self, bundle: Bundle, engine: Engine, settings: Settings, metrics: Metrics) -> None:
+        self.bundle = bundle
+        self.kind = engine.kind
+        self.space: EmbeddingSpace = engine.space
+        self.batcher = Batcher(engine, settings.queue_images, bundle.id, metrics, settings.queue_seconds)
+        self.holds = 0
+        self.last_used = time.monotonic()
+        self._holders = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @cached_property
+    def duplicate_similarity(self) -> float:
+        """How alike two embeddings are of images that are taken for one; found out when first asked for, by any thread."""
+        return duplicate_similarity(features(self.bundle.background, None))
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody holds it."""
+        return not self._holders
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keeps it open: for a request while it is under way, or for a job, however long that takes."""
+        self._holders += 1
+        self.holds += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            self.last_used = time.monotonic()
+            if self.idle:
+                self._idle.set()
+
+    async def wait_until_idle(self) -> None:
+        """Waits for all who hold it."""
+        await self._idle.wait()
+
+    async def check(self) -> None:
+        """Sends the golden images through the very queue that serves.
+
+        Raises:
+            EngineFailed: the engine fails.
+            BundleError: its answer is not the golden one.
+        """
+        with self.hold():
+            embeddings: Float32 = await self.batcher.embed(self.bundle.golden_pixels)
+        self.bundle.check_golden(file_of(self.kind), embeddings)
