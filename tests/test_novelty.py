@@ -81,6 +81,16 @@ def test_the_threshold_holds_each_example_against_the_others_of_its_class() -> N
     assert twice.threshold > lone.threshold + 0.1
 
 
+def test_weights_grow_with_familiarity_and_are_a_half_at_the_threshold() -> None:
+    centres, background = world(3, 0)
+    detector = fit_detector(*images(centres, [2] * 3, 0), background)
+    query, _ = images(centres, [10] * 3, 1)
+    familiarity, weights = detector.familiarity(query, background), detector.weights(query, background)
+    assert ((weights > 0) & (weights < 1)).all()
+    np.testing.assert_array_equal(weights > 0.5, familiarity > detector.threshold)
+    np.testing.assert_array_equal(np.argsort(weights), np.argsort(familiarity))
+
+
 def test_a_stack_of_tasks_is_its_tasks_and_half_precision_serves() -> None:
     centres, background = world(4, 0)
     tasks = [images(centres, [3, 1, 2, 4], seed) for seed in range(3)]
