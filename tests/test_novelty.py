@@ -81,6 +81,15 @@ def test_the_threshold_holds_each_example_against_the_others_of_its_class() -> N
     assert twice.threshold > lone.threshold + 0.1
 
 
+def test_what_lacks_what_all_photographs_share_is_less_familiar() -> None:
+    centres, background = world(3, 0)
+    embeddings, labels = images(centres, [5] * 3, 0)
+    detector = fit_detector(embeddings, labels, background)
+    # Both resemble the first class wholly; the further from the centre, the less is left of the rest.
+    near, far = (background.centre + length * detector.class_means[:1] for length in (8.0, 80.0))
+    assert detector.familiarity(far, background) < detector.familiarity(near, background) - 0.05
+
+
 def test_weights_grow_with_familiarity_and_are_a_half_at_the_threshold() -> None:
     centres, background = world(3, 0)
     detector = fit_detector(*images(centres, [2] * 3, 0), background)

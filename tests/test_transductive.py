@@ -72,6 +72,27 @@ def test_images_of_no_weight_change_nobodys_answer(request: Request, seed: int) 
     np.testing.assert_allclose(answers(strangers), answers(-strangers), atol=1e-9)
 
 
+def one_by_one(alone: Floats, support: Float32, labels: Labels, query: Float32) -> Floats:
+    """The definition, a query and a class at a time."""
+    count, ways = alone.shape
+    share = 0.75 * (count - 1) / (count - 1 + 10)
+    counted = np.zeros_like(alone)
+    for _ in range(10):
+        scores = (1 - share) * np.log(alone)
+        for i, k in np.ndindex(count, ways):
+            others = np.arange(count) != i
+            mean = support[labels == k].sum(axis=0) + counted[others, k] @ query[others]
+            scores[i, k] += share * 8.0 * (query[i] @ mean) / np.linalg.norm(mean)
+        counted = softmax(scores, 1.0)
+    return counted
+
+
+@settings(deadline=None, max_examples=10)
+@given(requests)
+def test_no_query_is_compared_with_means_that_it_has_a_part_in(request: Request) -> None:
+    np.testing.assert_allclose(share_queries(*request), one_by_one(*request), atol=1e-3)
+
+
 def test_a_stack_of_tasks_is_its_tasks() -> None:
     tasks = [request_of(5, 2, 12, seed) for seed in range(4)]
     alone, support, _, query = (np.stack(parts) for parts in zip(*tasks, strict=True))
