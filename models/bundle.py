@@ -177,12 +177,27 @@ def write_bundle(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]
         temporary.mkdir(parents=True)
         for name, data in contents.items():
             (temporary / name).write_bytes(data)
-        (temporary / MANIFEST).write_text(described.model_dump_json(indent=1) + "\n")
+        (temporary / MANIFEST).write_text(_manifest_text(described))
         temporary.rename(target)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise BundleError(f"cannot write {target}: {error}") from error
     return target
+
+
+def replace_manifest(path: Path, manifest: Manifest) -> None:
+    """Describes the bundle in the folder `path` anew, whole or not at all; its files stay as they are.
+
+    Raises:
+        BundleError: the manifest cannot be written.
+    """
+    temporary = path / f".{MANIFEST}.{os.getpid()}.tmp"
+    try:
+        temporary.write_text(_manifest_text(manifest))
+        temporary.replace(path / MANIFEST)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise BundleError(f"cannot write {path / MANIFEST}: {error.strerror}") from error
 
 
 def statistics_bytes(feature_mean: Float32, background: Float32) -> bytes:
@@ -193,6 +208,10 @@ def statistics_bytes(feature_mean: Float32, background: Float32) -> bytes:
 def golden_bytes(pixels: Pixels, embeddings: Float32) -> bytes:
     """The contents of `golden.safetensors`."""
     return save({"pixels": pixels, "embeddings": embeddings.astype(np.float32)})
+
+
+def _manifest_text(manifest: Manifest) -> str:
+    return manifest.model_dump_json(indent=1) + "\n"
 
 
 def _read_verified(path: Path, name: str, entry: FileEntry) -> bytes:

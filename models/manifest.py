@@ -60,13 +60,39 @@ class HeadOptions(_Part):
     centre: bool
 
 
+class TemperatureLaw(_Part):
+    """How a solver's temperature follows the task, the coefficients of `models.temperature.terms`."""
+
+    intercept: float = Field(allow_inf_nan=False)
+    log_ways: float = Field(allow_inf_nan=False)
+    inverse_ways: float = Field(allow_inf_nan=False)
+    log_shots: float = Field(allow_inf_nan=False)
+    inverse_shots: float = Field(allow_inf_nan=False)
+
+
+class TemperatureLaws(_Part):
+    """A law per solver, fitted on validation-class episodes."""
+
+    logistic: TemperatureLaw
+    ridge: TemperatureLaw
+    prototype: TemperatureLaw
+
+    def of(self, solver: Solver) -> TemperatureLaw:
+        law: TemperatureLaw = getattr(self, solver)
+        return law
+
+
 class HeadDefaults(_Part):
-    """The options a head starts from, per solver, chosen on validation-class episodes at export."""
+    """The options a head starts from, per solver, chosen on validation-class episodes at export.
+
+    `temperatures` is absent from bundles made before there were such laws; their heads take the options' temperature.
+    """
 
     solver: Solver = "logistic"
     logistic: HeadOptions
     ridge: HeadOptions
     prototype: HeadOptions
+    temperatures: TemperatureLaws | None = None
 
     def options(self, solver: Solver | None = None) -> HeadOptions:
         """The defaults of `solver`, or of the default solver."""

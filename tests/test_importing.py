@@ -20,7 +20,7 @@ from tests.images import encode, noise
 from tests.made_elsewhere import SIZE, Outputs, Small, graph, pooled, scripted, with_external_data, with_fixed_batch
 from tests.servers import ServerProcess
 from training import export as exporting
-from training import scoring, tuning
+from training import scoring, temperatures, tuning
 from training.__main__ import main
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -99,6 +99,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 def few_episodes(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(exporting, "_EPISODES", 10)
     patch.setattr(tuning, "EPISODES", 4)
+    patch.setattr(temperatures, "EPISODES", 4)
 
 
 @pytest.fixture(scope="module")

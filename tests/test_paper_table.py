@@ -9,7 +9,7 @@ from PIL import Image
 
 from benchmarks import paper_table
 from training import export as exporting
-from training import tuning
+from training import temperatures, tuning
 from training.checkpoint import Checkpoint
 from training.class_split import read_split
 
@@ -33,6 +33,7 @@ def test_generations_are_trained_exported_and_tabled_and_a_second_start_goes_on(
 ) -> None:
     monkeypatch.setattr(exporting, "_EPISODES", 20)
     monkeypatch.setattr(tuning, "EPISODES", 10)
+    monkeypatch.setattr(temperatures, "EPISODES", 10)
     out = tmp_path / "out"
     command = ["--data", str(data), "--out", str(out), "--splits", "fc100"]
     command += [part for change in TOY for part in ("--set", change)]
@@ -55,6 +56,7 @@ def test_generations_are_trained_exported_and_tabled_and_a_second_start_goes_on(
 def test_two_cores_have_recipes_of_their_own(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporting, "_EPISODES", 20)
     monkeypatch.setattr(tuning, "EPISODES", 10)
+    monkeypatch.setattr(temperatures, "EPISODES", 10)
     command = ["--cpu", "--data", str(data), "--out", str(tmp_path / "out"), "--splits", "fc100", "--generations", "1"]
     assert paper_table.main([*command, *(part for change in TOY for part in ("--set", change))]) == 0
     assert [row["bundle"] for row in json.loads((tmp_path / "out" / "table.json").read_text())] == ["fc100-resnet12-cpu@0"]

@@ -12,7 +12,7 @@ from models.backbones.pretrained import load_pretrained
 from models.bundle import open_bundle
 from tests.trainer_data import BASE, write_colours
 from training import export as exporting
-from training import tuning
+from training import temperatures, tuning
 from training.__main__ import main
 from training.checkpoint import Checkpoint
 
@@ -74,6 +74,7 @@ def test_ten_images_of_each_class_and_a_broken_one_make_a_bundle(
     assert run(tmp_path / "run", tmp_path, "--set", "widths=4", "--seed", "2", *share) == 0
     monkeypatch.setattr(exporting, "_EPISODES", 40)
     monkeypatch.setattr(tuning, "EPISODES", 10)
+    monkeypatch.setattr(temperatures, "EPISODES", 10)
     assert main(["export", str(tmp_path / "run"), "--name", "few", "--out", str(tmp_path / "bundles"), *share]) == 0
     bundle = tmp_path / "bundles" / "few" / "1"
     assert {line.queries for line in open_bundle(bundle).manifest.evaluations} == {4}  # 9 images less 5 examples

@@ -1,6 +1,7 @@
-"""`headstart-train` from images to a bundle that serves: run, resume, export, evaluate, inspect."""
+"""`headstart-train` from images to a bundle that serves: run, resume, export, evaluate, calibrate, inspect."""
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -11,11 +12,11 @@ import torch
 from PIL import Image
 
 from models.backbones import PixelBackbone
-from models.bundle import ONNX, ONNX_INT8, TORCHSCRIPT, open_bundle
+from models.bundle import MANIFEST, ONNX, ONNX_INT8, TORCHSCRIPT, open_bundle, replace_manifest
 from models.engine import has_int8_instructions, open_engine
 from tests.trainer_data import BASE, NOVEL, VALIDATION, write_colours
 from training import export as exporting
-from training import tuning
+from training import temperatures, tuning
 from training.__main__ import main
 from training.checkpoint import Checkpoint
 from training.graphs import to_onnx
@@ -40,6 +41,7 @@ def exported(run: Path, data: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exporting, "_EPISODES", 40)
         patch.setattr(tuning, "EPISODES", 10)
+        patch.setattr(temperatures, "EPISODES", 10)
         assert main(["export", str(run), "--name", "colours", "--out", str(data / "bundles")]) == 0
     return data / "bundles" / "colours" / "1"
 
@@ -140,6 +142,24 @@ def test_a_name_that_cannot_be_is_refused_at_once(
 ) -> None:
     assert main(["export", str(run), "--out", str(exported.parent.parent), *flags]) == 1
     assert "no name" in (error := capsys.readouterr().err) or "exists already" in error
+
+
+def test_calibrating_a_bundle_gives_it_the_laws_of_an_export_and_touches_no_file(
+    exported: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fitted = open_bundle(exported).manifest
+    assert fitted.head.temperatures is not None
+    bundle = Path(shutil.copytree(exported, tmp_path / "bundle"))
+    replace_manifest(bundle, fitted.model_copy(update={"head": fitted.head.model_copy(update={"temperatures": None})}))
+    before = {path.name: path.read_bytes() for path in bundle.iterdir() if path.name != MANIFEST}
+    monkeypatch.setattr(temperatures, "EPISODES", 10)
+    flags = ["--data", str(data / "images"), "--split", str(data / "split.json")]
+    assert main(["calibrate", str(bundle), *flags]) == 0
+    assert "log T = " in capsys.readouterr().out
+    assert open_bundle(bundle).manifest == fitted
+    assert {path.name: path.read_bytes() for path in bundle.iterdir() if path.name != MANIFEST} == before
+    assert main(["inspect", str(bundle)]) == 0
+    assert "log T = " in capsys.readouterr().out
 
 
 def test_inspect_verifies(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from models.engine import INT8_MIN_SPEEDUP, Engine, EngineKind, embed_all, speedup
 from models.heads import Float32
-from models.manifest import Evaluation, HeadDefaults, HeadOptions
+from models.manifest import Evaluation, HeadDefaults, HeadOptions, Solver
 from models.preprocess import Pixels
+from models.temperature import options_for
 from training.data import ImageSet
 from training.episodes import SHOTS, WAYS, EpisodeSampler, affordable_queries
 from training.evaluate import score
+from training.temperatures import tune_temperatures
 from training.tuning import tune_heads
 
 INT8_MAX_LOSS = 0.003  # of accuracy, a share of one
@@ -73,7 +75,10 @@ class Scorer:
             heads = UNTUNED
         else:
             say("choosing head defaults on validation episodes")
-            heads = tune_heads(self.embed(engine, images), self.mean, images.indices_by_class())
+            embeddings, by_class = self.embed(engine, images), images.indices_by_class()
+            heads = tune_heads(embeddings, self.mean, by_class)
+            laws = tune_temperatures(embeddings, self.mean, heads, by_class)
+            heads = heads.model_copy(update={"temperatures": laws})
         for options in (heads.logistic, heads.ridge, heads.prototype):
             say(f"  {options.solver}: C {options.C:g}, temperature {options.temperature:g}, centre {options.centre}")
         return heads
@@ -90,12 +95,16 @@ class Scorer:
 
     def evaluations(self, engine: Engine, file: str, heads: HeadDefaults) -> list[Evaluation]:
         """The parts there are, at 1 and 5 shots: every solver on the validation classes, the default one on the novel ones."""
-        parts: list[tuple[Literal["validation", "test"], HeadOptions]] = []
+        parts: list[tuple[Literal["validation", "test"], Solver]] = []
         if self._images.validation is not None:
-            parts += [("validation", options) for options in (heads.logistic, heads.ridge, heads.prototype)]
+            parts += [("validation", solver) for solver in get_args(Solver)]
         if self._images.novel is not None:
-            parts.append(("test", heads.options()))
-        return [self.evaluation(engine, file, part, options, shots) for part, options in parts for shots in SHOTS]
+            parts.append(("test", heads.solver))
+        return [
+            self.evaluation(engine, file, part, options_for(heads, solver, [shots] * WAYS), shots)
+            for part, solver in parts
+            for shots in SHOTS
+        ]
 
 
 def int8_passes(small: Engine, plain: Engine, scorer: Scorer, options: HeadOptions, batch: Pixels, say: Say) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from models.bundle import Bundle, open_bundle
 from models.engine import EngineKind, embed_all, open_engine
 from models.heads import Float32
-from models.manifest import HeadOptions
+from models.temperature import options_for
 from training.class_split import read_split
 from training.commands.arguments import SubParsers, add_command, add_data, at_least, bundle_path, load_part
 from training.confusion import Confusion, draw
@@ -68,23 +68,23 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     images = load_part(arguments.data, split, arguments.part, spec, base, arguments.broken_share)
     by_class, shapes = images.indices_by_class(), product(arguments.ways, arguments.shots)
     samplers = [EpisodeSampler(by_class, ways, shots, arguments.queries, arguments.seed) for ways, shots in shapes]
-    options = bundle.manifest.head.options(arguments.solver)
     confusion = Confusion(len(images.classes))
 
     started = time.perf_counter()
     embeddings = embed_all(engine, images.images)
     seconds = time.perf_counter() - started
-    lines = [_score(embeddings, 1, bundle, sampler, arguments.episodes, options, confusion) for sampler in samplers]
+    lines = [_score(embeddings, 1, bundle, sampler, arguments, confusion) for sampler in samplers]
     if arguments.flip:
         mirrored = embed_all(engine, np.ascontiguousarray(images.images[:, :, ::-1]))
         mean = np.float32(0.5) * (embeddings + mirrored)
-        lines += [_score(mean, 2, bundle, sampler, arguments.episodes, options) for sampler in samplers]
+        lines += [_score(mean, 2, bundle, sampler, arguments) for sampler in samplers]
 
     pairs = [(images.classes[i], images.classes[j], rate) for i, j, rate in confusion.most_confused(_PAIRS)] if picture else []
     if arguments.json:
         print(json.dumps(_document(lines, len(images), seconds, pairs)))
     else:
-        print(f"{bundle.id} on {engine.kind}, {options.solver} heads, {arguments.part} classes, seed {arguments.seed}")
+        solver = arguments.solver or bundle.manifest.head.solver
+        print(f"{bundle.id} on {engine.kind}, {solver} heads, {arguments.part} classes, seed {arguments.seed}")
         print(f"{len(images):,} images embedded in {seconds:.1f} s")
         _print_table(lines)
         _print_confused(pairs)
@@ -102,12 +102,12 @@ def _score(
     passes: int,
     bundle: Bundle,
     sampler: EpisodeSampler,
-    episodes: int,
-    options: HeadOptions,
+    arguments: argparse.Namespace,
     confusion: Confusion | None = None,
 ) -> _Line:
+    options = options_for(bundle.manifest.head, arguments.solver, [sampler.shots] * sampler.ways)
     started = time.perf_counter()
-    scored = score(embeddings, bundle.feature_mean, sampler, episodes, options, confusion)
+    scored = score(embeddings, bundle.feature_mean, sampler, arguments.episodes, options, confusion)
     return _Line(scored, passes, time.perf_counter() - started)
 
 

@@ -5,6 +5,7 @@ import argparse
 from models.bundle import open_bundle
 from models.manifest import Imported, Training
 from training.commands.arguments import SubParsers, add_command, bundle_path
+from training.commands.calibrate import law_line
 
 
 def add_to(commands: SubParsers) -> None:
@@ -27,6 +28,8 @@ def _inspect(arguments: argparse.Namespace) -> None:
     for line in _origin(manifest.training):
         print(f"  {line}")
     print(f"  head      {head.solver}, C {head.C:g}, temperature {head.temperature:g}, centre {head.centre}")
+    if manifest.head.temperatures is not None:
+        print(f"  {law_line(head.solver, manifest.head.temperatures.of(head.solver))}")
     for e in manifest.evaluations:
         print(
             f"  {e.part:<10}{e.file:<20}{e.solver:<10}{e.ways}-way {e.shots}-shot "
