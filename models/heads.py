@@ -115,7 +115,9 @@ class Head:
     def to_bytes(self) -> bytes:
         """The head as safetensors, what is not a tensor in its metadata."""
         about = _About(labels=self.labels, options=self.options, bundle=self.backbone.bundle, sha256=self.backbone.sha256)
-        return save({"weight": self.weight, "bias": self.bias}, {"head": about.model_dump_json()})
+        # What safetensors saves is memory in its order, and a fitted weight may be a transposed view.
+        tensors = {"weight": np.ascontiguousarray(self.weight), "bias": np.ascontiguousarray(self.bias)}
+        return save(tensors, {"head": about.model_dump_json()})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Head":

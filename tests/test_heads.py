@@ -68,6 +68,13 @@ def test_bytes_are_the_whole_head(labels: tuple[str, ...], temperature: float, c
     assert (after.labels, after.options, after.backbone) == (before.labels, before.options, before.backbone)
 
 
+def test_bytes_do_not_depend_on_the_order_in_memory() -> None:
+    one = head()
+    spread = np.repeat(one.bias, 2)[::2]
+    for weight in (np.asfortranarray(one.weight), np.repeat(one.weight, 2, axis=1)[:, ::2]):
+        assert dataclasses.replace(one, weight=weight, bias=spread).to_bytes() == one.to_bytes()
+
+
 WHOLE = head().to_bytes()
 HEADER_SIZE = 8 + struct.unpack("<Q", WHOLE[:8])[0]
 
