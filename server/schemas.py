@@ -1,7 +1,7 @@
 """Request and response bodies of the HTTP API, version 1."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, StringConstraints
 
@@ -58,6 +58,15 @@ class PredictBody(_Request):
     """`POST /v1/tasks/{task}/predict` as JSON."""
 
     images: Annotated[list[str], FailFast()] = Field(description="JPEG, PNG or WebP, each base64")
+
+
+class PredictManyBody(_Request):
+    """`POST /v1/predict` as JSON."""
+
+    images: Annotated[list[str], FailFast()] = Field(description="JPEG, PNG or WebP, each base64")
+    tasks: Annotated[list[str], Field(fail_fast=True)] | Literal["all"] | None = Field(
+        None, description="ids, or `all`; unless the query says it"
+    )
 
 
 class TaskPatch(_Request):
@@ -139,7 +148,9 @@ class VersionPage(_Reply):
     versions: list[VersionReply]
 
 
-class ImageProblem(_Reply):
+class ProblemInPlace(_Reply):
+    """What went wrong with one of several, in the place of its answer."""
+
     code: str
     detail: str
 
@@ -155,7 +166,7 @@ class Prediction(_Reply):
 class FailedPrediction(_Reply):
     """An image that could not be read; its neighbours are unaffected."""
 
-    error: ImageProblem
+    error: ProblemInPlace
 
 
 class PredictReply(_Reply):
@@ -165,6 +176,31 @@ class PredictReply(_Reply):
     version: int
     backbone: str
     predictions: list[Prediction | FailedPrediction]
+    timing_ms: dict[str, float] = Field(description="decode, embed, head, total")
+
+
+class TaskPredictions(_Reply):
+    """What one of several tasks says; predictions in the order of the images."""
+
+    task: str
+    version: int
+    backbone: str
+    predictions: list[Prediction | FailedPrediction]
+
+
+class FailedTask(_Reply):
+    """A task that cannot be asked now; the others are unaffected."""
+
+    task: str
+    version: int
+    backbone: str
+    error: ProblemInPlace
+
+
+class PredictManyReply(_Reply):
+    """Results in the order of the tasks; of all tasks, the newest first."""
+
+    results: list[TaskPredictions | FailedTask]
     timing_ms: dict[str, float] = Field(description="decode, embed, head, total")
 
 
