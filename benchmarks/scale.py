@@ -6,20 +6,16 @@ The stored tasks are copies, made in the database, of one that was created over 
 """
 
 import argparse
-import os
 import random
-import sqlite3
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 
 import httpx
 
 from benchmarks.command import benchmark_parser, write_json
+from benchmarks.filled import filled
 from benchmarks.load import LoadGenerator, post
 from benchmarks.setting import create_task, resident, sample_images, support_set
 from benchmarks.turns import race
@@ -28,7 +24,6 @@ from tests.servers import ServerProcess
 _CONNECTIONS = 64
 _STARTS = 3
 _CREATIONS = 20
-_TABLES = ("tasks", "versions", "examples", "embeddings")
 
 
 def main() -> None:
@@ -43,7 +38,7 @@ def main() -> None:
 
 def _active(arguments: argparse.Namespace) -> dict[str, float]:
     """Throughput with one task and with many, and what each costs in memory."""
-    with _filled(arguments.active) as (data_dir, ids), ServerProcess(data_dir) as server, LoadGenerator(server.url) as load:
+    with filled(arguments.active) as (data_dir, ids), ServerProcess(data_dir) as server, LoadGenerator(server.url) as load:
         images = sample_images()
         one = [post(f"/v1/tasks/{ids[0]}/predict", image, "image/png") for image in images]
         pick = random.Random(0)  # noqa: S311
@@ -76,7 +71,7 @@ def _answered(load: LoadGenerator, requests: Sequence[bytes], count: int) -> int
 def _stored(count: int) -> dict[str, float]:
     """Start-up and creation with that many tasks in the database."""
     starts, seconds = [], []
-    with _filled(count) as (data_dir, _):
+    with filled(count) as (data_dir, _):
         for _ in range(_STARTS):
             began = time.perf_counter()
             with ServerProcess(data_dir) as server:
@@ -91,34 +86,6 @@ def _stored(count: int) -> dict[str, float]:
     start_up, creation = median(starts), median(seconds)
     print(f"{count:>8,} stored: ready after {start_up:.2f} s, {1e3 * creation:.1f} ms per creation", flush=True)
     return {"stored": count, "start_up": start_up, "creation": creation}
-
-
-@contextmanager
-def _filled(count: int) -> Iterator[tuple[Path, Sequence[str]]]:
-    """A data directory that holds about so many tasks, and their ids."""
-    with TemporaryDirectory() as folder:
-        data_dir = Path(folder) / "data"
-        with ServerProcess(data_dir) as server, httpx.Client(base_url=server.url, timeout=60) as api:
-            original = create_task(api, support_set(shots=1)).rpartition("/")[2]
-        with closing(sqlite3.connect(data_dir / "headstart.db")) as database:
-            database.execute("PRAGMA synchronous = OFF")
-            ids = [original, *(f"{original[:-8]}{number:08d}" for number in range(count))]
-            for table in _TABLES:
-                _copy(database, table, original, ids[1:])
-            database.commit()
-        os.sync()  # What is still on its way to the disk would hold up the server's own writes.
-        yield data_dir, ids
-
-
-def _copy(database: sqlite3.Connection, table: str, original: str, ids: Sequence[str]) -> None:
-    """Each row of the original, for each of the ids."""
-    columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
-    owner = columns.index("id" if table == "tasks" else "task")
-    rows = database.execute(f"SELECT * FROM {table} WHERE {columns[owner]} = ?", (original,)).fetchall()  # noqa: S608
-    marks = ", ".join("?" * len(columns))
-    for row in rows:
-        copies = ((*row[:owner], id_, *row[owner + 1 :]) for id_ in ids)
-        database.executemany(f"INSERT INTO {table} VALUES ({marks})", copies)  # noqa: S608
 
 
 if __name__ == "__main__":

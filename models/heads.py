@@ -60,8 +60,8 @@ def features(embeddings: Array, mean: Array | None) -> Array:
     return centred / xp.maximum(norms, xp.finfo(norms.dtype).smallest_normal)
 
 
-def softmax(scores: NDArray[Any], temperature: float) -> NDArray[np.float64]:
-    """softmax(scores / T) along the last axis."""
+def softmax(scores: NDArray[Any], temperature: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """softmax(scores / T) along the last axis; `temperature` broadcasts against `scores`."""
     scaled = scores.astype(np.float64) / temperature
     exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     probabilities: NDArray[np.float64] = exponentials / exponentials.sum(axis=-1, keepdims=True)

@@ -2,7 +2,7 @@
 those of removed versions at once."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from cachetools import LRUCache
 
@@ -45,6 +45,20 @@ class ActiveHeads:
                 if drops == self._drops:  # Otherwise it may be one of those dropped meanwhile.
                     self._put((tenant, task, version), head)
         return head
+
+    def load_many(self, tenant: str, wanted: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Head]:
+        """The head of each task and version that exists; blocks while those not in memory are read, in a few statements.
+
+        Raises:
+            StorageFailed: the store cannot be read.
+        """
+        with self._lock:
+            found = {key: head for key in wanted if (head := self._heads.get((tenant, *key))) is not None}
+        if missing := [key for key in wanted if key not in found]:
+            for key, head in self._store.heads(tenant, missing).items():
+                self.keep(tenant, *key, head)
+                found[key] = head
+        return found
 
     def keep(self, tenant: str, task: str, version: int, head: Head) -> None:
         """Puts a head that was just fitted where the next query will find it."""

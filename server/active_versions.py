@@ -1,6 +1,7 @@
 """Which version of each task is active, in memory. The least used leave first."""
 
 import threading
+from collections.abc import Iterable
 
 from cachetools import LRUCache
 
@@ -26,6 +27,11 @@ class ActiveVersions:
         """The active version, if it is in memory."""
         with self._lock:
             return self._known.get((tenant, task))
+
+    def known_among(self, tenant: str, tasks: Iterable[str]) -> dict[str, Active]:
+        """The active versions of those tasks of which it is in memory."""
+        with self._lock:
+            return {task: active for task in tasks if (active := self._known.get((tenant, task))) is not None}
 
     def changes(self) -> int:
         """How many tasks have been forgotten so far; to be asked before reading what `keep` is to be given."""

@@ -3,18 +3,20 @@
 Head looked up (404 before any work) -> embedded (`server.embed`) -> head applied -> predictions in the order of the images.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.heads import Head
+from models.preprocess import ImageError
 from server.embed import embed_images, image_error
 from server.errors import InvalidRequest, LimitExceeded, VersionNotFound
 from server.metrics import Stopwatch
-from server.schemas import FailedPrediction, ImageProblem, Prediction, PredictReply
+from server.schemas import FailedPrediction, Prediction, PredictReply, ProblemInPlace
 from server.service import Service
+from server.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,23 +59,14 @@ async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], t
         Unavailable: the server cannot do it now.
     """
     watch = Stopwatch(service.metrics)
-    if not images:
-        raise InvalidRequest("there are no images; send at least one")
-    if len(images) > service.settings.max_images:
-        raise LimitExceeded("images in this request", len(images), service.settings.max_images)
-
+    check_images(images, service.settings)
     backbone = await service.backbones.serving(task.head.backbone)
     embedded = await embed_images(service, backbone, images, watch)
     if len(images) == 1 and embedded.errors[0] is not None:
         raise image_error(embedded.errors[0], "the image cannot be used")
     with watch.stage("head"):
-        rows = iter(task.head.probabilities(embedded.embeddings, backbone.space))
-        predictions = [
-            FailedPrediction(error=ImageProblem(code=error.code, detail=error.detail))
-            if error
-            else _prediction(task.head.labels, next(rows), top_k)
-            for error in embedded.errors
-        ]
+        ranking, scores = ranked(task.head.probabilities(embedded.embeddings, backbone.space), top_k)
+        predictions = in_order(embedded.errors, as_predictions(task.head.labels, ranking.tolist(), scores.tolist()))
     return PredictReply(
         task=task.id,
         version=task.version,
@@ -83,9 +76,47 @@ async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], t
     )
 
 
-def _prediction(labels: Sequence[str], probabilities: NDArray[np.float64], top_k: int | None) -> Prediction:
+def check_images(images: Sequence[bytes], settings: Settings) -> None:
+    """Checks what one request brings.
+
+    Raises:
+        InvalidRequest: there is no image.
+        LimitExceeded: there are more than one request may bring.
+    """
+    if not images:
+        raise InvalidRequest("there are no images; send at least one")
+    if len(images) > settings.max_images:
+        raise LimitExceeded("images in this request", len(images), settings.max_images)
+
+
+def ranked(probabilities: NDArray[np.float64], top_k: int | None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The classes by probability, the most probable first.
+
+    Args:
+        probabilities: (…, K).
+        top_k: how many to keep; None is all.
+
+    Returns:
+        The positions of the classes and their probabilities, (…, min(top_k, K)) each.
+    """
     # A stable sort, so that of equally probable labels the task's first wins, here as in the offline evaluation.
-    order = np.argsort(-probabilities, kind="stable")
-    scores = {labels[k]: float(probabilities[k]) for k in order[:top_k]}
-    best = order[0]
-    return Prediction(label=labels[best], probability=float(probabilities[best]), scores=scores)
+    ranking = np.argsort(-probabilities, axis=-1, kind="stable")[..., :top_k]
+    return ranking, np.take_along_axis(probabilities, ranking, axis=-1)
+
+
+def as_predictions(
+    labels: Sequence[str], ranking: Sequence[Sequence[int]], scores: Sequence[Sequence[float]]
+) -> Iterable[Prediction]:
+    """What N images were recognised as by one head, from what `ranked` found, (N, k) each."""
+    for classes, probabilities in zip(ranking, scores, strict=True):
+        named = {labels[k]: probability for k, probability in zip(classes, probabilities, strict=True)}
+        yield Prediction(label=labels[classes[0]], probability=probabilities[0], scores=named)
+
+
+def in_order(errors: Sequence[ImageError | None], predictions: Iterable[Prediction]) -> list[Prediction | FailedPrediction]:
+    """The predictions of the readable images, with the errors of the others in their places."""
+    readable = iter(predictions)
+    return [
+        FailedPrediction(error=ProblemInPlace(code=error.code, detail=error.detail)) if error else next(readable)
+        for error in errors
+    ]

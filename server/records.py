@@ -87,10 +87,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """The number of a task's active version, and the backbone that embeds its queries."""
+    """The number of a task's active version, the backbone that embeds its queries, and how many classes it has."""
 
     version: int
     backbone: BackboneRef
+    ways: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)

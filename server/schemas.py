@@ -61,6 +61,15 @@ class PredictBody(_Request):
     images: Annotated[list[str], FailFast()] = Field(description="JPEG, PNG or WebP, each base64")
 
 
+class PredictManyBody(_Request):
+    """`POST /v1/predict` as JSON."""
+
+    images: Annotated[list[str], FailFast()] = Field(description="JPEG, PNG or WebP, each base64")
+    tasks: Annotated[list[str], Field(fail_fast=True)] | Literal["all"] | None = Field(
+        None, description="ids, or `all`; unless the query says it"
+    )
+
+
 class TaskPatch(_Request):
     """`PATCH /v1/tasks/{task}`: what is given changes."""
 
@@ -225,7 +234,9 @@ class VersionPage(_Reply):
     versions: list[VersionReply]
 
 
-class ImageProblem(_Reply):
+class ProblemInPlace(_Reply):
+    """What went wrong with one of several, in the place of its answer."""
+
     code: str
     detail: str
 
@@ -241,7 +252,7 @@ class Prediction(_Reply):
 class FailedPrediction(_Reply):
     """An image that could not be read; its neighbours are unaffected."""
 
-    error: ImageProblem
+    error: ProblemInPlace
 
 
 class PredictReply(_Reply):
@@ -251,6 +262,31 @@ class PredictReply(_Reply):
     version: int
     backbone: str
     predictions: list[Prediction | FailedPrediction]
+    timing_ms: dict[str, float] = Field(description="decode, embed, head, total")
+
+
+class TaskPredictions(_Reply):
+    """What one of several tasks says; predictions in the order of the images."""
+
+    task: str
+    version: int
+    backbone: str
+    predictions: list[Prediction | FailedPrediction]
+
+
+class FailedTask(_Reply):
+    """A task that cannot be asked now; the others are unaffected."""
+
+    task: str
+    version: int
+    backbone: str
+    error: ProblemInPlace
+
+
+class PredictManyReply(_Reply):
+    """Results in the order of the tasks; of all tasks, the newest first."""
+
+    results: list[TaskPredictions | FailedTask]
     timing_ms: dict[str, float] = Field(description="decode, embed, head, total")
 
 

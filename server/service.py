@@ -1,15 +1,16 @@
 """What the journeys work with, opened together and closed together."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 from models.engine import available_cores
 from server.active import ActiveHeads
 from server.backbones import Backbones
 from server.decode import Decoder
-from server.errors import Overloaded
+from server.errors import LimitExceeded, Overloaded
 from server.locks import KeyLocks
 from server.metrics import Metrics
 from server.settings import Settings
@@ -47,6 +48,9 @@ class Service:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._fitters = ThreadPoolExecutor(available_cores(), thread_name_prefix="fit")
         self._fits = 0
+        # One, since what heads cost beside their products is Python's time, of which the event loop needs its share.
+        self._applier = ThreadPoolExecutor(1, thread_name_prefix="apply")
+        self._scores = 0
 
     async def in_thread(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Runs what blocks for a moment (reading the store, parsing a body) beside the event loop."""
@@ -70,11 +74,34 @@ class Service:
         finally:
             self._fits -= 1
 
+    async def in_applier(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Applies heads for many tasks, after those who asked before; a large request does so a few tasks at a time."""
+        return await _run(self._applier, function, *args, **kwargs)
+
+    @contextmanager
+    def admit_scores(self, scores: int) -> Iterator[None]:
+        """Reserves room for what a reply for many tasks will hold. Call on the event loop only.
+
+        Raises:
+            LimitExceeded: there will never be so much.
+            Overloaded: there is too little now.
+        """
+        limit = self.settings.max_scores
+        if scores > limit:
+            raise LimitExceeded("scores in this reply, of all its tasks, images and labels", scores, limit)
+        if self._scores + scores > limit:
+            raise Overloaded(f"the server is working on {self._scores} scores of many tasks; it takes {limit} at most; try again")
+        self._scores += scores
+        try:
+            yield
+        finally:
+            self._scores -= scores
+
     def close(self) -> None:
         """Finishes what is under way, then closes engines and store."""
         self.backbones.stop()
         self.decoder.close()
-        for pool in (self._fitters, self._writer, self._readers):
+        for pool in (self._applier, self._fitters, self._writer, self._readers):
             pool.shutdown()
         self.store.close()
 

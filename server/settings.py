@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(25_000_000, ge=1, description="pixels of one image")
     max_body_bytes: int = Field(64_000_000, ge=1, description="bytes of one request's body")
     max_images: int = Field(256, ge=1, description="images of one request")
+    max_scores: int = Field(1_000_000, ge=1, description="scores under way at once in replies for many tasks, and of one of them")
     max_classes: int = Field(1_000, ge=2, description="classes of one task")
     max_examples: int = Field(20_000, ge=2, description="examples of one task")
     body_timeout: float = Field(

@@ -1,21 +1,22 @@
 """What several of the store's calls say to the database. Each statement names its tenant."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, delete, insert, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, delete, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from models.heads import BackboneRef, Float32, Head
 from models.manifest import HeadOptions
 from server.errors import ExampleNotFound, TaskNotFound, VersionNotFound
-from server.records import Answer, Change, ClassCount, NewExample, ReplayExists, Task, Version
+from server.records import Active, Answer, Change, ClassCount, NewExample, ReplayExists, Task, Version
 from server.tables import embeddings, examples, replays, tasks, versions
 
 REPLAY_LIFETIME = timedelta(hours=24)
 
+_MOST_VALUES = 300  # to look for at once: databases limit the parameters of a statement, SQLite before 3.32 to 999
 _MAX_INTEGER = 2**31 - 1  # of a column: no version has a greater number
 
 OF_TASK = and_(versions.c.tenant == tasks.c.tenant, versions.c.task == tasks.c.id)
@@ -38,6 +39,26 @@ def select_tasks(tenant: str) -> Select[Any]:
     """The tenant's tasks, each with its active version; the rows are for `task_of`."""
     query = select(tasks.c.id, tasks.c.name, tasks.c.created_at, tasks.c.updated_at, *VERSION)
     return query.join_from(tasks, versions, ACTIVE).where(tasks.c.tenant == tenant)
+
+
+def active_rows(connection: Connection, tenant: str, wanted: Sequence[str]) -> Iterator[Row[Any]]:
+    """What `active_of` reads of the active version of each of these tasks, and its id; a statement for every few hundred."""
+    columns = (tasks.c.id, versions.c.number, versions.c.bundle, versions.c.backbone_sha256, versions.c.classes)
+    query: Select[Any] = select(*columns).join_from(tasks, versions, ACTIVE).where(tasks.c.tenant == tenant)
+    for start in range(0, len(wanted), _MOST_VALUES):
+        yield from connection.execute(query.where(tasks.c.id.in_(wanted[start : start + _MOST_VALUES])))
+
+
+def head_rows(connection: Connection, tenant: str, wanted: Sequence[tuple[str, int]]) -> Iterator[Row[Any]]:
+    """The head of each of these tasks and versions, a statement for every few hundred."""
+    columns = (versions.c.task, versions.c.number, versions.c.head)
+    query: Select[Any] = select(*columns).where(versions.c.tenant == tenant)
+    version = tuple_(versions.c.task, versions.c.number)
+    for start in range(0, len(wanted), _MOST_VALUES):
+        some = wanted[start : start + _MOST_VALUES]
+        # The first condition is for SQLite, which looks up no pairs in an index.
+        some_tasks = versions.c.task.in_([task for task, _ in some])
+        yield from connection.execute(query.where(some_tasks, version.in_(some)))
 
 
 def find_task(connection: Connection, tenant: str, task: str) -> Task:
@@ -187,6 +208,10 @@ def new_version(number: int, change: Change, counts: Counter[str], head: Head, n
         raise ValueError("the head's labels are not those of its support set")
     classes = tuple(ClassCount(label, counts[label]) for label in head.labels)
     return Version(number, True, change, head.backbone, classes, head.options, now)
+
+
+def active_of(row: Row[Any]) -> Active:
+    return Active(row.number, BackboneRef(row.bundle, row.backbone_sha256), len(row.classes))
 
 
 def task_of(row: Row[Any]) -> Task:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import URL, Connection, delete, func, insert, literal, select
 
-from models.heads import BackboneRef, Float32, Head
+from models.heads import Float32, Head
 from server.active_versions import ActiveVersions
 from server.database import Database, StoreError, StoreInUse
 from server.errors import ExampleNotFound, ImageNotKept, TaskNotFound
@@ -33,8 +33,11 @@ from server.statements import (
     OF_TASK,
     REPLAY_LIFETIME,
     VERSION,
+    active_of,
+    active_rows,
     find_task,
     find_version,
+    head_rows,
     insert_examples,
     insert_version,
     keep_answer,
@@ -236,17 +239,28 @@ class Store:
             found = [task_of(row) for row in connection.execute(query)]
         return found[:limit], cursor_after(found[limit - 1].id) if len(found) > limit else None
 
-    def active(self, tenant: str, task_id: str) -> Active:
-        """The active version's number and backbone, at the cost of two look-ups by primary key."""
-        query = select(versions.c.number, versions.c.bundle, versions.c.backbone_sha256).join_from(tasks, versions, ACTIVE)
-        changes = self._active.changes()
+    def task_ids(self, tenant: str) -> list[str]:
+        """The id of every task, newest first, read from the index alone."""
         with self._database.read() as connection:
-            row = connection.execute(query.where(tasks.c.tenant == tenant, tasks.c.id == task_id)).one_or_none()
-        if row is None:
+            return list(connection.scalars(select(tasks.c.id).where(tasks.c.tenant == tenant).order_by(tasks.c.id.desc())))
+
+    def active(self, tenant: str, task_id: str) -> Active:
+        """The active version's number, backbone and number of classes, at the cost of two look-ups by primary key at most."""
+        if (active := self.actives(tenant, [task_id]).get(task_id)) is None:
             raise TaskNotFound(task_id)
-        active = Active(row.number, BackboneRef(row.bundle, row.backbone_sha256))
-        self._active.keep(tenant, task_id, active, changes)
         return active
+
+    def actives(self, tenant: str, task_ids: Sequence[str]) -> dict[str, Active]:
+        """What `active` returns, of each of these tasks that exists; a statement for every few hundred not in memory."""
+        found = self._active.known_among(tenant, task_ids)
+        if unknown := [task for task in task_ids if task not in found]:
+            changes = self._active.changes()
+            with self._database.read() as connection:
+                read = {row.id: active_of(row) for row in active_rows(connection, tenant, unknown)}
+            for task, active in read.items():
+                self._active.keep(tenant, task, active, changes)
+            found |= read
+        return found
 
     def known_active(self, tenant: str, task_id: str) -> Active | None:
         """What `active` would return, if that is in memory; this never blocks."""
@@ -278,6 +292,12 @@ class Store:
         with self._database.read() as connection:
             data: bytes = find_version(connection, tenant, task_id, version, versions.c.head).head
         return Head.from_bytes(data)
+
+    def heads(self, tenant: str, wanted: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Head]:
+        """The head of each of these tasks and versions that exists; a statement for every few hundred."""
+        with self._database.read() as connection:
+            rows = list(head_rows(connection, tenant, wanted))
+        return {(row.task, row.number): Head.from_bytes(row.head) for row in rows}
 
     def support(self, tenant: str, task_id: str, version: int) -> Support:
         """The support set of a version as its own backbone embeds it, without its images.

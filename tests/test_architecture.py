@@ -38,7 +38,7 @@ HOMES = {
 }
 
 # In `server/`: journeys know no routes, and what they stand on knows no journeys.
-JOURNEYS = {"server.adapt", "server.predict", "server.forget", "server.embed"}
+JOURNEYS = {"server.adapt", "server.predict", "server.predict_many", "server.forget", "server.embed"}
 
 
 def sources(package: str) -> Iterator[Path]:

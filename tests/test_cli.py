@@ -104,6 +104,22 @@ def test_a_folder_stands_for_all_its_images(task: Task, capsys: Capture) -> None
     assert len(printed_json(capsys)["predictions"]) == 50
 
 
+def test_many_tasks_are_asked_at_once(client: Client, task: Task, tmp_path: Path, capsys: Capture) -> None:
+    other = client.create_task("another's", SAMPLES / "support")
+    assert main(["predict-many", *FOXES[:2], "--task", task.name, "--task", other.id]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if ".png" in line]
+    assert [line.split()[0] for line in lines] == [FOXES[0], FOXES[0], FOXES[1], FOXES[1]]
+    assert [line.split()[-3] for line in lines] == [task.id, other.id] * 2
+
+    broken = tmp_path / "broken.png"
+    broken.write_text("no image")
+    assert main(["predict-many", FOXES[0], str(broken), "--json"]) == 1
+    out, err = capsys.readouterr()
+    results = json.loads(out)["results"]
+    assert [result["task"] for result in results[:2]] == [other.id, task.id], "all of them, the newest first"
+    assert "1 of 2 images could not be read" in err
+
+
 def test_an_unreadable_image_among_others_is_named_and_changes_the_exit_code(task: Task, tmp_path: Path, capsys: Capture) -> None:
     broken = tmp_path / "broken.png"
     broken.write_text("no image")
@@ -175,7 +191,8 @@ def test_usage_errors_and_help(capsys: Capture) -> None:
             main(arguments)
         assert ended.value.code == 2
     capsys.readouterr()
-    for command in ("create", "add", "predict", "list", "show", "examples", "history", "rollback", "forget", "delete"):
+    commands = ("create", "add", "predict", "predict-many", "list", "show", "examples", "history", "rollback", "forget", "delete")
+    for command in commands:
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])
         assert ended.value.code == 0

@@ -11,14 +11,18 @@ from headstart import (
     ExampleNotFound,
     InvalidImage,
     InvalidInput,
+    ManyPredictions,
     NoImages,
     Prediction,
+    Predictions,
     Task,
     TaskNotFound,
     Unreadable,
     UnreadableImages,
+    UnusableTask,
     VersionNotFound,
 )
+from headstart.predictions import joined_many
 from tests.conftest import SAMPLES, Labelled
 from tests.servers import ServerProcess, free_port
 
@@ -98,6 +102,55 @@ def test_requests_are_bounded_in_bytes_too(
     assert carried[0] == 4
     assert len(carried) > 1
     assert [each.label for each in cut.checked()] == [each.label for each in whole.checked()]
+
+
+def test_many_tasks_say_what_images_show(client: Client, task: Task, queries: Labelled) -> None:
+    pair = {name: sorted((SAMPLES / "support" / name).glob("*.png")) for name in ("fox", "whale")}
+    other = client.create_task("two", pair)
+    images = [image for _, image in queries]
+    carried: list[int] = []
+    many = client.predict_many([other.id, task.id], [BROKEN, *images * 6], top_k=2, progress=carried.append)
+    assert carried == [256, 45]
+    assert (len(many), many.unusable, set(many.unreadable)) == (2, (), {0})
+    for answers, asked in zip(many, (other, task), strict=True):
+        assert isinstance(answers, Predictions)
+        assert (answers.task, answers.version, len(answers)) == (asked.id, 1, 301)
+        labels = [each.label for each in client.predict(asked.id, images).checked()]
+        assert [each.label for each in answers if isinstance(each, Prediction)] == labels * 6
+    assert len(many.raw["results"][0]["predictions"]) == 301
+
+    (whole,) = client.predict_many(task.id, images[0])
+    assert isinstance(whole, Predictions)
+    assert len(whole.checked()[0].scores) == 1
+    newest = next(iter(client.predict_many("all", images[0])))
+    assert newest.task == other.id
+    with pytest.raises(TaskNotFound, match="task_of_nobody"):
+        client.predict_many([task.id, "task_of_nobody"], images[0])
+    with pytest.raises(InvalidImage):
+        client.predict_many("all", BROKEN)
+    with pytest.raises(InvalidInput, match="no task"):
+        client.predict_many([], images[0])
+
+
+def test_a_task_that_cannot_be_asked_takes_its_place() -> None:
+    """Its replies are those of the API's documentation; a server that lacks a bundle is in `test_predict_many.py`."""
+    prediction = {"label": "cat", "probability": 0.9, "scores": {"cat": 0.9}}
+    about = {"version": 1, "backbone": "b@1"}
+    error = {"error": {"code": "backbone_unavailable", "detail": "gone"}}
+    fine = {"task": "task_1", **about, "predictions": [prediction]}
+    replies: list[ManyPredictions | InvalidImage] = [
+        ManyPredictions.from_json({"results": [fine, {"task": "task_2", **about, **last}], "timing_ms": {"total": 1.0}})
+        for last in ({"predictions": [prediction]}, error)
+    ]
+    replies.append(InvalidImage(422, "image_broken", "broken"))
+    many = joined_many(replies)
+    first, second = many
+    assert isinstance(first, Predictions)
+    assert first[:2] == (Prediction("cat", 0.9, {"cat": 0.9}),) * 2
+    assert first[2] == Unreadable("image_broken", "broken")
+    assert many.unusable == (second,) == (UnusableTask("task_2", 1, "b@1", "backbone_unavailable", "gone"),)
+    assert not hasattr(second, "results")
+    assert many.timing_ms == {"total": 2.0}
 
 
 def test_an_unreadable_image_takes_its_place_and_has_no_label(client: Client, task: Task, queries: Labelled) -> None:

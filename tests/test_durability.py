@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.conftest import Labelled
 from tests.servers import ServerProcess
-from tests.uploads import multipart, predict
+from tests.uploads import create, multipart, predict
 
 ROUNDS = 50
 WRITERS = 4
@@ -134,3 +135,15 @@ def test_every_acknowledged_change_survives_sigkill(tmp_path: Path, support: Lab
         check_after_restart(process.url, ledgers, queries[0][1])
     assert changes > ROUNDS  # the kills came in the middle of work, not of idleness
     assert threading.active_count() < 20
+
+
+@pytest.mark.parametrize("solver", ["logistic", "ridge", "prototype"])
+def test_a_task_answers_after_a_restart_as_before(tmp_path: Path, support: Labelled, queries: Labelled, solver: str) -> None:
+    answers: list[list[dict[str, Any]]] = []
+    for _ in range(2):
+        with ServerProcess(tmp_path / "data") as server, httpx.Client(base_url=server.url, timeout=60) as api:
+            if not answers:
+                task = create(api, support, options=f'{{"solver": "{solver}"}}')["id"]
+            answers.append(predict(api, task, [image for _, image in queries[:8]]))
+    for before, after in zip(*answers, strict=True):
+        assert after["scores"] == pytest.approx(before["scores"], abs=1e-6)

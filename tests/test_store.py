@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import Engine, event
 
 from models.heads import BackboneMismatch, BackboneRef, Float32
 from server.active_versions import ActiveVersions
@@ -95,7 +96,7 @@ def test_a_task_comes_back_as_it_was_created(store: Store) -> None:
     assert task.created_at.tzinfo is UTC
     assert task.version.classes == (ClassCount("Katze 🐈", 1), ClassCount("cat", 1), ClassCount("dog", 2))
     assert task.version.options == head.options
-    assert store.active(T, "task_1") == Active(1, BACKBONE)
+    assert store.active(T, "task_1") == Active(1, BACKBONE, 3)
     assert store.head(T, "task_1", 1).to_bytes() == head.to_bytes()
     assert store.example_image(T, "task_1", examples[3].id) == (examples[3].image, "image/png")
 
@@ -121,6 +122,9 @@ def test_a_task_of_another_tenant_does_not_exist(store: Store, call: str) -> Non
     with pytest.raises(TaskNotFound):
         CALLS[call](store, "other", task.id, example)
     assert store.tasks("other", None, 10) == ([], None)
+    assert store.task_ids("other") == []
+    assert not store.actives("other", [task.id])
+    assert not store.heads("other", [(task.id, 1)])
     assert store.task(T, task.id) == task
     CALLS[call](store, T, task.id, example)
 
@@ -222,7 +226,7 @@ def test_a_refreshed_version_has_embeddings_of_its_own(store: Store) -> None:
     refreshed = store.refresh(T, task.id, 1, embedded(before.ids), head)
     assert (refreshed.version.number, refreshed.version.change, refreshed.version.backbone) == (2, "refreshed", OTHER)
     assert refreshed.version.classes == task.version.classes
-    assert store.active(T, task.id) == Active(2, OTHER)
+    assert store.active(T, task.id) == Active(2, OTHER, 2)
     assert store.head(T, task.id, 2).to_bytes() == head.to_bytes()
     after = store.support(T, task.id, 2)
     assert (after.ids, after.labels, after.backbone_sha256) == (before.ids, before.labels, OTHER.sha256)
@@ -359,10 +363,10 @@ def test_a_read_that_a_change_overtook_is_not_kept() -> None:
     known = ActiveVersions()
     before = known.changes()
     known.forget(T, "task_1")
-    known.keep(T, "task_1", Active(1, BACKBONE), before)
+    known.keep(T, "task_1", Active(1, BACKBONE, 2), before)
     assert known.known(T, "task_1") is None
-    known.keep(T, "task_1", Active(2, BACKBONE), known.changes())
-    assert known.known(T, "task_1") == Active(2, BACKBONE)
+    known.keep(T, "task_1", Active(2, BACKBONE, 2), known.changes())
+    assert known.known(T, "task_1") == Active(2, BACKBONE, 2)
     assert known.known("another", "task_1") is None
 
 
@@ -389,9 +393,46 @@ def test_what_is_known_in_memory_is_never_from_before_an_acknowledged_change(sto
         done.set()
         for reader in readers:
             reader.join()
-    assert store.active(T, task) == store.known_active(T, task) == Active(version, BACKBONE)
+    assert store.active(T, task) == store.known_active(T, task) == Active(version, BACKBONE, 2)
     store.delete_task(T, task)
     assert store.known_active(T, task) is None
+
+
+def test_many_tasks_are_read_in_a_few_statements(store: Store, tmp_path: Path) -> None:
+    task = create(store)
+    newer = add(store, task, "bird")
+    copies = [f"{task.id[:-4]}{number:04d}" for number in range(999)]
+    copy_task(tmp_path, task.id, copies)
+    ids, statements = [task.id, *copies], 0
+
+    def count(*_: object) -> None:
+        nonlocal statements
+        statements += 1
+
+    event.listen(Engine, "before_cursor_execute", count)
+    try:
+        found = store.actives(T, [*ids, "task_nothing"])
+        heads = store.heads(T, [(id_, 1) for id_ in ids] + [(task.id, 2), (task.id, 3), ("task_nothing", 1)])
+    finally:
+        event.remove(Engine, "before_cursor_execute", count)
+    assert statements <= 10  # a BEGIN for each of the two among them
+    assert found == dict.fromkeys(ids, Active(2, BACKBONE, 3))
+    assert heads.keys() == {*((id_, 1) for id_ in ids), (task.id, 2)}
+    assert heads[copies[-1], 1].to_bytes() == store.head(T, task.id, 1).to_bytes()
+    assert heads[task.id, 2].labels == tuple(entry.label for entry in newer.version.classes)
+    assert store.task_ids(T) == sorted(ids, reverse=True)
+    assert store.known_active(T, copies[0]) == Active(2, BACKBONE, 3)
+
+
+def copy_task(data_dir: Path, task: str, ids: Sequence[str]) -> None:
+    """Makes tasks of these ids with the versions of an open store's task."""
+    with closing(sqlite3.connect(data_dir / "headstart.db")) as database, database:
+        for table, owner in (("tasks", "id"), ("versions", "task")):
+            columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+            chosen = ", ".join("?" if column == owner else column for column in columns)
+            database.executemany(
+                f"INSERT INTO {table} SELECT {chosen} FROM {table} WHERE {owner} = ?", [(id_, task) for id_ in ids]
+            )
 
 
 def test_a_closed_store_refuses(tmp_path: Path) -> None:

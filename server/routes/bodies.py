@@ -5,7 +5,7 @@ import binascii
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -14,13 +14,15 @@ from starlette.exceptions import HTTPException
 
 from server.archive import read_archive
 from server.errors import InvalidRequest, LimitExceeded, UnsupportedMediaType
-from server.schemas import ExamplesBody, Name, PredictBody, TaskBody, TaskOptions
+from server.schemas import ExamplesBody, Name, PredictBody, PredictManyBody, TaskBody, TaskOptions
 from server.service import Service
 from server.settings import Settings
 from server.support import LabelledImage, clean_label
 
 MULTIPART, JSON = "multipart/form-data", "application/json"
 RAW_IMAGES = ("image/jpeg", "image/png", "image/webp")
+
+_MOST_TASK_TEXTS = 1000  # of a form: each costs the event loop, and one may name many
 
 _Body = TypeVar("_Body", bound=BaseModel)
 _Value = TypeVar("_Value")
@@ -34,6 +36,14 @@ class TaskRequest:
     name: str | None
     options: TaskOptions
     examples: list[LabelledImage]
+
+
+@dataclass(frozen=True, slots=True)
+class ManyQueries:
+    """What `POST /v1/predict` asks for: images, and the ids of tasks."""
+
+    tasks: Literal["all"] | list[str]
+    images: list[bytes]
 
 
 async def read_task(request: Request, service: Service) -> TaskRequest:
@@ -74,6 +84,29 @@ async def read_queries(request: Request, service: Service) -> list[bytes]:
         return [await file.read() for file in _files(form, "images")]
 
 
+async def read_many_queries(request: Request, service: Service, named: list[str] | None) -> ManyQueries:
+    """The query and the body of `POST /v1/predict`; raises as `read_task` does.
+
+    Args:
+        named: the texts in the query that name tasks; where there are none, the body does.
+    """
+    media_type = _media_type(request)
+    tasks: Literal["all"] | list[str] | None = None
+    if media_type in RAW_IMAGES:
+        images = [await request.body()]
+    elif media_type == JSON:
+        body = await read_json(request, service, PredictManyBody)
+        tasks, images = body.tasks, await _decoded(body.images, service)
+    else:
+        async with _form(request, service.settings, {"images", "tasks"}, _MOST_TASK_TEXTS) as form:
+            tasks = _task_ids(_texts(form, "tasks")) if "tasks" in form else None
+            images = [await file.read() for file in _files(form, "images")]
+    asked = [where for where in (tasks, None if named is None else _task_ids(named)) if where is not None]
+    if len(asked) != 1:
+        raise InvalidRequest("name the tasks, or all, in one place: ?tasks=, or the body's tasks")
+    return ManyQueries(asked[0], images)
+
+
 async def read_json(request: Request, service: Service, model: type[_Body]) -> _Body:
     """The body as `model`.
 
@@ -92,14 +125,17 @@ def _media_type(request: Request) -> str:
 
 
 @asynccontextmanager
-async def _form(request: Request, settings: Settings, fields: set[str]) -> AsyncIterator[FormData]:
+async def _form(request: Request, settings: Settings, fields: set[str], most_texts: int | None = None) -> AsyncIterator[FormData]:
+    """A multipart body of these fields; unless it says how many texts it may have, a few more than images."""
     media_type = _media_type(request)
     if media_type != MULTIPART:
         raise UnsupportedMediaType(f"send {MULTIPART} or {JSON}, not {media_type[:100] or 'a body without Content-Type'}")
     most = settings.max_images + 1
     try:
-        form = await request.form(max_files=most, max_fields=most + len(fields))
+        form = await request.form(max_files=most, max_fields=most_texts or most + len(fields))
     except HTTPException as error:
+        if most_texts and "Too many fields" in str(error.detail):
+            raise LimitExceeded("texts in this form, at least", most_texts + 1, most_texts) from error
         if "Too many" in str(error.detail):
             raise LimitExceeded("images or labels in this request, at least", most, settings.max_images) from error
         raise InvalidRequest(f"the multipart body is malformed: {error.detail}") from error
@@ -121,12 +157,10 @@ async def _from_form(form: FormData, service: Service) -> list[LabelledImage]:
         if len(archives) > 1:
             raise InvalidRequest("send one archive")
         return await service.in_thread(read_archive, archives[0].file, service.settings)
-    files, labels = _files(form, "images"), form.getlist("labels")
+    files, labels = _files(form, "images"), _texts(form, "labels")
     if len(files) != len(labels):
         raise InvalidRequest(f"{len(files)} images but {len(labels)} labels; send one label per image, in the same order")
-    cleaned = [clean_label(label) for label in labels if isinstance(label, str)]
-    if len(cleaned) != len(labels):
-        raise InvalidRequest("labels must be texts, not files")
+    cleaned = [clean_label(label) for label in labels]
     return [LabelledImage(label, await file.read()) for label, file in zip(cleaned, files, strict=True)]
 
 
@@ -148,11 +182,24 @@ def _from_base64(text: str, position: int) -> bytes:
         raise InvalidRequest(f"image {position + 1} is not base64") from error
 
 
+def _task_ids(texts: list[str]) -> Literal["all"] | list[str]:
+    """Ids separated by commas, in one text or several; or all."""
+    ids = [id_.strip() for text in texts for id_ in text.split(",") if id_.strip()]
+    return "all" if ids == ["all"] else ids
+
+
 def _files(form: FormData, field: str) -> list[UploadFile]:
     files = [value for value in form.getlist(field) if isinstance(value, UploadFile)]
     if len(files) != len(form.getlist(field)):
         raise InvalidRequest(f"{field} must be files; with curl: -F {field}=@FILE")
     return files
+
+
+def _texts(form: FormData, field: str) -> list[str]:
+    texts = [value for value in form.getlist(field) if isinstance(value, str)]
+    if len(texts) != len(form.getlist(field)):
+        raise InvalidRequest(f"{field} must be texts, not files")
+    return texts
 
 
 def _text(form: FormData, field: str) -> str | None:

@@ -17,6 +17,8 @@ from server.schemas import (
     ExamplesBody,
     Health,
     PredictBody,
+    PredictManyBody,
+    PredictManyReply,
     PredictReply,
     Problem,
     QualityReply,
@@ -30,6 +32,8 @@ from server.schemas import (
 _REF = "#/components/schemas/{model}"
 _IMAGE = {"type": "string", "format": "binary"}
 _ID, _EXAMPLE_ID = "task_01kam0c7v3e9m2q8x5t4r6w1zy", "example_01kam0c7v3q2w8e5r7t9y4u6ia"
+_OTHER_ID = "task_01kam0h2s8b4d6f1g7j3k5n9pw"
+_BROKEN = {"error": {"code": "image_broken", "detail": "the image is truncated or damaged and cannot be decoded"}}
 _TIME = "2026-11-21T09:30:00Z"
 _CLASSES = [{"label": "cat", "examples": 5}, {"label": "dog", "examples": 5}]
 _HEAD = {"solver": "logistic", "C": 3.0, "temperature": 0.33, "centre": False}
@@ -108,11 +112,25 @@ _REPLIES: dict[type[BaseModel], Any] = {
         "task": _ID,
         "version": 1,
         "backbone": "name@1",
-        "predictions": [
-            {"label": "cat", "probability": 0.93, "scores": {"cat": 0.93, "dog": 0.07}},
-            {"error": {"code": "image_broken", "detail": "the image is truncated or damaged and cannot be decoded"}},
-        ],
+        "predictions": [{"label": "cat", "probability": 0.93, "scores": {"cat": 0.93, "dog": 0.07}}, _BROKEN],
         "timing_ms": {"decode": 0.6, "embed": 4.1, "head": 0.1, "total": 4.9},
+    },
+    PredictManyReply: {
+        "results": [
+            {
+                "task": _OTHER_ID,
+                "version": 2,
+                "backbone": "name@1",
+                "predictions": [{"label": "outdoors", "probability": 0.88, "scores": {"outdoors": 0.88}}, _BROKEN],
+            },
+            {
+                "task": _ID,
+                "version": 1,
+                "backbone": "name@1",
+                "predictions": [{"label": "cat", "probability": 0.93, "scores": {"cat": 0.93}}, _BROKEN],
+            },
+        ],
+        "timing_ms": {"decode": 0.6, "embed": 4.1, "head": 0.4, "total": 5.2},
     },
     Health: {"status": "ready", "checks": {"engine": "ok", "store": "ok"}},
     BackboneReply: _BACKBONE,
@@ -150,7 +168,7 @@ def _multipart(properties: dict[str, Any], required: list[str], example: dict[st
     return {
         "example": example,
         "schema": {"type": "object", "properties": properties, "required": required, "additionalProperties": False},
-        "encoding": {"labels": {"style": "form", "explode": True}} if "labels" in properties else {},
+        "encoding": {name: {"style": "form", "explode": True} for name in ("labels", "tasks") if name in properties},
     }
 
 
@@ -182,13 +200,29 @@ EXAMPLES_BODY = _body(
 PATCH_BODY = _body(**{"application/json": _json(TaskPatch, {"active_version": 1})})
 BACKBONE_BODY = _body(**{"application/json": _json(BackboneBody, {"id": "name@1"})})
 BACKBONE_PATCH_BODY = _body(**{"application/json": _json(BackbonePatch, {"default": True})})
+_RAW_BODIES = {kind: {"schema": _IMAGE, "example": "(bytes of the image)"} for kind in ("image/jpeg", "image/png", "image/webp")}
+_QUERY_FIELDS = {"images": {"type": "array", "items": _IMAGE}}
+_QUERY_FILES = {"images": _FILES["images"]}
+_MANY_FIELDS = {
+    **_QUERY_FIELDS,
+    "tasks": {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "ids, several in one text separated by commas; or `all`; unless the query says it",
+    },
+}
 PREDICT_BODY = _body(
     **{
-        "multipart/form-data": _multipart(
-            {"images": {"type": "array", "items": _IMAGE}}, ["images"], {"images": _FILES["images"]}
-        ),
+        "multipart/form-data": _multipart(_QUERY_FIELDS, ["images"], _QUERY_FILES),
         "application/json": _json(PredictBody, {"images": ["iVBORw0KGgo…"]}),
-        **{kind: {"schema": _IMAGE, "example": "(bytes of the image)"} for kind in ("image/jpeg", "image/png", "image/webp")},
+        **_RAW_BODIES,
+    }
+)
+PREDICT_MANY_BODY = _body(
+    **{
+        "multipart/form-data": _multipart(_MANY_FIELDS, ["images"], {**_QUERY_FILES, "tasks": [_OTHER_ID, _ID]}),
+        "application/json": _json(PredictManyBody, {"images": ["iVBORw0KGgo…"], "tasks": [_OTHER_ID, _ID]}),
+        **_RAW_BODIES,
     }
 )
 
@@ -197,7 +231,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
     """The document of `app`, made once, with the schemas that only request bodies and problems use."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        bodies = (TaskBody, ExamplesBody, TaskPatch, PredictBody, BackboneBody, BackbonePatch, Problem)
+        bodies = (TaskBody, ExamplesBody, TaskPatch, PredictBody, PredictManyBody, BackboneBody, BackbonePatch, Problem)
         extra = [(model, "validation") for model in bodies]
         _, schemas = models_json_schema(extra, ref_template=_REF)  # type: ignore[arg-type]
         document["components"]["schemas"] |= schemas["$defs"]

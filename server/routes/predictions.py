@@ -21,36 +21,36 @@ from server.errors import (
     UnsupportedMediaType,
 )
 from server.predict import find_task, predict
-from server.routes.bodies import read_queries
+from server.predict_many import find_tasks, predict_many
+from server.routes.bodies import read_many_queries, read_queries
 from server.routes.dependencies import TENANT, Served, reply, while_connected
-from server.routes.openapi import PREDICT_BODY, answered
+from server.routes.openapi import PREDICT_BODY, PREDICT_MANY_BODY, answered
 from server.routes.problems import documented
-from server.schemas import PredictReply
+from server.schemas import PredictManyReply, PredictReply
 
-router = APIRouter(prefix="/v1/tasks", tags=["predictions"])
+router = APIRouter(prefix="/v1", tags=["predictions"])
+
+_ERRORS = (
+    TaskNotFound,
+    BodyTimeout,
+    BodyTooLarge,
+    ImageTooLarge,
+    UnsupportedMediaType,
+    InvalidRequest,
+    LimitExceeded,
+    ImageBroken,
+    ImageUnsupported,
+    Overloaded,
+    EngineFailed,
+    BackboneUnavailable,
+    StorageFailed,
+)
 
 
 @router.post(
-    "/{task}/predict",
+    "/tasks/{task}/predict",
     summary="Recognise images",
-    responses={
-        200: answered(PredictReply, "Predictions in the order of the images"),
-        **documented(
-            TaskNotFound,
-            BodyTimeout,
-            BodyTooLarge,
-            ImageTooLarge,
-            UnsupportedMediaType,
-            InvalidRequest,
-            LimitExceeded,
-            ImageBroken,
-            ImageUnsupported,
-            Overloaded,
-            EngineFailed,
-            BackboneUnavailable,
-            StorageFailed,
-        ),
-    },
+    responses={200: answered(PredictReply, "Predictions in the order of the images"), **documented(*_ERRORS)},
     openapi_extra=PREDICT_BODY,
 )
 async def recognise(
@@ -65,3 +65,26 @@ async def recognise(
     active = await find_task(service, TENANT, task)
     images = await read_queries(request, service)
     return reply(await while_connected(request, predict(service, active, images, top_k)))
+
+
+@router.post(
+    "/predict",
+    summary="Recognise images by many tasks at once",
+    responses={200: answered(PredictManyReply, "A result for each task, in the order asked"), **documented(*_ERRORS)},
+    openapi_extra=PREDICT_MANY_BODY,
+)
+async def recognise_by_many(
+    request: Request,
+    service: Served,
+    tasks: Annotated[
+        list[str] | None, Query(description="ids separated by commas, or `all`, newest first; unless the body says it")
+    ] = None,
+    top_k: Annotated[int, Query(ge=1, description="labels to score in each prediction, the most probable first")] = 1,
+) -> Response:
+    """Each image is embedded once, however many tasks there are. A task that cannot be asked now, and an image that cannot be
+    read, takes its place with an `error`, unless it is the only one.
+    """
+    asked = await read_many_queries(request, service, tasks)
+    found = await find_tasks(service, TENANT, asked.tasks)
+    answer = await while_connected(request, predict_many(service, TENANT, found, asked.images, top_k))
+    return Response(answer, media_type="application/json")

@@ -32,7 +32,7 @@ from headstart.errors import (
     VersionNotFound,
 )
 from headstart.images import Examples, Image, LabelledImage, image_files, labelled_folder
-from headstart.predictions import Prediction, Predictions, Unreadable
+from headstart.predictions import ManyPredictions, Prediction, Predictions, Unreadable, UnusableTask
 from headstart.replies import Backbone, ClassSize, Example, Head, Task, Version
 from headstart.version import VERSION as __version__
 
@@ -57,6 +57,7 @@ __all__ = [
     "InvalidImage",
     "InvalidInput",
     "LabelledImage",
+    "ManyPredictions",
     "NoImages",
     "NotFound",
     "Overloaded",
@@ -69,6 +70,7 @@ __all__ = [
     "UnexpectedReply",
     "Unreadable",
     "UnreadableImages",
+    "UnusableTask",
     "Version",
     "VersionNotFound",
     "__version__",

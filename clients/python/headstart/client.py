@@ -19,7 +19,7 @@ from headstart.images import (
     one_or_many,
     read,
 )
-from headstart.predictions import Predictions, joined
+from headstart.predictions import ManyPredictions, Predictions, joined, joined_many
 from headstart.replies import Backbone, Example, JsonObject, Task, Version, summed
 from headstart.transport import Transport, parse
 
@@ -159,6 +159,34 @@ class Client:
                 progress(len(batch))
         return joined(outcomes)
 
+    def predict_many(
+        self,
+        tasks: str | Iterable[str],
+        images: Image | Iterable[Image],
+        *,
+        top_k: int = 1,
+        progress: Progress | None = None,
+    ) -> ManyPredictions:
+        """Says what images show by every one of several tasks, at little more than the cost of one: ids, or "all".
+
+        Of a call of several requests, all are those that there are at the first.
+
+        Raises:
+            InvalidImage: the only image of the call could not be read; among others it takes its place as `Unreadable`.
+            NoImages: there are no images.
+            Unavailable: the only task cannot be asked; among others it takes its place as `UnusableTask`.
+        """
+        asked = [tasks] if isinstance(tasks, str) else list(tasks)
+        outcomes: list[ManyPredictions | InvalidImage] = []
+        for batch in in_requests(one_or_many(images), lambda image: image):
+            outcome = self._predict_many_batch(asked, batch, top_k)
+            if isinstance(outcome, ManyPredictions):
+                asked = [result.task for result in outcome] or asked
+            outcomes.append(outcome)
+            if progress:
+                progress(len(batch))
+        return joined_many(outcomes)
+
     def tasks(self) -> Iterator[Task]:
         """All tasks, the newest first, fetched page by page."""
         return self._pages("/v1/tasks", "tasks", Task.from_json)
@@ -197,9 +225,19 @@ class Client:
         return parse(Task.from_json, self._transport.send("PATCH", _path(task), json={"active_version": version}))
 
     def _predict_batch(self, task: str, batch: Sequence[Image], params: Mapping[str, int]) -> Predictions | InvalidImage:
+        return self._ask(Predictions.from_json, _path(task, "predict"), batch, params=params)
+
+    def _predict_many_batch(self, tasks: Iterable[str], batch: Sequence[Image], top_k: int) -> ManyPredictions | InvalidImage:
+        fields = {"tasks": ",".join(tasks)}
+        return self._ask(ManyPredictions.from_json, "/v1/predict", batch, params={"top_k": top_k}, data=fields)
+
+    def _ask(
+        self, kind: Callable[[JsonObject], Item], path: str, batch: Sequence[Image], **parts: Mapping[str, int | str]
+    ) -> Item | InvalidImage:
+        """A prediction reply, or the refusal of the only image."""
         files = [("images", ("image", read(image))) for image in batch]
         try:
-            return parse(Predictions.from_json, self._transport.send("POST", _path(task, "predict"), params=params, files=files))
+            return parse(kind, self._transport.send("POST", path, files=files, **parts))
         except InvalidImage as error:
             if len(batch) > 1:
                 raise

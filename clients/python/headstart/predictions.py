@@ -85,6 +85,73 @@ class Predictions(Sequence[Prediction | Unreadable]):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class UnusableTask:
+    """Stands in the place of a task that could not be asked; like `Unreadable`, it has nothing to be taken for an answer."""
+
+    task: str
+    version: int
+    backbone: str
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ManyPredictions:
+    """What each of several tasks said, in the order asked; of all tasks, the newest first.
+
+    Attributes:
+        timing_ms: decode, embed, head and total on the server, for all tasks together.
+        raw: the JSON as it arrived, the replies of several requests joined into one.
+    """
+
+    results: tuple[Predictions | UnusableTask, ...]
+    timing_ms: Mapping[str, float]
+    raw: JsonObject = field(repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __iter__(self) -> Iterator[Predictions | UnusableTask]:
+        return iter(self.results)
+
+    @property
+    def unusable(self) -> tuple[UnusableTask, ...]:
+        """The tasks that could not be asked."""
+        return tuple(result for result in self.results if isinstance(result, UnusableTask))
+
+    @property
+    def unreadable(self) -> dict[int, Unreadable]:
+        """The images that could not be read, by their position in the call; for one task they are so for every other."""
+        return next((result.unreadable for result in self.results if isinstance(result, Predictions)), {})
+
+    @classmethod
+    def from_json(cls, body: JsonObject) -> Self:
+        timing_ms = body["timing_ms"]
+        return cls(tuple(_of_task(result, timing_ms) for result in body["results"]), timing_ms, body)
+
+
+def joined_many(outcomes: Sequence[ManyPredictions | InvalidImage]) -> ManyPredictions:
+    """`joined`, for replies of the same tasks. A task that could not be asked once is unusable.
+
+    Raises:
+        InvalidImage: there is nothing but refusals.
+    """
+    replies = [outcome for outcome in outcomes if isinstance(outcome, ManyPredictions)]
+    if not replies:
+        raise next(outcome for outcome in outcomes if isinstance(outcome, InvalidImage))
+    results: list[JsonObject] = []
+    for position in range(len(replies[0])):
+        failed = next((reply for reply in replies if isinstance(reply.results[position], UnusableTask)), None)
+        if failed:
+            results.append(failed.raw["results"][position])
+            continue
+        answers = (outcome if isinstance(outcome, InvalidImage) else outcome.results[position] for outcome in outcomes)
+        whole = joined([answer for answer in answers if not isinstance(answer, UnusableTask)])
+        results.append({name: value for name, value in whole.raw.items() if name != "timing_ms"})
+    return ManyPredictions.from_json({"results": results, "timing_ms": summed(reply.timing_ms for reply in replies)})
+
+
 def joined(outcomes: Sequence[Predictions | InvalidImage]) -> Predictions:
     """The replies to several requests as the reply to one.
 
@@ -104,6 +171,12 @@ def joined(outcomes: Sequence[Predictions | InvalidImage]) -> Predictions:
             results.append({"error": {"code": outcome.code, "detail": outcome.detail}})
     timing_ms = summed(reply.timing_ms for reply in replies)
     return Predictions.from_json({**replies[-1].raw, "predictions": results, "timing_ms": timing_ms})
+
+
+def _of_task(body: JsonObject, timing_ms: Mapping[str, float]) -> Predictions | UnusableTask:
+    if "error" in body:
+        return UnusableTask(body["task"], body["version"], body["backbone"], body["error"]["code"], body["error"]["detail"])
+    return Predictions.from_json({**body, "timing_ms": timing_ms})
 
 
 def _result(body: JsonObject) -> Prediction | Unreadable:

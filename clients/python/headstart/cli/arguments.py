@@ -73,12 +73,18 @@ def _parser() -> ArgumentParser:
 
     predict = command("predict", commands.predict, "say what images show", "headstart predict birds new/1.jpg new/2.jpg more/")
     predict.add_argument("task", metavar="TASK", help=_TASK)
-    predict.add_argument(
-        "files",
-        metavar="FILE",
-        nargs="+",
-        type=Path,
-        help="an image, or a folder for all images in it and below, by path; the answers keep this order",
+    files = "an image, or a folder for all images in it and below, by path; the answers keep this order"
+    predict.add_argument("files", metavar="FILE", nargs="+", type=Path, help=files)
+
+    many = command(
+        "predict-many",
+        commands.predict_many,
+        "say what images show by all tasks at once, or by some",
+        "headstart predict-many new/*.jpg --task birds --task weather",
+    )
+    many.add_argument("files", metavar="FILE", nargs="+", type=Path, help=files)
+    many.add_argument(
+        "--task", metavar="TASK", action="append", default=[], dest="tasks", help=f"{_TASK}; to be repeated (default: every task)"
     )
 
     command("list", commands.list_tasks, "list the tasks, the newest first", "headstart list --json")

@@ -1,6 +1,8 @@
 """One function for each sub-command."""
 
 from argparse import Namespace
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from headstart.cli import tables
 from headstart.cli.failures import Exit, Misused
@@ -8,6 +10,7 @@ from headstart.cli.output import Output
 from headstart.client import Client
 from headstart.errors import NotFound, TaskNotFound
 from headstart.images import image_files, labelled_folder
+from headstart.predictions import Unreadable
 from headstart.replies import Task
 
 
@@ -32,17 +35,26 @@ def add(client: Client, args: Namespace, output: Output) -> Exit:
 
 def predict(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart predict TASK FILE…`"""
-    files = [file for path in args.files for file in (image_files(path) if path.is_dir() else [path])]
+    files = _files(args.files)
     found = find(client, args.task)
     with output.progress("Looking", len(files)) as advance:
         predictions = client.predict(found.id, files, progress=advance)
     output.answer(predictions.raw, lambda: tables.predictions(files, predictions))
-    unreadable = predictions.unreadable
-    for position, image in unreadable.items():
-        output.remark(f"headstart: {tables.printable(str(files[position]))}: {image.detail} ({image.code})")
-    if unreadable:
-        output.remark(f"{len(unreadable)} of {len(files)} images could not be read; the others are answered.")
-    return Exit.REFUSED if unreadable else Exit.DONE
+    return _unreadable(files, predictions.unreadable, output)
+
+
+def predict_many(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart predict-many FILE… [--task TASK]…`"""
+    files = _files(args.files)
+    found = [find(client, wanted) for wanted in args.tasks] or list(client.tasks())
+    names = {task.id: task.name for task in found}
+    with output.progress("Looking", len(files)) as advance:
+        answers = client.predict_many(list(names) if args.tasks else "all", files, progress=advance)
+    output.answer(answers.raw, lambda: tables.predictions_of_many(files, answers, names))
+    for failed in answers.unusable:
+        output.remark(f"headstart: {failed.task}: {failed.detail} ({failed.code})")
+    read = _unreadable(files, answers.unreadable, output)
+    return Exit.REFUSED if answers.unusable else read
 
 
 def list_tasks(client: Client, args: Namespace, output: Output) -> Exit:  # noqa: ARG001 - every command is called alike
@@ -130,6 +142,20 @@ def close_backbone(client: Client, args: Namespace, output: Output) -> Exit:
     client.close_backbone(args.backbone)
     output.done(f"Closed {tables.printable(args.backbone)}.")
     return Exit.DONE
+
+
+def _files(paths: Iterable[Path]) -> list[Path]:
+    """Every image that the command line names, those in folders by path."""
+    return [file for path in paths for file in (image_files(path) if path.is_dir() else [path])]
+
+
+def _unreadable(files: Sequence[Path], unreadable: Mapping[int, Unreadable], output: Output) -> Exit:
+    """Tells which images could not be read."""
+    for position, image in unreadable.items():
+        output.remark(f"headstart: {tables.printable(str(files[position]))}: {image.detail} ({image.code})")
+    if unreadable:
+        output.remark(f"{len(unreadable)} of {len(files)} images could not be read; the others are answered.")
+    return Exit.REFUSED if unreadable else Exit.DONE
 
 
 def find(client: Client, wanted: str) -> Task:

@@ -1,6 +1,6 @@
 """The API's answers as people read them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from headstart.predictions import Predictions, Unreadable
+from headstart.predictions import ManyPredictions, Predictions, Unreadable
 from headstart.replies import Backbone, Example, Task, Version
 
 
@@ -98,6 +98,21 @@ def predictions(files: Iterable[Path], answers: Predictions) -> RenderableType:
         _, *others = result.scores.items()
         or_else = f"{printable(others[0][0])} {others[0][1]:.1%}" if others else ""
         table.add_row(printable(str(file)), printable(result.label), f"{result.probability:.1%}", or_else)
+    return table
+
+
+def predictions_of_many(files: Iterable[Path], answers: ManyPredictions, names: Mapping[str, str]) -> RenderableType:
+    """What every image was called by every task, image by image."""
+    table = _table("image", "name", "task", "label", "sure", numbers={"sure"})
+    usable = [answer for answer in answers if isinstance(answer, Predictions)]
+    for position, file in enumerate(files):
+        for answer in usable:
+            result = answer[position]
+            label, sure = (
+                ("unreadable", "") if isinstance(result, Unreadable) else (printable(result.label), f"{result.probability:.1%}")
+            )
+            name = printable(names.get(answer.task, ""))  # It may have been created since the names were read.
+            table.add_row(printable(str(file)), name, answer.task, label, sure)
     return table
 
 

@@ -1,0 +1,148 @@
+"""The query journey for many tasks: images in, what each is to every one of the tasks out.
+
+Tasks found (404 before any work) -> embedded once for each backbone (`server.embed`) -> every head applied, a turn at a time and
+beside the event loop -> results in the order of the tasks.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+from pydantic_core import to_json
+
+from models.apply import apply_heads
+from models.heads import BackboneRef, EmbeddingSpace, Head
+from server.embed import Embedded, embed_images, image_error
+from server.errors import BackboneUnavailable, HeadstartError, InvalidRequest, TaskNotFound
+from server.metrics import Stopwatch
+from server.predict import as_predictions, check_images, in_order, ranked
+from server.records import Active
+from server.schemas import ProblemInPlace
+from server.service import Service
+
+Found = tuple[str, Active]
+"""A task's id and the version that was active when the request came in."""
+
+_Seen = tuple[EmbeddingSpace, Embedded] | BackboneUnavailable
+_Result = dict[str, object]
+"""A `TaskPredictions` or `FailedTask`, of which to make a thousand takes milliseconds."""
+
+# Of a turn: predictions, a thousand of which take a few milliseconds; rows of weights, a thousand of which are a few megabytes.
+_TURN_PREDICTIONS, _TURN_ROWS = 2048, 8192
+
+
+async def find_tasks(service: Service, tenant: str, wanted: Literal["all"] | Sequence[str]) -> list[Found]:
+    """The active versions of these tasks in their order, or of all there are, newest first; before anything else is done.
+
+    Raises:
+        InvalidRequest: no task is named.
+        TaskNotFound: there is no such task; the first of them.
+        StorageFailed: the store cannot be read.
+    """
+    return await service.in_thread(_find, service, tenant, wanted)
+
+
+async def predict_many(service: Service, tenant: str, tasks: Sequence[Found], images: Sequence[bytes], top_k: int) -> bytes:
+    """Recognises images by every one of the tasks.
+
+    Args:
+        top_k: how many labels each prediction scores, the most probable first.
+
+    Returns:
+        A `PredictManyReply` as JSON: made bit by bit, since it may hold a million predictions.
+
+    Raises:
+        InvalidRequest, LimitExceeded: there are no images, too many, or too many scores to answer with.
+        ImageBroken, ImageUnsupported, ImageTooLarge: the only image cannot be read.
+        Unavailable: the server cannot do it now, or not for the only task.
+    """
+    watch = Stopwatch(service.metrics)
+    check_images(images, service.settings)
+    with service.admit_scores(len(images) * sum(min(top_k, active.ways) for _, active in tasks)):
+        backbones = dict.fromkeys(active.backbone for _, active in tasks)
+        seen = {backbone: await _see(service, backbone, images, watch) for backbone in backbones}
+        _raise_if_only(seen, tasks, images)
+        with watch.stage("head"):
+            turns = _turns(tasks, len(images))
+            results = [await service.in_applier(_answer, service, tenant, turn, seen, top_k) for turn in turns]
+    return b'{"results":[%b],"timing_ms":%b}' % (b",".join(results), json.dumps(watch.milliseconds()).encode())
+
+
+def _find(service: Service, tenant: str, wanted: Literal["all"] | Sequence[str]) -> list[Found]:
+    if not wanted:
+        raise InvalidRequest("no task is named; name at least one, or say all")
+    ids = service.store.task_ids(tenant) if wanted == "all" else wanted
+    found = service.store.actives(tenant, ids)
+    if wanted == "all":
+        return [(task, found[task]) for task in ids if task in found]  # One may have been deleted meanwhile.
+    try:
+        return [(task, found[task]) for task in ids]
+    except KeyError as error:
+        raise TaskNotFound(error.args[0]) from None
+
+
+async def _see(service: Service, backbone: BackboneRef, images: Sequence[bytes], watch: Stopwatch) -> _Seen:
+    """What a backbone makes of the images, or why it cannot: that is the affair of its tasks alone."""
+    try:
+        served = await service.backbones.serving(backbone)
+    except BackboneUnavailable as error:
+        return error
+    return served.space, await embed_images(service, served, images, watch)
+
+
+def _raise_if_only(seen: Mapping[BackboneRef, _Seen], tasks: Sequence[Found], images: Sequence[bytes]) -> None:
+    """Raises what is wrong with the only image or the only task."""
+    for outcome in seen.values():
+        if isinstance(outcome, BackboneUnavailable):
+            if len(tasks) == 1:
+                raise outcome
+        elif len(images) == 1 and (error := outcome[1].errors[0]):
+            raise image_error(error, "the image cannot be used")
+
+
+def _turns(tasks: Sequence[Found], images: int) -> Iterator[Sequence[Found]]:
+    """The tasks, a few at a time, so that neither others' requests nor memory suffer from how many there are."""
+    start, rows = 0, 0
+    for end, (_, active) in enumerate(tasks):
+        if end > start and ((end - start + 1) * images > _TURN_PREDICTIONS or rows + active.ways > _TURN_ROWS):
+            yield tasks[start:end]
+            start, rows = end, 0
+        rows += active.ways
+    if tasks:
+        yield tasks[start:]
+
+
+def _answer(service: Service, tenant: str, tasks: Sequence[Found], seen: Mapping[BackboneRef, _Seen], top_k: int) -> bytes:
+    """The results of a turn as JSON, without the brackets around them."""
+    heads = service.active.load_many(tenant, [(task, active.version) for task, active in tasks])
+    results: dict[int, _Result] = {}
+    usable: dict[BackboneRef, list[tuple[int, Head]]] = {}
+    for position, (task, active) in enumerate(tasks):
+        outcome = seen[active.backbone]
+        if isinstance(outcome, BackboneUnavailable):
+            results[position] = _failed(task, active, outcome)
+        elif (head := heads.get((task, active.version))) is None:  # deleted meanwhile
+            results[position] = _failed(task, active, TaskNotFound(task))
+        else:
+            usable.setdefault(active.backbone, []).append((position, head))
+    for backbone, placed in usable.items():
+        outcome = seen[backbone]
+        assert not isinstance(outcome, BackboneUnavailable)
+        space, embedded = outcome
+        # All products first: between them, each would find the code of what follows gone from the core's cache.
+        for some, probabilities in list(apply_heads([head for _, head in placed], embedded.embeddings, space)):
+            ranking, scores = ranked(probabilities, top_k)
+            for which, classes, their_scores in zip(some, ranking.tolist(), scores.tolist(), strict=True):
+                position, head = placed[which]
+                task, active = tasks[position]
+                predictions = in_order(embedded.errors, as_predictions(head.labels, classes, their_scores))
+                results[position] = _result(task, active, predictions=predictions)
+    return to_json([results[position] for position in range(len(tasks))])[1:-1]
+
+
+def _result(task: str, active: Active, **what: object) -> _Result:
+    return {"task": task, "version": active.version, "backbone": active.backbone.bundle, **what}
+
+
+def _failed(task: str, active: Active, error: HeadstartError) -> _Result:
+    return _result(task, active, error=ProblemInPlace(code=error.code, detail=error.detail))
