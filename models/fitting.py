@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, device, is_numpy_array
+from numpy.typing import NDArray
 
 from models.heads import Array, EmbeddingSpace, Float32, Head
 from models.logistic import logistic
@@ -25,6 +26,9 @@ _CACHED = 500_000  # float64 numbers: on a CPU, tasks are fitted as many at once
 
 def fit_head(embeddings: Float32, labels: Sequence[str], space: EmbeddingSpace, options: HeadOptions) -> Head:
     """Fits one task's head on its support set.
+
+    How many examples of a class somebody sent says nothing of how often it will be asked for, so that a logistic head's
+    intercept, which learned it, is made to expect every class equally often (`expected_by_share`).
 
     Args:
         embeddings: (n, D), made by the backbone of `space`.
@@ -39,7 +43,24 @@ def fit_head(embeddings: Float32, labels: Sequence[str], space: EmbeddingSpace, 
     index = {label: k for k, label in enumerate(classes)}
     indices = np.array([index[label] for label in labels])
     linear = fit(space.features(embeddings, options.centre), indices, len(classes), options)
-    return Head(classes, linear.weight.astype(np.float32), linear.bias.astype(np.float32), options, space.backbone)
+    bias = linear.bias
+    if options.solver == "logistic":
+        bias = bias - expected_by_share(np.bincount(indices))
+    return Head(classes, linear.weight.astype(np.float32), bias.astype(np.float32), options, space.backbone)
+
+
+def expected_by_share(counts: NDArray[np.number[Any]]) -> NDArray[np.float64]:
+    """What a logistic head adds to a class's logit for the class's share of the examples, beside equal shares (logit adjustment;
+    Menon et al., Long-Tail Learning via Logit Adjustment, ICLR 2021, equation 9).
+
+    Args:
+        counts: (…, K) examples of each class, at least 1.
+
+    Returns:
+        (…, K); zeros where all classes have equally many.
+    """
+    logs: NDArray[np.float64] = np.log(counts / counts.mean(axis=-1, keepdims=True))
+    return logs
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.fitting import fit
+from models.fitting import expected_by_share, fit
 from models.heads import softmax
 from models.logistic import left_out_logits
 from models.manifest import HeadOptions
@@ -38,8 +38,8 @@ class LeftOut:
 
 
 def leave_one_out(features: NDArray[np.floating[Any]], labels: Ints, ways: int, options: HeadOptions) -> LeftOut:
-    """Judges each example by a head fitted on the others, exactly; above 500 examples in 20 folds, each with its share of every
-    class, unless the head is one of class means, which leaving one out costs nothing.
+    """Judges each example by the head that `models.fitting.fit_head` would make of the others, exactly; above 500 examples in 20
+    folds, each with its share of every class, unless heads are class means, of which leaving one out costs nothing.
 
     Args:
         features: (n, D), as `models.heads.features` makes them.
@@ -58,7 +58,10 @@ def leave_one_out(features: NDArray[np.floating[Any]], labels: Ints, ways: int, 
         match options.solver:
             case "logistic":
                 found = left_out_logits(np, x_nD, y_nK, options.C, rows_m)
-                scores_nK[rows_m] = _one_by_one(x_nD, labels, ways, options, rows_m) if found is None else found
+                if found is None:
+                    scores_nK[rows_m] = _one_by_one(x_nD, labels, ways, options, rows_m)
+                else:
+                    scores_nK[rows_m] = found - expected_by_share(y_nK.sum(axis=0) - y_nK[rows_m])
             case "ridge":
                 scores_nK[rows_m] = _ridge(x_nD, y_nK, options.C)[rows_m]
             case "prototype":
@@ -100,6 +103,8 @@ def _refitted(x_nD: Floats, labels: Ints, ways: int, options: HeadOptions, left_
     others = np.setdiff1d(np.arange(len(labels)), left_out)
     head = fit(x_nD[others], labels[others], ways, options)
     scores: Floats = x_nD[left_out] @ head.weight.T + head.bias
+    if options.solver == "logistic":
+        scores -= expected_by_share(np.bincount(labels[others]))
     return scores
 
 

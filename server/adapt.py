@@ -4,6 +4,7 @@ Checked -> embedded (`server.embed`) -> head fitted -> judged (`server.quality`)
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from models.fitting import fit_head
 from models.heads import Float32, Head
 from models.manifest import HeadDefaults, HeadOptions
 from models.preprocess import media_type
+from models.temperature import options_for
 from server.embed import embed_images, image_error
 from server.errors import Conflict, ExampleNotFound, TooFewClasses, VersionNotFound
 from server.ids import new_id
@@ -56,7 +58,7 @@ async def create_task(
         embeddings = await _embed(service, backbone, examples, watch)
         new = await service.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
         with watch.stage("fit"):
-            chosen = _choose(backbone.bundle.manifest.head, options)
+            chosen = _choose(backbone.bundle.manifest.head, options, labels)
             head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, chosen)
             quality = await _judge(service, backbone, [example.id for example in new], labels, embeddings, chosen)
 
@@ -152,8 +154,9 @@ async def refit(
     except TooFewClasses as error:
         raise TooFewClasses(f"{error.detail}; to be rid of the example, delete the task") from None
     with watch.stage("fit"):
-        head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, task.version.options)
-        return head, await _judge(service, backbone, ids, labels, embeddings, task.version.options)
+        options = _choose_again(backbone.bundle.manifest.head, task.version.options, support.labels, labels)
+        head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, options)
+        return head, await _judge(service, backbone, ids, labels, embeddings, options)
 
 
 async def _embed(service: Service, backbone: ServedBackbone, examples: Sequence[LabelledImage], watch: Stopwatch) -> Float32:
@@ -179,9 +182,23 @@ async def _judge(
     return await service.in_fitter(assess, ids, labels, embeddings, options, backbone)
 
 
-def _choose(defaults: HeadDefaults, options: TaskOptions) -> HeadOptions:
-    """The backbone's defaults for the solver, with what the caller asked for in their place."""
-    return defaults.options(options.solver).model_copy(update=options.model_dump(exclude_none=True))
+def _choose(defaults: HeadDefaults, options: TaskOptions, labels: Sequence[str]) -> HeadOptions:
+    """The backbone's defaults for the solver and such a support set, with what the caller asked for in their place."""
+    chosen = options_for(defaults, options.solver, _counts(labels))
+    return chosen.model_copy(update=options.model_dump(exclude_none=True))
+
+
+def _choose_again(defaults: HeadDefaults, before: HeadOptions, was: Sequence[str], labels: Sequence[str]) -> HeadOptions:
+    """The options of a changed support set: a temperature that is the backbone's for what the set was follows the change, and
+    one that somebody asked for stays.
+    """
+    if before.temperature != options_for(defaults, before.solver, _counts(was)).temperature:
+        return before
+    return before.model_copy(update={"temperature": options_for(defaults, before.solver, _counts(labels)).temperature})
+
+
+def _counts(labels: Sequence[str]) -> list[int]:
+    return list(Counter(labels).values())
 
 
 def _changed(support: Support, added: Sequence[NewExample], removed: str | None) -> tuple[list[str], list[str], Float32]:

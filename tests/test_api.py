@@ -14,6 +14,7 @@ from models.bundle import open_bundle
 from models.engine import embed_all, open_engine
 from models.fitting import fit_head
 from models.preprocess import load_image
+from models.temperature import options_for
 from server.errors import HeadstartError
 from server.routes.problems import TABLE
 from tests import uploads
@@ -119,7 +120,9 @@ class TestPrediction:
         spec = bundle.manifest.input
         support_z = embed_all(engine, np.stack([load_image(image, spec) for _, image in support]))
         query_z = embed_all(engine, np.stack([load_image(image, spec) for _, image in queries]))
-        head = fit_head(support_z, [label for label, _ in support], engine.space, bundle.manifest.head.options())
+        labels = [label for label, _ in support]
+        options = options_for(bundle.manifest.head, None, list(Counter(labels).values()))
+        head = fit_head(support_z, labels, engine.space, options)
         offline = head.probabilities(query_z, engine.space)
         for prediction, row in zip(predict(api, task, [image for _, image in queries]), offline, strict=True):
             assert prediction["scores"] == pytest.approx(dict(zip(head.labels, row, strict=True)), abs=1e-5)
@@ -149,6 +152,23 @@ class TestVersions:
         api.post(f"/v1/tasks/{grown}/examples", **multipart(support[12:]))
         image = queries[3][1]
         assert predict(api, whole, [image])[0]["scores"] == pytest.approx(predict(api, grown, [image])[0]["scores"], abs=1e-6)
+
+    def test_a_temperature_follows_the_support_set_unless_it_was_asked_for(
+        self, api: httpx.Client, support: Labelled, shipped_bundle: Path
+    ) -> None:
+        defaults = open_bundle(shipped_bundle).manifest.head
+        task = create(api, support[::5])
+        assert task["head"]["temperature"] == options_for(defaults, None, [1] * 5).temperature
+        path = f"/v1/tasks/{task['id']}/examples"
+        grown = api.post(path, **multipart(support[1::5])).json()
+        assert grown["head"]["temperature"] == options_for(defaults, None, [2] * 5).temperature
+        example = api.get(path).json()["examples"][0]["id"]
+        assert api.delete(f"{path}/{example}").json()["head"]["temperature"] not in {
+            task["head"]["temperature"],
+            grown["head"]["temperature"],
+        }
+        asked = create(api, support[::5], options='{"temperature": 0.5}')
+        assert api.post(f"/v1/tasks/{asked['id']}/examples", **multipart(support[1:2])).json()["head"]["temperature"] == 0.5
 
     def test_the_last_example_of_the_second_class_stays(self, api: httpx.Client, support: Labelled) -> None:
         task = create(api, [support[0], support[5]])

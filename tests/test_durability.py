@@ -66,7 +66,7 @@ def step(api: httpx.Client, support: Labelled, ledger: Ledger, rng: random.Rando
     if response.json().get("code") == "too_few_classes":
         return
     assert response.is_success, response.text
-    reply = {key: value for key, value in response.json().items() if key != "timing_ms"}
+    reply = {key: value for key, value in response.json().items() if key not in {"quality", "timing_ms"}}
     ledger.acknowledged[reply["id"]] = reply
 
 

@@ -215,3 +215,16 @@ def test_neither_order_nor_scale_of_the_examples_matters(order: list[int], solve
     np.testing.assert_allclose(
         other.probabilities(asked * scale, scaled)[:, columns], head.probabilities(asked, space), atol=1e-6
     )
+
+
+@pytest.mark.parametrize("shots", [[1, 3, 9], [4, 4, 4], [2, 11]])
+def test_fit_head_expects_every_class_equally_often(shots: list[int]) -> None:
+    x, y = examples("unit", shots, 40)
+    space = EmbeddingSpace(BackboneRef("name@1", "0" * 64), np.zeros(40, np.float32))
+    head = fit_head(x.astype(np.float32), [str(label) for label in y], space, options(C=3.0, centre=False))
+    oracle = LogisticRegression(C=3.0, tol=1e-10, max_iter=10_000).fit(x, y)
+    queried = queries(x)
+    order = [int(label) for label in head.labels]
+    expected = (oracle.predict_proba(queried) / np.bincount(y))[:, order]
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(head.probabilities(queried.astype(np.float32), space), expected, atol=1e-4)

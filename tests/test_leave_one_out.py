@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
-from models.fitting import fit
-from models.heads import features, softmax
+from models.fitting import fit_head
+from models.heads import BackboneRef, EmbeddingSpace, features
 from models.leave_one_out import FOLDS, MAX_LEFT_OUT, Floats, Ints, leave_one_out
 from models.manifest import Solver
 from tests.heads import options
@@ -23,11 +23,20 @@ def examples(shots: list[int], dim: int, seed: int = 0) -> tuple[Floats, Ints]:
     return features(x, None)[order], labels[order]
 
 
+def left_out_by_scikit_learn(x: Floats, y: Ints, C: float) -> Floats:
+    """Each example's probabilities, as they would be if the other examples were of all classes equally often."""
+    oracle = LogisticRegression(C=C, tol=1e-10, max_iter=10_000)
+    probabilities = cross_val_predict(oracle, x, y, cv=LeaveOneOut(), method="predict_proba")
+    others = np.bincount(y) - np.eye(y.max() + 1)[y]
+    adjusted = probabilities / others
+    shares: Floats = adjusted / adjusted.sum(axis=1, keepdims=True)
+    return shares
+
+
 @pytest.mark.parametrize(("shots", "dim"), [([5, 5, 5], 40), ([3, 2, 6, 4], 8), ([12, 9], 10)])
 def test_equals_scikit_learns(shots: list[int], dim: int) -> None:
     x, y = examples(shots, dim)
-    oracle = LogisticRegression(C=3.0, tol=1e-10, max_iter=10_000)
-    expected = cross_val_predict(oracle, x, y, cv=LeaveOneOut(), method="predict_proba")
+    expected = left_out_by_scikit_learn(x, y, 3.0)
     found = leave_one_out(x.astype(np.float32), y, len(shots), options(C=3.0))
     assert found.folds is None
     assert found.judged.all()
@@ -37,9 +46,7 @@ def test_equals_scikit_learns(shots: list[int], dim: int) -> None:
 def test_images_under_two_labels_each_are_judged_as_well() -> None:
     x, y = examples([6, 6, 6], 40)
     x, y = np.concatenate([x, x]), np.concatenate([y, (y + 1) % 3])
-    expected = cross_val_predict(
-        LogisticRegression(C=100.0, tol=1e-10, max_iter=10_000), x, y, cv=LeaveOneOut(), method="predict_proba"
-    )
+    expected = left_out_by_scikit_learn(x, y, 100.0)
     np.testing.assert_allclose(leave_one_out(x, y, 3, options(C=100.0)).probabilities, expected, atol=1e-4)
 
 
@@ -58,8 +65,11 @@ def test_each_verdict_is_that_of_a_fresh_fit_without_the_example(shots: list[int
         assert found.judged[i] == (shots[y[i]] > 1)
         if found.judged[i]:
             others = np.arange(len(y)) != i
-            head = fit(x[others], y[others], len(shots), asked)
-            np.testing.assert_allclose(found.probabilities[i], softmax(head.weight @ x[i] + head.bias, 0.5), atol=1e-6)
+            space = EmbeddingSpace(BackboneRef("name@1", "0" * 64), np.zeros(dim, np.float32))
+            head = fit_head(x[others].astype(np.float32), [str(label) for label in y[others]], space, asked)
+            order = [head.labels.index(str(k)) for k in range(len(shots))]
+            fresh = head.probabilities(x[i : i + 1].astype(np.float32), space)[0, order]
+            np.testing.assert_allclose(found.probabilities[i], fresh, atol=2e-5)
         else:
             assert np.isnan(found.probabilities[i]).all()
 
