@@ -87,7 +87,8 @@ def wilson(right: int, judged: int) -> tuple[float, float] | None:
     share, weight = right / judged, _Z**2 / judged
     middle = (share + weight / 2) / (1 + weight)
     half = math.sqrt(weight * share * (1 - share) + weight**2 / 4) / (1 + weight)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # Where all or none were right, one end is the share itself, which rounding must not leave out.
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
 def _classes(names: Sequence[str], indices: Ints, left_out: LeftOut) -> list[ClassQuality]:
@@ -142,7 +143,7 @@ def _advice(classes: Sequence[ClassQuality], confusions: Sequence[Confusion]) ->
     """Which class gains most from more images: one that cannot be judged, or else the one with most mistakes for its size."""
     alone = [entry.label for entry in classes if not entry.judged]
     if alone:
-        others = f", and so for {len(alone) - 1} more" if len(alone) > 1 else ""
+        others = f" and of {len(alone) - 1} more" if len(alone) > 1 else ""
         return f"Add an image of {alone[0]!r}{others}: leave-one-out cannot judge a class with one image."
     mistakes = Counter[str]()
     for confusion in confusions:

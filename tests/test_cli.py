@@ -14,7 +14,7 @@ import pytest
 
 from headstart import Client, Task
 from headstart.__main__ import main
-from tests.conftest import SAMPLES
+from tests.conftest import SAMPLES, Labelled
 from tests.servers import ServerProcess, free_port
 
 SUPPORT = str(SAMPLES / "support")
@@ -191,8 +191,8 @@ def test_usage_errors_and_help(capsys: Capture) -> None:
             main(arguments)
         assert ended.value.code == 2
     capsys.readouterr()
-    commands = ("create", "add", "predict", "predict-many", "list", "show", "examples", "history", "rollback", "forget", "delete")
-    for command in commands:
+    changing, reading = ("create", "add", "rollback", "forget", "delete"), ("list", "show", "examples", "quality", "history")
+    for command in (*changing, *reading, "predict", "predict-many"):
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])
         assert ended.value.code == 0
@@ -235,6 +235,43 @@ def test_a_person_forgets_an_example(client: Client, task: Task, capsys: Capture
     assert [example["id"] for example in printed_json(capsys)["examples"]] == [example.id for example in others]
     assert main(["forget", task.name, first.id, "--yes"]) == 1
     assert "`headstart examples TASK`" in capsys.readouterr().err
+
+
+def test_a_person_learns_how_good_a_task_is(
+    client: Client, task: Task, support: Labelled, queries: Labelled, capsys: Capture
+) -> None:
+    assert main(["quality", task.name]) == 0
+    out = capsys.readouterr().out
+    assert "Version 1: 100.0% (95 % interval 86.7% to 100.0%) recognised by leave-one-out, 25 of 25 examples." in out
+    assert re.search(r"fox +5 +5 +5 +100.0% +56.6% to 100.0%", out)
+    assert "Every example was recognised" in out
+    assert "evaluation" not in out
+    for column in ("taken for", "seems to be", "same as"):
+        assert column not in out, "no table of nothing"
+
+    fox, whale = support[5][1], queries[-1][1]
+    client.add_examples(task.id, [("whale", fox), ("alone", whale)])
+    wrong, alone = list(client.examples(task.id))[-2:]
+    assert main(["quality", task.name]) == 0
+    out = capsys.readouterr().out
+    assert "expects 84.9% ± 0.3%: 5 classes of 5 on CIFAR-FS" in out
+    assert re.search(r"alone +1 +0 +0\s+\n", out)
+    assert re.search(r"fox +whale +1 *\n", out)
+    assert re.search(rf"{wrong.id} +whale +fox +\d+\.\d%", out)
+    assert re.search(rf"{wrong.id} +whale +example_\w+ +fox +100\.0%", out)
+    assert alone.id not in out
+    assert "Add an image of 'alone'" in out
+
+    assert main(["quality", task.id, "--json"]) == 0
+    assert printed_json(capsys) == client.quality(task.id).raw
+
+    pair = client.create_task("a pair", [("fox", fox), ("whale", whale)])
+    assert main(["quality", pair.id]) == 0
+    out = capsys.readouterr().out
+    assert "no example can be judged" in out
+    assert "expects 70.3% ± 0.5%: 5 classes of 1 on CIFAR-FS" in out
+    assert main(["quality", "nobody's"]) == 1
+    assert "`headstart list`" in capsys.readouterr().err
 
 
 def test_the_names_of_others_are_not_obeyed(client: Client, task: Task, capsys: Capture) -> None:

@@ -7,7 +7,9 @@ import pytest
 
 import headstart
 from headstart import (
+    ClassQuality,
     Client,
+    Confusion,
     ExampleNotFound,
     InvalidImage,
     InvalidInput,
@@ -228,6 +230,34 @@ def test_forgetting_takes_an_example_out_of_the_history(client: Client, task: Ta
         client.activate(task.id, added.version)
     with pytest.raises(ExampleNotFound):
         client.forget_example(task.id, poppy.id)
+
+
+def test_a_change_tells_how_good_the_task_is_now(client: Client, task: Task, support: Labelled, queries: Labelled) -> None:
+    found = client.quality(task.id)
+    assert task.quality == found
+    assert (found.task, found.version, found.method, found.judged, found.accuracy) == (task.id, 1, "leave-one-out", 25, 1.0)
+    assert found.interval == pytest.approx((0.8668, 1.0), abs=1e-4)
+    assert (found.prior, found.confusions, found.suspects, found.duplicates) == (None, (), (), ())
+    assert found.raw["advice"] == found.advice
+    assert client.task(task.id).quality is None
+
+    fox, whale = support[5][1], queries[-1][1]
+    added = client.add_examples(task.id, [("whale", fox), ("alone", whale)])
+    now = client.quality(task.id)
+    assert added.quality == now
+    wrong, alone = list(client.examples(task.id))[-2:]
+    assert now.classes[-1] == ClassQuality("alone", 1, 0, 0, None, None)
+    assert Confusion("fox", "whale", 1) in now.confusions
+    assert now.prior is not None
+    assert (now.prior.ways, now.prior.shots, now.prior.dataset) == (5, 5, "CIFAR-FS")
+    assert [(suspect.example, suspect.label, suspect.suggested) for suspect in now.suspects] == [(wrong.id, "whale", "fox")]
+    assert [(twin.example, twin.label, twin.of_label) for twin in now.duplicates] == [(wrong.id, "whale", "fox")]
+    assert client.remove_example(task.id, alone.id).quality == client.quality(task.id)
+
+    assert client.add_examples(task.id, [*support * 3]).quality is None, "above 100 examples"
+    assert client.quality(task.id).judged == 101
+    with pytest.raises(TaskNotFound):
+        client.quality("task_of_nobody")
 
 
 def test_example_images_come_back_byte_for_byte(client: Client, task: Task, support: Labelled) -> None:

@@ -33,6 +33,7 @@ from headstart.errors import (
 )
 from headstart.images import Examples, Image, LabelledImage, image_files, labelled_folder
 from headstart.predictions import ManyPredictions, Prediction, Predictions, Unreadable, UnusableTask
+from headstart.quality import ClassQuality, Confusion, Duplicate, Prior, Quality, Suspect
 from headstart.replies import Backbone, ClassSize, Example, Head, Task, Version
 from headstart.version import VERSION as __version__
 
@@ -42,9 +43,12 @@ __all__ = [
     "BackboneInUse",
     "BackboneNotFound",
     "BackboneNotOpen",
+    "ClassQuality",
     "ClassSize",
     "Client",
     "Conflict",
+    "Confusion",
+    "Duplicate",
     "Example",
     "ExampleNotFound",
     "Examples",
@@ -63,7 +67,10 @@ __all__ = [
     "Overloaded",
     "Prediction",
     "Predictions",
+    "Prior",
+    "Quality",
     "ServerUnreachable",
+    "Suspect",
     "Task",
     "TaskNotFound",
     "Unavailable",

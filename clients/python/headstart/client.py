@@ -20,6 +20,7 @@ from headstart.images import (
     read,
 )
 from headstart.predictions import ManyPredictions, Predictions, joined, joined_many
+from headstart.quality import Quality
 from headstart.replies import Backbone, Example, JsonObject, Task, Version, summed
 from headstart.transport import Transport, parse
 
@@ -214,6 +215,10 @@ class Client:
             ImageNotKept: the server keeps none; `Example.image_kept` says so.
         """
         return self._transport.send("GET", _path(task, "examples", example, "image")).content
+
+    def quality(self, task: str) -> Quality:
+        """How good the active version is, and which of its examples to look at; takes seconds for thousands of examples."""
+        return parse(Quality.from_json, self._transport.send("GET", _path(task, "quality")))
 
     def versions(self, task: str) -> tuple[Version, ...]:
         """The task's history, the newest version first."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
+from headstart.quality import Quality
+
 JsonObject = Mapping[str, Any]
 
 
@@ -36,6 +38,7 @@ class Task:
 
     Attributes:
         backbone: `name@version` of what embeds its images.
+        quality: how good it is after a change of its examples; None in other answers, and above 100 examples.
         timing_ms: decode, embed, fit, store and total of the change that made this answer; empty where nothing was changed.
         raw: the JSON as it arrived.
     """
@@ -48,6 +51,7 @@ class Task:
     head: Head
     created_at: datetime
     updated_at: datetime
+    quality: Quality | None
     timing_ms: Mapping[str, float]
     raw: JsonObject = field(repr=False, compare=False)
 
@@ -67,6 +71,7 @@ class Task:
             head=Head.from_json(body["head"]),
             created_at=datetime.fromisoformat(body["created_at"]),
             updated_at=datetime.fromisoformat(body["updated_at"]),
+            quality=_quality(body),
             timing_ms=body.get("timing_ms", {}),
             raw=body,
         )
@@ -173,3 +178,9 @@ def summed(timings: Iterable[Mapping[str, float]]) -> dict[str, float]:
 
 def _classes(body: JsonObject) -> tuple[ClassSize, ...]:
     return tuple(ClassSize(size["label"], size["examples"]) for size in body["classes"])
+
+
+def _quality(body: JsonObject) -> Quality | None:
+    """That of a task's reply, which names task and version itself."""
+    found = body.get("quality")
+    return None if found is None else Quality.from_json({"task": body["id"], "version": body["version"], **found})

@@ -95,6 +95,11 @@ def _parser() -> ArgumentParser:
     examples = command("examples", commands.examples, "list a task's examples, the oldest first", "headstart examples birds")
     examples.add_argument("task", metavar="TASK", help=_TASK)
 
+    quality = command(
+        "quality", commands.quality, "tell how good a task is, and which examples to look at", "headstart quality birds"
+    )
+    quality.add_argument("task", metavar="TASK", help=_TASK)
+
     history = command("history", commands.history, "list a task's versions, the newest first", "headstart history birds")
     history.add_argument("task", metavar="TASK", help=_TASK)
 

@@ -71,6 +71,13 @@ def show(client: Client, args: Namespace, output: Output) -> Exit:
     return Exit.DONE
 
 
+def quality(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart quality TASK`"""
+    found = client.quality(find(client, args.task).id)
+    output.answer(found.raw, lambda: tables.quality(found))
+    return Exit.DONE
+
+
 def history(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart history TASK`"""
     versions = client.versions(find(client, args.task).id)

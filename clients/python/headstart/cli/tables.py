@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from headstart.predictions import ManyPredictions, Predictions, Unreadable
+from headstart.quality import Interval, Quality
 from headstart.replies import Backbone, Example, Task, Version
 
 
@@ -58,6 +59,32 @@ def examples(found: Sequence[Example]) -> RenderableType:
     for each in found:
         table.add_row(each.id, printable(each.label), each.media_type, str(each.bytes), _when(each.created_at))
     return table
+
+
+def quality(found: Quality) -> RenderableType:
+    """How good a task is, class by class, and what to look at; what there is none of is left out."""
+    parts: list[RenderableType] = [_verdict(found)]
+    if found.prior:
+        expected = f"{found.prior.accuracy:.1%} ± {found.prior.ci95:.1%}"
+        evaluated = f"{found.prior.ways} classes of {found.prior.shots} on {printable(found.prior.dataset)}"
+        parts.append(f"The backbone's own evaluation expects {expected}: {evaluated}, the nearest to this task.")
+    classes = _table(
+        "class", "examples", "judged", "recognised", "accuracy", "95 %", numbers={"examples", "judged", "recognised"}
+    )
+    for each in found.classes:
+        numbers = (str(each.examples), str(each.judged), str(each.recognised))
+        classes.add_row(printable(each.label), *numbers, _percent(each.accuracy), _range(each.interval))
+    confusions = _table("class", "taken for", "examples", numbers={"examples"})
+    for pair in found.confusions:
+        confusions.add_row(printable(pair.label), printable(pair.recognised_as), str(pair.examples))
+    suspects = _table("example", "class", "seems to be", "sure", numbers={"sure"})
+    for suspect in found.suspects:
+        suspects.add_row(suspect.example, printable(suspect.label), printable(suspect.suggested), f"{suspect.confidence:.1%}")
+    duplicates = _table("example", "class", "same as", "its class", "alike", numbers={"alike"})
+    for twin in found.duplicates:
+        duplicates.add_row(twin.example, printable(twin.label), twin.of, printable(twin.of_label), f"{twin.similarity:.1%}")
+    parts += [table for table in (classes, confusions, suspects, duplicates) if table.row_count]
+    return Group(*parts, printable(found.advice))
 
 
 def versions(found: Sequence[Version]) -> RenderableType:
@@ -126,9 +153,28 @@ def _table(*columns: str, numbers: set[str]) -> Table:
     for column in columns:
         # Folded and never cut short; an id stays on one line, to be copied.
         table.add_column(
-            column, justify="right" if column in numbers else "left", overflow="fold", no_wrap=column in {"task", "example"}
+            column,
+            justify="right" if column in numbers else "left",
+            overflow="fold",
+            no_wrap=column in {"task", "example", "same as"},
         )
     return table
+
+
+def _verdict(found: Quality) -> str:
+    if found.accuracy is None:
+        return f"Version {found.version}: no example can be judged, since each is alone in its class."
+    recognised = sum(each.recognised for each in found.classes)
+    share = f"{_percent(found.accuracy)} (95 % interval {_range(found.interval)})"
+    return f"Version {found.version}: {share} recognised by {found.method}, {recognised} of {found.judged} examples."
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"
+
+
+def _range(interval: Interval | None) -> str:
+    return "" if interval is None else f"{interval[0]:.1%} to {interval[1]:.1%}"
 
 
 def _when(moment: datetime) -> str:

@@ -1,0 +1,141 @@
+"""How good a task is, as far as its support set alone can tell, as frozen types."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassQuality:
+    """How one class is recognised.
+
+    Attributes:
+        judged: how many of its examples could be judged; none if there is only one.
+        recognised: how many of those were recognised.
+        accuracy, interval: that share with its 95 % interval; None if none was judged.
+    """
+
+    label: str
+    examples: int
+    judged: int
+    recognised: int
+    accuracy: float | None
+    interval: Interval | None
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        return cls(
+            label=body["label"],
+            examples=body["examples"],
+            judged=body["judged"],
+            recognised=body["recognised"],
+            accuracy=body["accuracy"],
+            interval=_interval(body),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """How many examples of one class were taken for another."""
+
+    label: str
+    recognised_as: str
+    examples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What the backbone's own evaluation found on other classes, at the ways and shots nearest to the task's."""
+
+    accuracy: float
+    ci95: float
+    ways: int
+    shots: int
+    dataset: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """An example that the others contradict, the label that it seems to belong to, and the probability of that."""
+
+    example: str
+    label: str
+    suggested: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """An example that is all but an earlier one; under another label one of the two is wrong."""
+
+    example: str
+    label: str
+    of: str
+    of_label: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How good a version of a task is: each example is judged by a head fitted without it.
+
+    Attributes:
+        method: `leave-one-out`, or `20 folds` where that would take too long.
+        judged: how many examples could be judged: all but those that are alone in their class.
+        accuracy, interval: the share of those that were recognised, with its 95 % interval; None if none was judged.
+        confusions: the most frequent first.
+        prior: what to expect where not every example could be judged; None if all were, or the backbone does not say.
+        advice: which class gains most from more images, in a sentence.
+        suspects: the clearest first.
+        raw: the JSON as it arrived.
+    """
+
+    task: str
+    version: int
+    method: str
+    judged: int
+    accuracy: float | None
+    interval: Interval | None
+    classes: tuple[ClassQuality, ...]
+    confusions: tuple[Confusion, ...]
+    prior: Prior | None
+    advice: str
+    suspects: tuple[Suspect, ...]
+    duplicates: tuple[Duplicate, ...]
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        return cls(
+            task=body["task"],
+            version=body["version"],
+            method=body["method"],
+            judged=body["judged"],
+            accuracy=body["accuracy"],
+            interval=_interval(body),
+            classes=tuple(ClassQuality.from_json(each) for each in body["classes"]),
+            confusions=tuple(Confusion(each["label"], each["recognised_as"], each["examples"]) for each in body["confusions"]),
+            prior=_prior(body["prior"]),
+            advice=body["advice"],
+            suspects=tuple(
+                Suspect(each["example"], each["label"], each["suggested"], each["confidence"]) for each in body["suspects"]
+            ),
+            duplicates=tuple(
+                Duplicate(each["example"], each["label"], each["of"], each["of_label"], each["similarity"])
+                for each in body["duplicates"]
+            ),
+            raw=body,
+        )
+
+
+def _interval(body: Mapping[str, Any]) -> Interval | None:
+    if body["interval"] is None:
+        return None
+    low, high = body["interval"]
+    return low, high
+
+
+def _prior(body: Mapping[str, Any] | None) -> Prior | None:
+    return None if body is None else Prior(body["accuracy"], body["ci95"], body["ways"], body["shots"], body["dataset"])
