@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
 from models.fitting import fit_head
 from models.heads import BackboneRef, EmbeddingSpace, features
 from models.leave_one_out import FOLDS, MAX_LEFT_OUT, Floats, Ints, leave_one_out
 from models.manifest import Solver
-from tests.heads import options
+from tests.heads import left_out_by_scikit_learn, options
 
 
 def examples(shots: list[int], dim: int, seed: int = 0) -> tuple[Floats, Ints]:
@@ -21,16 +19,6 @@ def examples(shots: list[int], dim: int, seed: int = 0) -> tuple[Floats, Ints]:
     order = rng.permutation(len(labels))
     x = rng.normal(size=(len(shots), dim))[labels] + 1.5 * rng.normal(size=(len(labels), dim))
     return features(x, None)[order], labels[order]
-
-
-def left_out_by_scikit_learn(x: Floats, y: Ints, C: float) -> Floats:
-    """Each example's probabilities, as they would be if the other examples were of all classes equally often."""
-    oracle = LogisticRegression(C=C, tol=1e-10, max_iter=10_000)
-    probabilities = cross_val_predict(oracle, x, y, cv=LeaveOneOut(), method="predict_proba")
-    others = np.bincount(y) - np.eye(y.max() + 1)[y]
-    adjusted = probabilities / others
-    shares: Floats = adjusted / adjusted.sum(axis=1, keepdims=True)
-    return shares
 
 
 @pytest.mark.parametrize(("shots", "dim"), [([5, 5, 5], 40), ([3, 2, 6, 4], 8), ([12, 9], 10)])
