@@ -251,14 +251,15 @@ def test_a_person_learns_how_good_a_task_is(
 
     fox, whale = support[5][1], queries[-1][1]
     client.add_examples(task.id, [("whale", fox), ("alone", whale)])
-    wrong, alone = list(client.examples(task.id))[-2:]
+    sent = list(client.examples(task.id))
+    right, wrong, alone = sent[5], *sent[-2:]
     assert main(["quality", task.name]) == 0
     out = capsys.readouterr().out
     assert "expects 84.9% ± 0.3%: 5 classes of 5 on CIFAR-FS" in out
     assert re.search(r"alone +1 +0 +0\s+\n", out)
     assert re.search(r"fox +whale +1 *\n", out)
     assert re.search(rf"{wrong.id} +whale +fox +\d+\.\d%", out)
-    assert re.search(rf"{wrong.id} +whale +example_\w+ +fox +100\.0%", out)
+    assert re.search(rf"{wrong.id} +whale +{right.id} +fox +100\.0%", out)
     assert alone.id not in out
     assert "Add an image of 'alone'" in out
 
