@@ -28,10 +28,14 @@ def remove_versions(connection: Connection, tenant: str, task: str, numbers: lis
         connection.execute(of_task.where(versions.c.number == number))
 
 
-def remove_example(connection: Connection, tenant: str, task: str, example: str) -> None:
-    """Removes an example that no version needs any more."""
+def remove_unused_examples(connection: Connection, tenant: str, task: str) -> None:
+    """Removes the examples of a task that none of its versions has: nobody could see or return to them."""
+    lists = select(versions.c.examples).where(versions.c.tenant == tenant, versions.c.task == task)
+    used = set[str]().union(*connection.execute(lists).scalars())
+    ids = select(examples.c.id).where(examples.c.tenant == tenant, examples.c.task == task)
     of_task = delete(examples).where(examples.c.tenant == tenant, examples.c.task == task)
-    connection.execute(of_task.where(examples.c.id == example))
+    for unused in set(connection.execute(ids).scalars()) - used:
+        connection.execute(of_task.where(examples.c.id == unused))
 
 
 def forget_answers(connection: Connection, tenant: str, task: str) -> None:

@@ -27,7 +27,7 @@ from server.records import (
     Task,
     Version,
 )
-from server.removal import forget_answers, remove_example, remove_versions, versions_of, versions_with
+from server.removal import forget_answers, remove_unused_examples, remove_versions, versions_of, versions_with
 from server.statements import (
     ACTIVE,
     OF_TASK,
@@ -157,7 +157,8 @@ class Store:
     def forget_example(
         self, tenant: str, task_id: str, parent: int, example_id: str, head: Head | None
     ) -> tuple[Task, list[int]]:
-        """Removes an example, every version that was fitted with it and what retries of requests to the task would get.
+        """Removes an example, every version that was fitted with it, examples that no other version has, and what retries of
+        requests to the task would get.
 
         Its bytes are in the files until `erase`.
 
@@ -180,7 +181,7 @@ class Store:
             elif parent in gone:
                 raise ValueError("the active version has the example, so another one is needed")
             remove_versions(connection, tenant, task_id, gone)
-            remove_example(connection, tenant, task_id, example_id)
+            remove_unused_examples(connection, tenant, task_id)
             forget_answers(connection, tenant, task_id)
             update_task(connection, tenant, task_id, updated_at=datetime.now(UTC))
             return find_task(connection, tenant, task_id), gone

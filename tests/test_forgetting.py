@@ -260,6 +260,18 @@ class TestVersions:
         assert forget(api, task, example).json()["code"] == "example_not_found"
         assert forget(api, "task_0", example).json()["code"] == "task_not_found"
 
+    def test_an_example_that_no_version_has_any_more_goes_as_well(self, api: httpx.Client, data_dir: Path) -> None:
+        given = unique(6, seed=18)
+        task = create(api, given[:4])["id"]
+        api.post(f"/v1/tasks/{task}/examples", **multipart(given[4:]))
+        first, second = ids(api, task)[4:]
+        gone = [given[5][1], embeddings_of(data_dir, task)[second]]
+        api.delete(f"/v1/tasks/{task}/examples/{second}")
+        forgotten(api, task, first)
+        assert numbers(api, task) == [4, 1]
+        assert found_in(data_dir, gone) == 0
+        assert forget(api, task, second).json()["code"] == "example_not_found"
+
     def test_the_last_example_of_the_second_class_goes_with_the_task(self, api: httpx.Client) -> None:
         task = create(api, unique(2, seed=16))["id"]
         refused = forget(api, task, ids(api, task)[0]).json()
