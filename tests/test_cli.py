@@ -257,7 +257,7 @@ def test_a_person_learns_how_good_a_task_is(
     out = capsys.readouterr().out
     assert "expects 84.9% ± 0.3%: 5 classes of 5 on CIFAR-FS" in out
     assert re.search(r"alone +1 +0 +0\s+\n", out)
-    assert re.search(r"fox +whale +1 *\n", out)
+    assert re.search(r"whale +fox +1 *\n", out)
     assert re.search(rf"{wrong.id} +whale +fox +\d+\.\d%", out)
     assert re.search(rf"{wrong.id} +whale +{right.id} +fox +100\.0%", out)
     assert alone.id not in out

@@ -247,7 +247,7 @@ def test_a_change_tells_how_good_the_task_is_now(client: Client, task: Task, sup
     assert added.quality == now
     wrong, alone = list(client.examples(task.id))[-2:]
     assert now.classes[-1] == ClassQuality("alone", 1, 0, 0, None, None)
-    assert Confusion("fox", "whale", 1) in now.confusions
+    assert Confusion("whale", "fox", 1) in now.confusions
     assert now.prior is not None
     assert (now.prior.ways, now.prior.shots, now.prior.dataset) == (5, 5, "CIFAR-FS")
     assert [(suspect.example, suspect.label, suspect.suggested) for suspect in now.suspects] == [(wrong.id, "whale", "fox")]
