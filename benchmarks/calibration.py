@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from benchmarks.command import write_json
 from benchmarks.novel_classes import Embedded, accuracy_parser, embed_part, open_shipped
 from models.bundle import Bundle
-from models.fitting import fit
+from models.fitting import expected_by_share, fit
 from models.heads import features, softmax
 from models.manifest import HeadOptions, Solver
 from models.temperature import options_for
@@ -123,6 +123,8 @@ def _unequal(bundle: Bundle, novel: Embedded, solver: Solver, ways: int, shots: 
         support = np.concatenate([images[:count] for images, count in zip(episode.support, counts, strict=True)])
         linear = fit(space[support], np.repeat(np.arange(ways), counts), ways, options)
         scores = space[episode.query.ravel()] @ linear.weight.T + linear.bias
+        if solver == "logistic":  # as `fit_head` has it
+            scores = scores - expected_by_share(counts)
         after = options_for(bundle.manifest.head, solver, counts.tolist())
         parts.append(_answers(scores, np.repeat(np.arange(ways), _QUERIES), options, after))
     return _joined(parts)
