@@ -37,16 +37,21 @@ def fit_head(embeddings: Float32, labels: Sequence[str], space: EmbeddingSpace, 
     Raises:
         ValueError: there are fewer than two classes, or not as many labels as embeddings.
     """
-    classes = tuple(dict.fromkeys(labels))
+    classes, indices = classes_of(labels)
     if len(classes) < 2:
         raise ValueError("a head needs at least two classes")
-    index = {label: k for k, label in enumerate(classes)}
-    indices = np.array([index[label] for label in labels])
     linear = fit(space.features(embeddings, options.centre), indices, len(classes), options)
     bias = linear.bias
     if options.solver == "logistic":
         bias = bias - expected_by_share(np.bincount(indices))
     return Head(classes, linear.weight.astype(np.float32), bias.astype(np.float32), options, space.backbone)
+
+
+def classes_of(labels: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """The K classes in the order of their first example, and the class of each of the n labels, (n,) in [0, K)."""
+    classes = tuple(dict.fromkeys(labels))
+    index = {label: k for k, label in enumerate(classes)}
+    return classes, np.array([index[label] for label in labels])
 
 
 def expected_by_share(counts: NDArray[np.number[Any]]) -> NDArray[np.float64]:

@@ -7,8 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
-
+from models.fitting import classes_of
 from models.heads import Float32
 from models.leave_one_out import Ints, LeftOut, leave_one_out
 from models.manifest import Evaluation, HeadOptions, Solver
@@ -38,8 +37,7 @@ def assess(
     ids: Sequence[str], labels: Sequence[str], embeddings: Float32, options: HeadOptions, backbone: ServedBackbone
 ) -> Quality:
     """The quality of a head fitted with these options on n examples, (n, D) embeddings made by the backbone."""
-    names = list(dict.fromkeys(labels))
-    indices = np.array([names.index(label) for label in labels])
+    names, indices = classes_of(labels)
     manifest, space = backbone.bundle.manifest, backbone.space
     left_out = leave_one_out(space.features(embeddings, options.centre), indices, len(names), options)
     classes, confusions = _classes(names, indices, left_out), _confusions(names, indices, left_out)
