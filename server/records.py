@@ -110,6 +110,25 @@ class Support:
     backbone_sha256: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PartlyEmbedded:
+    """A support set as far as some backbone, be it the version's own or another, has embedded it.
+
+    Attributes:
+        ids, labels: n each, in the order in which the examples were added.
+        embeddings: by id, float32 (D,); of those examples that have one.
+    """
+
+    ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    embeddings: dict[str, Float32]
+
+    @property
+    def lacking(self) -> list[str]:
+        """The ids of the others, in order."""
+        return [id_ for id_ in self.ids if id_ not in self.embeddings]
+
+
 @dataclass(frozen=True, slots=True)
 class ExampleInfo:
     """An example without its image; `size` is the image's in bytes, `sha256` None where the image was not kept."""

@@ -22,6 +22,7 @@ from server.records import (
     ExampleInfo,
     NewExample,
     NewTask,
+    PartlyEmbedded,
     Replay,
     Support,
     Task,
@@ -48,7 +49,7 @@ from server.statements import (
     update_task,
     version_of,
 )
-from server.support_sets import read_examples, read_images, read_support
+from server.support_sets import read_embedded, read_examples, read_images, read_support
 from server.tables import examples, replays, tasks, versions
 
 __all__ = ["Store", "StoreError", "StoreInUse", "sqlite_url"]
@@ -325,15 +326,24 @@ class Store:
             found = read_examples(connection, tenant, task_id, active, after, limit + 1)
         return found[:limit], cursor_after(found[limit - 1].id) if len(found) > limit else None
 
-    def images(self, tenant: str, task_id: str, version: int, after: str, limit: int) -> list[ExampleImage]:
-        """The next `limit` images of a version's examples, by the examples' ids, after the id `after`; "" is before all.
+    def embedded(self, tenant: str, task_id: str, version: int, backbone_sha256: str) -> PartlyEmbedded:
+        """The support set of a version as far as a backbone, be it the version's own or another, has embedded it.
 
         Raises:
             VersionNotFound: the task has no such version.
+        """
+        with self._database.read() as connection:
+            return read_embedded(connection, tenant, task_id, version, backbone_sha256)
+
+    def images(self, tenant: str, task_id: str, example_ids: Sequence[str]) -> list[ExampleImage]:
+        """The images of these examples, of whichever versions, in the order of their ids.
+
+        Raises:
+            ExampleNotFound: the task has not, or no longer, one of them.
             ImageNotKept: of one of them there is only its embedding.
         """
         with self._database.read() as connection:
-            return read_images(connection, tenant, task_id, version, after, limit)
+            return read_images(connection, tenant, task_id, example_ids)
 
     def example_image(self, tenant: str, task_id: str, example_id: str) -> tuple[bytes, str]:
         """The image of an example as it was sent, and its media type.

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Select, and_, select
 
-from server.errors import BackboneUnavailable, ImageNotKept
-from server.records import ExampleImage, ExampleInfo, Support
-from server.statements import find_version, support_ids
+from server.errors import BackboneUnavailable, ExampleNotFound, ImageNotKept
+from server.records import ExampleImage, ExampleInfo, PartlyEmbedded, Support
+from server.statements import find_task, find_version, support_ids
 from server.tables import embeddings, examples, versions
 
 _EMBEDDING_OF = and_(
@@ -18,43 +18,49 @@ _EMBEDDING_OF = and_(
 
 def read_support(connection: Connection, tenant: str, task: str, number: int) -> Support:
     """Raises VersionNotFound, or BackboneUnavailable if an example has no embedding by the version's backbone."""
-    row = find_version(connection, tenant, task, number, versions.c.examples, versions.c.backbone_sha256)
-    query = select(examples.c.id, examples.c.label, embeddings.c.embedding).join_from(examples, embeddings, _EMBEDDING_OF)
-    query = query.where(examples.c.tenant == tenant, examples.c.task == task, embeddings.c.backbone_sha256 == row.backbone_sha256)
-    found = {example.id: example for example in connection.execute(query)}
-    if lacking := [example for example in row.examples if example not in found]:
+    backbone_sha256: str = find_version(connection, tenant, task, number, versions.c.backbone_sha256).backbone_sha256
+    found = read_embedded(connection, tenant, task, number, backbone_sha256)
+    if found.lacking:
         raise BackboneUnavailable(
-            f"{len(lacking)} examples of version {number} have no embedding by its backbone "
-            f"(file {row.backbone_sha256[:12]}…); make another version active"
+            f"{len(found.lacking)} examples of version {number} have no embedding by its backbone "
+            f"(file {backbone_sha256[:12]}…); make another version active"
         )
-    ordered = [found[example] for example in row.examples]
-    vectors = np.stack([np.frombuffer(example.embedding, "<f4") for example in ordered])
-    return Support(
-        ids=tuple(row.examples),
-        labels=tuple(example.label for example in ordered),
-        embeddings=vectors.astype(np.float32, copy=False),
-        backbone_sha256=row.backbone_sha256,
+    return Support(found.ids, found.labels, np.stack([found.embeddings[id_] for id_ in found.ids]), backbone_sha256)
+
+
+def read_embedded(connection: Connection, tenant: str, task: str, number: int, backbone_sha256: str) -> PartlyEmbedded:
+    """A version's support set with the embeddings it has by any one backbone. Raises VersionNotFound."""
+    ids = support_ids(connection, tenant, task, number)
+    query = select(examples.c.id, examples.c.label, embeddings.c.embedding).join_from(
+        examples, embeddings, and_(_EMBEDDING_OF, embeddings.c.backbone_sha256 == backbone_sha256), isouter=True
+    )
+    rows = {row.id: row for row in connection.execute(query.where(examples.c.tenant == tenant, examples.c.task == task))}
+    vectors = {id_: np.frombuffer(rows[id_].embedding, "<f4") for id_ in ids if rows[id_].embedding is not None}
+    return PartlyEmbedded(
+        tuple(ids),
+        tuple(rows[id_].label for id_ in ids),
+        {id_: vector.astype(np.float32, copy=False) for id_, vector in vectors.items()},
     )
 
 
 def read_examples(connection: Connection, tenant: str, task: str, number: int, after: str, limit: int) -> list[ExampleInfo]:
     """The next `limit` examples of a version by id, after the id `after`."""
     columns = (examples.c[name] for name in ("id", "label", "media_type", "size", "sha256", "created_at"))
-    ids = _next_ids(connection, tenant, task, number, after, limit)
+    ids = sorted(example for example in support_ids(connection, tenant, task, number) if example > after)[:limit]
     return [ExampleInfo(*row) for row in _rows_of(connection, select(*columns), tenant, task, ids)]
 
 
-def read_images(connection: Connection, tenant: str, task: str, number: int, after: str, limit: int) -> list[ExampleImage]:
-    """Likewise, their images. Raises ImageNotKept if there is not each of them."""
-    ids = _next_ids(connection, tenant, task, number, after, limit)
-    found = [ExampleImage(*row) for row in _rows_of(connection, select(examples.c.id, examples.c.image), tenant, task, ids)]
+def read_images(connection: Connection, tenant: str, task: str, ids: Sequence[str]) -> list[ExampleImage]:
+    """The images of these examples, in the order of their ids. Raises TaskNotFound, ExampleNotFound or ImageNotKept
+    if one is not there."""
+    rows = _rows_of(connection, select(examples.c.id, examples.c.image), tenant, task, sorted(ids))
+    found = [ExampleImage(*row) for row in rows]
+    if missing := set(ids) - {example.id for example in found}:
+        find_task(connection, tenant, task)
+        raise ExampleNotFound(min(missing))
     if any(example.image is None for example in found):
         raise ImageNotKept
     return found
-
-
-def _next_ids(connection: Connection, tenant: str, task: str, number: int, after: str, limit: int) -> list[str]:
-    return sorted(example for example in support_ids(connection, tenant, task, number) if example > after)[:limit]
 
 
 def _rows_of(connection: Connection, query: Select[Any], tenant: str, task: str, ids: Sequence[str]) -> list[Any]:

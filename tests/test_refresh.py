@@ -21,16 +21,15 @@ T = "default"
 
 
 def refresh(folder: Path, task: str, bundle_folder: Path) -> Task:
-    """Moves a task of a stopped server from the bundle's float32 file onto its int8 file, a page of images at a time."""
+    """Moves a task of a stopped server from the bundle's float32 file onto its int8 file, a few images at a time."""
     bundle = open_bundle(bundle_folder)
     engine = open_engine(bundle, "onnx-int8")
     embedded: dict[str, Float32] = {}
     with closing(Store.open(sqlite_url(folder))) as store:
-        after = ""
-        while page := store.images(T, task, 1, after, 7):
+        for start in range(0, 25, 7):
+            page = store.images(T, task, store.support(T, task, 1).ids[start : start + 7])
             pixels = np.stack([load_image(example.image, bundle.manifest.input) for example in page])
             embedded |= zip((example.id for example in page), embed_all(engine, pixels), strict=True)
-            after = page[-1].id
         support = store.support(T, task, 1)
         vectors = np.stack([embedded[example] for example in support.ids])
         head = fit_head(vectors, support.labels, engine.space, store.task(T, task).version.options)

@@ -44,7 +44,8 @@ CALLS: dict[str, Callable[[Store, str, str, str], object]] = {
     "remove": lambda store, tenant, task, example: store.add_version(tenant, task, 1, "removed", [], [example], head_of(["dog"])),
     "activate": lambda store, tenant, task, _: store.activate(tenant, task, 1),
     "rename": lambda store, tenant, task, _: store.rename(tenant, task, "mine now"),
-    "images": lambda store, tenant, task, _: store.images(tenant, task, 1, "", 10),
+    "embedded": lambda store, tenant, task, _: store.embedded(tenant, task, 1, BACKBONE.sha256),
+    "images": lambda store, tenant, task, example: store.images(tenant, task, [example]),
     "refresh": lambda store, tenant, task, _: store.refresh(
         tenant, task, 1, embedded(ids_of(store, task)), head_of(["cat", "dog"], OTHER)
     ),
@@ -250,22 +251,36 @@ def test_a_refresh_of_other_examples_changes_nothing(store: Store, ids: slice) -
     assert store.task(T, task.id) == task
 
 
-def test_images_come_page_by_page(store: Store) -> None:
-    task = create(store, labels=["cat"] * 4 + ["dog"])
+def test_a_support_set_is_read_as_far_as_a_backbone_has_embedded_it(store: Store) -> None:
+    task = create(store, labels=["cat", "cat", "dog"])
+    support = store.support(T, task.id, 1)
+    found = store.embedded(T, task.id, 1, OTHER.sha256)
+    assert (found.ids, found.labels, found.embeddings, found.lacking) == (support.ids, support.labels, {}, list(support.ids))
+    store.refresh(T, task.id, 1, embedded(support.ids), head_of(["cat", "dog"], OTHER))
+    store.activate(T, task.id, 1)
+    store.add_version(T, task.id, 1, "added", new_examples(["dog"]), [support.ids[0]], head_of(["cat", "dog"]))
+    found = store.embedded(T, task.id, 3, OTHER.sha256)
+    assert found.lacking == [found.ids[2]]
+    assert {id_: vector.tolist() for id_, vector in found.embeddings.items()} == {
+        id_: vector.tolist() for id_, vector in embedded(support.ids).items() if id_ != support.ids[0]
+    }
+    with pytest.raises(VersionNotFound):
+        store.embedded(T, task.id, 4, OTHER.sha256)
+
+
+def test_images_of_several_examples_are_read_at_once(store: Store) -> None:
+    task = create(store, labels=["cat"] * 3 + ["dog"])
     ids = store.support(T, task.id, 1).ids
-    store.add_version(T, task.id, 1, "removed", [], [ids[1]], head_of(["cat", "dog"]))
-    seen, after = [], ""
-    while page := store.images(T, task.id, 2, after, 2):
-        assert len(page) <= 2
-        seen += page
-        after = page[-1].id
-    assert [example.id for example in seen] == [ids[0], *ids[2:]]
-    for example in seen:
-        assert example.image == store.example_image(T, task.id, example.id)[0]
+    found = store.images(T, task.id, [ids[3], ids[1]])
+    assert [(example.id, example.image) for example in found] == [
+        (id_, store.example_image(T, task.id, id_)[0]) for id_ in (ids[1], ids[3])
+    ]
+    with pytest.raises(ExampleNotFound, match="example_of_nobody"):
+        store.images(T, task.id, [ids[0], "example_of_nobody"])
     without = [replace(example, image=None, sha256=None) for example in new_examples(["cat"])]
-    store.add_version(T, task.id, 2, "added", without, [], head_of(["cat", "dog"]))
+    store.add_version(T, task.id, 1, "added", without, [], head_of(["cat", "dog"]))
     with pytest.raises(ImageNotKept):
-        store.images(T, task.id, 3, "", 10)
+        store.images(T, task.id, [ids[0], without[0].id])
 
 
 def test_a_support_set_whose_embeddings_are_missing_says_so(tmp_path: Path) -> None:

@@ -1,0 +1,46 @@
+"""A support set on another backbone: what that backbone made of it before, and the rest of the images as they are stored."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from models.heads import Float32
+from models.preprocess import ImageError, Pixels
+from server.embed import image_error
+from server.records import Support
+from server.served import ServedBackbone
+from server.service import Service
+
+_AT_ONCE = 16  # images read and decoded: at their largest, 160 MB, and a moment of the decoder that queries need too
+
+
+async def support_on(service: Service, tenant: str, task: str, version: int, backbone: ServedBackbone) -> Support:
+    """The support set of a version as `backbone` embeds it: behind everyone else's images, and stored by nobody.
+
+    Raises:
+        TaskNotFound, VersionNotFound, ExampleNotFound: there is no such version, or it went meanwhile.
+        ImageNotKept: the server was told to keep embeddings only.
+        ImageBroken, ImageUnsupported, ImageTooLarge: an image cannot be read, under the limits of now.
+        EngineFailed: the engine failed on a batch.
+        StorageFailed: the store cannot be read.
+    """
+    with backbone.hold():
+        sha256 = backbone.space.backbone.sha256
+        found = await service.in_thread(service.store.embedded, tenant, task, version, sha256)
+        embeddings = dict(found.embeddings)
+        lacking = found.lacking
+        for start in range(0, len(lacking), _AT_ONCE):
+            embeddings |= await _embed(service, tenant, task, lacking[start : start + _AT_ONCE], backbone)
+    return Support(found.ids, found.labels, np.stack([embeddings[id_] for id_ in found.ids]), sha256)
+
+
+async def _embed(service: Service, tenant: str, task: str, ids: Sequence[str], backbone: ServedBackbone) -> dict[str, Float32]:
+    examples = await service.in_thread(service.store.images, tenant, task, ids)
+    decoded = await service.decoder.decode([example.image for example in examples], backbone.bundle.manifest.input)
+    readable: list[Pixels] = []
+    for example, pixels in zip(examples, decoded, strict=True):
+        if isinstance(pixels, ImageError):
+            raise image_error(pixels, f"the image of {example.id}")
+        readable.append(pixels)
+    embedded = await backbone.batcher.embed_in_background(np.stack(readable))
+    return {example.id: embedding for example, embedding in zip(examples, embedded, strict=True)}
