@@ -4,18 +4,17 @@ Checked -> embedded (`server.embed`) -> head fitted -> judged (`server.quality`)
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from models.fitting import fit_head
 from models.heads import Float32, Head
-from models.manifest import HeadDefaults, HeadOptions
+from models.manifest import HeadOptions
 from models.preprocess import media_type
-from models.temperature import options_for
 from server.embed import embed_images, image_error
 from server.errors import Conflict, ExampleNotFound, TooFewClasses, VersionNotFound
+from server.head_options import chosen, chosen_again
 from server.ids import new_id
 from server.metrics import Stopwatch
 from server.quality import assess
@@ -58,9 +57,9 @@ async def create_task(
         embeddings = await _embed(service, backbone, examples, watch)
         new = await service.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
         with watch.stage("fit"):
-            chosen = _choose(backbone.bundle.manifest.head, options, labels)
-            head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, chosen)
-            quality = await _judge(service, backbone, [example.id for example in new], labels, embeddings, chosen)
+            wanted = chosen(backbone.bundle.manifest.head, options, labels)
+            head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, wanted)
+            quality = await _judge(service, backbone, [example.id for example in new], labels, embeddings, wanted)
 
         task_id = new_id("task")
         with watch.stage("store"):
@@ -154,7 +153,8 @@ async def refit(
     except TooFewClasses as error:
         raise TooFewClasses(f"{error.detail}; to be rid of the example, delete the task") from None
     with watch.stage("fit"):
-        options = _choose_again(backbone.bundle.manifest.head, task.version.options, support.labels, labels)
+        defaults = backbone.bundle.manifest.head
+        options = chosen_again(task.version.options, (defaults, support.labels), (defaults, labels))
         head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, options)
         return head, await _judge(service, backbone, ids, labels, embeddings, options)
 
@@ -180,25 +180,6 @@ async def _judge(
     if len(ids) > _MAX_JUDGED:
         return None
     return await service.in_fitter(assess, ids, labels, embeddings, options, backbone)
-
-
-def _choose(defaults: HeadDefaults, options: TaskOptions, labels: Sequence[str]) -> HeadOptions:
-    """The backbone's defaults for the solver and such a support set, with what the caller asked for in their place."""
-    chosen = options_for(defaults, options.solver, _counts(labels))
-    return chosen.model_copy(update=options.model_dump(exclude_none=True))
-
-
-def _choose_again(defaults: HeadDefaults, before: HeadOptions, was: Sequence[str], labels: Sequence[str]) -> HeadOptions:
-    """The options of a changed support set: a temperature that is the backbone's for what the set was follows the change, and
-    one that somebody asked for stays.
-    """
-    if before.temperature != options_for(defaults, before.solver, _counts(was)).temperature:
-        return before
-    return before.model_copy(update={"temperature": options_for(defaults, before.solver, _counts(labels)).temperature})
-
-
-def _counts(labels: Sequence[str]) -> list[int]:
-    return list(Counter(labels).values())
 
 
 def _changed(support: Support, added: Sequence[NewExample], removed: str | None) -> tuple[list[str], list[str], Float32]:
