@@ -1,4 +1,4 @@
-"""Is a query one of a task's classes at all, or a stranger? And which examples does it resemble?
+"""Is a query one of a task's classes at all, or a stranger?
 
 The head's probabilities cannot tell: they sum to one over the task's classes, whatever the image. Two things can, each blind to
 what the other sees:
@@ -84,12 +84,11 @@ class NoveltyDetector:
         """
         cosines = features(embeddings, background.centre) @ self.class_means.astype(np.float32).mT
         typicality = features(embeddings, None) @ background.direction
-        return _familiarity(cosines, typicality, self.usual[..., None])
+        return familiarity_of(cosines, typicality, self.usual[..., None])
 
     def weights(self, embeddings: Float32, background: Background) -> Floats:
         """(…, Q) how much each query may count for the classes, in [0, 1]: ½ at the threshold; see `models.transductive`."""
-        excess = self.familiarity(embeddings, background) - self.threshold[..., None]
-        weights: Floats = 1.0 / (1.0 + np.exp(-excess / _WIDTH))
+        weights: Floats = 1.0 - novelty_of(self.familiarity(embeddings, background), self.threshold[..., None])
         return weights
 
 
@@ -113,37 +112,27 @@ def fit_detector(embeddings: Float32, labels: Labels, background: Background, re
     one_hot_nK = (labels[:, None] == np.arange(labels.max() + 1)).astype(np.float32)
     sums = one_hot_nK.T @ x
     means = sums / np.linalg.norm(sums, axis=-1, keepdims=True)
-    strange = _familiarity(background.features @ means.mT, background.typicality, usual[..., None])
+    strange = familiarity_of(background.features @ means.mT, background.typicality, usual[..., None])
     expected = strange.mean(axis=-1) + _MEMBERS_MEAN * strange.std(axis=-1), _MEMBERS_DEVIATION * strange.std(axis=-1)
     held_out = one_hot_nK.sum(axis=0)[labels] > 1
-    seen = _familiarity(_cosines_held_out(x, sums, one_hot_nK), typicality, usual[..., None])[..., held_out]
+    seen = familiarity_of(_cosines_held_out(x, sums, one_hot_nK), typicality, usual[..., None])[..., held_out]
     count = seen.shape[-1]
     observed = (seen.mean(axis=-1), seen.std(axis=-1)) if count else expected
     mean, deviation = ((count * a + _PRIOR * b) / (count + _PRIOR) for a, b in zip(observed, expected, strict=True))
     return NoveltyDetector(means, usual, mean + NormalDist().inv_cdf(refused) * deviation)
 
 
-def nearest(embeddings: Float32, support: Float32, mean: Float32, count: int) -> tuple[NDArray[np.int64], Float32]:
-    """Which examples each query most resembles.
-
-    Args:
-        embeddings: (Q, D).
-        support: (n, D) embeddings of the support set.
-        mean: (D,) the bundle's feature mean.
-        count: how many; at most n are there.
-
-    Returns:
-        their positions (Q, count) and cosines (Q, count) in centred features, the most similar first.
-    """
-    cosines = features(embeddings, mean) @ features(support, mean).T
-    order = np.argsort(-cosines, axis=-1, kind="stable")[:, :count]
-    return order, np.take_along_axis(cosines, order, axis=-1)
-
-
-def _familiarity(cosines: Floats, typicality: Floats, usual: Floats) -> Floats:
-    """(…, Q) of cosines (…, Q, K) and typicalities (…, Q)."""
+def familiarity_of(cosines: Floats, typicality: Floats, usual: Floats | float) -> Floats:
+    """(…, Q) of cosines with the class means (…, Q, K), typicalities (…, Q) and what is usual for the task."""
     resemblance: Floats = np.log(np.exp(_KAPPA * cosines).mean(axis=-1)) / _KAPPA
-    return resemblance + _WEIGHT * np.minimum(0.0, typicality - usual)
+    familiarity: Floats = resemblance + _WEIGHT * np.minimum(0.0, typicality - usual)
+    return familiarity
+
+
+def novelty_of(familiarity: Floats, threshold: Floats | float) -> Floats:
+    """(…, Q) in [0, 1]: ½ at the threshold, and more for strangers."""
+    novelty: Floats = 1.0 / (1.0 + np.exp((familiarity - threshold) / _WIDTH))
+    return novelty
 
 
 def _cosines_held_out(x: Float32, sums: Float32, one_hot_nK: Float32) -> Floats:

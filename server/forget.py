@@ -51,7 +51,7 @@ async def delete_task(service: Service, tenant: str, task_id: str) -> None:
     """
     try:
         gone = await service.in_writer(service.store.delete_task, tenant, task_id)
-        service.active.drop(tenant, task_id, gone)
+        service.drop(tenant, task_id, gone)
     finally:
         await _erase(service)
 
@@ -68,7 +68,7 @@ async def _remove(service: Service, tenant: str, task_id: str, example_id: str, 
                 )
         except (VersionConflict, VersionNotFound):
             continue
-        service.active.drop(tenant, task_id, gone)
+        service.drop(tenant, task_id, gone)
         if head is not None:
             service.active.keep(tenant, task_id, changed.version.number, head)
         return changed, quality

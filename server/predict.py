@@ -1,50 +1,24 @@
 """The query journey: images in, what each was recognised as out.
 
-Head looked up (404 before any work) -> embedded (`server.embed`) -> head applied -> predictions in the order of the images.
+Task found (`server.active_task`: 404 before any work) -> embedded (`server.embed`) -> judged (`server.judge`) -> predictions in
+the order of the images.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.heads import Head
 from models.preprocess import ImageError
+from models.support_index import Neighbours
+from server.active_task import ActiveTask
 from server.embed import embed_images, image_error
-from server.errors import InvalidRequest, LimitExceeded, VersionNotFound
+from server.errors import InvalidRequest, LimitExceeded
+from server.judge import judge
 from server.metrics import Stopwatch
-from server.schemas import FailedPrediction, Prediction, PredictReply, ProblemInPlace
+from server.schemas import FailedPrediction, JudgedPrediction, Neighbour, Prediction, PredictReply, ProblemInPlace
 from server.service import Service
 from server.settings import Settings
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ActiveTask:
-    """A task's version that was active when the request came in: it answers the whole request, whatever changes meanwhile."""
-
-    id: str
-    version: int
-    head: Head
-
-
-async def find_task(service: Service, tenant: str, task_id: str) -> ActiveTask:
-    """The active head of a task, before anything else is done for the request.
-
-    Raises:
-        TaskNotFound: there is no such task.
-        StorageFailed: the store cannot be read.
-    """
-    active = service.store.known_active(tenant, task_id)
-    if active is None:
-        active = await service.in_thread(service.store.active, tenant, task_id)
-    head = service.active.cached(tenant, task_id, active.version)
-    while head is None:
-        try:
-            head = await service.in_thread(service.active.load, tenant, task_id, active.version)
-        except VersionNotFound:  # It was forgotten between the two look-ups, and another one is active now.
-            active = await service.in_thread(service.store.active, tenant, task_id)
-    return ActiveTask(task_id, active.version, head)
 
 
 async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], top_k: int | None) -> PredictReply:
@@ -65,13 +39,16 @@ async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], t
     if len(images) == 1 and embedded.errors[0] is not None:
         raise image_error(embedded.errors[0], "the image cannot be used")
     with watch.stage("head"):
-        ranking, scores = ranked(task.head.probabilities(embedded.embeddings, backbone.space), top_k)
-        predictions = in_order(embedded.errors, as_predictions(task.head.labels, ranking.tolist(), scores.tolist()))
+        judged = await judge(service, task, embedded.embeddings, backbone)
+        ranking, scores = ranked(judged.probabilities, top_k)
+        predictions = as_predictions(task.head.labels, ranking.tolist(), scores.tolist())
+        if judged.neighbours is not None:
+            predictions = _with_verdicts(predictions, task, judged.neighbours)
     return PredictReply(
         task=task.id,
         version=task.version,
         backbone=task.head.backbone.bundle,
-        predictions=predictions,
+        predictions=in_order(embedded.errors, predictions),
         timing_ms=watch.milliseconds(),
     )
 
@@ -120,3 +97,21 @@ def in_order(errors: Sequence[ImageError | None], predictions: Iterable[Predicti
         FailedPrediction(error=ProblemInPlace(code=error.code, detail=error.detail)) if error else next(readable)
         for error in errors
     ]
+
+
+def _with_verdicts(predictions: Iterable[Prediction], task: ActiveTask, found: Neighbours) -> Iterable[Prediction]:
+    support = task.searchable
+    assert support is not None
+    novelties, nearest, similarities = found.novelty.tolist(), found.examples.tolist(), found.similarities.tolist()
+    for prediction, novelty, examples, cosines in zip(predictions, novelties, nearest, similarities, strict=True):
+        neighbours = [
+            Neighbour(
+                example=support.ids[position],
+                label=support.labels[position],
+                similarity=round(cosine, 3),
+                image=f"/v1/tasks/{task.id}/examples/{support.ids[position]}/image" if support.images_kept[position] else None,
+            )
+            for position, cosine in zip(examples, cosines, strict=True)
+        ]
+        rounded = round(novelty, 4)
+        yield JudgedPrediction(**dict(prediction), known=rounded <= 0.5, novelty=rounded, nearest=neighbours)

@@ -100,12 +100,14 @@ class Support:
 
     Attributes:
         ids, labels: n each.
+        images_kept: n; whether each image can be had back.
         embeddings: float32 (n, D), the caller's own to write to.
         backbone_sha256: the backbone file that made every one of them.
     """
 
     ids: tuple[str, ...]
     labels: tuple[str, ...]
+    images_kept: tuple[bool, ...]
     embeddings: Float32
     backbone_sha256: str
 
@@ -115,12 +117,13 @@ class PartlyEmbedded:
     """A support set as far as some backbone, be it the version's own or another, has embedded it.
 
     Attributes:
-        ids, labels: n each, in the order in which the examples were added.
+        ids, labels, images_kept: n each, in the order in which the examples were added.
         embeddings: by id, float32 (D,); of those examples that have one.
     """
 
     ids: tuple[str, ...]
     labels: tuple[str, ...]
+    images_kept: tuple[bool, ...]
     embeddings: dict[str, Float32]
 
     @property

@@ -31,7 +31,7 @@ async def support_on(service: Service, tenant: str, task: str, version: int, bac
         lacking = found.lacking
         for start in range(0, len(lacking), _AT_ONCE):
             embeddings |= await _embed(service, tenant, task, lacking[start : start + _AT_ONCE], backbone)
-    return Support(found.ids, found.labels, np.stack([embeddings[id_] for id_ in found.ids]), sha256)
+    return Support(found.ids, found.labels, found.images_kept, np.stack([embeddings[id_] for id_ in found.ids]), sha256)
 
 
 async def _embed(service: Service, tenant: str, task: str, ids: Sequence[str], backbone: ServedBackbone) -> dict[str, Float32]:

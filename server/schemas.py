@@ -249,6 +249,23 @@ class Prediction(_Reply):
     scores: dict[str, float] = Field(description="probability by label, the most probable first; `top_k` of them")
 
 
+class Neighbour(_Reply):
+    """An example of the task that an image resembles."""
+
+    example: str
+    label: str
+    similarity: float = Field(description="cosine of their features, to three decimals: 1 for the same pixels")
+    image: str | None = Field(description="its address on this server; null if the server was told to keep no images")
+
+
+class JudgedPrediction(Prediction):
+    """A prediction with a verdict on whether the image is of any of the task's classes at all."""
+
+    known: bool = Field(description="false for a stranger, `none of these`: then `label` is only the likest of the classes")
+    novelty: float = Field(description="0 for what looks like the task's classes, 1 for a stranger; the verdict turns at ½")
+    nearest: list[Neighbour] = Field(description="the three examples it most resembles, the most similar first")
+
+
 class FailedPrediction(_Reply):
     """An image that could not be read; its neighbours are unaffected."""
 
@@ -261,7 +278,9 @@ class PredictReply(_Reply):
     task: str
     version: int
     backbone: str
-    predictions: list[Prediction | FailedPrediction]
+    predictions: list[JudgedPrediction | Prediction | FailedPrediction] = Field(
+        description="without `known`, `novelty` and `nearest` if `unknown=ignore` was asked for"
+    )
     timing_ms: dict[str, float] = Field(description="decode, embed, head, total")
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from models.bundle import Bundle
 from models.engine import Engine, file_of
 from models.heads import EmbeddingSpace, Float32, features
+from models.novelty import Background
 from models.suspects import duplicate_similarity
 from server.batcher import Batcher
 from server.metrics import Metrics
@@ -38,6 +39,11 @@ class ServedBackbone:
     def duplicate_similarity(self) -> float:
         """How alike two embeddings are of images that are taken for one; found out when first asked for, by any thread."""
         return duplicate_similarity(features(self.bundle.background, None))
+
+    @cached_property
+    def background(self) -> Background:
+        """What is known of images of no task in particular; likewise."""
+        return Background.of(self.bundle.background, self.bundle.feature_mean)
 
     @property
     def idle(self) -> bool:

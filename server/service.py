@@ -1,13 +1,14 @@
 """What the journeys work with, opened together and closed together."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 from models.engine import available_cores
 from server.active import ActiveHeads
+from server.active_support import ActiveSupport
 from server.backbones import Backbones
 from server.decode import Decoder
 from server.errors import LimitExceeded, Overloaded
@@ -41,6 +42,7 @@ class Service:
             self.store.close()
             raise
         self.active = ActiveHeads(self.store, self.metrics)
+        self.support = ActiveSupport(self.store)
         self.key_locks = KeyLocks()  # of idempotency keys: a retry that overtakes its first try waits for it
         self.decoder = Decoder(settings.image_limits)
         # Apart, so that neither a slow fit nor a slow disk holds up the reads that every prediction begins with.
@@ -96,6 +98,11 @@ class Service:
             yield
         finally:
             self._scores -= scores
+
+    def drop(self, tenant: str, task: str, versions: Sequence[int]) -> None:
+        """To be told which versions have been removed: nothing of them stays in memory but what requests under way hold."""
+        self.active.drop(tenant, task, versions)
+        self.support.drop(tenant, task, versions)
 
     def close(self) -> None:
         """Finishes what is under way, then closes engines and store."""

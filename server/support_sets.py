@@ -25,13 +25,15 @@ def read_support(connection: Connection, tenant: str, task: str, number: int) ->
             f"{len(found.lacking)} examples of version {number} have no embedding by its backbone "
             f"(file {backbone_sha256[:12]}…); make another version active"
         )
-    return Support(found.ids, found.labels, np.stack([found.embeddings[id_] for id_ in found.ids]), backbone_sha256)
+    return Support(
+        found.ids, found.labels, found.images_kept, np.stack([found.embeddings[id_] for id_ in found.ids]), backbone_sha256
+    )
 
 
 def read_embedded(connection: Connection, tenant: str, task: str, number: int, backbone_sha256: str) -> PartlyEmbedded:
     """A version's support set with the embeddings it has by any one backbone. Raises VersionNotFound."""
     ids = support_ids(connection, tenant, task, number)
-    query = select(examples.c.id, examples.c.label, embeddings.c.embedding).join_from(
+    query = select(examples.c.id, examples.c.label, examples.c.sha256, embeddings.c.embedding).join_from(
         examples, embeddings, and_(_EMBEDDING_OF, embeddings.c.backbone_sha256 == backbone_sha256), isouter=True
     )
     rows = {row.id: row for row in connection.execute(query.where(examples.c.tenant == tenant, examples.c.task == task))}
@@ -39,6 +41,7 @@ def read_embedded(connection: Connection, tenant: str, task: str, number: int, b
     return PartlyEmbedded(
         tuple(ids),
         tuple(rows[id_].label for id_ in ids),
+        tuple(rows[id_].sha256 is not None for id_ in ids),
         {id_: vector.astype(np.float32, copy=False) for id_, vector in vectors.items()},
     )
 

@@ -20,8 +20,8 @@ from headstart import Client, ImageNotKept
 from models.bundle import open_bundle
 from models.fitting import fit_head
 from models.heads import BackboneRef, EmbeddingSpace, Head
+from server.active_task import find_task
 from server.adapt import create_task
-from server.predict import find_task
 from server.schemas import TaskOptions
 from server.service import Service
 from server.settings import Settings

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from models.bundle import open_bundle
 from models.engine import embed_all, open_engine
-from models.heads import Float32, features
-from models.novelty import Background, Labels, fit_detector, nearest
+from models.heads import Float32
+from models.novelty import Background, Labels, fit_detector
 from models.preprocess import Pixels, load_image
 from tests.conftest import Labelled
 
@@ -112,21 +112,6 @@ def test_a_stack_of_tasks_is_its_tasks_and_half_precision_serves() -> None:
         np.testing.assert_allclose(together[index], alone.familiarity(query, background), atol=1e-5)
         small = replace(alone, class_means=alone.class_means.astype(np.float16))
         np.testing.assert_allclose(small.familiarity(query, background), together[index], atol=1e-3)
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.integers(1, 12), st.integers(1, 15), st.integers(0, 100))
-def test_nearest_are_the_most_similar_first(examples: int, count: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    support, query, mean = (rng.normal(size=shape).astype(np.float32) for shape in ((examples, DIM), (7, DIM), DIM))
-    positions, cosines = nearest(query, support, mean, count)
-    assert positions.shape == cosines.shape == (7, min(count, examples))
-    every = features(query, mean) @ features(support, mean).T
-    np.testing.assert_array_equal(cosines, -np.sort(-every, axis=1)[:, :count])
-    np.testing.assert_array_equal(np.take_along_axis(every, positions, axis=1), cosines)
-    own, similarity = nearest(support, support, mean, 1)
-    np.testing.assert_array_equal(own[:, 0], np.arange(examples))
-    np.testing.assert_allclose(similarity, 1.0, atol=1e-5)
 
 
 def test_real_images_of_other_classes_and_noise_are_refused(shipped_bundle: Path, support: Labelled, queries: Labelled) -> None:

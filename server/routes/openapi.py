@@ -112,7 +112,24 @@ _REPLIES: dict[type[BaseModel], Any] = {
         "task": _ID,
         "version": 1,
         "backbone": "name@1",
-        "predictions": [{"label": "cat", "probability": 0.93, "scores": {"cat": 0.93, "dog": 0.07}}, _BROKEN],
+        "predictions": [
+            {
+                "label": "cat",
+                "probability": 0.93,
+                "scores": {"cat": 0.93, "dog": 0.07},
+                "known": True,
+                "novelty": 0.0831,
+                "nearest": [
+                    {
+                        "example": _EXAMPLE_ID,
+                        "label": "cat",
+                        "similarity": 0.713,
+                        "image": f"/v1/tasks/{_ID}/examples/{_EXAMPLE_ID}/image",
+                    }
+                ],
+            },
+            _BROKEN,
+        ],
         "timing_ms": {"decode": 0.6, "embed": 4.1, "head": 0.1, "total": 4.9},
     },
     PredictManyReply: {

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from server.active_task import Mode, Unknown, find_task
 from server.errors import (
     BackboneUnavailable,
     BodyTimeout,
@@ -20,7 +21,7 @@ from server.errors import (
     TaskNotFound,
     UnsupportedMediaType,
 )
-from server.predict import find_task, predict
+from server.predict import predict
 from server.predict_many import find_tasks, predict_many
 from server.routes.bodies import read_many_queries, read_queries
 from server.routes.dependencies import TENANT, Served, reply, while_connected
@@ -58,11 +59,17 @@ async def recognise(
     request: Request,
     service: Served,
     top_k: Annotated[int | None, Query(ge=1, description="labels to score, the most probable first; all by default")] = None,
+    unknown: Annotated[Unknown, Query(description="`ignore` leaves out `known`, `novelty` and `nearest`")] = "judge",
+    mode: Annotated[
+        Mode, Query(description="`transductive` judges the images of the request in one another's light")
+    ] = "inductive",
 ) -> Response:
     """Among several images, one that cannot be read takes its place with an `error` and spoils nothing for its neighbours; a
     single one is answered with 413 or 422.
+
+    `known` is false for what is probably none of the task's classes: about one in twenty of their own images is refused too.
     """
-    active = await find_task(service, TENANT, task)
+    active = await find_task(service, TENANT, task, unknown, mode)
     images = await read_queries(request, service)
     return reply(await while_connected(request, predict(service, active, images, top_k)))
 

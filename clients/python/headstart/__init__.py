@@ -32,7 +32,7 @@ from headstart.errors import (
     VersionNotFound,
 )
 from headstart.images import Examples, Image, LabelledImage, image_files, labelled_folder
-from headstart.predictions import ManyPredictions, Prediction, Predictions, Unreadable, UnusableTask
+from headstart.predictions import ManyPredictions, Neighbour, Prediction, Predictions, Unreadable, UnusableTask
 from headstart.quality import ClassQuality, Confusion, Duplicate, Prior, Quality, Suspect
 from headstart.replies import Backbone, ClassSize, Example, Head, Task, Version
 from headstart.version import VERSION as __version__
@@ -62,6 +62,7 @@ __all__ = [
     "InvalidInput",
     "LabelledImage",
     "ManyPredictions",
+    "Neighbour",
     "NoImages",
     "NotFound",
     "Overloaded",

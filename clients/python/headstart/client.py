@@ -145,17 +145,32 @@ class Client:
         return self.task(task) if response is None else parse(Task.from_json, response)
 
     def predict(
-        self, task: str, images: Image | Iterable[Image], *, top_k: int | None = None, progress: Progress | None = None
+        self,
+        task: str,
+        images: Image | Iterable[Image],
+        *,
+        top_k: int | None = None,
+        unknown: Literal["judge", "ignore"] = "judge",
+        mode: Literal["inductive", "transductive"] = "inductive",
+        progress: Progress | None = None,
     ) -> Predictions:
-        """Says what images show, in their order; `top_k` limits the scores of each to its most probable labels.
+        """Says what images show, in their order.
+
+        Args:
+            top_k: labels in the scores of each image, the most probable first; by default all.
+            unknown: whether to say which images are of none of the task's classes, and which examples each resembles.
+            mode: "transductive" judges images in one another's light, those of a large call in the requests it becomes.
 
         Raises:
             InvalidImage: the only image of the call could not be read; among others it takes its place as `Unreadable`.
             NoImages: there are no images.
         """
+        params: dict[str, str | int] = {"unknown": unknown, "mode": mode}
+        if top_k is not None:
+            params["top_k"] = top_k
         outcomes = []
         for batch in in_requests(one_or_many(images), lambda image: image):
-            outcomes.append(self._predict_batch(task, batch, {} if top_k is None else {"top_k": top_k}))
+            outcomes.append(self._predict_batch(task, batch, params))
             if progress:
                 progress(len(batch))
         return joined(outcomes)
@@ -229,7 +244,7 @@ class Client:
         """Makes a version the one that answers: back to an older one, or forward again."""
         return parse(Task.from_json, self._transport.send("PATCH", _path(task), json={"active_version": version}))
 
-    def _predict_batch(self, task: str, batch: Sequence[Image], params: Mapping[str, int]) -> Predictions | InvalidImage:
+    def _predict_batch(self, task: str, batch: Sequence[Image], params: Mapping[str, str | int]) -> Predictions | InvalidImage:
         return self._ask(Predictions.from_json, _path(task, "predict"), batch, params=params)
 
     def _predict_many_batch(self, tasks: Iterable[str], batch: Sequence[Image], top_k: int) -> ManyPredictions | InvalidImage:

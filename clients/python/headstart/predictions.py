@@ -9,12 +9,36 @@ from headstart.replies import JsonObject, summed
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbour:
+    """An example that an image resembles.
+
+    Attributes:
+        similarity: cosine of their features, 1 for the same pixels.
+    """
+
+    example: str
+    label: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
-    """What one image was recognised as; `scores` are probabilities by label, the most probable first."""
+    """What one image was recognised as.
+
+    Attributes:
+        scores: probabilities by label, the most probable first.
+        known: False for a stranger, "none of these": then `label` is only the likest of the task's classes. None where no verdict
+            was asked for.
+        novelty: 0 for what looks like the task's classes, 1 for a stranger; the verdict turns at ½.
+        nearest: the examples it most resembles, the most similar first; `Client.example_image` fetches them.
+    """
 
     label: str
     probability: float
     scores: Mapping[str, float]
+    known: bool | None = None
+    novelty: float | None = None
+    nearest: tuple[Neighbour, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,4 +206,5 @@ def _of_task(body: JsonObject, timing_ms: Mapping[str, float]) -> Predictions | 
 def _result(body: JsonObject) -> Prediction | Unreadable:
     if "error" in body:
         return Unreadable(body["error"]["code"], body["error"]["detail"])
-    return Prediction(body["label"], body["probability"], body["scores"])
+    nearest = tuple(Neighbour(each["example"], each["label"], each["similarity"]) for each in body.get("nearest", ()))
+    return Prediction(body["label"], body["probability"], body["scores"], body.get("known"), body.get("novelty"), nearest)

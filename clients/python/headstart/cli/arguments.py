@@ -76,6 +76,13 @@ def _parser() -> ArgumentParser:
     files = "an image, or a folder for all images in it and below, by path; the answers keep this order"
     predict.add_argument("files", metavar="FILE", nargs="+", type=Path, help=files)
 
+    predict.add_argument(
+        "--ignore-unknown", action="store_true", help="do not say which images are of none of the task's classes"
+    )
+    predict.add_argument(
+        "--transductive", action="store_true", help="judge the images in one another's light: better where they are many"
+    )
+
     many = command(
         "predict-many",
         commands.predict_many,

@@ -38,7 +38,13 @@ def predict(client: Client, args: Namespace, output: Output) -> Exit:
     files = _files(args.files)
     found = find(client, args.task)
     with output.progress("Looking", len(files)) as advance:
-        predictions = client.predict(found.id, files, progress=advance)
+        predictions = client.predict(
+            found.id,
+            files,
+            unknown="ignore" if args.ignore_unknown else "judge",
+            mode="transductive" if args.transductive else "inductive",
+            progress=advance,
+        )
     output.answer(predictions.raw, lambda: tables.predictions(files, predictions))
     return _unreadable(files, predictions.unreadable, output)
 

@@ -116,15 +116,18 @@ def backbones(found: Sequence[Backbone]) -> RenderableType:
 
 
 def predictions(files: Iterable[Path], answers: Predictions) -> RenderableType:
-    """What every image was called, how sure that is, and what it would be otherwise."""
-    table = _table("image", "label", "sure", "or else", numbers={"sure"})
+    """What every image was called, how sure that is, and what it would be otherwise; for a stranger, that it is none of these."""
+    table = _table("image", "label", "sure", "or else", "nearest example", numbers={"sure"})
     for file, result in zip(files, answers, strict=True):
         if isinstance(result, Unreadable):
-            table.add_row(printable(str(file)), "unreadable", "", printable(result.detail))
+            table.add_row(printable(str(file)), "unreadable", "", printable(result.detail), "")
             continue
-        _, *others = result.scores.items()
-        or_else = f"{printable(others[0][0])} {others[0][1]:.1%}" if others else ""
-        table.add_row(printable(str(file)), printable(result.label), f"{result.probability:.1%}", or_else)
+        (first, sure), *others = [(printable(label), f"{share:.1%}") for label, share in result.scores.items()]
+        nearest = f"{result.nearest[0].example} ({result.nearest[0].similarity:.2f})" if result.nearest else ""
+        if result.known is False:
+            table.add_row(printable(str(file)), "none of these", "", f"{first} {sure}", nearest)
+        else:
+            table.add_row(printable(str(file)), first, sure, " ".join(others[0]) if others else "", nearest)
     return table
 
 
