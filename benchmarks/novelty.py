@@ -10,7 +10,7 @@ members of as many episodes of validation classes.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -26,6 +26,7 @@ from models.fitting import fit
 from models.heads import Float32, features, softmax
 from models.novelty import Background, NoveltyDetector, fit_detector
 from models.preprocess import load_image
+from models.support_index import SupportIndex
 from models.temperature import options_for
 
 _WAYS, _SHOTS, _EACH, _OTHERS, _STACK = 5, (1, 5), 3, 15, 50
@@ -93,13 +94,14 @@ def score(
             drawn = [_episode(classes, others, shots, np.random.default_rng((seed, shots, index))) for index in indices]
             support_TnD = np.stack([support for support, _ in drawn])
             detector = fit_detector(support_TnD, labels, background)
+            indexes = [SupportIndex.of(support_nD, labels, background) for support_nD in support_TnD]
             probability = _probability(bundle, support_TnD, labels)
             for kind in drawn[0][1]:
                 images_TQD = np.stack([queries[kind] for _, queries in drawn])
                 cosines = np.sort(features(images_TQD, None) @ features(support_TnD, None).mT, axis=-1)
                 scores = {
                     "ours": _beyond(detector, images_TQD, background),
-                    "ours, means in float16": _beyond(_rounded(detector), images_TQD, background),
+                    "ours, as served": _as_served(indexes, images_TQD, background),
                     "highest probability": probability(images_TQD),
                     "nearest neighbour": cosines[..., -1],
                     "third nearest": cosines[..., -3],
@@ -114,8 +116,9 @@ def _beyond(detector: NoveltyDetector, images: Float32, background: Background) 
     return detector.familiarity(images, background) - detector.threshold[:, None]
 
 
-def _rounded(detector: NoveltyDetector) -> NoveltyDetector:
-    return replace(detector, class_means=detector.class_means.astype(np.float16))
+def _as_served(indexes: Sequence[SupportIndex], images: Float32, background: Background) -> Floats:
+    found = [index.search(images_QD, background, 1).novelty for index, images_QD in zip(indexes, images, strict=True)]
+    return 0.5 - np.stack(found)
 
 
 def _probability(bundle: Bundle, support_TnD: Float32, labels: NDArray[np.int64]) -> Callable[[Float32], Floats]:

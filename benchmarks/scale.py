@@ -42,11 +42,17 @@ def _active(arguments: argparse.Namespace) -> dict[str, float]:
         images = sample_images()
         one = [post(f"/v1/tasks/{ids[0]}/predict", image, "image/png") for image in images]
         pick = random.Random(0)  # noqa: S311
-        many = [post(f"/v1/tasks/{id_}/predict", pick.choice(images), "image/png") for id_ in pick.sample(ids, len(ids))]
+        order = pick.sample(ids, len(ids))
+        plain, many = (
+            [post(f"/v1/tasks/{id_}/predict{query}", pick.choice(images), "image/png") for id_ in order]
+            for query in ("?unknown=ignore", "")
+        )
         _answered(load, one, 1000)
         before = resident(server.process.pid)
-        _answered(load, many, len(many))  # each once
-        each = (resident(server.process.pid) - before) / len(ids)
+        _answered(load, plain, len(plain))  # each once
+        heads = resident(server.process.pid)
+        _answered(load, many, len(many))
+        of_head, of_support = (heads - before) / len(ids), (resident(server.process.pid) - heads) / len(ids)
         rates = race(
             {
                 "one": lambda count: _answered(load, one, count),
@@ -57,8 +63,8 @@ def _active(arguments: argparse.Namespace) -> dict[str, float]:
         )
     ratio = rates.ratio("many", "one")
     print(f"{len(ids):,} tasks drawn at random: {ratio} of one task's throughput")
-    print(f"{each / 1000:.1f} KB of resident memory for each active task")
-    return {"tasks": len(ids), **asdict(ratio), "bytes_per_task": each}
+    print(f"{of_head / 1000:.1f} KB of resident memory for each active task's head, {of_support / 1000:.1f} for its support set")
+    return {"tasks": len(ids), **asdict(ratio), "bytes_per_head": of_head, "bytes_per_support_set": of_support}
 
 
 def _answered(load: LoadGenerator, requests: Sequence[bytes], count: int) -> int:
