@@ -69,6 +69,23 @@ def leave_one_out(features: NDArray[np.floating[Any]], labels: Ints, ways: int, 
     return LeftOut(judged, softmax(scores_nK, options.temperature), folds)
 
 
+def wanting(left_out: LeftOut, labels: Ints) -> Floats:
+    """(K,) how much more images of each class would help: what probability its examples gave to other classes and took from others'
+    examples, for each example that it has.
+
+    The mean of an example's class is the better known the more examples it has, and counting probabilities, not verdicts, tells
+    more from as few of them. A class that cannot be judged wants images most: it has infinity.
+
+    Args:
+        labels: (n,).
+    """
+    ways = left_out.probabilities.shape[1]
+    one_hot_mK, shares_mK = np.eye(ways)[labels[left_out.judged]], left_out.probabilities[left_out.judged]
+    wrong_K = np.abs(one_hot_mK - shares_mK).sum(axis=0)
+    judged_K = one_hot_mK.sum(axis=0)
+    return np.where(judged_K > 0, wrong_K / np.maximum(judged_K, 1.0), np.inf)
+
+
 def _ridge(x_nD: Floats, y_nK: Floats, C: float) -> Floats:
     """Predicted residual sum of squares (Allen, 1974): a fit without example i misses it by the residual of the fit of all,
     divided by 1 − H[i, i], where the hat matrix H makes of targets what is fitted to them.

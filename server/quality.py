@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from models.fitting import classes_of
 from models.heads import Float32
-from models.leave_one_out import Ints, LeftOut, leave_one_out
+from models.leave_one_out import Ints, LeftOut, leave_one_out, wanting
 from models.manifest import Evaluation, HeadOptions, Solver
 from models.suspects import duplicates, suspects
 from server.schemas import ClassQuality, Confusion, DuplicateReply, Prior, Quality, QualityReply, SuspectReply
@@ -51,7 +51,7 @@ def assess(
         classes=classes,
         confusions=confusions,
         prior=None if judged == len(labels) else _prior(manifest.evaluations, options.solver, len(names), len(labels)),
-        advice=_advice(classes, confusions),
+        advice=_advice(classes, confusions, left_out, indices),
         suspects=[
             SuspectReply(
                 example=ids[suspect.example],
@@ -137,24 +137,18 @@ def _prior(evaluations: Sequence[Evaluation], solver: Solver, ways: int, example
     )
 
 
-def _advice(classes: Sequence[ClassQuality], confusions: Sequence[Confusion]) -> str:
-    """Which class gains most from more images: one that cannot be judged, or else the one with most mistakes for its size."""
+def _advice(classes: Sequence[ClassQuality], confusions: Sequence[Confusion], left_out: LeftOut, indices: Ints) -> str:
+    """Which class gains most from more images."""
     alone = [entry.label for entry in classes if not entry.judged]
     if alone:
         others = f" and of {len(alone) - 1} more" if len(alone) > 1 else ""
         return f"Add an image of {alone[0]!r}{others}: leave-one-out cannot judge a class with one image."
-    mistakes = Counter[str]()
-    for confusion in confusions:
-        mistakes[confusion.label] += confusion.examples
-        mistakes[confusion.recognised_as] += confusion.examples
-    if not mistakes:
-        fewest = min(classes, key=lambda entry: entry.examples)
-        return (
-            f"Every example was recognised; more images of {fewest.label!r}, which has {fewest.examples}, would confirm it best."
-        )
-    worst = max(classes, key=lambda entry: mistakes[entry.label] / entry.examples)
-    missed = worst.judged - worst.recognised
+    k = int(wanting(left_out, indices).argmax())
+    found, own = classes[k], indices == k
+    if not confusions:
+        return f"Every example was recognised; more images of {found.label!r}, the least sure of its {found.examples}, would help most."
+    taken = sum(confusion.examples for confusion in confusions if confusion.recognised_as == found.label)
     return (
-        f"More images of {worst.label!r} would help most: {missed} of its {worst.examples} were taken for another class, "
-        f"and {mistakes[worst.label] - missed} of others for it."
+        f"More images of {found.label!r} would help most: left out, its {found.examples} got {left_out.probabilities[own, k].mean():.0%} "
+        f"on average; {found.judged - found.recognised} were taken for another class, and {taken} of others for it."
     )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from models.fitting import fit_head
 from models.heads import BackboneRef, EmbeddingSpace, features
-from models.leave_one_out import FOLDS, MAX_LEFT_OUT, Floats, Ints, leave_one_out
+from models.leave_one_out import FOLDS, MAX_LEFT_OUT, Floats, Ints, LeftOut, leave_one_out, wanting
 from models.manifest import Solver
 from tests.heads import left_out_by_scikit_learn, options
 
@@ -73,3 +73,11 @@ def test_many_examples_are_judged_in_folds_that_leave_something_of_every_class()
     both = found.judged[:MAX_LEFT_OUT] & alone.judged
     np.testing.assert_allclose(found.probabilities[:MAX_LEFT_OUT][both], alone.probabilities[both], atol=0.05)
     assert leave_one_out(x, y, len(shots), options("prototype")).folds is None
+
+
+def test_a_class_wants_images_for_what_it_gives_away_and_takes_from_others() -> None:
+    probabilities = np.array([[0.9, 0.1, 0.0], [0.5, 0.5, 0.0], [0.2, 0.8, 0.0], [np.nan] * 3])
+    left_out = LeftOut(np.array([True, True, True, False]), probabilities, None)
+    found = wanting(left_out, np.array([0, 0, 1, 2]))
+    np.testing.assert_allclose(found[:2], [(0.1 + 0.5 + 0.2) / 2, (0.2 + 0.1 + 0.5) / 1])
+    assert found[2] == np.inf
