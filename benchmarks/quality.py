@@ -71,9 +71,8 @@ def _episode(
     """Shares of one: left-out and held-out accuracy, whether the interval has the latter, and three gains of the latter."""
     counts = rng.choice(choices, _WAYS)
     chosen = rng.choice(len(classes.by_class), _WAYS, replace=False)
-    drawn = [
-        rng.choice(classes.by_class[k], count + _MORE + _HELD_OUT, replace=False) for k, count in zip(chosen, counts, strict=True)
-    ]
+    sizes = counts + _MORE + _HELD_OUT
+    drawn = [rng.choice(classes.by_class[k], size, replace=False) for k, size in zip(chosen, sizes, strict=True)]
     support = np.concatenate([images[:count] for images, count in zip(drawn, counts, strict=True)])
     labels = np.repeat(np.arange(_WAYS), counts)
     query = classes.embeddings[np.concatenate([images[-_HELD_OUT:] for images in drawn])]

@@ -70,8 +70,8 @@ def leave_one_out(features: NDArray[np.floating[Any]], labels: Ints, ways: int, 
 
 
 def wanting(left_out: LeftOut, labels: Ints) -> Floats:
-    """(K,) how much more images of each class would help: what probability its examples gave to other classes and took from others'
-    examples, for each example that it has.
+    """(K,) how much more images of each class would help: what probability its examples gave to other classes and others'
+    gave to it, for each example that it has.
 
     The mean of an example's class is the better known the more examples it has, and counting probabilities, not verdicts, tells
     more from as few of them. A class that cannot be judged wants images most: it has infinity.

@@ -144,11 +144,12 @@ def _advice(classes: Sequence[ClassQuality], confusions: Sequence[Confusion], le
         others = f" and of {len(alone) - 1} more" if len(alone) > 1 else ""
         return f"Add an image of {alone[0]!r}{others}: leave-one-out cannot judge a class with one image."
     k = int(wanting(left_out, indices).argmax())
-    found, own = classes[k], indices == k
+    found, sure = classes[k], left_out.probabilities[indices == k, k].mean()
+    name, size, missed = repr(found.label), found.examples, found.judged - found.recognised
     if not confusions:
-        return f"Every example was recognised; more images of {found.label!r}, the least sure of its {found.examples}, would help most."
+        return f"Every example was recognised; more images of {name}, the least sure of its {size}, would help most."
     taken = sum(confusion.examples for confusion in confusions if confusion.recognised_as == found.label)
     return (
-        f"More images of {found.label!r} would help most: left out, its {found.examples} got {left_out.probabilities[own, k].mean():.0%} "
-        f"on average; {found.judged - found.recognised} were taken for another class, and {taken} of others for it."
+        f"More images of {name} would help most: left out, its {size} got {sure:.0%} on average; {missed} were taken for another "
+        f"class, and {taken} of others for it."
     )

@@ -265,8 +265,8 @@ class TestAdvice:
     def test_names_the_class_that_is_least_sure_of_its_examples_and_of_others(self, api: httpx.Client, support: Labelled) -> None:
         quality = create(api, [*support, ("whale", support[5][1]), ("whale", support[7][1])])["quality"]
         found = re.fullmatch(
-            r"More images of '(\w+)' would help most: left out, its (\d+) got (\d+)% on average; (\d+) were taken for another class, "
-            r"and (\d+) of others for it\.",
+            r"More images of '(\w+)' would help most: left out, its (\d+) got (\d+)% on average; (\d+) were taken for "
+            r"another class, and (\d+) of others for it\.",
             quality["advice"],
         )
         assert found, quality["advice"]

@@ -71,7 +71,8 @@ _QUALITY = {
     ],
     "confusions": [{"label": "cat", "recognised_as": "dog", "examples": 2}],
     "prior": None,
-    "advice": "More images of 'cat' would help most: left out, its 5 got 47% on average; 2 were taken for another class, and 0 of others for it.",
+    "advice": "More images of 'cat' would help most: left out, its 5 got 47% on average; 2 were taken for another class, and 0 "
+    "of others for it.",
     "suspects": [{"example": _EXAMPLE_ID, "label": "cat", "suggested": "dog", "confidence": 0.91}],
     "duplicates": [],
 }
