@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from models.manifest import HeadDefaults, HeadOptions
 from models.temperature import options_for
-from server.schemas import TaskOptions
+from server.schemas.requests import TaskOptions
 
 
 def chosen(defaults: HeadDefaults, asked: TaskOptions, labels: Sequence[str]) -> HeadOptions:

@@ -14,7 +14,7 @@ from models.preprocess import ImageError
 from server.embed import embed_images, image_error
 from server.errors import InvalidRequest, LimitExceeded, VersionNotFound
 from server.metrics import Stopwatch
-from server.schemas import FailedPrediction, Prediction, PredictReply, ProblemInPlace
+from server.schemas.replies import FailedPrediction, Prediction, PredictReply, ProblemInPlace
 from server.service import Service
 from server.settings import Settings
 

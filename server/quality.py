@@ -12,7 +12,7 @@ from models.heads import Float32
 from models.leave_one_out import Ints, LeftOut, leave_one_out
 from models.manifest import Evaluation, HeadOptions, Solver
 from models.suspects import duplicates, suspects
-from server.schemas import ClassQuality, Confusion, DuplicateReply, Prior, Quality, QualityReply, SuspectReply
+from server.schemas.quality import ClassQuality, Confusion, DuplicateReply, Prior, Quality, QualityReply, SuspectReply
 from server.served import ServedBackbone
 from server.service import Service
 

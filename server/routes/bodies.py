@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from server.archive import read_archive
 from server.errors import InvalidRequest, LimitExceeded, UnsupportedMediaType
-from server.schemas import ExamplesBody, Name, PredictBody, PredictManyBody, TaskBody, TaskOptions
+from server.schemas.requests import ExamplesBody, Name, PredictBody, PredictManyBody, TaskBody, TaskOptions
 from server.service import Service
 from server.settings import Settings
 from server.support import LabelledImage, clean_label

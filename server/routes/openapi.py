@@ -7,27 +7,21 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from server.schemas import (
-    BackboneBody,
+from server.schemas.quality import QualityReply
+from server.schemas.replies import (
     BackboneList,
-    BackbonePatch,
     BackboneReply,
     ChangedTaskReply,
     ExamplePage,
-    ExamplesBody,
     Health,
-    PredictBody,
-    PredictManyBody,
     PredictManyReply,
     PredictReply,
     Problem,
-    QualityReply,
-    TaskBody,
     TaskPage,
-    TaskPatch,
     TaskReply,
     VersionPage,
 )
+from server.schemas.requests import BackboneBody, BackbonePatch, ExamplesBody, PredictBody, PredictManyBody, TaskBody, TaskPatch
 
 _REF = "#/components/schemas/{model}"
 _IMAGE = {"type": "string", "format": "binary"}

@@ -40,7 +40,9 @@ from server.routes.dependencies import TENANT, Served, reply, while_connected
 from server.routes.idempotency import create_once
 from server.routes.openapi import EXAMPLES_BODY, PATCH_BODY, TASK_BODY, answered
 from server.routes.problems import documented
-from server.schemas import ChangedTaskReply, ExamplePage, QualityReply, TaskPage, TaskPatch, TaskReply, VersionPage
+from server.schemas.quality import QualityReply
+from server.schemas.replies import ChangedTaskReply, ExamplePage, TaskPage, TaskReply, VersionPage
+from server.schemas.requests import TaskPatch
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
