@@ -33,5 +33,20 @@ def chosen_again(
     return options.model_copy(update=asked)
 
 
+def chosen_instead(
+    before: HeadOptions,
+    asked: TaskOptions,
+    was: tuple[HeadDefaults, Sequence[str]],
+    now: tuple[HeadDefaults, Sequence[str]],
+) -> HeadOptions:
+    """The options that somebody asks for in place of a version's: what is not asked for stays as `chosen_again` says, save that
+    another solver comes with options of its own.
+    """
+    if asked.solver not in {None, before.solver}:
+        defaults, labels = now
+        return chosen(defaults, asked, labels)
+    return chosen_again(before, was, now).model_copy(update=asked.model_dump(exclude_none=True))
+
+
 def _counts(labels: Sequence[str]) -> list[int]:
     return list(Counter(labels).values())

@@ -16,7 +16,7 @@ from scipy.stats import binomtest
 from models.bundle import open_bundle
 from models.engine import embed_all, open_engine
 from models.preprocess import load_image
-from server.quality import wilson
+from server.intervals import wilson
 from server.schemas.quality import QualityReply
 from tests.conftest import Labelled
 from tests.heads import left_out_by_scikit_learn

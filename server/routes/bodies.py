@@ -120,6 +120,11 @@ async def read_json(request: Request, service: Service, model: type[_Body]) -> _
     return await service.in_thread(_valid, "body", lambda: model.model_validate_json(raw))
 
 
+async def read_json_if_any(request: Request, service: Service, model: type[_Body]) -> _Body:
+    """The body as `model`, or what it is without any; raises as `read_json` does."""
+    return await read_json(request, service, model) if await request.body() else model()
+
+
 def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 

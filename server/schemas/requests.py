@@ -61,6 +61,25 @@ class PredictManyBody(Request):
     )
 
 
+class Candidate(Request):
+    """A way to fit a task's head. What is left out stays as the active version has it; another solver comes with the backbone's
+    options for it, and so does another backbone, save options that the task's owner asked for.
+    """
+
+    backbone: str | None = Field(None, description="name@version")
+    options: TaskOptions = TaskOptions()
+
+
+class CompareBody(Request):
+    """`POST /v1/tasks/{task}/compare`."""
+
+    candidates: Annotated[list[Candidate] | None, Field(min_length=1, max_length=32)] = Field(
+        None,
+        description="by default the three solvers as the task's backbone has them, and the active version's options on the "
+        "backbone that new tasks get and on every other that is open",
+    )
+
+
 class TaskPatch(Request):
     """`PATCH /v1/tasks/{task}`: what is given changes."""
 
