@@ -172,8 +172,6 @@ async def _seen_by(service: Service, tenant: str, now: _Now, id_: str | None) ->
 
 
 def _shown(trial: Trial, current: Trial) -> CandidateReply:
-    interval = None if trial is current else trial.difference(current)
-    gained, lost = trial.gained(current), current.gained(trial)
     return CandidateReply(
         current=trial is current,
         backbone=trial.backbone,
@@ -184,8 +182,23 @@ def _shown(trial: Trial, current: Trial) -> CandidateReply:
         accuracy=trial.recognised / trial.judged if trial.judged else None,
         interval=wilson(trial.recognised, trial.judged),
         log_loss=trial.log_loss,
-        difference=interval and Difference(accuracy=(gained - lost) / trial.judged, interval=interval, gained=gained, lost=lost),
+        difference=None if trial is current else _difference(trial, current),
         milliseconds=trial.milliseconds,
+    )
+
+
+def _difference(trial: Trial, current: Trial) -> Difference | None:
+    interval = trial.accuracy_difference(current)
+    if interval is None:
+        return None
+    gained, lost = trial.gained(current), current.gained(trial)
+    return Difference(
+        accuracy=(gained - lost) / trial.judged,
+        interval=interval,
+        gained=gained,
+        lost=lost,
+        log_loss=float((trial.losses - current.losses).mean()),
+        log_loss_interval=trial.loss_difference(current),
     )
 
 

@@ -1,8 +1,12 @@
-"""How far a share counted on a few examples can be from the true one, and the difference of two that were counted on the same."""
+"""How far what was counted or measured on a few examples can be from the truth."""
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 Z95 = 1.96  # of a 95 % interval
+_FEWEST = 5
 
 Interval = tuple[float, float]
 
@@ -60,3 +64,25 @@ def _correlation(both: int, first: int, second: int, neither: int) -> float:
     if covariance > 0:
         covariance = max(0.0, covariance - (both + first + second + neither) / 2)
     return covariance / math.sqrt(margins)
+
+
+def mean(values: NDArray[np.float64], z: float = Z95) -> Interval | None:
+    """The interval of a mean (Student, 1908), with Student's quantile as a series in the normal one (Abramowitz & Stegun, 26.7.5).
+
+    Args:
+        values: (m,).
+
+    Returns:
+        None of fewer than five values, which do not tell how they vary, and for which the series is not good enough.
+    """
+    if len(values) < _FEWEST:
+        return None
+    f = len(values) - 1
+    quantile = (
+        z
+        + (z**3 + z) / (4 * f)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * f**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * f**3)
+    )
+    middle, half = float(values.mean()), quantile * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return middle - half, middle + half

@@ -15,7 +15,7 @@ from models.fitting import classes_of
 from models.heads import EmbeddingSpace
 from models.leave_one_out import leave_one_out
 from models.manifest import HeadOptions
-from server.intervals import Z95, Interval, paired_difference
+from server.intervals import Z95, Interval, mean, paired_difference
 from server.records import Support
 
 _LEAST = float(np.finfo(np.float64).eps)  # A probability that was rounded to nothing must not make a loss infinite.
@@ -30,14 +30,14 @@ class Trial:
         backbone: the bundle's id.
         method: how examples were left out.
         right: bool (m,), whether each was recognised.
-        log_loss: mean of −log p of the examples' own labels, as scikit-learn has it; None if none was judged.
+        losses: float64 (m,), −log p of each one's own label.
     """
 
     backbone: str
     options: HeadOptions
     method: str
     right: NDArray[np.bool_]
-    log_loss: float | None
+    losses: NDArray[np.float64]
     milliseconds: float
 
     @property
@@ -48,14 +48,23 @@ class Trial:
     def recognised(self) -> int:
         return int(self.right.sum())
 
+    @property
+    def log_loss(self) -> float | None:
+        """The mean loss, as scikit-learn has it; None if none was judged."""
+        return float(self.losses.mean()) if len(self.losses) else None
+
     def gained(self, other: "Trial") -> int:
         """How many examples this one recognises and the other does not."""
         return int((self.right & ~other.right).sum())
 
-    def difference(self, other: "Trial", z: float = Z95) -> Interval | None:
+    def accuracy_difference(self, other: "Trial", z: float = Z95) -> Interval | None:
         """The interval of this one's accuracy less the other's, which judged the same examples; None if there are none."""
         both, neither = (self.right & other.right).sum(), (~self.right & ~other.right).sum()
         return paired_difference(int(both), self.gained(other), other.gained(self), int(neither), z)
+
+    def loss_difference(self, other: "Trial", z: float = Z95) -> Interval | None:
+        """Likewise of the mean losses; None of fewer than five examples."""
+        return mean(self.losses - other.losses, z)
 
 
 def judge(support: Support, options: HeadOptions, space: EmbeddingSpace) -> Trial:
@@ -70,7 +79,7 @@ def judge(support: Support, options: HeadOptions, space: EmbeddingSpace) -> Tria
         options=options,
         method=left_out.method,
         right=probabilities.argmax(axis=1) == own,
-        log_loss=float(-np.log(np.maximum(of_own, _LEAST)).mean()) if len(own) else None,
+        losses=-np.log(np.maximum(of_own, _LEAST)),
         milliseconds=round(1000.0 * (time.perf_counter() - started), 3),
     )
 
@@ -88,19 +97,25 @@ def advice(current: Trial, tried: Mapping[int, Trial]) -> str:
     number, best = min(tried.items(), key=lambda entry: _rank(entry[1]))
     called = f"Candidate {number} ({best.options.solver}, C = {best.options.C:g}, {best.backbone})"
     has = f"{current.recognised} of {current.judged} examples"
+    z = NormalDist().inv_cdf(1.0 - _CHANCE / (2 * len(tried)))
     if _rank(best) >= _rank(current):
         return f"None of the candidates is better than the active version, which recognised {has}."
     if best.recognised == current.recognised:
+        losses = best.loss_difference(current, z)
         return (
             f"None of the candidates recognised more than the active version, which recognised {has}; {called} is surer of the "
-            f"right labels, with a log-loss of {best.log_loss:.3f} instead of {current.log_loss:.3f}."
+            f"right labels (log-loss {best.log_loss:.3f} instead of {current.log_loss:.3f}), "
+            f"{_verdict(losses is not None and losses[1] < 0)}."
         )
-    interval = best.difference(current, NormalDist().inv_cdf(1.0 - _CHANCE / (2 * len(tried))))
-    verdict = "more than chance explains" if interval and interval[0] > 0 else "which may be chance; more examples would tell"
+    shares = best.accuracy_difference(current, z)
     return (
         f"{called} recognised {best.recognised} of {best.judged} examples, {best.recognised - current.recognised} more than the "
-        f"active version: {verdict}."
+        f"active version, {_verdict(shares is not None and shares[0] > 0)}."
     )
+
+
+def _verdict(real: bool) -> str:
+    return "which is more than chance explains" if real else "which may be chance: more examples would tell"
 
 
 def _rank(trial: Trial) -> tuple[int, float]:

@@ -111,13 +111,20 @@ _REPLIES: dict[type[BaseModel], Any] = {
                 "accuracy": 0.9,
                 "interval": [0.596, 0.982],
                 "log_loss": 0.42,
-                "difference": {"accuracy": 0.1, "interval": [-0.202, 0.4], "gained": 1, "lost": 0},
+                "difference": {
+                    "accuracy": 0.1,
+                    "interval": [-0.202, 0.4],
+                    "gained": 1,
+                    "lost": 0,
+                    "log_loss": -0.19,
+                    "log_loss_interval": [-0.41, 0.03],
+                },
                 "milliseconds": 0.3,
             },
             {"backbone": "other@1", "error": _NO_BACKBONE},
         ],
-        "advice": "Candidate 1 (prototype, C = 1, name@1) recognised 9 of 10 examples, 1 more than the active version: which may "
-        "be chance; more examples would tell.",
+        "advice": "Candidate 1 (prototype, C = 1, name@1) recognised 9 of 10 examples, 1 more than the active version, which may "
+        "be chance: more examples would tell.",
         "timing_ms": {"fit": 2.1, "embed": 0.4, "total": 3.6},
     },
     TaskPage: {"tasks": [_TASK], "next_cursor": None},
@@ -196,8 +203,8 @@ def answered(model: type[BaseModel], description: str, *, location: bool = False
     return response
 
 
-def _body(*, required: bool = True, **content: Any) -> dict[str, Any]:
-    return {"requestBody": {"required": required, "content": content}}
+def _body(**content: Any) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _json(model: type[BaseModel], example: Any) -> dict[str, Any]:
@@ -237,14 +244,8 @@ EXAMPLES_BODY = _body(
         "application/json": _json(ExamplesBody, {"examples": _LABELLED}),
     }
 )
-COMPARE_BODY = _body(
-    required=False,
-    **{
-        "application/json": _json(
-            CompareBody, {"candidates": [{"options": {"solver": "prototype"}}, {"backbone": "other@1", "options": {"C": 10}}]}
-        )
-    },
-)
+_CANDIDATES = [{"options": {"solver": "prototype"}}, {"backbone": "other@1", "options": {"C": 10}}]
+COMPARE_BODY = {"requestBody": {"content": {"application/json": _json(CompareBody, {"candidates": _CANDIDATES})}}}
 PATCH_BODY = _body(**{"application/json": _json(TaskPatch, {"active_version": 1})})
 BACKBONE_BODY = _body(**{"application/json": _json(BackboneBody, {"id": "name@1"})})
 BACKBONE_PATCH_BODY = _body(**{"application/json": _json(BackbonePatch, {"default": True})})

@@ -16,6 +16,8 @@ class Difference(Reply):
     interval: Annotated[tuple[float, float], Field(description="95 % interval of that, for paired examples")]
     gained: int = Field(description="examples that the candidate recognises and the active version does not")
     lost: int = Field(description="examples that the active version recognises and the candidate does not")
+    log_loss: float = Field(description="the candidate's less the active version's: less than 0 is better")
+    log_loss_interval: tuple[float, float] | None = Field(description="95 % interval of that; null of fewer than five examples")
 
 
 class CandidateReply(Reply):
