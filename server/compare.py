@@ -34,7 +34,7 @@ from server.schemas.replies import HeadReply, ProblemInPlace
 from server.schemas.requests import Candidate, TaskOptions
 from server.served import ServedBackbone
 from server.service import Service
-from server.trials import Trial, advice, judge
+from server.trials import Trial, advice, best_of, judge
 
 # What is the matter with one backbone, or with what it can be shown, and not with the others.
 _OF_ONE_BACKBONE = (
@@ -104,11 +104,13 @@ async def compare(service: Service, tenant: str, task_id: str, asked: Sequence[C
         _failed(way.backbone or current.backbone, outcome) if isinstance(outcome, HeadstartError) else _shown(outcome, current)
         for way, outcome in zip(ways, tried, strict=True)
     ]
+    usable = {number: trial for number, trial in enumerate(tried, 1) if isinstance(trial, Trial)}
     return ComparisonReply(
         task=now.task.id,
         version=now.task.version.number,
         candidates=[_shown(current, current), *shown],
-        advice=advice(current, {number: trial for number, trial in enumerate(tried, 1) if isinstance(trial, Trial)}),
+        best=best_of(current, usable),
+        advice=advice(current, usable),
         timing_ms=watch.milliseconds(),
     )
 

@@ -67,7 +67,7 @@ def _correlation(both: int, first: int, second: int, neither: int) -> float:
 
 
 def mean(values: NDArray[np.float64], z: float = Z95) -> Interval | None:
-    """The interval of a mean (Student, 1908), with Student's quantile as a series in the normal one (Abramowitz & Stegun, 26.7.5).
+    """The interval of a mean (Student, 1908), his quantile as a series in the normal one (Abramowitz & Stegun, 26.7.5).
 
     Args:
         values: (m,).

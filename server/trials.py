@@ -84,8 +84,16 @@ def judge(support: Support, options: HeadOptions, space: EmbeddingSpace) -> Tria
     )
 
 
+def best_of(current: Trial, tried: Mapping[int, Trial]) -> int:
+    """The number of the one that recognised most examples and, of as many, was surest of their labels; 0 is the active version,
+    which no other replaces without being better.
+    """
+    numbered = {0: current, **tried}
+    return min(numbered, key=lambda number: (-numbered[number].recognised, round(numbered[number].log_loss or 0.0, 3)))
+
+
 def advice(current: Trial, tried: Mapping[int, Trial]) -> str:
-    """Whether one of those tried, by number, is better than the active version, and whether that may be chance.
+    """Whether one of those tried, by number from 1, is better than the active version, and whether that may be chance.
 
     The best of several is often the luckiest, so that its lead must stand in an interval as wide as all of them together need
     (Bonferroni).
@@ -94,12 +102,12 @@ def advice(current: Trial, tried: Mapping[int, Trial]) -> str:
         return "None of the candidates could be tried; what stands in their places says why."
     if not current.judged:
         return "Nothing can be compared, since each example is alone in its class: add a second one of each, then compare again."
-    number, best = min(tried.items(), key=lambda entry: _rank(entry[1]))
-    called = f"Candidate {number} ({best.options.solver}, C = {best.options.C:g}, {best.backbone})"
     has = f"{current.recognised} of {current.judged} examples"
-    z = NormalDist().inv_cdf(1.0 - _CHANCE / (2 * len(tried)))
-    if _rank(best) >= _rank(current):
+    if not (number := best_of(current, tried)):
         return f"None of the candidates is better than the active version, which recognised {has}."
+    best = tried[number]
+    called = f"Candidate {number} ({best.options.solver}, C = {best.options.C:g}, {best.backbone})"
+    z = NormalDist().inv_cdf(1.0 - _CHANCE / (2 * len(tried)))
     if best.recognised == current.recognised:
         losses = best.loss_difference(current, z)
         return (
@@ -116,8 +124,3 @@ def advice(current: Trial, tried: Mapping[int, Trial]) -> str:
 
 def _verdict(real: bool) -> str:
     return "which is more than chance explains" if real else "which may be chance: more examples would tell"
-
-
-def _rank(trial: Trial) -> tuple[int, float]:
-    """Less is better: the more examples were recognised and, of as many, the surer of their labels it was."""
-    return -trial.recognised, round(trial.log_loss or 0.0, 3)

@@ -123,6 +123,7 @@ _REPLIES: dict[type[BaseModel], Any] = {
             },
             {"backbone": "other@1", "error": _NO_BACKBONE},
         ],
+        "best": 1,
         "advice": "Candidate 1 (prototype, C = 1, name@1) recognised 9 of 10 examples, 1 more than the active version, which may "
         "be chance: more examples would tell.",
         "timing_ms": {"fit": 2.1, "embed": 0.4, "total": 3.6},

@@ -51,5 +51,9 @@ class ComparisonReply(Reply):
     task: str
     version: int = Field(description="the active version, to which all are compared")
     candidates: list[CandidateReply | FailedCandidate]
+    best: int = Field(
+        description="which of `candidates`, from 0, recognised most examples and, of as many, was surest of their labels; 0, the "
+        "active version, where none is better"
+    )
     advice: str = Field(description="which is better, and whether chance would explain it")
     timing_ms: dict[str, float] = Field(description="embed, fit, total")
