@@ -85,8 +85,8 @@ def judge(support: Support, options: HeadOptions, space: EmbeddingSpace) -> Tria
 
 
 def best_of(current: Trial, tried: Mapping[int, Trial]) -> int:
-    """The number of the one that recognised most examples and, of as many, was surest of their labels; 0 is the active version,
-    which no other replaces without being better.
+    """The number of the one that recognised most examples and, of as many, was surest of their labels, to three decimals; 0 is
+    the active version, which no other replaces without being better.
     """
     numbered = {0: current, **tried}
     return min(numbered, key=lambda number: (-numbered[number].recognised, round(numbered[number].log_loss or 0.0, 3)))

@@ -8,10 +8,10 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from headstart.comparison import Comparison, Trial, Untried
+from headstart.comparison import Comparison, Trial
 from headstart.predictions import ManyPredictions, Predictions, Unreadable
 from headstart.quality import Interval, Quality
-from headstart.replies import Backbone, Example, Head, Task, Version
+from headstart.replies import Backbone, Example, Task, Version
 
 
 def tasks(found: Sequence[Task]) -> RenderableType:
@@ -33,7 +33,7 @@ def task(shown: Task) -> RenderableType:
         ("name", printable(shown.name)),
         ("version", str(shown.version)),
         ("backbone", shown.backbone),
-        ("head", _head(shown.head)),
+        ("head", f"{shown.head.solver}, C = {shown.head.C:g}, temperature = {shown.head.temperature:g}"),
         ("created", _when(shown.created_at)),
         ("changed", _when(shown.updated_at)),
     ):
@@ -90,43 +90,25 @@ def quality(found: Quality) -> RenderableType:
 
 def comparison(found: Comparison) -> RenderableType:
     """One line for the active version and for each candidate, the best marked, and what to make of it."""
-    table = _table(
-        "",
-        "",
-        "backbone",
-        "head",
-        "recognised",
-        "accuracy",
-        "95 %",
-        "difference",
-        "95 %",
-        "log-loss",
-        "ms",
-        numbers={"recognised", "log-loss", "ms"},
-    )
+    columns = ("", "backbone", "solver", "C", "T", "recognised", "difference (95 %)", "log-loss")
+    table = _table(*columns, numbers={"C", "T", "recognised", "log-loss"})
     for number, each in enumerate([found.current, *found.candidates]):
-        place = str(number) if number else "active"
-        if isinstance(each, Untried):
-            table.add_row(place, "", printable(each.backbone), "cannot be tried")
-        else:
-            table.add_row(place, "best" if number == found.raw["best"] else "", *_trial(each))
-    return Group(
-        f"Version {found.version}, and what could be in its place, on {found.current.judged} examples:", table, found.advice
-    )
+        place = f"{number or 'active'}{', best' if number == found.raw['best'] else ''}"
+        table.add_row(place, printable(each.backbone), *(_trial(each) if isinstance(each, Trial) else ["cannot be tried"]))
+    judged = f"on {found.current.judged} examples by {found.current.method}"
+    return Group(f"Version {found.version}, and what could be in its place, {judged}:", table, printable(found.advice))
 
 
 def _trial(each: Trial) -> list[str]:
-    beside = each.difference
+    head, difference = each.head, each.difference
+    beside = f"{difference.accuracy:+.1%} ({difference.interval[0]:+.1%} to {difference.interval[1]:+.1%})" if difference else ""
     return [
-        printable(each.backbone),
-        _head(each.head),
-        str(each.recognised),
-        _percent(each.accuracy),
-        _range(each.interval),
-        "" if beside is None else f"{beside.accuracy:+.1%}",
-        "" if beside is None else f"{beside.interval[0]:+.1%} to {beside.interval[1]:+.1%}",
+        f"{head.solver}, centred" if head.centre else head.solver,
+        f"{head.C:g}",
+        f"{head.temperature:.3g}",
+        f"{each.recognised} {_percent(each.accuracy)}",
+        beside,
         "" if each.log_loss is None else f"{each.log_loss:.3f}",
-        f"{each.milliseconds:.0f}",
     ]
 
 
@@ -210,11 +192,6 @@ def _verdict(found: Quality) -> str:
     recognised = sum(each.recognised for each in found.classes)
     share = f"{_percent(found.accuracy)} (95 % interval {_range(found.interval)})"
     return f"Version {found.version}: {share} recognised by {found.method}, {recognised} of {found.judged} examples."
-
-
-def _head(head: Head) -> str:
-    centred = ", centred" if head.centre else ""
-    return f"{head.solver}, C = {head.C:g}, temperature = {head.temperature:.3g}{centred}"
 
 
 def _percent(share: float | None) -> str:
