@@ -21,7 +21,7 @@ from models.fitting import fit_head
 from models.heads import EmbeddingSpace, Float32
 from models.leave_one_out import leave_one_out, wanting
 from models.temperature import options_for
-from server.quality import wilson
+from server.intervals import wilson
 
 _WAYS, _MORE, _HELD_OUT = 5, 5, 100
 _SHOTS: dict[str, Sequence[int]] = {"3": (3,), "5": (5,), "10": (10,), "2 to 8": range(2, 9)}

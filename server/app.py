@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from server.errors import HeadstartError, InvalidRequest
 from server.middleware import BodyLimits, RefuseWhenFull, RequestContext
-from server.routes import backbones, health, predictions, tasks
+from server.routes import backbones, health, predictions, quality, tasks
 from server.routes.openapi import openapi_document
 from server.routes.problems import answer_error, problem
 from server.service import Service
@@ -42,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
         title="Headstart", version=version("headstart-server"), description=_DESCRIPTION, lifespan=lifespan, redoc_url=None
     )
     app.state.service = service
-    for module in (predictions, tasks, backbones, health):
+    for module in (predictions, tasks, quality, backbones, health):
         app.include_router(module.router)
     app.add_route("/", lambda _request: RedirectResponse("/docs"), include_in_schema=False)
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]

@@ -12,7 +12,8 @@ from server.errors import Conflict, ErasurePending, ExampleNotFound, VersionNotF
 from server.metrics import Stopwatch
 from server.records import Task, VersionConflict
 from server.replies import changed_task_reply
-from server.schemas import ChangedTaskReply, Quality
+from server.schemas.quality import Quality
+from server.schemas.replies import ChangedTaskReply
 from server.service import Service
 
 # Readers of the database are done in milliseconds, save other programs, such as one that makes a backup.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from models.manifest import HeadDefaults, HeadOptions
 from models.temperature import options_for
-from server.schemas import TaskOptions
+from server.schemas.requests import TaskOptions
 
 
 def chosen(defaults: HeadDefaults, asked: TaskOptions, labels: Sequence[str]) -> HeadOptions:
@@ -31,6 +31,21 @@ def chosen_again(
     usual, options = (options_for(defaults, before.solver, _counts(labels)) for defaults, labels in (was, now))
     asked = {name: value for name, value in before if value != getattr(usual, name)}
     return options.model_copy(update=asked)
+
+
+def chosen_instead(
+    before: HeadOptions,
+    asked: TaskOptions,
+    was: tuple[HeadDefaults, Sequence[str]],
+    now: tuple[HeadDefaults, Sequence[str]],
+) -> HeadOptions:
+    """The options that somebody asks for in place of a version's: what is not asked for stays as `chosen_again` says, save that
+    another solver comes with options of its own.
+    """
+    if asked.solver not in {None, before.solver}:
+        defaults, labels = now
+        return chosen(defaults, asked, labels)
+    return chosen_again(before, was, now).model_copy(update=asked.model_dump(exclude_none=True))
 
 
 def _counts(labels: Sequence[str]) -> list[int]:

@@ -16,7 +16,7 @@ from server.embed import embed_images, image_error
 from server.errors import InvalidRequest, LimitExceeded
 from server.judge import judge
 from server.metrics import Stopwatch
-from server.schemas import FailedPrediction, JudgedPrediction, Neighbour, Prediction, PredictReply, ProblemInPlace
+from server.schemas.replies import FailedPrediction, JudgedPrediction, Neighbour, Prediction, PredictReply, ProblemInPlace
 from server.service import Service
 from server.settings import Settings
 

@@ -17,7 +17,7 @@ from server.errors import BackboneUnavailable, HeadstartError, InvalidRequest, T
 from server.metrics import Stopwatch
 from server.predict import as_predictions, check_images, in_order, ranked
 from server.records import Active
-from server.schemas import ProblemInPlace
+from server.schemas.replies import ProblemInPlace
 from server.service import Service
 
 Found = tuple[str, Active]

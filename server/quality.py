@@ -12,11 +12,10 @@ from models.heads import Float32
 from models.leave_one_out import Ints, LeftOut, leave_one_out, wanting
 from models.manifest import Evaluation, HeadOptions, Solver
 from models.suspects import duplicates, suspects
-from server.schemas import ClassQuality, Confusion, DuplicateReply, Prior, Quality, QualityReply, SuspectReply
+from server.intervals import wilson
+from server.schemas.quality import ClassQuality, Confusion, DuplicateReply, Prior, Quality, QualityReply, SuspectReply
 from server.served import ServedBackbone
 from server.service import Service
-
-_Z = 1.96  # of a 95 % interval
 
 
 async def task_quality(service: Service, tenant: str, task_id: str) -> QualityReply:
@@ -44,7 +43,7 @@ def assess(
     right, judged = sum(entry.recognised for entry in classes), sum(entry.judged for entry in classes)
     prototype = manifest.head.options("prototype")
     return Quality(
-        method="leave-one-out" if left_out.folds is None else f"{left_out.folds} folds",
+        method=left_out.method,
         judged=judged,
         accuracy=right / judged if judged else None,
         interval=wilson(right, judged),
@@ -72,21 +71,6 @@ def assess(
             for found in duplicates(space.features(embeddings, centre=False), indices, backbone.duplicate_similarity)
         ],
     )
-
-
-def wilson(right: int, judged: int) -> tuple[float, float] | None:
-    """The 95 % score interval of a share (Wilson, 1927), which keeps inside [0, 1] and does not vanish at its ends.
-
-    Returns:
-        None if nothing was judged.
-    """
-    if not judged:
-        return None
-    share, weight = right / judged, _Z**2 / judged
-    middle = (share + weight / 2) / (1 + weight)
-    half = math.sqrt(weight * share * (1 - share) + weight**2 / 4) / (1 + weight)
-    # Where all or none were right, one end is the share itself, which rounding must not leave out.
-    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
 def _classes(names: Sequence[str], indices: Ints, left_out: LeftOut) -> list[ClassQuality]:

@@ -1,7 +1,8 @@
 """From the store's records to the bodies of replies."""
 
 from server.records import ClassCount, ExampleInfo, Task, Version
-from server.schemas import ChangedTaskReply, ClassReply, ExampleReply, HeadReply, Quality, TaskReply, VersionReply
+from server.schemas.quality import Quality
+from server.schemas.replies import ChangedTaskReply, ClassReply, ExampleReply, HeadReply, TaskReply, VersionReply
 
 
 def task_reply(task: Task) -> TaskReply:

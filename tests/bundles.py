@@ -22,6 +22,16 @@ def copy_bundle(source: Path, folder: Path, name: str, version: str = "1") -> st
     return manifest.id
 
 
+def another_bundle(source: Path, folder: Path, name: str) -> str:
+    """A bundle that does what `source` does in float32, from a backbone file of its own, and its id."""
+    manifest = open_bundle(source).manifest.model_copy(update={"name": name})
+    graph = onnx.load(source / ONNX)
+    graph.doc_string = name
+    contents = {file: (source / file).read_bytes() for file in (STATISTICS, GOLDEN)}
+    write_bundle(folder, manifest, {**contents, ONNX: graph.SerializeToString()})
+    return manifest.id
+
+
 def small_bundle(like: Path, folder: Path, name: str, version: str = "1") -> str:
     """A bundle whose backbone embeds an image as the mean colours of its 16 squares, and its id.
 

@@ -38,7 +38,15 @@ HOMES = {
 }
 
 # In `server/`: journeys know no routes, and what they stand on knows no journeys.
-JOURNEYS = {"server.adapt", "server.predict", "server.predict_many", "server.forget", "server.embed", "server.reembed"}
+JOURNEYS = {
+    "server.adapt",
+    "server.predict",
+    "server.predict_many",
+    "server.forget",
+    "server.compare",
+    "server.embed",
+    "server.reembed",
+}
 
 
 def sources(package: str) -> Iterator[Path]:

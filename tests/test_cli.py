@@ -186,12 +186,15 @@ def test_no_server_is_its_own_exit_code(capsys: Capture) -> None:
 
 
 def test_usage_errors_and_help(capsys: Capture) -> None:
-    for arguments in ([], ["fly"], ["rollback", "task", "newest"], ["create", "name"]):
+    for arguments in ([], ["fly"], ["rollback", "task", "newest"], ["create", "name"], ["compare", "task", "--C", "nan"]):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code == 2
     capsys.readouterr()
-    changing, reading = ("create", "add", "rollback", "forget", "delete"), ("list", "show", "examples", "quality", "history")
+    changing, reading = (
+        ("create", "add", "rollback", "forget", "delete"),
+        ("list", "show", "examples", "quality", "compare", "history"),
+    )
     for command in (*changing, *reading, "predict", "predict-many"):
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])

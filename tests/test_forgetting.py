@@ -22,7 +22,7 @@ from models.fitting import fit_head
 from models.heads import BackboneRef, EmbeddingSpace, Head
 from server.active_task import find_task
 from server.adapt import create_task
-from server.schemas import TaskOptions
+from server.schemas.requests import TaskOptions
 from server.service import Service
 from server.settings import Settings
 from server.support import LabelledImage

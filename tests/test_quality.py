@@ -9,16 +9,13 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
-from scipy.stats import binomtest
 
 from models.bundle import open_bundle
 from models.engine import embed_all, open_engine
 from models.preprocess import load_image
-from server.quality import wilson
-from server.schemas import QualityReply
+from server.intervals import wilson
+from server.schemas.quality import QualityReply
 from tests.conftest import Labelled
 from tests.heads import left_out_by_scikit_learn
 from tests.images import encode
@@ -103,18 +100,6 @@ class TestAccuracy:
             verdicts.append(prediction["label"])
         task = create(api, examples, options=options)
         assert_judged(task["quality"], [label for label, _ in examples], verdicts)
-
-    @settings(deadline=None)
-    @given(st.integers(1, 20_000).flatmap(lambda judged: st.tuples(st.integers(0, judged), st.just(judged))))
-    def test_its_interval_is_scipys(self, counted: tuple[int, int]) -> None:
-        expected = binomtest(*counted).proportion_ci(method="wilson")
-        found = wilson(*counted)
-        assert found == pytest.approx((expected.low, expected.high), abs=1e-4)
-        assert found is not None
-        assert 0 <= found[0] <= counted[0] / counted[1] <= found[1] <= 1
-
-    def test_nothing_judged_has_no_interval(self) -> None:
-        assert wilson(0, 0) is None
 
 
 class TestAnswers:

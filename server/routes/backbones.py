@@ -20,7 +20,8 @@ from server.routes.bodies import read_json
 from server.routes.dependencies import Served, reply
 from server.routes.openapi import BACKBONE_BODY, BACKBONE_PATCH_BODY, answered
 from server.routes.problems import documented
-from server.schemas import BackboneBody, BackboneList, BackbonePatch, BackboneReply
+from server.schemas.replies import BackboneList, BackboneReply
+from server.schemas.requests import BackboneBody, BackbonePatch
 
 router = APIRouter(prefix="/v1/backbones", tags=["backbones"])
 

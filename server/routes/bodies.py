@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from server.archive import read_archive
 from server.errors import InvalidRequest, LimitExceeded, UnsupportedMediaType
-from server.schemas import ExamplesBody, Name, PredictBody, PredictManyBody, TaskBody, TaskOptions
+from server.schemas.requests import ExamplesBody, Name, PredictBody, PredictManyBody, TaskBody, TaskOptions
 from server.service import Service
 from server.settings import Settings
 from server.support import LabelledImage, clean_label
@@ -118,6 +118,11 @@ async def read_json(request: Request, service: Service, model: type[_Body]) -> _
         raise UnsupportedMediaType(f"send {JSON}, not {_media_type(request) or 'a body without Content-Type'}")
     raw = await request.body()
     return await service.in_thread(_valid, "body", lambda: model.model_validate_json(raw))
+
+
+async def read_json_if_any(request: Request, service: Service, model: type[_Body]) -> _Body:
+    """The body as `model`, or what it is without any; raises as `read_json` does."""
+    return await read_json(request, service, model) if await request.body() else model()
 
 
 def _media_type(request: Request) -> str:

@@ -10,7 +10,7 @@ from models.bundle import BundleError
 from server.errors import HeadstartError
 from server.routes.dependencies import Served, reply
 from server.routes.openapi import answered
-from server.schemas import Health
+from server.schemas.replies import Health
 
 router = APIRouter(tags=["operations"])
 

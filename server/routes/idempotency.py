@@ -8,7 +8,7 @@ from server.adapt import KeepAnswer
 from server.errors import AnswerForgotten, IdempotencyKeyReused, InvalidRequest
 from server.records import Replay, ReplayExists
 from server.routes.dependencies import TENANT, reply
-from server.schemas import ChangedTaskReply
+from server.schemas.replies import ChangedTaskReply
 from server.service import Service
 from server.support import LabelledImage, fingerprint
 

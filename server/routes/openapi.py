@@ -7,26 +7,30 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from server.schemas import (
-    BackboneBody,
+from server.schemas.comparison import ComparisonReply
+from server.schemas.quality import QualityReply
+from server.schemas.replies import (
     BackboneList,
-    BackbonePatch,
     BackboneReply,
     ChangedTaskReply,
     ExamplePage,
-    ExamplesBody,
     Health,
-    PredictBody,
-    PredictManyBody,
     PredictManyReply,
     PredictReply,
     Problem,
-    QualityReply,
-    TaskBody,
     TaskPage,
-    TaskPatch,
     TaskReply,
     VersionPage,
+)
+from server.schemas.requests import (
+    BackboneBody,
+    BackbonePatch,
+    CompareBody,
+    ExamplesBody,
+    PredictBody,
+    PredictManyBody,
+    TaskBody,
+    TaskPatch,
 )
 
 _REF = "#/components/schemas/{model}"
@@ -76,11 +80,55 @@ _QUALITY = {
     "suspects": [{"example": _EXAMPLE_ID, "label": "cat", "suggested": "dog", "confidence": 0.91}],
     "duplicates": [],
 }
+_COMPARED = {
+    "current": True,
+    "backbone": "name@1",
+    "head": _HEAD,
+    "method": "leave-one-out",
+    "judged": 10,
+    "recognised": 8,
+    "accuracy": 0.8,
+    "interval": [0.49, 0.943],
+    "log_loss": 0.61,
+    "difference": None,
+    "milliseconds": 1.7,
+}
+_NO_BACKBONE = {"code": "backbone_not_found", "detail": "there is no backbone 'other@1' on this server"}
 
 _REPLIES: dict[type[BaseModel], Any] = {
     TaskReply: _TASK,
     ChangedTaskReply: {**_TASK, "quality": _QUALITY, "timing_ms": _TIMING},
     QualityReply: {"task": _ID, "version": 1, **_QUALITY},
+    ComparisonReply: {
+        "task": _ID,
+        "version": 1,
+        "candidates": [
+            _COMPARED,
+            {
+                **_COMPARED,
+                "current": False,
+                "head": {"solver": "prototype", "C": 1.0, "temperature": 0.08, "centre": True},
+                "recognised": 9,
+                "accuracy": 0.9,
+                "interval": [0.596, 0.982],
+                "log_loss": 0.42,
+                "difference": {
+                    "accuracy": 0.1,
+                    "interval": [-0.202, 0.4],
+                    "gained": 1,
+                    "lost": 0,
+                    "log_loss": -0.19,
+                    "log_loss_interval": [-0.41, 0.03],
+                },
+                "milliseconds": 0.3,
+            },
+            {"backbone": "other@1", "error": _NO_BACKBONE},
+        ],
+        "best": 1,
+        "advice": "Candidate 1 (prototype, C = 1, name@1) recognised 9 of 10 examples, 1 more than the active version, which may "
+        "be chance: more examples would tell.",
+        "timing_ms": {"fit": 2.1, "embed": 0.4, "total": 3.6},
+    },
     TaskPage: {"tasks": [_TASK], "next_cursor": None},
     VersionPage: {
         "versions": [
@@ -215,6 +263,8 @@ EXAMPLES_BODY = _body(
         "application/json": _json(ExamplesBody, {"examples": _LABELLED}),
     }
 )
+_CANDIDATES = [{"options": {"solver": "prototype"}}, {"backbone": "other@1", "options": {"C": 10}}]
+COMPARE_BODY = {"requestBody": {"content": {"application/json": _json(CompareBody, {"candidates": _CANDIDATES})}}}
 PATCH_BODY = _body(**{"application/json": _json(TaskPatch, {"active_version": 1})})
 BACKBONE_BODY = _body(**{"application/json": _json(BackboneBody, {"id": "name@1"})})
 BACKBONE_PATCH_BODY = _body(**{"application/json": _json(BackbonePatch, {"default": True})})
@@ -249,7 +299,17 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
     """The document of `app`, made once, with the schemas that only request bodies and problems use."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        bodies = (TaskBody, ExamplesBody, TaskPatch, PredictBody, PredictManyBody, BackboneBody, BackbonePatch, Problem)
+        bodies = (
+            TaskBody,
+            ExamplesBody,
+            TaskPatch,
+            CompareBody,
+            PredictBody,
+            PredictManyBody,
+            BackboneBody,
+            BackbonePatch,
+            Problem,
+        )
         extra = [(model, "validation") for model in bodies]
         _, schemas = models_json_schema(extra, ref_template=_REF)  # type: ignore[arg-type]
         document["components"]["schemas"] |= schemas["$defs"]

@@ -27,7 +27,7 @@ from server.routes.bodies import read_many_queries, read_queries
 from server.routes.dependencies import TENANT, Served, reply, while_connected
 from server.routes.openapi import PREDICT_BODY, PREDICT_MANY_BODY, answered
 from server.routes.problems import documented
-from server.schemas import PredictManyReply, PredictReply
+from server.schemas.replies import PredictManyReply, PredictReply
 
 router = APIRouter(prefix="/v1", tags=["predictions"])
 

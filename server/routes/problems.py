@@ -38,7 +38,7 @@ from server.errors import (
     UnsupportedMediaType,
     VersionNotFound,
 )
-from server.schemas import Problem
+from server.schemas.replies import Problem
 
 # Error -> status, and the detail that the reference shows for it.
 TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {

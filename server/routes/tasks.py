@@ -33,14 +33,14 @@ from server.errors import (
     VersionNotFound,
 )
 from server.forget import delete_task, forget_example
-from server.quality import task_quality
 from server.replies import example_reply, task_reply, version_reply
 from server.routes.bodies import read_examples, read_json, read_task
 from server.routes.dependencies import TENANT, Served, reply, while_connected
 from server.routes.idempotency import create_once
 from server.routes.openapi import EXAMPLES_BODY, PATCH_BODY, TASK_BODY, answered
 from server.routes.problems import documented
-from server.schemas import ChangedTaskReply, ExamplePage, QualityReply, TaskPage, TaskPatch, TaskReply, VersionPage
+from server.schemas.replies import ChangedTaskReply, ExamplePage, TaskPage, TaskReply, VersionPage
+from server.schemas.requests import TaskPatch
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
@@ -147,21 +147,6 @@ async def delete(task: str, service: Served) -> Response:
     """When the answer comes, no file of the server holds a byte of its images."""
     await delete_task(service, TENANT, task)
     return Response(status_code=204)
-
-
-@router.get(
-    "/{task}/quality",
-    summary="How good a task is, and which examples to look at",
-    responses={
-        200: answered(QualityReply, "Judged by leave-one-out"),
-        **documented(TaskNotFound, Overloaded, BackboneUnavailable, StorageFailed),
-    },
-)
-async def quality(task: str, request: Request, service: Served) -> Response:
-    """Each example of the active version is judged by a head fitted without it. Above 500 examples that are 20 folds instead,
-    which may take seconds. A class with a single example cannot be judged so.
-    """
-    return reply(await while_connected(request, task_quality(service, TENANT, task)))
 
 
 @router.get(

@@ -8,7 +8,8 @@ with Client() as client:
         print(result)
 """
 
-from headstart.client import Client, HeadOptions
+from headstart.client import Client
+from headstart.comparison import Comparison, Difference, Trial, Untried
 from headstart.errors import (
     ApiError,
     BackboneInUse,
@@ -32,6 +33,7 @@ from headstart.errors import (
     VersionNotFound,
 )
 from headstart.images import Examples, Image, LabelledImage, image_files, labelled_folder
+from headstart.options import Candidate, HeadOptions
 from headstart.predictions import ManyPredictions, Neighbour, Prediction, Predictions, Unreadable, UnusableTask
 from headstart.quality import ClassQuality, Confusion, Duplicate, Prior, Quality, Suspect
 from headstart.replies import Backbone, ClassSize, Example, Head, Task, Version
@@ -43,11 +45,14 @@ __all__ = [
     "BackboneInUse",
     "BackboneNotFound",
     "BackboneNotOpen",
+    "Candidate",
     "ClassQuality",
     "ClassSize",
     "Client",
+    "Comparison",
     "Conflict",
     "Confusion",
+    "Difference",
     "Duplicate",
     "Example",
     "ExampleNotFound",
@@ -74,10 +79,12 @@ __all__ = [
     "Suspect",
     "Task",
     "TaskNotFound",
+    "Trial",
     "Unavailable",
     "UnexpectedReply",
     "Unreadable",
     "UnreadableImages",
+    "Untried",
     "UnusableTask",
     "Version",
     "VersionNotFound",

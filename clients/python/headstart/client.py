@@ -5,9 +5,10 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Literal, Self, TypedDict, TypeVar
+from typing import Literal, Self, TypeVar
 from urllib.parse import quote
 
+from headstart.comparison import Comparison
 from headstart.errors import HeadstartError, InvalidImage
 from headstart.images import (
     Examples,
@@ -19,6 +20,7 @@ from headstart.images import (
     one_or_many,
     read,
 )
+from headstart.options import Candidate, HeadOptions
 from headstart.predictions import ManyPredictions, Predictions, joined, joined_many
 from headstart.quality import Quality
 from headstart.replies import Backbone, Example, JsonObject, Task, Version, summed
@@ -31,15 +33,6 @@ Progress = Callable[[int], None]
 """Called after every request with how many images it carried."""
 
 Item = TypeVar("Item")
-
-
-class HeadOptions(TypedDict, total=False):
-    """How the last layer is fitted; what is left out comes from the backbone's defaults."""
-
-    solver: Literal["logistic", "ridge", "prototype"]
-    C: float
-    temperature: float
-    centre: bool
 
 
 class Client:
@@ -234,6 +227,21 @@ class Client:
     def quality(self, task: str) -> Quality:
         """How good the active version is, and which of its examples to look at; takes seconds for thousands of examples."""
         return parse(Quality.from_json, self._transport.send("GET", _path(task, "quality")))
+
+    def compare(self, task: str, candidates: Iterable[Candidate] | None = None) -> Comparison:
+        """Tries solvers, options and backbones on the examples of the active version, and changes nothing.
+
+        Another backbone embeds the examples again, which takes a while where there are many.
+
+        Args:
+            candidates: what one leaves out stays as it is now; without any, the three solvers and the other open backbones.
+
+        Raises:
+            BackboneNotFound, ImageNotKept, InvalidInput: the only candidate cannot be tried; among others it takes its place as
+                `Untried`.
+        """
+        asked = {} if candidates is None else {"candidates": list(candidates)}
+        return parse(Comparison.from_json, self._transport.send("POST", _path(task, "compare"), json=asked))
 
     def versions(self, task: str) -> tuple[Version, ...]:
         """The task's history, the newest version first."""

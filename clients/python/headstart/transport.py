@@ -31,8 +31,8 @@ _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
 class Transport:
     """A pool of connections to one server, for any number of threads.
 
-    Every request of this API may be sent twice: reading, removing, setting and opening do the same when done again, and a POST
-    that creates carries an `Idempotency-Key`.
+    Every request of this API may be sent twice: reading, removing, setting, opening and comparing do the same when done again,
+    and a POST that creates carries an `Idempotency-Key`.
     """
 
     def __init__(self, url: str, timeout: float) -> None:

@@ -1,6 +1,7 @@
 """The command line, as `--help` explains it."""
 
 import argparse
+import math
 from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -107,6 +108,15 @@ def _parser() -> ArgumentParser:
     )
     quality.add_argument("task", metavar="TASK", help=_TASK)
 
+    compare = command(
+        "compare",
+        commands.compare,
+        "try other solvers, options and backbones on a task's own examples; nothing is changed",
+        "headstart compare birds --backbone birds@2 --solver logistic --solver ridge",
+    )
+    compare.add_argument("task", metavar="TASK", help=_TASK)
+    _add_candidates(compare)
+
     history = command("history", commands.history, "list a task's versions, the newest first", "headstart history birds")
     history.add_argument("task", metavar="TASK", help=_TASK)
 
@@ -139,6 +149,29 @@ def _parser() -> ArgumentParser:
         action = command(name, run, does, f"headstart backbones {name} birds@2", actions)
         action.add_argument("backbone", metavar="BACKBONE", help="name@version")
     return parser
+
+
+def _add_candidates(parser: ArgumentParser) -> None:
+    """What `headstart compare` tries."""
+    group = parser.add_argument_group(
+        "candidates",
+        "Each may be given several times, and all combinations are tried; what is left out stays as it is. Without any, the "
+        "three solvers are tried, and the other backbones that are open.",
+    )
+    for flag, metavar, kind, what in (
+        ("--backbone", "BACKBONE", str, "name@version"),
+        ("--solver", "SOLVER", str, "logistic, ridge or prototype"),
+        ("--C", "C", _number, "how closely the examples are followed"),
+        ("--temperature", "T", _number, "how unsure the probabilities are"),
+    ):
+        group.add_argument(flag, metavar=metavar, type=kind, action="append", default=[], help=what)
+
+
+def _number(text: str) -> float:
+    """A number that JSON can hold; ValueError if it is none."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(text)
+    return number
 
 
 def _everywhere() -> ArgumentParser:

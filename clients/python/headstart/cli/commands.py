@@ -2,14 +2,18 @@
 
 from argparse import Namespace
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
+from typing import Any, cast
 
 from headstart.cli import tables
 from headstart.cli.failures import Exit, Misused
 from headstart.cli.output import Output
 from headstart.client import Client
+from headstart.comparison import Untried
 from headstart.errors import NotFound, TaskNotFound
 from headstart.images import image_files, labelled_folder
+from headstart.options import Candidate
 from headstart.predictions import Unreadable
 from headstart.replies import Task
 
@@ -84,6 +88,16 @@ def quality(client: Client, args: Namespace, output: Output) -> Exit:
     return Exit.DONE
 
 
+def compare(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart compare TASK [--solver SOLVER]… [--backbone BACKBONE]… [--C C]… [--temperature T]…`"""
+    found = client.compare(find(client, args.task).id, _candidates(args))
+    output.answer(found.raw, lambda: tables.comparison(found))
+    untried = [(number, each) for number, each in enumerate(found.candidates, 1) if isinstance(each, Untried)]
+    for number, each in untried:
+        output.remark(f"headstart: candidate {number}: {tables.printable(each.detail)} ({each.code})")
+    return Exit.REFUSED if untried else Exit.DONE
+
+
 def history(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart history TASK`"""
     versions = client.versions(find(client, args.task).id)
@@ -155,6 +169,20 @@ def close_backbone(client: Client, args: Namespace, output: Output) -> Exit:
     client.close_backbone(args.backbone)
     output.done(f"Closed {tables.printable(args.backbone)}.")
     return Exit.DONE
+
+
+def _candidates(args: Namespace) -> list[Candidate] | None:
+    """Every combination of the values that the command line gives; None if it gives none."""
+    given: dict[str, list[Any]] = {name: getattr(args, name) for name in ("backbone", "solver", "C", "temperature")}
+    given = {name: values for name, values in given.items() if values}
+    if not given:
+        return None
+    found: list[Candidate] = []
+    for values in product(*given.values()):
+        options = dict(zip(given, values, strict=True))
+        backbone = options.pop("backbone", None)
+        found.append(cast("Candidate", {"options": options} if backbone is None else {"backbone": backbone, "options": options}))
+    return found
 
 
 def _files(paths: Iterable[Path]) -> list[Path]:

@@ -8,6 +8,7 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from headstart.comparison import Comparison, Trial
 from headstart.predictions import ManyPredictions, Predictions, Unreadable
 from headstart.quality import Interval, Quality
 from headstart.replies import Backbone, Example, Task, Version
@@ -85,6 +86,30 @@ def quality(found: Quality) -> RenderableType:
         duplicates.add_row(twin.example, printable(twin.label), twin.of, printable(twin.of_label), f"{twin.similarity:.1%}")
     parts += [table for table in (classes, confusions, suspects, duplicates) if table.row_count]
     return Group(*parts, printable(found.advice))
+
+
+def comparison(found: Comparison) -> RenderableType:
+    """One line for the active version and for each candidate, the best marked, and what to make of it."""
+    columns = ("", "backbone", "solver", "C", "T", "recognised", "difference (95 %)", "log-loss")
+    table = _table(*columns, numbers={"C", "T", "recognised", "log-loss"})
+    for number, each in enumerate([found.current, *found.candidates]):
+        place = f"{number or 'active'}{', best' if number == found.raw['best'] else ''}"
+        table.add_row(place, printable(each.backbone), *(_trial(each) if isinstance(each, Trial) else ["cannot be tried"]))
+    judged = f"on {found.current.judged} examples by {found.current.method}"
+    return Group(f"Version {found.version}, and what could be in its place, {judged}:", table, printable(found.advice))
+
+
+def _trial(each: Trial) -> list[str]:
+    head, difference = each.head, each.difference
+    beside = f"{difference.accuracy:+.1%} ({difference.interval[0]:+.1%} to {difference.interval[1]:+.1%})" if difference else ""
+    return [
+        f"{head.solver}, centred" if head.centre else head.solver,
+        f"{head.C:g}",
+        f"{head.temperature:.3g}",
+        f"{each.recognised} {_percent(each.accuracy)}",
+        beside,
+        "" if each.log_loss is None else f"{each.log_loss:.3f}",
+    ]
 
 
 def versions(found: Sequence[Version]) -> RenderableType:

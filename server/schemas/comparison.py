@@ -1,0 +1,59 @@
+"""Ways to fit a task's head, side by side: response bodies."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from server.schemas.base import Reply
+from server.schemas.quality import Interval
+from server.schemas.replies import HeadReply, ProblemInPlace
+
+
+class Difference(Reply):
+    """What a candidate does beside the active version, on the same examples."""
+
+    accuracy: float = Field(description="the candidate's less the active version's")
+    interval: Annotated[tuple[float, float], Field(description="95 % interval of that, for paired examples")]
+    gained: int = Field(description="examples that the candidate recognises and the active version does not")
+    lost: int = Field(description="examples that the active version recognises and the candidate does not")
+    log_loss: float = Field(description="the candidate's less the active version's: less than 0 is better")
+    log_loss_interval: tuple[float, float] | None = Field(description="95 % interval of that; null of fewer than five examples")
+
+
+class CandidateReply(Reply):
+    """One way to fit the task's head, judged on the examples of the active version."""
+
+    current: bool = Field(description="this is the active version as it is")
+    backbone: str
+    head: HeadReply
+    method: str = Field(description="`leave-one-out`, which is exact, or above 500 examples `20 folds`")
+    judged: int = Field(description="examples that could be judged: all but those that are alone in their class")
+    recognised: int
+    accuracy: float | None = Field(description="share of the judged examples that were recognised; null if there are none")
+    interval: Interval
+    log_loss: float | None = Field(
+        description="mean of -log p, p the probability of an example's own label: 0 for being sure and right, 0.69 for even odds"
+    )
+    difference: Difference | None = Field(description="to the active version; null of that itself, and if nothing was judged")
+    milliseconds: float = Field(description="what judging it took, without embedding")
+
+
+class FailedCandidate(Reply):
+    """A candidate that cannot be tried; the others are unaffected."""
+
+    backbone: str
+    error: ProblemInPlace
+
+
+class ComparisonReply(Reply):
+    """The active version, then the candidates in the order asked. Nothing was stored."""
+
+    task: str
+    version: int = Field(description="the active version, to which all are compared")
+    candidates: list[CandidateReply | FailedCandidate]
+    best: int = Field(
+        description="which of `candidates`, from 0, recognised most examples and, of as many, was surest of their labels; 0, the "
+        "active version, where none is better"
+    )
+    advice: str = Field(description="which is better, and whether chance would explain it")
+    timing_ms: dict[str, float] = Field(description="embed, fit, total")

@@ -1,0 +1,77 @@
+"""How good a task is: response bodies."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from server.schemas.base import Reply
+
+Interval = Annotated[tuple[float, float] | None, Field(description="95 % score interval of the accuracy; null without one")]
+
+
+class ClassQuality(Reply):
+    label: str
+    examples: int
+    judged: int = Field(description="how many of them a head fitted without them could judge")
+    recognised: int = Field(description="how many of those it recognised")
+    accuracy: float | None
+    interval: Interval
+
+
+class Confusion(Reply):
+    """Examples of one class that were taken for another."""
+
+    label: str
+    recognised_as: str
+    examples: int
+
+
+class Prior(Reply):
+    """What the bundle's evaluation expects at the way and shot nearest to the task's: of other classes, not of this task."""
+
+    accuracy: float
+    ci95: float
+    ways: int
+    shots: int
+    dataset: str
+
+
+class SuspectReply(Reply):
+    """An example that the others contradict."""
+
+    example: str
+    label: str
+    suggested: str = Field(description="the label that it seems to belong to")
+    confidence: float = Field(description="probability of the suggested label")
+
+
+class DuplicateReply(Reply):
+    """An example that is all but an earlier one; under another label one of the two is wrong."""
+
+    example: str
+    label: str
+    of: str = Field(description="the earlier example")
+    of_label: str
+    similarity: float = Field(description="cosine of their embeddings; 1 for the same pixels")
+
+
+class Quality(Reply):
+    """How good a task is, as far as its support set alone can tell: each example is judged by a head fitted without it."""
+
+    method: str = Field(description="`leave-one-out`, which is exact, or above 500 examples `20 folds`")
+    judged: int = Field(description="examples that could be judged: all but those that are alone in their class")
+    accuracy: float | None = Field(description="share of the judged examples that were recognised; null if there are none")
+    interval: Interval
+    classes: list[ClassQuality]
+    confusions: list[Confusion] = Field(description="which classes are taken for which, the most frequent first")
+    prior: Prior | None = Field(description="where not every example could be judged: what the bundle's evaluation expects")
+    advice: str = Field(description="which class gains most from more images")
+    suspects: list[SuspectReply] = Field(description="examples whose label the others contradict, the clearest first")
+    duplicates: list[DuplicateReply]
+
+
+class QualityReply(Quality):
+    """The quality of a task's active version."""
+
+    task: str
+    version: int
