@@ -31,17 +31,23 @@ def apply_heads(
         if head.backbone != space.backbone:
             raise BackboneMismatch(f"a head fitted on {head.backbone} cannot read embeddings of {space.backbone}")
         alike.setdefault((head.options.centre, len(head.labels)), []).append(position)
-    count, dim = embeddings.shape
     for (centre, ways), positions in alike.items():
-        features = space.features(embeddings, centre)
-        rows = max(1, min(count, _PRODUCT // (ways * dim)))
-        at_once = max(1, _PRODUCT // (ways * dim * rows))
-        for start in range(0, len(positions), at_once):
-            some = positions[start : start + at_once]
-            weight = np.concatenate([heads[position].weight for position in some])
-            bias = np.concatenate([heads[position].bias for position in some])
-            temperature = np.array([[heads[position].options.temperature] for position in some])
-            scores = np.empty((count, len(bias)), np.float32)
-            for row in range(0, count, rows):
-                np.matmul(features[row : row + rows], weight.T, out=scores[row : row + rows])
-            yield some, softmax((scores + bias).reshape(count, len(some), ways), temperature).swapaxes(0, 1)
+        some = [heads[position] for position in positions]
+        scores = _scores(some, ways, space.features(embeddings, centre))
+        temperature = np.array([[head.options.temperature] for head in some])
+        yield positions, softmax(scores.reshape(len(embeddings), len(some), ways), temperature).swapaxes(0, 1)
+
+
+def _scores(heads: Sequence[Head], ways: int, features: Float32) -> Float32:
+    """W f + b of heads of as many classes each: (N, ways of all)."""
+    count, dim = features.shape
+    rows = max(1, min(count, _PRODUCT // (ways * dim)))
+    at_once = max(1, _PRODUCT // (ways * dim * rows))
+    scores = np.empty((count, len(heads) * ways), np.float32)
+    for start in range(0, len(heads), at_once):
+        weight = np.concatenate([head.weight for head in heads[start : start + at_once]])
+        columns = slice(start * ways, (start + at_once) * ways)
+        for row in range(0, count, rows):
+            np.matmul(features[row : row + rows], weight.T, out=scores[row : row + rows, columns])
+    scores += np.concatenate([head.bias for head in heads])
+    return scores

@@ -46,18 +46,23 @@ class ActiveHeads:
                     self._put((tenant, task, version), head)
         return head
 
-    def load_many(self, tenant: str, wanted: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Head]:
-        """The head of each task and version that exists; blocks while those not in memory are read, in a few statements.
+    def load_many(self, tenant: str, wanted: Sequence[tuple[str, int]]) -> list[Head | None]:
+        """The head of each task and version, None if there is none; blocks while those not in memory are read, in a few
+        statements.
 
         Raises:
             StorageFailed: the store cannot be read.
         """
         with self._lock:
-            found = {key: head for key in wanted if (head := self._heads.get((tenant, *key))) is not None}
-        if missing := [key for key in wanted if key not in found]:
-            for key, head in self._store.heads(tenant, missing).items():
-                self.keep(tenant, *key, head)
-                found[key] = head
+            found = [self._heads.get((tenant, task, version)) for task, version in wanted]
+        if missing := [key for key, head in zip(wanted, found, strict=True) if head is None]:
+            drops = self._drops
+            read = self._store.heads(tenant, missing)
+            with self._lock:
+                if drops == self._drops:  # Otherwise some may be of those dropped meanwhile.
+                    for (task, version), head in read.items():
+                        self._put((tenant, task, version), head)
+            found = [head or read.get(key) for key, head in zip(wanted, found, strict=True)]
         return found
 
     def keep(self, tenant: str, task: str, version: int, head: Head) -> None:

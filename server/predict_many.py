@@ -12,20 +12,22 @@ from pydantic_core import to_json
 
 from models.apply import apply_heads
 from models.heads import BackboneRef, EmbeddingSpace, Head
+from models.preprocess import ImageError
 from server.embed import Embedded, embed_images, image_error
 from server.errors import BackboneUnavailable, HeadstartError, InvalidRequest, TaskNotFound
 from server.metrics import Stopwatch
-from server.predict import as_predictions, check_images, in_order, ranked
+from server.predict import check_images, ranked
 from server.records import Active
-from server.schemas import ProblemInPlace
+from server.schemas import FailedPrediction, FailedTask, ProblemInPlace
 from server.service import Service
 
 Found = tuple[str, Active]
 """A task's id and the version that was active when the request came in."""
 
 _Seen = tuple[EmbeddingSpace, Embedded] | BackboneUnavailable
-_Result = dict[str, object]
-"""A `TaskPredictions` or `FailedTask`, of which to make a thousand takes milliseconds."""
+
+# Results are written as JSON text, since to make the objects of a thousand takes many times as long.
+_text = json.JSONEncoder(ensure_ascii=False).encode
 
 # Of a turn: predictions, a thousand of which take a few milliseconds; rows of weights, a thousand of which are a few megabytes.
 _TURN_PREDICTIONS, _TURN_ROWS = 2048, 8192
@@ -115,34 +117,54 @@ def _turns(tasks: Sequence[Found], images: int) -> Iterator[Sequence[Found]]:
 def _answer(service: Service, tenant: str, tasks: Sequence[Found], seen: Mapping[BackboneRef, _Seen], top_k: int) -> bytes:
     """The results of a turn as JSON, without the brackets around them."""
     heads = service.active.load_many(tenant, [(task, active.version) for task, active in tasks])
-    results: dict[int, _Result] = {}
+    results: dict[int, str] = {}
     usable: dict[BackboneRef, list[tuple[int, Head]]] = {}
-    for position, (task, active) in enumerate(tasks):
+    for position, (head, (task, active)) in enumerate(zip(heads, tasks, strict=True)):
         outcome = seen[active.backbone]
         if isinstance(outcome, BackboneUnavailable):
             results[position] = _failed(task, active, outcome)
-        elif (head := heads.get((task, active.version))) is None:  # deleted meanwhile
+        elif head is None:  # deleted meanwhile
             results[position] = _failed(task, active, TaskNotFound(task))
         else:
             usable.setdefault(active.backbone, []).append((position, head))
     for backbone, placed in usable.items():
         outcome = seen[backbone]
         assert not isinstance(outcome, BackboneUnavailable)
-        space, embedded = outcome
-        # All products first: between them, each would find the code of what follows gone from the core's cache.
-        for some, probabilities in list(apply_heads([head for _, head in placed], embedded.embeddings, space)):
-            ranking, scores = ranked(probabilities, top_k)
-            for which, classes, their_scores in zip(some, ranking.tolist(), scores.tolist(), strict=True):
-                position, head = placed[which]
-                task, active = tasks[position]
-                predictions = in_order(embedded.errors, as_predictions(head.labels, classes, their_scores))
-                results[position] = _result(task, active, predictions=predictions)
-    return to_json([results[position] for position in range(len(tasks))])[1:-1]
+        results |= _apply(tasks, placed, *outcome, top_k)
+    return ",".join([results[position] for position in range(len(tasks))]).encode()
 
 
-def _result(task: str, active: Active, **what: object) -> _Result:
-    return {"task": task, "version": active.version, "backbone": active.backbone.bundle, **what}
+def _apply(
+    tasks: Sequence[Found], placed: Sequence[tuple[int, Head]], space: EmbeddingSpace, embedded: Embedded, top_k: int
+) -> Iterator[tuple[int, str]]:
+    """The result of each of the tasks at these positions, a `TaskPredictions` as JSON, by position."""
+    failures = [error and _failed_prediction(error) for error in embedded.errors]
+    bundle = _text(space.backbone.bundle)
+    # All products first: between them, each would find the code of what follows gone from the core's cache.
+    for some, probabilities in list(apply_heads([head for _, head in placed], embedded.embeddings, space)):
+        ranking, scores = ranked(probabilities, top_k)
+        numbers = iter(to_json(scores.ravel().tolist())[1:-1].decode().split(","))
+        for which, rankings in zip(some, ranking.tolist(), strict=True):
+            position, head = placed[which]
+            task, active = tasks[position]
+            readable = iter(rankings)
+            found = ",".join([failure or _prediction(head.labels, next(readable), numbers) for failure in failures])
+            yield position, f'{{"task":{_text(task)},"version":{active.version},"backbone":{bundle},"predictions":[{found}]}}'
 
 
-def _failed(task: str, active: Active, error: HeadstartError) -> _Result:
-    return _result(task, active, error=ProblemInPlace(code=error.code, detail=error.detail))
+def _prediction(labels: Sequence[str], ranking: Sequence[int], numbers: Iterator[str]) -> str:
+    """A `Prediction` as JSON; `numbers` gives the probabilities of the classes of `ranking`."""
+    label, probability = _text(labels[ranking[0]]), next(numbers)
+    scores = f"{label}:{probability}"
+    for k in ranking[1:]:
+        scores += f",{_text(labels[k])}:{next(numbers)}"
+    return f'{{"label":{label},"probability":{probability},"scores":{{{scores}}}}}'
+
+
+def _failed_prediction(error: ImageError) -> str:
+    return FailedPrediction(error=ProblemInPlace(code=error.code, detail=error.detail)).model_dump_json()
+
+
+def _failed(task: str, active: Active, error: HeadstartError) -> str:
+    problem = ProblemInPlace(code=error.code, detail=error.detail)
+    return FailedTask(task=task, version=active.version, backbone=active.backbone.bundle, error=problem).model_dump_json()
