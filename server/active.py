@@ -2,17 +2,39 @@
 those of removed versions at once."""
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
 
 from cachetools import LRUCache
+from cachetools.keys import hashkey
 
+from models.apply import HeadStack, stack_heads
 from models.heads import Head
 from server.metrics import Metrics
 from server.store import Store
 
-_MAX_BYTES = 512 * 2**20
+_MAX_BYTES, _MAX_MANY_BYTES = 512 * 2**20, 128 * 2**20
+_HEAD_BYTES = 1024  # that a head takes beside its weight
 
 _Key = tuple[str, str, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedMany:
+    """The heads of some tasks' versions, ready to be applied to the same images.
+
+    Attributes:
+        stacks: their positions are those of the versions asked for.
+        missing: the positions of versions that do not exist.
+    """
+
+    stacks: Sequence[HeadStack]
+    missing: Sequence[int]
+
+    @property
+    def nbytes(self) -> int:
+        """About how much memory they take."""
+        return sum(stack.nbytes + _HEAD_BYTES * len(stack.positions) for stack in self.stacks)
 
 
 class ActiveHeads:
@@ -20,7 +42,8 @@ class ActiveHeads:
 
     def __init__(self, store: Store, metrics: Metrics) -> None:
         self._store = store
-        self._heads: LRUCache[_Key, Head] = LRUCache(_MAX_BYTES, getsizeof=lambda head: head.weight.nbytes + 1024)
+        self._heads: LRUCache[_Key, Head] = LRUCache(_MAX_BYTES, getsizeof=lambda head: head.weight.nbytes + _HEAD_BYTES)
+        self._many: LRUCache[Hashable, LoadedMany] = LRUCache(_MAX_MANY_BYTES, getsizeof=lambda loaded: loaded.nbytes)
         self._lock = threading.Lock()
         self._drops = 0
         self._gauge = metrics.active_heads
@@ -46,24 +69,32 @@ class ActiveHeads:
                     self._put((tenant, task, version), head)
         return head
 
-    def load_many(self, tenant: str, wanted: Sequence[tuple[str, int]]) -> list[Head | None]:
-        """The head of each task and version, None if there is none; blocks while those not in memory are read, in a few
-        statements.
+    def load_many(self, tenant: str, wanted: Sequence[tuple[str, int]]) -> LoadedMany:
+        """The heads of these tasks and versions; blocks while those not in memory are read, in a few statements.
 
         Raises:
             StorageFailed: the store cannot be read.
         """
+        key = hashkey(tenant, *wanted)
         with self._lock:
-            found = [self._heads.get((tenant, task, version)) for task, version in wanted]
-        if missing := [key for key, head in zip(wanted, found, strict=True) if head is None]:
+            known = self._many.get(key)
             drops = self._drops
-            read = self._store.heads(tenant, missing)
-            with self._lock:
-                if drops == self._drops:  # Otherwise some may be of those dropped meanwhile.
-                    for (task, version), head in read.items():
-                        self._put((tenant, task, version), head)
-            found = [head or read.get(key) for key, head in zip(wanted, found, strict=True)]
-        return found
+            heads = [] if known else [self._heads.get((tenant, task, version)) for task, version in wanted]
+        if known is not None:
+            for stack in known.stacks:
+                stack.gather()  # Who asks twice may ask often.
+            return known
+        missing = [name for name, head in zip(wanted, heads, strict=True) if head is None]
+        read = self._store.heads(tenant, missing) if missing else {}
+        heads = [head or read.get(name) for name, head in zip(wanted, heads, strict=True)]
+        loaded = LoadedMany(stack_heads(heads), [position for position, head in enumerate(heads) if head is None])
+        with self._lock:
+            if drops == self._drops:  # Otherwise some may be of those dropped meanwhile.
+                for (task, version), head in read.items():
+                    self._put((tenant, task, version), head)
+                if not loaded.missing and loaded.nbytes <= _MAX_MANY_BYTES:
+                    self._many[key] = loaded
+        return loaded
 
     def keep(self, tenant: str, task: str, version: int, head: Head) -> None:
         """Puts a head that was just fitted where the next query will find it."""
@@ -74,11 +105,12 @@ class ActiveHeads:
         """To be told which versions have been removed. Requests that hold one of their heads may finish with it."""
         with self._lock:
             self._drops += 1
+            self._many.clear()
             for version in versions:
                 self._heads.pop((tenant, task, version), None)
             self._gauge.set(len(self._heads))
 
     def _put(self, key: _Key, head: Head) -> None:
-        if head.weight.nbytes + 1024 <= _MAX_BYTES:
+        if head.weight.nbytes + _HEAD_BYTES <= _MAX_BYTES:
             self._heads[key] = head
         self._gauge.set(len(self._heads))

@@ -10,8 +10,8 @@ from typing import Literal
 
 from pydantic_core import to_json
 
-from models.apply import apply_heads
-from models.heads import BackboneRef, EmbeddingSpace, Head
+from models.apply import HeadStack, Probabilities
+from models.heads import BackboneRef, EmbeddingSpace
 from models.preprocess import ImageError
 from server.embed import Embedded, embed_images, image_error
 from server.errors import BackboneUnavailable, HeadstartError, InvalidRequest, TaskNotFound
@@ -29,8 +29,9 @@ _Seen = tuple[EmbeddingSpace, Embedded] | BackboneUnavailable
 # Results are written as JSON text, since to make the objects of a thousand takes many times as long.
 _text = json.JSONEncoder(ensure_ascii=False).encode
 
-# Of a turn: predictions, a thousand of which take a few milliseconds; rows of weights, a thousand of which are a few megabytes.
-_TURN_PREDICTIONS, _TURN_ROWS = 2048, 8192
+# Of a turn: predictions, of which to write a thousand takes a millisecond or two; rows of weights, a thousand of which are a few
+# megabytes; and scores, which stand in a few arrays at once.
+_TURN_PREDICTIONS, _TURN_ROWS, _TURN_SCORES = 2048, 8192, 2**18
 
 
 async def find_tasks(service: Service, tenant: str, wanted: Literal["all"] | Sequence[str]) -> list[Found]:
@@ -104,9 +105,10 @@ def _raise_if_only(seen: Mapping[BackboneRef, _Seen], tasks: Sequence[Found], im
 
 def _turns(tasks: Sequence[Found], images: int) -> Iterator[Sequence[Found]]:
     """The tasks, a few at a time, so that neither others' requests nor memory suffer from how many there are."""
+    most, most_rows = _TURN_PREDICTIONS // images, min(_TURN_ROWS, _TURN_SCORES // images)
     start, rows = 0, 0
     for end, (_, active) in enumerate(tasks):
-        if end > start and ((end - start + 1) * images > _TURN_PREDICTIONS or rows + active.ways > _TURN_ROWS):
+        if end > start and (end - start >= most or rows + active.ways > most_rows):
             yield tasks[start:end]
             start, rows = end, 0
         rows += active.ways
@@ -116,40 +118,35 @@ def _turns(tasks: Sequence[Found], images: int) -> Iterator[Sequence[Found]]:
 
 def _answer(service: Service, tenant: str, tasks: Sequence[Found], seen: Mapping[BackboneRef, _Seen], top_k: int) -> bytes:
     """The results of a turn as JSON, without the brackets around them."""
-    heads = service.active.load_many(tenant, [(task, active.version) for task, active in tasks])
-    results: dict[int, str] = {}
-    usable: dict[BackboneRef, list[tuple[int, Head]]] = {}
-    for position, (head, (task, active)) in enumerate(zip(heads, tasks, strict=True)):
-        outcome = seen[active.backbone]
+    loaded = service.active.load_many(tenant, [(task, active.version) for task, active in tasks])
+    results = {position: _failed(*tasks[position], TaskNotFound(tasks[position][0])) for position in loaded.missing}
+    usable: list[tuple[HeadStack, Probabilities, Embedded]] = []
+    # All products first: between them, each would find the code of what follows gone from the core's cache.
+    for stack in loaded.stacks:
+        outcome = seen[stack.backbone]
         if isinstance(outcome, BackboneUnavailable):
-            results[position] = _failed(task, active, outcome)
-        elif head is None:  # deleted meanwhile
-            results[position] = _failed(task, active, TaskNotFound(task))
+            results |= {position: _failed(*tasks[position], outcome) for position in stack.positions}
         else:
-            usable.setdefault(active.backbone, []).append((position, head))
-    for backbone, placed in usable.items():
-        outcome = seen[backbone]
-        assert not isinstance(outcome, BackboneUnavailable)
-        results |= _apply(tasks, placed, *outcome, top_k)
+            space, embedded = outcome
+            usable.append((stack, stack.probabilities(embedded.embeddings, space), embedded))
+    for stack, probabilities, embedded in usable:
+        results |= _results(tasks, stack, probabilities, embedded.errors, top_k)
     return ",".join([results[position] for position in range(len(tasks))]).encode()
 
 
-def _apply(
-    tasks: Sequence[Found], placed: Sequence[tuple[int, Head]], space: EmbeddingSpace, embedded: Embedded, top_k: int
+def _results(
+    tasks: Sequence[Found], stack: HeadStack, probabilities: Probabilities, errors: Sequence[ImageError | None], top_k: int
 ) -> Iterator[tuple[int, str]]:
-    """The result of each of the tasks at these positions, a `TaskPredictions` as JSON, by position."""
-    failures = [error and _failed_prediction(error) for error in embedded.errors]
-    bundle = _text(space.backbone.bundle)
-    # All products first: between them, each would find the code of what follows gone from the core's cache.
-    for some, probabilities in list(apply_heads([head for _, head in placed], embedded.embeddings, space)):
-        ranking, scores = ranked(probabilities, top_k)
-        numbers = iter(to_json(scores.ravel().tolist())[1:-1].decode().split(","))
-        for which, rankings in zip(some, ranking.tolist(), strict=True):
-            position, head = placed[which]
-            task, active = tasks[position]
-            readable = iter(rankings)
-            found = ",".join([failure or _prediction(head.labels, next(readable), numbers) for failure in failures])
-            yield position, f'{{"task":{_text(task)},"version":{active.version},"backbone":{bundle},"predictions":[{found}]}}'
+    """By position, what those tasks say whose heads are in the stack: each a `TaskPredictions` as JSON."""
+    failures = [error and _failed_prediction(error) for error in errors]
+    bundle = _text(stack.backbone.bundle)
+    ranking, scores = ranked(probabilities, top_k)
+    numbers = iter(to_json(scores.ravel().tolist())[1:-1].decode().split(","))
+    for position, labels, rankings in zip(stack.positions, stack.labels, ranking.tolist(), strict=True):
+        task, active = tasks[position]
+        readable = iter(rankings)
+        found = ",".join([failure or _prediction(labels, next(readable), numbers) for failure in failures])
+        yield position, f'{{"task":{_text(task)},"version":{active.version},"backbone":{bundle},"predictions":[{found}]}}'
 
 
 def _prediction(labels: Sequence[str], ranking: Sequence[int], numbers: Iterator[str]) -> str:
