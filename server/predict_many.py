@@ -138,15 +138,17 @@ def _results(
     tasks: Sequence[Found], stack: HeadStack, probabilities: Probabilities, errors: Sequence[ImageError | None], top_k: int
 ) -> Iterator[tuple[int, str]]:
     """By position, what those tasks say whose heads are in the stack: each a `TaskPredictions` as JSON."""
-    failures = [error and _failed_prediction(error) for error in errors]
+    failures = [(image, _failed_prediction(error)) for image, error in enumerate(errors) if error]
     bundle = _text(stack.backbone.bundle)
     ranking, scores = ranked(probabilities, top_k)
     numbers = iter(to_json(scores.ravel().tolist())[1:-1].decode().split(","))
     for position, labels, rankings in zip(stack.positions, stack.labels, ranking.tolist(), strict=True):
         task, active = tasks[position]
-        readable = iter(rankings)
-        found = ",".join([failure or _prediction(labels, next(readable), numbers) for failure in failures])
-        yield position, f'{{"task":{_text(task)},"version":{active.version},"backbone":{bundle},"predictions":[{found}]}}'
+        found = [_prediction(labels, classes, numbers) for classes in rankings]
+        for image, failure in failures:
+            found.insert(image, failure)
+        predictions = ",".join(found)
+        yield position, f'{{"task":{_text(task)},"version":{active.version},"backbone":{bundle},"predictions":[{predictions}]}}'
 
 
 def _prediction(labels: Sequence[str], ranking: Sequence[int], numbers: Iterator[str]) -> str:
