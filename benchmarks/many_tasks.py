@@ -3,12 +3,14 @@
     python -m benchmarks.many_tasks --json many_tasks.json
 
 One connection, one image a request; in a closed loop, so that a request's time is the server's and that of reading the reply. The
-tasks are 5-way ones, copies in the database of one that was created over HTTP. Ratios are of medians, turn by turn.
+tasks are 5-way ones, copies in the database of one that was created over HTTP. Asked "anew" they come in orders that the server
+has not met of late, so that it can use nothing that it keeps of such requests. Ratios are of medians, turn by turn.
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import cycle
 from pathlib import Path
 from statistics import median
 
@@ -25,6 +27,7 @@ from tests.servers import ServerProcess
 _TASKS = 1000
 _COUNTS = (1, 10, 100, _TASKS)
 _STARTS = 3
+_ORDERS = 20  # of so many that the server forgets the first before it comes again
 _OWN, _RAW, _FORM = "its own address", "raw", "multipart"
 
 
@@ -64,6 +67,11 @@ def _ways(load: LoadGenerator, ids: Sequence[str]) -> dict[str, Served]:
     requests = {_OWN: post_images(f"/v1/tasks/{ids[0]}/predict", images)}
     for count in _COUNTS:
         requests[f"{_RAW}, {count:,}"] = post_images(f"/v1/predict?tasks={','.join(ids[:count])}", images)
+    shifted = [[*ids[by:], *ids[:by]] for by in range(_ORDERS)]
+    requests[f"{_RAW}, {_TASKS:,} anew"] = [
+        post_images(f"/v1/predict?tasks={','.join(order)}", [image])[0]
+        for order, image in zip(shifted, cycle(images), strict=False)
+    ]
     requests[f"{_RAW}, all {_TASKS:,}"] = post_images("/v1/predict?tasks=all", images)
     for count in (1, _TASKS):
         fields = {"tasks": ",".join(ids[:count])}

@@ -3,7 +3,7 @@
 import json
 import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -25,9 +25,11 @@ class HeadFormatError(Exception):
     """The bytes are not a head that this release can read."""
 
 
-@dataclass(frozen=True, slots=True)
-class BackboneRef:
-    """Which backbone file made an embedding: the bundle's id, `name@version`, and the file's sha256."""
+class BackboneRef(NamedTuple):
+    """Which backbone file made an embedding: the bundle's id, `name@version`, and the file's sha256.
+
+    A tuple, since a request for many tasks compares and looks up as many of them.
+    """
 
     bundle: str
     sha256: str

@@ -1,7 +1,7 @@
-"""Which version of each task is active, in memory. The least used leave first."""
+"""Which tasks there are and which version of each is active, in memory. The least used leave first."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from cachetools import LRUCache
 
@@ -20,6 +20,7 @@ class ActiveVersions:
 
     def __init__(self) -> None:
         self._known: LRUCache[_Key, Active] = LRUCache(_MAX_TASKS)
+        self._ids: LRUCache[str, Sequence[str]] = LRUCache(_MAX_TASKS, getsizeof=len)
         self._lock = threading.Lock()
         self._changes = 0
 
@@ -43,8 +44,20 @@ class ActiveVersions:
             if changes == self._changes:
                 self._known[tenant, task] = active
 
+    def known_ids(self, tenant: str) -> Sequence[str] | None:
+        """The ids of all tasks of the tenant, if they are in memory."""
+        with self._lock:
+            return self._ids.get(tenant)
+
+    def keep_ids(self, tenant: str, ids: Sequence[str], changes: int) -> None:
+        """Keeps what was read, as `keep` does."""
+        with self._lock:
+            if changes == self._changes and len(ids) <= _MAX_TASKS:
+                self._ids[tenant] = ids
+
     def forget(self, tenant: str, task: str) -> None:
-        """To be told after every commit that may have changed the task, before anybody hears of it."""
+        """To be told after every commit that may have made, changed or removed the task, before anybody hears of it."""
         with self._lock:
             self._changes += 1
             self._known.pop((tenant, task), None)
+            self._ids.pop(tenant, None)

@@ -10,25 +10,28 @@ from typing import Literal
 
 from pydantic_core import to_json
 
-from models.apply import apply_heads
-from models.heads import BackboneRef, EmbeddingSpace, Head
+from models.apply import HeadStack, Probabilities
+from models.heads import BackboneRef, EmbeddingSpace
+from models.preprocess import ImageError
 from server.embed import Embedded, embed_images, image_error
 from server.errors import BackboneUnavailable, HeadstartError, InvalidRequest, TaskNotFound
 from server.metrics import Stopwatch
-from server.predict import as_predictions, check_images, in_order, ranked
+from server.predict import check_images, ranked
 from server.records import Active
-from server.schemas.replies import ProblemInPlace
+from server.schemas.replies import FailedPrediction, FailedTask, ProblemInPlace
 from server.service import Service
 
 Found = tuple[str, Active]
 """A task's id and the version that was active when the request came in."""
 
 _Seen = tuple[EmbeddingSpace, Embedded] | BackboneUnavailable
-_Result = dict[str, object]
-"""A `TaskPredictions` or `FailedTask`, of which to make a thousand takes milliseconds."""
 
-# Of a turn: predictions, a thousand of which take a few milliseconds; rows of weights, a thousand of which are a few megabytes.
-_TURN_PREDICTIONS, _TURN_ROWS = 2048, 8192
+# Results are written as JSON text, since to make the objects of a thousand takes many times as long.
+_text = json.JSONEncoder(ensure_ascii=False).encode
+
+# Of a turn: predictions, of which to write a thousand takes a millisecond or two; rows of weights, a thousand of which are a few
+# megabytes; and scores, which stand in a few arrays at once.
+_TURN_PREDICTIONS, _TURN_ROWS, _TURN_SCORES = 2048, 8192, 2**18
 
 
 async def find_tasks(service: Service, tenant: str, wanted: Literal["all"] | Sequence[str]) -> list[Found]:
@@ -102,9 +105,10 @@ def _raise_if_only(seen: Mapping[BackboneRef, _Seen], tasks: Sequence[Found], im
 
 def _turns(tasks: Sequence[Found], images: int) -> Iterator[Sequence[Found]]:
     """The tasks, a few at a time, so that neither others' requests nor memory suffer from how many there are."""
+    most, most_rows = _TURN_PREDICTIONS // images, min(_TURN_ROWS, _TURN_SCORES // images)
     start, rows = 0, 0
     for end, (_, active) in enumerate(tasks):
-        if end > start and ((end - start + 1) * images > _TURN_PREDICTIONS or rows + active.ways > _TURN_ROWS):
+        if end > start and (end - start >= most or rows + active.ways > most_rows):
             yield tasks[start:end]
             start, rows = end, 0
         rows += active.ways
@@ -114,35 +118,52 @@ def _turns(tasks: Sequence[Found], images: int) -> Iterator[Sequence[Found]]:
 
 def _answer(service: Service, tenant: str, tasks: Sequence[Found], seen: Mapping[BackboneRef, _Seen], top_k: int) -> bytes:
     """The results of a turn as JSON, without the brackets around them."""
-    heads = service.active.load_many(tenant, [(task, active.version) for task, active in tasks])
-    results: dict[int, _Result] = {}
-    usable: dict[BackboneRef, list[tuple[int, Head]]] = {}
-    for position, (task, active) in enumerate(tasks):
-        outcome = seen[active.backbone]
+    loaded = service.active.load_many(tenant, [(task, active.version) for task, active in tasks])
+    results = {position: _failed(*tasks[position], TaskNotFound(tasks[position][0])) for position in loaded.missing}
+    usable: list[tuple[HeadStack, Probabilities, Embedded]] = []
+    # All products first: between them, each would find the code of what follows gone from the core's cache.
+    for stack in loaded.stacks:
+        outcome = seen[stack.backbone]
         if isinstance(outcome, BackboneUnavailable):
-            results[position] = _failed(task, active, outcome)
-        elif (head := heads.get((task, active.version))) is None:  # deleted meanwhile
-            results[position] = _failed(task, active, TaskNotFound(task))
+            results |= {position: _failed(*tasks[position], outcome) for position in stack.positions}
         else:
-            usable.setdefault(active.backbone, []).append((position, head))
-    for backbone, placed in usable.items():
-        outcome = seen[backbone]
-        assert not isinstance(outcome, BackboneUnavailable)
-        space, embedded = outcome
-        # All products first: between them, each would find the code of what follows gone from the core's cache.
-        for some, probabilities in list(apply_heads([head for _, head in placed], embedded.embeddings, space)):
-            ranking, scores = ranked(probabilities, top_k)
-            for which, classes, their_scores in zip(some, ranking.tolist(), scores.tolist(), strict=True):
-                position, head = placed[which]
-                task, active = tasks[position]
-                predictions = in_order(embedded.errors, as_predictions(head.labels, classes, their_scores))
-                results[position] = _result(task, active, predictions=predictions)
-    return to_json([results[position] for position in range(len(tasks))])[1:-1]
+            space, embedded = outcome
+            usable.append((stack, stack.probabilities(embedded.embeddings, space), embedded))
+    for stack, probabilities, embedded in usable:
+        results |= _results(tasks, stack, probabilities, embedded.errors, top_k)
+    return ",".join([results[position] for position in range(len(tasks))]).encode()
 
 
-def _result(task: str, active: Active, **what: object) -> _Result:
-    return {"task": task, "version": active.version, "backbone": active.backbone.bundle, **what}
+def _results(
+    tasks: Sequence[Found], stack: HeadStack, probabilities: Probabilities, errors: Sequence[ImageError | None], top_k: int
+) -> Iterator[tuple[int, str]]:
+    """By position, what those tasks say whose heads are in the stack: each a `TaskPredictions` as JSON."""
+    failures = [(image, _failed_prediction(error)) for image, error in enumerate(errors) if error]
+    bundle = _text(stack.backbone.bundle)
+    ranking, scores = ranked(probabilities, top_k)
+    numbers = iter(to_json(scores.ravel().tolist())[1:-1].decode().split(","))
+    for position, labels, rankings in zip(stack.positions, stack.labels, ranking.tolist(), strict=True):
+        task, active = tasks[position]
+        found = [_prediction(labels, classes, numbers) for classes in rankings]
+        for image, failure in failures:
+            found.insert(image, failure)
+        predictions = ",".join(found)
+        yield position, f'{{"task":{_text(task)},"version":{active.version},"backbone":{bundle},"predictions":[{predictions}]}}'
 
 
-def _failed(task: str, active: Active, error: HeadstartError) -> _Result:
-    return _result(task, active, error=ProblemInPlace(code=error.code, detail=error.detail))
+def _prediction(labels: Sequence[str], ranking: Sequence[int], numbers: Iterator[str]) -> str:
+    """A `Prediction` as JSON; `numbers` gives the probabilities of the classes of `ranking`."""
+    label, probability = _text(labels[ranking[0]]), next(numbers)
+    scores = f"{label}:{probability}"
+    for k in ranking[1:]:
+        scores += f",{_text(labels[k])}:{next(numbers)}"
+    return f'{{"label":{label},"probability":{probability},"scores":{{{scores}}}}}'
+
+
+def _failed_prediction(error: ImageError) -> str:
+    return FailedPrediction(error=ProblemInPlace(code=error.code, detail=error.detail)).model_dump_json()
+
+
+def _failed(task: str, active: Active, error: HeadstartError) -> str:
+    problem = ProblemInPlace(code=error.code, detail=error.detail)
+    return FailedTask(task=task, version=active.version, backbone=active.backbone.bundle, error=problem).model_dump_json()

@@ -102,7 +102,7 @@ class Store:
             ReplayExists: the key of `answer` has been answered; nothing is created.
         """
         counts = Counter(example.label for example in added)
-        with self._database.write() as connection:
+        with self._changing(tenant, new.id) as connection:
             now = datetime.now(UTC)
             task = Task(new.id, new.name, now, now, new_version(1, "created", counts, head, now))
             connection.execute(
@@ -241,10 +241,16 @@ class Store:
             found = [task_of(row) for row in connection.execute(query)]
         return found[:limit], cursor_after(found[limit - 1].id) if len(found) > limit else None
 
-    def task_ids(self, tenant: str) -> list[str]:
-        """The id of every task, newest first, read from the index alone."""
+    def task_ids(self, tenant: str) -> Sequence[str]:
+        """The id of every task, newest first; unless they are in memory, read from the index alone."""
+        if (known := self._active.known_ids(tenant)) is not None:
+            return known
+        changes = self._active.changes()
+        query = select(tasks.c.id).where(tasks.c.tenant == tenant).order_by(tasks.c.id.desc())
         with self._database.read() as connection:
-            return list(connection.scalars(select(tasks.c.id).where(tasks.c.tenant == tenant).order_by(tasks.c.id.desc())))
+            ids = connection.scalars(query).all()
+        self._active.keep_ids(tenant, ids, changes)
+        return ids
 
     def active(self, tenant: str, task_id: str) -> Active:
         """The active version's number, backbone and number of classes, at the cost of two look-ups by primary key at most."""
@@ -372,7 +378,7 @@ class Store:
 
     @contextmanager
     def _changing(self, tenant: str, task_id: str, *, removes: bool = False) -> Iterator[Connection]:
-        """A transaction after which another version of the task may be the active one, or none."""
+        """A transaction after which the task may be another, or gone, or there for the first time."""
         try:
             with self._database.write(removes=removes) as connection:
                 yield connection

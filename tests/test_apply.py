@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import apply
-from models.apply import apply_heads
+from models.apply import stack_heads
 from models.heads import BackboneMismatch, BackboneRef, EmbeddingSpace, Float32, Head
 from tests.heads import options
 
@@ -43,36 +43,47 @@ kinds = st.tuples(st.integers(1, 6), st.floats(0.05, 20), st.booleans(), st.inte
 
 
 @settings(deadline=None)
-@given(st.lists(kinds, max_size=12), st.integers(0, 9), st.integers(1, 40), st.integers(1, 1000))
+@given(st.lists(st.none() | kinds, max_size=12), st.integers(0, 9), st.integers(1, 40), st.integers(1, 1000))
 def test_each_head_gives_what_it_gives_alone_to_rounding(
-    wanted: list[tuple[int, float, bool, int]], count: int, dim: int, product: int
+    wanted: list[tuple[int, float, bool, int] | None], count: int, dim: int, product: int
 ) -> None:
     space, embeddings = space_of(dim), embeddings_of(count, dim)
-    heads = [head_of(ways, dim, temperature, centre, seed) for ways, temperature, centre, seed in wanted]
-    answered = []
+    heads = [kind and head_of(kind[0], dim, *kind[1:]) for kind in wanted]
+    answered: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(apply, "_PRODUCT", product)
-        for positions, probabilities in apply_heads(heads, embeddings, space):
-            answered += positions
-            for position, of_head in zip(positions, probabilities, strict=True):
-                alone = heads[position].probabilities(embeddings, space)
-                np.testing.assert_allclose(of_head, alone, rtol=0, atol=rounding(heads[position], dim))
-    assert sorted(answered) == list(range(len(heads)))
+        for stack in stack_heads(heads):
+            answered += stack.positions
+            for _ in range(3):  # as they are; gathered; gathered once more
+                probabilities = stack.probabilities(embeddings, space)
+                for position, labels, of_head in zip(stack.positions, stack.labels, probabilities, strict=True):
+                    head = heads[position]
+                    assert head is not None
+                    assert head.labels == labels
+                    alone = head.probabilities(embeddings, space)
+                    np.testing.assert_allclose(of_head, alone, rtol=0, atol=rounding(head, dim))
+                stack.gather()
+    assert sorted(answered) == [position for position, head in enumerate(heads) if head is not None]
 
 
-def test_heads_of_the_size_of_real_ones_are_gathered_and_agree() -> None:
+def test_heads_of_the_size_of_real_ones_are_stacked_and_agree() -> None:
     dim = 640
     space, embeddings = space_of(dim), embeddings_of(3, dim)
     heads = [head_of(5 + seed % 2, dim, 0.33, centre=True, seed=seed) for seed in range(300)]
-    stacks = list(apply_heads(heads, embeddings, space))
-    assert len(stacks) < 50
-    for positions, probabilities in stacks:
-        for position, of_head in zip(positions, probabilities, strict=True):
-            np.testing.assert_allclose(of_head, heads[position].probabilities(embeddings, space), rtol=0, atol=1e-5)
+    stacks = stack_heads(heads)
+    assert len(stacks) == 2
+    assert sum(stack.nbytes for stack in stacks) == sum(head.weight.nbytes for head in heads)
+    for stack in stacks:
+        for position, probabilities in zip(stack.positions, stack.probabilities(embeddings, space), strict=True):
+            np.testing.assert_allclose(probabilities, heads[position].probabilities(embeddings, space), rtol=0, atol=1e-5)
 
 
-def test_one_head_of_another_backbone_is_refused_before_anything_is_applied() -> None:
+def test_heads_of_several_backbones_are_applied_to_the_embeddings_of_their_own_alone() -> None:
     heads = [head_of(2, 4, 1.0, True, seed) for seed in range(3)]
-    heads[2] = dataclasses.replace(heads[2], backbone=BackboneRef("small@2", BACKBONE.sha256))
+    other = BackboneRef("small@2", BACKBONE.sha256)
+    heads[1] = dataclasses.replace(heads[1], backbone=other)
+    stacks = {stack.backbone: stack for stack in stack_heads(heads)}
+    assert {backbone: list(stack.positions) for backbone, stack in stacks.items()} == {BACKBONE: [0, 2], other: [1]}
+    assert len(stacks[BACKBONE].probabilities(embeddings_of(1, 4), space_of(4))) == 2
     with pytest.raises(BackboneMismatch, match="small@2"):
-        next(apply_heads(heads, embeddings_of(1, 4), space_of(4)))
+        stacks[other].probabilities(embeddings_of(1, 4), space_of(4))

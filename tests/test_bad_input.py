@@ -1,6 +1,7 @@
 """Bad input over real HTTP: the documented status and code, never a 5xx, a hang, or a word about the server's insides."""
 
 import io
+import re
 import socket
 import struct
 import zipfile
@@ -44,8 +45,8 @@ def assert_problem(response: httpx.Response, status: int, code: str) -> None:
     assert (response.status_code, response.json().get("code")) == (status, code), response.text
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json().keys() == {"type", "title", "status", "code", "detail", "request_id"}
-    for inside in ("Traceback", "/home", "site-packages", ".py", "0x", "sqlite", "Error("):
-        assert inside not in response.json()["detail"]
+    # An address is a word of its own: an id may have 0x in it.
+    assert not re.search(r"Traceback|/home|site-packages|\.py|\b0x|sqlite|Error\(", response.json()["detail"])
 
 
 class TestImages:

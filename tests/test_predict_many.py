@@ -83,6 +83,43 @@ def test_the_most_probable_label_alone_is_scored_unless_more_are_asked_for(
     assert prediction["scores"] == {prediction["label"]: prediction["probability"]}
 
 
+def test_labels_of_any_characters(api: httpx.Client, support: Labelled, queries: Labelled) -> None:
+    odd = ['"', "\\", '\\"},{"', "Löwe \U0001f981 <&>"]
+    renamed = dict(zip(sorted({label for label, _ in support}), [*odd, "%s {label}"], strict=True))
+    task = create(api, [(renamed[label], image) for label, image in support])["id"]
+    (result,) = ask(api, task, [image for _, image in queries], top_k=5)["results"]
+    assert {prediction["label"] for prediction in result["predictions"]} == set(renamed.values())
+    assert_equal(result["predictions"], alone(api, task, [image for _, image in queries], 5))
+
+
+def test_what_changes_between_requests_for_the_same_tasks(tmp_path: Path, support: Labelled, queries: Labelled) -> None:
+    images = [queries[0][1], queries[20][1]]
+    with ServerProcess(tmp_path / "data") as server, httpx.Client(base_url=server.url, timeout=60) as api:
+        made = [create(api, support[: 5 * ways : 2])["id"] for ways in (5, 2, 3, 5)]
+
+        def check(left: Sequence[str], versions: Sequence[int]) -> None:
+            """Asked again and again, the tasks and nothing else answer, each as it does alone."""
+            for tasks in (left, "all", left, "all", left):
+                results = ask(api, tasks, images, top_k=3)["results"]
+                if tasks == "all":
+                    results.reverse()
+                assert [(result["task"], result["version"]) for result in results] == list(zip(left, versions, strict=True))
+                for result in results:
+                    assert_equal(result["predictions"], alone(api, result["task"], images, 3))
+
+        check(made, [1, 1, 1, 1])
+        api.post(f"/v1/tasks/{made[1]}/examples", **uploads.multipart([("new", images[0])])).raise_for_status()
+        check(made, [1, 2, 1, 1])
+        api.delete(f"/v1/tasks/{made[2]}").raise_for_status()
+        assert_problem(api.post("/v1/predict", params={"tasks": made}, content=images[0], headers=PNG), 404, "task_not_found")
+        del made[2]
+        check(made, [1, 2, 1])
+        (example, *_) = api.get(f"/v1/tasks/{made[0]}/examples").json()["examples"]
+        api.delete(f"/v1/tasks/{made[0]}/examples/{example['id']}", params={"forget": True}).raise_for_status()
+        made.append(create(api, support[:15])["id"])
+        check(made, [2, 2, 1, 1])
+
+
 def test_every_form_of_body_gets_the_same_answer(api: httpx.Client, tasks: list[str], queries: Labelled) -> None:
     image, two = queries[0][1], tasks[:2]
     text = ",".join(two)

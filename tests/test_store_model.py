@@ -154,6 +154,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_task_is_what_it_should_be(self) -> None:
+        for tenant in TENANTS:
+            assert list(self.store.task_ids(tenant)) == [t for t, model in reversed(self.model.items()) if model.tenant == tenant]
         for task, model in self.model.items():
             found = self.store.task(model.tenant, task)
             assert (found.name, found.version.number) == (model.name, model.active)
