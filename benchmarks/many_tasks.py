@@ -73,6 +73,7 @@ def _ways(load: LoadGenerator, ids: Sequence[str]) -> dict[str, Served]:
         for order, image in zip(shifted, cycle(images), strict=False)
     ]
     requests[f"{_RAW}, all {_TASKS:,}"] = post_images("/v1/predict?tasks=all", images)
+    requests[f"{_RAW}, all, judged"] = post_images("/v1/predict?tasks=all&unknown=judge", images)
     for count in (1, _TASKS):
         fields = {"tasks": ",".join(ids[:count])}
         requests[f"{_FORM}, {count:,}"] = [post_form("/v1/predict", [("images", image)], fields) for image in images]

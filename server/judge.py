@@ -9,11 +9,12 @@ from models.fitting import classes_of
 from models.heads import Float32
 from models.support_index import Neighbours
 from models.transductive import share_queries
+from server.active_support import SearchableSupport
 from server.active_task import ActiveTask
 from server.served import ServedBackbone
 from server.service import Service
 
-_NEAREST = 3
+NEAREST = 3
 _MOMENT = 2**14  # rows of a support set times images, which take the event loop a millisecond or two
 
 
@@ -23,11 +24,11 @@ class Judgement:
 
     Attributes:
         probabilities: (N, K).
-        neighbours: of each image in the support set, where the answer tells strangers.
+        found: of each image in the support set, where the answer tells strangers.
     """
 
     probabilities: NDArray[np.float64]
-    neighbours: Neighbours | None
+    found: tuple[SearchableSupport, Neighbours] | None
 
 
 async def judge(service: Service, task: ActiveTask, embeddings: Float32, backbone: ServedBackbone) -> Judgement:
@@ -43,9 +44,9 @@ def _judge(task: ActiveTask, embeddings: Float32, backbone: ServedBackbone) -> J
     probabilities = task.head.probabilities(embeddings, space)
     if task.searchable is None:
         return Judgement(probabilities, None)
-    neighbours = task.searchable.index.search(embeddings, backbone.background, _NEAREST)
+    neighbours = task.searchable.index.search(embeddings, backbone.background, NEAREST)
     if task.support is not None:
         _, classes = classes_of(task.support.labels)
         support, queries = (space.features(each, centre=True) for each in (task.support.embeddings, embeddings))
         probabilities = share_queries(probabilities, support, classes, queries, 1.0 - neighbours.novelty)
-    return Judgement(probabilities, neighbours if task.unknown == "judge" else None)
+    return Judgement(probabilities, (task.searchable, neighbours) if task.unknown == "judge" else None)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.preprocess import ImageError
 from models.support_index import Neighbours
+from server.active_support import SearchableSupport
 from server.active_task import ActiveTask
 from server.embed import embed_images, image_error
 from server.errors import InvalidRequest, LimitExceeded
@@ -42,8 +43,8 @@ async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], t
         judged = await judge(service, task, embedded.embeddings, backbone)
         ranking, scores = ranked(judged.probabilities, top_k)
         predictions = as_predictions(task.head.labels, ranking.tolist(), scores.tolist())
-        if judged.neighbours is not None:
-            predictions = _with_verdicts(predictions, task, judged.neighbours)
+        if judged.found is not None:
+            predictions = with_verdicts(predictions, task.id, *judged.found)
     return PredictReply(
         task=task.id,
         version=task.version,
@@ -90,18 +91,10 @@ def as_predictions(
         yield Prediction(label=labels[classes[0]], probability=probabilities[0], scores=named)
 
 
-def in_order(errors: Sequence[ImageError | None], predictions: Iterable[Prediction]) -> list[Prediction | FailedPrediction]:
-    """The predictions of the readable images, with the errors of the others in their places."""
-    readable = iter(predictions)
-    return [
-        FailedPrediction(error=ProblemInPlace(code=error.code, detail=error.detail)) if error else next(readable)
-        for error in errors
-    ]
-
-
-def _with_verdicts(predictions: Iterable[Prediction], task: ActiveTask, found: Neighbours) -> Iterable[Prediction]:
-    support = task.searchable
-    assert support is not None
+def with_verdicts(
+    predictions: Iterable[Prediction], task: str, support: SearchableSupport, found: Neighbours
+) -> Iterable[JudgedPrediction]:
+    """Likewise, with what was found of each image in the task's support set."""
     novelties, nearest, similarities = found.novelty.tolist(), found.examples.tolist(), found.similarities.tolist()
     for prediction, novelty, examples, cosines in zip(predictions, novelties, nearest, similarities, strict=True):
         neighbours = [
@@ -109,9 +102,18 @@ def _with_verdicts(predictions: Iterable[Prediction], task: ActiveTask, found: N
                 example=support.ids[position],
                 label=support.labels[position],
                 similarity=round(cosine, 3),
-                image=f"/v1/tasks/{task.id}/examples/{support.ids[position]}/image" if support.images_kept[position] else None,
+                image=f"/v1/tasks/{task}/examples/{support.ids[position]}/image" if support.images_kept[position] else None,
             )
             for position, cosine in zip(examples, cosines, strict=True)
         ]
         rounded = round(novelty, 4)
         yield JudgedPrediction(**dict(prediction), known=rounded <= 0.5, novelty=rounded, nearest=neighbours)
+
+
+def in_order(errors: Sequence[ImageError | None], predictions: Iterable[Prediction]) -> list[Prediction | FailedPrediction]:
+    """The predictions of the readable images, with the errors of the others in their places."""
+    readable = iter(predictions)
+    return [
+        FailedPrediction(error=ProblemInPlace(code=error.code, detail=error.detail)) if error else next(readable)
+        for error in errors
+    ]

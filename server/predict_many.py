@@ -6,25 +6,41 @@ beside the event loop -> results in the order of the tasks.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic_core import to_json
 
 from models.apply import HeadStack, Probabilities
-from models.heads import BackboneRef, EmbeddingSpace
+from models.heads import BackboneRef
 from models.preprocess import ImageError
+from server.active_task import Unknown
 from server.embed import Embedded, embed_images, image_error
-from server.errors import BackboneUnavailable, HeadstartError, InvalidRequest, TaskNotFound
+from server.errors import BackboneUnavailable, HeadstartError, InvalidRequest, TaskNotFound, VersionNotFound
+from server.judge import NEAREST
 from server.metrics import Stopwatch
-from server.predict import check_images, ranked
+from server.predict import as_predictions, check_images, in_order, ranked, with_verdicts
 from server.records import Active
-from server.schemas.replies import FailedPrediction, FailedTask, ProblemInPlace
+from server.schemas.replies import FailedPrediction, FailedTask, ProblemInPlace, TaskPredictions
+from server.served import ServedBackbone
 from server.service import Service
 
 Found = tuple[str, Active]
 """A task's id and the version that was active when the request came in."""
 
-_Seen = tuple[EmbeddingSpace, Embedded] | BackboneUnavailable
+_Seen = tuple[ServedBackbone, Embedded] | BackboneUnavailable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """What every turn of a request needs."""
+
+    service: Service
+    tenant: str
+    seen: Mapping[BackboneRef, _Seen]
+    top_k: int
+    unknown: Unknown
+
 
 # Results are written as JSON text, since to make the objects of a thousand takes many times as long.
 _text = json.JSONEncoder(ensure_ascii=False).encode
@@ -32,6 +48,7 @@ _text = json.JSONEncoder(ensure_ascii=False).encode
 # Of a turn: predictions, of which to write a thousand takes a millisecond or two; rows of weights, a thousand of which are a few
 # megabytes; and scores, which stand in a few arrays at once.
 _TURN_PREDICTIONS, _TURN_ROWS, _TURN_SCORES = 2048, 8192, 2**18
+_VERDICT = 4 * NEAREST  # scores that take as much of a reply as a verdict does
 
 
 async def find_tasks(service: Service, tenant: str, wanted: Literal["all"] | Sequence[str]) -> list[Found]:
@@ -45,11 +62,14 @@ async def find_tasks(service: Service, tenant: str, wanted: Literal["all"] | Seq
     return await service.in_thread(_find, service, tenant, wanted)
 
 
-async def predict_many(service: Service, tenant: str, tasks: Sequence[Found], images: Sequence[bytes], top_k: int) -> bytes:
+async def predict_many(
+    service: Service, tenant: str, tasks: Sequence[Found], images: Sequence[bytes], top_k: int, unknown: Unknown
+) -> bytes:
     """Recognises images by every one of the tasks.
 
     Args:
         top_k: how many labels each prediction scores, the most probable first.
+        unknown: whether each prediction says if the image is a stranger to the task.
 
     Returns:
         A `PredictManyReply` as JSON: made bit by bit, since it may hold a million predictions.
@@ -61,13 +81,14 @@ async def predict_many(service: Service, tenant: str, tasks: Sequence[Found], im
     """
     watch = Stopwatch(service.metrics)
     check_images(images, service.settings)
-    with service.admit_scores(len(images) * sum(min(top_k, active.ways) for _, active in tasks)):
+    weight = _VERDICT if unknown == "judge" else 0
+    with service.admit_scores(len(images) * sum(min(top_k, active.ways) + weight for _, active in tasks)):
         backbones = dict.fromkeys(active.backbone for _, active in tasks)
         seen = {backbone: await _see(service, backbone, images, watch) for backbone in backbones}
         _raise_if_only(seen, tasks, images)
         with watch.stage("head"):
-            turns = _turns(tasks, len(images))
-            results = [await service.in_applier(_answer, service, tenant, turn, seen, top_k) for turn in turns]
+            asked = _Asked(service, tenant, seen, top_k, unknown)
+            results = [await service.in_applier(_answer, asked, turn) for turn in _turns(tasks, len(images))]
     return b'{"results":[%b],"timing_ms":%b}' % (b",".join(results), json.dumps(watch.milliseconds()).encode())
 
 
@@ -90,7 +111,7 @@ async def _see(service: Service, backbone: BackboneRef, images: Sequence[bytes],
         served = await service.backbones.serving(backbone)
     except BackboneUnavailable as error:
         return error
-    return served.space, await embed_images(service, served, images, watch)
+    return served, await embed_images(service, served, images, watch)
 
 
 def _raise_if_only(seen: Mapping[BackboneRef, _Seen], tasks: Sequence[Found], images: Sequence[bytes]) -> None:
@@ -116,22 +137,54 @@ def _turns(tasks: Sequence[Found], images: int) -> Iterator[Sequence[Found]]:
         yield tasks[start:]
 
 
-def _answer(service: Service, tenant: str, tasks: Sequence[Found], seen: Mapping[BackboneRef, _Seen], top_k: int) -> bytes:
+def _answer(asked: _Asked, tasks: Sequence[Found]) -> bytes:
     """The results of a turn as JSON, without the brackets around them."""
-    loaded = service.active.load_many(tenant, [(task, active.version) for task, active in tasks])
+    loaded = asked.service.active.load_many(asked.tenant, [(task, active.version) for task, active in tasks])
     results = {position: _failed(*tasks[position], TaskNotFound(tasks[position][0])) for position in loaded.missing}
-    usable: list[tuple[HeadStack, Probabilities, Embedded]] = []
+    usable: list[tuple[HeadStack, Probabilities, ServedBackbone, Embedded]] = []
     # All products first: between them, each would find the code of what follows gone from the core's cache.
     for stack in loaded.stacks:
-        outcome = seen[stack.backbone]
+        outcome = asked.seen[stack.backbone]
         if isinstance(outcome, BackboneUnavailable):
             results |= {position: _failed(*tasks[position], outcome) for position in stack.positions}
         else:
-            space, embedded = outcome
-            usable.append((stack, stack.probabilities(embedded.embeddings, space), embedded))
-    for stack, probabilities, embedded in usable:
-        results |= _results(tasks, stack, probabilities, embedded.errors, top_k)
+            served, embedded = outcome
+            usable.append((stack, stack.probabilities(embedded.embeddings, served.space), served, embedded))
+    for stack, probabilities, served, embedded in usable:
+        if asked.unknown == "judge":
+            results |= _judged(asked, tasks, stack, probabilities, served, embedded)
+        else:
+            results |= _results(tasks, stack, probabilities, embedded.errors, asked.top_k)
     return ",".join([results[position] for position in range(len(tasks))]).encode()
+
+
+def _judged(
+    asked: _Asked,
+    tasks: Sequence[Found],
+    stack: HeadStack,
+    probabilities: Probabilities,
+    served: ServedBackbone,
+    embedded: Embedded,
+) -> Iterator[tuple[int, str]]:
+    """As `_results`, with verdicts: each task's support set is searched, which takes most of the time."""
+    ranking, scores = ranked(probabilities, asked.top_k)
+    found = zip(stack.positions, stack.labels, ranking.tolist(), scores.tolist(), strict=True)
+    for position, labels, classes, shares in found:
+        task, active = tasks[position]
+        try:
+            support = asked.service.support.load(asked.tenant, task, active.version, served)
+        except (TaskNotFound, VersionNotFound):  # removed meanwhile
+            yield position, _failed(task, active, TaskNotFound(task))
+            continue
+        neighbours = support.index.search(embedded.embeddings, served.background, NEAREST)
+        predictions = with_verdicts(as_predictions(labels, classes, shares), task, support, neighbours)
+        result = TaskPredictions(
+            task=task,
+            version=active.version,
+            backbone=active.backbone.bundle,
+            predictions=in_order(embedded.errors, predictions),
+        )
+        yield position, result.model_dump_json()
 
 
 def _results(

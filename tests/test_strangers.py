@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
-from headstart import Client, Prediction
+from headstart import Client, Prediction, Predictions
 from models.bundle import open_bundle
 from models.engine import embed_all, open_engine
 from models.fitting import classes_of
@@ -174,6 +174,27 @@ def test_queries_of_one_request_help_each_other(api: httpx.Client, support: Labe
     assert right("transductive") >= right("inductive")
 
 
+def test_many_tasks_tell_strangers_if_asked(
+    api: httpx.Client, task: dict[str, Any], support: Labelled, queries: Labelled
+) -> None:
+    other = create(api, support)["id"]
+    images = [queries[0][1], b"no image", queries[-1][1]]
+    params: dict[str, str | int] = {"tasks": f"{task['id']},{other}", "unknown": "judge", "top_k": 3}
+    results = api.post("/v1/predict", params=params, **many_images(images)).json()["results"]
+    assert [result["task"] for result in results] == [task["id"], other]
+    for result in results:
+        alone = api.post(f"/v1/tasks/{result['task']}/predict", params={"top_k": 3}, **many_images(images)).json()["predictions"]
+        for one, expected in zip(result["predictions"], alone, strict=True):
+            assert one.keys() == expected.keys()
+            if "error" not in one:
+                assert one["label"] == expected["label"]
+                assert one["scores"] == pytest.approx(expected["scores"], abs=1e-5)
+                assert one["novelty"] == pytest.approx(expected["novelty"], abs=1e-3)
+                assert one["nearest"] == expected["nearest"]
+    plain = api.post("/v1/predict", params={"tasks": other}, **many_images(images[:1])).json()["results"][0]["predictions"][0]
+    assert plain.keys() == {"label", "probability", "scores"}
+
+
 def test_the_sdk_knows_strangers(server: ServerProcess, task: dict[str, Any], queries: Labelled) -> None:
     with Client(server.url) as client:
         (found,) = client.predict(task["id"], queries[0][1]).checked()
@@ -182,3 +203,6 @@ def test_the_sdk_knows_strangers(server: ServerProcess, task: dict[str, Any], qu
         assert client.example_image(task["id"], found.nearest[0].example)
         (plain,) = client.predict(task["id"], queries[0][1], unknown="ignore", mode="transductive").checked()
         assert plain == Prediction(plain.label, plain.probability, plain.scores)
+        (many,) = client.predict_many(task["id"], queries[0][1], unknown="judge", top_k=3)
+        assert isinstance(many, Predictions)
+        assert many.checked()[0].nearest == found.nearest

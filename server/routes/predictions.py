@@ -87,11 +87,14 @@ async def recognise_by_many(
         list[str] | None, Query(description="ids separated by commas, or `all`, newest first; unless the body says it")
     ] = None,
     top_k: Annotated[int, Query(ge=1, description="labels to score in each prediction, the most probable first")] = 1,
+    unknown: Annotated[
+        Unknown, Query(description="`judge` adds `known`, `novelty` and `nearest`, which takes longer")
+    ] = "ignore",
 ) -> Response:
     """Each image is embedded once, however many tasks there are. A task that cannot be asked now, and an image that cannot be
     read, takes its place with an `error`, unless it is the only one.
     """
     asked = await read_many_queries(request, service, tasks)
     found = await find_tasks(service, TENANT, asked.tasks)
-    answer = await while_connected(request, predict_many(service, TENANT, found, asked.images, top_k))
+    answer = await while_connected(request, predict_many(service, TENANT, found, asked.images, top_k, unknown))
     return Response(answer, media_type="application/json")

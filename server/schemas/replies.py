@@ -140,7 +140,9 @@ class TaskPredictions(Reply):
     task: str
     version: int
     backbone: str
-    predictions: list[Prediction | FailedPrediction]
+    predictions: list[JudgedPrediction | Prediction | FailedPrediction] = Field(
+        description="with `known`, `novelty` and `nearest` if `unknown=judge` was asked for"
+    )
 
 
 class FailedTask(Reply):

@@ -174,11 +174,16 @@ class Client:
         images: Image | Iterable[Image],
         *,
         top_k: int = 1,
+        unknown: Literal["judge", "ignore"] = "ignore",
         progress: Progress | None = None,
     ) -> ManyPredictions:
         """Says what images show by every one of several tasks, at little more than the cost of one: ids, or "all".
 
         Of a call of several requests, all are those that there are at the first.
+
+        Args:
+            top_k: labels in the scores of each image, the most probable first.
+            unknown: "judge" says which images are of none of a task's classes too, which takes longer the more tasks there are.
 
         Raises:
             InvalidImage: the only image of the call could not be read; among others it takes its place as `Unreadable`.
@@ -188,7 +193,7 @@ class Client:
         asked = [tasks] if isinstance(tasks, str) else list(tasks)
         outcomes: list[ManyPredictions | InvalidImage] = []
         for batch in in_requests(one_or_many(images), lambda image: image):
-            outcome = self._predict_many_batch(asked, batch, top_k)
+            outcome = self._predict_many_batch(asked, batch, {"top_k": top_k, "unknown": unknown})
             if isinstance(outcome, ManyPredictions):
                 asked = [result.task for result in outcome] or asked
             outcomes.append(outcome)
@@ -255,9 +260,11 @@ class Client:
     def _predict_batch(self, task: str, batch: Sequence[Image], params: Mapping[str, str | int]) -> Predictions | InvalidImage:
         return self._ask(Predictions.from_json, _path(task, "predict"), batch, params=params)
 
-    def _predict_many_batch(self, tasks: Iterable[str], batch: Sequence[Image], top_k: int) -> ManyPredictions | InvalidImage:
+    def _predict_many_batch(
+        self, tasks: Iterable[str], batch: Sequence[Image], params: Mapping[str, str | int]
+    ) -> ManyPredictions | InvalidImage:
         fields = {"tasks": ",".join(tasks)}
-        return self._ask(ManyPredictions.from_json, "/v1/predict", batch, params={"top_k": top_k}, data=fields)
+        return self._ask(ManyPredictions.from_json, "/v1/predict", batch, params=params, data=fields)
 
     def _ask(
         self, kind: Callable[[JsonObject], Item], path: str, batch: Sequence[Image], **parts: Mapping[str, int | str]
