@@ -22,6 +22,7 @@ HOMES = {
     "fastapi": {"server/app.py", "server/routes/"},
     "sqlalchemy": {
         "server/store.py",
+        "server/store_reads.py",
         "server/statements.py",
         "server/removal.py",
         "server/new_versions.py",
