@@ -36,6 +36,11 @@ class LeftOut:
     probabilities: Floats
     folds: int | None
 
+    @property
+    def method(self) -> str:
+        """`leave-one-out`, or `20 folds`."""
+        return "leave-one-out" if self.folds is None else f"{self.folds} folds"
+
 
 def leave_one_out(features: NDArray[np.floating[Any]], labels: Ints, ways: int, options: HeadOptions) -> LeftOut:
     """Judges each example by the head that `models.fitting.fit_head` would make of the others, exactly; above 500 examples in 20

@@ -44,13 +44,15 @@ def assess(
     right, judged = sum(entry.recognised for entry in classes), sum(entry.judged for entry in classes)
     prototype = manifest.head.options("prototype")
     return Quality(
-        method="leave-one-out" if left_out.folds is None else f"{left_out.folds} folds",
+        method=left_out.method,
         judged=judged,
         accuracy=right / judged if judged else None,
         interval=wilson(right, judged),
         classes=classes,
         confusions=confusions,
-        prior=None if judged == len(labels) else _prior(manifest.evaluations, options.solver, len(names), len(labels)),
+        prior=None
+        if judged == len(labels)
+        else nearest_evaluation(manifest.evaluations, options.solver, len(names), len(labels)),
         advice=_advice(classes, confusions),
         suspects=[
             SuspectReply(
@@ -118,7 +120,7 @@ def _confusions(names: Sequence[str], indices: Ints, left_out: LeftOut) -> list[
     ]
 
 
-def _prior(evaluations: Sequence[Evaluation], solver: Solver, ways: int, examples: int) -> Prior | None:
+def nearest_evaluation(evaluations: Sequence[Evaluation], solver: Solver, ways: int, examples: int) -> Prior | None:
     """What the bundle's evaluation on novel classes found, at the way and shot nearest to the task's."""
 
     def distance(evaluation: Evaluation) -> float:

@@ -13,6 +13,9 @@ from server.database import Database, StoreError, StoreInUse
 from server.errors import TaskNotFound
 from server.new_versions import add_changed, add_refreshed, find_parent
 from server.records import Answer, Change, NewExample, NewTask, Task
+from server.refresh_notes import forget_in_refreshes, note_task
+from server.refresh_records import Noting
+from server.refresh_store import RefreshStore
 from server.removal import forget_answers, remove_unused_examples, remove_versions, versions_of, versions_with
 from server.statements import (
     find_task,
@@ -43,6 +46,10 @@ class Store(StoreReads):
         TaskNotFound: from every such method that is given a task's id, if there is no such task.
         StorageFailed: from every such method, if the disk fails; nothing is half written.
     """
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.refreshes = RefreshStore(database)
 
     @classmethod
     def open(cls, url: str) -> "Store":
@@ -105,20 +112,47 @@ class Store(StoreReads):
             keep_answer(connection, tenant, task, answer)
         return task
 
-    def refresh(self, tenant: str, task_id: str, parent: int, embedded: Mapping[str, Float32], head: Head) -> Task:
+    def refresh(
+        self,
+        tenant: str,
+        task_id: str,
+        parent: int,
+        embedded: Mapping[str, Float32],
+        head: Head,
+        note: Noting | None = None,
+    ) -> Task:
         """Makes a version of the parent's support set on another backbone, and makes it the active one.
 
         Args:
             embedded: by id, a float32 (D,) for every example of the parent, made by the backbone of `head`. Where an example has
                 one of that backbone from before, that stays.
             head: fitted on them.
+            note: makes what is written in the refresh that this is part of.
 
         Raises, with nothing changed:
             VersionConflict: `parent` is not the active version any more.
+            RefreshStopped: the note is not wanted any more.
             ValueError: `embedded` are not the parent's examples, or the labels of `head` not theirs.
         """
         with self._changing(tenant, task_id) as connection:
-            return add_refreshed(connection, tenant, find_parent(connection, tenant, task_id, parent), embedded, head)
+            before = find_parent(connection, tenant, task_id, parent)
+            task = add_refreshed(connection, tenant, before, embedded, head)
+            note_task(connection, tenant, task, note)
+        return task
+
+    def put_back(self, tenant: str, task_id: str, parent: int, version: int, note: Noting) -> Task:
+        """Makes an existing version the active one again where a refresh is rolled back.
+
+        Raises, with nothing changed:
+            VersionConflict: `parent` is not the active version any more.
+            VersionNotFound: the task has no version `version` any more.
+            RefreshStopped: the note is not wanted any more.
+        """
+        with self._changing(tenant, task_id) as connection:
+            find_parent(connection, tenant, task_id, parent)
+            task = _activate(connection, tenant, task_id, version)
+            note_task(connection, tenant, task, note)
+        return task
 
     def forget_example(
         self, tenant: str, task_id: str, parent: int, example_id: str, head: Head | None
@@ -159,9 +193,7 @@ class Store(StoreReads):
             VersionNotFound: the task has no such version.
         """
         with self._changing(tenant, task_id) as connection:
-            find_version(connection, tenant, task_id, version)
-            update_task(connection, tenant, task_id, active_version=version, updated_at=datetime.now(UTC))
-            return find_task(connection, tenant, task_id)
+            return _activate(connection, tenant, task_id, version)
 
     def rename(self, tenant: str, task_id: str, name: str) -> Task:
         """Gives a task another name."""
@@ -182,6 +214,7 @@ class Store(StoreReads):
             if not connection.execute(delete(tasks).where(tasks.c.tenant == tenant, tasks.c.id == task_id)).rowcount:
                 raise TaskNotFound(task_id)
             forget_answers(connection, tenant, task_id)
+            forget_in_refreshes(connection, tenant, task_id)
         return gone
 
     def erase(self) -> bool:
@@ -196,3 +229,9 @@ class Store(StoreReads):
                 yield connection
         finally:  # Also after a failure: a disk may fail to say that it has written.
             self._active.forget(tenant, task_id)
+
+
+def _activate(connection: Connection, tenant: str, task_id: str, version: int) -> Task:
+    find_version(connection, tenant, task_id, version)
+    update_task(connection, tenant, task_id, active_version=version, updated_at=datetime.now(UTC))
+    return find_task(connection, tenant, task_id)
