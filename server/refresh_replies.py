@@ -9,8 +9,8 @@ from server.refresh_schemas import (
     RefreshTaskReply,
     RefreshVersions,
 )
-from server.refreshes import UnderWay
 from server.schemas import ProblemInPlace
+from server.under_way import UnderWay
 
 
 def refresh_reply(refresh: Refresh, under_way: UnderWay | None) -> RefreshReply:
