@@ -24,20 +24,24 @@ from headstart.errors import (
     NoImages,
     NotFound,
     Overloaded,
+    RefreshNotFound,
     ServerUnreachable,
     TaskNotFound,
     Unavailable,
     UnexpectedReply,
     UnreadableImages,
     VersionNotFound,
+    WrongRefreshState,
 )
 from headstart.images import Examples, Image, LabelledImage, image_files, labelled_folder
 from headstart.predictions import ManyPredictions, Prediction, Predictions, Unreadable, UnusableTask
 from headstart.quality import ClassQuality, Confusion, Duplicate, Prior, Quality, Suspect
+from headstart.refreshes import Accuracy, Reason, Refresh, RefreshedTask
 from headstart.replies import Backbone, ClassSize, Example, Head, Task, Version
 from headstart.version import VERSION as __version__
 
 __all__ = [
+    "Accuracy",
     "ApiError",
     "Backbone",
     "BackboneInUse",
@@ -69,6 +73,10 @@ __all__ = [
     "Predictions",
     "Prior",
     "Quality",
+    "Reason",
+    "Refresh",
+    "RefreshNotFound",
+    "RefreshedTask",
     "ServerUnreachable",
     "Suspect",
     "Task",
@@ -80,6 +88,7 @@ __all__ = [
     "UnusableTask",
     "Version",
     "VersionNotFound",
+    "WrongRefreshState",
     "__version__",
     "image_files",
     "labelled_folder",
