@@ -24,6 +24,7 @@ from tests.images import encode, noise
 from tests.servers import ServerProcess
 from tests.uploads import create, multipart, predict
 
+QUICK = ("--engine", "onnx")  # starts without measuring whether int8 pays
 SMALL = "small@1"
 """Recognises less of the samples than the shipped bundle: 56 % of them left out, and that 100 %."""
 
@@ -47,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, shipped_bundle: Path) -> Pa
 def server(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[ServerProcess]:
     """New tasks are on the small bundle."""
     data_dir = tmp_path_factory.mktemp("server") / "data"
-    with ServerProcess(data_dir, "--bundles-dir", str(folder), "--bundle", SMALL) as process:
+    with ServerProcess(data_dir, *QUICK, "--bundles-dir", str(folder), "--bundle", SMALL) as process:
         yield process
         assert process.stop() == 0, process.log()
         assert "Traceback" not in process.log()
@@ -203,7 +204,7 @@ def test_tasks_that_leave_one_out_cannot_judge(tmp_path: Path, shipped_bundle: P
             evaluation["dataset"] = "CIFAR-FS" if worse else "another"
         path.write_text(json.dumps(manifest))
     one_each = support[::5]
-    flags = ("--bundles-dir", str(tmp_path), "--bundle", SMALL)
+    flags = (*QUICK, "--bundles-dir", str(tmp_path), "--bundle", SMALL)
     with ServerProcess(tmp_path / "data", *flags) as server, httpx.Client(base_url=server.url, timeout=60) as api:
         task = create(api, one_each)["id"]
         mixed = create(api, support[:7])["id"]  # five of one class, two of another
@@ -227,7 +228,7 @@ def test_a_task_whose_own_bundle_is_gone_is_revived(
     tmp_path: Path, shipped_bundle: Path, shipped: str, support: Labelled
 ) -> None:
     small_bundle(shipped_bundle, tmp_path, "small")
-    data, flags = tmp_path / "data", ("--bundles-dir", str(tmp_path))
+    data, flags = tmp_path / "data", (*QUICK, "--bundles-dir", str(tmp_path))
     with ServerProcess(data, *flags, "--bundle", SMALL) as server, httpx.Client(base_url=server.url, timeout=60) as api:
         task = create(api, support, options='{"solver": "ridge"}')["id"]
     spoil(tmp_path, SMALL)
@@ -252,7 +253,7 @@ def test_a_task_whose_own_bundle_is_gone_is_revived(
 
 def test_one_task_that_fails_holds_up_no_other(tmp_path: Path, shipped_bundle: Path, shipped: str, support: Labelled) -> None:
     small_bundle(shipped_bundle, tmp_path, "small")
-    data, flags = tmp_path / "data", ("--bundles-dir", str(tmp_path), "--bundle", SMALL)
+    data, flags = tmp_path / "data", (*QUICK, "--bundles-dir", str(tmp_path), "--bundle", SMALL)
     with ServerProcess(data, *flags, "--keep-images=false") as server, httpx.Client(base_url=server.url, timeout=60) as api:
         forgetful = create(api, support)["id"]
     large = [*support[5:], ("large", encode(noise(300, 300)))]
@@ -437,7 +438,7 @@ def test_every_answer_is_of_a_version_that_the_task_had(
 
 @pytest.mark.parametrize("way", ["moving", "rolling back", "paused"])
 def test_a_killed_server_goes_on_where_it_was(tmp_path: Path, folder: Path, shipped: str, support: Labelled, way: str) -> None:
-    data, flags = tmp_path / "data", ("--bundles-dir", str(folder), "--bundle", SMALL)
+    data, flags = tmp_path / "data", (*QUICK, "--bundles-dir", str(folder), "--bundle", SMALL)
     grown = support * 2  # Where a task has changed, its way back is as long as the way there.
     with ServerProcess(data, *flags) as process, httpx.Client(base_url=process.url, timeout=60) as api:
         tasks = [create(api, support)["id"] for _ in range(12)]
@@ -475,7 +476,7 @@ def test_a_killed_server_goes_on_where_it_was(tmp_path: Path, folder: Path, ship
 
 
 def test_sigterm_in_the_middle_is_prompt_and_loses_nothing(tmp_path: Path, folder: Path, shipped: str, support: Labelled) -> None:
-    data, flags = tmp_path / "data", ("--bundles-dir", str(folder), "--bundle", SMALL)
+    data, flags = tmp_path / "data", (*QUICK, "--bundles-dir", str(folder), "--bundle", SMALL)
     with ServerProcess(data, *flags) as process, httpx.Client(base_url=process.url, timeout=60) as api:
         tasks = [create(api, support)["id"] for _ in range(8)]
         id_ = begin(api, shipped, tasks)["id"]
