@@ -30,7 +30,7 @@ def write_note(connection: Connection, tenant: str, task: str, note: RefreshNote
 
 
 def forget_in_refreshes(connection: Connection, tenant: str, task: str) -> None:
-    """Leaves of a deleted task that it is gone: numbers told by its images go with those."""
+    """Leaves of a deleted task that it is gone, also where it is still pending: numbers told by its images go with those."""
     row = update(refresh_tasks).where(refresh_tasks.c.tenant == tenant, refresh_tasks.c.task == task)
     told = ("judged_by", "judged", "accuracy_before", "accuracy_after", "code", "detail")
     connection.execute(row.values(outcome="gone", **dict.fromkeys(told)))

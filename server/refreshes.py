@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
-from server.errors import EngineFailed, HeadstartError, Overloaded, StorageFailed, TaskNotFound
+from server.errors import EngineFailed, HeadstartError, Overloaded, StorageFailed
 from server.refresh import move_task, return_task
 from server.refresh_records import Outcome, Problem, RefreshJob, RefreshNote, RefreshStopped, RefreshTask
 from server.service import Service
@@ -102,8 +102,6 @@ class Refreshes:
             return
         except RefreshStopped:
             return
-        except TaskNotFound:
-            note = RefreshNote(job.id, "gone")
         except StorageFailed:
             raise
         except HeadstartError as error:
@@ -112,7 +110,7 @@ class Refreshes:
             _log.exception("refresh %s failed with %s", job.id, task)
             detail = "something went wrong on the server; its log has the details under the ids of refresh and task"
             note = RefreshNote(job.id, failed, problem=Problem("internal_error", detail))
-        with suppress(RefreshStopped):
+        with suppress(RefreshStopped):  # Of a deleted task it says already that it is gone.
             await self._service.in_writer(self._service.store.refreshes.note, job.tenant, task, note)
 
     async def _until_stopped(self, work: Coroutine[Any, Any, None]) -> None:

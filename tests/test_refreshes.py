@@ -41,7 +41,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory, shipped_bundle: Path) -> Pa
     small_bundle(shipped_bundle, folder, "small")
     small_bundle(shipped_bundle, folder, "small", "2")
     copy_bundle(shipped_bundle, folder, "copy")
+    copy_bundle(shipped_bundle, folder, "set-otherwise")
+    rewrite(folder / "set-otherwise" / "1", set_otherwise)
     return folder
+
+
+def rewrite(bundle: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Changes a bundle's manifest."""
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    change(manifest)
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+
+
+def set_otherwise(manifest: dict[str, Any]) -> None:
+    """Gives its heads other options."""
+    for solver, law in manifest["head"]["temperatures"].items():
+        law["intercept"] += 0.5
+        manifest["head"][solver] |= {"C": 2.0, "centre": True}
 
 
 @pytest.fixture(scope="module")
@@ -182,14 +198,15 @@ def test_all_are_those_that_there_are(api: httpx.Client, shipped: str, support: 
     assert api.get("/v1/refreshes", params={"cursor": listed["next_cursor"]}).json()["refreshes"][0]["id"] < refresh["id"]
 
 
-def test_what_the_owner_asked_for_comes_along(api: httpx.Client, shipped: str, support: Labelled) -> None:
+def test_what_the_owner_asked_for_comes_along(api: httpx.Client, support: Labelled) -> None:
+    other = "set-otherwise@1"
     ours = create(api, support, options='{"temperature": 0.7}')
     theirs = create(api, support)
     prototypes = create(api, support, options='{"solver": "prototype"}')
-    assert moved(api, shipped, [task["id"] for task in (ours, theirs, prototypes)])["tasks"] == {"moved": 3}
+    assert moved(api, other, [task["id"] for task in (ours, theirs, prototypes)])["tasks"] == {"moved": 3}
     for task, options in ((ours, '{"temperature": 0.7}'), (theirs, "{}"), (prototypes, '{"solver": "prototype"}')):
-        made_there = api.get(f"/v1/tasks/{create_on(api, shipped, support, options=options)}").json()["head"]
-        assert api.get(f"/v1/tasks/{task['id']}").json()["head"] == made_there
+        made_there = api.get(f"/v1/tasks/{create_on(api, other, support, options=options)}").json()["head"]
+        assert api.get(f"/v1/tasks/{task['id']}").json()["head"] == made_there != task["head"]
 
 
 def test_tasks_that_leave_one_out_cannot_judge(tmp_path: Path, shipped_bundle: Path, support: Labelled) -> None:
@@ -197,12 +214,13 @@ def test_tasks_that_leave_one_out_cannot_judge(tmp_path: Path, shipped_bundle: P
     small_bundle(shipped_bundle, tmp_path, "small")
     for name, worse in (("worse", 0.03), ("other", 0.0)):
         small_bundle(shipped_bundle, tmp_path, name)
-        path = tmp_path / name / "1" / "manifest.json"
-        manifest = json.loads(path.read_text())
-        for evaluation in manifest["evaluations"]:
-            evaluation["accuracy"] -= worse
-            evaluation["dataset"] = "CIFAR-FS" if worse else "another"
-        path.write_text(json.dumps(manifest))
+
+        def evaluate(manifest: dict[str, Any], worse: float = worse) -> None:
+            for evaluation in manifest["evaluations"]:
+                evaluation["accuracy"] -= worse
+                evaluation["dataset"] = "CIFAR-FS" if worse else "another"
+
+        rewrite(tmp_path / name / "1", evaluate)
     one_each = support[::5]
     flags = (*QUICK, "--bundles-dir", str(tmp_path), "--bundle", SMALL)
     with ServerProcess(tmp_path / "data", *flags) as server, httpx.Client(base_url=server.url, timeout=60) as api:
@@ -489,15 +507,19 @@ def test_sigterm_in_the_middle_is_prompt_and_loses_nothing(tmp_path: Path, folde
 
 
 def test_tasks_deleted_and_changed_meanwhile(api: httpx.Client, shipped: str, support: Labelled, queries: Labelled) -> None:
-    first, changing, going = create(api, support * 4)["id"], create(api, support)["id"], create(api, support)["id"]
-    id_ = begin(api, shipped, [first, changing, going])["id"]
+    at_hand, next_, going, waiting = (create(api, some)["id"] for some in (support * 10, support * 10, support, support))
+    id_ = begin(api, shipped, [at_hand, next_, going, waiting])["id"]
+    until(api, id_, lambda refresh: refresh["images"]["done"] > 0)
+    for task in (at_hand, waiting):
+        assert api.post(f"/v1/tasks/{task}/examples", **multipart([("new", queries[0][1])])).status_code == 201
     assert api.delete(f"/v1/tasks/{going}").status_code == 204
-    added = api.post(f"/v1/tasks/{changing}/examples", **multipart([("new", queries[0][1])]))
-    assert added.status_code == 201
-    refresh = ended(api, id_)
-    assert refresh["tasks"] == {"gone": 1, "moved": 2}
-    shown = api.get(f"/v1/tasks/{changing}").json()
-    assert (shown["version"], shown["backbone"], len(shown["classes"])) == (3, shipped, 6)
+    until(api, id_, lambda refresh: refresh["tasks"].get("moved") == 1 and refresh["images"]["done"] > 260)
+    assert api.delete(f"/v1/tasks/{next_}").status_code == 204, "in the middle of it"
+    assert ended(api, id_)["tasks"] == {"gone": 2, "moved": 2}
+    for task in (at_hand, waiting):
+        assert [change for _, _, change, _ in versions(api, task)] == ["refreshed", "added", "created"]
+        shown = api.get(f"/v1/tasks/{task}").json()
+        assert (shown["version"], shown["backbone"], len(shown["classes"])) == (3, shipped, 6)
 
 
 def test_the_sdk_moves_watches_and_returns(server: ServerProcess, shipped: str, support: Labelled) -> None:

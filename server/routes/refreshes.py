@@ -80,8 +80,7 @@ async def begin(request: Request, service: Served, working: Working, idempotency
             return keep(refresh_reply(refresh, None))
 
         store = service.store.refreshes
-        wanted = "all" if asked.tasks == "all" else list(dict.fromkeys(asked.tasks))
-        created = await service.in_writer(store.create, TENANT, asked.to, asked.max_drop, wanted, answer if keep else None)
+        created = await service.in_writer(store.create, TENANT, asked.to, asked.max_drop, asked.tasks, answer if keep else None)
         working.heed(created.id)
         return refresh_reply(created, None)
 
