@@ -223,7 +223,8 @@ def _tell_load(waits: dict[str, Waits], wrong: dict[str, int]) -> None:
     print(f"{'':>8}{'requests':>10}{'failed':>8}{'wrong':>7}{'p50, ms':>9}{'p99, ms':>9}")
     for when, some in waits.items():
         print(f"{when:>8}{some.requests:>10}{some.failed:>8}{wrong[when]:>7}{some.p50:>9.1f}{some.p99:>9.1f}")
-    print(f"p99 during the refresh is {waits['during'].p99 / waits['before'].p99:.2f} of that before", flush=True)
+    times_before, times_after = (waits["during"].p99 / waits[when].p99 for when in ("before", "after"))
+    print(f"p99 during the refresh is {times_before:.2f} of that before, on the one bundle, and {times_after:.2f} of that after")
 
 
 def _tell_accuracy(tasks: Sequence[LiveTask]) -> list[dict[str, Any]]:
