@@ -13,7 +13,7 @@ import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -189,7 +189,9 @@ def _try_out(api: httpx.Client, tasks: Sequence[LiveTask], when: str) -> None:
         task.answers[reply["version"]] = reply["backbone"], reply["predictions"][0]["probability"]
 
 
-def _refresh(api: httpx.Client, target: str, max_drop: float, ask: Any) -> tuple[dict[str, Any], list[Reply]]:
+def _refresh(
+    api: httpx.Client, target: str, max_drop: float, ask: Callable[[float], Outcome]
+) -> tuple[dict[str, Any], list[Reply]]:
     """The refresh as it ended, and the replies given meanwhile."""
     begun = api.post("/v1/refreshes", json={"to": target, "max_drop": max_drop}).raise_for_status()
     replies: list[Reply] = []

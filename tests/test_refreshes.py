@@ -1,8 +1,13 @@
 """Tasks that are moved onto another bundle, and back, over real HTTP: none is lost, none moved twice, none answers wrongly."""
 
 import json
+import os
+import pty
 import re
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -594,3 +599,26 @@ def test_the_command_moves_and_returns(
         code, _, err = run("refreshes", "show", "refresh_0")
         assert (code, "`headstart refreshes` shows" in err) == (1, True)
         assert run("refresh", "nothing@1")[0] == 1
+
+
+def test_on_a_terminal_a_bar_shows_the_pace_and_ctrl_c_stops_the_watching_alone(
+    server: ServerProcess, api: httpx.Client, shipped: str, support: Labelled
+) -> None:
+    tasks = [create(api, support * 10)["id"] for _ in range(3)]
+    ours, terminal = pty.openpty()
+    command = [sys.executable, "-W", "error", "-m", "headstart", "refresh", shipped, "--url", server.url]
+    for task in tasks:
+        command += ["--task", task]
+    seen = ""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=terminal, env={**os.environ, "COLUMNS": "120"}) as watching:
+        while not re.search(r"Moving .*\d+/750 images, \d+ a second, (\d+ min )?\d+ s left", seen):
+            seen += os.read(ours, 4096).decode()
+        watching.send_signal(signal.SIGINT)
+        os.close(terminal)
+        while "headstart refreshes follow refresh_" not in seen:
+            seen += os.read(ours, 4096).decode()
+    os.close(ours)
+    assert (watching.returncode, watching.stdout and watching.stdout.closed) == (130, True)
+    assert "the server goes on" in seen
+    id_ = api.get("/v1/refreshes", params={"limit": 1}).json()["refreshes"][0]["id"]
+    assert ended(api, id_)["tasks"] == {"moved": 3}
