@@ -38,11 +38,13 @@ class Reply:
     Attributes:
         seconds: until the last byte of the reply, from when the request was sent, or in an open loop was due.
         retry_after: whether the reply says when to come again.
+        body: empty unless it was to be kept.
     """
 
     status: int
     seconds: float
     retry_after: bool
+    body: bytes
 
 
 @dataclass(frozen=True)
@@ -108,13 +110,15 @@ class LoadGenerator:
         """
         return self._run(_Job(requests, connections, count, None))
 
-    def open(self, requests: Sequence[bytes], connections: int, rate: float, seconds: float) -> Outcome:
+    def open(
+        self, requests: Sequence[bytes], connections: int, rate: float, seconds: float, *, keep_bodies: bool = False
+    ) -> Outcome:
         """Sends `rate` requests per second for so long, over at most so many connections; `requests` are taken in turn.
 
         Raises:
             LoadError: a request got no answer.
         """
-        return self._run(_Job(requests, connections, round(rate * seconds), rate))
+        return self._run(_Job(requests, connections, round(rate * seconds), rate, keep_bodies))
 
     def __enter__(self) -> Self:
         return self
@@ -140,6 +144,7 @@ class _Job:
     connections: int
     count: int
     rate: float | None
+    keep_bodies: bool = False
 
 
 def _serve(pipe: Connection, address: tuple[str, int]) -> None:
@@ -156,7 +161,7 @@ def _serve(pipe: Connection, address: tuple[str, int]) -> None:
 
 def _drive(job: _Job, address: tuple[str, int]) -> Outcome:
     with selectors.DefaultSelector() as selector, ExitStack() as connected:
-        idle = deque(connected.enter_context(closing(_Channel(address))) for _ in range(job.connections))
+        idle = deque(connected.enter_context(closing(_Channel(address, job.keep_bodies))) for _ in range(job.connections))
         for channel in idle:
             selector.register(channel.socket, selectors.EVENT_READ, channel)
         replies: list[Reply] = []
@@ -183,7 +188,8 @@ def _drive(job: _Job, address: tuple[str, int]) -> Outcome:
 class _Channel:
     """A connection with at most one request under way."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, address: tuple[str, int], keep_bodies: bool) -> None:
+        self._keep_bodies = keep_bodies
         self.socket = socket.create_connection(address)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received = bytearray()
@@ -210,5 +216,6 @@ class _Channel:
         length = headers.get(b"content-length")
         if len(body) < int(length) if length else not body.endswith(b"0\r\n\r\n"):  # which ends the last of several chunks
             return None
+        taken, kept = time.perf_counter() - self._since, bytes(body) if self._keep_bodies else b""
         self._received.clear()
-        return Reply(int(status.split()[1]), time.perf_counter() - self._since, b"retry-after" in headers)
+        return Reply(int(status.split()[1]), taken, b"retry-after" in headers, kept)

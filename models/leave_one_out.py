@@ -38,7 +38,7 @@ class LeftOut:
 
     @property
     def method(self) -> str:
-        """How they were left out, in words."""
+        """`leave-one-out`, or `20 folds`."""
         return "leave-one-out" if self.folds is None else f"{self.folds} folds"
 
 

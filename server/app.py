@@ -12,7 +12,8 @@ from starlette.requests import ClientDisconnect
 
 from server.errors import HeadstartError, InvalidRequest
 from server.middleware import BodyLimits, RefuseWhenFull, RequestContext
-from server.routes import backbones, health, predictions, quality, tasks
+from server.refreshes import Refreshes
+from server.routes import backbones, health, predictions, quality, refreshes, tasks
 from server.routes.openapi import openapi_document
 from server.routes.problems import answer_error, problem
 from server.service import Service
@@ -32,17 +33,21 @@ def create_app(settings: Settings) -> FastAPI:
         StoreError: the data directory cannot be used.
     """
     service = Service(settings)
+    working = Refreshes(service)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        working.start()
         yield
+        await working.stop()
         service.close()
 
     app = FastAPI(
         title="Headstart", version=version("headstart-server"), description=_DESCRIPTION, lifespan=lifespan, redoc_url=None
     )
     app.state.service = service
-    for module in (predictions, tasks, quality, backbones, health):
+    app.state.refreshes = working
+    for module in (predictions, tasks, quality, backbones, refreshes, health):
         app.include_router(module.router)
     app.add_route("/", lambda _request: RedirectResponse("/docs"), include_in_schema=False)
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]

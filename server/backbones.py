@@ -97,7 +97,7 @@ class Backbones:
         """
         async with self._one_at_a_time:
             if not self._engines_of(id_):
-                await self._check_known(id_)
+                await self.check_known(id_)
                 raise BackboneNotOpen(f"backbone {id_} is not open; open it first")
             served, _ = await self._open(id_)
             with served.hold():
@@ -114,13 +114,18 @@ class Backbones:
             BackboneInUse: it is the default, tasks use it, or what is under way takes long.
         """
         if not self._engines_of(id_):
-            await self._check_known(id_)
+            await self.check_known(id_)
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 unused = await self._unused(id_)
         except TimeoutError:
             raise BackboneInUse(f"work is under way on backbone {id_}; try again when it is done") from None
         await self._close(unused)
+
+    async def check_known(self, id_: str) -> None:
+        """Raises BackboneNotFound unless a bundle of that id is in the folders now."""
+        if id_ not in await asyncio.to_thread(bundles.find, self._settings.bundles_dir):
+            raise BackboneNotFound(id_)
 
     async def describe(self) -> dict[str, Description]:
         """Every bundle that is in the folders now, or open, by id."""
@@ -212,10 +217,6 @@ class Backbones:
 
     def _engines_of(self, id_: str) -> list[ServedBackbone]:
         return [served for served in self._served.values() if served.bundle.id == id_]
-
-    async def _check_known(self, id_: str) -> None:
-        if id_ not in await asyncio.to_thread(bundles.find, self._settings.bundles_dir):
-            raise BackboneNotFound(id_)
 
     def _serve(self, bundle: Bundle, engine: Engine, *, preferred: bool) -> ServedBackbone:
         served = ServedBackbone(bundle, engine, self._settings, self._metrics)

@@ -7,7 +7,8 @@
     │   ├── ImageNotKept                 image_not_kept
     │   ├── VersionNotFound              version_not_found
     │   ├── AnswerForgotten              answer_forgotten
-    │   └── BackboneNotFound             backbone_not_found
+    │   ├── BackboneNotFound             backbone_not_found
+    │   └── RefreshNotFound              refresh_not_found
     ├── Invalid                          the request was understood and cannot be fulfilled
     │   ├── InvalidRequest               invalid_request
     │   ├── InvalidLabel                 invalid_label
@@ -26,6 +27,7 @@
     ├── Conflict                         conflict
     ├── BackboneInUse                    backbone_in_use
     ├── BackboneNotOpen                  backbone_not_open
+    ├── WrongRefreshState                wrong_refresh_state
     └── Unavailable                      worth trying again after `retry_after` seconds
         ├── Overloaded                   overloaded
         ├── EngineFailed                 engine_failed
@@ -98,6 +100,13 @@ class BackboneNotFound(NotFound):
 
     def __init__(self, backbone: str) -> None:
         super().__init__(f"there is no backbone {backbone!r} on this server")
+
+
+class RefreshNotFound(NotFound):
+    code = "refresh_not_found"
+
+    def __init__(self, refresh: str) -> None:
+        super().__init__(f"there is no refresh {refresh!r}")
 
 
 class Invalid(HeadstartError):
@@ -178,6 +187,13 @@ class BackboneInUse(HeadstartError):
 
 class BackboneNotOpen(HeadstartError):
     code = "backbone_not_open"
+
+
+class WrongRefreshState(HeadstartError):
+    code = "wrong_refresh_state"
+
+    def __init__(self, refresh: str, state: str, action: str) -> None:
+        super().__init__(f"refresh {refresh} is {state}, and there {action} is not possible")
 
 
 class Unavailable(HeadstartError):

@@ -49,7 +49,9 @@ def assess(
         interval=wilson(right, judged),
         classes=classes,
         confusions=confusions,
-        prior=None if judged == len(labels) else _prior(manifest.evaluations, options.solver, len(names), len(labels)),
+        prior=None
+        if judged == len(labels)
+        else nearest_evaluation(manifest.evaluations, options.solver, len(names), len(labels)),
         advice=_advice(classes, confusions, left_out, indices),
         suspects=[
             SuspectReply(
@@ -102,7 +104,7 @@ def _confusions(names: Sequence[str], indices: Ints, left_out: LeftOut) -> list[
     ]
 
 
-def _prior(evaluations: Sequence[Evaluation], solver: Solver, ways: int, examples: int) -> Prior | None:
+def nearest_evaluation(evaluations: Sequence[Evaluation], solver: Solver, ways: int, examples: int) -> Prior | None:
     """What the bundle's evaluation on novel classes found, at the way and shot nearest to the task's."""
 
     def distance(evaluation: Evaluation) -> float:

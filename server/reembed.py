@@ -1,6 +1,6 @@
 """A support set on another backbone: what that backbone made of it before, and the rest of the images as they are stored."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -14,8 +14,18 @@ from server.service import Service
 _AT_ONCE = 16  # images read and decoded: at their largest, 160 MB, and a moment of the decoder that queries need too
 
 
-async def support_on(service: Service, tenant: str, task: str, version: int, backbone: ServedBackbone) -> Support:
+async def support_on(
+    service: Service,
+    tenant: str,
+    task: str,
+    version: int,
+    backbone: ServedBackbone,
+    progress: Callable[[int], None] | None = None,
+) -> Support:
     """The support set of a version as `backbone` embeds it: behind everyone else's images, and stored by nobody.
+
+    Args:
+        progress: called with how many images have just been embedded.
 
     Raises:
         TaskNotFound, VersionNotFound, ExampleNotFound: there is no such version, or it went meanwhile.
@@ -30,7 +40,10 @@ async def support_on(service: Service, tenant: str, task: str, version: int, bac
         embeddings = dict(found.embeddings)
         lacking = found.lacking
         for start in range(0, len(lacking), _AT_ONCE):
-            embeddings |= await _embed(service, tenant, task, lacking[start : start + _AT_ONCE], backbone)
+            some = lacking[start : start + _AT_ONCE]
+            embeddings |= await _embed(service, tenant, task, some, backbone)
+            if progress:
+                progress(len(some))
     return Support(found.ids, found.labels, found.images_kept, np.stack([embeddings[id_] for id_ in found.ids]), sha256)
 
 

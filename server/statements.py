@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from models.heads import BackboneRef, Float32, Head
 from models.manifest import HeadOptions
 from server.errors import ExampleNotFound, TaskNotFound, VersionNotFound
-from server.records import Active, Answer, Change, ClassCount, NewExample, ReplayExists, Task, Version
+from server.records import Active, Answer, Change, ClassCount, NewExample, Replay, ReplayExists, Task, Version
 from server.tables import embeddings, examples, replays, tasks, versions
 
 REPLAY_LIFETIME = timedelta(hours=24)
@@ -43,10 +43,19 @@ def select_tasks(tenant: str) -> Select[Any]:
 
 def active_rows(connection: Connection, tenant: str, wanted: Sequence[str]) -> Iterator[Row[Any]]:
     """What `active_of` reads of the active version of each of these tasks, and its id; a statement for every few hundred."""
-    columns = (tasks.c.id, versions.c.number, versions.c.bundle, versions.c.backbone_sha256, versions.c.classes)
-    query: Select[Any] = select(*columns).join_from(tasks, versions, ACTIVE).where(tasks.c.tenant == tenant)
+    query = _select_active(tenant)
     for start in range(0, len(wanted), _MOST_VALUES):
         yield from connection.execute(query.where(tasks.c.id.in_(wanted[start : start + _MOST_VALUES])))
+
+
+def all_active_rows(connection: Connection, tenant: str) -> Iterator[Row[Any]]:
+    """The same of every task."""
+    yield from connection.execute(_select_active(tenant))
+
+
+def _select_active(tenant: str) -> Select[Any]:
+    columns = (tasks.c.id, versions.c.number, versions.c.bundle, versions.c.backbone_sha256, versions.c.classes)
+    return select(*columns).join_from(tasks, versions, ACTIVE).where(tasks.c.tenant == tenant)
 
 
 def head_rows(connection: Connection, tenant: str, wanted: Sequence[tuple[str, int]]) -> Iterator[Row[Any]]:
@@ -181,15 +190,19 @@ def insert_version(connection: Connection, tenant: str, task: Task, support: Seq
 
 
 def keep_answer(connection: Connection, tenant: str, task: Task, answer: Answer | None) -> None:
-    """Keeps what a retry is to get, and forgets what is too old. Raises ReplayExists if the key has an answer."""
-    if answer is None:
-        return
-    replay, now = answer(task), task.updated_at
+    """Keeps what a retry is to get. Raises ReplayExists if the key has an answer."""
+    if answer is not None:
+        keep_replay(connection, tenant, task.id, answer(task), task.updated_at)
+
+
+def keep_replay(connection: Connection, tenant: str, task: str, replay: Replay, now: datetime) -> None:
+    """Keeps an answer, which tells of a task unless that is empty, and forgets what is too old. Raises ReplayExists if the key
+    has an answer."""
     connection.execute(delete(replays).where(replays.c.tenant == tenant, replays.c.created_at <= now - REPLAY_LIFETIME))
     values = {
         "tenant": tenant,
         "key": replay.key,
-        "task": task.id,
+        "task": task,
         "fingerprint": replay.fingerprint,
         "status": replay.status,
         "location": replay.location,

@@ -18,32 +18,20 @@ _EMBEDDING_OF = and_(
 
 def read_support(connection: Connection, tenant: str, task: str, number: int) -> Support:
     """Raises VersionNotFound, or BackboneUnavailable if an example has no embedding by the version's backbone."""
-    backbone_sha256: str = find_version(connection, tenant, task, number, versions.c.backbone_sha256).backbone_sha256
-    found = read_embedded(connection, tenant, task, number, backbone_sha256)
+    row = find_version(connection, tenant, task, number, versions.c.examples, versions.c.backbone_sha256)
+    found = _embedded(connection, tenant, task, row.examples, row.backbone_sha256)
     if found.lacking:
         raise BackboneUnavailable(
             f"{len(found.lacking)} examples of version {number} have no embedding by its backbone "
-            f"(file {backbone_sha256[:12]}…); make another version active"
+            f"(file {row.backbone_sha256[:12]}…); make another version active"
         )
-    return Support(
-        found.ids, found.labels, found.images_kept, np.stack([found.embeddings[id_] for id_ in found.ids]), backbone_sha256
-    )
+    vectors = np.stack([found.embeddings[id_] for id_ in found.ids])
+    return Support(found.ids, found.labels, found.images_kept, vectors, row.backbone_sha256)
 
 
 def read_embedded(connection: Connection, tenant: str, task: str, number: int, backbone_sha256: str) -> PartlyEmbedded:
     """A version's support set with the embeddings it has by any one backbone. Raises VersionNotFound."""
-    ids = support_ids(connection, tenant, task, number)
-    query = select(examples.c.id, examples.c.label, examples.c.sha256, embeddings.c.embedding).join_from(
-        examples, embeddings, and_(_EMBEDDING_OF, embeddings.c.backbone_sha256 == backbone_sha256), isouter=True
-    )
-    rows = {row.id: row for row in connection.execute(query.where(examples.c.tenant == tenant, examples.c.task == task))}
-    vectors = {id_: np.frombuffer(rows[id_].embedding, "<f4") for id_ in ids if rows[id_].embedding is not None}
-    return PartlyEmbedded(
-        tuple(ids),
-        tuple(rows[id_].label for id_ in ids),
-        tuple(rows[id_].sha256 is not None for id_ in ids),
-        {id_: vector.astype(np.float32, copy=False) for id_, vector in vectors.items()},
-    )
+    return _embedded(connection, tenant, task, support_ids(connection, tenant, task, number), backbone_sha256)
 
 
 def read_examples(connection: Connection, tenant: str, task: str, number: int, after: str, limit: int) -> list[ExampleInfo]:
@@ -64,6 +52,21 @@ def read_images(connection: Connection, tenant: str, task: str, ids: Sequence[st
     if any(example.image is None for example in found):
         raise ImageNotKept
     return found
+
+
+def _embedded(connection: Connection, tenant: str, task: str, ids: Sequence[str], backbone_sha256: str) -> PartlyEmbedded:
+    """These examples with the embeddings they have by a backbone."""
+    query = select(examples.c.id, examples.c.label, examples.c.sha256, embeddings.c.embedding).join_from(
+        examples, embeddings, and_(_EMBEDDING_OF, embeddings.c.backbone_sha256 == backbone_sha256), isouter=True
+    )
+    rows = {row.id: row for row in connection.execute(query.where(examples.c.tenant == tenant, examples.c.task == task))}
+    vectors = {id_: np.frombuffer(rows[id_].embedding, "<f4") for id_ in ids if rows[id_].embedding is not None}
+    return PartlyEmbedded(
+        tuple(ids),
+        tuple(rows[id_].label for id_ in ids),
+        tuple(rows[id_].sha256 is not None for id_ in ids),
+        {id_: vector.astype(np.float32, copy=False) for id_, vector in vectors.items()},
+    )
 
 
 def _rows_of(connection: Connection, query: Select[Any], tenant: str, task: str, ids: Sequence[str]) -> list[Any]:

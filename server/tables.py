@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -154,4 +155,47 @@ replays = Table(
     PrimaryKeyConstraint("tenant", "key", name="pk_replays"),
     Index("ix_replays_created_at", "tenant", "created_at"),
     Index("ix_replays_task", "tenant", "task"),
+)
+
+refreshes = Table(
+    "refreshes",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("id", String, nullable=False),
+    Column("bundle", String, nullable=False),  # that tasks are moved to
+    Column("max_drop", Float, nullable=False),
+    Column("state", String, nullable=False),
+    Column("code", String, nullable=True),  # with the detail: why it failed
+    Column("detail", String, nullable=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("tenant", "id", name="pk_refreshes"),
+)
+
+# Not tied to the tasks: of one that is deleted the row says that it is gone, and no more.
+refresh_tasks = Table(
+    "refresh_tasks",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("refresh", String, nullable=False),
+    Column("task", String, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("images", Integer, nullable=False),
+    Column("version_before", Integer, nullable=True),
+    Column("bundle_before", String, nullable=True),
+    Column("backbone_before", String, nullable=True),  # the sha256 of its file
+    Column("version_after", Integer, nullable=True),
+    Column("version_returned", Integer, nullable=True),
+    Column("judged_by", String, nullable=True),
+    Column("judged", Integer, nullable=True),
+    Column("accuracy_before", Float, nullable=True),
+    Column("accuracy_after", Float, nullable=True),
+    Column("code", String, nullable=True),  # with the detail: why the task was not moved, or not returned
+    Column("detail", String, nullable=True),
+    PrimaryKeyConstraint("tenant", "refresh", "task", name="pk_refresh_tasks"),
+    ForeignKeyConstraint(
+        ["tenant", "refresh"], ["refreshes.tenant", "refreshes.id"], name="fk_refresh_tasks_refreshes", ondelete="CASCADE"
+    ),
+    Index("ix_refresh_tasks_outcome", "tenant", "refresh", "outcome", "task"),
+    Index("ix_refresh_tasks_task", "tenant", "task"),
 )

@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from server.schemas.comparison import ComparisonReply
 from server.schemas.quality import QualityReply
+from server.schemas.refreshes import RefreshBody, RefreshPage, RefreshReply, RefreshTaskPage
 from server.schemas.replies import (
     BackboneList,
     BackboneReply,
@@ -63,6 +64,41 @@ _BACKBONE = {
     "dataset": "CIFAR-FS",
     "evaluations": [],
 }
+_REFRESH_ID = "refresh_01kam1d5x7c9v2b4n6m8q0w3er"
+_REFRESH = {
+    "id": _REFRESH_ID,
+    "to": "name@2",
+    "max_drop": 0.02,
+    "state": "running",
+    "reason": None,
+    "tasks": {"waiting": 120, "moved": 371, "kept": 7, "gone": 1, "failed": 1},
+    "images": {"done": 9480, "total": 12480},
+    "images_per_second": 212.4,
+    "seconds_left": 14.1,
+    "accuracy": {"tasks": 378, "before": 0.861, "after": 0.912},
+    "created_at": _TIME,
+    "updated_at": _TIME,
+}
+_REFRESH_TASKS = [
+    {
+        "task": _ID,
+        "outcome": "moved",
+        "images": 10,
+        "backbone_before": "name@1",
+        "versions": {"before": 1, "after": 2, "returned": None},
+        "accuracy": {"judged_by": "leave-one-out", "judged": 10, "before": 0.8, "after": 0.9},
+        "reason": None,
+    },
+    {
+        "task": _OTHER_ID,
+        "outcome": "kept",
+        "images": 20,
+        "backbone_before": "name@1",
+        "versions": {"before": 3, "after": None, "returned": None},
+        "accuracy": {"judged_by": "leave-one-out", "judged": 20, "before": 0.95, "after": 0.9},
+        "reason": {"code": "accuracy_fell", "detail": "accuracy would fall from 0.950 to 0.900, by more than 0.02"},
+    },
+]
 _TIMING = {"decode": 1.2, "embed": 14.5, "fit": 1.1, "store": 2.3, "total": 19.4}
 _QUALITY = {
     "method": "leave-one-out",
@@ -201,11 +237,18 @@ _REPLIES: dict[type[BaseModel], Any] = {
     Health: {"status": "ready", "checks": {"engine": "ok", "store": "ok"}},
     BackboneReply: _BACKBONE,
     BackboneList: {"backbones": [_BACKBONE]},
+    RefreshReply: _REFRESH,
+    RefreshPage: {"refreshes": [_REFRESH], "next_cursor": None},
+    RefreshTaskPage: {"tasks": _REFRESH_TASKS, "next_cursor": None},
 }
 
 
-def answered(model: type[BaseModel], description: str, *, location: bool = False) -> dict[str, Any]:
-    """A successful response for a route's `responses`, with its example."""
+def answered(model: type[BaseModel], description: str, *, location: str | None = None) -> dict[str, Any]:
+    """A successful response for a route's `responses`, with its example.
+
+    Args:
+        location: what its `Location` is, of a route that creates.
+    """
     response: dict[str, Any] = {
         "description": description,
         "model": model,
@@ -213,7 +256,7 @@ def answered(model: type[BaseModel], description: str, *, location: bool = False
     }
     if location:
         response["headers"] = {
-            "Location": {"description": "the task", "schema": {"type": "string"}},
+            "Location": {"description": location, "schema": {"type": "string"}},
             "Idempotent-Replayed": {
                 "description": "`true` on an answer given before to the same Idempotency-Key",
                 "schema": {"type": "string"},
@@ -268,6 +311,7 @@ COMPARE_BODY = {"requestBody": {"content": {"application/json": _json(CompareBod
 PATCH_BODY = _body(**{"application/json": _json(TaskPatch, {"active_version": 1})})
 BACKBONE_BODY = _body(**{"application/json": _json(BackboneBody, {"id": "name@1"})})
 BACKBONE_PATCH_BODY = _body(**{"application/json": _json(BackbonePatch, {"default": True})})
+REFRESH_BODY = _body(**{"application/json": _json(RefreshBody, {"to": "name@2", "tasks": "all", "max_drop": 0.02})})
 _RAW_BODIES = {kind: {"schema": _IMAGE, "example": "(bytes of the image)"} for kind in ("image/jpeg", "image/png", "image/webp")}
 _QUERY_FIELDS = {"images": {"type": "array", "items": _IMAGE}}
 _QUERY_FILES = {"images": _FILES["images"]}
@@ -308,6 +352,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
             PredictManyBody,
             BackboneBody,
             BackbonePatch,
+            RefreshBody,
             Problem,
         )
         extra = [(model, "validation") for model in bodies]

@@ -31,12 +31,14 @@ from server.errors import (
     InvalidRequest,
     LimitExceeded,
     Overloaded,
+    RefreshNotFound,
     StorageFailed,
     TaskNotFound,
     TooFewClasses,
     Unavailable,
     UnsupportedMediaType,
     VersionNotFound,
+    WrongRefreshState,
 )
 from server.schemas.replies import Problem
 
@@ -55,10 +57,12 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
         "nothing was done; to create again, use a new key",
     ),
     BackboneNotFound: (HTTPStatus.NOT_FOUND, "there is no backbone 'name@2' on this server"),
+    RefreshNotFound: (HTTPStatus.NOT_FOUND, "there is no refresh 'refresh_01…'"),
     BodyTimeout: (HTTPStatus.REQUEST_TIMEOUT, "no piece of the request's body came for 30 seconds"),
     Conflict: (HTTPStatus.CONFLICT, "other requests keep changing this task; try again"),
     BackboneInUse: (HTTPStatus.CONFLICT, "tasks whose active version uses backbone name@1: 12; it stays open for them"),
     BackboneNotOpen: (HTTPStatus.CONFLICT, "backbone name@2 is not open; open it first"),
+    WrongRefreshState: (HTTPStatus.CONFLICT, "refresh refresh_01… is finished, and there pause is not possible"),
     BodyTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request body is larger than the limit of 64000000 bytes"),
     ImageTooLarge: (
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

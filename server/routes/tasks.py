@@ -73,7 +73,7 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="entries per page")]
     status_code=201,
     summary="Create a task from labelled images",
     responses={
-        201: answered(ChangedTaskReply, "The task, ready to predict", location=True),
+        201: answered(ChangedTaskReply, "The task, ready to predict", location="the task"),
         **documented(*_SUPPORT_ERRORS, TooFewClasses),
     },
     openapi_extra=TASK_BODY,
@@ -94,6 +94,7 @@ async def create(request: Request, service: Served, idempotency_key: Idempotency
         lambda keep: while_connected(
             request, adapt.create_task(service, TENANT, asked.name, asked.options, asked.examples, keep)
         ),
+        _location,
     )
 
 
@@ -174,7 +175,7 @@ async def examples(task: str, service: Served, cursor: Cursor = None, limit: Lim
     status_code=201,
     summary="Add labelled images: a new version, active in the answer",
     responses={
-        201: answered(ChangedTaskReply, "The task in its new version", location=True),
+        201: answered(ChangedTaskReply, "The task in its new version", location="the task"),
         **documented(TaskNotFound, *_SUPPORT_ERRORS, Conflict, BackboneUnavailable),
     },
     openapi_extra=EXAMPLES_BODY,
@@ -189,6 +190,7 @@ async def add(task: str, request: Request, service: Served, idempotency_key: Ide
         json.dumps(["add", task]),
         added,
         lambda keep: while_connected(request, adapt.add_examples(service, TENANT, task, added, keep)),
+        _location,
     )
 
 
@@ -234,3 +236,7 @@ async def example_image(task: str, example: str, service: Served) -> Response:
     image, media_type = await service.in_thread(service.store.example_image, TENANT, task, example)
     # The bytes are somebody's upload: a browser must not take them for anything but an image.
     return Response(image, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})
+
+
+def _location(task: ChangedTaskReply) -> str:
+    return f"{router.prefix}/{task.id}"

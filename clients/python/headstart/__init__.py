@@ -25,21 +25,25 @@ from headstart.errors import (
     NoImages,
     NotFound,
     Overloaded,
+    RefreshNotFound,
     ServerUnreachable,
     TaskNotFound,
     Unavailable,
     UnexpectedReply,
     UnreadableImages,
     VersionNotFound,
+    WrongRefreshState,
 )
 from headstart.images import Examples, Image, LabelledImage, image_files, labelled_folder
 from headstart.options import Candidate, HeadOptions
 from headstart.predictions import ManyPredictions, Neighbour, Prediction, Predictions, Unreadable, UnusableTask
 from headstart.quality import ClassQuality, Confusion, Duplicate, Prior, Quality, Suspect
+from headstart.refreshes import Accuracy, Reason, Refresh, RefreshedTask
 from headstart.replies import Backbone, ClassSize, Example, Head, Task, Version
 from headstart.version import VERSION as __version__
 
 __all__ = [
+    "Accuracy",
     "ApiError",
     "Backbone",
     "BackboneInUse",
@@ -75,6 +79,10 @@ __all__ = [
     "Predictions",
     "Prior",
     "Quality",
+    "Reason",
+    "Refresh",
+    "RefreshNotFound",
+    "RefreshedTask",
     "ServerUnreachable",
     "Suspect",
     "Task",
@@ -88,6 +96,7 @@ __all__ = [
     "UnusableTask",
     "Version",
     "VersionNotFound",
+    "WrongRefreshState",
     "__version__",
     "image_files",
     "labelled_folder",

@@ -23,8 +23,9 @@ from headstart.images import (
 from headstart.options import Candidate, HeadOptions
 from headstart.predictions import ManyPredictions, Predictions, joined, joined_many
 from headstart.quality import Quality
+from headstart.refresh_calls import RefreshCalls
 from headstart.replies import Backbone, Example, JsonObject, Task, Version, summed
-from headstart.transport import Transport, parse
+from headstart.transport import Transport, pages, parse
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 _BACKBONES = "/v1/backbones"
@@ -35,7 +36,7 @@ Progress = Callable[[int], None]
 Item = TypeVar("Item")
 
 
-class Client:
+class Client(RefreshCalls):
     """Talks to one Headstart server; may be shared between threads.
 
     Calls with more images than the server takes at once become several requests. What failed because a connection broke
@@ -203,7 +204,7 @@ class Client:
 
     def tasks(self) -> Iterator[Task]:
         """All tasks, the newest first, fetched page by page."""
-        return self._pages("/v1/tasks", "tasks", Task.from_json)
+        return pages(self._transport, "/v1/tasks", "tasks", Task.from_json)
 
     def task(self, task: str) -> Task:
         """One task."""
@@ -219,7 +220,7 @@ class Client:
 
     def examples(self, task: str) -> Iterator[Example]:
         """The examples of the active version, the oldest first, fetched page by page."""
-        return self._pages(_path(task, "examples"), "examples", Example.from_json)
+        return pages(self._transport, _path(task, "examples"), "examples", Example.from_json)
 
     def example_image(self, task: str, example: str) -> bytes:
         """An example's image, byte for byte as it was sent.
@@ -308,17 +309,6 @@ class Client:
                 error.add_note(f"What had been done of task {task.id} could not be undone: {second}")
             raise
         return Task.from_json({**task.raw, "timing_ms": summed(timings)})
-
-    def _pages(self, path: str, key: str, kind: Callable[[JsonObject], Item]) -> Iterator[Item]:
-        def page(body: JsonObject) -> tuple[list[Item], str | None]:
-            return [kind(item) for item in body[key]], body["next_cursor"]
-
-        cursor: str | None = None
-        while True:
-            items, cursor = parse(page, self._transport.send("GET", path, params={"cursor": cursor} if cursor else {}))
-            yield from items
-            if cursor is None:
-                return
 
 
 def _path(task: str, *rest: str) -> str:

@@ -11,13 +11,15 @@
         │   ├── ExampleNotFound
         │   ├── ImageNotKept          of this example the server has the embedding only
         │   ├── VersionNotFound
-        │   └── BackboneNotFound
+        │   ├── BackboneNotFound
+        │   └── RefreshNotFound
         ├── InvalidInput          to be corrected before it is sent again
         │   ├── InvalidImage      one of the images is broken, too large or of an unsupported format
         │   └── InvalidBundle     a bundle cannot be trusted, read, or run on that server
         ├── Conflict              somebody else changed the same thing at the same time
         ├── BackboneInUse         tasks use it, or it is the default, or work is under way on it
         ├── BackboneNotOpen       only an open one can be the default
+        ├── WrongRefreshState     it has ended, or not yet, or is not paused
         └── Unavailable           nothing is wrong with the request; several tries have been made
             └── Overloaded
 
@@ -108,6 +110,10 @@ class BackboneNotFound(NotFound):
     """The server has no bundle of that id in its folders."""
 
 
+class RefreshNotFound(NotFound):
+    """There is no such refresh."""
+
+
 class InvalidInput(ApiError):
     """The request has to be corrected before it is sent again."""
 
@@ -128,6 +134,10 @@ class BackboneNotOpen(ApiError):
     """The backbone has to be opened first."""
 
 
+class WrongRefreshState(ApiError):
+    """The refresh is not in a state where this can be done; the detail says which it is in."""
+
+
 class Conflict(ApiError):
     """Somebody else changed the same thing at the same time: look again, then decide again."""
 
@@ -146,6 +156,8 @@ _BY_CODE: Mapping[str, type[ApiError]] = {
     "image_not_kept": ImageNotKept,
     "version_not_found": VersionNotFound,
     "backbone_not_found": BackboneNotFound,
+    "refresh_not_found": RefreshNotFound,
+    "wrong_refresh_state": WrongRefreshState,
     "backbone_in_use": BackboneInUse,
     "backbone_not_open": BackboneNotOpen,
     "invalid_bundle": InvalidBundle,

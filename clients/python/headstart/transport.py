@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from headstart.replies import JsonObject
 from headstart.version import VERSION
 
 Reply = TypeVar("Reply")
+Item = TypeVar("Item")
 
 TRIES = 4
 FIRST_PAUSE = 0.2
@@ -97,6 +98,20 @@ def parse(kind: Callable[[JsonObject], Reply], response: httpx.Response) -> Repl
         return kind(response.json())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unexpected(response) from error
+
+
+def pages(transport: Transport, path: str, key: str, kind: Callable[[JsonObject], Item]) -> Iterator[Item]:
+    """Everything in a list of the API's, page by page as it is asked for."""
+
+    def page(body: JsonObject) -> tuple[list[Item], str | None]:
+        return [kind(item) for item in body[key]], body["next_cursor"]
+
+    cursor: str | None = None
+    while True:
+        items, cursor = parse(page, transport.send("GET", path, params={"cursor": cursor} if cursor else {}))
+        yield from items
+        if cursor is None:
+            return
 
 
 def _successful(response: httpx.Response) -> httpx.Response:

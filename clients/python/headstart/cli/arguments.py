@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from headstart.cli import commands
+from headstart.cli import commands, refreshing
 from headstart.cli.failures import Exit
 from headstart.cli.output import Output
 from headstart.client import DEFAULT_URL, Client
@@ -148,6 +148,8 @@ def _parser() -> ArgumentParser:
     ):
         action = command(name, run, does, f"headstart backbones {name} birds@2", actions)
         action.add_argument("backbone", metavar="BACKBONE", help="name@version")
+
+    _add_refreshes(command)
     return parser
 
 
@@ -172,6 +174,37 @@ def _number(text: str) -> float:
     if not math.isfinite(number := float(text)):
         raise ValueError(text)
     return number
+
+
+def _add_refreshes(command: Callable[..., ArgumentParser]) -> None:
+    """The commands that move tasks onto another bundle; `command` adds one."""
+    moving = command(
+        "refresh",
+        refreshing.refresh,
+        "move tasks onto another bundle, unless they fall by too much there",
+        "headstart refresh birds@2 --max-drop 0.02",
+    )
+    moving.add_argument("backbone", metavar="BACKBONE", help="name@version of the bundle to move to")
+    moving.add_argument(
+        "--task", metavar="TASK", action="append", default=[], dest="tasks", help=f"{_TASK}; to be repeated (default: every task)"
+    )
+    drop = "how far a task's accuracy may fall, as a share; one that falls further stays (default %(default)s)"
+    moving.add_argument("--max-drop", metavar="SHARE", type=float, default=0.02, help=drop)
+
+    summary = "list the refreshes; watch, pause, resume, cancel or roll back one"
+    refreshes = command("refreshes", refreshing.list_refreshes, summary, "headstart refreshes follow refresh_01")
+    actions = refreshes.add_subparsers(title="instead of listing", metavar="ACTION")
+    for name, run, does in (
+        ("show", refreshing.show, "show how far a refresh is, and tasks before and after"),
+        ("tasks", refreshing.tasks, "list every task of a refresh and what became of it"),
+        ("follow", refreshing.follow, "watch a refresh until it ends"),
+        ("pause", refreshing.pause, "pause a refresh"),
+        ("resume", refreshing.resume, "go on with a paused refresh"),
+        ("cancel", refreshing.cancel, "cancel a refresh; what was moved stays so"),
+        ("rollback", refreshing.rollback, "return every task that a refresh moved"),
+    ):
+        action = command(name, run, does, f"headstart refreshes {name} refresh_01", actions)
+        action.add_argument("refresh", metavar="REFRESH", help="the refresh's id; `headstart refreshes` lists those there are")
 
 
 def _everywhere() -> ArgumentParser:

@@ -15,11 +15,13 @@ from headstart.errors import (
     InvalidImage,
     InvalidInput,
     NoImages,
+    RefreshNotFound,
     ServerUnreachable,
     TaskNotFound,
     Unavailable,
     UnexpectedReply,
     VersionNotFound,
+    WrongRefreshState,
 )
 
 
@@ -58,6 +60,8 @@ _ADVICE: tuple[tuple[type[HeadstartError], Exit, str], ...] = (
     (ExampleNotFound, Exit.REFUSED, "`headstart examples TASK` shows the examples of the active version."),
     (VersionNotFound, Exit.REFUSED, "`headstart history TASK` shows the versions there are."),
     (BackboneNotFound, Exit.REFUSED, "`headstart backbones` shows the bundles in the server's folders."),
+    (RefreshNotFound, Exit.REFUSED, "`headstart refreshes` shows the refreshes there are."),
+    (WrongRefreshState, Exit.REFUSED, "`headstart refreshes show REFRESH` shows the state that it is in."),
     (BackboneNotOpen, Exit.REFUSED, "`headstart backbones open BACKBONE` opens it."),
     (BackboneInUse, Exit.REFUSED, "`headstart backbones` shows how many tasks use each, and the one that new tasks get."),
     (InvalidBundle, Exit.REFUSED, "Mend or replace the bundle on the server, then open it again. Nothing was changed."),

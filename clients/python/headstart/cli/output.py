@@ -74,6 +74,26 @@ class Output:
             row = bar.add_task(doing, total=images)
             yield lambda count: bar.advance(row, count)
 
+    @contextmanager
+    def following(self, doing: str) -> Iterator[Callable[[int, int, str], None]]:
+        """A bar on a terminal, a line for each tenth elsewhere, nothing beside JSON; what it yields is told how many of how many
+        images are done, and how that goes."""
+        columns = (SpinnerColumn(), TextColumn(doing), BarColumn(), MofNCompleteColumn(), TextColumn("images{task.fields[pace]}"))
+        bar = Progress(*columns, console=self._remarks, transient=True, disable=not sys.stderr.isatty())
+        row = bar.add_task(doing, total=None, pace="")
+        told = -1
+
+        def tell(done: int, total: int, pace: str) -> None:
+            nonlocal told
+            bar.update(row, completed=done, total=total, pace=pace)
+            tenths = 10 * done // total if total else 10
+            if bar.disable and not self.as_json and tenths > told:
+                told = tenths
+                self.remark(f"{doing}: {done} of {total} images{pace}")
+
+        with bar:
+            yield tell
+
 
 def _console(stream: TextIO) -> Console:
     # Names and labels come from others: they are shown as they are, never read as markup.

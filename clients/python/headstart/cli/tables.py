@@ -11,6 +11,7 @@ from rich.table import Table
 from headstart.comparison import Comparison, Trial
 from headstart.predictions import ManyPredictions, Predictions, Unreadable
 from headstart.quality import Interval, Quality
+from headstart.refreshes import Refresh, RefreshedTask
 from headstart.replies import Backbone, Example, Task, Version
 
 
@@ -140,6 +141,58 @@ def backbones(found: Sequence[Backbone]) -> RenderableType:
     return table
 
 
+def refreshes(found: Sequence[Refresh]) -> RenderableType:
+    """One line for each refresh."""
+    if not found:
+        return "There are no refreshes yet. `headstart refresh BACKBONE` moves tasks onto another bundle."
+    table = _table("refresh", "to", "state", "tasks", "moved", "begun", numbers={"tasks", "moved"})
+    for each in found:
+        numbers = (str(sum(each.tasks.values())), str(each.tasks.get("moved", 0)))
+        table.add_row(each.id, printable(each.to), each.state.replace("_", " "), *numbers, _when(each.created_at))
+    return table
+
+
+def refresh(found: Refresh, tasks: Sequence[RefreshedTask]) -> RenderableType:
+    """How good tasks were before and after, by what became of them; and why some were not moved."""
+    reason = f": {printable(found.reason.detail)}" if found.reason else pace(found)
+    parts: list[RenderableType] = [f"Refresh {found.id} onto {printable(found.to)}: {found.state.replace('_', ' ')}{reason}."]
+    table = _table("", "tasks", "judged", "before", "after", numbers={"tasks", "judged", "before", "after"})
+    outcomes = [*found.tasks, *(["all"] if len(found.tasks) > 1 else [])]
+    for outcome in outcomes:
+        those = [task for task in tasks if outcome in {"all", task.outcome}]
+        told = [task.accuracy for task in those if task.accuracy and task.accuracy.judged]
+        before, after = (_percent(_mean([getattr(each, when) for each in told])) for when in ("before", "after"))
+        table.add_row(outcome.replace("_", " "), str(len(those)), str(len(told)), before, after)
+    if table.row_count:
+        parts.append(table)
+    if any(task.reason for task in tasks):
+        parts.append(refreshed_tasks([task for task in tasks if task.reason]))
+    if found.tasks.get("moved") and not found.at_work:
+        parts.append(f"To return what was moved: headstart refreshes rollback {found.id}")
+    return Group(*parts)
+
+
+def refreshed_tasks(found: Sequence[RefreshedTask]) -> RenderableType:
+    """One line for each task of a refresh."""
+    table = _table("task", "outcome", "version", "judged by", "before", "after", "why", numbers={"version", "before", "after"})
+    for each in found:
+        version = each.version_returned or each.version_after or each.version_before
+        told = each.accuracy
+        shares = (_percent(told.before), _percent(told.after)) if told else ("", "")
+        judged_by = told.judged_by if told else ""
+        why = printable(each.reason.detail) if each.reason else ""
+        table.add_row(each.task, each.outcome.replace("_", " "), str(version or ""), judged_by, *shares, why)
+    return table
+
+
+def pace(found: Refresh) -> str:
+    """How fast a refresh gets on, and how long it will take; empty while nobody knows."""
+    if found.images_per_second is None or found.seconds_left is None:
+        return ""
+    minutes, seconds = divmod(round(found.seconds_left), 60)
+    return f", {found.images_per_second:.0f} a second, {f'{minutes} min ' if minutes else ''}{seconds} s left"
+
+
 def predictions(files: Iterable[Path], answers: Predictions) -> RenderableType:
     """What every image was called, how sure that is, and what it would be otherwise; for a stranger, that it is none of these."""
     table = _table("image", "label", "sure", "or else", "nearest example", numbers={"sure"})
@@ -184,7 +237,7 @@ def _table(*columns: str, numbers: set[str]) -> Table:
             column,
             justify="right" if column in numbers else "left",
             overflow="fold",
-            no_wrap=column in {"task", "example", "same as"},
+            no_wrap=column in {"task", "example", "same as", "refresh"},
         )
     return table
 
@@ -195,6 +248,10 @@ def _verdict(found: Quality) -> str:
     recognised = sum(each.recognised for each in found.classes)
     share = f"{_percent(found.accuracy)} (95 % interval {_range(found.interval)})"
     return f"Version {found.version}: {share} recognised by {found.method}, {recognised} of {found.judged} examples."
+
+
+def _mean(shares: Sequence[float]) -> float | None:
+    return sum(shares) / len(shares) if shares else None
 
 
 def _percent(share: float | None) -> str:

@@ -1,0 +1,92 @@
+"""Request and response bodies of refreshes."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from server.refresh_records import Outcome, RefreshState
+from server.schemas.base import Reply, Request
+from server.schemas.replies import ProblemInPlace
+
+
+class RefreshBody(Request):
+    """`POST /v1/refreshes`."""
+
+    to: str = Field(description="name@version of the bundle that the tasks are moved to")
+    tasks: Annotated[list[str], Field(min_length=1, fail_fast=True)] | Literal["all"] = Field("all", description="ids, or `all`")
+    max_drop: float = Field(0.02, ge=0, le=1, description="how far a task's accuracy may fall; one that falls further stays")
+
+
+class DoneOf(Reply):
+    done: int
+    total: int
+
+
+class MeanAccuracy(Reply):
+    """Means over tasks, each judged before and after by the same examples, left out of its support set."""
+
+    tasks: int
+    before: float
+    after: float
+
+
+class RefreshReply(Reply):
+    """A refresh, and how far it is."""
+
+    id: str
+    to: str
+    max_drop: float
+    state: RefreshState
+    reason: ProblemInPlace | None = Field(description="why it failed")
+    tasks: dict[Outcome, int] = Field(description="how many tasks of each outcome there are; what there is none of is left out")
+    images: DoneOf = Field(description="support images of those tasks; of a rollback, of the tasks that were moved")
+    images_per_second: float | None = Field(description="of the last half minute; null while nothing is under way")
+    seconds_left: float | None = Field(description="at that rate")
+    accuracy: MeanAccuracy | None = Field(description="of the tasks judged so far, moved or kept; null without any")
+    created_at: datetime
+    updated_at: datetime = Field(description="when the state last changed")
+
+
+class RefreshPage(Reply):
+    """Newest first."""
+
+    refreshes: list[RefreshReply]
+    next_cursor: str | None = Field(description="pass as `cursor` for the next page; null on the last")
+
+
+class RefreshVersions(Reply):
+    """Of the task: what was active before, what the refresh made, what the rollback made active."""
+
+    before: int | None
+    after: int | None
+    returned: int | None
+
+
+class RefreshAccuracy(Reply):
+    judged_by: str = Field(
+        description="`leave-one-out` or `20 folds` of the support set; where no example can be judged so, `evaluations`: those "
+        "that both bundles have of the nearest way and shot; or `nothing`: then the task was moved unjudged"
+    )
+    judged: int = Field(description="how many examples, the same before and after")
+    before: float | None
+    after: float | None = Field(description="on the other bundle, also where the task was not moved there")
+
+
+class RefreshTaskReply(Reply):
+    """What became of a task."""
+
+    task: str
+    outcome: Outcome
+    images: int
+    backbone_before: str | None
+    versions: RefreshVersions
+    accuracy: RefreshAccuracy | None
+    reason: ProblemInPlace | None = Field(description="why it was not moved, or not returned")
+
+
+class RefreshTaskPage(Reply):
+    """The oldest task first."""
+
+    tasks: list[RefreshTaskReply]
+    next_cursor: str | None = Field(description="pass as `cursor` for the next page; null on the last")
