@@ -89,14 +89,5 @@ class SupportIndex:
         to_means, to_examples = cosines[:, : self.ways], cosines[:, self.ways :]
         typicality = features(embeddings, None) @ background.direction
         novelty = novelty_of(familiarity_of(to_means, typicality, self.usual), self.threshold)
-        return Neighbours(novelty, *_largest(to_examples, min(count, to_examples.shape[1])))
-
-
-def _largest(values: Float32, count: int) -> tuple[NDArray[np.int64], Float32]:
-    """The positions (Q, count) of the largest of each row, and those values; for a small count a sort would take longer."""
-    left, found = values.copy(), np.empty((len(values), count), np.int64)
-    queries = np.arange(len(values))
-    for rank in range(count):
-        found[:, rank] = left.argmax(axis=1)
-        left[queries, found[:, rank]] = -np.inf
-    return found, np.take_along_axis(values, found, axis=1)
+        nearest = np.argsort(-to_examples, axis=1, kind="stable")[:, :count]
+        return Neighbours(novelty, nearest, to_examples[np.arange(len(queries))[:, None], nearest])

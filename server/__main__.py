@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import uvicorn
+from threadpoolctl import threadpool_limits
 
 from models.bundle import BundleError
 from models.engine import EngineError
@@ -32,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f"{settings.host}:{settings.port}"
         print(f"headstart-server: cannot listen on {where} ({error.strerror}); choose another --port", file=sys.stderr)
         return 1
+    # As many fits run at once as there are cores. Two matrix products that share cores wait for each other many times as long as
+    # they compute, and everybody with them.
+    threadpool_limits(1, user_api="blas")
     try:
         app = create_app(settings)
     except (BundleError, EngineError, StoreError) as error:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from models.fitting import classes_of
 from models.support_index import SupportIndex
+from server.records import Support
 from server.served import ServedBackbone
 from server.store import Store
 from server.version_cache import VersionCache
@@ -51,14 +52,20 @@ class ActiveSupport:
             BackboneUnavailable: its embeddings are missing.
             StorageFailed: the store cannot be read.
         """
-        return self._support.load(tenant, task, version, lambda: self._read(tenant, task, version, backbone))
+        return self._support.load(
+            tenant, task, version, lambda: _searchable(self._store.support(tenant, task, version), backbone)
+        )
+
+    def keep(self, tenant: str, task: str, version: int, support: Support, backbone: ServedBackbone) -> None:
+        """Makes the index of a support set that is at hand, where the next query will find it."""
+        self._support.keep(tenant, task, version, _searchable(support, backbone))
 
     def drop(self, tenant: str, task: str, versions: Iterable[int]) -> None:
         """To be told which versions have been removed."""
         self._support.drop(tenant, task, versions)
 
-    def _read(self, tenant: str, task: str, version: int, backbone: ServedBackbone) -> SearchableSupport:
-        support = self._store.support(tenant, task, version)
-        _, classes = classes_of(support.labels)
-        index = SupportIndex.of(support.embeddings, classes, backbone.background)
-        return SearchableSupport(index, support.ids, support.labels, support.images_kept)
+
+def _searchable(support: Support, backbone: ServedBackbone) -> SearchableSupport:
+    _, classes = classes_of(support.labels)
+    index = SupportIndex.of(support.embeddings, classes, backbone.background)
+    return SearchableSupport(index, support.ids, support.labels, support.images_kept)

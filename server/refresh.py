@@ -101,6 +101,8 @@ async def _move(service: Service, job: RefreshJob, task: Task, target: ServedBac
     embedded = dict(zip(support.ids, support.embeddings, strict=True))
     moved = await service.in_writer(service.store.refresh, job.tenant, task.id, task.version.number, embedded, head, note)
     service.active.keep(job.tenant, task.id, moved.version.number, head)
+    if service.support.cached(job.tenant, task.id, task.version.number):  # It is being asked, and would be held up.
+        await service.in_fitter(service.support.keep, job.tenant, task.id, moved.version.number, support, target)
 
 
 async def _return(
