@@ -22,12 +22,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
+import onnx
 
 from benchmarks.command import benchmark_parser, write_json
 from benchmarks.load import LoadGenerator, Outcome, Reply, post
 from benchmarks.novel_classes import interval
 from benchmarks.setting import creation, sample_images, shipped_bundle
-from models.bundle import SHIPPED, find_bundles, open_bundle
+from models.bundle import ONNX, ONNX_INT8, SHIPPED, find_bundles, open_bundle, write_bundle
 from tests.servers import ServerProcess
 from training.class_split import read_split
 from training.episodes import EpisodeSampler
@@ -115,8 +116,13 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = benchmark_parser("refresh", __doc__, seconds=20.0)
-    parser.add_argument("--from", type=Path, required=True, metavar="BUNDLE", dest="origin", help="folder of the tasks' bundle")
-    parser.add_argument("--to", type=Path, default=shipped_bundle().path, metavar="BUNDLE", help="default: the shipped one")
+    shipped = shipped_bundle().path
+    parser.add_argument(
+        "--from", type=Path, default=shipped, metavar="BUNDLE", dest="origin", help="of the tasks (default: the shipped one)"
+    )
+    targets = parser.add_mutually_exclusive_group()
+    targets.add_argument("--to", type=Path, default=shipped, metavar="BUNDLE", help="default: the shipped one")
+    targets.add_argument("--twin", action="store_true", help="move to a copy of the first bundle, which costs what that costs")
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="ZIP", help="CIFAR-100 as class folders")
     parser.add_argument("--split", default="cifar-fs", help="default %(default)s")
     parser.add_argument("--tasks", type=int, default=500, help="default %(default)s")
@@ -131,13 +137,25 @@ def _server(arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[Serve
     """A server whose new tasks are on the first bundle, and both bundles' ids."""
     bundles = folder / "bundles"
     ids = []
-    for path in (arguments.origin, arguments.to):
+    target = _twin(arguments.origin, folder) if arguments.twin else arguments.to
+    for path in (arguments.origin, target):
         manifest = open_bundle(path).manifest
         ids.append(manifest.id)
         if manifest.id not in find_bundles(SHIPPED):
             shutil.copytree(path, bundles / manifest.name / manifest.version)
     with ServerProcess(folder / "data", "--bundles-dir", str(bundles), "--bundle", ids[0]) as server:
         yield server, ids[0], ids[1]
+
+
+def _twin(source: Path, folder: Path) -> Path:
+    """A bundle that does the same from backbone files of its own, so that nothing of the other's embeddings serves it."""
+    bundle = open_bundle(source)
+    contents = {name: (source / name).read_bytes() for name in bundle.manifest.files}
+    for name in contents.keys() & {ONNX, ONNX_INT8}:
+        graph = onnx.load_from_string(contents[name])
+        graph.doc_string = "twin"
+        contents[name] = graph.SerializeToString()
+    return write_bundle(folder / "twin", bundle.manifest.model_copy(update={"name": f"{bundle.manifest.name}-twin"}), contents)
 
 
 def _open(api: httpx.Client, *ids: str) -> None:

@@ -17,6 +17,7 @@ from server.settings import InvalidSettings, load_settings
 from server.store import StoreError
 
 _GARBAGE_THRESHOLDS = (100_000, 10, 50)
+_SWITCH_SECONDS = 0.001
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f"{settings.host}:{settings.port}"
         print(f"headstart-server: cannot listen on {where} ({error.strerror}); choose another --port", file=sys.stderr)
         return 1
+    # How long the event loop waits for a thread that computes in Python; five times as long by default.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     # As many fits run at once as there are cores. Two matrix products that share cores wait for each other many times as long as
     # they compute, and everybody with them.
     threadpool_limits(1, user_api="blas")

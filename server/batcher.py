@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 _PACES = 15
 _NICENESS = 5
-_BACKGROUND_SHARE = 4  # of the largest batch, so that who comes while background work is embedded waits a short while
+_BACKGROUND_SHARE = 16  # of the largest batch, so that who comes while background work is embedded waits a short while
 
 
 class Batcher:

@@ -82,7 +82,7 @@ async def return_task(service: Service, job: RefreshJob, moved: RefreshTask, pro
 async def _move(service: Service, job: RefreshJob, task: Task, target: ServedBackbone, progress: Progress) -> None:
     before = await _as_it_serves(service, job.tenant, task)
     support, head = await _fit(service, job.tenant, task, before and before[1], target, progress)
-    judgement = await service.in_fitter(_judge, before, task.version.options, support, target, head.options)
+    judgement = await service.in_background(_judge, before, task.version.options, support, target, head.options)
 
     def note(after: Task | None) -> RefreshNote:
         return RefreshNote(
@@ -102,7 +102,7 @@ async def _move(service: Service, job: RefreshJob, task: Task, target: ServedBac
     moved = await service.in_writer(service.store.refresh, job.tenant, task.id, task.version.number, embedded, head, note)
     service.active.keep(job.tenant, task.id, moved.version.number, head)
     if service.support.cached(job.tenant, task.id, task.version.number):  # It is being asked, and would be held up.
-        await service.in_fitter(service.support.keep, job.tenant, task.id, moved.version.number, support, target)
+        await service.in_background(service.support.keep, job.tenant, task.id, moved.version.number, support, target)
 
 
 async def _return(
@@ -142,7 +142,7 @@ async def _fit(
         options = chosen(defaults, TaskOptions(solver=options.solver), support.labels)
     else:
         options = chosen_again(options, (usual.bundle.manifest.head, support.labels), (defaults, support.labels))
-    return support, await service.in_fitter(fit_head, support.embeddings, support.labels, target.space, options)
+    return support, await service.in_background(fit_head, support.embeddings, support.labels, target.space, options)
 
 
 async def _as_it_serves(service: Service, tenant: str, task: Task) -> tuple[Support, ServedBackbone] | None:

@@ -1,6 +1,9 @@
 """What the journeys work with, opened together and closed together."""
 
 import asyncio
+import os
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +25,7 @@ _R = TypeVar("_R")
 
 _READERS = 8
 _WAITING_FITS = 256
+_NICENESS = 10  # of fits that nobody waits for; the engine's threads have 5
 
 
 class Service:
@@ -50,6 +54,7 @@ class Service:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._fitters = ThreadPoolExecutor(available_cores(), thread_name_prefix="fit")
         self._fits = 0
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="background", initializer=_yield_to_others)
         # One, since what heads cost beside their products is Python's time, of which the event loop needs its share.
         self._applier = ThreadPoolExecutor(1, thread_name_prefix="apply")
         self._scores = 0
@@ -75,6 +80,10 @@ class Service:
             return await _run(self._fitters, function, *args, **kwargs)
         finally:
             self._fits -= 1
+
+    async def in_background(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Runs a fit that nobody waits for, after those before it and while the engine's threads leave a core."""
+        return await _run(self._background, function, *args, **kwargs)
 
     async def in_applier(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Applies heads for many tasks, after those who asked before; a large request does so a few tasks at a time."""
@@ -108,10 +117,15 @@ class Service:
         """Finishes what is under way, then closes engines and store."""
         self.backbones.stop()
         self.decoder.close()
-        for pool in (self._applier, self._fitters, self._writer, self._readers):
+        for pool in (self._applier, self._background, self._fitters, self._writer, self._readers):
             pool.shutdown()
         self.store.close()
 
 
 async def _run(pool: ThreadPoolExecutor, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
     return await asyncio.get_running_loop().run_in_executor(pool, lambda: function(*args, **kwargs))
+
+
+def _yield_to_others() -> None:
+    if sys.platform == "linux":  # where threads have priorities of their own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -265,16 +265,16 @@ def test_background_work_waits_for_everyone_else_in_chunks_of_its_own(batcher: B
         engine.gate.clear()
         first = asyncio.create_task(batcher.embed(images(1)))
         await enter_engine(engine)
-        background = asyncio.create_task(batcher.embed_in_background(images(20)))
+        background = asyncio.create_task(batcher.embed_in_background(images(5)))
         await asyncio.sleep(0)
         others = [asyncio.create_task(batcher.embed(images(3))) for _ in range(2)]
         await asyncio.sleep(0)
         engine.gate.set()
         await asyncio.gather(first, *others)
-        np.testing.assert_array_equal((await background)[:, 0], np.arange(20))
+        np.testing.assert_array_equal((await background)[:, 0], np.arange(5))
 
     asyncio.run(run())
-    assert engine.batches == [1, 6, 8, 8, 4]
+    assert engine.batches == [1, 6, 2, 2, 1]
 
 
 def test_background_work_leaves_a_thread_to_those_who_come(engine: WatchedEngine) -> None:
@@ -283,17 +283,17 @@ def test_background_work_leaves_a_thread_to_those_who_come(engine: WatchedEngine
 
     async def run() -> None:
         engine.gate.clear()
-        background = [asyncio.create_task(batcher.embed_in_background(images(5))) for _ in range(2)]
+        background = [asyncio.create_task(batcher.embed_in_background(images(2))) for _ in range(2)]
         await enter_engine(engine)
         await asyncio.sleep(0.05)
-        awaited = asyncio.create_task(batcher.embed(images(2)))
+        awaited = asyncio.create_task(batcher.embed(images(3)))
         await asyncio.sleep(0.05)
         engine.gate.set()
         await asyncio.gather(awaited, *background)
 
     asyncio.run(run())
     batcher.close()
-    assert engine.began == [5, 2, 5]
+    assert engine.began == [2, 3, 2]
 
 
 def test_background_work_gets_on_while_others_never_stop_coming(batcher: Batcher, monkeypatch: pytest.MonkeyPatch) -> None:
