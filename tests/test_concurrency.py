@@ -4,7 +4,10 @@ No wrong head: every task is given its own labels, so a prediction by another ta
 task's, names labels that its owner does not know. No error but the documented ones. Memory flat after warm-up.
 """
 
+import os
 import random
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +18,7 @@ import httpx
 import psutil
 
 from tests.conftest import Labelled
-from tests.servers import ServerProcess
+from tests.servers import ROOT, ServerProcess, free_port
 from tests.uploads import create, multipart, queries
 
 CLIENTS = 64
@@ -119,3 +122,16 @@ def test_a_minute_of_everything_at_once(tmp_path: Path, support: Labelled) -> No
     assert shared.done["200"] > 500
     assert grown < 64 * 2**20, f"{grown / 2**20:.0f} MiB more than at half time"
     assert "Traceback" not in process.log()
+
+
+def test_matrix_products_keep_to_one_core(tmp_path: Path) -> None:
+    """Two that share cores wait for each other many times as long as they compute."""
+    program = (
+        "import threadpoolctl, uvicorn; from server.__main__ import main; "
+        "uvicorn.Server.run = lambda _: print({each['num_threads'] for each in threadpoolctl.threadpool_info() "
+        "if each['user_api'] == 'blas'}); "
+        f"main(['--data-dir', {str(tmp_path / 'data')!r}, '--port', '{free_port()}', '--engine', 'onnx'])"
+    )
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, env=environment, check=True)
+    assert done.stdout.strip() == "{1}"
