@@ -27,7 +27,7 @@ from tests.bundles import copy_bundle, small_bundle, spoil
 from tests.conftest import Labelled
 from tests.images import encode, noise
 from tests.servers import ServerProcess
-from tests.uploads import create, multipart, predict
+from tests.uploads import answers, create, multipart, predict
 
 QUICK = ("--engine", "onnx")  # starts without measuring whether int8 pays
 SMALL = "small@1"
@@ -161,7 +161,9 @@ def test_a_task_is_moved_where_it_is_no_worse_and_kept_where_it_falls(
     assert api.get(f"/v1/tasks/{task}/quality").json()["accuracy"] == 1.0
     after = predict(api, task, images)
     assert sum(got["label"] == label for got, (label, _) in zip(after, queries[::5], strict=True)) >= 9
-    assert after == predict(api, create_on(api, shipped, support), images), "the head is that of a task made there"
+    assert answers(api, task, images) == answers(api, create_on(api, shipped, support), images), (
+        "the head is that of a task made there"
+    )
 
     down = moved(api, SMALL, [task], max_drop=0.43)
     row = rows(api, down["id"])[task]
@@ -392,7 +394,7 @@ def test_a_rollback_keeps_what_was_changed_since(api: httpx.Client, shipped: str
     untouched, added, forgotten, by_hand, elsewhere, deleted = (create(api, support)["id"] for _ in range(6))
     tasks = [untouched, added, forgotten, by_hand, elsewhere, deleted]
     images = [image for _, image in queries[::5]]
-    before = predict(api, untouched, images)
+    before = answers(api, untouched, images)
     refresh = moved(api, shipped, tasks)
     assert refresh["tasks"] == {"moved": 6}
     assert api.post(f"/v1/tasks/{added}/examples", **multipart([("new", queries[0][1])])).json()["version"] == 3
@@ -412,11 +414,11 @@ def test_a_rollback_keeps_what_was_changed_since(api: httpx.Client, shipped: str
     for task, version in returned.items():
         shown = api.get(f"/v1/tasks/{task}").json()
         assert (shown["version"], shown["backbone"]) == (version, SMALL)
-    assert predict(api, untouched, images) == predict(api, by_hand, images) == before
-    assert predict(api, elsewhere, images) == before
+    assert answers(api, untouched, images) == answers(api, by_hand, images) == before
+    assert answers(api, elsewhere, images) == before
     with_new = create(api, [*support, ("new", queries[0][1])])["id"]
-    assert predict(api, added, images) == predict(api, with_new, images)
-    assert predict(api, forgotten, images) == predict(api, create(api, support[1:])["id"], images)
+    assert answers(api, added, images) == answers(api, with_new, images)
+    assert answers(api, forgotten, images) == answers(api, create(api, support[1:])["id"], images)
 
 
 def test_every_answer_is_of_a_version_that_the_task_had(
