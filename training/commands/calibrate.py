@@ -20,7 +20,7 @@ def add_to(commands: SubParsers) -> None:
     )
     calibrate.add_argument("bundle", metavar="BUNDLE", help="a bundle's folder, or the id of a shipped one")
     add_data(calibrate, required=True)
-    text = "whose validation classes are used; or a shipped split: cifar-fs, fc100 (default %(default)s)"
+    text = "whose validation classes are used; or a shipped split: cifar-fs, fc100, omniglot (default %(default)s)"
     calibrate.add_argument("--split", default="cifar-fs", metavar="FILE", help=text)
 
 

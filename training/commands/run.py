@@ -30,9 +30,9 @@ def add_to(commands: SubParsers) -> None:
         "--split",
         action="append",
         metavar="FILE",
-        help="JSON with the keys dataset, train, validation, test, or a shipped split: cifar-fs, fc100; once per --data. "
-        "Without: the parts that pickles name, else 64 %% of the classes to train on, 16 %% to choose by and 20 %% to measure "
-        "with, but at least 5 each, split by the seed",
+        help="JSON with the keys dataset, train, validation, test, or a shipped split: cifar-fs, fc100, omniglot; once per "
+        "--data. Without: the parts that pickles name, else 64 %% of the classes to train on, 16 %% to choose by and 20 %% to "
+        "measure with, but at least 5 each, split by the seed",
     )
     run.add_argument("--out", type=Path, required=True, metavar="DIR", help="receives checkpoint, curves and TensorBoard log")
     run.add_argument("--seed", type=at_least(0), default=1, help="of everything random (default %(default)s)")
