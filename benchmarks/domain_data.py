@@ -6,7 +6,7 @@ and Omniglot as its author publishes it in `omniglot/`. The splits of the last t
 
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 import models.preprocess
 from benchmarks.novel_classes import Embedded
-from models.bundle import Bundle
-from models.engine import Engine, embed_all
+from benchmarks.setting import shipped_bundle
+from models.bundle import SHIPPED, Bundle, find_bundles, open_bundle
+from models.engine import Engine, EngineKind, embed_all, open_engine
 from models.heads import Float32
 from models.manifest import InputSpec
 from training.class_split import Part, Split, read_split
@@ -127,6 +128,27 @@ class Embedder:
             embeddings.append(embed_all(self.engine, images.images))
             labels.append(start + images.labels)
         return _by_label(np.concatenate(embeddings), np.concatenate(labels))
+
+
+def opener(
+    data: Path, bundles: Path | None, engine: EngineKind, keep: Path | None, per_class: int | None = None
+) -> Callable[[str | None], Embedder]:
+    """A function from a bundle's id or folder, or None for the shipped one, to the bundle at work.
+
+    Args:
+        bundles: a folder of bundles beside the shipped ones.
+        keep: see `Embedder`; whether int8 pays here is kept there too, so that each run takes the same engine.
+    """
+    known = find_bundles(SHIPPED) | (find_bundles(bundles) if bundles else {})
+    remembered = keep / "speedups.json" if keep else None
+
+    @cache
+    def open_(name: str | None) -> Embedder:
+        bundle = shipped_bundle() if name is None else open_bundle(known.get(name, Path(name)))
+        opened = open_engine(bundle, engine, remembered=remembered)
+        return Embedder(bundle, opened, bundle.manifest.input, data, keep, per_class)
+
+    return open_
 
 
 def save(file: Path, **arrays: NDArray[Any]) -> None:

@@ -2,6 +2,7 @@
 
     python -m benchmarks.domains --data DATA --keep kept --picture docs/domains.png --json domains.json
     python -m benchmarks.domains --data DATA --bundle lite0@1 photos@1 --bundles-dir bundles --keep kept
+    python -m benchmarks.domains --data DATA --bundle lite0@1 photos@1 --left-out gtsrb=no-gtsrb@1 flowers=no-flowers@1
     python -m benchmarks.domains --data DATA --bundle bundles/mine/1 --quick
 
 Episodes of each domain's novel classes (of Tiny ImageNet, which has none, its validation classes), through the preprocessing,
@@ -10,225 +11,148 @@ affords, 15 at most. The mean is over the six kinds of photograph; drawings and 
 own. Several bundles meet the same episodes, so that differences from the first are paired. Accuracy and its difference in
 percent ± 1.96·s/√n, and the expected calibration error in brackets.
 
+With `--left-out` a further column has each domain measured by a bundle that was made without it, and the domains not named
+there, which no bundle has learned from, by the last bundle.
+
 With `--keep` a run that was interrupted goes on where it stopped: embeddings and scores are kept, and taken anew when the
 bundle, the images or the code that made them is another.
 """
 
 import argparse
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-import models
-import training
 from benchmarks.command import benchmark_parser, write_json
-from benchmarks.domain_data import DOMAINS, Domain, Embedder, save
-from benchmarks.novel_classes import Embedded, interval
-from benchmarks.setting import shipped_bundle
-from models.bundle import SHIPPED, Bundle, find_bundles, open_bundle
-from models.engine import EngineKind, open_engine
-from models.heads import features, softmax
-from models.temperature import options_for
+from benchmarks.domain_data import DOMAINS, Embedder, opener
+from benchmarks.domain_scores import Cell, Figures, Protocol, figures, measure
+from models.engine import EngineKind
 from training.class_split import Part
-from training.episodes import SHOTS, EpisodeSampler, affordable_queries
-from training.evaluate import calibration_error, run_episodes
+from training.episodes import SHOTS
 
 _WAYS = (5, 20)
-_SPEEDUPS = "speedups.json"
 _QUICK_EPISODES, _QUICK_PER_CLASS = 400, 60
-
-
-@dataclass(frozen=True, eq=False)
-class Cell:
-    """A bundle on one kind of task of one domain.
-
-    Attributes:
-        accuracies: (T,) of each episode, a share of one.
-        ece: expected calibration error over all queries.
-    """
-
-    bundle: str
-    domain: str
-    ways: int
-    shots: int
-    queries: int
-    accuracies: NDArray[np.float64]
-    ece: float
+_LEFT_OUT = "left out"
 
 
 @dataclass(frozen=True)
-class Figures:
-    """A mean with half its 95 % interval, the calibration error, and the paired difference from the first bundle."""
+class Column:
+    """What is measured on every domain: a bundle, or of some domains another one in its place."""
 
-    accuracy: float
-    ci95: float
-    ece: float
-    difference: float = 0.0
-    difference_ci95: float = 0.0
+    name: str
+    usual: Embedder
+    instead: Mapping[str, Embedder]
+
+    def of(self, domain: str) -> Embedder:
+        return self.instead.get(domain, self.usual)
 
 
-Key = tuple[str, str, int, int]
-"""Bundle, domain, ways, shots."""
+Cells = dict[tuple[str, str, int, int], Cell]
+"""By column, domain, ways and shots."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = _parser().parse_args(argv)
     if arguments.quick:
         arguments.ways, arguments.episodes, arguments.per_class = [5], _QUICK_EPISODES, _QUICK_PER_CLASS
-    embedders = [_embedder(path, arguments) for path in _bundle_paths(arguments)]
-    domains = [domain for domain in DOMAINS if not arguments.domains or domain.name in arguments.domains]
-    cells: dict[Key, Cell] = {}
-    for domain, embedder in product(domains, embedders):
-        part = arguments.part or domain.part
-        if not domain.read_split(arguments.data).classes(part):
-            continue
-        for cell in _cells(embedder, domain, part, arguments):
-            cells[cell.bundle, cell.domain, cell.ways, cell.shots] = cell
-            print(
-                f"{domain.name:<14}{cell.bundle:<28}{cell.ways:>3}-way {cell.shots}-shot", _written(_figures([cell])), flush=True
-            )
-    names = [embedder.bundle.id for embedder in embedders]
-    for embedder in embedders:
-        print(f"\n{embedder.bundle.id} on {embedder.engine.kind}", end="")
-    print(f"; {arguments.episodes} episodes of each cell, seed {arguments.seed}\n\n{_table(cells, names)}")
+    columns = _columns(arguments)
+    protocol = Protocol(arguments.ways, arguments.episodes, arguments.seed, arguments.part)
+    cells: Cells = {}
+    for domain, column in product(DOMAINS, columns):
+        if not arguments.domains or domain.name in arguments.domains:
+            for cell in measure(column.of(domain.name), domain, protocol):
+                cells[column.name, domain.name, cell.ways, cell.shots] = cell
+                task = f"{column.name:<28}{cell.ways:>3}-way {cell.shots}-shot"
+                print(f"{domain.name:<14}{task}  {_written(figures([cell]))}", flush=True)
+    names = [column.name for column in columns]
+    engines = ", ".join(f"{column.name} on {column.usual.engine.kind}" for column in columns)
+    print(f"\n{engines}; {arguments.episodes} episodes of each cell, seed {arguments.seed}\n\n{_table(cells, names)}", end="")
     write_json(arguments.json, _document(cells, names, arguments))
     if arguments.picture:
         _draw(cells, names, arguments.picture)
 
 
-def _cells(embedder: Embedder, domain: Domain, part: Part, arguments: argparse.Namespace) -> Iterator[Cell]:
-    """A cell per ways and shots, of the ways that the domain has classes for."""
-    embedded = embedder.embed(domain, part)
-    queries = affordable_queries(embedded.by_class, max(SHOTS))
-    for ways, shots in product(arguments.ways, SHOTS):
-        if ways <= len(embedded.by_class):
-            sampler = EpisodeSampler(embedded.by_class, ways, shots, queries, arguments.seed)
-            file = embedder.keep and embedder.keep / f"cell-{_cell_key(embedder, domain, part, sampler, arguments.episodes)}.npz"
-            yield _kept_cell(file, embedder.bundle, domain, embedded, sampler, arguments.episodes)
+def _columns(arguments: argparse.Namespace) -> list[Column]:
+    open_ = opener(arguments.data, arguments.bundles_dir, arguments.engine, arguments.keep, arguments.per_class)
+    opened = [open_(name) for name in arguments.bundle or [None]]
+    columns = [Column(embedder.bundle.id, embedder, {}) for embedder in opened]
+    if arguments.left_out:
+        columns.append(Column(_LEFT_OUT, opened[-1], {domain: open_(name) for domain, name in arguments.left_out}))
+    return columns
 
 
-def _kept_cell(
-    file: Path | None, bundle: Bundle, domain: Domain, embedded: Embedded, sampler: EpisodeSampler, episodes: int
-) -> Cell:
-    if file is not None and file.exists():
-        with np.load(file) as kept:
-            accuracies, ece = kept["accuracies"], float(kept["ece"])
-    else:
-        accuracies, ece = _measure(bundle, embedded, sampler, episodes)
-        if file is not None:
-            save(file, accuracies=accuracies, ece=np.array(ece))
-    return Cell(bundle.id, domain.name, sampler.ways, sampler.shots, sampler.queries, accuracies, ece)
-
-
-def _measure(bundle: Bundle, embedded: Embedded, sampler: EpisodeSampler, episodes: int) -> tuple[NDArray[np.float64], float]:
-    """Accuracy of each episode, and the calibration error of all."""
-    options = options_for(bundle.manifest.head, None, [sampler.shots] * sampler.ways)
-    space = features(embedded.embeddings, bundle.feature_mean if options.centre else None)
-    accuracies, confidences, correct = [], [], []
-    for outcomes in run_episodes(space, sampler, episodes, options):
-        hits = outcomes.scores.argmax(axis=-1) == outcomes.labels
-        accuracies.append(hits.mean(axis=1))
-        confidences.append(softmax(outcomes.scores, options.temperature).max(axis=-1).ravel())
-        correct.append(hits.ravel())
-    return np.concatenate(accuracies), calibration_error(np.concatenate(confidences), np.concatenate(correct))
-
-
-def _cell_key(embedder: Embedder, domain: Domain, part: Part, sampler: EpisodeSampler, episodes: int) -> str:
-    manifest = embedder.bundle.manifest
-    head = [manifest.head.model_dump_json(), embedder.bundle.feature_mean.tobytes().hex()]
-    task = [str(n) for n in (sampler.ways, sampler.shots, sampler.queries, sampler.seed, episodes)]
-    return hashlib.sha256("\n".join([embedder.key(domain, part), *head, *task, _code()]).encode()).hexdigest()[:24]
-
-
-@cache
-def _code() -> str:
-    """All that makes scores of embeddings: heads, temperatures, episodes."""
-    files = [file for package in (models, training) for file in sorted(Path(package.__path__[0]).glob("*.py"))]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-
-
-def _figures(cells: Sequence[Cell], beside: Sequence[Cell] = ()) -> Figures:
-    """Of one domain, or the mean of several; the episodes of a domain are independent of another's."""
-    accuracy, ci95 = _mean([cell.accuracies for cell in cells])
-    ece = float(np.mean([cell.ece for cell in cells]))
-    pairs = [mine.accuracies - other.accuracies for mine, other in zip(cells, beside, strict=True)] if beside else []
-    return Figures(accuracy, ci95, ece, *_mean(pairs)) if pairs else Figures(accuracy, ci95, ece)
-
-
-def _mean(values: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
-    half_widths = np.array([interval(of_domain) for of_domain in values])
-    return float(np.mean([of_domain.mean() for of_domain in values])), float(np.sqrt(np.sum(half_widths**2)) / len(values))
-
-
-def _rows(cells: dict[Key, Cell], names: Sequence[str], ways: int) -> Iterator[tuple[str, dict[tuple[str, int], Figures]]]:
-    """Every domain with tasks of so many ways, and after those of the mean, the mean: a name, and figures by bundle and shots."""
+def _rows(cells: Cells, names: Sequence[str], ways: int) -> Iterator[tuple[str, dict[tuple[str, int], Figures]]]:
+    """Each domain with tasks of so many ways, and the mean after the domains of the mean: a name, and figures by column and
+    shots.
+    """
     domains = [d for d in DOMAINS if (names[0], d.name, ways, SHOTS[0]) in cells]
     counted = [d.name for d in domains if d.in_mean]
     groups = [(d.name, [d.name]) for d in domains]
     if len(counted) > 1:
         groups.insert(len(counted), (f"mean of {len(counted)}", counted))
     for title, group in groups:
-        figures = {}
+        row = {}
         for name, shots in product(names, SHOTS):
-            mine, first = ([cells[bundle, domain, ways, shots] for domain in group] for bundle in (name, names[0]))
-            figures[name, shots] = _figures(mine, first if name != names[0] else ())
-        yield title, figures
+            mine, first = ([cells[column, domain, ways, shots] for domain in group] for column in (name, names[0]))
+            row[name, shots] = figures(mine, first if name != names[0] else ())
+        yield title, row
 
 
-def _table(cells: dict[Key, Cell], names: Sequence[str]) -> str:
+def _ways(cells: Cells) -> list[int]:
+    return sorted({ways for _, _, ways, _ in cells})
+
+
+def _table(cells: Cells, names: Sequence[str]) -> str:
     """In Markdown, a table for each number of ways."""
     tables = []
-    for ways in sorted({key[2] for key in cells}):
+    for ways in _ways(cells):
         columns = [f"{name}, {shots}-shot" for name, shots in product(names, SHOTS)]
         columns += [f"{name}, {shots}-shot difference" for name, shots in product(names[1:], SHOTS)]
-        lines = ["| ".join([f"| {ways}-way ", *(f"{column} " for column in columns)]) + "|", "|---" * (len(columns) + 1) + "|"]
+        lines = [f"| {ways}-way | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
         for title, row in _rows(cells, names, ways):
-            parts = [_written(row[name, shots]) for name, shots in product(names, SHOTS)]
-            parts += [
-                f"{100 * row[name, shots].difference:+.2f} ± {100 * row[name, shots].difference_ci95:.2f}"
-                for name, shots in product(names[1:], SHOTS)
-            ]
-            lines.append(f"| {title} | " + " | ".join(parts) + " |")
+            parts = [_written(row[key]) for key in product(names, SHOTS)]
+            parts += [_difference(row[key]) for key in product(names[1:], SHOTS)]
+            lines.append(f"| {title} | {' | '.join(parts)} |")
         tables.append("\n".join(lines) + "\n")
     return "\n".join(tables)
 
 
-def _written(figures: Figures) -> str:
-    return f"{100 * figures.accuracy:.2f} ± {100 * figures.ci95:.2f} ({100 * figures.ece:.1f})"
+def _written(found: Figures) -> str:
+    return f"{100 * found.accuracy:.2f} ± {100 * found.ci95:.2f} ({100 * found.ece:.1f})"
 
 
-def _document(cells: dict[Key, Cell], names: Sequence[str], arguments: argparse.Namespace) -> dict[str, Any]:
+def _difference(found: Figures) -> str:
+    return f"{100 * found.difference:+.2f} ± {100 * found.difference_ci95:.2f}"
+
+
+def _document(cells: Cells, names: Sequence[str], arguments: argparse.Namespace) -> dict[str, Any]:
+    """What `--json` writes; accuracies are shares of one."""
     rows = [
-        {"bundle": name, "domain": title, "ways": ways, "shots": shots, **asdict(figures)}
-        for ways in sorted({key[2] for key in cells})
+        {"bundle": name, "domain": title, "ways": ways, "shots": shots, **asdict(found)}
+        for ways in _ways(cells)
         for title, row in _rows(cells, names, ways)
-        for (name, shots), figures in row.items()
+        for (name, shots), found in row.items()
     ]
     queries = {cell.domain: cell.queries for cell in cells.values()}
     return {"episodes": arguments.episodes, "seed": arguments.seed, "queries": queries, "rows": rows}
 
 
-def _draw(cells: dict[Key, Cell], names: Sequence[str], file: Path) -> None:
-    """Accuracy of each domain with its interval, a panel for each kind of task."""
-    panels = list(product(sorted({key[2] for key in cells}), SHOTS))
-    figure = Figure(figsize=(11, 2.9 * -(-len(panels) // 2)), layout="constrained")
-    for axes, (ways, shots) in zip(figure.subplots(-(-len(panels) // 2), 2, squeeze=False).flat, panels, strict=True):
+def _draw(cells: Cells, names: Sequence[str], file: Path) -> None:
+    """Accuracy of each domain with its interval, a panel for each kind of task; dotted, what guessing would get."""
+    panels = list(product(_ways(cells), SHOTS))
+    figure = Figure(figsize=(11, 0.4 + 2.9 * len(_ways(cells))), layout="constrained")
+    for axes, (ways, shots) in zip(figure.subplots(len(_ways(cells)), len(SHOTS), squeeze=False).flat, panels, strict=True):
         rows = list(_rows(cells, names, ways))
         width = 0.8 / len(names)
         for position, name in enumerate(names):
             shown = [row[name, shots] for _, row in rows]
+            heights, errors = [100 * s.accuracy for s in shown], [100 * s.ci95 for s in shown]
             places = np.arange(len(rows)) + (position - (len(names) - 1) / 2) * width
-            heights, errors = (
-                [100 * value for value in values] for values in zip(*((s.accuracy, s.ci95) for s in shown), strict=True)
-            )
             bars = axes.bar(places, heights, width, yerr=errors, color=f"C{position}", label=name, error_kw={"elinewidth": 0.8})
             axes.bar_label(bars, [f"{height:.0f}" for height in heights], fontsize=6, padding=1)
         axes.axhline(100 / ways, color="0.4", linewidth=0.8, linestyle=":")
@@ -239,28 +163,17 @@ def _draw(cells: dict[Key, Cell], names: Sequence[str], file: Path) -> None:
     figure.savefig(file, dpi=120)
 
 
-def _embedder(path: Path | None, arguments: argparse.Namespace) -> Embedder:
-    bundle = shipped_bundle() if path is None else open_bundle(path)
-    remembered = arguments.keep and arguments.keep / _SPEEDUPS
-    engine = open_engine(bundle, arguments.engine, remembered=remembered)
-    return Embedder(bundle, engine, bundle.manifest.input, arguments.data, arguments.keep, arguments.per_class)
-
-
-def _bundle_paths(arguments: argparse.Namespace) -> list[Path | None]:
-    """Folders of the bundles, given so or by their ids; None for the shipped one."""
-    known = find_bundles(SHIPPED) | (find_bundles(arguments.bundles_dir) if arguments.bundles_dir else {})
-    return [known.get(name, Path(name)) for name in arguments.bundle] or [None]
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = benchmark_parser("domains", __doc__)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photos/, cifar100/, omniglot/ and splits/")
     text = "NAME@VERSION or a bundle's folder; several are measured side by side (default: the shipped one)"
     parser.add_argument("--bundle", nargs="+", default=[], metavar="BUNDLE", help=text)
     parser.add_argument("--bundles-dir", type=Path, metavar="DIR", help="where further bundles are")
+    text = "a bundle made without that domain, for a column of such"
+    parser.add_argument("--left-out", nargs="+", type=_left_out, default=[], metavar="DOMAIN=BUNDLE", help=text)
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keeps embeddings and scores for the next run")
     parser.add_argument("--engine", choices=get_args(EngineKind), default="auto", help="default: what the server would take")
-    parser.add_argument("--domains", nargs="+", choices=[domain.name for domain in DOMAINS], help="default: all")
+    parser.add_argument("--domains", nargs="+", choices=_NAMES, help="default: all")
     text = "classes to draw from, to choose by validation classes (default: novel ones, or what a domain has instead)"
     parser.add_argument("--part", choices=get_args(Part), help=text)
     parser.add_argument("--ways", type=int, nargs="+", default=list(_WAYS), help="default: 5 20, where there are as many classes")
@@ -271,6 +184,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help=text)
     parser.add_argument("--picture", type=Path, metavar="FILE.png", help="receives the accuracies as bars")
     return parser
+
+
+_NAMES = [domain.name for domain in DOMAINS]
+
+
+def _left_out(text: str) -> tuple[str, str]:
+    domain, _, bundle = text.partition("=")
+    if domain not in _NAMES or not bundle:
+        raise argparse.ArgumentTypeError(f"{text} is not DOMAIN=BUNDLE, with a domain of {', '.join(_NAMES)}")
+    return domain, bundle
 
 
 if __name__ == "__main__":

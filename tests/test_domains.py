@@ -1,6 +1,7 @@
 """The benchmark of domains: the figures of `headstart-train evaluate`, paired and kept."""
 
 import json
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,15 @@ def test_bundles_are_paired_and_domains_averaged(data: Path, bundles: Path, caps
     parts = [row(document, "cifar-fs-resnet12@1", domain, 1) for domain in ("clothing", "dtd10")]
     mean = row(document, "cifar-fs-resnet12@1", "mean of 2", 1)
     assert mean["accuracy"] == pytest.approx(sum(part["accuracy"] for part in parts) / 2)
-    assert mean["ci95"] == pytest.approx(np.hypot(*(part["ci95"] for part in parts)) / 2)
+    assert mean["ci95"] == pytest.approx(math.hypot(*(part["ci95"] for part in parts)) / 2)
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "| mean of 2 |" in capsys.readouterr().out
+
+
+def test_each_domain_can_have_a_bundle_that_was_made_without_it(data: Path, bundles: Path) -> None:
+    document = run(data, bundles, "--bundle", "small@1", "--left-out", "dtd10=cifar-fs-resnet12@1")
+    without = run(data, bundles, "--bundle", "cifar-fs-resnet12@1")
+    assert row(document, "left out", "dtd10", 5)["accuracy"] == row(without, "cifar-fs-resnet12@1", "dtd10", 5)["accuracy"]
+    assert row(document, "left out", "clothing", 5)["difference"] == 0.0
+    difference = row(document, "left out", "dtd10", 5)["difference"]
+    assert row(document, "left out", "mean of 2", 5)["difference"] == pytest.approx(difference / 2)
