@@ -322,7 +322,7 @@ def test_a_damaged_checkpoint_is_refused_and_named(damage: str, tmp_path: Path) 
         case "text":
             file.write_text("weights")
         case "another format":
-            torch.save(torch.load(file, weights_only=True) | {"format": 3}, file)
+            torch.save(torch.load(file, weights_only=True) | {"format": 99}, file)
         case _:
             torch.save(torch.load(file, weights_only=True) | {"optimizer": Path("not a tensor")}, file)
     with pytest.raises(CheckpointError, match=FILE_NAME):

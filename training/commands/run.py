@@ -50,8 +50,8 @@ def add_to(commands: SubParsers) -> None:
     run.add_argument(
         "--init",
         metavar="NETWORK",
-        help="start from torchvision:NAME, timm:NAME or the folder of a finished run, in place of the recipe's network; "
-        "such weights want a lower rate, as --set learning_rate=0.01",
+        help="start from efficientnet-lite0, torchvision:NAME, timm:NAME or the folder of a finished run, in place of "
+        "the recipe's network; such weights want a lower rate, as --set learning_rate=0.01",
     )
     run.add_argument(
         "--weights", metavar="NAME", help="of --init torchvision:… or timm:…: DEFAULT, another name, a file, or none"
