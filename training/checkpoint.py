@@ -62,8 +62,8 @@ class RunInfo:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Every class that the backbone was trained on, once."""
-        own = (name for dataset in self.datasets for name in dataset.split.train)
+        """Every class that the backbone was trained on, once, by the name that other datasets would know it by."""
+        own = (name for dataset in self.datasets for name in dataset.split.known_as("train"))
         return tuple(dict.fromkeys((*own, *self.inherited)))
 
     @classmethod
