@@ -43,7 +43,8 @@ from models.preprocess import Pixels
 from training.card import model_card
 from training.checkpoint import Checkpoint
 from training.graphs import GraphError, to_int8, to_onnx, to_torchscript
-from training.scoring import UNTUNED, Images, Say, Scorer, int8_passes
+from training.int8 import int8_passes
+from training.scoring import UNTUNED, Images, Say, Scorer
 
 CARD = "README.md"
 PARITY_TOLERANCE = 1e-4
@@ -54,7 +55,6 @@ _PARITY_IMAGES = 64
 _CALIBRATION_IMAGES = 512
 _BACKGROUND = 1000
 _EPISODES = 2000
-_SPEED_BATCH = 32
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -200,7 +200,7 @@ def make_bundle(draft: Manifest, candidate: Candidate, images: Images, out: Path
             raise ExportError("embeddings of the given images are not finite, or too large for the statistics")
         heads = scorer.choose_heads(engines["onnx"], say)
         small = engines.get("onnx-int8")
-        if small and not int8_passes(small, engines["onnx"], scorer, heads.logistic, sample[:_SPEED_BATCH], say):
+        if small and not int8_passes(small, engines["onnx"], scorer, heads.logistic, say):
             del graphs[ONNX_INT8]
         evaluations = []
         for kind, file in (("onnx", ONNX), ("onnx-int8", ONNX_INT8)):
@@ -221,7 +221,7 @@ def _graphs(candidate: Candidate, sample: Pixels, images: Images, say: Say) -> d
     say("making ONNX and TorchScript")
     graphs = candidate.graphs(sample[:2])
     if not has_int8_instructions():
-        say("no int8 version: this processor cannot measure whether it pays")
+        say("no int8 version: this processor cannot measure what it costs")
     elif images.validation is None:
         say("no int8 version: there are too few classes or images to measure what it costs")
     else:
