@@ -44,7 +44,8 @@ from models.preprocess import Pixels
 from training.card import model_card
 from training.checkpoint import Checkpoint
 from training.graphs import GraphError, to_int8, to_onnx, to_torchscript
-from training.scoring import UNTUNED, Images, Say, Scorer, base_mean, int8_passes
+from training.int8 import int8_passes
+from training.scoring import UNTUNED, Images, Say, Scorer, base_mean
 
 PARITY_TOLERANCE = 1e-4
 
@@ -54,7 +55,6 @@ _PARITY_IMAGES = 64
 _CALIBRATION_IMAGES = 512
 _BACKGROUND = 1000
 _EPISODES = 2000
-_SPEED_BATCH = 32
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -208,7 +208,7 @@ def make_bundle(
         scorer = Scorer(datasets, mean, _EPISODES)
         heads = scorer.choose_heads(engines["onnx"], say)
         small = engines.get("onnx-int8")
-        if small and not int8_passes(small, engines["onnx"], scorer, heads.logistic, sample[:_SPEED_BATCH], say):
+        if small and not int8_passes(small, engines["onnx"], scorer, heads.logistic, say):
             del graphs[ONNX_INT8]
         evaluations = []
         for kind, file in (("onnx", ONNX), ("onnx-int8", ONNX_INT8)):
@@ -229,7 +229,7 @@ def _graphs(candidate: Candidate, sample: Pixels, datasets: Sequence[Images], sa
     say("making ONNX and TorchScript")
     graphs = candidate.graphs(sample[:2])
     if not has_int8_instructions():
-        say("no int8 version: this processor cannot measure whether it pays")
+        say("no int8 version: this processor cannot measure what it costs")
     elif not any(data.validation for data in datasets):
         say("no int8 version: there are too few classes or images to measure what it costs")
     else:

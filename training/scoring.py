@@ -1,4 +1,4 @@
-"""How well a bundle in the making does, and whether its int8 version earns its place."""
+"""How well a bundle in the making does."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -6,18 +6,15 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from models.engine import INT8_MIN_SPEEDUP, Engine, EngineKind, embed_all, speedup
+from models.engine import Engine, EngineKind, embed_all
 from models.heads import Float32
 from models.manifest import Evaluation, HeadDefaults, HeadOptions, Solver
-from models.preprocess import Pixels
 from models.temperature import options_for
 from training.data import ImageSet
 from training.episodes import SHOTS, WAYS, Embedded, EpisodeSampler, affordable_queries
 from training.evaluate import score
 from training.temperatures import tune_temperatures
 from training.tuning import tune_heads
-
-INT8_MAX_LOSS = 0.003  # of accuracy, a share of one
 
 _SEED = 1
 
@@ -120,16 +117,3 @@ class Scorer:
         judged = [data for data in self._datasets if data.validation is not None]
         found = [self.evaluation(engine, engine.kind, data, "validation", options, shots) for data in judged]
         return float(np.mean([each.accuracy for each in found]))
-
-
-def int8_passes(small: Engine, plain: Engine, scorer: Scorer, options: HeadOptions, batch: Pixels, say: Say) -> bool:
-    """The two gates of an int8 backbone: accuracy on validation episodes, and speed on this machine."""
-    accuracies = [[scorer.validation_accuracy(engine, options, shots) for engine in (plain, small)] for shots in SHOTS]
-    loss = max(before - after for before, after in accuracies)
-    times = speedup(small, plain, batch)
-    passes = loss <= INT8_MAX_LOSS and times >= INT8_MIN_SPEEDUP
-    say(
-        f"int8 {'kept' if passes else 'left out'}: loses {100 * loss:.2f} points "
-        f"(allowed {100 * INT8_MAX_LOSS:g}), runs {times:.1f} times as fast (needed {INT8_MIN_SPEEDUP:g})"
-    )
-    return passes

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from models.backbones.efficientnet_lite import EFFICIENTNET_LITE, EfficientNetLite
+from models.backbones.published import UnreachableError, check_reachable
 from models.manifest import RGB, Interpolation
 
 RANDOM = "none"
@@ -150,15 +151,11 @@ def _torchvision(model: str, weights: str, input_size: int | None) -> Pretrained
     size = input_size or transforms.crop_size[0]
     argument = _SIZE_ARGUMENT.get(model.partition("_")[0])
     sized = {} if argument is None else {argument: size if argument == "image_size" else (size, size)}
-    try:
-        features = models.get_model(model, weights=named, **sized)
-    except OSError as error:
-        if named is None:
-            raise
+    if named is not None:
         place = Path(torch.hub.get_dir(), "checkpoints")
-        raise PretrainedError(
-            f"{named} cannot be downloaded ({_one_line(error)}); without a network, put {named.url} into {place}"
-        ) from error
+        if not (place / Path(named.url).name).exists():
+            _expect(f"{named}", named.url, f"put it into {place}, or give it with --weights FILE")
+    features = models.get_model(model, weights=named, **sized)
     classifier, width = _remove_classifier(f"torchvision:{model}", features)
     if file is not None:
         _load_state(features, _read_state(file), (classifier,), file)
@@ -185,6 +182,8 @@ def _timm(model: str, weights: str, input_size: int | None) -> Pretrained:
     file = None if named else _file(weights, [DEFAULT])
     size = input_size or config.input_size[1]
     sized = {"img_size": size} if config.fixed_input_size else {}
+    if named is not None:
+        _expect_timm(config, named)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # It would report every retry of a download.
     features = timm.create_model(model, num_classes=0, pretrained=named is not None, **sized)
     if file is not None:
@@ -201,6 +200,30 @@ def _timm(model: str, weights: str, input_size: int | None) -> Pretrained:
         _three(config.std),
         _interpolation(config.interpolation),
     )
+
+
+def _expect_timm(config: Any, name: str) -> None:
+    """Makes sure that timm has the weights or may download them; it looks in a repository first."""
+    if not config.hf_hub_id:
+        if not config.url:
+            raise PretrainedError(f"timm publishes no weights for {name}; give a file with --weights FILE, or {RANDOM}")
+        if not Path(torch.hub.get_dir(), "checkpoints", Path(config.url).name).exists():
+            _expect(name, config.url, "give it with --weights FILE")
+        return
+    hub: Any = import_module("huggingface_hub")
+    file = config.hf_hub_filename or "model.safetensors"
+    if not hub.try_to_load_from_cache(config.hf_hub_id, file):
+        _expect(name, hub.hf_hub_url(config.hf_hub_id, file), "give it with --weights FILE")
+
+
+def _expect(name: str, url: str, way: str) -> None:
+    """Fails within seconds where a file that is to be downloaded cannot be; `way` says what to do with one brought by hand."""
+    try:
+        check_reachable(url)
+    except UnreachableError as error:
+        raise PretrainedError(
+            f"{name} cannot be downloaded ({error}); where there is a network, fetch {url}, and here {way}"
+        ) from error
 
 
 def _file(weights: str, names: list[str]) -> Path | None:

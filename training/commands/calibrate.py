@@ -39,7 +39,7 @@ def add_to(commands: SubParsers) -> None:
         "--split",
         action="append",
         metavar="FILE",
-        help="JSON with the keys dataset, train, validation, test, or a shipped split: cifar-fs, fc100, omniglot; once for each --data:"
+        help="JSON with the keys dataset, train, validation, test, or a shipped split, as cifar-fs; once for each --data:"
         " its validation classes are chosen on and its test classes measured with, as far as it has them",
     )
     calibrate.add_argument("--episodes", type=at_least(2), default=2000, help="of each measurement (default %(default)s)")
