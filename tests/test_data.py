@@ -184,8 +184,8 @@ BROKEN: dict[str, bytes] = {
 REASONS = {
     "empty.jpg": "the file is empty",
     "truncated.jpg": "the image is truncated or damaged and cannot be decoded",
-    "text.jpg": "the file is not a JPEG, PNG or WebP image",
-    "gif.png": "the file is not a JPEG, PNG or WebP image",
+    "text.jpg": "the file is not a JPEG, PNG, WebP, HEIC or AVIF image",
+    "gif.png": "the file is not a JPEG, PNG, WebP, HEIC or AVIF image",
     "folder.jpg": "cannot be read: Is a directory",
     "link.jpg": "cannot be read: No such file or directory",
     "secret.jpg": "cannot be read: Permission denied",
