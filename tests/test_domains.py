@@ -19,7 +19,7 @@ _LIKE = SHIPPED / "cifar-fs-resnet12" / "1"
 _CLASSES, _EACH = 6, 9
 
 
-def write_domain(data: Path, name: str, seed: int) -> None:
+def write_domain(data: Path, name: str, seed: int, part: str = "test") -> None:
     """Classes that differ in colour by less than their images do."""
     rng = np.random.default_rng(seed)
     classes = {f"class{k}": rng.integers(90, 160, 3) for k in range(_CLASSES)}
@@ -30,7 +30,7 @@ def write_domain(data: Path, name: str, seed: int) -> None:
             for index in range(_EACH):
                 pixels = np.clip(colour + rng.normal(0, 30, 3) + rng.normal(0, 30, (40, 36, 3)), 0, 255).astype(np.uint8)
                 target.writestr(f"{label}/{index}.png", encode(pixels))
-    split = {"dataset": name, "train": [], "validation": [], "test": list(classes)}
+    split = {"dataset": name, "train": [], "validation": [], "test": [], part: list(classes)}
     (data / "splits" / f"photos-{name}.json").write_text(json.dumps(split))
 
 
