@@ -129,7 +129,7 @@ def test_the_stages_in_common_are_computed_once_and_the_same(tmp_path: Path) -> 
 
 def test_a_strong_anchor_keeps_embeddings_nearer(tmp_path: Path) -> None:
     def moved(weight: float) -> float:
-        checkpoint = started(FINE_TUNED.model_copy(update={"anchor_weight": weight, "epochs": 2, "learning_rate": 0.05}), BASE)
+        checkpoint = started(FINE_TUNED.model_copy(update={"anchor_weight": weight, "learning_rate": 1e-3}), BASE)
         initial_network(LITE0, None, 32).put_into(checkpoint)
         made = trainer(checkpoint, tmp_path / str(weight))
         (tmp_path / str(weight)).mkdir()
@@ -139,7 +139,7 @@ def test_a_strong_anchor_keeps_embeddings_nearer(tmp_path: Path) -> None:
         with torch.no_grad():
             return float((1 - functional.cosine_similarity(made.learner.embed(images), made.learner.initial(images))).mean())
 
-    assert moved(100.0) < 0.5 * moved(0.01)
+    assert moved(1.0) < 0.7 * moved(0.01)
 
 
 def test_stages_of_another_network_cannot_be_fixed() -> None:

@@ -183,7 +183,7 @@ RECIPES: dict[str, Recipe] = {
             summary="photographs of several kinds, with --init efficientnet-lite0: for the shipped bundle",
             network="efficientnet-lite0",
             widths=(),
-            input_size=176,
+            input_size=160,
             epochs=2,
             cosine_scale=16.0,
             label_smoothing=0.1,
@@ -195,7 +195,7 @@ RECIPES: dict[str, Recipe] = {
             fixed_stages=3,
             anchor_weight=0.8,
             mixing_temperature=math.inf,
-            augmentation=Augmentation(least_area=0.35, crop_size=144, flip=False, shrink=1 / 3),
+            augmentation=Augmentation(least_area=0.35, crop_size=128, flip=False, shrink=1 / 3),
         ),
         _PAPER,
         _like(
