@@ -1,32 +1,45 @@
-"""Fixtures that many tests share: a running server, and real images of novel classes."""
+"""Fixtures that many tests share: a running server, and real images for it to learn and to recognise."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image, ImageOps
 
-from tests.servers import ROOT, ServerProcess
+from tests.images import encode
+from tests.servers import PAPER_BUNDLE, ROOT, ServerProcess
 
 Labelled = list[tuple[str, bytes]]
 
 SAMPLES = ROOT / "clients" / "samples"
+_SIDE = 32  # what the bundle looks at that tests use
 
 
-def read_samples(part: str) -> Labelled:
-    return [(path.parent.name, path.read_bytes()) for path in sorted((SAMPLES / part).glob("*/*.png"))]
+def read_samples(part: str) -> list[tuple[str, Image.Image]]:
+    """The photographs of a part, cut to a square and shrunk to what the tests' bundle looks at: quick, and lossless as PNG."""
+    return [(path.parent.name, _small(path.read_bytes())) for path in sorted((SAMPLES / part).glob("*/*.jpg"))]
+
+
+def _small(photograph: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(photograph)) as image:
+        return ImageOps.fit(image, (_SIDE, _SIDE), Image.Resampling.BICUBIC)
 
 
 @pytest.fixture(scope="session")
 def support() -> Labelled:
     """5 images of each of five novel classes: (label, encoded image)."""
-    return read_samples("support")
+    return [(label, encode(image)) for label, image in read_samples("support")]
 
 
 @pytest.fixture(scope="session")
 def queries() -> Labelled:
-    """10 further images of each of the same classes."""
-    return read_samples("query")
+    """10 further images of each of the same classes: 5 photographs, and their mirror images."""
+    samples = read_samples("query")
+    first = range(0, len(samples), 5)
+    both = [pair for k in first for pair in (*samples[k : k + 5], *((y, ImageOps.mirror(x)) for y, x in samples[k : k + 5]))]
+    return [(label, encode(image)) for label, image in both]
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +59,5 @@ def api(server: ServerProcess) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def shipped_bundle() -> Path:
-    """The folder of the bundle shipped with the project."""
-    (manifest,) = (ROOT / "models" / "bundles").glob("*/*/manifest.json")
-    return manifest.parent
+    """The folder of the shipped bundle that tests use: small, and quick to run."""
+    return ROOT / "models" / "bundles" / PAPER_BUNDLE.replace("@", "/")
