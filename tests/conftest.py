@@ -17,29 +17,40 @@ SAMPLES = ROOT / "clients" / "samples"
 _SIDE = 32  # what the bundle looks at that tests use
 
 
-def read_samples(part: str) -> list[tuple[str, Image.Image]]:
-    """The photographs of a part, cut to a square and shrunk to what the tests' bundle looks at: quick, and lossless as PNG."""
-    return [(path.parent.name, _small(path.read_bytes())) for path in sorted((SAMPLES / part).glob("*/*.jpg"))]
+def read_samples(part: str) -> list[tuple[str, bytes]]:
+    """The photographs of a part, by class."""
+    return [(path.parent.name, path.read_bytes()) for path in sorted((SAMPLES / part).glob("*/*.jpg"))]
 
 
-def _small(photograph: bytes) -> Image.Image:
+def shrunk(photograph: bytes) -> Image.Image:
+    """The largest square in the middle of a photograph, at the size that the tests' bundle looks at."""
     with Image.open(io.BytesIO(photograph)) as image:
         return ImageOps.fit(image, (_SIDE, _SIDE), Image.Resampling.BICUBIC)
+
+
+def part_of(photograph: bytes) -> Image.Image:
+    """The upper left of a photograph's middle, mirrored: a view of its own, which is no duplicate of the whole."""
+    with Image.open(io.BytesIO(photograph)) as image:
+        view = ImageOps.fit(image, (_SIDE, _SIDE), Image.Resampling.BICUBIC, bleed=0.2, centering=(0, 0))
+        return ImageOps.mirror(view)
 
 
 @pytest.fixture(scope="session")
 def support() -> Labelled:
     """5 images of each of five novel classes: (label, encoded image)."""
-    return [(label, encode(image)) for label, image in read_samples("support")]
+    return [(label, encode(shrunk(photograph))) for label, photograph in read_samples("support")]
 
 
 @pytest.fixture(scope="session")
 def queries() -> Labelled:
-    """10 further images of each of the same classes: 5 photographs, and their mirror images."""
+    """10 further images of each of the same classes: 5 photographs, and a part of each."""
     samples = read_samples("query")
-    first = range(0, len(samples), 5)
-    both = [pair for k in first for pair in (*samples[k : k + 5], *((y, ImageOps.mirror(x)) for y, x in samples[k : k + 5]))]
-    return [(label, encode(image)) for label, image in both]
+    return [
+        (label, encode(view(photograph)))
+        for first in range(0, len(samples), 5)
+        for view in (shrunk, part_of)
+        for label, photograph in samples[first : first + 5]
+    ]
 
 
 @pytest.fixture(scope="session")
