@@ -20,7 +20,7 @@ from tests.images import encode, noise
 from tests.made_elsewhere import SIZE, Outputs, Small, graph, pooled, scripted, with_external_data, with_fixed_batch
 from tests.servers import ServerProcess
 from training import export as exporting
-from training import scoring, temperatures, tuning
+from training import int8, scoring, temperatures, tuning
 from training.__main__ import main
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -171,8 +171,7 @@ def test_an_onnx_file_gets_an_int8_version_where_there_are_classes_to_measure_it
     onnx_file: Path, classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few_episodes(monkeypatch)
-    monkeypatch.setattr(scoring, "INT8_MAX_LOSS", 1.0)
-    monkeypatch.setattr(scoring, "INT8_MIN_SPEEDUP", 0.0)
+    monkeypatch.setattr(int8, "MAX_LOSS", 1.0)
     assert main(["import", str(onnx_file), *NORMALISATION, "--data", str(classes), "--out", str(tmp_path)]) == 0
     bundle = open_bundle(tmp_path / "small-net" / "1")
     assert open_engine(bundle, "onnx-int8").embed(pixels_of(SIZE)).shape == (3, 8)
