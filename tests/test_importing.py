@@ -22,6 +22,7 @@ from tests.servers import ServerProcess
 from training import export as exporting
 from training import int8, scoring, temperatures, tuning
 from training.__main__ import main
+from training.golden import golden_pixels
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 NORMALISATION = ["--mean", *map(str, MEAN), "--std", *map(str, STD)]
@@ -128,7 +129,9 @@ def test_an_imported_bundle_computes_what_the_network_does(imported: Path) -> No
 
 
 def test_an_imported_bundle_says_what_it_is(imported: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    manifest = open_bundle(imported).manifest
+    bundle = open_bundle(imported)
+    np.testing.assert_array_equal(bundle.golden_pixels, golden_pixels(32, 32))
+    manifest = bundle.manifest
     assert manifest.architecture.name == "torchvision:resnet18"
     assert manifest.training == Imported(source="torchvision:resnet18", weights="random", sha256=None, images=103)
     assert manifest.files.keys() == {ONNX, TORCHSCRIPT, "statistics.safetensors", "golden.safetensors", "README.md"}

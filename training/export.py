@@ -43,6 +43,7 @@ from models.manifest import (
 from models.preprocess import Pixels
 from training.card import model_card
 from training.checkpoint import Checkpoint
+from training.golden import golden_pixels
 from training.graphs import GraphError, to_int8, to_onnx, to_torchscript
 from training.int8 import int8_passes
 from training.scoring import UNTUNED, Images, Say, Scorer, base_mean
@@ -50,7 +51,6 @@ from training.scoring import UNTUNED, Images, Say, Scorer, base_mean
 PARITY_TOLERANCE = 1e-4
 
 _SEED = 1
-_GOLDEN_PIXELS = 8 * 84 * 84  # A server embeds them whenever it is asked whether it is ready.
 _PARITY_IMAGES = 64
 _CALIBRATION_IMAGES = 512
 _BACKGROUND = 1000
@@ -194,7 +194,7 @@ def make_bundle(
     base = [data.base for data in datasets if data.base is not None]
     sample = _evenly([images.images for images in base], _CALIBRATION_IMAGES)
     graphs = _graphs(candidate, sample, datasets, say)
-    golden = sample[: max(2, min(8, _GOLDEN_PIXELS // (draft.input.height * draft.input.width)))]
+    golden = golden_pixels(draft.input.height, draft.input.width)
     fixed = {GOLDEN: golden_bytes(golden, candidate.embed(golden))}
 
     with tempfile.TemporaryDirectory() as scratch:
