@@ -28,7 +28,7 @@
     ├── BackboneInUse                    backbone_in_use
     ├── BackboneNotOpen                  backbone_not_open
     ├── WrongRefreshState                wrong_refresh_state
-    └── Unavailable                      worth trying again after `retry_after` seconds
+    └── Unavailable                      nothing is wrong with the request
         ├── Overloaded                   overloaded
         ├── EngineFailed                 engine_failed
         ├── BackboneUnavailable          backbone_unavailable
@@ -197,9 +197,9 @@ class WrongRefreshState(HeadstartError):
 
 
 class Unavailable(HeadstartError):
-    """Nothing is wrong with the request; it is worth trying again after `retry_after` seconds."""
+    """Nothing is wrong with the request; it is worth trying again after `retry_after` seconds, or not where that is None."""
 
-    retry_after: ClassVar[int] = 1
+    retry_after: ClassVar[int | None] = 1
 
 
 class Overloaded(Unavailable):
@@ -211,8 +211,10 @@ class EngineFailed(Unavailable):
 
 
 class BackboneUnavailable(Unavailable):
+    """Stays so until somebody brings the bundle back."""
+
     code = "backbone_unavailable"
-    retry_after = 30
+    retry_after = None
 
 
 class StorageFailed(Unavailable):

@@ -36,6 +36,7 @@ _ACTIONS: Mapping[RefreshAction, tuple[tuple[RefreshState, ...], RefreshState]] 
     "rollback": (("finished", "cancelled", "failed", "rolled_back"), "rolling_back"),
 }
 _ENDS: Mapping[RefreshState, RefreshState] = {"running": "finished", "rolling_back": "rolled_back"}
+_PENDING_IN: Mapping[RefreshState, Outcome] = {"running": "waiting", "rolling_back": "returning"}
 
 _ACCURACY = refresh_tasks.c.judged > 0
 _TOLD: tuple[Any, ...] = (
@@ -130,8 +131,7 @@ class RefreshStore:
 
     def next_task(self, job: RefreshJob) -> RefreshTask | None:
         """The next pending task, None if there is none or the refresh is not in the state any more that it was in."""
-        pending: Outcome = "waiting" if job.state == "running" else "returning"
-        query = _tasks_of(job.tenant, job.id).where(refresh_tasks.c.outcome == pending)
+        query = _tasks_of(job.tenant, job.id).where(refresh_tasks.c.outcome == _PENDING_IN[job.state])
         with self._database.read() as connection:
             if _find_state(connection, job.tenant, job.id) != job.state:
                 return None
@@ -167,10 +167,14 @@ class RefreshStore:
             return _find(connection, tenant, id_)
 
     def end(self, job: RefreshJob) -> None:
-        """To be called when no task is pending; does nothing if the refresh is in another state by now."""
+        """To be called when `next_task` found none. Does nothing if the refresh is in another state by now, or if a task is
+        pending after all: it may have been paused when `next_task` looked, and resumed since.
+        """
+        pending = _tasks_of(job.tenant, job.id).where(refresh_tasks.c.outcome == _PENDING_IN[job.state]).limit(1)
         with self._database.write() as connection:
-            if _find_state(connection, job.tenant, job.id) == job.state:
-                _set_state(connection, job.tenant, job.id, _ENDS[job.state])
+            if _find_state(connection, job.tenant, job.id) != job.state or connection.execute(pending).first():
+                return
+            _set_state(connection, job.tenant, job.id, _ENDS[job.state])
 
     def fail(self, job: RefreshJob, problem: Problem) -> None:
         """Ends a running refresh that cannot go on; does nothing if it is in another state by now."""

@@ -132,5 +132,5 @@ async def _patiently(work: Callable[[], Awaitable[_Result]]) -> _Result:
         try:
             return await work()
         except (Overloaded, EngineFailed) as error:
-            await asyncio.sleep(error.retry_after)
+            await asyncio.sleep(error.retry_after or 0)
     return await work()

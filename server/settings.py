@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, CliApp, CliExplicitFlag, SettingsConfigDict, SettingsError
 
-from models.bundle import SHIPPED
+from models.bundle import DEFAULT_BUNDLE, SHIPPED
 from models.engine import EngineKind
 from models.preprocess import ImageLimits
 
@@ -41,7 +41,9 @@ class Settings(BaseSettings):
         True, description="false: of new examples only the embeddings are stored, and their images cannot be had back"
     )
     bundles_dir: Path = Field(SHIPPED, description="folder of bundles; the shipped ones are always known")
-    bundle: str | None = Field(None, description="bundle that new tasks get, name@version (default: as last set, or the newest)")
+    bundle: str | None = Field(
+        None, description=f"bundle that new tasks get from now on, name@version (default: as last set; at first {DEFAULT_BUNDLE})"
+    )
     open_bundles: int = Field(4, ge=2, description="bundles in memory at once; the one idle longest gives way to another")
     engine: EngineKind = Field("auto", description="what runs the backbone; auto takes the fastest that this machine has")
     threads: int | None = Field(None, ge=1, description="CPU threads of one inference (default: the cores we may use)")

@@ -8,8 +8,9 @@ import httpx
 import pytest
 from PIL import Image, ImageOps
 
+from models.bundle import PAPER_BUNDLE, SHIPPED, find_bundles
 from tests.images import encode
-from tests.servers import PAPER_BUNDLE, ROOT, ServerProcess
+from tests.servers import ROOT, ServerProcess
 
 Labelled = list[tuple[str, bytes]]
 
@@ -70,5 +71,5 @@ def api(server: ServerProcess) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def shipped_bundle() -> Path:
-    """The folder of the shipped bundle that tests use: small, and quick to run."""
-    return ROOT / "models" / "bundles" / PAPER_BUNDLE.replace("@", "/")
+    """The folder of the shipped bundle that tests' servers use, whose network is small."""
+    return find_bundles(SHIPPED)[PAPER_BUNDLE]

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from models.bundle import open_bundle
-from tests.conftest import ROOT
+from tests.servers import ROOT
 from training.golden import golden_pixels
 
 
 @pytest.mark.parametrize(("size", "count"), [((32, 32), 8), ((84, 84), 8), ((160, 128), 2), ((512, 512), 2)])
 def test_there_are_as_many_as_a_server_can_embed_at_every_check(size: tuple[int, int], count: int) -> None:
     pixels = golden_pixels(*size)
-    assert (pixels.shape, pixels.dtype) == ((count, *size, 3), np.uint8)
+    assert pixels.shape == (count, *size, 3)
+    assert pixels.dtype == np.uint8
     np.testing.assert_array_equal(pixels, golden_pixels(*size))
     assert not np.array_equal(pixels[0], pixels[1])
 

@@ -114,6 +114,17 @@ class RefreshMachine(RuleBasedStateMachine):
             self.store.refreshes.note(T, task.task, RefreshNote(job.id, outcome, problem=problem))  # type: ignore[arg-type]
             model.tasks[task.task] = outcome
 
+    @rule()
+    def end(self) -> None:
+        """As a server does that found no pending task a moment ago, whatever has become of the refresh since."""
+        job, found = self.store.refreshes.job(), self.at_work()
+        if job and found:
+            model = found[1]
+            pending, end = ("waiting", "finished") if model.state == "running" else ("returning", "rolled_back")
+            self.store.refreshes.end(job)
+            if pending not in model.tasks.values():
+                model.state = end  # type: ignore[assignment]
+
     @precondition(lambda self: self.model)
     @rule(pick=picks, action=st.sampled_from(sorted(ACTIONS)))
     def change(self, pick: int, action: RefreshAction) -> None:
@@ -212,6 +223,23 @@ def test_what_is_another_tenants_does_not_exist(store: Store) -> None:
         with pytest.raises(RefreshStopped):
             store.refreshes.note(T, theirs, RefreshNote(refresh.id, "unchanged"))
         assert store.refreshes.refresh("theirs", refresh.id).tasks == {"waiting": 1}
+
+
+def test_a_refresh_that_was_paused_when_it_was_looked_at_and_resumed_since_does_not_end(store: Store) -> None:
+    with closing(store):
+        task = stored.create(store)
+        refresh = store.refreshes.create(T, "other@1", 0.02, "all").id
+        job = store.refreshes.job()
+        assert job
+        store.refreshes.change(T, refresh, "pause")
+        assert store.refreshes.next_task(job) is None
+        store.refreshes.change(T, refresh, "resume")
+        store.refreshes.end(job)
+        found = store.refreshes.refresh(T, refresh)
+        assert (found.state, found.tasks) == ("running", {"waiting": 1})
+        store.refreshes.note(T, task.id, RefreshNote(refresh, "unchanged"))
+        store.refreshes.end(job)
+        assert store.refreshes.refresh(T, refresh).state == "finished"
 
 
 def test_a_version_is_put_back_only_where_the_refreshed_one_is_active(store: Store) -> None:

@@ -389,6 +389,20 @@ def test_pausing_resuming_and_cancelling(api: httpx.Client, shipped: str, suppor
     assert {api.get(f"/v1/tasks/{task}").json()["version"] for task in tasks} == {1}
 
 
+def test_pausing_and_resuming_within_milliseconds_leaves_no_task_behind(
+    api: httpx.Client, shipped: str, support: Labelled
+) -> None:
+    """At whatever moment the server looks for the next task."""
+    tasks = [create(api, support[:10:3])["id"] for _ in range(8)]
+    id_ = begin(api, shipped, tasks)["id"]
+    for turn in range(150):
+        if not all(api.post(f"/v1/refreshes/{id_}/{action}").is_success for action in ("pause", "resume")):
+            break  # It has ended.
+        time.sleep(0.002 * (turn % 4))
+    refresh = ended(api, id_)
+    assert (refresh["state"], refresh["tasks"]) == ("finished", {"moved": 8})
+
+
 def test_a_rollback_keeps_what_was_changed_since(api: httpx.Client, shipped: str, support: Labelled, queries: Labelled) -> None:
     """Untouched ones are as before; examples that came, went or were forgotten stay so, on the bundle that the task came from."""
     untouched, added, forgotten, by_hand, elsewhere, deleted = (create(api, support)["id"] for _ in range(6))

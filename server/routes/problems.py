@@ -94,7 +94,8 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
     EngineFailed: (HTTPStatus.SERVICE_UNAVAILABLE, "the engine failed on this batch; try again"),
     BackboneUnavailable: (
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "this task was made with backbone name@1 (file 0123456789ab…), which this server does not have",
+        "this task was made with backbone name@1 (file 0123456789ab…), which this server does not have; waiting does not help: "
+        "bring its bundle back and open it, or move the task onto another one with a refresh",
     ),
     StorageFailed: (HTTPStatus.SERVICE_UNAVAILABLE, "the store cannot be written now; nothing was changed"),
     ErasurePending: (
@@ -124,7 +125,7 @@ def answer_error(request: Request, error: HeadstartError) -> Response:
     """The response to one of our own errors."""
     request.app.state.service.metrics.errors.labels(error.code).inc()
     status, _ = TABLE[type(error)]
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) else None
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) and error.retry_after else None
     return problem(status, error.code, error.detail, headers)
 
 
@@ -137,7 +138,7 @@ def documented(*errors: type[HeadstartError]) -> dict[int | str, dict[str, Any]]
             int(status),
             {"description": status.phrase, "content": {MEDIA_TYPE: {"schema": _SCHEMA, "examples": {}}}},
         )
-        if issubclass(error, Unavailable):
+        if issubclass(error, Unavailable) and error.retry_after:
             response["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
         example = Problem(
             type="about:blank",

@@ -164,17 +164,20 @@ class PredictManyReply(Reply):
 class BackboneReply(Reply):
     id: str
     default: bool = Field(description="new tasks get this one")
+    missing: bool = Field(description="it is needed and not in the server's folders, so that the fields from there are null")
     open: bool = Field(description="loaded and warm; a task opens its bundle when it is asked for")
     engines: list[EngineKind] = Field(description="what runs it while it is open; several, where tasks use several of its files")
     active_tasks: int = Field(description="tasks whose active version uses it")
-    embedding_dim: int
-    input: InputSpec
-    architecture: str
-    dataset: str
+    unserved_tasks: int = Field(description="those of them that are refused, since the file they use is missing or damaged")
+    embedding_dim: int | None
+    input: InputSpec | None
+    architecture: str | None
+    dataset: str | None
     evaluations: list[Evaluation]
 
 
 class BackboneList(Reply):
+    default: str = Field(description="name@version of the one that new tasks get")
     backbones: list[BackboneReply]
 
 
@@ -190,5 +193,5 @@ class Problem(Reply):
 
 
 class Health(Reply):
-    status: str
+    status: str = Field(description="`ok`; of `/readyz` `ready`, `degraded` where some tasks lack their bundle, `unavailable`")
     checks: dict[str, str] = Field(default_factory=dict)

@@ -134,10 +134,11 @@ def backbones(found: Sequence[Backbone]) -> RenderableType:
     """One line for each backbone."""
     table = _table("backbone", "", "engine", "tasks", "embedding", "trained on", numbers={"tasks", "embedding"})
     for backbone in found:
-        state = "default" if backbone.default else "open" if backbone.open else ""
+        states = {"default": backbone.default, "open": backbone.open and not backbone.default, "missing": backbone.missing}
+        state = ", ".join(name for name, holds in states.items() if holds)
         engines = ", ".join(backbone.engines)
-        numbers = (str(backbone.active_tasks), str(backbone.embedding_dim))
-        table.add_row(printable(backbone.id), state, engines, *numbers, printable(backbone.dataset))
+        numbers = (str(backbone.active_tasks), str(backbone.embedding_dim or ""))
+        table.add_row(printable(backbone.id), state, engines, *numbers, printable(backbone.dataset or ""))
     return table
 
 
