@@ -147,6 +147,7 @@ def _training(checkpoint: Checkpoint) -> Training:
         hardware=checkpoint.hardware,
         seconds=round(checkpoint.seconds, 1),
         git_revision=info.git_revision,
+        initial=info.initial,
     )
 
 
