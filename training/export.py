@@ -43,7 +43,7 @@ from models.preprocess import Pixels
 from training.card import model_card
 from training.checkpoint import Checkpoint
 from training.graphs import GraphError, to_int8, to_onnx, to_torchscript
-from training.int8 import int8_passes
+from training.int8 import int8_agrees, int8_loses_little
 from training.scoring import UNTUNED, Images, Say, Scorer
 
 CARD = "README.md"
@@ -186,7 +186,7 @@ def draft_manifest(
 def make_bundle(draft: Manifest, candidate: Candidate, images: Images, out: Path, with_torchscript: bool, say: Say) -> Path:
     """Writes the bundle that `draft` begins to describe, and returns its folder; see `export` for what it raises."""
     sample = _sample(images.base.images, _CALIBRATION_IMAGES)
-    graphs = _graphs(candidate, sample, images, say)
+    graphs = _graphs(candidate, sample, say)
     golden = sample[: max(2, min(8, _GOLDEN_PIXELS // (draft.input.height * draft.input.width)))]
     fixed = {GOLDEN: golden_bytes(golden, candidate.embed(golden))}
 
@@ -199,9 +199,14 @@ def make_bundle(draft: Manifest, candidate: Candidate, images: Images, out: Path
         if not np.abs(embeddings).max() <= np.finfo(np.float16).max:  # NaN fails too.
             raise ExportError("embeddings of the given images are not finite, or too large for the statistics")
         heads = scorer.choose_heads(engines["onnx"], say)
-        small = engines.get("onnx-int8")
-        if small and not int8_passes(small, engines["onnx"], scorer, heads.logistic, say):
-            del graphs[ONNX_INT8]
+        if small := engines.get("onnx-int8"):
+            plain = engines["onnx"]
+            if images.validation:
+                kept = int8_loses_little(small, plain, scorer, heads.logistic, say)
+            else:
+                kept = int8_agrees(small, plain, scorer.mean, sample, say)
+            if not kept:
+                del graphs[ONNX_INT8]
         evaluations = []
         for kind, file in (("onnx", ONNX), ("onnx-int8", ONNX_INT8)):
             if file in graphs and (images.validation or images.novel):
@@ -216,14 +221,12 @@ def make_bundle(draft: Manifest, candidate: Candidate, images: Images, out: Path
     return write_bundle(out, final, {**graphs, **fixed})
 
 
-def _graphs(candidate: Candidate, sample: Pixels, images: Images, say: Say) -> dict[str, bytes]:
-    """The backbone files by name; int8 where its gates can be measured, calibrated on `sample`."""
+def _graphs(candidate: Candidate, sample: Pixels, say: Say) -> dict[str, bytes]:
+    """The backbone files by name; int8 where what it costs can be measured, calibrated on `sample`."""
     say("making ONNX and TorchScript")
     graphs = candidate.graphs(sample[:2])
     if not has_int8_instructions():
         say("no int8 version: this processor cannot measure what it costs")
-    elif images.validation is None:
-        say("no int8 version: there are too few classes or images to measure what it costs")
     else:
         say(f"quantising to int8 on {len(sample)} images")
         try:
