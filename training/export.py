@@ -93,7 +93,14 @@ class Eager:
 
 
 def export(
-    checkpoint: Checkpoint, datasets: Sequence[Images], name: str, version: str, out: Path, with_torchscript: bool, say: Say
+    checkpoint: Checkpoint,
+    datasets: Sequence[Images],
+    name: str,
+    version: str,
+    out: Path,
+    with_torchscript: bool,
+    say: Say,
+    input_size: int | None = None,
 ) -> Path:
     """Writes the bundle `<out>/<name>/<version>/` of a finished run and returns its folder.
 
@@ -102,6 +109,7 @@ def export(
             as any other, in the statistics and in what is chosen.
         with_torchscript: whether `backbone.ts` is kept; its parity is checked either way.
         say: receives a line per step.
+        input_size: side of what the bundle looks at, in pixels, where it is not to be the run's.
 
     Raises:
         ExportError: the run is not finished, the name or version is no name, or a file disagrees with eager PyTorch.
@@ -110,7 +118,7 @@ def export(
     """
     refuse_hopeless(checkpoint, name, version, out)
     backbone = checkpoint.trained_backbone()
-    size = checkpoint.recipe.input_size
+    size = input_size or checkpoint.recipe.input_size
     draft = draft_manifest(
         name,
         version,

@@ -8,7 +8,7 @@ from pathlib import Path
 from models.manifest import InputSpec
 from training.checkpoint import Checkpoint
 from training.class_split import Split, read_split
-from training.commands.arguments import SubParsers, add_command, add_datasets, check_names, load, load_for_episodes
+from training.commands.arguments import SubParsers, add_command, add_datasets, at_least, check_names, load, load_for_episodes
 from training.data import DataError
 from training.export import export, refuse_hopeless
 from training.scoring import Images
@@ -34,6 +34,12 @@ def add_to(commands: SubParsers) -> None:
         help="a dataset that was not trained on: head options are chosen on its validation classes too, and it is evaluated",
     )
     exporting.add_argument("--split", action="append", default=[], metavar="FILE", help="its classes; once for each --also")
+    exporting.add_argument(
+        "--input-size",
+        type=at_least(16),
+        metavar="PIXELS",
+        help="side of what the bundle looks at (default: the run's); for networks that take images of any size",
+    )
     add_bundle(exporting, "the recipe's")
     exporting.add_argument("--without-torchscript", action="store_true", help="check it but leave it out: half the size")
 
@@ -54,7 +60,7 @@ def _export(arguments: argparse.Namespace) -> None:
     checkpoint = Checkpoint.load(arguments.run)
     name = arguments.name or checkpoint.recipe.name
     refuse_hopeless(checkpoint, name, arguments.version, arguments.out)
-    known, size = checkpoint.info.datasets, checkpoint.recipe.input_size
+    known, size = checkpoint.info.datasets, arguments.input_size or checkpoint.recipe.input_size
     places: Sequence[Sequence[Path]] = arguments.data or [[Path(path) for path in data.paths] for data in known]
     if len(places) != len(known):
         raise DataError(f"the run has {len(known)} datasets; --data was given {len(places)} times")
@@ -68,7 +74,7 @@ def _export(arguments: argparse.Namespace) -> None:
         *(_images(paths, split, spec, classes, share, False) for paths, split in zip(arguments.also, further, strict=True)),
     ]
     with_torchscript = not arguments.without_torchscript
-    say_how_to_serve(export(checkpoint, datasets, name, arguments.version, arguments.out, with_torchscript, say))
+    say_how_to_serve(export(checkpoint, datasets, name, arguments.version, arguments.out, with_torchscript, say, size))
 
 
 def _images(

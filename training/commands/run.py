@@ -137,7 +137,9 @@ def _train(checkpoint: Checkpoint, datasets: Sequence[TrainingSet], arguments: a
 def _recipe(arguments: argparse.Namespace, initial: Initial | None) -> Recipe:
     changes: dict[str, object] = {}
     if initial:
-        changes |= {"network": initial.architecture.name, "widths": initial.architecture.widths, "input_size": initial.input_size}
+        changes |= {"network": initial.architecture.name, "widths": initial.architecture.widths}
+        if initial.architecture.name != RECIPES[arguments.recipe].network:  # else the recipe knows the size that it needs
+            changes["input_size"] = initial.input_size
     changes |= dict(_assignment(text) for text in arguments.set)
     if arguments.epochs:
         changes["epochs"] = arguments.epochs
