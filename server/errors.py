@@ -38,19 +38,30 @@
 A detail is written for the caller: it never holds a path, an address, a traceback or anything of another tenant.
 """
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 _LONGEST_DETAIL = 500  # A detail may quote the request, which may be large.
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadableImage:
+    """One of the images of a refused request, by its position from 0, and what is wrong with it."""
+
+    position: int
+    code: str
+    detail: str
+
+
 class HeadstartError(Exception):
-    """Base of all; `detail` says what happened and what to do."""
+    """Base of all; `detail` says what happened and what to do, `images` which of several images cannot be read, if that is it."""
 
     code: ClassVar[str]
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail if len(detail) <= _LONGEST_DETAIL else detail[:_LONGEST_DETAIL] + "…"
+        self.images: list[UnreadableImage] = []
 
 
 class NotFound(HeadstartError):

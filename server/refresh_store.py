@@ -17,7 +17,7 @@ from server.refresh_records import (
     Judgement,
     KeepRefresh,
     Outcome,
-    Problem,
+    Reason,
     Refresh,
     RefreshAction,
     RefreshJob,
@@ -176,11 +176,11 @@ class RefreshStore:
                 return
             _set_state(connection, job.tenant, job.id, _ENDS[job.state])
 
-    def fail(self, job: RefreshJob, problem: Problem) -> None:
+    def fail(self, job: RefreshJob, reason: Reason) -> None:
         """Ends a running refresh that cannot go on; does nothing if it is in another state by now."""
         with self._database.write() as connection:
             if _find_state(connection, job.tenant, job.id) == "running":
-                _set_state(connection, job.tenant, job.id, "failed", code=problem.code, detail=problem.detail)
+                _set_state(connection, job.tenant, job.id, "failed", code=reason.code, detail=reason.detail)
                 _turn(connection, job.tenant, job.id, ("waiting",), "skipped")
 
 
@@ -232,7 +232,7 @@ def _refresh_of(row: Row[Any], told: Sequence[Row[Any]]) -> Refresh:
         bundle=row.bundle,
         max_drop=row.max_drop,
         state=row.state,
-        problem=_problem_of(row),
+        reason=_reason_of(row),
         created_at=row.created_at,
         updated_at=row.updated_at,
         tasks={each.outcome: each.tasks for each in told},
@@ -255,9 +255,9 @@ def _task_of(row: Row[Any]) -> RefreshTask:
         version_after=row.version_after,
         version_returned=row.version_returned,
         judgement=judgement,
-        problem=_problem_of(row),
+        reason=_reason_of(row),
     )
 
 
-def _problem_of(row: Row[Any]) -> Problem | None:
-    return Problem(row.code, row.detail) if row.code else None
+def _reason_of(row: Row[Any]) -> Reason | None:
+    return Reason(row.code, row.detail) if row.code else None

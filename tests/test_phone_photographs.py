@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pillow_heif
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
@@ -99,6 +99,7 @@ def test_other_members_of_the_family_are_refused_by_their_brands() -> None:
             media_type(struct.pack(">I", 8 + len(brands)) + b"ftyp" + brands + bytes(100))
 
 
+@settings(deadline=None)
 @given(st.sampled_from("<>"), st.sampled_from([3, 4, 6, 8, 9]), st.integers(-1, 12), st.integers(1, 2))
 def test_orientation_is_read_as_pillow_reads_it(order: str, kind: int, value: int, values: int) -> None:
     """Stored as SHORT, LONG and whatever else; Pillow's own parser is the judge."""

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from models.heads import BackboneRef
 from server.errors import RefreshNotFound, TaskNotFound, VersionNotFound, WrongRefreshState
 from server.records import Task, VersionConflict
-from server.refresh_records import Judgement, Problem, RefreshAction, RefreshNote, RefreshState, RefreshStopped
+from server.refresh_records import Judgement, Reason, RefreshAction, RefreshNote, RefreshState, RefreshStopped
 from server.store import Store, sqlite_url
 from tests import stored
 from tests.stored import BACKBONE, head_of
@@ -110,8 +110,8 @@ class RefreshMachine(RuleBasedStateMachine):
             assert move(self.store, job.id, task.task).version.change == "refreshed"
             model.tasks[task.task] = "moved"
         else:
-            problem = Problem("why", "because") if outcome == "failed" else None
-            self.store.refreshes.note(T, task.task, RefreshNote(job.id, outcome, problem=problem))  # type: ignore[arg-type]
+            reason = Reason("why", "because") if outcome == "failed" else None
+            self.store.refreshes.note(T, task.task, RefreshNote(job.id, outcome, reason=reason))  # type: ignore[arg-type]
             model.tasks[task.task] = outcome
 
     @rule()
@@ -146,7 +146,7 @@ class RefreshMachine(RuleBasedStateMachine):
         if found and found[1].state == "running":
             job = self.store.refreshes.job()
             assert job
-            self.store.refreshes.fail(job, Problem("why", "because"))
+            self.store.refreshes.fail(job, Reason("why", "because"))
             model = found[1]
             model.state = "failed"
             model.tasks = {task: "skipped" if now == "waiting" else now for task, now in model.tasks.items()}
@@ -192,7 +192,7 @@ class RefreshMachine(RuleBasedStateMachine):
             assert {row.task: row.outcome for row in rows} == model.tasks
             judged = [row.judgement for row in rows if row.judgement]
             assert (refresh.judged, refresh.before, refresh.after) == (len(judged), *((0.5, 1.0) if judged else (None, None)))
-            assert all(row.judgement is None and row.problem is None for row in rows if row.outcome == "gone")
+            assert all(row.judgement is None and row.reason is None for row in rows if row.outcome == "gone")
             returns = model.state in {"rolling_back", "rolled_back"}
             counted = [o for o in model.tasks.values() if not returns or o in {"returning", "returned"}]
             done = [o for o in counted if o not in {"waiting", "returning", "skipped"}]

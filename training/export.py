@@ -45,7 +45,7 @@ from training.card import model_card
 from training.checkpoint import Checkpoint
 from training.golden import golden_pixels
 from training.graphs import GraphError, to_int8, to_onnx, to_torchscript
-from training.int8 import int8_passes
+from training.int8 import int8_agrees, int8_loses_little
 from training.scoring import UNTUNED, Images, Say, Scorer, base_mean
 
 PARITY_TOLERANCE = 1e-4
@@ -194,7 +194,7 @@ def make_bundle(
     """Writes the bundle that `draft` begins to describe, and returns its folder; see `export` for what it takes and raises."""
     base = [data.base for data in datasets if data.base is not None]
     sample = _evenly([images.images for images in base], _CALIBRATION_IMAGES)
-    graphs = _graphs(candidate, sample, datasets, say)
+    graphs = _graphs(candidate, sample, say)
     golden = golden_pixels(draft.input.height, draft.input.width)
     fixed = {GOLDEN: golden_bytes(golden, candidate.embed(golden))}
 
@@ -208,9 +208,14 @@ def make_bundle(
         mean = base_mean(embeddings)
         scorer = Scorer(datasets, mean, _EPISODES)
         heads = scorer.choose_heads(engines["onnx"], say)
-        small = engines.get("onnx-int8")
-        if small and not int8_passes(small, engines["onnx"], scorer, heads.logistic, say):
-            del graphs[ONNX_INT8]
+        if small := engines.get("onnx-int8"):
+            plain = engines["onnx"]
+            if any(data.validation for data in datasets):
+                kept = int8_loses_little(small, plain, scorer, heads.logistic, say)
+            else:
+                kept = int8_agrees(small, plain, mean, sample, say)
+            if not kept:
+                del graphs[ONNX_INT8]
         evaluations = []
         for kind, file in (("onnx", ONNX), ("onnx-int8", ONNX_INT8)):
             if file in graphs and any(data.validation or data.novel for data in datasets):
@@ -225,14 +230,12 @@ def make_bundle(
     return write_bundle(out, final, {**graphs, **fixed})
 
 
-def _graphs(candidate: Candidate, sample: Pixels, datasets: Sequence[Images], say: Say) -> dict[str, bytes]:
-    """The backbone files by name; int8 where its gates can be measured, calibrated on `sample`."""
+def _graphs(candidate: Candidate, sample: Pixels, say: Say) -> dict[str, bytes]:
+    """The backbone files by name; int8 where what it costs can be measured, calibrated on `sample`."""
     say("making ONNX and TorchScript")
     graphs = candidate.graphs(sample[:2])
     if not has_int8_instructions():
         say("no int8 version: this processor cannot measure what it costs")
-    elif not any(data.validation for data in datasets):
-        say("no int8 version: there are too few classes or images to measure what it costs")
     else:
         say(f"quantising to int8 on {len(sample)} images")
         try:

@@ -181,6 +181,12 @@ class BackboneList(Reply):
     backbones: list[BackboneReply]
 
 
+class ProblemImage(ProblemInPlace):
+    """An image that spoils the request."""
+
+    position: int = Field(description="which of the images sent, from 0; of an archive, in the order of its paths")
+
+
 class Problem(Reply):
     """RFC 9457 `application/problem+json`."""
 
@@ -190,6 +196,9 @@ class Problem(Reply):
     code: str = Field(description="stable; see the table of errors")
     detail: str
     request_id: str
+    images: list[ProblemImage] | None = Field(
+        None, description="the examples that cannot be read, in their order; only where that is what is wrong"
+    )
 
 
 class Health(Reply):

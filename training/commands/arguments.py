@@ -3,15 +3,17 @@
 import argparse
 import sys
 from collections.abc import Callable, Collection, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
 from models.bundle import SHIPPED, find_bundles
 from models.manifest import InputSpec
 from training.class_split import Part, Split
-from training.data import DataError, ImageSet
+from training.data import DataError, ImageSet, Skipped
 from training.episodes import SHOTS, WAYS
 from training.loading import load_images
+from training.sources import list_left_out
 
 LEAST_TO_MEASURE = max(SHOTS) + 1  # images of a class: examples and one query
 
@@ -77,11 +79,17 @@ def at_least(least: int) -> Callable[[str], int]:
 
 
 def load(paths: Sequence[Path], classes: Sequence[str], spec: InputSpec, broken_share: float, minimum: int = 1) -> ImageSet:
-    """Images of the classes; what had to be skipped is listed on standard error."""
+    """Images of the classes; every other visible file of the dataset is listed on standard error."""
     images = load_images(paths, classes, spec, broken_share=broken_share, minimum=minimum)
-    for skipped in images.skipped:
-        print(f"skipped {skipped}", file=sys.stderr, flush=True)
+    for skipped in (*images.skipped, *list_left_out(paths, classes)):
+        _tell(skipped)
     return images
+
+
+@cache
+def _tell(skipped: Skipped) -> None:
+    """Once, although each part of a dataset is loaded by itself."""
+    print(f"skipped {skipped}", file=sys.stderr, flush=True)
 
 
 def load_part(
