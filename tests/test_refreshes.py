@@ -260,7 +260,12 @@ def test_tasks_that_leave_one_out_cannot_judge(tmp_path: Path, shipped_bundle: P
         ):
             row = became(to, task)
             by = "nothing" if before is None else "evaluations"
-            assert row["accuracy"] == {"judged_by": by, "judged": 0, "before": before, "after": pytest.approx(after)}
+            assert row["accuracy"] == {
+                "judged_by": by,
+                "judged": 0,
+                "before": pytest.approx(before),
+                "after": pytest.approx(after),
+            }
             outcome = "moved" if code == "evaluations_favour" else "kept"
             assert (row["outcome"], row["reason"]["code"]) == (outcome, code)
         assert "on 2 datasets" in row["reason"]["detail"]
