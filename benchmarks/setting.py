@@ -24,12 +24,12 @@ def shipped_bundle() -> Bundle:
 def support_set(shots: int = 5) -> list[tuple[str, bytes]]:
     """Labelled sample images of five classes."""
     folders = sorted((_SAMPLES / "support").iterdir())
-    return [(folder.name, path.read_bytes()) for folder in folders for path in sorted(folder.glob("*.png"))[:shots]]
+    return [(folder.name, path.read_bytes()) for folder in folders for path in sorted(folder.glob("*.jpg"))[:shots]]
 
 
 def sample_images() -> list[bytes]:
     """Other images of the same classes."""
-    return [path.read_bytes() for path in sorted((_SAMPLES / "query").glob("*/*.png"))]
+    return [path.read_bytes() for path in sorted((_SAMPLES / "query").glob("*/*.jpg"))]
 
 
 def creation(support: Sequence[tuple[str, bytes]]) -> dict[str, Any]:

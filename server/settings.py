@@ -47,8 +47,10 @@ class Settings(BaseSettings):
     threads: int | None = Field(None, ge=1, description="CPU threads of one inference (default: the cores we may use)")
     queue_images: int = Field(1024, ge=1, description="images admitted at once; beyond, requests are refused with 503")
     queue_seconds: float = Field(5.0, gt=0, description="longest wait; requests that would wait longer are refused with 503")
-    max_image_bytes: int = Field(10_000_000, ge=1, description="encoded bytes of one image")
-    max_image_pixels: int = Field(25_000_000, ge=1, description="pixels of one image")
+    max_image_bytes: int = Field(30_000_000, ge=1, description="encoded bytes of one image")
+    max_image_pixels: int = Field(
+        25_000_000, ge=1, description="pixels of one image; four times as many of a JPEG that is decoded at a reduced size"
+    )
     max_body_bytes: int = Field(64_000_000, ge=1, description="bytes of one request's body")
     max_images: int = Field(256, ge=1, description="images of one request")
     max_scores: int = Field(1_000_000, ge=1, description="scores under way at once in replies for many tasks, and of one of them")

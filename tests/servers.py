@@ -13,6 +13,7 @@ from typing import Self
 import httpx
 
 ROOT = Path(__file__).parent.parent
+PAPER_BUNDLE = "cifar-fs-resnet12@1"
 _START_SECONDS = 60.0
 
 
@@ -28,10 +29,12 @@ class ServerProcess:
 
     Args:
         data_dir: the database's folder, which outlives the process.
-        flags: further command-line flags.
+        flags: further command-line flags; without any on bundles, new tasks get the small one of the paper.
     """
 
     def __init__(self, data_dir: Path, *flags: str) -> None:
+        if not {"--bundle", "--bundles-dir"} & set(flags):
+            flags = (*flags, "--bundle", PAPER_BUNDLE)
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.log_path = data_dir.with_name(f"{data_dir.name}-{port}.log")

@@ -184,8 +184,8 @@ BROKEN: dict[str, bytes] = {
 REASONS = {
     "empty.jpg": "the file is empty",
     "truncated.jpg": "the image is truncated or damaged and cannot be decoded",
-    "text.jpg": "the file is not a JPEG, PNG or WebP image",
-    "gif.png": "the file is not a JPEG, PNG or WebP image",
+    "text.jpg": "the file is not a JPEG, PNG, WebP, HEIC or AVIF image",
+    "gif.png": "the file is not a JPEG, PNG, WebP, HEIC or AVIF image",
     "folder.jpg": "cannot be read: Is a directory",
     "link.jpg": "cannot be read: No such file or directory",
     "secret.jpg": "cannot be read: Permission denied",
@@ -331,3 +331,18 @@ def test_available_memory_is_the_least_of_what_bounds_it(tmp_path: Path, monkeyp
     assert memory.available_memory() == 4000 * 1024
     container.write_text("1000000\n")
     assert memory.available_memory() == 1_000_000
+
+
+def test_folders_of_one_name_are_classes_of_their_own_where_the_split_names_them_in_full(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.zip", tmp_path / "b.zip"]
+    for seed, path in enumerate(paths):
+        with zipfile.ZipFile(path, "w") as target:
+            for alphabet in ("Greek", "Latin"):
+                for number in (1, 2):
+                    name = f"all/{alphabet}{seed}/letter1/{number}.png"
+                    target.writestr(name, encode(noise(8, 8, seed=10 * seed + number + len(alphabet))))
+    found = load_images(paths, ("Latin0/letter1", "Greek1/letter1"), SPEC)
+    assert found.sources == ("Latin0/letter1/1.png", "Latin0/letter1/2.png", "Greek1/letter1/1.png", "Greek1/letter1/2.png")
+    np.testing.assert_array_equal(found.images[0], noise(8, 8, seed=6))
+    with pytest.raises(DataError, match="are all/Greek0/letter1 and all/Latin0/letter1 one class"):
+        load_images(paths, ("letter1",), SPEC)

@@ -437,7 +437,7 @@ def test_every_answer_is_of_a_version_that_the_task_had(
                 response = client.post(f"/v1/tasks/{task}/predict", files=[("images", image[0])])
                 assert response.status_code == 200, response.text
                 got = response.json()
-                answers.append((task, got["version"], got["backbone"], got["predictions"][0]["scores"]["fox"]))
+                answers.append((task, got["version"], got["backbone"], got["predictions"][0]["scores"]["palace"]))
         return answers
 
     with ThreadPoolExecutor(4) as pool:
@@ -455,7 +455,7 @@ def test_every_answer_is_of_a_version_that_the_task_had(
     for task in tasks:
         for version, _, _, backbone in versions(api, task):
             assert api.patch(f"/v1/tasks/{task}", json={"active_version": version}).is_success
-            expected[task, version] = backbone, predict(api, task, image)[0]["scores"]["fox"]
+            expected[task, version] = backbone, predict(api, task, image)[0]["scores"]["palace"]
     for task, version, backbone, probability in answers:
         assert expected[task, version] == (backbone, pytest.approx(probability, abs=1e-5))
     assert Counter(version for _, version, _, _ in answers).keys() == {1, 2, 3}

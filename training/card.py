@@ -111,10 +111,10 @@ def model_card(manifest: Manifest) -> str:
 
 
 def _table(evaluations: Sequence[Evaluation]) -> str:
-    head = ["| classes | file | head | shots | episodes | accuracy | ECE |", "|---|---|---|---|---|---|---|"]
+    head = ["| dataset | classes | file | head | shots | episodes | accuracy | ECE |", "|---|---|---|---|---|---|---|---|"]
     return "\n".join([*head, *map(_row, evaluations)])
 
 
 def _row(e: Evaluation) -> str:
     accuracy = f"{100 * e.accuracy:.2f} ± {100 * e.ci95:.2f}"
-    return f"| {e.part} | `{e.file}` | {e.solver} | {e.shots} | {e.episodes} | {accuracy} | {100 * e.ece:.1f} % |"
+    return f"| {e.dataset} | {e.part} | `{e.file}` | {e.solver} | {e.shots} | {e.episodes} | {accuracy} | {100 * e.ece:.1f} % |"

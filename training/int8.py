@@ -18,10 +18,7 @@ MIN_AGREEMENT = 0.97  # see docs/decisions.md
 
 def int8_loses_little(small: Engine, plain: Engine, scorer: Scorer, options: HeadOptions, say: Say) -> bool:
     """Whether int8 loses no more accuracy on validation episodes than is allowed."""
-    accuracies = [
-        [scorer.evaluation(engine, engine.kind, "validation", options, shots).accuracy for engine in (plain, small)]
-        for shots in SHOTS
-    ]
+    accuracies = [[scorer.validation_accuracy(engine, options, shots) for engine in (plain, small)] for shots in SHOTS]
     loss = max(before - after for before, after in accuracies)
     passes = loss <= MAX_LOSS
     say(f"int8 {'kept' if passes else 'left out'}: loses {100 * loss:.2f} points (allowed {100 * MAX_LOSS:g})")

@@ -2,8 +2,9 @@
 
 A dataset is one or more paths: a folder of class folders, a zip of them, or the pickles of a few-shot dataset (see
 `training.pickles`), one by one or in a folder; the same class in several paths is one class. JPEG, PNG and WebP files count,
-by their suffix; hidden files do not. In a zip, the folders around the class folders do not matter, nor do images in them. Class
-names are compared in Unicode's composed form (NFC), whichever the file system prefers.
+by their suffix; hidden files do not. In a zip, the folders around the class folders do not matter, nor do images in them; but a
+class that is asked for as `Greek/letter1` is the folder of that name in a folder of that name. Class names are compared in
+Unicode's composed form (NFC), whichever the file system prefers.
 """
 
 import unicodedata
@@ -93,7 +94,7 @@ def _of_path(path: Path, wanted: Collection[str] | None) -> Iterator[Source]:
     pickles = list_pickles(path)
     if pickles is not None:
         return _of_pickles(pickles, wanted)
-    return _of_folder(path) if path.is_dir() else _of_zip(path)
+    return _of_folder(path) if path.is_dir() else _of_zip(path, wanted or ())
 
 
 def _of_folder(path: Path) -> Iterator[Source]:
@@ -123,7 +124,7 @@ def _visible(folder: Path) -> list[Path]:
         raise DataError(f"{folder} cannot be read: {error.strerror}") from error
 
 
-def _of_zip(path: Path) -> Iterator[Source]:
+def _of_zip(path: Path, wanted: Collection[str]) -> Iterator[Source]:
     try:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
@@ -132,9 +133,13 @@ def _of_zip(path: Path) -> Iterator[Source]:
     images = [(name, member) for name in names if _is_visible_image(member := PurePosixPath(name))]
     around = {folder for _, member in images for folder in member.parent.parents}
     images = [(name, member) for name, member in images if member.parent.name and member.parent not in around]
-    _check_names({member.parent for _, member in images}, path)
+    in_full = {name for name in wanted if "/" in name}
+    if not in_full:
+        _check_names({member.parent for _, member in images}, path)
     for name, member in images:
-        yield _source(member.parent.name, member.name, f"{path}/{name}", partial(archive.read, name))
+        full = composed("/".join(member.parent.parts[-2:]))
+        class_name = full if full in in_full else member.parent.name
+        yield _source(class_name, member.name, f"{path}/{name}", partial(archive.read, name))
 
 
 def _check_names(folders: Collection[PurePosixPath], path: Path) -> None:

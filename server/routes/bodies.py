@@ -12,6 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
+from models.preprocess import MEDIA_TYPES
 from server.archive import read_archive
 from server.errors import InvalidRequest, LimitExceeded, UnsupportedMediaType
 from server.schemas.requests import ExamplesBody, Name, PredictBody, PredictManyBody, TaskBody, TaskOptions
@@ -20,7 +21,7 @@ from server.settings import Settings
 from server.support import LabelledImage, clean_label
 
 MULTIPART, JSON = "multipart/form-data", "application/json"
-RAW_IMAGES = ("image/jpeg", "image/png", "image/webp")
+RAW_IMAGES = (*MEDIA_TYPES, "image/heif")
 
 _MOST_TASK_TEXTS = 1000  # of a form: each costs the event loop, and one may name many
 

@@ -81,7 +81,7 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
         "bundle name@2 cannot be opened: backbone.onnx: the file differs from the one that the manifest describes",
     ),
     ImageBroken: (HTTPStatus.UNPROCESSABLE_ENTITY, "image 3 of 10: the image is truncated or damaged and cannot be decoded"),
-    ImageUnsupported: (HTTPStatus.UNPROCESSABLE_ENTITY, "image 3 of 10: the file is not a JPEG, PNG or WebP image"),
+    ImageUnsupported: (HTTPStatus.UNPROCESSABLE_ENTITY, "image 3 of 10: the file is not a JPEG, PNG, WebP, HEIC or AVIF image"),
     LimitExceeded: (HTTPStatus.UNPROCESSABLE_ENTITY, "images in this request: 300; the limit is 256"),
     IdempotencyKeyReused: (
         HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -10,7 +10,10 @@ from models.bundle import SHIPPED, find_bundles
 from models.manifest import InputSpec
 from training.class_split import Part, Split
 from training.data import DataError, ImageSet
+from training.episodes import SHOTS, WAYS
 from training.loading import load_images
+
+LEAST_TO_MEASURE = max(SHOTS) + 1  # images of a class: examples and one query
 
 SubParsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -34,6 +37,20 @@ def add_data(command: argparse.ArgumentParser, *, required: bool) -> None:
     text = "folders of class folders, or zips of them; the same class in several is one class"
     default = "" if required else " (default: the run's)"
     command.add_argument("--data", type=Path, nargs="+", required=required, metavar="PATH", help=text + default)
+    add_broken_share(command)
+
+
+def add_datasets(command: argparse.ArgumentParser, more: str, *, required: bool = True) -> None:
+    """`--data`, which may be given once for each of several datasets; `more` says so."""
+    command.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        action="append",
+        required=required,
+        metavar="PATH",
+        help=f"folders of class folders, or zips of them; the same class in several is one class; {more}",
+    )
     add_broken_share(command)
 
 
@@ -68,15 +85,40 @@ def load(paths: Sequence[Path], classes: Sequence[str], spec: InputSpec, broken_
 
 
 def load_part(
-    paths: Sequence[Path], split: Split, part: Part, spec: InputSpec, base: Collection[str], broken_share: float
+    paths: Sequence[Path], split: Split, part: Part, spec: InputSpec, base: Collection[str], broken_share: float, minimum: int = 1
 ) -> ImageSet:
     """Images of a part whose classes the backbone must not have been trained on."""
     classes = split.classes(part)
-    if seen := sorted(set(classes) & set(base)):
+    if seen := sorted(set(split.known_as(part)) & set(base)):
         raise DataError(
             f"the backbone was trained on {len(seen)} of the {part} classes of {split.dataset}: {', '.join(seen[:5])}, …"
         )
-    return load(paths, classes, spec, broken_share)
+    return load(paths, classes, spec, broken_share, minimum)
+
+
+def load_for_episodes(
+    paths: Sequence[Path], split: Split, part: Part, spec: InputSpec, base: Collection[str], broken_share: float
+) -> ImageSet | None:
+    """Likewise, where there are classes enough for the protocol's episodes; None, and a line on standard error, otherwise.
+
+    Raises:
+        DataError: a class has fewer images than an episode takes, or the backbone was trained on it.
+    """
+    classes = split.classes(part)
+    if len(classes) >= WAYS:
+        return load_part(paths, split, part, spec, base, broken_share, LEAST_TO_MEASURE)
+    if classes:
+        text = f"left out the {len(classes)} {part} classes of {split.dataset}: {WAYS}-way episodes need {WAYS}"
+        print(text, file=sys.stderr, flush=True)
+    return None
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raises: DataError: two datasets have one name, so that figures of the two could not be told apart."""
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(
+            f"two datasets are called {twice[0]}; give one a --split file that names it otherwise, or rename its folder"
+        )
 
 
 def _share(text: str) -> float:
