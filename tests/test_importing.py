@@ -193,13 +193,21 @@ def test_without_classes_int8_has_to_agree_with_float32(
     assert re.search(r"int8 kept: its features have a cosine of (1\.000|0\.99)", printed), printed
     assert ONNX_INT8 in open_bundle(tmp_path / "small-net" / "1").manifest.files
 
-    def broken(model: bytes, calibration: np.ndarray) -> bytes:
-        return to_int8(model, calibration // 64)  # so that whatever is brighter saturates
-
-    monkeypatch.setattr(exporting, "to_int8", broken)
+    monkeypatch.setattr(int8, "MIN_AGREEMENT", 1.01)
     assert main([*flags, "--version", "2"]) == 0
     assert "int8 left out: its features have a cosine of" in capsys.readouterr().out
     assert ONNX_INT8 not in open_bundle(tmp_path / "small-net" / "2").manifest.files
+
+
+@pytest.mark.skipif(not has_int8_instructions(), reason="int8 is offered where the processor can measure what it costs")
+def test_an_int8_file_that_no_server_would_open_spoils_no_import(
+    onnx_file: Path, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Calibrated on darkness, so that whatever is brighter saturates.
+    monkeypatch.setattr(exporting, "to_int8", lambda model, calibration: to_int8(model, calibration // 16))
+    assert main(["import", str(onnx_file), *NORMALISATION, "--data", str(photographs), "--out", str(tmp_path)]) == 0
+    assert "int8 left out: backbone.int8.onnx: on this engine its embeddings are off by" in capsys.readouterr().out
+    assert ONNX_INT8 not in open_bundle(tmp_path / "small-net" / "1").manifest.files
 
 
 def test_agreement_is_the_mean_cosine_of_centred_features() -> None:
