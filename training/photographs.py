@@ -19,6 +19,17 @@ _PER_EPISODE = max(SHOTS) + QUERIES  # of each class
 _SEED = 1
 
 
+def check_paths(paths: Sequence[Path]) -> None:
+    """Fails, before a network is downloaded or loaded, where a path is nothing at all.
+
+    Raises:
+        DataError: one is.
+    """
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"{path}: there is no such folder or file")
+
+
 def load_photographs(paths: Sequence[Path], spec: InputSpec, broken_share: float) -> ImageSet:
     """A sample of at most 100 classes and 4,000 images, drawn with a fixed seed.
 
