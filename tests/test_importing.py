@@ -23,9 +23,10 @@ from tests.images import encode, noise
 from tests.made_elsewhere import SIZE, Outputs, Small, graph, pooled, scripted, with_external_data, with_fixed_batch
 from tests.servers import ServerProcess
 from training import export as exporting
-from training import int8, scoring, temperatures, tuning
+from training import int8, temperatures, tuning
 from training.__main__ import main
 from training.graphs import to_int8
+from training.untuned import UNTUNED
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 NORMALISATION = ["--mean", *map(str, MEAN), "--std", *map(str, STD)]
@@ -165,7 +166,7 @@ def test_an_onnx_file_gets_its_preprocessing_in_front(onnx_file: Path, small: Sm
     assert (manifest.input.height, manifest.input.interpolation, manifest.embedding_dim) == (SIZE, "bicubic", 8)
     assert isinstance(manifest.training, Imported)
     assert (manifest.training.source, manifest.training.images) == ("Small Net.onnx", 6)
-    assert manifest.head == scoring.UNTUNED
+    assert manifest.head == UNTUNED
     assert manifest.evaluations == ()
     assert str(onnx_file.parent).encode() not in b"".join(path.read_bytes() for path in bundle.path.iterdir())
 
@@ -487,6 +488,24 @@ def test_images_of_224_pixels_and_2048_wide_embeddings_are_served(photographs: P
         (bundle,) = [one for one in api.get("/v1/backbones").json()["backbones"] if one["id"] == "wide@1"]
         assert (bundle["embedding_dim"], bundle["input"]["height"], bundle["default"]) == (2048, 224, True)
         assert server.stop() == 0, server.log()
+
+
+def test_few_images_are_warned_of(onnx_file: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = [*NORMALISATION, "--data", str(photographs), "--out", str(tmp_path)]
+    assert main(["import", str(onnx_file), *flags]) == 0
+    assert "warning: 6 images are too few for good statistics" in capsys.readouterr().out
+    (tmp_path / "many").mkdir()
+    for i in range(50):
+        (tmp_path / "many" / f"{i}.png").write_bytes(encode(noise(20, 20, seed=i) // 4 + 3 * i))
+    assert (
+        main(
+            ["import", str(onnx_file), *NORMALISATION, "--data", str(tmp_path / "many"), "--out", str(tmp_path), "--version", "2"]
+        )
+        == 0
+    )
+    printed = capsys.readouterr().out
+    assert "warning" not in printed
+    assert "temperatures times" in printed
 
 
 def test_timm_missing_is_said_in_one_line(

@@ -45,7 +45,8 @@ from training.card import model_card
 from training.checkpoint import Checkpoint
 from training.graphs import GraphError, to_int8, to_onnx, to_torchscript
 from training.int8 import int8_agrees, int8_loses_little
-from training.scoring import UNTUNED, Images, Say, Scorer, base_mean
+from training.scoring import Images, Say, Scorer, base_mean
+from training.untuned import UNTUNED, untuned_heads
 
 PARITY_TOLERANCE = 1e-4
 
@@ -208,10 +209,13 @@ def make_bundle(
             raise ExportError("embeddings of the given images are not finite, or too large for the statistics")
         mean = base_mean(embeddings)
         scorer = Scorer(datasets, mean, _EPISODES)
-        heads = scorer.choose_heads(engines["onnx"], say)
+        chosen = any(data.validation for data in datasets)
+        heads = scorer.choose_heads(engines["onnx"], say) if chosen else untuned_heads(np.concatenate(embeddings), mean, say)
+        for options in (heads.logistic, heads.ridge, heads.prototype):
+            say(f"  {options.solver}: C {options.C:g}, temperature {options.temperature:.3g}, centre {options.centre}")
         if small := engines.get("onnx-int8"):
             plain = engines["onnx"]
-            if any(data.validation for data in datasets):
+            if chosen:
                 kept = int8_loses_little(small, plain, scorer, heads.logistic, say)
             else:
                 kept = int8_agrees(small, plain, mean, sample, say)

@@ -14,6 +14,7 @@ from training.export import Candidate, Eager, ExportError, draft_manifest, make_
 from training.foreign import OnnxFile, TorchScriptFile
 from training.photographs import check_paths, enough_for_episodes, load_photographs
 from training.scoring import Images, Say
+from training.untuned import LEAST_IMAGES
 from training.weights_file import refuse_weights
 
 _ONNX = ".onnx"
@@ -77,6 +78,8 @@ def import_network(order: Order, data: Sequence[Path], broken_share: float, name
     photographs = load_photographs(data, opened.spec, broken_share)
     for skipped in photographs.skipped:
         say(f"skipped {skipped}")
+    if len(photographs) < LEAST_IMAGES:
+        say(f"warning: {len(photographs)} images are too few for good statistics; give {LEAST_IMAGES} or more")
     images = Images(", ".join(path.resolve().stem for path in data), photographs, enough_for_episodes(photographs), None)
     origin = Imported(
         source=opened.name,

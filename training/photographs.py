@@ -64,13 +64,7 @@ def enough_for_episodes(images: ImageSet) -> ImageSet | None:
     large = [label for label, indices in enumerate(by_class) if len(indices) >= _PER_EPISODE]
     if len(large) < WAYS:
         return None
-    if len(large) == len(by_class):
-        return images
-    keep = np.concatenate([by_class[label] for label in large])
-    labels = np.repeat(np.arange(len(large)), [len(by_class[label]) for label in large])
-    return ImageSet(
-        images.images[keep], labels, tuple(images.classes[label] for label in large), tuple(images.sources[i] for i in keep)
-    )
+    return images if len(large) == len(by_class) else images.of_classes(large)
 
 
 def _loose(path: Path) -> list[Source]:
