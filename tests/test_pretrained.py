@@ -157,9 +157,11 @@ def test_a_server_that_says_nothing_is_not_waited_for() -> None:
         check_reachable(f"http://127.0.0.1:{silent.getsockname()[1]}/", deadline=0.2)
 
 
-def test_weights_come_from_a_file_whatever_its_classes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_weights_come_from_a_file_whatever_its_classes(tmp_path: Path, wrapped: bool) -> None:
     whole = torchvision.models.resnet18(num_classes=3).eval()
-    torch.save(whole.state_dict(), tmp_path / "mine.pth")
+    parallel = {f"module.{key}": value for key, value in whole.state_dict().items()}
+    torch.save({"epoch": 3, "model": parallel} if wrapped else whole.state_dict(), tmp_path / "mine.pth")
     pretrained = load_pretrained("torchvision:resnet18", str(tmp_path / "mine.pth"))
     images = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():

@@ -43,6 +43,11 @@ class Split:
         return tuple(name if any(map(str.isalpha, name)) else f"{self.dataset}/{name}" for name in self.classes(part))
 
 
+def is_shipped(name: str) -> bool:
+    """Whether a shipped split has that name."""
+    return (_SHIPPED / f"{name}.json").is_file()
+
+
 def read_split(path_or_name: str | Path) -> Split:
     """Reads a split file, or one of the shipped splits by name (`cifar-fs`, `fc100`).
 

@@ -1,5 +1,6 @@
 """What a dataset is in memory: images of classes, as uint8 arrays. `training.loading` reads one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,3 +53,14 @@ class ImageSet:
     def indices_by_class(self) -> list[NDArray[np.int64]]:
         """For each class, the positions of its images."""
         return [np.flatnonzero(self.labels == label) for label in range(len(self.classes))]
+
+    def of_classes(self, labels: Sequence[int]) -> "ImageSet":
+        """The images of some of the classes, in the order of `labels`."""
+        by_class = self.indices_by_class()
+        keep = np.concatenate([by_class[label] for label in labels])
+        return ImageSet(
+            self.images[keep],
+            np.repeat(np.arange(len(labels)), [len(by_class[label]) for label in labels]),
+            tuple(self.classes[label] for label in labels),
+            tuple(self.sources[i] for i in keep),
+        )

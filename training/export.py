@@ -30,7 +30,7 @@ from models.bundle import (
     statistics_bytes,
     write_bundle,
 )
-from models.engine import Engine, EngineKind, embed_all, has_int8_instructions, open_engine
+from models.engine import Engine, EngineError, EngineKind, embed_all, has_int8_instructions, open_engine
 from models.heads import Float32
 from models.manifest import (
     BUNDLE_NAME,
@@ -46,7 +46,8 @@ from training.checkpoint import Checkpoint
 from training.golden import golden_pixels
 from training.graphs import GraphError, to_int8, to_onnx, to_torchscript
 from training.int8 import int8_agrees, int8_loses_little
-from training.scoring import UNTUNED, Images, Say, Scorer, base_mean
+from training.scoring import Images, Say, Scorer, base_mean
+from training.untuned import UNTUNED, untuned_heads
 
 PARITY_TOLERANCE = 1e-4
 
@@ -55,6 +56,8 @@ _PARITY_IMAGES = 64
 _CALIBRATION_IMAGES = 512
 _BACKGROUND = 1000
 _EPISODES = 2000
+
+_KINDS: dict[str, EngineKind] = {ONNX: "onnx", TORCHSCRIPT: "torchscript"}
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -207,7 +210,7 @@ def make_bundle(
     fixed = {GOLDEN: golden_bytes(golden, candidate.embed(golden))}
 
     with tempfile.TemporaryDirectory() as scratch:
-        engines = _open_draft(Path(scratch), draft, {**graphs, **fixed})
+        engines = _open_draft(Path(scratch), draft, {**graphs, **fixed}, say)
         _check_parity(engines, candidate, sample[:_PARITY_IMAGES], say)
         say(f"embedding {sum(map(len, base))} images for the statistics")
         embeddings = [embed_all(engines["onnx"], images.images) for images in base]
@@ -215,15 +218,20 @@ def make_bundle(
             raise ExportError("embeddings of the given images are not finite, or too large for the statistics")
         mean = base_mean(embeddings)
         scorer = Scorer(datasets, mean, _EPISODES)
-        heads = scorer.choose_heads(engines["onnx"], say)
+        chosen = any(data.validation for data in datasets)
+        heads = scorer.choose_heads(engines["onnx"], say) if chosen else untuned_heads(np.concatenate(embeddings), mean, say)
+        for options in (heads.logistic, heads.ridge, heads.prototype):
+            say(f"  {options.solver}: C {options.C:g}, temperature {options.temperature:.3g}, centre {options.centre}")
         if small := engines.get("onnx-int8"):
             plain = engines["onnx"]
-            if any(data.validation for data in datasets):
+            if chosen:
                 kept = int8_loses_little(small, plain, scorer, heads.logistic, say)
             else:
                 kept = int8_agrees(small, plain, mean, sample, say)
             if not kept:
-                del graphs[ONNX_INT8]
+                del engines["onnx-int8"]
+        if "onnx-int8" not in engines:
+            graphs.pop(ONNX_INT8, None)
         evaluations = []
         for kind, file in (("onnx", ONNX), ("onnx-int8", ONNX_INT8)):
             if file in graphs and any(data.validation or data.novel for data in datasets):
@@ -253,11 +261,17 @@ def _graphs(candidate: Candidate, sample: Pixels, say: Say) -> dict[str, bytes]:
     return graphs
 
 
-def _open_draft(folder: Path, draft: Manifest, contents: Mapping[str, bytes]) -> dict[str, Engine]:
+def _open_draft(folder: Path, draft: Manifest, contents: Mapping[str, bytes], say: Say) -> dict[str, Engine]:
+    """An engine for each file; none for an int8 file that would not be served, so far is it from float32."""
     blank = np.zeros(draft.embedding_dim, dtype=np.float32)
     bundle = open_bundle(write_bundle(folder, draft, {**contents, STATISTICS: statistics_bytes(blank, blank[None])}))
-    kinds: dict[str, EngineKind] = {ONNX: "onnx", TORCHSCRIPT: "torchscript", ONNX_INT8: "onnx-int8"}
-    return {kind: open_engine(bundle, kind) for file, kind in kinds.items() if file in contents}
+    engines: dict[str, Engine] = {kind: open_engine(bundle, kind) for file, kind in _KINDS.items() if file in contents}
+    if ONNX_INT8 in contents:
+        try:
+            engines["onnx-int8"] = open_engine(bundle, "onnx-int8")
+        except (BundleError, EngineError) as error:
+            say(f"int8 left out: {error.problem}")
+    return engines
 
 
 def _check_parity(engines: Mapping[str, Engine], candidate: Candidate, pixels: Pixels, say: Say) -> None:

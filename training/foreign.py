@@ -1,7 +1,8 @@
 """Files made elsewhere, ONNX or TorchScript, as candidates (`training.export.Candidate`) for a bundle.
 
 Such a file maps images float32 (N, 3, H, W), normalised, to embeddings float32 (N, D) or (N, D, 1, 1); what turns pixels into
-such images is put in front. An ONNX file may also take pixels itself, uint8 (N, H, W, 3), with arithmetic of its own.
+such images is put in front. An ONNX file may also take pixels itself, uint8 (N, H, W, 3), with arithmetic of its own. Of a
+classifier's file the last layer is cut off.
 """
 
 import warnings
@@ -20,8 +21,11 @@ from models.bundle import ONNX, TORCHSCRIPT
 from models.heads import Float32
 from models.onnx_file import has_external_data
 from models.preprocess import Pixels
+from training.classifier import LastLayer, without_classifier
 from training.graphs import GraphError, first_line, run_onnx, scripted_to_onnx, to_torchscript
 from training.prefix import Normalisation, dimensions, interface, takes_pixels, with_prefix
+
+Run = Callable[[NDArray[Any]], list[NDArray[Any]]]
 
 _LARGEST = 2**31 - 1  # bytes of a protocol buffer
 _BATCHES = (1, 2, 5)
@@ -34,20 +38,25 @@ class OnnxFile:
     Args:
         normalisation: mean and standard deviation of each channel on the scale [0, 1]; None for a file that takes pixels.
         input_size: side of the images, where the file leaves it open.
+        last_layer: see `without_classifier`.
 
     Attributes:
         size: (height, width) of the images.
         embedding_dim: D.
+        is_cut: whether the file's last layer was cut off.
 
     Raises:
         GraphError: it is no such file, or what it makes of an image depends on the batch that the image is in.
     """
 
-    def __init__(self, path: Path, normalisation: Normalisation | None, input_size: int | None) -> None:
+    def __init__(
+        self, path: Path, normalisation: Normalisation | None, input_size: int | None, last_layer: LastLayer | None = None
+    ) -> None:
         self.name = path.name
-        data = _read_onnx(path)
-        model = _parse(data, self.name)
-        source, _ = interface(model, self.name)
+        whole = _parse(_read_onnx(path), self.name)
+        source, _ = interface(whole, self.name)
+        model = without_classifier(whole, self.name, last_layer)
+        self.is_cut = model is not whole
         if takes_pixels(source, self.name) and normalisation is not None:
             raise GraphError(f"{self.name} takes pixels and normalises them itself; leave out --mean and --std")
         if not takes_pixels(source, self.name) and normalisation is None:
@@ -55,7 +64,7 @@ class OnnxFile:
         self.size = _image_size(source, self.name, input_size)
         self._normalisation = normalisation
         self._batch = dimensions(source)[0] or 1
-        self._run = run_onnx(data)
+        self._run = run_onnx(model.SerializeToString())
         self.embedding_dim = self._one(np.zeros((*self.size, 3), dtype=np.uint8)).shape[1]
         self._graph = with_prefix(model, normalisation, self.size, self.name)
         _check_batches(self, self._graph)
@@ -64,7 +73,7 @@ class OnnxFile:
         return {ONNX: self._graph}
 
     def embed(self, pixels: Pixels) -> Float32:
-        """By the file as it was given, one image at a time, normalised by NumPy."""
+        """By the file as it was given, up to where it was cut, one image at a time, normalised by NumPy."""
         return np.concatenate([self._one(image) for image in pixels])
 
     def _one(self, image: Pixels) -> Float32:
@@ -80,34 +89,56 @@ class TorchScriptFile:
         GraphError: as for `OnnxFile`, or PyTorch cannot convert it to ONNX.
     """
 
-    def __init__(self, path: Path, normalisation: Normalisation, input_size: int) -> None:
+    def __init__(self, path: Path, normalisation: Normalisation, input_size: int, last_layer: LastLayer | None = None) -> None:
         self.name = path.name
         self.size = (input_size, input_size)
         self._normalisation = normalisation
         self._module = _load_torchscript(path)
+        self._beheaded: Run | None = None
+        self._one(np.zeros((*self.size, 3), dtype=np.uint8))  # whether it takes such images at all
+        whole = scripted_to_onnx(self._module, torch.zeros(2, 3, *self.size))
+        model = without_classifier(whole, self.name, last_layer)
+        self.is_cut = model is not whole
+        if self.is_cut:
+            self._check_conversion(whole)
+            self._beheaded = run_onnx(model.SerializeToString())
         self.embedding_dim = self._one(np.zeros((*self.size, 3), dtype=np.uint8)).shape[1]
-        model = scripted_to_onnx(self._module, torch.zeros(2, 3, *self.size))
         self._graph = with_prefix(model, normalisation, self.size, self.name)
         _check_batches(self, self._graph)
 
     def graphs(self, example: Pixels) -> dict[str, bytes]:
+        """ONNX alone where the last layer was cut off: compiled TorchScript cannot be cut."""
+        if self.is_cut:
+            return {ONNX: self._graph}
         network = PixelBackbone(Backbone(_Flat(self._module, self.embedding_dim), *self._normalisation)).eval()
         return {ONNX: self._graph, TORCHSCRIPT: to_torchscript(network, example)}
 
     def embed(self, pixels: Pixels) -> Float32:
-        """By the file as it was given, one image at a time, normalised by NumPy."""
+        """By the file as it was given, one image at a time, normalised by NumPy; where it was cut, by its conversion to ONNX."""
         return np.concatenate([self._one(image) for image in pixels])
 
-    @torch.inference_mode()
     def _one(self, image: Pixels) -> Float32:
-        images = torch.from_numpy(_normalised(image[None], self._normalisation))
+        images = _normalised(image[None], self._normalisation)
+        return _embeddings(self._beheaded(images)[0] if self._beheaded else self._answer(images), 1, self.name)
+
+    @torch.inference_mode()
+    def _answer(self, images: Float32) -> Float32:
+        """What the file itself makes of normalised images (N, 3, H, W)."""
         try:
-            output = self._module(images)
+            output = self._module(torch.from_numpy(images))
         except Exception as error:  # Its own code, which may raise anything.
             raise GraphError(f"{self.name} cannot take images {tuple(images.shape)}: {_last_line(error)}") from error
         if not isinstance(output, Tensor):
             raise GraphError(f"{self.name} answers with a {type(output).__name__}; it needs one tensor, the embedding")
-        return _embeddings(output.numpy(), 1, self.name)
+        answer: Float32 = output.numpy()
+        return answer
+
+    def _check_conversion(self, whole: onnx.ModelProto) -> None:
+        """Whether the conversion that is cut agrees with the file in what both can compute: the classifier's output."""
+        images = np.random.default_rng(0).standard_normal((2, 3, *self.size), dtype=np.float32)
+        wanted, converted = self._answer(images), run_onnx(whole.SerializeToString())(images)[0]
+        if not np.linalg.norm(converted - wanted) <= _TOLERANCE * np.linalg.norm(wanted):  # NaN fails too.
+            raise GraphError(f"{self.name} cannot be cut: as ONNX it computes something else; export it without its classifier")
 
 
 class _Flat(nn.Module):
@@ -187,7 +218,7 @@ def _check_batches(file: OnnxFile | TorchScriptFile, graph: bytes) -> None:
     """Whether the wrapped graph gives every image, whatever its company, what the file gives it alone."""
     pixels = np.random.default_rng(0).integers(0, 256, (max(_BATCHES), *file.size, 3), dtype=np.uint8)
     wanted = file.embed(pixels)
-    run: Callable[[NDArray[Any]], list[NDArray[Any]]] = run_onnx(graph)
+    run: Run = run_onnx(graph)
     for count in _BATCHES:
         try:
             (embeddings,) = run(pixels[:count])

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.backbones import Backbone, PixelBackbone
+from models.backbones.efficientnet_lite import EFFICIENTNET_LITE
 from models.backbones.pretrained import is_pretrained, load_pretrained
 from models.manifest import RGB, Architecture, Imported, InputSpec, Interpolation
+from training.classifier import LastLayer
 from training.export import Candidate, Eager, ExportError, draft_manifest, make_bundle, refuse_taken
 from training.foreign import OnnxFile, TorchScriptFile
-from training.photographs import enough_for_episodes, load_photographs
+from training.photographs import check_paths, enough_for_episodes, load_photographs
 from training.scoring import Images, Say
+from training.untuned import LEAST_IMAGES
+from training.weights_file import refuse_weights
 
 _ONNX = ".onnx"
 _TORCHSCRIPT = (".pt", ".pth", ".ts", ".torchscript")
@@ -27,6 +31,7 @@ class Order:
         weights: of a library's network: see `load_pretrained`.
         input_size: side of the images in pixels.
         mean, std: of each colour channel, on the scale [0, 1].
+        last_layer: of a file: see `without_classifier`.
     """
 
     source: str
@@ -35,6 +40,7 @@ class Order:
     mean: RGB | None = None
     std: RGB | None = None
     interpolation: Interpolation | None = None
+    last_layer: LastLayer | None = None
 
 
 @dataclass(frozen=True)
@@ -65,10 +71,15 @@ def import_network(order: Order, data: Sequence[Path], broken_share: float, name
         BundleError: that version exists already.
     """
     refuse_taken(out, name, version)
+    check_paths(data)
     opened = _open_library(order) if is_pretrained(order.source) else _open_file(order)
+    if isinstance(opened.candidate, OnnxFile | TorchScriptFile) and opened.candidate.is_cut:
+        say(f"{opened.name} ends in a classifier: taken is what goes into its last layer, {opened.embedding_dim} numbers")
     photographs = load_photographs(data, opened.spec, broken_share)
     for skipped in photographs.skipped:
         say(f"skipped {skipped}")
+    if len(photographs) < LEAST_IMAGES:
+        say(f"warning: {len(photographs)} images are too few for good statistics; give {LEAST_IMAGES} or more")
     images = Images(", ".join(path.resolve().stem for path in data), photographs, enough_for_episodes(photographs), None)
     origin = Imported(
         source=opened.name,
@@ -97,8 +108,12 @@ def _open_library(order: Order) -> _Opened:
 
 def _open_file(order: Order) -> _Opened:
     path = Path(order.source)
+    if path.is_file() and path.suffix != _ONNX:
+        refuse_weights(path)
     if not path.is_file() or path.suffix not in (_ONNX, *_TORCHSCRIPT):
-        known = f"torchvision:NAME, timm:NAME, or a file ending in {_ONNX}, {', '.join(_TORCHSCRIPT)}"
+        known = (
+            f"{', '.join(EFFICIENTNET_LITE)}, torchvision:NAME, timm:NAME, or a file ending in {_ONNX}, {', '.join(_TORCHSCRIPT)}"
+        )
         raise ExportError(f"cannot import {order.source}: {'no such file; ' if not path.is_file() else ''}give {known}")
     if order.weights is not None:
         raise ExportError(f"{path.name} holds its own weights; leave out --weights")
@@ -107,11 +122,11 @@ def _open_file(order: Order) -> _Opened:
     normalisation = None if order.mean is None or order.std is None else (order.mean, order.std)
     candidate: OnnxFile | TorchScriptFile
     if path.suffix == _ONNX:
-        candidate = OnnxFile(path, normalisation, order.input_size)
+        candidate = OnnxFile(path, normalisation, order.input_size, order.last_layer)
     elif normalisation is None or order.input_size is None:
         raise ExportError(f"{path.name} does not say what it takes; say it with --input-size, --mean and --std")
     else:
-        candidate = TorchScriptFile(path, normalisation, order.input_size)
+        candidate = TorchScriptFile(path, normalisation, order.input_size, order.last_layer)
     mean, std = normalisation or _OWN
     height, width = candidate.size
     return _Opened(

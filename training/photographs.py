@@ -19,6 +19,17 @@ _PER_EPISODE = max(SHOTS) + QUERIES  # of each class
 _SEED = 1
 
 
+def check_paths(paths: Sequence[Path]) -> None:
+    """Fails, before a network is downloaded or loaded, where a path is nothing at all.
+
+    Raises:
+        DataError: one is.
+    """
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"{path}: there is no such folder or file")
+
+
 def load_photographs(paths: Sequence[Path], spec: InputSpec, broken_share: float) -> ImageSet:
     """A sample of at most 100 classes and 4,000 images, drawn with a fixed seed.
 
@@ -54,13 +65,7 @@ def enough_for_episodes(images: ImageSet) -> ImageSet | None:
     large = [label for label, indices in enumerate(by_class) if len(indices) >= _PER_EPISODE]
     if len(large) < WAYS:
         return None
-    if len(large) == len(by_class):
-        return images
-    keep = np.concatenate([by_class[label] for label in large])
-    labels = np.repeat(np.arange(len(large)), [len(by_class[label]) for label in large])
-    return ImageSet(
-        images.images[keep], labels, tuple(images.classes[label] for label in large), tuple(images.sources[i] for i in keep)
-    )
+    return images if len(large) == len(by_class) else images.of_classes(large)
 
 
 def _loose(path: Path) -> list[Source]:

@@ -18,14 +18,6 @@ from training.tuning import tune_heads
 
 _SEED = 1
 
-# Where there are too few classes to choose on: what the shipped backbone's validation classes chose, rounded, and centred, which
-# helped wherever the images were not those of training.
-UNTUNED = HeadDefaults(
-    logistic=HeadOptions(solver="logistic", C=3.0, temperature=0.2, centre=True),
-    ridge=HeadOptions(solver="ridge", C=1.0, temperature=0.07, centre=True),
-    prototype=HeadOptions(solver="prototype", C=1.0, temperature=0.07, centre=True),
-)
-
 Say = Callable[[str], None]
 
 
@@ -73,20 +65,12 @@ class Scorer:
         return self._embedded[key]
 
     def choose_heads(self, engine: Engine, say: Say) -> HeadDefaults:
-        """Options chosen on the validation classes, or `UNTUNED` without any."""
+        """Options chosen on the validation classes; one dataset at least has some."""
         named = [(data.dataset, data.validation) for data in self._datasets if data.validation is not None]
-        if not named:
-            say("head defaults: stated ones, since there are too few classes or images to choose on")
-            heads = UNTUNED
-        else:
-            say(f"choosing head defaults on validation episodes of {', '.join(name for name, _ in named)}")
-            embedded = [Embedded(self.embed(engine, images), images.indices_by_class()) for _, images in named]
-            heads = tune_heads(embedded, self._mean)
-            laws = tune_temperatures(embedded, self._mean, heads)
-            heads = heads.model_copy(update={"temperatures": laws})
-        for options in (heads.logistic, heads.ridge, heads.prototype):
-            say(f"  {options.solver}: C {options.C:g}, temperature {options.temperature:g}, centre {options.centre}")
-        return heads
+        say(f"choosing head defaults on validation episodes of {', '.join(name for name, _ in named)}")
+        embedded = [Embedded(self.embed(engine, images), images.indices_by_class()) for _, images in named]
+        heads = tune_heads(embedded, self._mean)
+        return heads.model_copy(update={"temperatures": tune_temperatures(embedded, self._mean, heads)})
 
     def evaluation(
         self, engine: Engine, file: str, data: Images, part: Literal["validation", "test"], options: HeadOptions, shots: int

@@ -21,6 +21,8 @@ from models.backbones.efficientnet_lite import EFFICIENTNET_LITE, EfficientNetLi
 from models.backbones.published import UnreachableError, check_reachable
 from models.manifest import RGB, Interpolation
 
+_WRAPPERS = "state_dict", "model", "model_state_dict"
+
 RANDOM = "none"
 DEFAULT = "DEFAULT"
 
@@ -257,6 +259,9 @@ def _read_state(path: Path) -> dict[str, Any]:
         raise PretrainedError(f"{path} is not a state dict that PyTorch can load safely: {_one_line(error)}") from error
     if not isinstance(state, dict):
         raise PretrainedError(f"{path} holds a {type(state).__name__}, not a state dict")
+    # Training scripts keep the state dict among other things, and of a network that was trained in parallel with a prefix.
+    state = next((state[key] for key in _WRAPPERS if isinstance(state.get(key), dict)), state)
+    state = {str(key).removeprefix("module."): value for key, value in state.items()}
     return state
 
 

@@ -5,7 +5,6 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,12 +13,14 @@ import numpy as np
 from models.bundle import Bundle, open_bundle
 from models.engine import EngineKind, embed_all, open_engine
 from models.heads import Float32
+from models.manifest import Manifest
 from models.temperature import options_for
-from training.class_split import read_split
+from training.class_split import Part, read_split
 from training.commands.arguments import SubParsers, add_command, add_data, at_least, bundle_path, load_part
+from training.commands.own_folder import Measured, unseen_classes
 from training.confusion import Confusion, draw
 from training.data import DataError
-from training.episodes import QUERIES, EpisodeSampler
+from training.episodes import QUERIES, SHOTS, WAYS, EpisodeSampler
 from training.evaluate import Score, score
 
 _PAIRS = 5
@@ -38,12 +39,17 @@ def add_to(commands: SubParsers) -> None:
     evaluate = add_command(commands, "evaluate", _evaluate, "accuracy of a bundle over few-shot episodes")
     evaluate.add_argument("bundle", metavar="BUNDLE", help="a bundle's folder, or the id of a shipped one")
     add_data(evaluate, required=True)
-    text = "JSON with keys dataset, train, validation, test; or a shipped split: cifar-fs, fc100, omniglot (default %(default)s)"
-    evaluate.add_argument("--split", default="cifar-fs", metavar="FILE", help=text)
-    evaluate.add_argument("--part", choices=("train", "validation", "test"), default="test", help="classes to draw from")
-    evaluate.add_argument("--ways", type=at_least(2), nargs="+", default=[5], help="classes per episode (default 5)")
-    evaluate.add_argument("--shots", type=at_least(1), nargs="+", default=[1, 5], help="examples per class (default 1 5)")
-    evaluate.add_argument("--queries", type=at_least(1), default=QUERIES, help="per class (default %(default)s)")
+    text = (
+        "JSON with keys dataset, train, validation, test, or a shipped split: cifar-fs, fc100, omniglot (default: every class"
+        " that the backbone was not trained on)"
+    )
+    evaluate.add_argument("--split", metavar="FILE", help=text)
+    evaluate.add_argument("--part", choices=get_args(Part), help="classes of the split to draw from (default test)")
+    evaluate.add_argument("--ways", type=at_least(2), nargs="+", help="classes per episode (default 5)")
+    evaluate.add_argument("--shots", type=at_least(1), nargs="+", help="examples per class (default 1 5)")
+    evaluate.add_argument(
+        "--queries", type=at_least(1), help=f"per class (default {QUERIES}; without a split, as many as there are images for)"
+    )
     evaluate.add_argument("--episodes", type=at_least(2), default=2000, help="of each way and shot (default %(default)s)")
     evaluate.add_argument("--seed", type=at_least(0), default=1, help="of the episodes (default %(default)s)")
     evaluate.add_argument("--solver", choices=("logistic", "ridge", "prototype"), help="default: the bundle's")
@@ -63,12 +69,14 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         raise DataError(f"{picture}: there is no folder {picture.parent} to write to")
     bundle = open_bundle(bundle_path(arguments.bundle))
     engine = open_engine(bundle, arguments.engine)
-    base = () if arguments.part == "train" else bundle.manifest.training.classes
-    split, spec = read_split(arguments.split), bundle.manifest.input
-    images = load_part(arguments.data, split, arguments.part, spec, base, arguments.broken_share)
-    by_class, shapes = images.indices_by_class(), product(arguments.ways, arguments.shots)
-    samplers = [EpisodeSampler(by_class, ways, shots, arguments.queries, arguments.seed) for ways, shots in shapes]
-    confusion = Confusion(len(images.classes))
+    measured = _measured(arguments, bundle.manifest)
+    images = measured.images
+    by_class, confusion = images.indices_by_class(), Confusion(len(images.classes))
+    samplers = [
+        EpisodeSampler(by_class, ways, shots, queries, arguments.seed)
+        for ways in measured.ways
+        for shots, queries in zip(measured.shots, measured.queries, strict=True)
+    ]
 
     started = time.perf_counter()
     embeddings = embed_all(engine, images.images)
@@ -84,17 +92,33 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         print(json.dumps(_document(lines, len(images), seconds, pairs)))
     else:
         solver = arguments.solver or bundle.manifest.head.solver
-        print(f"{bundle.id} on {engine.kind}, {solver} heads, {arguments.part} classes, seed {arguments.seed}")
+        print(f"{bundle.id} on {engine.kind}, {solver} heads, {measured.what}, seed {arguments.seed}")
         print(f"{len(images):,} images embedded in {seconds:.1f} s")
         _print_table(lines)
         _print_confused(pairs)
     if picture:  # Last, so that a picture that cannot be written costs no figures.
-        shape = f"{_listed(arguments.ways)}-way {_listed(arguments.shots)}-shot"
-        title = f"{bundle.id} · {len(images.classes)} {arguments.part} classes · {shape}"
+        shape = f"{_listed(measured.ways)}-way {_listed(measured.shots)}-shot"
+        title = f"{bundle.id} · {measured.what} · {shape}"
         try:
             draw(confusion, images.classes, title, picture)
         except OSError as error:
             raise DataError(f"{picture} was not written: {error.strerror}") from error
+
+
+def _measured(arguments: argparse.Namespace, manifest: Manifest) -> Measured:
+    if arguments.split is None:
+        if arguments.part:
+            raise DataError("--part names classes of a split; give --split too")
+        return unseen_classes(
+            arguments.data, manifest, arguments.broken_share, arguments.ways, arguments.shots, arguments.queries
+        )
+    part: Part = arguments.part or "test"
+    base = () if part == "train" else manifest.training.classes
+    split = read_split(arguments.split)
+    images = load_part(arguments.data, split, part, manifest.input, base, arguments.broken_share)
+    shots = arguments.shots or SHOTS
+    queries = [arguments.queries or QUERIES] * len(shots)
+    return Measured(images, arguments.ways or [WAYS], shots, queries, f"{len(images.classes)} {part} classes")
 
 
 def _score(

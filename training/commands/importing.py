@@ -7,23 +7,28 @@ from typing import get_args
 
 from models.backbones.pretrained import is_pretrained
 from models.manifest import Interpolation
+from training.classifier import LastLayer
 from training.commands.arguments import SubParsers, add_broken_share, add_command, at_least
 from training.commands.export import add_bundle, say, say_how_to_serve
 from training.importing import Order, import_network
 
 _EPILOG = """examples:
+  headstart-train import efficientnet-lite0 --data photos/
   headstart-train import torchvision:resnet50 --weights DEFAULT --data photos/
   headstart-train import timm:vit_small_patch16_224 --weights DEFAULT --data photos/
   headstart-train import mine.onnx --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225 --data photos/
 
-A file's output must be the embedding: float32 (N, D) or (N, D, 1, 1), of images float32 (N, 3, H, W), normalised. An ONNX file
-may take uint8 (N, H, W, 3) as well; then it normalises by itself."""
+A file's output is the embedding: float32 (N, D) or (N, D, 1, 1), of images float32 (N, 3, H, W), normalised. An ONNX file may
+take uint8 (N, H, W, 3) as well; then it normalises by itself. Of a file that ends in softmax the classifier is cut off. A
+file of weights alone goes with the network that they belong to: timm:NAME --weights FILE."""
 
 
 def add_to(commands: SubParsers) -> None:
     importing = add_command(commands, "import", _import, "make a bundle of a network trained elsewhere", _EPILOG)
-    importing.add_argument("source", metavar="SOURCE", help="torchvision:NAME, timm:NAME, FILE.onnx or FILE.pt (TorchScript)")
-    importing.add_argument("--weights", help="of torchvision:NAME and timm:NAME: DEFAULT (downloaded), none (random) or a FILE")
+    text = "efficientnet-lite0, torchvision:NAME, timm:NAME, FILE.onnx or FILE.pt (TorchScript)"
+    importing.add_argument("source", metavar="SOURCE", help=text)
+    text = "of torchvision:NAME and timm:NAME: DEFAULT (downloaded), none (random) or a FILE; efficientnet-lite0 has its own"
+    importing.add_argument("--weights", help=text)
     importing.add_argument(
         "--data",
         type=Path,
@@ -40,6 +45,11 @@ def add_to(commands: SubParsers) -> None:
         importing.add_argument(flag, type=number, nargs=3, metavar=("R", "G", "B"), help=text)
     interpolations = get_args(Interpolation)
     importing.add_argument("--interpolation", choices=interpolations, help="default: as published; of files, bicubic")
+    importing.add_argument(
+        "--last-layer",
+        choices=get_args(LastLayer),
+        help="of a file that ends in a linear layer: cut it off, as of a classifier, or keep it, where it makes the embedding",
+    )
     add_bundle(importing, "the network's")
 
 
@@ -51,6 +61,7 @@ def _import(arguments: argparse.Namespace) -> None:
         arguments.mean and tuple(arguments.mean),
         arguments.std and tuple(arguments.std),
         arguments.interpolation,
+        arguments.last_layer,
     )
     name = arguments.name or _default_name(arguments.source)
     say_how_to_serve(import_network(order, arguments.data, arguments.broken_share, name, arguments.version, arguments.out, say))
@@ -58,7 +69,7 @@ def _import(arguments: argparse.Namespace) -> None:
 
 def _default_name(source: str) -> str:
     """`torchvision:resnet50` -> `resnet50`; of a file, its name, as far as it can be a bundle's."""
-    network = source.partition(":")[2] if is_pretrained(source) else Path(source).stem
+    network = source.rpartition(":")[2] if is_pretrained(source) else Path(source).stem
     return re.sub(r"[^a-z0-9._-]+", "-", network.lower()).strip("-._")[:64]
 
 

@@ -1,0 +1,57 @@
+"""Head defaults of networks that there are too few labelled images to choose any for."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.bundle import open_bundle
+from models.temperature import options_for
+from training import untuned
+from training.untuned import UNTUNED
+
+
+def embeddings_of(scatter: float, count: int = 400) -> np.ndarray:
+    """Embeddings (N, 32) of eight groups, the more alike within and the less between them, the higher `scatter`."""
+    rng = np.random.default_rng(0)
+    groups = rng.standard_normal((8, 32)) * scatter
+    rows: np.ndarray = (groups[rng.integers(0, 8, count)] + rng.standard_normal((count, 32))).astype(np.float32)
+    return rows
+
+
+def test_the_spread_is_the_deviation_of_cosines_by_hand() -> None:
+    rows = embeddings_of(1.0, 30)
+    mean = rows.mean(axis=0)
+    centred = [row - mean for row in rows]
+    cosines = [float(a @ b / np.sqrt((a @ a) * (b @ b))) for i, a in enumerate(centred) for j, b in enumerate(centred) if i < j]
+    assert untuned.spread(rows, mean) == pytest.approx(np.std(cosines), rel=1e-4)
+
+
+def test_defaults_of_another_network_are_scaled_by_the_spread_of_features() -> None:
+    said: list[str] = []
+    rows = embeddings_of(1.0)
+    heads = untuned.untuned_heads(rows, rows.mean(axis=0), said.append)
+    factor = untuned.spread(rows, rows.mean(axis=0)) / 0.156
+    for solver in ("logistic", "ridge", "prototype"):
+        before, after = UNTUNED.options(solver), heads.options(solver)
+        assert after.temperature == pytest.approx(factor * before.temperature)
+        assert (after.C, after.centre) == (before.C, before.centre)
+    assert "several kinds of photograph" in said[0]
+    assert f"temperatures times {factor:.2f}" in said[1]
+    few = rows[:49]
+    assert untuned.untuned_heads(few, few.mean(axis=0), said.append) == UNTUNED
+    assert "not scaled to this network, since that takes 50 images" in said[-1]
+
+
+def test_the_defaults_are_the_shipped_bundles_with_its_laws(shipped_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network itself gets its own defaults back, and one of less spread the same law for lower temperatures."""
+    monkeypatch.setattr(untuned, "find_bundles", lambda _: {untuned.SOURCE: shipped_bundle})
+    bundle = open_bundle(shipped_bundle)
+    said: list[str] = []
+    again = untuned.untuned_heads(bundle.background, bundle.feature_mean, said.append)
+    assert again == bundle.manifest.head
+    assert untuned.SOURCE in said[0]
+    half = untuned.scaled(bundle.manifest.head, 0.5)
+    for ways, shots in ((5, 1), (20, 10)):
+        before, after = (options_for(heads, "logistic", [shots] * ways) for heads in (again, half))
+        assert after.temperature == pytest.approx(before.temperature / 2)

@@ -1,0 +1,119 @@
+"""What `evaluate` measures with where no split names the classes: those of a folder that the backbone has not seen."""
+
+import sys
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.manifest import Imported, Manifest, Training
+from training.class_split import Split, is_shipped, read_split
+from training.commands.arguments import load
+from training.data import DataError, ImageSet
+from training.episodes import SHOTS, WAYS, affordable_queries
+from training.sources import find_classes
+
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Images to measure with, and the episodes that they are enough for.
+
+    Attributes:
+        ways, shots: of episodes.
+        queries: for each of the shots, per class.
+        what: the classes, in words.
+    """
+
+    images: ImageSet
+    ways: Sequence[int]
+    shots: Sequence[int]
+    queries: Sequence[int]
+    what: str
+
+
+def unseen_classes(
+    paths: Sequence[Path],
+    manifest: Manifest,
+    broken_share: float,
+    ways: Sequence[int] | None,
+    shots: Sequence[int] | None,
+    queries: int | None,
+) -> Measured:
+    """Every class that the backbone was not trained on and that has images enough; a line on standard error says of each other.
+
+    Args:
+        ways, shots, queries: None for what there are classes and images enough for: 5 ways, 1 and 5 shots, 15 queries at most.
+
+    Raises:
+        DataError: the paths are no dataset, or hold no two such classes.
+    """
+    names = find_classes(paths)
+    new, what = _new(names, manifest)
+    if not new:
+        raise DataError(f"the backbone was trained on every class of {', '.join(map(str, paths))}; give other classes")
+    loaded = load(paths, new, manifest.input, broken_share, minimum=0)
+    images, shots = _enough(loaded, shots or SHOTS, shots is None, queries or 1)
+    by_class = images.indices_by_class()
+    return Measured(
+        images,
+        ways or [min(WAYS, len(by_class))],
+        shots,
+        [queries or affordable_queries(by_class, count) for count in shots],
+        f"{len(by_class)} {what}",
+    )
+
+
+def _new(names: Sequence[str], manifest: Manifest) -> tuple[list[str], str]:
+    """The classes that the backbone was not trained on, and what they are."""
+    made = manifest.training
+    if isinstance(made, Imported):
+        _note(f"{made.source} was trained elsewhere, on classes that are not known here: all {len(names)} count as new")
+        return list(names), "classes"
+    if (split := _own_split(names, made)) is not None:
+        _note(f"the test classes of {split.dataset}, by which the backbone was trained; --split FILE measures with others")
+        return [name for name in names if name in split.test], f"test classes of {split.dataset}"
+    seen = {name.casefold() for name in made.classes}
+    new = [name for name in names if name.casefold() not in seen]
+    left = [name for name in names if name.casefold() in seen]
+    if left:
+        _note(f"left out, since the backbone was trained on them: {_some(left)}")
+    else:
+        _note("the backbone was trained on none of these classes")
+    return new, "classes that it was not trained on"
+
+
+def _own_split(names: Collection[str], made: Training) -> Split | None:
+    """The split that the backbone was trained by, where the images are those of its dataset."""
+    if not any(character.isalpha() for name in names for character in name):
+        return None  # Numbers are anybody's classes.
+    for split in map(read_split, filter(is_shipped, made.split.split(" + "))):
+        known = {*split.train, *split.validation, *split.test}
+        if known.issuperset(names) and not set(names).isdisjoint(split.test):
+            return split
+    return None
+
+
+def _enough(images: ImageSet, shots: Sequence[int], may_be_fewer: bool, queries: int) -> tuple[ImageSet, Sequence[int]]:
+    """The classes with images enough, and the shots that they are enough for."""
+    counts = [len(indices) for indices in images.indices_by_class()]
+    needed = max(shots) + queries
+    if may_be_fewer and sum(count >= needed for count in counts) < 2:
+        shots, needed = [1], 1 + queries
+    large = [label for label, count in enumerate(counts) if count >= needed]
+    if len(large) < 2:
+        raise DataError(
+            f"{len(large)} classes have the {needed} images that episodes of {max(shots)} shots need; it takes 2 classes"
+        )
+    if small := [f"{images.classes[label]} ({count})" for label, count in enumerate(counts) if count < needed]:
+        _note(f"left out, since they have fewer than {needed} images: {_some(small)}")
+    return images.of_classes(large), shots
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,80 @@
+"""Head defaults for a network that there are too few labelled images to choose any for.
+
+They were chosen for another network on several kinds of photograph, and are scaled: scores, and with them the temperature under
+which probabilities are honest, go up and down with the cosines between features, which differ from network to network and can be
+measured on images that nobody has labelled.
+"""
+
+import math
+from typing import get_args
+
+import numpy as np
+
+from models.bundle import SHIPPED, find_bundles, open_bundle
+from models.heads import Float32, features
+from models.manifest import HeadDefaults, HeadOptions, Solver, TemperatureLaw
+from training.scoring import Say
+
+LEAST_IMAGES = 50  # for statistics; see docs/decisions.md
+SOURCE = "photos@1"  # the shipped bundle whose defaults are taken
+
+# Without that bundle: temperatures of 5-way episodes of three networks on objects, flowers and signs, for features of `_SPREAD`.
+UNTUNED = HeadDefaults(
+    logistic=HeadOptions(solver="logistic", C=3.0, temperature=0.2, centre=True),
+    ridge=HeadOptions(solver="ridge", C=1.0, temperature=0.06, centre=True),
+    prototype=HeadOptions(solver="prototype", C=1.0, temperature=0.085, centre=True),
+)
+_SPREAD = 0.156
+
+_SAMPLE = 1000
+_SEED = 1
+
+
+def untuned_heads(embeddings: Float32, mean: Float32, say: Say) -> HeadDefaults:
+    """Defaults for a network with such embeddings (N, D), whose mean is `mean` (D,).
+
+    Args:
+        say: receives in words what was done.
+    """
+    heads, reference, origin = _chosen_elsewhere()
+    say(f"head defaults: {origin}, since to choose them takes 5 classes of 20 images")
+    if len(embeddings) < LEAST_IMAGES:
+        say(f"  not scaled to this network, since that takes {LEAST_IMAGES} images")
+        return heads
+    factor = spread(embeddings, mean) / reference
+    say(f"  temperatures times {factor:.2f}, since cosines between this network's features vary so many times as much as there")
+    return scaled(heads, factor)
+
+
+def spread(embeddings: Float32, mean: Float32) -> float:
+    """The standard deviation of the cosines between the centred features of different images, of a sample of them."""
+    sample = np.random.default_rng(_SEED).permutation(len(embeddings))[:_SAMPLE]
+    space = features(embeddings[sample], mean)
+    return float(np.std((space @ space.T)[np.triu_indices(len(space), 1)]))
+
+
+def scaled(heads: HeadDefaults, factor: float) -> HeadDefaults:
+    """The same options with every temperature `factor` times as high; laws of ways and shots keep their form."""
+
+    changes: dict[str, object] = {}
+    for solver in get_args(Solver):
+        options = heads.options(solver)
+        changes[solver] = options.model_copy(update={"temperature": options.temperature * factor})
+    if (laws := heads.temperatures) is not None:
+        shifted = {s: _shifted(laws.of(s), math.log(factor)) for s in get_args(Solver)}
+        changes["temperatures"] = laws.model_copy(update=shifted)
+    return heads.model_copy(update=changes)
+
+
+def _shifted(law: TemperatureLaw, by: float) -> TemperatureLaw:
+    return law.model_copy(update={"intercept": law.intercept + by})
+
+
+def _chosen_elsewhere() -> tuple[HeadDefaults, float, str]:
+    """The defaults that are taken, the spread of the features that they were chosen for, and what they are in words."""
+    path = find_bundles(SHIPPED).get(SOURCE)
+    if path is None:
+        return UNTUNED, _SPREAD, "those chosen for other networks on several kinds of photograph"
+    bundle = open_bundle(path)
+    reference = spread(bundle.background, bundle.feature_mean)
+    return bundle.manifest.head, reference, f"those of {SOURCE}, chosen on several kinds of photograph"
