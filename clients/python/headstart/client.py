@@ -4,21 +4,29 @@ import json
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from itertools import chain
+from threading import Lock
 from types import TracebackType
 from typing import Literal, Self, TypeVar
 from urllib.parse import quote
 
 from headstart.comparison import Comparison
-from headstart.errors import HeadstartError, InvalidImage
+from headstart.errors import HeadstartError, InvalidImage, NoImages
+from headstart.formats import is_worth_shrinking, shrink
 from headstart.images import (
+    EXAMPLES_PER_REQUEST,
+    IMAGES_PER_REQUEST,
     Examples,
     Image,
     LabelledImage,
+    Loaded,
     in_requests,
     labelled,
+    load,
     one_of_each_first,
     one_or_many,
-    read,
 )
 from headstart.options import Candidate, HeadOptions
 from headstart.predictions import ManyPredictions, Predictions, joined, joined_many
@@ -29,9 +37,13 @@ from headstart.transport import Transport, pages, parse
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 _BACKBONES = "/v1/backbones"
+_NAMED = 10
 
 Progress = Callable[[int], None]
-"""Called after every request with how many images it carried."""
+"""Called with how many more images are done: of a prediction after every request, of examples when they are ready to be sent."""
+
+Broken = Callable[[str, str], None]
+"""Called with the name of an image that cannot be read, its path if it has one, and the reason."""
 
 Item = TypeVar("Item")
 
@@ -95,35 +107,68 @@ class Client(RefreshCalls):
         self._transport.delete(_backbone_path(backbone))
 
     def create_task(
-        self, name: str | None, examples: Examples, *, options: HeadOptions | None = None, progress: Progress | None = None
+        self,
+        name: str | None,
+        examples: Examples,
+        *,
+        options: HeadOptions | None = None,
+        shrink: bool = True,
+        broken: Broken | None = None,
+        progress: Progress | None = None,
     ) -> Task:
         """Makes a classifier of labelled images; when a later request of a large creation fails, the task is removed again.
 
+        Args:
+            shrink: whether large images are made smaller here, where Pillow is installed, to twice the size that the backbone
+                looks at: that saves most of what would be sent and stored, and changes no prediction.
+            broken: is told of every image that cannot be read, and those are left out. Without it they are an error.
+
         Raises:
-            NoImages: there are no examples.
+            NoImages: there are no examples, or none of a class that can be read.
+            InvalidImage: some cannot be read; the detail names them.
         """
         fields = {} if name is None else {"name": name}
         if options:
             fields["options"] = json.dumps(options)
         given = labelled(examples)
-        first, *rest = in_requests(given, _image)
-        if rest:  # Otherwise the order stays, and what the server says of "image 3" is true of the caller's third.
-            first, *rest = in_requests(one_of_each_first(given), _image)
-        task = self._post_examples("/v1/tasks", first, fields, progress)
-        return self._post_rest(task, rest, lambda: self.delete(task.id), progress)
+        prepare = self._shrinking(None) if shrink else bytes
+        batches = in_requests(load(_in_order(given, one_of_each_first(given)), prepare, progress), EXAMPLES_PER_REQUEST)
+        first = next(batches)
+        second = next(batches, None)
+        if second is None:
+            first.sort(key=lambda image: image.position)  # as they were given
+        task, used = self._post_examples("/v1/tasks", first, fields, broken)
+        rest = batches if second is None else chain([second], batches)
+        return self._post_rest(task, rest, lambda: self.delete(task.id), broken, given, used)
 
-    def add_examples(self, task: str, examples: Examples, *, progress: Progress | None = None) -> Task:
+    def add_examples(
+        self,
+        task: str,
+        examples: Examples,
+        *,
+        shrink: bool = True,
+        broken: Broken | None = None,
+        progress: Progress | None = None,
+    ) -> Task:
         """Teaches a task more, of classes it has and of new ones.
 
         Each request of a large call makes a version; when one fails, the version from before the call is active again.
 
+        Args:
+            shrink, broken: as in `create_task`.
+
         Raises:
-            NoImages: there are no examples.
+            NoImages, InvalidImage: as in `create_task`.
         """
-        first, *rest = in_requests(labelled(examples), _image)
-        before = self.task(task).version if rest else 0
-        changed = self._post_examples(_path(task, "examples"), first, {}, progress)
-        return self._post_rest(changed, rest, lambda: self.activate(task, before), progress)
+        given = labelled(examples)
+        prepare = self._shrinking(task) if shrink else bytes
+        batches = in_requests(load(_in_order(given, range(len(given))), prepare, progress), EXAMPLES_PER_REQUEST)
+        first = next(batches)
+        second = next(batches, None)
+        rest = batches if second is None else chain([second], batches)
+        before = self.task(task).version if second or broken else 0
+        changed, used = self._post_examples(_path(task, "examples"), first, {}, broken)
+        return self._post_rest(changed, rest, lambda: self.activate(task, before), broken, given, used)
 
     def remove_example(self, task: str, example: str) -> Task:
         """Makes a version without this example."""
@@ -162,12 +207,14 @@ class Client(RefreshCalls):
         params: dict[str, str | int] = {"unknown": unknown, "mode": mode}
         if top_k is not None:
             params["top_k"] = top_k
-        outcomes = []
-        for batch in in_requests(one_or_many(images), lambda image: image):
+        outcomes, names = [], []
+        for batch in in_requests(_unlabelled(images), IMAGES_PER_REQUEST):
             outcomes.append(self._predict_batch(task, batch, params))
+            names += [image.name for image in batch]
             if progress:
                 progress(len(batch))
-        return joined(outcomes)
+        with _naming(names):
+            return joined(outcomes, tuple(names))
 
     def predict_many(
         self,
@@ -193,14 +240,17 @@ class Client(RefreshCalls):
         """
         asked = [tasks] if isinstance(tasks, str) else list(tasks)
         outcomes: list[ManyPredictions | InvalidImage] = []
-        for batch in in_requests(one_or_many(images), lambda image: image):
+        names: list[str] = []
+        for batch in in_requests(_unlabelled(images), IMAGES_PER_REQUEST):
+            names += [image.name for image in batch]
             outcome = self._predict_many_batch(asked, batch, {"top_k": top_k, "unknown": unknown})
             if isinstance(outcome, ManyPredictions):
                 asked = [result.task for result in outcome] or asked
             outcomes.append(outcome)
             if progress:
                 progress(len(batch))
-        return joined_many(outcomes)
+        with _naming(names):
+            return joined_many(outcomes, tuple(names))
 
     def tasks(self) -> Iterator[Task]:
         """All tasks, the newest first, fetched page by page."""
@@ -258,20 +308,20 @@ class Client(RefreshCalls):
         """Makes a version the one that answers: back to an older one, or forward again."""
         return parse(Task.from_json, self._transport.send("PATCH", _path(task), json={"active_version": version}))
 
-    def _predict_batch(self, task: str, batch: Sequence[Image], params: Mapping[str, str | int]) -> Predictions | InvalidImage:
+    def _predict_batch(self, task: str, batch: Sequence[Loaded], params: Mapping[str, str | int]) -> Predictions | InvalidImage:
         return self._ask(Predictions.from_json, _path(task, "predict"), batch, params=params)
 
     def _predict_many_batch(
-        self, tasks: Iterable[str], batch: Sequence[Image], params: Mapping[str, str | int]
+        self, tasks: Iterable[str], batch: Sequence[Loaded], params: Mapping[str, str | int]
     ) -> ManyPredictions | InvalidImage:
         fields = {"tasks": ",".join(tasks)}
         return self._ask(ManyPredictions.from_json, "/v1/predict", batch, params=params, data=fields)
 
     def _ask(
-        self, kind: Callable[[JsonObject], Item], path: str, batch: Sequence[Image], **parts: Mapping[str, int | str]
+        self, kind: Callable[[JsonObject], Item], path: str, batch: Sequence[Loaded], **parts: Mapping[str, int | str]
     ) -> Item | InvalidImage:
         """A prediction reply, or the refusal of the only image."""
-        files = [("images", ("image", read(image))) for image in batch]
+        files = [("images", ("image", image.content)) for image in batch]
         try:
             return parse(kind, self._transport.send("POST", path, files=files, **parts))
         except InvalidImage as error:
@@ -279,29 +329,71 @@ class Client(RefreshCalls):
                 raise
             return error
 
+    def _shrinking(self, task: str | None) -> Callable[[bytes], bytes]:
+        """What makes images smaller for a task's backbone, or for that which new tasks get, once one is worth it."""
+
+        @cache
+        def side() -> int | None:
+            used = None if task is None else self.task(task).backbone
+            for backbone in self.backbones():
+                if backbone.default if used is None else backbone.id == used:
+                    return backbone.input_side
+            return None
+
+        def prepare(content: bytes) -> bytes:
+            if not is_worth_shrinking(content):
+                return content
+            with asking:  # once, and not from every thread
+                known = side()
+            return shrink(content, known) if known else content
+
+        asking = Lock()
+        return prepare
+
     def _post_examples(
-        self, path: str, batch: Sequence[LabelledImage], fields: Mapping[str, str], progress: Progress | None
-    ) -> Task:
-        response = self._transport.send(
-            "POST",
-            path,
-            data={**fields, "labels": [label for label, _ in batch]},
-            files=[("images", ("image", read(image))) for _, image in batch],
-            headers={"Idempotency-Key": uuid.uuid4().hex},
-        )
-        if progress:
-            progress(len(batch))
-        return parse(Task.from_json, response)
+        self, path: str, batch: Sequence[Loaded], fields: Mapping[str, str], broken: Broken | None
+    ) -> tuple[Task, Sequence[Loaded]]:
+        """The task, and the examples that it took."""
+        try:
+            response = self._transport.send(
+                "POST",
+                path,
+                data={**fields, "labels": [image.label for image in batch]},
+                files=[("images", ("image", image.content)) for image in batch],
+                headers={"Idempotency-Key": uuid.uuid4().hex},
+            )
+        except InvalidImage as error:
+            unreadable = {each.position: each.detail for each in error.images if each.position < len(batch)}
+            if not unreadable:
+                raise
+            if broken is None or len(unreadable) == len(batch):
+                error.detail = _some_of([f"{batch[position].name}: {detail}" for position, detail in unreadable.items()])
+                raise
+            for position, detail in unreadable.items():
+                broken(batch[position].name, detail)
+            readable = [image for position, image in enumerate(batch) if position not in unreadable]
+            return self._post_examples(path, readable, fields, broken)
+        return parse(Task.from_json, response), batch
 
     def _post_rest(
-        self, task: Task, batches: Iterable[Sequence[LabelledImage]], undo: Callable[[], object], progress: Progress | None
+        self,
+        task: Task,
+        batches: Iterable[Sequence[Loaded]],
+        undo: Callable[[], object],
+        broken: Broken | None,
+        given: Sequence[LabelledImage],
+        used: Sequence[Loaded],
     ) -> Task:
         """Adds the further batches of a call, or undoes the call."""
         timings = [task.timing_ms]
+        lost = {label for label, _ in given} - {image.label for image in used}
         try:
             for batch in batches:
-                task = self._post_examples(_path(task.id, "examples"), batch, {}, progress)
+                task, used = self._post_examples(_path(task.id, "examples"), batch, {}, broken)
+                lost -= {image.label for image in used}
                 timings.append(task.timing_ms)
+            if lost:
+                raise NoImages(f"no image of {_some_of(sorted(lost))} can be read")
         except BaseException as error:
             try:
                 undo()
@@ -311,13 +403,32 @@ class Client(RefreshCalls):
         return Task.from_json({**task.raw, "timing_ms": summed(timings)})
 
 
+def _unlabelled(images: Image | Iterable[Image]) -> Iterator[Loaded]:
+    return load((position, "", image) for position, image in enumerate(one_or_many(images)))
+
+
+def _in_order(examples: Sequence[LabelledImage], positions: Iterable[int]) -> Iterator[tuple[int, str, Image]]:
+    return ((position, *examples[position]) for position in positions)
+
+
+@contextmanager
+def _naming(names: Sequence[str]) -> Iterator[None]:
+    """Names the only image of a call where it is refused."""
+    try:
+        yield
+    except InvalidImage as error:
+        error.detail = f"{names[0]}: {error.detail}"
+        raise
+
+
+def _some_of(texts: Sequence[str]) -> str:
+    more = f" and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
+    return "; ".join(texts[:_NAMED]) + more
+
+
 def _path(task: str, *rest: str) -> str:
     return "/".join(["/v1/tasks", *(quote(part, safe="") for part in (task, *rest))])
 
 
 def _backbone_path(backbone: str) -> str:
     return f"{_BACKBONES}/{quote(backbone, safe='@')}"
-
-
-def _image(example: LabelledImage) -> Image:
-    return example[1]

@@ -27,7 +27,8 @@
 A file that cannot be opened raises Python's own `OSError`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -52,14 +53,17 @@ class UnreadableImages(HeadstartError):
 
     Attributes:
         details: the server's reason by the image's position in the call.
+        names: of all images of the call: paths, or their places.
     """
 
-    def __init__(self, details: Mapping[int, str]) -> None:
-        super().__init__(details)
+    def __init__(self, details: Mapping[int, str], names: Sequence[str] = ()) -> None:
+        super().__init__(details, names)
         self.details = details
+        self.names = names
 
     def __str__(self) -> str:
-        return "; ".join(f"image {position}: {detail}" for position, detail in self.details.items())
+        names = self.names or [f"image {position + 1}" for position in range(max(self.details, default=-1) + 1)]
+        return "; ".join(f"{names[position]}: {detail}" for position, detail in self.details.items())
 
 
 class ApiError(HeadstartError):
@@ -119,8 +123,23 @@ class InvalidInput(ApiError):
     """The request has to be corrected before it is sent again."""
 
 
+@dataclass(frozen=True, slots=True)
+class BrokenImage:
+    """One of the images of a refused request, by its position from 0."""
+
+    position: int
+    code: str
+    detail: str
+
+
 class InvalidImage(InvalidInput):
-    """One of the images is broken, too large or of an unsupported format."""
+    """Some of the images are broken, too large or of an unsupported format.
+
+    Attributes:
+        images: which of those sent, where the server says so.
+    """
+
+    images: tuple[BrokenImage, ...] = ()
 
 
 class InvalidBundle(InvalidInput):
@@ -191,4 +210,7 @@ def api_error(status: int, problem: Mapping[str, Any], retry_after: float | None
     """The error for an `application/problem+json` body."""
     code = str(problem["code"])
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status, ApiError)
-    return kind(status, code, str(problem["detail"]), problem.get("request_id"), retry_after)
+    error = kind(status, code, str(problem["detail"]), problem.get("request_id"), retry_after)
+    if isinstance(error, InvalidImage):
+        error.images = tuple(BrokenImage(each["position"], each["code"], each["detail"]) for each in problem.get("images") or ())
+    return error

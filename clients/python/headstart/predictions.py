@@ -1,7 +1,7 @@
 """What images were recognised as: one result for each, and no way to take an unreadable one for a label."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self, overload
 
 from headstart.errors import InvalidImage, UnreadableImages
@@ -60,6 +60,7 @@ class Predictions(Sequence[Prediction | Unreadable]):
         version: of the task. A call of several requests, between which the task changed, shows the last.
         timing_ms: decode, embed, head and total on the server, summed over the requests of the call.
         raw: the JSON as it arrived, the replies of several requests joined into one.
+        names: of the images: paths, or their places in the call.
     """
 
     task: str
@@ -68,6 +69,7 @@ class Predictions(Sequence[Prediction | Unreadable]):
     results: tuple[Prediction | Unreadable, ...]
     timing_ms: Mapping[str, float]
     raw: JsonObject = field(repr=False, compare=False)
+    names: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @overload
     def __getitem__(self, index: int) -> Prediction | Unreadable: ...
@@ -94,7 +96,7 @@ class Predictions(Sequence[Prediction | Unreadable]):
             UnreadableImages: some image could not be read.
         """
         if unreadable := self.unreadable:
-            raise UnreadableImages({position: image.detail for position, image in unreadable.items()})
+            raise UnreadableImages({position: image.detail for position, image in unreadable.items()}, self.names)
         return tuple(result for result in self.results if isinstance(result, Prediction))
 
     @classmethod
@@ -155,7 +157,7 @@ class ManyPredictions:
         return cls(tuple(_of_task(result, timing_ms) for result in body["results"]), timing_ms, body)
 
 
-def joined_many(outcomes: Sequence[ManyPredictions | InvalidImage]) -> ManyPredictions:
+def joined_many(outcomes: Sequence[ManyPredictions | InvalidImage], names: tuple[str, ...] = ()) -> ManyPredictions:
     """`joined`, for replies of the same tasks. A task that could not be asked once is unusable.
 
     Raises:
@@ -173,10 +175,12 @@ def joined_many(outcomes: Sequence[ManyPredictions | InvalidImage]) -> ManyPredi
         answers = (outcome if isinstance(outcome, InvalidImage) else outcome.results[position] for outcome in outcomes)
         whole = joined([answer for answer in answers if not isinstance(answer, UnusableTask)])
         results.append({name: value for name, value in whole.raw.items() if name != "timing_ms"})
-    return ManyPredictions.from_json({"results": results, "timing_ms": summed(reply.timing_ms for reply in replies)})
+    whole_reply = ManyPredictions.from_json({"results": results, "timing_ms": summed(reply.timing_ms for reply in replies)})
+    named = (replace(each, names=names) if isinstance(each, Predictions) else each for each in whole_reply)
+    return replace(whole_reply, results=tuple(named))
 
 
-def joined(outcomes: Sequence[Predictions | InvalidImage]) -> Predictions:
+def joined(outcomes: Sequence[Predictions | InvalidImage], names: tuple[str, ...] = ()) -> Predictions:
     """The replies to several requests as the reply to one.
 
     The server refuses a request whose only image is unreadable; among others that image takes its own place.
@@ -194,7 +198,7 @@ def joined(outcomes: Sequence[Predictions | InvalidImage]) -> Predictions:
         else:
             results.append({"error": {"code": outcome.code, "detail": outcome.detail}})
     timing_ms = summed(reply.timing_ms for reply in replies)
-    return Predictions.from_json({**replies[-1].raw, "predictions": results, "timing_ms": timing_ms})
+    return replace(Predictions.from_json({**replies[-1].raw, "predictions": results, "timing_ms": timing_ms}), names=names)
 
 
 def _of_task(body: JsonObject, timing_ms: Mapping[str, float]) -> Predictions | UnusableTask:

@@ -156,6 +156,12 @@ class Backbone:
     dataset: str | None
     raw: JsonObject = field(repr=False, compare=False)
 
+    @property
+    def input_side(self) -> int | None:
+        """The longer side of what it looks at, in pixels; None if the server does not say."""
+        size = self.raw.get("input", {})
+        return max(size.get("height", 0), size.get("width", 0)) or None
+
     @classmethod
     def from_json(cls, body: JsonObject) -> Self:
         return cls(

@@ -63,14 +63,13 @@ def _parser() -> ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    folder = "a folder with a folder for each class, named as the class, with its images inside"
     create = command("create", commands.create, "make a classifier of a folder of images", "headstart create birds photos/birds")
     create.add_argument("name", metavar="NAME", help="what to call the new task")
-    create.add_argument("folder", metavar="FOLDER", type=Path, help=folder)
+    _add_folder(create)
 
     add = command("add", commands.add, "teach a task more, of its classes or of new ones", "headstart add birds photos/more")
     add.add_argument("task", metavar="TASK", help=_TASK)
-    add.add_argument("folder", metavar="FOLDER", type=Path, help=folder)
+    _add_folder(add)
 
     predict = command("predict", commands.predict, "say what images show", "headstart predict birds new/1.jpg new/2.jpg more/")
     predict.add_argument("task", metavar="TASK", help=_TASK)
@@ -151,6 +150,13 @@ def _parser() -> ArgumentParser:
 
     _add_refreshes(command)
     return parser
+
+
+def _add_folder(parser: ArgumentParser) -> None:
+    """Where labelled images come from."""
+    folder = "a folder with a folder for each class, named as the class, with its images inside"
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help=folder)
+    parser.add_argument("--skip-broken", action="store_true", help="leave out images that cannot be read, and list them")
 
 
 def _add_candidates(parser: ArgumentParser) -> None:

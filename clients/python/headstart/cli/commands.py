@@ -12,7 +12,7 @@ from headstart.cli.output import Output
 from headstart.client import Client
 from headstart.comparison import Untried
 from headstart.errors import NotFound, TaskNotFound
-from headstart.images import image_files, labelled_folder
+from headstart.images import image_files, labelled_folder, left_out, printable_path
 from headstart.options import Candidate
 from headstart.predictions import Unreadable
 from headstart.replies import Task
@@ -21,9 +21,12 @@ from headstart.replies import Task
 def create(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart create NAME FOLDER`"""
     examples = labelled_folder(args.folder)
+    unused = _unused(args.folder, examples)
+    broken = unused.__setitem__ if args.skip_broken else None
     with output.progress("Learning", len(examples)) as advance:
-        task = client.create_task(args.name, examples, progress=advance)
+        task = client.create_task(args.name, examples, broken=broken, progress=advance)
     output.answer(task.raw, lambda: tables.changed(task, "Created"))
+    _tell_unused(unused, output)
     return Exit.DONE
 
 
@@ -31,15 +34,18 @@ def add(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart add TASK FOLDER`"""
     examples = labelled_folder(args.folder)
     found = find(client, args.task)
+    unused = _unused(args.folder, examples)
+    broken: dict[str, str] = {}
     with output.progress("Learning", len(examples)) as advance:
-        task = client.add_examples(found.id, examples, progress=advance)
-    output.answer(task.raw, lambda: tables.changed(task, f"Added {len(examples)} examples"))
+        task = client.add_examples(found.id, examples, broken=broken.__setitem__ if args.skip_broken else None, progress=advance)
+    output.answer(task.raw, lambda: tables.changed(task, f"Added {len(examples) - len(broken)} examples"))
+    _tell_unused(unused | broken, output)
     return Exit.DONE
 
 
 def predict(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart predict TASK FILE…`"""
-    files = _files(args.files)
+    files = _files(args.files, output)
     found = find(client, args.task)
     with output.progress("Looking", len(files)) as advance:
         predictions = client.predict(
@@ -55,7 +61,7 @@ def predict(client: Client, args: Namespace, output: Output) -> Exit:
 
 def predict_many(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart predict-many FILE… [--task TASK]…`"""
-    files = _files(args.files)
+    files = _files(args.files, output)
     found = [find(client, wanted) for wanted in args.tasks] or list(client.tasks())
     names = {task.id: task.name for task in found}
     with output.progress("Looking", len(files)) as advance:
@@ -192,9 +198,26 @@ def _candidates(args: Namespace) -> list[Candidate] | None:
     return found
 
 
-def _files(paths: Iterable[Path]) -> list[Path]:
-    """Every image that the command line names, those in folders by path."""
-    return [file for path in paths for file in (image_files(path) if path.is_dir() else [path])]
+def _files(paths: Iterable[Path], output: Output) -> list[Path]:
+    """Every image that the command line names, those in folders by path; tells of the other files in folders."""
+    found: list[Path] = []
+    for path in paths:
+        images = image_files(path) if path.is_dir() else [path]
+        if path.is_dir():
+            _tell_unused({printable_path(file): reason for file, reason in left_out(path, images).items()}, output)
+        found += images
+    return found
+
+
+def _unused(folder: Path, examples: Sequence[tuple[str, Path]]) -> dict[str, str]:
+    """The visible files of a folder that are no examples, and why."""
+    used = [path for _, path in examples]
+    return {printable_path(path): reason for path, reason in left_out(folder, used).items()}
+
+
+def _tell_unused(unused: Mapping[str, str], output: Output) -> None:
+    for path, reason in unused.items():
+        output.remark(f"headstart: left out {tables.printable(path)}: {reason}")
 
 
 def _unreadable(files: Sequence[Path], unreadable: Mapping[int, Unreadable], output: Output) -> Exit:

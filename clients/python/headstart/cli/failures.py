@@ -24,6 +24,7 @@ from headstart.errors import (
     VersionNotFound,
     WrongRefreshState,
 )
+from headstart.formats import READABLE
 
 
 class Exit(IntEnum):
@@ -66,7 +67,12 @@ _ADVICE: tuple[tuple[type[HeadstartError], Exit, str], ...] = (
     (BackboneNotOpen, Exit.REFUSED, "`headstart backbones open BACKBONE` opens it."),
     (BackboneInUse, Exit.REFUSED, "`headstart backbones` shows how many tasks use each, and the one that new tasks get."),
     (InvalidBundle, Exit.REFUSED, "Mend or replace the bundle on the server, then open it again. Nothing was changed."),
-    (InvalidImage, Exit.REFUSED, "Replace or remove that image; JPEG, PNG and WebP are read. Nothing was changed."),
+    (
+        InvalidImage,
+        Exit.REFUSED,
+        f"Replace or remove it, or let `create` and `add` leave it out with --skip-broken; {READABLE} are read. "
+        "Nothing was changed.",
+    ),
     (InvalidInput, Exit.REFUSED, "Correct this and try again. Nothing was changed."),
     (Conflict, Exit.REFUSED, "Look at the task with `headstart show TASK`, then try again."),
     (BackboneUnavailable, Exit.REFUSED, "`headstart backbones` shows which bundles the server lacks, and who needs them."),
