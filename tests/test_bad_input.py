@@ -22,7 +22,18 @@ from tests.servers import ServerProcess
 from tests.uploads import as_archive, as_json, base64_of, create, multipart, predict, queries, zip_of
 
 PHOTO = encode(noise(48, 64), "JPEG")
-SMALL_LIMITS = ("--max-body-bytes", "200000", "--max-image-bytes", "50000", "--max-images", "8", "--max-classes", "4")
+SMALL_LIMITS = (
+    "--max-body-bytes",
+    "200000",
+    "--max-image-bytes",
+    "50000",
+    "--max-images",
+    "8",
+    "--queue-images",
+    "8",
+    "--max-classes",
+    "4",
+)
 
 BROKEN_IMAGES = {
     "not an image": (b"hello, world", 422, "image_unsupported"),
@@ -44,7 +55,7 @@ def task(server: ServerProcess, support: Labelled) -> str:
 def assert_problem(response: httpx.Response, status: int, code: str) -> None:
     assert (response.status_code, response.json().get("code")) == (status, code), response.text
     assert response.headers["content-type"] == "application/problem+json"
-    assert response.json().keys() == {"type", "title", "status", "code", "detail", "request_id"}
+    assert response.json().keys() - {"images"} == {"type", "title", "status", "code", "detail", "request_id"}
     # An address is a word of its own: an id may have 0x in it.
     assert not re.search(r"Traceback|/home|site-packages|\.py|\b0x|sqlite|Error\(", response.json()["detail"])
 
@@ -64,6 +75,20 @@ class TestImages:
         response = api.post("/v1/tasks", **multipart([*support[:6], ("broken", image)]))
         assert_problem(response, status, code)
         assert "image 7 of 7" in response.json()["detail"]
+        (unreadable,) = response.json()["images"]
+        assert (unreadable["position"], unreadable["code"]) == (6, code)
+        assert response.json()["detail"].endswith(unreadable["detail"])
+
+    def test_in_a_support_set_all_are_listed(self, api: httpx.Client, support: Labelled) -> None:
+        response = api.post("/v1/tasks", **multipart([("a", b"x"), *support[:3], ("b", PHOTO[:50]), support[4]]))
+        assert [(each["position"], each["code"]) for each in response.json()["images"]] == [
+            (0, "image_unsupported"),
+            (4, "image_broken"),
+        ]
+        named = api.post("/v1/tasks", **as_archive([("a/1.png", PHOTO), ("b/Füße.jpg", b"x"), ("b/2.png", PHOTO)]))
+        assert_problem(named, 422, "image_unsupported")
+        assert named.json()["detail"].startswith("b/Füße.jpg: ")
+        assert [each["position"] for each in named.json()["images"]] == [2]
 
     def test_all_broken_each_answered_in_its_place(self, api: httpx.Client, task: str) -> None:
         answers = predict(api, task, [image for image, _, _ in BROKEN_IMAGES.values()])

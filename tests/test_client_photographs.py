@@ -5,13 +5,14 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pillow_heif
 import pytest
 from PIL import Image, ImageCms
 
-from headstart import Client, InvalidImage, NoImages, Task, UnreadableImages, formats
+from headstart import Client, InvalidImage, NoImages, Task, UnreadableImages
 from headstart.__main__ import main
 from headstart.formats import is_readable, shrink
 from headstart.images import _IMAGE_SUFFIXES
@@ -23,7 +24,6 @@ from tests.servers import ServerProcess
 from training.sources import IMAGE_SUFFIXES
 
 Capture = pytest.CaptureFixture[str]
-SIDE = 32  # of what the shipped backbone looks at
 BROKEN = b"this is no image"
 
 
@@ -64,10 +64,10 @@ def test_the_lists_of_client_and_trainer_agree_with_what_is_read() -> None:
 
 
 @pytest.mark.parametrize("kind", ["bytes", "bytearray", "path", "open file", "Pillow", "NumPy"])
-def test_images_are_taken_in_every_form(client: Client, task: Task, kind: str, tmp_path: Path) -> None:
-    path = next(SAMPLES.glob("query/fox/*.png"))
+def test_images_are_taken_in_every_form(client: Client, task: Task, kind: str) -> None:
+    path = next(SAMPLES.glob("query/fish/*.jpg"))
     with path.open("rb") as opened, Image.open(path) as picture:
-        given = {
+        given: Any = {
             "bytes": path.read_bytes(),
             "bytearray": bytearray(path.read_bytes()),
             "path": path,
@@ -77,7 +77,7 @@ def test_images_are_taken_in_every_form(client: Client, task: Task, kind: str, t
         }[kind]
         one, several = client.predict(task.id, given), client.predict(task.id, [path, path])
         assert len(one) == 1
-        assert one[0] == several[0]
+        assert one.checked()[0].scores == pytest.approx(several.checked()[0].scores, abs=1e-4)
         made = client.create_task(kind, [("a", given if kind != "open file" else io.BytesIO(path.read_bytes())), ("b", path)])
         assert made.examples == 2
 
@@ -103,24 +103,24 @@ def test_large_photographs_are_made_smaller_and_look_the_same() -> None:
         "JPEG": encode(photograph(1600, 1200), "JPEG", quality=92, icc_profile=profile),
         "turned": encode(photograph(1600, 1200), "JPEG", quality=92, exif=exif(6)),
         "grey": encode(photograph(1600, 1200).convert("L"), "JPEG", quality=92),
-        "PNG": encode(photograph(700, 900)),
-        "WebP": encode(photograph(700, 900), "WEBP"),
-        "HEIC": heic(photograph(800, 600)),
+        "PNG": encode(photograph(1000, 1400)),
+        "WebP": encode(photograph(1000, 1400), "WEBP"),
+        "HEIC": heic(photograph(800, 700)),
     }
     for name, data in pictures.items():
         small = shrink(data, 112)
         with Image.open(io.BytesIO(small)) as picture:
-            assert (picture.format, min(picture.size)) == ("JPEG", 224), name
+            assert (picture.format, min(picture.size)) == ("JPEG", 512), name
             assert bool(picture.info.get("icc_profile")) == (name == "JPEG")
             assert not picture.getexif()
-        assert len(small) < len(data) / 2
+        assert len(small) < 0.8 * len(data), name
         difference = load_image(small, spec).astype(float) - load_image(data, spec)
         assert np.abs(difference).mean() < 1.5, name
 
 
 def test_what_would_not_gain_is_sent_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     transparent = encode(noise(400, 400, 4))
-    small = encode(photograph(220, 220), "PNG")
+    small = encode(photograph(500, 700), "PNG")
     for data in (transparent, small, b"\xff\xd8\xff" + bytes(200_000), bytes(200_000)):
         assert len(data) > 100_000
         assert shrink(data, 112) == data
@@ -131,16 +131,16 @@ def test_what_would_not_gain_is_sent_as_it_is(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_only_examples_are_made_smaller_and_only_if_wanted(client: Client, support: Labelled) -> None:
-    large = encode(photograph(400, 300))
-    made = client.create_task("smaller", [*support, ("fox", large)])
-    whole = client.create_task("whole", [*support, ("fox", large)], shrink=False)
+    large = encode(photograph(1000, 800))
+    made = client.create_task("smaller", [*support, ("fish", large)])
+    whole = client.create_task("whole", [*support, ("fish", large)], shrink=False)
     sizes = [[example.bytes for example in client.examples(each.id)][-1] for each in (made, whole)]
-    assert sizes[0] < len(large) / 10
+    assert sizes[0] < len(large) / 5
     assert sizes[1] == len(large)
-    (example,) = [example for example in client.examples(made.id)][-1:]
+    *_, example = client.examples(made.id)
     with Image.open(io.BytesIO(client.example_image(made.id, example.id))) as picture:
-        assert min(picture.size) == 2 * SIDE
-    assert client.add_examples(whole.id, [("fox", large)]).examples == 27
+        assert min(picture.size) == 512
+    assert client.add_examples(whole.id, [("fish", large)]).examples == 27
     assert [example.bytes for example in client.examples(whole.id)][-1] == sizes[0]
 
 
@@ -148,9 +148,9 @@ def test_a_refused_image_is_named_by_its_path(client: Client, task: Task, suppor
     path = tmp_path / "holiday.jpg"
     path.write_bytes(BROKEN)
     with pytest.raises(InvalidImage, match=rf"^{path}: the file is not a JPEG") as caught:
-        client.create_task("never", [*support, ("fox", path), ("fox", BROKEN)])
+        client.create_task("never", [*support, ("fish", path), ("fish", BROKEN)])
     assert "image 27: the file is not" in str(caught.value)
-    with pytest.raises(InvalidImage, match=rf"^{path}: the file is not a JPEG"):
+    with pytest.raises(InvalidImage, match=rf"^{path}: .*the file is not a JPEG"):
         client.predict(task.id, path)
     with pytest.raises(UnreadableImages, match=rf"^{path}: the file is not a JPEG"):
         client.predict(task.id, [support[0][1], path]).checked()
@@ -159,12 +159,12 @@ def test_a_refused_image_is_named_by_its_path(client: Client, task: Task, suppor
 
 def test_images_that_cannot_be_read_are_left_out_if_asked(client: Client, support: Labelled) -> None:
     told: list[tuple[str, str]] = []
-    task = client.create_task("some", [("fox", BROKEN), *support, ("fox", b"")], broken=lambda *each: told.append(each))
+    task = client.create_task("some", [("fish", BROKEN), *support, ("fish", b"")], broken=lambda *each: told.append(each))
     assert (task.version, task.examples) == (1, 25)
     assert [name for name, _ in told] == ["image 1", "image 27"]
     told.clear()
     assert (
-        client.add_examples(task.id, [("fox", support[5][1]), ("fox", BROKEN)], broken=lambda *each: told.append(each)).version
+        client.add_examples(task.id, [("fish", support[5][1]), ("fish", BROKEN)], broken=lambda *each: told.append(each)).version
         == 2
     )
     assert len(told) == 1
@@ -248,7 +248,3 @@ def test_names_that_are_not_utf8(tmp_path: Path, capsys: Capture, server: Server
     (tmp_path / "cat").rename(tmp_path / os.fsdecode(b"M\xf6we"))
     assert main(["create", "names", str(tmp_path)]) == 2
     assert "M\\xf6we has a name that is not UTF-8" in capsys.readouterr().err
-
-
-def test_the_quality_is_stated_where_it_is_used() -> None:
-    assert formats._QUALITY == 95

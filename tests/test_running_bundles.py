@@ -285,7 +285,7 @@ def test_a_bundle_missing_after_a_restore_is_named_everywhere(
         assert re.search(rf"{id_} +default, missing", listed_)
         assert f"{id_} is missing or damaged on the server: 1 tasks that use it and new tasks are refused" in remark
         started = time.monotonic()
-        code, _, why = run("predict", tasks[1], str(next(SAMPLES.glob("query/fox/*.png"))))
+        code, _, why = run("predict", tasks[1], str(next(SAMPLES.glob("query/fish/*.jpg"))))
         assert (code, "`headstart backbones` shows which bundles the server lacks" in why) == (1, True)
         assert time.monotonic() - started < 10
         (tmp_path / ".elsewhere").rename(folder)

@@ -78,7 +78,7 @@ class Client(RefreshCalls):
         return self._transport.answers("/readyz")
 
     def backbones(self) -> tuple[Backbone, ...]:
-        """The backbones in the server's folders of bundles, open or not, and those that are needed and missing there."""
+        """The backbones in the server's folders of bundles, open or not."""
         response = self._transport.send("GET", _BACKBONES)
         return parse(lambda body: tuple(Backbone.from_json(each) for each in body["backbones"]), response)
 
@@ -120,7 +120,7 @@ class Client(RefreshCalls):
 
         Args:
             shrink: whether large images are made smaller here, where Pillow is installed, to twice the size that the backbone
-                looks at: that saves most of what would be sent and stored, and changes no prediction.
+                looks at, and no less than 512 pixels: that saves most of what would be sent and stored.
             broken: is told of every image that cannot be read, and those are left out. Without it they are an error.
 
         Raises:

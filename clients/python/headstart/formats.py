@@ -11,6 +11,7 @@ READABLE = "JPEG, PNG, WebP, HEIC and AVIF"
 # A smaller file is not worth the while.
 _LEAST_BYTES = 100_000
 _QUALITY = 95
+_LEAST_SIDE = 512  # for backbones that look closer, which the task may be moved to
 
 _FAMILY = frozenset({b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 
@@ -28,7 +29,7 @@ def is_worth_shrinking(content: bytes) -> bool:
 
 
 def shrink(content: bytes, side: int) -> bytes:
-    """The image with a short side of twice `side` pixels, upright, as a JPEG of high quality with its colour profile.
+    """The image with a short side of twice `side` pixels, or 512 if that is more, upright, as a JPEG with its colour profile.
 
     That is what the server would make of it before it looks closer. What cannot be made smaller so comes back as it is: without
     Pillow (and pillow-heif for HEIC), small and transparent images, and what cannot be read, of which the server says why.
@@ -36,7 +37,7 @@ def shrink(content: bytes, side: int) -> bytes:
     if not is_worth_shrinking(content):
         return content
     try:
-        smaller = _smaller(content, 2 * side)
+        smaller = _smaller(content, max(2 * side, _LEAST_SIDE))
     except Exception:  # Decoders of damaged files may raise anything.
         return content
     return smaller if smaller and len(smaller) < len(content) else content
@@ -63,11 +64,12 @@ def _smaller(content: bytes, short: int) -> bytes | None:
 def _opened(content: bytes) -> "Image":
     from PIL import Image
 
+    Image.init()  # or some formats would not be known yet
     if b"avif" not in _brands(content) and not _brands(content).isdisjoint(_FAMILY):
         from pillow_heif import HeifImageFile
 
         return HeifImageFile(io.BytesIO(content))  # type: ignore[no-untyped-call]
-    return Image.open(io.BytesIO(content), formats=("JPEG", "MPO", "PNG", "WEBP", "AVIF"))
+    return Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP", "AVIF"))
 
 
 def _brands(head: bytes) -> set[bytes]:
