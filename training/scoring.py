@@ -13,6 +13,7 @@ from models.temperature import options_for
 from training.data import ImageSet
 from training.episodes import SHOTS, WAYS, Embedded, EpisodeSampler, affordable_queries
 from training.evaluate import score
+from training.novelty import tune_novelty
 from training.temperatures import tune_temperatures
 from training.tuning import tune_heads
 
@@ -83,7 +84,7 @@ class Scorer:
             embedded = [Embedded(self.embed(engine, images), images.indices_by_class()) for _, images in named]
             heads = tune_heads(embedded, self._mean)
             laws = tune_temperatures(embedded, self._mean, heads)
-            heads = heads.model_copy(update={"temperatures": laws})
+            heads = heads.model_copy(update={"temperatures": laws, "novelty": tune_novelty(embedded)})
         for options in (heads.logistic, heads.ridge, heads.prototype):
             say(f"  {options.solver}: C {options.C:g}, temperature {options.temperature:g}, centre {options.centre}")
         return heads
