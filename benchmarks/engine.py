@@ -33,7 +33,7 @@ def main() -> None:
     spec = bundle.manifest.input
     pixels = np.random.default_rng(0).integers(0, 256, (engine.max_batch, spec.height, spec.width, 3), dtype=np.uint8)
     raw = {
-        f"raw, batches of {size}, {callers} at once": _raw(engine, pixels[:size], callers)
+        f"raw, batches of {size}, {callers} at once": raw_session(engine, pixels[:size], callers)
         for callers in sorted({1, engine.parallel})
         for size in (1, 4, 8, engine.max_batch)
     }
@@ -52,7 +52,9 @@ def main() -> None:
     write_json(arguments.json, {"bundle": bundle.id, "engine": engine.kind, "rows": rows})
 
 
-def _raw(engine: Engine, pixels: Pixels, callers: int) -> Contestant:
+def raw_session(engine: Engine, pixels: Pixels, callers: int) -> Contestant:
+    """The engine without a batcher: so many threads that embed `pixels` again and again; the count is of images."""
+
     def run(count: int) -> int:
         batches = -(-count // len(pixels))
         with ThreadPoolExecutor(callers) as pool:

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -13,18 +12,9 @@ from benchmarks.command import benchmark_parser
 from benchmarks.setting import shipped_bundle
 from models.bundle import Bundle
 from models.engine import Engine, EngineKind, embed_all, open_engine
-from models.heads import Float32
 from training.class_split import Part, read_split
-from training.episodes import Indices
+from training.episodes import Embedded as Embedded  # noqa: PLC0414 — benchmarks take it from here
 from training.loading import load_images
-
-
-@dataclass(frozen=True, eq=False)
-class Embedded:
-    """Images of several classes: embeddings (N, D), and for each class the positions of its images."""
-
-    embeddings: Float32
-    by_class: Sequence[Indices]
 
 
 def accuracy_parser(name: str, documentation: str, episodes: int) -> argparse.ArgumentParser:

@@ -1,6 +1,6 @@
 """Does the server predict what the offline evaluation predicts? The same episodes through HTTP, query by query.
 
-headstart-server --port 8000 &
+headstart-server --port 8000 --bundle cifar-fs-resnet12@1 &
 python -m benchmarks.served_accuracy --data part0.zip part1.zip part2.zip --split cifar-fs
 """
 

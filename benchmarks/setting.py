@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.bundle import SHIPPED, Bundle, find_bundles, open_bundle
+from models.bundle import PAPER_BUNDLE, SHIPPED, Bundle, find_bundles, open_bundle
 
 if TYPE_CHECKING:  # A peer's environment imports this too, and has no httpx.
     from collections.abc import Sequence
@@ -16,20 +16,19 @@ _SAMPLES = Path(__file__).parent.parent / "clients" / "samples"
 
 
 def shipped_bundle() -> Bundle:
-    """The one that a server takes for new tasks."""
-    (path,) = find_bundles(SHIPPED).values()
-    return open_bundle(path)
+    """The one that the benchmarks' servers take for new tasks."""
+    return open_bundle(find_bundles(SHIPPED)[PAPER_BUNDLE])
 
 
 def support_set(shots: int = 5) -> list[tuple[str, bytes]]:
     """Labelled sample images of five classes."""
     folders = sorted((_SAMPLES / "support").iterdir())
-    return [(folder.name, path.read_bytes()) for folder in folders for path in sorted(folder.glob("*.png"))[:shots]]
+    return [(folder.name, path.read_bytes()) for folder in folders for path in sorted(folder.glob("*.jpg"))[:shots]]
 
 
 def sample_images() -> list[bytes]:
     """Other images of the same classes."""
-    return [path.read_bytes() for path in sorted((_SAMPLES / "query").glob("*/*.png"))]
+    return [path.read_bytes() for path in sorted((_SAMPLES / "query").glob("*/*.jpg"))]
 
 
 def creation(support: Sequence[tuple[str, bytes]]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""`make demo`: starts a server of its own, teaches it five classes it has never seen, and lets it recognise others of them.
+"""`make demo`: starts a server of its own, teaches it five kinds of thing, and asks it about photographs it has not seen.
 
     python clients/demo.py
 
-Everything it makes is in a temporary folder and gone afterwards. The images are real and were drawn at random
-(`clients/samples/README.md`), so some of the answers are wrong.
+Everything it makes is in a temporary folder and gone afterwards. Some of the photographs show none of the five kinds
+(`clients/samples/README.md`). An answer counts as right only where the server stands by it: what it calls unknown is no member.
 """
 
 import os
@@ -15,21 +15,26 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from PIL import Image
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from headstart import Client, HeadstartError, Predictions, Task, Unreadable, labelled_folder
+from headstart import Client, HeadstartError, Prediction, Predictions, Task, Unreadable, labelled_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "clients" / "samples"
 START_SECONDS = 120
 STOP_SECONDS = 30
 LOG_LINES = 15
+
+Asked = tuple[str | None, Path]
+"""A photograph, and what it shows; None for none of the kinds."""
 
 console = Console(highlight=False)
 
@@ -114,41 +119,80 @@ def _terminate(process: subprocess.Popen[bytes]) -> int:
 
 def _demonstrate(client: Client) -> None:
     support = labelled_folder(SAMPLES / "support")
-    queries = labelled_folder(SAMPLES / "query")
+    members = labelled_folder(SAMPLES / "query")
+    asked: list[Asked] = [*members, *((None, path) for path in sorted((SAMPLES / "stranger").glob("*.jpg")))]
 
     started = time.monotonic()
     task = client.create_task("demo", support)
     created = time.monotonic()
-    predictions = client.predict(task.id, [image for _, image in queries])
+    predictions = client.predict(task.id, [image for _, image in asked])
     predicted = time.monotonic()
 
     labels = ", ".join(size.label for size in task.classes)
-    console.print(f"[bold]It learned[/] {labels} from {len(support)} images of theirs.")
-    console.print(f"Task {task.id} on backbone {task.backbone}.\n")
-    console.print(_answers(queries, predictions))
-    right = sum(
-        not isinstance(result, Unreadable) and result.label == label
-        for (label, _), result in zip(queries, predictions, strict=True)
+    console.print(
+        f"[bold]It learned {len(task.classes)} kinds of thing[/] from {len(support)} photographs, {_sizes(support)}:\n{labels}."
     )
-    share, chance = right / len(queries), 1 / len(task.classes)
-    console.print(f"[bold]Right: {right} of {len(queries)}[/], {share:.0%}. By chance it would be {chance:.0%}.\n")
+    console.print(f"[dim]task {task.id} on backbone {task.backbone}[/]\n")
+    console.print(_answers(asked, predictions))
+    _summarise([_verdict(label, result) for (label, _), result in zip(asked, predictions, strict=True)], len(members))
     console.print(_durations(task, created - started, predictions, predicted - created))
 
 
-def _answers(queries: list[tuple[str, Path]], predictions: Predictions) -> Table:
-    table = Table("image", "is", "was called", "sure", "", box=box.SIMPLE_HEAD, title="Images it had not seen")
+class Verdict(Enum):
+    """What became of one photograph."""
+
+    RIGHT = "[green]✓[/]"
+    WRONG = "[red]✗[/]"
+    DISOWNED = "[yellow]?[/]"
+    """A member of one of the kinds that the server takes for a stranger to all."""
+
+
+def _verdict(label: str | None, result: Prediction | Unreadable) -> Verdict:
+    """`label` is None for what is of none of the kinds."""
+    if isinstance(result, Unreadable):
+        return Verdict.WRONG
+    if not result.known:
+        return Verdict.RIGHT if label is None else Verdict.DISOWNED
+    return Verdict.RIGHT if result.label == label else Verdict.WRONG
+
+
+def _summarise(verdicts: list[Verdict], members: int) -> None:
+    """Prints the counts; the first `members` verdicts are of the kinds that were learned."""
+    learned, strangers = verdicts[:members], verdicts[members:]
+    right, unknown, wrong = (learned.count(verdict) for verdict in (Verdict.RIGHT, Verdict.DISOWNED, Verdict.WRONG))
+    told = strangers.count(Verdict.RIGHT)
+    console.print(
+        f"[bold]Of {members} photographs of these kinds[/]: {right} right, {unknown} called none of these, {wrong} wrong."
+    )
+    console.print(f"[bold]Of {len(strangers)} photographs of something else[/]: {told} called none of these.")
+    console.print("These kinds are easy; for how good it is on others, see the README.\n", style="dim")
+
+
+def _answers(asked: list[Asked], predictions: Predictions) -> Table:
+    table = Table("photograph", "shows", "was called", "sure", "", box=box.SIMPLE_HEAD, title="Photographs it had not seen")
     table.columns[3].justify = "right"
-    before = None
-    for (label, image), result in zip(queries, predictions, strict=True):
-        if before not in {None, label}:
+    before: str | None = ""
+    for (label, path), result in zip(asked, predictions, strict=True):
+        if before not in {"", label}:
             table.add_section()
         before = label
-        if isinstance(result, Unreadable):
-            table.add_row(image.name, label, f"unreadable: {result.detail}", "", "[red]✗[/]")
-        else:
-            mark = "[green]✓[/]" if result.label == label else "[red]✗[/]"
-            table.add_row(image.name, label, result.label, f"{result.probability:.0%}", mark)
+        match result:
+            case Unreadable():
+                answer, sure = f"unreadable: {result.detail}", ""
+            case Prediction(known=False):
+                answer, sure = f"none of these [dim]({result.label}?)[/]", ""
+            case Prediction():
+                answer, sure = result.label, f"{result.probability:.0%}"
+        table.add_row(path.stem, label or "something else", answer, sure, _verdict(label, result).value)
     return table
+
+
+def _sizes(images: list[tuple[str, Path]]) -> str:
+    sides = []
+    for _, path in images:
+        with Image.open(path) as image:
+            sides.append(max(image.size))
+    return f"{min(sides)} to {max(sides)} pixels long"
 
 
 def _durations(task: Task, creation: float, predictions: Predictions, prediction: float) -> Table:

@@ -101,7 +101,7 @@ class HeadDefaults(_Part):
 
 
 class Training(_Part):
-    """What made the weights."""
+    """What made the weights; `initial` names those that training started from, or is None where they were random."""
 
     dataset: str
     classes: tuple[str, ...]
@@ -113,6 +113,7 @@ class Training(_Part):
     hardware: str
     seconds: float
     git_revision: str | None
+    initial: str | None = None
 
 
 class Imported(_Part):

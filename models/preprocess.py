@@ -1,25 +1,33 @@
 """Image bytes -> uint8 (H, W, 3): the only decode and resize there is, for training, evaluation and serving alike."""
 
 import io
-import struct
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pillow_heif
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import AvifImagePlugin, Image, ImageCms, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from models.colour import to_srgb
+from models.containers import Contents, heif_brands, take_heif_apart, take_jpeg_apart, take_png_apart
 from models.manifest import InputSpec
+from models.orientation import orientation
 
 Pixels = NDArray[np.uint8]
 
 # Pillow's own guard warns at 89 megapixels and fails at 179; ours is a parameter, and checked before any pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
-# What Pillow says to a damaged animation, of which the still image is all that counts.
-warnings.filterwarnings("ignore", "Invalid APNG", UserWarning)
+# Images are decoded beside one another, each on a thread of its own.
+AvifImagePlugin.DEFAULT_MAX_THREADS = pillow_heif.options.DECODE_THREADS = 1
+# What else is in the file is of no use here.
+pillow_heif.options.THUMBNAILS = pillow_heif.options.DEPTH_IMAGES = pillow_heif.options.AUX_IMAGES = False
+
+READABLE = "JPEG, PNG, WebP, HEIC or AVIF"
+_REDUCED = 4  # how many times the limit of pixels a JPEG may have that is decoded at half its size or less
 
 _INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -35,9 +43,14 @@ class ImageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What one image may cost: encoded bytes and decoded pixels."""
+    """What one image may cost.
 
-    max_bytes: int = 10_000_000
+    Attributes:
+        max_bytes: encoded.
+        max_pixels: decoded at once. A JPEG that is decoded at half its size or less may have four times as many.
+    """
+
+    max_bytes: int = 30_000_000
     max_pixels: int = 25_000_000
 
 
@@ -53,17 +66,27 @@ def media_type(data: bytes) -> str:
         return "image/png"
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "image/webp"
-    raise ImageError("image_unsupported", "the file is not a JPEG, PNG or WebP image" if data else "the file is empty")
+    brands = heif_brands(data)
+    if not brands.isdisjoint(_AVIF):
+        return "image/avif"
+    if not brands.isdisjoint(_HEIC):
+        return "image/heic"
+    raise ImageError("image_unsupported", f"the file is not a {READABLE} image" if data else "the file is empty")
+
+
+MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", "image/heic", "image/avif")
+_AVIF, _HEIC = frozenset({b"avif", b"avis"}), frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 
 
 def load_image(data: bytes, spec: InputSpec, limits: ImageLimits = ImageLimits()) -> Pixels:
     """Decodes an image and fits it to what a backbone expects.
 
-    EXIF orientation is applied, alpha is composited on white, 16-bit keeps its high byte, palette, grey and CMYK become
-    RGB, and of an animation the first frame counts. Every pixel is decoded here, so a broken image fails here.
+    Orientation is applied as Pillow's `ImageOps.exif_transpose` does, of HEIC and AVIF that of their own properties; colours
+    become sRGB where a profile says that they are not; alpha is composited on white, 16-bit keeps its high byte, palette, grey
+    and CMYK become RGB, and of an animation the first frame counts. Every pixel is decoded here, so a broken image fails here.
 
     Args:
-        data: JPEG, PNG or WebP, told by content.
+        data: JPEG, PNG, WebP, HEIC or AVIF, told by content.
 
     Returns:
         uint8 (spec.height, spec.width, 3), a fresh array.
@@ -73,35 +96,31 @@ def load_image(data: bytes, spec: InputSpec, limits: ImageLimits = ImageLimits()
     """
     if len(data) > limits.max_bytes:
         raise ImageError("image_too_large", f"the image has {len(data)} bytes; the limit is {limits.max_bytes}")
-    reader = _READERS[media_type(data)]
+    kind = media_type(data)
+    take_apart, reader = _FORMATS[kind]
     try:
-        image = reader(io.BytesIO(data))
+        contents = take_apart(data)
+        image = reader(io.BytesIO(contents.pixels))
+        size = image.size
+        extent = _reduce(image, spec)
     except Exception as error:  # A parser fed hostile bytes may raise anything; all of it means the same to the sender.
         raise ImageError(*_BROKEN) from error
-    pixels = image.width * image.height
-    if pixels > limits.max_pixels:
-        raise ImageError(
-            "image_too_large",
-            f"the image has {image.width} x {image.height} = {pixels} pixels; the limit is {limits.max_pixels}",
-        )
+    _check_pixels(size, image, contents, limits.max_pixels)
     try:
-        extent = _reduce(image, spec)
         image.load()
-        fitted = _fit(_to_rgb(image), extent, spec, _orientation(image.info.get("exif", b"")))
+        fitted = _to_rgb(image, extent, spec, contents)
     except Exception as error:  # As above, of the decoders.
         raise ImageError(*_BROKEN) from error
     return np.array(fitted, dtype=np.uint8)
 
 
-class _Jpeg(JpegImageFile):
-    """A JPEG, and nothing more: Pillow would have EXIF parsed for the resolution, with warnings where it is damaged, and a
-    photograph with a second one attached (MPO) become another format."""
-
-    def _read_dpi_from_exif(self) -> None:
-        pass
-
-
-_READERS: dict[str, type[ImageFile.ImageFile]] = {"image/jpeg": _Jpeg, "image/png": PngImageFile, "image/webp": WebPImageFile}
+_FORMATS: dict[str, tuple[Callable[[bytes], Contents], type[ImageFile.ImageFile]]] = {
+    "image/jpeg": (take_jpeg_apart, JpegImageFile),
+    "image/png": (take_png_apart, PngImageFile),
+    "image/webp": (Contents, WebPImageFile),
+    "image/heic": (take_heif_apart, pillow_heif.HeifImageFile),
+    "image/avif": (take_heif_apart, AvifImagePlugin.AvifImageFile),
+}
 _BROKEN = ("image_broken", "the image is truncated or damaged and cannot be decoded")
 
 # What undoes each value of EXIF's orientation; from the fifth on, it exchanges height and width.
@@ -124,36 +143,53 @@ def _reduce(image: ImageFile.ImageFile, spec: InputSpec) -> tuple[float, float]:
         width and height of the image in pixels as they will be decoded: not always whole numbers, while the decoder's are.
     """
     side = 2 * max(spec.height, spec.width)  # of both axes, as the image may yet be turned
-    reduced = image.draft(image.mode, (side, side))
+    reduced = image.draft(image.mode, (side, side)) if isinstance(image, JpegImageFile) else None
     return reduced[1][2:] if reduced else image.size
 
 
-def _orientation(exif: bytes) -> int:
-    """EXIF's orientation, 1 to 8; 1 where it is absent or damaged, which says nothing of the pixels beside it.
-
-    EXIF is a TIFF: byte order, the offset of the first directory, and there a count and entries of 12 bytes.
-    """
-    tiff = exif.removeprefix(b"Exif\0\0")
-    order = {b"II": "<", b"MM": ">"}.get(tiff[:2], "<")
-    try:
-        (directory,) = struct.unpack_from(f"{order}I", tiff, 4)
-        (count,) = struct.unpack_from(f"{order}H", tiff, directory)
-        for entry in range(count):
-            tag, _type, _values, value = struct.unpack_from(f"{order}HHIH", tiff, directory + 2 + 12 * entry)
-            if tag == 0x0112:
-                return int(value)
-    except struct.error:
-        pass
-    return 1
+def _check_pixels(size: tuple[int, int], image: ImageFile.ImageFile, contents: Contents, limit: int) -> None:
+    """Raises: ImageError: `image_too_large`, before anything is decoded."""
+    pixels = size[0] * size[1]
+    if not contents.whole and image.size != size:
+        limit, hint = _REDUCED * limit, ""
+    else:
+        pixels = max(pixels, contents.coded_pixels, _tiled_pixels(image))
+        hint = " where an image cannot be decoded at a reduced size, as large baseline JPEGs can"
+    if pixels > limit:
+        told = f"{size[0]} x {size[1]} = {pixels}" if pixels == size[0] * size[1] else f"parts of {pixels}"
+        raise ImageError("image_too_large", f"the image has {told} pixels; the limit is {limit}{hint}")
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _tiled_pixels(image: ImageFile.ImageFile) -> int:
+    """Of a HEIC that is put together of tiles, how many pixels that makes, which may be more than it shows."""
+    tiling = image.info.get("tiling") or {"image_width": 0, "image_height": 0}
+    return int(tiling["image_width"] * tiling["image_height"])
+
+
+def _to_rgb(image: ImageFile.ImageFile, extent: tuple[float, float], spec: InputSpec, contents: Contents) -> Image.Image:
+    """Fitted, upright and in sRGB. Colours are converted last, when the image is small."""
+    flat = _flat(image)
+    convert = to_srgb(contents.profile or image.info.get("icc_profile"), flat.mode)
+    if flat.mode == "CMYK" and convert is None:
+        flat = flat.convert("RGB")
+    upright = orientation(contents.exif or image.info.get("exif") or b"", contents.xmp or image.info.get("xmp") or b"")
+    fitted = _fit(flat, extent, spec, upright)
+    if convert is None:
+        return fitted.convert("RGB")
+    converted = ImageCms.applyTransform(fitted, convert)
+    assert converted is not None
+    return converted
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """Without alpha, at 8 bits: RGB, L or CMYK, whichever the image is nearest to."""
     if image.mode.startswith("I"):
-        return Image.fromarray(_high_byte(np.asarray(image), image.info.get("transparency"))).convert("RGB")
+        return Image.fromarray(_high_byte(np.asarray(image), image.info.get("transparency")))
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+        flat = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+        return flat.convert("L" if image.mode in {"L", "LA"} else "RGB")
+    return image if image.mode in {"RGB", "L", "CMYK"} else image.convert("RGB")
 
 
 def _high_byte(grey: NDArray[np.uint16], transparent: int | None) -> Pixels:

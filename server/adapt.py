@@ -13,7 +13,7 @@ from models.heads import Float32, Head
 from models.manifest import HeadOptions
 from models.preprocess import media_type
 from server.embed import embed_images, image_error
-from server.errors import Conflict, ExampleNotFound, TooFewClasses, VersionNotFound
+from server.errors import Conflict, ExampleNotFound, TooFewClasses, UnreadableImage, VersionNotFound
 from server.head_options import chosen, chosen_again
 from server.ids import new_id
 from server.metrics import Stopwatch
@@ -164,9 +164,12 @@ async def refit(
 async def _embed(service: Service, backbone: ServedBackbone, examples: Sequence[LabelledImage], watch: Stopwatch) -> Float32:
     """Embeddings of every example; a broken image refuses the whole set, since a head without it would not be what was asked."""
     embedded = await embed_images(service, backbone, [example.image for example in examples], watch)
-    for position, error in enumerate(embedded.errors):
-        if error is not None:
-            raise image_error(error, f"image {position + 1} of {len(examples)}")
+    unreadable = [(position, error) for position, error in enumerate(embedded.errors) if error is not None]
+    if unreadable:
+        position, first = unreadable[0]
+        refused = image_error(first, examples[position].name or f"image {position + 1} of {len(examples)}")
+        refused.images = [UnreadableImage(position, error.code, error.detail) for position, error in unreadable]
+        raise refused
     return embedded.embeddings
 
 

@@ -34,8 +34,8 @@ def read_archive(file: IO[bytes], settings: Settings) -> list[LabelledImage]:
     try:
         with zipfile.ZipFile(file) as archive:
             members = _members(archive)
-            if len(members) > settings.max_images:
-                raise LimitExceeded("images in the archive", len(members), settings.max_images)
+            if len(members) > settings.queue_images:
+                raise LimitExceeded("images in the archive", len(members), settings.queue_images)
             return _read(archive, members, settings)
     except HeadstartError:
         raise
@@ -92,5 +92,5 @@ def _read(archive: zipfile.ZipFile, members: list[tuple[str, zipfile.ZipInfo]], 
         total += len(image)
         if total > settings.max_body_bytes:
             raise LimitExceeded("bytes in the archive, unpacked", total, settings.max_body_bytes)
-        images.append(LabelledImage(label, image))
+        images.append(LabelledImage(label, image, info.filename))
     return images

@@ -2,16 +2,19 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
 
 from models.bundle import Bundle
-from models.engine import Engine, EngineKind, release_memory
+from models.engine import Engine, release_memory
 from models.heads import BackboneRef
 from models.manifest import Manifest
 from server import bundles
-from server.errors import BackboneInUse, BackboneNotFound, BackboneNotOpen, BackboneUnavailable, Overloaded
+from server.default_bundle import choose_default, remember_default
+from server.descriptions import Description, descriptions
+from server.errors import BackboneInUse, BackboneNotFound, BackboneNotOpen, BackboneUnavailable, Overloaded, StorageFailed
 from server.metrics import Metrics
-from server.opening import open_bundle_of, open_default, open_file, remember_default
+from server.opening import open_bundle_of, open_default, open_file
 from server.served import ServedBackbone
 from server.settings import Settings
 from server.store import Store
@@ -21,30 +24,20 @@ _log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
-    """What is to be said about a bundle.
-
-    Attributes:
-        engines: what it is open on; none if it is not open.
-        default: new tasks get it.
-        active_tasks: how many tasks' active versions use it.
-    """
-
-    manifest: Manifest
-    engines: list[EngineKind]
-    default: bool
-    active_tasks: int
-
-
 class Backbones:
     """Opens bundles of the shipped folder and of `settings.bundles_dir`, and closes them. To be used on the event loop.
 
     At most `settings.open_bundles` engines are open, and one more while it takes another's place: that of the one which was
     idle longest, but never of the default one. The tasks of a closed bundle open it again.
 
+    Where the bundle that is remembered for new tasks is not there, those are refused until it is, or another one is chosen.
+
+    Attributes:
+        default_id: of the bundle that new tasks get.
+        served_default: that bundle; None while it cannot be served.
+
     Raises:
-        BundleError, EngineError: the bundle for new tasks cannot be opened.
+        BundleError, EngineError: the bundle for new tasks that the settings name, or the shipped one, cannot be opened.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, store: Store) -> None:
@@ -56,7 +49,31 @@ class Backbones:
         self._opening: dict[BackboneRef, asyncio.Task[None]] = {}
         self._failed: dict[BackboneRef, str] = {}
         self._one_at_a_time = asyncio.Lock()  # Opening takes the cores and the memory of another engine.
-        self.default = self._serve(*open_default(settings), preferred=True)
+        choice = choose_default(settings, store)
+        opened = open_default(choice, settings)
+        self.default_id = choice.id
+        self.served_default = self._serve(*opened, preferred=True) if opened else None
+        _log.info("new tasks get %s (%s)", choice.id, choice.why)
+        with suppress(StorageFailed):  # It is in the log, and holds until the next start.
+            remember_default(choice.id, settings.data_dir)
+        for each in self._describe(bundles.manifests(settings.bundles_dir), store.active_by_backbone()).values():
+            if each.unserved:
+                needing = f"{each.unserved_tasks} tasks{' and new ones' if self.served_default is None and each.default else ''}"
+                _log.error("%s is not on this server as it was: %s are refused until it is back", each.id, needing)
+
+    @property
+    def default(self) -> ServedBackbone:
+        """The one that new tasks get.
+
+        Raises:
+            BackboneUnavailable: it is not on this server, or cannot be opened.
+        """
+        if self.served_default is None:
+            raise BackboneUnavailable(
+                f"new tasks get backbone {self.default_id}, which this server does not have or cannot open; waiting does not "
+                "help: bring its bundle back and open it, or make another one the default"
+            )
+        return self.served_default
 
     async def serving(self, backbone: BackboneRef) -> ServedBackbone:
         """The backbone that a head was fitted on, opened if need be. Who awaits anything else before using it must hold it.
@@ -85,7 +102,10 @@ class Backbones:
             Overloaded: as many are open as may be, and all at work.
         """
         async with self._one_at_a_time:
-            return await self._open(id_)
+            served, is_new = await self._open(id_)
+            if id_ == self.default_id:  # which may have been missing
+                self.served_default = served
+            return served, is_new
 
     async def make_default(self, id_: str) -> ServedBackbone:
         """New tasks get this bundle, after a restart too unless `settings.bundle` says otherwise.
@@ -102,7 +122,7 @@ class Backbones:
             served, _ = await self._open(id_)
             with served.hold():
                 await asyncio.to_thread(remember_default, id_, self._settings.data_dir)
-                self.default = served
+                self.default_id, self.served_default = id_, served
         _log.info("new tasks get %s", id_)
         return served
 
@@ -128,16 +148,16 @@ class Backbones:
             raise BackboneNotFound(id_)
 
     async def describe(self) -> dict[str, Description]:
-        """Every bundle that is in the folders now, or open, by id."""
+        """Every bundle that is in the folders now, or open, or needed, by id."""
         found = await asyncio.to_thread(bundles.manifests, self._settings.bundles_dir)
-        used = await asyncio.to_thread(self._store.active_by_bundle)
-        found |= {served.bundle.id: served.bundle.manifest for served in self._served.values()}
-        return {
-            id_: Description(
-                found[id_], [served.kind for served in self._engines_of(id_)], id_ == self.default.bundle.id, used.get(id_, 0)
-            )
-            for id_ in sorted(found)
-        }
+        return self._describe(found, await asyncio.to_thread(self._store.active_by_backbone))
+
+    async def unserved(self) -> list[Description]:
+        """Those that tasks, or new ones, need and that cannot be served: what is to be brought back."""
+        used = await asyncio.to_thread(self._store.active_by_backbone)
+        needed = {backbone.bundle for backbone in used} | {self.default_id}
+        described = self._describe(await asyncio.to_thread(bundles.manifests, self._settings.bundles_dir, needed), used)
+        return [each for each in described.values() if each.unserved]
 
     def check_room(self) -> None:
         """To be asked before anything is done for a request that brings images.
@@ -145,7 +165,7 @@ class Backbones:
         Raises:
             Overloaded: not one would be admitted, whichever of the open backbones it is for.
         """
-        if all(served.batcher.room < 1 for served in self._served.values()):
+        if self._served and all(served.batcher.room < 1 for served in self._served.values()):
             raise Overloaded("the server is working on as many images as it takes; try again")
 
     async def check(self) -> None:
@@ -156,6 +176,14 @@ class Backbones:
         """Answers what is queued, then stops every engine."""
         for served in self._served.values():
             served.batcher.close()
+
+    def _describe(self, found: Mapping[str, Manifest], used: Mapping[BackboneRef, int]) -> dict[str, Description]:
+        described = descriptions(found, used, self._served.values(), self._failed, self.default_id)
+        self._metrics.backbone_missing.clear()
+        for each in described.values():
+            if each.unserved:
+                self._metrics.backbone_missing.labels(each.id).set(1)
+        return described
 
     async def _open(self, id_: str) -> tuple[ServedBackbone, bool]:
         self._failed = {backbone: why for backbone, why in self._failed.items() if backbone.bundle != id_}
@@ -172,7 +200,8 @@ class Backbones:
         try:
             async with self._one_at_a_time:
                 if backbone not in self._served:
-                    on_cuda = self.default.kind.endswith("-cuda")
+                    kind = self.served_default.kind if self.served_default else self._settings.engine
+                    on_cuda = kind == "auto" or kind.endswith("-cuda")
                     bundle, engine = await asyncio.to_thread(open_file, backbone, self._settings, on_cuda=on_cuda)
                     await self._make_room()
                     self._serve(bundle, engine, preferred=False)
@@ -184,7 +213,7 @@ class Backbones:
 
     async def _make_room(self) -> None:
         if len(self._served) >= self._settings.open_bundles:
-            closable = [served for served in self._served.values() if served.idle and served is not self.default]
+            closable = [served for served in self._served.values() if served.idle and served is not self.served_default]
             if not closable:
                 raise Overloaded(f"{len(self._served)} bundles are open, as many as may be, and all at work; try again")
             await self._close([min(closable, key=lambda served: served.last_used)])
@@ -194,7 +223,7 @@ class Backbones:
         while engines := self._engines_of(id_):
             before = [served.holds for served in engines if served.idle]
             used = (await asyncio.to_thread(self._store.active_by_bundle)).get(id_, 0)
-            if self.default in engines:
+            if self.served_default in engines:
                 raise BackboneInUse(f"new tasks get backbone {id_}; make another one the default first")
             if used:
                 raise BackboneInUse(f"tasks whose active version uses backbone {id_}: {used}; it stays open for them")

@@ -1,6 +1,7 @@
 """The bundles in this server's folders, looked for whenever they are asked for, since folders are filled while it runs."""
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
 from models.bundle import SHIPPED, Bundle, BundleError, find_bundles, open_bundle, read_manifest
@@ -14,10 +15,12 @@ def find(bundles_dir: Path) -> dict[str, Path]:
     return find_bundles(bundles_dir) | find_bundles(SHIPPED)
 
 
-def manifests(bundles_dir: Path) -> dict[str, Manifest]:
-    """The manifest of each of them that has one which can be read."""
+def manifests(bundles_dir: Path, wanted: Collection[str] | None = None) -> dict[str, Manifest]:
+    """The manifest of each of them, or of each that is wanted, that has one which can be read."""
     found = {}
     for id_, path in find(bundles_dir).items():
+        if wanted is not None and id_ not in wanted:
+            continue
         try:
             found[id_] = _described(id_, path)
         except BundleError as error:

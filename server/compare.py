@@ -135,12 +135,13 @@ async def _usual(service: Service, now: _Now) -> list[_Way]:
     get and on the others that are open; all but what the active version is.
     """
     before, labels = now.task.version.options, now.support.labels
-    own, default = now.backbone, service.backbones.default
+    own, default = now.backbone, service.backbones.served_default
     solvers = [partial(chosen, asked=TaskOptions(solver=solver), labels=labels) for solver in get_args(Solver)]
     described = await service.backbones.describe()
-    backbones = [id_ for id_, found in described.items() if found.engines and id_ not in {own.bundle.id, default.bundle.id}]
-    if default.space.backbone != own.space.backbone:
-        backbones.insert(0, default.bundle.id)
+    default_id = service.backbones.default_id
+    backbones = [id_ for id_, found in described.items() if found.engines and id_ not in {own.bundle.id, default_id}]
+    if default and default.space.backbone != own.space.backbone:
+        backbones.insert(0, default_id)
     return [
         *(_Way(None, options_on) for options_on in solvers if options_on(own.bundle.manifest.head) != before),
         *(_way(now, Candidate(backbone=id_)) for id_ in backbones),

@@ -28,7 +28,7 @@
     ├── BackboneInUse                    backbone_in_use
     ├── BackboneNotOpen                  backbone_not_open
     ├── WrongRefreshState                wrong_refresh_state
-    └── Unavailable                      worth trying again after `retry_after` seconds
+    └── Unavailable                      nothing is wrong with the request
         ├── Overloaded                   overloaded
         ├── EngineFailed                 engine_failed
         ├── BackboneUnavailable          backbone_unavailable
@@ -38,19 +38,30 @@
 A detail is written for the caller: it never holds a path, an address, a traceback or anything of another tenant.
 """
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 _LONGEST_DETAIL = 500  # A detail may quote the request, which may be large.
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadableImage:
+    """One of the images of a refused request, by its position from 0, and what is wrong with it."""
+
+    position: int
+    code: str
+    detail: str
+
+
 class HeadstartError(Exception):
-    """Base of all; `detail` says what happened and what to do."""
+    """Base of all; `detail` says what happened and what to do, `images` which of several images cannot be read, if that is it."""
 
     code: ClassVar[str]
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail if len(detail) <= _LONGEST_DETAIL else detail[:_LONGEST_DETAIL] + "…"
+        self.images: list[UnreadableImage] = []
 
 
 class NotFound(HeadstartError):
@@ -197,9 +208,9 @@ class WrongRefreshState(HeadstartError):
 
 
 class Unavailable(HeadstartError):
-    """Nothing is wrong with the request; it is worth trying again after `retry_after` seconds."""
+    """Nothing is wrong with the request; it is worth trying again after `retry_after` seconds, or not where that is None."""
 
-    retry_after: ClassVar[int] = 1
+    retry_after: ClassVar[int | None] = 1
 
 
 class Overloaded(Unavailable):
@@ -211,8 +222,10 @@ class EngineFailed(Unavailable):
 
 
 class BackboneUnavailable(Unavailable):
+    """Stays so until somebody brings the bundle back."""
+
     code = "backbone_unavailable"
-    retry_after = 30
+    retry_after = None
 
 
 class StorageFailed(Unavailable):

@@ -28,6 +28,12 @@ class Metrics:
         )
         self.responses = Counter("headstart_responses", "Responses", ["method", "route", "status"], registry=registry)
         self.errors = Counter("headstart_errors", "Errors answered, by code", ["code"], registry=registry)
+        self.backbone_missing = Gauge(
+            "headstart_backbone_missing",
+            "1 for a backbone that tasks or new tasks need and that cannot be served",
+            ["backbone"],
+            registry=registry,
+        )
         self.active_heads = Gauge("headstart_active_heads", "Heads in memory", registry=registry)
 
     def render(self) -> bytes:

@@ -1,49 +1,43 @@
 """From a bundle's folder to an engine that runs it: verified, checked against its golden images, warm."""
 
 import logging
-from pathlib import Path
 
 from models.bundle import Bundle, BundleError
 from models.engine import Engine, EngineError, EngineKind, file_of, open_engine, release_memory
 from models.fitting import fit_head
 from models.heads import BackboneRef
 from server import bundles
-from server.errors import BackboneNotFound, BackboneUnavailable, InvalidBundle, StorageFailed
+from server.default_bundle import Choice
+from server.errors import BackboneNotFound, BackboneUnavailable, InvalidBundle
 from server.settings import Settings
 
 _log = logging.getLogger(__name__)
 
-_DEFAULT = "default-bundle"
-
 Opened = tuple[Bundle, Engine]
 
 
-def open_default(settings: Settings) -> Opened:
-    """The bundle that new tasks get: the one that the settings name, or else the one remembered, or else the newest.
+def open_default(choice: Choice, settings: Settings) -> Opened | None:
+    """The bundle that new tasks get; None if it cannot be opened and the server is of use without it.
 
     Raises:
-        BundleError, EngineError: it cannot be opened, or there is none.
+        BundleError, EngineError: the server cannot do without it, or no engine as the settings ask for runs it.
     """
     folder = settings.bundles_dir
     if not folder.is_dir():
         raise BundleError("no such folder", folder)
-    found = bundles.manifests(folder)
+    found = bundles.find(folder)
     for id_ in found:
         bundles.check_id(id_, folder)
-    if settings.bundle:
-        if settings.bundle not in bundles.find(folder):
-            raise BundleError(f"bundle {settings.bundle} is unknown; known: {', '.join(found) or 'none'}")
-        return _run(bundles.open_found(settings.bundle, folder), settings, settings.engine)
-    newest = sorted(found, key=lambda id_: found[id_].created_at, reverse=True)
-    remembered = _remembered(settings.data_dir, newest)
-    for id_ in [*remembered, *newest]:
-        try:
-            bundle = bundles.open_found(id_, folder)
-        except BundleError as error:
-            _log.warning("bundle left out: %s", error)
-        else:
-            return _run(bundle, settings, settings.engine)
-    raise BundleError("no bundle here", folder)
+    try:
+        if choice.id not in found:
+            known = f"known: {', '.join(found) or 'none'}"
+            raise BundleError(f"bundle {choice.id} is unknown; {known}" if choice.needed else "it is not on this server")
+        return _run(bundles.open_found(choice.id, folder), settings, settings.engine)
+    except BundleError as error:
+        if choice.needed:
+            raise
+        _log.error("%s, which new tasks get, cannot be opened: %s", choice.id, error)
+        return None
 
 
 def open_bundle_of(id_: str, settings: Settings) -> Opened:
@@ -85,36 +79,9 @@ def open_file(backbone: BackboneRef, settings: Settings, *, on_cuda: bool) -> Op
     except (KeyError, BundleError) as error:
         _log.warning("%s cannot be opened for its tasks: %s", backbone.bundle, error)
     raise BackboneUnavailable(
-        f"this task was made with backbone {backbone.bundle} (file {backbone.sha256[:12]}…), which this server does not have"
+        f"this task was made with backbone {backbone.bundle} (file {backbone.sha256[:12]}…), which this server does not have; "
+        "waiting does not help: bring its bundle back and open it, or move the task onto another one with a refresh"
     )
-
-
-def remember_default(id_: str, data_dir: Path) -> None:
-    """Keeps what `open_default` will take.
-
-    Raises:
-        StorageFailed: it cannot be written.
-    """
-    file = data_dir / _DEFAULT
-    temporary = file.with_name(f".{file.name}.tmp")
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(f"{id_}\n")
-        temporary.replace(file)
-    except OSError as error:
-        _log.error("%s: %s", file, error.strerror)
-        raise StorageFailed("the default cannot be remembered; nothing was changed") from error
-
-
-def _remembered(data_dir: Path, known: list[str]) -> list[str]:
-    try:
-        id_ = (data_dir / _DEFAULT).read_text().strip()
-    except FileNotFoundError:
-        return []
-    if id_ not in known:
-        _log.warning("the default was %s, which is not here any more; taking the newest bundle", id_)
-        return []
-    return [id_]
 
 
 def _run(bundle: Bundle, settings: Settings, kind: EngineKind) -> Opened:

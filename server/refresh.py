@@ -1,25 +1,21 @@
 """The way of one task onto another backbone, and back.
 
-Support set embedded there (`server.reembed`) -> head fitted in shadow -> judged beside the one that serves, by the same
-examples -> active and noted in one transaction, or noted as kept. Back: the version before is active again, or, where the
-examples have changed since, they are fitted on the backbone from before.
+Support set embedded there (`server.reembed`) -> head fitted in shadow -> judged beside the one that serves
+(`server.refresh_verdict`) -> active and noted in one transaction, or noted as kept. Back: the version before is active again,
+or, where the examples have changed since, they are fitted on the backbone from before.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import numpy as np
-
-from models.fitting import classes_of, fit_head
+from models.fitting import fit_head
 from models.heads import BackboneRef, Head
-from models.leave_one_out import leave_one_out
-from models.manifest import Evaluation, HeadOptions
 from server.adapt import ATTEMPTS
 from server.errors import BackboneUnavailable, Conflict, ExampleNotFound, VersionNotFound
 from server.head_options import chosen, chosen_again
-from server.quality import nearest_evaluation
 from server.records import Support, Task, VersionConflict
 from server.reembed import support_on
-from server.refresh_records import Judgement, Problem, RefreshJob, RefreshNote, RefreshTask
+from server.refresh_records import Noting, Reason, RefreshJob, RefreshNote, RefreshTask
+from server.refresh_verdict import Side, judge_move
 from server.schemas.requests import TaskOptions
 from server.served import ServedBackbone
 from server.service import Service
@@ -27,12 +23,11 @@ from server.service import Service
 Progress = Callable[[int], None]
 """Called with how many images have just been embedded."""
 
-_ROUNDING = 1e-9
 _CHANGED_MEANWHILE = (VersionConflict, VersionNotFound, ExampleNotFound)
 
 
 async def move_task(service: Service, job: RefreshJob, task_id: str, target: ServedBackbone, progress: Progress) -> None:
-    """Moves a task onto a backbone unless it falls by too much there, and notes what became of it.
+    """Moves a task onto a backbone unless it falls by too much there or nothing can tell, and notes what became of it.
 
     Args:
         target: held by the caller.
@@ -47,7 +42,8 @@ async def move_task(service: Service, job: RefreshJob, task_id: str, target: Ser
     for _ in range(ATTEMPTS):
         task = await service.in_thread(service.store.task, job.tenant, task_id)
         if task.version.backbone == target.space.backbone:
-            note = RefreshNote(job.id, "unchanged", version_before=task.version.number)
+            reason = Reason("same_backbone", "it was on that bundle already")
+            note = RefreshNote(job.id, "unchanged", version_before=task.version.number, reason=reason)
             await service.in_writer(service.store.refreshes.note, job.tenant, task_id, note)
             return
         try:
@@ -81,8 +77,8 @@ async def return_task(service: Service, job: RefreshJob, moved: RefreshTask, pro
 
 async def _move(service: Service, job: RefreshJob, task: Task, target: ServedBackbone, progress: Progress) -> None:
     before = await _as_it_serves(service, job.tenant, task)
-    support, head = await _fit(service, job.tenant, task, before and before[1], target, progress)
-    judgement = await service.in_background(_judge, before, task.version.options, support, target, head.options)
+    support, head = await _fit(service, job.tenant, task, before.backbone if before else None, target, progress)
+    verdict = await service.in_background(judge_move, before, Side(support, target, head.options), job.max_drop)
 
     def note(after: Task | None) -> RefreshNote:
         return RefreshNote(
@@ -91,11 +87,11 @@ async def _move(service: Service, job: RefreshJob, task: Task, target: ServedBac
             version_before=task.version.number,
             backbone_before=task.version.backbone,
             version_after=after.version.number if after else None,
-            judgement=judgement,
-            problem=_fall(judgement, job.max_drop) if after is None else None,
+            judgement=verdict.judgement,
+            reason=verdict.reason,
         )
 
-    if _fall(judgement, job.max_drop):
+    if not verdict.moves:
         await service.in_writer(service.store.refreshes.note, job.tenant, task.id, note(None))
         return
     embedded = dict(zip(support.ids, support.embeddings, strict=True))
@@ -108,15 +104,19 @@ async def _move(service: Service, job: RefreshJob, task: Task, target: ServedBac
 async def _return(
     service: Service, job: RefreshJob, moved: RefreshTask, task: Task, origin: ServedBackbone, progress: Progress
 ) -> None:
-    def note(after: Task) -> RefreshNote:
-        return RefreshNote(job.id, "returned", version_returned=after.version.number)
+    def note(code: str, detail: str) -> Noting:
+        return lambda after: RefreshNote(job.id, "returned", version_returned=after.version.number, reason=Reason(code, detail))
 
     if task.version.backbone == origin.space.backbone:  # Somebody was faster.
-        await service.in_writer(service.store.refreshes.note, job.tenant, task.id, note(task))
+        noted = note("same_backbone", "it was on the bundle that it came from already")(task)
+        await service.in_writer(service.store.refreshes.note, job.tenant, task.id, noted)
         return
     if task.version.number == moved.version_after and moved.version_before is not None:
+        put_back = note("put_back", "the version from before the refresh answers again")
         try:
-            await service.in_writer(service.store.put_back, job.tenant, task.id, moved.version_after, moved.version_before, note)
+            await service.in_writer(
+                service.store.put_back, job.tenant, task.id, moved.version_after, moved.version_before, put_back
+            )
         except VersionNotFound:  # One of its examples has been forgotten, and it with that.
             pass
         else:
@@ -124,7 +124,10 @@ async def _return(
     now = await _if_there(service, task.version.backbone)
     support, head = await _fit(service, job.tenant, task, now, origin, progress)
     embedded = dict(zip(support.ids, support.embeddings, strict=True))
-    back = await service.in_writer(service.store.refresh, job.tenant, task.id, task.version.number, embedded, head, note)
+    changed = note(
+        "changed_since", "it was changed since the refresh: a new version has those changes on the bundle that it came from"
+    )
+    back = await service.in_writer(service.store.refresh, job.tenant, task.id, task.version.number, embedded, head, changed)
     service.active.keep(job.tenant, task.id, back.version.number, head)
 
 
@@ -145,11 +148,12 @@ async def _fit(
     return support, await service.in_background(fit_head, support.embeddings, support.labels, target.space, options)
 
 
-async def _as_it_serves(service: Service, tenant: str, task: Task) -> tuple[Support, ServedBackbone] | None:
+async def _as_it_serves(service: Service, tenant: str, task: Task) -> Side | None:
     """The active support set on its own backbone; None if that is not on this server any more."""
     if (backbone := await _if_there(service, task.version.backbone)) is None:
         return None
-    return await service.in_thread(service.store.support, tenant, task.id, task.version.number), backbone
+    support = await service.in_thread(service.store.support, tenant, task.id, task.version.number)
+    return Side(support, backbone, task.version.options)
 
 
 async def _if_there(service: Service, backbone: BackboneRef) -> ServedBackbone | None:
@@ -157,56 +161,3 @@ async def _if_there(service: Service, backbone: BackboneRef) -> ServedBackbone |
         return await service.backbones.serving(backbone)
     except BackboneUnavailable:
         return None
-
-
-def _judge(
-    before: tuple[Support, ServedBackbone] | None,
-    options_before: HeadOptions,
-    support: Support,
-    target: ServedBackbone,
-    options: HeadOptions,
-) -> Judgement:
-    """Both heads by leave-one-out; where no example can be judged so, by what the two bundles' evaluations expect."""
-    if before is None:
-        return Judgement("nothing", 0, None, None)
-    support_before, origin = before
-    method, judged, right_before = _left_out(support_before, origin, options_before)
-    if judged:
-        _, _, right = _left_out(support, target, options)
-        return Judgement(method, judged, right_before / judged, right / judged)
-    expected = [
-        nearest_evaluation(evaluations, options.solver, len(set(support.labels)), len(support.labels))
-        for evaluations in _in_both(origin.bundle.manifest.evaluations, target.bundle.manifest.evaluations)
-    ]
-    if None in expected:
-        return Judgement("nothing", 0, None, None)
-    accuracy_before, accuracy = (prior.accuracy for prior in expected if prior)
-    return Judgement("evaluations", 0, accuracy_before, accuracy)
-
-
-def _left_out(support: Support, backbone: ServedBackbone, options: HeadOptions) -> tuple[str, int, int]:
-    """How the examples were left out, how many could be judged, and how many of those were recognised."""
-    names, indices = classes_of(support.labels)
-    features = backbone.space.features(support.embeddings, options.centre)
-    left_out = leave_one_out(features, indices, len(names), options)
-    among = left_out.judged
-    right = left_out.probabilities[among].argmax(axis=1) == indices[among]
-    return left_out.method, int(among.sum()), int(np.count_nonzero(right))
-
-
-def _in_both(*evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:
-    """The evaluations of each that the others have of the same dataset, way and shot: others do not compare."""
-
-    def test(evaluation: Evaluation) -> tuple[str, str, str, int, int]:
-        return evaluation.dataset, evaluation.part, evaluation.solver, evaluation.ways, evaluation.shots
-
-    common = set.intersection(*({test(each) for each in some} for some in evaluations))
-    return [[each for each in some if test(each) in common] for some in evaluations]
-
-
-def _fall(judgement: Judgement, max_drop: float) -> Problem | None:
-    """What speaks against a move."""
-    before, after = judgement.before, judgement.after
-    if before is None or after is None or before - after <= max_drop + _ROUNDING:
-        return None
-    return Problem("accuracy_fell", f"accuracy would fall from {before:.3f} to {after:.3f}, by more than {max_drop:g}")

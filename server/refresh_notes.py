@@ -47,6 +47,6 @@ def _values(note: RefreshNote) -> dict[str, Any]:
     if judgement := note.judgement:
         values |= {"judged_by": judgement.by, "judged": judgement.judged}
         values |= {"accuracy_before": judgement.before, "accuracy_after": judgement.after}
-    if note.problem:
-        values |= {"code": note.problem.code, "detail": note.problem.detail}
+    if note.reason:
+        values |= {"code": note.reason.code, "detail": note.reason.detail}
     return {"outcome": note.outcome, **{name: value for name, value in values.items() if value is not None}}

@@ -11,7 +11,8 @@ from server.records import Replay, Task
 RefreshState = Literal["running", "paused", "cancelled", "finished", "failed", "rolling_back", "rolled_back"]
 
 Outcome = Literal["waiting", "moved", "kept", "unchanged", "gone", "failed", "skipped", "returning", "returned", "not_returned"]
-"""What became of a task. `waiting` and `returning` are still to be moved and to be returned; `kept` fell by too much; `unchanged`
+"""What became of a task. `waiting` and `returning` are still to be moved and to be returned; `kept` falls by too much, or nothing
+speaks for its move; `unchanged`
 was on the bundle already; `skipped` was waiting when the refresh was cancelled or failed."""
 
 PENDING: tuple[Outcome, ...] = ("waiting", "returning")
@@ -43,8 +44,8 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """Why something was not done: a stable code, and what to tell people."""
+class Reason:
+    """Why something was done or was not: a stable code, and what to tell people."""
 
     code: str
     detail: str
@@ -61,7 +62,7 @@ class RefreshNote:
     version_after: int | None = None
     version_returned: int | None = None
     judgement: Judgement | None = None
-    problem: Problem | None = None
+    reason: Reason | None = None
 
 
 Noting = Callable[[Task], RefreshNote]
@@ -91,7 +92,7 @@ class RefreshTask:
     version_after: int | None
     version_returned: int | None
     judgement: Judgement | None
-    problem: Problem | None
+    reason: Reason | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class Refresh:
     bundle: str
     max_drop: float
     state: RefreshState
-    problem: Problem | None
+    reason: Reason | None
     created_at: datetime
     updated_at: datetime
     tasks: Mapping[Outcome, int]

@@ -1,6 +1,8 @@
 """From the records of refreshes to the bodies of replies."""
 
-from server.refresh_records import Problem, Refresh, RefreshTask
+from collections.abc import Mapping
+
+from server.refresh_records import Outcome, Reason, Refresh, RefreshTask
 from server.schemas.refreshes import (
     DoneOf,
     MeanAccuracy,
@@ -11,6 +13,12 @@ from server.schemas.refreshes import (
 )
 from server.schemas.replies import ProblemInPlace
 from server.under_way import UnderWay
+
+# Of outcomes that come over many tasks at once, which need no note of their own.
+_OF_OUTCOME: Mapping[Outcome, Reason] = {
+    "gone": Reason("task_not_found", "it was deleted"),
+    "skipped": Reason("refresh_stopped", "it was still waiting when the refresh was cancelled or failed"),
+}
 
 
 def refresh_reply(refresh: Refresh, under_way: UnderWay | None) -> RefreshReply:
@@ -28,7 +36,7 @@ def refresh_reply(refresh: Refresh, under_way: UnderWay | None) -> RefreshReply:
         to=refresh.bundle,
         max_drop=refresh.max_drop,
         state=refresh.state,
-        reason=_reason(refresh.problem),
+        reason=_reason(refresh.reason),
         tasks=dict(refresh.tasks),
         images=DoneOf(done=done, total=refresh.images),
         images_per_second=rate,
@@ -54,9 +62,9 @@ def refresh_task_reply(task: RefreshTask) -> RefreshTaskReply:
         backbone_before=task.backbone_before.bundle if task.backbone_before else None,
         versions=RefreshVersions(before=task.version_before, after=task.version_after, returned=task.version_returned),
         accuracy=accuracy,
-        reason=_reason(task.problem),
+        reason=_reason(task.reason or _OF_OUTCOME.get(task.outcome)),
     )
 
 
-def _reason(problem: Problem | None) -> ProblemInPlace | None:
-    return ProblemInPlace(code=problem.code, detail=problem.detail) if problem else None
+def _reason(reason: Reason | None) -> ProblemInPlace | None:
+    return ProblemInPlace(code=reason.code, detail=reason.detail) if reason else None

@@ -17,7 +17,7 @@ from server.refresh_records import (
     Judgement,
     KeepRefresh,
     Outcome,
-    Problem,
+    Reason,
     Refresh,
     RefreshAction,
     RefreshJob,
@@ -36,6 +36,7 @@ _ACTIONS: Mapping[RefreshAction, tuple[tuple[RefreshState, ...], RefreshState]] 
     "rollback": (("finished", "cancelled", "failed", "rolled_back"), "rolling_back"),
 }
 _ENDS: Mapping[RefreshState, RefreshState] = {"running": "finished", "rolling_back": "rolled_back"}
+_PENDING_IN: Mapping[RefreshState, Outcome] = {"running": "waiting", "rolling_back": "returning"}
 
 _ACCURACY = refresh_tasks.c.judged > 0
 _TOLD: tuple[Any, ...] = (
@@ -130,8 +131,7 @@ class RefreshStore:
 
     def next_task(self, job: RefreshJob) -> RefreshTask | None:
         """The next pending task, None if there is none or the refresh is not in the state any more that it was in."""
-        pending: Outcome = "waiting" if job.state == "running" else "returning"
-        query = _tasks_of(job.tenant, job.id).where(refresh_tasks.c.outcome == pending)
+        query = _tasks_of(job.tenant, job.id).where(refresh_tasks.c.outcome == _PENDING_IN[job.state])
         with self._database.read() as connection:
             if _find_state(connection, job.tenant, job.id) != job.state:
                 return None
@@ -167,16 +167,20 @@ class RefreshStore:
             return _find(connection, tenant, id_)
 
     def end(self, job: RefreshJob) -> None:
-        """To be called when no task is pending; does nothing if the refresh is in another state by now."""
+        """To be called when `next_task` found none. Does nothing if the refresh is in another state by now, or if a task is
+        pending after all: it may have been paused when `next_task` looked, and resumed since.
+        """
+        pending = _tasks_of(job.tenant, job.id).where(refresh_tasks.c.outcome == _PENDING_IN[job.state]).limit(1)
         with self._database.write() as connection:
-            if _find_state(connection, job.tenant, job.id) == job.state:
-                _set_state(connection, job.tenant, job.id, _ENDS[job.state])
+            if _find_state(connection, job.tenant, job.id) != job.state or connection.execute(pending).first():
+                return
+            _set_state(connection, job.tenant, job.id, _ENDS[job.state])
 
-    def fail(self, job: RefreshJob, problem: Problem) -> None:
+    def fail(self, job: RefreshJob, reason: Reason) -> None:
         """Ends a running refresh that cannot go on; does nothing if it is in another state by now."""
         with self._database.write() as connection:
             if _find_state(connection, job.tenant, job.id) == "running":
-                _set_state(connection, job.tenant, job.id, "failed", code=problem.code, detail=problem.detail)
+                _set_state(connection, job.tenant, job.id, "failed", code=reason.code, detail=reason.detail)
                 _turn(connection, job.tenant, job.id, ("waiting",), "skipped")
 
 
@@ -228,7 +232,7 @@ def _refresh_of(row: Row[Any], told: Sequence[Row[Any]]) -> Refresh:
         bundle=row.bundle,
         max_drop=row.max_drop,
         state=row.state,
-        problem=_problem_of(row),
+        reason=_reason_of(row),
         created_at=row.created_at,
         updated_at=row.updated_at,
         tasks={each.outcome: each.tasks for each in told},
@@ -251,9 +255,9 @@ def _task_of(row: Row[Any]) -> RefreshTask:
         version_after=row.version_after,
         version_returned=row.version_returned,
         judgement=judgement,
-        problem=_problem_of(row),
+        reason=_reason_of(row),
     )
 
 
-def _problem_of(row: Row[Any]) -> Problem | None:
-    return Problem(row.code, row.detail) if row.code else None
+def _reason_of(row: Row[Any]) -> Reason | None:
+    return Reason(row.code, row.detail) if row.code else None

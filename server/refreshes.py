@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from server.errors import EngineFailed, HeadstartError, Overloaded, StorageFailed
 from server.refresh import move_task, return_task
-from server.refresh_records import Outcome, Problem, RefreshJob, RefreshNote, RefreshStopped, RefreshTask
+from server.refresh_records import Outcome, Reason, RefreshJob, RefreshNote, RefreshStopped, RefreshTask
 from server.service import Service
 from server.under_way import UnderWay
 
@@ -75,7 +75,7 @@ class Refreshes:
                 raise
             except HeadstartError as error:
                 _log.warning("refresh %s failed: %s", job.id, error.detail)
-                await self._service.in_writer(store.fail, job, Problem(error.code, error.detail))
+                await self._service.in_writer(store.fail, job, Reason(error.code, error.detail))
                 return
             with target.hold():
                 await self._each(job, lambda task, progress: move_task(self._service, job, task.task, target, progress))
@@ -105,11 +105,11 @@ class Refreshes:
         except StorageFailed:
             raise
         except HeadstartError as error:
-            note = RefreshNote(job.id, failed, problem=Problem(error.code, error.detail))
+            note = RefreshNote(job.id, failed, reason=Reason(error.code, error.detail))
         except Exception:
             _log.exception("refresh %s failed with %s", job.id, task)
             detail = "something went wrong on the server; its log has the details under the ids of refresh and task"
-            note = RefreshNote(job.id, failed, problem=Problem("internal_error", detail))
+            note = RefreshNote(job.id, failed, reason=Reason("internal_error", detail))
         with suppress(RefreshStopped):  # Of a deleted task it says already that it is gone.
             await self._service.in_writer(self._service.store.refreshes.note, job.tenant, task, note)
 
@@ -132,5 +132,5 @@ async def _patiently(work: Callable[[], Awaitable[_Result]]) -> _Result:
         try:
             return await work()
         except (Overloaded, EngineFailed) as error:
-            await asyncio.sleep(error.retry_after)
+            await asyncio.sleep(error.retry_after or 0)
     return await work()

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, CliApp, CliExplicitFlag, SettingsConfigDict, SettingsError
 
-from models.bundle import SHIPPED
+from models.bundle import DEFAULT_BUNDLE, SHIPPED
 from models.engine import EngineKind
 from models.preprocess import ImageLimits
 
@@ -41,16 +41,24 @@ class Settings(BaseSettings):
         True, description="false: of new examples only the embeddings are stored, and their images cannot be had back"
     )
     bundles_dir: Path = Field(SHIPPED, description="folder of bundles; the shipped ones are always known")
-    bundle: str | None = Field(None, description="bundle that new tasks get, name@version (default: as last set, or the newest)")
+    bundle: str | None = Field(
+        None, description=f"bundle that new tasks get from now on, name@version (default: as last set; at first {DEFAULT_BUNDLE})"
+    )
     open_bundles: int = Field(4, ge=2, description="bundles in memory at once; the one idle longest gives way to another")
     engine: EngineKind = Field("auto", description="what runs the backbone; auto takes the fastest that this machine has")
     threads: int | None = Field(None, ge=1, description="CPU threads of one inference (default: the cores we may use)")
-    queue_images: int = Field(1024, ge=1, description="images admitted at once; beyond, requests are refused with 503")
+    queue_images: int = Field(
+        1024,
+        ge=1,
+        description="images admitted at once, of which new examples of one request may be all; beyond, refused with 503",
+    )
     queue_seconds: float = Field(5.0, gt=0, description="longest wait; requests that would wait longer are refused with 503")
-    max_image_bytes: int = Field(10_000_000, ge=1, description="encoded bytes of one image")
-    max_image_pixels: int = Field(25_000_000, ge=1, description="pixels of one image")
+    max_image_bytes: int = Field(30_000_000, ge=1, description="encoded bytes of one image")
+    max_image_pixels: int = Field(
+        25_000_000, ge=1, description="pixels of one image; four times as many of a JPEG that is decoded at a reduced size"
+    )
     max_body_bytes: int = Field(64_000_000, ge=1, description="bytes of one request's body")
-    max_images: int = Field(256, ge=1, description="images of one request")
+    max_images: int = Field(256, ge=1, description="images of one prediction request")
     max_scores: int = Field(1_000_000, ge=1, description="scores under way at once in replies for many tasks, and of one of them")
     max_classes: int = Field(1_000, ge=2, description="classes of one task")
     max_examples: int = Field(20_000, ge=2, description="examples of one task")

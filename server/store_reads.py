@@ -1,11 +1,12 @@
 """What the server remembers, as it is read: the store's calls that change nothing."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import func, literal, select
 
-from models.heads import Head
+from models.heads import BackboneRef, Head
 from server.active_versions import ActiveVersions
 from server.database import Database
 from server.errors import ExampleNotFound, ImageNotKept, TaskNotFound
@@ -93,13 +94,26 @@ class StoreReads:
         """What `active` would return, if that is in memory; this never blocks."""
         return self._active.known(tenant, task_id)
 
-    def active_by_bundle(self) -> dict[str, int]:
-        """How many tasks have an active version of each bundle that is used at all: every tenant's, since they share bundles."""
-        query = (
-            select(versions.c.bundle, func.count().label("used")).join_from(tasks, versions, ACTIVE).group_by(versions.c.bundle)
-        )
+    def active_by_backbone(self) -> dict[BackboneRef, int]:
+        """How many tasks' active versions use each backbone that is used at all: every tenant's, since they share bundles."""
+        backbone = (versions.c.bundle, versions.c.backbone_sha256)
+        query = select(*backbone, func.count().label("used")).join_from(tasks, versions, ACTIVE).group_by(*backbone)
         with self._database.read() as connection:
-            return {row.bundle: int(row.used) for row in connection.execute(query)}
+            return {BackboneRef(row.bundle, row.backbone_sha256): int(row.used) for row in connection.execute(query)}
+
+    def active_by_bundle(self) -> dict[str, int]:
+        """The same, whichever of a bundle's files they use."""
+        used: Counter[str] = Counter()
+        for backbone, count in self.active_by_backbone().items():
+            used[backbone.bundle] += count
+        return dict(used)
+
+    def newest_bundle(self) -> str | None:
+        """The bundle of the newest task's active version, whoever's that is; None without a task."""
+        query = select(versions.c.bundle).join_from(tasks, versions, ACTIVE).order_by(tasks.c.id.desc()).limit(1)
+        with self._database.read() as connection:
+            bundle: str | None = connection.execute(query).scalar_one_or_none()
+        return bundle
 
     def versions(self, tenant: str, task_id: str) -> list[Version]:
         """Every version of a task, newest first."""

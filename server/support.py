@@ -14,10 +14,11 @@ MAX_LABEL = 128
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """One example as sent: a label, trimmed, and encoded image bytes."""
+    """One example as sent: a label, trimmed, encoded image bytes, and what its file was called in an archive."""
 
     label: str
     image: bytes
+    name: str | None = None
 
 
 def clean_label(raw: str) -> str:
@@ -45,8 +46,8 @@ def check_request(examples: Sequence[LabelledImage], settings: Settings) -> None
     """
     if not examples:
         raise InvalidRequest("there are no images; send at least one per class, each with its label")
-    if len(examples) > settings.max_images:
-        raise LimitExceeded("images in this request", len(examples), settings.max_images)
+    if len(examples) > settings.queue_images:
+        raise LimitExceeded("images in this request", len(examples), settings.queue_images)
 
 
 def check_support_set(labels: Sequence[str], settings: Settings) -> None:

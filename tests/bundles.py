@@ -32,7 +32,9 @@ def another_bundle(source: Path, folder: Path, name: str) -> str:
     return manifest.id
 
 
-def small_bundle(like: Path, folder: Path, name: str, version: str = "1") -> str:
+def small_bundle(
+    like: Path, folder: Path, name: str, version: str = "1", created_at: datetime = datetime(2020, 1, 1, tzinfo=UTC)
+) -> str:
     """A bundle whose backbone embeds an image as the mean colours of its 16 squares, and its id.
 
     It opens in no time, and recognises other images than the bundle `like`, from which it has its head defaults.
@@ -44,9 +46,7 @@ def small_bundle(like: Path, folder: Path, name: str, version: str = "1") -> str
         GOLDEN: golden_bytes(golden, _mean_colours(golden)),
     }
     shipped = open_bundle(like).manifest
-    manifest = shipped.model_copy(
-        update={"name": name, "version": version, "embedding_dim": _DIM, "created_at": datetime(2020, 1, 1, tzinfo=UTC)}
-    )
+    manifest = shipped.model_copy(update={"name": name, "version": version, "embedding_dim": _DIM, "created_at": created_at})
     write_bundle(folder, manifest, contents)
     return manifest.id
 

@@ -1,32 +1,57 @@
-"""Fixtures that many tests share: a running server, and real images of novel classes."""
+"""Fixtures that many tests share: a running server, and real images for it to learn and to recognise."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image, ImageOps
 
+from models.bundle import PAPER_BUNDLE, SHIPPED, find_bundles
+from tests.images import encode
 from tests.servers import ROOT, ServerProcess
 
 Labelled = list[tuple[str, bytes]]
 
 SAMPLES = ROOT / "clients" / "samples"
+_SIDE = 32  # what the bundle looks at that tests use
 
 
-def read_samples(part: str) -> Labelled:
-    return [(path.parent.name, path.read_bytes()) for path in sorted((SAMPLES / part).glob("*/*.png"))]
+def read_samples(part: str) -> list[tuple[str, bytes]]:
+    """The photographs of a part, by class."""
+    return [(path.parent.name, path.read_bytes()) for path in sorted((SAMPLES / part).glob("*/*.jpg"))]
+
+
+def shrunk(photograph: bytes) -> Image.Image:
+    """The largest square in the middle of a photograph, at the size that the tests' bundle looks at."""
+    with Image.open(io.BytesIO(photograph)) as image:
+        return ImageOps.fit(image, (_SIDE, _SIDE), Image.Resampling.BICUBIC)
+
+
+def part_of(photograph: bytes) -> Image.Image:
+    """The upper left of a photograph's middle, mirrored: a view of its own, which is no duplicate of the whole."""
+    with Image.open(io.BytesIO(photograph)) as image:
+        view = ImageOps.fit(image, (_SIDE, _SIDE), Image.Resampling.BICUBIC, bleed=0.2, centering=(0, 0))
+        return ImageOps.mirror(view)
 
 
 @pytest.fixture(scope="session")
 def support() -> Labelled:
     """5 images of each of five novel classes: (label, encoded image)."""
-    return read_samples("support")
+    return [(label, encode(shrunk(photograph))) for label, photograph in read_samples("support")]
 
 
 @pytest.fixture(scope="session")
 def queries() -> Labelled:
-    """10 further images of each of the same classes."""
-    return read_samples("query")
+    """10 further images of each of the same classes: 5 photographs, and a part of each."""
+    samples = read_samples("query")
+    return [
+        (label, encode(view(photograph)))
+        for first in range(0, len(samples), 5)
+        for view in (shrunk, part_of)
+        for label, photograph in samples[first : first + 5]
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +71,5 @@ def api(server: ServerProcess) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def shipped_bundle() -> Path:
-    """The folder of the bundle shipped with the project."""
-    (manifest,) = (ROOT / "models" / "bundles").glob("*/*/manifest.json")
-    return manifest.parent
+    """The folder of the shipped bundle that tests' servers use, whose network is small."""
+    return find_bundles(SHIPPED)[PAPER_BUNDLE]

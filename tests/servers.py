@@ -12,6 +12,8 @@ from typing import Self
 
 import httpx
 
+from models.bundle import PAPER_BUNDLE
+
 ROOT = Path(__file__).parent.parent
 _START_SECONDS = 60.0
 
@@ -29,18 +31,22 @@ class ServerProcess:
     Args:
         data_dir: the database's folder, which outlives the process.
         flags: further command-line flags.
+        bundle: what new tasks get, unless the flags say so; None leaves it to the server.
+        until: the path that answers 200 when it is ready.
     """
 
-    def __init__(self, data_dir: Path, *flags: str) -> None:
+    def __init__(self, data_dir: Path, *flags: str, bundle: str | None = PAPER_BUNDLE, until: str = "/readyz") -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.log_path = data_dir.with_name(f"{data_dir.name}-{port}.log")
         command = [sys.executable, "-W", "error", "-m", "server", "--port", str(port), "--data-dir", str(data_dir), *flags]
+        if bundle is not None and "--bundle" not in flags:
+            command += ["--bundle", bundle]
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "PYTHONUNBUFFERED": "1"}
             )
-        self._wait_until_ready()
+        self._wait_until_ready(until)
 
     def stop(self) -> int:
         """SIGTERM, and the exit status."""
@@ -62,13 +68,13 @@ class ServerProcess:
         if self.process.poll() is None:
             self.stop()
 
-    def _wait_until_ready(self) -> None:
+    def _wait_until_ready(self, until: str) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the server ended with status {self.process.returncode}:\n{self.log()}")
             try:
-                if httpx.get(f"{self.url}/readyz").status_code == 200:
+                if httpx.get(f"{self.url}{until}").status_code == 200:
                     return
             except httpx.TransportError:
                 pass

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from openapi_spec_validator import validate
 
-from models.bundle import open_bundle
+from models.bundle import SHIPPED, find_bundles, open_bundle
 from models.engine import embed_all, open_engine
 from models.fitting import fit_head
 from models.preprocess import load_image
@@ -271,12 +271,14 @@ class TestReference:
             assert f"| `{error.code}` | {int(status)} |" in documentation
 
     def test_backbones_say_which_one_new_tasks_get(self, api: httpx.Client, shipped_bundle: Path) -> None:
-        (backbone,) = api.get("/v1/backbones").json()["backbones"]
-        assert (backbone["id"], backbone["default"]) == (open_bundle(shipped_bundle).id, True)
+        found = api.get("/v1/backbones").json()["backbones"]
+        assert [each["id"] for each in found if each["default"]] == [open_bundle(shipped_bundle).id]
+        assert {each["id"] for each in found} == find_bundles(SHIPPED).keys()
+        assert not any(each["missing"] or each["unserved_tasks"] for each in found)
 
     def test_health_and_metrics(self, api: httpx.Client) -> None:
         assert api.get("/healthz").json()["status"] == "ok"
-        assert api.get("/readyz").json() == {"status": "ready", "checks": {"engine": "ok", "store": "ok"}}
+        assert api.get("/readyz").json() == {"status": "ready", "checks": {"engine": "ok", "store": "ok", "bundles": "ok"}}
         api.get("/v1/tasks/unknown")
         metrics = api.get("/metrics").text
         for name in (

@@ -36,7 +36,8 @@ HOMES = {
     "alembic": {"server/database.py", "server/migrations/"},
     "onnxruntime": {"models/engine.py", "training/graphs.py"},
     "torch": {"models/engine.py", "models/backbones/", "training/"},
-    "PIL": {"models/preprocess.py"},
+    "PIL": {"models/preprocess.py", "models/colour.py"},
+    "pillow_heif": {"models/preprocess.py"},
     "safetensors": {"models/heads.py", "models/bundle.py"},
 }
 

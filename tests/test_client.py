@@ -28,7 +28,7 @@ from headstart.predictions import joined_many
 from tests.conftest import SAMPLES, Labelled
 from tests.servers import ServerProcess, free_port
 
-CLASSES = {"bicycle", "fox", "pickup_truck", "sweet_pepper", "whale"}
+CLASSES = {"fish", "palace", "tool", "tower", "windmill"}
 BROKEN = b"this is no image"
 
 
@@ -39,8 +39,8 @@ def client(server: ServerProcess) -> Iterator[Client]:
 
 
 @pytest.fixture
-def task(client: Client) -> Task:
-    return client.create_task("samples", SAMPLES / "support")
+def task(client: Client, support: Labelled) -> Task:
+    return client.create_task("samples", support)
 
 
 def classes(task: Task) -> dict[str, int]:
@@ -76,7 +76,7 @@ def test_predictions_come_in_the_order_of_the_images(client: Client, task: Task,
 
 
 def test_one_image_needs_no_list_and_top_k_limits_the_scores(client: Client, task: Task) -> None:
-    path = next(SAMPLES.glob("query/fox/*.png"))
+    path = next(SAMPLES.glob("query/palace/*.jpg"))
     of_path, of_text, of_bytes = (client.predict(task.id, image, top_k=2) for image in (path, str(path), path.read_bytes()))
     assert len(of_path) == 1
     assert len(of_path.checked()[0].scores) == 2
@@ -107,7 +107,7 @@ def test_requests_are_bounded_in_bytes_too(
 
 
 def test_many_tasks_say_what_images_show(client: Client, task: Task, queries: Labelled) -> None:
-    pair = {name: sorted((SAMPLES / "support" / name).glob("*.png")) for name in ("fox", "whale")}
+    pair = {name: sorted((SAMPLES / "support" / name).glob("*.jpg")) for name in ("palace", "windmill")}
     other = client.create_task("two", pair)
     images = [image for _, image in queries]
     carried: list[int] = []
@@ -177,11 +177,11 @@ def test_the_only_image_being_unreadable_is_an_error(client: Client, task: Task)
 
 
 def test_a_large_creation_starts_with_every_class(client: Client, support: Labelled) -> None:
-    of_fox, of_whale = ([image for label, image in support if label == each] for each in ("fox", "whale"))
+    of_palace, of_windmill = ([image for label, image in support if label == each] for each in ("palace", "windmill"))
     carried: list[int] = []
-    # In the given order, the first request would hold foxes alone, which is no task.
-    task = client.create_task("large", {"fox": of_fox * 52, "whale": of_whale}, progress=carried.append)
-    assert classes(task) == {"fox": 260, "whale": 5}
+    # In the given order, the first request would hold palaces alone, which is no task.
+    task = client.create_task("large", {"palace": of_palace * 52, "windmill": of_windmill}, progress=carried.append)
+    assert classes(task) == {"palace": 260, "windmill": 5}
     assert carried == [256, 9]
     assert [version.change for version in client.versions(task.id)] == ["added", "created"]
     assert task.timing_ms["total"] > max(task.timing_ms["embed"], task.timing_ms["fit"])
@@ -191,19 +191,19 @@ def test_a_large_creation_starts_with_every_class(client: Client, support: Label
 
 def test_a_large_creation_that_fails_leaves_nothing(client: Client, support: Labelled) -> None:
     with pytest.raises(InvalidImage):
-        client.create_task("never", [*support * 11, ("fox", BROKEN)])
+        client.create_task("never", [*support * 11, ("palace", BROKEN)])
     assert "never" not in {task.name for task in client.tasks()}
 
 
 def test_a_large_addition_that_fails_leaves_the_task_as_it_was(client: Client, task: Task, support: Labelled) -> None:
     with pytest.raises(InvalidImage):
-        client.add_examples(task.id, [*support * 11, ("fox", BROKEN)])
+        client.add_examples(task.id, [*support * 11, ("palace", BROKEN)])
     now = client.task(task.id)
     assert (now.version, classes(now)) == (1, dict.fromkeys(CLASSES, 5))
 
 
 def test_every_change_is_a_version_and_any_version_comes_back(client: Client, task: Task) -> None:
-    added = client.add_examples(task.id, [("poppy", next(SAMPLES.glob("query/sweet_pepper/*.png")))])
+    added = client.add_examples(task.id, [("poppy", next(SAMPLES.glob("query/tower/*.jpg")))])
     assert (added.version, added.examples) == (2, 26)
     assert "poppy" in classes(added)
 
@@ -221,7 +221,7 @@ def test_every_change_is_a_version_and_any_version_comes_back(client: Client, ta
 
 
 def test_forgetting_takes_an_example_out_of_the_history(client: Client, task: Task) -> None:
-    added = client.add_examples(task.id, [("poppy", next(SAMPLES.glob("query/sweet_pepper/*.png")))])
+    added = client.add_examples(task.id, [("poppy", next(SAMPLES.glob("query/tower/*.jpg")))])
     (poppy,) = (example for example in client.examples(task.id) if example.label == "poppy")
     client.remove_example(task.id, poppy.id)
     assert client.forget_example(task.id, poppy.id).version == 3
@@ -241,17 +241,17 @@ def test_a_change_tells_how_good_the_task_is_now(client: Client, task: Task, sup
     assert found.raw["advice"] == found.advice
     assert client.task(task.id).quality is None
 
-    fox, whale = support[5][1], queries[-1][1]
-    added = client.add_examples(task.id, [("whale", fox), ("alone", whale)])
+    palace, windmill = support[5][1], queries[-1][1]
+    added = client.add_examples(task.id, [("windmill", palace), ("alone", windmill)])
     now = client.quality(task.id)
     assert added.quality == now
     wrong, alone = list(client.examples(task.id))[-2:]
     assert now.classes[-1] == ClassQuality("alone", 1, 0, 0, None, None)
-    assert Confusion("whale", "fox", 1) in now.confusions
+    assert Confusion("windmill", "palace", 1) in now.confusions
     assert now.prior is not None
     assert (now.prior.ways, now.prior.shots, now.prior.dataset) == (5, 5, "CIFAR-FS")
-    assert [(suspect.example, suspect.label, suspect.suggested) for suspect in now.suspects] == [(wrong.id, "whale", "fox")]
-    assert [(twin.example, twin.label, twin.of_label) for twin in now.duplicates] == [(wrong.id, "whale", "fox")]
+    assert [(suspect.example, suspect.label, suspect.suggested) for suspect in now.suspects] == [(wrong.id, "windmill", "palace")]
+    assert [(twin.example, twin.label, twin.of_label) for twin in now.duplicates] == [(wrong.id, "windmill", "palace")]
     assert client.remove_example(task.id, alone.id).quality == client.quality(task.id)
 
     assert client.add_examples(task.id, [*support * 3]).quality is None, "above 100 examples"
@@ -313,10 +313,10 @@ def test_an_impossible_address_is_refused_at_once(url: str, monkeypatch: pytest.
 def test_folders_without_images_are_refused_before_anything_is_sent(client: Client, tmp_path: Path) -> None:
     with pytest.raises(NoImages, match="one for each class"):
         client.create_task("empty", tmp_path)
-    (tmp_path / "fox").mkdir()
-    (tmp_path / "fox" / "notes.txt").write_text("not an image")
-    (tmp_path / "fox" / ".hidden.png").write_bytes(b"")
-    with pytest.raises(NoImages, match="fox holds no images"):
+    (tmp_path / "palace").mkdir()
+    (tmp_path / "palace" / "notes.txt").write_text("not an image")
+    (tmp_path / "palace" / ".hidden.png").write_bytes(b"")
+    with pytest.raises(NoImages, match="palace holds no images"):
         client.create_task("empty", tmp_path)
     with pytest.raises(NoImages):
         client.predict("task_of_nobody", [])

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from headstart import (
+    BackboneUnavailable,
     Client,
     HeadstartError,
     NotFound,
@@ -46,6 +47,7 @@ class Answer:
     status: int
     body: Any = None
     retry_after: str | None = None
+    kind: str | None = None
     after: float = 0.0
 
 
@@ -80,6 +82,8 @@ def network(*script: Answer | None) -> Iterator[tuple[Client, list[Sent]]]:
             time.sleep(answer.after)
             content = answer.body if isinstance(answer.body, bytes) else dumps(answer.body).encode()
             self.send_response(answer.status)
+            if answer.kind is not None:
+                self.send_header("Content-Type", answer.kind)
             if answer.retry_after is not None:
                 self.send_header("Retry-After", answer.retry_after)
             self.send_header("Content-Length", str(len(content)))
@@ -148,6 +152,17 @@ def test_nobody_waits_an_hour() -> None:
         client.task("task_1")
     assert len(sent) == 1
     assert raised.value.retry_after == 3600
+
+
+def test_a_refusal_that_stays_is_not_repeated() -> None:
+    """The server says `Retry-After` where waiting helps; one of its refusals without it comes at once. A proxy's is repeated."""
+    refusal = problem(503, "backbone_unavailable")
+    with network(replace(refusal, kind="application/problem+json")) as (client, sent), pytest.raises(BackboneUnavailable):
+        client.predict("task_1", b"1")
+    assert len(sent) == 1
+    with network(refusal, PREDICTED) as (client, sent):
+        client.predict("task_1", b"1")
+    assert len(sent) == 2
 
 
 def test_tries_are_bounded() -> None:

@@ -344,7 +344,7 @@ class TestRefusals:
 
 class TestClassesOfOneExample:
     def test_are_not_judged(self, api: httpx.Client, support: Labelled) -> None:
-        task = create(api, support[:21])["id"]  # 5 of each class, and one whale
+        task = create(api, support[:21])["id"]  # 5 of each class, and one windmill
         assert {each["judged"] for each in ask(api, task)["candidates"]} == {20}
 
     def test_alone_leave_nothing_to_compare(self, api: httpx.Client, small: str, support: Labelled) -> None:

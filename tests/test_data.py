@@ -17,7 +17,7 @@ from tests.images import encode, exif, noise, png16
 from training import loading, memory
 from training.data import DataError, ImageSet
 from training.loading import load_images, read_originals
-from training.sources import find_classes
+from training.sources import find_classes, list_left_out
 
 SPEC = InputSpec(height=8, width=8)
 CLASSES = ("zebra", "ant", "Möwe")
@@ -156,7 +156,7 @@ def test_classes_are_found_however_they_are_stored(how: str, tmp_path: Path) -> 
 
 def test_a_class_folder_without_an_image_is_not_lost_unseen(tmp_path: Path) -> None:
     (folder(tmp_path) / "bear").mkdir()
-    (tmp_path / "bear" / "1.gif").write_bytes(b"GIF89a")
+    (tmp_path / "bear" / "notes.txt").write_bytes(b"about bears")
     (tmp_path / ".thumbnails").mkdir()
     classes = find_classes([tmp_path])
     assert classes == ("Möwe", "ant", "bear", "zebra")
@@ -169,7 +169,7 @@ def test_a_folder_too_high_up_is_told_from_one_without_images(tmp_path: Path) ->
     (tmp_path / "empty" / "ant").mkdir(parents=True)
     with pytest.raises(DataError, match=r"data has no class folder .* give the one whose folders are the classes"):
         find_classes([tmp_path / "data"])
-    with pytest.raises(DataError, match=r"empty has no class folder with JPEG, PNG or WebP files in it$"):
+    with pytest.raises(DataError, match=r"empty has no class folder with JPEG, PNG, WebP, HEIC or AVIF files in it$"):
         find_classes([tmp_path / "empty"])
 
 
@@ -184,8 +184,8 @@ BROKEN: dict[str, bytes] = {
 REASONS = {
     "empty.jpg": "the file is empty",
     "truncated.jpg": "the image is truncated or damaged and cannot be decoded",
-    "text.jpg": "the file is not a JPEG, PNG or WebP image",
-    "gif.png": "the file is not a JPEG, PNG or WebP image",
+    "text.jpg": "the file is not a JPEG, PNG, WebP, HEIC or AVIF image",
+    "gif.png": "the file is not a JPEG, PNG, WebP, HEIC or AVIF image",
     "folder.jpg": "cannot be read: Is a directory",
     "link.jpg": "cannot be read: No such file or directory",
     "secret.jpg": "cannot be read: Permission denied",
@@ -301,14 +301,72 @@ def test_class_names_are_the_same_in_either_form_of_unicode(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are any bytes on Linux only")
-def test_names_that_are_not_utf8_can_be_read_and_printed(tmp_path: Path) -> None:
-    path = tmp_path / os.fsdecode(b"M\xf6we")
-    path.mkdir()
-    (path / os.fsdecode(b"1\xe9.png")).write_bytes(FILES["ant/00.png"])
-    (path / os.fsdecode(b"2\xe9.png")).write_bytes(b"")
+def test_file_names_that_are_not_utf8_stay_apart_and_can_be_printed(tmp_path: Path) -> None:
+    (tmp_path / "ant").mkdir()
+    for name in (b"1\xe9.png", b"1\xe8.png"):
+        (tmp_path / "ant" / os.fsdecode(name)).write_bytes(FILES["ant/00.png"])
+    (tmp_path / "ant" / os.fsdecode(b"2\xe9.png")).write_bytes(b"")
     found = load_images([tmp_path], find_classes([tmp_path]), SPEC, broken_share=0.5)
-    assert found.sources == ("M\ufffdwe/1\ufffd.png",)
+    assert found.sources == ("ant/1\\xe8.png", "ant/1\\xe9.png")
     assert str(found.skipped[0]).encode()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are any bytes on Linux only")
+def test_classes_whose_names_are_not_utf8_are_refused_by_name(tmp_path: Path) -> None:
+    for name in (b"M\xf6we", b"M\xe4we"):
+        (tmp_path / os.fsdecode(name)).mkdir()
+        (tmp_path / os.fsdecode(name) / "1.png").write_bytes(FILES["ant/00.png"])
+    with pytest.raises(DataError, match=r"the folder M\\x(f6|e4)we has a name that is not UTF-8"):
+        find_classes([tmp_path])
+
+
+OTHERS = {
+    "ant/1.jfif": JPEG,
+    "ant/2.jpe": JPEG,
+    "ant/3": JPEG,
+    "ant/4.photo": FILES["ant/00.png"],
+    "ant/5.avif": encode(PHOTO, "AVIF"),
+    "bee/1.jpg": JPEG,
+    "bee/2.gif": encode(PHOTO, "GIF"),
+    "bee/3.bmp": encode(PHOTO, "BMP"),
+    "bee/notes.txt": b"about bees",
+    "bee/empty": b"",
+    "bee/queens/1.jpg": JPEG,
+    "loose.jpg": JPEG,
+    "labels.csv": b"a,b",
+    "bee/.hidden.jpg": JPEG,
+    ".git/1.jpg": JPEG,
+}
+
+
+@pytest.mark.parametrize("how", ["folder", "zip"])
+def test_used_and_listed_files_are_all_that_are_visible(how: str, tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    for name, content in OTHERS.items():
+        if how == "zip" and "queens" in name:  # there, the deepest folder is the class
+            continue
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(content)
+    if how == "zip":
+        with zipfile.ZipFile(tmp_path / "data.zip", "w") as target:
+            for file in path.rglob("*"):
+                if file.is_file():
+                    target.write(file, file.relative_to(path))
+        path = tmp_path / "data.zip"
+    found = load_images([path], find_classes([path]), SPEC, broken_share=0.5)
+    assert found.sources == ("ant/1.jfif", "ant/2.jpe", "ant/3", "ant/4.photo", "ant/5.avif", "bee/1.jpg")
+    listed = {skipped.source.removeprefix(f"{path}/"): skipped.reason for skipped in (*found.skipped, *list_left_out([path]))}
+    unreadable = "the file is not a JPEG, PNG, WebP, HEIC or AVIF image"
+    expected = {
+        "bee/2.gif": unreadable,
+        "bee/3.bmp": unreadable,
+        "bee/notes.txt": "not an image",
+        "bee/empty": "not an image",
+        "bee/queens/1.jpg": "in a folder within a class folder",
+        "loose.jpg": "not in a class folder",
+        "labels.csv": "not in a class folder" if how == "folder" else "not an image",
+    }
+    assert listed == {name: reason for name, reason in expected.items() if how == "folder" or "queens" not in name}
 
 
 def test_images_that_do_not_fit_in_memory_are_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,3 +389,18 @@ def test_available_memory_is_the_least_of_what_bounds_it(tmp_path: Path, monkeyp
     assert memory.available_memory() == 4000 * 1024
     container.write_text("1000000\n")
     assert memory.available_memory() == 1_000_000
+
+
+def test_folders_of_one_name_are_classes_of_their_own_where_the_split_names_them_in_full(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.zip", tmp_path / "b.zip"]
+    for seed, path in enumerate(paths):
+        with zipfile.ZipFile(path, "w") as target:
+            for alphabet in ("Greek", "Latin"):
+                for number in (1, 2):
+                    name = f"all/{alphabet}{seed}/letter1/{number}.png"
+                    target.writestr(name, encode(noise(8, 8, seed=10 * seed + number + len(alphabet))))
+    found = load_images(paths, ("Latin0/letter1", "Greek1/letter1"), SPEC)
+    assert found.sources == ("Latin0/letter1/1.png", "Latin0/letter1/2.png", "Greek1/letter1/1.png", "Greek1/letter1/2.png")
+    np.testing.assert_array_equal(found.images[0], noise(8, 8, seed=6))
+    with pytest.raises(DataError, match="are all/Greek0/letter1 and all/Latin0/letter1 one class"):
+        load_images(paths, ("letter1",), SPEC)

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_info
 
 from models.heads import Float32
-from tests.conftest import SAMPLES
+from tests.conftest import Labelled
 from tests.heads import options
 from training.__main__ import main
 from training.confusion import Confusion, draw, neighbours_order
@@ -137,12 +137,17 @@ def test_a_picture_is_drawn_of_any_number_of_classes(classes: int, tmp_path: Pat
 
 
 @pytest.fixture(scope="module")
-def evaluate(tmp_path_factory: pytest.TempPathFactory, shipped_bundle: Path) -> Callable[..., int]:
+def evaluate(
+    tmp_path_factory: pytest.TempPathFactory, shipped_bundle: Path, support: Labelled, queries: Labelled
+) -> Callable[..., int]:
     """Runs `evaluate` on the sample images, 15 of each of five classes that the shipped bundle has never seen."""
-    split = {"dataset": "samples", "train": [], "validation": [], "test": [path.name for path in (SAMPLES / "query").iterdir()]}
-    file = tmp_path_factory.mktemp("split") / "split.json"
-    file.write_text(json.dumps(split))
-    data = ["--data", str(SAMPLES / "support"), str(SAMPLES / "query"), "--split", str(file)]
+    folder = tmp_path_factory.mktemp("samples")
+    for k, (label, image) in enumerate([*support, *queries]):
+        (folder / "images" / label).mkdir(parents=True, exist_ok=True)
+        (folder / "images" / label / f"{k}.png").write_bytes(image)
+    file = folder / "split.json"
+    file.write_text(json.dumps({"dataset": "samples", "train": [], "validation": [], "test": sorted({y for y, _ in support})}))
+    data = ["--data", str(folder / "images"), "--split", str(file)]
     return lambda *flags: main(["evaluate", str(shipped_bundle), *data, "--episodes", "20", "--queries", "4", *flags])
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, select
 
 from headstart import Client, ImageNotKept
-from models.bundle import open_bundle
+from models.bundle import PAPER_BUNDLE, open_bundle
 from models.fitting import fit_head
 from models.heads import BackboneRef, EmbeddingSpace, Head
 from server.active_task import find_task
@@ -291,7 +291,7 @@ class TestVersions:
     def test_a_version_forgotten_between_two_look_ups_is_answered_by_the_next(
         self, tmp_path: Path, support: Labelled, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        service = Service(Settings(data_dir=tmp_path / "data", engine="onnx"))
+        service = Service(Settings(data_dir=tmp_path / "data", bundle=PAPER_BUNDLE, engine="onnx"))
         given = [LabelledImage(label, image) for label, image in support]
         load = service.active.load
 

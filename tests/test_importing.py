@@ -1,5 +1,6 @@
 """Networks made elsewhere: what is made of them computes what they do, serves, and what cannot be used is refused in one line."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +21,10 @@ from tests.images import encode, noise
 from tests.made_elsewhere import SIZE, Outputs, Small, graph, pooled, scripted, with_external_data, with_fixed_batch
 from tests.servers import ServerProcess
 from training import export as exporting
-from training import scoring, temperatures, tuning
+from training import int8, scoring, temperatures, tuning
 from training.__main__ import main
+from training.golden import golden_pixels
+from training.graphs import to_int8
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 NORMALISATION = ["--mean", *map(str, MEAN), "--std", *map(str, STD)]
@@ -128,7 +131,9 @@ def test_an_imported_bundle_computes_what_the_network_does(imported: Path) -> No
 
 
 def test_an_imported_bundle_says_what_it_is(imported: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    manifest = open_bundle(imported).manifest
+    bundle = open_bundle(imported)
+    np.testing.assert_array_equal(bundle.golden_pixels, golden_pixels(32, 32))
+    manifest = bundle.manifest
     assert manifest.architecture.name == "torchvision:resnet18"
     assert manifest.training == Imported(source="torchvision:resnet18", weights="random", sha256=None, images=103)
     assert manifest.files.keys() == {ONNX, TORCHSCRIPT, "statistics.safetensors", "golden.safetensors", "README.md"}
@@ -153,7 +158,7 @@ def test_an_onnx_file_gets_its_preprocessing_in_front(onnx_file: Path, small: Sm
     flags = [*NORMALISATION, "--data", str(photographs), "--out", str(tmp_path)]
     assert main(["import", str(onnx_file), *flags]) == 0
     bundle = open_bundle(tmp_path / "small-net" / "1")
-    assert set(bundle.manifest.files) == {ONNX, "statistics.safetensors", "golden.safetensors", "README.md"}
+    assert set(bundle.manifest.files) - {ONNX_INT8} == {ONNX, "statistics.safetensors", "golden.safetensors", "README.md"}
     pixels = pixels_of(SIZE, 7)
     np.testing.assert_allclose(open_engine(bundle, "onnx").embed(pixels), by_hand(small, pixels), rtol=1e-4, atol=1e-5)
     manifest = bundle.manifest
@@ -166,17 +171,47 @@ def test_an_onnx_file_gets_its_preprocessing_in_front(onnx_file: Path, small: Sm
     assert str(onnx_file.parent).encode() not in b"".join(path.read_bytes() for path in bundle.path.iterdir())
 
 
-@pytest.mark.skipif(not has_int8_instructions(), reason="int8 is offered where the processor can measure whether it pays")
+@pytest.mark.skipif(not has_int8_instructions(), reason="int8 is offered where the processor can measure what it costs")
 def test_an_onnx_file_gets_an_int8_version_where_there_are_classes_to_measure_it(
     onnx_file: Path, classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few_episodes(monkeypatch)
-    monkeypatch.setattr(scoring, "INT8_MAX_LOSS", 1.0)
-    monkeypatch.setattr(scoring, "INT8_MIN_SPEEDUP", 0.0)
+    monkeypatch.setattr(int8, "MAX_LOSS", 1.0)
     assert main(["import", str(onnx_file), *NORMALISATION, "--data", str(classes), "--out", str(tmp_path)]) == 0
     bundle = open_bundle(tmp_path / "small-net" / "1")
     assert open_engine(bundle, "onnx-int8").embed(pixels_of(SIZE)).shape == (3, 8)
     assert {e.file for e in bundle.manifest.evaluations} == {ONNX, ONNX_INT8}
+
+
+@pytest.mark.skipif(not has_int8_instructions(), reason="int8 is offered where the processor can measure what it costs")
+def test_without_classes_int8_has_to_agree_with_float32(
+    onnx_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photographs").mkdir()
+    for i in range(12):  # of unlike brightness, so that features tell them apart
+        (tmp_path / "photographs" / f"{i}.png").write_bytes(encode(noise(40, 50, seed=i) // 4 + 15 * i))
+    flags = ["import", str(onnx_file), *NORMALISATION, "--data", str(tmp_path / "photographs"), "--out", str(tmp_path)]
+    assert main(flags) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"int8 kept: its features have a cosine of (1\.000|0\.99)", printed), printed
+    bundle = open_bundle(tmp_path / "small-net" / "1")
+    small, plain = (open_engine(bundle, kind) for kind in ("onnx-int8", "onnx"))
+    pixels = pixels_of(SIZE, 7)
+    assert 0 < np.abs(small.embed(pixels) - plain.embed(pixels)).max() < 0.1
+
+    def broken(model: bytes, calibration: np.ndarray) -> bytes:
+        return to_int8(model, calibration // 64)  # so that whatever is brighter saturates
+
+    monkeypatch.setattr(exporting, "to_int8", broken)
+    assert main([*flags, "--version", "2"]) == 0
+    assert "int8 left out: its features have a cosine of" in capsys.readouterr().out
+    assert ONNX_INT8 not in open_bundle(tmp_path / "small-net" / "2").manifest.files
+
+
+def test_agreement_is_the_mean_cosine_of_centred_features() -> None:
+    mean = np.array([1.0, 1.0], dtype=np.float32)
+    first, second = (np.array(rows, dtype=np.float32) for rows in ([[2, 1], [1, 3]], [[1, 5], [1, 2]]))
+    assert int8.agreement(first, second, mean) == pytest.approx((0.0 + 1.0) / 2)
 
 
 def test_a_graph_that_takes_pixels_is_left_to_normalise_by_itself(

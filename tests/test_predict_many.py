@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from models.bundle import open_bundle
+from models.bundle import PAPER_BUNDLE, open_bundle
 from server.errors import LimitExceeded, Overloaded
 from server.schemas.replies import PredictManyReply
 from server.service import Service
@@ -225,7 +225,7 @@ def test_what_a_reply_may_hold_is_limited(tmp_path: Path, support: Labelled, que
 
 
 def test_what_many_requests_may_hold_at_once_is_limited(tmp_path: Path) -> None:
-    service = Service(Settings(data_dir=tmp_path, max_scores=10))
+    service = Service(Settings(data_dir=tmp_path, bundle=PAPER_BUNDLE, max_scores=10))
     try:
         with service.admit_scores(6):
             with pytest.raises(Overloaded), service.admit_scores(5):
@@ -286,7 +286,7 @@ def test_all_tasks_on_every_bundle_one_that_this_server_lacks_included(
                 assert "other@1" in result["error"]["detail"]
         only = api.post("/v1/predict", params={"tasks": made[0]}, content=images[0], headers=PNG)
         assert_problem(only, 503, "backbone_unavailable")
-        assert only.headers["retry-after"] == "30"
+        assert "retry-after" not in only.headers, "waiting does not bring it back"
 
         api.delete(f"/v1/tasks/{made[3]}").raise_for_status()
         assert [result["task"] for result in ask(api, "all", images)["results"]] == made[2::-1]

@@ -209,7 +209,7 @@ def test_a_decompression_bomb_costs_nothing() -> None:
 )
 def test_the_media_type_is_told_by_content(form: str, expected: str) -> None:
     assert media_type(animated([RGB, RGB], form) if form == "MPO" else encode(RGB, form)) == expected
-    with pytest.raises(ImageError, match="not a JPEG, PNG or WebP"):
+    with pytest.raises(ImageError, match="not a JPEG, PNG, WebP, HEIC or AVIF"):
         media_type(encode(RGB, "GIF"))
 
 

@@ -1,7 +1,10 @@
 """torchvision's and timm's networks as embedding networks, and as where training begins."""
 
-import urllib.error
+import socket
+import threading
+import time
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from torch import Tensor
 
 from models.backbones import build_backbone
 from models.backbones.pretrained import PretrainedError, load_pretrained
+from models.backbones.published import UnreachableError, check_reachable
 from tests.made_elsewhere import Small
 from tests.training_runs import BASE, recipe, started
 from training.checkpoint import CheckpointError
@@ -68,14 +72,13 @@ def test_timm_loads_a_file_of_weights(tmp_path: Path) -> None:
         torch.testing.assert_close(whole.get_classifier()(pretrained.network(images)), whole(images))
 
 
-def published(monkeypatch: pytest.MonkeyPatch, state: dict[str, Tensor] | Exception) -> None:
-    """Puts weights, or an error, in the place of torchvision's download."""
+def published(monkeypatch: pytest.MonkeyPatch, state: dict[str, Tensor]) -> None:
+    """Puts weights in the place of torchvision's download."""
 
     def load(*_: Any, **__: Any) -> dict[str, Tensor]:
-        if isinstance(state, Exception):
-            raise state
         return state
 
+    monkeypatch.setattr("models.backbones.pretrained.check_reachable", lambda _: None)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", load)
 
 
@@ -94,10 +97,64 @@ def test_published_weights_come_with_their_preprocessing(monkeypatch: pytest.Mon
     assert pretrained.weights == "ResNet18_Weights.IMAGENET1K_V1"
 
 
-def test_a_failed_download_says_where_the_file_belongs(monkeypatch: pytest.MonkeyPatch) -> None:
-    published(monkeypatch, urllib.error.URLError("no network"))
-    with pytest.raises(PretrainedError, match=r"no network.*put https://\S+resnet18\S+\.pth into \S+checkpoints"):
-        load_pretrained("torchvision:resnet18", "DEFAULT")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "torchvision:resnet18",
+            r"fetch https://\S+resnet18\S+\.pth, and here put it into \S+checkpoints, or give .*--weights FILE",
+        ),
+        (
+            "timm:resnet18",
+            r"fetch https://huggingface\.co/timm/resnet18\S+/model\.safetensors, and here give it with --weights FILE",
+        ),
+    ],
+)
+@pytest.mark.parametrize("silent", [False, True])
+def test_without_a_network_the_file_to_bring_is_named_within_seconds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, message: str, silent: bool
+) -> None:
+    def unknown(*_: Any, **__: Any) -> None:
+        if silent:
+            time.sleep(8)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    torchvision.models.list_models()
+    started = time.monotonic()
+    with pytest.raises(
+        PretrainedError, match=("does not answer within" if silent else "Name or service not known") + ".*" + message
+    ):
+        load_pretrained(name, "DEFAULT")
+    assert time.monotonic() - started < 6  # 3 on a machine that does nothing else
+
+
+def test_whoever_answers_is_reachable_whatever_the_answer() -> None:
+    class Redirecting(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(302 if self.path == "/moved" else 404)
+            self.send_header("Location", "http://127.0.0.1:1/")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Redirecting) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        for path in ("moved", "absent"):
+            check_reachable(f"http://127.0.0.1:{server.server_port}/{path}")
+        server.shutdown()
+        thread.join()
+    with pytest.raises(UnreachableError, match=r"127\.0\.0\.1: Connection refused"):
+        check_reachable(f"http://127.0.0.1:{server.server_port}/")
+
+
+def test_a_server_that_says_nothing_is_not_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UnreachableError, match=r"within 0\.2 s"):
+        check_reachable(f"http://127.0.0.1:{silent.getsockname()[1]}/", deadline=0.2)
 
 
 def test_weights_come_from_a_file_whatever_its_classes(tmp_path: Path) -> None:

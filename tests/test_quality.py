@@ -111,8 +111,8 @@ class TestAnswers:
     def test_adding_removing_and_forgetting_change_it(self, api: httpx.Client, support: Labelled) -> None:
         task = create(api, support)
         path = f"/v1/tasks/{task['id']}/examples"
-        fox = support[5][1]
-        added = api.post(path, **multipart([("whale", fox), ("new", support[0][1])])).json()["quality"]
+        palace = support[5][1]
+        added = api.post(path, **multipart([("windmill", palace), ("new", support[0][1])])).json()["quality"]
         assert added == ask(api, task["id"])
         assert (task["quality"]["judged"], added["judged"]) == (25, 26)
         assert task["quality"]["accuracy"] > added["accuracy"]
@@ -129,7 +129,7 @@ class TestAnswers:
 
     def test_it_is_that_of_the_active_version(self, api: httpx.Client, support: Labelled) -> None:
         task = create(api, support)
-        api.post(f"/v1/tasks/{task['id']}/examples", **multipart([("whale", support[5][1])])).raise_for_status()
+        api.post(f"/v1/tasks/{task['id']}/examples", **multipart([("windmill", support[5][1])])).raise_for_status()
         assert ask(api, task["id"]) != task["quality"]
         api.patch(f"/v1/tasks/{task['id']}", json={"active_version": 1}).raise_for_status()
         assert ask(api, task["id"]) == task["quality"]
@@ -158,21 +158,21 @@ class TestAnswers:
 
 class TestClassesOfOneExample:
     def test_are_not_judged_and_the_prior_and_the_advice_say_so(self, api: httpx.Client, support: Labelled) -> None:
-        quality = create(api, [*support[:21]])["quality"]  # 5 of each class, and one whale
-        *others, whale = quality["classes"]
-        assert whale == {"label": "whale", "examples": 1, "judged": 0, "recognised": 0, "accuracy": None, "interval": None}
+        quality = create(api, [*support[:21]])["quality"]  # 5 of each class, and one windmill
+        *others, windmill = quality["classes"]
+        assert windmill == {"label": "windmill", "examples": 1, "judged": 0, "recognised": 0, "accuracy": None, "interval": None}
         assert all(entry["judged"] == entry["examples"] == 5 for entry in others)
         assert quality["judged"] == 20
-        assert quality["advice"].startswith("Add an image of 'whale':")
-        assert "whale" not in {entry["label"] for entry in quality["confusions"]}
+        assert quality["advice"].startswith("Add an image of 'windmill':")
+        assert "windmill" not in {entry["label"] for entry in quality["confusions"]}
 
     @pytest.mark.parametrize(("shots", "nearest"), [(1, 1), (4, 5)])
     def test_get_the_evaluation_of_the_bundle_on_novel_classes_at_the_nearest_ways_and_shots(
         self, api: httpx.Client, shipped_bundle: Path, support: Labelled, shots: int, nearest: int
     ) -> None:
-        whales = [example for example in support if example[0] == "whale"]
+        windmills = [example for example in support if example[0] == "windmill"]
         others = [example for i, example in enumerate(support[:20]) if i % 5 < shots]
-        quality = create(api, [*others, whales[0]])["quality"]
+        quality = create(api, [*others, windmills[0]])["quality"]
         expected = {
             (evaluation.accuracy, evaluation.ci95, evaluation.ways, evaluation.shots, evaluation.dataset)
             for evaluation in open_bundle(shipped_bundle).manifest.evaluations
@@ -183,7 +183,7 @@ class TestClassesOfOneExample:
     def test_alone_leave_nothing_to_judge(self, api: httpx.Client, support: Labelled) -> None:
         quality = create(api, support[::5])["quality"]
         assert (quality["judged"], quality["accuracy"], quality["interval"]) == (0, None, None)
-        assert quality["advice"].startswith("Add an image of 'bicycle' and of 4 more:")
+        assert quality["advice"].startswith("Add an image of 'fish' and of 4 more:")
         assert (quality["confusions"], quality["suspects"], quality["duplicates"]) == ([], [], [])
 
     def test_have_no_prior_where_the_bundle_was_not_evaluated_with_the_solver(self, api: httpx.Client, support: Labelled) -> None:
@@ -201,7 +201,7 @@ class TestWhatToLookAt:
     ) -> None:
         examples = [*support, *queries]
         true = examples[position][0]
-        wrong = "fox" if true == "whale" else "whale"
+        wrong = "palace" if true == "windmill" else "windmill"
         examples[position] = (wrong, examples[position][1])
         task = create(api, examples)
         (suspect,) = task["quality"]["suspects"]
@@ -209,7 +209,7 @@ class TestWhatToLookAt:
         assert (suspect["example"], suspect["label"], suspect["suggested"]) == (example, wrong, true)
         assert 1 / 5 < suspect["confidence"] <= 1
 
-    @pytest.mark.parametrize("label", ["bicycle", "whale", "new"])
+    @pytest.mark.parametrize("label", ["fish", "windmill", "new"])
     @pytest.mark.parametrize("form", ["as it is", "PNG", "WEBP", "JPEG", "smaller"])
     def test_an_image_that_is_there_twice_is_a_duplicate(
         self, api: httpx.Client, support: Labelled, form: str, label: str
@@ -225,18 +225,18 @@ class TestWhatToLookAt:
                 again = encode(picture, "JPEG", quality=75)
             case _:
                 again = encode(Image.open(io.BytesIO(photograph)), form)
-        task = create(api, [*support[:2], ("bicycle", photograph), *support[3:], (label, again)])
+        task = create(api, [*support[:2], ("fish", photograph), *support[3:], (label, again)])
         (found,) = task["quality"]["duplicates"]
         sent = ids(api, task["id"])
         assert (found["example"], found["label"]) == (sent[-1], label)
-        assert (found["of"], found["of_label"]) == (sent[2], "bicycle")
+        assert (found["of"], found["of_label"]) == (sent[2], "fish")
         assert 0.99 < found["similarity"] <= 1.00001
 
     def test_of_several_copies_each_names_an_earlier_one_under_each_kind_of_label(
         self, api: httpx.Client, support: Labelled
     ) -> None:
-        fox = support[5][1]
-        task = create(api, [*support, ("fox", fox), ("whale", fox), ("whale", fox)])
+        palace = support[5][1]
+        task = create(api, [*support, ("palace", palace), ("windmill", palace), ("windmill", palace)])
         sent = ids(api, task["id"])
         pairs = [(sent.index(entry["example"]), sent.index(entry["of"])) for entry in task["quality"]["duplicates"]]
         assert [example for example, _ in pairs] == [25, 26, 27, 27]
@@ -248,7 +248,7 @@ class TestWhatToLookAt:
 
 class TestAdvice:
     def test_names_the_class_that_is_least_sure_of_its_examples_and_of_others(self, api: httpx.Client, support: Labelled) -> None:
-        quality = create(api, [*support, ("whale", support[5][1]), ("whale", support[7][1])])["quality"]
+        quality = create(api, [*support, ("windmill", support[5][1]), ("windmill", support[7][1])])["quality"]
         found = re.fullmatch(
             r"More images of '(\w+)' would help most: left out, its (\d+) got (\d+)% on average; (\d+) were taken for "
             r"another class, and (\d+) of others for it\.",
@@ -256,7 +256,7 @@ class TestAdvice:
         )
         assert found, quality["advice"]
         label, *counts = found.groups()
-        assert label in {"whale", "fox"}, "what has another's images, or the other"
+        assert label in {"windmill", "palace"}, "what has another's images, or the other"
         own = next(entry for entry in quality["classes"] if entry["label"] == label)
         taken = sum(pair["examples"] for pair in quality["confusions"] if pair["recognised_as"] == label)
         assert [int(count) for count in counts[::2]] == [own["examples"], own["judged"] - own["recognised"]]

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from models.heads import BackboneRef
 from server.errors import RefreshNotFound, TaskNotFound, VersionNotFound, WrongRefreshState
 from server.records import Task, VersionConflict
-from server.refresh_records import Judgement, Problem, RefreshAction, RefreshNote, RefreshState, RefreshStopped
+from server.refresh_records import Judgement, Reason, RefreshAction, RefreshNote, RefreshState, RefreshStopped
 from server.store import Store, sqlite_url
 from tests import stored
 from tests.stored import BACKBONE, head_of
@@ -110,9 +110,20 @@ class RefreshMachine(RuleBasedStateMachine):
             assert move(self.store, job.id, task.task).version.change == "refreshed"
             model.tasks[task.task] = "moved"
         else:
-            problem = Problem("why", "because") if outcome == "failed" else None
-            self.store.refreshes.note(T, task.task, RefreshNote(job.id, outcome, problem=problem))  # type: ignore[arg-type]
+            reason = Reason("why", "because") if outcome == "failed" else None
+            self.store.refreshes.note(T, task.task, RefreshNote(job.id, outcome, reason=reason))  # type: ignore[arg-type]
             model.tasks[task.task] = outcome
+
+    @rule()
+    def end(self) -> None:
+        """As a server does that found no pending task a moment ago, whatever has become of the refresh since."""
+        job, found = self.store.refreshes.job(), self.at_work()
+        if job and found:
+            model = found[1]
+            pending, end = ("waiting", "finished") if model.state == "running" else ("returning", "rolled_back")
+            self.store.refreshes.end(job)
+            if pending not in model.tasks.values():
+                model.state = end  # type: ignore[assignment]
 
     @precondition(lambda self: self.model)
     @rule(pick=picks, action=st.sampled_from(sorted(ACTIONS)))
@@ -135,7 +146,7 @@ class RefreshMachine(RuleBasedStateMachine):
         if found and found[1].state == "running":
             job = self.store.refreshes.job()
             assert job
-            self.store.refreshes.fail(job, Problem("why", "because"))
+            self.store.refreshes.fail(job, Reason("why", "because"))
             model = found[1]
             model.state = "failed"
             model.tasks = {task: "skipped" if now == "waiting" else now for task, now in model.tasks.items()}
@@ -181,7 +192,7 @@ class RefreshMachine(RuleBasedStateMachine):
             assert {row.task: row.outcome for row in rows} == model.tasks
             judged = [row.judgement for row in rows if row.judgement]
             assert (refresh.judged, refresh.before, refresh.after) == (len(judged), *((0.5, 1.0) if judged else (None, None)))
-            assert all(row.judgement is None and row.problem is None for row in rows if row.outcome == "gone")
+            assert all(row.judgement is None and row.reason is None for row in rows if row.outcome == "gone")
             returns = model.state in {"rolling_back", "rolled_back"}
             counted = [o for o in model.tasks.values() if not returns or o in {"returning", "returned"}]
             done = [o for o in counted if o not in {"waiting", "returning", "skipped"}]
@@ -212,6 +223,23 @@ def test_what_is_another_tenants_does_not_exist(store: Store) -> None:
         with pytest.raises(RefreshStopped):
             store.refreshes.note(T, theirs, RefreshNote(refresh.id, "unchanged"))
         assert store.refreshes.refresh("theirs", refresh.id).tasks == {"waiting": 1}
+
+
+def test_a_refresh_that_was_paused_when_it_was_looked_at_and_resumed_since_does_not_end(store: Store) -> None:
+    with closing(store):
+        task = stored.create(store)
+        refresh = store.refreshes.create(T, "other@1", 0.02, "all").id
+        job = store.refreshes.job()
+        assert job
+        store.refreshes.change(T, refresh, "pause")
+        assert store.refreshes.next_task(job) is None
+        store.refreshes.change(T, refresh, "resume")
+        store.refreshes.end(job)
+        found = store.refreshes.refresh(T, refresh)
+        assert (found.state, found.tasks) == ("running", {"waiting": 1})
+        store.refreshes.note(T, task.id, RefreshNote(refresh, "unchanged"))
+        store.refreshes.end(job)
+        assert store.refreshes.refresh(T, refresh).state == "finished"
 
 
 def test_a_version_is_put_back_only_where_the_refreshed_one_is_active(store: Store) -> None:

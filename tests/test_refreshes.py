@@ -155,7 +155,7 @@ def test_a_task_is_moved_where_it_is_no_worse_and_kept_where_it_falls(
         "backbone_before": SMALL,
         "versions": {"before": 1, "after": 2, "returned": None},
         "accuracy": {"judged_by": "leave-one-out", "judged": 25, "before": 0.56, "after": 1.0},
-        "reason": None,
+        "reason": {"code": "accuracy_held", "detail": "accuracy goes from 0.560 to 1.000 on the 25 examples judged"},
     }
     assert versions(api, task) == [(2, True, "refreshed", shipped), (1, False, "created", SMALL)]
     assert api.get(f"/v1/tasks/{task}/quality").json()["accuracy"] == 1.0
@@ -176,7 +176,8 @@ def test_a_task_is_moved_where_it_is_no_worse_and_kept_where_it_falls(
     assert moved(api, SMALL, [task], max_drop=0.44)["tasks"] == {"moved": 1}
     assert predict(api, task, images) == before
     assert versions(api, task)[0] == (3, True, "refreshed", SMALL)
-    assert moved(api, SMALL, [task])["tasks"] == {"unchanged": 1}
+    same = moved(api, SMALL, [task])
+    assert (same["tasks"], rows(api, same["id"])[task]["reason"]["code"]) == ({"unchanged": 1}, "same_backbone")
     assert len(versions(api, task)) == 3
 
 
@@ -216,37 +217,65 @@ def test_what_the_owner_asked_for_comes_along(api: httpx.Client, support: Labell
         assert api.get(f"/v1/tasks/{task['id']}").json()["head"] == made_there != task["head"]
 
 
+def evaluated(**accuracies: float) -> Callable[[dict[str, Any]], None]:
+    """Gives a manifest evaluations on the novel classes of these datasets, and beside them some that must not count."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        one = next(each for each in manifest["evaluations"] if (each["part"], each["shots"]) == ("test", 1))
+        manifest["evaluations"] = [
+            one | {"dataset": dataset} | other | {"accuracy": accuracy if not other else 1.0 - accuracy}
+            for dataset, accuracy in accuracies.items()
+            for other in ({}, {"shots": 5}, {"part": "validation"}, {"solver": "ridge"}, {"file": "backbone.int8.onnx"})
+        ]
+
+    return change
+
+
 def test_tasks_that_leave_one_out_cannot_judge(tmp_path: Path, shipped_bundle: Path, support: Labelled) -> None:
-    """They are told by what both bundles' evaluations say of the nearest way and shot, or moved where those do not compare."""
-    small_bundle(shipped_bundle, tmp_path, "small")
-    for name, worse in (("worse", 0.03), ("other", 0.0)):
+    """They stay, unless what both bundles were evaluated on speaks for it: two datasets, a mean no worse, no far fall."""
+    bundles = {
+        "small": {"signs": 0.5, "birds": 0.7, "steel": 0.9},
+        "better": {"signs": 0.69, "birds": 0.68, "leaves": 0.1},
+        "fallen": {"signs": 0.8, "birds": 0.67, "steel": 0.9},
+        "worse": {"signs": 0.49, "birds": 0.69, "steel": 0.9},
+        "single": {"signs": 0.9, "leaves": 0.9},
+        "unevaluated": {},
+    }
+    for name, accuracies in bundles.items():
         small_bundle(shipped_bundle, tmp_path, name)
-
-        def evaluate(manifest: dict[str, Any], worse: float = worse) -> None:
-            for evaluation in manifest["evaluations"]:
-                evaluation["accuracy"] -= worse
-                evaluation["dataset"] = "CIFAR-FS" if worse else "another"
-
-        rewrite(tmp_path / name / "1", evaluate)
-    one_each = support[::5]
+        rewrite(tmp_path / name / "1", evaluated(**accuracies))
     flags = (*QUICK, "--bundles-dir", str(tmp_path), "--bundle", SMALL)
     with ServerProcess(tmp_path / "data", *flags) as server, httpx.Client(base_url=server.url, timeout=60) as api:
-        task = create(api, one_each)["id"]
-        mixed = create(api, support[:7])["id"]  # five of one class, two of another
-        expected = next(e.accuracy for e in open_bundle(shipped_bundle).manifest.evaluations if (e.part, e.shots) == ("test", 1))
 
-        def judged(to: str, task: str = task) -> tuple[str, Any]:
-            row = rows(api, moved(api, to, [task])["id"])[task]
-            return row["outcome"], row["accuracy"]
+        def became(to: str, task: str, **more: Any) -> dict[str, Any]:
+            return rows(api, moved(api, to, [task], **more)["id"])[task]
 
-        by_evaluations = {"judged_by": "evaluations", "judged": 0, "before": expected, "after": pytest.approx(expected - 0.03)}
-        assert judged("worse@1") == ("kept", by_evaluations)
-        assert judged("other@1") == ("moved", {"judged_by": "nothing", "judged": 0, "before": None, "after": None})
+        task, mixed = create(api, support[::5])["id"], create(api, support[:7])["id"]  # mixed: five of one class, two of another
+        for to, before, after, code in (
+            ("fallen@1", 0.7, 0.79, "evaluations_fell"),
+            ("worse@1", 0.7, (0.49 + 0.69 + 0.9) / 3, "evaluations_fell"),
+            ("single@1", None, None, "not_judged"),
+            ("unevaluated@1", None, None, "not_judged"),
+            ("better@1", 0.6, 0.685, "evaluations_favour"),
+        ):
+            row = became(to, task)
+            by = "nothing" if before is None else "evaluations"
+            assert row["accuracy"] == {
+                "judged_by": by,
+                "judged": 0,
+                "before": pytest.approx(before),
+                "after": pytest.approx(after),
+            }
+            outcome = "moved" if code == "evaluations_favour" else "kept"
+            assert (row["outcome"], row["reason"]["code"]) == (outcome, code)
+        assert "on 2 datasets" in row["reason"]["detail"]
+        assert api.get(f"/v1/tasks/{task}").json()["backbone"] == "better@1"
+        assert became("fallen@1", mixed)["reason"]["code"] == "accuracy_held", "leave-one-out has the first word"
         alone = create(api, [*support[:5], support[7]])["id"]
-        for judged_task, count in ((mixed, 7), (alone, 5)):
-            outcome, accuracy = judged("worse@1", judged_task)
-            assert (outcome, accuracy["judged_by"], accuracy["judged"]) == ("moved", "leave-one-out", count)
-            assert accuracy["before"] == accuracy["after"]
+        row = became("worse@1", alone)
+        assert (row["outcome"], row["accuracy"]["judged_by"], row["accuracy"]["judged"]) == ("moved", "leave-one-out", 5)
+        row = became("unevaluated@1", task, max_drop=1)
+        assert (row["outcome"], row["reason"]["code"]) == ("moved", "any_fall_allowed")
 
 
 def test_a_task_whose_own_bundle_is_gone_is_revived(
@@ -261,6 +290,7 @@ def test_a_task_whose_own_bundle_is_gone_is_revived(
         refresh = moved(api, shipped, [task])
         row = rows(api, refresh["id"])[task]
         assert (row["outcome"], row["accuracy"]["judged_by"], refresh["accuracy"]) == ("moved", "nothing", None)
+        assert row["reason"]["code"] == "backbone_unavailable"
         assert predict(api, task, [support[0][1]])[0]["label"] == support[0][0]
         made_there = create(api, support, options='{"solver": "ridge"}')
         assert api.get(f"/v1/tasks/{task}").json()["head"] == made_there["head"]
@@ -272,7 +302,7 @@ def test_a_task_whose_own_bundle_is_gone_is_revived(
         spoil(tmp_path, SMALL)
         assert api.post("/v1/backbones", json={"id": SMALL}).is_success
         assert rolled_back(api, refresh["id"])["tasks"] == {"returned": 1}
-        assert rows(api, refresh["id"])[task]["reason"] is None
+        assert rows(api, refresh["id"])[task]["reason"]["code"] == "put_back"
         assert api.get(f"/v1/tasks/{task}").json()["version"] == 1
 
 
@@ -308,6 +338,7 @@ def test_a_bundle_that_cannot_be_opened_ends_the_refresh_with_the_reason(
     refresh = moved(api, id_, [task])
     assert (refresh["state"], refresh["reason"]["code"], refresh["tasks"]) == ("failed", "invalid_bundle", {"skipped": 1})
     assert "backbone.onnx" in refresh["reason"]["detail"]
+    assert rows(api, refresh["id"])[task]["reason"]["code"] == "refresh_stopped"
     assert code_of(api.post(f"/v1/refreshes/{refresh['id']}/resume")) == (409, "wrong_refresh_state")
     assert rolled_back(api, refresh["id"])["state"] == "rolled_back"
     spoil(folder, id_)
@@ -389,6 +420,20 @@ def test_pausing_resuming_and_cancelling(api: httpx.Client, shipped: str, suppor
     assert {api.get(f"/v1/tasks/{task}").json()["version"] for task in tasks} == {1}
 
 
+def test_pausing_and_resuming_within_milliseconds_leaves_no_task_behind(
+    api: httpx.Client, shipped: str, support: Labelled
+) -> None:
+    """At whatever moment the server looks for the next task."""
+    tasks = [create(api, support[:10:3])["id"] for _ in range(8)]
+    id_ = begin(api, shipped, tasks)["id"]
+    for turn in range(150):
+        if not all(api.post(f"/v1/refreshes/{id_}/{action}").is_success for action in ("pause", "resume")):
+            break  # It has ended.
+        time.sleep(0.002 * (turn % 4))
+    refresh = ended(api, id_)
+    assert (refresh["state"], refresh["tasks"]) == ("finished", {"moved": 8})
+
+
 def test_a_rollback_keeps_what_was_changed_since(api: httpx.Client, shipped: str, support: Labelled, queries: Labelled) -> None:
     """Untouched ones are as before; examples that came, went or were forgotten stay so, on the bundle that the task came from."""
     untouched, added, forgotten, by_hand, elsewhere, deleted = (create(api, support)["id"] for _ in range(6))
@@ -405,12 +450,14 @@ def test_a_rollback_keeps_what_was_changed_since(api: httpx.Client, shipped: str
     assert api.delete(f"/v1/tasks/{deleted}").status_code == 204
 
     row = rows(api, refresh["id"])[deleted]
-    assert (row["outcome"], row["accuracy"], row["reason"]) == ("gone", None, None)
+    assert (row["outcome"], row["accuracy"], row["reason"]["code"]) == ("gone", None, "task_not_found")
     back = rolled_back(api, refresh["id"])
     assert (back["state"], back["tasks"]) == ("rolled_back", {"gone": 1, "returned": 5})
     found = rows(api, refresh["id"])
     returned = {task: found[task]["versions"]["returned"] for task in tasks[:5]}
     assert returned == {untouched: 1, added: 4, forgotten: 4, by_hand: 1, elsewhere: 4}
+    reasons = {untouched: "put_back", added: "changed_since", forgotten: "changed_since", by_hand: "same_backbone"}
+    assert {task: found[task]["reason"]["code"] for task in reasons} == reasons
     for task, version in returned.items():
         shown = api.get(f"/v1/tasks/{task}").json()
         assert (shown["version"], shown["backbone"]) == (version, SMALL)
@@ -437,7 +484,7 @@ def test_every_answer_is_of_a_version_that_the_task_had(
                 response = client.post(f"/v1/tasks/{task}/predict", files=[("images", image[0])])
                 assert response.status_code == 200, response.text
                 got = response.json()
-                answers.append((task, got["version"], got["backbone"], got["predictions"][0]["scores"]["fox"]))
+                answers.append((task, got["version"], got["backbone"], got["predictions"][0]["scores"]["palace"]))
         return answers
 
     with ThreadPoolExecutor(4) as pool:
@@ -455,7 +502,7 @@ def test_every_answer_is_of_a_version_that_the_task_had(
     for task in tasks:
         for version, _, _, backbone in versions(api, task):
             assert api.patch(f"/v1/tasks/{task}", json={"active_version": version}).is_success
-            expected[task, version] = backbone, predict(api, task, image)[0]["scores"]["fox"]
+            expected[task, version] = backbone, predict(api, task, image)[0]["scores"]["palace"]
     for task, version, backbone, probability in answers:
         assert expected[task, version] == (backbone, pytest.approx(probability, abs=1e-5))
     assert Counter(version for _, version, _, _ in answers).keys() == {1, 2, 3}
@@ -576,6 +623,8 @@ def test_the_command_moves_and_returns(
         assert code == 0
         assert re.search(rf"Refresh refresh_\w+ onto {shipped}: finished\.", out)
         assert re.search(r"moved +2 +2 +56\.0% +100\.0%", out)
+        for task in ids:
+            assert re.search(rf"{task} +moved +2 +leave-one-out +56\.0% +100\.0% +accuracy goes from 0\.560 to 1\.000", out)
         assert re.search(r"Moving: \d+ of 50 images", err)
         id_ = next(client.refreshes()).id
         assert f"headstart refreshes rollback {id_}" in out

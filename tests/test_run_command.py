@@ -114,7 +114,7 @@ def test_two_datasets_each_with_a_split(data: Path, tmp_path: Path, capsys: pyte
 
 def test_a_pretrained_network_is_where_training_starts(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     published = load_pretrained("torchvision:mobilenet_v3_small", "none", 32)
-    torch.save(published.network.features.state_dict(), tmp_path / "weights.pt")
+    torch.save(published.network.get_submodule("features").state_dict(), tmp_path / "weights.pt")
     flags = ["--split", str(data / "split.json"), "--init", "torchvision:mobilenet_v3_small", "--input-size", "32"]
     flags += ["--weights", str(tmp_path / "weights.pt"), "--set", "learning_rate=1e-9", "--set", "weight_decay=0"]
     assert run(tmp_path / "run", data, *flags) == 0

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,16 @@ import pytest
 
 from headstart import BackboneInUse, BackboneNotFound, BackboneNotOpen, Client, InvalidBundle
 from headstart.__main__ import main
-from models.bundle import GOLDEN, MANIFEST, ONNX, golden_bytes, open_bundle, write_bundle
+from models.bundle import DEFAULT_BUNDLE, GOLDEN, MANIFEST, ONNX, golden_bytes, open_bundle, write_bundle
 from models.heads import Float32
 from models.preprocess import Pixels
 from tests.bundles import copy_bundle, small_bundle, spoil
-from tests.conftest import Labelled
+from tests.conftest import SAMPLES, Labelled
 from tests.servers import ServerProcess
 from tests.uploads import create, multipart, predict
 from tests.uploads import queries as as_queries
+
+QUICK = ("--engine", "onnx")  # starts without measuring whether int8 pays
 
 
 @pytest.fixture(scope="module")
@@ -181,29 +184,116 @@ def test_unknown_bundles_and_bodies_that_say_nothing(api: httpx.Client, folder: 
         assert code_of(api.patch(f"/v1/backbones/{shipped}", json=patch)) == (422, "invalid_request")
 
 
-def test_the_default_outlives_a_restart_unless_the_settings_name_one(
+def default_of(server: ServerProcess) -> str:
+    listed = httpx.get(f"{server.url}/v1/backbones").json()
+    assert [each["id"] for each in listed["backbones"] if each["default"]] == [listed["default"]]
+    return str(listed["default"])
+
+
+def test_what_new_tasks_get_is_set_and_remembered(tmp_path: Path, shipped_bundle: Path, support: Labelled) -> None:
+    """A new data directory has the shipped default, and a bundle is the default because somebody said so, never for being new."""
+    ids = [small_bundle(shipped_bundle, tmp_path, name) for name in ("chosen", "named")]
+    flags = (*QUICK, "--bundles-dir", str(tmp_path))
+    with ServerProcess(tmp_path / "data", *flags, bundle=None) as server, httpx.Client(base_url=server.url, timeout=60) as api:
+        assert default_of(server) == DEFAULT_BUNDLE
+        assert f"new tasks get {DEFAULT_BUNDLE} (the shipped default)" in server.log()
+        open_(api, ids[0])
+        make_default(api, ids[0])
+    with ServerProcess(tmp_path / "data", *flags, bundle=None) as server, httpx.Client(base_url=server.url, timeout=60) as api:
+        assert default_of(server) == ids[0]
+        assert f"new tasks get {ids[0]} (as last set)" in server.log()
+        assert create(api, support)["backbone"] == ids[0]
+    with ServerProcess(tmp_path / "data", *flags, bundle=ids[1]) as server:
+        assert default_of(server) == ids[1]
+    newest = small_bundle(shipped_bundle, tmp_path, "newest", created_at=datetime.now(UTC) + timedelta(days=1))
+    with ServerProcess(tmp_path / "data", *flags, bundle=None) as server:
+        assert default_of(server) == ids[1], "what was named at a start is remembered too"
+        assert newest in {each["id"] for each in httpx.get(f"{server.url}/v1/backbones").json()["backbones"]}
+
+
+def test_a_data_directory_that_remembers_nothing_keeps_what_its_newest_task_has(
     tmp_path: Path, shipped_bundle: Path, shipped: str, support: Labelled
 ) -> None:
-    id_ = small_bundle(shipped_bundle, tmp_path, "chosen")
-    flags = ("--bundles-dir", str(tmp_path))
-
-    def default_of(server: ServerProcess) -> str:
-        (default,) = (b["id"] for b in httpx.get(f"{server.url}/v1/backbones").json()["backbones"] if b["default"])
-        return str(default)
-
-    with ServerProcess(tmp_path / "data", *flags) as server, httpx.Client(base_url=server.url, timeout=60) as api:
-        assert default_of(server) == shipped
-        open_(api, id_)
-        make_default(api, id_)
-    with ServerProcess(tmp_path / "data", *flags) as server, httpx.Client(base_url=server.url, timeout=60) as api:
+    """As those from before anything was remembered: neither a shipped bundle nor a newer one becomes its default."""
+    id_ = small_bundle(shipped_bundle, tmp_path, "had")
+    small_bundle(shipped_bundle, tmp_path, "newest", created_at=datetime.now(UTC) + timedelta(days=1))
+    data, flags = tmp_path / "data", (*QUICK, "--bundles-dir", str(tmp_path))
+    for bundle in (shipped, id_):
+        with ServerProcess(data, *flags, bundle=bundle) as server, httpx.Client(base_url=server.url, timeout=60) as api:
+            create(api, support)
+    (data / "default-bundle").unlink()
+    with ServerProcess(data, *flags, bundle=None) as server, httpx.Client(base_url=server.url, timeout=60) as api:
         assert default_of(server) == id_
+        assert f"new tasks get {id_} (as the newest task has it)" in server.log()
+        for task in api.get("/v1/tasks").json()["tasks"]:
+            assert api.delete(f"/v1/tasks/{task['id']}").is_success
+    with ServerProcess(data, *flags, bundle=None) as server:
+        assert default_of(server) == id_, "remembered since, without a task"
+
+
+def check_bundles(api: httpx.Client) -> tuple[int, str, str]:
+    response = api.get("/readyz")
+    body = response.json()
+    return response.status_code, body["status"], body["checks"]["bundles"]
+
+
+def test_a_bundle_missing_after_a_restore_is_named_everywhere(
+    tmp_path: Path, shipped_bundle: Path, shipped: str, support: Labelled, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where only tasks need it, the others are served; where new tasks get it, the server is not ready until it is back."""
+    id_ = small_bundle(shipped_bundle, tmp_path, "left-behind")
+    data, flags, image = tmp_path / "data", (*QUICK, "--bundles-dir", str(tmp_path)), [support[0][1]]
+    with ServerProcess(data, *flags) as server, httpx.Client(base_url=server.url, timeout=60) as api:
+        tasks = [create(api, support)["id"], create_on(api, id_, support, shipped)]
+        assert check_bundles(api) == (200, "ready", "ok")
+    folder = tmp_path / "left-behind"
+    folder.rename(tmp_path / ".elsewhere")
+    with ServerProcess(data, *flags, bundle=None) as server, httpx.Client(base_url=server.url, timeout=60) as api:
+        assert f"{id_} is not on this server as it was: 1 tasks are refused" in server.log()
+        assert check_bundles(api) == (200, "degraded", f"missing: {id_} (1 tasks)")
+        assert f'headstart_backbone_missing{{backbone="{id_}"}} 1.0' in api.get("/metrics").text
+        listed = api.get(f"/v1/backbones/{id_}").json()
+        assert (listed["missing"], listed["default"], listed["unserved_tasks"], listed["input"]) == (True, False, 1, None)
+        assert predict(api, tasks[0], image)[0]["label"] == support[0][0]
+        refused = api.post(f"/v1/tasks/{tasks[1]}/predict", **as_queries(image))
+        assert code_of(refused) == (503, "backbone_unavailable")
+        assert "retry-after" not in refused.headers
+    with ServerProcess(data, *flags) as server, httpx.Client(base_url=server.url, timeout=60) as api:
+        (tmp_path / ".elsewhere").rename(folder)
+        assert check_bundles(api) == (200, "ready", "ok"), "nobody asked for it meanwhile"
+        assert open_(api, id_).is_success
+        make_default(api, id_)
+    folder.rename(tmp_path / ".elsewhere")
+    with (
+        ServerProcess(data, *flags, bundle=None, until="/healthz") as server,
+        httpx.Client(base_url=server.url, timeout=60) as api,
+    ):
+        assert f"{id_} is not on this server as it was: 1 tasks and new ones are refused" in server.log()
+        assert check_bundles(api) == (503, "unavailable", f"missing: {id_} (new tasks, 1 tasks)")
+        assert default_of(server) == id_
+        refused = api.post("/v1/tasks", **multipart(support))
+        assert code_of(refused) == (503, "backbone_unavailable")
+        assert "retry-after" not in refused.headers
+        assert predict(api, tasks[0], image)[0]["label"] == support[0][0], "the others are served"
+        assert api.post(f"/v1/tasks/{tasks[0]}/compare").is_success
+
+        def run(*arguments: str) -> tuple[int, str, str]:
+            return main(["--url", server.url, *arguments]), *capsys.readouterr()
+
+        code, listed_, remark = run("backbones")
+        assert code == 0
+        assert re.search(rf"{id_} +default, missing", listed_)
+        assert f"{id_} is missing or damaged on the server: 1 tasks that use it and new tasks are refused" in remark
+        started = time.monotonic()
+        code, _, why = run("predict", tasks[1], str(next(SAMPLES.glob("query/fox/*.png"))))
+        assert (code, "`headstart backbones` shows which bundles the server lacks" in why) == (1, True)
+        assert time.monotonic() - started < 10
+        (tmp_path / ".elsewhere").rename(folder)
+        assert open_(api, id_).is_success
+        assert check_bundles(api) == (200, "ready", "ok")
         assert create(api, support)["backbone"] == id_
-    with ServerProcess(tmp_path / "data", *flags, "--bundle", shipped) as server:
-        assert default_of(server) == shipped
-    (tmp_path / "chosen").rename(tmp_path / ".gone")
-    with ServerProcess(tmp_path / "data", *flags) as server:
-        assert default_of(server) == shipped
-        assert f"the default was {id_}, which is not here any more" in server.log()
+        assert predict(api, tasks[1], image)
+        assert "backbone_missing{" not in api.get("/metrics").text
 
 
 def test_a_bundle_that_could_not_serve_its_tasks_is_mended_while_the_server_runs(

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.bundle import open_bundle
+from models.bundle import DEFAULT_BUNDLE
 from server import backbones as module
 from server.backbones import Backbones
-from server.errors import BackboneInUse, Overloaded
+from server.default_bundle import choose_default, remember_default
+from server.errors import BackboneInUse, BackboneUnavailable, InvalidBundle, Overloaded
 from server.metrics import Metrics
-from server.opening import remember_default
 from server.settings import Settings
 from server.store import Store, sqlite_url
-from tests.bundles import small_bundle
-from tests.stored import create
+from tests.bundles import small_bundle, spoil
+from tests.stored import BACKBONE, create
 
 
 @pytest.fixture
@@ -102,9 +102,34 @@ def test_tasks_are_counted_by_the_bundle_of_their_active_version(store: Store) -
     assert store.active_by_bundle() == {tasks[0].version.backbone.bundle: 2}
 
 
-def test_a_broken_bundle_is_passed_over_for_new_tasks(tmp_path: Path, ids: list[str], store: Store, shipped_bundle: Path) -> None:
+def test_a_default_that_is_damaged_is_not_replaced_by_another(tmp_path: Path, ids: list[str], store: Store) -> None:
     remember_default(ids[0], tmp_path)
-    (tmp_path / "small-0" / "1" / "backbone.onnx").unlink()
+    spoil(tmp_path, ids[0])
     backbones = Backbones(Settings(data_dir=tmp_path, bundles_dir=tmp_path), Metrics(), store)
-    assert backbones.default.bundle.id == open_bundle(shipped_bundle).id
+    assert backbones.default_id == ids[0]
+    with pytest.raises(BackboneUnavailable, match=ids[0]):
+        _ = backbones.default
+    backbones.check_room()
+
+    async def run() -> None:
+        assert [each.id for each in await backbones.unserved()] == [ids[0]]
+        with pytest.raises(InvalidBundle):
+            await backbones.open(ids[0])
+        await backbones.open(ids[1])
+        assert backbones.served_default is None
+        spoil(tmp_path, ids[0])
+        assert (await backbones.open(ids[0]))[0] is backbones.default
+        assert await backbones.unserved() == []
+
+    asyncio.run(run())
     backbones.stop()
+
+
+def test_a_default_that_was_half_written_is_none(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "default-bundle").write_bytes(b"")
+    assert choose_default(Settings(data_dir=tmp_path), store).id == DEFAULT_BUNDLE
+    assert choose_default(Settings(data_dir=tmp_path, bundle="named@1"), store).id == "named@1"
+    create(store)
+    assert choose_default(Settings(data_dir=tmp_path), store).id == BACKBONE.bundle
+    remember_default("set@1", tmp_path)
+    assert choose_default(Settings(data_dir=tmp_path), store).id == "set@1"

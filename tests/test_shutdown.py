@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from models.bundle import PAPER_BUNDLE
 from server.settings import Settings
 from tests.bundles import copy_bundle
 from tests.conftest import Labelled
@@ -78,7 +79,7 @@ def start(*flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
         ((), {"HEADSTART_PORT": "99999"}, 2, "port"),
         ((), {"HEADSTART_PROT": "8000"}, 2, "HEADSTART_PROT"),
         (("--bundle", "nothing@1"), {}, 1, "nothing@1 is unknown"),
-        (("--engine", "torchscript"), {}, 1, "backbone.ts"),
+        (("--engine", "torchscript", "--bundle", PAPER_BUNDLE), {}, 1, "backbone.ts"),
     ],
 )
 def test_settings_that_make_no_sense_stop_the_start_with_one_line(

@@ -15,6 +15,7 @@ from models.heads import Float32, softmax
 from models.manifest import HeadDefaults, TemperatureLaw, TemperatureLaws
 from models.temperature import effective_shots, options_for, temperature
 from tests.heads import options
+from training.episodes import Embedded
 from training.temperatures import likeliest_temperature, tune_temperatures
 
 counts = st.lists(st.integers(1, 1000), min_size=2, max_size=50)
@@ -83,8 +84,8 @@ def test_laws_are_fitted_on_whatever_classes_there_are(classes: int, images: int
     rng = np.random.default_rng(0)
     centres = np.repeat(rng.normal(size=(classes, 32)), images, axis=0)
     embeddings = (centres + 1.5 * rng.normal(size=centres.shape)).astype(np.float32)
-    by_class = [np.arange(images * k, images * (k + 1)) for k in range(classes)]
-    found = tune_temperatures(embeddings, embeddings.mean(axis=0), DEFAULTS, by_class)
+    data = Embedded(embeddings, [np.arange(images * k, images * (k + 1)) for k in range(classes)])
+    found = tune_temperatures([data], embeddings.mean(axis=0), DEFAULTS)
     # Class means of more examples err less: their scores say more, and are to be believed more.
     assert temperature(found.prototype, [10] * 5) < temperature(found.prototype, [1] * 5)
 

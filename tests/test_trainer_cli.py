@@ -152,8 +152,9 @@ def test_calibrating_a_bundle_gives_it_the_laws_of_an_export_and_touches_no_file
     bundle = Path(shutil.copytree(exported, tmp_path / "bundle"))
     replace_manifest(bundle, fitted.model_copy(update={"head": fitted.head.model_copy(update={"temperatures": None})}))
     before = {path.name: path.read_bytes() for path in bundle.iterdir() if path.name != MANIFEST}
+    monkeypatch.setattr(tuning, "EPISODES", 10)
     monkeypatch.setattr(temperatures, "EPISODES", 10)
-    flags = ["--data", str(data / "images"), "--split", str(data / "split.json")]
+    flags = ["--data", str(data / "images"), "--split", str(data / "split.json"), "--episodes", "40"]
     assert main(["calibrate", str(bundle), *flags]) == 0
     assert "log T = " in capsys.readouterr().out
     assert open_bundle(bundle).manifest == fitted

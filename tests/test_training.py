@@ -322,8 +322,44 @@ def test_a_damaged_checkpoint_is_refused_and_named(damage: str, tmp_path: Path) 
         case "text":
             file.write_text("weights")
         case "another format":
-            torch.save(torch.load(file, weights_only=True) | {"format": 3}, file)
+            torch.save(torch.load(file, weights_only=True) | {"format": 99}, file)
         case _:
             torch.save(torch.load(file, weights_only=True) | {"optimizer": Path("not a tensor")}, file)
     with pytest.raises(CheckpointError, match=FILE_NAME):
         Checkpoint.load(tmp_path)
+
+
+def test_scaled_crops_show_windows_of_the_image() -> None:
+    ramp = torch.arange(64, dtype=torch.uint8)
+    pixels = torch.stack(torch.meshgrid(ramp, ramp, indexing="ij"), dim=-1)
+    pixels = torch.cat([pixels, torch.zeros(64, 64, 1, dtype=torch.uint8)], dim=2).expand(300, 64, 64, 3)  # row, column, 0
+    torch.manual_seed(0)
+    out = 255 * Augmentation(least_area=0.25, crop_size=32, jitter=0.0)(pixels)
+    assert out.shape == (300, 3, 32, 32)
+    rows, columns = out[:, 0, :, 0], out[:, 1, 0]
+    heights, widths = (rows[:, -1] - rows[:, 0]).abs() / 62, (columns[:, -1] - columns[:, 0]).abs() / 62
+    area = heights * widths
+    assert 0.2 < area.min() < 0.35
+    assert area.max() > 0.9
+    assert ((widths / heights < 1.4) & (widths / heights > 0.7)).all()
+    mirrored = columns[:, -1] < columns[:, 0]
+    assert 0.35 < mirrored.float().mean() < 0.65
+    assert (rows[:, -1] > rows[:, 0]).all()
+    upright = 255 * Augmentation(least_area=0.25, flip=False, jitter=0.0)(pixels)
+    assert upright.shape == (300, 3, 64, 64)
+    assert (upright[:, 1, 0, -1] > upright[:, 1, 0, 0]).all()
+
+
+def test_shrunk_images_lose_what_is_fine_and_keep_their_size() -> None:
+    checks = (torch.arange(64)[:, None] + torch.arange(64)) % 2 * 255
+    pixels = checks.to(torch.uint8)[None, :, :, None].expand(8, 64, 64, 3)
+    plain = Augmentation(padding=0, jitter=0.0)(pixels)
+    shrunk = Augmentation(padding=0, jitter=0.0, shrink=1.0, shrink_to=(16, 16))(pixels)
+    assert shrunk.shape == plain.shape
+    assert plain.std() > 0.49
+    assert shrunk.std() < 0.05
+    torch.manual_seed(0)
+    sometimes = Augmentation(shrink=0.3)
+    drawn = [sometimes.draw(1, torch.device("cpu")).shrunk_side for _ in range(400)]
+    assert 0.2 < sum(map(bool, drawn)) / 400 < 0.4
+    assert {side for side in drawn if side} <= set(range(28, 81))

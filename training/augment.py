@@ -1,32 +1,56 @@
 """Batched augmentation on the training device: one gather and a few products for the whole batch."""
 
+import math
 from typing import NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional
 
 
 class Augmentation(BaseModel):
-    """Random crop after padding, horizontal flip, and colour jitter, drawn independently for each image.
+    """Random crop, horizontal flip, and colour jitter, drawn independently for each image; and now and then a small picture.
 
     Attributes:
-        padding: pixels of zero padding on each side before the crop back to size.
+        padding: pixels of zero padding on each side before the crop back to size; not used with `least_area`.
+        least_area: where given, the crop is of this share of the image or more, of a shape between 3:4 and 4:3, and scaled
+            (Szegedy et al., CVPR 2015, section 6).
+        crop_size: side of what such a crop is scaled to. Smaller than what serves is as good for less (Touvron et al.,
+            "Fixing the train-test resolution discrepancy", NeurIPS 2019).
+        flip: whether half of the images are mirrored; not for signs and letters.
         jitter: brightness, contrast and saturation are each scaled by a factor from [1 - jitter, 1 + jitter].
+        shrink: how often the images of a batch are scaled down, to a side within `shrink_to`, and up again, so that small
+            pictures are known too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     padding: int = 4
+    least_area: float | None = Field(default=None, gt=0, le=1)
+    crop_size: int | None = Field(default=None, ge=16)
+    flip: bool = True
     jitter: float = 0.4
+    shrink: float = Field(default=0.0, ge=0, le=1)
+    shrink_to: tuple[int, int] = (28, 80)
 
     def draw(self, count: int, device: torch.device) -> "Draws":
         """Random numbers for `count` images, from PyTorch's global generator."""
         top, left = torch.randint(0, 2 * self.padding + 1, (2, count, 1), device=device)
-        flipped = torch.rand(count, 1, device=device) < 0.5
-        factors = 1.0 + self.jitter * (2.0 * torch.rand((3, count, 1, 1, 1), device=device) - 1.0)
-        return Draws(top, left, flipped, *factors)
+        flipped = (torch.rand(count, 1, device=device) < 0.5) & self.flip
+        brightness, contrast, saturation = 1.0 + self.jitter * (2.0 * torch.rand((3, count, 1, 1, 1), device=device) - 1.0)
+        windows = None if self.least_area is None else self._windows(count, self.least_area, device)
+        side = 0
+        if self.shrink and float(torch.rand(())) < self.shrink:
+            side = int(torch.randint(self.shrink_to[0], self.shrink_to[1] + 1, ()))
+        return Draws(top, left, flipped, brightness, contrast, saturation, windows, side)
+
+    def _windows(self, count: int, least_area: float, device: torch.device) -> Tensor:
+        """Affine maps (N, 2, 3) from the crop's coordinates to the image's, both from -1 to 1."""
+        area = least_area + (1.0 - least_area) * torch.rand(count, device=device)
+        shape = torch.exp(math.log(4 / 3) * (2.0 * torch.rand(count, device=device) - 1.0))
+        sides = torch.stack([(area * shape).sqrt(), (area / shape).sqrt()], dim=1).clamp(max=1.0)
+        return torch.cat([torch.diag_embed(sides), ((2.0 * torch.rand_like(sides) - 1.0) * (1.0 - sides))[:, :, None]], dim=2)
 
     def __call__(self, pixels_NHW3: Tensor) -> Tensor:
         """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) in [0, 1], freshly drawn."""
@@ -35,7 +59,19 @@ class Augmentation(BaseModel):
     def apply(self, pixels_NHW3: Tensor, draws: "Draws") -> Tensor:
         """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) in [0, 1], as drawn."""
         images = pixels_NHW3.permute(0, 3, 1, 2).to(torch.float32) / 255.0
-        return _jitter(self._crop_and_flip(images, draws), draws)
+        images = self._crop_and_flip(images, draws) if draws.windows is None else self._scaled_crop(images, draws.windows, draws)
+        images = _jitter(images, draws)
+        if not draws.shrunk_side:
+            return images
+        small = functional.interpolate(images, size=draws.shrunk_side, mode="bilinear", antialias=True)
+        return functional.interpolate(small, size=images.shape[-2:], mode="bicubic").clamp(0.0, 1.0)
+
+    def _scaled_crop(self, images: Tensor, windows: Tensor, draws: "Draws") -> Tensor:
+        side = self.crop_size or images.shape[-1]
+        mirror = torch.where(draws.flipped, -1.0, 1.0)[:, :, None]
+        maps = torch.cat([windows[:, :, :1] * mirror, windows[:, :, 1:]], dim=2)
+        grid = functional.affine_grid(maps, [len(images), 3, side, side], align_corners=False)
+        return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
     def _crop_and_flip(self, images: Tensor, draws: "Draws") -> Tensor:
         count, _, height, width = images.shape
@@ -49,7 +85,10 @@ class Augmentation(BaseModel):
 
 
 class Draws(NamedTuple):
-    """What was drawn for each of N images: offsets and flips (N, 1), colour factors (N, 1, 1, 1)."""
+    """What was drawn for each of N images: offsets and flips (N, 1), colour factors (N, 1, 1, 1), windows (N, 2, 3).
+
+    `shrunk_side` is of all of them; 0 leaves their size alone.
+    """
 
     top: Tensor
     left: Tensor
@@ -57,10 +96,15 @@ class Draws(NamedTuple):
     brightness: Tensor
     contrast: Tensor
     saturation: Tensor
+    windows: Tensor | None
+    shrunk_side: int
 
     def of(self, images: slice) -> "Draws":
         """The draws of some of the images."""
-        return Draws(*(drawn[images] for drawn in self))
+        windows = None if self.windows is None else self.windows[images]
+        top, left, flipped = self.top[images], self.left[images], self.flipped[images]
+        factors = self.brightness[images], self.contrast[images], self.saturation[images]
+        return Draws(top, left, flipped, *factors, windows, self.shrunk_side)
 
 
 def _jitter(images: Tensor, draws: Draws) -> Tensor:

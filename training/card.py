@@ -12,6 +12,7 @@ _TRAINED = """# {id}
 | | |
 |---|---|
 | trained on | {images} images of {classes} classes of {dataset} (split `{split}`); validation and novel classes never seen |
+| started from | {initial} |
 | recipe | `{recipe}`, seed {seed}, {epochs} epochs, {minutes:.0f} minutes on {hardware} |
 | revision | {revision} |
 | made | {created} |
@@ -25,7 +26,7 @@ were chosen on the validation classes; `test` are novel classes. ECE is the expe
 
 ## Use and limits
 
-- Made for small pictures of single objects: any image is scaled to {height} x {width} pixels first, so detail below that is lost.
+- Made for pictures of single objects: any image is scaled to {height} x {width} pixels first, so detail below that is lost.
 - Embeddings carry what the base classes taught ({taught}); images unlike them are recognised less well. Test with images of
   your own before relying on it.
 {warnings}
@@ -102,6 +103,7 @@ def model_card(manifest: Manifest) -> str:
         dataset=made.dataset,
         split=made.split,
         recipe=made.recipe,
+        initial=f"{made.initial}: their licence holds for these weights too" if made.initial else "random weights",
         seed=made.seed,
         epochs=made.epochs,
         minutes=made.seconds / 60,
@@ -111,10 +113,10 @@ def model_card(manifest: Manifest) -> str:
 
 
 def _table(evaluations: Sequence[Evaluation]) -> str:
-    head = ["| classes | file | head | shots | episodes | accuracy | ECE |", "|---|---|---|---|---|---|---|"]
+    head = ["| dataset | classes | file | head | shots | episodes | accuracy | ECE |", "|---|---|---|---|---|---|---|---|"]
     return "\n".join([*head, *map(_row, evaluations)])
 
 
 def _row(e: Evaluation) -> str:
     accuracy = f"{100 * e.accuracy:.2f} ± {100 * e.ci95:.2f}"
-    return f"| {e.part} | `{e.file}` | {e.solver} | {e.shots} | {e.episodes} | {accuracy} | {100 * e.ece:.1f} % |"
+    return f"| {e.dataset} | {e.part} | `{e.file}` | {e.solver} | {e.shots} | {e.episodes} | {accuracy} | {100 * e.ece:.1f} % |"

@@ -14,7 +14,7 @@ from training.learner import Learner
 from training.recipes import Recipe
 
 FILE_NAME = "checkpoint.pt"
-_FORMAT = 2
+_FORMAT = 3
 
 
 class CheckpointError(Exception):
@@ -62,8 +62,8 @@ class RunInfo:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Every class that the backbone was trained on, once."""
-        own = (name for dataset in self.datasets for name in dataset.split.train)
+        """Every class that the backbone was trained on, once, by the name that other datasets would know it by."""
+        own = (name for dataset in self.datasets for name in dataset.split.known_as("train"))
         return tuple(dict.fromkeys((*own, *self.inherited)))
 
     @classmethod
@@ -122,8 +122,7 @@ class Checkpoint:
             backbone = build_backbone(self.architecture, recipe.input_size, recipe.dropblock)
         except ValueError as error:
             raise CheckpointError(f"the recipe's network cannot be built: {error}") from error
-        classes = [len(dataset.split.train) for dataset in self.info.datasets]
-        return Learner(backbone, classes, normalise=recipe.normalise, temperature=recipe.distillation_temperature)
+        return Learner(backbone, [len(dataset.split.train) for dataset in self.info.datasets], recipe)
 
     def save(self, folder: Path) -> None:
         """Writes the checkpoint whole or not at all: a full disk leaves the previous one usable.

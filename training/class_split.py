@@ -38,6 +38,10 @@ class Split:
         chosen: tuple[str, ...] = getattr(self, part)
         return chosen
 
+    def known_as(self, part: Part) -> tuple[str, ...]:
+        """The same classes as other datasets would know them: a name without a letter means nothing outside its dataset."""
+        return tuple(name if any(map(str.isalpha, name)) else f"{self.dataset}/{name}" for name in self.classes(part))
+
 
 def read_split(path_or_name: str | Path) -> Split:
     """Reads a split file, or one of the shipped splits by name (`cifar-fs`, `fc100`).
@@ -129,9 +133,9 @@ def refuse_seen(splits: Sequence[Split], inherited: Collection[str]) -> None:
     Raises:
         DataError: one does.
     """
-    base = {*inherited, *(name for split in splits for name in split.train)}
+    base = {*inherited, *(name for split in splits for name in split.known_as("train"))}
     for split in splits:
-        if seen := sorted(base.intersection(split.validation + split.test)):
+        if seen := sorted(base.intersection(split.known_as("validation") + split.known_as("test"))):
             raise DataError(
                 f"{len(seen)} validation or test classes of {split.dataset} are trained on, by another dataset or by the run "
                 f"that --init names: {', '.join(seen[:5])}; give --split files that agree"

@@ -9,12 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.heads import Float32
 from training.data import DataError
 
 Indices = NDArray[np.int64]
 
 # The protocol of evaluation; `headstart-train evaluate` can be asked for others.
 WAYS, SHOTS, QUERIES = 5, (1, 5), 15
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """Images of several classes: embeddings (N, D), and for each class the positions of its images."""
+
+    embeddings: Float32
+    by_class: Sequence[Indices]
 
 
 @dataclass(frozen=True, slots=True)

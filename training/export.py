@@ -7,7 +7,7 @@ statistics, head defaults and evaluations describe what users will get.
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from models.backbones import PixelBackbone
 from models.bundle import (
+    CARD,
     GOLDEN,
     ONNX,
     ONNX_INT8,
@@ -42,19 +43,18 @@ from models.manifest import (
 from models.preprocess import Pixels
 from training.card import model_card
 from training.checkpoint import Checkpoint
+from training.golden import golden_pixels
 from training.graphs import GraphError, to_int8, to_onnx, to_torchscript
-from training.scoring import UNTUNED, Images, Say, Scorer, int8_passes
+from training.int8 import int8_agrees, int8_loses_little
+from training.scoring import UNTUNED, Images, Say, Scorer, base_mean
 
-CARD = "README.md"
 PARITY_TOLERANCE = 1e-4
 
 _SEED = 1
-_GOLDEN_PIXELS = 8 * 84 * 84  # A server embeds them whenever it is asked whether it is ready.
 _PARITY_IMAGES = 64
 _CALIBRATION_IMAGES = 512
 _BACKGROUND = 1000
 _EPISODES = 2000
-_SPEED_BATCH = 32
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -92,12 +92,24 @@ class Eager:
         return embeddings
 
 
-def export(checkpoint: Checkpoint, images: Images, name: str, version: str, out: Path, with_torchscript: bool, say: Say) -> Path:
+def export(
+    checkpoint: Checkpoint,
+    datasets: Sequence[Images],
+    name: str,
+    version: str,
+    out: Path,
+    with_torchscript: bool,
+    say: Say,
+    input_size: int | None = None,
+) -> Path:
     """Writes the bundle `<out>/<name>/<version>/` of a finished run and returns its folder.
 
     Args:
+        datasets: those of the run, and others that it is to be evaluated on; one at least has base images. Each counts as much
+            as any other, in the statistics and in what is chosen.
         with_torchscript: whether `backbone.ts` is kept; its parity is checked either way.
         say: receives a line per step.
+        input_size: side of what the bundle looks at, in pixels, where it is not to be the run's.
 
     Raises:
         ExportError: the run is not finished, the name or version is no name, or a file disagrees with eager PyTorch.
@@ -106,7 +118,7 @@ def export(checkpoint: Checkpoint, images: Images, name: str, version: str, out:
     """
     refuse_hopeless(checkpoint, name, version, out)
     backbone = checkpoint.trained_backbone()
-    size = checkpoint.recipe.input_size
+    size = input_size or checkpoint.recipe.input_size
     draft = draft_manifest(
         name,
         version,
@@ -115,7 +127,7 @@ def export(checkpoint: Checkpoint, images: Images, name: str, version: str, out:
         InputSpec(height=size, width=size),
         _training(checkpoint),
     )
-    return make_bundle(draft, Eager(PixelBackbone(backbone)), images, out, with_torchscript, say)
+    return make_bundle(draft, Eager(PixelBackbone(backbone)), datasets, out, with_torchscript, say)
 
 
 def refuse_hopeless(checkpoint: Checkpoint, name: str, version: str, out: Path) -> None:
@@ -143,6 +155,7 @@ def _training(checkpoint: Checkpoint) -> Training:
         hardware=checkpoint.hardware,
         seconds=round(checkpoint.seconds, 1),
         git_revision=info.git_revision,
+        initial=info.initial,
     )
 
 
@@ -183,47 +196,54 @@ def draft_manifest(
     )
 
 
-def make_bundle(draft: Manifest, candidate: Candidate, images: Images, out: Path, with_torchscript: bool, say: Say) -> Path:
-    """Writes the bundle that `draft` begins to describe, and returns its folder; see `export` for what it raises."""
-    sample = _sample(images.base.images, _CALIBRATION_IMAGES)
-    graphs = _graphs(candidate, sample, images, say)
-    golden = sample[: max(2, min(8, _GOLDEN_PIXELS // (draft.input.height * draft.input.width)))]
+def make_bundle(
+    draft: Manifest, candidate: Candidate, datasets: Sequence[Images], out: Path, with_torchscript: bool, say: Say
+) -> Path:
+    """Writes the bundle that `draft` begins to describe, and returns its folder; see `export` for what it takes and raises."""
+    base = [data.base for data in datasets if data.base is not None]
+    sample = _evenly([images.images for images in base], _CALIBRATION_IMAGES)
+    graphs = _graphs(candidate, sample, say)
+    golden = golden_pixels(draft.input.height, draft.input.width)
     fixed = {GOLDEN: golden_bytes(golden, candidate.embed(golden))}
 
     with tempfile.TemporaryDirectory() as scratch:
         engines = _open_draft(Path(scratch), draft, {**graphs, **fixed})
         _check_parity(engines, candidate, sample[:_PARITY_IMAGES], say)
-        say(f"embedding {len(images.base)} images for the statistics")
-        scorer = Scorer(images, engines["onnx"], _EPISODES)
-        embeddings = scorer.embed(engines["onnx"], images.base)
-        if not np.abs(embeddings).max() <= np.finfo(np.float16).max:  # NaN fails too.
+        say(f"embedding {sum(map(len, base))} images for the statistics")
+        embeddings = [embed_all(engines["onnx"], images.images) for images in base]
+        if not all(np.abs(each).max() <= np.finfo(np.float16).max for each in embeddings):  # NaN fails too.
             raise ExportError("embeddings of the given images are not finite, or too large for the statistics")
+        mean = base_mean(embeddings)
+        scorer = Scorer(datasets, mean, _EPISODES)
         heads = scorer.choose_heads(engines["onnx"], say)
-        small = engines.get("onnx-int8")
-        if small and not int8_passes(small, engines["onnx"], scorer, heads.logistic, sample[:_SPEED_BATCH], say):
-            del graphs[ONNX_INT8]
+        if small := engines.get("onnx-int8"):
+            plain = engines["onnx"]
+            if any(data.validation for data in datasets):
+                kept = int8_loses_little(small, plain, scorer, heads.logistic, say)
+            else:
+                kept = int8_agrees(small, plain, mean, sample, say)
+            if not kept:
+                del graphs[ONNX_INT8]
         evaluations = []
         for kind, file in (("onnx", ONNX), ("onnx-int8", ONNX_INT8)):
-            if file in graphs and (images.validation or images.novel):
+            if file in graphs and any(data.validation or data.novel for data in datasets):
                 say(f"evaluating {file}, {_EPISODES} episodes for each line of the card")
                 evaluations += scorer.evaluations(engines[kind], file, heads)
 
     if not with_torchscript:
         graphs.pop(TORCHSCRIPT, None)
     final = draft.model_copy(update={"head": heads, "evaluations": tuple(evaluations)})
-    background = _sample(embeddings, _BACKGROUND)
-    fixed |= {STATISTICS: statistics_bytes(scorer.mean, background), CARD: model_card(final).encode()}
+    background = _evenly(embeddings, _BACKGROUND)
+    fixed |= {STATISTICS: statistics_bytes(mean, background), CARD: model_card(final).encode()}
     return write_bundle(out, final, {**graphs, **fixed})
 
 
-def _graphs(candidate: Candidate, sample: Pixels, images: Images, say: Say) -> dict[str, bytes]:
-    """The backbone files by name; int8 where its gates can be measured, calibrated on `sample`."""
+def _graphs(candidate: Candidate, sample: Pixels, say: Say) -> dict[str, bytes]:
+    """The backbone files by name; int8 where what it costs can be measured, calibrated on `sample`."""
     say("making ONNX and TorchScript")
     graphs = candidate.graphs(sample[:2])
     if not has_int8_instructions():
-        say("no int8 version: this processor cannot measure whether it pays")
-    elif images.validation is None:
-        say("no int8 version: there are too few classes or images to measure what it costs")
+        say("no int8 version: this processor cannot measure what it costs")
     else:
         say(f"quantising to int8 on {len(sample)} images")
         try:
@@ -250,6 +270,8 @@ def _check_parity(engines: Mapping[str, Engine], candidate: Candidate, pixels: P
             say(f"{kind} agrees with {candidate.name} to {error:.1e} relative")
 
 
-def _sample(rows: NDArray[Scalar], count: int) -> NDArray[Scalar]:
-    order = np.random.default_rng(_SEED).permutation(len(rows))[:count]
-    return rows[order]
+def _evenly(parts: Sequence[NDArray[Scalar]], count: int) -> NDArray[Scalar]:
+    """`count` rows, or all there are: a random one of each part in turn, as long as it has any left."""
+    orders = [np.random.default_rng(_SEED).permutation(len(rows)) for rows in parts]
+    turns = sorted((turn, part) for part, order in enumerate(orders) for turn in range(min(len(order), count)))
+    return np.stack([parts[part][orders[part][turn]] for turn, part in turns[:count]])

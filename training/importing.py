@@ -77,7 +77,7 @@ def import_network(order: Order, data: Sequence[Path], broken_share: float, name
         images=len(photographs),
     )
     draft = draft_manifest(name, version, opened.architecture, opened.embedding_dim, opened.spec, origin)
-    return make_bundle(draft, opened.candidate, images, out, True, say)
+    return make_bundle(draft, opened.candidate, [images], out, True, say)
 
 
 def _open_library(order: Order) -> _Opened:

@@ -39,7 +39,7 @@ class Initial:
         torch.manual_seed(checkpoint.info.seed)
         learner = checkpoint.new_learner()
         try:
-            learner.backbone.load_state_dict(self.state)
+            learner.load_initial(self.state)
         except RuntimeError as error:
             raise CheckpointError(f"{self.origin} does not fit the recipe: {str(error).splitlines()[-1].strip()}") from error
         checkpoint.learner = learner.state_dict()
@@ -49,8 +49,8 @@ def initial_network(source: str, weights: str | None = None, input_size: int | N
     """The network that `headstart-train run --init SOURCE` starts from.
 
     Args:
-        source: `torchvision:NAME`, `timm:NAME`, or the folder of a finished run.
-        weights: of a library's network: see `load_pretrained`.
+        source: `efficientnet-lite0`, `torchvision:NAME`, `timm:NAME`, or the folder of a finished run.
+        weights: of a published network: see `load_pretrained`.
         input_size: where it is not to be the one that the network was made for.
 
     Raises:

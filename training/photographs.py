@@ -11,7 +11,7 @@ from models.manifest import InputSpec
 from training.data import DataError, ImageSet, Skipped
 from training.episodes import QUERIES, SHOTS, WAYS
 from training.loading import check_broken, decode
-from training.sources import IMAGE_SUFFIXES, Source, composed, list_sources
+from training.sources import Source, composed, files_below, is_image, left_out, list_left_out, list_sources, visible
 
 _CLASSES = 100
 _IMAGES = 4000
@@ -44,6 +44,7 @@ def load_photographs(paths: Sequence[Path], spec: InputSpec, broken_share: float
     check_broken(skipped, len(chosen), broken_share)
     usable = [(source, pixels) for source, pixels in decoded if not isinstance(pixels, Skipped)]
     labels = np.array([names.index(source.class_name) for source, _ in usable], dtype=np.int64)
+    skipped += tuple(file for path in paths for file in _left_out(path))
     return ImageSet(np.stack([pixels for _, pixels in usable]), labels, tuple(names), tuple(s.key for s, _ in usable), skipped)
 
 
@@ -66,6 +67,15 @@ def _loose(path: Path) -> list[Source]:
     """The images that lie in a folder itself: one class, which has the folder's name."""
     if not path.is_dir():
         return []
-    files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")]
+    files = [file for file in sorted(visible(path)) if is_image(file) and not file.is_dir()]
     name = composed(path.resolve().name)
     return [Source(name, file.name, str(file), f"{name}/{file.name}", file.read_bytes) for file in files]
+
+
+def _left_out(path: Path) -> list[Skipped]:
+    """The visible files that are no part of the sample's choice."""
+    loose = {source.place for source in _loose(path)}
+    if not loose:
+        return list(list_left_out([path]))
+    others = (file for file in files_below(path) if str(file) not in loose)
+    return [left_out(file, "in a folder beside loose images" if is_image(file) else "not an image") for file in others]

@@ -17,15 +17,21 @@ class Recipe(BaseModel):
     Attributes:
         name: what `headstart-train run` takes.
         summary: hardware, duration and expected score, for `headstart-train run --help`.
-        network: `resnet12`, `conv4`, or a pretrained one, as `torchvision:resnet50`.
+        network: `resnet12`, `conv4`, or a pretrained one, as `efficientnet-lite0` or `torchvision:resnet50`.
         widths: channels of the blocks of `resnet12` and `conv4`.
-        input_size: side in pixels of the square images that the network sees.
+        input_size: side in pixels of the square images that the network serves, and that augmentation starts from.
         epochs: as many images as the base images of all datasets, that many times.
         ways: classes of each training task; None trains one task of every base class (joint training).
         shots: images per class in each training task; used with `ways` only.
         normalise: whether training classifies embeddings of unit length.
+        cosine_scale: where given, a class's score is this times the cosine between the embedding and the class's vector.
+        label_smoothing: share of each label that is spread over all classes.
         batch_size: images per step, over all datasets and devices.
         learning_rate: the peak of the schedule, for SGD with Nesterov momentum.
+        bank_rate: the learning rate of the class banks, as a multiple of the network's.
+        fixed_stages: of an EfficientNet-Lite: the stem, this many stages and every depthwise kernel keep the weights they
+            started with, and so do all means and variances of batch normalisation; None trains everything.
+        anchor_weight: of the cosine distance between an image's embedding and the one by the network that training started from.
         schedule: `cosine` (with linear warm-up over the share `warmup` of all steps) or `step` (a tenth at each milestone).
         milestones: shares of all steps at which `step` decays.
         rotation: telling by how many quarter turns an image was rotated, as another objective: `off`; `alternate` turns the
@@ -50,10 +56,15 @@ class Recipe(BaseModel):
     ways: int | None = Field(default=None, ge=2)
     shots: int = Field(default=4, ge=1)
     normalise: bool = False
+    cosine_scale: float | None = Field(default=None, gt=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     batch_size: int = Field(default=64, ge=1)
     learning_rate: float = Field(default=0.1, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=5e-4, ge=0)
+    bank_rate: float = Field(default=1.0, gt=0)
+    fixed_stages: int | None = Field(default=None, ge=0, le=7)
+    anchor_weight: float = Field(default=0.0, ge=0)
     schedule: Literal["cosine", "step"] = "cosine"
     warmup: float = Field(default=0.3, ge=0, lt=1)
     milestones: tuple[float, ...] = ()
@@ -166,6 +177,25 @@ RECIPES: dict[str, Recipe] = {
             "FC100, the full ResNet-12, 18 epochs: an hour and a half on two CPU cores with bfloat16, 44.1 / 59.9 %",
             epochs=18,
             **_ON_CPU,
+        ),
+        Recipe(
+            name="photos-efficientnet-lite0",
+            summary="photographs of several kinds, with --init efficientnet-lite0: for the shipped bundle",
+            network="efficientnet-lite0",
+            widths=(),
+            input_size=160,
+            epochs=2,
+            cosine_scale=16.0,
+            label_smoothing=0.1,
+            batch_size=60,
+            learning_rate=0.01,
+            bank_rate=10.0,
+            weight_decay=1e-4,
+            warmup=0.1,
+            fixed_stages=3,
+            anchor_weight=0.8,
+            mixing_temperature=math.inf,
+            augmentation=Augmentation(least_area=0.35, crop_size=128, flip=False, shrink=1 / 3),
         ),
         _PAPER,
         _like(

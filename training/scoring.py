@@ -1,21 +1,20 @@
-"""How well a bundle in the making does, and whether its int8 version earns its place."""
+"""How well a bundle in the making does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
-from models.engine import INT8_MIN_SPEEDUP, Engine, EngineKind, embed_all, speedup
+import numpy as np
+
+from models.engine import Engine, EngineKind, embed_all
 from models.heads import Float32
 from models.manifest import Evaluation, HeadDefaults, HeadOptions, Solver
-from models.preprocess import Pixels
 from models.temperature import options_for
 from training.data import ImageSet
-from training.episodes import SHOTS, WAYS, EpisodeSampler, affordable_queries
+from training.episodes import SHOTS, WAYS, Embedded, EpisodeSampler, affordable_queries
 from training.evaluate import score
 from training.temperatures import tune_temperatures
 from training.tuning import tune_heads
-
-INT8_MAX_LOSS = 0.003  # of accuracy, a share of one
 
 _SEED = 1
 
@@ -32,34 +31,40 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Images:
-    """The images that a bundle is made with.
+    """The images of one dataset that a bundle is made with.
 
     Attributes:
         dataset: what evaluations call them.
-        base: what the statistics are made from and int8 is calibrated on.
+        base: what the statistics are made from and int8 is calibrated on; None where it has none.
         validation: classes that head options are chosen on; None where there are too few.
         novel: classes that nothing is chosen on; None where there are none.
     """
 
     dataset: str
-    base: ImageSet
+    base: ImageSet | None
     validation: ImageSet | None
     novel: ImageSet | None
 
 
+def base_mean(embeddings: Sequence[Float32]) -> Float32:
+    """The `feature_mean` (D,) of a bundle: the datasets' means count equally, however many base images (N, D) each has."""
+    mean: Float32 = np.mean([each.mean(axis=0) for each in embeddings], axis=0)
+    return mean
+
+
 class Scorer:
-    """Scores engines on the validation and novel classes, embedding each set once per engine.
+    """Scores engines on the validation and novel classes of every dataset, embedding each set once per engine.
 
     Args:
-        engine: whose embeddings of the base images make `mean`.
+        mean: (D,) the bundle's feature mean.
         episodes: per evaluation.
     """
 
-    def __init__(self, images: Images, engine: Engine, episodes: int) -> None:
-        self._images = images
+    def __init__(self, datasets: Sequence[Images], mean: Float32, episodes: int) -> None:
+        self._datasets = datasets
+        self._mean = mean
         self._episodes = episodes
         self._embedded: dict[tuple[EngineKind, int], Float32] = {}
-        self.mean: Float32 = self.embed(engine, images.base).mean(axis=0)
 
     def embed(self, engine: Engine, images: ImageSet) -> Float32:
         key = engine.kind, id(images)
@@ -69,55 +74,46 @@ class Scorer:
 
     def choose_heads(self, engine: Engine, say: Say) -> HeadDefaults:
         """Options chosen on the validation classes, or `UNTUNED` without any."""
-        images = self._images.validation
-        if images is None:
+        named = [(data.dataset, data.validation) for data in self._datasets if data.validation is not None]
+        if not named:
             say("head defaults: stated ones, since there are too few classes or images to choose on")
             heads = UNTUNED
         else:
-            say("choosing head defaults on validation episodes")
-            embeddings, by_class = self.embed(engine, images), images.indices_by_class()
-            heads = tune_heads(embeddings, self.mean, by_class)
-            laws = tune_temperatures(embeddings, self.mean, heads, by_class)
+            say(f"choosing head defaults on validation episodes of {', '.join(name for name, _ in named)}")
+            embedded = [Embedded(self.embed(engine, images), images.indices_by_class()) for _, images in named]
+            heads = tune_heads(embedded, self._mean)
+            laws = tune_temperatures(embedded, self._mean, heads)
             heads = heads.model_copy(update={"temperatures": laws})
         for options in (heads.logistic, heads.ridge, heads.prototype):
             say(f"  {options.solver}: C {options.C:g}, temperature {options.temperature:g}, centre {options.centre}")
         return heads
 
     def evaluation(
-        self, engine: Engine, file: str, part: Literal["validation", "test"], options: HeadOptions, shots: int
+        self, engine: Engine, file: str, data: Images, part: Literal["validation", "test"], options: HeadOptions, shots: int
     ) -> Evaluation:
-        images = self._images.validation if part == "validation" else self._images.novel
+        images = data.validation if part == "validation" else data.novel
         assert images is not None
         by_class = images.indices_by_class()
         sampler = EpisodeSampler(by_class, WAYS, shots, affordable_queries(by_class, max(SHOTS)), _SEED)
-        scored = score(self.embed(engine, images), self.mean, sampler, self._episodes, options)
-        return Evaluation(dataset=self._images.dataset, part=part, file=file, solver=options.solver, seed=_SEED, **asdict(scored))
+        scored = score(self.embed(engine, images), self._mean, sampler, self._episodes, options)
+        return Evaluation(dataset=data.dataset, part=part, file=file, solver=options.solver, seed=_SEED, **asdict(scored))
 
     def evaluations(self, engine: Engine, file: str, heads: HeadDefaults) -> list[Evaluation]:
-        """The parts there are, at 1 and 5 shots: every solver on the validation classes, the default one on the novel ones."""
-        parts: list[tuple[Literal["validation", "test"], Solver]] = []
-        if self._images.validation is not None:
-            parts += [("validation", solver) for solver in get_args(Solver)]
-        if self._images.novel is not None:
-            parts.append(("test", heads.solver))
+        """The parts that datasets have, at 1 and 5 shots: every solver on validation classes, the default one on novel ones."""
+        parts: list[tuple[Images, Literal["validation", "test"], Solver]] = []
+        for data in self._datasets:
+            if data.validation is not None:
+                parts += [(data, "validation", solver) for solver in get_args(Solver)]
+            if data.novel is not None:
+                parts.append((data, "test", heads.solver))
         return [
-            self.evaluation(engine, file, part, options_for(heads, solver, [shots] * WAYS), shots)
-            for part, solver in parts
+            self.evaluation(engine, file, data, part, options_for(heads, solver, [shots] * WAYS), shots)
+            for data, part, solver in parts
             for shots in SHOTS
         ]
 
-
-def int8_passes(small: Engine, plain: Engine, scorer: Scorer, options: HeadOptions, batch: Pixels, say: Say) -> bool:
-    """The two gates of an int8 backbone: accuracy on validation episodes, and speed on this machine."""
-    accuracies = [
-        [scorer.evaluation(engine, engine.kind, "validation", options, shots).accuracy for engine in (plain, small)]
-        for shots in SHOTS
-    ]
-    loss = max(before - after for before, after in accuracies)
-    times = speedup(small, plain, batch)
-    passes = loss <= INT8_MAX_LOSS and times >= INT8_MIN_SPEEDUP
-    say(
-        f"int8 {'kept' if passes else 'left out'}: loses {100 * loss:.2f} points "
-        f"(allowed {100 * INT8_MAX_LOSS:g}), runs {times:.1f} times as fast (needed {INT8_MIN_SPEEDUP:g})"
-    )
-    return passes
+    def validation_accuracy(self, engine: Engine, options: HeadOptions, shots: int) -> float:
+        """The mean over the datasets that have validation classes."""
+        judged = [data for data in self._datasets if data.validation is not None]
+        found = [self.evaluation(engine, engine.kind, data, "validation", options, shots) for data in judged]
+        return float(np.mean([each.accuracy for each in found]))

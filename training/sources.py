@@ -1,9 +1,11 @@
 """Where the images of a dataset lie.
 
 A dataset is one or more paths: a folder of class folders, a zip of them, or the pickles of a few-shot dataset (see
-`training.pickles`), one by one or in a folder; the same class in several paths is one class. JPEG, PNG and WebP files count,
-by their suffix; hidden files do not. In a zip, the folders around the class folders do not matter, nor do images in them. Class
-names are compared in Unicode's composed form (NFC), whichever the file system prefers.
+`training.pickles`), one by one or in a folder; the same class in several paths is one class. Every visible file of a class
+folder that is called an image or is one counts; what else is visible is told by `list_left_out`, so that no file is lost
+unseen. In a zip, the folders around the class folders do not matter; but a class that is asked for as `Greek/letter1` is the
+folder of that name in a folder of that name. Class names are compared in Unicode's composed form (NFC), whichever the file
+system prefers.
 """
 
 import unicodedata
@@ -14,10 +16,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from training.data import DataError
+from models.preprocess import READABLE, ImageError, media_type
+from training.data import DataError, Skipped
 from training.pickles import PICKLE_SUFFIXES, encoded, find_pickles, read_classes, read_pickle
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
+# Wider than what can be read: a GIF should be refused by name rather than left out.
+IMAGE_SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+)
+_HEAD_BYTES = 1024  # enough to tell any format
+_NO_IMAGE, _NO_CLASS, _TOO_DEEP = "not an image", "not in a class folder", "in a folder within a class folder"
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,7 @@ def find_classes(paths: Sequence[Path]) -> tuple[str, ...]:
         if pickles is not None:
             found.update(*map(read_classes, pickles))
         else:
-            found |= {source.class_name for source in _of_path(path, None)}
+            found |= {source.class_name for source in list_sources([path])}
             found |= {composed(folder.name) for folder in _class_folders(path)} if path.is_dir() else set()
     return tuple(sorted(found))
 
@@ -70,7 +78,7 @@ def list_pickles(path: Path) -> list[Path] | None:
         DataError: the folder cannot be read, or the name of a pickle does not tell its part.
     """
     if path.is_dir():
-        return None if _images(path) else find_pickles(path) or None
+        return None if _has_images(path) else find_pickles(path) or None
     return find_pickles(path) if path.suffix in PICKLE_SUFFIXES else None
 
 
@@ -83,58 +91,124 @@ def list_sources(paths: Sequence[Path], wanted: Collection[str] | None = None) -
     seen: set[str] = set()
     for path in paths:
         for source in _of_path(path, wanted):
+            if isinstance(source, Skipped):
+                continue
             # The same name in another path is another image of the class.
             key = source.place if source.key in seen else source.key
             seen.add(key)
             yield replace(source, key=key)
 
 
-def _of_path(path: Path, wanted: Collection[str] | None) -> Iterator[Source]:
+def list_left_out(paths: Sequence[Path], wanted: Collection[str] | None = None) -> Iterator[Skipped]:
+    """Every visible file beside the images of `list_sources`, and why it is none of them; raises as that does."""
+    for path in paths:
+        yield from (found for found in _of_path(path, wanted) if isinstance(found, Skipped))
+
+
+def is_image(file: Path) -> bool:
+    """Whether the file is called an image, or is one by its content. A link to nothing may be: whoever reads it finds out."""
+    if file.suffix.lower() in IMAGE_SUFFIXES:
+        return True
+    try:
+        with file.open("rb") as opened:
+            return _is_readable(opened.read(_HEAD_BYTES))
+    except OSError:
+        return False
+
+
+def _of_path(path: Path, wanted: Collection[str] | None) -> Iterator[Source | Skipped]:
     pickles = list_pickles(path)
     if pickles is not None:
         return _of_pickles(pickles, wanted)
-    return _of_folder(path) if path.is_dir() else _of_zip(path)
+    return _of_folder(path) if path.is_dir() else _of_zip(path, wanted or ())
 
 
-def _of_folder(path: Path) -> Iterator[Source]:
-    images = _images(path)
-    if not images:
-        deeper = any(entry.is_dir() for folder in _class_folders(path) for entry in _visible(folder))
+def _of_folder(path: Path) -> Iterator[Source | Skipped]:
+    if not _has_images(path):
+        deeper = any(entry.is_dir() for folder in _class_folders(path) for entry in visible(folder))
         hint = "; there are folders in its folders: give the one whose folders are the classes" if deeper else ""
-        raise DataError(f"{path} has no class folder with JPEG, PNG or WebP files in it{hint}")
-    for file in images:
-        yield _source(file.parent.name, file.name, str(file), file.read_bytes)
+        raise DataError(f"{path} has no class folder with {READABLE} files in it{hint}")
+    for entry in visible(path):
+        if not entry.is_dir():
+            yield left_out(entry, _NO_CLASS)
+            continue
+        for file in visible(entry):
+            if is_image(file):
+                yield _source(entry.name, file.name, str(file), file.read_bytes)
+            elif file.is_dir():
+                yield from (left_out(deeper, _TOO_DEEP) for deeper in files_below(file))
+            else:
+                yield left_out(file, _NO_IMAGE)
 
 
-def _images(path: Path) -> list[Path]:
-    """What is called an image in the class folders. A link to nothing is listed too: whoever reads it finds out."""
-    files = (file for folder in _class_folders(path) for file in _visible(folder))
-    return [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+def _has_images(path: Path) -> bool:
+    return any(is_image(file) for folder in _class_folders(path) for file in visible(folder))
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every visible file in a folder and its folders."""
+    for entry in visible(folder):
+        yield from files_below(entry) if entry.is_dir() else [entry]
+
+
+def left_out(file: Path, reason: str) -> Skipped:
+    """A file that is no source, by a name that can be printed."""
+    return Skipped(_printable(str(file)), reason)
+
+
+def _is_readable(head: bytes) -> bool:
+    try:
+        media_type(head)
+    except ImageError:
+        return False
+    return True
 
 
 def _class_folders(path: Path) -> list[Path]:
-    return [folder for folder in _visible(path) if folder.is_dir()]
+    return [folder for folder in visible(path) if folder.is_dir()]
 
 
-def _visible(folder: Path) -> list[Path]:
+def visible(folder: Path) -> list[Path]:
+    """What is in a folder and not hidden.
+
+    Raises:
+        DataError: the folder cannot be read.
+    """
     try:
         return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror}") from error
 
 
-def _of_zip(path: Path) -> Iterator[Source]:
+def _of_zip(path: Path, wanted: Collection[str]) -> Iterator[Source | Skipped]:
     try:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is neither a folder of class folders nor a zip of them") from error
     names = sorted(info.filename for info in archive.infolist() if not info.is_dir())
-    images = [(name, member) for name in names if _is_visible_image(member := PurePosixPath(name))]
+    members = [(name, member) for name in names if _is_visible(member := PurePosixPath(name))]
+    images = [(name, member) for name, member in members if _is_image_in(archive, name)]
     around = {folder for _, member in images for folder in member.parent.parents}
-    images = [(name, member) for name, member in images if member.parent.name and member.parent not in around]
-    _check_names({member.parent for _, member in images}, path)
-    for name, member in images:
-        yield _source(member.parent.name, member.name, f"{path}/{name}", partial(archive.read, name))
+    in_classes = [(name, member) for name, member in images if member.parent.name and member.parent not in around]
+    in_full = {name for name in wanted if "/" in name}
+    if not in_full:
+        _check_names({member.parent for _, member in in_classes}, path)
+    for name, member in in_classes:
+        full = composed("/".join(member.parent.parts[-2:]))
+        class_name = full if full in in_full else member.parent.name
+        yield _source(class_name, member.name, f"{path}/{name}", partial(archive.read, name))
+    for name, _ in sorted(set(members) - set(in_classes)):
+        yield left_out(path / name, _NO_CLASS if (name, PurePosixPath(name)) in images else _NO_IMAGE)
+
+
+def _is_image_in(archive: zipfile.ZipFile, name: str) -> bool:
+    if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES:
+        return True
+    try:
+        with archive.open(name) as member:
+            return _is_readable(member.read(_HEAD_BYTES))
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError):  # of damaged and encrypted ones
+        return False
 
 
 def _check_names(folders: Collection[PurePosixPath], path: Path) -> None:
@@ -145,8 +219,8 @@ def _check_names(folders: Collection[PurePosixPath], path: Path) -> None:
             raise DataError(f"{path}: are {other} and {folder} one class? Give each class one folder with a name of its own")
 
 
-def _is_visible_image(member: PurePosixPath) -> bool:
-    return member.suffix.lower() in IMAGE_SUFFIXES and not any(part.startswith((".", "__MACOSX")) for part in member.parts)
+def _is_visible(member: PurePosixPath) -> bool:
+    return not any(part.startswith((".", "__MACOSX")) for part in member.parts)
 
 
 def _of_pickles(files: Sequence[Path], wanted: Collection[str] | None) -> Iterator[Source]:
@@ -158,11 +232,23 @@ def _of_pickles(files: Sequence[Path], wanted: Collection[str] | None) -> Iterat
 
 
 def _source(class_name: str, file_name: str, place: str, content: Callable[[], bytes]) -> Source:
-    class_name, file_name, place = map(composed, (class_name, file_name, place))
+    class_name, file_name, place = composed(class_name), _printable(file_name), _printable(place)
     return Source(class_name, file_name, place, f"{class_name}/{file_name}", content)
 
 
 def composed(name: str) -> str:
-    """The name in Unicode's composed form, with a replacement character for what is not UTF-8."""
-    readable = name.encode(errors="surrogateescape").decode(errors="replace")
-    return unicodedata.normalize("NFC", readable)
+    """The name of a class in Unicode's composed form.
+
+    Raises:
+        DataError: it is not UTF-8; two such names might look the same.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"the folder {_printable(name)} has a name that is not UTF-8; rename it") from error
+    return unicodedata.normalize("NFC", name)
+
+
+def _printable(name: str) -> str:
+    """The name of a file in Unicode's composed form; bytes that are not UTF-8 are written out, so that no two become one."""
+    return unicodedata.normalize("NFC", name.encode(errors="surrogateescape").decode(errors="backslashreplace"))

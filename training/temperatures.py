@@ -1,7 +1,7 @@
 """The laws of `models.temperature`, fitted on validation-class episodes: never on novel classes."""
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import chain, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from models.heads import Float32, features, softmax
 from models.manifest import HeadDefaults, Solver, TemperatureLaw, TemperatureLaws
 from models.temperature import terms
-from training.episodes import EpisodeSampler, Indices, affordable_queries
+from training.episodes import Embedded, EpisodeSampler, Indices, affordable_queries
 from training.evaluate import episode_scores
 
 EPISODES = 200
@@ -19,11 +19,13 @@ _SHOTS = (1, 2, 5, 10, 20)
 _LEAST, _MOST, _BISECTIONS = 1e-3, 1e3, 40
 
 
-def tune_temperatures(embeddings: Float32, mean: Float32, heads: HeadDefaults, by_class: Sequence[Indices]) -> TemperatureLaws:
+def tune_temperatures(datasets: Sequence[Embedded], mean: Float32, heads: HeadDefaults) -> TemperatureLaws:
     """A law per solver: the likeliest temperature of each of several ways and shots, and the least squares in their logarithms.
 
+    Where there are several datasets, a temperature is the likeliest for equally many episodes of each.
+
     Args:
-        embeddings: (N, D) of the validation images, which `by_class` indexes.
+        datasets: their validation classes.
         mean: (D,) the bundle's feature mean.
         heads: the options whose scores are to be scaled.
 
@@ -31,20 +33,25 @@ def tune_temperatures(embeddings: Float32, mean: Float32, heads: HeadDefaults, b
         DataError: there are too few validation images.
     """
     return TemperatureLaws(
-        logistic=_tune("logistic", embeddings, mean, heads, by_class),
-        ridge=_tune("ridge", embeddings, mean, heads, by_class),
-        prototype=_tune("prototype", embeddings, mean, heads, by_class),
+        logistic=_tune("logistic", datasets, mean, heads),
+        ridge=_tune("ridge", datasets, mean, heads),
+        prototype=_tune("prototype", datasets, mean, heads),
     )
 
 
-def _tune(solver: Solver, embeddings: Float32, mean: Float32, heads: HeadDefaults, by_class: Sequence[Indices]) -> TemperatureLaw:
+def _tune(solver: Solver, datasets: Sequence[Embedded], mean: Float32, heads: HeadDefaults) -> TemperatureLaw:
     options = heads.options(solver)
-    space = features(embeddings, mean if options.centre else None)
-    shapes = _shapes(by_class)
+    spaces = [features(data.embeddings, mean if options.centre else None) for data in datasets]
+    allowed = [_shapes(data.by_class) for data in datasets]
+    shapes = sorted(set(chain(*allowed)))
     found = []
     for ways, shots in shapes:
-        sampler = EpisodeSampler(by_class, ways, shots, affordable_queries(by_class, shots), _SEED)
-        stacks = list(episode_scores(space, sampler, EPISODES, options))
+        of = [i for i, some in enumerate(allowed) if (ways, shots) in some]
+        stacks: list[tuple[Float32, NDArray[np.int64]]] = []
+        for i in of:
+            by_class = datasets[i].by_class
+            sampler = EpisodeSampler(by_class, ways, shots, affordable_queries(by_class, shots), _SEED)
+            stacks += episode_scores(spaces[i], sampler, max(1, EPISODES // len(of)), options)
         scores = np.concatenate([scores.reshape(-1, ways) for scores, _ in stacks])
         found.append(likeliest_temperature(scores, np.concatenate([labels.ravel() for _, labels in stacks])))
     coefficients = np.linalg.lstsq(np.array([terms(*shape) for shape in shapes]), np.log(found))[0].tolist()

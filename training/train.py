@@ -27,7 +27,7 @@ from training.episodes import SHOTS, WAYS, EpisodeSampler, affordable_queries
 from training.evaluate import score
 from training.feed import Feed, TrainingSet
 from training.interrupt import Interrupted, stop_signals
-from training.learner import CLASSES, DISTILLATION, ROTATION, Learner, Share
+from training.learner import ANCHOR, CLASSES, DISTILLATION, ROTATION, Learner, Share
 
 _SAVE_EVERY_SECONDS = 600
 _VALIDATION_IMAGES_PER_CLASS = 60
@@ -77,9 +77,12 @@ class Trainer:
         self.balance = make_balance(recipe.balancing, self._objectives(), list(self.learner.backbone.parameters())).to(device)
         if device.type == "cuda" and self.balance.one_pass:
             self.learner.backbone.compile()
+        of_banks = {id(parameter) for parameter in self.learner.banks.parameters()}
+        trained = [parameter for parameter in self.learner.parameters() if parameter.requires_grad]
         groups: list[dict[str, Any]] = [
-            {"params": list(self.learner.parameters())},
-            {"params": list(self.balance.parameters()), "weight_decay": 0.0},
+            {"params": [parameter for parameter in trained if id(parameter) not in of_banks], "factor": 1.0},
+            {"params": [parameter for parameter in trained if id(parameter) in of_banks], "factor": recipe.bank_rate},
+            {"params": list(self.balance.parameters()), "factor": 1.0, "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.SGD(
             groups, lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
@@ -124,7 +127,7 @@ class Trainer:
         """Trains on the batch of that step; returns the loss, a scalar on the device, averaged over processes."""
         self._seed(2, step)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.rate(step / self.total_steps)
+            group["lr"] = group["factor"] * self.recipe.rate(step / self.total_steps)
         images, shares, turns = self.feed.draw(step)
         if self.fabric.world_size > 1:  # DropBlock's masks of one process must not be another's
             self._seed(3, step, self.fabric.global_rank)
@@ -149,13 +152,16 @@ class Trainer:
         """The names of every objective that a step can have."""
         kinds = (CLASSES, DISTILLATION) if self.teacher else (CLASSES,)
         names = [f"{kind}/{position}" for kind in kinds for position in range(len(self.validation))]
-        return names if self.recipe.rotation == "off" else [*names, ROTATION]
+        names += [] if self.recipe.rotation == "off" else [ROTATION]
+        return [*names, ANCHOR] if self.recipe.anchor_weight else names
 
     def _weight(self, name: str, shares: Sequence[Share]) -> float:
         """The prior weight of an objective: the recipe's, times the share of the batch that it judges."""
         kind, _, position = name.partition("/")
         if kind == ROTATION:
             return self.recipe.rotation_weight
+        if kind == ANCHOR:
+            return self.recipe.anchor_weight
         judged = len(shares[int(position)].labels_n) / sum(len(share.labels_n) for share in shares)
         distilled = self.recipe.distillation_weight if self.teacher else 0.0
         return judged * (distilled if kind == DISTILLATION else 1.0 - distilled)

@@ -2,6 +2,7 @@
 
 from models.backbones.build import Backbone, PixelBackbone, build_backbone
 from models.backbones.conv4 import Conv4
+from models.backbones.efficientnet_lite import EFFICIENTNET_LITE, EfficientNetLite
 from models.backbones.resnet12 import ResNet12
 
-__all__ = ["Backbone", "Conv4", "PixelBackbone", "ResNet12", "build_backbone"]
+__all__ = ["EFFICIENTNET_LITE", "Backbone", "Conv4", "EfficientNetLite", "PixelBackbone", "ResNet12", "build_backbone"]

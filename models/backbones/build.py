@@ -6,9 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from models.backbones.conv4 import Conv4
+from models.backbones.efficientnet_lite import EFFICIENTNET_LITE
 from models.backbones.pretrained import build_pretrained, is_pretrained
 from models.backbones.resnet12 import ResNet12
 from models.manifest import Architecture
+
+_KNOWN = ", ".join(("resnet12", "conv4", *EFFICIENTNET_LITE, "torchvision:NAME", "timm:NAME"))
 
 
 class Backbone(nn.Module):
@@ -33,8 +36,12 @@ class Backbone(nn.Module):
         return cast(int, self.network.embedding_dim)
 
     def forward(self, x_N3HW: Tensor) -> Tensor:
-        embeddings: Tensor = self.network((x_N3HW - self.mean) / self.std)
+        embeddings: Tensor = self.network(self.normalised(x_N3HW))
         return embeddings
+
+    def normalised(self, x_N3HW: Tensor) -> Tensor:
+        """What the network sees."""
+        return (x_N3HW - self.mean) / self.std
 
 
 class PixelBackbone(nn.Module):
@@ -70,5 +77,5 @@ def build_backbone(architecture: Architecture, input_size: int, dropblock: float
         case name if is_pretrained(name):
             network = build_pretrained(name, input_size)
         case name:
-            raise ValueError(f"unknown architecture {name!r}; known: resnet12, conv4, torchvision:NAME, timm:NAME")
+            raise ValueError(f"unknown architecture {name!r}; known: {_KNOWN}")
     return Backbone(network, architecture.mean, architecture.std)

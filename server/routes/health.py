@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from fastapi import APIRouter
 from fastapi.responses import Response
 
 from models.bundle import BundleError
+from server.descriptions import Description
 from server.errors import HeadstartError
 from server.routes.dependencies import Served, reply
 from server.routes.openapi import answered
@@ -31,8 +33,11 @@ async def alive() -> Response:
     responses={200: answered(Health, "Ready"), 503: answered(Health, "Not able to serve; `checks` says what fails")},
 )
 async def ready(service: Served) -> Response:
-    """Sends images of known embedding through the queue that serves, and reads from the store."""
+    """Sends images of known embedding through the queue that serves, reads from the store, and looks for the bundles that tasks
+    need. Where some tasks lack theirs it is `degraded`, and answers 200, since the others are served.
+    """
     checks = {}
+    degraded = False
     for name, check in (("engine", service.backbones.check()), ("store", service.in_thread(service.store.check))):
         try:
             await asyncio.wait_for(check, _PATIENCE_SECONDS)
@@ -41,7 +46,17 @@ async def ready(service: Served) -> Response:
             _log.error("not ready: %s: %s", name, error or "no answer in time")
             checks[name] = "failing"
     healthy = set(checks.values()) == {"ok"}
-    return reply(Health(status="ready" if healthy else "unavailable", checks=checks), 200 if healthy else 503)
+    checks["bundles"] = "ok"
+    try:
+        if unserved := await asyncio.wait_for(service.backbones.unserved(), _PATIENCE_SECONDS):
+            checks["bundles"] = f"missing: {', '.join(map(_needed, unserved))}"
+            _log.error("bundles %s", checks["bundles"])
+            healthy &= service.backbones.served_default is not None
+            degraded = True
+    except (HeadstartError, TimeoutError):  # The store, which says so itself.
+        checks["bundles"] = "unknown"
+    status = ("degraded" if degraded else "ready") if healthy else "unavailable"
+    return reply(Health(status=status, checks=checks), 200 if healthy else 503)
 
 
 @router.get(
@@ -51,4 +66,11 @@ async def ready(service: Served) -> Response:
     responses={200: {"description": "In its text format", "content": {"text/plain": {"example": _METRICS}}}},
 )
 async def metrics(service: Served) -> Response:
+    with suppress(HeadstartError):  # A failing store must not take the other metrics away.
+        await service.backbones.unserved()
     return Response(service.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _needed(unserved: Description) -> str:
+    """A bundle that is not there, and by whom it is needed."""
+    return f"{unserved.id} ({'new tasks, ' if unserved.default else ''}{unserved.unserved_tasks} tasks)"

@@ -7,6 +7,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from models.preprocess import MEDIA_TYPES
 from server.routes.samples import OTHER_TASK_ID, REPLIES, TASK_ID
 from server.schemas.refreshes import RefreshBody
 from server.schemas.replies import Problem
@@ -64,7 +65,7 @@ def _multipart(properties: dict[str, Any], required: list[str], example: dict[st
 
 
 _SUPPORT_FIELDS = {
-    "images": {"type": "array", "items": _IMAGE, "description": "JPEG, PNG or WebP"},
+    "images": {"type": "array", "items": _IMAGE, "description": "JPEG, PNG, WebP, HEIC or AVIF"},
     "labels": {"type": "array", "items": {"type": "string"}, "description": "one per image, in the same order"},
     "archive": {**_IMAGE, "description": "instead of images and labels: a zip with a folder per class"},
 }
@@ -94,7 +95,7 @@ PATCH_BODY = _body(**{"application/json": _json(TaskPatch, {"active_version": 1}
 BACKBONE_BODY = _body(**{"application/json": _json(BackboneBody, {"id": "name@1"})})
 BACKBONE_PATCH_BODY = _body(**{"application/json": _json(BackbonePatch, {"default": True})})
 REFRESH_BODY = _body(**{"application/json": _json(RefreshBody, {"to": "name@2", "tasks": "all", "max_drop": 0.02})})
-_RAW_BODIES = {kind: {"schema": _IMAGE, "example": "(bytes of the image)"} for kind in ("image/jpeg", "image/png", "image/webp")}
+_RAW_BODIES = {kind: {"schema": _IMAGE, "example": "(bytes of the image)"} for kind in (*MEDIA_TYPES, "image/heif")}
 _QUERY_FIELDS = {"images": {"type": "array", "items": _IMAGE}}
 _QUERY_FILES = {"images": _FILES["images"]}
 _MANY_FIELDS = {

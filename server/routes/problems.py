@@ -1,5 +1,7 @@
 """The one table from errors to HTTP, and the `application/problem+json` that it makes (RFC 9457)."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
@@ -36,11 +38,12 @@ from server.errors import (
     TaskNotFound,
     TooFewClasses,
     Unavailable,
+    UnreadableImage,
     UnsupportedMediaType,
     VersionNotFound,
     WrongRefreshState,
 )
-from server.schemas.replies import Problem
+from server.schemas.replies import Problem, ProblemImage
 
 # Error -> status, and the detail that the reference shows for it.
 TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
@@ -81,7 +84,7 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
         "bundle name@2 cannot be opened: backbone.onnx: the file differs from the one that the manifest describes",
     ),
     ImageBroken: (HTTPStatus.UNPROCESSABLE_ENTITY, "image 3 of 10: the image is truncated or damaged and cannot be decoded"),
-    ImageUnsupported: (HTTPStatus.UNPROCESSABLE_ENTITY, "image 3 of 10: the file is not a JPEG, PNG or WebP image"),
+    ImageUnsupported: (HTTPStatus.UNPROCESSABLE_ENTITY, "image 3 of 10: the file is not a JPEG, PNG, WebP, HEIC or AVIF image"),
     LimitExceeded: (HTTPStatus.UNPROCESSABLE_ENTITY, "images in this request: 300; the limit is 256"),
     IdempotencyKeyReused: (
         HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -94,7 +97,8 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
     EngineFailed: (HTTPStatus.SERVICE_UNAVAILABLE, "the engine failed on this batch; try again"),
     BackboneUnavailable: (
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "this task was made with backbone name@1 (file 0123456789ab…), which this server does not have",
+        "this task was made with backbone name@1 (file 0123456789ab…), which this server does not have; waiting does not help: "
+        "bring its bundle back and open it, or move the task onto another one with a refresh",
     ),
     StorageFailed: (HTTPStatus.SERVICE_UNAVAILABLE, "the store cannot be written now; nothing was changed"),
     ErasurePending: (
@@ -107,8 +111,10 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
 MEDIA_TYPE = "application/problem+json"
 
 
-def problem(status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """A response in RFC 9457's form."""
+def problem(
+    status: int, code: str, detail: str, headers: dict[str, str] | None = None, images: Sequence[UnreadableImage] = ()
+) -> Response:
+    """A response in RFC 9457's form; `images` is a member of ours where there are any."""
     body = Problem(
         type="about:blank",
         title=code.replace("_", " "),
@@ -116,16 +122,17 @@ def problem(status: int, code: str, detail: str, headers: dict[str, str] | None 
         code=code,
         detail=detail,
         request_id=request_id.get(),
+        images=[ProblemImage(**asdict(image)) for image in images] or None,
     )
-    return Response(body.model_dump_json(), status, headers, MEDIA_TYPE)
+    return Response(body.model_dump_json(exclude_none=True), status, headers, MEDIA_TYPE)
 
 
 def answer_error(request: Request, error: HeadstartError) -> Response:
     """The response to one of our own errors."""
     request.app.state.service.metrics.errors.labels(error.code).inc()
     status, _ = TABLE[type(error)]
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) else None
-    return problem(status, error.code, error.detail, headers)
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) and error.retry_after else None
+    return problem(status, error.code, error.detail, headers, error.images)
 
 
 def documented(*errors: type[HeadstartError]) -> dict[int | str, dict[str, Any]]:
@@ -137,7 +144,7 @@ def documented(*errors: type[HeadstartError]) -> dict[int | str, dict[str, Any]]
             int(status),
             {"description": status.phrase, "content": {MEDIA_TYPE: {"schema": _SCHEMA, "examples": {}}}},
         )
-        if issubclass(error, Unavailable):
+        if issubclass(error, Unavailable) and error.retry_after:
             response["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
         example = Problem(
             type="about:blank",
@@ -147,7 +154,7 @@ def documented(*errors: type[HeadstartError]) -> dict[int | str, dict[str, Any]]
             detail=detail,
             request_id="req_01kam0c7v3e9m2q8x5t4r6w1zy",
         )
-        response["content"][MEDIA_TYPE]["examples"][error.code] = {"value": example.model_dump()}
+        response["content"][MEDIA_TYPE]["examples"][error.code] = {"value": example.model_dump(exclude_none=True)}
     return responses
 
 

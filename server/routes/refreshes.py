@@ -67,7 +67,8 @@ Working = Annotated[Refreshes, Depends(_working)]
 )
 async def begin(request: Request, service: Served, working: Working, idempotency_key: IdempotencyKey = None) -> Response:
     """Each task's images are embedded again behind everybody else's, its head is fitted in shadow and judged beside the one that
-    serves, and it becomes the active version unless the task's accuracy falls by more than `max_drop`.
+    serves, and it becomes the active version unless the task's accuracy falls by more than `max_drop`. Where no example can be
+    left out, the task stays, unless the two bundles' evaluations on several datasets favour the move.
 
     `all` are the tasks that there are now. One refresh is worked on at a time, the oldest first.
     """

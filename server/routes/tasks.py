@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
+from models.preprocess import MEDIA_TYPES
 from server import adapt
 from server.errors import (
     AnswerForgotten,
@@ -225,9 +226,7 @@ async def remove(
     responses={
         200: {
             "description": "The image",
-            "content": {
-                kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/jpeg", "image/png", "image/webp")
-            },
+            "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES},
         },
         **documented(TaskNotFound, ExampleNotFound, ImageNotKept, StorageFailed),
     },

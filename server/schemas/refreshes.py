@@ -15,7 +15,9 @@ class RefreshBody(Request):
 
     to: str = Field(description="name@version of the bundle that the tasks are moved to")
     tasks: Annotated[list[str], Field(min_length=1, fail_fast=True)] | Literal["all"] = Field("all", description="ids, or `all`")
-    max_drop: float = Field(0.02, ge=0, le=1, description="how far a task's accuracy may fall; one that falls further stays")
+    max_drop: float = Field(
+        0.02, ge=0, le=1, description="how far a task's accuracy may fall; one that falls further stays; at 1 none does"
+    )
 
 
 class DoneOf(Reply):
@@ -65,8 +67,8 @@ class RefreshVersions(Reply):
 
 class RefreshAccuracy(Reply):
     judged_by: str = Field(
-        description="`leave-one-out` or `20 folds` of the support set; where no example can be judged so, `evaluations`: those "
-        "that both bundles have of the nearest way and shot; or `nothing`: then the task was moved unjudged"
+        description="`leave-one-out` or `20 folds` of the support set; where no example can be judged so, `evaluations`: the "
+        "mean of those that both bundles have of the same datasets, at the nearest way and shot; or `nothing`"
     )
     judged: int = Field(description="how many examples, the same before and after")
     before: float | None
@@ -82,7 +84,7 @@ class RefreshTaskReply(Reply):
     backbone_before: str | None
     versions: RefreshVersions
     accuracy: RefreshAccuracy | None
-    reason: ProblemInPlace | None = Field(description="why it was not moved, or not returned")
+    reason: ProblemInPlace | None = Field(description="why that became of it; null while it is pending, and of old refreshes")
 
 
 class RefreshTaskPage(Reply):

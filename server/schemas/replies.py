@@ -164,18 +164,27 @@ class PredictManyReply(Reply):
 class BackboneReply(Reply):
     id: str
     default: bool = Field(description="new tasks get this one")
+    missing: bool = Field(description="it is needed and not in the server's folders, so that the fields from there are null")
     open: bool = Field(description="loaded and warm; a task opens its bundle when it is asked for")
     engines: list[EngineKind] = Field(description="what runs it while it is open; several, where tasks use several of its files")
     active_tasks: int = Field(description="tasks whose active version uses it")
-    embedding_dim: int
-    input: InputSpec
-    architecture: str
-    dataset: str
+    unserved_tasks: int = Field(description="those of them that are refused, since the file they use is missing or damaged")
+    embedding_dim: int | None
+    input: InputSpec | None
+    architecture: str | None
+    dataset: str | None
     evaluations: list[Evaluation]
 
 
 class BackboneList(Reply):
+    default: str = Field(description="name@version of the one that new tasks get")
     backbones: list[BackboneReply]
+
+
+class ProblemImage(ProblemInPlace):
+    """An image that spoils the request."""
+
+    position: int = Field(description="which of the images sent, from 0; of an archive, in the order of its paths")
 
 
 class Problem(Reply):
@@ -187,8 +196,11 @@ class Problem(Reply):
     code: str = Field(description="stable; see the table of errors")
     detail: str
     request_id: str
+    images: list[ProblemImage] | None = Field(
+        None, description="the examples that cannot be read, in their order; only where that is what is wrong"
+    )
 
 
 class Health(Reply):
-    status: str
+    status: str = Field(description="`ok`; of `/readyz` `ready`, `degraded` where some tasks lack their bundle, `unavailable`")
     checks: dict[str, str] = Field(default_factory=dict)

@@ -29,7 +29,7 @@ class TaskOptions(Request):
 
 class ExampleBody(Request):
     label: str = Field(description="1 to 128 characters after trimming; case is kept")
-    image: str = Field(description="JPEG, PNG or WebP, base64")
+    image: str = Field(description="JPEG, PNG, WebP, HEIC or AVIF, base64")
 
 
 class TaskBody(Request):
@@ -49,13 +49,13 @@ class ExamplesBody(Request):
 class PredictBody(Request):
     """`POST /v1/tasks/{task}/predict` as JSON."""
 
-    images: Annotated[list[str], FailFast()] = Field(description="JPEG, PNG or WebP, each base64")
+    images: Annotated[list[str], FailFast()] = Field(description="JPEG, PNG, WebP, HEIC or AVIF, each base64")
 
 
 class PredictManyBody(Request):
     """`POST /v1/predict` as JSON."""
 
-    images: Annotated[list[str], FailFast()] = Field(description="JPEG, PNG or WebP, each base64")
+    images: Annotated[list[str], FailFast()] = Field(description="JPEG, PNG, WebP, HEIC or AVIF, each base64")
     tasks: Annotated[list[str], Field(fail_fast=True)] | Literal["all"] | None = Field(
         None, description="ids, or `all`; unless the query says it"
     )

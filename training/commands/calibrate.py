@@ -1,13 +1,26 @@
-"""`calibrate`: what an export writes into the manifest about temperatures, for a bundle that exists already."""
+"""`calibrate`: what an export chooses for heads and measures of them, for a bundle that exists already."""
 
 import argparse
+from functools import partial
 
-from models.bundle import open_bundle, replace_manifest
-from models.engine import embed_all, open_engine
+from models.bundle import ONNX, ONNX_INT8, open_bundle, replace_card
+from models.engine import EngineKind, open_engine
 from models.manifest import Solver, TemperatureLaw
+from training.card import model_card
 from training.class_split import read_split
-from training.commands.arguments import SubParsers, add_command, add_data, bundle_path, load_part
-from training.temperatures import tune_temperatures
+from training.commands.arguments import (
+    SubParsers,
+    add_command,
+    add_datasets,
+    at_least,
+    bundle_path,
+    check_names,
+    load_for_episodes,
+)
+from training.data import DataError
+from training.scoring import Images, Scorer
+
+say = partial(print, flush=True)
 
 
 def add_to(commands: SubParsers) -> None:
@@ -15,24 +28,56 @@ def add_to(commands: SubParsers) -> None:
         commands,
         "calibrate",
         _calibrate,
-        "fit how the temperature of a bundle's heads follows ways and shots",
-        "Writes the laws into manifest.json, and touches no other file: heads that are stored stay valid.",
+        "choose a bundle's head defaults, and how temperatures follow the task, on images of several kinds",
+        "C, centring and temperatures are chosen on the validation classes of all datasets, each counting as much as another;\n"
+        "accuracy is measured on validation and novel classes, and replaces what was measured before. Writes manifest.json\n"
+        "and the card, and touches no other file: heads that are stored stay valid.",
     )
     calibrate.add_argument("bundle", metavar="BUNDLE", help="a bundle's folder, or the id of a shipped one")
-    add_data(calibrate, required=True)
-    text = "whose validation classes are used; or a shipped split: cifar-fs, fc100 (default %(default)s)"
-    calibrate.add_argument("--split", default="cifar-fs", metavar="FILE", help=text)
+    add_datasets(calibrate, "given again, another dataset")
+    calibrate.add_argument(
+        "--split",
+        action="append",
+        metavar="FILE",
+        help="JSON with the keys dataset, train, validation, test, or a shipped split, as cifar-fs; once for each --data:"
+        " its validation classes are chosen on and its test classes measured with, as far as it has them",
+    )
+    calibrate.add_argument("--episodes", type=at_least(2), default=2000, help="of each measurement (default %(default)s)")
 
 
 def _calibrate(arguments: argparse.Namespace) -> None:
+    sources = arguments.split or []
+    if len(sources) != len(arguments.data):
+        raise DataError(f"--split was given {len(sources)} times, --data {len(arguments.data)} times")
+    splits = [read_split(source) for source in sources]
+    check_names([split.dataset for split in splits])
     bundle = open_bundle(bundle_path(arguments.bundle))
     manifest = bundle.manifest
-    split = read_split(arguments.split)
-    images = load_part(arguments.data, split, "validation", manifest.input, manifest.training.classes, arguments.broken_share)
-    engine = open_engine(bundle, "onnx")  # as at export: int8 is a copy of it
-    laws = tune_temperatures(embed_all(engine, images.images), bundle.feature_mean, manifest.head, images.indices_by_class())
-    head = manifest.head.model_copy(update={"temperatures": laws})
-    replace_manifest(bundle.path, manifest.model_copy(update={"head": head}))
+    spec, trained, share = manifest.input, manifest.training.classes, arguments.broken_share
+    datasets = [
+        Images(
+            split.dataset,
+            None,
+            load_for_episodes(paths, split, "validation", spec, trained, share),
+            load_for_episodes(paths, split, "test", spec, trained, share),
+        )
+        for paths, split in zip(arguments.data, splits, strict=True)
+    ]
+    if not any(data.validation for data in datasets):
+        raise DataError("none of the datasets has validation classes enough to choose on")
+    scorer = Scorer(datasets, bundle.feature_mean, arguments.episodes)
+    chosen = scorer.choose_heads(open_engine(bundle, "onnx"), say)  # as at export: int8 is a copy of it
+    head = chosen.model_copy(update={"solver": manifest.head.solver})
+    evaluations = []
+    kinds: dict[str, EngineKind] = {ONNX: "onnx", ONNX_INT8: "onnx-int8"}
+    for file, kind in kinds.items():
+        if file in manifest.files:
+            say(f"evaluating {file}, {arguments.episodes} episodes for each line of the card")
+            evaluations += scorer.evaluations(open_engine(bundle, kind), file, head)
+    described = manifest.model_copy(update={"head": head, "evaluations": tuple(evaluations)})
+    replace_card(bundle.path, described, model_card(described).encode())
+    laws = head.temperatures
+    assert laws is not None
     for options in (head.logistic, head.ridge, head.prototype):
         print(law_line(options.solver, laws.of(options.solver)))
 

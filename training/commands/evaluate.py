@@ -38,7 +38,7 @@ def add_to(commands: SubParsers) -> None:
     evaluate = add_command(commands, "evaluate", _evaluate, "accuracy of a bundle over few-shot episodes")
     evaluate.add_argument("bundle", metavar="BUNDLE", help="a bundle's folder, or the id of a shipped one")
     add_data(evaluate, required=True)
-    text = "JSON with the keys dataset, train, validation, test; or a shipped split: cifar-fs, fc100 (default %(default)s)"
+    text = "JSON with keys dataset, train, validation, test; or a shipped split: cifar-fs, fc100, omniglot (default %(default)s)"
     evaluate.add_argument("--split", default="cifar-fs", metavar="FILE", help=text)
     evaluate.add_argument("--part", choices=("train", "validation", "test"), default="test", help="classes to draw from")
     evaluate.add_argument("--ways", type=at_least(2), nargs="+", default=[5], help="classes per episode (default 5)")

@@ -1,12 +1,15 @@
 """`export`: from a finished run to a bundle."""
 
 import argparse
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 
 from models.manifest import InputSpec
 from training.checkpoint import Checkpoint
-from training.commands.arguments import SubParsers, add_command, add_data, load, load_part
+from training.class_split import Split, read_split
+from training.commands.arguments import SubParsers, add_command, add_datasets, at_least, check_names, load, load_for_episodes
+from training.data import DataError
 from training.export import export, refuse_hopeless
 from training.scoring import Images
 
@@ -18,7 +21,25 @@ say = partial(print, flush=True)
 def add_to(commands: SubParsers) -> None:
     exporting = add_command(commands, "export", _export, "make a bundle of a run: ONNX, TorchScript, statistics, head defaults")
     exporting.add_argument("run", type=Path, metavar="DIR", help="the --out of the run")
-    add_data(exporting, required=False)
+    add_datasets(
+        exporting, "once for each dataset of the run, in their order (default: where the run found them)", required=False
+    )
+    exporting.add_argument(
+        "--also",
+        type=Path,
+        nargs="+",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a dataset that was not trained on: head options are chosen on its validation classes too, and it is evaluated",
+    )
+    exporting.add_argument("--split", action="append", default=[], metavar="FILE", help="its classes; once for each --also")
+    exporting.add_argument(
+        "--input-size",
+        type=at_least(16),
+        metavar="PIXELS",
+        help="side of what the bundle looks at (default: the run's); for networks that take images of any size",
+    )
     add_bundle(exporting, "the recipe's")
     exporting.add_argument("--without-torchscript", action="store_true", help="check it but leave it out: half the size")
 
@@ -39,14 +60,30 @@ def _export(arguments: argparse.Namespace) -> None:
     checkpoint = Checkpoint.load(arguments.run)
     name = arguments.name or checkpoint.recipe.name
     refuse_hopeless(checkpoint, name, arguments.version, arguments.out)
-    trained, size = checkpoint.info.datasets[0], checkpoint.recipe.input_size
-    paths = arguments.data or [Path(path) for path in trained.paths]
-    spec, share = InputSpec(height=size, width=size), arguments.broken_share
-    images = Images(
-        trained.split.dataset,
-        load(paths, trained.split.train, spec, share).first_per_class(_STATISTICS_PER_CLASS),
-        load_part(paths, trained.split, "validation", spec, checkpoint.info.classes, share),
-        load_part(paths, trained.split, "test", spec, checkpoint.info.classes, share),
-    )
+    known, size = checkpoint.info.datasets, arguments.input_size or checkpoint.recipe.input_size
+    places: Sequence[Sequence[Path]] = arguments.data or [[Path(path) for path in data.paths] for data in known]
+    if len(places) != len(known):
+        raise DataError(f"the run has {len(known)} datasets; --data was given {len(places)} times")
+    if len(arguments.split) != len(arguments.also):
+        raise DataError(f"--split was given {len(arguments.split)} times, --also {len(arguments.also)} times")
+    further = [read_split(source) for source in arguments.split]
+    check_names([*(data.split.dataset for data in known), *(split.dataset for split in further)])
+    spec, share, classes = InputSpec(height=size, width=size), arguments.broken_share, checkpoint.info.classes
+    datasets = [
+        *(_images(paths, data.split, spec, classes, share, True) for paths, data in zip(places, known, strict=True)),
+        *(_images(paths, split, spec, classes, share, False) for paths, split in zip(arguments.also, further, strict=True)),
+    ]
     with_torchscript = not arguments.without_torchscript
-    say_how_to_serve(export(checkpoint, images, name, arguments.version, arguments.out, with_torchscript, say))
+    say_how_to_serve(export(checkpoint, datasets, name, arguments.version, arguments.out, with_torchscript, say, size))
+
+
+def _images(
+    paths: Sequence[Path], split: Split, spec: InputSpec, trained: Collection[str], share: float, with_base: bool
+) -> Images:
+    """What an export needs of a dataset; `trained` are all classes of the run."""
+    return Images(
+        split.dataset,
+        load(paths, split.train, spec, share).first_per_class(_STATISTICS_PER_CLASS) if with_base else None,
+        load_for_episodes(paths, split, "validation", spec, trained, share),
+        load_for_episodes(paths, split, "test", spec, trained, share),
+    )

@@ -32,7 +32,7 @@ def _inspect(arguments: argparse.Namespace) -> None:
         print(f"  {law_line(head.solver, manifest.head.temperatures.of(head.solver))}")
     for e in manifest.evaluations:
         print(
-            f"  {e.part:<10}{e.file:<20}{e.solver:<10}{e.ways}-way {e.shots}-shot "
+            f"  {e.dataset:<16}{e.part:<12}{e.file:<20}{e.solver:<10}{e.ways}-way {e.shots}-shot "
             f"{100 * e.accuracy:6.2f} ± {100 * e.ci95:.2f} %  ECE {100 * e.ece:.1f} %"
         )
     for name, entry in manifest.files.items():

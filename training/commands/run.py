@@ -8,7 +8,7 @@ from pathlib import Path
 from models.manifest import InputSpec
 from training.checkpoint import FILE_NAME, Checkpoint, CheckpointError, DatasetInfo, RunInfo
 from training.class_split import Split, carried_split, read_split, refuse_seen, split_classes, write_split
-from training.commands.arguments import SubParsers, add_broken_share, add_command, at_least, load
+from training.commands.arguments import LEAST_TO_MEASURE, SubParsers, add_command, add_datasets, at_least, check_names, load
 from training.data import DataError
 from training.devices import pick_device
 from training.feed import TrainingSet, channel_statistics
@@ -17,22 +17,21 @@ from training.learner import Learner
 from training.recipes import RECIPES, Recipe, RecipeError, changed
 from training.sources import find_classes
 
-# Five examples and one query make the smallest 5-shot episode.
-_LEAST_TO_TRAIN, _LEAST_TO_MEASURE = 2, 6
+_LEAST_TO_TRAIN = 2
 
 
 def add_to(commands: SubParsers) -> None:
     recipes = "\n".join(f"  {recipe.name:<26}{recipe.summary}" for recipe in RECIPES.values())
     run = add_command(commands, "run", _run, "train a backbone", f"recipes:\n{recipes}")
     run.add_argument("recipe", choices=RECIPES, metavar="RECIPE", help="see the list below")
-    _add_data(run, "given again, another dataset, trained together with the first and with a head of its own")
+    add_datasets(run, "given again, another dataset, trained together with the first and with a head of its own")
     run.add_argument(
         "--split",
         action="append",
         metavar="FILE",
-        help="JSON with the keys dataset, train, validation, test, or a shipped split: cifar-fs, fc100; once per --data. "
-        "Without: the parts that pickles name, else 64 %% of the classes to train on, 16 %% to choose by and 20 %% to measure "
-        "with, but at least 5 each, split by the seed",
+        help="JSON with the keys dataset, train, validation, test, or a shipped split: cifar-fs, fc100, omniglot; once per "
+        "--data. Without: the parts that pickles name, else 64 %% of the classes to train on, 16 %% to choose by and 20 %% to "
+        "measure with, but at least 5 each, split by the seed",
     )
     run.add_argument("--out", type=Path, required=True, metavar="DIR", help="receives checkpoint, curves and TensorBoard log")
     run.add_argument("--seed", type=at_least(0), default=1, help="of everything random (default %(default)s)")
@@ -50,8 +49,8 @@ def add_to(commands: SubParsers) -> None:
     run.add_argument(
         "--init",
         metavar="NETWORK",
-        help="start from torchvision:NAME, timm:NAME or the folder of a finished run, in place of the recipe's network; "
-        "such weights want a lower rate, as --set learning_rate=0.01",
+        help="start from efficientnet-lite0, torchvision:NAME, timm:NAME or the folder of a finished run, in place of "
+        "the recipe's network; such weights want a lower rate, as --set learning_rate=0.01",
     )
     run.add_argument(
         "--weights", metavar="NAME", help="of --init torchvision:… or timm:…: DEFAULT, another name, a file, or none"
@@ -61,7 +60,7 @@ def add_to(commands: SubParsers) -> None:
 
     resume = add_command(commands, "resume", _resume, "go on with an interrupted run, from its last checkpoint")
     resume.add_argument("out", type=Path, metavar="DIR", help="the --out of the run")
-    _add_data(resume, "default: where the run found them", required=False)
+    add_datasets(resume, "default: where the run found them", required=False)
     resume.add_argument("--teacher", type=Path, metavar="DIR", help="default: where the run found it")
     _add_device(resume)
 
@@ -74,11 +73,7 @@ def _run(arguments: argparse.Namespace) -> None:
     initial = initial_network(arguments.init, arguments.weights, arguments.input_size) if arguments.init else None
     recipe = _recipe(arguments, initial)
     splits = [_split(paths, source, arguments.seed) for paths, source in _pairs(arguments.data, arguments.split or [])]
-    names = [split.dataset for split, _ in splits]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(
-            f"two datasets are called {twice[0]}; give one a --split file that names it otherwise, or rename its folder"
-        )
+    check_names([split.dataset for split, _ in splits])
     inherited = initial.classes if initial else ()
     refuse_seen([split for split, _ in splits], inherited)
     share = arguments.broken_share
@@ -142,7 +137,9 @@ def _train(checkpoint: Checkpoint, datasets: Sequence[TrainingSet], arguments: a
 def _recipe(arguments: argparse.Namespace, initial: Initial | None) -> Recipe:
     changes: dict[str, object] = {}
     if initial:
-        changes |= {"network": initial.architecture.name, "widths": initial.architecture.widths, "input_size": initial.input_size}
+        changes |= {"network": initial.architecture.name, "widths": initial.architecture.widths}
+        if initial.architecture.name != RECIPES[arguments.recipe].network:  # else the recipe knows the size that it needs
+            changes["input_size"] = initial.input_size
     changes |= dict(_assignment(text) for text in arguments.set)
     if arguments.epochs:
         changes["epochs"] = arguments.epochs
@@ -199,7 +196,7 @@ def _make_folder(out: Path, splits: Sequence[tuple[Split, str]]) -> None:
 def _load(paths: Sequence[Path], split: Split, recipe: Recipe, broken_share: float) -> TrainingSet:
     spec = InputSpec(height=recipe.input_size, width=recipe.input_size)
     base = load(paths, split.train, spec, broken_share, _LEAST_TO_TRAIN)
-    validation = load(paths, split.validation, spec, broken_share, _LEAST_TO_MEASURE)
+    validation = load(paths, split.validation, spec, broken_share, LEAST_TO_MEASURE)
     return TrainingSet(base, validation if split.validation else None)
 
 
@@ -221,19 +218,6 @@ def _git_revision() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def _add_data(command: argparse.ArgumentParser, more: str, *, required: bool = True) -> None:
-    command.add_argument(
-        "--data",
-        type=Path,
-        nargs="+",
-        action="append",
-        required=required,
-        metavar="PATH",
-        help=f"folders of class folders, or zips of them; the same class in several is one class; {more}",
-    )
-    add_broken_share(command)
 
 
 def _add_device(command: argparse.ArgumentParser) -> None:

@@ -22,10 +22,17 @@ class ClassBank(nn.Module):
         dim: D, the width of the embedding.
         normalise: whether embeddings are scaled to unit length, times a learned scale, before they meet the class vectors:
             then training judges the directions that few-shot heads will judge.
+        cosine_scale: where given, scores are this times the cosine between embedding and class vector (Gidaris & Komodakis,
+            CVPR 2018, section 3.2, with the scale fixed); without intercepts.
+        label_smoothing: share of each label that is spread over the classes of its task.
     """
 
-    def __init__(self, classes: int, dim: int, *, normalise: bool = False) -> None:
+    def __init__(
+        self, classes: int, dim: int, *, normalise: bool = False, cosine_scale: float | None = None, label_smoothing: float = 0.0
+    ) -> None:
         super().__init__()
+        self._cosine_scale = cosine_scale
+        self._label_smoothing = label_smoothing
         bound = 1.0 / math.sqrt(dim)
         self.weight = nn.Parameter(torch.empty(classes, dim).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(classes))
@@ -41,12 +48,17 @@ class ClassBank(nn.Module):
         Returns:
             (N, K), or (N, C) for one task of every class.
         """
-        if self.scale is not None:
+        weight_CD: Tensor = self.weight
+        bias_C: Tensor = self.bias
+        if self._cosine_scale is not None:
+            embeddings_ND = self._cosine_scale * functional.normalize(embeddings_ND, dim=1)
+            weight_CD, bias_C = functional.normalize(weight_CD, dim=1), torch.zeros_like(bias_C)
+        elif self.scale is not None:
             embeddings_ND = self.scale * functional.normalize(embeddings_ND, dim=1)
         if tasks_TK is None:
-            return embeddings_ND @ self.weight.T + self.bias
+            return embeddings_ND @ weight_CD.T + bias_C
         embeddings_TnD = embeddings_ND.view(len(tasks_TK), -1, embeddings_ND.shape[1])
-        logits_TnK = embeddings_TnD @ self.weight[tasks_TK].transpose(1, 2) + self.bias[tasks_TK][:, None]
+        logits_TnK = embeddings_TnD @ weight_CD[tasks_TK].transpose(1, 2) + bias_C[tasks_TK][:, None]
         return logits_TnK.flatten(0, 1)
 
     def forward(self, embeddings_ND: Tensor, labels_N: Tensor, tasks_TK: Tensor | None) -> Tensor:
@@ -60,4 +72,5 @@ class ClassBank(nn.Module):
         if tasks_TK is not None:
             labels_Tn = labels_N.view(len(tasks_TK), -1)
             targets_N = (labels_Tn[..., None] == tasks_TK[:, None]).to(torch.uint8).argmax(dim=2).flatten()
-        return functional.cross_entropy(self.logits(embeddings_ND, tasks_TK), targets_N)
+        logits_NK = self.logits(embeddings_ND, tasks_TK)
+        return functional.cross_entropy(logits_NK, targets_N, label_smoothing=self._label_smoothing)

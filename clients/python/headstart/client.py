@@ -66,7 +66,7 @@ class Client(RefreshCalls):
         return self._transport.answers("/readyz")
 
     def backbones(self) -> tuple[Backbone, ...]:
-        """The backbones in the server's folders of bundles, open or not."""
+        """The backbones in the server's folders of bundles, open or not, and those that are needed and missing there."""
         response = self._transport.send("GET", _BACKBONES)
         return parse(lambda body: tuple(Backbone.from_json(each) for each in body["backbones"]), response)
 

@@ -20,7 +20,8 @@
         ├── BackboneInUse         tasks use it, or it is the default, or work is under way on it
         ├── BackboneNotOpen       only an open one can be the default
         ├── WrongRefreshState     it has ended, or not yet, or is not paused
-        └── Unavailable           nothing is wrong with the request; several tries have been made
+        └── Unavailable           nothing is wrong with the request; where waiting may help, several tries have been made
+            ├── BackboneUnavailable   the server lacks the bundle of the task, or of new tasks
             └── Overloaded
 
 A file that cannot be opened raises Python's own `OSError`.
@@ -143,7 +144,11 @@ class Conflict(ApiError):
 
 
 class Unavailable(ApiError):
-    """The server cannot answer now. The client has already tried several times."""
+    """The server cannot answer now. Where waiting may help, the client has already tried several times."""
+
+
+class BackboneUnavailable(Unavailable):
+    """The bundle of the task, or of new tasks, is missing or damaged on the server, which no waiting mends."""
 
 
 class Overloaded(Unavailable):
@@ -160,6 +165,7 @@ _BY_CODE: Mapping[str, type[ApiError]] = {
     "wrong_refresh_state": WrongRefreshState,
     "backbone_in_use": BackboneInUse,
     "backbone_not_open": BackboneNotOpen,
+    "backbone_unavailable": BackboneUnavailable,
     "invalid_bundle": InvalidBundle,
     "image_broken": InvalidImage,
     "image_unsupported": InvalidImage,

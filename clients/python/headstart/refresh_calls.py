@@ -19,7 +19,8 @@ class RefreshCalls:
         """Has the server move tasks, ids or "all", onto a bundle, `name@version`, and answers at once.
 
         Args:
-            max_drop: a task whose accuracy, told by its support set, would fall by more stays where it is, and is reported.
+            max_drop: a task whose accuracy, told by its support set, would fall by more stays where it is, as does one with an
+                example a class, of which nothing can be told, unless both bundles' evaluations favour the move; at 1 all move.
 
         Raises:
             BackboneNotFound: the bundle is not in the server's folders.

@@ -10,7 +10,7 @@ AT_WORK = frozenset({"running", "rolling_back"})
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why something was not done: `code` is stable, `detail` is for people."""
+    """Why something was done or was not: `code` is stable, `detail` is for people."""
 
     code: str
     detail: str
@@ -40,11 +40,11 @@ class RefreshedTask:
     """What became of a task.
 
     Attributes:
-        outcome: `waiting`, `moved`, `kept` (its accuracy would have fallen by too much), `unchanged` (it was there already),
-            `gone`, `failed`, `skipped`; in a rollback `returning`, `returned` or `not_returned`.
+        outcome: `waiting`, `moved`, `kept` (it would have fallen by too much, or nothing could tell), `unchanged` (it was there
+            already), `gone`, `failed`, `skipped`; in a rollback `returning`, `returned` or `not_returned`.
         images: in its support set when the refresh was asked for.
         version_before, version_after, version_returned: what was active, what the refresh and what the rollback made active.
-        reason: why it was not moved, or not returned.
+        reason: why that became of it; None while it is pending.
     """
 
     task: str

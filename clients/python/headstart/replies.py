@@ -137,19 +137,23 @@ class Backbone:
 
     Attributes:
         default: new tasks get it.
+        missing: tasks or new ones need it and it is not in the server's folders; what would be read there is None.
         open: it is loaded and warm.
         engines: what runs it while it is open.
         active_tasks: how many tasks use it in their active version.
+        unserved_tasks: how many of those are refused, since its file is missing or damaged.
     """
 
     id: str
     default: bool
+    missing: bool
     open: bool
     engines: tuple[str, ...]
     active_tasks: int
-    embedding_dim: int
-    architecture: str
-    dataset: str
+    unserved_tasks: int
+    embedding_dim: int | None
+    architecture: str | None
+    dataset: str | None
     raw: JsonObject = field(repr=False, compare=False)
 
     @classmethod
@@ -157,9 +161,11 @@ class Backbone:
         return cls(
             id=body["id"],
             default=body["default"],
+            missing=body.get("missing", False),
             open=body["open"],
             engines=tuple(body["engines"]),
             active_tasks=body["active_tasks"],
+            unserved_tasks=body.get("unserved_tasks", 0),
             embedding_dim=body["embedding_dim"],
             architecture=body["architecture"],
             dataset=body["dataset"],

@@ -24,6 +24,7 @@ LONGEST_PAUSE = 30.0
 CONNECT_TIMEOUT = 5.0
 
 _BUSY = frozenset({429, 503})
+_PROBLEM = "application/problem+json"
 # The connection failed. A reply that is merely late is not among them: asking again would add to the load that made it late.
 _BROKEN_CONNECTION = (httpx.NetworkError, httpx.ConnectTimeout, httpx.RemoteProtocolError)
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
@@ -84,7 +85,7 @@ class Transport:
                 raise ServerUnreachable(f"no usable answer from {self.url}: {error or type(error).__name__}") from error
             else:
                 asked = _retry_after(response) or 0.0
-                if response.status_code not in _BUSY or attempt == TRIES or asked > LONGEST_PAUSE:
+                if response.status_code not in _BUSY or attempt == TRIES or asked > LONGEST_PAUSE or _stays(response):
                     break
                 pause += asked
                 done_before |= b'"erasure_pending"' in response.content  # removed, and not yet out of the server's files
@@ -122,6 +123,13 @@ def _successful(response: httpx.Response) -> httpx.Response:
     except (ValueError, KeyError, TypeError) as malformed:
         raise _unexpected(response) from malformed
     raise error
+
+
+def _stays(response: httpx.Response) -> bool:
+    """Whether a Headstart server refuses for a reason that waiting does not mend: it says `Retry-After` where that helps. A
+    proxy in front of it may not."""
+    ours = response.status_code == 503 and response.headers.get("Content-Type", "").startswith(_PROBLEM)
+    return ours and "Retry-After" not in response.headers
 
 
 def _unexpected(response: httpx.Response) -> UnexpectedReply:

@@ -181,14 +181,14 @@ def _add_refreshes(command: Callable[..., ArgumentParser]) -> None:
     moving = command(
         "refresh",
         refreshing.refresh,
-        "move tasks onto another bundle, unless they fall by too much there",
+        "move tasks onto another bundle, unless they fall by too much there or nothing can tell",
         "headstart refresh birds@2 --max-drop 0.02",
     )
     moving.add_argument("backbone", metavar="BACKBONE", help="name@version of the bundle to move to")
     moving.add_argument(
         "--task", metavar="TASK", action="append", default=[], dest="tasks", help=f"{_TASK}; to be repeated (default: every task)"
     )
-    drop = "how far a task's accuracy may fall, as a share; one that falls further stays (default %(default)s)"
+    drop = "how far a task's accuracy may fall, as a share; one that falls further stays, at 1 none (default %(default)s)"
     moving.add_argument("--max-drop", metavar="SHARE", type=float, default=0.02, help=drop)
 
     summary = "list the refreshes; watch, pause, resume, cancel or roll back one"

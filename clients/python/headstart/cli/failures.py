@@ -8,6 +8,7 @@ from headstart.errors import (
     BackboneInUse,
     BackboneNotFound,
     BackboneNotOpen,
+    BackboneUnavailable,
     Conflict,
     ExampleNotFound,
     HeadstartError,
@@ -68,6 +69,7 @@ _ADVICE: tuple[tuple[type[HeadstartError], Exit, str], ...] = (
     (InvalidImage, Exit.REFUSED, "Replace or remove that image; JPEG, PNG and WebP are read. Nothing was changed."),
     (InvalidInput, Exit.REFUSED, "Correct this and try again. Nothing was changed."),
     (Conflict, Exit.REFUSED, "Look at the task with `headstart show TASK`, then try again."),
+    (BackboneUnavailable, Exit.REFUSED, "`headstart backbones` shows which bundles the server lacks, and who needs them."),
     (Unavailable, Exit.REFUSED, "The server was tried several times; try again later."),
     (ApiError, Exit.REFUSED, "Try again."),
 )

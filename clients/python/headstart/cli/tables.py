@@ -134,10 +134,11 @@ def backbones(found: Sequence[Backbone]) -> RenderableType:
     """One line for each backbone."""
     table = _table("backbone", "", "engine", "tasks", "embedding", "trained on", numbers={"tasks", "embedding"})
     for backbone in found:
-        state = "default" if backbone.default else "open" if backbone.open else ""
+        states = {"default": backbone.default, "open": backbone.open and not backbone.default, "missing": backbone.missing}
+        state = ", ".join(name for name, holds in states.items() if holds)
         engines = ", ".join(backbone.engines)
-        numbers = (str(backbone.active_tasks), str(backbone.embedding_dim))
-        table.add_row(printable(backbone.id), state, engines, *numbers, printable(backbone.dataset))
+        numbers = (str(backbone.active_tasks), str(backbone.embedding_dim or ""))
+        table.add_row(printable(backbone.id), state, engines, *numbers, printable(backbone.dataset or ""))
     return table
 
 
@@ -153,7 +154,7 @@ def refreshes(found: Sequence[Refresh]) -> RenderableType:
 
 
 def refresh(found: Refresh, tasks: Sequence[RefreshedTask]) -> RenderableType:
-    """How good tasks were before and after, by what became of them; and why some were not moved."""
+    """How good tasks were before and after, by what became of them; and each task with the reason."""
     reason = f": {printable(found.reason.detail)}" if found.reason else pace(found)
     parts: list[RenderableType] = [f"Refresh {found.id} onto {printable(found.to)}: {found.state.replace('_', ' ')}{reason}."]
     table = _table("", "tasks", "judged", "before", "after", numbers={"tasks", "judged", "before", "after"})
@@ -165,8 +166,8 @@ def refresh(found: Refresh, tasks: Sequence[RefreshedTask]) -> RenderableType:
         table.add_row(outcome.replace("_", " "), str(len(those)), str(len(told)), before, after)
     if table.row_count:
         parts.append(table)
-    if any(task.reason for task in tasks):
-        parts.append(refreshed_tasks([task for task in tasks if task.reason]))
+    if tasks:
+        parts.append(refreshed_tasks(tasks))
     if found.tasks.get("moved") and not found.at_work:
         parts.append(f"To return what was moved: headstart refreshes rollback {found.id}")
     return Group(*parts)

@@ -1,0 +1,194 @@
+"""What of an image file makes its pixels, and what it says about them: found by a walk over its parts, before any decoder runs.
+
+What does not make pixels is kept from the decoder, so that a damaged or huge comment, thumbnail or colour profile never costs an
+image.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MAX_PROFILE_BYTES = 4_000_000  # Larger than any in use; LittleCMS takes time that grows with it.
+
+_MAX_JPEG_SEGMENTS, _MAX_PNG_CHUNKS = 10_000, 100_000
+
+
+class Malformed(Exception):
+    """The file has more parts than a sound one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """One image file, taken apart.
+
+    Attributes:
+        pixels: a file of the same format with what makes the pixels.
+        exif: a TIFF, perhaps behind `Exif` and two zeros; empty if there is none.
+        xmp: empty if there is none.
+        profile: an ICC profile; None if there is none here. It may yet be found by the decoder.
+        whole: whether decoding holds every pixel in memory, however small the result.
+        coded_pixels: the largest picture that the file declares to be in it, beside the size that the decoder tells.
+    """
+
+    pixels: bytes
+    exif: bytes = b""
+    xmp: bytes = b""
+    profile: bytes | None = None
+    whole: bool = True
+    coded_pixels: int = 0
+
+
+def take_jpeg_apart(data: bytes) -> Contents:
+    """A JPEG without application segments and comments, but for those that say how its colours are coded.
+
+    Raises:
+        Malformed: it has more than 10,000 segments before its first scan.
+    """
+    kept, exif, xmp, profile = [b"\xff\xd8"], bytearray(), b"", []
+    components, progressive = 0, False
+    end, view = 2, memoryview(data)
+    for marker, start, end in _jpeg_segments(data):
+        body = bytes(view[start + 4 : end])
+        if marker == 0xE1 and body.startswith(b"Exif\0\0"):
+            exif += body[6:] if exif else body
+        elif marker == 0xE1 and body.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
+            xmp = body
+        elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0") and len(body) > 14:
+            profile.append(body[12:])
+        elif marker in _FRAMES and len(body) > 5:
+            components, progressive = body[5], marker in _PROGRESSIVE
+        if _makes_pixels(marker, body):
+            kept.append(data[start:end])
+    kept.append(data[end:])
+    scan = data.find(b"\xff\xda", end)
+    # What comes in several scans is put together before it is decoded.
+    whole = progressive or scan < 0 or data[scan + 4 : scan + 5] < bytes([components])
+    return Contents(b"".join(kept), bytes(exif), xmp, _joined(profile), whole)
+
+
+def _makes_pixels(marker: int, body: bytes) -> bool:
+    """Whether a segment is about pixels; of the others, two say how colours are coded, if they are as long as libjpeg wants."""
+    if marker == 0xE0:
+        return body[:5] == b"JFIF\0" and len(body) >= 14
+    if marker == 0xEE:
+        return body[:5] == b"Adobe" and len(body) >= 12
+    return not (0xE0 <= marker <= 0xEF or marker == 0xFE)
+
+
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(marker, start, end) of every segment before the first scan."""
+    at = 2
+    for _ in range(_MAX_JPEG_SEGMENTS):
+        at = data.find(b"\xff", at)
+        while data[at + 1 : at + 2] == b"\xff":  # padding
+            at += 1
+        if at < 0 or at + 4 > len(data):
+            return
+        marker = data[at + 1]
+        if marker <= 0x01 or 0xD0 <= marker <= 0xD8:  # no marker, or one without content
+            at += 2
+            continue
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
+        if marker in {0xD9, 0xDA} or end < at + 4 or end > len(data):
+            return
+        yield marker, at, end
+        at = end
+    raise Malformed
+
+
+def _joined(parts: list[bytes]) -> bytes | None:
+    """A profile of its numbered parts; None if some are missing."""
+    parts.sort()
+    return b"".join(part[2:] for part in parts) if parts and parts[0][1] == len(parts) else None
+
+
+def take_png_apart(data: bytes) -> Contents:
+    """A PNG without its ancillary chunks, but for the one that says which pixels are transparent.
+
+    Raises:
+        Malformed: it has more than 100,000 chunks.
+    """
+    kept, exif, xmp, profile = [data[:8]], b"", b"", None
+    colour_type = data[25] if len(data) > 25 else -1
+    at = 8
+    for _ in range(_MAX_PNG_CHUNKS):
+        if at + 12 > len(data):
+            break
+        length, name = struct.unpack_from(">I4s", data, at)
+        end = at + 12 + length
+        if end > len(data) or name == b"IEND":
+            break
+        if not name[0] & 0x20:
+            kept.append(data[at:end])
+        elif name in _WANTED and zlib.crc32(data[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end]):
+            content = data[at + 8 : end - 4]
+            if name == b"tRNS" and _says_transparency(content, colour_type):
+                kept.append(data[at:end])
+            elif name == b"eXIf":
+                exif = content
+            elif name == b"iTXt" and content.startswith(b"XML:com.adobe.xmp\0\0"):
+                xmp = content
+            elif name == b"iCCP":
+                profile = _unpacked(content)
+        at = end
+    else:
+        raise Malformed
+    kept.append(data[at:])
+    return Contents(b"".join(kept), exif, xmp, profile)
+
+
+_WANTED = frozenset({b"tRNS", b"eXIf", b"iTXt", b"iCCP"})
+
+
+def _says_transparency(content: bytes, colour_type: int) -> bool:
+    """Whether the chunk has the length that the colour type asks for; decoders ignore others."""
+    return len(content) == {0: 2, 2: 6}.get(colour_type) or (colour_type == 3 and 1 <= len(content) <= 256)
+
+
+def _unpacked(content: bytes) -> bytes | None:
+    """The profile of an `iCCP` chunk: a name, a zero, the method of compression, and what is compressed."""
+    packed = content[content.find(b"\0") + 2 :]
+    unpacker = zlib.decompressobj()
+    try:
+        profile = unpacker.decompress(packed, MAX_PROFILE_BYTES + 1)
+    except zlib.error:
+        return None
+    return profile if unpacker.eof else None
+
+
+def take_heif_apart(data: bytes) -> Contents:
+    """A HEIC or AVIF without its EXIF: which way up it is, is said by its own properties, and the decoder sees to that."""
+    at, coded = 0, 0
+    while at + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        if length < 8:  # The last box, or one with a long length, which none before the pixels needs.
+            break
+        if name == b"meta":
+            meta = data[at : at + length]
+            coded = max((width * height for width, height in _extents(meta)), default=0)
+            # Every name has four bytes, so nothing else moves.
+            return Contents(data[:at] + meta.replace(b"Exif", b"skip") + data[at + length :], coded_pixels=coded)
+        at += length
+    return Contents(data)
+
+
+def _extents(meta: bytes) -> Iterator[tuple[int, int]]:
+    """Width and height of every picture and part of a picture that the box describes."""
+    at = meta.find(b"ispe")
+    while 0 <= at <= len(meta) - 16:
+        width, height = struct.unpack_from(">II", meta, at + 8)
+        yield width, height
+        at = meta.find(b"ispe", at + 4)
+
+
+def heif_brands(data: bytes) -> set[bytes]:
+    """What a file of the HEIF family says that it is compatible with; empty for other files."""
+    if data[4:8] != b"ftyp":
+        return set()
+    end = min(int.from_bytes(data[:4]), 1024, len(data))
+    return {data[8:12], *(data[at : at + 4] for at in range(16, end - 3, 4))}

@@ -1,0 +1,42 @@
+"""Which way up a photograph is."""
+
+import re
+import struct
+
+# How EXIF may store a single number, by its code; as Pillow reads them.
+_FORMATS = {3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 13: "I"}
+_ORIENTATION = 0x0112
+_IN_XMP = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
+
+
+def orientation(exif: bytes, xmp: bytes = b"") -> int:
+    """The orientation that EXIF tells, or else XMP, 1 to 8; 1 where it is absent or damaged, which says nothing of the pixels.
+
+    EXIF is a TIFF: byte order, the offset of the first directory, and there a count and entries of 12 bytes.
+    """
+    found = _of_exif(exif)
+    if found is None:
+        match = _IN_XMP.search(xmp)
+        found = int(match[1]) if match else 1
+    return int(found) if found in range(1, 9) else 1
+
+
+def _of_exif(exif: bytes) -> float | None:
+    tiff = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None:
+        return None
+    found: float | None = None
+    try:
+        (directory,) = struct.unpack_from(f"{order}I", tiff, 4)
+        (count,) = struct.unpack_from(f"{order}H", tiff, directory)
+        for entry in range(directory + 2, directory + 2 + 12 * count, 12):
+            tag, kind, values = struct.unpack_from(f"{order}HHI", tiff, entry)
+            if tag == _ORIENTATION and values and kind in _FORMATS:
+                form = order + _FORMATS[kind]
+                elsewhere = values * struct.calcsize(form) > 4  # the first of several counts, wherever they are
+                at = struct.unpack_from(f"{order}I", tiff, entry + 8)[0] if elsewhere else entry + 8
+                (found,) = struct.unpack_from(form, tiff, at)
+    except struct.error:
+        pass
+    return found

@@ -1,0 +1,119 @@
+"""Whether a task is to be moved onto another backbone: by its own examples, or else by what the two bundles' evaluations say."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.engine import file_of
+from models.fitting import classes_of
+from models.leave_one_out import leave_one_out
+from models.manifest import HeadOptions, Solver
+from server.records import Support
+from server.refresh_records import Judgement, Reason
+from server.served import ServedBackbone
+
+_ROUNDING = 1e-9
+_FEWEST_DATASETS = 2
+
+_Setting = tuple[str, int, int]
+"""Dataset, ways and shots of an evaluation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """The task's support set and head options on one of the two backbones."""
+
+    support: Support
+    backbone: ServedBackbone
+    options: HeadOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the task is moved, what that rests on, and why."""
+
+    moves: bool
+    judgement: Judgement
+    reason: Reason
+
+
+def judge_move(before: Side | None, after: Side, max_drop: float) -> Verdict:
+    """Judges both heads by leave-one-out on the same examples. Where each is alone in its class, none can be left out, and the
+    task stays, unless the bundles' evaluations on several datasets favour the move.
+
+    Args:
+        before: None if the task's own backbone is not on this server any more: then it answers nothing where it is, and moves.
+        max_drop: how far the accuracy may fall; at 1 nothing speaks against a move.
+    """
+    if before is None:
+        detail = "its own bundle is not on this server any more, so that it answered nothing"
+        return Verdict(True, Judgement("nothing", 0, None, None), Reason("backbone_unavailable", detail))
+    method, judged, right_before = _left_out(before)
+    if not judged:
+        return _by_evaluations(before, after, max_drop)
+    _, _, right_after = _left_out(after)
+    judgement = Judgement(method, judged, right_before / judged, right_after / judged)
+    shares = f"from {right_before / judged:.3f} to {right_after / judged:.3f}"
+    if (right_before - right_after) / judged > max_drop + _ROUNDING:
+        return Verdict(False, judgement, Reason("accuracy_fell", f"accuracy would fall {shares}, by more than {max_drop:g}"))
+    return Verdict(True, judgement, Reason("accuracy_held", f"accuracy goes {shares} on the {judged} examples judged"))
+
+
+def _left_out(side: Side) -> tuple[str, int, int]:
+    """How the examples were left out, how many could be judged, and how many of those were recognised."""
+    names, indices = classes_of(side.support.labels)
+    features = side.backbone.space.features(side.support.embeddings, side.options.centre)
+    left_out = leave_one_out(features, indices, len(names), side.options)
+    among = left_out.judged
+    right = left_out.probabilities[among].argmax(axis=1) == indices[among]
+    return left_out.method, int(among.sum()), int(np.count_nonzero(right))
+
+
+def _by_evaluations(before: Side, after: Side, max_drop: float) -> Verdict:
+    """The move is favoured where both bundles were evaluated on the novel classes of two datasets or more, at the same way and
+    shot, and the new one is at least as good in the mean and on none worse by more than `max_drop`.
+    """
+    shares = _in_common(before, after)
+    alone = "each example is alone in its class, so that none can be left out"
+    if max_drop >= 1:
+        return Verdict(
+            True, Judgement("nothing", 0, None, None), Reason("any_fall_allowed", f"{alone}; max_drop allows any fall")
+        )
+    if len(shares) < _FEWEST_DATASETS:
+        few = f"the evaluations of the two bundles have {len(shares) or 'no'} dataset{'s' * (not shares)} in common"
+        return Verdict(False, Judgement("nothing", 0, None, None), Reason("not_judged", f"{alone}, and {few}"))
+    mean_before, mean_after = (float(np.mean([pair[each] for pair in shares.values()])) for each in (0, 1))
+    judgement = Judgement("evaluations", 0, mean_before, mean_after)
+    told = f"{alone}; on {len(shares)} datasets the bundles' evaluations say {mean_before:.3f} before and {mean_after:.3f} after"
+    worst = min(shares, key=lambda dataset: shares[dataset][1] - shares[dataset][0])
+    fall = shares[worst][0] - shares[worst][1]
+    if mean_after < mean_before - _ROUNDING:
+        return Verdict(False, judgement, Reason("evaluations_fell", told))
+    if fall > max_drop + _ROUNDING:
+        pair = f"{shares[worst][0]:.3f} and {shares[worst][1]:.3f}"
+        return Verdict(False, judgement, Reason("evaluations_fell", f"{told}, but on {worst} {pair}"))
+    return Verdict(True, judgement, Reason("evaluations_favour", f"{told}, and on none a fall of more than {max_drop:g}"))
+
+
+def _in_common(before: Side, after: Side) -> dict[str, tuple[float, float]]:
+    """By dataset, the accuracy of both bundles at the way and shot nearest to the task's that both were evaluated at."""
+    solver, labels = after.options.solver, after.support.labels
+    ways = len(set(labels))
+    ours, theirs = (_evaluations(side.backbone, solver) for side in (before, after))
+
+    def distance(setting: _Setting) -> float:
+        return abs(math.log(setting[1] / ways)) + abs(math.log(setting[2] / (len(labels) / ways)))
+
+    # The nearest comes last, and stays.
+    common = sorted(ours.keys() & theirs.keys(), key=lambda setting: (distance(setting), setting), reverse=True)
+    return {setting[0]: (ours[setting], theirs[setting]) for setting in common}
+
+
+def _evaluations(backbone: ServedBackbone, solver: Solver) -> Mapping[_Setting, float]:
+    """Accuracies on novel classes, of the file that serves where that was evaluated, and else of another of the bundle's."""
+    file = file_of(backbone.kind)
+    tests = [each for each in backbone.bundle.manifest.evaluations if each.part == "test" and each.solver == solver]
+    tests.sort(key=lambda each: each.file == file)
+    return {(each.dataset, each.ways, each.shots): each.accuracy for each in tests}
