@@ -74,7 +74,7 @@ class TestAccuracy:
     ) -> None:
         examples = mislabelled(support + queries, 6)
         task = create(api, examples)
-        (backbone,) = api.get("/v1/backbones").json()["backbones"]
+        backbone = next(each for each in api.get("/v1/backbones").json()["backbones"] if each["id"] == task["backbone"])
         bundle = open_bundle(shipped_bundle)
         engine = open_engine(bundle, backbone["engines"][0])
         embeddings = embed_all(engine, np.stack([load_image(image, bundle.manifest.input) for _, image in examples]))

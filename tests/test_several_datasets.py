@@ -9,7 +9,6 @@ import pytest
 
 from models.bundle import CARD, ONNX, open_bundle
 from models.engine import embed_all, open_engine
-from models.preprocess import Pixels
 from tests.trainer_data import BASE, NOVEL, VALIDATION, write_colours
 from training import export as exporting
 from training import temperatures, tuning
@@ -67,11 +66,6 @@ def test_statistics_are_of_the_base_images_of_every_dataset_evenly(exported: Pat
     means = [embed_all(engine, images).mean(axis=0) for images in base]
     np.testing.assert_allclose(bundle.feature_mean, (means[0] + means[1]) / 2, atol=1e-5)
     assert len(bundle.background) == sum(map(len, base))  # of so few, all
-    assert {of_dataset(pixels, base) for pixels in bundle.golden_pixels[:2]} == {0, 1}
-
-
-def of_dataset(pixels: Pixels, base: Sequence[Pixels]) -> int:
-    return next(i for i, images in enumerate(base) if (images == pixels).all(axis=(1, 2, 3)).any())
 
 
 def test_calibrating_on_several_datasets_measures_them_all(

@@ -27,7 +27,8 @@ def test_the_spread_is_the_deviation_of_cosines_by_hand() -> None:
     assert untuned.spread(rows, mean) == pytest.approx(np.std(cosines), rel=1e-4)
 
 
-def test_defaults_of_another_network_are_scaled_by_the_spread_of_features() -> None:
+def test_defaults_of_another_network_are_scaled_by_the_spread_of_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(untuned, "find_bundles", lambda _: {})
     said: list[str] = []
     rows = embeddings_of(1.0)
     heads = untuned.untuned_heads(rows, rows.mean(axis=0), said.append)
