@@ -12,6 +12,7 @@ from models.manifest import Imported
 from tests.bundles import small_bundle
 from tests.images import encode, noise
 from training.__main__ import main
+from training.class_split import read_split
 
 Evaluate = Callable[..., tuple[int, str, str]]
 
@@ -26,7 +27,7 @@ def evaluate(shipped_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         for k, (name, count) in enumerate(counts.items()):
             (tmp_path / "mine" / name).mkdir(parents=True)
             for i in range(count):
-                pixels = noise(32, 32, seed=100 * k + i) // 4 + 20 * k
+                pixels = noise(32, 32, seed=100 * k + i) // 4 + 20 * (k % 9)
                 (tmp_path / "mine" / name / f"{i}.png").write_bytes(encode(pixels))
         if imported:
             made = Imported(source="net.onnx", weights="net.onnx", sha256=None, images=3)
@@ -68,6 +69,29 @@ def test_images_of_the_dataset_that_it_was_trained_on_are_measured_by_its_test_c
     assert status == 0
     assert "the test classes of CIFAR-FS, by which the backbone was trained" in err
     assert "3 test classes of CIFAR-FS, seed 1" in out
+
+
+def test_numbers_are_a_datasets_classes_where_they_are_all_of_them(evaluate: Evaluate, tmp_path: Path) -> None:
+    """The traffic signs are numbered; a backbone that learned some of them has to be measured with the others."""
+    signs = read_split("photos-gtsrb")
+    bundle = tmp_path / "bundles" / "small" / "1"
+    manifest = open_bundle(bundle).manifest
+    trained = manifest.training.model_copy(update={"split": "mine + photos-gtsrb", "classes": signs.known_as("train")})
+    replace_manifest(bundle, manifest.model_copy(update={"training": trained}))
+    _, out, err = evaluate(dict.fromkeys((*signs.train, *signs.validation, *signs.test), 6))
+    assert f"{len(signs.test)} test classes of {signs.dataset}, seed 1" in out
+    assert f"the test classes of {signs.dataset}, by which the backbone was trained" in err
+
+
+def test_of_numbers_that_may_be_a_datasets_classes_is_said_so(evaluate: Evaluate, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundles" / "small" / "1"
+    manifest = open_bundle(bundle).manifest
+    trained = manifest.training.model_copy(update={"split": "photos-gtsrb", "classes": ("GTSRB/1", "GTSRB/2")})
+    replace_manifest(bundle, manifest.model_copy(update={"training": trained}))
+    _, out, err = evaluate({"1": 8, "3": 8, "5": 8})
+    assert "the backbone was trained on classes with the names 1; if they are these, give --split FILE" in err
+    assert "trained on none" not in err
+    assert "3 classes that it was not trained on" in out
 
 
 def test_nothing_is_measured_on_classes_that_it_was_trained_on(evaluate: Evaluate) -> None:

@@ -76,22 +76,29 @@ def _new(names: Sequence[str], manifest: Manifest) -> tuple[list[str], str]:
     seen = {name.casefold() for name in made.classes}
     new = [name for name in names if name.casefold() not in seen]
     left = [name for name in names if name.casefold() in seen]
+    numbered = {name.rpartition("/")[2] for name in made.classes}
+    if unclear := [name for name in new if not _means_something(name) and name in numbered]:
+        _note(f"the backbone was trained on classes with the names {_some(unclear)}; if they are these, give --split FILE")
     if left:
         _note(f"left out, since the backbone was trained on them: {_some(left)}")
-    else:
+    elif not unclear:
         _note("the backbone was trained on none of these classes")
     return new, "classes that it was not trained on"
 
 
 def _own_split(names: Collection[str], made: Training) -> Split | None:
     """The split that the backbone was trained by, where the images are those of its dataset."""
-    if not any(character.isalpha() for name in names for character in name):
-        return None  # Numbers are anybody's classes.
     for split in map(read_split, filter(is_shipped, made.split.split(" + "))):
         known = {*split.train, *split.validation, *split.test}
-        if known.issuperset(names) and not set(names).isdisjoint(split.test):
+        # Numbers are anybody's classes, unless they are all of the dataset's.
+        of_it = known.issuperset(names) if any(map(_means_something, names)) else known.issubset(names)
+        if of_it and not set(names).isdisjoint(split.test):
             return split
     return None
+
+
+def _means_something(name: str) -> bool:
+    return any(map(str.isalpha, name))
 
 
 def _enough(images: ImageSet, shots: Sequence[int], may_be_fewer: bool, queries: int) -> tuple[ImageSet, Sequence[int]]:
