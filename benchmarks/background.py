@@ -14,7 +14,7 @@ from statistics import median
 import numpy as np
 
 from benchmarks.command import benchmark_parser, write_json
-from benchmarks.setting import shipped_bundle
+from benchmarks.setting import paper_bundle
 from models.engine import open_engine
 from models.preprocess import Pixels
 from server.batcher import Batcher
@@ -36,7 +36,7 @@ class Turn:
 def main() -> None:
     parser = benchmark_parser("background", __doc__, rounds=5, seconds=2.0)
     arguments = parser.parse_args()
-    bundle = shipped_bundle()
+    bundle = paper_bundle()
     batcher = Batcher(open_engine(bundle), 10_000, bundle.id, Metrics())
     figures = {}
     print(f"{'callers':>8}{'':>12}{'p50, ms':>9}{'p99, ms':>9}{'images/s':>10}{'background images/s':>21}")

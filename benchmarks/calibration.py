@@ -18,13 +18,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from benchmarks.command import write_json
-from benchmarks.novel_classes import Embedded, accuracy_parser, embed_part, open_shipped
+from benchmarks.novel_classes import accuracy_parser, embed_part, open_shipped
 from models.bundle import Bundle
 from models.fitting import expected_by_share, fit
 from models.heads import features, softmax
 from models.manifest import HeadOptions, Solver
 from models.temperature import options_for
-from training.episodes import EpisodeSampler
+from training.episodes import Embedded, EpisodeSampler
 from training.evaluate import CALIBRATION_BINS, calibration_error, episode_scores
 
 _WAYS, _SHOTS, _QUERIES = (2, 5, 10, 20), (1, 2, 5, 10, 20), 15

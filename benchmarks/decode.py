@@ -20,7 +20,7 @@ import pyvips
 from PIL import Image, ImageOps
 
 from benchmarks.command import benchmark_parser, write_json
-from benchmarks.setting import shipped_bundle
+from benchmarks.setting import paper_bundle
 from benchmarks.turns import Ratio, race, repeat
 from models.manifest import InputSpec
 from models.preprocess import Pixels, load_image
@@ -55,7 +55,7 @@ def main() -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     cv2.setNumThreads(1)
     pyvips.cache_set_max(0)
-    spec = shipped_bundle().manifest.input
+    spec = paper_bundle().manifest.input
     ways: dict[str, Decode] = {
         _PLAIN: _pillow,
         _OURS: load_image,

@@ -16,14 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import models.preprocess
-from benchmarks.novel_classes import Embedded
-from benchmarks.setting import shipped_bundle
 from models.bundle import SHIPPED, Bundle, find_bundles, open_bundle
 from models.engine import Engine, EngineKind, embed_all, open_engine
 from models.heads import Float32
 from models.manifest import InputSpec
 from training.class_split import Part, Split, read_split
 from training.data import DataError
+from training.episodes import Embedded
 from training.loading import load_images
 
 _CLASSES_AT_ONCE = 5
@@ -132,8 +131,8 @@ class Embedder:
 
 def opener(
     data: Path, bundles: Path | None, engine: EngineKind, keep: Path | None, per_class: int | None = None
-) -> Callable[[str | None], Embedder]:
-    """A function from a bundle's id or folder, or None for the shipped one, to the bundle at work.
+) -> Callable[[str], Embedder]:
+    """A function from a bundle's id or folder to the bundle at work.
 
     Args:
         bundles: a folder of bundles beside the shipped ones.
@@ -143,8 +142,8 @@ def opener(
     remembered = keep / "speedups.json" if keep else None
 
     @cache
-    def open_(name: str | None) -> Embedder:
-        bundle = shipped_bundle() if name is None else open_bundle(known.get(name, Path(name)))
+    def open_(name: str) -> Embedder:
+        bundle = open_bundle(known.get(name, Path(name)))
         opened = open_engine(bundle, engine, remembered=remembered)
         return Embedder(bundle, opened, bundle.manifest.input, data, keep, per_class)
 

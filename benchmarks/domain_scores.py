@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 import models
 import training
 from benchmarks.domain_data import Domain, Embedder, save
-from benchmarks.novel_classes import Embedded, interval
+from benchmarks.novel_classes import interval
 from models.bundle import Bundle
 from models.heads import features, softmax
 from models.temperature import options_for
 from training.class_split import Part
-from training.episodes import SHOTS, EpisodeSampler, affordable_queries
+from training.episodes import SHOTS, Embedded, EpisodeSampler, affordable_queries
 from training.evaluate import calibration_error, run_episodes
 
 

@@ -31,6 +31,7 @@ from matplotlib.figure import Figure
 from benchmarks.command import benchmark_parser, write_json
 from benchmarks.domain_data import DOMAINS, Embedder, opener
 from benchmarks.domain_scores import Cell, Figures, Protocol, figures, measure
+from models.bundle import DEFAULT_BUNDLE
 from models.engine import EngineKind
 from training.class_split import Part
 from training.episodes import SHOTS
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _columns(arguments: argparse.Namespace) -> list[Column]:
     open_ = opener(arguments.data, arguments.bundles_dir, arguments.engine, arguments.keep, arguments.per_class)
-    opened = [open_(name) for name in arguments.bundle or [None]]
+    opened = [open_(name) for name in arguments.bundle]
     columns = [Column(embedder.bundle.id, embedder, {}) for embedder in opened]
     if arguments.left_out:
         columns.append(Column(_LEFT_OUT, opened[-1], {domain: open_(name) for domain, name in arguments.left_out}))
@@ -166,8 +167,8 @@ def _draw(cells: Cells, names: Sequence[str], file: Path) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = benchmark_parser("domains", __doc__)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photos/, cifar100/, omniglot/ and splits/")
-    text = "NAME@VERSION or a bundle's folder; several are measured side by side (default: the shipped one)"
-    parser.add_argument("--bundle", nargs="+", default=[], metavar="BUNDLE", help=text)
+    text = "NAME@VERSION or a bundle's folder; several are measured side by side (default: what new tasks get)"
+    parser.add_argument("--bundle", nargs="+", default=[DEFAULT_BUNDLE], metavar="BUNDLE", help=text)
     parser.add_argument("--bundles-dir", type=Path, metavar="DIR", help="where further bundles are")
     text = "a bundle made without that domain, for a column of such"
     parser.add_argument("--left-out", nargs="+", type=_left_out, default=[], metavar="DOMAIN=BUNDLE", help=text)

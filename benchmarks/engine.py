@@ -15,7 +15,7 @@ from itertools import count as counting
 import numpy as np
 
 from benchmarks.command import benchmark_parser, write_json
-from benchmarks.setting import shipped_bundle
+from benchmarks.setting import paper_bundle
 from benchmarks.turns import Contestant, race
 from models.engine import Engine, open_engine
 from models.preprocess import Pixels
@@ -28,7 +28,7 @@ _CALLERS = (1, 8, 64, 256)
 def main() -> None:
     arguments = benchmark_parser("engine", __doc__, rounds=7, seconds=2.0).parse_args()
 
-    bundle = shipped_bundle()
+    bundle = paper_bundle()
     engine = open_engine(bundle)
     spec = bundle.manifest.input
     pixels = np.random.default_rng(0).integers(0, 256, (engine.max_batch, spec.height, spec.width, 3), dtype=np.uint8)

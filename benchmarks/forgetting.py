@@ -20,7 +20,7 @@ from typing import ParamSpec
 import numpy as np
 
 from benchmarks.command import benchmark_parser, write_json
-from benchmarks.setting import shipped_bundle, support_set
+from benchmarks.setting import paper_bundle, support_set
 from models.fitting import fit_head
 from models.heads import EmbeddingSpace, Head
 from server.database import Database
@@ -40,7 +40,7 @@ Turn = dict[str, float]
 
 def main() -> None:
     arguments = benchmark_parser("forgetting", __doc__, rounds=7).parse_args()
-    bundle = shipped_bundle()
+    bundle = paper_bundle()
     space = bundle.space("backbone.onnx")
     rounds: dict[str, list[Turn]] = {"on": [], "off": []}
     with ExitStack() as opened:
@@ -77,7 +77,7 @@ def _support(space: EmbeddingSpace, dim: int) -> tuple[Sequence[NewExample], Hea
         NewExample("", label, image, len(image), "image/png", hashlib.sha256(image).hexdigest(), vector)
         for (label, image), vector in zip(given, vectors, strict=True)
     ]
-    return examples, fit_head(vectors, labels, space, shipped_bundle().manifest.head.options())
+    return examples, fit_head(vectors, labels, space, paper_bundle().manifest.head.options())
 
 
 def _turn(store: Store, examples: Sequence[NewExample], head: Head) -> Turn:

@@ -22,7 +22,7 @@ import torch
 from benchmarks.command import benchmark_parser, write_json
 from benchmarks.head import DIM, OPTIONS, episode
 from benchmarks.load import LoadGenerator, post_form, post_images
-from benchmarks.setting import create_task, creation, sample_images, shipped_bundle, support_set
+from benchmarks.setting import create_task, creation, paper_bundle, sample_images, support_set
 from benchmarks.turns import Rates, race, repeat
 from models.backbones.build import PixelBackbone, build_backbone
 from models.bundle import ONNX, Bundle
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto", help="cuda, cpu, or auto: cuda where it is (default %(default)s)")
     arguments = parser.parse_args()
     device = pick_device(arguments.device)
-    bundle = shipped_bundle()
+    bundle = paper_bundle()
     print(f"{bundle.id}, {describe(device, 1)}, PyTorch {torch.__version__}, ONNX Runtime {onnxruntime.__version__}")
     figures = {
         "images_per_second": _throughput(bundle, device, arguments.seconds),

@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.command import benchmark_parser, write_json
 from benchmarks.load import LoadGenerator, Outcome, post, post_form, post_images
-from benchmarks.setting import create_task, creation, sample_images, shipped_bundle, support_set
+from benchmarks.setting import create_task, creation, paper_bundle, sample_images, support_set
 from benchmarks.turns import Contestant, race
 from models.bundle import Bundle
 from models.engine import MAX_BATCH, Engine, available_cores, open_engine
@@ -74,7 +74,7 @@ def main() -> None:
     arguments = benchmark_parser("http", __doc__, rounds=5, seconds=3.0).parse_args()
 
     images = sample_images()
-    bundle = shipped_bundle()
+    bundle = paper_bundle()
     engine = open_engine(bundle)
     with (
         TemporaryDirectory() as folder,

@@ -28,13 +28,13 @@ from benchmarks.domain_data import DOMAINS, Domain, Embedder, opener
 from benchmarks.domain_scores import Cell, Figures, Protocol, figures, measure
 from benchmarks.engine import raw_session
 from benchmarks.turns import Ratio, race
+from models.bundle import PAPER_BUNDLE
 from models.engine import EngineKind
 from training.class_split import Part
 from training.episodes import SHOTS
 
 _ENGINES: tuple[EngineKind, ...] = ("onnx", "onnx-int8")
 _COVER = "cover"
-_BESIDE = "cifar-fs-resnet12@1"  # of 32 pixels, from before there was a bundle for photographs
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     openers = {kind: opener(arguments.data, arguments.bundles_dir, kind, arguments.keep) for kind in arguments.engine}
     embedders = {(name, kind): openers[kind](name) for kind, name in product(arguments.engine, arguments.bundle)}
-    beside = opener(arguments.data, None, "auto", arguments.keep)(_BESIDE)
+    beside = opener(arguments.data, None, "auto", arguments.keep)(PAPER_BUNDLE)
     contestants = {str(key): _speed(embedder) for key, embedder in embedders.items()}
-    rates = race({**contestants, _BESIDE: _speed(beside)}, arguments.rounds, arguments.seconds)
-    print(f"{_BESIDE} on {beside.engine.kind}: {rates.median(_BESIDE):.0f} images/s; {arguments.part} classes")
+    rates = race({**contestants, PAPER_BUNDLE: _speed(beside)}, arguments.rounds, arguments.seconds)
+    print(f"{PAPER_BUNDLE} on {beside.engine.kind}: {rates.median(PAPER_BUNDLE):.0f} images/s; {arguments.part} classes")
     print(f"of {', '.join(d.name for d in domains)}; {arguments.episodes} episodes of each, seed {arguments.seed}\n")
 
     lines: list[Line] = []
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 cells = [cell for domain in domains for cell in measure(replace(embedder, data=data), domain, protocol)]
                 first = first or cells
                 by_shots = {shots: figures(_of(cells, shots), _of(first, shots)) for shots in SHOTS}
-                speed = rates.median(str(key)), rates.ratio(str(key), _BESIDE)
+                speed = rates.median(str(key)), rates.ratio(str(key), PAPER_BUNDLE)
                 manifest = embedder.bundle.manifest
                 lines.append(Line(manifest.id, key[1], resize, manifest.input.height, *speed, by_shots))
                 print(_written(lines[-1]), flush=True)

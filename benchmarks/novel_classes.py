@@ -9,11 +9,11 @@ from typing import get_args
 import numpy as np
 
 from benchmarks.command import benchmark_parser
-from benchmarks.setting import shipped_bundle
+from benchmarks.setting import paper_bundle
 from models.bundle import Bundle
 from models.engine import Engine, EngineKind, embed_all, open_engine
 from training.class_split import Part, read_split
-from training.episodes import Embedded as Embedded  # noqa: PLC0414 — benchmarks take it from here
+from training.episodes import Embedded
 from training.loading import load_images
 
 
@@ -30,7 +30,7 @@ def accuracy_parser(name: str, documentation: str, episodes: int) -> argparse.Ar
 
 def open_shipped(arguments: argparse.Namespace) -> tuple[Bundle, Engine]:
     """The shipped bundle and its engine."""
-    bundle = shipped_bundle()
+    bundle = paper_bundle()
     engine = open_engine(bundle, arguments.engine)
     print(f"{bundle.id} on {engine.kind}, {arguments.episodes} episodes of each cell, seed {arguments.seed}", flush=True)
     return bundle, engine

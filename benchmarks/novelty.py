@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from benchmarks.command import write_json
-from benchmarks.novel_classes import Embedded, accuracy_parser, embed_part, interval, open_shipped
+from benchmarks.novel_classes import accuracy_parser, embed_part, interval, open_shipped
 from models.bundle import Bundle
 from models.engine import Engine, embed_all
 from models.fitting import fit
@@ -28,6 +28,7 @@ from models.novelty import Background, NoveltyDetector, fit_detector
 from models.preprocess import load_image
 from models.support_index import SupportIndex
 from models.temperature import options_for
+from training.episodes import Embedded
 
 _WAYS, _SHOTS, _EACH, _OTHERS, _STACK = 5, (1, 5), 3, 15, 50
 _MOST, _SEED = 1000, 0

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import httpx
 
 from benchmarks.command import benchmark_parser, write_json
-from benchmarks.setting import create_task, resident, sample_images, shipped_bundle, support_set
+from benchmarks.setting import create_task, paper_bundle, resident, sample_images, support_set
 from tests.bundles import copy_bundle
 from tests.servers import ServerProcess
 
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--cycles", type=int, default=100, help="at least 4 (default %(default)s)")
     parser.add_argument("--engine", default="auto", help="of the server (default %(default)s)")
     arguments = parser.parse_args()
-    shipped = shipped_bundle()
+    shipped = paper_bundle()
     with TemporaryDirectory() as folder:
         id_ = copy_bundle(shipped.path, Path(folder), "copy")
         flags = ("--bundles-dir", folder, "--bundle", shipped.id, "--engine", arguments.engine)

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from benchmarks.command import write_json
-from benchmarks.novel_classes import Embedded, accuracy_parser, embed_part, interval, open_shipped
+from benchmarks.novel_classes import accuracy_parser, embed_part, interval, open_shipped
 from models.bundle import Bundle
 from models.fitting import fit_head
 from models.heads import EmbeddingSpace, Float32
 from models.leave_one_out import leave_one_out, wanting
 from models.temperature import options_for
 from server.intervals import wilson
+from training.episodes import Embedded
 
 _WAYS, _MORE, _HELD_OUT = 5, 5, 100
 _SHOTS: dict[str, Sequence[int]] = {"3": (3,), "5": (5,), "10": (10,), "2 to 8": range(2, 9)}

@@ -27,7 +27,7 @@ import onnx
 from benchmarks.command import benchmark_parser, write_json
 from benchmarks.load import LoadGenerator, Outcome, Reply, post
 from benchmarks.novel_classes import interval
-from benchmarks.setting import creation, sample_images, shipped_bundle
+from benchmarks.setting import creation, paper_bundle, sample_images
 from models.bundle import ONNX, ONNX_INT8, SHIPPED, find_bundles, open_bundle, write_bundle
 from tests.servers import ServerProcess
 from training.class_split import read_split
@@ -116,7 +116,7 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = benchmark_parser("refresh", __doc__, seconds=20.0)
-    shipped = shipped_bundle().path
+    shipped = paper_bundle().path
     parser.add_argument(
         "--from", type=Path, default=shipped, metavar="BUNDLE", dest="origin", help="of the tasks (default: the shipped one)"
     )
@@ -182,7 +182,7 @@ def _capacity(api: httpx.Client, load: LoadGenerator, ids: tuple[str, str]) -> f
 
 
 def _create(api: httpx.Client, arguments: argparse.Namespace) -> list[LiveTask]:
-    novel = load_images(arguments.data, read_split(arguments.split).test, shipped_bundle().manifest.input)
+    novel = load_images(arguments.data, read_split(arguments.split).test, paper_bundle().manifest.input)
     originals = read_originals(arguments.data, novel.sources)
     tasks = []
     for ways, shots, share in _KINDS:

@@ -21,12 +21,13 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from threadpoolctl import threadpool_limits
 
 from benchmarks.command import write_json
-from benchmarks.novel_classes import Embedded, accuracy_parser, embed_part, open_shipped
+from benchmarks.novel_classes import accuracy_parser, embed_part, open_shipped
 from models.bundle import Bundle
 from models.heads import Float32, features
 from models.leave_one_out import leave_one_out
 from models.suspects import suspects
 from models.temperature import options_for
+from training.episodes import Embedded
 
 _WAYS, _WRONG, _FOLDS = 5, 0.1, 5
 _SHOTS = (5, 10, 20)

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from benchmarks.command import write_json
-from benchmarks.novel_classes import Embedded, accuracy_parser, embed_part, interval, open_shipped
+from benchmarks.novel_classes import accuracy_parser, embed_part, interval, open_shipped
 from models.bundle import Bundle
 from models.fitting import fit
 from models.heads import features, softmax
 from models.novelty import Background, fit_detector
 from models.temperature import options_for
 from models.transductive import share_queries
+from training.episodes import Embedded
 from training.evaluate import calibration_error
 
 _WAYS, _SHOTS, _STACK = 5, (1, 5), 50

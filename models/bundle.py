@@ -35,7 +35,7 @@ SHIPPED = Path(__file__).parent / "bundles"
 DEFAULT_BUNDLE = "photos@1"
 """What new tasks get in a data directory that nothing is remembered in; the only place in code that says so."""
 PAPER_BUNDLE = "cifar-fs-resnet12@1"
-"""The paper's network, of 32 x 32 pixels, which tests and tables use. No server takes it unasked once another is the default."""
+"""The paper's network, of 32 x 32 pixels, which tests and tables use. No server takes it unasked."""
 
 # Relative error in the embedding that the golden check allows. Integer arithmetic differs between processors (some saturate),
 # so int8 gets the error that still leaves nearest neighbours in place.

@@ -12,8 +12,7 @@ RefreshState = Literal["running", "paused", "cancelled", "finished", "failed", "
 
 Outcome = Literal["waiting", "moved", "kept", "unchanged", "gone", "failed", "skipped", "returning", "returned", "not_returned"]
 """What became of a task. `waiting` and `returning` are still to be moved and to be returned; `kept` falls by too much, or nothing
-speaks for its move; `unchanged`
-was on the bundle already; `skipped` was waiting when the refresh was cancelled or failed."""
+speaks for its move; `unchanged` was on the bundle already; `skipped` was waiting when the refresh was cancelled or failed."""
 
 PENDING: tuple[Outcome, ...] = ("waiting", "returning")
 MOVED_ONCE: tuple[Outcome, ...] = ("returning", "returned", "not_returned")

@@ -16,6 +16,7 @@ from server.served import ServedBackbone
 
 _ROUNDING = 1e-9
 _FEWEST_DATASETS = 2
+_UNJUDGED = Judgement("nothing", 0, None, None)
 
 _Setting = tuple[str, int, int]
 """Dataset, ways and shots of an evaluation."""
@@ -49,7 +50,7 @@ def judge_move(before: Side | None, after: Side, max_drop: float) -> Verdict:
     """
     if before is None:
         detail = "its own bundle is not on this server any more, so that it answered nothing"
-        return Verdict(True, Judgement("nothing", 0, None, None), Reason("backbone_unavailable", detail))
+        return Verdict(True, _UNJUDGED, Reason("backbone_unavailable", detail))
     method, judged, right_before = _left_out(before)
     if not judged:
         return _by_evaluations(before, after, max_drop)
@@ -75,15 +76,13 @@ def _by_evaluations(before: Side, after: Side, max_drop: float) -> Verdict:
     """The move is favoured where both bundles were evaluated on the novel classes of two datasets or more, at the same way and
     shot, and the new one is at least as good in the mean and on none worse by more than `max_drop`.
     """
-    shares = _in_common(before, after)
     alone = "each example is alone in its class, so that none can be left out"
     if max_drop >= 1:
-        return Verdict(
-            True, Judgement("nothing", 0, None, None), Reason("any_fall_allowed", f"{alone}; max_drop allows any fall")
-        )
+        return Verdict(True, _UNJUDGED, Reason("any_fall_allowed", f"{alone}; max_drop allows any fall"))
+    shares = _in_common(before, after)
     if len(shares) < _FEWEST_DATASETS:
-        few = f"the evaluations of the two bundles have {len(shares) or 'no'} dataset{'s' * (not shares)} in common"
-        return Verdict(False, Judgement("nothing", 0, None, None), Reason("not_judged", f"{alone}, and {few}"))
+        few = f"the evaluations of the two bundles have {'one dataset' if shares else 'no datasets'} in common"
+        return Verdict(False, _UNJUDGED, Reason("not_judged", f"{alone}, and {few}"))
     mean_before, mean_after = (float(np.mean([pair[each] for pair in shares.values()])) for each in (0, 1))
     judgement = Judgement("evaluations", 0, mean_before, mean_after)
     told = f"{alone}; on {len(shares)} datasets the bundles' evaluations say {mean_before:.3f} before and {mean_after:.3f} after"

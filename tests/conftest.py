@@ -8,6 +8,7 @@ import httpx
 import pytest
 from PIL import Image, ImageOps
 
+from headstart import Client
 from models.bundle import PAPER_BUNDLE, SHIPPED, find_bundles
 from tests.images import encode
 from tests.servers import ROOT, ServerProcess
@@ -66,6 +67,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 def api(server: ServerProcess) -> Iterator[httpx.Client]:
     """An HTTP client of `server`."""
     with httpx.Client(base_url=server.url, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+def client(server: ServerProcess) -> Iterator[Client]:
+    """The Python client of `server`."""
+    with Client(server.url) as client:
         yield client
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models.backbones import build_backbone
-from models.bundle import ONNX, ONNX_INT8, SHIPPED, TORCHSCRIPT, find_bundles, open_bundle
+from models.bundle import DEFAULT_BUNDLE, ONNX, ONNX_INT8, SHIPPED, TORCHSCRIPT, find_bundles, open_bundle
 from models.engine import has_int8_instructions, open_engine
 from models.manifest import Imported
 from tests.images import encode, noise
@@ -27,7 +27,6 @@ from training import int8, temperatures, tuning
 from training.__main__ import main
 from training.golden import golden_pixels
 from training.graphs import to_int8
-from training.untuned import SOURCE
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 NORMALISATION = ["--mean", *map(str, MEAN), "--std", *map(str, STD)]
@@ -169,7 +168,7 @@ def test_an_onnx_file_gets_its_preprocessing_in_front(onnx_file: Path, small: Sm
     assert (manifest.input.height, manifest.input.interpolation, manifest.embedding_dim) == (SIZE, "bicubic", 8)
     assert isinstance(manifest.training, Imported)
     assert (manifest.training.source, manifest.training.images) == ("Small Net.onnx", 6)
-    assert manifest.head == open_bundle(find_bundles(SHIPPED)[SOURCE]).manifest.head
+    assert manifest.head == open_bundle(find_bundles(SHIPPED)[DEFAULT_BUNDLE]).manifest.head
     assert manifest.evaluations == ()
     assert str(onnx_file.parent).encode() not in b"".join(path.read_bytes() for path in bundle.path.iterdir())
 

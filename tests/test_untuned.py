@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.bundle import open_bundle
+from models.bundle import DEFAULT_BUNDLE, SHIPPED, find_bundles, open_bundle
 from models.temperature import options_for
 from training import untuned
-from training.untuned import UNTUNED
 
 
 def embeddings_of(scatter: float, count: int = 400) -> np.ndarray:
@@ -27,31 +26,31 @@ def test_the_spread_is_the_deviation_of_cosines_by_hand() -> None:
     assert untuned.spread(rows, mean) == pytest.approx(np.std(cosines), rel=1e-4)
 
 
-def test_defaults_of_another_network_are_scaled_by_the_spread_of_features(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(untuned, "find_bundles", lambda _: {})
+def test_defaults_of_another_network_are_scaled_by_the_spread_of_features() -> None:
+    shipped = open_bundle(find_bundles(SHIPPED)[DEFAULT_BUNDLE])
     said: list[str] = []
     rows = embeddings_of(1.0)
     heads = untuned.untuned_heads(rows, rows.mean(axis=0), said.append)
-    factor = untuned.spread(rows, rows.mean(axis=0)) / 0.156
+    factor = untuned.spread(rows, rows.mean(axis=0)) / untuned.spread(shipped.background, shipped.feature_mean)
     for solver in ("logistic", "ridge", "prototype"):
-        before, after = UNTUNED.options(solver), heads.options(solver)
+        before, after = shipped.manifest.head.options(solver), heads.options(solver)
         assert after.temperature == pytest.approx(factor * before.temperature)
         assert (after.C, after.centre) == (before.C, before.centre)
     assert "several kinds of photograph" in said[0]
     assert f"temperatures times {factor:.2f}" in said[1]
     few = rows[:49]
-    assert untuned.untuned_heads(few, few.mean(axis=0), said.append) == UNTUNED
+    assert untuned.untuned_heads(few, few.mean(axis=0), said.append) == shipped.manifest.head
     assert "not scaled to this network, since that takes 50 images" in said[-1]
 
 
 def test_the_defaults_are_the_shipped_bundles_with_its_laws(shipped_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The network itself gets its own defaults back, and one of less spread the same law for lower temperatures."""
-    monkeypatch.setattr(untuned, "find_bundles", lambda _: {untuned.SOURCE: shipped_bundle})
+    monkeypatch.setattr(untuned, "find_bundles", lambda _: {DEFAULT_BUNDLE: shipped_bundle})
     bundle = open_bundle(shipped_bundle)
     said: list[str] = []
     again = untuned.untuned_heads(bundle.background, bundle.feature_mean, said.append)
     assert again == bundle.manifest.head
-    assert untuned.SOURCE in said[0]
+    assert DEFAULT_BUNDLE in said[0]
     half = untuned.scaled(bundle.manifest.head, 0.5)
     for ways, shots in ((5, 1), (20, 10)):
         before, after = (options_for(heads, "logistic", [shots] * ways) for heads in (again, half))

@@ -10,18 +10,18 @@ from torch.nn import functional
 
 
 class Augmentation(BaseModel):
-    """Random crop, horizontal flip, and colour jitter, drawn independently for each image; and now and then a small picture.
+    """Random crop, horizontal flip and colour jitter, drawn for each image by itself. Some batches are made of small pictures.
 
     Attributes:
         padding: pixels of zero padding on each side before the crop back to size; not used with `least_area`.
         least_area: where given, the crop is of this share of the image or more, of a shape between 3:4 and 4:3, and scaled
             (Szegedy et al., CVPR 2015, section 6).
-        crop_size: side of what such a crop is scaled to. Smaller than what serves is as good for less (Touvron et al.,
-            "Fixing the train-test resolution discrepancy", NeurIPS 2019).
+        crop_size: side of what such a crop is scaled to. In a crop smaller than what serves, objects appear about as large as
+            they do in serving (Touvron et al., "Fixing the train-test resolution discrepancy", NeurIPS 2019), and it costs less.
         flip: whether half of the images are mirrored; not for signs and letters.
         jitter: brightness, contrast and saturation are each scaled by a factor from [1 - jitter, 1 + jitter].
-        shrink: how often the images of a batch are scaled down, to a side within `shrink_to`, and up again, so that small
-            pictures are known too.
+        shrink: share of the batches whose images are scaled down and up again, so that small pictures are known too.
+        shrink_to: the least and the greatest side that they are scaled down to.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -39,8 +39,13 @@ class Split:
         return chosen
 
     def known_as(self, part: Part) -> tuple[str, ...]:
-        """The same classes as other datasets would know them: a name without a letter means nothing outside its dataset."""
-        return tuple(name if any(map(str.isalpha, name)) else f"{self.dataset}/{name}" for name in self.classes(part))
+        """The same classes as other datasets would know them: a number is told with its dataset."""
+        return tuple(name if means_something(name) else f"{self.dataset}/{name}" for name in self.classes(part))
+
+
+def means_something(name: str) -> bool:
+    """Whether the name of a class may be compared with another dataset's: class `1` is another class in each."""
+    return any(map(str.isalpha, name))
 
 
 def is_shipped(name: str) -> bool:

@@ -19,14 +19,18 @@ from numpy.typing import NDArray
 from models.backbones import PixelBackbone
 from models.bundle import (
     CARD,
+    DEFAULT_BUNDLE,
     GOLDEN,
     ONNX,
     ONNX_INT8,
+    SHIPPED,
     STATISTICS,
     TORCHSCRIPT,
     BundleError,
+    find_bundles,
     golden_bytes,
     open_bundle,
+    read_manifest,
     statistics_bytes,
     write_bundle,
 )
@@ -47,7 +51,7 @@ from training.golden import golden_pixels
 from training.graphs import GraphError, to_int8, to_onnx, to_torchscript
 from training.int8 import int8_agrees, int8_loses_little
 from training.scoring import Images, Say, Scorer, base_mean
-from training.untuned import UNTUNED, untuned_heads
+from training.untuned import untuned_heads
 
 PARITY_TOLERANCE = 1e-4
 
@@ -184,7 +188,7 @@ def draft_manifest(
     spec: InputSpec,
     training: Training | Imported,
 ) -> Manifest:
-    """The manifest of a draft: no files or evaluations yet, and untuned heads."""
+    """The manifest of a draft: no files or evaluations yet, and the heads of what new tasks get."""
     return Manifest(
         name=name,
         version=version,
@@ -192,7 +196,7 @@ def draft_manifest(
         architecture=architecture,
         embedding_dim=embedding_dim,
         input=spec,
-        head=UNTUNED,
+        head=read_manifest(find_bundles(SHIPPED)[DEFAULT_BUNDLE]).head,
         training=training,
         evaluations=(),
         files={},

@@ -112,7 +112,7 @@ def _check_counts(counts: Mapping[str, int], classes: Sequence[str], minimum: in
     few = {name: counts.get(name, 0) for name in classes if counts.get(name, 0) < minimum}
     where = ", ".join(map(str, paths))
     if few and not any(counts.values()):
-        raise DataError(f"none of the {len(few)} classes asked for is in {where}: {_some(list(few))}")
+        raise DataError(f"none of the {len(few)} classes asked for is in {where}: {some(list(few))}")
     if few:
         listed = ", ".join(f"{name} ({count})" for name, count in few.items())
         raise DataError(f"classes with fewer than {minimum} usable images in {where}: {listed}")
@@ -132,9 +132,10 @@ def check_broken(skipped: Sequence[Skipped], total: int, share: float) -> None:
     if len(skipped) <= share * total:
         return
     what = f"more than {share:.1%} of {total} images cannot be used" if share else "images that cannot be used"
-    raise DataError(f"{what}: {_some([str(one) for one in skipped], '; ')}; --broken-share lets more be skipped")
+    raise DataError(f"{what}: {some([str(one) for one in skipped], '; ')}; --broken-share lets more be skipped")
 
 
-def _some(items: Sequence[str], separator: str = ", ") -> str:
+def some(items: Sequence[str], separator: str = ", ") -> str:
+    """The first items, and how many more there are."""
     more = f" and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
     return separator.join(items[:_NAMED]) + more

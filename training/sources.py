@@ -25,6 +25,8 @@ IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 )
 _HEAD_BYTES = 1024  # enough to tell any format
+# What reading a member of a zip raises where it is damaged, encrypted (RuntimeError) or compressed in a way that is not known.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 _NO_IMAGE, _NO_CLASS, _TOO_DEEP = "not an image", "not in a class folder", "in a folder within a class folder"
 
 
@@ -50,7 +52,7 @@ class Source:
             return self.content()
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror or error}") from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # the last: an encrypted zip
+        except _DAMAGED as error:
             raise DataError(f"cannot be read: {error}") from error
 
 
@@ -207,7 +209,7 @@ def _is_image_in(archive: zipfile.ZipFile, name: str) -> bool:
     try:
         with archive.open(name) as member:
             return _is_readable(member.read(_HEAD_BYTES))
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError):  # of damaged and encrypted ones
+    except _DAMAGED:
         return False
 
 

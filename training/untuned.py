@@ -1,8 +1,8 @@
 """Head defaults for a network that there are too few labelled images to choose any for.
 
-They were chosen for another network on several kinds of photograph, and are scaled: scores, and with them the temperature under
-which probabilities are honest, go up and down with the cosines between features, which differ from network to network and can be
-measured on images that nobody has labelled.
+They were chosen for the shipped network on several kinds of photograph, and are scaled. Scores go up and down with the cosines
+between features, and so does the temperature under which probabilities are honest. How much cosines vary differs from network to
+network, and can be measured on images that nobody has labelled.
 """
 
 import math
@@ -10,21 +10,12 @@ from typing import get_args
 
 import numpy as np
 
-from models.bundle import SHIPPED, find_bundles, open_bundle
+from models.bundle import DEFAULT_BUNDLE, SHIPPED, find_bundles, open_bundle
 from models.heads import Float32, features
-from models.manifest import HeadDefaults, HeadOptions, Solver, TemperatureLaw
+from models.manifest import HeadDefaults, Solver, TemperatureLaw
 from training.scoring import Say
 
 LEAST_IMAGES = 50  # for statistics; see docs/decisions.md
-SOURCE = "photos@1"  # the shipped bundle whose defaults are taken
-
-# Without that bundle: temperatures of 5-way episodes of three networks on objects, flowers and signs, for features of `_SPREAD`.
-UNTUNED = HeadDefaults(
-    logistic=HeadOptions(solver="logistic", C=3.0, temperature=0.2, centre=True),
-    ridge=HeadOptions(solver="ridge", C=1.0, temperature=0.06, centre=True),
-    prototype=HeadOptions(solver="prototype", C=1.0, temperature=0.085, centre=True),
-)
-_SPREAD = 0.156
 
 _SAMPLE = 1000
 _SEED = 1
@@ -36,12 +27,16 @@ def untuned_heads(embeddings: Float32, mean: Float32, say: Say) -> HeadDefaults:
     Args:
         say: receives in words what was done.
     """
-    heads, reference, origin = _chosen_elsewhere()
-    say(f"head defaults: {origin}, since to choose them takes 5 classes of 20 images")
+    bundle = open_bundle(find_bundles(SHIPPED)[DEFAULT_BUNDLE])
+    heads = bundle.manifest.head
+    say(
+        f"head defaults: those of {DEFAULT_BUNDLE}, chosen on several kinds of photograph, since to choose them takes 5 classes "
+        "of 20 images"
+    )
     if len(embeddings) < LEAST_IMAGES:
         say(f"  not scaled to this network, since that takes {LEAST_IMAGES} images")
         return heads
-    factor = spread(embeddings, mean) / reference
+    factor = spread(embeddings, mean) / spread(bundle.background, bundle.feature_mean)
     say(f"  temperatures times {factor:.2f}, since cosines between this network's features vary so many times as much as there")
     return scaled(heads, factor)
 
@@ -68,13 +63,3 @@ def scaled(heads: HeadDefaults, factor: float) -> HeadDefaults:
 
 def _shifted(law: TemperatureLaw, by: float) -> TemperatureLaw:
     return law.model_copy(update={"intercept": law.intercept + by})
-
-
-def _chosen_elsewhere() -> tuple[HeadDefaults, float, str]:
-    """The defaults that are taken, the spread of the features that they were chosen for, and what they are in words."""
-    path = find_bundles(SHIPPED).get(SOURCE)
-    if path is None:
-        return UNTUNED, _SPREAD, "those chosen for other networks on several kinds of photograph"
-    bundle = open_bundle(path)
-    reference = spread(bundle.background, bundle.feature_mean)
-    return bundle.manifest.head, reference, f"those of {SOURCE}, chosen on several kinds of photograph"

@@ -23,7 +23,7 @@ import httpx
 
 from benchmarks.command import benchmark_parser, write_json
 from benchmarks.load import LoadGenerator, Outcome, post_form, post_images
-from benchmarks.setting import create_task, sample_images, shipped_bundle, support_set
+from benchmarks.setting import create_task, paper_bundle, sample_images, support_set
 from models.engine import EngineKind, available_cores, open_engine
 from tests.servers import ROOT, ServerProcess, free_port
 
@@ -81,7 +81,7 @@ def main() -> None:
     pythons = {name: _environment(arguments.environments, name) for name in arguments.peers}
     outcomes: dict[str, list[Outcome]] = {name: [] for name in (_OURS, *pythons)}
     images = sample_images()
-    kind = open_engine(shipped_bundle()).kind
+    kind = open_engine(paper_bundle()).kind
     print(f"every server runs {kind}", flush=True)
     for _ in range(arguments.rounds):
         with _headstart(kind) as (url, path):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.setting import shipped_bundle, support_set
+from benchmarks.setting import paper_bundle, support_set
 from models.engine import EngineKind, embed_all, open_engine
 from models.fitting import fit_head
 from models.preprocess import Pixels, load_image
@@ -22,7 +22,7 @@ class Classifier:
     """
 
     def __init__(self, threads: int) -> None:
-        bundle = shipped_bundle()
+        bundle = paper_bundle()
         self._engine = open_engine(bundle, ENGINE, threads)
         self._spec = bundle.manifest.input
         support = support_set()

@@ -1,8 +1,8 @@
 """EfficientNet-Lite, a family of small networks for photographs (Tan & Le, EfficientNet, ICML 2019, arXiv:1905.11946).
 
 Inverted residual blocks (Sandler et al., MobileNetV2, CVPR 2018) without what is slow in 8 bits: ReLU6 in place of SiLU, and no
-squeeze-and-excitation. Stem and head keep their width at every scale. Modules have timm's names, so that a state dict of
-`timm:tf_efficientnet_lite0` fits; padding is TensorFlow's `SAME`, with which the published weights were trained.
+squeeze-and-excitation. Stem and head keep their width at every scale. Modules have the names and the padding of
+`timm:tf_efficientnet_lite0`, so that its state dict fits and computes the same.
 """
 
 import math
@@ -166,7 +166,7 @@ class EfficientNetLite(nn.Module):
     def fix(self, stages: int) -> None:
         """Leaves to training the pointwise convolutions and the normalisation after the first `stages` stages.
 
-        Depthwise kernels stay as they are everywhere: their gradients cost a CPU more than all the rest.
+        Depthwise kernels stay as they are everywhere: a CPU spends most of a step on their gradients.
         """
         for part in (self.conv_stem, self.bn1, self.blocks[:stages]):
             part.requires_grad_(False)

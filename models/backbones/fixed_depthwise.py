@@ -1,8 +1,8 @@
 """Depthwise convolution whose kernel is not trained, with a gradient that a CPU computes quickly.
 
-In bfloat16 on a CPU, PyTorch's gradient of a strided depthwise convolution with respect to its input takes some seventy times
-as long as the convolution, and that with respect to a 5 x 5 kernel a hundred times. The first is itself a convolution with the
-mirrored kernel, of the gradient spread out by the stride; the second is not needed here.
+In bfloat16 on a CPU, PyTorch takes many times as long for the gradients of a depthwise convolution as for the convolution itself.
+The gradient with respect to the input is again a convolution, of the gradient that comes in, spread out by the stride, with the
+mirrored kernel. The gradient with respect to the kernel is not needed here.
 """
 
 from typing import Any

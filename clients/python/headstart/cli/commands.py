@@ -154,8 +154,9 @@ def list_backbones(client: Client, args: Namespace, output: Output) -> Exit:  # 
     found = client.backbones()
     output.answer({"backbones": [backbone.raw for backbone in found]}, lambda: tables.backbones(found))
     for backbone in found:
-        if backbone.unserved_tasks or (backbone.default and not backbone.open):
-            new = " and new tasks" if backbone.default and not backbone.open else ""
+        refuses_new = backbone.default and not backbone.open
+        if backbone.unserved_tasks or refuses_new:
+            new = " and new tasks" if refuses_new else ""
             output.remark(
                 f"headstart: {tables.printable(backbone.id)} is missing or damaged on the server: {backbone.unserved_tasks} "
                 f"tasks that use it{new} are refused. Bring its folder back, then `headstart backbones open` it."
