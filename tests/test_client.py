@@ -178,7 +178,7 @@ def test_a_creation_of_hundreds_of_images_is_one_version(client: Client, support
 
 
 def test_a_large_creation_starts_with_every_class(client: Client, support: Labelled, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headstart.client.EXAMPLES_PER_REQUEST", 256)
+    monkeypatch.setattr("headstart.uploading.EXAMPLES_PER_REQUEST", 256)
     of_palace, of_windmill = ([image for label, image in support if label == each] for each in ("palace", "windmill"))
     carried: list[int] = []
     # In the given order, the first request would hold palaces alone, which is no task.
@@ -192,7 +192,7 @@ def test_a_large_creation_starts_with_every_class(client: Client, support: Label
 
 
 def test_a_large_creation_that_fails_leaves_nothing(client: Client, support: Labelled, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headstart.client.EXAMPLES_PER_REQUEST", 256)
+    monkeypatch.setattr("headstart.uploading.EXAMPLES_PER_REQUEST", 256)
     with pytest.raises(InvalidImage):
         client.create_task("never", [*support * 11, ("palace", BROKEN)])
     assert "never" not in {task.name for task in client.tasks()}
@@ -201,7 +201,7 @@ def test_a_large_creation_that_fails_leaves_nothing(client: Client, support: Lab
 def test_a_large_addition_that_fails_leaves_the_task_as_it_was(
     client: Client, task: Task, support: Labelled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headstart.client.EXAMPLES_PER_REQUEST", 256)
+    monkeypatch.setattr("headstart.uploading.EXAMPLES_PER_REQUEST", 256)
     with pytest.raises(InvalidImage):
         client.add_examples(task.id, [*support * 11, ("palace", BROKEN)])
     now = client.task(task.id)

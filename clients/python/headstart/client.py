@@ -2,25 +2,18 @@
 
 import json
 import os
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
-from itertools import chain
-from threading import Lock
 from types import TracebackType
 from typing import Literal, Self, TypeVar
 from urllib.parse import quote
 
 from headstart.comparison import Comparison
-from headstart.errors import HeadstartError, InvalidImage, NoImages
-from headstart.formats import is_worth_shrinking, shrink
+from headstart.errors import InvalidImage
 from headstart.images import (
-    EXAMPLES_PER_REQUEST,
     IMAGES_PER_REQUEST,
     Examples,
     Image,
-    LabelledImage,
     Loaded,
     in_requests,
     labelled,
@@ -32,18 +25,12 @@ from headstart.options import Candidate, HeadOptions
 from headstart.predictions import ManyPredictions, Predictions, joined, joined_many
 from headstart.quality import Quality
 from headstart.refresh_calls import RefreshCalls
-from headstart.replies import Backbone, Example, JsonObject, Task, Version, summed
+from headstart.replies import Backbone, Example, JsonObject, Task, Version
 from headstart.transport import Transport, pages, parse
+from headstart.uploading import Broken, Progress, Upload, shrinking
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 _BACKBONES = "/v1/backbones"
-_NAMED = 10
-
-Progress = Callable[[int], None]
-"""Called with how many more images are done: of a prediction after every request, of examples when they are ready to be sent."""
-
-Broken = Callable[[str, str], None]
-"""Called with the name of an image that cannot be read, its path if it has one, and the reason."""
 
 Item = TypeVar("Item")
 
@@ -131,15 +118,13 @@ class Client(RefreshCalls):
         if options:
             fields["options"] = json.dumps(options)
         given = labelled(examples)
-        prepare = self._shrinking(None) if shrink else bytes
-        batches = in_requests(load(_in_order(given, one_of_each_first(given)), prepare, progress), EXAMPLES_PER_REQUEST)
-        first = next(batches)
-        second = next(batches, None)
-        if second is None:
+        upload = Upload(self._transport, given, broken)
+        prepare = shrinking(lambda: self._input_side(None)) if shrink else bytes
+        first, rest = upload.batches(one_of_each_first(given), prepare, progress)
+        if rest is None:
             first.sort(key=lambda image: image.position)  # as they were given
-        task, used = self._post_examples("/v1/tasks", first, fields, broken)
-        rest = batches if second is None else chain([second], batches)
-        return self._post_rest(task, rest, lambda: self.delete(task.id), broken, given, used)
+        task = upload.post("/v1/tasks", first, fields)
+        return upload.finish(task, _path(task.id, "examples"), rest or (), lambda: self.delete(task.id))
 
     def add_examples(
         self,
@@ -161,14 +146,12 @@ class Client(RefreshCalls):
             NoImages, InvalidImage: as in `create_task`.
         """
         given = labelled(examples)
-        prepare = self._shrinking(task) if shrink else bytes
-        batches = in_requests(load(_in_order(given, range(len(given))), prepare, progress), EXAMPLES_PER_REQUEST)
-        first = next(batches)
-        second = next(batches, None)
-        rest = batches if second is None else chain([second], batches)
-        before = self.task(task).version if second or broken else 0
-        changed, used = self._post_examples(_path(task, "examples"), first, {}, broken)
-        return self._post_rest(changed, rest, lambda: self.activate(task, before), broken, given, used)
+        upload = Upload(self._transport, given, broken)
+        prepare = shrinking(lambda: self._input_side(task)) if shrink else bytes
+        first, rest = upload.batches(range(len(given)), prepare, progress)
+        before = self.task(task).version if rest or broken else 0
+        changed = upload.post(_path(task, "examples"), first)
+        return upload.finish(changed, _path(task, "examples"), rest or (), lambda: self.activate(task, before))
 
     def remove_example(self, task: str, example: str) -> Task:
         """Makes a version without this example."""
@@ -329,86 +312,17 @@ class Client(RefreshCalls):
                 raise
             return error
 
-    def _shrinking(self, task: str | None) -> Callable[[bytes], bytes]:
-        """What makes images smaller for a task's backbone, or for that which new tasks get, once one is worth it."""
-
-        @cache
-        def side() -> int | None:
-            used = None if task is None else self.task(task).backbone
-            for backbone in self.backbones():
-                if backbone.default if used is None else backbone.id == used:
-                    return backbone.input_side
-            return None
-
-        def prepare(content: bytes) -> bytes:
-            if not is_worth_shrinking(content):
-                return content
-            with asking:  # once, and not from every thread
-                known = side()
-            return shrink(content, known) if known else content
-
-        asking = Lock()
-        return prepare
-
-    def _post_examples(
-        self, path: str, batch: Sequence[Loaded], fields: Mapping[str, str], broken: Broken | None
-    ) -> tuple[Task, Sequence[Loaded]]:
-        """The task, and the examples that it took."""
-        try:
-            response = self._transport.send(
-                "POST",
-                path,
-                data={**fields, "labels": [image.label for image in batch]},
-                files=[("images", ("image", image.content)) for image in batch],
-                headers={"Idempotency-Key": uuid.uuid4().hex},
-            )
-        except InvalidImage as error:
-            unreadable = {each.position: each.detail for each in error.images if each.position < len(batch)}
-            if not unreadable:
-                raise
-            if broken is None or len(unreadable) == len(batch):
-                error.detail = _some_of([f"{batch[position].name}: {detail}" for position, detail in unreadable.items()])
-                raise
-            for position, detail in unreadable.items():
-                broken(batch[position].name, detail)
-            readable = [image for position, image in enumerate(batch) if position not in unreadable]
-            return self._post_examples(path, readable, fields, broken)
-        return parse(Task.from_json, response), batch
-
-    def _post_rest(
-        self,
-        task: Task,
-        batches: Iterable[Sequence[Loaded]],
-        undo: Callable[[], object],
-        broken: Broken | None,
-        given: Sequence[LabelledImage],
-        used: Sequence[Loaded],
-    ) -> Task:
-        """Adds the further batches of a call, or undoes the call."""
-        timings = [task.timing_ms]
-        lost = {label for label, _ in given} - {image.label for image in used}
-        try:
-            for batch in batches:
-                task, used = self._post_examples(_path(task.id, "examples"), batch, {}, broken)
-                lost -= {image.label for image in used}
-                timings.append(task.timing_ms)
-            if lost:
-                raise NoImages(f"no image of {_some_of(sorted(lost))} can be read")
-        except BaseException as error:
-            try:
-                undo()
-            except HeadstartError as second:
-                error.add_note(f"What had been done of task {task.id} could not be undone: {second}")
-            raise
-        return Task.from_json({**task.raw, "timing_ms": summed(timings)})
+    def _input_side(self, task: str | None) -> int | None:
+        """The side of what a task's backbone looks at, or that which new tasks get; None if the server does not say."""
+        used = None if task is None else self.task(task).backbone
+        for backbone in self.backbones():
+            if backbone.default if used is None else backbone.id == used:
+                return backbone.input_side
+        return None
 
 
 def _unlabelled(images: Image | Iterable[Image]) -> Iterator[Loaded]:
     return load((position, "", image) for position, image in enumerate(one_or_many(images)))
-
-
-def _in_order(examples: Sequence[LabelledImage], positions: Iterable[int]) -> Iterator[tuple[int, str, Image]]:
-    return ((position, *examples[position]) for position in positions)
 
 
 @contextmanager
@@ -419,11 +333,6 @@ def _naming(names: Sequence[str]) -> Iterator[None]:
     except InvalidImage as error:
         error.detail = f"{names[0]}: {error.detail}"
         raise
-
-
-def _some_of(texts: Sequence[str]) -> str:
-    more = f" and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
-    return "; ".join(texts[:_NAMED]) + more
 
 
 def _path(task: str, *rest: str) -> str:
