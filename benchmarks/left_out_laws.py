@@ -10,7 +10,7 @@ from benchmarks.domain_data import DOMAINS, Domain, Embedder
 from models.manifest import SupportLaw
 from training.temperatures import Answered, answers, fit_law
 
-_MADE_BY = ("temperatures.py", "broad_episodes.py", "episodes.py", "evaluate.py")
+_MADE_BY = ("temperatures.py", "harder_episodes.py", "episodes.py", "evaluate.py")
 
 
 class LeftOutLaws:

@@ -139,7 +139,7 @@ async def _fit(
         usual: the backbone it is on, which tells of a version of before that was kept what of its options somebody asked for.
     """
     support = await support_on(service, tenant, task.id, task.version.number, target, progress)
-    was = usual and usual.bundle.manifest.head
+    was = usual.bundle.manifest.head if usual else None
     options = await service.in_background(
         chosen_again, task.version.options, was, target.bundle, support.labels, support.embeddings
     )

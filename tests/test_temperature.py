@@ -20,9 +20,9 @@ from models.manifest import HeadDefaults, SeveralLaw, SingleLaw, SupportLaw, Tem
 from models.temperature import coefficients, options_for, support_terms, temperature
 from tests.heads import options
 from training import temperatures
-from training.broad_episodes import BroadSampler
 from training.data import DataError
 from training.episodes import Embedded
+from training.harder_episodes import AlikeSampler, BroadSampler, nearest_classes
 from training.temperatures import Answered, fit_law
 
 counts = st.lists(st.integers(1, 6), min_size=2, max_size=8)
@@ -172,7 +172,7 @@ def test_the_law_that_is_fitted_is_that_of_the_labels() -> None:
 
 @pytest.mark.parametrize(("classes", "images"), [(5, 20), (12, 50)])
 def test_laws_are_fitted_on_whatever_classes_there_are(classes: int, images: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(temperatures, "EPISODES", 40)
+    monkeypatch.setattr(temperatures, "EPISODES", 25)
     rng = np.random.default_rng(0)
     centres = np.repeat(rng.normal(size=(classes, 32)), images, axis=0)
     embeddings = (centres + 1.5 * rng.normal(size=centres.shape)).astype(np.float32)
@@ -197,6 +197,17 @@ def test_a_class_of_a_broad_episode_is_several_taken_together() -> None:
     assert np.array_equal(sampler.episode(7).query, episode.query)
     with pytest.raises(DataError, match="need 15, got 12"):
         BroadSampler(by_class, 5, 5, 10, 0, merged=3)
+
+
+def test_the_classes_of_an_episode_of_alike_ones_are_near_one_of_them() -> None:
+    by_class = [np.arange(30 * k, 30 * (k + 1)) for k in range(12)]
+    angles = np.repeat(np.arange(12) * 0.2, 30)  # on an arc, so that neighbours in number are those most alike
+    nearest = nearest_classes(np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32), by_class)
+    sampler = AlikeSampler(by_class, 4, 5, 10, 0, nearest)
+    spans = [np.ptp(sampler.episode(index).classes) for index in range(20)]
+    assert max(spans) <= 5
+    assert min(spans) >= 3
+    assert np.array_equal(sampler.episode(3).support // 30, np.repeat(sampler.episode(3).classes[:, None], 5, axis=1))
 
 
 def test_a_manifest_without_laws_opens_and_one_with_them_is_read_back(shipped_bundle: Path, tmp_path: Path) -> None:

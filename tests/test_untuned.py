@@ -73,7 +73,7 @@ def test_a_law_of_the_support_set_finds_in_another_network_what_it_knows(shots: 
     left_out = None if shots == 1 else LeftOutMeans(-2.5, 0.8, 0.6)
     halved = None if shots == 1 else LeftOutMeans(-2.5 + math.log(0.5), 0.8, 0.6)
     counts = np.full(5, shots)
-    apart = dict(between=0.2, nearest=0.4)
+    apart = {"between": 0.2, "nearest": 0.4}
     before = Geometry(counts, **apart, left_out=left_out)
     if halved is not None:
         halved = replace(halved, within=0.3 + 0.5 * 0.6)

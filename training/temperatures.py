@@ -1,7 +1,8 @@
 """The laws of `models.temperature`, fitted on validation-class episodes: never on novel classes.
 
 A law is to hold for kinds of picture that it was not fitted on, harder ones among them. So some of the episodes are harder than
-their classes: each of their classes is two to four of the set's taken together, as "waste of glass" is bottles and jars.
+the set's classes: of classes that are alike, or of broader ones, each of which is several of the set's taken together, as "glass"
+is bottles and jars.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,17 +17,17 @@ from models.geometry import geometry
 from models.heads import Float32, features
 from models.manifest import HeadDefaults, HeadOptions, SeveralLaw, SingleLaw, Solver, SupportLaw, TemperatureLaws
 from models.temperature import support_terms
-from training.broad_episodes import BroadSampler
-from training.episodes import Embedded, Episode, EpisodeSampler, Indices
+from training.episodes import WAYS, Embedded, Episode, EpisodeSampler, Indices
 from training.evaluate import run_episodes
+from training.harder_episodes import AlikeSampler, BroadSampler, nearest_classes
 
 EPISODES = 400
-"""Of each number of ways, shots and classes taken together: so many of one way, and a K-th as many of K."""
+"""Of each number of ways and shots and each kind: a fifth as many of up to 5 ways, and a K-th as many of K."""
 
 _SEED = 30_000
 _WAYS = (2, 5, 10, 20)
 _SHOTS = (1, 2, 5, 10, 20)
-_MERGED = (1, 2, 3, 4)
+_MERGED_ALONE, _MERGED = 2, 4  # classes that make a broad one, with one example of each and with several; see docs/decisions.md
 _QUERIES = 6
 _UNEQUAL, _MOST_UNEQUAL = 10, 400  # a class's most shots where they are drawn for each, and a task's most examples
 _RIDGE = 1e-3
@@ -77,16 +78,16 @@ def answers(data: Embedded, mean: Float32, options: HeadOptions) -> Iterator[Ans
     """Episodes of every kind that the classes allow, for a law to be fitted on."""
     space = features(data.embeddings, mean if options.centre else None)
     smallest = min(map(len, data.by_class))
-    for ways, merged in _shapes(len(data.by_class)):
-        episodes = max(1, EPISODES // ways)
-        for shots in _SHOTS:
-            if 2 * shots <= smallest:
-                sampler = BroadSampler(data.by_class, ways, shots, min(_QUERIES, smallest - shots), _SEED, merged)
+    nearest = nearest_classes(space, data.by_class)
+    for ways in _ways(len(data.by_class)):
+        episodes = max(1, EPISODES // max(ways, WAYS))
+        for shots in (shots for shots in _SHOTS if 2 * shots <= smallest):
+            for sampler in _samplers(data.by_class, nearest, ways, shots, _SEED):
                 yield _equal(space, sampler, episodes, options)
         shots = min(_UNEQUAL, smallest // 2, _MOST_UNEQUAL // ways)
         if shots > 1:
-            sampler = BroadSampler(data.by_class, ways, shots, min(_QUERIES, smallest - shots), _SEED + 1, merged)
-            yield _unequal(space, sampler, max(1, episodes // 2), options)
+            for sampler in _samplers(data.by_class, nearest, ways, shots, _SEED + 1):
+                yield _unequal(space, sampler, max(1, episodes // 2), options)
 
 
 def fit_law(datasets: Sequence[Sequence[Answered]]) -> SupportLaw:
@@ -128,10 +129,21 @@ def _cross_entropy(answered: Answered, log_T: Values) -> tuple[float, Values]:
     return float(losses_TQ.mean()), ((true_TQ - expected_TQ) * inverse_T1).mean(axis=1) / len(log_T)
 
 
-def _shapes(classes: int) -> list[tuple[int, int]]:
-    """The ways, all classes at once among them, and how many classes each may be made of."""
-    ways = sorted({*(ways for ways in _WAYS if ways <= classes), min(classes, max(_WAYS))})
-    return [(k, merged) for k in ways for merged in _MERGED if k * merged <= classes]
+def _ways(classes: int) -> list[int]:
+    """All classes at once among them."""
+    return sorted({*(ways for ways in _WAYS if ways <= classes), min(classes, max(_WAYS))})
+
+
+def _samplers(by_class: Sequence[Indices], nearest: Indices, ways: int, shots: int, seed: int) -> Iterator[EpisodeSampler]:
+    """Of any classes, of such as are alike, and of broad ones where there are classes enough for them."""
+    classes = len(by_class)
+    shape = ways, shots, min(_QUERIES, min(map(len, by_class)) - shots), seed
+    yield EpisodeSampler(by_class, *shape)
+    if ways < classes:
+        yield AlikeSampler(by_class, *shape, nearest)
+    merged = min(_MERGED if shots > 1 else _MERGED_ALONE, classes // ways)
+    if merged > 1:
+        yield BroadSampler(by_class, *shape, merged)
 
 
 def _equal(space: Float32, sampler: EpisodeSampler, episodes: int, options: HeadOptions) -> Answered:
