@@ -61,7 +61,7 @@ class Column:
 
     def law(self, domain: Domain) -> SupportLaw | None:
         """What temperatures follow there; None for the bundle's own law."""
-        return self.laws and self.laws.without(domain)
+        return self.laws.without(domain) if self.laws else None
 
 
 Cells = dict[tuple[str, str, int, int], Cell]

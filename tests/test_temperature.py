@@ -16,7 +16,7 @@ from scipy.special import log_softmax
 from models.bundle import MANIFEST, BundleError, open_bundle, replace_manifest
 from models.geometry import geometry
 from models.heads import Float32, features, softmax
-from models.manifest import HeadDefaults, SeveralLaw, SingleLaw, SupportLaw, TemperatureLaw, TemperatureLaws
+from models.manifest import HeadDefaults, SeveralLaw, SingleLaw, Solver, SupportLaw, TemperatureLaw, TemperatureLaws
 from models.temperature import coefficients, options_for, support_terms, temperature
 from tests.heads import options
 from training import temperatures
@@ -65,7 +65,9 @@ def by_hand(x: Float32, labels: NDArray[np.int64]) -> tuple[float, float, float,
     apart = pairs[~np.eye(ways, dtype=bool)].reshape(ways, ways - 1)
     judged = [k for k in range(ways) if (labels == k).sum() > 1]
     rows = [i for i in range(len(x)) if labels[i] in judged]
-    scores, right, within = [], {k: [] for k in judged}, {k: [] for k in judged}
+    scores: list[list[float]] = []
+    right: dict[int, list[float]] = {k: [] for k in judged}
+    within: dict[int, list[float]] = {k: [] for k in judged}
     for i in rows:
         left = np.arange(len(x)) != i
         means = [x[left & (labels == k)].mean(axis=0) for k in range(ways)]
@@ -152,7 +154,8 @@ def test_defaults_take_the_temperature_of_their_solvers_law() -> None:
     mean = np.zeros(DIM, np.float32)
     assert options_for(DEFAULTS, "prototype", x, labels, mean) == DEFAULTS.prototype
     with_laws = DEFAULTS.model_copy(update={"temperatures": TemperatureLaws(logistic=COUNTS, ridge=COUNTS, prototype=SUPPORT)})
-    for solver, law in (("logistic", COUNTS), ("prototype", SUPPORT)):
+    tried: tuple[tuple[Solver, TemperatureLaw | SupportLaw], ...] = (("logistic", COUNTS), ("prototype", SUPPORT))
+    for solver, law in tried:
         found = options_for(with_laws, solver, x, labels, mean)
         assert found.temperature == pytest.approx(temperature(law, x, labels), rel=1e-3)
         assert found == with_laws.options(solver).model_copy(update={"temperature": found.temperature})

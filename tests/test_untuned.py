@@ -9,6 +9,7 @@ import pytest
 
 from models.bundle import DEFAULT_BUNDLE, SHIPPED, find_bundles, open_bundle
 from models.geometry import Geometry, LeftOutMeans
+from models.manifest import SupportLaw
 from models.temperature import coefficients, options_for, support_terms
 from tests.test_temperature import SUPPORT
 from training import untuned
@@ -70,6 +71,7 @@ def test_a_law_of_the_support_set_finds_in_another_network_what_it_knows(shots: 
     there = {centre: untuned.Cosines(0.1, 0.2) for centre in (True, False)}
     now = {centre: untuned.Cosines(0.35, 0.1) for centre in (True, False)}
     law = untuned._carried(SUPPORT, math.log(0.5), there[False], now[False])
+    assert isinstance(law, SupportLaw)
     left_out = None if shots == 1 else LeftOutMeans(-2.5, 0.8, 0.6)
     halved = None if shots == 1 else LeftOutMeans(-2.5 + math.log(0.5), 0.8, 0.6)
     counts = np.full(5, shots)
