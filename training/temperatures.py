@@ -21,7 +21,7 @@ from training.episodes import WAYS, Embedded, Episode, EpisodeSampler, Indices
 from training.evaluate import run_episodes
 from training.harder_episodes import AlikeSampler, BroadSampler, nearest_classes
 
-EPISODES = 400
+EPISODES = 200
 """Of each number of ways and shots and each kind: a fifth as many of up to 5 ways, and a K-th as many of K."""
 
 _SEED = 30_000
@@ -29,7 +29,8 @@ _WAYS = (2, 5, 10, 20)
 _SHOTS = (1, 2, 5, 10, 20)
 _MERGED_ALONE, _MERGED = 2, 4  # classes that make a broad one, with one example of each and with several; see docs/decisions.md
 _QUERIES = 6
-_UNEQUAL, _MOST_UNEQUAL = 10, 400  # a class's most shots where they are drawn for each, and a task's most examples
+_UNEQUAL = 10  # a class's most shots where they are drawn for each
+_MOST_EXAMPLES = 100  # of a task: larger ones would take longer than all others
 _RIDGE = 1e-3
 _WIDEST = 7.0  # of log T either way, so that a step of the search that is far too long overflows nothing
 
@@ -81,10 +82,10 @@ def answers(data: Embedded, mean: Float32, options: HeadOptions) -> Iterator[Ans
     nearest = nearest_classes(space, data.by_class)
     for ways in _ways(len(data.by_class)):
         episodes = max(1, EPISODES // max(ways, WAYS))
-        for shots in (shots for shots in _SHOTS if 2 * shots <= smallest):
+        for shots in (n for n in _SHOTS if 2 * n <= smallest and n * ways <= _MOST_EXAMPLES):
             for sampler in _samplers(data.by_class, nearest, ways, shots, _SEED):
                 yield _equal(space, sampler, episodes, options)
-        shots = min(_UNEQUAL, smallest // 2, _MOST_UNEQUAL // ways)
+        shots = min(_UNEQUAL, smallest // 2, _MOST_EXAMPLES // ways)
         if shots > 1:
             for sampler in _samplers(data.by_class, nearest, ways, shots, _SEED + 1):
                 yield _unequal(space, sampler, max(1, episodes // 2), options)
