@@ -77,7 +77,7 @@ def test_many_examples_are_judged_in_folds_that_leave_something_of_every_class()
 
 def test_a_class_wants_images_for_what_it_gives_away_and_takes_from_others() -> None:
     probabilities = np.array([[0.9, 0.1, 0.0], [0.5, 0.5, 0.0], [0.2, 0.8, 0.0], [np.nan] * 3])
-    left_out = LeftOut(np.array([True, True, True, False]), probabilities, None)
+    left_out = LeftOut(np.array([True, True, True, False]), probabilities, None, np.arange(4))
     found = wanting(left_out, np.array([0, 0, 1, 2]))
     np.testing.assert_allclose(found[:2], [(0.1 + 0.5 + 0.2) / 2, (0.2 + 0.1 + 0.5) / 1])
     assert found[2] == np.inf
