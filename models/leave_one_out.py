@@ -33,7 +33,7 @@ class LeftOut:
             know: so for the only example of a class.
         probabilities: float64 (n, K); those of an example that is not judged are not numbers.
         folds: how many parts the examples were left out in; None if each group was left out by itself.
-        groups: (n,) what was left out together has the same number.
+        groups: (n,) numbers from 0; what was left out together has the same.
     """
 
     judged: NDArray[np.bool_]
@@ -43,9 +43,13 @@ class LeftOut:
 
     @property
     def weights(self) -> Floats:
-        """(n,) how much each example counts, so that each judged group counts as one: 0 where it is not judged."""
-        _, group, sizes = np.unique(self.groups, return_inverse=True, return_counts=True)
-        return self.judged / sizes[group]
+        """(n,) how much each example counts, so that each group counts as one."""
+        weights: Floats = 1.0 / np.bincount(self.groups)[self.groups]
+        return weights
+
+    def groups_of_classes(self, labels: Ints) -> Ints:
+        """(K,) how many groups each class has, of examples with these labels, (n,)."""
+        return _groups_of_classes(self.groups, labels, self.probabilities.shape[1])
 
     def verdicts(self, labels: Ints) -> Ints:
         """(n,) what each example is taken for; of no meaning where it is not judged.
