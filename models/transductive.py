@@ -71,9 +71,9 @@ def share_queries(
 
 def _order(alone: Floats, query: Floats, weight: Floats) -> Labels:
     """(…, Q) an order of the queries that depends on nothing but what they are: sums in that order are rounded the same."""
-    keys = np.concatenate([alone, weight, query], axis=-1)
-    flat = keys.reshape(-1, *keys.shape[-2:])
-    return np.stack([np.lexsort(task.T[::-1]) for task in flat]).reshape(alone.shape[:-1])
+    rows = np.ascontiguousarray(np.concatenate([alone, weight, query], axis=-1))
+    as_bytes = rows.view(np.dtype((np.void, rows.shape[-1] * rows.itemsize)))[..., 0]
+    return np.argsort(as_bytes, axis=-1)
 
 
 def _shared(alone: Floats, query: Floats, weight: Floats, support_sums: Floats, faded: float) -> NDArray[np.float64]:
