@@ -198,5 +198,5 @@ def _folds(labels: Ints, groups: Ints, rows_m: Ints) -> Iterator[Ints]:
     order = rows_m[np.argsort(labels[rows_m], kind="stable")]
     _, firsts, dealt = np.unique(groups[order], return_index=True, return_inverse=True)
     place = np.argsort(np.argsort(firsts))[dealt]
-    for fold in range(FOLDS):
+    for fold in range(min(FOLDS, int(place.max(initial=-1)) + 1)):
         yield order[place % FOLDS == fold]

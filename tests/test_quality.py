@@ -14,7 +14,7 @@ from PIL import Image
 from models.bundle import open_bundle
 from models.engine import embed_all, open_engine
 from models.preprocess import load_image
-from server.intervals import wilson
+from server.intervals import left_out_accuracy
 from server.schemas.quality import QualityReply
 from tests.conftest import Labelled
 from tests.heads import left_out_by_scikit_learn
@@ -51,15 +51,17 @@ def assert_judged(quality: dict[str, Any], labels: Sequence[str], verdicts: Sequ
     pairs = list(zip(labels, verdicts, strict=True))
     right = sum(label == verdict for label, verdict in pairs)
     assert 0 < right < len(pairs), "a test of mistakes needs some"
-    assert (quality["judged"], quality["accuracy"]) == (len(pairs), right / len(pairs))
-    assert quality["interval"] == pytest.approx(wilson(right, len(pairs)))
+    assert (quality["judged"], quality["groups"], quality["one_session"]) == (len(pairs), len(pairs), [])
+    assert quality["accuracy"] == pytest.approx(right / len(pairs))
+    ways = len(set(labels))
+    assert quality["interval"] == pytest.approx(left_out_accuracy(right, len(pairs), 1 - ways / len(pairs)))
     assert [entry["label"] for entry in quality["classes"]] == list(dict.fromkeys(labels))
     for entry in quality["classes"]:
         own = [verdict for label, verdict in pairs if label == entry["label"]]
         recognised = own.count(entry["label"])
         assert (entry["examples"], entry["judged"], entry["recognised"]) == (len(own), len(own), recognised)
-        assert entry["accuracy"] == recognised / len(own)
-        assert entry["interval"] == pytest.approx(wilson(recognised, len(own)))
+        assert (entry["groups"], entry["accuracy"]) == (len(own), recognised / len(own))
+        assert entry["interval"] == pytest.approx(left_out_accuracy(recognised, len(own), 1 - 1 / len(own)))
     counts = [entry["examples"] for entry in quality["confusions"]]
     assert counts == sorted(counts, reverse=True)
     assert {(entry["label"], entry["recognised_as"]): entry["examples"] for entry in quality["confusions"]} == {
