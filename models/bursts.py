@@ -14,7 +14,11 @@ examples it would explain, since one pair may be a likeness by chance where a wh
     three quarters of a class have a neighbour in it as alike as    0.78
     half of the task have a neighbour in their class as alike as    0.68
 
-The thresholds were chosen on base and validation classes of six domains, so that sets without bursts pass (`benchmarks.quality`).
+Where the classes have little in common c is low, and things of one class that are merely alike pass all three. So shots of one
+thing must also be more alike than four of five images of all kinds are to their nearest (`least_similarity`).
+
+The thresholds keep photographs without bursts whole, whichever of eight kinds is left out (`benchmarks.quality`). Drawings of one
+character by different hands are as alike as shots of one thing, and are taken for such.
 
 Shape legend: n examples, D features.
 """
@@ -27,6 +31,7 @@ from numpy.typing import NDArray
 from models.heads import Float32
 
 _PAIR, _CLASS, _TASK = 0.90, 0.78, 0.68
+_LESS_ALIKE = 80  # percent of images of all kinds
 _SHARE_OF_CLASS, _FEWEST_OF_CLASS, _SHARE_OF_TASK = 0.75, 3, 0.5
 _ROUNDING = 1e-4
 _ROWS = 1000  # of the matrix of cosines at a time
@@ -34,7 +39,17 @@ _ROWS = 1000  # of the matrix of cosines at a time
 Ints = NDArray[np.int64]
 
 
-def bursts(features: Float32, labels: Ints) -> Ints:
+def least_similarity(background: Float32) -> float:
+    """The cosine that shots of one thing have at least.
+
+    Args:
+        background: features (M, D) that are not centred, of images of many kinds.
+    """
+    own = np.arange(len(background))
+    return float(np.percentile(_nearest(background, np.zeros_like(own))[0], _LESS_ALIKE))
+
+
+def bursts(features: Float32, labels: Ints, least: float) -> Ints:
     """The group of each example, (n,): examples of one class that are shots of one thing share one, and others have their own.
 
     An example that another class has too is grouped with none: which of its labels is wrong, its neighbours must tell.
@@ -42,18 +57,19 @@ def bursts(features: Float32, labels: Ints) -> Ints:
     Args:
         features: (n, D) of norm one, not centred.
         labels: (n,), integers; at least two classes.
+        least: the cosine that shots of one thing have at least (`least_similarity`).
     """
     own, other = _nearest(features, labels)
     c = other.mean()
-    likeness = (own - c) / max(1.0 - c, _ROUNDING)
+    likeness = np.where(own >= least, (own - c) / max(1.0 - c, _ROUNDING), 0.0)
     of_task = _TASK if (likeness >= _TASK).mean() >= _SHARE_OF_TASK else _PAIR
     groups = np.arange(len(labels))
     for label in np.unique(labels):
         of_class = np.flatnonzero(labels == label)
-        least = of_task
+        of_label = of_task
         if len(of_class) >= _FEWEST_OF_CLASS and (likeness[of_class] >= _CLASS).mean() >= _SHARE_OF_CLASS:
-            least = min(least, _CLASS)
-        cosine = c + least * (1.0 - c)
+            of_label = min(of_label, _CLASS)
+        cosine = max(least, c + of_label * (1.0 - c))
         alike = of_class[(own[of_class] >= cosine) & (other[of_class] + _ROUNDING < cosine)]
         if len(alike):
             groups[alike] = alike[_joined(features[alike], cosine)]

@@ -23,6 +23,7 @@ All constants were chosen on base and validation classes.
 Shape legend: T tasks (any leading dimensions, or none), n examples of a task, Q queries, D features, K classes.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,9 +36,19 @@ _ROUNDS = 10
 _KAPPA, _GAMMA, _OTHERS = 8.0, 0.75, 10.0
 _PRIOR = 10.0  # images of each class
 _ENOUGH = 5  # examples a class
+_ROUNDING = 1e-9
 
 Floats = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]
+
+
+def are_shared(counts: Sequence[int], queries: int) -> bool:
+    """Whether `share_queries` lets so many queries of one request help each other; if not, its answer is the head's alone.
+
+    Args:
+        counts: examples of each class.
+    """
+    return queries > 1 and _faded(counts) > 0.0
 
 
 def share_queries(
@@ -56,17 +67,24 @@ def share_queries(
         (…, Q, K), rows summing to one.
     """
     count, ways = alone.shape[-2:]
-    faded = max(0.0, (_ENOUGH - effective_shots(np.bincount(labels, minlength=ways).tolist())) / (_ENOUGH - 1))
-    if count < 2 or not faded:
+    counts = np.bincount(labels, minlength=ways).tolist()
+    if not are_shared(counts, count):
         return alone
     weight = np.ones((*alone.shape[:-1], 1)) if weights is None else weights[..., None].astype(np.float64)
     order = _order(alone, query, weight)
     together = _shared(
         *(np.take_along_axis(each, order[..., None], axis=-2) for each in (alone, query.astype(np.float64), weight)),
         (labels[:, None] == np.arange(ways)).T.astype(np.float64) @ support,
-        faded,
+        _faded(counts),
     )
     return np.take_along_axis(together, np.argsort(order, axis=-1)[..., None], axis=-2)
+
+
+def _faded(counts: Sequence[int]) -> float:
+    """f of the examples of each class: 1 of one, 0 from five on."""
+    left = (_ENOUGH - effective_shots(counts)) / (_ENOUGH - 1)
+    # Of five everywhere the harmonic mean may come out a rounding below five.
+    return left if left > _ROUNDING else 0.0
 
 
 def _order(alone: Floats, query: Floats, weight: Floats) -> Labels:

@@ -153,7 +153,7 @@ async def _usual(service: Service, now: _Now) -> list[_Way]:
 def _groups(now: _Now) -> Ints:
     """What is left out together, on every backbone alike: what the task's own takes for shots of one thing."""
     _, indices = classes_of(now.support.labels)
-    return bursts(now.backbone.space.features(now.support.embeddings, centre=False), indices)
+    return bursts(now.backbone.space.features(now.support.embeddings, centre=False), indices, now.backbone.burst_similarity)
 
 
 async def _try(

@@ -44,7 +44,8 @@ def assess(
     names, indices = classes_of(labels)
     manifest, space = backbone.bundle.manifest, backbone.space
     plain = space.features(embeddings, centre=False)
-    left_out = leave_one_out(space.features(embeddings, options.centre), indices, len(names), options, bursts(plain, indices))
+    groups = bursts(plain, indices, backbone.burst_similarity)
+    left_out = leave_one_out(space.features(embeddings, options.centre), indices, len(names), options, groups)
     of_all, of_classes = tally(left_out, indices)
     classes, confusions = _classes(names, indices, of_classes), _confusions(names, indices, left_out)
     prototype = manifest.head.options("prototype")

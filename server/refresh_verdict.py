@@ -43,9 +43,8 @@ class Verdict:
 
 
 def judge_move(before: Side | None, after: Side, max_drop: float) -> Verdict:
-    """Judges both heads by leave-one-out on the same examples. Where each is alone in its class, or like
-    all others of it, none can be left out, and the task stays, unless the bundles' evaluations on several datasets favour the
-    move.
+    """Judges both heads by leave-one-out on the same examples. Where each is alone in its class, or like all others of it, none
+    can be left out, and the task stays, unless the bundles' evaluations on several datasets favour the move.
 
     Args:
         before: None if the task's own backbone is not on this server any more: then it answers nothing where it is, and moves.
@@ -54,7 +53,7 @@ def judge_move(before: Side | None, after: Side, max_drop: float) -> Verdict:
     if before is None:
         detail = "its own bundle is not on this server any more, so that it answered nothing"
         return Verdict(True, _UNJUDGED, Reason("backbone_unavailable", detail))
-    groups = bursts(before.backbone.space.features(before.support.embeddings, centre=False), classes_of(before.support.labels)[1])
+    groups = _groups(before)
     method, of_before = _left_out(before, groups)
     _, of_after = _left_out(after, groups)
     if of_before.accuracy is None or of_after.accuracy is None:
@@ -65,6 +64,13 @@ def judge_move(before: Side | None, after: Side, max_drop: float) -> Verdict:
     if fall > max_drop + _ROUNDING:
         return Verdict(False, judgement, Reason("accuracy_fell", f"accuracy would fall {shares}, by more than {max_drop:g}"))
     return Verdict(True, judgement, Reason("accuracy_held", f"accuracy goes {shares} on the {judged} examples judged"))
+
+
+def _groups(side: Side) -> Ints:
+    """What is left out together: what the task's own backbone takes for shots of one thing."""
+    _, indices = classes_of(side.support.labels)
+    features = side.backbone.space.features(side.support.embeddings, centre=False)
+    return bursts(features, indices, side.backbone.burst_similarity)
 
 
 def _left_out(side: Side, groups: Ints) -> tuple[str, Tally]:

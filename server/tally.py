@@ -41,9 +41,7 @@ def tally(left_out: LeftOut, labels: Ints) -> tuple[Tally, list[Tally]]:
         for weights in (left_out.judged, right, left_out.weights * left_out.judged, left_out.weights * right)
     )
     seen = 1.0 - np.maximum(1.0 / groups, 1.0 / left_out.folds if left_out.folds else 0.0)
-    classes = [
-        _tally(*counts) for counts in zip(groups, judged, recognised, worth, right_worth, seen, strict=True)
-    ]
+    classes = [_tally(*counts) for counts in zip(groups, judged, recognised, worth, right_worth, seen, strict=True)]
     total = worth.sum()
     of_all = float(worth @ seen / total) if total else 0.0
     return _tally(groups.sum(), judged.sum(), recognised.sum(), total, right_worth.sum(), of_all), classes

@@ -162,7 +162,15 @@ class TestClassesOfOneExample:
     def test_are_not_judged_and_the_prior_and_the_advice_say_so(self, api: httpx.Client, support: Labelled) -> None:
         quality = create(api, [*support[:21]])["quality"]  # 5 of each class, and one windmill
         *others, windmill = quality["classes"]
-        assert windmill == {"label": "windmill", "examples": 1, "judged": 0, "recognised": 0, "accuracy": None, "interval": None}
+        assert windmill == {
+            "label": "windmill",
+            "examples": 1,
+            "groups": 1,
+            "judged": 0,
+            "recognised": 0,
+            "accuracy": None,
+            "interval": None,
+        }
         assert all(entry["judged"] == entry["examples"] == 5 for entry in others)
         assert quality["judged"] == 20
         assert quality["advice"].startswith("Add an image of 'windmill':")

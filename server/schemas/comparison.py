@@ -29,7 +29,9 @@ class CandidateReply(Reply):
     method: str = Field(description="`leave-one-out`, which is exact, or above 500 examples `20 folds`")
     judged: int = Field(description="examples that could be judged: all but those of classes with one group")
     recognised: int
-    accuracy: float | None = Field(description="share of those that were recognised, each group counting as one; null if there are none")
+    accuracy: float | None = Field(
+        description="share of those that were recognised, each group counting as one; null if there are none"
+    )
     interval: Interval
     log_loss: float | None = Field(
         description="mean of -log p, p the probability of an example's own label: 0 for being sure and right, 0.69 for even odds"
