@@ -18,7 +18,8 @@ features that are centred on the base classes' mean, with changes that keep it f
   move towards them (Veilleux et al., Realistic Evaluation of Transductive Few-Shot Learning, NeurIPS 2021). The prior of `a`
   images of each class keeps it from ruling.
 
-All constants were chosen on base and validation classes.
+κ, a and the weight of the shares were chosen over six domains at one example a class: no other choice of those tried was above the
+head alone for requests of all five classes, of one, of two and of unequal shares, and this one was so on every domain.
 
 Shape legend: T tasks (any leading dimensions, or none), n examples of a task, Q queries, D features, K classes.
 """
@@ -33,7 +34,7 @@ from models.heads import Float32, softmax
 from models.temperature import effective_shots
 
 _ROUNDS = 10
-_KAPPA, _GAMMA, _OTHERS = 8.0, 0.75, 10.0
+_KAPPA, _GAMMA, _OTHERS = 16.0, 0.75, 10.0
 _PRIOR = 10.0  # images of each class
 _ENOUGH = 5  # examples a class
 _ROUNDING = 1e-9
@@ -72,11 +73,11 @@ def share_queries(
         return alone
     weight = np.ones((*alone.shape[:-1], 1)) if weights is None else weights[..., None].astype(np.float64)
     order = _order(alone, query, weight)
-    together = _shared(
-        *(np.take_along_axis(each, order[..., None], axis=-2) for each in (alone, query.astype(np.float64), weight)),
-        (labels[:, None] == np.arange(ways)).T.astype(np.float64) @ support,
-        _faded(counts),
+    alone, query, weight = (
+        np.take_along_axis(each, order[..., None], axis=-2) for each in (alone, query.astype(np.float64), weight)
     )
+    support_sums = (labels[:, None] == np.arange(ways)).T.astype(np.float64) @ support
+    together = _shared(alone, query, weight, support_sums, _faded(counts))
     return np.take_along_axis(together, np.argsort(order, axis=-1)[..., None], axis=-2)
 
 

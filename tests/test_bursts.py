@@ -75,7 +75,7 @@ def test_what_two_classes_have_is_grouped_with_nothing() -> None:
 
 
 def test_one_image_everywhere_is_grouped_with_nothing() -> None:
-    x, y, _ = shots_of([[1], [1]])
+    x, _, _ = shots_of([[1], [1]])
     assert_same_parts(bursts(x[[0, 0, 0, 0]], np.array([0, 0, 1, 1]), LEAST), np.arange(4))
 
 

@@ -85,7 +85,7 @@ def one_by_one(alone: Floats, support: Float32, labels: Labels, query: Float32) 
         for i, k in np.ndindex(count, ways):
             others = np.arange(count) != i
             mean = support[labels == k].sum(axis=0) + in_means[others, k] @ query[others]
-            scores[i, k] += share * 8.0 * (query[i] @ mean) / np.linalg.norm(mean)
+            scores[i, k] += share * 16.0 * (query[i] @ mean) / np.linalg.norm(mean)
             scores[i, k] += faded * np.log((counted[others, k].sum() + 10) / (count - 1 + 10 * ways))
         counted = in_means = softmax(scores, 1.0)
     return counted
