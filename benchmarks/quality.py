@@ -92,8 +92,8 @@ def main() -> None:
 def _row(domain: str, shots: str, episodes: Sequence[tuple[float, ...]]) -> Row:
     left_out, held_out, inside, width, merged, *gains = 100 * np.array(episodes).T
     means = [(float(values.mean()), interval(values)) for values in (left_out, held_out, *gains)]
-    shares = [float(values.mean()) for values in (inside, width, merged)]
-    return Row(domain, shots, means[0], means[1], *shares, *means[2:])
+    inside_share, mean_width, merged_share = (float(values.mean()) for values in (inside, width, merged))
+    return Row(domain, shots, means[0], means[1], inside_share, mean_width, merged_share, means[2], means[3], means[4])
 
 
 def _written(mean: tuple[float, float]) -> str:

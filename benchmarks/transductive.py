@@ -31,7 +31,7 @@ from models.transductive import are_shared, share_queries
 from training.episodes import Embedded
 from training.evaluate import calibration_error
 
-_WAYS, _SHOTS, _SIZES = 5, (1, 3, 5, 10), (8, 64, 256)
+_WAYS, _SHOTS, _SIZES = 5, (1, 3, 5), (8, 64, 256)
 _LEAST_IMAGES = max(_SHOTS) + 5
 _STRANGER = -1
 _HEADS = ("alone %", "gain", "ECE alone", "ECE", "moved", "together")
@@ -130,15 +130,16 @@ def _measure(bundle: Bundle, classes: Embedded, cell: tuple[str, int, Mixture, i
         answers.append(_answer(bundle, classes, _draw(classes, mixture, shots, images, rng), background, rng))
     gains = np.array([answer.together - answer.alone for answer in answers])
     alone = float(np.mean([answer.alone for answer in answers]))
-    eces = [
+    ece_alone, ece = (
         calibration_error(
-            *(np.concatenate([each[way] for each in of]) for of in zip(*((a.confidences, a.right) for a in answers)))
+            np.concatenate([answer.confidences[way] for answer in answers]),
+            np.concatenate([answer.right[way] for answer in answers]),
         )
         for way in (0, 1)
-    ]
+    )
     moved = float(np.mean([answer.moved for answer in answers]))
     together = are_shared([shots] * _WAYS, images)
-    return Row(domain, shots, mixture.name, images, alone, float(gains.mean()), interval(gains), *eces, moved, together)
+    return Row(domain, shots, mixture.name, images, alone, float(gains.mean()), interval(gains), ece_alone, ece, moved, together)
 
 
 def _draw(classes: Embedded, mixture: Mixture, shots: int, images: int, rng: np.random.Generator) -> Request:
@@ -157,7 +158,7 @@ def _draw(classes: Embedded, mixture: Mixture, shots: int, images: int, rng: np.
 def _dealt(shares: Sequence[float] | Floats, images: int) -> list[int]:
     """Whole numbers that add up to `images`, as near to the shares as they can be."""
     bounds = np.round(np.cumsum(shares) * images).astype(int)
-    return np.diff(bounds, prepend=0).tolist()
+    return [int(count) for count in np.diff(bounds, prepend=0)]
 
 
 def _answer(bundle: Bundle, classes: Embedded, request: Request, background: Background, rng: np.random.Generator) -> Answer:

@@ -18,8 +18,8 @@ features that are centred on the base classes' mean, with changes that keep it f
   move towards them (Veilleux et al., Realistic Evaluation of Transductive Few-Shot Learning, NeurIPS 2021). The prior of `a`
   images of each class keeps it from ruling.
 
-κ, a and the weight of the shares were chosen over six domains at one example a class: no other choice of those tried was above the
-head alone for requests of all five classes, of one, of two and of unequal shares, and this one was so on every domain.
+κ, a and the weight of the shares were chosen over six domains at one example a class: of those tried they alone were above the
+head for requests of all five classes, of one, of two and of unequal shares, and that on every domain.
 
 Shape legend: T tasks (any leading dimensions, or none), n examples of a task, Q queries, D features, K classes.
 """
@@ -97,7 +97,7 @@ def _order(alone: Floats, query: Floats, weight: Floats) -> Labels:
 
 def _shared(alone: Floats, query: Floats, weight: Floats, support_sums: Floats, faded: float) -> NDArray[np.float64]:
     """The rounds, over queries in an order of no meaning."""
-    count, ways = alone.shape[-2:]
+    count = alone.shape[-2]
     share = faded * _GAMMA * (count - 1) / (count - 1 + _OTHERS)
     of_head = (1.0 - share) * np.log(np.maximum(alone, np.finfo(np.float64).tiny))
     counted, in_means = weight * alone, np.zeros_like(alone)

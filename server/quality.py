@@ -132,8 +132,8 @@ def _advice(classes: Sequence[ClassQuality], confusions: Sequence[Confusion], le
         return f"Add an image of {_first_of(alone)}: leave-one-out cannot judge a class with one image."
     if of_one_session := [entry.label for entry in classes if _one_session(entry)]:
         return (
-            f"Add images of {_first_of(of_one_session)} from another time and place: those there are look like one session, so that "
-            "none tells how others would be recognised."
+            f"Add images of {_first_of(of_one_session)} from another time and place: those there are look like one session, so "
+            "that none tells how others would be recognised."
         )
     k = int(wanting(left_out, indices).argmax())
     found, sure = classes[k], left_out.probabilities[indices == k, k].mean()

@@ -1,6 +1,6 @@
 """What left-out verdicts come to: how many were right, which share that is, and how far from the truth it may be."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ class Tally:
         judged: how many examples could be judged.
         recognised: how many of those were recognised.
         accuracy: which share that is, each group counting as one; None if none was judged.
-        interval: that of the accuracy on images from elsewhere, at 95 %.
+        interval: that of the accuracy on further images, as many of each class, at 95 %. What cannot be judged makes it wider.
     """
 
     groups: int
@@ -44,7 +44,17 @@ def tally(left_out: LeftOut, labels: Ints) -> tuple[Tally, list[Tally]]:
     classes = [_tally(*counts) for counts in zip(groups, judged, recognised, worth, right_worth, seen, strict=True)]
     total = worth.sum()
     of_all = float(worth @ seen / total) if total else 0.0
-    return _tally(groups.sum(), judged.sum(), recognised.sum(), total, right_worth.sum(), of_all), classes
+    return _with_unjudged(
+        _tally(groups.sum(), judged.sum(), recognised.sum(), total, right_worth.sum(), of_all), float((judged == 0).mean())
+    ), classes
+
+
+def _with_unjudged(found: Tally, unknown: float) -> Tally:
+    """Of a share of the classes nothing is known: between none and all of their images may be recognised."""
+    if found.interval is None:
+        return found
+    low, high = found.interval
+    return replace(found, interval=((1.0 - unknown) * low, (1.0 - unknown) * high + unknown))
 
 
 def _tally(groups: float, judged: float, recognised: float, worth: float, right: float, seen: float) -> Tally:

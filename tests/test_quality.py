@@ -256,6 +256,33 @@ class TestWhatToLookAt:
         assert pairs[3] == (27, 26)
 
 
+class TestShotsOfOneThing:
+    def test_are_left_out_together_and_a_class_of_them_is_called_one_session(self, api: httpx.Client, support: Labelled) -> None:
+        (label, image), *_ = support
+        picture = Image.open(io.BytesIO(image)).convert("RGB")
+        shots = [(label, encode(picture.point(lambda value, by=by: value * by / 100))) for by in (100, 98, 96, 94, 92)]
+        quality = create(api, [*shots, *support[5:]])["quality"]
+        assert quality["one_session"] == [label]
+        session, *others = quality["classes"]
+        assert (session["examples"], session["groups"], session["judged"], session["accuracy"]) == (5, 1, 0, None)
+        assert [entry["groups"] for entry in others] == [5] * 4
+        assert (quality["groups"], quality["judged"]) == (21, 20)
+        assert quality["interval"][0] <= 0.8 * quality["accuracy"]
+        assert quality["interval"][1] >= 0.8 * quality["accuracy"] + 0.2
+        assert quality["advice"].startswith(f"Add images of '{label}' from another time and place")
+
+    def test_of_every_class_leave_nothing_to_judge(self, api: httpx.Client, support: Labelled) -> None:
+        quality = create(api, [example for example in support[::5] for _ in range(3)])["quality"]
+        assert (quality["judged"], quality["accuracy"], quality["interval"]) == (0, None, None)
+        assert quality["one_session"] == [entry["label"] for entry in quality["classes"]]
+        assert quality["prior"]["shots"] == 1
+
+    def test_one_image_in_two_classes_is_recognised_in_neither(self, api: httpx.Client, support: Labelled) -> None:
+        image = support[0][1]
+        quality = create(api, [("a", image), ("b", image), ("a", image), ("b", image)])["quality"]
+        assert (quality["judged"], quality["accuracy"], quality["one_session"]) == (4, 0.0, [])
+
+
 class TestAdvice:
     def test_names_the_class_that_is_least_sure_of_its_examples_and_of_others(self, api: httpx.Client, support: Labelled) -> None:
         quality = create(api, [*support, ("windmill", support[5][1]), ("windmill", support[7][1])])["quality"]

@@ -159,6 +159,7 @@ def test_one_image_is_judged_alone_whatever_the_mode(api: httpx.Client, task: di
     )
     assert together["scores"] == pytest.approx(alone["scores"], abs=1e-6)
     assert plain.keys() == {"label", "probability", "scores"}
+    assert api.post(path, params={"mode": "transductive"}, **image).json()["mode"] == "inductive"
     assert api.post(path, params={"mode": "both"}, **image).json()["code"] == "invalid_request"
 
 
@@ -169,9 +170,19 @@ def test_queries_of_one_request_help_each_other(api: httpx.Client, support: Labe
 
     def right(mode: str) -> int:
         body = api.post(path, params={"mode": mode}, **many_images([image for _, image in queries])).json()
+        assert body["mode"] == mode
         return sum(one["label"] == label for one, label in zip(body["predictions"], truth, strict=True))
 
     assert right("transductive") >= right("inductive")
+
+
+def test_from_five_examples_a_class_on_each_image_is_judged_alone_and_the_answer_says_so(
+    api: httpx.Client, support: Labelled, queries: Labelled
+) -> None:
+    path, images = f"/v1/tasks/{create(api, support)['id']}/predict", many_images([image for _, image in queries])
+    alone, together = (api.post(path, params={"mode": mode}, **images).json() for mode in ("inductive", "transductive"))
+    assert together["mode"] == alone["mode"] == "inductive"
+    assert [one["scores"] for one in together["predictions"]] == [one["scores"] for one in alone["predictions"]]
 
 
 def test_many_tasks_tell_strangers_if_asked(

@@ -8,7 +8,9 @@ from server.schemas.base import Reply
 
 Interval = Annotated[
     tuple[float, float] | None,
-    Field(description="95 % interval of the accuracy on images from elsewhere; null without an accuracy"),
+    Field(
+        description="95 % interval of the accuracy on further images of these kinds, as many of each class; null without an accuracy"
+    ),
 ]
 
 

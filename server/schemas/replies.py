@@ -130,7 +130,7 @@ class PredictReply(Reply):
     version: int
     backbone: str
     mode: Literal["inductive", "transductive"] = Field(
-        description="how the images were judged: `inductive`, each alone, too where `transductive` was asked for and would not help"
+        description="how the images were judged: `inductive`, each alone, also where `transductive` would not help"
     )
     predictions: list[JudgedPrediction | Prediction | FailedPrediction] = Field(
         description="without `known`, `novelty` and `nearest` if `unknown=ignore` was asked for"
