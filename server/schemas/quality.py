@@ -9,7 +9,7 @@ from server.schemas.base import Reply
 Interval = Annotated[
     tuple[float, float] | None,
     Field(
-        description="95 % interval of the accuracy on further images of these kinds, as many of each class; null without an accuracy"
+        description="95 % interval of the accuracy on further images of these kinds; null without an accuracy"
     ),
 ]
 
