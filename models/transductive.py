@@ -18,8 +18,8 @@ features that are centred on the base classes' mean, with changes that keep it f
   move towards them (Veilleux et al., Realistic Evaluation of Transductive Few-Shot Learning, NeurIPS 2021). The prior of `a`
   images of each class keeps it from ruling.
 
-κ, a and the weight of the shares were chosen over six domains at one example a class: of those tried they alone were above the
-head for requests of all five classes, of one, of two and of unequal shares, and that on every domain.
+κ, a and the weight of the shares were chosen over six domains at one example a class: of seven choices the only one that, in
+requests of all five classes, of one, of two and of unequal shares, was above the head on every domain (16 requests of 75 images each).
 
 Shape legend: T tasks (any leading dimensions, or none), n examples of a task, Q queries, D features, K classes.
 """

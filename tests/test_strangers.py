@@ -126,8 +126,9 @@ def test_verdicts_and_shared_answers_are_those_of_the_models(
 ) -> None:
     """After a restart too: what is served is what is measured."""
     images = [image for _, image in queries[:20]]
+    few = [example for i, example in enumerate(three) if i % 5 < 2]  # From five of a class on, images do not help each other.
     with ServerProcess(tmp_path / "data", "--engine", "onnx") as server, httpx.Client(base_url=server.url, timeout=60) as api:
-        own = create(api, three)["id"]
+        own = create(api, few)["id"]
     with ServerProcess(tmp_path / "data", "--engine", "onnx") as server, httpx.Client(base_url=server.url, timeout=60) as api:
         response = api.post(f"/v1/tasks/{own}/predict", params={"mode": "transductive"}, **many_images(images))
         together, alone = response.json()["predictions"], predict(api, own, images)
@@ -135,9 +136,9 @@ def test_verdicts_and_shared_answers_are_those_of_the_models(
     bundle = open_bundle(shipped_bundle)
     engine, spec = open_engine(bundle, "onnx"), bundle.manifest.input
     support, query = (
-        embed_all(engine, np.stack([load_image(image, spec) for image in each])) for each in ([i for _, i in three], images)
+        embed_all(engine, np.stack([load_image(image, spec) for image in each])) for each in ([i for _, i in few], images)
     )
-    names, classes = classes_of([label for label, _ in three])
+    names, classes = classes_of([label for label, _ in few])
     background = Background.of(bundle.background, bundle.feature_mean)
     detector = fit_detector(support, classes, background)
     novelty = novelty_of(detector.familiarity(query, background), detector.threshold)
