@@ -19,7 +19,8 @@ features that are centred on the base classes' mean, with changes that keep it f
   images of each class keeps it from ruling.
 
 κ, a and the weight of the shares were chosen over six domains at one example a class: of seven choices the only one that, in
-requests of all five classes, of one, of two and of unequal shares, was above the head on every domain (16 requests of 75 images each).
+requests of all five classes, of one, of two and of unequal shares, was above the head on every domain (16 requests of 75 images
+each).
 
 Shape legend: T tasks (any leading dimensions, or none), n examples of a task, Q queries, D features, K classes.
 """
