@@ -1,161 +1,192 @@
 """Do the images of one request help each other? Soft k-means over them beside the head alone.
 
-    python -m benchmarks.transductive --data part0.zip part1.zip part2.zip --json transductive.json
+    python -m benchmarks.transductive --data DATA --json transductive.json
+    python -m benchmarks.transductive --data DATA --keep kept --domains gtsrb trashnet --episodes 100
 
-5-way episodes of novel classes, the default head with the temperature of its manifest. Requests of 75 images: 15 of each class;
-as Dirichlet(2) shares them out among the classes (Veilleux et al., NeurIPS 2021); of three classes alone; with 25 images of
-other classes among them, mixed or all of one, which count for neither accuracy nor calibration. And of 1, 2 and 5 images of any
-classes. Queries count for the class means as the novelty detector weighs them, or all alike (unweighted).
+5-way episodes of each domain's novel classes, the default head with the temperature of its manifest. Requests of 8 to 256 images,
+as far as a domain has so many: of all classes equally, as Dirichlet(½) shares them out among the classes (Veilleux et al.,
+NeurIPS 2021), of two classes and of one alone, and with as many strangers from other classes as images, which count for neither
+accuracy nor calibration. Each is sent sorted by class and shuffled: `moved` counts answers that depend on the order. Queries
+count for the class means as the novelty detector weighs them. From five examples a class on a request is answered by the head
+alone, so that every gain there is 0; `together` says what the answer says of itself.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, astuple, dataclass
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from benchmarks.command import write_json
-from benchmarks.novel_classes import accuracy_parser, embed_part, interval, open_shipped
+from benchmarks.domain_arguments import domain_parser, embedded_domains, open_embedder
+from benchmarks.novel_classes import interval
 from models.bundle import Bundle
 from models.fitting import fit
 from models.heads import features, softmax
 from models.novelty import Background, fit_detector
 from models.temperature import options_for
-from models.transductive import share_queries
+from models.transductive import are_shared, share_queries
 from training.episodes import Embedded
 from training.evaluate import calibration_error
 
-_WAYS, _SHOTS, _STACK = 5, (1, 5), 50
+_WAYS, _SHOTS, _SIZES = 5, (1, 3, 5), (8, 64, 256)
+_LEAST_IMAGES = max(_SHOTS) + 5
 _STRANGER = -1
+_HEADS = ("alone %", "gain", "ECE alone", "ECE", "moved", "together")
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Request:
-    """A kind of request: how many images of each class it has, and of how many other classes how many more."""
+class Mixture:
+    """How the images of a request are shared out: so many of each class, and of strangers for each of them."""
 
     name: str
-    counts: Callable[[np.random.Generator], Ints]
-    strangers: int = 0
-    stranger_classes: int = 0
+    shares: Callable[[np.random.Generator], Sequence[float] | Floats]
+    strangers: float = 0.0
 
 
-def _evenly(images: int) -> Callable[[np.random.Generator], Ints]:
-    return lambda rng: rng.multinomial(images, np.full(_WAYS, 1 / _WAYS))
-
-
-REQUESTS = (
-    Request("15 of each class", lambda _: np.full(_WAYS, 15)),
-    Request("75, Dirichlet(2)", lambda rng: rng.multinomial(75, rng.dirichlet(np.full(_WAYS, 2.0)))),
-    Request("75 of three classes", lambda _: np.array([25, 25, 25, 0, 0])),
-    Request("50 and 25 strangers", lambda _: np.full(_WAYS, 10), 25, 15),
-    Request("50 and 25 of one class", lambda _: np.full(_WAYS, 10), 25, 1),
-    Request("5 images", _evenly(5)),
-    Request("2 images", _evenly(2)),
-    Request("1 image", _evenly(1)),
+MIXTURES = (
+    Mixture("all classes", lambda _: [0.2] * _WAYS),
+    Mixture("Dirichlet(1/2)", lambda rng: rng.dirichlet(np.full(_WAYS, 0.5))),
+    Mixture("two classes", lambda _: [0.5, 0.5, 0, 0, 0]),
+    Mixture("one class", lambda _: [1.0, 0, 0, 0, 0]),
+    Mixture("half strangers", lambda _: [0.2] * _WAYS, 1.0),
 )
 
 
 @dataclass(frozen=True)
 class Row:
-    """Accuracies with their 95 % intervals, those of the paired differences too, and calibration errors; all shares of one."""
+    """Shares of one, the gain with half of its 95 % interval."""
 
-    request: str
+    domain: str
     shots: int
+    mixture: str
+    images: int
     alone: float
-    alone_ci95: float
-    together: float
-    together_ci95: float
     gain: float
     gain_ci95: float
-    gain_unweighted: float
-    gain_unweighted_ci95: float
     ece_alone: float
-    ece_together: float
+    ece: float
+    moved: float
+    together: bool
 
 
 @dataclass(frozen=True, eq=False)
-class Stack:
-    """T episodes: positions of support (T, n) and query images (T, Q), and the queries' labels (T, Q)."""
+class Request:
+    """Positions of support (n,) and query images (Q,), sorted by class, and the queries' labels (Q,)."""
 
     support: Ints
     query: Ints
     labels: Ints
 
 
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What one request came to: accuracies, the confidence and rightness of both ways, and how many answers an order moved."""
+
+    alone: float
+    together: float
+    confidences: tuple[Floats, Floats]
+    right: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+    moved: float
+
+
 def main() -> None:
-    arguments = accuracy_parser("transductive", __doc__, episodes=2000).parse_args()
-    bundle, engine = open_shipped(arguments)
-    novel = embed_part(arguments, bundle, engine, "test")
-    columns = "".join(f"{name:>16}" for name in ("alone %", "together %", "gain", "unweighted"))
-    print(f"{'request':<24}{'shots':>6}{columns}{'ECE alone':>11}{'together':>10}")
-    rows = []
-    for shots in _SHOTS:
-        for request in REQUESTS:
-            row = measure(bundle, novel, request, shots, arguments.episodes, arguments.seed)
-            rows.append(row)
-            figures = astuple(row)[2:-2]
-            cells = "".join(
-                f"{f'{100 * mean:.2f} ± {100 * half:.2f}':>16}" for mean, half in zip(figures[::2], figures[1::2], strict=True)
-            )
-            eces = f"{100 * row.ece_alone:>11.1f}{100 * row.ece_together:>10.1f}"
-            print(f"{request.name:<24}{shots:>6}{cells}{eces}", flush=True)
-    write_json(arguments.json, {"bundle": bundle.id, "engine": engine.kind, "rows": [asdict(row) for row in rows]})
-
-
-def measure(bundle: Bundle, classes: Embedded, request: Request, shots: int, episodes: int, seed: int) -> Row:
-    """One kind of request, over all episodes."""
-    head = bundle.manifest.head
-    options = head.options()
-    space = features(classes.embeddings, bundle.feature_mean if options.centre else None)
-    centred = features(classes.embeddings, bundle.feature_mean)
-    background = Background.of(bundle.background, bundle.feature_mean)
-    labels = np.repeat(np.arange(_WAYS), shots)
-    accuracies: list[list[NDArray[np.float64]]] = [[], [], []]
-    answers: list[list[tuple[NDArray[np.float64], NDArray[np.bool_]]]] = [[], [], []]
+    arguments = domain_parser("transductive", __doc__, episodes=200).parse_args()
+    embedder = open_embedder(arguments)
+    rows: list[Row] = []
+    print(f"{'domain':<14}{'shots':>6}  {'mixture':<16}{'images':>7}" + "".join(f"{head:>16}" for head in _HEADS))
     with threadpool_limits(1, user_api="blas"):
-        for stack in _draw(classes, request, shots, episodes, seed):
-            support_TnD, query_TQD = space[stack.support], space[stack.query]
-            linear = fit(support_TnD, np.tile(labels, (len(support_TnD), 1)), _WAYS, options)
-            scores = query_TQD @ linear.weight.astype(np.float32).mT + linear.bias.astype(np.float32)[:, None]
-            each = [options_for(head, None, x_nD, labels, bundle.feature_mean) for x_nD in classes.embeddings[stack.support]]
-            alone_TQK = softmax(scores, np.array([found.temperature for found in each])[:, None, None])
-            detector = fit_detector(classes.embeddings[stack.support], labels, background)
-            weights = detector.weights(classes.embeddings[stack.query], background)
-            shared = alone_TQK, centred[stack.support], labels, centred[stack.query]
-            ways = alone_TQK, share_queries(*shared, weights), share_queries(*shared)
-            known = stack.labels != _STRANGER
-            for way, probabilities in enumerate(ways):
-                right = probabilities.argmax(axis=-1) == stack.labels
-                accuracies[way].append(right.sum(axis=1) / known.sum(axis=1))
-                answers[way].append((probabilities.max(axis=-1)[known], right[known]))
-    alone, together, unweighted = map(np.concatenate, accuracies)
-    ece = [calibration_error(*map(np.concatenate, zip(*parts, strict=True))) for parts in answers[:2]]
-    figures = alone, together, together - alone, unweighted - alone
-    means = [part for values in figures for part in (float(values.mean()), interval(values))]
-    return Row(request.name, shots, *means, *ece)
+        for domain, classes in embedded_domains(arguments, embedder, _LEAST_IMAGES):
+            for shots in _SHOTS:
+                for mixture in MIXTURES:
+                    for images in _affordable(classes, shots):
+                        row = _measure(embedder.bundle, classes, (domain.name, shots, mixture, images), arguments)
+                        rows.append(row)
+                        print(_written(row), flush=True)
+    for shots in _SHOTS:
+        worst = min((row for row in rows if row.shots == shots), key=lambda row: row.gain)
+        print(f"{shots} shots: at worst {100 * worst.gain:+.2f} ({worst.domain}, {worst.mixture}, {worst.images} images)")
+    write_json(arguments.json, {"bundle": embedder.bundle.id, "engine": embedder.engine.kind, "rows": [asdict(r) for r in rows]})
 
 
-def _draw(classes: Embedded, request: Request, shots: int, episodes: int, seed: int) -> Iterator[Stack]:
-    """All episodes, a stack at a time; those of a kind and number are the same whatever the seeds of others."""
-    for start in range(0, episodes, _STACK):
-        drawn = [
-            _episode(classes, request, shots, np.random.default_rng((seed, shots, index)))
-            for index in range(start, min(start + _STACK, episodes))
-        ]
-        yield Stack(*map(np.stack, zip(*drawn, strict=True)))
+def _affordable(classes: Embedded, shots: int) -> list[int]:
+    """The sizes of request that five classes have images for beside the examples; the largest is what there is, if fewer."""
+    most = _WAYS * (min(len(images) for images in classes.by_class) - shots)
+    return sorted({min(size, most) for size in _SIZES})
 
 
-def _episode(classes: Embedded, request: Request, shots: int, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
-    order, counts = rng.permutation(len(classes.by_class)), request.counts(rng)
-    images = [rng.permutation(classes.by_class[k])[: shots + n] for k, n in zip(order[:_WAYS], counts, strict=True)]
-    support = np.concatenate([of[:shots] for of in images])
-    others = np.concatenate([classes.by_class[k] for k in order[_WAYS : _WAYS + max(1, request.stranger_classes)]])
-    query = np.concatenate([*(of[shots:] for of in images), rng.permutation(others)[: request.strangers]])
-    labels = np.concatenate([np.repeat(np.arange(_WAYS), counts), np.full(request.strangers, _STRANGER)])
-    return support, query, labels
+def _measure(bundle: Bundle, classes: Embedded, cell: tuple[str, int, Mixture, int], arguments: argparse.Namespace) -> Row:
+    """One kind of request, over all episodes; those of a number are the same whatever is measured."""
+    domain, shots, mixture, images = cell
+    background = Background.of(bundle.background, bundle.feature_mean)
+    answers = []
+    for index in range(arguments.episodes):
+        rng = np.random.default_rng((arguments.seed, shots, index))
+        answers.append(_answer(bundle, classes, _draw(classes, mixture, shots, images, rng), background, rng))
+    gains = np.array([answer.together - answer.alone for answer in answers])
+    alone = float(np.mean([answer.alone for answer in answers]))
+    ece_alone, ece = (
+        calibration_error(
+            np.concatenate([answer.confidences[way] for answer in answers]),
+            np.concatenate([answer.right[way] for answer in answers]),
+        )
+        for way in (0, 1)
+    )
+    moved = float(np.mean([answer.moved for answer in answers]))
+    together = are_shared([shots] * _WAYS, images)
+    return Row(domain, shots, mixture.name, images, alone, float(gains.mean()), interval(gains), ece_alone, ece, moved, together)
+
+
+def _draw(classes: Embedded, mixture: Mixture, shots: int, images: int, rng: np.random.Generator) -> Request:
+    order = rng.permutation(len(classes.by_class))
+    drawn = [rng.permutation(classes.by_class[k]) for k in order[:_WAYS]]
+    known = round(images / (1 + mixture.strangers))
+    counts = [min(count, len(of) - shots) for count, of in zip(_dealt(mixture.shares(rng), known), drawn, strict=True)]
+    # Where a domain has five classes and one more, all strangers are of that one.
+    others = np.concatenate([classes.by_class[k] for k in order[_WAYS:]]) if len(order) > _WAYS else np.empty(0, np.int64)
+    strangers = rng.permutation(others)[: images - known]
+    query = np.concatenate([*(of[shots : shots + count] for of, count in zip(drawn, counts, strict=True)), strangers])
+    labels = np.concatenate([np.repeat(np.arange(_WAYS), counts), np.full(len(strangers), _STRANGER)])
+    return Request(np.concatenate([of[:shots] for of in drawn]), query, labels)
+
+
+def _dealt(shares: Sequence[float] | Floats, images: int) -> list[int]:
+    """Whole numbers that add up to `images`, as near to the shares as they can be."""
+    bounds = np.round(np.cumsum(shares) * images).astype(int)
+    return [int(count) for count in np.diff(bounds, prepend=0)]
+
+
+def _answer(bundle: Bundle, classes: Embedded, request: Request, background: Background, rng: np.random.Generator) -> Answer:
+    shots = len(request.support) // _WAYS
+    labels = np.repeat(np.arange(_WAYS), shots)
+    support, query = classes.embeddings[request.support], classes.embeddings[request.query]
+    mean = bundle.feature_mean
+    options = options_for(bundle.manifest.head, None, support, labels, mean)
+    head_features = [features(each, mean if options.centre else None) for each in (support, query)]
+    linear = fit(head_features[0].astype(np.float64), labels, _WAYS, options)
+    alone = softmax(head_features[1] @ linear.weight.T + linear.bias, options.temperature)
+    weights = fit_detector(support[None], labels, background).weights(query[None], background)[0]
+    centred = [features(each, mean) for each in (support, query)]
+    together = share_queries(alone, centred[0], labels, centred[1], weights)
+    order = rng.permutation(len(query))
+    shuffled = share_queries(alone[order], centred[0], labels, centred[1][order], weights[order])
+    known = request.labels != _STRANGER
+    ways = [probabilities[known] for probabilities in (alone, together)]
+    right = [each.argmax(axis=1) == request.labels[known] for each in ways]
+    moved = (together[order].argmax(axis=1) != shuffled.argmax(axis=1)).mean()
+    confidences = (ways[0].max(axis=1), ways[1].max(axis=1))
+    return Answer(float(right[0].mean()), float(right[1].mean()), confidences, (right[0], right[1]), float(moved))
+
+
+def _written(row: Row) -> str:
+    cells = [f"{100 * row.alone:.2f}", f"{100 * row.gain:+.2f} ± {100 * row.gain_ci95:.2f}"]
+    cells += [f"{100 * row.ece_alone:.1f}", f"{100 * row.ece:.1f}", f"{row.moved:.4f}", "yes" if row.together else "no"]
+    return f"{row.domain:<14}{row.shots:>6}  {row.mixture:<16}{row.images:>7}" + "".join(f"{cell:>16}" for cell in cells)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""How good a head is, told by its support set alone: each example is judged by a head fitted without it.
+"""How good a head is, told by its support set alone: each example is judged by a head fitted without it, and without what is
+left out together with it: near-duplicates and shots of one thing (`models.bursts`), which would tell too much.
 
-Shape legend: n examples, m of them judged, D features, K classes (ways).
+Shape legend: n examples, m of them judged, D features, K classes (ways), G groups of examples.
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from models.manifest import HeadOptions
 
 MAX_LEFT_OUT = 500
 FOLDS = 20
+_TIE = 1e-6  # in probability: what solvers differ by where two classes are equally likely
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -27,14 +29,37 @@ class LeftOut:
     """What heads fitted without them say of n examples.
 
     Attributes:
-        judged: bool (n,); False for the only example of a class, which no head fitted without it can know.
+        judged: bool (n,); False for the examples of a class that are all of one group, which no head fitted without them can
+            know: so for the only example of a class.
         probabilities: float64 (n, K); those of an example that is not judged are not numbers.
-        folds: how many parts the examples were left out in; None if each was left out alone.
+        folds: how many parts the examples were left out in; None if each group was left out by itself.
+        groups: (n,) numbers from 0; what was left out together has the same.
     """
 
     judged: NDArray[np.bool_]
     probabilities: Floats
     folds: int | None
+    groups: Ints
+
+    @property
+    def weights(self) -> Floats:
+        """(n,) how much each example counts, so that each group counts as one."""
+        weights: Floats = 1.0 / np.bincount(self.groups)[self.groups]
+        return weights
+
+    def groups_of_classes(self, labels: Ints) -> Ints:
+        """(K,) how many groups each class has, of examples with these labels, (n,)."""
+        return _groups_of_classes(self.groups, labels, self.probabilities.shape[1])
+
+    def verdicts(self, labels: Ints) -> Ints:
+        """(n,) what each example is taken for; of no meaning where it is not judged.
+
+        Args:
+            labels: (n,) its own class, which of equally likely classes it is not taken for: a tie is not recognised.
+        """
+        wanted = np.eye(self.probabilities.shape[1])[labels]
+        found: Ints = (self.probabilities - _TIE * wanted).argmax(axis=1)
+        return found
 
     @property
     def method(self) -> str:
@@ -42,36 +67,36 @@ class LeftOut:
         return "leave-one-out" if self.folds is None else f"{self.folds} folds"
 
 
-def leave_one_out(features: NDArray[np.floating[Any]], labels: Ints, ways: int, options: HeadOptions) -> LeftOut:
+def leave_one_out(
+    features: NDArray[np.floating[Any]], labels: Ints, ways: int, options: HeadOptions, groups: Ints | None = None
+) -> LeftOut:
     """Judges each example by the head that `models.fitting.fit_head` would make of the others, exactly; above 500 examples in 20
     folds, each with its share of every class, unless heads are class means, of which leaving one out costs nothing.
 
     Args:
         features: (n, D), as `models.heads.features` makes them.
         labels: (n,), integers in [0, ways); every class has at least one example.
+        groups: (n,) integers: examples of one class with the same number are left out together; each alone by default.
     """
     x_nD = features.astype(np.float64)
-    judged = np.bincount(labels, minlength=ways)[labels] > 1
+    groups = np.arange(len(labels)) if groups is None else _within_classes(groups, labels)
+    judged = _groups_of_classes(groups, labels, ways)[labels] > 1
     rows_m = np.flatnonzero(judged)
     folds = FOLDS if len(labels) > MAX_LEFT_OUT and options.solver != "prototype" else None
     scores_nK = np.full((len(labels), ways), np.nan)
     if folds:
-        for left_out in _folds(labels, rows_m):
+        for left_out in _folds(labels, groups, rows_m):
             scores_nK[left_out] = _refitted(x_nD, labels, ways, options, left_out)
     elif len(rows_m):
         y_nK = np.eye(ways)[labels]
         match options.solver:
             case "logistic":
-                found = left_out_logits(np, x_nD, y_nK, options.C, rows_m)
-                if found is None:
-                    scores_nK[rows_m] = _one_by_one(x_nD, labels, ways, options, rows_m)
-                else:
-                    scores_nK[rows_m] = found - expected_by_share(y_nK.sum(axis=0) - y_nK[rows_m])
+                scores_nK[rows_m] = _logistic(x_nD, labels, ways, options, groups)[rows_m]
             case "ridge":
-                scores_nK[rows_m] = _ridge(x_nD, y_nK, options.C)[rows_m]
+                scores_nK[rows_m] = _ridge(x_nD, y_nK, options.C, groups)[rows_m]
             case "prototype":
-                scores_nK[rows_m] = _prototype(x_nD, y_nK)[rows_m]
-    return LeftOut(judged, softmax(scores_nK, options.temperature), folds)
+                scores_nK[rows_m] = _prototype(x_nD, y_nK, groups)[rows_m]
+    return LeftOut(judged, softmax(scores_nK, options.temperature), folds, groups)
 
 
 def wanting(left_out: LeftOut, labels: Ints) -> Floats:
@@ -91,21 +116,63 @@ def wanting(left_out: LeftOut, labels: Ints) -> Floats:
     return np.where(judged_K > 0, wrong_K / np.maximum(judged_K, 1.0), np.inf)
 
 
-def _ridge(x_nD: Floats, y_nK: Floats, C: float) -> Floats:
-    """Predicted residual sum of squares (Allen, 1974): a fit without example i misses it by the residual of the fit of all,
-    divided by 1 − H[i, i], where the hat matrix H makes of targets what is fitted to them.
+def _within_classes(groups: Ints, labels: Ints) -> Ints:
+    """(n,) numbers from 0, one for each group of each class."""
+    _, numbers = np.unique(np.stack([labels, groups]), axis=1, return_inverse=True)
+    return numbers.astype(np.int64)
+
+
+def _groups_of_classes(groups: Ints, labels: Ints, ways: int) -> Ints:
+    """(K,) how many groups each class has."""
+    _, firsts = np.unique(groups, return_index=True)
+    return np.bincount(labels[firsts], minlength=ways)
+
+
+def _logistic(x_nD: Floats, labels: Ints, ways: int, options: HeadOptions, groups: Ints) -> Floats:
+    """Of the groups whose class has others; the others' scores are not numbers."""
+    y_nK = np.eye(ways)[labels]
+    judged = _groups_of_classes(groups, labels, ways)[labels] > 1
+    left_out_Gn = np.unique(groups[judged])[:, None] == groups
+    scores_nK = np.full(y_nK.shape, np.nan)
+    found = left_out_logits(np, x_nD, y_nK, options.C, left_out_Gn)
+    if found is None:
+        for left_out in left_out_Gn:
+            scores_nK[left_out] = _refitted(x_nD, labels, ways, options, np.flatnonzero(left_out))
+        return scores_nK
+    sizes_n = left_out_Gn.sum(axis=1) @ left_out_Gn
+    scores_nK[judged] = found[judged] - expected_by_share(y_nK.sum(axis=0) - sizes_n[judged, None] * y_nK[judged])
+    return scores_nK
+
+
+def _ridge(x_nD: Floats, y_nK: Floats, C: float, groups: Ints) -> Floats:
+    """Predicted residual sum of squares (Allen, 1974), of groups: with the hat matrix H, which makes of targets what is fitted to
+    them, a fit without the examples g misses them by (I − H[g, g])⁻¹ times the residuals that the fit of all has there.
     """
     n = len(x_nD)
     centred = x_nD - x_nD.mean(axis=0)
     gram = centred @ centred.T
     hat = 1.0 / n + np.linalg.solve(gram + np.eye(n) / C, gram)
-    return y_nK - (y_nK - hat @ y_nK) / (1.0 - np.diag(hat))[:, None]
+    residuals = y_nK - hat @ y_nK
+    for g in _by_size(groups):  # (groups of one size, that size)
+        block = np.eye(g.shape[1]) - hat[g[:, :, None], g[:, None, :]]
+        residuals[g] = np.linalg.solve(block, residuals[g])
+    return y_nK - residuals
 
 
-def _prototype(x_nD: Floats, y_nK: Floats) -> Floats:
-    """Only the mean of an example's own class changes when it is left out."""
+def _by_size(groups: Ints) -> Iterator[Ints]:
+    """The positions of each group's examples, groups of equal size together."""
+    _, starts, sizes = np.unique(groups[order := np.argsort(groups, kind="stable")], return_index=True, return_counts=True)
+    for size in np.unique(sizes):
+        yield order[starts[sizes == size, None] + np.arange(size)]
+
+
+def _prototype(x_nD: Floats, y_nK: Floats, groups: Ints) -> Floats:
+    """Only the mean of an example's own class changes when its group is left out."""
     sums_KD = y_nK.T @ x_nD
-    others_nD = y_nK @ sums_KD - x_nD
+    of_group_nD = np.empty_like(x_nD)
+    for g in _by_size(groups):
+        of_group_nD[g] = x_nD[g].sum(axis=1, keepdims=True)
+    others_nD = y_nK @ sums_KD - of_group_nD
     scores_nK = x_nD @ _unit(sums_KD).T
     own_n1 = np.sum(x_nD * _unit(others_nD), axis=1, keepdims=True)
     return np.where(y_nK > 0, own_n1, scores_nK)
@@ -114,10 +181,6 @@ def _prototype(x_nD: Floats, y_nK: Floats) -> Floats:
 def _unit(vectors: Floats) -> Floats:
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.where(norms > 0, norms, 1.0)
-
-
-def _one_by_one(x_nD: Floats, labels: Ints, ways: int, options: HeadOptions, rows_m: Ints) -> Floats:
-    return np.concatenate([_refitted(x_nD, labels, ways, options, row) for row in rows_m[:, None]])
 
 
 def _refitted(x_nD: Floats, labels: Ints, ways: int, options: HeadOptions, left_out: Ints) -> Floats:
@@ -130,8 +193,10 @@ def _refitted(x_nD: Floats, labels: Ints, ways: int, options: HeadOptions, left_
     return scores
 
 
-def _folds(labels: Ints, rows_m: Ints) -> Iterator[Ints]:
-    """Dealt out class by class, so that no fold has all of a class."""
-    dealt = rows_m[np.argsort(labels[rows_m], kind="stable")]
-    for fold in range(FOLDS):
-        yield dealt[fold::FOLDS]
+def _folds(labels: Ints, groups: Ints, rows_m: Ints) -> Iterator[Ints]:
+    """Groups dealt out class by class, so that no fold has all of a class."""
+    order = rows_m[np.argsort(labels[rows_m], kind="stable")]
+    _, firsts, dealt = np.unique(groups[order], return_index=True, return_inverse=True)
+    place = np.argsort(np.argsort(firsts))[dealt]
+    for fold in range(min(FOLDS, int(place.max(initial=-1)) + 1)):
+        yield order[place % FOLDS == fold]

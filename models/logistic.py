@@ -51,18 +51,19 @@ def logistic(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Arra
     return _along_axes(xp, x_TnD, y_TnK, C)
 
 
-def left_out_logits(xp: Any, x_nD: Array, y_nK: Array, C: float, rows_m: Array) -> Array | None:
-    """The logits (m, K) that some of a task's examples have, each from the fit without it.
+def left_out_logits(xp: Any, x_nD: Array, y_nK: Array, C: float, left_out_Gn: Array) -> Array | None:
+    """The logits (n, K) that a task's examples have, each from the fit without the group that it is left out with.
 
-    Those fits are a stack of tasks that share one Gram matrix: each counts its left-out example zero times, and starts from the
-    fit of all, from which it is a few steps of Newton's method away. The logits of the left-out example come with the others'.
+    Those fits are a stack of tasks that share one Gram matrix: each counts what it leaves out zero times, and starts from the
+    fit of all, from which it is a few steps of Newton's method away. The logits of what is left out come with the others'.
 
     Args:
         x_nD, y_nK: as `logistic` takes them, of one task.
-        rows_m: which examples; of each one's class there is another.
+        left_out_Gn: bool, which examples each of G groups has; an example is in one at most, and each class has one that is not
+            in the group.
 
     Returns:
-        None if a fit does not reach the optimum by the examples' inner products alone.
+        None if a fit does not reach the optimum by the examples' inner products alone. Zeros for an example of no group.
     """
     if y_nK.shape[-1] == 2:
         C = C / 2
@@ -70,17 +71,18 @@ def left_out_logits(xp: Any, x_nD: Array, y_nK: Array, C: float, rows_m: Array) 
     gram = _centred(xp, _centred(xp, (x_nD @ x_nD.mT)[None]).mT)
     a_1nK, b_11K, _ = _in_gram(xp, gram, y_nK[None], C)
     at_once = max(1, _LEFT_OUT_AT_ONCE // (n * K))
-    logits = []
-    for start in range(0, len(rows_m), at_once):
-        counts_Tn1 = 1.0 - xp.eye(n, dtype=x_nD.dtype, device=device(x_nD))[rows_m[start : start + at_once], :, None]
+    logits_nK = 0.0 * y_nK
+    for start in range(0, len(left_out_Gn), at_once):
+        out_Tn1 = xp.astype(left_out_Gn[start : start + at_once], x_nD.dtype)[..., None]
+        counts_Tn1 = 1.0 - out_Tn1
         counted = counts_Tn1 * y_nK
         newton = _Newton(xp, gram, True, counted, C, counts_Tn1)
         a_TnK, _, logits_TnK = newton.solve_from(counts_Tn1 * a_1nK, b_11K + 0.0 * counts_Tn1[:, :1])
         weight_TDK = x_nD.mT @ _centred(xp, a_TnK)
         if not _is_optimum(xp, x_nD, counted - counts_Tn1 * _softmax(xp, logits_TnK), weight_TDK, C):
             return None
-        logits.append(xp.sum((1.0 - counts_Tn1) * logits_TnK, axis=1))
-    return xp.concat(logits)
+        logits_nK = logits_nK + xp.sum(out_Tn1 * logits_TnK, axis=0)
+    return logits_nK
 
 
 def _in_span(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array] | None:

@@ -10,6 +10,8 @@ from functools import partial
 from typing import get_args
 
 from models.bundle import Bundle
+from models.bursts import Ints, bursts
+from models.fitting import classes_of
 from models.heads import Float32
 from models.manifest import HeadOptions, Solver
 from server.errors import (
@@ -27,7 +29,6 @@ from server.errors import (
     VersionNotFound,
 )
 from server.head_options import chosen, chosen_instead
-from server.intervals import wilson
 from server.metrics import Stopwatch
 from server.records import Support, Task
 from server.reembed import support_on
@@ -92,8 +93,9 @@ async def compare(service: Service, tenant: str, task_id: str, asked: Sequence[C
         now = await _now(service, tenant, task_id)
         ways = await _usual(service, now) if asked is None else [_way(now, candidate) for candidate in asked]
         with watch.stage("fit"):
-            current = await service.in_fitter(judge, now.support, now.task.version.options, now.backbone.space)
-        tried = await _try(service, tenant, now, ways, watch)
+            groups = await service.in_fitter(_groups, now)
+            current = await service.in_fitter(judge, now.support, now.task.version.options, now.backbone.space, groups)
+        tried = await _try(service, tenant, now, groups, ways, watch)
     except (VersionNotFound, ExampleNotFound):
         raise Conflict("the task was changed while its candidates were tried; try again") from None
     if len(tried) == 1 and isinstance(tried[0], HeadstartError):
@@ -151,7 +153,15 @@ def _of_solver(solver: Solver, bundle: Bundle, labels: Sequence[str], embeddings
     return chosen(bundle, TaskOptions(solver=solver), labels, embeddings)
 
 
-async def _try(service: Service, tenant: str, now: _Now, ways: Sequence[_Way], watch: Stopwatch) -> list[Trial | HeadstartError]:
+def _groups(now: _Now) -> Ints:
+    """What is left out together, on every backbone alike: what the task's own takes for shots of one thing."""
+    _, indices = classes_of(now.support.labels)
+    return bursts(now.backbone.space.features(now.support.embeddings, centre=False), indices, now.backbone.burst_similarity)
+
+
+async def _try(
+    service: Service, tenant: str, now: _Now, groups: Ints, ways: Sequence[_Way], watch: Stopwatch
+) -> list[Trial | HeadstartError]:
     """What came of each way, or why it cannot be tried. One backbone's embeddings are in memory at a time."""
     tried: dict[int, Trial | HeadstartError] = {}
     for id_ in dict.fromkeys(way.backbone for way in ways):
@@ -165,7 +175,7 @@ async def _try(service: Service, tenant: str, now: _Now, ways: Sequence[_Way], w
         for position, way in of_it.items():
             with watch.stage("fit"):
                 options = await service.in_fitter(way.options_on, backbone.bundle, support.labels, support.embeddings)
-                tried[position] = await service.in_fitter(judge, support, options, backbone.space)
+                tried[position] = await service.in_fitter(judge, support, options, backbone.space, groups)
     return [tried[position] for position in range(len(ways))]
 
 
@@ -185,8 +195,8 @@ def _shown(trial: Trial, current: Trial) -> CandidateReply:
         method=trial.method,
         judged=trial.judged,
         recognised=trial.recognised,
-        accuracy=trial.recognised / trial.judged if trial.judged else None,
-        interval=wilson(trial.recognised, trial.judged),
+        accuracy=trial.tally.accuracy,
+        interval=trial.tally.interval,
         log_loss=trial.log_loss,
         difference=None if trial is current else _difference(trial, current),
         milliseconds=trial.milliseconds,
@@ -197,12 +207,11 @@ def _difference(trial: Trial, current: Trial) -> Difference | None:
     interval = trial.accuracy_difference(current)
     if interval is None:
         return None
-    gained, lost = trial.gained(current), current.gained(trial)
     return Difference(
-        accuracy=(gained - lost) / trial.judged,
+        accuracy=trial.accuracy_gained(current),
         interval=interval,
-        gained=gained,
-        lost=lost,
+        gained=trial.gained(current),
+        lost=current.gained(trial),
         log_loss=float((trial.losses - current.losses).mean()),
         log_loss_interval=trial.loss_difference(current),
     )

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from models.fitting import classes_of
 from models.heads import Float32
 from models.support_index import Neighbours
-from models.transductive import share_queries
+from models.transductive import are_shared, share_queries
 from server.active_support import SearchableSupport
 from server.active_task import ActiveTask
 from server.served import ServedBackbone
@@ -24,10 +24,12 @@ class Judgement:
 
     Attributes:
         probabilities: (N, K).
+        together: whether the images were judged in one another's light.
         found: of each image in the support set, where the answer tells strangers.
     """
 
     probabilities: NDArray[np.float64]
+    together: bool
     found: tuple[SearchableSupport, Neighbours] | None
 
 
@@ -43,10 +45,12 @@ def _judge(task: ActiveTask, embeddings: Float32, backbone: ServedBackbone) -> J
     space = backbone.space
     probabilities = task.head.probabilities(embeddings, space)
     if task.searchable is None:
-        return Judgement(probabilities, None)
+        return Judgement(probabilities, False, None)
     neighbours = task.searchable.index.search(embeddings, backbone.background, NEAREST)
+    together = False
     if task.support is not None:
         _, classes = classes_of(task.support.labels)
+        together = are_shared(np.bincount(classes).tolist(), len(embeddings))
         support, queries = (space.features(each, centre=True) for each in (task.support.embeddings, embeddings))
         probabilities = share_queries(probabilities, support, classes, queries, 1.0 - neighbours.novelty)
-    return Judgement(probabilities, (task.searchable, neighbours) if task.unknown == "judge" else None)
+    return Judgement(probabilities, together, (task.searchable, neighbours) if task.unknown == "judge" else None)

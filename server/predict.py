@@ -49,6 +49,7 @@ async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], t
         task=task.id,
         version=task.version,
         backbone=task.head.backbone.bundle,
+        mode="transductive" if judged.together else "inductive",
         predictions=in_order(embedded.errors, predictions),
         timing_ms=watch.milliseconds(),
     )

@@ -1,21 +1,26 @@
 """How good a task is, as far as its support set alone can tell.
 
-Support set read -> each example judged by heads fitted without it -> suspects and duplicates -> one sentence of advice.
+Support set read -> shots of one thing found (`models.bursts`) -> each example judged by heads fitted without them
+-> suspects and duplicates -> one sentence of advice.
 """
 
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 
+import numpy as np
+
+from models.bursts import bursts
 from models.fitting import classes_of
 from models.heads import Float32
 from models.leave_one_out import Ints, LeftOut, leave_one_out, wanting
 from models.manifest import Evaluation, HeadOptions, Solver
 from models.suspects import duplicates, suspects
-from server.intervals import wilson
 from server.schemas.quality import ClassQuality, Confusion, DuplicateReply, Prior, Quality, QualityReply, SuspectReply
 from server.served import ServedBackbone
 from server.service import Service
+from server.tally import Tally, tally
 
 
 async def task_quality(service: Service, tenant: str, task_id: str) -> QualityReply:
@@ -38,20 +43,24 @@ def assess(
     """The quality of a head fitted with these options on n examples, (n, D) embeddings made by the backbone."""
     names, indices = classes_of(labels)
     manifest, space = backbone.bundle.manifest, backbone.space
-    left_out = leave_one_out(space.features(embeddings, options.centre), indices, len(names), options)
-    classes, confusions = _classes(names, indices, left_out), _confusions(names, indices, left_out)
-    right, judged = sum(entry.recognised for entry in classes), sum(entry.judged for entry in classes)
+    plain = space.features(embeddings, centre=False)
+    groups = bursts(plain, indices, backbone.burst_similarity)
+    left_out = leave_one_out(space.features(embeddings, options.centre), indices, len(names), options, groups)
+    of_all, of_classes = tally(left_out, indices)
+    classes, confusions = _classes(names, indices, of_classes), _confusions(names, indices, left_out)
     prototype = manifest.head.options("prototype")
     return Quality(
         method=left_out.method,
-        judged=judged,
-        accuracy=right / judged if judged else None,
-        interval=wilson(right, judged),
+        judged=of_all.judged,
+        groups=of_all.groups,
+        accuracy=of_all.accuracy,
+        interval=of_all.interval,
         classes=classes,
+        one_session=[entry.label for entry in classes if _one_session(entry)],
         confusions=confusions,
         prior=None
-        if judged == len(labels)
-        else nearest_evaluation(manifest.evaluations, options.solver, len(names), len(labels)),
+        if of_all.judged == len(labels)
+        else nearest_evaluation(manifest.evaluations, options.solver, len(names), of_all.groups),
         advice=_advice(classes, confusions, left_out, indices),
         suspects=[
             SuspectReply(
@@ -64,38 +73,31 @@ def assess(
         ],
         duplicates=[
             DuplicateReply(
-                example=ids[found.example],
-                label=labels[found.example],
-                of=ids[found.of],
-                of_label=labels[found.of],
-                similarity=found.similarity,
+                example=ids[twin.example],
+                label=labels[twin.example],
+                of=ids[twin.of],
+                of_label=labels[twin.of],
+                similarity=twin.similarity,
             )
-            for found in duplicates(space.features(embeddings, centre=False), indices, backbone.duplicate_similarity)
+            for twin in duplicates(plain, indices, backbone.duplicate_similarity)
         ],
     )
 
 
-def _classes(names: Sequence[str], indices: Ints, left_out: LeftOut) -> list[ClassQuality]:
-    verdicts = left_out.probabilities.argmax(axis=1)
-    found = []
-    for k, name in enumerate(names):
-        among = (indices == k) & left_out.judged
-        judged, right = int(among.sum()), int((verdicts[among] == k).sum())
-        found.append(
-            ClassQuality(
-                label=name,
-                examples=int((indices == k).sum()),
-                judged=judged,
-                recognised=right,
-                accuracy=right / judged if judged else None,
-                interval=wilson(right, judged),
-            )
-        )
-    return found
+def _classes(names: Sequence[str], indices: Ints, of_classes: Sequence[Tally]) -> list[ClassQuality]:
+    examples = np.bincount(indices).tolist()
+    return [
+        ClassQuality(label=name, examples=count, **asdict(found))
+        for name, count, found in zip(names, examples, of_classes, strict=True)
+    ]
+
+
+def _one_session(entry: ClassQuality) -> bool:
+    return entry.examples > 1 and not entry.judged
 
 
 def _confusions(names: Sequence[str], indices: Ints, left_out: LeftOut) -> list[Confusion]:
-    verdicts = left_out.probabilities[left_out.judged].argmax(axis=1)
+    verdicts = left_out.verdicts(indices)[left_out.judged]
     pairs = Counter(zip(indices[left_out.judged].tolist(), verdicts.tolist(), strict=True))
     return [
         Confusion(label=names[label], recognised_as=names[verdict], examples=count)
@@ -125,10 +127,14 @@ def nearest_evaluation(evaluations: Sequence[Evaluation], solver: Solver, ways: 
 
 def _advice(classes: Sequence[ClassQuality], confusions: Sequence[Confusion], left_out: LeftOut, indices: Ints) -> str:
     """Which class gains most from more images."""
-    alone = [entry.label for entry in classes if not entry.judged]
+    alone = [entry.label for entry in classes if entry.examples == 1]
     if alone:
-        others = f" and of {len(alone) - 1} more" if len(alone) > 1 else ""
-        return f"Add an image of {alone[0]!r}{others}: leave-one-out cannot judge a class with one image."
+        return f"Add an image of {_first_of(alone)}: leave-one-out cannot judge a class with one image."
+    if of_one_session := [entry.label for entry in classes if _one_session(entry)]:
+        return (
+            f"Add images of {_first_of(of_one_session)} from another time and place: those there are look like one session, so "
+            "that none tells how others would be recognised."
+        )
     k = int(wanting(left_out, indices).argmax())
     found, sure = classes[k], left_out.probabilities[indices == k, k].mean()
     name, size, missed = repr(found.label), found.examples, found.judged - found.recognised
@@ -139,3 +145,8 @@ def _advice(classes: Sequence[ClassQuality], confusions: Sequence[Confusion], le
         f"More images of {name} would help most: left out, its {size} got {sure:.0%} on average; {missed} were taken for another "
         f"class, and {taken} of others for it."
     )
+
+
+def _first_of(labels: Sequence[str]) -> str:
+    others = f" and of {len(labels) - 1} more" if len(labels) > 1 else ""
+    return f"{labels[0]!r}{others}"

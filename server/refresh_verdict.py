@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.bursts import Ints, bursts
 from models.engine import file_of
 from models.fitting import classes_of
 from models.leave_one_out import leave_one_out
@@ -13,6 +14,7 @@ from models.manifest import HeadOptions, Solver
 from server.records import Support
 from server.refresh_records import Judgement, Reason
 from server.served import ServedBackbone
+from server.tally import Tally, tally
 
 _ROUNDING = 1e-9
 _FEWEST_DATASETS = 2
@@ -41,8 +43,8 @@ class Verdict:
 
 
 def judge_move(before: Side | None, after: Side, max_drop: float) -> Verdict:
-    """Judges both heads by leave-one-out on the same examples. Where each is alone in its class, none can be left out, and the
-    task stays, unless the bundles' evaluations on several datasets favour the move.
+    """Judges both heads by leave-one-out on the same examples. Where each is alone in its class, or like all others of it, none
+    can be left out, and the task stays, unless the bundles' evaluations on several datasets favour the move.
 
     Args:
         before: None if the task's own backbone is not on this server any more: then it answers nothing where it is, and moves.
@@ -51,32 +53,39 @@ def judge_move(before: Side | None, after: Side, max_drop: float) -> Verdict:
     if before is None:
         detail = "its own bundle is not on this server any more, so that it answered nothing"
         return Verdict(True, _UNJUDGED, Reason("backbone_unavailable", detail))
-    method, judged, right_before = _left_out(before)
-    if not judged:
+    groups = _groups(before)
+    method, of_before = _left_out(before, groups)
+    _, of_after = _left_out(after, groups)
+    if of_before.accuracy is None or of_after.accuracy is None:
         return _by_evaluations(before, after, max_drop)
-    _, _, right_after = _left_out(after)
-    judgement = Judgement(method, judged, right_before / judged, right_after / judged)
-    shares = f"from {right_before / judged:.3f} to {right_after / judged:.3f}"
-    if (right_before - right_after) / judged > max_drop + _ROUNDING:
+    judged, fall = of_before.judged, of_before.accuracy - of_after.accuracy
+    judgement = Judgement(method, judged, of_before.accuracy, of_after.accuracy)
+    shares = f"from {of_before.accuracy:.3f} to {of_after.accuracy:.3f}"
+    if fall > max_drop + _ROUNDING:
         return Verdict(False, judgement, Reason("accuracy_fell", f"accuracy would fall {shares}, by more than {max_drop:g}"))
     return Verdict(True, judgement, Reason("accuracy_held", f"accuracy goes {shares} on the {judged} examples judged"))
 
 
-def _left_out(side: Side) -> tuple[str, int, int]:
-    """How the examples were left out, how many could be judged, and how many of those were recognised."""
+def _groups(side: Side) -> Ints:
+    """What is left out together: what the task's own backbone takes for shots of one thing."""
+    _, indices = classes_of(side.support.labels)
+    features = side.backbone.space.features(side.support.embeddings, centre=False)
+    return bursts(features, indices, side.backbone.burst_similarity)
+
+
+def _left_out(side: Side, groups: Ints) -> tuple[str, Tally]:
+    """How the examples were left out, and what came of it."""
     names, indices = classes_of(side.support.labels)
     features = side.backbone.space.features(side.support.embeddings, side.options.centre)
-    left_out = leave_one_out(features, indices, len(names), side.options)
-    among = left_out.judged
-    right = left_out.probabilities[among].argmax(axis=1) == indices[among]
-    return left_out.method, int(among.sum()), int(np.count_nonzero(right))
+    left_out = leave_one_out(features, indices, len(names), side.options, groups)
+    return left_out.method, tally(left_out, indices)[0]
 
 
 def _by_evaluations(before: Side, after: Side, max_drop: float) -> Verdict:
     """The move is favoured where both bundles were evaluated on the novel classes of two datasets or more, at the same way and
     shot, and the new one is at least as good in the mean and on none worse by more than `max_drop`.
     """
-    alone = "each example is alone in its class, so that none can be left out"
+    alone = "each example is alone in its class, or like all others of it, so that none can be left out"
     if max_drop >= 1:
         return Verdict(True, _UNJUDGED, Reason("any_fall_allowed", f"{alone}; max_drop allows any fall"))
     shares = _in_common(before, after)

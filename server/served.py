@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import cached_property
 
 from models.bundle import Bundle
+from models.bursts import least_similarity
 from models.engine import Engine, file_of
 from models.heads import EmbeddingSpace, Float32, features
 from models.novelty import Background
@@ -39,6 +40,11 @@ class ServedBackbone:
     def duplicate_similarity(self) -> float:
         """How alike two embeddings are of images that are taken for one; found out when first asked for, by any thread."""
         return duplicate_similarity(features(self.bundle.background, None))
+
+    @cached_property
+    def burst_similarity(self) -> float:
+        """How alike two embeddings are at least of shots of one thing; likewise."""
+        return least_similarity(features(self.bundle.background, None))
 
     @cached_property
     def background(self) -> Background:

@@ -7,16 +7,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.fitting import classes_of
 from models.heads import EmbeddingSpace
-from models.leave_one_out import leave_one_out
+from models.leave_one_out import Ints, leave_one_out
 from models.manifest import HeadOptions
 from server.intervals import Z95, Interval, mean, paired_difference
 from server.records import Support
+from server.tally import Tally, tally
 
 _LEAST = float(np.finfo(np.float64).eps)  # A probability that was rounded to nothing must not make a loss infinite.
 _CHANCE = 0.05
@@ -29,24 +31,28 @@ class Trial:
     Attributes:
         backbone: the bundle's id.
         method: how examples were left out.
+        tally: how many were judged and recognised.
         right: bool (m,), whether each was recognised.
         losses: float64 (m,), −log p of each one's own label.
+        groups: (m,) numbers from 0; what was left out together has the same, and counts as one.
     """
 
     backbone: str
     options: HeadOptions
     method: str
+    tally: Tally
     right: NDArray[np.bool_]
     losses: NDArray[np.float64]
+    groups: Ints
     milliseconds: float
 
     @property
     def judged(self) -> int:
-        return len(self.right)
+        return self.tally.judged
 
     @property
     def recognised(self) -> int:
-        return int(self.right.sum())
+        return self.tally.recognised
 
     @property
     def log_loss(self) -> float | None:
@@ -57,29 +63,47 @@ class Trial:
         """How many examples this one recognises and the other does not."""
         return int((self.right & ~other.right).sum())
 
+    def accuracy_gained(self, other: "Trial") -> float:
+        """This one's accuracy less the other's, which judged the same examples."""
+        return float(self._of_groups(1.0 * self.right - other.right).mean())
+
     def accuracy_difference(self, other: "Trial", z: float = Z95) -> Interval | None:
         """The interval of this one's accuracy less the other's, which judged the same examples; None if there are none."""
-        both, neither = (self.right & other.right).sum(), (~self.right & ~other.right).sum()
-        return paired_difference(int(both), self.gained(other), other.gained(self), int(neither), z)
+        cases = self.right & other.right, self.right & ~other.right, other.right & ~self.right, ~self.right & ~other.right
+        both, first, second, neither = (float(self._of_groups(case).sum()) for case in cases)
+        return paired_difference(both, first, second, neither, z)
 
     def loss_difference(self, other: "Trial", z: float = Z95) -> Interval | None:
-        """Likewise of the mean losses; None of fewer than five examples."""
-        return mean(self.losses - other.losses, z)
+        """Likewise of the mean losses; None of fewer than five groups."""
+        return mean(self._of_groups(self.losses - other.losses), z)
+
+    def _of_groups(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """The mean of (m,) values in each group."""
+        sizes = np.bincount(self.groups)
+        means: NDArray[np.float64] = np.bincount(self.groups, values)[sizes > 0] / sizes[sizes > 0]
+        return means
 
 
-def judge(support: Support, options: HeadOptions, space: EmbeddingSpace) -> Trial:
-    """Judges heads fitted with these options on a support set, whose embeddings are of this space."""
+def judge(support: Support, options: HeadOptions, space: EmbeddingSpace, groups: Ints) -> Trial:
+    """Judges heads fitted with these options on a support set, whose embeddings are of this space.
+
+    Args:
+        groups: (n,) what is left out together; the same for all that are compared.
+    """
     started = time.perf_counter()
     names, indices = classes_of(support.labels)
-    left_out = leave_one_out(space.features(support.embeddings, options.centre), indices, len(names), options)
+    left_out = leave_one_out(space.features(support.embeddings, options.centre), indices, len(names), options, groups)
+    of_all, _ = tally(left_out, indices)
     probabilities, own = left_out.probabilities[left_out.judged], indices[left_out.judged]
     of_own = probabilities[np.arange(len(own)), own]
     return Trial(
         backbone=space.backbone.bundle,
         options=options,
         method=left_out.method,
-        right=probabilities.argmax(axis=1) == own,
+        tally=of_all,
+        right=left_out.verdicts(indices)[left_out.judged] == own,
         losses=-np.log(np.maximum(of_own, _LEAST)),
+        groups=left_out.groups[left_out.judged],
         milliseconds=round(1000.0 * (time.perf_counter() - started), 3),
     )
 
@@ -101,7 +125,10 @@ def advice(current: Trial, tried: Mapping[int, Trial]) -> str:
     if not tried:
         return "None of the candidates could be tried; what stands in their places says why."
     if not current.judged:
-        return "Nothing can be compared, since each example is alone in its class: add a second one of each, then compare again."
+        return (
+            "Nothing can be compared, since each example is alone in its class, or like all others of it: add one of each from "
+            "another time, then compare again."
+        )
     has = f"{current.recognised} of {current.judged} examples"
     if not (number := best_of(current, tried)):
         return f"None of the candidates is better than the active version, which recognised {has}."

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import gammaln
 from scipy.stats import binomtest, norm, t
 
-from server.intervals import mean, paired_difference, wilson
+from server.intervals import left_out_accuracy, mean, paired_difference, wilson
 
 COUNTS = st.integers(0, 300)
 
@@ -23,6 +23,28 @@ def test_that_of_a_share_is_scipys(counted: tuple[int, int]) -> None:
     assert found == pytest.approx((expected.low, expected.high), abs=1e-4)
     assert found is not None
     assert 0 <= found[0] <= counted[0] / counted[1] <= found[1] <= 1
+
+
+@settings(deadline=None)
+@given(st.integers(1, 300).flatmap(lambda judged: st.tuples(st.integers(0, judged), st.just(judged))), st.floats(0.5, 1))
+def test_that_of_left_out_examples_holds_what_was_counted_and_what_more_examples_make_of_it(
+    counted: tuple[int, int], seen: float
+) -> None:
+    right, judged = counted
+    found = left_out_accuracy(right, judged, seen)
+    assert found is not None
+    assert 0 <= found[0] <= right / judged <= 1 - seen * (1 - right / judged) <= found[1] + 1e-12 <= 1 + 1e-12
+
+
+def test_that_of_left_out_examples_is_scipys_of_as_many_errors_as_are_expected() -> None:
+    """Of 20 examples 5 were missed by heads that had seen 3 of the 4 of each class."""
+    confidence = 2 * norm.cdf(2.13) - 1
+    low = binomtest(65, 80).proportion_ci(confidence, method="wilson").low  # 20 - 3/4 of 5 is 16.25, here of 4 times as many
+    found = left_out_accuracy(4 * 15, 80, 0.75)
+    assert found is not None
+    assert found[0] == pytest.approx(low, abs=1e-4)
+    assert (left_out_accuracy(19, 20, 0.75) or (0.0, 0.0))[1] == 1.0  # One error may be bad luck.
+    assert left_out_accuracy(0, 0, 0.5) is None
 
 
 def test_that_of_a_paired_difference_is_the_r_package_contingencytables() -> None:

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 
 from models.fitting import fit_head
 from models.heads import BackboneRef, EmbeddingSpace, features
@@ -77,7 +79,73 @@ def test_many_examples_are_judged_in_folds_that_leave_something_of_every_class()
 
 def test_a_class_wants_images_for_what_it_gives_away_and_takes_from_others() -> None:
     probabilities = np.array([[0.9, 0.1, 0.0], [0.5, 0.5, 0.0], [0.2, 0.8, 0.0], [np.nan] * 3])
-    left_out = LeftOut(np.array([True, True, True, False]), probabilities, None)
+    left_out = LeftOut(np.array([True, True, True, False]), probabilities, None, np.arange(4))
     found = wanting(left_out, np.array([0, 0, 1, 2]))
     np.testing.assert_allclose(found[:2], [(0.1 + 0.5 + 0.2) / 2, (0.2 + 0.1 + 0.5) / 1])
     assert found[2] == np.inf
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shots=st.lists(st.integers(1, 6), min_size=2, max_size=5),
+    dim=st.integers(1, 30),
+    solver=st.sampled_from(["logistic", "ridge", "prototype"]),
+    things=st.integers(1, 4),
+    seed=st.integers(0, 1000),
+)
+def test_each_verdict_is_that_of_a_fresh_fit_without_the_group(
+    shots: list[int], dim: int, solver: Solver, things: int, seed: int
+) -> None:
+    x, y = examples(shots, dim, seed)
+    groups = np.random.default_rng(seed).integers(0, things, len(y))
+    asked = options(solver, temperature=0.5)
+    found = leave_one_out(x, y, len(shots), asked, groups)
+    for i in range(len(y)):
+        others = (y != y[i]) | (groups != groups[i])
+        assert found.judged[i] == (y[i] in y[others])
+        if found.judged[i]:
+            space = EmbeddingSpace(BackboneRef("name@1", "0" * 64), np.zeros(dim, np.float32))
+            head = fit_head(x[others].astype(np.float32), [str(label) for label in y[others]], space, asked)
+            order = [head.labels.index(str(k)) for k in range(len(shots))]
+            fresh = head.probabilities(x[i : i + 1].astype(np.float32), space)[0, order]
+            np.testing.assert_allclose(found.probabilities[i], fresh, atol=2e-5)
+        else:
+            assert np.isnan(found.probabilities[i]).all()
+
+
+def test_groups_are_left_out_as_scikit_learn_leaves_them_out() -> None:
+    x, y = examples([6, 6, 6], 40)
+    groups = np.concatenate([np.arange(18) % 4, np.arange(18) // 3])[::2] + 10 * y
+    oracle = LogisticRegression(C=3.0, tol=1e-10, max_iter=10_000)
+    expected = cross_val_predict(oracle, x, y, groups=groups, cv=LeaveOneGroupOut(), method="predict_proba")
+    others = np.array([np.bincount(y[groups != group], minlength=3) for group in groups])
+    expected = expected / others / (expected / others).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(leave_one_out(x, y, 3, options(C=3.0), groups).probabilities, expected, atol=1e-4)
+
+
+def test_folds_never_part_a_group() -> None:
+    shots = [MAX_LEFT_OUT, 42]
+    x, y = examples(shots, 12)
+    groups = np.arange(len(y)) // 3
+    found = leave_one_out(x, y, 2, options("ridge"), groups)
+    assert found.folds == FOLDS
+    assert found.judged.all()
+    # Copies of one example that are left out together are judged by nothing that has seen them.
+    twice = np.concatenate([x, x])
+    of_copies = leave_one_out(twice, np.tile(y, 2), 2, options("ridge"), np.tile(np.arange(len(y)), 2)).probabilities
+    np.testing.assert_allclose(of_copies[: len(y)], of_copies[len(y) :], atol=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["logistic", "ridge", "prototype"])
+def test_a_tie_is_not_recognised(solver: Solver) -> None:
+    """The same images under both labels: no head can tell which is meant."""
+    x, _ = examples([3, 3], 20)
+    x, y = np.concatenate([x[:1]] * 4), np.array([0, 0, 1, 1])
+    assert not (leave_one_out(x, y, 2, options(solver)).verdicts(y) == y).any()
+    apart = np.concatenate([x[:2], -x[:2]])
+    assert (leave_one_out(apart, y, 2, options(solver)).verdicts(y) == y).all()
+
+
+def test_each_group_counts_as_one_example() -> None:
+    found = leave_one_out(*examples([4, 3], 10), 2, options(), np.array([0, 0, 0, 1, 1, 1, 2]))
+    np.testing.assert_allclose([found.weights[found.groups == group].sum() for group in np.unique(found.groups)], 1.0)

@@ -14,7 +14,7 @@ from PIL import Image
 from models.bundle import open_bundle
 from models.engine import embed_all, open_engine
 from models.preprocess import load_image
-from server.intervals import wilson
+from server.intervals import left_out_accuracy
 from server.schemas.quality import QualityReply
 from tests.conftest import Labelled
 from tests.heads import left_out_by_scikit_learn
@@ -51,15 +51,17 @@ def assert_judged(quality: dict[str, Any], labels: Sequence[str], verdicts: Sequ
     pairs = list(zip(labels, verdicts, strict=True))
     right = sum(label == verdict for label, verdict in pairs)
     assert 0 < right < len(pairs), "a test of mistakes needs some"
-    assert (quality["judged"], quality["accuracy"]) == (len(pairs), right / len(pairs))
-    assert quality["interval"] == pytest.approx(wilson(right, len(pairs)))
+    assert (quality["judged"], quality["groups"], quality["one_session"]) == (len(pairs), len(pairs), [])
+    assert quality["accuracy"] == pytest.approx(right / len(pairs))
+    ways = len(set(labels))
+    assert quality["interval"] == pytest.approx(left_out_accuracy(right, len(pairs), 1 - ways / len(pairs)))
     assert [entry["label"] for entry in quality["classes"]] == list(dict.fromkeys(labels))
     for entry in quality["classes"]:
         own = [verdict for label, verdict in pairs if label == entry["label"]]
         recognised = own.count(entry["label"])
         assert (entry["examples"], entry["judged"], entry["recognised"]) == (len(own), len(own), recognised)
-        assert entry["accuracy"] == recognised / len(own)
-        assert entry["interval"] == pytest.approx(wilson(recognised, len(own)))
+        assert (entry["groups"], entry["accuracy"]) == (len(own), recognised / len(own))
+        assert entry["interval"] == pytest.approx(left_out_accuracy(recognised, len(own), 1 - 1 / len(own)))
     counts = [entry["examples"] for entry in quality["confusions"]]
     assert counts == sorted(counts, reverse=True)
     assert {(entry["label"], entry["recognised_as"]): entry["examples"] for entry in quality["confusions"]} == {
@@ -160,7 +162,15 @@ class TestClassesOfOneExample:
     def test_are_not_judged_and_the_prior_and_the_advice_say_so(self, api: httpx.Client, support: Labelled) -> None:
         quality = create(api, [*support[:21]])["quality"]  # 5 of each class, and one windmill
         *others, windmill = quality["classes"]
-        assert windmill == {"label": "windmill", "examples": 1, "judged": 0, "recognised": 0, "accuracy": None, "interval": None}
+        assert windmill == {
+            "label": "windmill",
+            "examples": 1,
+            "groups": 1,
+            "judged": 0,
+            "recognised": 0,
+            "accuracy": None,
+            "interval": None,
+        }
         assert all(entry["judged"] == entry["examples"] == 5 for entry in others)
         assert quality["judged"] == 20
         assert quality["advice"].startswith("Add an image of 'windmill':")
@@ -244,6 +254,33 @@ class TestWhatToLookAt:
         assert pairs[1][1] in {5, 25}
         assert pairs[2][1] in {5, 25}
         assert pairs[3] == (27, 26)
+
+
+class TestShotsOfOneThing:
+    def test_are_left_out_together_and_a_class_of_them_is_called_one_session(self, api: httpx.Client, support: Labelled) -> None:
+        (label, image), *_ = support
+        picture = Image.open(io.BytesIO(image)).convert("RGB")
+        shots = [(label, encode(picture.point(lambda value, by=by: value * by / 100))) for by in (100, 98, 96, 94, 92)]
+        quality = create(api, [*shots, *support[5:]])["quality"]
+        assert quality["one_session"] == [label]
+        session, *others = quality["classes"]
+        assert (session["examples"], session["groups"], session["judged"], session["accuracy"]) == (5, 1, 0, None)
+        assert [entry["groups"] for entry in others] == [5] * 4
+        assert (quality["groups"], quality["judged"]) == (21, 20)
+        assert quality["interval"][0] <= 0.8 * quality["accuracy"]
+        assert quality["interval"][1] >= 0.8 * quality["accuracy"] + 0.2
+        assert quality["advice"].startswith(f"Add images of '{label}' from another time and place")
+
+    def test_of_every_class_leave_nothing_to_judge(self, api: httpx.Client, support: Labelled) -> None:
+        quality = create(api, [example for example in support[::5] for _ in range(3)])["quality"]
+        assert (quality["judged"], quality["accuracy"], quality["interval"]) == (0, None, None)
+        assert quality["one_session"] == [entry["label"] for entry in quality["classes"]]
+        assert quality["prior"]["shots"] == 1
+
+    def test_one_image_in_two_classes_is_recognised_in_neither(self, api: httpx.Client, support: Labelled) -> None:
+        image = support[0][1]
+        quality = create(api, [("a", image), ("b", image), ("a", image), ("b", image)])["quality"]
+        assert (quality["judged"], quality["accuracy"], quality["one_session"]) == (4, 0.0, [])
 
 
 class TestAdvice:

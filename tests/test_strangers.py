@@ -126,8 +126,9 @@ def test_verdicts_and_shared_answers_are_those_of_the_models(
 ) -> None:
     """After a restart too: what is served is what is measured."""
     images = [image for _, image in queries[:20]]
+    few = [example for i, example in enumerate(three) if i % 5 < 2]  # From five of a class on, images do not help each other.
     with ServerProcess(tmp_path / "data", "--engine", "onnx") as server, httpx.Client(base_url=server.url, timeout=60) as api:
-        own = create(api, three)["id"]
+        own = create(api, few)["id"]
     with ServerProcess(tmp_path / "data", "--engine", "onnx") as server, httpx.Client(base_url=server.url, timeout=60) as api:
         response = api.post(f"/v1/tasks/{own}/predict", params={"mode": "transductive"}, **many_images(images))
         together, alone = response.json()["predictions"], predict(api, own, images)
@@ -135,9 +136,9 @@ def test_verdicts_and_shared_answers_are_those_of_the_models(
     bundle = open_bundle(shipped_bundle)
     engine, spec = open_engine(bundle, "onnx"), bundle.manifest.input
     support, query = (
-        embed_all(engine, np.stack([load_image(image, spec) for image in each])) for each in ([i for _, i in three], images)
+        embed_all(engine, np.stack([load_image(image, spec) for image in each])) for each in ([i for _, i in few], images)
     )
-    names, classes = classes_of([label for label, _ in three])
+    names, classes = classes_of([label for label, _ in few])
     background = Background.of(bundle.background, bundle.feature_mean)
     detector = fit_detector(support, classes, background)
     novelty = novelty_of(detector.familiarity(query, background), detector.threshold)
@@ -159,6 +160,7 @@ def test_one_image_is_judged_alone_whatever_the_mode(api: httpx.Client, task: di
     )
     assert together["scores"] == pytest.approx(alone["scores"], abs=1e-6)
     assert plain.keys() == {"label", "probability", "scores"}
+    assert api.post(path, params={"mode": "transductive"}, **image).json()["mode"] == "inductive"
     assert api.post(path, params={"mode": "both"}, **image).json()["code"] == "invalid_request"
 
 
@@ -169,9 +171,19 @@ def test_queries_of_one_request_help_each_other(api: httpx.Client, support: Labe
 
     def right(mode: str) -> int:
         body = api.post(path, params={"mode": mode}, **many_images([image for _, image in queries])).json()
+        assert body["mode"] == mode
         return sum(one["label"] == label for one, label in zip(body["predictions"], truth, strict=True))
 
     assert right("transductive") >= right("inductive")
+
+
+def test_from_five_examples_a_class_on_each_image_is_judged_alone_and_the_answer_says_so(
+    api: httpx.Client, support: Labelled, queries: Labelled
+) -> None:
+    path, images = f"/v1/tasks/{create(api, support)['id']}/predict", many_images([image for _, image in queries])
+    alone, together = (api.post(path, params={"mode": mode}, **images).json() for mode in ("inductive", "transductive"))
+    assert together["mode"] == alone["mode"] == "inductive"
+    assert [one["scores"] for one in together["predictions"]] == [one["scores"] for one in alone["predictions"]]
 
 
 def test_many_tasks_tell_strangers_if_asked(

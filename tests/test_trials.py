@@ -3,6 +3,7 @@
 import numpy as np
 
 from models.leave_one_out import Floats
+from server.tally import Tally
 from server.trials import Trial, advice, best_of
 from tests.heads import options
 
@@ -11,7 +12,9 @@ def trial(right: str, losses: float | Floats, solver: str = "logistic") -> Trial
     """What came of a way that recognised the examples marked `+`."""
     marks = np.array([mark == "+" for mark in right])
     head = options().model_copy(update={"solver": solver})
-    return Trial("name@1", head, "leave-one-out", marks, np.broadcast_to(np.asarray(losses, np.float64), marks.shape), 1.0)
+    of_all = Tally(len(marks), len(marks), int(marks.sum()), float(marks.mean()), None)
+    each = np.broadcast_to(np.asarray(losses, np.float64), marks.shape)
+    return Trial("name@1", head, "leave-one-out", of_all, marks, each, np.arange(len(marks)), 1.0)
 
 
 def test_a_lead_is_told_from_chance() -> None:

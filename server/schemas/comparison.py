@@ -27,9 +27,11 @@ class CandidateReply(Reply):
     backbone: str
     head: HeadReply
     method: str = Field(description="`leave-one-out`, which is exact, or above 500 examples `20 folds`")
-    judged: int = Field(description="examples that could be judged: all but those that are alone in their class")
+    judged: int = Field(description="examples that could be judged: all but those of classes with one group")
     recognised: int
-    accuracy: float | None = Field(description="share of the judged examples that were recognised; null if there are none")
+    accuracy: float | None = Field(
+        description="share of those that were recognised, each group counting as one; null if there are none"
+    )
     interval: Interval
     log_loss: float | None = Field(
         description="mean of -log p, p the probability of an example's own label: 0 for being sure and right, 0.69 for even odds"

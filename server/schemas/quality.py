@@ -6,15 +6,21 @@ from pydantic import Field
 
 from server.schemas.base import Reply
 
-Interval = Annotated[tuple[float, float] | None, Field(description="95 % score interval of the accuracy; null without one")]
+Interval = Annotated[
+    tuple[float, float] | None,
+    Field(
+        description="95 % interval of the accuracy on further images of these kinds; null without an accuracy"
+    ),
+]
 
 
 class ClassQuality(Reply):
     label: str
     examples: int
-    judged: int = Field(description="how many of them a head fitted without them could judge")
+    groups: int = Field(description="how many they are, if near-duplicates and shots of one thing count as one")
+    judged: int = Field(description="how many of them a head fitted without their groups could judge")
     recognised: int = Field(description="how many of those it recognised")
-    accuracy: float | None
+    accuracy: float | None = Field(description="that share, each group counting as one; null if none was judged")
     interval: Interval
 
 
@@ -56,13 +62,21 @@ class DuplicateReply(Reply):
 
 
 class Quality(Reply):
-    """How good a task is, as far as its support set alone can tell: each example is judged by a head fitted without it."""
+    """How good a task is, as far as its support set alone can tell: each example is judged by a head fitted without it, and
+    without what looks like another shot of the same thing.
+    """
 
     method: str = Field(description="`leave-one-out`, which is exact, or above 500 examples `20 folds`")
-    judged: int = Field(description="examples that could be judged: all but those that are alone in their class")
-    accuracy: float | None = Field(description="share of the judged examples that were recognised; null if there are none")
+    judged: int = Field(description="examples that could be judged: all but those of classes with one group")
+    groups: int = Field(description="how many examples there are, if near-duplicates and shots of one thing count as one")
+    accuracy: float | None = Field(
+        description="share of the judged examples that were recognised, each group counting as one; null if there are none"
+    )
     interval: Interval
     classes: list[ClassQuality]
+    one_session: list[str] = Field(
+        description="classes whose examples look like one session, so that none tells how images from elsewhere are recognised"
+    )
     confusions: list[Confusion] = Field(description="which classes are taken for which, the most frequent first")
     prior: Prior | None = Field(description="where not every example could be judged: what the bundle's evaluation expects")
     advice: str = Field(description="which class gains most from more images")

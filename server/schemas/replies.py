@@ -1,6 +1,7 @@
 """Response bodies."""
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import Field
 
@@ -128,6 +129,9 @@ class PredictReply(Reply):
     task: str
     version: int
     backbone: str
+    mode: Literal["inductive", "transductive"] = Field(
+        description="how the images were judged: `inductive`, each alone, also where `transductive` would not help"
+    )
     predictions: list[JudgedPrediction | Prediction | FailedPrediction] = Field(
         description="without `known`, `novelty` and `nearest` if `unknown=ignore` was asked for"
     )

@@ -58,6 +58,8 @@ class Predictions(Sequence[Prediction | Unreadable]):
 
     Attributes:
         version: of the task. A call of several requests, between which the task changed, shows the last.
+        mode: "transductive" if images were judged in one another's light, and "inductive" if each alone, which is so too where it
+            was asked for but would not help.
         timing_ms: decode, embed, head and total on the server, summed over the requests of the call.
         raw: the JSON as it arrived, the replies of several requests joined into one.
         names: of the images: paths, or their places in the call.
@@ -70,6 +72,7 @@ class Predictions(Sequence[Prediction | Unreadable]):
     timing_ms: Mapping[str, float]
     raw: JsonObject = field(repr=False, compare=False)
     names: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    mode: str = "inductive"
 
     @overload
     def __getitem__(self, index: int) -> Prediction | Unreadable: ...
@@ -108,6 +111,7 @@ class Predictions(Sequence[Prediction | Unreadable]):
             results=tuple(_result(result) for result in body["predictions"]),
             timing_ms=body["timing_ms"],
             raw=body,
+            mode=body.get("mode", "inductive"),  # Earlier servers, and replies of many tasks, do not tell.
         )
 
 
@@ -197,8 +201,11 @@ def joined(outcomes: Sequence[Predictions | InvalidImage], names: tuple[str, ...
             results += outcome.raw["predictions"]
         else:
             results.append({"error": {"code": outcome.code, "detail": outcome.detail}})
-    timing_ms = summed(reply.timing_ms for reply in replies)
-    return replace(Predictions.from_json({**replies[-1].raw, "predictions": results, "timing_ms": timing_ms}), names=names)
+    whole = {**replies[-1].raw, "predictions": results, "timing_ms": summed(reply.timing_ms for reply in replies)}
+    # The last request may have had one image only, which is judged alone.
+    if any(reply.mode == "transductive" for reply in replies):
+        whole["mode"] = "transductive"
+    return replace(Predictions.from_json(whole), names=names)
 
 
 def _of_task(body: JsonObject, timing_ms: Mapping[str, float]) -> Predictions | UnusableTask:

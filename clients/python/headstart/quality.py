@@ -12,13 +12,15 @@ class ClassQuality:
     """How one class is recognised.
 
     Attributes:
-        judged: how many of its examples could be judged; none if there is only one.
+        groups: how many examples there are, if near-duplicates and shots of one thing count as one.
+        judged: how many of its examples could be judged; none if there is only one group.
         recognised: how many of those were recognised.
-        accuracy, interval: that share with its 95 % interval; None if none was judged.
+        accuracy, interval: that share, each group counting as one, with its 95 % interval; None if none was judged.
     """
 
     label: str
     examples: int
+    groups: int
     judged: int
     recognised: int
     accuracy: float | None
@@ -29,6 +31,7 @@ class ClassQuality:
         return cls(
             label=body["label"],
             examples=body["examples"],
+            groups=body.get("groups", body["examples"]),  # Earlier servers did not tell.
             judged=body["judged"],
             recognised=body["recognised"],
             accuracy=body["accuracy"],
@@ -79,12 +82,16 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How good a version of a task is: each example is judged by a head fitted without it.
+    """How good a version of a task is: each example is judged by a head fitted without it, and without what looks like
+    another shot of the same thing.
 
     Attributes:
         method: `leave-one-out`, or `20 folds` where that would take too long.
-        judged: how many examples could be judged: all but those that are alone in their class.
-        accuracy, interval: the share of those that were recognised, with its 95 % interval; None if none was judged.
+        judged: how many examples could be judged: all but those of classes with one group.
+        groups: how many examples there are, if near-duplicates and shots of one thing count as one.
+        accuracy, interval: the share of those that were recognised, each group counting as one, with its 95 % interval; None if
+            none was judged.
+        one_session: classes whose examples look like one session, so that none tells how images from elsewhere are recognised.
         confusions: the most frequent first.
         prior: what to expect where not every example could be judged; None if all were, or the backbone does not say.
         advice: which class gains most from more images, in a sentence.
@@ -96,9 +103,11 @@ class Quality:
     version: int
     method: str
     judged: int
+    groups: int
     accuracy: float | None
     interval: Interval | None
     classes: tuple[ClassQuality, ...]
+    one_session: tuple[str, ...]
     confusions: tuple[Confusion, ...]
     prior: Prior | None
     advice: str
@@ -108,14 +117,17 @@ class Quality:
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
+        classes = tuple(ClassQuality.from_json(each) for each in body["classes"])
         return cls(
             task=body["task"],
             version=body["version"],
             method=body["method"],
             judged=body["judged"],
+            groups=sum(each.groups for each in classes),
             accuracy=body["accuracy"],
             interval=_interval(body),
-            classes=tuple(ClassQuality.from_json(each) for each in body["classes"]),
+            classes=classes,
+            one_session=tuple(body.get("one_session", ())),
             confusions=tuple(Confusion(each["label"], each["recognised_as"], each["examples"]) for each in body["confusions"]),
             prior=_prior(body["prior"]),
             advice=body["advice"],

@@ -80,7 +80,9 @@ def _parser() -> ArgumentParser:
         "--ignore-unknown", action="store_true", help="do not say which images are of none of the task's classes"
     )
     predict.add_argument(
-        "--transductive", action="store_true", help="judge the images in one another's light: better where they are many"
+        "--transductive",
+        action="store_true",
+        help="judge the images in one another's light: better where they are many and examples few",
     )
 
     many = command(

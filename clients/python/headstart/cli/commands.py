@@ -56,6 +56,8 @@ def predict(client: Client, args: Namespace, output: Output) -> Exit:
             progress=advance,
         )
     output.answer(predictions.raw, lambda: tables.predictions(files, predictions))
+    if args.transductive and predictions.mode == "inductive":
+        output.remark("headstart: each image was judged alone: there are too few images, or enough examples, for them to help.")
     return _unreadable(files, predictions.unreadable, output)
 
 

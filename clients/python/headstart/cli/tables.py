@@ -70,6 +70,7 @@ def quality(found: Quality) -> RenderableType:
         expected = f"{found.prior.accuracy:.1%} ± {found.prior.ci95:.1%}"
         evaluated = f"{found.prior.ways} classes of {found.prior.shots} on {printable(found.prior.dataset)}"
         parts.append(f"The backbone's own evaluation expects {expected}: {evaluated}, the nearest to this task.")
+    parts += _alike(found)
     classes = _table(
         "class", "examples", "judged", "recognised", "accuracy", "95 %", numbers={"examples", "judged", "recognised"}
     )
@@ -245,10 +246,27 @@ def _table(*columns: str, numbers: set[str]) -> Table:
 
 def _verdict(found: Quality) -> str:
     if found.accuracy is None:
-        return f"Version {found.version}: no example can be judged, since each is alone in its class."
+        return f"Version {found.version}: no example can be judged, since each is alone in its class, or like all others of it."
     recognised = sum(each.recognised for each in found.classes)
     share = f"{_percent(found.accuracy)} (95 % interval {_range(found.interval)})"
     return f"Version {found.version}: {share} recognised by {found.method}, {recognised} of {found.judged} examples."
+
+
+def _alike(found: Quality) -> list[RenderableType]:
+    """What is to be said of shots of one thing, if there are any."""
+    parts: list[RenderableType] = []
+    examples = sum(each.examples for each in found.classes)
+    if found.groups < examples:
+        parts.append(
+            f"The {examples} examples look like {found.groups} different things: shots of one thing were left out together, and "
+            "count as one."
+        )
+    if found.one_session:
+        parts.append(
+            f"Images of one session only, as it seems: {', '.join(map(printable, found.one_session))}. How well others will be "
+            "recognised cannot be told."
+        )
+    return parts
 
 
 def _mean(shares: Sequence[float]) -> float | None:
