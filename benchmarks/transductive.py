@@ -110,7 +110,7 @@ def measure(bundle: Bundle, classes: Embedded, request: Request, shots: int, epi
     options = options_for(bundle.manifest.head, None, [shots] * _WAYS)
     space = features(classes.embeddings, bundle.feature_mean if options.centre else None)
     centred = features(classes.embeddings, bundle.feature_mean)
-    background = Background.of(bundle.background, bundle.feature_mean)
+    background = Background.of(bundle.background, bundle.feature_mean, bundle.manifest.head.novelty)
     labels = np.repeat(np.arange(_WAYS), shots)
     accuracies: list[list[NDArray[np.float64]]] = [[], [], []]
     answers: list[list[tuple[NDArray[np.float64], NDArray[np.bool_]]]] = [[], [], []]

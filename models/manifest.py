@@ -82,10 +82,28 @@ class TemperatureLaws(_Part):
         return law
 
 
+class NoveltyLaw(_Part):
+    """How images are told from strangers, and how a task's threshold follows from its examples; see `models.novelty`.
+
+    `kappa`, `nearest` and `others` make the familiarity of an image; the rest makes the threshold, fitted on validation-class
+    episodes of several datasets such that one image in twenty of a task's own classes is refused.
+    """
+
+    kappa: float = Field(gt=0.0, le=80.0, allow_inf_nan=False)
+    nearest: Share
+    others: Share
+    spread: float = Field(ge=0.0, allow_inf_nan=False)
+    floor: float = Field(ge=0.0, allow_inf_nan=False)
+    gain: float = Field(ge=0.0, allow_inf_nan=False)
+    deviations: float = Field(ge=0.0, allow_inf_nan=False)
+    prior: float = Field(ge=0.0, allow_inf_nan=False)
+
+
 class HeadDefaults(_Part):
     """The options a head starts from, per solver, chosen on validation-class episodes at export.
 
-    `temperatures` is absent from bundles made before there were such laws; their heads take the options' temperature.
+    `temperatures` is absent from bundles made before there were such laws; their heads take the options' temperature. So is
+    `novelty`, without which strangers are told as `models.novelty` did before.
     """
 
     solver: Solver = "logistic"
@@ -93,6 +111,7 @@ class HeadDefaults(_Part):
     ridge: HeadOptions
     prototype: HeadOptions
     temperatures: TemperatureLaws | None = None
+    novelty: NoveltyLaw | None = None
 
     def options(self, solver: Solver | None = None) -> HeadOptions:
         """The defaults of `solver`, or of the default solver."""

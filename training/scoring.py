@@ -13,6 +13,7 @@ from models.temperature import options_for
 from training.data import ImageSet
 from training.episodes import SHOTS, WAYS, Embedded, EpisodeSampler, affordable_queries
 from training.evaluate import score
+from training.novelty import tune_novelty
 from training.temperatures import tune_temperatures
 from training.tuning import tune_heads
 
@@ -70,7 +71,8 @@ class Scorer:
         say(f"choosing head defaults on validation episodes of {', '.join(name for name, _ in named)}")
         embedded = [Embedded(self.embed(engine, images), images.indices_by_class()) for _, images in named]
         heads = tune_heads(embedded, self._mean)
-        return heads.model_copy(update={"temperatures": tune_temperatures(embedded, self._mean, heads)})
+        laws = tune_temperatures(embedded, self._mean, heads)
+        return heads.model_copy(update={"temperatures": laws, "novelty": tune_novelty(embedded)})
 
     def evaluation(
         self, engine: Engine, file: str, data: Images, part: Literal["validation", "test"], options: HeadOptions, shots: int
