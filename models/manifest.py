@@ -85,10 +85,14 @@ class TemperatureLaws(_Part):
 class NoveltyLaw(_Part):
     """How images are told from strangers, and how a task's threshold follows from its examples; see `models.novelty`.
 
-    `kappa`, `nearest` and `others` make the familiarity of an image; the rest makes the threshold, fitted on validation-class
-    episodes of several datasets such that one image in twenty of a task's own classes is refused.
+    `centring`, `directions` and `shrinkage` make the space that images are compared in, `kappa`, `nearest` and `others` the
+    familiarity of an image in it; the rest makes the threshold, fitted on validation-class episodes of several datasets such that
+    one image in twenty of a task's own classes is refused.
     """
 
+    centring: Share
+    directions: int = Field(ge=1, le=1024)
+    shrinkage: float = Field(gt=0.0, allow_inf_nan=False)
     kappa: float = Field(gt=0.0, le=80.0, allow_inf_nan=False)
     nearest: Share
     others: Share

@@ -1,8 +1,8 @@
 """Is a query one of a task's classes at all, or a stranger?
 
 The head's probabilities cannot tell: they sum to one over the task's classes, whatever the image. How much an image resembles
-the classes can. A bundle with a law (`models.manifest.NoveltyLaw`), fitted on several kinds of picture, has it from features f
-that are not centred:
+the classes can. A bundle with a law (`models.manifest.NoveltyLaw`), fitted on several kinds of picture, has it from features
+in the space of `models.novelty_space`:
 
     familiarity(q) = (1 − v) S_k cos(q, m_k) + v max_i cos(q, x_i) − u mean_k cos(q, m_k),    S_k = 1/κ · log mean_k exp(κ ·)
 
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from models.familiarity import Floats, Labels, left_out_cosines, resemblance, smooth_maximum
 from models.heads import Float32, features
 from models.manifest import NoveltyLaw
+from models.novelty_space import NoveltySpace
 from models.thresholds import REFUSED, evidence, threshold
 
 _CENTRING, _KAPPA, _WEIGHT = 0.75, 10.0, 2.0  # Here and below: of bundles without a law.
@@ -45,14 +46,14 @@ class Background:
 
     Attributes:
         law: the bundle's, if it has one.
-        centre: (D,) what features are centred on: 3/4 of the bundle's feature mean, or with a law nothing.
-        features: (M, D) of the bundle's background, centred on it.
+        space: where images are compared.
+        features: (M, D) of the bundle's background, in that space.
         direction: (D,) ḡ, the mean of the features that are not centred.
         typicality: (M,) the background's own.
     """
 
     law: NoveltyLaw | None
-    centre: Float32
+    space: NoveltySpace
     features: Float32
     direction: Float32
     typicality: Float32
@@ -62,15 +63,15 @@ class Background:
         """Of a bundle's `background` (M, D), `feature_mean` (D,) and law."""
         plain = features(embeddings, None)
         direction = plain.mean(axis=0)
-        centre = np.float32(0.0 if law else _CENTRING) * mean
-        return cls(law, centre, features(embeddings, centre), direction, plain @ direction)
+        space = NoveltySpace.of(plain, law) if law else NoveltySpace.centred(np.float32(_CENTRING) * mean)
+        return cls(law, space, space.features(embeddings), direction, plain @ direction)
 
     def familiarity(self, embeddings: Float32, to_means: Floats, nearest: Floats, usual: Floats | float) -> Floats:
         """(…, Q), higher for what looks more like a task's classes; about ±1 at most.
 
         Args:
             embeddings: (…, Q, D).
-            to_means: (…, Q, K) cosines with the class means, of centred features.
+            to_means: (…, Q, K) cosines with the class means.
             nearest: (…, Q) the highest cosine with an example.
             usual: (…, 1) t of the task, which counts where there is no law.
         """
@@ -85,8 +86,8 @@ class NoveltyDetector:
     """What tells the strangers of a task.
 
     Attributes:
-        class_means: (…, K, D) of centred features, of norm one; float16 serves as well as float32.
-        examples: (…, n, D) the centred features themselves.
+        class_means: (…, K, D) of features in the background's space, of norm one; float16 serves as well as float32.
+        examples: (…, n, D) the features themselves.
         usual: (…) t, below which typicality counts against a query where the bundle has no law.
         threshold: (…) the familiarity below which a query is a stranger.
     """
@@ -103,7 +104,7 @@ class NoveltyDetector:
             embeddings: (…, Q, D).
             background: of the same backbone.
         """
-        queries = features(embeddings, background.centre)
+        queries = background.space.features(embeddings)
         to_means = queries @ self.class_means.astype(np.float32).mT
         return background.familiarity(embeddings, to_means, (queries @ self.examples.mT).max(axis=-1), self.usual[..., None])
 
@@ -120,15 +121,15 @@ def fit_detector(embeddings: Float32, labels: Labels, background: Background) ->
 
     Args:
         embeddings: (…, n, D) of the support set.
-        labels: (n,) in [0, K); every class has an example.
+        labels: (n,) in [0, K), K at least 2; every class has an example.
         background: of the same backbone.
     """
-    x, typicality = features(embeddings, background.centre), features(embeddings, None) @ background.direction
+    x, typicality = background.space.features(embeddings), features(embeddings, None) @ background.direction
     usual = np.minimum(np.median(background.typicality), typicality.mean(axis=-1))
     one_hot_nK = (labels[:, None] == np.arange(labels.max() + 1)).astype(np.float32)
     sums = one_hot_nK.T @ x
     means = sums / np.maximum(np.linalg.norm(sums, axis=-1, keepdims=True), np.finfo(np.float32).tiny)
-    if background.law and len(one_hot_nK.T) > 1:
+    if background.law:
         least = threshold(evidence(x, labels, background.law), background.law)
     else:
         least = _threshold_without_law(x, typicality, usual, one_hot_nK, means, background)

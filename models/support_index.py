@@ -38,7 +38,7 @@ class SupportIndex:
     """Of n examples of K classes.
 
     Attributes:
-        codes: int8 (K + n, D), the class means and then the examples, in features centred as the novelty detector centres them.
+        codes: int8 (K + n, D), the class means and then the examples, as features in the space of the novelty detector.
         scales: float32 (K + n,), by which rows of codes are of norm one.
         ways: K.
         usual, threshold: of the novelty detector.
@@ -81,7 +81,7 @@ class SupportIndex:
             background: of that backbone.
             count: examples to find for each query; all n, if there are fewer. Of equally similar ones the first is first.
         """
-        queries = features(embeddings, background.centre)
+        queries = background.space.features(embeddings)
         cosines = np.empty((len(queries), len(self.codes)), np.float32)
         for start in range(0, len(self.codes), _ROWS_AT_ONCE):
             block = slice(start, start + _ROWS_AT_ONCE)

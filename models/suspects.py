@@ -7,20 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.heads import Float32
 from models.heads import features as normalised
 from models.leave_one_out import Floats, Ints, leave_one_out
 from models.manifest import HeadOptions
 
-# Chosen on validation classes with a tenth of the labels flipped: at 5, 10 and 20 shots most of what is found is found there.
-SUSPICIOUS = 0.2
-
-# Likewise, of six kinds of picture: how many deviations of the task's margins below their median. The least, to a tenth, at which
-# no more than 5 % of examples were suspects where all labels were right.
-_FAR = 1.8
-_NORMAL = 1.4826  # The deviation of a normal distribution, in median absolute deviations.
+# How far below the task's median margin, in cosines, and which part of that median counts: chosen on five kinds of picture with
+# all labels right and with a tenth of them wrong; see docs/decisions.md.
+_FAR, _OF_MEDIAN = 0.35, 0.7
 
 _RARELY_AS_ALIKE = 99  # percent of a sample of images of all kinds are less like their nearest
 _ROWS = 1000  # of the matrix of similarities at a time
@@ -56,16 +51,16 @@ class Duplicate:
 
 
 def suspects(features: Float32, labels: Ints, ways: int, prototype: HeadOptions) -> list[Suspect]:
-    """Examples that the class means of the others give another label, and their own less than 20 %, and whose margin is far below
-    the task's usual one; the clearest first.
+    """Examples that the class means of the others give another label, by a margin far below the task's usual one; the clearest
+    first.
 
     Class means, and not the head that serves: a wrong label pulls one mean out of its place a little, where a discriminative
     head bends around it, and leaving an example out moves no intercept against its class. They are of features centred on the
     task's own, which tells its classes apart whatever kind of picture they are of.
 
-    Where classes are hard to tell apart, right labels are contradicted too, so that the margin, the cosine with the mean of the
-    own class less the highest of another, counts in deviations of the margins from their median. Both are told by medians
-    (Hampel, 1974), which a tenth of wrong labels moves little.
+    The margin is the cosine with the mean of the own class less the highest with another. Where classes are hard to tell apart,
+    many right labels have a margin below zero, but few one far below the others', whose median a tenth of wrong labels moves
+    little. It counts in part, since where it is high right margins vary more.
 
     Args:
         features: (n, D), as `models.heads.features` makes them.
@@ -74,15 +69,16 @@ def suspects(features: Float32, labels: Ints, ways: int, prototype: HeadOptions)
     """
     left_out = leave_one_out(_centred(features, labels, ways), labels, ways, prototype)
     rows = np.flatnonzero(left_out.judged)
+    if not len(rows):
+        return []
     probabilities, own = left_out.probabilities[rows], labels[rows]
+    margins = prototype.temperature * _log_odds(probabilities, own)
+    far_below = margins < min(0.0, _OF_MEDIAN * float(np.median(margins)) - _FAR)
     verdicts = probabilities.argmax(axis=1)
-    of_own = probabilities[np.arange(len(rows)), own]
-    suspicious = (verdicts != own) & (of_own < SUSPICIOUS) & _far_below(_margins(probabilities, own))
-    found = [
-        (of_own[i], Suspect(int(rows[i]), int(verdicts[i]), float(probabilities[i, verdicts[i]])))
-        for i in np.flatnonzero(suspicious)
+    found = np.flatnonzero(far_below)
+    return [
+        Suspect(int(rows[i]), int(verdicts[i]), float(probabilities[i, verdicts[i]])) for i in found[np.argsort(margins[found])]
     ]
-    return [suspect for _, suspect in sorted(found, key=lambda entry: entry[0])]
 
 
 def _centred(features: Float32, labels: Ints, ways: int) -> Float32:
@@ -93,22 +89,13 @@ def _centred(features: Float32, labels: Ints, ways: int) -> Float32:
     return centred
 
 
-def _margins(probabilities: Floats, own: Ints) -> Floats:
-    """(m,) of probabilities (m, K): the logit of the own class less the highest of another, in temperatures."""
+def _log_odds(probabilities: Floats, own: Ints) -> Floats:
+    """(m,) of probabilities (m, K): of the own class against the likeliest other; infinite where there is no other."""
     logits = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
     of_own = np.take_along_axis(logits, own[:, None], axis=1)[:, 0]
     others = np.where(np.arange(probabilities.shape[1]) == own[:, None], -np.inf, logits)
-    margins: Floats = of_own - others.max(axis=1, initial=-np.inf)
-    return margins
-
-
-def _far_below(margins: Floats) -> NDArray[np.bool_]:
-    """(m,) which of them are further below the median than the others' distances from it explain."""
-    if not len(margins):
-        return np.zeros(0, np.bool_)
-    distances = margins - np.median(margins)
-    far: NDArray[np.bool_] = distances < -_FAR * _NORMAL * np.median(np.abs(distances))
-    return far
+    log_odds: Floats = of_own - others.max(axis=1, initial=-np.inf)
+    return log_odds
 
 
 def duplicate_similarity(background: Float32) -> float:

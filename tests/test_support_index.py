@@ -31,7 +31,7 @@ def test_neighbours_are_those_of_float32(shots: list[int], count: int, seed: int
     embeddings, labels, background = world(shots, seed)
     queries = (2.0 + np.random.default_rng(seed + 1).normal(size=(9, DIM))).astype(np.float32)
     found = SupportIndex.of(embeddings, labels, background).search(queries, background, count)
-    cosines = features(queries, background.centre) @ features(embeddings, background.centre).T
+    cosines = background.space.features(queries) @ background.space.features(embeddings).T
     assert found.examples.shape == found.similarities.shape == (9, min(count, len(labels)))
     assert all(len(set(row)) == len(row) for row in found.examples.tolist())
     np.testing.assert_allclose(found.similarities, np.take_along_axis(cosines, found.examples, axis=1), atol=_CLOSE)

@@ -11,13 +11,26 @@ from models.bundle import SHIPPED, find_bundles, read_manifest
 from models.familiarity import Floats, Labels, resemblance
 from models.heads import Float32, features
 from models.manifest import HeadDefaults, NoveltyLaw
+from models.novelty_space import NoveltySpace
 from models.thresholds import evidence, threshold
 from tests.heads import options
 from training import novelty
 from training.episodes import Embedded, EpisodeSampler
 from training.novelty import tasks, tune_novelty
 
-LAW = NoveltyLaw(kappa=12.0, nearest=0.3, others=0.2, spread=1.1, floor=0.05, gain=0.04, deviations=1.5, prior=3.0)
+LAW = NoveltyLaw(
+    centring=0.2,
+    directions=8,
+    shrinkage=2.0,
+    kappa=12.0,
+    nearest=0.3,
+    others=0.2,
+    spread=1.1,
+    floor=0.05,
+    gain=0.04,
+    deviations=1.5,
+    prior=3.0,
+)
 DIM = 16
 
 
@@ -88,17 +101,21 @@ def kind(seed: int, spread: float, shared: float, classes: int = 30, each: int =
 
 def test_a_law_of_some_kinds_of_picture_holds_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(novelty, "EPISODES", 20)
-    law = tune_novelty([kind(0, 1.0, 0.5), kind(1, 0.6, 2.0)])
+    datasets = [kind(0, 1.0, 0.5), kind(1, 0.6, 2.0)]
+    background = np.concatenate([data.embeddings for data in datasets])
+    law = tune_novelty(datasets, background)
     assert law is not None
     for other in (kind(2, 1.5, 1.0), kind(3, 0.8, 1.5)):
-        found = list(tasks(other, law, EpisodeSampler(other.by_class, 5, 5, 5, 0), 60))
+        space = NoveltySpace.of(features(background, None), law)
+        found = list(tasks(other, space, law, EpisodeSampler(other.by_class, 5, 5, 5, 0), 60))
         refused = np.concatenate([(members < threshold(each, law)[:, None]).ravel() for each, members in found])
         assert 0.015 < refused.mean() < 0.085
 
 
 def test_where_there_are_too_few_images_there_is_no_law() -> None:
-    assert tune_novelty([]) is None
-    assert tune_novelty([kind(0, 1.0, 0.5, classes=5, each=1)]) is None
+    few = kind(0, 1.0, 0.5, classes=5, each=1)
+    assert tune_novelty([], few.embeddings) is None
+    assert tune_novelty([few], few.embeddings) is None
 
 
 def test_a_manifest_from_before_there_were_laws_has_none() -> None:
@@ -109,3 +126,28 @@ def test_a_manifest_from_before_there_were_laws_has_none() -> None:
     assert read_manifest(path).head.novelty is None
     head = HeadDefaults.model_validate(before | {"novelty": LAW.model_dump()})
     assert HeadDefaults.model_validate_json(head.model_dump_json()).novelty == LAW
+
+
+@settings(deadline=None, max_examples=20)
+@given(dim=st.sampled_from([6, 30]), directions=st.integers(1, 40), centring=st.floats(0.0, 1.0), seed=st.integers(0, 100))
+def test_the_space_is_shrunk_whitening(dim: int, directions: int, centring: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    background = features(1.0 + rng.normal(size=(20, dim)) * np.geomspace(1.0, 0.1, dim), None)
+    law = LAW.model_copy(update={"directions": directions, "centring": centring})
+    found = NoveltySpace.of(background, law).features(rng.normal(size=(3, dim)).astype(np.float32))
+    rng = np.random.default_rng(seed)
+    rng.normal(size=(20, dim))
+    queries = rng.normal(size=(3, dim))
+    values, vectors = np.linalg.eigh(np.cov(background.T, bias=True))
+    floor = law.shrinkage * values.mean()
+    kept = np.where(np.arange(dim) < dim - directions, 1.0, np.sqrt(floor / (values + floor)))
+    expected = features(queries, None) - centring * background.mean(axis=0)
+    expected = expected @ vectors * kept @ vectors.T
+    np.testing.assert_allclose(found, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-4)
+
+
+def test_a_background_of_one_picture_changes_nothing_but_the_centre() -> None:
+    background = np.repeat(examples([1], 0)[0], 4, axis=0)
+    queries, _ = examples([3], 1)
+    found = NoveltySpace.of(background, LAW).features(queries)
+    np.testing.assert_allclose(found, features(queries, np.float32(LAW.centring) * background[0]), atol=1e-5)

@@ -50,12 +50,14 @@ class Scorer:
 
     Args:
         mean: (D,) the bundle's feature mean.
+        background: (M, D) the bundle's.
         episodes: per evaluation.
     """
 
-    def __init__(self, datasets: Sequence[Images], mean: Float32, episodes: int) -> None:
+    def __init__(self, datasets: Sequence[Images], mean: Float32, background: Float32, episodes: int) -> None:
         self._datasets = datasets
         self._mean = mean
+        self._background = background
         self._episodes = episodes
         self._embedded: dict[tuple[EngineKind, int], Float32] = {}
 
@@ -72,7 +74,7 @@ class Scorer:
         embedded = [Embedded(self.embed(engine, images), images.indices_by_class()) for _, images in named]
         heads = tune_heads(embedded, self._mean)
         laws = tune_temperatures(embedded, self._mean, heads)
-        return heads.model_copy(update={"temperatures": laws, "novelty": tune_novelty(embedded)})
+        return heads.model_copy(update={"temperatures": laws, "novelty": tune_novelty(embedded, self._background)})
 
     def evaluation(
         self, engine: Engine, file: str, data: Images, part: Literal["validation", "test"], options: HeadOptions, shots: int

@@ -65,7 +65,7 @@ def _calibrate(arguments: argparse.Namespace) -> None:
     ]
     if not any(data.validation for data in datasets):
         raise DataError("none of the datasets has validation classes enough to choose on")
-    scorer = Scorer(datasets, bundle.feature_mean, arguments.episodes)
+    scorer = Scorer(datasets, bundle.feature_mean, bundle.background, arguments.episodes)
     chosen = scorer.choose_heads(open_engine(bundle, "onnx"), say)  # as at export: int8 is a copy of it
     head = chosen.model_copy(update={"solver": manifest.head.solver})
     evaluations = []
