@@ -13,9 +13,9 @@ from models.heads import features as normalised
 from models.leave_one_out import Floats, Ints, leave_one_out
 from models.manifest import HeadOptions
 
-# How far below the task's median margin, in cosines, and which part of that median counts: chosen on five kinds of picture with
-# all labels right and with a tenth of them wrong; see docs/decisions.md.
-_FAR, _OF_MEDIAN = 0.35, 0.7
+# How far below zero a suspect's margin is at least, how far below the task's median, both in cosines, and which part of that
+# median counts: chosen on five kinds of picture, with all labels right and with a tenth of them wrong; see docs/decisions.md.
+_LEAST, _FAR, _OF_MEDIAN = 0.18, 0.34, 0.5
 
 _RARELY_AS_ALIKE = 99  # percent of a sample of images of all kinds are less like their nearest
 _ROWS = 1000  # of the matrix of similarities at a time
@@ -73,7 +73,7 @@ def suspects(features: Float32, labels: Ints, ways: int, prototype: HeadOptions)
         return []
     probabilities, own = left_out.probabilities[rows], labels[rows]
     margins = prototype.temperature * _log_odds(probabilities, own)
-    far_below = margins < min(0.0, _OF_MEDIAN * float(np.median(margins)) - _FAR)
+    far_below = margins < min(-_LEAST, _OF_MEDIAN * float(np.median(margins)) - _FAR)
     verdicts = probabilities.argmax(axis=1)
     found = np.flatnonzero(far_below)
     return [
