@@ -17,7 +17,8 @@ Labels = NDArray[np.int64]
 
 def smooth_maximum(values: Floats, kappa: float) -> Floats:
     """(…) of values (…, K) in [-1, 1]: 1/κ · log mean exp(κ ·)."""
-    maximum: Floats = np.log(np.exp(kappa * values).mean(axis=-1)) / kappa
+    highest = values.max(axis=-1)
+    maximum: Floats = highest + np.log(np.exp(kappa * (values - highest[..., None])).mean(axis=-1)) / kappa
     return maximum
 
 

@@ -93,7 +93,7 @@ class NoveltyLaw(_Part):
     centring: Share
     directions: int = Field(ge=1, le=1024)
     shrinkage: float = Field(gt=0.0, allow_inf_nan=False)
-    kappa: float = Field(gt=0.0, le=80.0, allow_inf_nan=False)
+    kappa: float = Field(gt=0.0, le=500.0, allow_inf_nan=False)
     nearest: Share
     others: Share
     spread: float = Field(ge=0.0, allow_inf_nan=False)

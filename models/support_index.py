@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.familiarity import Labels
-from models.heads import Float32, features
+from models.heads import Float32
 from models.novelty import Background, fit_detector, novelty_of
 
 _LARGEST = 127

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.heads import Float32, features
+from models.heads import Float32
 from models.novelty import Background, fit_detector, novelty_of
 from models.support_index import SupportIndex
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from models.bundle import DEFAULT_BUNDLE, SHIPPED, find_bundles, open_bundle
 from models.heads import Float32, features
-from models.manifest import HeadDefaults, Solver, TemperatureLaw
+from models.manifest import HeadDefaults, NoveltyLaw, Solver, TemperatureLaw
 from training.scoring import Say
 
 LEAST_IMAGES = 50  # for statistics; see docs/decisions.md
@@ -49,7 +49,9 @@ def spread(embeddings: Float32, mean: Float32) -> float:
 
 
 def scaled(heads: HeadDefaults, factor: float) -> HeadDefaults:
-    """The same options with every temperature `factor` times as high; laws of ways and shots keep their form."""
+    """The same options with every temperature `factor` times as high; laws of ways and shots keep their form, and a law of strangers
+    what it says in cosines, as much wider or narrower.
+    """
 
     changes: dict[str, object] = {}
     for solver in get_args(Solver):
@@ -58,6 +60,9 @@ def scaled(heads: HeadDefaults, factor: float) -> HeadDefaults:
     if (laws := heads.temperatures) is not None:
         shifted = {s: _shifted(laws.of(s), math.log(factor)) for s in get_args(Solver)}
         changes["temperatures"] = laws.model_copy(update=shifted)
+    if (law := heads.novelty) is not None:
+        in_cosines = {"kappa": law.kappa / factor, "floor": law.floor * factor, "gain": law.gain * factor}
+        changes["novelty"] = NoveltyLaw.model_validate(law.model_dump() | in_cosines)
     return heads.model_copy(update=changes)
 
 
