@@ -1,4 +1,4 @@
-"""Are strangers told from members, on pictures of many kinds? AUROC and refusals beside the nearest neighbour and the probability.
+"""Are strangers told from members, on pictures of many kinds? Beside the nearest neighbour and the highest probability.
 
     python -m benchmarks.novelty --data DATA --keep kept --json novelty.json
 
@@ -55,9 +55,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     embedder = open_domains(arguments)
     chosen = [domain for domain in DOMAINS if domain.part == "test" and domain.name in arguments.domains]
     novel = {domain.name: embedder.embed(domain, "test") for domain in chosen}
-    print(
-        f"{'domain':<12}{'shots':>6}  {'detector':<20}{'AUROC %, same':>16}{'other':>16}{'refused: members':>19}{'same':>8}{'other':>8}"
-    )
+    heading = f"{'AUROC %, same':>16}{'other':>16}{'refused: members':>19}{'same':>8}{'other':>8}"
+    print(f"{'domain':<12}{'shots':>6}  {'detector':<20}{heading}", flush=True)
     rows = []
     for domain in chosen:
         law = _law_without(domain.name if domain in _tuned(embedder) else "", embedder)

@@ -7,6 +7,7 @@ import pytest
 
 from models.bundle import DEFAULT_BUNDLE, SHIPPED, find_bundles, open_bundle
 from models.temperature import options_for
+from tests.test_thresholds import LAW
 from training import untuned
 
 
@@ -55,3 +56,10 @@ def test_the_defaults_are_the_shipped_bundles_with_its_laws(shipped_bundle: Path
     for ways, shots in ((5, 1), (20, 10)):
         before, after = (options_for(heads, "logistic", [shots] * ways) for heads in (again, half))
         assert after.temperature == pytest.approx(before.temperature / 2)
+
+
+def test_a_law_of_strangers_counts_in_the_networks_own_cosines() -> None:
+    heads = open_bundle(find_bundles(SHIPPED)[DEFAULT_BUNDLE]).manifest.head.model_copy(update={"novelty": LAW})
+    law = untuned.scaled(heads, 0.5).novelty
+    assert law == LAW.model_copy(update={"kappa": 2 * LAW.kappa, "floor": LAW.floor / 2, "gain": LAW.gain / 2})
+    assert untuned.scaled(heads.model_copy(update={"novelty": None}), 0.5).novelty is None

@@ -49,10 +49,9 @@ def spread(embeddings: Float32, mean: Float32) -> float:
 
 
 def scaled(heads: HeadDefaults, factor: float) -> HeadDefaults:
-    """The same options with every temperature `factor` times as high; laws of ways and shots keep their form, and a law of strangers
-    what it says in cosines, as much wider or narrower.
+    """The same options with every temperature `factor` times as high; laws of ways and shots keep their form, and a law of
+    strangers counts in cosines as much wider or narrower.
     """
-
     changes: dict[str, object] = {}
     for solver in get_args(Solver):
         options = heads.options(solver)
