@@ -60,7 +60,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = []
     for domain in chosen:
         law = _law_without(domain.name if domain in _tuned(embedder) else "", embedder)
-        others = np.concatenate([each.embeddings for name, each in novel.items() if name != domain.name] or [np.empty((0, 1))])
+        others = np.concatenate(
+            [each.embeddings for name, each in novel.items() if name != domain.name] or [np.empty((0, 1), np.float32)]
+        )
         for shots in _SHOTS:
             with threadpool_limits(1, user_api="blas"):
                 found = score(embedder.bundle, law, novel[domain.name], others, shots, arguments.episodes, arguments.seed)
@@ -130,8 +132,8 @@ def _rows(domain: str, shots: int, found: dict[str, Scores]) -> Iterator[Row]:
         of_kinds = [_auroc(scores[""], strangers) for strangers in kinds]
         shares = [float((each < 0).mean()) for each in (scores[""], *kinds)]
         refused = (shares[0], shares[1], shares[2]) if name in ("ours", "without a law") else None
-        figures = [figure for each in of_kinds for figure in (float(each.mean()), interval(each))]
-        yield Row(domain, shots, name, *figures, refused=refused)
+        (same, same_ci95), (other, other_ci95) = ((float(each.mean()), interval(each)) for each in of_kinds)
+        yield Row(domain, shots, name, same, same_ci95, other, other_ci95, refused)
 
 
 def _auroc(members: Floats, strangers: Floats) -> Floats:

@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for domain in (domain for domain in DOMAINS if domain.name in arguments.domains):
         classes = embedder.embed(domain, domain.part)
         for shots in _SHOTS:
-            counts: dict[str, list[tuple[int, int, int, int, int]]] = {}
+            counts: dict[str, list[tuple[int, ...]]] = {}
             with threadpool_limits(1, user_api="blas"):
                 for index in range(arguments.episodes):
                     rng = np.random.default_rng((arguments.seed, shots, index))

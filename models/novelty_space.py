@@ -57,6 +57,8 @@ class NoveltySpace:
     def features(self, embeddings: Float32) -> Float32:
         """(…, D) of norm one, of embeddings (…, D)."""
         if not self.normalise:
-            return features(embeddings, self.centre)
+            centred: Float32 = features(embeddings, self.centre)
+            return centred
         x = features(embeddings, None) - self.centre
-        return features(x - (x @ self.directions.T * self.less) @ self.directions, None)
+        whitened: Float32 = features(x - (x @ self.directions.T * self.less) @ self.directions, None)
+        return whitened

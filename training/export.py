@@ -221,7 +221,7 @@ def make_bundle(
         if not all(np.abs(each).max() <= np.finfo(np.float16).max for each in embeddings):  # NaN fails too.
             raise ExportError("embeddings of the given images are not finite, or too large for the statistics")
         mean = base_mean(embeddings)
-        background = _evenly(embeddings, _BACKGROUND)
+        background = _evenly(embeddings, _BACKGROUND).astype(np.float16).astype(np.float32)  # as it will be read again
         scorer = Scorer(datasets, mean, background, _EPISODES)
         chosen = any(data.validation for data in datasets)
         heads = scorer.choose_heads(engines["onnx"], say) if chosen else untuned_heads(np.concatenate(embeddings), mean, say)
