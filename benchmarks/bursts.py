@@ -114,7 +114,7 @@ def _episode(embedder: Embedder, classes: Sequence[Float32], things: int, shots:
     thing = np.repeat(np.arange(_WAYS * things), shots)
 
     space, manifest = embedder.engine.space, embedder.bundle.manifest
-    options = options_for(manifest.head, None, [things * shots] * _WAYS)
+    options = options_for(manifest.head, None, support, labels, embedder.bundle.feature_mean)
     least = least_similarity(features(embedder.bundle.background, None))
     groups = bursts(space.features(support, centre=False), labels, least)
     of_heads = space.features(support, options.centre)

@@ -1,16 +1,17 @@
-"""How well are wrong labels found? Our suspects beside cleanlab's, on the same embeddings.
+"""How well are wrong labels found, on pictures of many kinds? Our suspects beside cleanlab's, on the same embeddings.
 
     pip install cleanlab
-    python -m benchmarks.suspects --data DATA --json suspects.json
+    python -m benchmarks.suspects --data DATA --keep kept --json suspects.json
 
-5-way tasks of novel classes, of which a tenth of the examples has another label of the task. cleanlab judges by a logistic
+5-way tasks of each domain's novel classes, of which a tenth of the examples has another label of the task; and the share of
+examples that are found where all labels are right. cleanlab judges by a logistic
 regression cross-validated in five folds, as its documentation does, with its default filter and with its most cautious one;
 and with the default one by the left-out probabilities of the head that serves. Precision and recall are of all episodes
 together; intervals are percentiles of a thousand bootstrap samples of the episodes.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -21,7 +22,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from threadpoolctl import threadpool_limits
 
 from benchmarks.command import write_json
-from benchmarks.novel_classes import accuracy_parser, embed_part, open_shipped
+from benchmarks.domain_data import DOMAINS
+from benchmarks.novel_classes import domains_parser, open_domains
 from models.bundle import Bundle
 from models.heads import Float32, features
 from models.leave_one_out import leave_one_out
@@ -49,39 +51,44 @@ class Share:
         return f"{self.percent:.1f} ({self.least:.1f}, {self.most:.1f})"
 
 
-def main() -> None:
-    arguments = accuracy_parser("suspects", __doc__, episodes=300).parse_args()
+def main(argv: Sequence[str] | None = None) -> None:
+    arguments = domains_parser("suspects", __doc__, episodes=100).parse_args(argv)
     warnings.filterwarnings("ignore", module="sklearn")  # of folds without an example of some class
-    bundle, engine = open_shipped(arguments)
-    classes = embed_part(arguments, bundle, engine, "test")
+    embedder = open_domains(arguments)
     rows = []
-    print(f"{'shots':>6} {'':<34}{'precision, %':>22}{'recall, %':>22}")
-    for shots in _SHOTS:
-        counts: dict[str, list[tuple[int, int, int]]] = {}
-        with threadpool_limits(1, user_api="blas"):
-            for index in range(arguments.episodes):
-                rng = np.random.default_rng((arguments.seed, shots, index))
-                embeddings, labels, wrong = _episode(classes, shots, rng)
-                for name, found in _judge(bundle, embeddings, labels).items():
-                    counts.setdefault(name, []).append((int((found & wrong).sum()), int(found.sum()), int(wrong.sum())))
-        for name, episodes in counts.items():
-            precision, recall = _shares(np.array(episodes))
-            rows.append({"shots": shots, "way": name, "precision": asdict(precision), "recall": asdict(recall)})
-            print(f"{shots:>6} {name:<34}{precision!s:>22}{recall!s:>22}", flush=True)
+    print(f"{'domain':<12}{'shots':>6} {'':<34}{'precision, %':>22}{'recall, %':>22}{'of right labels, %':>22}")
+    for domain in (domain for domain in DOMAINS if domain.name in arguments.domains):
+        classes = embedder.embed(domain, domain.part)
+        for shots in _SHOTS:
+            counts: dict[str, list[tuple[int, ...]]] = {}
+            with threadpool_limits(1, user_api="blas"):
+                for index in range(arguments.episodes):
+                    rng = np.random.default_rng((arguments.seed, shots, index))
+                    embeddings, truth, labels = _episode(classes, shots, rng)
+                    right, wrong = _judge(embedder.bundle, embeddings, truth), labels != truth
+                    for name, found in _judge(embedder.bundle, embeddings, labels).items():
+                        numbers = (found & wrong).sum(), found.sum(), wrong.sum(), right[name].sum(), len(labels)
+                        counts.setdefault(name, []).append(tuple(map(int, numbers)))
+            for name, episodes in counts.items():
+                shares = precision, recall, clean = _shares(np.array(episodes))
+                row = {"domain": domain.name, "shots": shots, "way": name}
+                rows.append(row | {"precision": asdict(precision), "recall": asdict(recall), "of_right_labels": asdict(clean)})
+                print(f"{domain.name:<12}{shots:>6} {name:<34}{''.join(f'{share!s:>22}' for share in shares)}", flush=True)
     write_json(arguments.json, rows)
 
 
-def _episode(classes: Embedded, shots: int, rng: np.random.Generator) -> tuple[Float32, Labels, Found]:
-    """Embeddings (n, D) of 5 classes, their labels, and which of these are wrong; every class keeps two examples."""
-    chosen = rng.choice(len(classes.by_class), _WAYS, replace=False)
-    images = np.concatenate([rng.choice(classes.by_class[k], shots, replace=False) for k in chosen])
+def _episode(classes: Embedded, shots: int, rng: np.random.Generator) -> tuple[Float32, Labels, Labels]:
+    """Embeddings (n, D) of 5 classes, their true labels and given ones; every class keeps two examples."""
+    large = [images for images in classes.by_class if len(images) >= shots]
+    chosen = rng.choice(len(large), _WAYS, replace=False)
+    images = np.concatenate([rng.choice(large[k], shots, replace=False) for k in chosen])
     truth = np.repeat(np.arange(_WAYS), shots)
     while True:
         labels = truth.copy()
         wrong = rng.choice(len(truth), max(1, round(_WRONG * len(truth))), replace=False)
         labels[wrong] = (truth[wrong] + rng.integers(1, _WAYS, len(wrong))) % _WAYS
         if np.bincount(labels, minlength=_WAYS).min() > 1:
-            return classes.embeddings[images], labels, labels != truth
+            return classes.embeddings[images], truth, labels
 
 
 def _judge(bundle: Bundle, embeddings: Float32, labels: Labels) -> Mapping[str, Found]:
@@ -103,16 +110,18 @@ def _judge(bundle: Bundle, embeddings: Float32, labels: Labels) -> Mapping[str, 
     }
 
 
-def _shares(counts: NDArray[np.int64]) -> tuple[Share, Share]:
-    """Precision and recall of episodes (E, 3): found and wrong, found, wrong."""
+def _shares(counts: NDArray[np.int64]) -> tuple[Share, Share, Share]:
+    """Precision, recall and what is found of right labels, of episodes (E, 5): found and wrong, found, wrong; found where all
+    labels are right, of how many.
+    """
     drawn = np.random.default_rng(0).integers(len(counts), size=(_SAMPLES, len(counts)))
     samples = counts[drawn].sum(axis=1)
     shares = []
-    for of in (1, 2):
-        percents = 100 * samples[:, 0] / np.maximum(samples[:, of], 1)
+    for part, of in ((0, 1), (0, 2), (3, 4)):
+        percents = 100 * samples[:, part] / np.maximum(samples[:, of], 1)
         least, most = np.percentile(percents, (2.5, 97.5))
-        shares.append(Share(float(100 * counts[:, 0].sum() / max(1, counts[:, of].sum())), float(least), float(most)))
-    return shares[0], shares[1]
+        shares.append(Share(float(100 * counts[:, part].sum() / max(1, counts[:, of].sum())), float(least), float(most)))
+    return shares[0], shares[1], shares[2]
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def _affordable(classes: Embedded, shots: int) -> list[int]:
 def _measure(bundle: Bundle, classes: Embedded, cell: tuple[str, int, Mixture, int], arguments: argparse.Namespace) -> Row:
     """One kind of request, over all episodes; those of a number are the same whatever is measured."""
     domain, shots, mixture, images = cell
-    background = Background.of(bundle.background, bundle.feature_mean)
+    background = Background.of(bundle.background, bundle.feature_mean, bundle.manifest.head.novelty)
     answers = []
     for index in range(arguments.episodes):
         rng = np.random.default_rng((arguments.seed, shots, index))

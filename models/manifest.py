@@ -119,10 +119,32 @@ class TemperatureLaws(_Part):
         return law
 
 
+class NoveltyLaw(_Part):
+    """How images are told from strangers, and how a task's threshold follows from its examples; see `models.novelty`.
+
+    `centring`, `directions` and `shrinkage` make the space that images are compared in, `kappa`, `nearest` and `others` the
+    familiarity of an image in it; the rest makes the threshold, fitted on validation-class episodes of several datasets such that
+    one image in twenty of a task's own classes is refused.
+    """
+
+    centring: Share
+    directions: int = Field(ge=1, le=1024)
+    shrinkage: float = Field(gt=0.0, allow_inf_nan=False)
+    kappa: float = Field(gt=0.0, le=500.0, allow_inf_nan=False)
+    nearest: Share
+    others: Share
+    spread: float = Field(ge=0.0, allow_inf_nan=False)
+    floor: float = Field(ge=0.0, allow_inf_nan=False)
+    gain: float = Field(ge=0.0, allow_inf_nan=False)
+    deviations: float = Field(ge=0.0, allow_inf_nan=False)
+    prior: float = Field(ge=0.0, allow_inf_nan=False)
+
+
 class HeadDefaults(_Part):
     """The options a head starts from, per solver, chosen on validation-class episodes at export.
 
-    `temperatures` is absent from bundles made before there were such laws; their heads take the options' temperature.
+    `temperatures` is absent from bundles made before there were such laws; their heads take the options' temperature. So is
+    `novelty`, without which strangers are told as `models.novelty` did before.
     """
 
     solver: Solver = "logistic"
@@ -130,6 +152,7 @@ class HeadDefaults(_Part):
     ridge: HeadOptions
     prototype: HeadOptions
     temperatures: TemperatureLaws | None = None
+    novelty: NoveltyLaw | None = None
 
     def options(self, solver: Solver | None = None) -> HeadOptions:
         """The defaults of `solver`, or of the default solver."""

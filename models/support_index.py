@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.heads import Float32, features
-from models.novelty import Background, Labels, familiarity_of, fit_detector, novelty_of
+from models.familiarity import Labels
+from models.heads import Float32
+from models.novelty import Background, fit_detector, novelty_of
 
 _LARGEST = 127
 _ROWS_AT_ONCE = 1024  # what they become in float32 stays in the core's cache
@@ -37,7 +38,7 @@ class SupportIndex:
     """Of n examples of K classes.
 
     Attributes:
-        codes: int8 (K + n, D), the class means and then the examples, in features centred as the novelty detector centres them.
+        codes: int8 (K + n, D), the class means and then the examples, as features in the space of the novelty detector.
         scales: float32 (K + n,), by which rows of codes are of norm one.
         ways: K.
         usual, threshold: of the novelty detector.
@@ -59,7 +60,7 @@ class SupportIndex:
             background: of the same backbone.
         """
         detector = fit_detector(embeddings, labels, background)
-        rows = np.concatenate([detector.class_means, features(embeddings, background.centre)])
+        rows = np.concatenate([detector.class_means, detector.examples])
         largest = np.maximum(np.abs(rows).max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
         rounded = np.rint(rows * (_LARGEST / largest))
         # Of norm one again, as the rows were: no cosine exceeds one, and that of the same pixels is one.
@@ -80,14 +81,14 @@ class SupportIndex:
             background: of that backbone.
             count: examples to find for each query; all n, if there are fewer. Of equally similar ones the first is first.
         """
-        queries = features(embeddings, background.centre)
+        queries = background.space.features(embeddings)
         cosines = np.empty((len(queries), len(self.codes)), np.float32)
         for start in range(0, len(self.codes), _ROWS_AT_ONCE):
             block = slice(start, start + _ROWS_AT_ONCE)
             cosines[:, block] = queries @ self.codes[block].astype(np.float32).T
         cosines *= self.scales
         to_means, to_examples = cosines[:, : self.ways], cosines[:, self.ways :]
-        typicality = features(embeddings, None) @ background.direction
-        novelty = novelty_of(familiarity_of(to_means, typicality, self.usual), self.threshold)
+        familiarity = background.familiarity(embeddings, to_means, to_examples.max(axis=1), self.usual)
+        novelty = novelty_of(familiarity, self.threshold)
         nearest = np.argsort(-to_examples, axis=1, kind="stable")[:, :count]
         return Neighbours(novelty, nearest, to_examples[np.arange(len(queries))[:, None], nearest])

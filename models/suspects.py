@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.heads import Float32
-from models.leave_one_out import Ints, leave_one_out
+from models.heads import features as normalised
+from models.leave_one_out import Floats, Ints, leave_one_out
 from models.manifest import HeadOptions
 
-# Chosen on validation classes with a tenth of the labels flipped: at 5, 10 and 20 shots most of what is found is found there.
-SUSPICIOUS = 0.2
+# How far below zero a suspect's margin is at least, how far below the task's median, both in cosines, and which part of that
+# median counts: chosen on five kinds of picture, with all labels right and with a tenth of them wrong; see docs/decisions.md.
+_LEAST, _FAR, _OF_MEDIAN = 0.18, 0.34, 0.5
 
 _RARELY_AS_ALIKE = 99  # percent of a sample of images of all kinds are less like their nearest
 _ROWS = 1000  # of the matrix of similarities at a time
@@ -49,24 +51,51 @@ class Duplicate:
 
 
 def suspects(features: Float32, labels: Ints, ways: int, prototype: HeadOptions) -> list[Suspect]:
-    """Examples that the class means of the others give another label, and their own less than 20 %; the clearest first.
+    """Examples that the class means of the others give another label, by a margin far below the task's usual one; the clearest
+    first.
 
     Class means, and not the head that serves: a wrong label pulls one mean out of its place a little, where a discriminative
-    head bends around it, and leaving an example out moves no intercept against its class.
+    head bends around it, and leaving an example out moves no intercept against its class. They are of features centred on the
+    task's own, which tells its classes apart whatever kind of picture they are of.
+
+    The margin is the cosine with the mean of the own class less the highest with another. Where classes are hard to tell apart,
+    many right labels have a margin below zero, but few one far below the others', whose median a tenth of wrong labels moves
+    little. It counts in part, since where it is high right margins vary more.
 
     Args:
         features: (n, D), as `models.heads.features` makes them.
         labels: (n,), integers in [0, ways).
         prototype: the backbone's defaults for that solver.
     """
-    left_out = leave_one_out(features, labels, ways, prototype)
-    found = []
-    for i in np.flatnonzero(left_out.judged):
-        probabilities = left_out.probabilities[i]
-        verdict = int(probabilities.argmax())
-        if verdict != labels[i] and probabilities[labels[i]] < SUSPICIOUS:
-            found.append((probabilities[labels[i]], Suspect(int(i), verdict, float(probabilities[verdict]))))
-    return [suspect for _, suspect in sorted(found, key=lambda entry: entry[0])]
+    left_out = leave_one_out(_centred(features, labels, ways), labels, ways, prototype)
+    rows = np.flatnonzero(left_out.judged)
+    if not len(rows):
+        return []
+    probabilities, own = left_out.probabilities[rows], labels[rows]
+    margins = prototype.temperature * _log_odds(probabilities, own)
+    far_below = margins < min(-_LEAST, _OF_MEDIAN * float(np.median(margins)) - _FAR)
+    verdicts = probabilities.argmax(axis=1)
+    found = np.flatnonzero(far_below)
+    return [
+        Suspect(int(rows[i]), int(verdicts[i]), float(probabilities[i, verdicts[i]])) for i in found[np.argsort(margins[found])]
+    ]
+
+
+def _centred(features: Float32, labels: Ints, ways: int) -> Float32:
+    """(n, D) on the mean of the class means, so that no class counts more, of norm one."""
+    one_hot_nK = np.eye(ways, dtype=features.dtype)[labels]
+    centre = (one_hot_nK.T @ features / one_hot_nK.sum(axis=0)[:, None]).mean(axis=0)
+    centred: Float32 = normalised(features, centre)
+    return centred
+
+
+def _log_odds(probabilities: Floats, own: Ints) -> Floats:
+    """(m,) of probabilities (m, K): of the own class against the likeliest other; infinite where there is no other."""
+    logits = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+    of_own = np.take_along_axis(logits, own[:, None], axis=1)[:, 0]
+    others = np.where(np.arange(probabilities.shape[1]) == own[:, None], -np.inf, logits)
+    log_odds: Floats = of_own - others.max(axis=1, initial=-np.inf)
+    return log_odds
 
 
 def duplicate_similarity(background: Float32) -> float:

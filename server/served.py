@@ -49,7 +49,7 @@ class ServedBackbone:
     @cached_property
     def background(self) -> Background:
         """What is known of images of no task in particular; likewise."""
-        return Background.of(self.bundle.background, self.bundle.feature_mean)
+        return Background.of(self.bundle.background, self.bundle.feature_mean, self.bundle.manifest.head.novelty)
 
     @property
     def idle(self) -> bool:

@@ -4,22 +4,26 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.heads import Float32, features
+from models.heads import Float32
+from models.manifest import NoveltyLaw
 from models.novelty import Background, fit_detector, novelty_of
 from models.support_index import SupportIndex
+from tests.test_novelty import LAW
 
 DIM = 64
 _CLOSE = 5e-3  # of a cosine of 64 numbers in eight bits
 
 
-def world(counts: list[int], seed: int) -> tuple[Float32, "np.ndarray[tuple[int], np.dtype[np.int64]]", Background]:
+def world(
+    counts: list[int], seed: int, law: NoveltyLaw | None = None
+) -> tuple[Float32, "np.ndarray[tuple[int], np.dtype[np.int64]]", Background]:
     """A support set with as many examples of each class, and a background."""
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(len(counts)), counts)
     centres = rng.normal(size=(len(counts), DIM))
     known = (2.0 + rng.normal(size=(200, DIM)) + rng.normal(size=(200, DIM))).astype(np.float32)
     embeddings = (2.0 + centres[labels] + rng.normal(size=(len(labels), DIM))).astype(np.float32)
-    return embeddings, labels, Background.of(known, known.mean(axis=0))
+    return embeddings, labels, Background.of(known, known.mean(axis=0), law)
 
 
 counts = st.lists(st.integers(1, 6), min_size=2, max_size=6)
@@ -31,7 +35,7 @@ def test_neighbours_are_those_of_float32(shots: list[int], count: int, seed: int
     embeddings, labels, background = world(shots, seed)
     queries = (2.0 + np.random.default_rng(seed + 1).normal(size=(9, DIM))).astype(np.float32)
     found = SupportIndex.of(embeddings, labels, background).search(queries, background, count)
-    cosines = features(queries, background.centre) @ features(embeddings, background.centre).T
+    cosines = background.space.features(queries) @ background.space.features(embeddings).T
     assert found.examples.shape == found.similarities.shape == (9, min(count, len(labels)))
     assert all(len(set(row)) == len(row) for row in found.examples.tolist())
     np.testing.assert_allclose(found.similarities, np.take_along_axis(cosines, found.examples, axis=1), atol=_CLOSE)
@@ -40,9 +44,9 @@ def test_neighbours_are_those_of_float32(shots: list[int], count: int, seed: int
 
 
 @settings(deadline=None, max_examples=40)
-@given(counts, st.integers(0, 100))
-def test_novelty_is_that_of_the_detector(shots: list[int], seed: int) -> None:
-    embeddings, labels, background = world(shots, seed)
+@given(counts, st.integers(0, 100), st.sampled_from([None, LAW]))
+def test_novelty_is_that_of_the_detector(shots: list[int], seed: int, law: NoveltyLaw | None) -> None:
+    embeddings, labels, background = world(shots, seed, law)
     detector = fit_detector(embeddings, labels, background)
     rng = np.random.default_rng(seed + 1)
     queries = np.concatenate([embeddings, 4.0 * rng.normal(size=(20, DIM)).astype(np.float32)])

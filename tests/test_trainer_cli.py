@@ -149,8 +149,10 @@ def test_calibrating_a_bundle_gives_it_the_laws_of_an_export_and_touches_no_file
 ) -> None:
     fitted = open_bundle(exported).manifest
     assert fitted.head.temperatures is not None
+    assert fitted.head.novelty is not None
     bundle = Path(shutil.copytree(exported, tmp_path / "bundle"))
-    replace_manifest(bundle, fitted.model_copy(update={"head": fitted.head.model_copy(update={"temperatures": None})}))
+    without = fitted.head.model_copy(update={"temperatures": None, "novelty": None})
+    replace_manifest(bundle, fitted.model_copy(update={"head": without}))
     before = {path.name: path.read_bytes() for path in bundle.iterdir() if path.name != MANIFEST}
     monkeypatch.setattr(tuning, "EPISODES", 10)
     monkeypatch.setattr(temperatures, "EPISODES", 10)

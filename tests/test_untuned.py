@@ -12,6 +12,7 @@ from models.geometry import Geometry, LeftOutMeans
 from models.manifest import SupportLaw
 from models.temperature import coefficients, options_for, support_terms
 from tests.test_temperature import SUPPORT
+from tests.test_thresholds import LAW
 from training import untuned
 
 
@@ -82,3 +83,11 @@ def test_a_law_of_the_support_set_finds_in_another_network_what_it_knows(shots: 
     after = Geometry(counts, **{name: 0.3 + 0.5 * value for name, value in apart.items()}, left_out=halved)
     was, is_ = (float(coefficients(one) @ support_terms(of)) for one, of in ((SUPPORT, before), (law, after)))
     assert is_ == pytest.approx(was + math.log(0.5))
+
+
+def test_a_law_of_strangers_counts_in_the_networks_own_cosines() -> None:
+    cosines = {centre: untuned.Cosines(0.1, 0.2) for centre in (True, False)}
+    heads = open_bundle(find_bundles(SHIPPED)[DEFAULT_BUNDLE]).manifest.head.model_copy(update={"novelty": LAW})
+    law = untuned.scaled(heads, 0.5, cosines, cosines).novelty
+    assert law == LAW.model_copy(update={"kappa": 2 * LAW.kappa, "floor": LAW.floor / 2, "gain": LAW.gain / 2})
+    assert untuned.scaled(heads.model_copy(update={"novelty": None}), 0.5, cosines, cosines).novelty is None

@@ -221,7 +221,8 @@ def make_bundle(
         if not all(np.abs(each).max() <= np.finfo(np.float16).max for each in embeddings):  # NaN fails too.
             raise ExportError("embeddings of the given images are not finite, or too large for the statistics")
         mean = base_mean(embeddings)
-        scorer = Scorer(datasets, mean, _EPISODES)
+        background = _evenly(embeddings, _BACKGROUND).astype(np.float16).astype(np.float32)  # as it will be read again
+        scorer = Scorer(datasets, mean, background, _EPISODES)
         chosen = any(data.validation for data in datasets)
         heads = scorer.choose_heads(engines["onnx"], say) if chosen else untuned_heads(np.concatenate(embeddings), mean, say)
         for options in (heads.logistic, heads.ridge, heads.prototype):
@@ -245,7 +246,6 @@ def make_bundle(
     if not with_torchscript:
         graphs.pop(TORCHSCRIPT, None)
     final = draft.model_copy(update={"head": heads, "evaluations": tuple(evaluations)})
-    background = _evenly(embeddings, _BACKGROUND)
     fixed |= {STATISTICS: statistics_bytes(mean, background), CARD: model_card(final).encode()}
     return write_bundle(out, final, {**graphs, **fixed})
 

@@ -13,6 +13,7 @@ from models.temperature import Law, law_of
 from training.data import ImageSet
 from training.episodes import SHOTS, WAYS, Embedded, EpisodeSampler, affordable_queries
 from training.evaluate import score
+from training.novelty import tune_novelty
 from training.temperatures import tune_temperatures
 from training.tuning import tune_heads
 
@@ -49,12 +50,14 @@ class Scorer:
 
     Args:
         mean: (D,) the bundle's feature mean.
+        background: (M, D) the bundle's.
         episodes: per evaluation.
     """
 
-    def __init__(self, datasets: Sequence[Images], mean: Float32, episodes: int) -> None:
+    def __init__(self, datasets: Sequence[Images], mean: Float32, background: Float32, episodes: int) -> None:
         self._datasets = datasets
         self._mean = mean
+        self._background = background
         self._episodes = episodes
         self._embedded: dict[tuple[EngineKind, int], Float32] = {}
 
@@ -70,7 +73,8 @@ class Scorer:
         say(f"choosing head defaults on validation episodes of {', '.join(name for name, _ in named)}")
         embedded = [Embedded(self.embed(engine, images), images.indices_by_class()) for _, images in named]
         heads = tune_heads(embedded, self._mean)
-        return heads.model_copy(update={"temperatures": tune_temperatures(embedded, self._mean, heads)})
+        laws = tune_temperatures(embedded, self._mean, heads)
+        return heads.model_copy(update={"temperatures": laws, "novelty": tune_novelty(embedded, self._background)})
 
     def evaluation(
         self,

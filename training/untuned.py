@@ -13,7 +13,7 @@ import numpy as np
 
 from models.bundle import DEFAULT_BUNDLE, SHIPPED, find_bundles, open_bundle
 from models.heads import Float32, features
-from models.manifest import HeadDefaults, Solver, SupportLaw, TemperatureLaw
+from models.manifest import HeadDefaults, NoveltyLaw, Solver, SupportLaw, TemperatureLaw
 from models.temperature import Law
 from training.scoring import Say
 
@@ -64,7 +64,8 @@ def cosines_of(embeddings: Float32, mean: Float32) -> dict[bool, Cosines]:
 
 
 def scaled(heads: HeadDefaults, factor: float, there: dict[bool, Cosines], now: dict[bool, Cosines]) -> HeadDefaults:
-    """The same options with every temperature `factor` times as high; laws keep their form.
+    """The same options with every temperature `factor` times as high; laws keep their form, and a law of strangers
+    counts in cosines as much wider or narrower.
 
     Args:
         there, now: the cosines of the network that the options are of, and of this one, centred and not: a law of cosines is to
@@ -78,6 +79,9 @@ def scaled(heads: HeadDefaults, factor: float, there: dict[bool, Cosines], now: 
         centred = {s: heads.options(s).centre for s in get_args(Solver)}
         carried = {s: _carried(laws.of(s), math.log(factor), there[c], now[c]) for s, c in centred.items()}
         changes["temperatures"] = laws.model_copy(update=carried)
+    if (law := heads.novelty) is not None:
+        in_cosines = {"kappa": law.kappa / factor, "floor": law.floor * factor, "gain": law.gain * factor}
+        changes["novelty"] = NoveltyLaw.model_validate(law.model_dump() | in_cosines)
     return heads.model_copy(update=changes)
 
 

@@ -8,9 +8,7 @@ from server.schemas.base import Reply
 
 Interval = Annotated[
     tuple[float, float] | None,
-    Field(
-        description="95 % interval of the accuracy on further images of these kinds; null without an accuracy"
-    ),
+    Field(description="95 % interval of the accuracy on further images of these kinds; null without an accuracy"),
 ]
 
 

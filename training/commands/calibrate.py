@@ -30,9 +30,9 @@ def add_to(commands: SubParsers) -> None:
         "calibrate",
         _calibrate,
         "choose a bundle's head defaults, and how temperatures follow the task, on images of several kinds",
-        "C, centring and temperatures are chosen on the validation classes of all datasets, each counting as much as another;\n"
-        "accuracy is measured on validation and novel classes, and replaces what was measured before. Writes manifest.json\n"
-        "and the card, and touches no other file: heads that are stored stay valid.",
+        "C, centring, temperatures and how strangers are told are chosen on the validation classes of all datasets,\n"
+        "each counting as much as another; accuracy is measured on validation and novel classes, and replaces what was measured\n"
+        "before. Writes manifest.json and the card, and touches no other file: heads that are stored stay valid.",
     )
     calibrate.add_argument("bundle", metavar="BUNDLE", help="a bundle's folder, or the id of a shipped one")
     add_datasets(calibrate, "given again, another dataset")
@@ -66,7 +66,7 @@ def _calibrate(arguments: argparse.Namespace) -> None:
     ]
     if not any(data.validation for data in datasets):
         raise DataError("none of the datasets has validation classes enough to choose on")
-    scorer = Scorer(datasets, bundle.feature_mean, arguments.episodes)
+    scorer = Scorer(datasets, bundle.feature_mean, bundle.background, arguments.episodes)
     chosen = scorer.choose_heads(open_engine(bundle, "onnx"), say)  # as at export: int8 is a copy of it
     head = chosen.model_copy(update={"solver": manifest.head.solver})
     evaluations = []
