@@ -1,4 +1,4 @@
-"""Do probabilities mean what they say? Calibration error with one temperature, and with one that follows ways and shots.
+"""Do probabilities mean what they say? Calibration error with one temperature, and with one that follows the support set.
 
     python -m benchmarks.calibration --data part0.zip part1.zip part2.zip --picture docs/calibration.png --json calibration.json
 
@@ -22,10 +22,10 @@ from benchmarks.novel_classes import accuracy_parser, embed_part, open_shipped
 from models.bundle import Bundle
 from models.fitting import expected_by_share, fit
 from models.heads import features, softmax
-from models.manifest import HeadOptions, Solver
-from models.temperature import options_for
+from models.manifest import Solver
+from models.temperature import law_of, options_for
 from training.episodes import Embedded, EpisodeSampler
-from training.evaluate import CALIBRATION_BINS, calibration_error, episode_scores
+from training.evaluate import CALIBRATION_BINS, calibration_error, run_episodes
 
 _WAYS, _SHOTS, _QUERIES = (2, 5, 10, 20), (1, 2, 5, 10, 20), 15
 _MOST_SHOTS, _MOST_EXAMPLES = 20, 100
@@ -105,9 +105,8 @@ def _equal(bundle: Bundle, novel: Embedded, solver: Solver, ways: int, shots: in
     options = bundle.manifest.head.options(solver)
     sampler = EpisodeSampler(novel.by_class, ways, shots, _QUERIES, seed)
     space = features(novel.embeddings, bundle.feature_mean if options.centre else None)
-    after = options_for(bundle.manifest.head, solver, [shots] * ways)
-    parts = [_answers(scores, labels, options, after) for scores, labels in episode_scores(space, sampler, episodes, options)]
-    return _joined(parts)
+    stacks = run_episodes(space, sampler, episodes, options, law_of(bundle.manifest.head, solver))
+    return _joined([_answers(found.scores, found.labels, options.temperature, found.temperatures) for found in stacks])
 
 
 def _unequal(bundle: Bundle, novel: Embedded, solver: Solver, ways: int, shots: int, episodes: int, seed: int) -> Answers:
@@ -121,18 +120,19 @@ def _unequal(bundle: Bundle, novel: Embedded, solver: Solver, ways: int, shots: 
         rng = np.random.default_rng((seed, ways, index))
         counts = np.exp(rng.uniform(0, np.log(shots + 1), ways)).astype(int)
         support = np.concatenate([images[:count] for images, count in zip(episode.support, counts, strict=True)])
-        linear = fit(space[support], np.repeat(np.arange(ways), counts), ways, options)
+        classes = np.repeat(np.arange(ways), counts)
+        linear = fit(space[support], classes, ways, options)
         scores = space[episode.query.ravel()] @ linear.weight.T + linear.bias
         if solver == "logistic":  # as `fit_head` has it
             scores = scores - expected_by_share(counts)
-        after = options_for(bundle.manifest.head, solver, counts.tolist())
-        parts.append(_answers(scores, np.repeat(np.arange(ways), _QUERIES), options, after))
+        after = options_for(bundle.manifest.head, solver, novel.embeddings[support], classes, bundle.feature_mean)
+        parts.append(_answers(scores, np.repeat(np.arange(ways), _QUERIES), options.temperature, after.temperature))
     return _joined(parts)
 
 
-def _answers(scores: NDArray[np.floating], labels: NDArray[np.int64], before: HeadOptions, after: HeadOptions) -> Answers:
-    def confidence(options: HeadOptions) -> Values:
-        highest: Values = softmax(scores, options.temperature).max(axis=-1).ravel()
+def _answers(scores: NDArray[np.floating], labels: NDArray[np.int64], before: float, after: float | Values) -> Answers:
+    def confidence(temperature: float | Values) -> Values:
+        highest: Values = softmax(scores, temperature).max(axis=-1).ravel()
         return highest
 
     return Answers(confidence(before), confidence(after), (scores.argmax(axis=-1) == labels).ravel())
@@ -151,7 +151,7 @@ def _draw(drawn: dict[str, Answers], file: Path) -> None:
     figure = Figure(figsize=(3.2 * len(drawn), 3.6), layout="constrained")
     for axes, (title, answers) in zip(figure.subplots(1, len(drawn), sharey=True), drawn.items(), strict=True):
         axes.plot([0, 1], [0, 1], color="0.6", linewidth=1)
-        for name, confidence, colour in (("one temperature", answers.before, "C1"), ("by ways and shots", answers.after, "C0")):
+        for name, confidence, colour in (("one temperature", answers.before, "C1"), ("by the support set", answers.after, "C0")):
             bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
             count = np.bincount(bins, minlength=CALIBRATION_BINS)
             held = count > 0.001 * len(bins)

@@ -15,8 +15,8 @@ import training
 from benchmarks.domain_data import Domain, Embedder, save
 from benchmarks.novel_classes import interval
 from models.bundle import Bundle
-from models.heads import features, softmax
-from models.temperature import options_for
+from models.heads import features
+from models.temperature import Law, law_of
 from training.class_split import Part
 from training.episodes import SHOTS, Embedded, EpisodeSampler, affordable_queries
 from training.evaluate import calibration_error, run_episodes
@@ -63,15 +63,19 @@ class Figures:
     difference_ci95: float = 0.0
 
 
-def measure(embedder: Embedder, domain: Domain, protocol: Protocol) -> Iterator[Cell]:
+def measure(embedder: Embedder, domain: Domain, protocol: Protocol, law: Law | None = None) -> Iterator[Cell]:
     """A cell per ways and shots, of the ways that the domain has classes for; none where it has no classes of that part.
 
     Each class is asked as many queries as the smallest affords, 15 at most. What is kept is taken anew when the bundle, the
     images or the code that makes scores of them is another.
 
+    Args:
+        law: what temperatures follow; None for the bundle's own.
+
     Raises:
         DataError: the images cannot be used.
     """
+    law = law or law_of(embedder.bundle.manifest.head)
     part = protocol.part_of(domain)
     if not domain.read_split(embedder.data).classes(part):
         return
@@ -80,9 +84,9 @@ def measure(embedder: Embedder, domain: Domain, protocol: Protocol) -> Iterator[
     for ways, shots in product(protocol.ways, SHOTS):
         if ways <= len(embedded.by_class):
             sampler = EpisodeSampler(embedded.by_class, ways, shots, queries, protocol.seed)
-            key = _cell_key(embedder, domain, part, sampler, protocol.episodes)
+            key = _cell_key(embedder, domain, part, sampler, protocol.episodes, law)
             file = embedder.keep and embedder.keep / f"cell-{key}.npz"
-            accuracies, ece = _kept(file, embedder.bundle, embedded, sampler, protocol.episodes)
+            accuracies, ece = _kept(file, embedder.bundle, embedded, sampler, protocol.episodes, law)
             yield Cell(domain.name, ways, shots, queries, accuracies, ece)
 
 
@@ -103,33 +107,39 @@ def _mean(values: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
 
 
 def _kept(
-    file: Path | None, bundle: Bundle, embedded: Embedded, sampler: EpisodeSampler, episodes: int
+    file: Path | None, bundle: Bundle, embedded: Embedded, sampler: EpisodeSampler, episodes: int, law: Law | None
 ) -> tuple[NDArray[np.float64], float]:
     if file is not None and file.exists():
         with np.load(file) as kept:
             return kept["accuracies"], float(kept["ece"])
-    accuracies, ece = _score(bundle, embedded, sampler, episodes)
+    accuracies, ece = _score(bundle, embedded, sampler, episodes, law)
     if file is not None:
         save(file, accuracies=accuracies, ece=np.array(ece))
     return accuracies, ece
 
 
-def _score(bundle: Bundle, embedded: Embedded, sampler: EpisodeSampler, episodes: int) -> tuple[NDArray[np.float64], float]:
+def _score(
+    bundle: Bundle, embedded: Embedded, sampler: EpisodeSampler, episodes: int, law: Law | None
+) -> tuple[NDArray[np.float64], float]:
     """Accuracy of each episode, and the calibration error of all."""
-    options = options_for(bundle.manifest.head, None, [sampler.shots] * sampler.ways)
+    options = bundle.manifest.head.options()
     space = features(embedded.embeddings, bundle.feature_mean if options.centre else None)
     accuracies, confidences, correct = [], [], []
-    for outcomes in run_episodes(space, sampler, episodes, options):
+    for outcomes in run_episodes(space, sampler, episodes, options, law):
         hits = outcomes.scores.argmax(axis=-1) == outcomes.labels
         accuracies.append(hits.mean(axis=1))
-        confidences.append(softmax(outcomes.scores, options.temperature).max(axis=-1).ravel())
+        confidences.append(outcomes.probabilities.max(axis=-1).ravel())
         correct.append(hits.ravel())
     return np.concatenate(accuracies), calibration_error(np.concatenate(confidences), np.concatenate(correct))
 
 
-def _cell_key(embedder: Embedder, domain: Domain, part: Part, sampler: EpisodeSampler, episodes: int) -> str:
+def _cell_key(embedder: Embedder, domain: Domain, part: Part, sampler: EpisodeSampler, episodes: int, law: Law | None) -> str:
     manifest = embedder.bundle.manifest
-    head = [manifest.head.model_dump_json(), embedder.bundle.feature_mean.tobytes().hex()]
+    head = [
+        manifest.head.options().model_dump_json(),
+        law.model_dump_json() if law else "",
+        embedder.bundle.feature_mean.tobytes().hex(),
+    ]
     task = [str(n) for n in (sampler.ways, sampler.shots, sampler.queries, sampler.seed, episodes)]
     return hashlib.sha256("\n".join([embedder.key(domain, part), *head, *task, _code()]).encode()).hexdigest()[:24]
 

@@ -3,6 +3,7 @@
     python -m benchmarks.domains --data DATA --keep kept --picture docs/domains.png --json domains.json
     python -m benchmarks.domains --data DATA --bundle lite0@1 photos@1 --bundles-dir bundles --keep kept
     python -m benchmarks.domains --data DATA --bundle lite0@1 photos@1 --left-out gtsrb=no-gtsrb@1 flowers=no-flowers@1
+    python -m benchmarks.domains --data DATA --laws-left-out --keep kept
     python -m benchmarks.domains --data DATA --bundle bundles/mine/1 --quick
 
 Episodes of each domain's novel classes (of Tiny ImageNet, which has none, its validation classes), through the preprocessing,
@@ -13,6 +14,9 @@ percent ± 1.96·s/√n, and the expected calibration error in brackets.
 
 With `--left-out` a further column has each domain measured by a bundle that was made without it, and the domains not named
 there, which no bundle has learned from, by the last bundle.
+
+With `--laws-left-out` a further column has each domain measured by the last bundle with temperatures whose law was fitted on the
+validation classes of the other domains: nothing of the domain, nor of the three that have novel classes only, is in it.
 
 With `--keep` a run that was interrupted goes on where it stopped: embeddings and scores are kept, and taken anew when the
 bundle, the images or the code that made them is another.
@@ -29,16 +33,18 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.command import benchmark_parser, write_json
-from benchmarks.domain_data import DOMAINS, Embedder, opener
+from benchmarks.domain_data import DOMAINS, Domain, Embedder, opener
 from benchmarks.domain_scores import Cell, Figures, Protocol, figures, measure
+from benchmarks.left_out_laws import LeftOutLaws
 from models.bundle import DEFAULT_BUNDLE
 from models.engine import EngineKind
+from models.manifest import SupportLaw
 from training.class_split import Part
 from training.episodes import SHOTS
 
 _WAYS = (5, 20)
 _QUICK_EPISODES, _QUICK_PER_CLASS = 400, 60
-_LEFT_OUT = "left out"
+_LEFT_OUT, _LAWS_LEFT_OUT = "left out", "law left out"
 
 
 @dataclass(frozen=True)
@@ -48,9 +54,14 @@ class Column:
     name: str
     usual: Embedder
     instead: Mapping[str, Embedder]
+    laws: LeftOutLaws | None = None
 
     def of(self, domain: str) -> Embedder:
         return self.instead.get(domain, self.usual)
+
+    def law(self, domain: Domain) -> SupportLaw | None:
+        """What temperatures follow there; None for the bundle's own law."""
+        return self.laws.without(domain) if self.laws else None
 
 
 Cells = dict[tuple[str, str, int, int], Cell]
@@ -66,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     cells: Cells = {}
     for domain, column in product(DOMAINS, columns):
         if not arguments.domains or domain.name in arguments.domains:
-            for cell in measure(column.of(domain.name), domain, protocol):
+            for cell in measure(column.of(domain.name), domain, protocol, column.law(domain)):
                 cells[column.name, domain.name, cell.ways, cell.shots] = cell
                 task = f"{column.name:<28}{cell.ways:>3}-way {cell.shots}-shot"
                 print(f"{domain.name:<14}{task}  {_written(figures([cell]))}", flush=True)
@@ -84,6 +95,8 @@ def _columns(arguments: argparse.Namespace) -> list[Column]:
     columns = [Column(embedder.bundle.id, embedder, {}) for embedder in opened]
     if arguments.left_out:
         columns.append(Column(_LEFT_OUT, opened[-1], {domain: open_(name) for domain, name in arguments.left_out}))
+    if arguments.laws_left_out:
+        columns.append(Column(_LAWS_LEFT_OUT, opened[-1], {}, LeftOutLaws(opened[-1])))
     return columns
 
 
@@ -172,6 +185,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bundles-dir", type=Path, metavar="DIR", help="where further bundles are")
     text = "a bundle made without that domain, for a column of such"
     parser.add_argument("--left-out", nargs="+", type=_left_out, default=[], metavar="DOMAIN=BUNDLE", help=text)
+    text = "a column of the last bundle with laws of temperature fitted on the other domains' validation classes"
+    parser.add_argument("--laws-left-out", action="store_true", help=text)
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keeps embeddings and scores for the next run")
     parser.add_argument("--engine", choices=get_args(EngineKind), default="auto", help="default: what the server would take")
     parser.add_argument("--domains", nargs="+", choices=_NAMES, help="default: all")

@@ -124,13 +124,15 @@ def _as_served(indexes: Sequence[SupportIndex], images: Float32, background: Bac
 
 def _probability(bundle: Bundle, support_TnD: Float32, labels: NDArray[np.int64]) -> Callable[[Float32], Floats]:
     """The highest probability of each query under the default head of its task."""
-    options = options_for(bundle.manifest.head, None, [len(labels) // _WAYS] * _WAYS)
+    options = bundle.manifest.head.options()
     mean = bundle.feature_mean if options.centre else None
+    each = [options_for(bundle.manifest.head, None, support_nD, labels, bundle.feature_mean) for support_nD in support_TnD]
+    temperatures = np.array([found.temperature for found in each])[:, None, None]
     linear = fit(features(support_TnD, mean), np.tile(labels, (len(support_TnD), 1)), _WAYS, options)
 
     def highest(images_TQD: Float32) -> Floats:
         scores = features(images_TQD, mean) @ linear.weight.mT + linear.bias[:, None]
-        return np.asarray(softmax(scores, options.temperature).max(axis=-1))
+        return np.asarray(softmax(scores, temperatures).max(axis=-1))
 
     return highest
 

@@ -78,7 +78,7 @@ def _episode(
     labels = np.repeat(np.arange(_WAYS), counts)
     query = classes.embeddings[np.concatenate([images[-_HELD_OUT:] for images in drawn])]
 
-    options = options_for(bundle.manifest.head, None, counts.tolist())
+    options = options_for(bundle.manifest.head, None, classes.embeddings[support], labels, bundle.feature_mean)
     left_out = leave_one_out(space.features(classes.embeddings[support], options.centre), labels, _WAYS, options)
     right = int((left_out.probabilities.argmax(axis=1) == labels).sum())
     held_out = _accuracy(bundle, space, classes.embeddings[support], labels, query)
@@ -95,7 +95,7 @@ def _episode(
 
 def _accuracy(bundle: Bundle, space: EmbeddingSpace, support: Float32, labels: Labels, query: Float32) -> float:
     """Of the head that the server would fit, on as many queries of each class."""
-    options = options_for(bundle.manifest.head, None, np.bincount(labels).tolist())
+    options = options_for(bundle.manifest.head, None, support, labels, bundle.feature_mean)
     head = fit_head(support, [str(label) for label in labels], space, options)
     named = np.array([int(label) for label in head.labels])
     found = named[head.probabilities(query, space).argmax(axis=1)]

@@ -87,7 +87,7 @@ def _episode(classes: Embedded, shots: int, rng: np.random.Generator) -> tuple[F
 def _judge(bundle: Bundle, embeddings: Float32, labels: Labels) -> Mapping[str, Found]:
     """What each way takes for wrong, bool (n,)."""
     prototype = bundle.manifest.head.options("prototype")
-    options = options_for(bundle.manifest.head, None, np.bincount(labels).tolist())
+    options = options_for(bundle.manifest.head, None, embeddings, labels, bundle.feature_mean)
     x = features(embeddings, bundle.feature_mean if options.centre else None)
     ours = np.zeros(len(labels), bool)
     centred = features(embeddings, bundle.feature_mean if prototype.centre else None)

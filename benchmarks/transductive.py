@@ -107,7 +107,8 @@ def main() -> None:
 
 def measure(bundle: Bundle, classes: Embedded, request: Request, shots: int, episodes: int, seed: int) -> Row:
     """One kind of request, over all episodes."""
-    options = options_for(bundle.manifest.head, None, [shots] * _WAYS)
+    head = bundle.manifest.head
+    options = head.options()
     space = features(classes.embeddings, bundle.feature_mean if options.centre else None)
     centred = features(classes.embeddings, bundle.feature_mean)
     background = Background.of(bundle.background, bundle.feature_mean)
@@ -119,7 +120,8 @@ def measure(bundle: Bundle, classes: Embedded, request: Request, shots: int, epi
             support_TnD, query_TQD = space[stack.support], space[stack.query]
             linear = fit(support_TnD, np.tile(labels, (len(support_TnD), 1)), _WAYS, options)
             scores = query_TQD @ linear.weight.astype(np.float32).mT + linear.bias.astype(np.float32)[:, None]
-            alone_TQK = softmax(scores, options.temperature)
+            each = [options_for(head, None, x_nD, labels, bundle.feature_mean) for x_nD in classes.embeddings[stack.support]]
+            alone_TQK = softmax(scores, np.array([found.temperature for found in each])[:, None, None])
             detector = fit_detector(classes.embeddings[stack.support], labels, background)
             weights = detector.weights(classes.embeddings[stack.query], background)
             shared = alone_TQK, centred[stack.support], labels, centred[stack.query]

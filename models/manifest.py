@@ -61,7 +61,10 @@ class HeadOptions(_Part):
 
 
 class TemperatureLaw(_Part):
-    """How a solver's temperature follows the task, the coefficients of `models.temperature.terms`."""
+    """How a solver's temperature follows a task's ways and shots alone, the coefficients of `models.temperature.count_terms`.
+
+    Bundles made before there were laws of the support set have these.
+    """
 
     intercept: float = Field(allow_inf_nan=False)
     log_ways: float = Field(allow_inf_nan=False)
@@ -70,15 +73,49 @@ class TemperatureLaw(_Part):
     inverse_shots: float = Field(allow_inf_nan=False)
 
 
+class SingleLaw(_Part):
+    """The coefficients of `models.temperature.single_terms`."""
+
+    intercept: float = Field(allow_inf_nan=False)
+    log_ways: float = Field(allow_inf_nan=False)
+    inverse_ways: float = Field(allow_inf_nan=False)
+    between: float = Field(allow_inf_nan=False)
+    nearest: float = Field(allow_inf_nan=False)
+    nearest_log_ways: float = Field(allow_inf_nan=False)
+
+
+class SeveralLaw(_Part):
+    """The coefficients of `models.temperature.several_terms`."""
+
+    intercept: float = Field(allow_inf_nan=False)
+    log_ways: float = Field(allow_inf_nan=False)
+    inverse_ways: float = Field(allow_inf_nan=False)
+    log_shots: float = Field(allow_inf_nan=False)
+    inverse_shots: float = Field(allow_inf_nan=False)
+    unequal: float = Field(allow_inf_nan=False)
+    log_likeliest: float = Field(allow_inf_nan=False)
+    recognised: float = Field(allow_inf_nan=False)
+    apart: float = Field(allow_inf_nan=False)
+
+
+class SupportLaw(_Part):
+    """How a solver's temperature follows the support set: `single` where every class has one example, `several` where every
+    class has more, and between them in proportion to the classes that have more.
+    """
+
+    single: SingleLaw
+    several: SeveralLaw
+
+
 class TemperatureLaws(_Part):
     """A law per solver, fitted on validation-class episodes."""
 
-    logistic: TemperatureLaw
-    ridge: TemperatureLaw
-    prototype: TemperatureLaw
+    logistic: TemperatureLaw | SupportLaw
+    ridge: TemperatureLaw | SupportLaw
+    prototype: TemperatureLaw | SupportLaw
 
-    def of(self, solver: Solver) -> TemperatureLaw:
-        law: TemperatureLaw = getattr(self, solver)
+    def of(self, solver: Solver) -> TemperatureLaw | SupportLaw:
+        law: TemperatureLaw | SupportLaw = getattr(self, solver)
         return law
 
 

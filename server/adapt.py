@@ -59,7 +59,7 @@ async def create_task(
         embeddings = await _embed(service, backbone, examples, watch)
         new = await service.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
         with watch.stage("fit"):
-            wanted = chosen(backbone.bundle.manifest.head, options, labels)
+            wanted = await service.in_fitter(chosen, backbone.bundle, options, labels, embeddings)
             head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, wanted)
             quality = await _judge(service, backbone, [example.id for example in new], labels, embeddings, wanted)
 
@@ -155,8 +155,8 @@ async def refit(
     except TooFewClasses as error:
         raise TooFewClasses(f"{error.detail}; to be rid of the example, delete the task") from None
     with watch.stage("fit"):
-        defaults = backbone.bundle.manifest.head
-        options = chosen_again(task.version.options, (defaults, support.labels), (defaults, labels))
+        bundle = backbone.bundle
+        options = await service.in_fitter(chosen_again, task.version.options, bundle.manifest.head, bundle, labels, embeddings)
         head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, options)
         return head, await _judge(service, backbone, ids, labels, embeddings, options)
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import get_args
 
-from models.manifest import HeadDefaults, HeadOptions, Solver
+from models.bundle import Bundle
+from models.heads import Float32
+from models.manifest import HeadOptions, Solver
 from server.errors import (
     BackboneNotFound,
     Conflict,
@@ -29,8 +31,9 @@ from server.intervals import wilson
 from server.metrics import Stopwatch
 from server.records import Support, Task
 from server.reembed import support_on
+from server.replies import head_reply
 from server.schemas.comparison import CandidateReply, ComparisonReply, Difference, FailedCandidate
-from server.schemas.replies import HeadReply, ProblemInPlace
+from server.schemas.replies import ProblemInPlace
 from server.schemas.requests import Candidate, TaskOptions
 from server.served import ServedBackbone
 from server.service import Service
@@ -55,11 +58,11 @@ class _Way:
 
     Attributes:
         backbone: name@version; None for the one that the active version uses.
-        options_on: what the options are on a backbone of these defaults.
+        options_on: what the options are on a bundle, of examples with these labels and embeddings.
     """
 
     backbone: str | None
-    options_on: Callable[[HeadDefaults], HeadOptions]
+    options_on: Callable[[Bundle, Sequence[str], Float32], HeadOptions]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,11 +72,6 @@ class _Now:
     task: Task
     backbone: ServedBackbone
     support: Support
-
-    @property
-    def defaults(self) -> tuple[HeadDefaults, Sequence[str]]:
-        """The defaults of its backbone, and the labels that it has."""
-        return self.backbone.bundle.manifest.head, self.support.labels
 
 
 async def compare(service: Service, tenant: str, task_id: str, asked: Sequence[Candidate] | None) -> ComparisonReply:
@@ -123,29 +121,34 @@ async def _now(service: Service, tenant: str, task_id: str) -> _Now:
 
 
 def _way(now: _Now, candidate: Candidate) -> _Way:
-    before, labels = now.task.version.options, now.support.labels
-    return _Way(
-        candidate.backbone,
-        lambda defaults: chosen_instead(before, candidate.options, now.defaults, (defaults, labels)),
-    )
+    before, was = now.task.version.options, now.backbone.bundle.manifest.head
+    return _Way(candidate.backbone, partial(chosen_instead, before, candidate.options, was))
 
 
 async def _usual(service: Service, now: _Now) -> list[_Way]:
     """The solvers as the task's backbone has them by default, and the active version's options on the backbone that new tasks
     get and on the others that are open; all but what the active version is.
     """
-    before, labels = now.task.version.options, now.support.labels
-    own, default = now.backbone, service.backbones.served_default
-    solvers = [partial(chosen, asked=TaskOptions(solver=solver), labels=labels) for solver in get_args(Solver)]
+    before, own, default = now.task.version.options, now.backbone, service.backbones.served_default
+    solvers = []
+    for solver in get_args(Solver):
+        way = _Way(None, partial(_of_solver, solver))
+        options = await service.in_fitter(way.options_on, own.bundle, now.support.labels, now.support.embeddings)
+        if not before.alike(options):
+            solvers.append(way)
     described = await service.backbones.describe()
     default_id = service.backbones.default_id
     backbones = [id_ for id_, found in described.items() if found.engines and id_ not in {own.bundle.id, default_id}]
     if default and default.space.backbone != own.space.backbone:
         backbones.insert(0, default_id)
     return [
-        *(_Way(None, options_on) for options_on in solvers if options_on(own.bundle.manifest.head) != before),
+        *solvers,
         *(_way(now, Candidate(backbone=id_)) for id_ in backbones),
     ]
+
+
+def _of_solver(solver: Solver, bundle: Bundle, labels: Sequence[str], embeddings: Float32) -> HeadOptions:
+    return chosen(bundle, TaskOptions(solver=solver), labels, embeddings)
 
 
 async def _try(service: Service, tenant: str, now: _Now, ways: Sequence[_Way], watch: Stopwatch) -> list[Trial | HeadstartError]:
@@ -161,7 +164,7 @@ async def _try(service: Service, tenant: str, now: _Now, ways: Sequence[_Way], w
             continue
         for position, way in of_it.items():
             with watch.stage("fit"):
-                options = way.options_on(backbone.bundle.manifest.head)
+                options = await service.in_fitter(way.options_on, backbone.bundle, support.labels, support.embeddings)
                 tried[position] = await service.in_fitter(judge, support, options, backbone.space)
     return [tried[position] for position in range(len(ways))]
 
@@ -178,7 +181,7 @@ def _shown(trial: Trial, current: Trial) -> CandidateReply:
     return CandidateReply(
         current=trial is current,
         backbone=trial.backbone,
-        head=HeadReply(**trial.options.model_dump()),
+        head=head_reply(trial.options),
         method=trial.method,
         judged=trial.judged,
         recognised=trial.recognised,

@@ -54,6 +54,18 @@ class ClassCount:
     examples: int
 
 
+class FittedOptions(HeadOptions):
+    """How a version's head was fitted, and which of these options somebody asked for, by name; None in a version that was stored
+    before that was kept.
+    """
+
+    asked: tuple[str, ...] | None = None
+
+    def alike(self, other: HeadOptions) -> bool:
+        """Whether heads fitted with either are the same, whoever asked for what."""
+        return all(getattr(self, name) == getattr(other, name) for name in HeadOptions.model_fields)
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """One version of a task. All of it is immutable but `active`, which was true or not when it was read.
@@ -70,7 +82,7 @@ class Version:
     change: Change
     backbone: BackboneRef
     classes: tuple[ClassCount, ...]
-    options: HeadOptions
+    options: FittedOptions
     created_at: datetime
 
 

@@ -11,12 +11,11 @@ from models.fitting import fit_head
 from models.heads import BackboneRef, Head
 from server.adapt import ATTEMPTS
 from server.errors import BackboneUnavailable, Conflict, ExampleNotFound, VersionNotFound
-from server.head_options import chosen, chosen_again
+from server.head_options import chosen_again
 from server.records import Support, Task, VersionConflict
 from server.reembed import support_on
 from server.refresh_records import Noting, Reason, RefreshJob, RefreshNote, RefreshTask
 from server.refresh_verdict import Side, judge_move
-from server.schemas.requests import TaskOptions
 from server.served import ServedBackbone
 from server.service import Service
 
@@ -137,14 +136,13 @@ async def _fit(
     """The active support set on another backbone, and a head of it.
 
     Args:
-        usual: the backbone it is on, which tells what of its options somebody asked for; without it, only the solver stays.
+        usual: the backbone it is on, which tells of a version of before that was kept what of its options somebody asked for.
     """
     support = await support_on(service, tenant, task.id, task.version.number, target, progress)
-    options, defaults = task.version.options, target.bundle.manifest.head
-    if usual is None:
-        options = chosen(defaults, TaskOptions(solver=options.solver), support.labels)
-    else:
-        options = chosen_again(options, (usual.bundle.manifest.head, support.labels), (defaults, support.labels))
+    was = usual.bundle.manifest.head if usual else None
+    options = await service.in_background(
+        chosen_again, task.version.options, was, target.bundle, support.labels, support.embeddings
+    )
     return support, await service.in_background(fit_head, support.embeddings, support.labels, target.space, options)
 
 

@@ -1,5 +1,6 @@
 """From the store's records to the bodies of replies."""
 
+from models.manifest import HeadOptions
 from server.records import ClassCount, ExampleInfo, Task, Version
 from server.schemas.quality import Quality
 from server.schemas.replies import ChangedTaskReply, ClassReply, ExampleReply, HeadReply, TaskReply, VersionReply
@@ -14,7 +15,7 @@ def task_reply(task: Task) -> TaskReply:
         version=version.number,
         backbone=version.backbone.bundle,
         classes=_classes(version.classes),
-        head=_head(version),
+        head=head_reply(version.options),
         created_at=task.created_at,
         updated_at=task.updated_at,
     )
@@ -33,7 +34,7 @@ def version_reply(version: Version) -> VersionReply:
         change=version.change,
         backbone=version.backbone.bundle,
         classes=_classes(version.classes),
-        head=_head(version),
+        head=head_reply(version.options),
         created_at=version.created_at,
     )
 
@@ -55,5 +56,6 @@ def _classes(classes: tuple[ClassCount, ...]) -> list[ClassReply]:
     return [ClassReply(label=count.label, examples=count.examples) for count in classes]
 
 
-def _head(version: Version) -> HeadReply:
-    return HeadReply(**version.options.model_dump())
+def head_reply(options: HeadOptions) -> HeadReply:
+    """How a head is fitted."""
+    return HeadReply(**{name: getattr(options, name) for name in HeadReply.model_fields})

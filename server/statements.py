@@ -9,9 +9,8 @@ from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, del
 from sqlalchemy.exc import IntegrityError
 
 from models.heads import BackboneRef, Float32, Head
-from models.manifest import HeadOptions
 from server.errors import ExampleNotFound, TaskNotFound, VersionNotFound
-from server.records import Active, Answer, Change, ClassCount, NewExample, Replay, ReplayExists, Task, Version
+from server.records import Active, Answer, Change, ClassCount, FittedOptions, NewExample, Replay, ReplayExists, Task, Version
 from server.tables import embeddings, examples, replays, tasks, versions
 
 REPLAY_LIFETIME = timedelta(hours=24)
@@ -220,7 +219,7 @@ def new_version(number: int, change: Change, counts: Counter[str], head: Head, n
     if set(+counts) != set(head.labels):
         raise ValueError("the head's labels are not those of its support set")
     classes = tuple(ClassCount(label, counts[label]) for label in head.labels)
-    return Version(number, True, change, head.backbone, classes, head.options, now)
+    return Version(number, True, change, head.backbone, classes, FittedOptions(**dict(head.options)), now)
 
 
 def active_of(row: Row[Any]) -> Active:
@@ -238,6 +237,6 @@ def version_of(row: Row[Any]) -> Version:
         change=row.change,
         backbone=BackboneRef(row.bundle, row.backbone_sha256),
         classes=tuple(ClassCount(label, count) for label, count in row.classes),
-        options=HeadOptions(**row.options),
+        options=FittedOptions(**row.options),
         created_at=row.made_at,
     )

@@ -12,9 +12,10 @@ from openapi_spec_validator import validate
 
 from models.bundle import SHIPPED, find_bundles, open_bundle
 from models.engine import embed_all, open_engine
-from models.fitting import fit_head
+from models.fitting import classes_of, fit_head
+from models.manifest import TemperatureLaw
 from models.preprocess import load_image
-from models.temperature import options_for
+from models.temperature import law_of, options_for, temperature
 from server.errors import HeadstartError
 from server.routes.problems import TABLE
 from tests import uploads
@@ -121,7 +122,7 @@ class TestPrediction:
         support_z = embed_all(engine, np.stack([load_image(image, spec) for _, image in support]))
         query_z = embed_all(engine, np.stack([load_image(image, spec) for _, image in queries]))
         labels = [label for label, _ in support]
-        options = options_for(bundle.manifest.head, None, list(Counter(labels).values()))
+        options = options_for(bundle.manifest.head, None, support_z, classes_of(labels)[1], bundle.feature_mean)
         head = fit_head(support_z, labels, engine.space, options)
         offline = head.probabilities(query_z, engine.space)
         for prediction, row in zip(predict(api, task, [image for _, image in queries]), offline, strict=True):
@@ -156,12 +157,17 @@ class TestVersions:
     def test_a_temperature_follows_the_support_set_unless_it_was_asked_for(
         self, api: httpx.Client, support: Labelled, shipped_bundle: Path
     ) -> None:
-        defaults = open_bundle(shipped_bundle).manifest.head
+        law = law_of(open_bundle(shipped_bundle).manifest.head)
+        assert isinstance(law, TemperatureLaw), "it knows the numbers alone"
+
+        def expected(shots: int) -> float:
+            return temperature(law, np.zeros((5 * shots, 1)), np.repeat(np.arange(5), shots))
+
         task = create(api, support[::5])
-        assert task["head"]["temperature"] == options_for(defaults, None, [1] * 5).temperature
+        assert task["head"]["temperature"] == expected(1)
         path = f"/v1/tasks/{task['id']}/examples"
         grown = api.post(path, **multipart(support[1::5])).json()
-        assert grown["head"]["temperature"] == options_for(defaults, None, [2] * 5).temperature
+        assert grown["head"]["temperature"] == expected(2)
         example = api.get(path).json()["examples"][0]["id"]
         assert api.delete(f"{path}/{example}").json()["head"]["temperature"] not in {
             task["head"]["temperature"],

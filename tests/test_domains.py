@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import left_out_laws
+from benchmarks.domain_data import DOMAINS, opener
 from benchmarks.domains import main
 from models.bundle import SHIPPED
 from tests.bundles import another_bundle, small_bundle
 from tests.images import encode
+from training import temperatures
 from training.__main__ import main as headstart_train
 
 _LIKE = SHIPPED / "cifar-fs-resnet12" / "1"
@@ -118,3 +121,27 @@ def test_each_domain_can_have_a_bundle_that_was_made_without_it(data: Path, bund
     difference = row(document, "left out", "dtd10", 5)["difference"]
     assert difference != 0.0
     assert row(document, "left out", "mean of 2", 5)["difference"] == pytest.approx(difference / 2)
+
+
+def test_laws_of_temperature_are_fitted_on_the_validation_classes_of_other_domains(
+    data: Path, bundles: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, name in enumerate(("flowers", "gtsrb"), 7):
+        write_domain(data, name, seed, "validation")
+    there = [domain for domain in DOMAINS if domain.name in {"clothing", "dtd10", "flowers", "gtsrb"}]
+    monkeypatch.setattr(left_out_laws, "DOMAINS", there)
+    monkeypatch.setattr(temperatures, "EPISODES", 10)
+    options = ("--bundle", "small@1", "--laws-left-out", "--keep", str(data / "kept"))
+    first = run(data, bundles, *options)
+    for domain in ("clothing", "dtd10"):
+        own, other = row(first, "small@1", domain, 1), row(first, "law left out", domain, 1)
+        assert own["accuracy"] == other["accuracy"]
+        assert own["ece"] != other["ece"]
+    assert len(list((data / "kept").glob("law-*.json"))) == 1, "neither has validation classes: both have the same law"
+    assert capsys.readouterr().err.count("embedding ") == 4
+    assert run(data, bundles, *options) == first
+    assert "embedding " not in capsys.readouterr().err
+
+    laws = left_out_laws.LeftOutLaws(opener(data, bundles, "onnx", data / "kept")("small@1"))
+    named = {domain.name: domain for domain in there}
+    assert laws.without(named["flowers"]) != laws.without(named["clothing"]) == laws.without(named["dtd10"])

@@ -284,7 +284,7 @@ def test_a_task_whose_own_bundle_is_gone_is_revived(
     small_bundle(shipped_bundle, tmp_path, "small")
     data, flags = tmp_path / "data", (*QUICK, "--bundles-dir", str(tmp_path))
     with ServerProcess(data, *flags, "--bundle", SMALL) as server, httpx.Client(base_url=server.url, timeout=60) as api:
-        task = create(api, support, options='{"solver": "ridge"}')["id"]
+        task = create(api, support, options='{"solver": "ridge", "temperature": 0.7}')["id"]
     spoil(tmp_path, SMALL)
     with ServerProcess(data, *flags, "--bundle", shipped) as server, httpx.Client(base_url=server.url, timeout=60) as api:
         refresh = moved(api, shipped, [task])
@@ -292,7 +292,7 @@ def test_a_task_whose_own_bundle_is_gone_is_revived(
         assert (row["outcome"], row["accuracy"]["judged_by"], refresh["accuracy"]) == ("moved", "nothing", None)
         assert row["reason"]["code"] == "backbone_unavailable"
         assert predict(api, task, [support[0][1]])[0]["label"] == support[0][0]
-        made_there = create(api, support, options='{"solver": "ridge"}')
+        made_there = create(api, support, options='{"solver": "ridge", "temperature": 0.7}')
         assert api.get(f"/v1/tasks/{task}").json()["head"] == made_there["head"]
 
         back = rolled_back(api, refresh["id"])

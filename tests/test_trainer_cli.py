@@ -156,11 +156,11 @@ def test_calibrating_a_bundle_gives_it_the_laws_of_an_export_and_touches_no_file
     monkeypatch.setattr(temperatures, "EPISODES", 10)
     flags = ["--data", str(data / "images"), "--split", str(data / "split.json"), "--episodes", "40"]
     assert main(["calibrate", str(bundle), *flags]) == 0
-    assert "log T = " in capsys.readouterr().out
+    assert "log T of several = " in capsys.readouterr().out
     assert open_bundle(bundle).manifest == fitted
     assert {path.name: path.read_bytes() for path in bundle.iterdir() if path.name != MANIFEST} == before
     assert main(["inspect", str(bundle)]) == 0
-    assert "log T = " in capsys.readouterr().out
+    assert "log T of several = " in capsys.readouterr().out
 
 
 def test_inspect_verifies(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:

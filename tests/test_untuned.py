@@ -1,12 +1,17 @@
 """Head defaults of networks that there are too few labelled images to choose any for."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from models.bundle import DEFAULT_BUNDLE, SHIPPED, find_bundles, open_bundle
-from models.temperature import options_for
+from models.geometry import Geometry, LeftOutMeans
+from models.manifest import SupportLaw
+from models.temperature import coefficients, options_for, support_terms
+from tests.test_temperature import SUPPORT
 from training import untuned
 
 
@@ -23,7 +28,7 @@ def test_the_spread_is_the_deviation_of_cosines_by_hand() -> None:
     mean = rows.mean(axis=0)
     centred = [row - mean for row in rows]
     cosines = [float(a @ b / np.sqrt((a @ a) * (b @ b))) for i, a in enumerate(centred) for j, b in enumerate(centred) if i < j]
-    assert untuned.spread(rows, mean) == pytest.approx(np.std(cosines), rel=1e-4)
+    assert untuned.cosines_of(rows, mean)[True].spread == pytest.approx(np.std(cosines), rel=1e-4)
 
 
 def test_defaults_of_another_network_are_scaled_by_the_spread_of_features() -> None:
@@ -31,7 +36,8 @@ def test_defaults_of_another_network_are_scaled_by_the_spread_of_features() -> N
     said: list[str] = []
     rows = embeddings_of(1.0)
     heads = untuned.untuned_heads(rows, rows.mean(axis=0), said.append)
-    factor = untuned.spread(rows, rows.mean(axis=0)) / untuned.spread(shipped.background, shipped.feature_mean)
+    now, there = (untuned.cosines_of(*of) for of in ((rows, rows.mean(axis=0)), (shipped.background, shipped.feature_mean)))
+    factor = now[True].spread / there[True].spread
     for solver in ("logistic", "ridge", "prototype"):
         before, after = shipped.manifest.head.options(solver), heads.options(solver)
         assert after.temperature == pytest.approx(factor * before.temperature)
@@ -51,7 +57,28 @@ def test_the_defaults_are_the_shipped_bundles_with_its_laws(shipped_bundle: Path
     again = untuned.untuned_heads(bundle.background, bundle.feature_mean, said.append)
     assert again == bundle.manifest.head
     assert DEFAULT_BUNDLE in said[0]
-    half = untuned.scaled(bundle.manifest.head, 0.5)
+    cosines = untuned.cosines_of(bundle.background, bundle.feature_mean)
+    half = untuned.scaled(bundle.manifest.head, 0.5, cosines, cosines)
     for ways, shots in ((5, 1), (20, 10)):
-        before, after = (options_for(heads, "logistic", [shots] * ways) for heads in (again, half))
+        rows, labels = bundle.background[: ways * shots].astype(np.float32), np.repeat(np.arange(ways), shots)
+        before, after = (options_for(heads, "logistic", rows, labels, bundle.feature_mean) for heads in (again, half))
         assert after.temperature == pytest.approx(before.temperature / 2)
+
+
+@pytest.mark.parametrize("shots", [1, 4])
+def test_a_law_of_the_support_set_finds_in_another_network_what_it_knows(shots: int) -> None:
+    """Where every cosine is 0.3 + 0.5 of what it was, the temperature is half of what it was."""
+    there = {centre: untuned.Cosines(0.1, 0.2) for centre in (True, False)}
+    now = {centre: untuned.Cosines(0.35, 0.1) for centre in (True, False)}
+    law = untuned._carried(SUPPORT, math.log(0.5), there[False], now[False])
+    assert isinstance(law, SupportLaw)
+    left_out = None if shots == 1 else LeftOutMeans(-2.5, 0.8, 0.6)
+    halved = None if shots == 1 else LeftOutMeans(-2.5 + math.log(0.5), 0.8, 0.6)
+    counts = np.full(5, shots)
+    apart = {"between": 0.2, "nearest": 0.4}
+    before = Geometry(counts, **apart, left_out=left_out)
+    if halved is not None:
+        halved = replace(halved, within=0.3 + 0.5 * 0.6)
+    after = Geometry(counts, **{name: 0.3 + 0.5 * value for name, value in apart.items()}, left_out=halved)
+    was, is_ = (float(coefficients(one) @ support_terms(of)) for one, of in ((SUPPORT, before), (law, after)))
+    assert is_ == pytest.approx(was + math.log(0.5))

@@ -16,6 +16,7 @@ from models.engine import available_cores
 from models.fitting import fit
 from models.heads import Float32, features, softmax
 from models.manifest import HeadOptions
+from models.temperature import Law, temperature
 from training.confusion import Confusion
 from training.episodes import Episode, EpisodeSampler
 
@@ -47,11 +48,18 @@ class Outcomes:
         classes: (T, K) the episodes' classes, in the order of their labels.
         scores: (T, Q, K), before the temperature.
         labels: (T, Q) the truth, in [0, K).
+        temperatures: (T, 1, 1) of each head.
     """
 
     classes: NDArray[np.int64]
     scores: Float32
     labels: NDArray[np.int64]
+    temperatures: NDArray[np.float64]
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """(T, Q, K)."""
+        return softmax(self.scores, self.temperatures)
 
 
 def score(
@@ -61,6 +69,7 @@ def score(
     episodes: int,
     options: HeadOptions,
     confusion: Confusion | None = None,
+    law: Law | None = None,
 ) -> Score:
     """Fits and tests a head on each of `episodes` episodes.
 
@@ -68,11 +77,12 @@ def score(
         embeddings: (N, D) of every image that the sampler indexes.
         mean: (D,) the bundle's feature mean, used if `options.centre`.
         confusion: receives every prediction.
+        law: what each head's temperature follows; None for that of the options.
     """
     space = features(embeddings, mean if options.centre else None)
     accuracies, confidences, correct = [], [], []
-    for outcomes in run_episodes(space, sampler, episodes, options):
-        probabilities_TQK = softmax(outcomes.scores, options.temperature)
+    for outcomes in run_episodes(space, sampler, episodes, options, law):
+        probabilities_TQK = outcomes.probabilities
         predicted_TQ = probabilities_TQK.argmax(axis=-1)
         hits = predicted_TQ == outcomes.labels
         accuracies.append(hits.mean(axis=1))
@@ -99,24 +109,27 @@ def episode_scores(
     return ((outcomes.scores, outcomes.labels) for outcomes in run_episodes(space, sampler, episodes, options))
 
 
-def run_episodes(space: Float32, sampler: EpisodeSampler, episodes: int, options: HeadOptions) -> Generator[Outcomes, None, None]:
+def run_episodes(
+    space: Float32, sampler: EpisodeSampler, episodes: int, options: HeadOptions, law: Law | None = None
+) -> Generator[Outcomes, None, None]:
     """Fits and applies the heads of all episodes, a stack of T on each core, and yields the stacks in order.
 
     Args:
         space: (N, D) features of every image that the sampler indexes.
+        law: what each head's temperature follows; None for that of the options.
     """
     examples = sampler.ways * sampler.shots
     size = max(1, min(_MOST_IN_STACK, _NUMBERS_IN_STACK // examples**2))
 
     def test(start: int) -> Outcomes:
-        return _test_stack(space, sampler, range(start, min(start + size, episodes)), options)
+        return _test_stack(space, sampler, range(start, min(start + size, episodes)), options, law)
 
     # A thread per stack keeps the cores busier than threads inside each small product, which spend their time meeting.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(available_cores()) as pool:
         yield from pool.map(test, range(0, episodes, size))
 
 
-def _test_stack(space: Float32, sampler: EpisodeSampler, indices: range, options: HeadOptions) -> Outcomes:
+def _test_stack(space: Float32, sampler: EpisodeSampler, indices: range, options: HeadOptions, law: Law | None) -> Outcomes:
     drawn: list[Episode] = [sampler.episode(i) for i in indices]
     support_TnD = space[np.stack([episode.support.ravel() for episode in drawn])]
     query_TQD = space[np.stack([episode.query.ravel() for episode in drawn])]
@@ -125,7 +138,12 @@ def _test_stack(space: Float32, sampler: EpisodeSampler, indices: range, options
     )
     linear = fit(support_TnD, support_labels, sampler.ways, options)
     scores = query_TQD @ linear.weight.astype(np.float32).transpose(0, 2, 1) + linear.bias.astype(np.float32)[:, None]
-    return Outcomes(np.stack([episode.classes for episode in drawn]), scores, query_labels)
+    temperatures = [
+        options.temperature if law is None else temperature(law, support_nD, labels_n)
+        for support_nD, labels_n in zip(support_TnD, support_labels, strict=True)
+    ]
+    classes = np.stack([episode.classes for episode in drawn])
+    return Outcomes(classes, scores, query_labels, np.array(temperatures)[:, None, None])
 
 
 def calibration_error(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from models.engine import Engine, EngineKind, embed_all
 from models.heads import Float32
 from models.manifest import Evaluation, HeadDefaults, HeadOptions, Solver
-from models.temperature import options_for
+from models.temperature import Law, law_of
 from training.data import ImageSet
 from training.episodes import SHOTS, WAYS, Embedded, EpisodeSampler, affordable_queries
 from training.evaluate import score
@@ -73,13 +73,20 @@ class Scorer:
         return heads.model_copy(update={"temperatures": tune_temperatures(embedded, self._mean, heads)})
 
     def evaluation(
-        self, engine: Engine, file: str, data: Images, part: Literal["validation", "test"], options: HeadOptions, shots: int
+        self,
+        engine: Engine,
+        file: str,
+        data: Images,
+        part: Literal["validation", "test"],
+        options: HeadOptions,
+        law: Law | None,
+        shots: int,
     ) -> Evaluation:
         images = data.validation if part == "validation" else data.novel
         assert images is not None
         by_class = images.indices_by_class()
         sampler = EpisodeSampler(by_class, WAYS, shots, affordable_queries(by_class, max(SHOTS)), _SEED)
-        scored = score(self.embed(engine, images), self._mean, sampler, self._episodes, options)
+        scored = score(self.embed(engine, images), self._mean, sampler, self._episodes, options, law=law)
         return Evaluation(dataset=data.dataset, part=part, file=file, solver=options.solver, seed=_SEED, **asdict(scored))
 
     def evaluations(self, engine: Engine, file: str, heads: HeadDefaults) -> list[Evaluation]:
@@ -91,7 +98,7 @@ class Scorer:
             if data.novel is not None:
                 parts.append((data, "test", heads.solver))
         return [
-            self.evaluation(engine, file, data, part, options_for(heads, solver, [shots] * WAYS), shots)
+            self.evaluation(engine, file, data, part, heads.options(solver), law_of(heads, solver), shots)
             for data, part, solver in parts
             for shots in SHOTS
         ]
@@ -99,5 +106,5 @@ class Scorer:
     def validation_accuracy(self, engine: Engine, options: HeadOptions, shots: int) -> float:
         """The mean over the datasets that have validation classes."""
         judged = [data for data in self._datasets if data.validation is not None]
-        found = [self.evaluation(engine, engine.kind, data, "validation", options, shots) for data in judged]
+        found = [self.evaluation(engine, engine.kind, data, "validation", options, None, shots) for data in judged]
         return float(np.mean([each.accuracy for each in found]))

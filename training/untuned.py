@@ -6,13 +6,15 @@ network, and can be measured on images that nobody has labelled.
 """
 
 import math
+from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
 
 from models.bundle import DEFAULT_BUNDLE, SHIPPED, find_bundles, open_bundle
 from models.heads import Float32, features
-from models.manifest import HeadDefaults, Solver, TemperatureLaw
+from models.manifest import HeadDefaults, Solver, SupportLaw, TemperatureLaw
+from models.temperature import Law
 from training.scoring import Say
 
 LEAST_IMAGES = 50  # for statistics; see docs/decisions.md
@@ -36,30 +38,61 @@ def untuned_heads(embeddings: Float32, mean: Float32, say: Say) -> HeadDefaults:
     if len(embeddings) < LEAST_IMAGES:
         say(f"  not scaled to this network, since that takes {LEAST_IMAGES} images")
         return heads
-    factor = spread(embeddings, mean) / spread(bundle.background, bundle.feature_mean)
+    now, there = cosines_of(embeddings, mean), cosines_of(bundle.background, bundle.feature_mean)
+    factor = now[True].spread / there[True].spread
     say(f"  temperatures times {factor:.2f}, since cosines between this network's features vary so many times as much as there")
-    return scaled(heads, factor)
+    return scaled(heads, factor, there, now)
 
 
-def spread(embeddings: Float32, mean: Float32) -> float:
-    """The standard deviation of the cosines between the centred features of different images, of a sample of them."""
+@dataclass(frozen=True)
+class Cosines:
+    """The mean and the standard deviation of the cosines between the features of different images."""
+
+    mean: float
+    spread: float
+
+
+def cosines_of(embeddings: Float32, mean: Float32) -> dict[bool, Cosines]:
+    """The cosines of a sample of the embeddings (N, D), centred and not."""
     sample = np.random.default_rng(_SEED).permutation(len(embeddings))[:_SAMPLE]
-    space = features(embeddings[sample], mean)
-    return float(np.std((space @ space.T)[np.triu_indices(len(space), 1)]))
+    found = {}
+    for centre in (True, False):
+        space = features(embeddings[sample], mean if centre else None)
+        cosines = (space @ space.T)[np.triu_indices(len(space), 1)]
+        found[centre] = Cosines(float(np.mean(cosines)), float(np.std(cosines)))
+    return found
 
 
-def scaled(heads: HeadDefaults, factor: float) -> HeadDefaults:
-    """The same options with every temperature `factor` times as high; laws of ways and shots keep their form."""
+def scaled(heads: HeadDefaults, factor: float, there: dict[bool, Cosines], now: dict[bool, Cosines]) -> HeadDefaults:
+    """The same options with every temperature `factor` times as high; laws keep their form.
 
+    Args:
+        there, now: the cosines of the network that the options are of, and of this one, centred and not: a law of cosines is to
+            find here what it knows there.
+    """
     changes: dict[str, object] = {}
     for solver in get_args(Solver):
         options = heads.options(solver)
         changes[solver] = options.model_copy(update={"temperature": options.temperature * factor})
     if (laws := heads.temperatures) is not None:
-        shifted = {s: _shifted(laws.of(s), math.log(factor)) for s in get_args(Solver)}
-        changes["temperatures"] = laws.model_copy(update=shifted)
+        centred = {s: heads.options(s).centre for s in get_args(Solver)}
+        carried = {s: _carried(laws.of(s), math.log(factor), there[c], now[c]) for s, c in centred.items()}
+        changes["temperatures"] = laws.model_copy(update=carried)
     return heads.model_copy(update=changes)
 
 
-def _shifted(law: TemperatureLaw, by: float) -> TemperatureLaw:
-    return law.model_copy(update={"intercept": law.intercept + by})
+def _carried(law: Law, by: float, there: Cosines, now: Cosines) -> Law:
+    """The law of a temperature that is higher by `by` in its logarithm, of cosines that are as many deviations from the mean."""
+    if isinstance(law, TemperatureLaw):
+        return law.model_copy(update={"intercept": law.intercept + by})
+    narrower = there.spread / now.spread
+    shift = there.mean - now.mean * narrower
+    single, several = law.single, law.several
+    terms = {name: getattr(single, name) * narrower for name in ("between", "nearest", "nearest_log_ways")}
+    terms["intercept"] = single.intercept + by + (single.between + single.nearest) * shift
+    terms["log_ways"] = single.log_ways + single.nearest_log_ways * shift
+    others = {
+        "intercept": several.intercept + by - several.log_likeliest * by,  # the likeliest T of cosines is as much higher
+        "apart": several.apart * narrower,
+    }
+    return SupportLaw(single=single.model_copy(update=terms), several=several.model_copy(update=others))

@@ -5,7 +5,8 @@ from functools import partial
 
 from models.bundle import ONNX, ONNX_INT8, open_bundle, replace_card
 from models.engine import EngineKind, open_engine
-from models.manifest import Solver, TemperatureLaw
+from models.manifest import SeveralLaw, SingleLaw, Solver, SupportLaw
+from models.temperature import Law
 from training.card import model_card
 from training.class_split import read_split
 from training.commands.arguments import (
@@ -82,7 +83,14 @@ def _calibrate(arguments: argparse.Namespace) -> None:
         print(law_line(options.solver, laws.of(options.solver)))
 
 
-def law_line(solver: Solver, law: TemperatureLaw) -> str:
+def law_line(solver: Solver, law: Law) -> str:
     """A law as its equation."""
+    if isinstance(law, SupportLaw):
+        return f"{solver:<10}{_sum('log T of single examples', law.single)}\n{'':<10}{_sum('log T of several', law.several)}"
     ways = f"{law.log_ways:+.3f} log ways {law.inverse_ways:+.3f} / ways"
     return f"{solver:<10}log T = {law.intercept:.3f} {ways} {law.log_shots:+.3f} log shots {law.inverse_shots:+.3f} / shots"
+
+
+def _sum(title: str, part: SingleLaw | SeveralLaw) -> str:
+    terms = [f"{value:+.3f} {name}" for name, value in part]
+    return f"{title} = {' '.join(terms).replace('_', ' ')}"

@@ -14,7 +14,7 @@ from models.bundle import Bundle, open_bundle
 from models.engine import EngineKind, embed_all, open_engine
 from models.heads import Float32
 from models.manifest import Manifest
-from models.temperature import options_for
+from models.temperature import law_of
 from training.class_split import Part, read_split
 from training.commands.arguments import SubParsers, add_command, add_data, at_least, bundle_path, load_part
 from training.commands.own_folder import Measured, unseen_classes
@@ -129,9 +129,10 @@ def _score(
     arguments: argparse.Namespace,
     confusion: Confusion | None = None,
 ) -> _Line:
-    options = options_for(bundle.manifest.head, arguments.solver, [sampler.shots] * sampler.ways)
+    head = bundle.manifest.head
+    options, law = head.options(arguments.solver), law_of(head, arguments.solver)
     started = time.perf_counter()
-    scored = score(embeddings, bundle.feature_mean, sampler, arguments.episodes, options, confusion)
+    scored = score(embeddings, bundle.feature_mean, sampler, arguments.episodes, options, confusion, law)
     return _Line(scored, passes, time.perf_counter() - started)
 
 

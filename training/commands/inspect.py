@@ -29,7 +29,8 @@ def _inspect(arguments: argparse.Namespace) -> None:
         print(f"  {line}")
     print(f"  head      {head.solver}, C {head.C:g}, temperature {head.temperature:g}, centre {head.centre}")
     if manifest.head.temperatures is not None:
-        print(f"  {law_line(head.solver, manifest.head.temperatures.of(head.solver))}")
+        law = law_line(head.solver, manifest.head.temperatures.of(head.solver))
+        print("  " + law.replace("\n", "\n  "))
     for e in manifest.evaluations:
         print(
             f"  {e.dataset:<16}{e.part:<12}{e.file:<20}{e.solver:<10}{e.ways}-way {e.shots}-shot "
