@@ -7,13 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.backbones import PixelBackbone
 from models.bundle import CARD, ONNX, open_bundle
 from models.engine import embed_all, open_engine
 from tests.trainer_data import BASE, NOVEL, VALIDATION, write_colours
 from training import export as exporting
 from training import temperatures, tuning
 from training.__main__ import main
+from training.checkpoint import Checkpoint
+from training.episodes import Embedded
 from training.loading import load_images
+from training.within_class import within_class_projection
 
 FIRST, SECOND = BASE[:6], BASE[6:]
 
@@ -42,7 +46,10 @@ def exported(data: Path) -> Path:
     images = str(data / "images")
     both = [flag for name in ("whole", "half") for flag in ("--data", images, "--split", str(data / f"{name}.json"))]
     others = [flag for name in ("novel", "few") for flag in ("--also", images, "--split", str(data / f"{name}.json"))]
-    assert main(["run", "quick", *both, "--epochs", "1", "--set", "widths=4", "--out", str(data / "run")]) == 0
+    assert (
+        main(["run", "quick", *both, "--epochs", "1", "--set", "widths=4", "--set", "projection=3", "--out", str(data / "run")])
+        == 0
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exporting, "_EPISODES", 20)
         patch.setattr(tuning, "EPISODES", 10)
@@ -66,6 +73,21 @@ def test_statistics_are_of_the_base_images_of_every_dataset_evenly(exported: Pat
     means = [embed_all(engine, images).mean(axis=0) for images in base]
     np.testing.assert_allclose(bundle.feature_mean, (means[0] + means[1]) / 2, atol=1e-5)
     assert len(bundle.background) == sum(map(len, base))  # of so few, all
+
+
+def test_a_projection_is_fitted_on_the_base_classes_and_ends_the_network(exported: Path, data: Path) -> None:
+    bundle = open_bundle(exported)
+    eager = exporting.Eager(PixelBackbone(Checkpoint.load(data / "run").trained_backbone()))
+    parts = []
+    for names in (FIRST, SECOND):
+        images = load_images([data / "images"], names, bundle.manifest.input)
+        some = [own[:20] for own in images.indices_by_class()]
+        ends = np.cumsum([len(own) for own in some])
+        pixels = images.images[np.concatenate(some)]
+        parts.append(Embedded(eager.embed(pixels), np.split(np.arange(len(pixels)), ends[:-1])))
+    wanted = eager.embed(pixels) @ within_class_projection(parts, 3)
+    assert bundle.manifest.embedding_dim == 3
+    np.testing.assert_allclose(embed_all(open_engine(bundle, "onnx"), pixels), wanted, rtol=1e-3, atol=1e-4)
 
 
 def test_calibrating_on_several_datasets_measures_them_all(

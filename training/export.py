@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.backbones import PixelBackbone
+from models.backbones import Backbone, PixelBackbone, Projected
 from models.bundle import (
     CARD,
     DEFAULT_BUNDLE,
@@ -47,11 +47,13 @@ from models.manifest import (
 from models.preprocess import Pixels
 from training.card import model_card
 from training.checkpoint import Checkpoint
+from training.episodes import Embedded
 from training.golden import golden_pixels
 from training.graphs import GraphError, to_int8, to_onnx, to_torchscript
 from training.int8 import int8_agrees, int8_loses_little
 from training.scoring import Images, Say, Scorer, base_mean
 from training.untuned import untuned_heads
+from training.within_class import within_class_projection
 
 PARITY_TOLERANCE = 1e-4
 
@@ -59,6 +61,7 @@ _SEED = 1
 _PARITY_IMAGES = 64
 _CALIBRATION_IMAGES = 512
 _BACKGROUND = 1000
+_PROJECTION_IMAGES = 20  # of each base class
 _EPISODES = 2000
 
 _KINDS: dict[str, EngineKind] = {ONNX: "onnx", TORCHSCRIPT: "torchscript"}
@@ -125,6 +128,8 @@ def export(
     """
     refuse_hopeless(checkpoint, name, version, out)
     backbone = checkpoint.trained_backbone()
+    if checkpoint.recipe.projection is not None:
+        backbone = _projected(backbone, datasets, checkpoint.recipe.projection, say)
     size = input_size or checkpoint.recipe.input_size
     draft = draft_manifest(
         name,
@@ -135,6 +140,22 @@ def export(
         _training(checkpoint),
     )
     return make_bundle(draft, Eager(PixelBackbone(backbone)), datasets, out, with_torchscript, say)
+
+
+def _projected(backbone: Backbone, datasets: Sequence[Images], width: int, say: Say) -> Backbone:
+    """The backbone with a last layer of that width, fitted on some images of every base class."""
+    eager = Eager(PixelBackbone(backbone))
+    parts = []
+    for images in (data.base for data in datasets if data.base is not None):
+        by_class = [own[:_PROJECTION_IMAGES] for own in images.indices_by_class() if len(own) > 1]
+        say(f"embedding {sum(map(len, by_class))} images for the projection")
+        embeddings = np.concatenate([eager.embed(images.images[own]) for own in by_class])
+        ends = np.cumsum([len(own) for own in by_class])
+        parts.append(Embedded(embeddings, np.split(np.arange(len(embeddings)), ends[:-1])))
+    matrix = within_class_projection(parts, width)
+    network = Projected(backbone.network, torch.from_numpy(matrix))
+    mean, std = (tuple(values.flatten().tolist()) for values in (backbone.mean, backbone.std))
+    return Backbone(network, mean, std)
 
 
 def refuse_hopeless(checkpoint: Checkpoint, name: str, version: str, out: Path) -> None:
