@@ -4,6 +4,7 @@ Shape legend: n examples, m of them left out in turn, D features, K classes (way
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,12 +60,20 @@ class Geometry:
 
     @property
     def shots(self) -> float:
-        """Examples of a class: their harmonic mean.
+        """Examples of a class; see `effective_shots`."""
+        return effective_shots(self.counts)
 
-        A class mean of n examples errs by a variance in proportion to 1 / n, and the harmonic mean is the equal number with the
-        same variance on average.
-        """
-        return self.ways / float(np.sum(1.0 / self.counts))
+
+def effective_shots(counts: Sequence[int] | Ints) -> float:
+    """The shots of a task whose classes have unequally many examples: their harmonic mean.
+
+    A class mean of n examples errs by a variance in proportion to 1 / n, and the harmonic mean is the equal number with the same
+    variance on average.
+
+    Args:
+        counts: examples of each class, at least 1.
+    """
+    return len(counts) / float(np.sum(1.0 / np.asarray(counts)))
 
 
 def geometry(features: Reals, labels: Ints) -> Geometry:

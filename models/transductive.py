@@ -31,8 +31,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.geometry import effective_shots
 from models.heads import Float32, softmax
-from models.temperature import effective_shots
 
 _ROUNDS = 10
 _KAPPA, _GAMMA, _OTHERS = 16.0, 0.75, 10.0

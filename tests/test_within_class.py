@@ -26,7 +26,8 @@ def shrunk_covariance(data: Embedded) -> NDArray[np.float64]:
     residuals = np.concatenate([units[own] - units[own].mean(axis=0) for own in data.by_class])
     covariance = EmpiricalCovariance(assume_centered=True).fit(residuals).covariance_
     dim = len(covariance)
-    return (1 - SHRINKAGE) * covariance / np.trace(covariance) + SHRINKAGE / dim * np.eye(dim)
+    shrunk: NDArray[np.float64] = (1 - SHRINKAGE) * covariance / np.trace(covariance) + SHRINKAGE / dim * np.eye(dim)
+    return shrunk
 
 
 def test_at_full_width_cosines_are_those_of_the_inverse_shrunk_covariance() -> None:

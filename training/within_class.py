@@ -31,7 +31,8 @@ def within_class_projection(datasets: Sequence[Embedded], width: int) -> Float32
     normalised_DD = axes_DD / np.sqrt(shrunk_D) @ axes_DD.T
     used_DD = np.mean([_second_moment(_units(unit @ normalised_DD)) for unit in units], axis=0)
     _, directions_DD = np.linalg.eigh(used_DD)  # in ascending order
-    return (normalised_DD @ directions_DD[:, ::-1][:, :width]).astype(np.float32)
+    matrix_DW: Float32 = (normalised_DD @ directions_DD[:, ::-1][:, :width]).astype(np.float32)
+    return matrix_DW
 
 
 def _units(rows_ND: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -42,8 +43,9 @@ def _units(rows_ND: NDArray[np.float64]) -> NDArray[np.float64]:
 def _within(data: Embedded, units_ND: NDArray[np.float64]) -> NDArray[np.float64]:
     """The pooled covariance (D, D) of one dataset's classes, of trace one."""
     residuals = np.concatenate([units_ND[own] - units_ND[own].mean(axis=0) for own in data.by_class])
-    scatter: NDArray[np.float64] = residuals.T @ residuals
-    return scatter / np.trace(scatter)
+    scatter = residuals.T @ residuals
+    covariance: NDArray[np.float64] = scatter / np.trace(scatter)
+    return covariance
 
 
 def _second_moment(rows_ND: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ class Projected(nn.Module):
         super().__init__()
         self.network = network
         self.embedding_dim = matrix_DW.shape[1]
-        self.linear = nn.Linear(*matrix_DW.shape, bias=False)
+        self.linear = nn.Linear(matrix_DW.shape[0], matrix_DW.shape[1], bias=False)
         with torch.no_grad():
             self.linear.weight.copy_(matrix_DW.T)
 

@@ -1,6 +1,6 @@
 """A version's `options` say which of them somebody asked for: in JSON, so that no table changes.
 
-Releases of before cannot read such options; with a revision of their own they refuse the database, instead of failing on its tasks.
+Earlier releases cannot read such options. With a revision of its own they refuse the database, instead of failing on its tasks.
 """
 
 revision = "0005"
