@@ -154,23 +154,6 @@ def test_the_anchor_is_the_distance_to_the_embeddings_before(tmp_path: Path) -> 
     assert losses["anchor"].item() > 1e-4
 
 
-def test_the_anchor_may_see_images_larger(tmp_path: Path) -> None:
-    checkpoint = started(FINE_TUNED.model_copy(update={"anchor_size": 48}), BASE)
-    initial = initial_network(LITE0, None, 32)
-    initial.put_into(checkpoint)
-    made = trainer(checkpoint, tmp_path)
-    made.learner.train()
-    images, shares, _ = made.feed.draw(0)
-    embeddings, losses = made.learner(images, shares, None)
-    before = build_backbone(initial.architecture, 32).eval()
-    before.load_state_dict(initial.state)
-    with torch.no_grad():
-        larger = before(functional.interpolate(images, (48, 48), mode="bicubic").clamp(0, 1))
-    cosines = functional.cosine_similarity(embeddings.detach(), larger)
-    assert losses["anchor"].item() == pytest.approx(float(1 - cosines.mean()), abs=1e-5)
-    assert losses["anchor"].item() > 1e-3
-
-
 def test_a_projection_wider_than_the_embeddings_is_refused() -> None:
     backbone = build_backbone(Architecture(name=LITE0, widths=(), mean=(0.5,) * 3, std=(0.5,) * 3), 32)
     with pytest.raises(RecipeError, match="projection is 2000, and embeddings are only 1280 wide"):

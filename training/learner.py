@@ -6,7 +6,7 @@ from typing import NamedTuple, Optional, Self, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import ModuleList, functional
+from torch.nn import ModuleList
 
 from models.backbones import Backbone, EfficientNetLite
 from training.objectives import ClassBank, Rotation, anchor_distance, distillation
@@ -66,7 +66,6 @@ class Learner(nn.Module):
         self.rotation = Rotation(backbone.embedding_dim)
         self._temperature = recipe.distillation_temperature
         self._fixed_stages = recipe.fixed_stages
-        self._anchor_size = recipe.anchor_size
         if recipe.fixed_stages is not None:
             if not isinstance(backbone.network, EfficientNetLite):
                 raise RecipeError(f"{recipe.network} has no stages that could be fixed; leave fixed_stages out")
@@ -116,30 +115,17 @@ class Learner(nn.Module):
             return embeddings_ND, losses
 
     def _embeddings(self, images_N3HW: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Embeddings (N, D), and those by the network as it was."""
+        """Embeddings (N, D), and those by the network as it was. Stages that both have in common are computed once."""
         if self._fixed_stages is None:
-            return self.backbone(images_N3HW).float(), self._initial_embeddings(images_N3HW, None)
+            embeddings_ND = self.backbone(images_N3HW).float()
+            with torch.no_grad():
+                return embeddings_ND, None if self.initial is None else self.initial(images_N3HW).float()
         network = cast("EfficientNetLite", self.backbone.network)
         with torch.no_grad():
             maps_NCHW = network.early(self.backbone.normalised(images_N3HW), self._fixed_stages)
-        return network.late(maps_NCHW, self._fixed_stages).float(), self._initial_embeddings(images_N3HW, maps_NCHW)
-
-    @torch.no_grad()
-    def _initial_embeddings(self, images_N3HW: Tensor, maps_NCHW: Tensor | None) -> Tensor | None:
-        """Embeddings (N, D) by the network as it was; None where the recipe has no anchor.
-
-        Args:
-            maps_NCHW: what the stages compute that both networks have in common.
-        """
-        if self.initial is None:
-            return None
-        if self._anchor_size is not None:
-            # Interpolation overshoots at edges, and images lie in [0, 1].
-            larger = functional.interpolate(images_N3HW, (self._anchor_size,) * 2, mode="bicubic").clamp(0.0, 1.0)
-            return cast("Tensor", self.initial(larger)).float()
-        if maps_NCHW is None:
-            return cast("Tensor", self.initial(images_N3HW)).float()
-        return cast("EfficientNetLite", self.initial.network).late(maps_NCHW, cast("int", self._fixed_stages)).float()
+            initial = None if self.initial is None else cast("EfficientNetLite", self.initial.network)
+            initial_ND = None if initial is None else initial.late(maps_NCHW, self._fixed_stages).float()
+        return network.late(maps_NCHW, self._fixed_stages).float(), initial_ND
 
     @torch.no_grad()
     def embed(self, images_N3HW: Tensor) -> Tensor:

@@ -32,9 +32,6 @@ class Recipe(BaseModel):
         fixed_stages: of an EfficientNet-Lite: the stem, this many stages and every depthwise kernel keep the weights they
             started with, and so do all means and variances of batch normalisation; None trains everything.
         anchor_weight: of the cosine distance between an image's embedding and the one by the network that training started from.
-        anchor_size: side in pixels to which images are enlarged for that network; None shows it the images as they are. A network
-            made for larger images knows more of what it sees enlarged (Touvron et al., Fixing the train-test resolution
-            discrepancy, NeurIPS 2019, arXiv:1906.06423).
         projection: width of a last linear layer that an export fits on the base classes; None adds none. See
             `training.within_class`.
         schedule: `cosine` (with linear warm-up over the share `warmup` of all steps) or `step` (a tenth at each milestone).
@@ -70,7 +67,6 @@ class Recipe(BaseModel):
     bank_rate: float = Field(default=1.0, gt=0)
     fixed_stages: int | None = Field(default=None, ge=0, le=7)
     anchor_weight: float = Field(default=0.0, ge=0)
-    anchor_size: int | None = Field(default=None, ge=16)
     projection: int | None = Field(default=None, ge=1)
     schedule: Literal["cosine", "step"] = "cosine"
     warmup: float = Field(default=0.3, ge=0, lt=1)
@@ -201,9 +197,8 @@ RECIPES: dict[str, Recipe] = {
             warmup=0.1,
             fixed_stages=3,
             anchor_weight=0.8,
-            anchor_size=192,
             projection=640,
-            mixing_temperature=6.0,
+            mixing_temperature=math.inf,
             augmentation=Augmentation(least_area=0.35, crop_size=128, flip=False, shrink=1 / 3),
         ),
         _PAPER,
