@@ -10,7 +10,7 @@ from training.checkpoint import FILE_NAME, Checkpoint, CheckpointError, DatasetI
 from training.class_split import Split, carried_split, read_split, refuse_seen, split_classes, write_split
 from training.commands.arguments import LEAST_TO_MEASURE, SubParsers, add_command, add_datasets, at_least, check_names, load
 from training.data import DataError
-from training.devices import pick_device
+from training.devices import keep_freed_memory, pick_device
 from training.feed import TrainingSet, channel_statistics
 from training.initial import Initial, initial_network
 from training.learner import Learner
@@ -124,7 +124,10 @@ def _train(checkpoint: Checkpoint, datasets: Sequence[TrainingSet], arguments: a
     from training.distributed import disband, make_fabric
     from training.train import Trainer
 
-    fabric = make_fabric(pick_device(arguments.device), arguments.devices, checkpoint.recipe)
+    device = pick_device(arguments.device)
+    if device.type == "cpu":
+        keep_freed_memory()
+    fabric = make_fabric(device, arguments.devices, checkpoint.recipe)
     fabric.launch()
     taught_by = arguments.teacher or checkpoint.info.teacher
     teacher = _teacher(Path(taught_by), checkpoint) if taught_by else None
