@@ -10,6 +10,7 @@ from training.checkpoint import Checkpoint
 from training.class_split import Split, read_split
 from training.commands.arguments import SubParsers, add_command, add_datasets, at_least, check_names, load, load_for_episodes
 from training.data import DataError
+from training.devices import keep_freed_memory
 from training.export import export, refuse_hopeless
 from training.scoring import Images
 
@@ -57,6 +58,7 @@ def say_how_to_serve(bundle: Path) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
+    keep_freed_memory()
     checkpoint = Checkpoint.load(arguments.run)
     name = arguments.name or checkpoint.recipe.name
     refuse_hopeless(checkpoint, name, arguments.version, arguments.out)
