@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from models.geometry import Geometry, Ints, Reals, geometry
+from models.geometry import Geometry, Ints, Reals, effective_shots, geometry
 from models.heads import Float32
 from models.heads import features as features_of
 from models.manifest import HeadDefaults, HeadOptions, Solver, SupportLaw, TemperatureLaw
@@ -66,8 +66,7 @@ def temperature(law: Law, features: Reals, labels: Ints) -> float:
     """
     if isinstance(law, TemperatureLaw):
         counts = np.bincount(labels)
-        shots = len(counts) / float(np.sum(1.0 / counts))
-        log = float(np.dot([value for _, value in law], count_terms(len(counts), shots)))
+        log = float(np.dot([value for _, value in law], count_terms(len(counts), effective_shots(counts))))
     else:
         log = float(coefficients(law) @ support_terms(geometry(features, labels)))
     return min(max(math.exp(min(log, math.log(_MOST))), _LEAST), _MOST)
