@@ -4,7 +4,7 @@
     python -m benchmarks.decode --json decode.json
 
 Made-up photographs (noise with the spectrum of natural images) as JPEG of about 30 KB, 300 KB and 3 MB, and the first two as
-PNG; to the shipped backbone's input. Everything on one core, contestants in turns. The difference is that of the pixels from
+PNG; to the input of what new tasks get. Everything on one core, contestants in turns. The difference is that of the pixels from
 Pillow's plain path, in levels of 255: how much a faster way would change what networks see.
 """
 
@@ -20,8 +20,8 @@ import pyvips
 from PIL import Image, ImageOps
 
 from benchmarks.command import benchmark_parser, write_json
-from benchmarks.setting import paper_bundle
 from benchmarks.turns import Ratio, race, repeat
+from models.bundle import DEFAULT_BUNDLE, SHIPPED, find_bundles, open_bundle
 from models.manifest import InputSpec
 from models.preprocess import Pixels, load_image
 
@@ -55,7 +55,7 @@ def main() -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     cv2.setNumThreads(1)
     pyvips.cache_set_max(0)
-    spec = paper_bundle().manifest.input
+    spec = open_bundle(find_bundles(SHIPPED)[DEFAULT_BUNDLE]).manifest.input
     ways: dict[str, Decode] = {
         _PLAIN: _pillow,
         _OURS: load_image,
