@@ -24,9 +24,9 @@ class Architecture(_Part):
     """The network behind the embeddings, enough to build it again for training.
 
     `name` is `resnet12`, `conv4`, `torchvision:NAME` or `timm:NAME`; `onnx` and `torchscript` are files made elsewhere, which
-    cannot be built again. A last layer that an export added (a recipe's `projection`) is not part of it. `widths` are the channels of
-    our own networks' blocks. `mean` and `std` are the normalisation of each
-    colour channel on the scale [0, 1]; it lives inside the exported graph (0 and 1 where an imported graph had its own).
+    cannot be built again. A last layer that an export added (a recipe's `projection`) is not part of it. `widths` are the
+    channels of our own networks' blocks. `mean` and `std` are the normalisation of each colour channel on the scale [0, 1]; it
+    lives inside the exported graph (0 and 1 where an imported graph had its own).
     """
 
     name: str
