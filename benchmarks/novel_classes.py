@@ -9,9 +9,8 @@ from typing import get_args
 import numpy as np
 
 from benchmarks.command import benchmark_parser
-from benchmarks.domain_data import DOMAINS, Embedder, opener
 from benchmarks.setting import paper_bundle
-from models.bundle import DEFAULT_BUNDLE, Bundle
+from models.bundle import Bundle
 from models.engine import Engine, EngineKind, embed_all, open_engine
 from training.class_split import Part, read_split
 from training.episodes import Embedded
@@ -42,32 +41,6 @@ def embed_part(arguments: argparse.Namespace, bundle: Bundle, engine: Engine, pa
     images = load_images(arguments.data, read_split(arguments.split).classes(part), bundle.manifest.input)
     print(f"embedding {len(images):,} images of {len(images.classes)} {part} classes", file=sys.stderr, flush=True)
     return Embedded(embed_all(engine, images.images), images.indices_by_class())
-
-
-def domains_parser(name: str, documentation: str, episodes: int) -> argparse.ArgumentParser:
-    """The parser of a benchmark on the novel classes of many domains, which takes a bundle as `benchmarks.domains` does."""
-    names = [domain.name for domain in DOMAINS if domain.part == "test"]
-    parser = benchmark_parser(name, documentation)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photos/, cifar100/, omniglot/ and splits/")
-    text = "NAME@VERSION or a bundle's folder (default: what new tasks get)"
-    parser.add_argument("--bundle", default=DEFAULT_BUNDLE, help=text)
-    parser.add_argument("--bundles-dir", type=Path, metavar="DIR", help="where further bundles are")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keeps embeddings for the next run")
-    parser.add_argument("--engine", choices=get_args(EngineKind), default="auto", help="default: what the server would take")
-    parser.add_argument("--domains", nargs="+", choices=names, default=names, help="default: all")
-    parser.add_argument("--per-class", type=int, metavar="N", help="the first N images of each class (default: all)")
-    parser.add_argument("--episodes", type=int, default=episodes, help="of each cell (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the episodes (default %(default)s)")
-    return parser
-
-
-def open_domains(arguments: argparse.Namespace) -> Embedder:
-    """The bundle of such arguments, at work."""
-    open_ = opener(arguments.data, arguments.bundles_dir, arguments.engine, arguments.keep, arguments.per_class)
-    embedder = open_(arguments.bundle)
-    told = f"{arguments.episodes} episodes of each cell, seed {arguments.seed}"
-    print(f"{embedder.bundle.id} on {embedder.engine.kind}, {told}", flush=True)
-    return embedder
 
 
 def interval(values: Sequence[float] | np.ndarray) -> float:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from benchmarks.command import write_json
+from benchmarks.domain_arguments import domain_parser, open_embedder, parts
 from benchmarks.domain_data import DOMAINS, Domain, Embedder
-from benchmarks.novel_classes import domains_parser, interval, open_domains
+from benchmarks.novel_classes import interval
 from models.bundle import Bundle
 from models.fitting import fit
 from models.heads import Float32, features, softmax
@@ -51,10 +52,10 @@ class Row:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    arguments = domains_parser("novelty", __doc__, episodes=400).parse_args(argv)
-    embedder = open_domains(arguments)
-    chosen = [domain for domain in DOMAINS if domain.part == "test" and domain.name in arguments.domains]
-    novel = {domain.name: embedder.embed(domain, "test") for domain in chosen}
+    arguments = domain_parser("novelty", __doc__, episodes=400).parse_args(argv)
+    embedder = open_embedder(arguments)
+    chosen = dict(parts(arguments))
+    novel = {domain.name: embedder.embed(domain, part) for domain, part in chosen.items()}
     heading = f"{'AUROC %, same':>16}{'other':>16}{'refused: members':>19}{'same':>8}{'other':>8}"
     print(f"{'domain':<12}{'shots':>6}  {'detector':<20}{heading}", flush=True)
     rows = []

@@ -22,8 +22,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from threadpoolctl import threadpool_limits
 
 from benchmarks.command import write_json
-from benchmarks.domain_data import DOMAINS
-from benchmarks.novel_classes import domains_parser, open_domains
+from benchmarks.domain_arguments import domain_parser, open_embedder, parts
 from models.bundle import Bundle
 from models.heads import Float32, features
 from models.leave_one_out import leave_one_out
@@ -52,13 +51,13 @@ class Share:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    arguments = domains_parser("suspects", __doc__, episodes=100).parse_args(argv)
+    arguments = domain_parser("suspects", __doc__, episodes=100).parse_args(argv)
     warnings.filterwarnings("ignore", module="sklearn")  # of folds without an example of some class
-    embedder = open_domains(arguments)
+    embedder = open_embedder(arguments)
     rows = []
     print(f"{'domain':<12}{'shots':>6} {'':<34}{'precision, %':>22}{'recall, %':>22}{'of right labels, %':>22}")
-    for domain in (domain for domain in DOMAINS if domain.name in arguments.domains):
-        classes = embedder.embed(domain, domain.part)
+    for domain, part in parts(arguments):
+        classes = embedder.embed(domain, part)
         for shots in _SHOTS:
             counts: dict[str, list[tuple[int, ...]]] = {}
             with threadpool_limits(1, user_api="blas"):

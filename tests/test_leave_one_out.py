@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 
 from models.fitting import fit_head
 from models.heads import BackboneRef, EmbeddingSpace, features
 from models.leave_one_out import FOLDS, MAX_LEFT_OUT, Floats, Ints, LeftOut, leave_one_out, wanting
-from models.manifest import Solver
+from models.manifest import HeadOptions, Solver
 from tests.heads import left_out_by_scikit_learn, options
 
 
@@ -21,6 +22,15 @@ def examples(shots: list[int], dim: int, seed: int = 0) -> tuple[Floats, Ints]:
     order = rng.permutation(len(labels))
     x = rng.normal(size=(len(shots), dim))[labels] + 1.5 * rng.normal(size=(len(labels), dim))
     return features(x, None)[order], labels[order]
+
+
+def fresh_verdict(x: Floats, y: Ints, example: int, others: NDArray[np.bool_], asked: HeadOptions) -> Floats:
+    """What a head says of an example that was fitted on the others, of which every class has some."""
+    space = EmbeddingSpace(BackboneRef("name@1", "0" * 64), np.zeros(x.shape[1], np.float32))
+    head = fit_head(x[others].astype(np.float32), [str(label) for label in y[others]], space, asked)
+    order = [head.labels.index(str(k)) for k in range(y.max() + 1)]
+    verdict: Floats = head.probabilities(x[example : example + 1].astype(np.float32), space)[0, order]
+    return verdict
 
 
 @pytest.mark.parametrize(("shots", "dim"), [([5, 5, 5], 40), ([3, 2, 6, 4], 8), ([12, 9], 10)])
@@ -55,11 +65,7 @@ def test_each_verdict_is_that_of_a_fresh_fit_without_the_example(shots: list[int
         assert found.judged[i] == (shots[y[i]] > 1)
         if found.judged[i]:
             others = np.arange(len(y)) != i
-            space = EmbeddingSpace(BackboneRef("name@1", "0" * 64), np.zeros(dim, np.float32))
-            head = fit_head(x[others].astype(np.float32), [str(label) for label in y[others]], space, asked)
-            order = [head.labels.index(str(k)) for k in range(len(shots))]
-            fresh = head.probabilities(x[i : i + 1].astype(np.float32), space)[0, order]
-            np.testing.assert_allclose(found.probabilities[i], fresh, atol=2e-5)
+            np.testing.assert_allclose(found.probabilities[i], fresh_verdict(x, y, i, others, asked), atol=2e-5)
         else:
             assert np.isnan(found.probabilities[i]).all()
 
@@ -104,11 +110,7 @@ def test_each_verdict_is_that_of_a_fresh_fit_without_the_group(
         others = (y != y[i]) | (groups != groups[i])
         assert found.judged[i] == (y[i] in y[others])
         if found.judged[i]:
-            space = EmbeddingSpace(BackboneRef("name@1", "0" * 64), np.zeros(dim, np.float32))
-            head = fit_head(x[others].astype(np.float32), [str(label) for label in y[others]], space, asked)
-            order = [head.labels.index(str(k)) for k in range(len(shots))]
-            fresh = head.probabilities(x[i : i + 1].astype(np.float32), space)[0, order]
-            np.testing.assert_allclose(found.probabilities[i], fresh, atol=2e-5)
+            np.testing.assert_allclose(found.probabilities[i], fresh_verdict(x, y, i, others, asked), atol=2e-5)
         else:
             assert np.isnan(found.probabilities[i]).all()
 

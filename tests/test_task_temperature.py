@@ -15,28 +15,14 @@ from models.bundle import Bundle, open_bundle, replace_manifest
 from models.engine import embed_all, open_engine
 from models.fitting import classes_of
 from models.geometry import geometry
-from models.manifest import SeveralLaw, SingleLaw, SupportLaw, TemperatureLaws
+from models.manifest import TemperatureLaws
 from models.preprocess import load_image
 from models.temperature import coefficients, support_terms
 from tests.bundles import small_bundle
 from tests.conftest import Labelled
 from tests.servers import ServerProcess
+from tests.test_temperature import SUPPORT
 from tests.uploads import create, multipart
-
-LAW = SupportLaw(
-    single=SingleLaw(intercept=-1.0, log_ways=-0.5, inverse_ways=0.4, between=0.5, nearest=0.7, nearest_log_ways=-0.1),
-    several=SeveralLaw(
-        intercept=-1.0,
-        log_ways=-0.5,
-        inverse_ways=0.4,
-        log_shots=-0.25,
-        inverse_shots=0.3,
-        unequal=0.2,
-        log_likeliest=0.3,
-        recognised=0.8,
-        apart=-0.9,
-    ),
-)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +32,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, shipped_bundle: Path) -> Bu
     small_bundle(shipped_bundle, folder, "follows")
     path = folder / "follows" / "1"
     manifest = open_bundle(path).manifest
-    laws = TemperatureLaws(logistic=LAW, ridge=LAW, prototype=LAW)
+    laws = TemperatureLaws(logistic=SUPPORT, ridge=SUPPORT, prototype=SUPPORT)
     replace_manifest(path, manifest.model_copy(update={"head": manifest.head.model_copy(update={"temperatures": laws})}))
     return open_bundle(path)
 
@@ -70,7 +56,7 @@ def expected(bundle: Bundle, examples: Labelled) -> float:
     embeddings = embed_all(engine, np.stack([load_image(image, bundle.manifest.input) for _, image in examples]))
     space = engine.space.features(embeddings, bundle.manifest.head.options().centre)
     _, labels = classes_of([label for label, _ in examples])
-    return float(np.exp(coefficients(LAW) @ support_terms(geometry(space, labels))))
+    return float(np.exp(coefficients(SUPPORT) @ support_terms(geometry(space, labels))))
 
 
 def temperature(task: dict[str, Any]) -> float:
