@@ -11,6 +11,8 @@ BUNDLE_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 BundleName = Annotated[str, StringConstraints(pattern=BUNDLE_NAME)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Coefficient = Annotated[float, Field(allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Solver = Literal["logistic", "ridge", "prototype"]
 Interpolation = Literal["bilinear", "bicubic"]
 RGB = tuple[float, float, float]
@@ -67,36 +69,36 @@ class TemperatureLaw(_Part):
     Bundles made before there were laws of the support set have these.
     """
 
-    intercept: float = Field(allow_inf_nan=False)
-    log_ways: float = Field(allow_inf_nan=False)
-    inverse_ways: float = Field(allow_inf_nan=False)
-    log_shots: float = Field(allow_inf_nan=False)
-    inverse_shots: float = Field(allow_inf_nan=False)
+    intercept: Coefficient
+    log_ways: Coefficient
+    inverse_ways: Coefficient
+    log_shots: Coefficient
+    inverse_shots: Coefficient
 
 
 class SingleLaw(_Part):
     """The coefficients of `models.temperature.single_terms`."""
 
-    intercept: float = Field(allow_inf_nan=False)
-    log_ways: float = Field(allow_inf_nan=False)
-    inverse_ways: float = Field(allow_inf_nan=False)
-    between: float = Field(allow_inf_nan=False)
-    nearest: float = Field(allow_inf_nan=False)
-    nearest_log_ways: float = Field(allow_inf_nan=False)
+    intercept: Coefficient
+    log_ways: Coefficient
+    inverse_ways: Coefficient
+    between: Coefficient
+    nearest: Coefficient
+    nearest_log_ways: Coefficient
 
 
 class SeveralLaw(_Part):
     """The coefficients of `models.temperature.several_terms`."""
 
-    intercept: float = Field(allow_inf_nan=False)
-    log_ways: float = Field(allow_inf_nan=False)
-    inverse_ways: float = Field(allow_inf_nan=False)
-    log_shots: float = Field(allow_inf_nan=False)
-    inverse_shots: float = Field(allow_inf_nan=False)
-    unequal: float = Field(allow_inf_nan=False)
-    log_likeliest: float = Field(allow_inf_nan=False)
-    recognised: float = Field(allow_inf_nan=False)
-    apart: float = Field(allow_inf_nan=False)
+    intercept: Coefficient
+    log_ways: Coefficient
+    inverse_ways: Coefficient
+    log_shots: Coefficient
+    inverse_shots: Coefficient
+    unequal: Coefficient
+    log_likeliest: Coefficient
+    recognised: Coefficient
+    apart: Coefficient
 
 
 class SupportLaw(_Part):
@@ -134,11 +136,11 @@ class NoveltyLaw(_Part):
     kappa: float = Field(gt=0.0, le=500.0, allow_inf_nan=False)
     nearest: Share
     others: Share
-    spread: float = Field(ge=0.0, allow_inf_nan=False)
-    floor: float = Field(ge=0.0, allow_inf_nan=False)
-    gain: float = Field(ge=0.0, allow_inf_nan=False)
-    deviations: float = Field(ge=0.0, allow_inf_nan=False)
-    prior: float = Field(ge=0.0, allow_inf_nan=False)
+    spread: NotNegative
+    floor: NotNegative
+    gain: NotNegative
+    deviations: NotNegative
+    prior: NotNegative
 
 
 class HeadDefaults(_Part):

@@ -10,8 +10,7 @@ from functools import partial
 from typing import get_args
 
 from models.bundle import Bundle
-from models.bursts import Ints, bursts
-from models.fitting import classes_of
+from models.bursts import Ints
 from models.heads import Float32
 from models.manifest import HeadOptions, Solver
 from server.errors import (
@@ -93,7 +92,8 @@ async def compare(service: Service, tenant: str, task_id: str, asked: Sequence[C
         now = await _now(service, tenant, task_id)
         ways = await _usual(service, now) if asked is None else [_way(now, candidate) for candidate in asked]
         with watch.stage("fit"):
-            groups = await service.in_fitter(_groups, now)
+            # The same on every backbone: what the task's own takes for shots of one thing.
+            groups = await service.in_fitter(now.backbone.groups, now.support.labels, now.support.embeddings)
             current = await service.in_fitter(judge, now.support, now.task.version.options, now.backbone.space, groups)
         tried = await _try(service, tenant, now, groups, ways, watch)
     except (VersionNotFound, ExampleNotFound):
@@ -151,12 +151,6 @@ async def _usual(service: Service, now: _Now) -> list[_Way]:
 
 def _of_solver(solver: Solver, bundle: Bundle, labels: Sequence[str], embeddings: Float32) -> HeadOptions:
     return chosen(bundle, TaskOptions(solver=solver), labels, embeddings)
-
-
-def _groups(now: _Now) -> Ints:
-    """What is left out together, on every backbone alike: what the task's own takes for shots of one thing."""
-    _, indices = classes_of(now.support.labels)
-    return bursts(now.backbone.space.features(now.support.embeddings, centre=False), indices, now.backbone.burst_similarity)
 
 
 async def _try(

@@ -11,7 +11,6 @@ from dataclasses import asdict
 
 import numpy as np
 
-from models.bursts import bursts
 from models.fitting import classes_of
 from models.heads import Float32
 from models.leave_one_out import Ints, LeftOut, leave_one_out, wanting
@@ -44,7 +43,7 @@ def assess(
     names, indices = classes_of(labels)
     manifest, space = backbone.bundle.manifest, backbone.space
     plain = space.features(embeddings, centre=False)
-    groups = bursts(plain, indices, backbone.burst_similarity)
+    groups = backbone.groups(labels, embeddings)
     left_out = leave_one_out(space.features(embeddings, options.centre), indices, len(names), options, groups)
     of_all, of_classes = tally(left_out, indices)
     classes, confusions = _classes(names, indices, of_classes), _confusions(names, indices, left_out)

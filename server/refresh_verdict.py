@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.bursts import Ints, bursts
+from models.bursts import Ints
 from models.engine import file_of
 from models.fitting import classes_of
 from models.leave_one_out import leave_one_out
@@ -53,7 +53,7 @@ def judge_move(before: Side | None, after: Side, max_drop: float) -> Verdict:
     if before is None:
         detail = "its own bundle is not on this server any more, so that it answered nothing"
         return Verdict(True, _UNJUDGED, Reason("backbone_unavailable", detail))
-    groups = _groups(before)
+    groups = before.backbone.groups(before.support.labels, before.support.embeddings)  # as the task's own backbone sees them
     method, of_before = _left_out(before, groups)
     _, of_after = _left_out(after, groups)
     if of_before.accuracy is None or of_after.accuracy is None:
@@ -64,13 +64,6 @@ def judge_move(before: Side | None, after: Side, max_drop: float) -> Verdict:
     if fall > max_drop + _ROUNDING:
         return Verdict(False, judgement, Reason("accuracy_fell", f"accuracy would fall {shares}, by more than {max_drop:g}"))
     return Verdict(True, judgement, Reason("accuracy_held", f"accuracy goes {shares} on the {judged} examples judged"))
-
-
-def _groups(side: Side) -> Ints:
-    """What is left out together: what the task's own backbone takes for shots of one thing."""
-    _, indices = classes_of(side.support.labels)
-    features = side.backbone.space.features(side.support.embeddings, centre=False)
-    return bursts(features, indices, side.backbone.burst_similarity)
 
 
 def _left_out(side: Side, groups: Ints) -> tuple[str, Tally]:

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 
 from models.bundle import Bundle
-from models.bursts import least_similarity
+from models.bursts import Ints, bursts, least_similarity
 from models.engine import Engine, file_of
+from models.fitting import classes_of
 from models.heads import EmbeddingSpace, Float32, features
 from models.novelty import Background
 from models.suspects import duplicate_similarity
@@ -50,6 +51,15 @@ class ServedBackbone:
     def background(self) -> Background:
         """What is known of images of no task in particular; likewise."""
         return Background.of(self.bundle.background, self.bundle.feature_mean, self.bundle.manifest.head.novelty)
+
+    def groups(self, labels: Sequence[str], embeddings: Float32) -> Ints:
+        """What is left out together of n examples, (n,): those of a class that look like shots of one thing; see `models.bursts`.
+
+        Args:
+            embeddings: (n, D), made by this backbone.
+        """
+        _, indices = classes_of(labels)
+        return bursts(self.space.features(embeddings, centre=False), indices, self.burst_similarity)
 
     @property
     def idle(self) -> bool:
