@@ -556,7 +556,7 @@ def test_sigterm_in_the_middle_is_prompt_and_loses_nothing(tmp_path: Path, folde
     assert process.process.returncode == 0, process.log()
     assert "Traceback" not in process.log()
     with ServerProcess(data, *flags) as process, httpx.Client(base_url=process.url, timeout=60) as api:
-        assert ended(api, id_)["tasks"] == {"moved": 5}
+        assert ended(api, id_)["tasks"] == {"moved": 8}
         assert {len(versions(api, task)) for task in tasks} == {2}
 
 
@@ -655,7 +655,9 @@ def test_the_command_moves_and_returns(
 def test_on_a_terminal_a_bar_shows_the_pace_and_ctrl_c_stops_the_watching_alone(
     server: ServerProcess, api: httpx.Client, shipped: str, support: Labelled
 ) -> None:
-    tasks = [create(api, support * 10)["id"] for _ in range(5)]  # so many that the bar is read before they are moved
+    tasks = [create(api, support * 10)["id"] for _ in range(3)]
+    # Shells let background jobs ignore it, tests among them, and then whatever these start would ignore it too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     ours, terminal = pty.openpty()
     command = [sys.executable, "-W", "error", "-m", "headstart", "refresh", shipped, "--url", server.url]
     for task in tasks:
@@ -669,10 +671,10 @@ def test_on_a_terminal_a_bar_shows_the_pace_and_ctrl_c_stops_the_watching_alone(
 
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=terminal, env={**os.environ, "COLUMNS": "120"}) as watching:
         os.close(terminal)  # so that reading fails when the command has ended
-        until_said(r"Moving \S+ \d+/1250 images, \d+ a second, (\d+ min )?\d+ s left")
+        until_said(r"Moving \S+ \d+/750 images, \d+ a second, (\d+ min )?\d+ s left")
         watching.send_signal(signal.SIGINT)
         until_said(r"the server goes on\. To watch again: headstart refreshes follow refresh_\w+")
     os.close(ours)
     assert watching.returncode == 130
     id_ = api.get("/v1/refreshes", params={"limit": 1}).json()["refreshes"][0]["id"]
-    assert ended(api, id_)["tasks"] == {"moved": 5}
+    assert ended(api, id_)["tasks"] == {"moved": 3}
