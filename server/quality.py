@@ -4,7 +4,6 @@ Support set read -> shots of one thing found (`models.bursts`) -> each example j
 -> suspects and duplicates -> one sentence of advice.
 """
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,8 +13,9 @@ import numpy as np
 from models.fitting import classes_of
 from models.heads import Float32
 from models.leave_one_out import Ints, LeftOut, leave_one_out, wanting
-from models.manifest import Evaluation, HeadOptions, Solver
+from models.manifest import HeadOptions, Solver
 from models.suspects import duplicates, suspects
+from server.evaluations import accuracies, distance
 from server.schemas.quality import ClassQuality, Confusion, DuplicateReply, Prior, Quality, QualityReply, SuspectReply
 from server.served import ServedBackbone
 from server.service import Service
@@ -57,9 +57,7 @@ def assess(
         classes=classes,
         one_session=[entry.label for entry in classes if _one_session(entry)],
         confusions=confusions,
-        prior=None
-        if of_all.judged == len(labels)
-        else nearest_evaluation(manifest.evaluations, options.solver, len(names), of_all.groups),
+        prior=None if of_all.judged == len(labels) else _prior(backbone, options.solver, len(names), of_all.groups),
         advice=_advice(classes, confusions, left_out, indices),
         suspects=[
             SuspectReply(
@@ -105,22 +103,20 @@ def _confusions(names: Sequence[str], indices: Ints, left_out: LeftOut) -> list[
     ]
 
 
-def nearest_evaluation(evaluations: Sequence[Evaluation], solver: Solver, ways: int, examples: int) -> Prior | None:
-    """What the bundle's evaluation on novel classes found, at the way and shot nearest to the task's."""
-
-    def distance(evaluation: Evaluation) -> float:
-        return abs(math.log(evaluation.ways / ways)) + abs(math.log(evaluation.shots / (examples / ways)))
-
-    tests = [evaluation for evaluation in evaluations if evaluation.part == "test" and evaluation.solver == solver]
-    if not tests:
+def _prior(backbone: ServedBackbone, solver: Solver, ways: int, examples: int) -> Prior | None:
+    """What the bundle's evaluations on novel classes found, at the way and shot nearest to the task's."""
+    found = accuracies(backbone, solver)
+    if not found:
         return None
-    nearest = min(tests, key=distance)
+    nearest = min(found, key=lambda each: (distance(each, ways, examples), each.ways, each.shots))
+    shares = {each.dataset: share for each, share in found.items() if each[1:] == nearest[1:]}
     return Prior(
-        accuracy=nearest.accuracy,
-        ci95=nearest.ci95,
+        accuracy=float(np.mean([*shares.values()])),
+        lowest=min(shares.values()),
+        highest=max(shares.values()),
         ways=nearest.ways,
         shots=nearest.shots,
-        dataset=nearest.dataset,
+        datasets=sorted(shares),
     )
 
 

@@ -1,16 +1,14 @@
 """Whether a task is to be moved onto another backbone: by its own examples, or else by what the two bundles' evaluations say."""
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from models.bursts import Ints
-from models.engine import file_of
 from models.fitting import classes_of
 from models.leave_one_out import leave_one_out
-from models.manifest import HeadOptions, Solver
+from models.manifest import HeadOptions
+from server.evaluations import accuracies, distance
 from server.records import Support
 from server.refresh_records import Judgement, Reason
 from server.served import ServedBackbone
@@ -19,9 +17,6 @@ from server.tally import Tally, tally
 _ROUNDING = 1e-9
 _FEWEST_DATASETS = 2
 _UNJUDGED = Judgement("nothing", 0, None, None)
-
-_Setting = tuple[str, int, int]
-"""Dataset, ways and shots of an evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +96,8 @@ def _by_evaluations(before: Side, after: Side, max_drop: float) -> Verdict:
 def _in_common(before: Side, after: Side) -> dict[str, tuple[float, float]]:
     """By dataset, the accuracy of both bundles at the way and shot nearest to the task's that both were evaluated at."""
     solver, labels = after.options.solver, after.support.labels
-    ways = len(set(labels))
-    ours, theirs = (_evaluations(side.backbone, solver) for side in (before, after))
-
-    def distance(setting: _Setting) -> float:
-        return abs(math.log(setting[1] / ways)) + abs(math.log(setting[2] / (len(labels) / ways)))
-
+    ways, examples = len(set(labels)), len(labels)
+    ours, theirs = (accuracies(side.backbone, solver) for side in (before, after))
     # The nearest comes last, and stays.
-    common = sorted(ours.keys() & theirs.keys(), key=lambda setting: (distance(setting), setting), reverse=True)
-    return {setting[0]: (ours[setting], theirs[setting]) for setting in common}
-
-
-def _evaluations(backbone: ServedBackbone, solver: Solver) -> Mapping[_Setting, float]:
-    """Accuracies on novel classes, of the file that serves where that was evaluated, and else of another of the bundle's."""
-    file = file_of(backbone.kind)
-    tests = [each for each in backbone.bundle.manifest.evaluations if each.part == "test" and each.solver == solver]
-    tests.sort(key=lambda each: each.file == file)
-    return {(each.dataset, each.ways, each.shots): each.accuracy for each in tests}
+    common = sorted(ours.keys() & theirs.keys(), key=lambda each: (distance(each, ways, examples), each), reverse=True)
+    return {each.dataset: (ours[each], theirs[each]) for each in common}

@@ -255,7 +255,8 @@ def test_a_change_tells_how_good_the_task_is_now(client: Client, task: Task, sup
     assert now.classes[-1] == ClassQuality("alone", 1, 1, 0, 0, None, None)
     assert Confusion("windmill", "palace", 1) in now.confusions
     assert now.prior is not None
-    assert (now.prior.ways, now.prior.shots, now.prior.dataset) == (5, 5, "CIFAR-FS")
+    assert (now.prior.ways, now.prior.shots, now.prior.datasets) == (5, 5, ("CIFAR-FS",))
+    assert now.prior.lowest == now.prior.accuracy == now.prior.highest
     assert [(suspect.example, suspect.label, suspect.suggested) for suspect in now.suspects] == [(wrong.id, "windmill", "palace")]
     assert [(twin.example, twin.label, twin.of_label) for twin in now.duplicates] == [(wrong.id, "windmill", "palace")]
     assert client.remove_example(task.id, alone.id).quality == client.quality(task.id)

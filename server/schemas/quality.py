@@ -31,13 +31,14 @@ class Confusion(Reply):
 
 
 class Prior(Reply):
-    """What the bundle's evaluation expects at the way and shot nearest to the task's: of other classes, not of this task."""
+    """What the bundle's evaluations found at the way and shot nearest to the task's: of other classes, not of this task."""
 
-    accuracy: float
-    ci95: float
+    accuracy: float = Field(description="mean over the datasets")
+    lowest: float = Field(description="of the dataset that was hardest")
+    highest: float = Field(description="of the one that was easiest")
     ways: int
     shots: int
-    dataset: str
+    datasets: list[str]
 
 
 class SuspectReply(Reply):
@@ -76,7 +77,7 @@ class Quality(Reply):
         description="classes whose examples look like one session, so that none tells how images from elsewhere are recognised"
     )
     confusions: list[Confusion] = Field(description="which classes are taken for which, the most frequent first")
-    prior: Prior | None = Field(description="where not every example could be judged: what the bundle's evaluation expects")
+    prior: Prior | None = Field(description="where not every example could be judged: what the bundle's evaluations found")
     advice: str = Field(description="which class gains most from more images")
     suspects: list[SuspectReply] = Field(description="examples whose label the others contradict, the clearest first")
     duplicates: list[DuplicateReply]

@@ -50,13 +50,19 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What the backbone's own evaluation found on other classes, at the ways and shots nearest to the task's."""
+    """What the backbone's own evaluations found on other classes, at the ways and shots nearest to the task's.
+
+    Attributes:
+        accuracy: the mean over the datasets.
+        lowest, highest: of the hardest and of the easiest of them.
+    """
 
     accuracy: float
-    ci95: float
+    lowest: float
+    highest: float
     ways: int
     shots: int
-    dataset: str
+    datasets: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,4 +156,6 @@ def _interval(body: Mapping[str, Any]) -> Interval | None:
 
 
 def _prior(body: Mapping[str, Any] | None) -> Prior | None:
-    return None if body is None else Prior(body["accuracy"], body["ci95"], body["ways"], body["shots"], body["dataset"])
+    if body is None:
+        return None
+    return Prior(body["accuracy"], body["lowest"], body["highest"], body["ways"], body["shots"], tuple(body["datasets"]))

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from headstart.comparison import Comparison, Trial
 from headstart.predictions import ManyPredictions, Predictions, Unreadable
-from headstart.quality import Interval, Quality
+from headstart.quality import Interval, Prior, Quality
 from headstart.refreshes import Refresh, RefreshedTask
 from headstart.replies import Backbone, Example, Task, Version
 
@@ -67,9 +67,7 @@ def quality(found: Quality) -> RenderableType:
     """How good a task is, class by class, and what to look at; what there is none of is left out."""
     parts: list[RenderableType] = [_verdict(found)]
     if found.prior:
-        expected = f"{found.prior.accuracy:.1%} ± {found.prior.ci95:.1%}"
-        evaluated = f"{found.prior.ways} classes of {found.prior.shots} on {printable(found.prior.dataset)}"
-        parts.append(f"The backbone's own evaluation expects {expected}: {evaluated}, the nearest to this task.")
+        parts.append(_expected(found.prior))
     parts += _alike(found)
     classes = _table(
         "class", "examples", "judged", "recognised", "accuracy", "95 %", numbers={"examples", "judged", "recognised"}
@@ -242,6 +240,16 @@ def _table(*columns: str, numbers: set[str]) -> Table:
             no_wrap=column in {"task", "example", "same as", "refresh"},
         )
     return table
+
+
+def _expected(prior: Prior) -> str:
+    many = len(prior.datasets) > 1
+    mean = f"{prior.accuracy:.1%}" + (f" in the mean, {prior.lowest:.1%} to {prior.highest:.1%} by dataset," if many else "")
+    datasets = ", ".join(printable(dataset) for dataset in prior.datasets)
+    return (
+        f"The backbone's own evaluations found {mean} with {prior.ways} classes of {prior.shots} on {datasets}, "
+        "the nearest to this task."
+    )
 
 
 def _verdict(found: Quality) -> str:
