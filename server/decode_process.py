@@ -16,7 +16,7 @@ import numpy as np
 from models.manifest import InputSpec
 from models.preprocess import ImageError, ImageLimits, Pixels, load_image
 
-_NICENESS = 10  # more than the engine's threads, so that whoever sends large images waits rather than others
+_NICENESS = 5  # As the engine's threads: the event loop and light images come first, and neither starves the other.
 
 
 def start() -> subprocess.Popen[bytes]:

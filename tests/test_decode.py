@@ -164,8 +164,10 @@ def test_closing_waits_for_no_heavy_image(large: Decoder) -> None:
 
 def test_an_image_that_ends_its_process_is_broken_and_spoils_no_other(large: Decoder) -> None:
     async def crash(number: int) -> list[object]:
-        request = asyncio.create_task(large.decode([plain(2000)] * 16, SPEC))
-        await until_decoding()
+        request = asyncio.create_task(large.decode([HEAVY] * 16, SPEC))
+        async with asyncio.timeout(20):
+            while not children():
+                await asyncio.sleep(0.01)
         for child in children():
             child.send_signal(number)
         return list(await request)
