@@ -210,7 +210,7 @@ class WrongRefreshState(HeadstartError):
 class Unavailable(HeadstartError):
     """Nothing is wrong with the request; it is worth trying again after `retry_after` seconds, or not where that is None."""
 
-    retry_after: ClassVar[int | None] = 1
+    retry_after: int | None = 1
 
 
 class Overloaded(Unavailable):
@@ -229,8 +229,14 @@ class BackboneUnavailable(Unavailable):
 
 
 class StorageFailed(Unavailable):
+    """`disk_full` says whether that is why: then reading and removing still work, and waiting alone does not help."""
+
     code = "storage_failed"
-    retry_after = 5
+
+    def __init__(self, detail: str, *, disk_full: bool = False, retry_after: int | None = 5) -> None:
+        super().__init__(detail)
+        self.disk_full = disk_full
+        self.retry_after = None if disk_full else retry_after
 
 
 class ErasurePending(Unavailable):

@@ -39,9 +39,14 @@ class StoreReads:
         self._active = ActiveVersions()
 
     def check(self) -> None:
-        """Reads from the database, so that a failure shows. `SELECT 1` alone would never touch the file."""
-        with self._database.read() as connection:
+        """Reads from the database and shows that it can be written to.
+
+        Raises:
+            StorageFailed: it cannot; with `disk_full`, for want of space alone.
+        """
+        with self._database.read() as connection:  # `SELECT 1` alone would never touch the file.
             connection.execute(select(literal(1)).select_from(tasks).limit(1)).all()
+        self._database.check()
 
     def task(self, tenant: str, task_id: str) -> Task:
         """A task with its active version."""
