@@ -1,6 +1,7 @@
 """`headstart-server`: reads the settings, opens everything, serves until told to stop."""
 
 import gc
+import os
 import signal
 import socket
 import sys
@@ -28,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"headstart-server: {error}", file=sys.stderr)
         return 2
     configure_logging(settings)
+    os.umask(0o077)  # What is written beside the database is its owner's alone, like that.
     try:
         socket.create_server((settings.host, settings.port), family=_family(settings.host)).close()
     except OSError as error:

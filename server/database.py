@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from server.database_files import DatabaseFiles, FilesTaken
+from server.database_files import DatabaseFiles, FilesTaken, disk_is_full
 from server.errors import StorageFailed
 from server.tables import PAGE_SIZE
 
@@ -99,7 +99,8 @@ class Database:
                 ) from None
             except (OSError, DBAPIError, CommandError) as error:
                 reason = error.orig if isinstance(error, DBAPIError) else error
-                raise StoreError(f"the database {path} cannot be used: {reason}") from error
+                full = "; its disk is full" if disk_is_full(path.parent) else ""
+                raise StoreError(f"the database {path} cannot be used: {reason}{full}") from error
             readers = _engine(url, _READERS, "BEGIN", _READER_PRAGMAS)
             resources.callback(readers.dispose)
             database = cls(writer, readers, files, resources.pop_all())

@@ -99,8 +99,7 @@ class DatabaseFiles:
     @property
     def free(self) -> int:
         """Bytes that this process may still write to the disk, the reserve not counted."""
-        disk = os.statvfs(self.path)
-        return disk.f_bavail * disk.f_frsize
+        return _free(self.path)
 
     def keep_room(self) -> bool:
         """Takes the reserve from the disk unless it is there; whether it is, or the file system does not know such a thing."""
@@ -134,6 +133,14 @@ class DatabaseFiles:
         return self.path.with_name(f"{self.path.name}{joint}{kind}")
 
 
+def disk_is_full(folder: Path) -> bool:
+    """Whether there is less left than a database needs to be opened."""
+    try:
+        return _free(folder) < _START_ROOM
+    except OSError:
+        return False
+
+
 def _opened(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE), "r+b", buffering=0)
 
@@ -141,6 +148,11 @@ def _opened(path: Path) -> BinaryIO:
 def _identity(path: Path) -> Identity:
     found = path.stat()
     return found.st_dev, found.st_ino
+
+
+def _free(path: Path) -> int:
+    disk = os.statvfs(path)
+    return disk.f_bavail * disk.f_frsize
 
 
 def _disk_size(path: Path) -> int:

@@ -4,7 +4,7 @@ import os
 import stat
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import httpx
@@ -117,14 +117,11 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def fill(disk: Path) -> Path:
     """Leaves not a byte free."""
     filler = disk / "filler"
-    with filler.open("ab", buffering=0) as file, pytest.raises(OSError, match="No space"):
+    with filler.open("ab", buffering=0) as file:
         for size in (MEGABYTE, 4096, 1):
-            try:
+            with suppress(OSError):
                 while True:
                     file.write(bytes(size))
-            except OSError:
-                if size == 1:
-                    raise
     return filler
 
 
@@ -156,8 +153,8 @@ def test_on_a_full_disk_removing_works_and_makes_room_for_removing(disk: Path) -
 
 def test_a_store_that_fills_its_disk_by_itself_can_still_remove(disk: Path) -> None:
     with closing(Store.open(sqlite_url(disk / "data"))) as store:
-        with pytest.raises(StorageFailed, match="disk"):
-            for _ in range(500):
+        with suppress(StorageFailed):
+            while True:
                 create(store, image_bytes=100_000)
         for task in ids(store):
             store.delete_task(T, task)
@@ -186,3 +183,17 @@ def test_a_server_starts_on_a_full_disk_and_serves_what_it_has(disk: Path, suppo
         assert "Retry-After" not in refused.headers
         assert api.delete(f"/v1/tasks/{going}").status_code == 204
         assert [task["id"] for task in api.get("/v1/tasks").json()["tasks"]] == [kept]
+
+
+def test_a_server_whose_database_goes_says_so(tmp_path: Path, support: Labelled) -> None:
+    with ServerProcess(tmp_path / "data") as process, httpx.Client(base_url=process.url, timeout=60) as api:
+        task = create_over_http(api, support)["id"]
+        assert api.get("/readyz").json()["checks"]["store"] == "ok"
+        for path in (tmp_path / "data").glob("headstart.db*"):
+            path.unlink()
+        refused = api.patch(f"/v1/tasks/{task}", json={"name": "other"})
+        assert (refused.status_code, refused.json()["code"]) == (503, "storage_failed")
+        assert "Retry-After" not in refused.headers
+        ready = api.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (503, "unavailable")
+        assert "removed or replaced" in ready.json()["checks"]["store"]
