@@ -32,6 +32,8 @@ from server.statements import (
     insert_version,
     keep_answer,
     new_version,
+    next_ordinal,
+    now_after,
     update_task,
 )
 from server.store_reads import StoreReads
@@ -87,9 +89,17 @@ class Store(StoreReads):
         with self._changing(tenant, new.id) as connection:
             now = datetime.now(UTC)
             task = Task(new.id, new.name, now, now, new_version(1, "created", counts, head, now))
+            ordinal = next_ordinal(connection, tenant, tasks)
             connection.execute(
                 insert(tasks).values(
-                    tenant=tenant, id=new.id, name=new.name, active_version=1, last_version=1, created_at=now, updated_at=now
+                    tenant=tenant,
+                    id=new.id,
+                    name=new.name,
+                    active_version=1,
+                    last_version=1,
+                    created_at=now,
+                    updated_at=now,
+                    ordinal=ordinal,
                 )
             )
             insert_examples(connection, tenant, task, added)
@@ -195,24 +205,23 @@ class Store(StoreReads):
                 remove_versions(connection, tenant, task_id, gone)
                 remove_unused_examples(connection, tenant, task_id)
                 forget_answers(connection, tenant, task_id)
-                update_task(connection, tenant, task_id, updated_at=datetime.now(UTC))
+                update_task(connection, tenant, task_id, updated_at=now_after(before.created_at))
                 return find_task(connection, tenant, task_id), gone
 
         return self._removing(forget)
 
-    def activate(self, tenant: str, task_id: str, version: int) -> Task:
-        """Makes an existing version the active one.
+    def change(self, tenant: str, task_id: str, *, name: str | None = None, version: int | None = None) -> Task:
+        """Gives a task another name, makes an existing version the active one, or does both at once.
 
-        Raises:
+        Raises, with nothing changed:
             VersionNotFound: the task has no such version.
         """
         with self._changing(tenant, task_id) as connection:
-            return _activate(connection, tenant, task_id, version)
-
-    def rename(self, tenant: str, task_id: str, name: str) -> Task:
-        """Gives a task another name."""
-        with self._database.write() as connection:
-            update_task(connection, tenant, task_id, name=name, updated_at=datetime.now(UTC))
+            if version is not None:
+                _activate(connection, tenant, task_id, version)
+            if name is not None:
+                now = now_after(find_task(connection, tenant, task_id).created_at)
+                update_task(connection, tenant, task_id, name=name, updated_at=now)
             return find_task(connection, tenant, task_id)
 
     def delete_task(self, tenant: str, task_id: str) -> list[int]:
@@ -277,5 +286,6 @@ class Store(StoreReads):
 
 def _activate(connection: Connection, tenant: str, task_id: str, version: int) -> Task:
     find_version(connection, tenant, task_id, version)
-    update_task(connection, tenant, task_id, active_version=version, updated_at=datetime.now(UTC))
+    now = now_after(find_task(connection, tenant, task_id).created_at)
+    update_task(connection, tenant, task_id, active_version=version, updated_at=now)
     return find_task(connection, tenant, task_id)
