@@ -54,9 +54,13 @@ class UnreadableImage:
 
 
 class HeadstartError(Exception):
-    """Base of all; `detail` says what happened and what to do, `images` which of several images cannot be read, if that is it."""
+    """Base of all; `detail` says what happened and what to do, `images` which of several images cannot be read, if that is it.
+
+    It is worth trying again after `retry_after` seconds, or not where that is None.
+    """
 
     code: ClassVar[str]
+    retry_after: int | None = None
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -190,6 +194,7 @@ class BodyTimeout(HeadstartError):
 
 class Conflict(HeadstartError):
     code = "conflict"
+    retry_after = 1
 
 
 class BackboneInUse(HeadstartError):
@@ -208,9 +213,9 @@ class WrongRefreshState(HeadstartError):
 
 
 class Unavailable(HeadstartError):
-    """Nothing is wrong with the request; it is worth trying again after `retry_after` seconds, or not where that is None."""
+    """Nothing is wrong with the request."""
 
-    retry_after: int | None = 1
+    retry_after = 1
 
 
 class Overloaded(Unavailable):

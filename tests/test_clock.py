@@ -53,6 +53,7 @@ def set_back(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pages(read: Any, size: int) -> list[Any]:
+    found: list[Any]
     found, cursor = read(None, size)
     while cursor is not None:
         more, cursor = read(cursor, size)
