@@ -215,7 +215,7 @@ class WrongRefreshState(HeadstartError):
 class Unavailable(HeadstartError):
     """Nothing is wrong with the request."""
 
-    retry_after = 1
+    retry_after: int | None = 1
 
 
 class Overloaded(Unavailable):
