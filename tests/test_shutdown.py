@@ -78,10 +78,11 @@ def test_sigterm_while_it_starts_ends_it(tmp_path: Path, as_first_process: bool,
             deadline = time.monotonic() + 30
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
             while time.monotonic() < deadline:
-                pid = int((children.read_text().split() or [0])[0]) if as_first_process else process.pid
+                pid = int((children.read_text().split() or ["0"])[0]) if as_first_process else process.pid
                 if pid and catches_sigterm(pid):
                     break
                 time.sleep(0.01)
+            assert not (tmp_path / "data").exists()  # It heeds the signal long before it serves.
             time.sleep(delay)
             os.kill(pid, signal.SIGTERM)
             assert process.wait(_GONE_SECONDS) == 0
