@@ -1,10 +1,17 @@
 """`headstart-server`: reads the settings, opens everything, serves until told to stop."""
+# ruff: noqa: E402
+
+from server.starting import SIGNALS, leave_when_told
+
+leave_when_told()  # before the imports that follow, which take a second or more
 
 import gc
+import os
 import signal
 import socket
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 import uvicorn
 from threadpoolctl import threadpool_limits
@@ -28,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"headstart-server: {error}", file=sys.stderr)
         return 2
     configure_logging(settings)
+    os.umask(0o077)  # What is written beside the database is its owner's alone, like that.
     try:
         socket.create_server((settings.host, settings.port), family=_family(settings.host)).close()
     except OSError as error:
@@ -59,10 +67,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         timeout_graceful_shutdown=settings.shutdown_timeout,
         server_header=False,
     )
-    # Uvicorn raises the signal that stopped it once more when it is done; by then that is no news, and the exit status is 0.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: None)
     server = uvicorn.Server(config)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    # For the moment until uvicorn has handlers of its own. It raises the signal that stopped it once more when it is done; by
+    # then that is no news, and the exit status is 0.
+    for number in SIGNALS:
+        signal.signal(number, stop)
     server.run()
     return 0
 

@@ -54,9 +54,13 @@ class UnreadableImage:
 
 
 class HeadstartError(Exception):
-    """Base of all; `detail` says what happened and what to do, `images` which of several images cannot be read, if that is it."""
+    """Base of all; `detail` says what happened and what to do, `images` which of several images cannot be read, if that is it.
+
+    It is worth trying again after `retry_after` seconds, or not where that is None.
+    """
 
     code: ClassVar[str]
+    retry_after: int | None = None
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -190,6 +194,7 @@ class BodyTimeout(HeadstartError):
 
 class Conflict(HeadstartError):
     code = "conflict"
+    retry_after = 1
 
 
 class BackboneInUse(HeadstartError):
@@ -208,9 +213,9 @@ class WrongRefreshState(HeadstartError):
 
 
 class Unavailable(HeadstartError):
-    """Nothing is wrong with the request; it is worth trying again after `retry_after` seconds, or not where that is None."""
+    """Nothing is wrong with the request."""
 
-    retry_after: ClassVar[int | None] = 1
+    retry_after: int | None = 1
 
 
 class Overloaded(Unavailable):
@@ -229,8 +234,14 @@ class BackboneUnavailable(Unavailable):
 
 
 class StorageFailed(Unavailable):
+    """`disk_full` says whether that is why: then reading and removing still work, and waiting alone does not help."""
+
     code = "storage_failed"
-    retry_after = 5
+
+    def __init__(self, detail: str, *, disk_full: bool = False, retry_after: int | None = 5) -> None:
+        super().__init__(detail)
+        self.disk_full = disk_full
+        self.retry_after = None if disk_full else retry_after
 
 
 class ErasurePending(Unavailable):

@@ -19,7 +19,8 @@ from server.settings import Settings
 _log = logging.getLogger("server.access")
 
 _BODIES_AT_ONCE = 8  # of the largest size
-_WITHOUT_IMAGES = "/v1/backbones"
+_SMALL_BODY = 65_536  # bytes that are read however much else is: requests without images have no more
+_BRINGS_IMAGES = re.compile(r".*/v1/(tasks(/[^/]+/(examples|predict))?|predict)/?")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -100,7 +101,7 @@ class RefuseWhenFull:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = self._app
-        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] != _WITHOUT_IMAGES:
+        if scope["type"] == "http" and scope["method"] == "POST" and _BRINGS_IMAGES.fullmatch(scope["path"]):
             try:
                 self._check_room()
             except Overloaded as error:
@@ -141,7 +142,7 @@ class BodyLimits:
             complete = not message.get("more_body", False)
             if received > self._limit:
                 raise BodyTooLarge(self._limit)
-            if self._held > _BODIES_AT_ONCE * self._limit:
+            if received > _SMALL_BODY and self._held > _BODIES_AT_ONCE * self._limit:
                 raise Overloaded("the server is reading as many bytes as it takes at once; try again")
             return message
 

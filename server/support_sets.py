@@ -35,10 +35,16 @@ def read_embedded(connection: Connection, tenant: str, task: str, number: int, b
 
 
 def read_examples(connection: Connection, tenant: str, task: str, number: int, after: str, limit: int) -> list[ExampleInfo]:
-    """The next `limit` examples of a version by id, after the id `after`."""
+    """The next `limit` examples of a version in the order in which they were added, after the one with the id `after`."""
     columns = (examples.c[name] for name in ("id", "label", "media_type", "size", "sha256", "created_at"))
-    ids = sorted(example for example in support_ids(connection, tenant, task, number) if example > after)[:limit]
-    return [ExampleInfo(*row) for row in _rows_of(connection, select(*columns), tenant, task, ids)]
+    support = support_ids(connection, tenant, task, number)
+    if after in support:
+        first = support.index(after) + 1
+    else:  # It has been removed. Ids ascend while the clock is not set back.
+        first = next((i for i, example in enumerate(support) if example > after), len(support))
+    ids = support[first : first + limit]
+    rows = {row.id: row for row in _rows_of(connection, select(*columns), tenant, task, sorted(ids))}
+    return [ExampleInfo(*rows[id_]) for id_ in ids]
 
 
 def read_images(connection: Connection, tenant: str, task: str, ids: Sequence[str]) -> list[ExampleImage]:

@@ -37,7 +37,6 @@ from server.errors import (
     StorageFailed,
     TaskNotFound,
     TooFewClasses,
-    Unavailable,
     UnreadableImage,
     UnsupportedMediaType,
     VersionNotFound,
@@ -100,7 +99,10 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
         "this task was made with backbone name@1 (file 0123456789ab…), which this server does not have; waiting does not help: "
         "bring its bundle back and open it, or move the task onto another one with a refresh",
     ),
-    StorageFailed: (HTTPStatus.SERVICE_UNAVAILABLE, "the store cannot be written now; nothing was changed"),
+    StorageFailed: (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "the disk of the server is full; nothing was changed; reading, predicting and removing go on",
+    ),
     ErasurePending: (
         HTTPStatus.SERVICE_UNAVAILABLE,
         "it is removed, but its bytes are still in the database's log, which another program is reading; ask again until "
@@ -131,7 +133,7 @@ def answer_error(request: Request, error: HeadstartError) -> Response:
     """The response to one of our own errors."""
     request.app.state.service.metrics.errors.labels(error.code).inc()
     status, _ = TABLE[type(error)]
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) and error.retry_after else None
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
     return problem(status, error.code, error.detail, headers, error.images)
 
 
@@ -144,7 +146,7 @@ def documented(*errors: type[HeadstartError]) -> dict[int | str, dict[str, Any]]
             int(status),
             {"description": status.phrase, "content": {MEDIA_TYPE: {"schema": _SCHEMA, "examples": {}}}},
         )
-        if issubclass(error, Unavailable) and error.retry_after:
+        if error.retry_after:
             response["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
         example = Problem(
             type="about:blank",

@@ -132,10 +132,7 @@ async def change(task: str, request: Request, service: Served) -> Response:
     wanted = await read_json(request, service, TaskPatch)
     if wanted.name is None and wanted.active_version is None:
         raise InvalidRequest("nothing to change; give name, active_version or both")
-    if wanted.active_version is not None:
-        changed = await service.in_writer(service.store.activate, TENANT, task, wanted.active_version)
-    if wanted.name is not None:
-        changed = await service.in_writer(service.store.rename, TENANT, task, wanted.name)
+    changed = await service.in_writer(service.store.change, TENANT, task, name=wanted.name, version=wanted.active_version)
     return reply(task_reply(changed))
 
 
