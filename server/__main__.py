@@ -12,7 +12,9 @@ from threadpoolctl import threadpool_limits
 from models.bundle import BundleError
 from models.engine import EngineError
 from server.app import create_app
+from server.connections import Connections, TooManyConnections, connections_that_fit
 from server.logs import configure_logging
+from server.protocol import Config
 from server.settings import InvalidSettings, load_settings
 from server.store import StoreError
 
@@ -40,6 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # they compute, and everybody with them.
     threadpool_limits(1, user_api="blas")
     try:
+        most = connections_that_fit(settings.max_connections)
+    except TooManyConnections as error:
+        print(f"headstart-server: {error}", file=sys.stderr)
+        return 2
+    try:
         app = create_app(settings)
     except (BundleError, EngineError, StoreError) as error:
         print(f"headstart-server: {error}", file=sys.stderr)
@@ -49,13 +56,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
-    config = uvicorn.Config(
+    config = Config(
         app,
+        Connections(most, settings.header_timeout, settings.body_timeout, settings.body_rate),
         host=settings.host,
         port=settings.port,
         log_config=None,
         access_log=False,  # ours say more
         proxy_headers=False,  # nothing here asks who the client is
+        timeout_keep_alive=settings.keep_alive,
         timeout_graceful_shutdown=settings.shutdown_timeout,
         server_header=False,
     )

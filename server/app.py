@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from server.errors import HeadstartError, InvalidRequest
-from server.middleware import BodyLimits, RefuseWhenFull, RequestContext
+from server.middleware import BodyLimits, Gate, RequestContext, check_protocol, room_for_images
 from server.refreshes import Refreshes
 from server.routes import backbones, health, predictions, quality, refreshes, tasks
 from server.routes.openapi import openapi_document
@@ -56,7 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _client_left)
     app.add_middleware(BodyLimits, settings=settings)
-    app.add_middleware(RefuseWhenFull, check_room=service.backbones.check_room, answer=answer_error)
+    app.add_middleware(Gate, checks=[check_protocol, room_for_images(service.backbones.check_room)], answer=answer_error)
     app.add_middleware(RequestContext, metrics=service.metrics, unexpected=_unexpected)
     return app
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -14,6 +14,7 @@ from server.context import request_id
 from server.errors import BodyTimeout, BodyTooLarge, HeadstartError, Overloaded
 from server.ids import new_id
 from server.metrics import Metrics
+from server.protocol import REFUSED
 from server.settings import Settings
 
 _log = logging.getLogger("server.access")
@@ -21,6 +22,7 @@ _log = logging.getLogger("server.access")
 _BODIES_AT_ONCE = 8  # of the largest size
 _WITHOUT_IMAGES = "/v1/backbones"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_SHOWN = 200  # characters of a path in the log
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -69,43 +71,64 @@ class RequestContext:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.responses.labels(method, route, str(status)).inc()
         self._metrics.request_seconds.labels(method, route).observe(seconds)
+        path = quote(scope["path"][:_SHOWN])
         refused = status == 503 and "route" not in scope  # Under overload most are: counted, and not told one by one.
         level = logging.DEBUG if refused or route in {"/healthz", "/readyz", "/metrics"} else logging.INFO
         _log.log(
             level,
             "%s %s %d in %.1f ms",
             scope["method"],
-            quote(scope["path"]),
+            path,
             status,
             1000 * seconds,
-            extra={"method": scope["method"], "path": scope["path"], "status": status, "ms": round(1000 * seconds, 1)},
+            extra={"method": scope["method"], "path": path, "status": status, "ms": round(1000 * seconds, 1)},
         )
 
 
-class RefuseWhenFull:
-    """Refuses requests that bring images while there is no room for one, before they are routed and their bodies parsed: under
-    overload a server lives by how little a refusal costs.
+class Gate:
+    """Refuses requests before they are routed and their bodies parsed: what is refused must cost next to nothing.
 
     Args:
-        check_room: raises Overloaded when there is none.
+        checks: raise what is to be answered instead.
         answer: makes the reply to it.
     """
 
     def __init__(
-        self, app: ASGIApp, check_room: Callable[[], None], answer: Callable[[Request, HeadstartError], ASGIApp]
+        self, app: ASGIApp, checks: Sequence[Callable[[Scope], None]], answer: Callable[[Request, HeadstartError], ASGIApp]
     ) -> None:
         self._app = app
-        self._check_room = check_room
+        self._checks = checks
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = self._app
-        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] != _WITHOUT_IMAGES:
+        if scope["type"] == "http":
             try:
-                self._check_room()
-            except Overloaded as error:
+                for check in self._checks:
+                    check(scope)
+            except HeadstartError as error:
                 answer = self._answer(Request(scope), error)
         await answer(scope, receive, send)
+
+
+def check_protocol(scope: Scope) -> None:
+    """Raises what the connection refuses."""
+    if error := scope.get(REFUSED):
+        raise error
+
+
+def room_for_images(check_room: Callable[[], None]) -> Callable[[Scope], None]:
+    """Refuses requests that bring images while there is no room for one, by which an overloaded server lives.
+
+    Args:
+        check_room: raises Overloaded when there is none.
+    """
+
+    def check(scope: Scope) -> None:
+        if scope["method"] == "POST" and scope["path"] != _WITHOUT_IMAGES:
+            check_room()
+
+    return check
 
 
 class BodyLimits:
@@ -135,6 +158,7 @@ class BodyLimits:
                     message = await receive()
             except TimeoutError:
                 raise BodyTimeout(f"no piece of the request's body came for {self._timeout:g} seconds") from None
+            check_protocol(scope)
             size = len(message.get("body", b""))
             received += size
             self._held += size

@@ -62,8 +62,18 @@ class Settings(BaseSettings):
     max_scores: int = Field(1_000_000, ge=1, description="scores under way at once in replies for many tasks, and of one of them")
     max_classes: int = Field(1_000, ge=2, description="classes of one task")
     max_examples: int = Field(20_000, ge=2, description="examples of one task")
+    keep_alive: float = Field(
+        75.0, gt=0, allow_inf_nan=False, description="seconds that a connection stays open for its next request"
+    )
+    header_timeout: float = Field(
+        20.0, gt=0, allow_inf_nan=False, description="seconds for the first byte of a new connection, and for a request's headers"
+    )
     body_timeout: float = Field(
         30.0, gt=0, allow_inf_nan=False, description="longest wait for the next piece of a body, in seconds"
+    )
+    body_rate: int = Field(5_000, ge=1, description="least bytes per second of a body, over each --body-timeout")
+    max_connections: int | None = Field(
+        None, ge=1, description="connections open at once (default: as the limit of open files allows, at most 4096)"
     )
     shutdown_timeout: int = Field(30, ge=1, description="seconds that requests under way get to finish at SIGTERM")
     log_format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, JSON otherwise")
