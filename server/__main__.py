@@ -1,6 +1,7 @@
 """`headstart-server`: reads the settings, opens everything, serves until told to stop."""
 
 import gc
+import logging
 import signal
 import socket
 import sys
@@ -13,10 +14,13 @@ from models.bundle import BundleError
 from models.engine import EngineError
 from server.app import create_app
 from server.connections import Connections, TooManyConnections, connections_that_fit
+from server.hosts import ANY
 from server.logs import configure_logging
 from server.protocol import Config
 from server.settings import InvalidSettings, load_settings
 from server.store import StoreError
+
+_log = logging.getLogger(__name__)
 
 _GARBAGE_THRESHOLDS = (100_000, 10, 50)
 _SWITCH_SECONDS = 0.001
@@ -30,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"headstart-server: {error}", file=sys.stderr)
         return 2
     configure_logging(settings)
+    if ANY in settings.hosts:
+        _log.info("requests are served whatever name their Host has; --allowed-hosts keeps web pages of other names out")
     try:
         socket.create_server((settings.host, settings.port), family=_family(settings.host)).close()
     except OSError as error:

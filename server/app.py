@@ -8,10 +8,13 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from server.errors import HeadstartError, InvalidRequest
+from server.hosts import host_check
 from server.middleware import BodyLimits, Gate, RequestContext, check_protocol, room_for_images
+from server.origins import origin_check
 from server.refreshes import Refreshes
 from server.routes import backbones, health, predictions, quality, refreshes, tasks
 from server.routes.openapi import openapi_document
@@ -56,7 +59,17 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _client_left)
     app.add_middleware(BodyLimits, settings=settings)
-    app.add_middleware(Gate, checks=[check_protocol, room_for_images(service.backbones.check_room)], answer=answer_error)
+    room = room_for_images(service.backbones.check_room)
+    app.add_middleware(Gate, checks=[origin_check(settings.origins), room], answer=answer_error)
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=sorted(settings.origins),
+            allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["Location", "Retry-After", "Idempotent-Replayed", "X-Request-ID"],
+        )
+    app.add_middleware(Gate, checks=[check_protocol, host_check(settings.hosts)], answer=answer_error)
     app.add_middleware(RequestContext, metrics=service.metrics, unexpected=_unexpected)
     return app
 

@@ -195,10 +195,12 @@ class Connection(HttpToolsProtocol):
 
     def _take_host_from_url(self) -> None:
         """Of `GET http://name/path` the name counts, and not the `Host` header (RFC 9112, 3.2.2)."""
-        host = httptools.parse_url(self.url).host
-        for position, (name, _) in enumerate(self.headers):
-            if name == b"host" and host is not None:
-                self.headers[position] = (name, host)
+        parts = httptools.parse_url(self.url)
+        if parts.host is None:
+            raise MalformedRequest("the URL names no host and does not begin with a slash")
+        host = b"[%s]" % parts.host if b":" in parts.host else parts.host
+        authority = b"%s:%d" % (host, parts.port) if parts.port else host
+        self.headers[:] = [(name, authority if name == b"host" else value) for name, value in self.headers]
 
     def _refuse(self, error: HeadstartError) -> None:
         """Answers what cannot be served, after the requests before it, and reads no more."""
