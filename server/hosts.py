@@ -1,5 +1,5 @@
-"""By which names the server may be called. A web page whose own name is pointed at this machine (DNS rebinding) is, to a browser, of
-the same origin as the server. Only the `Host` that it sends gives it away."""
+"""By which names the server may be called. To a browser, a web page whose own name is pointed at this machine (DNS rebinding) has the
+origin of the server. Only the `Host` that it sends gives it away."""
 
 import ipaddress
 import logging

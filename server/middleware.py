@@ -132,12 +132,13 @@ def room_for_images(check_room: Callable[[], None]) -> Callable[[Scope], None]:
 
 
 class BodyLimits:
-    """Ends the reading of a body that is too large or stops coming, as an error where it is read."""
+    """Ends the reading of a body that is too large, stops coming or comes too slowly, as an error where it is read."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._limit = settings.max_body_bytes
-        self._timeout = settings.body_timeout
+        self._seconds = settings.body_timeout
+        self._least = settings.body_timeout * settings.body_rate
         self._held = 0  # bytes of all bodies under way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -146,6 +147,23 @@ class BodyLimits:
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         received, complete = 0, False
+        left, brought = self._seconds, 0  # seconds left for the client to bring as much as it must, and what it brought
+
+        async def piece() -> Message:
+            nonlocal left, brought
+            while True:
+                started = time.monotonic()
+                try:
+                    async with asyncio.timeout(left):
+                        message = await receive()
+                except TimeoutError:
+                    if brought < self._least:
+                        raise BodyTimeout(f"the body brought {brought} bytes in {self._seconds:g} seconds") from None
+                    left, brought = self._seconds, 0
+                else:
+                    left -= time.monotonic() - started
+                    brought += len(message.get("body", b""))
+                    return message
 
         async def limited() -> Message:
             nonlocal received, complete
@@ -153,11 +171,7 @@ class BodyLimits:
                 return await receive()
             if declared.isdigit() and int(declared) > self._limit:
                 raise BodyTooLarge(self._limit)
-            try:
-                async with asyncio.timeout(self._timeout):
-                    message = await receive()
-            except TimeoutError:
-                raise BodyTimeout(f"no piece of the request's body came for {self._timeout:g} seconds") from None
+            message = await piece()
             check_protocol(scope)
             size = len(message.get("body", b""))
             received += size

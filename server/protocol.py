@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from server.connections import Connections
 from server.errors import HeadersTooLarge, HeaderTimeout, HeadstartError, MalformedRequest, Overloaded, UrlTooLong
@@ -66,6 +66,7 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0  # of this request's head, as far as it has been parsed
         self._fed_bytes = 0  # of the same, parsed or not
         self._chunk_bytes = 0
+        self._answering: RequestResponseCycle | None = None
         self._reader_watch: asyncio.TimerHandle | None = None
 
     # What the transport says
@@ -84,6 +85,9 @@ class Connection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._forget_the_reader()
         super().connection_lost(exc)
+        if self._answering is not None:  # Uvicorn tells only the last request that has come.
+            self._answering.disconnected = True
+            self._answering.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -170,6 +174,10 @@ class Connection(HttpToolsProtocol):
                 self._wait(self._shared.body_seconds, self.transport.abort)
         elif self.cycle.response_complete:
             self._wait_for_the_next()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     # What follows from it
 

@@ -78,9 +78,12 @@ class Settings(BaseSettings):
         20.0, gt=0, allow_inf_nan=False, description="seconds for the first byte of a new connection, and for a request's headers"
     )
     body_timeout: float = Field(
-        30.0, gt=0, allow_inf_nan=False, description="longest wait for the next piece of a body, in seconds"
+        30.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds over which a body, or the reading of an answer, must keep to --body-rate",
     )
-    body_rate: int = Field(5_000, ge=1, description="least bytes per second of a body, over each --body-timeout")
+    body_rate: int = Field(5_000, ge=1, description="least bytes per second of a body, and of an answer that is read")
     max_connections: int | None = Field(
         None, ge=1, description="connections open at once (default: as the limit of open files allows, at most 4096)"
     )

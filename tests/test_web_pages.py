@@ -22,7 +22,7 @@ _PAGES = (
     {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
     {"Sec-Fetch-Site": "cross-site"},
 )
-_OWN = ({}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"})
+_OWN: tuple[dict[str, str], ...] = ({}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"})
 
 
 @pytest.fixture(scope="module")
