@@ -1,5 +1,5 @@
-"""By which names the server may be called. To a browser, a web page whose own name is pointed at this machine (DNS rebinding) has the
-origin of the server. Only the `Host` that it sends gives it away."""
+"""By which names the server may be called. Where a web page's name is pointed at this machine (DNS rebinding), a browser allows the
+page everything, as if the server had sent it. Only the `Host` gives it away."""
 
 import ipaddress
 import logging

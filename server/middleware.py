@@ -5,6 +5,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -31,10 +32,12 @@ class RequestContext:
 
     Args:
         unexpected: makes the reply to an exception that nothing else answers.
+        root_path: the path that a proxy offers the server under; every `Location` begins with it.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, unexpected: Callable[[], ASGIApp]) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, unexpected: Callable[[], ASGIApp], root_path: str) -> None:
         self._app = app
+        self._root = root_path
         self._metrics = metrics
         self._unexpected = unexpected
 
@@ -46,33 +49,43 @@ class RequestContext:
         id_ = given if _SANE_ID.fullmatch(given) else new_id("req")
         request_id.set(id_)
         started, status = time.perf_counter(), 0
+        if self._root:  # It may still stand in the path, or not: Starlette routes both.
+            scope["root_path"] = self._root
+        # HEAD is routed as GET; of its answer the connection, which has the first scope, sends no body.
+        inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", id_.encode())]
+                if self._root:
+                    message["headers"] = list(map(self._from_root, message["headers"]))
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(inner, receive, send_with_id)
         except Exception:
             _log.exception("unexpected")
             self._metrics.errors.labels("internal_error").inc()
             if status:  # Half a reply has gone out; the server ends the connection so that nobody takes it for a whole one.
                 raise
-            await self._unexpected()(scope, receive, send_with_id)
+            await self._unexpected()(inner, receive, send_with_id)
         finally:
-            self._tell(scope, status, time.perf_counter() - started)
+            self._tell(scope, inner.get("route"), status, time.perf_counter() - started)
 
-    def _tell(self, scope: Scope, status: int, seconds: float) -> None:
+    def _from_root(self, header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+        name, value = header
+        return (name, self._root.encode() + value) if name == b"location" and value.startswith(b"/") else header
+
+    def _tell(self, scope: Scope, found: Any, status: int, seconds: float) -> None:
         # The route's template, not the path: task ids would make a metric of their own each.
-        route = getattr(scope.get("route"), "path", "unknown")
+        route = getattr(found, "path", "unknown")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.responses.labels(method, route, str(status)).inc()
         self._metrics.request_seconds.labels(method, route).observe(seconds)
         path = quote(scope["path"][:_SHOWN])
-        refused = status == 503 and "route" not in scope  # Under overload most are: counted, and not told one by one.
+        refused = status == 503 and found is None  # Under overload most are: counted, and not told one by one.
         level = logging.DEBUG if refused or route in {"/healthz", "/readyz", "/metrics"} else logging.INFO
         _log.log(
             level,
@@ -125,7 +138,7 @@ def room_for_images(check_room: Callable[[], None]) -> Callable[[Scope], None]:
     """
 
     def check(scope: Scope) -> None:
-        if scope["method"] == "POST" and scope["path"] != _WITHOUT_IMAGES:
+        if scope["method"] == "POST" and not scope["path"].endswith(_WITHOUT_IMAGES):
             check_room()
 
     return check

@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     allowed_origins: str = Field(
         "", description="origins whose web pages may use the server, separated by commas, such as https://example.org"
     )
+    root_path: str = Field(
+        "", pattern=r"^(/[A-Za-z0-9._~-]+)*/?$", description="path under which a proxy offers the server, such as /headstart"
+    )
     data_dir: Path = Field(Path("headstart-data"), description="folder of the embedded database")
     database_url: str | None = Field(None, description="sqlite:///PATH of the database (default: in --data-dir)")
     keep_images: CliExplicitFlag[bool] = Field(
@@ -117,6 +120,11 @@ class Settings(BaseSettings):
     def origins(self) -> frozenset[str]:
         """Whose web pages may use the server, beside its own."""
         return _split(self.allowed_origins)
+
+    @property
+    def root(self) -> str:
+        """`root_path` without a slash at its end."""
+        return self.root_path.rstrip("/")
 
     @property
     def image_limits(self) -> ImageLimits:
