@@ -1,5 +1,8 @@
-"""By which names the server may be called. Where a web page's name is pointed at this machine (DNS rebinding), a browser allows the
-page everything, as if the server had sent it. Only the `Host` gives it away."""
+"""By which names the server may be called.
+
+Where a web page's name is pointed at this machine (DNS rebinding), a browser treats the server as the page's own.
+Only the `Host` that it sends gives the page away.
+"""
 
 import ipaddress
 import logging

@@ -28,6 +28,7 @@ REFUSED = "headstart.refused"
 HEAD_LIMIT = 65_536  # bytes of a URL, and of all headers together
 
 _LENGTH_DIGITS = 20  # of the largest that the parser counts to, 2⁶⁴ − 1
+_UPGRADE = frozenset({b"upgrade", b"http2-settings"})
 _AROUND_THE_URL = 64  # bytes of a request's first line: method and version
 _SHOWN = 200  # characters of a refused request's URL in the log
 _FAREWELL_SECONDS = 2.0
@@ -146,11 +147,11 @@ class Connection(HttpToolsProtocol):
             if self.parser.get_method() == b"CONNECT":
                 raise MalformedRequest("CONNECT is for proxies, and this is none")
             return  # `_parse` reads it again as a plain request.
-        self._reading = _Reading.BODY
         self._unset_keepalive_if_required()
         if not self.url.startswith(b"/"):
             self._take_host_from_url()
         super().on_headers_complete()
+        self._reading = _Reading.BODY
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
@@ -182,23 +183,27 @@ class Connection(HttpToolsProtocol):
     # What follows from it
 
     def _parse(self, data: bytes) -> None:
+        rest = memoryview(data)
         while True:
             try:
-                self.parser.feed_data(data)
+                self.parser.feed_data(rest)
                 return
             except httptools.HttpParserUpgrade as upgrade:
-                data = self._head_without_upgrade() + data[upgrade.args[0] :]
+                rest = rest[upgrade.args[0] :]
+                head = self._head_without_upgrade()
                 self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+                self.parser.feed_data(head)
 
     def _head_without_upgrade(self) -> bytes:
         """The head of the request at hand, without what asks for another protocol."""
-        kept = [(name, value) for name, value in self.headers if name not in {b"upgrade", b"http2-settings"}]
         lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
-        for name, value in kept:
+        for name, value in self.headers:
             if name == b"connection":
                 tokens = [token.strip() for token in value.split(b",")]
-                value = b", ".join(token for token in tokens if token.lower() not in {b"upgrade", b"http2-settings"})  # noqa: PLW2901
-            lines.append(name + b": " + value)
+                lines.append(b"connection: " + b", ".join(token for token in tokens if token.lower() not in _UPGRADE))
+            elif name not in _UPGRADE:
+                lines.append(name + b": " + value)
         return b"\r\n".join([*lines, b"", b""])
 
     def _take_host_from_url(self) -> None:

@@ -90,6 +90,8 @@ class TestUpgrade:
     def test_what_follows_a_request_without_a_body_is_the_next_request(self, server: ServerProcess) -> None:
         asking = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + UPGRADES["anything"] + b"\r\n"
         assert statuses(exchange(server.url, asking * 3 + _LAST)) == [200] * 4
+        closing = asking.replace(b"upgrade\r\n", b"close, upgrade\r\n")
+        assert statuses(exchange(server.url, asking + closing + asking + _LAST)) == [200, 200]
 
     def test_connect_is_refused(self, server: ServerProcess) -> None:
         replies = exchange(server.url, b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n" + _LAST)
@@ -149,6 +151,10 @@ class TestMalformed:
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # HTTPS to a port without it
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
             b"GET /a path HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"GET /\xff HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"GET healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"GET http:///healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
             _get(headers=b"a header\r\n"),
             _get(headers=b"Content-Length: " + b"0" * 4_300 + b"3\r\n") + b"abc",
             _get(headers=b"Content-Length: " + b"9" * 4_301 + b"\r\n"),
@@ -161,6 +167,7 @@ class TestMalformed:
     def test_is_answered_400_and_nothing_after_it_is_read(self, server: ServerProcess, request_: bytes) -> None:
         replies = exchange(server.url, request_ + _LAST)
         assert (statuses(replies), code_of(replies)) == ([400], "malformed_request")
+        assert statuses(exchange(server.url, _get() + request_ + _LAST)) == [200, 400]
 
     @pytest.mark.parametrize("packets", [1, 2])
     def test_a_broken_chunk_ends_its_request(self, server: ServerProcess, packets: int) -> None:
