@@ -1,5 +1,6 @@
 """What FastAPI cannot see for itself: bodies in several forms, and an example for each call."""
 
+from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
@@ -8,6 +9,15 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from models.preprocess import MEDIA_TYPES
+from server.errors import (
+    HeadersTooLarge,
+    HeaderTimeout,
+    HostNotAllowed,
+    MalformedRequest,
+    OriginNotAllowed,
+    UrlTooLong,
+)
+from server.routes.problems import MEDIA_TYPE, documented
 from server.routes.samples import OTHER_TASK_ID, REPLIES, TASK_ID
 from server.schemas.refreshes import RefreshBody
 from server.schemas.replies import Problem
@@ -142,6 +152,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
         _, schemas = models_json_schema(extra, ref_template=_REF)  # type: ignore[arg-type]
         document["components"]["schemas"] |= schemas["$defs"]
         _drop_fastapis_own_errors(document)
+        _add_what_any_call_may_answer(document)
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -156,3 +167,13 @@ def _drop_fastapis_own_errors(document: dict[str, Any]) -> None:
             response.get("content", {}).pop("application/json", None)
             if response and not response["content"]:
                 del operation["responses"]["422"]
+
+
+def _add_what_any_call_may_answer(document: dict[str, Any]) -> None:
+    """Adds what is refused before a route is looked for, or beside what a route answers under the same status."""
+    anything = documented(MalformedRequest, OriginNotAllowed, HeaderTimeout, UrlTooLong, HostNotAllowed, HeadersTooLarge)
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status, response in anything.items():
+                there = operation["responses"].setdefault(str(status), deepcopy(response))
+                there["content"][MEDIA_TYPE]["examples"].update(response["content"][MEDIA_TYPE]["examples"])
