@@ -167,8 +167,10 @@ async def _embed(service: Service, backbone: ServedBackbone, examples: Sequence[
     unreadable = [(position, error) for position, error in enumerate(embedded.errors) if error is not None]
     if unreadable:
         position, first = unreadable[0]
-        refused = image_error(first, examples[position].name or f"image {position + 1} of {len(examples)}")
-        refused.images = [UnreadableImage(position, error.code, error.detail) for position, error in unreadable]
+        refused = image_error(first, examples[position].place(position, len(examples)))
+        refused.images = [
+            UnreadableImage(position, error.code, error.detail, examples[position].name) for position, error in unreadable
+        ]
         raise refused
     return embedded.embeddings
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
+from msgspec.structs import asdict
 
 from models.preprocess import MEDIA_TYPES
 from server import adapt
@@ -35,7 +36,8 @@ from server.errors import (
 )
 from server.forget import delete_task, forget_example
 from server.replies import example_reply, task_reply, version_reply
-from server.routes.bodies import read_examples, read_json, read_task
+from server.routes.bodies import read_examples, read_task
+from server.routes.content import read_json
 from server.routes.dependencies import TENANT, Served, reply, while_connected
 from server.routes.idempotency import create_once
 from server.routes.openapi import EXAMPLES_BODY, PATCH_BODY, TASK_BODY, answered
@@ -86,7 +88,7 @@ async def create(request: Request, service: Served, idempotency_key: Idempotency
     per class. Or JSON with base64 images.
     """
     asked = await read_task(request, service)
-    purpose = json.dumps(["create", asked.name, asked.options.model_dump()])
+    purpose = json.dumps(["create", asked.name, asdict(asked.options)])
     return await create_once(
         service,
         idempotency_key,

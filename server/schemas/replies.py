@@ -189,6 +189,7 @@ class ProblemImage(ProblemInPlace):
     """An image that spoils the request."""
 
     position: int = Field(description="which of the images sent, from 0; of an archive, in the order of its paths")
+    name: str | None = Field(None, description="what its file is called in the form, or its path in the archive")
 
 
 class Problem(Reply):
