@@ -42,6 +42,11 @@ def clean_label(raw: str) -> str:
         raise InvalidLabel(f"a label {error}") from None
 
 
+def printable(name: str) -> str:
+    """The name of a file as messages may show it anywhere, a terminal among them."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name)
+
+
 def check_request(examples: Sequence[LabelledImage], settings: Settings) -> None:
     """Checks what one request brings.
 

@@ -17,6 +17,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from server.errors import InvalidRequest, LimitExceeded, UnsupportedMediaType
 from server.routes.content import JSON, MULTIPART, media_type
+from server.support import printable
 
 if TYPE_CHECKING:  # It is not there at run time.
     from python_multipart.multipart import MultipartCallbacks
@@ -208,4 +209,4 @@ def _file_name(raw: bytes, charset: str) -> str:
         name = raw.decode(charset)
     except (LookupError, ValueError):
         name = raw.decode(errors="backslashreplace")
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name)
+    return printable(name)
