@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import IO
 
 from server.errors import HeadstartError, InvalidArchive, LimitExceeded
+from server.file_names import clean_file_name
 from server.settings import Settings
 from server.support import LabelledImage, clean_label
 
@@ -92,5 +93,5 @@ def _read(archive: zipfile.ZipFile, members: list[tuple[str, zipfile.ZipInfo]], 
         total += len(image)
         if total > settings.max_body_bytes:
             raise LimitExceeded("bytes in the archive, unpacked", total, settings.max_body_bytes)
-        images.append(LabelledImage(label, image, info.filename))
+        images.append(LabelledImage(label, image, clean_file_name(info.filename, folders=True)))
     return images

@@ -14,7 +14,7 @@ MAX_LABEL = 128
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """One example as sent: a label, trimmed, encoded image bytes, and what its file was called in an archive."""
+    """One example as sent: a label, trimmed, encoded image bytes, and what its file is called, cleaned, if that is known."""
 
     label: str
     image: bytes

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from models.preprocess import MEDIA_TYPES
 from server.archive import read_archive
 from server.errors import InvalidRequest, LimitExceeded, UnsupportedMediaType
+from server.file_names import clean_file_name
 from server.schemas.requests import ExamplesBody, Name, PredictBody, PredictManyBody, TaskBody, TaskOptions
 from server.service import Service
 from server.support import LabelledImage, clean_label
@@ -166,12 +167,18 @@ async def _from_form(form: FormData, service: Service) -> list[LabelledImage]:
     if len(files) != len(labels):
         raise InvalidRequest(f"{len(files)} images but {len(labels)} labels; send one label per image, in the same order")
     cleaned = [clean_label(label) for label in labels]
-    return [LabelledImage(label, await file.read()) for label, file in zip(cleaned, files, strict=True)]
+    return [
+        LabelledImage(label, await file.read(), clean_file_name(file.filename))
+        for label, file in zip(cleaned, files, strict=True)
+    ]
 
 
 async def _from_json(body: TaskBody | ExamplesBody, service: Service) -> list[LabelledImage]:
     images = await _decoded([example.image for example in body.examples], service, service.settings.queue_images)
-    return [LabelledImage(clean_label(example.label), image) for example, image in zip(body.examples, images, strict=True)]
+    return [
+        LabelledImage(clean_label(example.label), image, clean_file_name(example.file_name, folders=True))
+        for example, image in zip(body.examples, images, strict=True)
+    ]
 
 
 async def _decoded(images: list[str], service: Service, most: int) -> list[bytes]:

@@ -1,6 +1,8 @@
 """What request bodies share, and what response bodies share."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Request(BaseModel):
@@ -13,3 +15,8 @@ class Reply(BaseModel):
     """Made by us alone."""
 
     model_config = ConfigDict(frozen=True)
+
+
+FileName = Annotated[
+    str | None, Field(description="what the image's file was called; null where its sender did not say, or no images are kept")
+]

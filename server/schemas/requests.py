@@ -30,6 +30,7 @@ class TaskOptions(Request):
 class ExampleBody(Request):
     label: str = Field(description="1 to 128 characters after trimming; case is kept")
     image: str = Field(description="JPEG, PNG, WebP, HEIC or AVIF, base64")
+    file_name: str | None = Field(None, description="what the image's file is called, with folders if they tell something")
 
 
 class TaskBody(Request):
