@@ -47,7 +47,7 @@ class Client(RefreshCalls):
     """
 
     def __init__(self, url: str | None = None, *, timeout: float = 120.0) -> None:
-        self.url = (url or os.environ.get("HEADSTART_URL") or DEFAULT_URL).rstrip("/")
+        self.url = (url or os.environ.get("HEADSTART_URL") or DEFAULT_URL).strip().rstrip("/")
         self._transport = Transport(self.url, timeout)
 
     def __enter__(self) -> Self:

@@ -32,6 +32,7 @@ exit codes:
   {Exit.MISUSED}    the command line cannot be carried out, or a file or folder cannot be used
   {Exit.UNREACHABLE}    no Headstart server answered
   {Exit.STOPPED}  you stopped it
+  {Exit.CLOSED}  nobody reads its output any more
 """
 
 
