@@ -168,8 +168,7 @@ async def _embed(service: Service, backbone: ServedBackbone, examples: Sequence[
     unreadable = [(position, error) for position, error in enumerate(embedded.errors) if error is not None]
     if unreadable:
         position, first = unreadable[0]
-        place, name = f"image {position + 1} of {len(examples)}", examples[position].name
-        refused = image_error(first, f"{name} ({place})" if name else place)
+        refused = image_error(first, examples[position].place(position, len(examples)))
         refused.images = [UnreadableImage(at, error.code, error.detail, examples[at].name) for at, error in unreadable]
         raise refused
     return embedded.embeddings

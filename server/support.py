@@ -20,6 +20,14 @@ class LabelledImage:
     image: bytes
     name: str | None = None
 
+    def place(self, position: int, images: int) -> str:
+        """How messages call the image at this position, from 0, among those of its request."""
+        place = f"image {position + 1} of {images}"
+        if self.name is None:
+            return place
+        # The path in an archive, which has a folder, is a place of its own.
+        return self.name if "/" in self.name else f"{place} ({self.name})"
+
 
 def clean_label(raw: str) -> str:
     """The label, trimmed; case and everything else is kept.

@@ -123,7 +123,7 @@ def test_examples_are_named_wherever_they_are_told(api: httpx.Client, support: L
 
     broken = api.post(f"/v1/tasks/{task}/examples", **named([palace, ("fish", b"no image")], ["a.png", "b.png"])).json()
     assert [(each["position"], each["file_name"]) for each in broken["images"]] == [(1, "b.png")]
-    assert broken["detail"].startswith("b.png (image 2 of 2): ")
+    assert broken["detail"].startswith("image 2 of 2 (b.png): ")
 
 
 def test_a_server_that_keeps_no_images_keeps_no_names(tmp_path: Path) -> None:
