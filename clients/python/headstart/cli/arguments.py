@@ -5,6 +5,7 @@ import math
 import sys
 from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TypeAlias
 
 from headstart.cli import commands, finding, predicting, refreshing, teaching
@@ -49,7 +50,7 @@ def _spelled_out(arguments: Sequence[str] | None) -> list[str]:
         f"{predicting.UNSURE}={predicting.DEFAULT_UNSURE}"
         if argument == predicting.UNSURE and not _is_number(following)
         else argument
-        for argument, following in zip(given, [*given[1:], ""], strict=True)
+        for argument, following in pairwise([*given, ""])
     ]
 
 

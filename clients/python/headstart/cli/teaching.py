@@ -50,6 +50,16 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
     removing.add_argument("task", metavar="TASK", help=finding.TASK)
     removing.add_argument("example", metavar="EXAMPLE", help=_EXAMPLE)
 
+    relabelling = command(
+        "relabel",
+        relabel,
+        "put an example into another class, of the task's or a new one: a new version, active at once",
+        "headstart relabel birds robin/7.jpg wren",
+    )
+    relabelling.add_argument("task", metavar="TASK", help=finding.TASK)
+    relabelling.add_argument("example", metavar="EXAMPLE", help=_EXAMPLE)
+    relabelling.add_argument("label", metavar="LABEL", help="the class that it belongs to")
+
     forgetting = command(
         "forget",
         forget,
@@ -119,6 +129,15 @@ def remove(client: Client, args: Namespace, output: Output) -> Exit:
     task = finding.task(client, args.task)
     changed = client.remove_example(task.id, finding.example(client, task, args.example))
     output.answer(changed.raw, lambda: tables.changed(changed, f"Removed {_called(task, args.example)}"))
+    return Exit.DONE
+
+
+def relabel(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart relabel TASK EXAMPLE LABEL`"""
+    task = finding.task(client, args.task)
+    changed = client.relabel_example(task.id, finding.example(client, task, args.example), args.label)
+    what = f"{_called(task, args.example)} is in {tables.printable(args.label)} now"
+    output.answer(changed.raw, lambda: tables.changed(changed, what))
     return Exit.DONE
 
 
