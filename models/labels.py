@@ -35,6 +35,11 @@ def clean_label(raw: str) -> str:
         raise ValueError(f"is empty; it needs 1 to {MAX_LABEL} characters after trimming")
     if len(label) > MAX_LABEL:
         raise ValueError(f"has {len(label)} characters; the limit is {MAX_LABEL}")
-    if any(unicodedata.category(character) in _FORBIDDEN for character in label):
+    if not is_one_line(label):
         raise ValueError("holds control characters")
     return label
+
+
+def is_one_line(text: str) -> bool:
+    """Whether `text` is free of control characters and line breaks, so that it prints as one line everywhere."""
+    return not any(unicodedata.category(character) in _FORBIDDEN for character in text)

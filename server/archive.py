@@ -13,8 +13,9 @@ from typing import IO
 
 from models.zip_names import member_path, undecodable
 from server.errors import HeadstartError, InvalidArchive, LimitExceeded
+from server.file_names import clean_file_name
 from server.settings import Settings
-from server.support import LabelledImage, clean_label, printable
+from server.support import LabelledImage, clean_label
 
 _IGNORED_FOLDERS = frozenset({"__MACOSX"})
 _IGNORED_FILES = frozenset({"Thumbs.db", "desktop.ini"})
@@ -132,5 +133,5 @@ def _read(archive: zipfile.ZipFile, members: Sequence[_Member], settings: Settin
         total += len(image)
         if total > settings.max_body_bytes:
             raise LimitExceeded("bytes in the archive, unpacked", total, settings.max_body_bytes)
-        images.append(LabelledImage(label, image, printable(str(path))))
+        images.append(LabelledImage(label, image, clean_file_name(str(path), folders=True)))
     return images

@@ -51,7 +51,7 @@ class UnreadableImage:
     position: int
     code: str
     detail: str
-    name: str | None = None
+    file_name: str | None = None
 
 
 class HeadstartError(Exception):

@@ -9,13 +9,10 @@ from models.labels import clean_label as clean
 from server.errors import InvalidLabel, InvalidRequest, LimitExceeded, TooFewClasses
 from server.settings import Settings
 
-_LONGEST_NAME = 200  # in a message, of which the reason is the end
-
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """One example as sent: a label, cleaned, encoded image bytes, and what its file is called: in a form its name, in an archive
-    its path."""
+    """One example as sent: a label, cleaned, encoded image bytes, and what its file is called, cleaned, if that is known."""
 
     label: str
     image: bytes
@@ -23,11 +20,11 @@ class LabelledImage:
 
     def place(self, position: int, images: int) -> str:
         """How messages call the image at this position, from 0, among those of its request."""
+        place = f"image {position + 1} of {images}"
         if self.name is None:
-            return f"image {position + 1} of {images}"
-        name = self.name if len(self.name) <= _LONGEST_NAME else f"…{self.name[-_LONGEST_NAME:]}"
+            return place
         # The path in an archive, which has a folder, is a place of its own.
-        return name if "/" in name else f"image {position + 1} of {images} ({name})"
+        return self.name if "/" in self.name else f"{place} ({self.name})"
 
 
 def clean_label(raw: str) -> str:
@@ -40,11 +37,6 @@ def clean_label(raw: str) -> str:
         return clean(raw)
     except ValueError as error:
         raise InvalidLabel(f"a label {error}") from None
-
-
-def printable(name: str) -> str:
-    """The name of a file as messages may show it anywhere, a terminal among them."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name)
 
 
 def check_request(examples: Sequence[LabelledImage], settings: Settings) -> None:

@@ -11,6 +11,7 @@ from fastapi import Request
 from models.preprocess import MEDIA_TYPES
 from server.archive import read_archive
 from server.errors import InvalidRequest, LimitExceeded
+from server.file_names import clean_file_name
 from server.routes.content import JSON, media_type, read_json
 from server.routes.forms import Form, read_form
 from server.schemas.requests import (
@@ -131,13 +132,19 @@ async def _from_form(form: Form, service: Service) -> list[LabelledImage]:
     if len(files) != len(labels):
         raise InvalidRequest(f"{len(files)} images but {len(labels)} labels; send one label per image, in the same order")
     cleaned = [clean_label(label) for label in labels]
-    return [LabelledImage(label, file.content.getvalue(), file.name or None) for label, file in zip(cleaned, files, strict=True)]
+    return [
+        LabelledImage(label, file.content.getvalue(), clean_file_name(file.name))
+        for label, file in zip(cleaned, files, strict=True)
+    ]
 
 
 async def _from_json(examples: Sequence[ExampleBody], service: Service) -> list[LabelledImage]:
     labels = [clean_label(example.label) for example in examples]
     images = await _decoded([example.image for example in examples], service, service.settings.queue_images)
-    return [LabelledImage(label, image) for label, image in zip(labels, images, strict=True)]
+    return [
+        LabelledImage(label, image, clean_file_name(example.file_name, folders=True))
+        for label, image, example in zip(labels, images, examples, strict=True)
+    ]
 
 
 async def _decoded(images: Sequence[str], service: Service, most: int) -> list[bytes]:

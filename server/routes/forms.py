@@ -17,7 +17,6 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from server.errors import InvalidRequest, LimitExceeded, UnsupportedMediaType
 from server.routes.content import JSON, MULTIPART, media_type
-from server.support import printable
 
 if TYPE_CHECKING:  # It is not there at run time.
     from python_multipart.multipart import MultipartCallbacks
@@ -206,7 +205,6 @@ def _decoded(field: str, text: _Text, charset: str) -> str:
 def _file_name(raw: bytes, charset: str) -> str:
     """Bytes that the charset does not allow are written out: a file's name is for messages, and never fails it."""
     try:
-        name = raw.decode(charset)
+        return raw.decode(charset)
     except (LookupError, ValueError):
-        name = raw.decode(errors="backslashreplace")
-    return printable(name)
+        return raw.decode(errors="backslashreplace")

@@ -1,7 +1,9 @@
 """What request bodies share, and what response bodies share."""
 
+from typing import Annotated
+
 from msgspec import Struct
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Request(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -12,3 +14,8 @@ class Reply(BaseModel):
     """Made by us alone."""
 
     model_config = ConfigDict(frozen=True)
+
+
+FileName = Annotated[
+    str | None, Field(description="what the image's file was called; null where its sender did not say, or no images are kept")
+]

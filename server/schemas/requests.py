@@ -46,6 +46,9 @@ class TaskOptions(Request, frozen=True):
 class ExampleBody(Request, frozen=True):
     label: Annotated[str, Meta(description="1 to 128 characters after trimming; case is kept")]
     image: Annotated[str, Meta(description=_IMAGE)]
+    file_name: Annotated[str | None, Meta(description="what the image's file is called, with folders if they tell something")] = (
+        None
+    )
 
 
 class TaskBody(Request, frozen=True, kw_only=True):
@@ -107,6 +110,12 @@ class TaskPatch(Request, frozen=True):
 
     def __post_init__(self) -> None:
         _clean(self)
+
+
+class ExamplePatch(Request, frozen=True):
+    """`PATCH /v1/tasks/{task}/examples/{example}`."""
+
+    label: Annotated[str, Meta(description="the class that it belongs to, of the task's or a new one")]
 
 
 class BackboneBody(Request, frozen=True):
