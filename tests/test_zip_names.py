@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.labels import clean_label
 from models.zip_names import member_path
 from server.archive import read_archive
 from server.errors import InvalidArchive, LimitExceeded
@@ -160,12 +159,3 @@ class TestZip64:
         struct.pack_into("<Q", elsewhere, elsewhere.rfind(b"PK\x06\x07") + 8, offset)
         with pytest.raises(InvalidArchive, match="zip64"):
             labels_of(bytes(elsewhere))
-
-
-@given(st.text())
-def test_a_label_that_was_cleaned_is_clean(raw: str) -> None:
-    try:
-        label = clean_label(raw)
-    except ValueError:
-        return
-    assert clean_label(label) == label == unicodedata.normalize("NFC", label) == label.strip()
