@@ -18,8 +18,16 @@ import uvicorn
 from threadpoolctl import threadpool_limits
 
 from models.bundle import BundleError
-from models.engine import EngineError
-from server.app import create_app
+from models.console import print_anything
+
+try:
+    from models.engine import EngineError
+    from server.app import create_app
+except ModuleNotFoundError as error:
+    if error.name != "onnxruntime":
+        raise
+    sys.exit("headstart-server needs ONNX Runtime: pip install '.[cpu]', or '.[gpu]' for CUDA")
+
 from server.connections import Connections, TooManyConnections, connections_that_fit
 from server.hosts import ANY
 from server.logs import configure_logging
@@ -35,6 +43,7 @@ _SWITCH_SECONDS = 0.001
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit status: 0 after a clean stop, 1 when it could not start, 2 when the settings make no sense."""
+    print_anything()
     try:
         settings = load_settings(sys.argv[1:] if argv is None else argv)
     except InvalidSettings as error:

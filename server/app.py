@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
@@ -18,6 +18,7 @@ from server.middleware import BodyLimits, Gate, RequestContext, check_protocol, 
 from server.origins import origin_check
 from server.refreshes import Refreshes
 from server.routes import backbones, health, predictions, quality, refreshes, tasks
+from server.routes.dependencies import refuse_unknown_parameters
 from server.routes.openapi import openapi_document
 from server.routes.problems import answer_error, problem
 from server.service import Service
@@ -57,7 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = service
     app.state.refreshes = working
     for module in (predictions, tasks, quality, backbones, refreshes, health):
-        app.include_router(module.router)
+        app.include_router(module.router, dependencies=[Depends(refuse_unknown_parameters)])
     app.add_route("/", lambda _request: RedirectResponse("/docs"), include_in_schema=False)
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
     app.add_exception_handler(HeadstartError, _headstart_error)

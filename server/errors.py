@@ -52,11 +52,12 @@ _LONGEST_DETAIL = 500  # A detail may quote the request, which may be large.
 
 @dataclass(frozen=True, slots=True)
 class UnreadableImage:
-    """One of the images of a refused request, by its position from 0, and what is wrong with it."""
+    """One of the images of a refused request, by its position from 0, what is wrong with it, and what its file is called."""
 
     position: int
     code: str
     detail: str
+    file_name: str | None = None
 
 
 class HeadstartError(Exception):

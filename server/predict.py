@@ -104,6 +104,7 @@ def with_verdicts(
                 label=support.labels[position],
                 similarity=round(cosine, 3),
                 image=f"{address}/examples/{support.ids[position]}/image" if support.images_kept[position] else None,
+                file_name=support.file_names[position],
             )
             for position, cosine in zip(examples, cosines, strict=True)
         ]

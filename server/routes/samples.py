@@ -97,7 +97,7 @@ _QUALITY = {
     "prior": None,
     "advice": "More images of 'cat' would help most: left out, its 5 got 47% on average; 2 were taken for another class, and 0 "
     "of others for it.",
-    "suspects": [{"example": _EXAMPLE_ID, "label": "cat", "suggested": "dog", "confidence": 0.91}],
+    "suspects": [{"example": _EXAMPLE_ID, "label": "cat", "suggested": "dog", "confidence": 0.91, "file_name": "cat3.jpg"}],
     "duplicates": [],
 }
 _COMPARED = {
@@ -173,6 +173,7 @@ REPLIES: dict[type[BaseModel], Any] = {
                 "image_kept": True,
                 "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
                 "created_at": _TIME,
+                "file_name": "cat3.jpg",
             }
         ],
         "next_cursor": None,
@@ -194,6 +195,7 @@ REPLIES: dict[type[BaseModel], Any] = {
                         "label": "cat",
                         "similarity": 0.713,
                         "image": f"/v1/tasks/{TASK_ID}/examples/{_EXAMPLE_ID}/image",
+                        "file_name": "cat3.jpg",
                     }
                 ],
             },

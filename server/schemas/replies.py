@@ -7,7 +7,7 @@ from pydantic import Field
 
 from models.engine import EngineKind
 from models.manifest import Evaluation, InputSpec, Solver
-from server.schemas.base import Reply
+from server.schemas.base import FileName, Reply
 from server.schemas.quality import Quality
 
 
@@ -58,6 +58,7 @@ class ExampleReply(Reply):
     image_kept: bool = Field(description="whether the image can be had back; false if the server was told to keep none")
     sha256: str | None = Field(description="of the image's bytes as they were sent; null if the image was not kept")
     created_at: datetime
+    file_name: FileName
 
 
 class ExamplePage(Reply):
@@ -72,7 +73,7 @@ class VersionReply(Reply):
 
     version: int
     active: bool
-    change: str = Field(description="what made it: `created`, `added`, `removed` or `refreshed`")
+    change: str = Field(description="what made it: `created`, `added`, `removed`, `relabelled` or `refreshed`")
     backbone: str
     classes: list[ClassReply]
     head: HeadReply
@@ -107,6 +108,7 @@ class Neighbour(Reply):
     label: str
     similarity: float = Field(description="cosine of their features, to three decimals: 1 for the same pixels")
     image: str | None = Field(description="its address on this server; null if the server was told to keep no images")
+    file_name: FileName
 
 
 class JudgedPrediction(Prediction):
@@ -189,6 +191,7 @@ class ProblemImage(ProblemInPlace):
     """An image that spoils the request."""
 
     position: int = Field(description="which of the images sent, from 0; of an archive, in the order of its paths")
+    file_name: str | None = Field(None, description="what its file is called, where the request says so")
 
 
 class Problem(Reply):

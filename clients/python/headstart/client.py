@@ -47,7 +47,7 @@ class Client(RefreshCalls):
     """
 
     def __init__(self, url: str | None = None, *, timeout: float = 120.0) -> None:
-        self.url = (url or os.environ.get("HEADSTART_URL") or DEFAULT_URL).rstrip("/")
+        self.url = (url or os.environ.get("HEADSTART_URL") or DEFAULT_URL).strip().rstrip("/")
         self._transport = Transport(self.url, timeout)
 
     def __enter__(self) -> Self:
@@ -157,6 +157,10 @@ class Client(RefreshCalls):
         """Makes a version without this example."""
         response = self._transport.delete(_path(task, "examples", example))
         return self.task(task) if response is None else parse(Task.from_json, response)
+
+    def relabel_example(self, task: str, example: str, label: str) -> Task:
+        """Makes a version in which an example has another label; its image has another id there."""
+        return parse(Task.from_json, self._transport.send("PATCH", _path(task, "examples", example), json={"label": label}))
 
     def forget_example(self, task: str, example: str) -> Task:
         """Removes an example for good, with every version that was fitted with it; a version without it is active then.

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from headstart.errors import NoImages
 from headstart.formats import is_readable
+from headstart.labels import clean_label
 
 
 class OpenFile(Protocol):
@@ -105,7 +106,7 @@ def labelled_folder(folder: str | os.PathLike[str]) -> list[tuple[str, Path]]:
             raise NoImages(
                 f"{printable_path(root)} has images two levels down, in {inside}; give the folder whose folders are the classes"
             )
-    return examples
+    return [(clean_label(label), image) for label, image in examples]
 
 
 def printable_path(path: str | os.PathLike[str]) -> str:
@@ -124,12 +125,12 @@ def one_or_many(images: Image | Iterable[Image]) -> list[Image]:
 
 
 def labelled(examples: Examples) -> list[LabelledImage]:
-    """Any way of giving examples as (label, image) pairs."""
+    """Any way of giving examples as (label, image) pairs, the labels as the server has them."""
     if isinstance(examples, str | os.PathLike):
         return [*labelled_folder(examples)]
     if isinstance(examples, Mapping):
-        return [(label, image) for label, images in examples.items() for image in one_or_many(images)]
-    return list(examples)
+        return [(clean_label(label), image) for label, images in examples.items() for image in one_or_many(images)]
+    return [(clean_label(label), image) for label, image in examples]
 
 
 def one_of_each_first(examples: Iterable[LabelledImage]) -> list[int]:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from headstart.address import checked, without_password
 from headstart.errors import ServerUnreachable, UnexpectedReply, api_error
 from headstart.replies import JsonObject
 from headstart.version import VERSION
@@ -38,16 +39,13 @@ class Transport:
     """
 
     def __init__(self, url: str, timeout: float) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(f"the server's address must look like http://127.0.0.1:8000, not {url!r}")
-        self.url = url
+        self.shown = checked(url)
         self._http = httpx.Client(
             base_url=url,
             timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
             headers={"User-Agent": f"headstart-client/{VERSION}"},
             # A proxy of the company's cannot reach this machine's own loopback.
-            trust_env=parts.hostname not in {"127.0.0.1", "::1", "localhost"},
+            trust_env=urlsplit(url).hostname not in {"127.0.0.1", "::1", "localhost"},
         )
 
     def close(self) -> None:
@@ -79,10 +77,10 @@ class Transport:
                 response = self._http.send(request)
             except _BROKEN_CONNECTION as error:
                 if attempt == TRIES:
-                    raise ServerUnreachable(f"no answer from {self.url}: {error}") from error
+                    raise ServerUnreachable(f"no answer from {self.shown}: {error}") from error
                 done_before |= not isinstance(error, _NEVER_SENT)
             except httpx.RequestError as error:
-                raise ServerUnreachable(f"no usable answer from {self.url}: {error or type(error).__name__}") from error
+                raise ServerUnreachable(f"no usable answer from {self.shown}: {error or type(error).__name__}") from error
             else:
                 asked = _retry_after(response) or 0.0
                 if response.status_code not in _BUSY or attempt == TRIES or asked > LONGEST_PAUSE or _stays(response):
@@ -134,9 +132,8 @@ def _stays(response: httpx.Response) -> bool:
 
 def _unexpected(response: httpx.Response) -> UnexpectedReply:
     kind = response.headers.get("Content-Type", "no content type")
-    return UnexpectedReply(
-        f"{response.request.method} {response.url} was answered with {response.status_code} and {kind}, which is not this API"
-    )
+    asked = f"{response.request.method} {without_password(response.url)}"
+    return UnexpectedReply(f"{asked} was answered with {response.status_code} and {kind}, which is not this API")
 
 
 def _retry_after(response: httpx.Response) -> float | None:

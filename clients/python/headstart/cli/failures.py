@@ -35,6 +35,7 @@ class Exit(IntEnum):
     MISUSED = 2
     UNREACHABLE = 3
     STOPPED = 130
+    CLOSED = 141
 
 
 class Misused(Exception):
@@ -86,7 +87,7 @@ def explain(error: HeadstartError | Misused | OSError) -> Failure:
     if isinstance(error, Misused):
         return Failure(Exit.MISUSED, str(error))
     if isinstance(error, OSError):
-        return Failure(Exit.MISUSED, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return Failure(Exit.MISUSED, f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
     message = "\n".join([str(error), *getattr(error, "__notes__", [])])
     if isinstance(error, ApiError) and error.status >= 500 and error.request_id:
         message += f"\nThe server's log knows this as request {error.request_id}."
