@@ -154,7 +154,8 @@ async def refit(
     try:
         check_support_set(labels, service.settings)
     except TooFewClasses as error:
-        raise TooFewClasses(f"{error.detail}; to be rid of the example, delete the task") from None
+        hint = "" if added else "; to be rid of the example, delete the task"
+        raise TooFewClasses(f"{error.detail}{hint}") from None
     with watch.stage("fit"):
         bundle = backbone.bundle
         options = await service.in_fitter(chosen_again, task.version.options, bundle.manifest.head, bundle, labels, embeddings)

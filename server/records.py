@@ -8,7 +8,7 @@ from typing import Literal
 from models.heads import BackboneRef, Float32
 from models.manifest import HeadOptions
 
-Change = Literal["created", "added", "removed", "refreshed"]
+Change = Literal["created", "added", "removed", "relabelled", "refreshed"]
 
 
 class VersionConflict(Exception):

@@ -7,7 +7,8 @@ import numpy as np
 from sqlalchemy import Connection, Select, and_, select
 
 from server.errors import BackboneUnavailable, ExampleNotFound, ImageNotKept
-from server.records import ExampleImage, ExampleInfo, PartlyEmbedded, Support
+from server.ids import original
+from server.records import ExampleImage, ExampleInfo, NewExample, PartlyEmbedded, Support
 from server.statements import find_task, find_version, support_ids
 from server.tables import embeddings, examples, file_names, versions
 
@@ -44,6 +45,26 @@ def read_examples(connection: Connection, tenant: str, task: str, number: int, a
     ids = sorted(example for example in support_ids(connection, tenant, task, number) if example > after)[:limit]
     rows = _rows_of(connection, query, tenant, task, ids)
     return [ExampleInfo(row.id, row.label, row.media_type, row.size, row.sha256, row.created_at, _text(row.name)) for row in rows]
+
+
+def read_example(connection: Connection, tenant: str, task: str, number: int, example: str) -> NewExample:
+    """An example of a version with all that is stored of it; of one that was relabelled, what it is now. Raises VersionNotFound
+    or ExampleNotFound.
+    """
+    version = find_version(connection, tenant, task, number, versions.c.examples, versions.c.backbone_sha256)
+    known = select(examples.c.id).where(examples.c.tenant == tenant, examples.c.task == task, examples.c.id == example)
+    of_image = [id_ for id_ in version.examples if original(id_) == original(example)]
+    if not of_image or connection.execute(known).one_or_none() is None:
+        raise ExampleNotFound(example)
+    columns = (examples.c[name] for name in ("id", "label", "image", "size", "media_type", "sha256"))
+    query = (
+        select(*columns, embeddings.c.embedding, file_names.c.name)
+        .join_from(examples, embeddings, _EMBEDDING_OF)
+        .join(file_names, _FILE_NAME_OF, isouter=True)
+        .where(embeddings.c.backbone_sha256 == version.backbone_sha256)
+    )
+    *stored, embedding, name = _rows_of(connection, query, tenant, task, of_image)[0]
+    return NewExample(*stored, np.frombuffer(embedding, "<f4").astype(np.float32, copy=False), _text(name))
 
 
 def read_images(connection: Connection, tenant: str, task: str, ids: Sequence[str]) -> list[ExampleImage]:

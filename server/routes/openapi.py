@@ -15,6 +15,7 @@ from server.schemas.requests import (
     BackboneBody,
     BackbonePatch,
     CompareBody,
+    ExamplePatch,
     ExamplesBody,
     PredictBody,
     PredictManyBody,
@@ -92,6 +93,7 @@ EXAMPLES_BODY = _body(
 _CANDIDATES = [{"options": {"solver": "prototype"}}, {"backbone": "other@1", "options": {"C": 10}}]
 COMPARE_BODY = {"requestBody": {"content": {"application/json": _json(CompareBody, {"candidates": _CANDIDATES})}}}
 PATCH_BODY = _body(**{"application/json": _json(TaskPatch, {"active_version": 1})})
+EXAMPLE_PATCH_BODY = _body(**{"application/json": _json(ExamplePatch, {"label": "cat"})})
 BACKBONE_BODY = _body(**{"application/json": _json(BackboneBody, {"id": "name@1"})})
 BACKBONE_PATCH_BODY = _body(**{"application/json": _json(BackbonePatch, {"default": True})})
 REFRESH_BODY = _body(**{"application/json": _json(RefreshBody, {"to": "name@2", "tasks": "all", "max_drop": 0.02})})

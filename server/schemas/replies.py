@@ -73,7 +73,7 @@ class VersionReply(Reply):
 
     version: int
     active: bool
-    change: str = Field(description="what made it: `created`, `added`, `removed` or `refreshed`")
+    change: str = Field(description="what made it: `created`, `added`, `removed`, `relabelled` or `refreshed`")
     backbone: str
     classes: list[ClassReply]
     head: HeadReply

@@ -88,6 +88,12 @@ class TaskPatch(Request):
     active_version: int | None = Field(None, ge=1, description="roll back or forward to this version")
 
 
+class ExamplePatch(Request):
+    """`PATCH /v1/tasks/{task}/examples/{example}`."""
+
+    label: str = Field(description="the class that it belongs to, of the task's or a new one")
+
+
 class BackboneBody(Request):
     """`POST /v1/backbones`."""
 

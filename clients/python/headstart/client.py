@@ -156,6 +156,10 @@ class Client(RefreshCalls):
         response = self._transport.delete(_path(task, "examples", example))
         return self.task(task) if response is None else parse(Task.from_json, response)
 
+    def relabel_example(self, task: str, example: str, label: str) -> Task:
+        """Makes a version in which an example has another label; its image has another id there."""
+        return parse(Task.from_json, self._transport.send("PATCH", _path(task, "examples", example), json={"label": label}))
+
     def forget_example(self, task: str, example: str) -> Task:
         """Removes an example for good, with every version that was fitted with it; a version without it is active then.
 

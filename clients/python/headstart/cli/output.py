@@ -1,10 +1,11 @@
 """Where the command writes: answers to stdout, everything else to stderr."""
 
+import csv
 import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn, TextIO
@@ -43,6 +44,12 @@ class Output:
             self._answers.out(json.dumps(body, indent=2))
         else:
             self._answers.print(table())
+
+    def csv(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """What was asked for, for spreadsheets."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+        self._answers.out(text.getvalue(), end="")
 
     def done(self, sentence: str) -> None:
         """Said when the API itself answers with nothing."""
