@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from server.errors import HeadstartError, InvalidRequest
 from server.middleware import BodyLimits, RefuseWhenFull, RequestContext
 from server.refreshes import Refreshes
-from server.routes import backbones, health, predictions, quality, refreshes, tasks
+from server.routes import backbones, health, limits, predictions, quality, refreshes, tasks
 from server.routes.openapi import openapi_document
 from server.routes.problems import answer_error, problem
 from server.service import Service
@@ -47,7 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.service = service
     app.state.refreshes = working
-    for module in (predictions, tasks, quality, backbones, refreshes, health):
+    for module in (predictions, tasks, quality, backbones, refreshes, limits, health):
         app.include_router(module.router)
     app.add_route("/", lambda _request: RedirectResponse("/docs"), include_in_schema=False)
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
