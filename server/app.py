@@ -17,7 +17,7 @@ from server.hosts import host_check
 from server.middleware import BodyLimits, Gate, RequestContext, check_protocol, room_for_images
 from server.origins import origin_check
 from server.refreshes import Refreshes
-from server.routes import backbones, health, predictions, quality, refreshes, tasks
+from server.routes import backbones, health, limits, predictions, quality, refreshes, tasks
 from server.routes.dependencies import refuse_unknown_parameters
 from server.routes.openapi import openapi_document
 from server.routes.problems import answer_error, problem
@@ -57,7 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.service = service
     app.state.refreshes = working
-    for module in (predictions, tasks, quality, backbones, refreshes, health):
+    for module in (predictions, tasks, quality, backbones, refreshes, limits, health):
         app.include_router(module.router, dependencies=[Depends(refuse_unknown_parameters)])
     app.add_route("/", lambda _request: RedirectResponse("/docs"), include_in_schema=False)
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]

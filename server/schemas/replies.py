@@ -208,6 +208,18 @@ class Problem(Reply):
     )
 
 
+class Limits(Reply):
+    """How much a request, or a task, may hold on this server; beyond, it is refused."""
+
+    body_bytes: int
+    image_bytes: int
+    image_pixels: int
+    images: int = Field(description="of one prediction")
+    new_examples: int = Field(description="of one request")
+    classes: int = Field(description="of one task")
+    examples: int = Field(description="of one task")
+
+
 class Health(Reply):
     status: str = Field(description="`ok`; of `/readyz` `ready`, `degraded` where some tasks lack their bundle, `unavailable`")
     checks: dict[str, str] = Field(default_factory=dict)
