@@ -63,8 +63,9 @@ def read_example(connection: Connection, tenant: str, task: str, number: int, ex
         .join(file_names, _FILE_NAME_OF, isouter=True)
         .where(embeddings.c.backbone_sha256 == version.backbone_sha256)
     )
-    *stored, embedding, name = _rows_of(connection, query, tenant, task, of_image)[0]
-    return NewExample(*stored, np.frombuffer(embedding, "<f4").astype(np.float32, copy=False), _text(name))
+    row = _rows_of(connection, query, tenant, task, of_image)[0]
+    vector = np.frombuffer(row.embedding, "<f4").astype(np.float32, copy=False)
+    return NewExample(row.id, row.label, row.image, row.size, row.media_type, row.sha256, vector, _text(row.name))
 
 
 def read_images(connection: Connection, tenant: str, task: str, ids: Sequence[str]) -> list[ExampleImage]:

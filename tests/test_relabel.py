@@ -6,9 +6,6 @@ import httpx
 import pytest
 
 from headstart import Client
-from models.bundle import PAPER_BUNDLE, open_bundle
-from models.fitting import fit_head
-from models.heads import EmbeddingSpace
 from tests.conftest import Labelled
 from tests.leftovers import found_in
 from tests.servers import ServerProcess

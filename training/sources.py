@@ -130,6 +130,7 @@ def _of_folder(path: Path) -> Iterator[Source | Skipped]:
         deeper = any(entry.is_dir() for folder in _class_folders(path) for entry in visible(folder))
         hint = "; there are folders in its folders: give the one whose folders are the classes" if deeper else ""
         raise DataError(f"{path} has no class folder with {READABLE} files in it{hint}")
+    _check_depth(path)
     for entry in visible(path):
         if not entry.is_dir():
             yield left_out(entry, _NO_CLASS)
@@ -141,6 +142,24 @@ def _of_folder(path: Path) -> Iterator[Source | Skipped]:
                 yield from (left_out(deeper, _TOO_DEEP) for deeper in files_below(file))
             else:
                 yield left_out(file, _NO_IMAGE)
+
+
+def _check_depth(path: Path) -> None:
+    """Images beside the class folders in `train` and `val` make no classes of these two."""
+    within = {
+        folder: [
+            entry
+            for entry in sorted(visible(folder))
+            if entry.suffix.lower() not in IMAGE_SUFFIXES and entry.is_dir() and any(map(is_image, files_below(entry)))
+        ]
+        for folder in sorted(_class_folders(path))
+    }
+    deeper = [entry for entries in within.values() for entry in entries]
+    if all(within.values()) or len({entry.name for entry in deeper}) < len(deeper):
+        raise DataError(
+            f"{path} has images in its folders and in folders within them, as in {_printable(str(deeper[0]))}: "
+            "give the folder whose folders are the classes, or move out what belongs to no class"
+        )
 
 
 def _has_images(path: Path) -> bool:

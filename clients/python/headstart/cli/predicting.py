@@ -84,7 +84,7 @@ def predict(client: Client, args: Namespace, output: Output) -> Exit:
         body = {**predictions.raw, "predictions": [bodies[at] for at in shown]}
         output.answer(body, lambda: prediction_tables.predictions(rows))
     if args.unsure is not None:
-        output.remark(f"{len(shown)} of {len(files)} images are unsure: below {args.unsure:.0%}, or of none of the classes.")
+        output.remark(f"{len(shown)} of {len(files)} images are unsure: below {100 * args.unsure:g}%, or of none of the classes.")
     if args.transductive and predictions.mode == "inductive":
         output.remark("headstart: each image was judged alone: there are too few images, or enough examples, for them to help.")
     return _unreadable(files, predictions.unreadable, output)

@@ -307,8 +307,7 @@ def printable(text: str) -> str:
 
 def summary(shown: Task) -> str:
     """One task in a line, where there is a choice to be made."""
-    size = f"{len(shown.classes)} classes, {shown.examples} examples"
-    return f"{shown.id}  {size}, version {shown.version} of {_when(shown.updated_at)}"
+    return f"{shown.id}  {shown.examples} examples in {len(shown.classes)} classes, {_when(shown.updated_at)}"
 
 
 def told_example(body: Mapping[str, Any], id_field: str, prefix: str = "") -> str:

@@ -8,6 +8,7 @@ from headstart.cli import finding, saving, tables
 from headstart.cli.failures import Exit, Misused
 from headstart.cli.output import Output
 from headstart.client import Client
+from headstart.errors import NoImages
 from headstart.images import labelled_folder
 from headstart.replies import Task
 
@@ -167,7 +168,11 @@ def _labelled(args: Namespace, output: Output) -> tuple[list[tuple[str, Path]], 
             f"of which class are they? headstart add {args.task} --label LABEL FILE..., or headstart add {args.task} FOLDER "
             "with a folder for each class"
         )
-    examples = labelled_folder(args.files[0])
+    try:
+        examples = labelled_folder(args.files[0])
+    except NoImages as error:
+        error.add_note(f"If its images are of one class: headstart add {args.task} --label LABEL {args.files[0]}")
+        raise
     return examples, finding.unused(args.files[0], examples)
 
 
