@@ -126,6 +126,13 @@ def test_examples_are_named_wherever_they_are_told(api: httpx.Client, support: L
     assert broken["detail"].startswith("image 2 of 2 (b.png): ")
 
 
+def test_a_name_is_no_part_of_what_a_retry_asks(api: httpx.Client, support: Labelled) -> None:
+    few, key = [support[0], support[5]], {"Idempotency-Key": "of file names"}
+    first, again = (api.post("/v1/tasks", **named(few, names), headers=key) for names in (["a.png", "b.png"], ["c.png", "d.png"]))
+    assert first.json()["id"] == again.json()["id"]
+    assert [name for _, name in listed(api, first.json()["id"])] == ["a.png", "b.png"]
+
+
 def test_a_server_that_keeps_no_images_keeps_no_names(tmp_path: Path) -> None:
     examples = [("cat", encode(noise(8, 8, seed=1))), ("dog", encode(noise(8, 8, seed=2)))]
     with ServerProcess(tmp_path / "data", "--keep-images=false") as process, httpx.Client(base_url=process.url) as api:
