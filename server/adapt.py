@@ -5,6 +5,7 @@ Checked -> embedded (`server.embed`) -> head fitted -> judged (`server.quality`)
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from server.schemas.replies import ChangedTaskReply
 from server.schemas.requests import TaskOptions
 from server.served import ServedBackbone
 from server.service import Service
-from server.support import LabelledImage, check_request, check_support_set
+from server.support import LabelledImage, check_request, check_support_set, spelt_as_before
 
 ATTEMPTS = 10
 _MAX_JUDGED = 100
@@ -86,6 +87,8 @@ async def add_examples(
     watch = Stopwatch(service.metrics)
     check_request(examples, service.settings)
     task = await service.in_thread(service.store.task, tenant, task_id)
+    spelt = spelt_as_before({example.label for example in examples}, {entry.label for entry in task.version.classes})
+    examples = [replace(example, label=spelt[example.label]) for example in examples]
     backbone = await service.backbones.serving(task.version.backbone)
     embeddings = await _embed(service, backbone, examples, watch)
     new = await service.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)

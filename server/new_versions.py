@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection
 
 from models.heads import BackboneMismatch, Float32, Head
+from server.ids import original
 from server.records import Change, NewExample, Task, VersionConflict
 from server.statements import (
     embedded_by,
@@ -39,7 +40,10 @@ def add_changed(
     removed: Sequence[str],
     head: Head,
 ) -> Task:
-    """The task after a change of its active support set. Raises ExampleNotFound or BackboneMismatch if they do not fit."""
+    """The task after a change of its active support set; what is relabelled keeps its place.
+
+    Raises ExampleNotFound or BackboneMismatch if they do not fit.
+    """
     if before.version.backbone != head.backbone:
         raise BackboneMismatch(f"the support set's embeddings are of {before.version.backbone}, not of {head.backbone}")
     support = support_ids(connection, tenant, before.id, before.version.number)
@@ -47,7 +51,9 @@ def add_changed(
     counts = _counts(before)
     counts.update(example.label for example in added)
     counts.subtract(gone.values())
-    after = [*(example for example in support if example not in gone), *(example.id for example in added)]
+    copies = {original(example.id): example.id for example in added}
+    replaced = (copies.pop(original(example), None) if example in gone else example for example in support)
+    after = [*(example for example in replaced if example), *copies.values()]
     task = _add(connection, tenant, before, change, counts, after, head)
     insert_examples(connection, tenant, task, added)
     return task

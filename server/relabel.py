@@ -14,6 +14,7 @@ from server.records import VersionConflict
 from server.replies import changed_task_reply
 from server.schemas.replies import ChangedTaskReply
 from server.service import Service
+from server.support import spelt_as_before
 
 
 async def relabel_example(service: Service, tenant: str, task_id: str, example_id: str, label: str) -> ChangedTaskReply:
@@ -29,6 +30,7 @@ async def relabel_example(service: Service, tenant: str, task_id: str, example_i
     for _ in range(ATTEMPTS):
         task = await service.in_thread(service.store.task, tenant, task_id)
         number = task.version.number
+        label = spelt_as_before([label], {entry.label for entry in task.version.classes})[label]
         try:
             found = await service.in_thread(service.store.example, tenant, task_id, number, example_id)
             if found.label == label:  # It may be the answer to this that did not arrive.

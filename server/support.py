@@ -2,7 +2,8 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from models.labels import clean_label as clean
@@ -37,6 +38,18 @@ def clean_label(raw: str) -> str:
         return clean(raw)
     except ValueError as error:
         raise InvalidLabel(f"a label {error}") from None
+
+
+def spelt_as_before(labels: Iterable[str], classes: Collection[str]) -> dict[str, str]:
+    """Each label as the task has it: itself, or a class that is the same once cleaned, since earlier releases kept labels as they
+    were sent."""
+    new = set(labels).difference(classes)
+    spelt = {label: label for label in labels}
+    for known in classes if new else ():
+        with suppress(ValueError):  # Some are no labels any more.
+            if (label := clean(known)) in new:
+                spelt[label] = known
+    return spelt
 
 
 def check_request(examples: Sequence[LabelledImage], settings: Settings) -> None:

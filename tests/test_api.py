@@ -53,7 +53,7 @@ class TestCreation:
 
     def test_an_archive_may_have_a_folder_around_it_and_a_desktops_leavings(self, api: httpx.Client, support: Labelled) -> None:
         wrapped = [(f"animals/{path}", image) for path, image in by_path(support)]
-        leavings = [("__MACOSX/._a", b""), ("animals/.DS_Store", b""), ("animals/cat/Thumbs.db", b"")]
+        leavings = [("__MACOSX/._a", b""), ("animals/.DS_Store", b""), (f"animals/{support[0][0]}/Thumbs.db", b"")]
         task = api.post("/v1/tasks", **as_archive(wrapped + leavings)).json()
         assert {c["label"] for c in task["classes"]} == {label for label, _ in support}
 

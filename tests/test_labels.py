@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from headstart import Client, labelled_folder
 from headstart.labels import clean_label as clean_in_client
 from models.labels import MAX_LABEL, clean_label
+from server.support import spelt_as_before
 from tests.conftest import Labelled
 from tests.images import encode, noise
 from tests.uploads import as_json, create, multipart
@@ -73,6 +74,12 @@ class TestOfAClass:
             assert sorted(classes) == [("a", 1), ("\u00e9", len(ONE))]
             added = api.post(f"/v1/tasks/{response.json()['id']}/examples", **multipart([("e\u0301", support[9][1])]))
             assert len(added.json()["classes"]) == 2
+
+    def test_of_an_earlier_release_stays_one(self) -> None:
+        """It kept labels as they were sent: a task may hold a decomposed one, and a release of now is asked for more of it."""
+        before = ["cat", "e\u0301", "\u200b"]
+        assert spelt_as_before(["\u00e9", "cat", "dog"], before) == {"\u00e9": "e\u0301", "cat": "cat", "dog": "dog"}
+        assert spelt_as_before(["\u00e9"], [*before, "\u00e9"]) == {"\u00e9": "\u00e9"}
 
     def test_in_names(self, api: httpx.Client, support: Labelled) -> None:
         task = create(api, support, name="\ufeffe\u0301 ")

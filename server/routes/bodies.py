@@ -12,7 +12,7 @@ from models.preprocess import MEDIA_TYPES
 from server.archive import read_archive
 from server.errors import InvalidRequest, LimitExceeded
 from server.file_names import clean_file_name
-from server.routes.content import JSON, media_type, read_json
+from server.routes.content import JSON, MOST_COMMAS, WITH_TASKS, media_type, read_json
 from server.routes.forms import Form, read_form
 from server.schemas.requests import (
     ExampleBody,
@@ -172,7 +172,15 @@ def _from_base64(text: str, where: str) -> bytes:
 
 
 def _task_ids(texts: list[str]) -> Literal["all"] | list[str]:
-    """Ids separated by commas, in one text or several; or all."""
+    """Ids separated by commas, in one text or several; or all.
+
+    Raises:
+        LimitExceeded: they are as many as no JSON body may name.
+    """
+    if (size := sum(map(len, texts))) > WITH_TASKS:
+        raise LimitExceeded("bytes of the tasks' ids", size, WITH_TASKS)
+    if (commas := sum(text.count(",") for text in texts)) > MOST_COMMAS:
+        raise LimitExceeded("commas between the tasks' ids", commas, MOST_COMMAS)
     ids = [id_.strip() for text in texts for id_ in text.split(",") if id_.strip()]
     return "all" if ids == ["all"] else ids
 

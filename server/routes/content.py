@@ -18,7 +18,7 @@ WITH_TASKS = 5_000_000  # and of one that lists tasks: as many ids as there may 
 
 # A list of nothing but commas and quotes would cost many times its bytes once it is read. The examples that one request may
 # bring have fewer commas than this, even with the most that labels can hold.
-_MOST_COMMAS = 150_000
+MOST_COMMAS = 150_000
 _LARGE = 65_536  # bytes that take the event loop longer to read than to hand to a thread
 _BOM, _GZIP = b"\xef\xbb\xbf", b"\x1f\x8b"
 
@@ -74,7 +74,7 @@ async def _read(request: Request, most_bytes: int) -> tuple[bytearray, int]:
         commas += chunk.count(b",")
         if len(raw) > most_bytes:
             raise BodyTooLarge(most_bytes)
-        if commas > _MOST_COMMAS:
+        if commas > MOST_COMMAS:
             break
     return raw, commas
 
@@ -89,8 +89,8 @@ def _parse(raw: bytearray, model: type[_Body], commas: int) -> _Body:
     except UnicodeError as error:
         raise InvalidRequest("the JSON body is not UTF-8") from error
     except ValueError as error:
-        if commas > _MOST_COMMAS and not isinstance(error, ValidationError):  # It was read no further.
-            raise LimitExceeded("commas in this JSON body, at least", commas, _MOST_COMMAS) from None
+        if commas > MOST_COMMAS and not isinstance(error, ValidationError):  # It was read no further.
+            raise LimitExceeded("commas in this JSON body, at least", commas, MOST_COMMAS) from None
         raise InvalidRequest(f"the JSON body: {error}") from error
     return body
 
