@@ -1,4 +1,6 @@
-# The CPU server: docker build -t headstart . && docker run -p 127.0.0.1:8000:8000 -v headstart:/data headstart
+# The CPU server, for this machine:
+#   docker build -t headstart .
+#   docker run -p 127.0.0.1:8000:8000 -e HEADSTART_ALLOWED_HOSTS=localhost -v headstart:/data headstart
 FROM python:3.12-slim AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./

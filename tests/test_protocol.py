@@ -4,10 +4,13 @@ import json
 import re
 import select
 import socket
+from itertools import pairwise
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.conftest import Labelled
 from tests.servers import ServerProcess
@@ -17,17 +20,18 @@ _LAST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 _CHUNKED = (
     b"POST /v1/backbones HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
+_GET_UPGRADING = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 _LIMIT = 65_536
 
 
-def exchange(url: str, *packets: bytes) -> bytes:
+def exchange(url: str, *packets: bytes, wait: float = 0.1) -> bytes:
     """Everything that the server answers to the packets, sent one by one, until it closes the connection."""
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for packet in packets[:-1]:
             connection.sendall(packet)
-            select.select([connection], [], [], 0.1)  # The server has it by then, and waits for the next, or is done and closes.
+            select.select([connection], [], [], wait)  # The server has it by then, and waits for the next, or is done and closes.
         connection.sendall(packets[-1])
         replies = b""
         while piece := connection.recv(65_536):
@@ -96,6 +100,25 @@ class TestUpgrade:
     def test_connect_is_refused(self, server: ServerProcess) -> None:
         replies = exchange(server.url, b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n" + _LAST)
         assert (statuses(replies), code_of(replies)) == ([400], "malformed_request")
+
+
+_STREAM = (
+    b"POST /v1/backbones HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 12\r\n"
+    b"Upgrade: h2c\r\nConnection: Upgrade\r\n\r\nGET /v1/task"
+    + _GET_UPGRADING
+    + b"\r\n"
+    + _CHUNKED
+    + b"2\r\n{}\r\n0\r\nTrailer: x\r\n\r\n"
+    + _LAST
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cuts=st.sets(st.integers(1, len(_STREAM) - 1), max_size=12))
+def test_it_does_not_matter_where_packets_end(server: ServerProcess, cuts: set[int]) -> None:
+    edges = [0, *sorted(cuts), len(_STREAM)]
+    packets = [_STREAM[start:end] for start, end in pairwise(edges)]
+    assert statuses(exchange(server.url, *packets, wait=0.002)) == [422, 200, 422, 200]
 
 
 def _without_ids(replies: bytes) -> bytes:

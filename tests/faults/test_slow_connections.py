@@ -142,6 +142,14 @@ def test_who_does_not_read_the_answer_is_left(hasty: ServerProcess, support: Lab
         assert unread.count(large) < 20
 
 
+def test_an_idle_connection_stays_longer_than_a_few_seconds(server: ServerProcess) -> None:
+    """It was five; httpx drops one after as many."""
+    with httpx.Client(base_url=server.url, limits=httpx.Limits(max_connections=1, keepalive_expiry=60)) as api:
+        first = api.get("/healthz").extensions["network_stream"].get_extra_info("client_addr")
+        time.sleep(6)
+        assert api.get("/healthz").extensions["network_stream"].get_extra_info("client_addr") == first
+
+
 def test_those_that_hold_all_bodies_give_them_back(hasty: ServerProcess, support: Labelled) -> None:
     with ExitStack() as stack:
         for _ in range(8):
