@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from server.errors import HeadstartError, InvalidRequest
 from server.middleware import BodyLimits, RefuseWhenFull, RequestContext
 from server.refreshes import Refreshes
-from server.routes import backbones, health, predictions, quality, refreshes, tasks
+from server.routes import backbones, docs, health, predictions, quality, refreshes, tasks
 from server.routes.openapi import openapi_document
 from server.routes.problems import answer_error, problem
 from server.service import Service
@@ -43,11 +43,16 @@ def create_app(settings: Settings) -> FastAPI:
         service.close()
 
     app = FastAPI(
-        title="Headstart", version=version("headstart-server"), description=_DESCRIPTION, lifespan=lifespan, redoc_url=None
+        title="Headstart",
+        version=version("headstart-server"),
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,  # FastAPI's page runs scripts of another host
+        redoc_url=None,
     )
     app.state.service = service
     app.state.refreshes = working
-    for module in (predictions, tasks, quality, backbones, refreshes, health):
+    for module in (predictions, tasks, quality, backbones, refreshes, health, docs):
         app.include_router(module.router)
     app.add_route("/", lambda _request: RedirectResponse("/docs"), include_in_schema=False)
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
