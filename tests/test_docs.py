@@ -1,9 +1,15 @@
 """`/docs`: nothing on it is of another host, and nothing on it may run but what we serve."""
 
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 
 import httpx
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 class References(HTMLParser):
@@ -56,3 +62,16 @@ def test_the_policy_forbids_all_but_ours(api: httpx.Client) -> None:
 def test_there_are_no_other_pages(api: httpx.Client) -> None:
     for path in ("/redoc", "/docs/oauth2-redirect", "/docs/assets/", "/docs/assets/__init__.py/../../main.py"):
         assert api.get(path).status_code in {404, 405}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+def test_a_browser_shows_it_offline_without_a_complaint(api: httpx.Client, tmp_path: Path) -> None:
+    assert CHROMIUM
+    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
+    command += [f"--user-data-dir={tmp_path}", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+    command += ["--virtual-time-budget=20000", f"{api.base_url}/docs"]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "Recognise images" in shown.stdout
+    assert "/v1/tasks/" in shown.stdout
+    assert not re.search(r"CONSOLE.*(Content.Security.Policy|Refused|Failed to load)", shown.stderr)
