@@ -8,7 +8,7 @@ from PIL import Image, ImageCms
 
 from models.containers import MAX_PROFILE_BYTES
 
-_CACHED_BYTES = 64 * 1024
+KEPT_PROFILE_BYTES = 64 * 1024
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # a profile's colour space, and the pixels that it is about
 
 
@@ -20,7 +20,7 @@ def to_srgb(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | No
     """
     if not profile or len(profile) > MAX_PROFILE_BYTES:
         return None
-    return _kept(profile, mode) if len(profile) <= _CACHED_BYTES else _transform(profile, mode)
+    return _kept(profile, mode) if len(profile) <= KEPT_PROFILE_BYTES else _transform(profile, mode)
 
 
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:

@@ -107,7 +107,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         if start is None:
             return
         at = start + 2 + int.from_bytes(data[start + 2 : start + 4])
-        if data[start + 1] == _END or at <= start + 4 or at > len(data):
+        if data[start + 1] == _END or at < start + 4 or at > len(data):
             return
         yield data[start + 1], start, at
     raise Malformed

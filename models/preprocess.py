@@ -12,7 +12,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from models.colour import to_srgb
+from models.colour import KEPT_PROFILE_BYTES, to_srgb
 from models.containers import Contents, heif_brands, take_heif_apart, take_jpeg_apart, take_png_apart, take_webp_apart
 from models.manifest import InputSpec
 from models.orientation import orientation
@@ -127,7 +127,8 @@ def open_image(data: bytes, spec: InputSpec, limits: ImageLimits = ImageLimits()
         extent = _reduce(image, spec)
     except Exception as error:  # As above.
         raise ImageError(*_BROKEN) from error
-    return OpenedImage(_work(size, image, contents, limits.max_pixels), image, extent, spec, contents)
+    work = _work(size, image, contents, limits.max_pixels) + _profile_work(image, contents)
+    return OpenedImage(work, image, extent, spec, contents)
 
 
 def load_image(data: bytes, spec: InputSpec, limits: ImageLimits = ImageLimits()) -> Pixels:
@@ -204,6 +205,12 @@ def _work(size: tuple[int, int], image: ImageFile.ImageFile, contents: Contents,
         told = f"{contents.scans} scans of {pixels} pixels; the limit is {_SCANS * limit // pixels}"
         raise ImageError("image_too_large", f"the image is coded in {told}")
     return int(pixels * (_REDUCED_WORK if reduced else max(1.0, _SCAN_WORK * contents.scans)))
+
+
+def _profile_work(image: ImageFile.ImageFile, contents: Contents) -> int:
+    """What reading a colour profile costs, in pixels of a PNG; nothing where it is of a usual size, and may be kept."""
+    profile = contents.profile or image.info.get("icc_profile") or b""
+    return len(profile) if len(profile) > KEPT_PROFILE_BYTES else 0
 
 
 def _tiled_pixels(image: ImageFile.ImageFile) -> int:

@@ -17,7 +17,7 @@ from server.hosts import host_check
 from server.middleware import BodyLimits, Gate, RequestContext, check_protocol, room_for_images
 from server.origins import origin_check
 from server.refreshes import Refreshes
-from server.routes import backbones, health, limits, predictions, quality, refreshes, tasks
+from server.routes import backbones, docs, health, limits, predictions, quality, refreshes, tasks
 from server.routes.dependencies import refuse_unknown_parameters
 from server.routes.openapi import openapi_document
 from server.routes.problems import answer_error, problem
@@ -52,6 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=version("headstart-server"),
         description=_DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,  # FastAPI's page runs scripts of another host.
         redoc_url=None,
         redirect_slashes=False,  # It would lead to the Host of the request, and to http behind a proxy that ends TLS.
     )
@@ -59,6 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.refreshes = working
     for module in (predictions, tasks, quality, backbones, refreshes, limits, health):
         app.include_router(module.router, dependencies=[Depends(refuse_unknown_parameters)])
+    app.include_router(docs.router)
     app.add_route("/", lambda _request: RedirectResponse("/docs"), include_in_schema=False)
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
     app.add_exception_handler(HeadstartError, _headstart_error)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from models.engine import available_cores
 from models.manifest import InputSpec
-from models.preprocess import ImageError, ImageLimits, load_image, open_image
+from models.preprocess import ImageError, ImageLimits, open_image
 from server.decode_processes import Decoded, DecodeProcesses
 from server.errors import LimitExceeded, Overloaded
 
@@ -50,11 +50,8 @@ class Decoder:
             LimitExceeded: the images are more work than one request may bring; none of the heavy ones was decoded.
             Overloaded: more heavy work waits than may.
         """
-        if len(images) == 1:
-            # Handing a small image to a thread, and its pixels back, costs more than decoding it.
-            only = _decode(images[0], spec, self._small)
-            if not (isinstance(only, ImageError) and only.code == "image_too_large"):
-                return [only]
+        if len(images) == 1 and (only := self._decode_if_small(images[0], spec)) is not None:
+            return [only]
         decoded = await self._decode_light(images, spec)
         heavy = {position: work for position, work in enumerate(decoded) if isinstance(work, int)}
         if heavy:
@@ -67,6 +64,14 @@ class Decoder:
         """Waits for no image that is heavy."""
         self._pool.shutdown(cancel_futures=True)
         self._processes.close()
+
+    def _decode_if_small(self, image: bytes, spec: InputSpec) -> Decoded | None:
+        """None for what is worth a thread: handing a small image to one, and its pixels back, costs more than decoding it."""
+        try:
+            opened = open_image(image, spec, self._small)
+            return opened.decode() if opened.work <= _SMALL_PIXELS else None
+        except ImageError as error:
+            return None if error.code == "image_too_large" else _without_frames(error)
 
     async def _decode_light(self, images: Sequence[bytes], spec: InputSpec) -> list[Decoded | int]:
         """Every image decoded, or its work where that is heavy."""
@@ -118,13 +123,6 @@ class Decoder:
             except ImageError as error:
                 done.append(_without_frames(error))
         return done
-
-
-def _decode(image: bytes, spec: InputSpec, limits: ImageLimits) -> Decoded:
-    try:
-        return load_image(image, spec, limits)
-    except ImageError as error:
-        return _without_frames(error)
 
 
 def _without_frames(error: ImageError) -> ImageError:

@@ -95,6 +95,12 @@ def test_a_jpeg_that_is_decoded_reduced_is_less_work() -> None:
     assert open_image(hostile.scans(640, 480, 90), SPEC).work == 10 * 640 * 480
 
 
+def test_a_large_profile_is_work() -> None:
+    picture = smooth(64, 48)
+    assert open_image(encode(picture, icc_profile=bytes(60_000)), SPEC).work == 64 * 48
+    assert open_image(encode(picture, icc_profile=bytes(3_000_000)), SPEC).work == 64 * 48 + 3_000_000
+
+
 def test_the_trainer_lists_what_it_refuses(tmp_path: Path) -> None:
     for name in ("ant", "bee"):
         (tmp_path / name).mkdir()
