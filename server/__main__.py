@@ -6,6 +6,7 @@ from server.starting import SIGNALS, leave_when_told
 leave_when_told()  # before the imports that follow, which take a second or more
 
 import gc
+import logging
 import os
 import signal
 import socket
@@ -17,11 +18,24 @@ import uvicorn
 from threadpoolctl import threadpool_limits
 
 from models.bundle import BundleError
-from models.engine import EngineError
-from server.app import create_app
+from models.console import print_anything
+
+try:
+    from models.engine import EngineError
+    from server.app import create_app
+except ModuleNotFoundError as error:
+    if error.name != "onnxruntime":
+        raise
+    sys.exit("headstart-server needs ONNX Runtime: pip install '.[cpu]', or '.[gpu]' for CUDA")
+
+from server.connections import Connections, TooManyConnections, connections_that_fit
+from server.hosts import ANY
 from server.logs import configure_logging
+from server.protocol import Config
 from server.settings import InvalidSettings, load_settings
 from server.store import StoreError
+
+_log = logging.getLogger(__name__)
 
 _GARBAGE_THRESHOLDS = (100_000, 10, 50)
 _SWITCH_SECONDS = 0.001
@@ -29,6 +43,7 @@ _SWITCH_SECONDS = 0.001
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit status: 0 after a clean stop, 1 when it could not start, 2 when the settings make no sense."""
+    print_anything()
     try:
         settings = load_settings(sys.argv[1:] if argv is None else argv)
     except InvalidSettings as error:
@@ -36,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     configure_logging(settings)
     os.umask(0o077)  # What is written beside the database is its owner's alone, like that.
+    if ANY in settings.hosts:
+        _log.info("requests are served whatever name their Host has; --allowed-hosts keeps web pages of other names out")
     try:
         socket.create_server((settings.host, settings.port), family=_family(settings.host)).close()
     except OSError as error:
@@ -48,6 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # they compute, and everybody with them.
     threadpool_limits(1, user_api="blas")
     try:
+        most = connections_that_fit(settings.max_connections)
+    except TooManyConnections as error:
+        print(f"headstart-server: {error}", file=sys.stderr)
+        return 2
+    try:
         app = create_app(settings)
     except (BundleError, EngineError, StoreError) as error:
         print(f"headstart-server: {error}", file=sys.stderr)
@@ -57,13 +79,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
-    config = uvicorn.Config(
+    config = Config(
         app,
+        Connections(most, settings.header_timeout, settings.body_timeout, settings.body_rate),
         host=settings.host,
         port=settings.port,
         log_config=None,
         access_log=False,  # ours say more
         proxy_headers=False,  # nothing here asks who the client is
+        timeout_keep_alive=settings.keep_alive,
         timeout_graceful_shutdown=settings.shutdown_timeout,
         server_header=False,
     )

@@ -11,7 +11,7 @@ from server.store import Store
 from server.version_cache import VersionCache
 
 _MAX_BYTES = 512 * 2**20
-_EXAMPLE_BYTES = 128  # what an id and a label take, in the mean
+_EXAMPLE_BYTES = 192  # what an id, a label and a file's name take, in the mean
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,13 +19,14 @@ class SearchableSupport:
     """The support set of a version.
 
     Attributes:
-        ids, labels, images_kept: as in `server.records.Support`, in the order of the index's examples.
+        ids, labels, images_kept, file_names: as in `server.records.Support`, in the order of the index's examples.
     """
 
     index: SupportIndex
     ids: tuple[str, ...]
     labels: tuple[str, ...]
     images_kept: tuple[bool, ...]
+    file_names: tuple[str | None, ...]
 
 
 class ActiveSupport:
@@ -68,4 +69,4 @@ class ActiveSupport:
 def _searchable(support: Support, backbone: ServedBackbone) -> SearchableSupport:
     _, classes = classes_of(support.labels)
     index = SupportIndex.of(support.embeddings, classes, backbone.background)
-    return SearchableSupport(index, support.ids, support.labels, support.images_kept)
+    return SearchableSupport(index, support.ids, support.labels, support.images_kept, support.file_names)

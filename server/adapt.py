@@ -61,7 +61,8 @@ async def create_task(
         with watch.stage("fit"):
             wanted = await service.in_fitter(chosen, backbone.bundle, options, labels, embeddings)
             head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, wanted)
-            quality = await _judge(service, backbone, [example.id for example in new], labels, embeddings, wanted)
+            ids, names = [example.id for example in new], [example.file_name for example in new]
+            quality = await _judge(service, backbone, ids, names, labels, embeddings, wanted)
 
         task_id = new_id("task")
         with watch.stage("store"):
@@ -151,16 +152,17 @@ async def refit(
     """
     backbone = await service.backbones.serving(task.version.backbone)
     support = await service.in_thread(service.store.support, tenant, task.id, task.version.number)
-    ids, labels, embeddings = _changed(support, added, removed)
+    ids, names, labels, embeddings = _changed(support, added, removed)
     try:
         check_support_set(labels, service.settings)
     except TooFewClasses as error:
-        raise TooFewClasses(f"{error.detail}; to be rid of the example, delete the task") from None
+        hint = "" if added else "; to be rid of the example, delete the task"
+        raise TooFewClasses(f"{error.detail}{hint}") from None
     with watch.stage("fit"):
         bundle = backbone.bundle
         options = await service.in_fitter(chosen_again, task.version.options, bundle.manifest.head, bundle, labels, embeddings)
         head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, options)
-        return head, await _judge(service, backbone, ids, labels, embeddings, options)
+        return head, await _judge(service, backbone, ids, names, labels, embeddings, options)
 
 
 async def _embed(service: Service, backbone: ServedBackbone, examples: Sequence[LabelledImage], watch: Stopwatch) -> Float32:
@@ -169,8 +171,8 @@ async def _embed(service: Service, backbone: ServedBackbone, examples: Sequence[
     unreadable = [(position, error) for position, error in enumerate(embedded.errors) if error is not None]
     if unreadable:
         position, first = unreadable[0]
-        refused = image_error(first, examples[position].name or f"image {position + 1} of {len(examples)}")
-        refused.images = [UnreadableImage(position, error.code, error.detail) for position, error in unreadable]
+        refused = image_error(first, examples[position].place(position, len(examples)))
+        refused.images = [UnreadableImage(at, error.code, error.detail, examples[at].name) for at, error in unreadable]
         raise refused
     return embedded.embeddings
 
@@ -179,6 +181,7 @@ async def _judge(
     service: Service,
     backbone: ServedBackbone,
     ids: Sequence[str],
+    file_names: Sequence[str | None],
     labels: Sequence[str],
     embeddings: Float32,
     options: HeadOptions,
@@ -186,17 +189,20 @@ async def _judge(
     """The quality of a small task; a large one's takes longer than all else, and is left to who asks for it."""
     if len(ids) > _MAX_JUDGED:
         return None
-    return await service.in_fitter(assess, ids, labels, embeddings, options, backbone)
+    return await service.in_fitter(assess, ids, file_names, labels, embeddings, options, backbone)
 
 
-def _changed(support: Support, added: Sequence[NewExample], removed: str | None) -> tuple[list[str], list[str], Float32]:
-    """Ids, labels and embeddings of a support set after a change."""
+def _changed(
+    support: Support, added: Sequence[NewExample], removed: str | None
+) -> tuple[list[str], list[str | None], list[str], Float32]:
+    """Ids, files' names, labels and embeddings of a support set after a change."""
     if removed is not None and removed not in support.ids:
         raise ExampleNotFound(removed)
     stays = [i for i, example in enumerate(support.ids) if example != removed]
     ids = [support.ids[i] for i in stays] + [example.id for example in added]
+    names = [support.file_names[i] for i in stays] + [example.file_name for example in added]
     labels = [support.labels[i] for i in stays] + [example.label for example in added]
-    return ids, labels, np.concatenate([support.embeddings[stays], *(example.embedding[None] for example in added)])
+    return ids, names, labels, np.concatenate([support.embeddings[stays], *(example.embedding[None] for example in added)])
 
 
 def _new_examples(examples: Sequence[LabelledImage], embeddings: Float32, keep_images: bool) -> list[NewExample]:
@@ -209,6 +215,7 @@ def _new_examples(examples: Sequence[LabelledImage], embeddings: Float32, keep_i
             media_type=media_type(example.image),
             sha256=hashlib.sha256(example.image).hexdigest() if keep_images else None,
             embedding=embedding,
+            file_name=example.name if keep_images else None,
         )
         for example, embedding in zip(examples, embeddings, strict=True)
     ]

@@ -273,9 +273,9 @@ def _code(error: BaseException) -> int | None:
 def _path(url: str) -> Path:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: the port is no number
         parsed = None
-    if parsed is None or parsed.get_backend_name() != "sqlite" or parsed.database in {None, "", ":memory:"}:
+    if parsed is None or parsed.get_backend_name() != "sqlite" or parsed.host or parsed.database in {None, "", ":memory:"}:
         raise StoreError("the database URL must be sqlite:/// and the path of a file")
     return Path(str(parsed.database)).absolute()
 

@@ -23,7 +23,13 @@
     │   ├── BodyTooLarge                 body_too_large
     │   └── ImageTooLarge                image_too_large
     ├── UnsupportedMediaType             unsupported_media_type
+    ├── MalformedRequest                 malformed_request
+    ├── UrlTooLong                       url_too_long
+    ├── HeadersTooLarge                  headers_too_large
+    ├── HeaderTimeout                    header_timeout
     ├── BodyTimeout                      body_timeout
+    ├── HostNotAllowed                   host_not_allowed
+    ├── OriginNotAllowed                 origin_not_allowed
     ├── Conflict                         conflict
     ├── BackboneInUse                    backbone_in_use
     ├── BackboneNotOpen                  backbone_not_open
@@ -46,11 +52,12 @@ _LONGEST_DETAIL = 500  # A detail may quote the request, which may be large.
 
 @dataclass(frozen=True, slots=True)
 class UnreadableImage:
-    """One of the images of a refused request, by its position from 0, and what is wrong with it."""
+    """One of the images of a refused request, by its position from 0, what is wrong with it, and what its file is called."""
 
     position: int
     code: str
     detail: str
+    file_name: str | None = None
 
 
 class HeadstartError(Exception):
@@ -188,8 +195,46 @@ class UnsupportedMediaType(HeadstartError):
     code = "unsupported_media_type"
 
 
+class MalformedRequest(HeadstartError):
+    """Not HTTP/1.1 as the standard has it."""
+
+    code = "malformed_request"
+
+
+class UrlTooLong(HeadstartError):
+    code = "url_too_long"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the URL is longer than the limit of {limit} bytes")
+
+
+class HeadersTooLarge(HeadstartError):
+    code = "headers_too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the headers are larger than the limit of {limit} bytes")
+
+
+class HeaderTimeout(HeadstartError):
+    code = "header_timeout"
+
+
 class BodyTimeout(HeadstartError):
     code = "body_timeout"
+
+
+class HostNotAllowed(HeadstartError):
+    code = "host_not_allowed"
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"this server does not answer to the name {host!r}; whoever runs it can allow it with --allowed-hosts")
+
+
+class OriginNotAllowed(HeadstartError):
+    code = "origin_not_allowed"
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(f"a web page of {origin} may not do this; whoever runs the server can allow it with --allowed-origins")
 
 
 class Conflict(HeadstartError):

@@ -24,7 +24,8 @@ _PAUSE_SECONDS = 0.05
 async def forget_example(service: Service, tenant: str, task_id: str, example_id: str) -> ChangedTaskReply:
     """Removes an example and every version of the task that was fitted with it, be it of the active version or not.
 
-    Where it is, a version without it becomes the active one: its head is the one that a fresh fit would give.
+    Where it is, a version without it becomes the active one: its head is the one that a fresh fit would give. An example that was
+    relabelled goes under every label that it had.
 
     Raises:
         TaskNotFound, ExampleNotFound: there is no such task, or it has no such example.
@@ -63,10 +64,10 @@ async def _remove(service: Service, tenant: str, task_id: str, example_id: str, 
         for _ in range(ATTEMPTS):
             task = await service.in_thread(service.store.task, tenant, task_id)
             try:
-                head, quality = await _head_without(service, tenant, task, example_id, watch)
+                current, head, quality = await _head_without(service, tenant, task, example_id, watch)
                 with watch.stage("store"):
                     changed, gone = await service.in_writer(
-                        service.store.forget_example, tenant, task_id, task.version.number, example_id, head
+                        service.store.forget_example, tenant, task_id, task.version.number, current, head
                     )
             except (VersionConflict, VersionNotFound):
                 continue
@@ -79,12 +80,15 @@ async def _remove(service: Service, tenant: str, task_id: str, example_id: str, 
 
 async def _head_without(
     service: Service, tenant: str, task: Task, example_id: str, watch: Stopwatch
-) -> tuple[Head, Quality | None] | tuple[None, None]:
-    """The active version's head, fitted again without the example; None if it was fitted without it."""
+) -> tuple[str, Head | None, Quality | None]:
+    """What the active version calls the example, be it under another label, and its head, fitted again without it; None if it was
+    fitted without it.
+    """
     try:
-        return await refit(service, tenant, task, [], example_id, watch)
+        found = await service.in_thread(service.store.example, tenant, task.id, task.version.number, example_id)
     except ExampleNotFound:
-        return None, None
+        return example_id, None, None
+    return found.id, *await refit(service, tenant, task, [], found.id, watch)
 
 
 async def _erase(service: Service) -> None:

@@ -44,6 +44,16 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_" + "".join(_ALPHABET[number >> shift & 31] for shift in _SHIFTS)
 
 
+def copy_of(identifier: str) -> str:
+    """An id for another example of the same image, which sorts beside it."""
+    return f"{original(identifier)}-{secrets.token_hex(4)}"
+
+
+def original(identifier: str) -> str:
+    """What the ids of all examples of one image begin with: that of the first of them."""
+    return identifier.partition("-")[0]
+
+
 def cursor_after(identifier: str) -> str:
     """The cursor of the page that follows `identifier`."""
     return urlsafe_b64encode(identifier.encode()).decode().rstrip("=")

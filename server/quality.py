@@ -32,12 +32,18 @@ async def task_quality(service: Service, tenant: str, task_id: str) -> QualityRe
     task = await service.in_thread(service.store.task, tenant, task_id)
     backbone = await service.backbones.serving(task.version.backbone)
     support = await service.in_thread(service.store.support, tenant, task_id, task.version.number)
-    found = await service.in_fitter(assess, support.ids, support.labels, support.embeddings, task.version.options, backbone)
+    examples = (support.ids, support.file_names, support.labels, support.embeddings)
+    found = await service.in_fitter(assess, *examples, task.version.options, backbone)
     return QualityReply(task=task.id, version=task.version.number, **dict(found))
 
 
 def assess(
-    ids: Sequence[str], labels: Sequence[str], embeddings: Float32, options: HeadOptions, backbone: ServedBackbone
+    ids: Sequence[str],
+    file_names: Sequence[str | None],
+    labels: Sequence[str],
+    embeddings: Float32,
+    options: HeadOptions,
+    backbone: ServedBackbone,
 ) -> Quality:
     """The quality of a head fitted with these options on n examples, (n, D) embeddings made by the backbone."""
     names, indices = classes_of(labels)
@@ -65,6 +71,7 @@ def assess(
                 label=labels[suspect.example],
                 suggested=names[suspect.suggested],
                 confidence=suspect.confidence,
+                file_name=file_names[suspect.example],
             )
             for suspect in suspects(space.features(embeddings, prototype.centre), indices, len(names), prototype)
         ],
@@ -75,6 +82,8 @@ def assess(
                 of=ids[twin.of],
                 of_label=labels[twin.of],
                 similarity=twin.similarity,
+                file_name=file_names[twin.example],
+                of_file_name=file_names[twin.of],
             )
             for twin in duplicates(plain, indices, backbone.duplicate_similarity)
         ],

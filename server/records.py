@@ -8,7 +8,7 @@ from typing import Literal
 from models.heads import BackboneRef, Float32
 from models.manifest import HeadOptions
 
-Change = Literal["created", "added", "removed", "refreshed"]
+Change = Literal["created", "added", "removed", "relabelled", "refreshed"]
 
 
 class VersionConflict(Exception):
@@ -35,6 +35,7 @@ class NewExample:
         image: the bytes as they were sent, `size` many, of type `media_type`, hashing to `sha256` (hexadecimal). Where images
             are not kept, it and `sha256` are None: a hash tells whether a given image is the one.
         embedding: float32 (D,), made by the backbone of the head that comes with it.
+        file_name: of the image, if its sender said so and images are kept.
     """
 
     id: str
@@ -44,6 +45,7 @@ class NewExample:
     media_type: str
     sha256: str | None
     embedding: Float32
+    file_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class Support:
     Attributes:
         ids, labels: n each.
         images_kept: n; whether each image can be had back.
+        file_names: n; what each image's file was called, where that is known.
         embeddings: float32 (n, D), the caller's own to write to.
         backbone_sha256: the backbone file that made every one of them.
     """
@@ -120,6 +123,7 @@ class Support:
     ids: tuple[str, ...]
     labels: tuple[str, ...]
     images_kept: tuple[bool, ...]
+    file_names: tuple[str | None, ...]
     embeddings: Float32
     backbone_sha256: str
 
@@ -129,13 +133,14 @@ class PartlyEmbedded:
     """A support set as far as some backbone, be it the version's own or another, has embedded it.
 
     Attributes:
-        ids, labels, images_kept: n each, in the order in which the examples were added.
+        ids, labels, images_kept, file_names: n each, in the order in which the examples were added.
         embeddings: by id, float32 (D,); of those examples that have one.
     """
 
     ids: tuple[str, ...]
     labels: tuple[str, ...]
     images_kept: tuple[bool, ...]
+    file_names: tuple[str | None, ...]
     embeddings: dict[str, Float32]
 
     @property
@@ -154,6 +159,7 @@ class ExampleInfo:
     size: int
     sha256: str | None
     created_at: datetime
+    file_name: str | None
 
 
 @dataclass(frozen=True, slots=True)

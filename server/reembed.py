@@ -44,7 +44,8 @@ async def support_on(
             embeddings |= await _embed(service, tenant, task, some, backbone)
             if progress:
                 progress(len(some))
-    return Support(found.ids, found.labels, found.images_kept, np.stack([embeddings[id_] for id_ in found.ids]), sha256)
+    vectors = np.stack([embeddings[id_] for id_ in found.ids])
+    return Support(found.ids, found.labels, found.images_kept, found.file_names, vectors, sha256)
 
 
 async def _embed(service: Service, tenant: str, task: str, ids: Sequence[str], backbone: ServedBackbone) -> dict[str, Float32]:

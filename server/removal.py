@@ -3,6 +3,7 @@
 from sqlalchemy import Connection, delete, select, update
 
 from server.errors import ExampleNotFound
+from server.ids import original
 from server.tables import examples, replays, versions
 
 
@@ -13,12 +14,14 @@ def versions_of(connection: Connection, tenant: str, task: str) -> list[int]:
 
 
 def versions_with(connection: Connection, tenant: str, task: str, example: str) -> list[int]:
-    """The numbers of the versions that were fitted with an example. Raises ExampleNotFound if the task has no such example."""
+    """The numbers of the versions that were fitted with an example's image, be it under another label. Raises ExampleNotFound if
+    the task has no such example.
+    """
     known = select(examples.c.id).where(examples.c.tenant == tenant, examples.c.task == task, examples.c.id == example)
     if connection.execute(known).one_or_none() is None:
         raise ExampleNotFound(example)
     query = select(versions.c.number, versions.c.examples).where(versions.c.tenant == tenant, versions.c.task == task)
-    return [row.number for row in connection.execute(query) if example in row.examples]
+    return [row.number for row in connection.execute(query) if original(example) in map(original, row.examples)]
 
 
 def remove_versions(connection: Connection, tenant: str, task: str, numbers: list[int]) -> None:

@@ -49,6 +49,7 @@ def example_reply(example: ExampleInfo) -> ExampleReply:
         image_kept=example.sha256 is not None,
         sha256=example.sha256,
         created_at=example.created_at,
+        file_name=example.file_name,
     )
 
 

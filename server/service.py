@@ -124,6 +124,10 @@ class Service:
         async with self._task_locks.hold(key):
             yield
 
+    def address(self, task: str) -> str:
+        """The path at which clients find a task."""
+        return f"{self.settings.root}/v1/tasks/{task}"
+
     def drop(self, tenant: str, task: str, versions: Sequence[int]) -> None:
         """To be told which versions have been removed: nothing of them stays in memory but what requests under way hold."""
         self.active.drop(tenant, task, versions)

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from models.heads import BackboneRef, Float32, Head
 from server.errors import ExampleNotFound, TaskNotFound, VersionNotFound
 from server.records import Active, Answer, Change, ClassCount, FittedOptions, NewExample, Replay, ReplayExists, Task, Version
-from server.tables import embeddings, examples, replays, tasks, versions
+from server.tables import embeddings, examples, file_names, replays, tasks, versions
 
 REPLAY_LIFETIME = timedelta(hours=24)
 
@@ -153,7 +153,18 @@ def insert_examples(connection: Connection, tenant: str, task: Task, added: Sequ
     ]
     if rows:
         connection.execute(insert(examples), rows)
+        _insert_file_names(connection, tenant, task, added)
         insert_embeddings(connection, tenant, task, {example.id: example.embedding for example in added})
+
+
+def _insert_file_names(connection: Connection, tenant: str, task: Task, added: Sequence[NewExample]) -> None:
+    rows = [
+        {"tenant": tenant, "task": task.id, "example": example.id, "name": example.file_name.encode()}
+        for example in added
+        if example.file_name
+    ]
+    if rows:
+        connection.execute(insert(file_names), rows)
 
 
 def insert_embeddings(connection: Connection, tenant: str, task: Task, embedded: Mapping[str, Float32]) -> None:

@@ -12,7 +12,7 @@ from server.database import Database
 from server.database_files import StoreSizes
 from server.errors import ExampleNotFound, ImageNotKept, TaskNotFound
 from server.ids import cursor_after, cursor_after_number, read_cursor, read_number
-from server.records import Active, ExampleImage, ExampleInfo, PartlyEmbedded, Replay, Support, Task, Version
+from server.records import Active, ExampleImage, ExampleInfo, NewExample, PartlyEmbedded, Replay, Support, Task, Version
 from server.statements import (
     ACTIVE,
     OF_TASK,
@@ -28,7 +28,7 @@ from server.statements import (
     task_of,
     version_of,
 )
-from server.support_sets import read_embedded, read_examples, read_images, read_support
+from server.support_sets import read_embedded, read_example, read_examples, read_images, read_support
 from server.tables import examples, replays, tasks, versions
 
 
@@ -194,6 +194,17 @@ class StoreReads:
         """
         with self._database.read() as connection:
             return read_images(connection, tenant, task_id, example_ids)
+
+    def example(self, tenant: str, task_id: str, version: int, example_id: str) -> NewExample:
+        """An example of a version with all that is stored of it, its embedding that of the version's backbone. Of one that was
+        relabelled since it had this id, what the version has of its image.
+
+        Raises:
+            VersionNotFound: the task has no such version.
+            ExampleNotFound: the version has nothing of that image.
+        """
+        with self._database.read() as connection:
+            return read_example(connection, tenant, task_id, version, example_id)
 
     def example_image(self, tenant: str, task_id: str, example_id: str) -> tuple[bytes, str]:
         """The image of an example as it was sent, and its media type.

@@ -123,6 +123,24 @@ examples = Table(
     ForeignKeyConstraint(["tenant", "task"], ["tasks.tenant", "tasks.id"], name="fk_examples_tasks", ondelete="CASCADE"),
 )
 
+# What the file of an example was called, where its sender said so. It may name somebody, so it is as erasable as the image.
+# A table of its own, since a column behind the image would be read through all of it.
+file_names = Table(
+    "file_names",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("task", String, nullable=False),
+    Column("example", String, nullable=False),
+    Column("name", ErasableBlob, nullable=False),  # UTF-8
+    PrimaryKeyConstraint("tenant", "task", "example", name="pk_file_names"),
+    ForeignKeyConstraint(
+        ["tenant", "task", "example"],
+        ["examples.tenant", "examples.task", "examples.id"],
+        name="fk_file_names_examples",
+        ondelete="CASCADE",
+    ),
+)
+
 # An example has an embedding by the backbone of every version that uses it: a version can be returned to without its image.
 embeddings = Table(
     "embeddings",

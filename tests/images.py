@@ -18,6 +18,12 @@ def noise(height: int, width: int, channels: int = 3, seed: int = 0) -> Pixels:
     return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
+def photograph(width: int, height: int, seed: int = 0) -> Image.Image:
+    """A few large shapes under noise, so that it takes some bytes."""
+    smooth = Image.fromarray(noise(5, 7, seed=seed)).resize((width, height), Image.Resampling.BICUBIC)
+    return Image.blend(smooth, Image.fromarray(noise(height, width, seed=seed)), 0.3)
+
+
 def encode(image: Image.Image | Pixels, form: str = "PNG", **options: Any) -> bytes:
     """The image as a file; `form` is Pillow's name of the format. WebP is lossless unless `options` say otherwise."""
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)

@@ -47,6 +47,7 @@ JOURNEYS = {
     "server.predict",
     "server.predict_many",
     "server.forget",
+    "server.relabel",
     "server.compare",
     "server.embed",
     "server.reembed",

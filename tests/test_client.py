@@ -177,37 +177,6 @@ def test_a_creation_of_hundreds_of_images_is_one_version(client: Client, support
     assert client.add_examples(task.id, support * 12).version == 2
 
 
-def test_a_large_creation_starts_with_every_class(client: Client, support: Labelled, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headstart.uploading.EXAMPLES_PER_REQUEST", 256)
-    of_palace, of_windmill = ([image for label, image in support if label == each] for each in ("palace", "windmill"))
-    carried: list[int] = []
-    # In the given order, the first request would hold palaces alone, which is no task.
-    task = client.create_task("large", {"palace": of_palace * 52, "windmill": of_windmill}, progress=carried.append)
-    assert classes(task) == {"palace": 260, "windmill": 5}
-    assert sum(carried) == 265
-    assert [version.change for version in client.versions(task.id)] == ["added", "created"]
-    assert task.timing_ms["total"] > max(task.timing_ms["embed"], task.timing_ms["fit"])
-    listed = list(client.examples(task.id))
-    assert len({example.id for example in listed}) == 265, "more than one page"
-
-
-def test_a_large_creation_that_fails_leaves_nothing(client: Client, support: Labelled, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headstart.uploading.EXAMPLES_PER_REQUEST", 256)
-    with pytest.raises(InvalidImage):
-        client.create_task("never", [*support * 11, ("palace", BROKEN)])
-    assert "never" not in {task.name for task in client.tasks()}
-
-
-def test_a_large_addition_that_fails_leaves_the_task_as_it_was(
-    client: Client, task: Task, support: Labelled, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("headstart.uploading.EXAMPLES_PER_REQUEST", 256)
-    with pytest.raises(InvalidImage):
-        client.add_examples(task.id, [*support * 11, ("palace", BROKEN)])
-    now = client.task(task.id)
-    assert (now.version, classes(now)) == (1, dict.fromkeys(CLASSES, 5))
-
-
 def test_every_change_is_a_version_and_any_version_comes_back(client: Client, task: Task) -> None:
     added = client.add_examples(task.id, [("poppy", next(SAMPLES.glob("query/tower/*.jpg")))])
     assert (added.version, added.examples) == (2, 26)

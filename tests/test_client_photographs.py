@@ -18,7 +18,7 @@ from headstart.images import _IMAGE_SUFFIXES
 from models.manifest import InputSpec
 from models.preprocess import ImageError, load_image, media_type
 from tests.conftest import SAMPLES, Labelled
-from tests.images import encode, exif, noise
+from tests.images import encode, exif, noise, photograph
 from tests.servers import ServerProcess
 from training.sources import IMAGE_SUFFIXES
 
@@ -29,12 +29,6 @@ BROKEN = b"this is no image"
 @pytest.fixture
 def task(client: Client) -> Task:
     return client.create_task("photographs", SAMPLES / "support")
-
-
-def photograph(width: int, height: int, seed: int = 0) -> Image.Image:
-    """A few large shapes under noise, so that it takes some bytes."""
-    smooth = Image.fromarray(noise(5, 7, seed=seed)).resize((width, height), Image.Resampling.BICUBIC)
-    return Image.blend(smooth, Image.fromarray(noise(height, width, seed=seed)), 0.3)
 
 
 def heic(picture: Image.Image) -> bytes:
@@ -77,7 +71,7 @@ def test_images_are_taken_in_every_form(client: Client, task: Task, kind: str, t
 
 
 def test_what_is_no_image_is_told_by_its_type(client: Client, task: Task) -> None:
-    with pytest.raises(TypeError, match="a Pillow image or a NumPy array, not float"):
+    with pytest.raises(TypeError, match=r"^images\[0\]: .* a Pillow image or a NumPy array, not float"):
         client.predict(task.id, [1.5])  # type: ignore[list-item]
     batch = np.stack([noise(8, 8, seed=seed) for seed in range(3)])
     assert len(client.predict(task.id, batch)) == 3

@@ -217,7 +217,7 @@ def test_an_unknown_code_falls_back_to_its_status() -> None:
     assert (raised.value.code, raised.value.detail, raised.value.request_id) == ("younger_than_this_client", "why", "req_1")
 
 
-@pytest.mark.parametrize("answer", [Answer(200, b"<html>"), Answer(502, b"<html>"), Answer(200, {"id": 1}), Answer(200, [])])
+@pytest.mark.parametrize("answer", [Answer(200, b"<html>"), Answer(404, b"<html>"), Answer(200, {"id": 1}), Answer(200, [])])
 def test_another_service_is_told_apart(answer: Answer) -> None:
     with network(answer) as (client, _), pytest.raises(UnexpectedReply, match="not this API"):
         client.task("task_1")

@@ -369,6 +369,23 @@ def test_used_and_listed_files_are_all_that_are_visible(how: str, tmp_path: Path
     assert listed == {name: reason for name, reason in expected.items() if how == "folder" or "queens" not in name}
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("train/ant/1.jpg", "train/bee/1.jpg", "train/loose.jpg", "val/ant/2.jpg", "val/bee/2.jpg", "val/loose.jpg"),
+        ("train/ant/1.jpg", "train/loose.jpg", "val/ant/2.jpg", "val/loose.jpg", "extra/1.jpg"),
+        ("train/ant/1.jpg", "train/loose.jpg", "val/bee/2.jpg", "val/loose.jpg"),
+        ("train/ant/1.jpg", "val/ant/2.jpg", "loose.jpg"),
+    ],
+)
+def test_the_parts_of_a_dataset_are_no_classes_for_a_few_loose_images(files: tuple[str, ...], tmp_path: Path) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(JPEG)
+    with pytest.raises(DataError, match=r"the folder whose folders are the classes|the one whose folders are the classes"):
+        find_classes([tmp_path])
+
+
 def test_images_that_do_not_fit_in_memory_are_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "available_memory", lambda: 9 * 8 * 8 * 3 - 1)
     monkeypatch.setattr(loading, "load_image", lambda *_: pytest.fail("decoded"))

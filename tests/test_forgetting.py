@@ -162,6 +162,26 @@ class TestFiles:
         kept = [image for position, (_, image) in enumerate(given) if position not in {9, 0, 3}]
         assert found_in(data_dir, kept) == len(kept)
 
+    def test_no_file_holds_what_the_file_of_a_forgotten_example_was_called(self, api: httpx.Client, data_dir: Path) -> None:
+        given = unique(6, seed=21)
+        names = [f"Jane Doe, passport {number:03}, of the year {2000 + number}.png" for number in range(40)]
+        images = [("images", (name, image)) for name, (_, image) in zip(names, given * 7, strict=False)]
+        labels = [label for label, _ in given * 7][:40]
+
+        def held() -> list[str]:
+            everything = b"".join(path.read_bytes() for path in data_dir.iterdir())
+            return [name for name in names if name.encode() in everything]
+
+        task = api.post("/v1/tasks", files=images, data={"labels": labels}, headers={"Idempotency-Key": "of names"}).json()["id"]
+        assert held() == names
+        listed = ids(api, task)
+        for position in range(0, 40, 3):
+            forgotten(api, task, listed[position])
+            assert names[position] not in held()
+        assert held() == [name for position, name in enumerate(names) if position % 3]
+        assert api.delete(f"/v1/tasks/{task}").status_code == 204
+        assert held() == []
+
     def test_no_file_holds_a_deleted_task_while_others_read(
         self, server: ServerProcess, api: httpx.Client, data_dir: Path, queries: Labelled
     ) -> None:

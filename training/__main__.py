@@ -1,18 +1,22 @@
 """`headstart-train`: trains, resumes, evaluates, exports, imports and inspects."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+
+from training.extras import what_to_install
 
 try:
     from training.commands import COMMANDS
 except ModuleNotFoundError as error:
-    if error.name != "torch":
-        raise
-    sys.exit("headstart-train needs PyTorch and the trainer's libraries: pip install '.[cpu,train]'")
+    sys.exit(what_to_install(error))
+except KeyboardInterrupt:  # PyTorch takes its time
+    sys.exit(130)
 
 from models.backbones.pretrained import PretrainedError
 from models.bundle import BundleError
+from models.console import print_anything
 from models.engine import EngineError
 from training.checkpoint import CheckpointError
 from training.data import DataError
@@ -23,6 +27,7 @@ from training.interrupt import Interrupted
 from training.recipes import RecipeError
 
 _INTERRUPTED = 130
+_CLOSED = 141
 _REFUSALS = (
     BundleError,
     CheckpointError,
@@ -37,7 +42,21 @@ _REFUSALS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit status: 0 done, 1 refused with one line on standard error, 2 usage, 130 interrupted."""
+    """The exit status: 0 done, 1 refused with one line on standard error, 2 usage, 130 interrupted, 141 when nobody reads what it
+    prints any more.
+    """
+    print_anything()
+    try:
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python would still write there
+        return _CLOSED
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         arguments.command(arguments)
@@ -49,6 +68,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
     except _REFUSALS as error:
         print(f"headstart-train: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(what_to_install(error), file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"headstart-train: {where}{error.strerror or error}", file=sys.stderr)
         return 1
     return 0
 

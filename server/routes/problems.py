@@ -21,7 +21,10 @@ from server.errors import (
     EngineFailed,
     ErasurePending,
     ExampleNotFound,
+    HeadersTooLarge,
+    HeaderTimeout,
     HeadstartError,
+    HostNotAllowed,
     IdempotencyKeyReused,
     ImageBroken,
     ImageNotKept,
@@ -32,6 +35,8 @@ from server.errors import (
     InvalidLabel,
     InvalidRequest,
     LimitExceeded,
+    MalformedRequest,
+    OriginNotAllowed,
     Overloaded,
     RefreshNotFound,
     StorageFailed,
@@ -39,6 +44,7 @@ from server.errors import (
     TooFewClasses,
     UnreadableImage,
     UnsupportedMediaType,
+    UrlTooLong,
     VersionNotFound,
     WrongRefreshState,
 )
@@ -46,6 +52,8 @@ from server.schemas.replies import Problem, ProblemImage
 
 # Error -> status, and the detail that the reference shows for it.
 TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
+    MalformedRequest: (HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1"),
+    OriginNotAllowed: (HTTPStatus.FORBIDDEN, "a web page of https://example.org may not do this; …"),
     TaskNotFound: (HTTPStatus.NOT_FOUND, "there is no task 'task_01…'"),
     ExampleNotFound: (HTTPStatus.NOT_FOUND, "the active version of this task has no example 'example_01…'"),
     ImageNotKept: (
@@ -60,7 +68,8 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
     ),
     BackboneNotFound: (HTTPStatus.NOT_FOUND, "there is no backbone 'name@2' on this server"),
     RefreshNotFound: (HTTPStatus.NOT_FOUND, "there is no refresh 'refresh_01…'"),
-    BodyTimeout: (HTTPStatus.REQUEST_TIMEOUT, "no piece of the request's body came for 30 seconds"),
+    HeaderTimeout: (HTTPStatus.REQUEST_TIMEOUT, "the head of the request took longer than 20 seconds"),
+    BodyTimeout: (HTTPStatus.REQUEST_TIMEOUT, "the body brought 17 bytes in 30 seconds"),
     Conflict: (HTTPStatus.CONFLICT, "other requests keep changing this task; try again"),
     BackboneInUse: (HTTPStatus.CONFLICT, "tasks whose active version uses backbone name@1: 12; it stays open for them"),
     BackboneNotOpen: (HTTPStatus.CONFLICT, "backbone name@2 is not open; open it first"),
@@ -70,7 +79,9 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "image 3 of 10: the image has 30000 x 30000 = 900000000 pixels; the limit is 25000000",
     ),
+    UrlTooLong: (HTTPStatus.REQUEST_URI_TOO_LONG, "the URL is longer than the limit of 65536 bytes"),
     UnsupportedMediaType: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send multipart/form-data or application/json, not text/plain"),
+    HostNotAllowed: (HTTPStatus.MISDIRECTED_REQUEST, "this server does not answer to the name 'example.org'; …"),
     InvalidRequest: (HTTPStatus.UNPROCESSABLE_ENTITY, "10 images but 9 labels; send one label per image, in the same order"),
     InvalidLabel: (HTTPStatus.UNPROCESSABLE_ENTITY, "a label is empty; labels have 1 to 128 characters after trimming"),
     TooFewClasses: (
@@ -88,6 +99,10 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
     IdempotencyKeyReused: (
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "this Idempotency-Key was used for another request within 24 hours; use a new one",
+    ),
+    HeadersTooLarge: (
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "the headers are larger than the limit of 65536 bytes",
     ),
     Overloaded: (
         HTTPStatus.SERVICE_UNAVAILABLE,

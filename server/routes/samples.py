@@ -13,6 +13,7 @@ from server.schemas.replies import (
     ChangedTaskReply,
     ExamplePage,
     Health,
+    Limits,
     PredictManyReply,
     PredictReply,
     TaskPage,
@@ -97,7 +98,7 @@ _QUALITY = {
     "prior": None,
     "advice": "More images of 'cat' would help most: left out, its 5 got 47% on average; 2 were taken for another class, and 0 "
     "of others for it.",
-    "suspects": [{"example": _EXAMPLE_ID, "label": "cat", "suggested": "dog", "confidence": 0.91}],
+    "suspects": [{"example": _EXAMPLE_ID, "label": "cat", "suggested": "dog", "confidence": 0.91, "file_name": "cat3.jpg"}],
     "duplicates": [],
 }
 _COMPARED = {
@@ -173,6 +174,7 @@ REPLIES: dict[type[BaseModel], Any] = {
                 "image_kept": True,
                 "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
                 "created_at": _TIME,
+                "file_name": "cat3.jpg",
             }
         ],
         "next_cursor": None,
@@ -194,6 +196,7 @@ REPLIES: dict[type[BaseModel], Any] = {
                         "label": "cat",
                         "similarity": 0.713,
                         "image": f"/v1/tasks/{TASK_ID}/examples/{_EXAMPLE_ID}/image",
+                        "file_name": "cat3.jpg",
                     }
                 ],
             },
@@ -219,6 +222,15 @@ REPLIES: dict[type[BaseModel], Any] = {
         "timing_ms": {"decode": 0.6, "embed": 4.1, "head": 0.4, "total": 5.2},
     },
     Health: {"status": "ready", "checks": {"engine": "ok", "store": "ok"}},
+    Limits: {
+        "body_bytes": 64_000_000,
+        "image_bytes": 30_000_000,
+        "image_pixels": 25_000_000,
+        "images": 256,
+        "new_examples": 1024,
+        "classes": 1000,
+        "examples": 20_000,
+    },
     BackboneReply: _BACKBONE,
     BackboneList: {"backbones": [_BACKBONE]},
     RefreshReply: _REFRESH,

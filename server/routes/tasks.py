@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
+from msgspec.structs import asdict
 
 from models.preprocess import MEDIA_TYPES
 from server import adapt
@@ -34,14 +35,17 @@ from server.errors import (
     VersionNotFound,
 )
 from server.forget import delete_task, forget_example
+from server.relabel import relabel_example
 from server.replies import example_reply, task_reply, version_reply
-from server.routes.bodies import read_examples, read_json, read_task
+from server.routes.bodies import read_examples, read_task
+from server.routes.content import read_json
 from server.routes.dependencies import TENANT, Served, reply, while_connected
 from server.routes.idempotency import create_once
-from server.routes.openapi import EXAMPLES_BODY, PATCH_BODY, TASK_BODY, answered
+from server.routes.openapi import EXAMPLE_PATCH_BODY, EXAMPLES_BODY, PATCH_BODY, TASK_BODY, answered
 from server.routes.problems import documented
 from server.schemas.replies import ChangedTaskReply, ExamplePage, TaskPage, TaskReply, VersionPage
-from server.schemas.requests import TaskPatch
+from server.schemas.requests import ExamplePatch, TaskPatch
+from server.support import clean_label
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
@@ -86,7 +90,7 @@ async def create(request: Request, service: Served, idempotency_key: Idempotency
     per class. Or JSON with base64 images.
     """
     asked = await read_task(request, service)
-    purpose = json.dumps(["create", asked.name, asked.options.model_dump()])
+    purpose = json.dumps(["create", asked.name, asdict(asked.options)])
     return await create_once(
         service,
         idempotency_key,
@@ -190,6 +194,34 @@ async def add(task: str, request: Request, service: Served, idempotency_key: Ide
         lambda keep: while_connected(request, adapt.add_examples(service, TENANT, task, added, keep)),
         _location,
     )
+
+
+@router.patch(
+    "/{task}/examples/{example}",
+    summary="Give an example another label: a new version, active in the answer",
+    responses={
+        200: answered(ChangedTaskReply, "The task in its new version, or as it is if the example has that label already"),
+        **documented(
+            TaskNotFound,
+            ExampleNotFound,
+            *_BODY_ERRORS,
+            InvalidLabel,
+            LimitExceeded,
+            TooFewClasses,
+            Conflict,
+            BackboneUnavailable,
+            StorageFailed,
+        ),
+    },
+    openapi_extra=EXAMPLE_PATCH_BODY,
+)
+async def relabel(task: str, example: str, request: Request, service: Served) -> Response:
+    """In the new version the image has an id of its own, which begins with the one that it had. Versions before this one keep the
+    example under its old label. Forgetting either id forgets the image.
+    """
+    wanted = await read_json(request, service, ExamplePatch)
+    label = clean_label(wanted.label)
+    return reply(await while_connected(request, relabel_example(service, TENANT, task, example, label)))
 
 
 @router.delete(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from server.schemas.base import Reply
+from server.schemas.base import FileName, Reply
 
 Interval = Annotated[
     tuple[float, float] | None,
@@ -48,6 +48,7 @@ class SuspectReply(Reply):
     label: str
     suggested: str = Field(description="the label that it seems to belong to")
     confidence: float = Field(description="probability of the suggested label")
+    file_name: FileName
 
 
 class DuplicateReply(Reply):
@@ -58,6 +59,8 @@ class DuplicateReply(Reply):
     of: str = Field(description="the earlier example")
     of_label: str
     similarity: float = Field(description="cosine of their embeddings; 1 for the same pixels")
+    file_name: FileName
+    of_file_name: FileName
 
 
 class Quality(Reply):

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from models.engine import EngineKind
 from models.manifest import Evaluation, InputSpec, Solver
-from server.schemas.base import Reply
+from server.schemas.base import FileName, Reply
 from server.schemas.quality import Quality
 
 
@@ -58,6 +58,7 @@ class ExampleReply(Reply):
     image_kept: bool = Field(description="whether the image can be had back; false if the server was told to keep none")
     sha256: str | None = Field(description="of the image's bytes as they were sent; null if the image was not kept")
     created_at: datetime
+    file_name: FileName
 
 
 class ExamplePage(Reply):
@@ -72,7 +73,7 @@ class VersionReply(Reply):
 
     version: int
     active: bool
-    change: str = Field(description="what made it: `created`, `added`, `removed` or `refreshed`")
+    change: str = Field(description="what made it: `created`, `added`, `removed`, `relabelled` or `refreshed`")
     backbone: str
     classes: list[ClassReply]
     head: HeadReply
@@ -107,6 +108,7 @@ class Neighbour(Reply):
     label: str
     similarity: float = Field(description="cosine of their features, to three decimals: 1 for the same pixels")
     image: str | None = Field(description="its address on this server; null if the server was told to keep no images")
+    file_name: FileName
 
 
 class JudgedPrediction(Prediction):
@@ -189,6 +191,7 @@ class ProblemImage(ProblemInPlace):
     """An image that spoils the request."""
 
     position: int = Field(description="which of the images sent, from 0; of an archive, in the order of its paths")
+    file_name: str | None = Field(None, description="what its file is called, where the request says so")
 
 
 class Problem(Reply):
@@ -203,6 +206,18 @@ class Problem(Reply):
     images: list[ProblemImage] | None = Field(
         None, description="the examples that cannot be read, in their order; only where that is what is wrong"
     )
+
+
+class Limits(Reply):
+    """How much a request, or a task, may hold on this server; beyond, it is refused."""
+
+    body_bytes: int
+    image_bytes: int
+    image_pixels: int
+    images: int = Field(description="of one prediction")
+    new_examples: int = Field(description="of one request")
+    classes: int = Field(description="of one task")
+    examples: int = Field(description="of one task")
 
 
 class Health(Reply):

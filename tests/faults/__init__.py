@@ -1,1 +1,1 @@
-"""Faults put on purpose: hostile files, slow clients, a disk that fails. Slow, and left out unless asked for: `pytest -m slow`."""
+"""Faults put on purpose: hostile files, slow clients, a failing disk. Slow, so only `pytest -m slow` runs them."""

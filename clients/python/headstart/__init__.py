@@ -26,7 +26,9 @@ from headstart.errors import (
     NoImages,
     NotFound,
     Overloaded,
+    ProxyError,
     RefreshNotFound,
+    RequestTooLarge,
     ServerUnreachable,
     TaskNotFound,
     Unavailable,
@@ -35,7 +37,8 @@ from headstart.errors import (
     VersionNotFound,
     WrongRefreshState,
 )
-from headstart.images import Examples, Image, LabelledImage, image_files, labelled_folder
+from headstart.image_kinds import Image
+from headstart.images import Examples, LabelledImage, image_files, labelled_folder
 from headstart.options import Candidate, HeadOptions
 from headstart.predictions import ManyPredictions, Neighbour, Prediction, Predictions, Unreadable, UnusableTask
 from headstart.quality import ClassQuality, Confusion, Duplicate, Prior, Quality, Suspect
@@ -80,11 +83,13 @@ __all__ = [
     "Prediction",
     "Predictions",
     "Prior",
+    "ProxyError",
     "Quality",
     "Reason",
     "Refresh",
     "RefreshNotFound",
     "RefreshedTask",
+    "RequestTooLarge",
     "ServerUnreachable",
     "Suspect",
     "Task",

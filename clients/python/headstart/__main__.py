@@ -1,23 +1,38 @@
 """The `headstart` command: `python -m headstart` is the same."""
 
+import os
 import sys
 from collections.abc import Sequence
 
 from headstart.cli.arguments import parse_arguments
 from headstart.cli.failures import Exit, Misused, explain
-from headstart.cli.output import Output
+from headstart.cli.output import Output, open_streams
 from headstart.client import Client
 from headstart.errors import HeadstartError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
+    open_streams()
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python would still write there
+        return Exit.CLOSED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     args = parse_arguments(arguments)
     output = Output(as_json=args.json)
     try:
         with _client(args.url) as client:
             code: Exit = args.run(client, args, output)
             return code
+    except BrokenPipeError:
+        raise
     except (HeadstartError, Misused, OSError) as error:
         failure = explain(error)
         output.failure(failure)
@@ -32,6 +47,8 @@ def _client(url: str | None) -> Client:
         return Client(url)
     except ValueError as error:
         raise Misused(str(error)) from error
+    except ImportError as error:
+        raise Misused("the environment names a SOCKS proxy, which needs one package more: pip install 'httpx[socks]'") from error
 
 
 if __name__ == "__main__":

@@ -9,16 +9,15 @@ from typing import Literal, Self, TypeVar
 from urllib.parse import quote
 
 from headstart.comparison import Comparison
-from headstart.errors import InvalidImage
+from headstart.errors import InvalidImage, InvalidInput
+from headstart.image_kinds import Image
 from headstart.images import (
     IMAGES_PER_REQUEST,
     Examples,
-    Image,
     Loaded,
     in_requests,
     labelled,
     load,
-    one_of_each_first,
     one_or_many,
 )
 from headstart.options import Candidate, HeadOptions
@@ -27,7 +26,7 @@ from headstart.quality import Quality
 from headstart.refresh_calls import RefreshCalls
 from headstart.replies import Backbone, Example, JsonObject, Task, Version
 from headstart.transport import Transport, pages, parse
-from headstart.uploading import Broken, Progress, Upload, shrinking
+from headstart.uploading import Broken, Progress, Shrinker, Upload
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 _BACKBONES = "/v1/backbones"
@@ -38,17 +37,26 @@ Item = TypeVar("Item")
 class Client(RefreshCalls):
     """Talks to one Headstart server; may be shared between threads.
 
-    Calls with more images than the server takes at once become several requests. What failed because a connection broke
+    Predictions of more images than the server takes at once become several requests. What failed because a connection broke
     or the server was busy is tried again, a few times, and never done twice.
 
     Args:
         url: the server's address; without it, the environment's `HEADSTART_URL`, or this machine's port 8000.
+        token: sent as `Authorization: Bearer …`; without it, the environment's `HEADSTART_TOKEN`.
+        headers: sent with every request.
         timeout: seconds the server may be silent within one request.
     """
 
-    def __init__(self, url: str | None = None, *, timeout: float = 120.0) -> None:
-        self.url = (url or os.environ.get("HEADSTART_URL") or DEFAULT_URL).rstrip("/")
-        self._transport = Transport(self.url, timeout)
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 120.0,
+    ) -> None:
+        self.url = (url or os.environ.get("HEADSTART_URL") or DEFAULT_URL).strip().rstrip("/")
+        self._transport = Transport(self.url, timeout, token, headers)
 
     def __enter__(self) -> Self:
         return self
@@ -103,28 +111,25 @@ class Client(RefreshCalls):
         broken: Broken | None = None,
         progress: Progress | None = None,
     ) -> Task:
-        """Makes a classifier of labelled images; when a later request of a large creation fails, the task is removed again.
+        """Makes a classifier of labelled images: all of them in one request, which makes one version.
 
         Args:
             shrink: whether large images are made smaller here, where Pillow is installed, to twice the size that the backbone
-                looks at, and no less than 512 pixels: that saves most of what would be sent and stored.
+                looks at, and no less than 512 pixels: that saves most of what would be sent and stored. Where they would not fit
+                into one request, they are saved at a lower quality, and below 512 pixels at last.
             broken: is told of every image that cannot be read, and those are left out. Without it they are an error.
 
         Raises:
             NoImages: there are no examples, or none of a class that can be read.
+            RequestTooLarge: they are more than the server takes in one request.
             InvalidImage: some cannot be read; the detail names them.
+            TypeError: what was given is no image or label.
         """
         fields = {} if name is None else {"name": name}
         if options:
             fields["options"] = json.dumps(options)
-        given = labelled(examples)
-        upload = Upload(self._transport, given, broken)
-        prepare = shrinking(lambda: self._input_side(None)) if shrink else bytes
-        first, rest = upload.batches(one_of_each_first(given), prepare, progress)
-        if rest is None:
-            first.sort(key=lambda image: image.position)  # as they were given
-        task = upload.post("/v1/tasks", first, fields)
-        return upload.finish(task, _path(task.id, "examples"), rest or (), lambda: self.delete(task.id))
+        shrinker = Shrinker(lambda: self._input_side(None)) if shrink else None
+        return Upload(self._transport, labelled(examples), shrinker, broken).send("/v1/tasks", fields, progress)
 
     def add_examples(
         self,
@@ -135,28 +140,25 @@ class Client(RefreshCalls):
         broken: Broken | None = None,
         progress: Progress | None = None,
     ) -> Task:
-        """Teaches a task more, of classes it has and of new ones.
-
-        Each request of a large call makes a version; when one fails, the version from before the call is active again.
+        """Teaches a task more, of classes it has and of new ones: in one request, which makes one version.
 
         Args:
             shrink, broken: as in `create_task`.
 
         Raises:
-            NoImages, InvalidImage: as in `create_task`.
+            NoImages, RequestTooLarge, InvalidImage, TypeError: as in `create_task`.
         """
-        given = labelled(examples)
-        upload = Upload(self._transport, given, broken)
-        prepare = shrinking(lambda: self._input_side(task)) if shrink else bytes
-        first, rest = upload.batches(range(len(given)), prepare, progress)
-        before = self.task(task).version if rest or broken else 0
-        changed = upload.post(_path(task, "examples"), first)
-        return upload.finish(changed, _path(task, "examples"), rest or (), lambda: self.activate(task, before))
+        shrinker = Shrinker(lambda: self._input_side(task)) if shrink else None
+        return Upload(self._transport, labelled(examples), shrinker, broken).send(_path(task, "examples"), {}, progress)
 
     def remove_example(self, task: str, example: str) -> Task:
         """Makes a version without this example."""
         response = self._transport.delete(_path(task, "examples", example))
         return self.task(task) if response is None else parse(Task.from_json, response)
+
+    def relabel_example(self, task: str, example: str, label: str) -> Task:
+        """Makes a version in which an example has another label; its image has another id there."""
+        return parse(Task.from_json, self._transport.send("PATCH", _path(task, "examples", example), json={"label": label}))
 
     def forget_example(self, task: str, example: str) -> Task:
         """Removes an example for good, with every version that was fitted with it; a version without it is active then.
@@ -190,8 +192,9 @@ class Client(RefreshCalls):
         params: dict[str, str | int] = {"unknown": unknown, "mode": mode}
         if top_k is not None:
             params["top_k"] = top_k
+        queries = _unlabelled(images)
         outcomes, names = [], []
-        for batch in in_requests(_unlabelled(images), IMAGES_PER_REQUEST):
+        for batch in in_requests(queries, IMAGES_PER_REQUEST):
             outcomes.append(self._predict_batch(task, batch, params))
             names += [image.name for image in batch]
             if progress:
@@ -222,9 +225,10 @@ class Client(RefreshCalls):
             Unavailable: the only task cannot be asked; among others it takes its place as `UnusableTask`.
         """
         asked = [tasks] if isinstance(tasks, str) else list(tasks)
+        queries = _unlabelled(images)
         outcomes: list[ManyPredictions | InvalidImage] = []
         names: list[str] = []
-        for batch in in_requests(_unlabelled(images), IMAGES_PER_REQUEST):
+        for batch in in_requests(queries, IMAGES_PER_REQUEST):
             names += [image.name for image in batch]
             outcome = self._predict_many_batch(asked, batch, {"top_k": top_k, "unknown": unknown})
             if isinstance(outcome, ManyPredictions):
@@ -304,13 +308,13 @@ class Client(RefreshCalls):
         self, kind: Callable[[JsonObject], Item], path: str, batch: Sequence[Loaded], **parts: Mapping[str, int | str]
     ) -> Item | InvalidImage:
         """A prediction reply, or the refusal of the only image."""
-        files = [("images", ("image", image.content)) for image in batch]
+        files = [image.part for image in batch]
         try:
             return parse(kind, self._transport.send("POST", path, files=files, **parts))
-        except InvalidImage as error:
-            if len(batch) > 1:
+        except InvalidInput as error:
+            if len(batch) > 1 or not (isinstance(error, InvalidImage) or error.code == "body_too_large"):
                 raise
-            return error
+            return InvalidImage(error.status, error.code, error.detail, error.request_id)
 
     def _input_side(self, task: str | None) -> int | None:
         """The side of what a task's backbone looks at, or that which new tasks get; None if the server does not say."""
@@ -322,7 +326,7 @@ class Client(RefreshCalls):
 
 
 def _unlabelled(images: Image | Iterable[Image]) -> Iterator[Loaded]:
-    return load((position, "", image) for position, image in enumerate(one_or_many(images)))
+    return load((position, "", image) for position, image in enumerate(one_or_many("images", images)))
 
 
 @contextmanager

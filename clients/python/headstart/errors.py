@@ -2,8 +2,10 @@
 
     HeadstartError
     ├── NoImages                  a folder or list without the images a call needs; nothing was sent
+    ├── RequestTooLarge           more examples than the server takes in one request; nothing was sent
     ├── ServerUnreachable         no answer: nothing listens, the connection broke or time ran out
     ├── UnexpectedReply           something answered, and not as this API does
+    │   └── ProxyError            a proxy or gateway before the server answered in its place, and what that means
     ├── UnreadableImages          `Predictions.checked()` on a reply with images the server could not read
     └── ApiError                  the server said no, and why
         ├── NotFound
@@ -40,12 +42,32 @@ class NoImages(HeadstartError, ValueError):
     """A folder or list lacks the images that the call needs; nothing was sent."""
 
 
+class RequestTooLarge(HeadstartError, ValueError):
+    """The examples of a call are more than the server takes in one request; nothing was sent."""
+
+
 class ServerUnreachable(HeadstartError):
     """No answer came; what was asked may or may not have been done."""
 
 
 class UnexpectedReply(HeadstartError):
     """Something answered that does not speak this API: another service, a proxy, a server of another version."""
+
+
+class ProxyError(UnexpectedReply):
+    """A proxy or gateway between here and the server answered in its place; the message says which and what to do.
+
+    Attributes:
+        status: of its reply.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class UnreadableImages(HeadstartError):

@@ -13,6 +13,9 @@ _LEAST_BYTES = 100_000
 _QUALITY = 95
 _LEAST_SIDE = 512  # for backbones that look closer, which the task may be moved to
 
+FURTHER = ((85, _LEAST_SIDE), (80, 0))
+"""What `shrink_further` does in turn where many images have to fit into one request: JPEG quality, least short side in pixels."""
+
 _FAMILY = frozenset({b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 
 
@@ -36,29 +39,49 @@ def shrink(content: bytes, side: int) -> bytes:
     """
     if not is_worth_shrinking(content):
         return content
+    return _smallest(content, max(2 * side, _LEAST_SIDE), _QUALITY, whole=False)
+
+
+def shrink_further(content: bytes, side: int, quality: int, least: int) -> bytes:
+    """`shrink` to a short side of twice `side`, or `least` if that is more, at a lower quality: of images of any size, and of
+    transparent ones on white, as the server sees them."""
+    return _smallest(content, max(2 * side, least), quality, whole=True)
+
+
+def _smallest(content: bytes, short: int, quality: int, *, whole: bool) -> bytes:
     try:
-        smaller = _smaller(content, max(2 * side, _LEAST_SIDE))
+        smaller = _smaller(content, short, quality, whole=whole)
     except Exception:  # Decoders of damaged files may raise anything.
         return content
     return smaller if smaller and len(smaller) < len(content) else content
 
 
-def _smaller(content: bytes, short: int) -> bytes | None:
+def _smaller(content: bytes, short: int, quality: int, *, whole: bool) -> bytes | None:
+    """As a JPEG; None where that cannot be, or would not change its size in pixels and `whole` does not ask for it."""
     from PIL import ImageOps
 
     image = _opened(content)
-    if min(image.size) <= short:
+    if min(image.size) <= short and not whole:
         return None
     image.draft(None, (short, short))
+    if whole and (image.mode == "P" or image.has_transparency_data):
+        image = _on_white(image)
     if image.mode not in {"RGB", "L"} or image.has_transparency_data:
         return None
     profile = image.info.get("icc_profile")
-    scale = short / min(image.size)
+    scale = min(1.0, short / min(image.size))
     small = image.resize((round(scale * image.width), round(scale * image.height)), reducing_gap=None)
     file = io.BytesIO()
     upright = ImageOps.exif_transpose(small)
-    upright.save(file, "JPEG", quality=_QUALITY, icc_profile=profile)
+    upright.save(file, "JPEG", quality=quality, icc_profile=profile)
     return file.getvalue()
+
+
+def _on_white(image: "Image") -> "Image":
+    from PIL import Image
+
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
 
 
 def _opened(content: bytes) -> "Image":

@@ -1,42 +1,24 @@
 """What callers have (paths, bytes, open files, pictures in memory, folders) into what one request may carry."""
 
-import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import TypeVar, cast
 
 from headstart.errors import NoImages
 from headstart.formats import is_readable
-
-
-class OpenFile(Protocol):
-    """A file opened to read bytes."""
-
-    def read(self) -> bytes: ...
-
-
-class Picture(Protocol):
-    """A Pillow image, or a NumPy array of uint8, (height, width) or (height, width, 3 or 4)."""
-
-    @property
-    def __array_interface__(self) -> dict[str, Any]: ...
-
-
-Image = str | os.PathLike[str] | bytes | bytearray | memoryview | OpenFile | Picture
-"""A path, the bytes of an image file, a file opened to read bytes, a Pillow image, or a NumPy array of uint8."""
+from headstart.image_kinds import IMAGE, Image, OpenFile, as_png, checked_image, is_picture
+from headstart.labels import clean_label
 
 LabelledImage = tuple[str, Image]
 
-Examples = str | os.PathLike[str] | Mapping[str, Iterable[Image]] | Iterable[LabelledImage]
+Examples = str | os.PathLike[str] | Mapping[str, Image | Iterable[Image]] | Iterable[LabelledImage]
 """A folder with a folder per class, images by label, or (label, image) pairs."""
 
-# The server's defaults are 256 images to predict, 1,024 new examples and 64 MB; the margins are for what multipart adds around
-# every image, and for the images of others.
+# The server's defaults are 256 images to predict and 64 MB; the margin is for what multipart adds around every image.
 IMAGES_PER_REQUEST = 256
-EXAMPLES_PER_REQUEST = 1000
 BYTES_PER_REQUEST = 63_000_000
 
 # Wider than what the server reads: a GIF should be refused by name rather than left out.
@@ -53,12 +35,19 @@ class Loaded:
         position: in the call.
         name: its path, or else its place in the call.
         label: of an example.
+        file_name: what its file is called, without folders; empty for one that has no file.
     """
 
     position: int
     name: str
     content: bytes
     label: str = ""
+    file_name: str = ""
+
+    @property
+    def part(self) -> tuple[str, tuple[str, bytes]]:
+        """The part of a form that carries it. A file's part has a name; the server takes this one for none."""
+        return "images", (self.file_name or ".", self.content)
 
 
 def image_files(folder: str | os.PathLike[str]) -> list[Path]:
@@ -105,7 +94,7 @@ def labelled_folder(folder: str | os.PathLike[str]) -> list[tuple[str, Path]]:
             raise NoImages(
                 f"{printable_path(root)} has images two levels down, in {inside}; give the folder whose folders are the classes"
             )
-    return examples
+    return [(clean_label(label), image) for label, image in examples]
 
 
 def printable_path(path: str | os.PathLike[str]) -> str:
@@ -113,35 +102,52 @@ def printable_path(path: str | os.PathLike[str]) -> str:
     return str(path).encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
-def one_or_many(images: Image | Iterable[Image]) -> list[Image]:
-    """A single image as a list of one: a path is itself a sequence, of characters, and a picture one of rows."""
-    if isinstance(images, str | bytes | bytearray | memoryview | os.PathLike) or hasattr(images, "read"):
-        return [cast("Image", images)]
-    interface = getattr(images, "__array_interface__", None)
-    if interface is not None and len(interface["shape"]) < 4:
-        return [cast("Image", images)]
-    return list(cast("Iterable[Image]", images))
+def one_or_many(argument: str, images: Image | Iterable[Image]) -> list[Image]:
+    """A single image as a list of one: a path is itself a sequence, of characters, and a picture one of rows.
+
+    Args:
+        argument: what the caller calls them.
+
+    Raises:
+        TypeError: one of them is no image.
+    """
+    if isinstance(images, str | bytes | bytearray | memoryview | os.PathLike) or hasattr(images, "read") or is_picture(images):
+        return [checked_image(argument, cast("Image", images))]
+    if isinstance(images, Mapping) or not isinstance(images, Iterable):
+        raise TypeError(f"{argument}: {IMAGE}, or several of these, not {type(images).__name__}")
+    return [checked_image(f"{argument}[{position}]", image) for position, image in enumerate(images)]
 
 
 def labelled(examples: Examples) -> list[LabelledImage]:
-    """Any way of giving examples as (label, image) pairs."""
+    """Any way of giving examples as (label, image) pairs.
+
+    Raises:
+        TypeError: it is none; the message says where.
+    """
     if isinstance(examples, str | os.PathLike):
         return [*labelled_folder(examples)]
     if isinstance(examples, Mapping):
-        return [(label, image) for label, images in examples.items() for image in one_or_many(images)]
-    return list(examples)
+        return [
+            (_checked_label("examples", label), image)
+            for label, images in examples.items()
+            for image in one_or_many(f"examples[{label!r}]", images)
+        ]
+    if not isinstance(examples, Iterable):
+        raise TypeError(f"examples: a folder, images by label, or (label, image) pairs, not {type(examples).__name__}")
+    return [_pair(f"examples[{position}]", example) for position, example in enumerate(examples)]
 
 
-def one_of_each_first(examples: Iterable[LabelledImage]) -> list[int]:
-    """The positions of the first example of every class, then of the others: a task is created with all its classes, however
-    it is split."""
-    seen: set[str] = set()
-    first: list[int] = []
-    others: list[int] = []
-    for position, (label, _) in enumerate(examples):
-        (others if label in seen else first).append(position)
-        seen.add(label)
-    return first + others
+def _pair(argument: str, example: object) -> LabelledImage:
+    if not isinstance(example, tuple | list) or len(example) != 2:
+        raise TypeError(f"{argument}: a (label, image) pair, not {type(example).__name__}")
+    label, image = example
+    return _checked_label(argument, label), checked_image(argument, image)
+
+
+def _checked_label(argument: str, label: object) -> str:
+    if not isinstance(label, str):
+        raise TypeError(f"{argument}: a label is text, not {type(label).__name__}")
+    return clean_label(label)
 
 
 def load(
@@ -157,12 +163,14 @@ def load(
 
     Raises:
         OSError: a file cannot be read.
-        TypeError: an image is of no kind that can be sent.
+        TypeError: a file gives text, or Pillow is not there to send a picture with.
     """
 
     def one(image: tuple[int, str, Image]) -> Loaded:
         position, label, given = image
-        return Loaded(position, _name(given, position), prepare(_read(given)), label)
+        path = _path_of(given)
+        name = f"image {position + 1}" if path is None else printable_path(path)
+        return Loaded(position, name, prepare(_read(given, position)), label, _file_name(path))
 
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
@@ -192,37 +200,30 @@ def in_requests(images: Iterable[Loaded], most: int) -> Iterator[list[Loaded]]:
     yield batch
 
 
-def _read(image: Image) -> bytes:
+def _read(image: Image, position: int) -> bytes:
     if isinstance(image, str | os.PathLike):
         return Path(image).read_bytes()
     if isinstance(image, bytes | bytearray | memoryview):
         return bytes(image)
-    if hasattr(image, "__array_interface__"):
-        return _as_png(cast("Picture", image))
-    if hasattr(image, "read"):
-        return image.read()
-    raise TypeError(
-        f"an image is a path, bytes, a file opened to read bytes, a Pillow image or a NumPy array, not {type(image).__name__}"
-    )
+    if is_picture(image):
+        return as_png(image)
+    content = cast("OpenFile", image).read()
+    if not isinstance(content, bytes | bytearray | memoryview):
+        raise TypeError(f"image {position + 1}: its file gives {type(content).__name__} and not bytes; open it with mode 'rb'")
+    return bytes(content)
 
 
-def _as_png(picture: Picture) -> bytes:
-    """Without loss; what a Pillow image knows of its orientation and colours goes with it."""
-    try:
-        from PIL import Image as Pillow
-    except ImportError as error:
-        raise TypeError("to send pictures that are in memory, install Pillow; or give paths or bytes of image files") from error
-    image = picture if isinstance(picture, Pillow.Image) else Pillow.fromarray(cast("Any", picture))
-    if image.mode not in {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}:
-        image = image.convert("RGB")
-    file = io.BytesIO()
-    image.save(file, "PNG", compress_level=1, exif=image.getexif(), icc_profile=image.info.get("icc_profile"))
-    return file.getvalue()
+def _path_of(image: Image) -> str | None:
+    """Where an image is from: its path, that of its open file, or of the file that a Pillow image was opened from."""
+    path = image if isinstance(image, str | os.PathLike) else getattr(image, "name", None) or getattr(image, "filename", None)
+    if not path or not isinstance(path, str | os.PathLike):
+        return None
+    text = os.fspath(path)
+    return text if isinstance(text, str) else None
 
 
-def _name(image: Image, position: int) -> str:
-    name = image if isinstance(image, str | os.PathLike) else getattr(image, "name", None)
-    return printable_path(name) if isinstance(name, str | os.PathLike) else f"image {position + 1}"
+def _file_name(path: str | None) -> str:
+    return "" if path is None else Path(path).name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 Item = TypeVar("Item")

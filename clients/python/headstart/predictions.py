@@ -14,11 +14,13 @@ class Neighbour:
 
     Attributes:
         similarity: cosine of their features, 1 for the same pixels.
+        file_name: what the example's file was called, None where that is not known.
     """
 
     example: str
     label: str
     similarity: float
+    file_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,5 +219,7 @@ def _of_task(body: JsonObject, timing_ms: Mapping[str, float]) -> Predictions | 
 def _result(body: JsonObject) -> Prediction | Unreadable:
     if "error" in body:
         return Unreadable(body["error"]["code"], body["error"]["detail"])
-    nearest = tuple(Neighbour(each["example"], each["label"], each["similarity"]) for each in body.get("nearest", ()))
+    nearest = tuple(
+        Neighbour(each["example"], each["label"], each["similarity"], each.get("file_name")) for each in body.get("nearest", ())
+    )
     return Prediction(body["label"], body["probability"], body["scores"], body.get("known"), body.get("novelty"), nearest)

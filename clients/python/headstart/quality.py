@@ -67,12 +67,14 @@ class Prior:
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """An example that the others contradict, the label that it seems to belong to, and the probability of that."""
+    """An example that the others contradict, the label that it seems to belong to, the probability of that, and what its file was
+    called, where that is known."""
 
     example: str
     label: str
     suggested: str
     confidence: float
+    file_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ class Duplicate:
     of: str
     of_label: str
     similarity: float
+    file_name: str | None = None
+    of_file_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +142,17 @@ class Quality:
             prior=_prior(body["prior"]),
             advice=body["advice"],
             suspects=tuple(
-                Suspect(each["example"], each["label"], each["suggested"], each["confidence"]) for each in body["suspects"]
+                Suspect(each["example"], each["label"], each["suggested"], each["confidence"], each.get("file_name"))
+                for each in body["suspects"]
             ),
-            duplicates=tuple(
-                Duplicate(each["example"], each["label"], each["of"], each["of_label"], each["similarity"])
-                for each in body["duplicates"]
-            ),
+            duplicates=tuple(_duplicate(each) for each in body["duplicates"]),
             raw=body,
         )
+
+
+def _duplicate(body: Mapping[str, Any]) -> Duplicate:
+    names = (body.get("file_name"), body.get("of_file_name"))
+    return Duplicate(body["example"], body["label"], body["of"], body["of_label"], body["similarity"], *names)
 
 
 def _interval(body: Mapping[str, Any]) -> Interval | None:

@@ -79,7 +79,12 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One labelled image of a task's support set; `sha256` is that of the bytes that were sent, None if they were not kept."""
+    """One labelled image of a task's support set.
+
+    Attributes:
+        sha256: of the bytes that were sent, None if they were not kept.
+        file_name: what its file was called, None where that is not known.
+    """
 
     id: str
     label: str
@@ -89,6 +94,7 @@ class Example:
     sha256: str | None
     created_at: datetime
     raw: JsonObject = field(repr=False, compare=False)
+    file_name: str | None = None
 
     @classmethod
     def from_json(cls, body: JsonObject) -> Self:
@@ -101,6 +107,7 @@ class Example:
             sha256=body["sha256"],
             created_at=datetime.fromisoformat(body["created_at"]),
             raw=body,
+            file_name=body.get("file_name"),  # Earlier servers keep none.
         )
 
 

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -10,7 +10,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from headstart.errors import ServerUnreachable, UnexpectedReply, api_error
+from headstart.address import checked
+from headstart.credentials import request_headers
+from headstart.errors import ServerUnreachable, api_error
+from headstart.foreign_replies import foreign_reply
 from headstart.replies import JsonObject
 from headstart.version import VERSION
 
@@ -22,6 +25,7 @@ FIRST_PAUSE = 0.2
 # A server that asks for more patience than this is reported, not waited for.
 LONGEST_PAUSE = 30.0
 CONNECT_TIMEOUT = 5.0
+_LARGE = 1_000_000  # bytes, which is as much as nginx takes unless it is told otherwise
 
 _BUSY = frozenset({429, 503})
 _PROBLEM = "application/problem+json"
@@ -35,19 +39,19 @@ class Transport:
 
     Every request of this API may be sent twice: reading, removing, setting, opening and comparing do the same when done again,
     and a POST that creates carries an `Idempotency-Key`.
+
+    Args:
+        token, headers: as in `headstart.credentials.request_headers`.
     """
 
-    def __init__(self, url: str, timeout: float) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(f"the server's address must look like http://127.0.0.1:8000, not {url!r}")
-        self.url = url
+    def __init__(self, url: str, timeout: float, token: str | None, headers: Mapping[str, str] | None) -> None:
+        self.shown = checked(url)
         self._http = httpx.Client(
             base_url=url,
             timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
-            headers={"User-Agent": f"headstart-client/{VERSION}"},
+            headers={"User-Agent": f"headstart-client/{VERSION}", **request_headers(url, token, headers)},
             # A proxy of the company's cannot reach this machine's own loopback.
-            trust_env=parts.hostname not in {"127.0.0.1", "::1", "localhost"},
+            trust_env=urlsplit(url).hostname not in {"127.0.0.1", "::1", "localhost"},
         )
 
     def close(self) -> None:
@@ -79,10 +83,10 @@ class Transport:
                 response = self._http.send(request)
             except _BROKEN_CONNECTION as error:
                 if attempt == TRIES:
-                    raise ServerUnreachable(f"no answer from {self.url}: {error}") from error
+                    raise ServerUnreachable(f"no answer from {self.shown}: {error}{_of_large(error, request)}") from error
                 done_before |= not isinstance(error, _NEVER_SENT)
             except httpx.RequestError as error:
-                raise ServerUnreachable(f"no usable answer from {self.url}: {error or type(error).__name__}") from error
+                raise ServerUnreachable(f"no usable answer from {self.shown}: {error or type(error).__name__}") from error
             else:
                 asked = _retry_after(response) or 0.0
                 if response.status_code not in _BUSY or attempt == TRIES or asked > LONGEST_PAUSE or _stays(response):
@@ -98,7 +102,7 @@ def parse(kind: Callable[[JsonObject], Reply], response: httpx.Response) -> Repl
     try:
         return kind(response.json())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _unexpected(response) from error
+        raise foreign_reply(response) from error
 
 
 def pages(transport: Transport, path: str, key: str, kind: Callable[[JsonObject], Item]) -> Iterator[Item]:
@@ -121,8 +125,16 @@ def _successful(response: httpx.Response) -> httpx.Response:
     try:
         error = api_error(response.status_code, response.json(), _retry_after(response))
     except (ValueError, KeyError, TypeError) as malformed:
-        raise _unexpected(response) from malformed
+        raise foreign_reply(response) from malformed
     raise error
+
+
+def _of_large(error: Exception, request: httpx.Request) -> str:
+    """What it may mean that the connection of a large request broke: who refuses a body often closes at once."""
+    size = int(request.headers.get("Content-Length", 0))
+    if size < _LARGE or isinstance(error, _NEVER_SENT):
+        return ""
+    return f" The request had {size / 1e6:.1f} MB: does something in between take no more than a part of that?"
 
 
 def _stays(response: httpx.Response) -> bool:
@@ -130,13 +142,6 @@ def _stays(response: httpx.Response) -> bool:
     proxy in front of it may not."""
     ours = response.status_code == 503 and response.headers.get("Content-Type", "").startswith(_PROBLEM)
     return ours and "Retry-After" not in response.headers
-
-
-def _unexpected(response: httpx.Response) -> UnexpectedReply:
-    kind = response.headers.get("Content-Type", "no content type")
-    return UnexpectedReply(
-        f"{response.request.method} {response.url} was answered with {response.status_code} and {kind}, which is not this API"
-    )
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -1,18 +1,24 @@
-"""How labelled images reach the server: made smaller first, in as many requests as it takes, all of them or none."""
+"""How labelled images reach the server: made smaller first, and all in one request, since each request makes a version."""
 
+import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from itertools import chain
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cached_property
+from importlib.util import find_spec
 from threading import Lock
 
-from headstart.errors import HeadstartError, InvalidImage, NoImages
-from headstart.formats import is_worth_shrinking, shrink
-from headstart.images import EXAMPLES_PER_REQUEST, LabelledImage, Loaded, in_requests, load
-from headstart.replies import Task, summed
+from headstart.errors import InvalidImage, NoImages, RequestTooLarge
+from headstart.formats import FURTHER, is_worth_shrinking, shrink, shrink_further
+from headstart.images import LabelledImage, Loaded, load
+from headstart.limits import DEFAULT_LIMITS, Limits, ask_limits
+from headstart.replies import Task
 from headstart.transport import Transport, parse
 
 _NAMED = 10
+_PART_BYTES = 1000  # of a form, around an image, and of its label: 128 characters at most
+_IN_MEMORY = 8  # times the body's limit, of images that may get smaller still
 
 Progress = Callable[[int], None]
 """Called with how many more images are done: of a prediction after every request, of examples when they are ready to be sent."""
@@ -21,99 +27,145 @@ Broken = Callable[[str, str], None]
 """Called with the name of an image that cannot be read, its path if it has one, and the reason."""
 
 
+class Shrinker:
+    """Makes images smaller.
+
+    Args:
+        input_side: asked once an image is worth it; what the backbone looks at, None if the server does not say.
+    """
+
+    def __init__(self, input_side: Callable[[], int | None]) -> None:
+        self._ask = input_side
+        self._asking = Lock()
+        self._known: list[int | None] = []
+
+    def shrink(self, content: bytes) -> bytes:
+        """The image as it is sent where there are few."""
+        if not is_worth_shrinking(content):
+            return content
+        side = self._side()
+        return shrink(content, side) if side else content
+
+    def shrink_further(self, content: bytes, quality: int, least: int) -> bytes:
+        """The image as it is sent where there are many."""
+        side = self._side()
+        return shrink_further(content, side, quality, least) if side else content
+
+    def _side(self) -> int | None:
+        with self._asking:  # once, and not from every thread
+            if not self._known:
+                self._known.append(self._ask())
+        return self._known[0]
+
+
 class Upload:
     """The examples of one call.
 
     Args:
+        shrinker: makes large images smaller; None sends all as they are.
         broken: is told of every image that cannot be read, and those are left out. Without it they are an error.
     """
 
-    def __init__(self, transport: Transport, given: Sequence[LabelledImage], broken: Broken | None) -> None:
+    def __init__(
+        self, transport: Transport, given: Sequence[LabelledImage], shrinker: Shrinker | None, broken: Broken | None
+    ) -> None:
         self._transport = transport
         self._given = given
+        self._shrinker = shrinker
         self._broken = broken
-        self._untaught = {label for label, _ in given}  # the classes of which nothing has been taken yet
 
-    def batches(
-        self, order: Iterable[int], prepare: Callable[[bytes], bytes], progress: Progress | None
-    ) -> tuple[list[Loaded], Iterator[list[Loaded]] | None]:
-        """What the first request carries, and what further ones do; None if there are none.
-
-        Args:
-            order: positions of the examples.
-            prepare: what becomes of each file's bytes.
+    def send(self, path: str, fields: Mapping[str, str], progress: Progress | None) -> Task:
+        """The task after one request to `path`.
 
         Raises:
-            NoImages: there are no examples.
+            NoImages: there are no examples, or none of a class that can be read.
+            RequestTooLarge: they are more than the server takes in one request.
+            InvalidImage: some of them cannot be read; the detail names them.
         """
-        images = load(((position, *self._given[position]) for position in order), prepare, progress)
-        batches = in_requests(images, EXAMPLES_PER_REQUEST)
-        first = next(batches)
-        second = next(batches, None)
-        return first, None if second is None else chain([second], batches)
-
-    def post(self, path: str, batch: Sequence[Loaded], fields: Mapping[str, str] | None = None) -> Task:
-        """The task after one request.
-
-        Raises:
-            InvalidImage: some of the images cannot be read, or none; the detail names them.
-        """
+        images = self._load(progress)
         try:
-            response = self._transport.send(
-                "POST",
-                path,
-                data={**(fields or {}), "labels": [image.label for image in batch]},
-                files=[("images", ("image", image.content)) for image in batch],
-                headers={"Idempotency-Key": uuid.uuid4().hex},
-            )
+            return self._post(path, images, fields)
         except InvalidImage as error:
-            unreadable = {each.position: each.detail for each in error.images if each.position < len(batch)}
+            unreadable = {each.position: each.detail for each in error.images if each.position < len(images)}
             if not unreadable:
                 raise
-            if self._broken is None or len(unreadable) == len(batch):
-                error.detail = _some_of([f"{batch[position].name}: {detail}" for position, detail in unreadable.items()])
+            if self._broken is None or len(unreadable) == len(images):
+                error.detail = _some_of([f"{images[position].name}: {detail}" for position, detail in unreadable.items()])
                 raise
             for position, detail in unreadable.items():
-                self._broken(batch[position].name, detail)
-            return self.post(path, [image for position, image in enumerate(batch) if position not in unreadable], fields)
-        self._untaught -= {image.label for image in batch}
+                self._broken(images[position].name, detail)
+        readable = [image for position, image in enumerate(images) if position not in unreadable]
+        if untaught := {label for label, _ in self._given} - {image.label for image in readable}:
+            raise NoImages(f"no image of {_some_of(sorted(untaught))} can be read")
+        return self._post(path, readable, fields)
+
+    def _post(self, path: str, images: Sequence[Loaded], fields: Mapping[str, str]) -> Task:
+        response = self._transport.send(
+            "POST",
+            path,
+            data={**fields, "labels": [image.label for image in images]},
+            files=[image.part for image in images],
+            headers={"Idempotency-Key": uuid.uuid4().hex},
+        )
         return parse(Task.from_json, response)
 
-    def finish(self, task: Task, path: str, rest: Iterable[Sequence[Loaded]], undo: Callable[[], object]) -> Task:
-        """Adds the further batches by requests to `path`, or undoes the call.
+    def _load(self, progress: Progress | None) -> list[Loaded]:
+        """The examples as they are sent."""
+        count = len(self._given)
+        if not count:
+            raise NoImages("no images were given")
+        if count > DEFAULT_LIMITS.new_examples and count > self._limits.new_examples:
+            raise self._too_many()
+        images: list[Loaded] = []
+        size, most = 0, _IN_MEMORY if self._shrinker else 1
+        prepare = self._shrinker.shrink if self._shrinker else bytes
+        for image in load(((position, *each) for position, each in enumerate(self._given)), prepare, progress):
+            images.append(image)
+            size += _size([image])
+            if self._is_over(size / most):
+                raise self._too_large(images, "at least ")
+        for quality, least in FURTHER:
+            if self._shrinker is not None and self._is_over(_size(images)):
+                images = _each(images, self._shrinker, quality, least)
+        if self._is_over(_size(images)):
+            raise self._too_large(images)
+        return images
 
-        Raises:
-            NoImages: nothing of a class could be read.
-        """
-        timings = [task.timing_ms]
-        try:
-            for batch in rest:
-                task = self.post(path, batch)
-                timings.append(task.timing_ms)
-            if self._untaught:
-                raise NoImages(f"no image of {_some_of(sorted(self._untaught))} can be read")
-        except BaseException as error:
-            try:
-                undo()
-            except HeadstartError as second:
-                error.add_note(f"What had been done of task {task.id} could not be undone: {second}")
-            raise
-        return Task.from_json({**task.raw, "timing_ms": summed(timings)})
+    def _is_over(self, size: float) -> bool:
+        return size > DEFAULT_LIMITS.body_bytes and size > self._limits.body_bytes
+
+    @cached_property
+    def _limits(self) -> Limits:
+        """The server's own, which only calls beyond the usual ones ask for."""
+        return ask_limits(self._transport)
+
+    def _too_many(self) -> RequestTooLarge:
+        return RequestTooLarge(
+            f"{len(self._given)} examples are more than the {self._limits.new_examples} that the server takes in one request. "
+            f"{_ONE_VERSION}, or start the server with a larger --queue-images."
+        )
+
+    def _too_large(self, images: Sequence[Loaded], at_least: str = "") -> RequestTooLarge:
+        largest = max(images, key=lambda image: len(image.content))
+        smaller = "" if find_spec("PIL") else "Install Pillow, so that large ones are made smaller. "
+        return RequestTooLarge(
+            f"{len(self._given)} examples take {at_least}{_size(images) / 1e6:.1f} MB, of which {largest.name} takes "
+            f"{len(largest.content) / 1e6:.1f} MB; the server takes {self._limits.body_bytes / 1e6:g} MB in one request. "
+            f"{smaller}{_ONE_VERSION}, or start the server with a larger --max-body-bytes."
+        )
 
 
-def shrinking(input_side: Callable[[], int | None]) -> Callable[[bytes], bytes]:
-    """What makes images smaller; `input_side` is asked once an image is worth it, and tells what the backbone looks at."""
-    known = cache(input_side)
-    asking = Lock()
+_ONE_VERSION = "Each request makes a version, so nothing was sent. Give fewer, and add the others by a call of their own"
 
-    def prepare(content: bytes) -> bytes:
-        if not is_worth_shrinking(content):
-            return content
-        with asking:  # once, and not from every thread
-            side = known()
-        return shrink(content, side) if side else content
 
-    return prepare
+def _each(images: Sequence[Loaded], shrinker: Shrinker, quality: int, least: int) -> list[Loaded]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        contents = pool.map(lambda image: shrinker.shrink_further(image.content, quality, least), images)
+        return [replace(image, content=content) for image, content in zip(images, contents, strict=True)]
+
+
+def _size(images: Sequence[Loaded]) -> int:
+    return sum(_PART_BYTES + len(image.content) for image in images)
 
 
 def _some_of(texts: Sequence[str]) -> str:

@@ -2,12 +2,13 @@
 
 import argparse
 import math
+import sys
 from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from itertools import pairwise
 from typing import TypeAlias
 
-from headstart.cli import commands, refreshing
+from headstart.cli import commands, finding, predicting, refreshing, teaching
 from headstart.cli.failures import Exit
 from headstart.cli.output import Output
 from headstart.client import DEFAULT_URL, Client
@@ -16,11 +17,10 @@ from headstart.version import VERSION
 Command = Callable[[Client, Namespace, Output], Exit]
 SubParsers: TypeAlias = "argparse._SubParsersAction[ArgumentParser]"
 
-_TASK = "the task's id, or its name where no other task has the same"
-
 _CLOSING = f"""\
 example:
-  headstart create birds photos/birds      photos/birds/robin/*.jpg, photos/birds/wren/*.jpg, ...
+  headstart create birds photos/birds     of photos/birds/robin/*.jpg,
+                                          photos/birds/wren/*.jpg, ...
   headstart predict birds new/*.jpg
 
 environment:
@@ -28,16 +28,38 @@ environment:
 
 exit codes:
   {Exit.DONE}    done
-  {Exit.REFUSED}    the server refused the request, or could not read some of the images (the others are answered)
-  {Exit.MISUSED}    the command line cannot be carried out, or a file or folder cannot be used
+  {Exit.REFUSED}    the server refused the request, or could not read some of the images
+       (the others are answered)
+  {Exit.MISUSED}    the command line cannot be carried out, or a file or folder cannot be
+       used
   {Exit.UNREACHABLE}    no Headstart server answered
   {Exit.STOPPED}  you stopped it
+  {Exit.CLOSED}  nobody reads its output any more
 """
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> Namespace:
     """The command line's options; `run` holds the sub-command's function."""
-    return _parser().parse_args(arguments, Namespace(url=None, json=False))
+    return _parser().parse_args(_spelled_out(arguments), Namespace(url=None, json=False))
+
+
+def _spelled_out(arguments: Sequence[str] | None) -> list[str]:
+    """The arguments with the share that `--unsure` has where it stands alone: argparse would take a file for it."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    return [
+        f"{predicting.UNSURE}={predicting.DEFAULT_UNSURE}"
+        if argument == predicting.UNSURE and not _is_number(following)
+        else argument
+        for argument, following in pairwise([*given, ""])
+    ]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _parser() -> ArgumentParser:
@@ -63,51 +85,17 @@ def _parser() -> ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    create = command("create", commands.create, "make a classifier of a folder of images", "headstart create birds photos/birds")
-    create.add_argument("name", metavar="NAME", help="what to call the new task")
-    _add_folder(create)
-
-    add = command("add", commands.add, "teach a task more, of its classes or of new ones", "headstart add birds photos/more")
-    add.add_argument("task", metavar="TASK", help=_TASK)
-    _add_folder(add)
-
-    predict = command("predict", commands.predict, "say what images show", "headstart predict birds new/1.jpg new/2.jpg more/")
-    predict.add_argument("task", metavar="TASK", help=_TASK)
-    files = "an image, or a folder for all images in it and below, by path; the answers keep this order"
-    predict.add_argument("files", metavar="FILE", nargs="+", type=Path, help=files)
-
-    predict.add_argument(
-        "--ignore-unknown", action="store_true", help="do not say which images are of none of the task's classes"
-    )
-    predict.add_argument(
-        "--transductive",
-        action="store_true",
-        help="judge the images in one another's light: better where they are many and examples few",
-    )
-
-    many = command(
-        "predict-many",
-        commands.predict_many,
-        "say what images show by all tasks at once, or by some",
-        "headstart predict-many new/*.jpg --task birds --task weather",
-    )
-    many.add_argument("files", metavar="FILE", nargs="+", type=Path, help=files)
-    many.add_argument(
-        "--task", metavar="TASK", action="append", default=[], dest="tasks", help=f"{_TASK}; to be repeated (default: every task)"
-    )
-
+    teaching.add_to(command)
+    predicting.add_to(command)
     command("list", commands.list_tasks, "list the tasks, the newest first", "headstart list --json")
 
     show = command("show", commands.show, "show a task with its classes", "headstart show birds")
-    show.add_argument("task", metavar="TASK", help=_TASK)
-
-    examples = command("examples", commands.examples, "list a task's examples, the oldest first", "headstart examples birds")
-    examples.add_argument("task", metavar="TASK", help=_TASK)
+    show.add_argument("task", metavar="TASK", help=finding.TASK)
 
     quality = command(
         "quality", commands.quality, "tell how good a task is, and which examples to look at", "headstart quality birds"
     )
-    quality.add_argument("task", metavar="TASK", help=_TASK)
+    quality.add_argument("task", metavar="TASK", help=finding.TASK)
 
     compare = command(
         "compare",
@@ -115,28 +103,22 @@ def _parser() -> ArgumentParser:
         "try other solvers, options and backbones on a task's own examples; nothing is changed",
         "headstart compare birds --backbone birds@2 --solver logistic --solver ridge",
     )
-    compare.add_argument("task", metavar="TASK", help=_TASK)
+    compare.add_argument("task", metavar="TASK", help=finding.TASK)
     _add_candidates(compare)
 
     history = command("history", commands.history, "list a task's versions, the newest first", "headstart history birds")
-    history.add_argument("task", metavar="TASK", help=_TASK)
+    history.add_argument("task", metavar="TASK", help=finding.TASK)
 
     rollback = command("rollback", commands.rollback, "let another version of a task answer", "headstart rollback birds 3")
-    rollback.add_argument("task", metavar="TASK", help=_TASK)
+    rollback.add_argument("task", metavar="TASK", help=finding.TASK)
     rollback.add_argument("version", metavar="VERSION", type=int, help="one of those that `headstart history` lists")
 
-    forget = command(
-        "forget",
-        commands.forget,
-        "remove an example from a task and from its history, for good",
-        "headstart forget birds example_01",
-    )
-    forget.add_argument("task", metavar="TASK", help=_TASK)
-    forget.add_argument("example", metavar="EXAMPLE", help="the example's id; `headstart examples TASK` lists those there are")
-    forget.add_argument("--yes", action="store_true", help="do not ask")
+    rename = command("rename", commands.rename, "give a task another name; its id stays", "headstart rename birds garden-birds")
+    rename.add_argument("task", metavar="TASK", help=finding.TASK)
+    rename.add_argument("name", metavar="NAME", help="what no other task is called")
 
     delete = command("delete", commands.delete, "remove a task with all its images", "headstart delete birds")
-    delete.add_argument("task", metavar="TASK", help=_TASK)
+    delete.add_argument("task", metavar="TASK", help=finding.TASK)
     delete.add_argument("--yes", action="store_true", help="do not ask")
 
     summary = "list the bundles of the server; open, close or choose one"
@@ -150,15 +132,8 @@ def _parser() -> ArgumentParser:
         action = command(name, run, does, f"headstart backbones {name} birds@2", actions)
         action.add_argument("backbone", metavar="BACKBONE", help="name@version")
 
-    _add_refreshes(command)
+    refreshing.add_to(command)
     return parser
-
-
-def _add_folder(parser: ArgumentParser) -> None:
-    """Where labelled images come from."""
-    folder = "a folder with a folder for each class, named as the class, with its images inside"
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help=folder)
-    parser.add_argument("--skip-broken", action="store_true", help="leave out images that cannot be read, and list them")
 
 
 def _add_candidates(parser: ArgumentParser) -> None:
@@ -182,37 +157,6 @@ def _number(text: str) -> float:
     if not math.isfinite(number := float(text)):
         raise ValueError(text)
     return number
-
-
-def _add_refreshes(command: Callable[..., ArgumentParser]) -> None:
-    """The commands that move tasks onto another bundle; `command` adds one."""
-    moving = command(
-        "refresh",
-        refreshing.refresh,
-        "move tasks onto another bundle, unless they fall by too much there or nothing can tell",
-        "headstart refresh birds@2 --max-drop 0.02",
-    )
-    moving.add_argument("backbone", metavar="BACKBONE", help="name@version of the bundle to move to")
-    moving.add_argument(
-        "--task", metavar="TASK", action="append", default=[], dest="tasks", help=f"{_TASK}; to be repeated (default: every task)"
-    )
-    drop = "how far a task's accuracy may fall, as a share; one that falls further stays, at 1 none (default %(default)s)"
-    moving.add_argument("--max-drop", metavar="SHARE", type=float, default=0.02, help=drop)
-
-    summary = "list the refreshes; watch, pause, resume, cancel or roll back one"
-    refreshes = command("refreshes", refreshing.list_refreshes, summary, "headstart refreshes follow refresh_01")
-    actions = refreshes.add_subparsers(title="instead of listing", metavar="ACTION")
-    for name, run, does in (
-        ("show", refreshing.show, "show how far a refresh is, and tasks before and after"),
-        ("tasks", refreshing.tasks, "list every task of a refresh and what became of it"),
-        ("follow", refreshing.follow, "watch a refresh until it ends"),
-        ("pause", refreshing.pause, "pause a refresh"),
-        ("resume", refreshing.resume, "go on with a paused refresh"),
-        ("cancel", refreshing.cancel, "cancel a refresh; what was moved stays so"),
-        ("rollback", refreshing.rollback, "return every task that a refresh moved"),
-    ):
-        action = command(name, run, does, f"headstart refreshes {name} refresh_01", actions)
-        action.add_argument("refresh", metavar="REFRESH", help="the refresh's id; `headstart refreshes` lists those there are")
 
 
 def _everywhere() -> ArgumentParser:

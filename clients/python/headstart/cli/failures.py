@@ -16,7 +16,9 @@ from headstart.errors import (
     InvalidImage,
     InvalidInput,
     NoImages,
+    ProxyError,
     RefreshNotFound,
+    RequestTooLarge,
     ServerUnreachable,
     TaskNotFound,
     Unavailable,
@@ -35,6 +37,7 @@ class Exit(IntEnum):
     MISUSED = 2
     UNREACHABLE = 3
     STOPPED = 130
+    CLOSED = 141
 
 
 class Misused(Exception):
@@ -56,8 +59,10 @@ _ADVICE: tuple[tuple[type[HeadstartError], Exit, str], ...] = (
         Exit.UNREACHABLE,
         "Start a server with `headstart-server`, or name the address of yours with --url or HEADSTART_URL.",
     ),
+    (ProxyError, Exit.UNREACHABLE, "This came from what stands before the Headstart server, whose log may say more."),
     (UnexpectedReply, Exit.UNREACHABLE, "Check --url and HEADSTART_URL: is that a Headstart server, of this version?"),
     (NoImages, Exit.MISUSED, "A folder to learn from looks like birds/robin/1.jpg, birds/wren/1.jpg: a folder for each class."),
+    (RequestTooLarge, Exit.REFUSED, ""),
     (TaskNotFound, Exit.REFUSED, "`headstart list` shows the tasks there are."),
     (ExampleNotFound, Exit.REFUSED, "`headstart examples TASK` shows the examples of the active version."),
     (VersionNotFound, Exit.REFUSED, "`headstart history TASK` shows the versions there are."),
@@ -86,7 +91,7 @@ def explain(error: HeadstartError | Misused | OSError) -> Failure:
     if isinstance(error, Misused):
         return Failure(Exit.MISUSED, str(error))
     if isinstance(error, OSError):
-        return Failure(Exit.MISUSED, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return Failure(Exit.MISUSED, f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
     message = "\n".join([str(error), *getattr(error, "__notes__", [])])
     if isinstance(error, ApiError) and error.status >= 500 and error.request_id:
         message += f"\nThe server's log knows this as request {error.request_id}."

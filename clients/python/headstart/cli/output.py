@@ -1,10 +1,14 @@
 """Where the command writes: answers to stdout, everything else to stderr."""
 
+import csv
+import io
 import json
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TextIO
+from pathlib import Path
+from typing import NoReturn, TextIO
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -14,6 +18,16 @@ from headstart.replies import JsonObject
 
 # A pipe has no edge to wrap at.
 _WIDTH_OF_A_PIPE = 1000
+
+
+def open_streams() -> None:
+    """Lets anything be printed: what a console's encoding lacks is written as an escape, and what is closed swallows it."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - open for as long as the process is
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 class Output:
@@ -30,6 +44,12 @@ class Output:
             self._answers.out(json.dumps(body, indent=2))
         else:
             self._answers.print(table())
+
+    def csv(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """What was asked for, for spreadsheets."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+        self._answers.out(text.getvalue(), end="")
 
     def done(self, sentence: str) -> None:
         """Said when the API itself answers with nothing."""
@@ -63,7 +83,7 @@ class Output:
     def progress(self, doing: str, images: int) -> Iterator[Callable[[int], None]]:
         """A bar on a terminal, nothing elsewhere; what it yields is called with how many more images are done."""
         columns = (
-            SpinnerColumn(),
+            self._spinner(),
             TextColumn(doing),
             BarColumn(),
             MofNCompleteColumn(),
@@ -78,7 +98,7 @@ class Output:
     def following(self, doing: str) -> Iterator[Callable[[int, int, str], None]]:
         """A bar on a terminal, a line for each tenth elsewhere, nothing beside JSON; what it yields is told how many of how many
         images are done, and how that goes."""
-        columns = (SpinnerColumn(), TextColumn(doing), BarColumn(), MofNCompleteColumn(), TextColumn("images{task.fields[pace]}"))
+        columns = (self._spinner(), TextColumn(doing), BarColumn(), MofNCompleteColumn(), TextColumn("images{task.fields[pace]}"))
         bar = Progress(*columns, console=self._remarks, transient=True, disable=not sys.stderr.isatty())
         row = bar.add_task(doing, total=None, pace="")
         told = -1
@@ -94,8 +114,17 @@ class Output:
         with bar:
             yield tell
 
+    def _spinner(self) -> SpinnerColumn:
+        return SpinnerColumn("line" if self._remarks.options.ascii_only else "dots")
+
 
 def _console(stream: TextIO) -> Console:
     # Names and labels come from others: they are shown as they are, never read as markup.
     width = None if stream.isatty() else _WIDTH_OF_A_PIPE
-    return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
+    return _Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        """Leaves it to the command to end."""
+        raise BrokenPipeError

@@ -1,10 +1,10 @@
 """`headstart refresh` and `headstart refreshes`."""
 
 import time
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 
-from headstart.cli import tables
-from headstart.cli.commands import find
+from headstart.cli import finding, tables
 from headstart.cli.failures import Exit
 from headstart.cli.output import Output
 from headstart.client import Client
@@ -13,9 +13,45 @@ from headstart.refreshes import Refresh
 _LOOK_SECONDS = 0.25
 
 
+def add_to(command: Callable[..., ArgumentParser]) -> None:
+    """The commands that move tasks onto another bundle; `command` adds one."""
+    moving = command(
+        "refresh",
+        refresh,
+        "move tasks onto another bundle, unless they fall by too much there or nothing can tell",
+        "headstart refresh birds@2 --max-drop 0.02",
+    )
+    moving.add_argument("backbone", metavar="BACKBONE", help="name@version of the bundle to move to")
+    moving.add_argument(
+        "--task",
+        metavar="TASK",
+        action="append",
+        default=[],
+        dest="tasks",
+        help=f"{finding.TASK}; to be repeated (default: every task)",
+    )
+    drop = "how far a task's accuracy may fall, as a share; one that falls further stays, at 1 none (default %(default)s)"
+    moving.add_argument("--max-drop", metavar="SHARE", type=float, default=0.02, help=drop)
+
+    summary = "list the refreshes; watch, pause, resume, cancel or roll back one"
+    refreshes = command("refreshes", list_refreshes, summary, "headstart refreshes follow refresh_01")
+    actions = refreshes.add_subparsers(title="instead of listing", metavar="ACTION")
+    for name, run, does in (
+        ("show", show, "show how far a refresh is, and tasks before and after"),
+        ("tasks", tasks, "list every task of a refresh and what became of it"),
+        ("follow", follow, "watch a refresh until it ends"),
+        ("pause", pause, "pause a refresh"),
+        ("resume", resume, "go on with a paused refresh"),
+        ("cancel", cancel, "cancel a refresh; what was moved stays so"),
+        ("rollback", rollback, "return every task that a refresh moved"),
+    ):
+        action = command(name, run, does, f"headstart refreshes {name} refresh_01", actions)
+        action.add_argument("refresh", metavar="REFRESH", help="the refresh's id; `headstart refreshes` lists those there are")
+
+
 def refresh(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart refresh BACKBONE [--task TASK]… [--max-drop SHARE]`"""
-    tasks = [find(client, wanted).id for wanted in args.tasks] or "all"
+    tasks = [finding.task(client, wanted).id for wanted in args.tasks] or "all"
     return _follow(client, client.refresh(args.backbone, tasks, max_drop=args.max_drop), output)
 
 

@@ -1,15 +1,14 @@
 """The API's answers as people read them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
+from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from headstart.cli.fitting import Column, FittedTable
 from headstart.comparison import Comparison, Trial
-from headstart.predictions import ManyPredictions, Predictions, Unreadable
 from headstart.quality import Interval, Prior, Quality
 from headstart.refreshes import Refresh, RefreshedTask
 from headstart.replies import Backbone, Example, Task, Version
@@ -19,7 +18,15 @@ def tasks(found: Sequence[Task]) -> RenderableType:
     """One line for each task."""
     if not found:
         return "There are no tasks yet. `headstart create NAME FOLDER` makes one of a folder with a folder per class."
-    table = _table("task", "name", "classes", "examples", "changed", numbers={"classes", "examples"})
+    table = FittedTable(
+        (
+            Column("task"),
+            Column("name", cut="end"),
+            Column("classes", number=True, goes=2),
+            Column("examples", number=True, goes=3),
+            Column("changed", goes=1),
+        )
+    )
     for task in found:
         day = f"{task.updated_at.astimezone():%Y-%m-%d}"
         table.add_row(task.id, printable(task.name), str(len(task.classes)), str(task.examples), day)
@@ -39,7 +46,7 @@ def task(shown: Task) -> RenderableType:
         ("changed", _when(shown.updated_at)),
     ):
         facts.add_row(name, value)
-    classes = _table("class", "examples", numbers={"examples"})
+    classes = FittedTable((Column("class", cut="end"), Column("examples", number=True)))
     for size in shown.classes:
         classes.add_row(printable(size.label), str(size.examples))
     return Group(facts, classes)
@@ -57,9 +64,19 @@ def changed(now: Task, what: str) -> RenderableType:
 
 def examples(found: Sequence[Example]) -> RenderableType:
     """One line for each example."""
-    table = _table("example", "class", "type", "bytes", "added", numbers={"bytes"})
+    table = FittedTable(
+        (
+            Column("example"),
+            Column("class", cut="end"),
+            Column("file", cut="start", goes=4),
+            Column("type", goes=2),
+            Column("bytes", number=True, goes=1),
+            Column("added", goes=3),
+        )
+    )
     for each in found:
-        table.add_row(each.id, printable(each.label), each.media_type, str(each.bytes), _when(each.created_at))
+        file = printable(each.raw.get("file_name") or "")
+        table.add_row(each.id, printable(each.label), file, each.media_type, str(each.bytes), _when(each.created_at))
     return table
 
 
@@ -69,32 +86,84 @@ def quality(found: Quality) -> RenderableType:
     if found.prior:
         parts.append(_expected(found.prior))
     parts += _alike(found)
-    classes = _table(
-        "class", "examples", "judged", "recognised", "accuracy", "95 %", numbers={"examples", "judged", "recognised"}
+    classes = FittedTable(
+        (
+            Column("class", cut="end"),
+            Column("examples", number=True, goes=2),
+            Column("judged", number=True, goes=1),
+            Column("recognised", number=True),
+            Column("accuracy"),
+            Column("95 %"),
+        )
     )
     for each in found.classes:
         numbers = (str(each.examples), str(each.judged), str(each.recognised))
         classes.add_row(printable(each.label), *numbers, _percent(each.accuracy), _range(each.interval))
-    confusions = _table("class", "taken for", "examples", numbers={"examples"})
+    confusions = FittedTable((Column("class", cut="end"), Column("taken for", cut="end"), Column("examples", number=True)))
     for pair in found.confusions:
         confusions.add_row(printable(pair.label), printable(pair.recognised_as), str(pair.examples))
-    suspects = _table("example", "class", "seems to be", "sure", numbers={"sure"})
-    for suspect in found.suspects:
-        suspects.add_row(suspect.example, printable(suspect.label), printable(suspect.suggested), f"{suspect.confidence:.1%}")
-    duplicates = _table("example", "class", "same as", "its class", "alike", numbers={"alike"})
-    for twin in found.duplicates:
-        duplicates.add_row(twin.example, printable(twin.label), twin.of, printable(twin.of_label), f"{twin.similarity:.1%}")
-    parts += [table for table in (classes, confusions, suspects, duplicates) if table.row_count]
+    parts += [table for table in (classes, confusions, _suspects(found), _duplicates(found)) if table.row_count]
     return Group(*parts, printable(found.advice))
+
+
+def _suspects(found: Quality) -> FittedTable:
+    known = any(each.get("file_name") for each in found.raw["suspects"])
+    table = FittedTable(
+        (
+            *((Column("file", cut="start"),) if known else ()),
+            Column("example", goes=1 if known else 0),
+            Column("class", cut="end"),
+            Column("seems to be", cut="end"),
+            Column("sure", number=True),
+        )
+    )
+    for each, raw in zip(found.suspects, found.raw["suspects"], strict=True):
+        file = (told_example(raw, "example"),) if known else ()
+        table.add_row(*file, each.example, printable(each.label), printable(each.suggested), f"{each.confidence:.1%}")
+    return table
+
+
+def _duplicates(found: Quality) -> FittedTable:
+    known = any(each.get("file_name") for each in found.raw["duplicates"])
+    table = FittedTable(
+        (
+            *((Column("file", cut="start"),) if known else ()),
+            Column("example", goes=2 if known else 0),
+            Column("class", cut="end", goes=3),
+            Column("same as", cut="start" if known else None),
+            Column("its class", cut="end", goes=4),
+            Column("alike", number=True, goes=1),
+        )
+    )
+    for twin, raw in zip(found.duplicates, found.raw["duplicates"], strict=True):
+        file = (told_example(raw, "example"),) if known else ()
+        labels = printable(twin.label), printable(twin.of_label)
+        same = told_example(raw, "of", "of_") if known else twin.of
+        table.add_row(*file, twin.example, labels[0], same, labels[1], f"{twin.similarity:.1%}")
+    return table
 
 
 def comparison(found: Comparison) -> RenderableType:
     """One line for the active version and for each candidate, the best marked, and what to make of it."""
-    columns = ("", "backbone", "solver", "C", "T", "recognised", "difference (95 %)", "log-loss")
-    table = _table(*columns, numbers={"C", "T", "recognised", "log-loss"})
+    table = FittedTable(
+        (
+            Column(""),
+            Column("backbone", cut="end", goes=5),
+            Column("solver"),
+            Column("C", number=True, goes=3),
+            Column("T", number=True, goes=2),
+            Column("recognised", number=True),
+            Column("difference (95 %)", goes=4),
+            Column("log-loss", number=True, goes=1),
+        )
+    )
     for number, each in enumerate([found.current, *found.candidates]):
         place = f"{number or 'active'}{', best' if number == found.raw['best'] else ''}"
-        table.add_row(place, printable(each.backbone), *(_trial(each) if isinstance(each, Trial) else ["cannot be tried"]))
+        table.add_row(
+            place,
+            printable(each.backbone),
+            *(_trial(each) if isinstance(each, Trial) else ["cannot be tried", "", "", "", "", ""]),
+        )
     judged = f"on {found.current.judged} examples by {found.current.method}"
     return Group(f"Version {found.version}, and what could be in its place, {judged}:", table, printable(found.advice))
 
@@ -114,7 +183,17 @@ def _trial(each: Trial) -> list[str]:
 
 def versions(found: Sequence[Version]) -> RenderableType:
     """A task's history."""
-    table = _table("version", "", "change", "classes", "examples", "backbone", "made", numbers={"version", "classes", "examples"})
+    table = FittedTable(
+        (
+            Column("version", number=True),
+            Column(""),
+            Column("change"),
+            Column("classes", number=True, goes=1),
+            Column("examples", number=True),
+            Column("backbone", cut="end", goes=2),
+            Column("made"),
+        )
+    )
     for version in found:
         examples = sum(size.examples for size in version.classes)
         table.add_row(
@@ -131,7 +210,16 @@ def versions(found: Sequence[Version]) -> RenderableType:
 
 def backbones(found: Sequence[Backbone]) -> RenderableType:
     """One line for each backbone."""
-    table = _table("backbone", "", "engine", "tasks", "embedding", "trained on", numbers={"tasks", "embedding"})
+    table = FittedTable(
+        (
+            Column("backbone"),
+            Column("", goes=4),
+            Column("engine", goes=2),
+            Column("tasks", number=True, goes=3),
+            Column("embedding", number=True, goes=1),
+            Column("trained on", cut="end", goes=5),
+        )
+    )
     for backbone in found:
         states = {"default": backbone.default, "open": backbone.open and not backbone.default, "missing": backbone.missing}
         state = ", ".join(name for name, holds in states.items() if holds)
@@ -145,7 +233,16 @@ def refreshes(found: Sequence[Refresh]) -> RenderableType:
     """One line for each refresh."""
     if not found:
         return "There are no refreshes yet. `headstart refresh BACKBONE` moves tasks onto another bundle."
-    table = _table("refresh", "to", "state", "tasks", "moved", "begun", numbers={"tasks", "moved"})
+    table = FittedTable(
+        (
+            Column("refresh"),
+            Column("to", cut="end", goes=4),
+            Column("state"),
+            Column("tasks", number=True, goes=2),
+            Column("moved", number=True, goes=3),
+            Column("begun", goes=1),
+        )
+    )
     for each in found:
         numbers = (str(sum(each.tasks.values())), str(each.tasks.get("moved", 0)))
         table.add_row(each.id, printable(each.to), each.state.replace("_", " "), *numbers, _when(each.created_at))
@@ -156,7 +253,7 @@ def refresh(found: Refresh, tasks: Sequence[RefreshedTask]) -> RenderableType:
     """How good tasks were before and after, by what became of them; and each task with the reason."""
     reason = f": {printable(found.reason.detail)}" if found.reason else pace(found)
     parts: list[RenderableType] = [f"Refresh {found.id} onto {printable(found.to)}: {found.state.replace('_', ' ')}{reason}."]
-    table = _table("", "tasks", "judged", "before", "after", numbers={"tasks", "judged", "before", "after"})
+    table = FittedTable((Column(""), *(Column(title, number=True) for title in ("tasks", "judged", "before", "after"))))
     outcomes = [*found.tasks, *(["all"] if len(found.tasks) > 1 else [])]
     for outcome in outcomes:
         those = [task for task in tasks if outcome in {"all", task.outcome}]
@@ -174,7 +271,17 @@ def refresh(found: Refresh, tasks: Sequence[RefreshedTask]) -> RenderableType:
 
 def refreshed_tasks(found: Sequence[RefreshedTask]) -> RenderableType:
     """One line for each task of a refresh."""
-    table = _table("task", "outcome", "version", "judged by", "before", "after", "why", numbers={"version", "before", "after"})
+    table = FittedTable(
+        (
+            Column("task"),
+            Column("outcome"),
+            Column("version", number=True, goes=2),
+            Column("judged by", goes=1),
+            Column("before", number=True, goes=3),
+            Column("after", number=True, goes=4),
+            Column("why", below=True),
+        )
+    )
     for each in found:
         version = each.version_returned or each.version_after or each.version_before
         told = each.accuracy
@@ -193,53 +300,20 @@ def pace(found: Refresh) -> str:
     return f", {found.images_per_second:.0f} a second, {f'{minutes} min ' if minutes else ''}{seconds} s left"
 
 
-def predictions(files: Iterable[Path], answers: Predictions) -> RenderableType:
-    """What every image was called, how sure that is, and what it would be otherwise; for a stranger, that it is none of these."""
-    table = _table("image", "label", "sure", "or else", "nearest example", numbers={"sure"})
-    for file, result in zip(files, answers, strict=True):
-        if isinstance(result, Unreadable):
-            table.add_row(printable(str(file)), "unreadable", "", printable(result.detail), "")
-            continue
-        (first, sure), *others = [(printable(label), f"{share:.1%}") for label, share in result.scores.items()]
-        nearest = f"{result.nearest[0].example} ({result.nearest[0].similarity:.2f})" if result.nearest else ""
-        if result.known is False:
-            table.add_row(printable(str(file)), "none of these", "", f"{first} {sure}", nearest)
-        else:
-            table.add_row(printable(str(file)), first, sure, " ".join(others[0]) if others else "", nearest)
-    return table
-
-
-def predictions_of_many(files: Iterable[Path], answers: ManyPredictions, names: Mapping[str, str]) -> RenderableType:
-    """What every image was called by every task, image by image."""
-    table = _table("image", "name", "task", "label", "sure", numbers={"sure"})
-    usable = [answer for answer in answers if isinstance(answer, Predictions)]
-    for position, file in enumerate(files):
-        for answer in usable:
-            result = answer[position]
-            label, sure = (
-                ("unreadable", "") if isinstance(result, Unreadable) else (printable(result.label), f"{result.probability:.1%}")
-            )
-            name = printable(names.get(answer.task, ""))  # It may have been created since the names were read.
-            table.add_row(printable(str(file)), name, answer.task, label, sure)
-    return table
-
-
 def printable(text: str) -> str:
     """Text of others without what a terminal would obey."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-def _table(*columns: str, numbers: set[str]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        # Folded and never cut short; an id stays on one line, to be copied.
-        table.add_column(
-            column,
-            justify="right" if column in numbers else "left",
-            overflow="fold",
-            no_wrap=column in {"task", "example", "same as", "refresh"},
-        )
-    return table
+def summary(shown: Task) -> str:
+    """One task in a line, where there is a choice to be made."""
+    return f"{shown.id}  {shown.examples} examples in {len(shown.classes)} classes, {_when(shown.updated_at)}"
+
+
+def told_example(body: Mapping[str, Any], id_field: str, prefix: str = "") -> str:
+    """An example as its owner knows it: by class and file, or else by its id."""
+    name = body.get(f"{prefix}file_name")
+    return printable(f"{body[f'{prefix}label']}/{name}" if name else body[id_field])
 
 
 def _expected(prior: Prior) -> str:

@@ -1,0 +1,110 @@
+"""What a command line names: a task, an example, image files."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePath
+
+from headstart.cli import tables
+from headstart.cli.failures import Misused
+from headstart.cli.output import Output
+from headstart.client import Client
+from headstart.errors import ExampleNotFound, NotFound, TaskNotFound
+from headstart.images import image_files, left_out, printable_path
+from headstart.labels import clean_label
+from headstart.replies import Example, Task
+
+TASK = "the task's id, or its name where no other task has the same"
+
+
+def task(client: Client, wanted: str) -> Task:
+    """The task with this id, or else the only one with this name.
+
+    Raises:
+        Misused: several have the name.
+        TaskNotFound: none has.
+    """
+    if wanted.startswith("task_"):
+        try:
+            return client.task(wanted)
+        except NotFound:
+            pass  # a name may look like an id
+    match called(client, wanted):
+        case [found]:
+            return found
+        case []:
+            raise TaskNotFound(404, "task_not_found", f"there is no task with the id or the name {wanted!r}")
+        case several:
+            which = "\n".join(f"  {tables.summary(each)}" for each in several)
+            raise Misused(
+                f"{len(several)} tasks are called {wanted!r}; say which by its id:\n{which}\n"
+                f"A name of its own is easier to say: headstart rename {several[0].id} NAME"
+            )
+
+
+def called(client: Client, name: str) -> list[Task]:
+    """The tasks with this name, the newest first."""
+    wanted = clean_label(name)
+    return [each for each in client.tasks() if clean_label(each.name) == wanted]
+
+
+def refuse_twin(client: Client, name: str, way_out: str, besides: str | None = None) -> None:
+    """Raises: Misused: a task has this name, `besides` the one with this id; `way_out` says what to do instead."""
+    if taken := [each for each in called(client, name) if each.id != besides]:
+        which = "\n".join(f"  {tables.summary(each)}" for each in taken)
+        raise Misused(f"there is a task called {name!r} already:\n{which}\n{way_out}")
+
+
+def example(client: Client, of: Task, wanted: str) -> str:
+    """The id of an example of the active version, said by its id, its file's name, or the end of the file's path from the class
+    on.
+
+    Raises:
+        Misused: several have the name.
+        ExampleNotFound: none has.
+    """
+    if wanted.startswith("example_"):
+        return wanted
+    match [each for each in client.examples(of.id) if _is_called(each, wanted)]:
+        case [found]:
+            return found.id
+        case []:
+            detail = f"{tables.printable(of.name)} has no example with the id or the file name {wanted!r}"
+            raise ExampleNotFound(404, "example_not_found", detail)
+        case several:
+            which = "\n".join(f"  {each.id}  {tables.printable(each.label)}" for each in several)
+            raise Misused(f"{len(several)} examples are called {wanted!r}; say which as CLASS/FILE, or by its id:\n{which}")
+
+
+def images(paths: Iterable[Path], output: Output) -> list[Path]:
+    """Every image that the command line names, those in folders by path; tells of the other files in folders."""
+    found: list[Path] = []
+    for path in paths:
+        inside = image_files(path) if path.is_dir() else [path]
+        if path.is_dir():
+            tell_unused({printable_path(file): reason for file, reason in left_out(path, inside).items()}, output)
+        found += inside
+    return found
+
+
+def unused(folder: Path, examples: Sequence[tuple[str, Path]]) -> dict[str, str]:
+    """The visible files of a folder that are no examples, and why."""
+    used = [path for _, path in examples]
+    return {printable_path(path): reason for path, reason in left_out(folder, used).items()}
+
+
+def tell_unused(files: Mapping[str, str], output: Output) -> None:
+    for path, reason in files.items():
+        output.remark(f"headstart: left out {tables.printable(path)}: {reason}")
+
+
+def file_name(found: Example) -> str | None:
+    """What an example's file was called, where the server knows."""
+    name: str | None = found.raw.get("file_name")
+    return name
+
+
+def _is_called(each: Example, wanted: str) -> bool:
+    name = file_name(each)
+    if name is None:
+        return False
+    given, whole = PurePath(clean_label(wanted)).parts, (clean_label(each.label), *PurePath(clean_label(name)).parts)
+    return given == whole[-len(given) :] or given[-len(whole) :] == whole

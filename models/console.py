@@ -1,0 +1,11 @@
+"""The streams that commands print to."""
+
+import io
+import sys
+
+
+def print_anything() -> None:
+    """Lets any text be printed: what a console's encoding lacks is written as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
