@@ -179,10 +179,10 @@ class Backbones:
 
     def _describe(self, found: Mapping[str, Manifest], used: Mapping[BackboneRef, int]) -> dict[str, Description]:
         described = descriptions(found, used, self._served.values(), self._failed, self.default_id)
-        self._metrics.backbone_missing.clear()
-        for each in described.values():
-            if each.unserved:
-                self._metrics.backbone_missing.labels(each.id).set(1)
+        metrics = self._metrics
+        metrics.show(metrics.backbone_missing, {(each.id,): 1 for each in described.values() if each.unserved})
+        metrics.show(metrics.backbone_open, {(served.bundle.id, served.kind): 1 for served in self._served.values()})
+        metrics.show(metrics.tasks, {(each.id,): each.active_tasks for each in described.values() if each.active_tasks})
         return described
 
     async def _open(self, id_: str) -> tuple[ServedBackbone, bool]:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from server.database_files import DatabaseFiles, FilesTaken, disk_is_full
+from server.database_files import DatabaseFiles, FilesTaken, StoreSizes, disk_is_full
 from server.errors import StorageFailed
 from server.tables import PAGE_SIZE
 
@@ -213,10 +213,10 @@ class Database:
             if not self._files.keep_room() or self._files.free < self._files.room:
                 raise StorageFailed(f"the disk is full: {self._files.free / 1e6:.1f} MB are free", disk_full=True)
 
-    @property
-    def sizes(self) -> tuple[int, int, int]:
-        """Bytes of the database, of its log, and free on their disk beside what is kept for removing."""
-        return self._files.size, self._files.log_size, self._files.free
+    def sizes(self) -> StoreSizes:
+        """Raises StorageFailed if its files are gone."""
+        with _storage_failures(_GONE):
+            return self._files.sizes()
 
     def _check_open(self) -> None:
         if self._closed:  # An engine would connect again, and by now another process may own the file.

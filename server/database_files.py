@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +22,15 @@ Identity = tuple[int, int]
 
 class FilesTaken(Exception):
     """Another process holds the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSizes:
+    """Bytes of the database, of its log, and free on their disk beside what is kept for removing."""
+
+    database: int
+    log: int
+    free: int
 
 
 class DatabaseFiles:
@@ -100,6 +110,9 @@ class DatabaseFiles:
     def free(self) -> int:
         """Bytes that this process may still write to the disk, the reserve not counted."""
         return _free(self.path)
+
+    def sizes(self) -> StoreSizes:
+        return StoreSizes(self.size, self.log_size, self.free)
 
     def keep_room(self) -> bool:
         """Takes the reserve from the disk unless it is there; whether it is, or the file system does not know such a thing."""

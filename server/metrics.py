@@ -1,10 +1,22 @@
 """What operators watch: Prometheus metrics, in a registry of their own for each application."""
 
+import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -34,11 +46,39 @@ class Metrics:
             ["backbone"],
             registry=registry,
         )
+        self.backbone_open = Gauge(
+            "headstart_backbone_open", "1 for a backbone in memory", ["backbone", "engine"], registry=registry
+        )
+        self.tasks = Gauge("headstart_tasks", "Tasks, by the backbone of their active version", ["backbone"], registry=registry)
+        self.refreshes = Gauge("headstart_refreshes", "Refreshes by state", ["state"], registry=registry)
+        self.store_bytes = Gauge("headstart_store_bytes", "Size of the database and of its log", ["file"], registry=registry)
+        self.disk_free_bytes = Gauge(
+            "headstart_disk_free_bytes", "Free on the database's disk, beside what is kept for removing", registry=registry
+        )
         self.active_heads = Gauge("headstart_active_heads", "Heads in memory", registry=registry)
+        build = Info("headstart_build", "Releases of what is running", registry=registry)
+        build.info({"version": version("headstart-server"), "sqlite": sqlite3.sqlite_version, "onnxruntime": _onnxruntime()})
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
+
+    def show(self, gauge: Gauge, values: Mapping[tuple[str, ...], float]) -> None:
+        """Makes these, by their labels, the only values of a gauge."""
+        gauge.clear()
+        for labels, value in values.items():
+            gauge.labels(*labels).set(value)
 
     def render(self) -> bytes:
         """The text exposition format."""
         return generate_latest(self._registry)
+
+
+def _onnxruntime() -> str:
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return "none"
 
 
 class Stopwatch:

@@ -124,6 +124,12 @@ class RefreshStore:
             found = [_task_of(row) for row in connection.execute(query)]
         return found[:limit], cursor_after(found[limit - 1].task) if len(found) > limit else None
 
+    def by_state(self) -> dict[RefreshState, int]:
+        """How many refreshes there are in each state that there is, whoever's they are."""
+        query = select(refreshes.c.state, func.count().label("there")).group_by(refreshes.c.state)
+        with self._database.read() as connection:
+            return {row.state: row.there for row in connection.execute(query)}
+
     def job(self) -> RefreshJob | None:
         """The oldest refresh of any tenant that is running or being rolled back."""
         query = select(refreshes).where(refreshes.c.state.in_(tuple(_ENDS))).order_by(refreshes.c.ordinal).limit(1)

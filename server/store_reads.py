@@ -9,6 +9,7 @@ from sqlalchemy import func, literal, select
 from models.heads import BackboneRef, Head
 from server.active_versions import ActiveVersions
 from server.database import Database
+from server.database_files import StoreSizes
 from server.errors import ExampleNotFound, ImageNotKept, TaskNotFound
 from server.ids import cursor_after, cursor_after_number, read_cursor, read_number
 from server.records import Active, ExampleImage, ExampleInfo, NewExample, PartlyEmbedded, Replay, Support, Task, Version
@@ -47,6 +48,10 @@ class StoreReads:
         with self._database.read() as connection:  # `SELECT 1` alone would never touch the file.
             connection.execute(select(literal(1)).select_from(tasks).limit(1)).all()
         self._database.check()
+
+    def sizes(self) -> StoreSizes:
+        """How large it is, and how large it may become."""
+        return self._database.sizes()
 
     def task(self, tenant: str, task_id: str) -> Task:
         """A task with its active version."""

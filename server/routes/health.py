@@ -69,7 +69,13 @@ async def ready(service: Served) -> Response:
     responses={200: {"description": "In its text format", "content": {"text/plain": {"example": _METRICS}}}},
 )
 async def metrics(service: Served) -> Response:
+    shown = service.metrics
     with suppress(HeadstartError):  # A failing store must not take the other metrics away.
+        sizes = await service.in_thread(service.store.sizes)
+        shown.disk_free_bytes.set(sizes.free)
+        shown.show(shown.store_bytes, {("database",): sizes.database, ("log",): sizes.log})
+        by_state = await service.in_thread(service.store.refreshes.by_state)
+        shown.show(shown.refreshes, {(state,): count for state, count in by_state.items()})
         await service.backbones.unserved()
     return Response(service.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 

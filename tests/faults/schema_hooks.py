@@ -1,0 +1,85 @@
+"""What schemathesis cannot make up: real images, archives of them, ids of what there is, and words that mean something.
+
+It loads this file by `SCHEMATHESIS_HOOKS`; `HEADSTART_URL` is the server under test.
+"""
+
+import base64
+import os
+import random
+from typing import Any
+
+import httpx
+import schemathesis
+from hypothesis import strategies as st
+from schemathesis.generation import GenerationMode
+
+from tests.images import encode, noise
+from tests.uploads import zip_of
+
+_FORMS = ("PNG", "JPEG", "WEBP", "AVIF")
+IMAGES = [encode(noise(32, 32, seed=seed), form) for seed, form in enumerate(_FORMS * 2)]
+ARCHIVE = zip_of([(f"{label}/{i}.png", IMAGES[i]) for label in ("cat", "dog") for i in (0, 4)])
+
+schemathesis.openapi.format("binary", st.sampled_from(IMAGES))
+schemathesis.openapi.format("base64 of an image", st.sampled_from([base64.b64encode(image).decode() for image in IMAGES]))
+schemathesis.openapi.format("zip", st.just(ARCHIVE))
+
+_random = random.Random(1)
+_client = httpx.Client(base_url=os.environ["HEADSTART_URL"], timeout=60)
+_tasks: list[str] = []
+_refreshes: list[str] = []
+
+
+@schemathesis.hook
+def before_load_schema(_context: Any, raw_schema: dict[str, Any]) -> None:
+    """Formats in the place of descriptions, so that texts which are images become images."""
+    schemas = raw_schema["components"]["schemas"]
+    for body in ("PredictBody", "PredictManyBody"):
+        schemas[body]["properties"]["images"]["items"]["format"] = "base64 of an image"
+    schemas["ExampleBody"]["properties"]["image"]["format"] = "base64 of an image"
+    for path in raw_schema["paths"].values():
+        for operation in path.values():
+            for media_type in operation.get("requestBody", {}).get("content", {}).values():
+                media_type.pop("example", None)  # "(bytes of the image)", for people
+                form = media_type.get("schema", {}).get("properties", {})
+                if "archive" in form:
+                    form["archive"]["format"] = "zip"
+
+
+@schemathesis.hook
+def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
+    """Most cases that the schema calls right get ids of what there is."""
+    if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE or _random.random() < 0.2:
+        return
+    given = case.path_parameters or {}
+    if "refresh" in given:
+        given["refresh"] = _a_refresh()
+    if "task" in given:
+        given["task"] = _a_task()
+    if "example" in given:
+        given["example"] = _client.get(f"/v1/tasks/{given['task']}/examples").json()["examples"][0]["id"]
+    if "cursor" in (case.query or {}):
+        del case.query["cursor"]
+
+
+def _a_task() -> str:
+    """One of a few tasks; a new one in the place of one that was deleted."""
+    while len(_tasks) < 4:
+        answer = _client.post("/v1/tasks", files={"archive": ("a.zip", ARCHIVE)})
+        answer.raise_for_status()
+        _tasks.append(answer.json()["id"])
+    task = _random.choice(_tasks)
+    if _client.get(f"/v1/tasks/{task}").status_code == httpx.codes.OK:
+        return task
+    _tasks.remove(task)
+    return _a_task()
+
+
+def _a_refresh() -> str:
+    """One of a few refreshes."""
+    if len(_refreshes) < 4:
+        default = next(each["id"] for each in _client.get("/v1/backbones").json()["backbones"] if each["default"])
+        answer = _client.post("/v1/refreshes", json={"to": default, "tasks": [_a_task()]})
+        answer.raise_for_status()
+        _refreshes.append(answer.json()["id"])
+    return _random.choice(_refreshes)
