@@ -382,7 +382,7 @@ def test_the_parts_of_a_dataset_are_no_classes_for_a_few_loose_images(files: tup
     for name in files:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(JPEG)
-    with pytest.raises(DataError, match="the folder whose folders are the classes|the one whose folders are the classes"):
+    with pytest.raises(DataError, match=r"the folder whose folders are the classes|the one whose folders are the classes"):
         find_classes([tmp_path])
 
 
