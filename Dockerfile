@@ -8,9 +8,11 @@ COPY training training
 RUN python -m venv /opt/headstart && /opt/headstart/bin/pip install --no-cache-dir '.[cpu]'
 
 FROM python:3.12-slim
-RUN useradd --system --create-home headstart && install -d -o headstart /data
+# Numbers, since Kubernetes' runAsNonRoot takes no names; those that earlier images had, whose volumes are theirs.
+RUN groupadd --system --gid 999 headstart && useradd --system --uid 999 --gid 999 --create-home headstart \
+    && install -d -o 999 -g 999 -m 700 /data
 COPY --from=build /opt/headstart /opt/headstart
-USER headstart
+USER 999:999
 # Inside a container the published port decides who can reach the server.
 ENV HEADSTART_HOST=0.0.0.0 HEADSTART_INSECURE=true HEADSTART_DATA_DIR=/data
 VOLUME /data

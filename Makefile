@@ -14,7 +14,7 @@ demo: .venv/installed  ## install the server, learn five new classes from real i
 serve: .venv/installed  ## leave a server running on http://127.0.0.1:8000
 	.venv/bin/headstart-server
 
-test: .venv-dev/installed  ## every test
+test: .venv-dev/installed  ## every test but the slow ones (pytest -m slow)
 	.venv-dev/bin/python -m pytest
 
 check: .venv-dev/installed  ## style, types, import arrows

@@ -4,6 +4,7 @@ What does not make pixels is kept from the decoder, so that a damaged or huge co
 image.
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 MAX_PROFILE_BYTES = 4_000_000  # Larger than any in use; LittleCMS takes time that grows with it.
 
-_MAX_JPEG_SEGMENTS, _MAX_PNG_CHUNKS = 10_000, 100_000
+_MAX_JPEG_SEGMENTS, _MAX_JPEG_TABLES, _MAX_PNG_CHUNKS, _MAX_WEBP_CHUNKS = 10_000, 64, 100_000, 10_000
 
 
 class Malformed(Exception):
@@ -29,6 +30,7 @@ class Contents:
         profile: an ICC profile; None if there is none here. It may yet be found by the decoder.
         whole: whether decoding holds every pixel in memory, however small the result.
         coded_pixels: the largest picture that the file declares to be in it, beside the size that the decoder tells.
+        scans: how often a decoder goes over the picture.
     """
 
     pixels: bytes
@@ -37,18 +39,21 @@ class Contents:
     profile: bytes | None = None
     whole: bool = True
     coded_pixels: int = 0
+    scans: int = 1
 
 
 def take_jpeg_apart(data: bytes) -> Contents:
     """A JPEG without application segments and comments, but for those that say how its colours are coded.
 
     Raises:
-        Malformed: it has more than 10,000 segments before its first scan.
+        Malformed: it has no scan, more than 10,000 segments, or more than 64 that make pixels before its first scan.
     """
     kept, exif, xmp, profile = [b"\xff\xd8"], bytearray(), b"", []
     components, progressive = 0, False
-    end, view = 2, memoryview(data)
-    for marker, start, end in _jpeg_segments(data):
+    view, segments = memoryview(data), _jpeg_segments(data)
+    for marker, start, end in segments:
+        if marker == _SCAN:
+            break
         body = bytes(view[start + 4 : end])
         if marker == 0xE1 and body.startswith(b"Exif\0\0"):
             exif += body[6:] if exif else body
@@ -60,11 +65,15 @@ def take_jpeg_apart(data: bytes) -> Contents:
             components, progressive = body[5], marker in _PROGRESSIVE
         if _makes_pixels(marker, body):
             kept.append(data[start:end])
-    kept.append(data[end:])
-    scan = data.find(b"\xff\xda", end)
+    else:
+        raise Malformed
+    if len(kept) > _MAX_JPEG_TABLES:
+        raise Malformed
+    kept.append(data[start:])
     # What comes in several scans is put together before it is decoded.
-    whole = progressive or scan < 0 or data[scan + 4 : scan + 5] < bytes([components])
-    return Contents(b"".join(kept), bytes(exif), xmp, _joined(profile), whole)
+    whole = progressive or data[start + 4] < components
+    scans = 1 + sum(marker == _SCAN for marker, _, _ in segments) if whole else 1
+    return Contents(b"".join(kept), bytes(exif), xmp, _joined(profile), whole, scans=scans)
 
 
 def _makes_pixels(marker: int, body: bytes) -> bool:
@@ -80,25 +89,36 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 
 
+_SCAN, _END = 0xDA, 0xD9
+# Leaves out padding, what is coded, and the markers without content that stand in it.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+_PIECE = 256 * 1024
+
+
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """(marker, start, end) of every segment before the first scan."""
+    """(marker, start, end) of every segment to the end of the image, of a scan without what is coded.
+
+    Raises:
+        Malformed: there are more than 10,000.
+    """
     at = 2
     for _ in range(_MAX_JPEG_SEGMENTS):
-        at = data.find(b"\xff", at)
-        while data[at + 1 : at + 2] == b"\xff":  # padding
-            at += 1
-        if at < 0 or at + 4 > len(data):
+        start = _next_marker(data, at)
+        if start is None:
             return
-        marker = data[at + 1]
-        if marker <= 0x01 or 0xD0 <= marker <= 0xD8:  # no marker, or one without content
-            at += 2
-            continue
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
-        if marker in {0xD9, 0xDA} or end < at + 4 or end > len(data):
+        at = start + 2 + int.from_bytes(data[start + 2 : start + 4])
+        if data[start + 1] == _END or at <= start + 4 or at > len(data):
             return
-        yield marker, at, end
-        at = end
+        yield data[start + 1], start, at
     raise Malformed
+
+
+def _next_marker(data: bytes, at: int) -> int | None:
+    """Where it is; searched for piece by piece, since nothing else runs while a regular expression is at work."""
+    for start in range(at, len(data), _PIECE):
+        if found := _MARKER.search(data, start, start + _PIECE + 1):
+            return found.start()
+    return None
 
 
 def _joined(parts: list[bytes]) -> bytes | None:
@@ -113,7 +133,7 @@ def take_png_apart(data: bytes) -> Contents:
     Raises:
         Malformed: it has more than 100,000 chunks.
     """
-    kept, exif, xmp, profile = [data[:8]], b"", b"", None
+    kept, exif, xmp, packed = [data[:8]], b"", b"", b""
     colour_type = data[25] if len(data) > 25 else -1
     at = 8
     for _ in range(_MAX_PNG_CHUNKS):
@@ -134,12 +154,12 @@ def take_png_apart(data: bytes) -> Contents:
             elif name == b"iTXt" and content.startswith(b"XML:com.adobe.xmp\0\0"):
                 xmp = content
             elif name == b"iCCP":
-                profile = _unpacked(content)
+                packed = content  # Unpacked once, however many there are.
         at = end
     else:
         raise Malformed
     kept.append(data[at:])
-    return Contents(b"".join(kept), exif, xmp, profile)
+    return Contents(b"".join(kept), exif, xmp, _unpacked(packed) if packed else None)
 
 
 _WANTED = frozenset({b"tRNS", b"eXIf", b"iTXt", b"iCCP"})
@@ -159,6 +179,32 @@ def _unpacked(content: bytes) -> bytes | None:
     except zlib.error:
         return None
     return profile if unpacker.eof else None
+
+
+def take_webp_apart(data: bytes) -> Contents:
+    """A WebP with its first frame, and without what is no pixels. Decoders would list every frame before they decode one."""
+    if data[12:16] != b"VP8X":
+        return Contents(data)
+    kept, found = [], {b"EXIF": b"", b"XMP ": b"", b"ICCP": b""}
+    frame, at = False, 12
+    for _ in range(_MAX_WEBP_CHUNKS):
+        if at + 8 > len(data):
+            break
+        name, length = struct.unpack_from("<4sI", data, at)
+        end = at + 8 + length + length % 2
+        if name in _WEBP_PIXELS and not frame:
+            kept.append(data[at:end])
+            frame = name in _WEBP_FRAMES
+        elif name in found:
+            found[name] = data[at + 8 : at + 8 + length]
+        at = end
+    pixels = b"".join(kept)
+    head = struct.pack("<4sI4s", b"RIFF", 4 + len(pixels), b"WEBP")
+    return Contents(head + pixels, found[b"EXIF"], found[b"XMP "], found[b"ICCP"] or None)
+
+
+_WEBP_FRAMES = frozenset({b"VP8 ", b"VP8L", b"ANMF"})
+_WEBP_PIXELS = _WEBP_FRAMES | {b"VP8X", b"ANIM", b"ALPH"}
 
 
 def take_heif_apart(data: bytes) -> Contents:

@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from models.bundle import ONNX, ONNX_INT8, TORCHSCRIPT, Bundle, BundleError
 from models.heads import EmbeddingSpace, Float32
 from models.preprocess import Pixels
+from models.quota import cpu_quota
 
 EngineKind = Literal["auto", "onnx", "onnx-int8", "onnx-cuda", "torchscript", "torchscript-cuda"]
 
@@ -187,11 +188,8 @@ def embed_all(engine: Engine, pixels: Pixels) -> Float32:
 def available_cores() -> int:
     """The cores that this process may run on, a container's CPU quota included."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return cores if quota == "max" else max(1, min(cores, round(int(quota) / int(period))))
-    except (OSError, ValueError):
-        return cores
+    quota = cpu_quota()
+    return cores if quota is None else max(1, min(cores, round(quota)))
 
 
 def has_int8_instructions() -> bool:

@@ -6,6 +6,7 @@ import struct
 # How EXIF may store a single number, by its code; as Pillow reads them.
 _FORMATS = {3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 13: "I"}
 _ORIENTATION = 0x0112
+_MAX_XMP_BYTES = 1_000_000  # Nothing else runs while a regular expression is at work.
 _IN_XMP = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
 
@@ -16,7 +17,7 @@ def orientation(exif: bytes, xmp: bytes = b"") -> int:
     """
     found = _of_exif(exif)
     if found is None:
-        match = _IN_XMP.search(xmp)
+        match = _IN_XMP.search(xmp, 0, _MAX_XMP_BYTES)
         found = int(match[1]) if match else 1
     return int(found) if found in range(1, 9) else 1
 

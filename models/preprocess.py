@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from models.colour import to_srgb
-from models.containers import Contents, heif_brands, take_heif_apart, take_jpeg_apart, take_png_apart
+from models.containers import Contents, heif_brands, take_heif_apart, take_jpeg_apart, take_png_apart, take_webp_apart
 from models.manifest import InputSpec
 from models.orientation import orientation
 
@@ -28,6 +28,12 @@ pillow_heif.options.THUMBNAILS = pillow_heif.options.DEPTH_IMAGES = pillow_heif.
 
 READABLE = "JPEG, PNG, WebP, HEIC or AVIF"
 _REDUCED = 4  # how many times the limit of pixels a JPEG may have that is decoded at half its size or less
+_SCANS = 25  # how often a decoder may go over as many pixels as the limit
+_MAX_SIDE = 65_535  # as of a JPEG; a decoder does something for every row, however short
+
+# What a pixel costs, measured, beside one of a PNG that is decoded whole.
+_REDUCED_WORK = 1 / 8
+_SCAN_WORK = 1 / 10
 
 _INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -78,6 +84,52 @@ MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", "image/heic", "image/avi
 _AVIF, _HEIC = frozenset({b"avif", b"avis"}), frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedImage:
+    """An image within the limits, of which no pixel is decoded yet.
+
+    Attributes:
+        work: what decoding costs, in pixels of a PNG.
+    """
+
+    work: int
+    _image: ImageFile.ImageFile
+    _extent: tuple[float, float]
+    _spec: InputSpec
+    _contents: Contents
+
+    def decode(self) -> Pixels:
+        """As `load_image`, to be called once.
+
+        Raises:
+            ImageError: `image_broken`.
+        """
+        try:
+            self._image.load()
+            fitted = _to_rgb(self._image, self._extent, self._spec, self._contents)
+        except Exception as error:  # A parser fed hostile bytes may raise anything; all of it means the same to the sender.
+            raise ImageError(*_BROKEN) from error
+        return np.array(fitted, dtype=np.uint8)
+
+
+def open_image(data: bytes, spec: InputSpec, limits: ImageLimits = ImageLimits()) -> OpenedImage:
+    """Looks at the headers of an image: what it would cost is known, and bounded, before it is decoded.
+
+    Args, Raises: as `load_image`.
+    """
+    if len(data) > limits.max_bytes:
+        raise ImageError("image_too_large", f"the image has {len(data)} bytes; the limit is {limits.max_bytes}")
+    take_apart, reader = _FORMATS[media_type(data)]
+    try:
+        contents = take_apart(data)
+        image = reader(io.BytesIO(contents.pixels))
+        size = image.size
+        extent = _reduce(image, spec)
+    except Exception as error:  # As above.
+        raise ImageError(*_BROKEN) from error
+    return OpenedImage(_work(size, image, contents, limits.max_pixels), image, extent, spec, contents)
+
+
 def load_image(data: bytes, spec: InputSpec, limits: ImageLimits = ImageLimits()) -> Pixels:
     """Decodes an image and fits it to what a backbone expects.
 
@@ -94,30 +146,13 @@ def load_image(data: bytes, spec: InputSpec, limits: ImageLimits = ImageLimits()
     Raises:
         ImageError: `image_too_large`, `image_unsupported` or `image_broken`.
     """
-    if len(data) > limits.max_bytes:
-        raise ImageError("image_too_large", f"the image has {len(data)} bytes; the limit is {limits.max_bytes}")
-    kind = media_type(data)
-    take_apart, reader = _FORMATS[kind]
-    try:
-        contents = take_apart(data)
-        image = reader(io.BytesIO(contents.pixels))
-        size = image.size
-        extent = _reduce(image, spec)
-    except Exception as error:  # A parser fed hostile bytes may raise anything; all of it means the same to the sender.
-        raise ImageError(*_BROKEN) from error
-    _check_pixels(size, image, contents, limits.max_pixels)
-    try:
-        image.load()
-        fitted = _to_rgb(image, extent, spec, contents)
-    except Exception as error:  # As above, of the decoders.
-        raise ImageError(*_BROKEN) from error
-    return np.array(fitted, dtype=np.uint8)
+    return open_image(data, spec, limits).decode()
 
 
 _FORMATS: dict[str, tuple[Callable[[bytes], Contents], type[ImageFile.ImageFile]]] = {
     "image/jpeg": (take_jpeg_apart, JpegImageFile),
     "image/png": (take_png_apart, PngImageFile),
-    "image/webp": (Contents, WebPImageFile),
+    "image/webp": (take_webp_apart, WebPImageFile),
     "image/heic": (take_heif_apart, pillow_heif.HeifImageFile),
     "image/avif": (take_heif_apart, AvifImagePlugin.AvifImageFile),
 }
@@ -147,23 +182,39 @@ def _reduce(image: ImageFile.ImageFile, spec: InputSpec) -> tuple[float, float]:
     return reduced[1][2:] if reduced else image.size
 
 
-def _check_pixels(size: tuple[int, int], image: ImageFile.ImageFile, contents: Contents, limit: int) -> None:
-    """Raises: ImageError: `image_too_large`, before anything is decoded."""
-    pixels = size[0] * size[1]
-    if not contents.whole and image.size != size:
-        limit, hint = _REDUCED * limit, ""
+def _work(size: tuple[int, int], image: ImageFile.ImageFile, contents: Contents, limit: int) -> int:
+    """What decoding costs, in pixels of a PNG.
+
+    Raises:
+        ImageError: `image_too_large`.
+    """
+    shown = pixels = size[0] * size[1]
+    most, hint, reduced = limit, "", not contents.whole and image.size != size
+    if reduced:
+        most = _REDUCED * limit
     else:
         pixels = max(pixels, contents.coded_pixels, _tiled_pixels(image))
         hint = " where an image cannot be decoded at a reduced size, as large baseline JPEGs can"
-    if pixels > limit:
-        told = f"{size[0]} x {size[1]} = {pixels}" if pixels == size[0] * size[1] else f"parts of {pixels}"
-        raise ImageError("image_too_large", f"the image has {told} pixels; the limit is {limit}{hint}")
+    if pixels > most:
+        told = f"{size[0]} x {size[1]} = {pixels}" if pixels == shown else f"parts of {pixels}"
+        raise ImageError("image_too_large", f"the image has {told} pixels; the limit is {most}{hint}")
+    if max(size) > _MAX_SIDE:
+        raise ImageError("image_too_large", f"the image has {size[0]} x {size[1]} pixels; the limit of a side is {_MAX_SIDE}")
+    if pixels * contents.scans > _SCANS * limit:
+        told = f"{contents.scans} scans of {pixels} pixels; the limit is {_SCANS * limit // pixels}"
+        raise ImageError("image_too_large", f"the image is coded in {told}")
+    return int(pixels * (_REDUCED_WORK if reduced else max(1.0, _SCAN_WORK * contents.scans)))
 
 
 def _tiled_pixels(image: ImageFile.ImageFile) -> int:
     """Of a HEIC that is put together of tiles, how many pixels that makes, which may be more than it shows."""
-    tiling = image.info.get("tiling") or {"image_width": 0, "image_height": 0}
-    return int(tiling["image_width"] * tiling["image_height"])
+    tiling = image.info.get("tiling")
+    if not tiling:
+        return 0
+    width, height = (tiling[f"num_{many}"] * tiling[f"tile_{side}"] for many, side in (("columns", "width"), ("rows", "height")))
+    # The last tiles of a sound file protrude by less than one.
+    sound = width - tiling["tile_width"] < tiling["image_width"] and height - tiling["tile_height"] < tiling["image_height"]
+    return int(tiling["image_width"] * tiling["image_height"] if sound else width * height)
 
 
 def _to_rgb(image: ImageFile.ImageFile, extent: tuple[float, float], spec: InputSpec, contents: Contents) -> Image.Image:

@@ -1,10 +1,18 @@
 """`headstart-server`: reads the settings, opens everything, serves until told to stop."""
+# ruff: noqa: E402
+
+from server.starting import SIGNALS, leave_when_told
+
+leave_when_told()  # before the imports that follow, which take a second or more
 
 import gc
+import logging
+import os
 import signal
 import socket
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 import uvicorn
 from threadpoolctl import threadpool_limits
@@ -20,9 +28,14 @@ except ModuleNotFoundError as error:
         raise
     sys.exit("headstart-server needs ONNX Runtime: pip install '.[cpu]', or '.[gpu]' for CUDA")
 
+from server.connections import Connections, TooManyConnections, connections_that_fit
+from server.hosts import ANY
 from server.logs import configure_logging
+from server.protocol import Config
 from server.settings import InvalidSettings, load_settings
 from server.store import StoreError
+
+_log = logging.getLogger(__name__)
 
 _GARBAGE_THRESHOLDS = (100_000, 10, 50)
 _SWITCH_SECONDS = 0.001
@@ -37,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"headstart-server: {error}", file=sys.stderr)
         return 2
     configure_logging(settings)
+    os.umask(0o077)  # What is written beside the database is its owner's alone, like that.
+    if ANY in settings.hosts:
+        _log.info("requests are served whatever name their Host has; --allowed-hosts keeps web pages of other names out")
     try:
         socket.create_server((settings.host, settings.port), family=_family(settings.host)).close()
     except OSError as error:
@@ -49,6 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # they compute, and everybody with them.
     threadpool_limits(1, user_api="blas")
     try:
+        most = connections_that_fit(settings.max_connections)
+    except TooManyConnections as error:
+        print(f"headstart-server: {error}", file=sys.stderr)
+        return 2
+    try:
         app = create_app(settings)
     except (BundleError, EngineError, StoreError) as error:
         print(f"headstart-server: {error}", file=sys.stderr)
@@ -58,20 +79,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
-    config = uvicorn.Config(
+    config = Config(
         app,
+        Connections(most, settings.header_timeout, settings.body_timeout, settings.body_rate),
         host=settings.host,
         port=settings.port,
         log_config=None,
         access_log=False,  # ours say more
         proxy_headers=False,  # nothing here asks who the client is
+        timeout_keep_alive=settings.keep_alive,
         timeout_graceful_shutdown=settings.shutdown_timeout,
         server_header=False,
     )
-    # Uvicorn raises the signal that stopped it once more when it is done; by then that is no news, and the exit status is 0.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: None)
     server = uvicorn.Server(config)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    # For the moment until uvicorn has handlers of its own. It raises the signal that stopped it once more when it is done; by
+    # then that is no news, and the exit status is 0.
+    for number in SIGNALS:
+        signal.signal(number, stop)
     server.run()
     return 0
 

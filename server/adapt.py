@@ -115,25 +115,27 @@ async def _new_version(
     watch: Stopwatch,
     keep: KeepAnswer | None,
 ) -> ChangedTaskReply:
-    """Fits the changed support set and stores it; starts again from the newer version when another change was faster."""
+    """Fits the changed support set and stores it, after the changes that came before; starts again from the newer version where
+    one that waits for nobody, such as a rollback, was faster."""
     change: Change = "removed" if removed else "added"
     embedded_by = task.version.backbone
-    for _ in range(ATTEMPTS):
-        if task.version.backbone != embedded_by:
-            break
-        try:
-            head, quality = await refit(service, tenant, task, added, removed, watch)
-            with watch.stage("store"):
-                gone = [removed] if removed else []
-                answer = _answer(keep, quality, watch)
-                changed = await service.in_writer(
-                    service.store.add_version, tenant, task.id, task.version.number, change, added, gone, head, answer
-                )
-        except (VersionConflict, VersionNotFound):
+    async with service.changing(tenant, task.id):
+        for _ in range(ATTEMPTS):
             task = await service.in_thread(service.store.task, tenant, task.id)
-            continue
-        service.active.keep(tenant, task.id, changed.version.number, head)
-        return changed_task_reply(changed, quality, watch.milliseconds())
+            if task.version.backbone != embedded_by:
+                break
+            try:
+                head, quality = await refit(service, tenant, task, added, removed, watch)
+                with watch.stage("store"):
+                    gone = [removed] if removed else []
+                    answer = _answer(keep, quality, watch)
+                    changed = await service.in_writer(
+                        service.store.add_version, tenant, task.id, task.version.number, change, added, gone, head, answer
+                    )
+            except (VersionConflict, VersionNotFound):
+                continue
+            service.active.keep(tenant, task.id, changed.version.number, head)
+            return changed_task_reply(changed, quality, watch.milliseconds())
     raise Conflict("other requests keep changing this task; try again")
 
 

@@ -4,16 +4,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from server.errors import HeadstartError, InvalidRequest
-from server.middleware import BodyLimits, RefuseWhenFull, RequestContext
+from server.hosts import host_check
+from server.middleware import BodyLimits, Gate, RequestContext, check_protocol, room_for_images
+from server.origins import origin_check
 from server.refreshes import Refreshes
 from server.routes import backbones, health, limits, predictions, quality, refreshes, tasks
+from server.routes.dependencies import refuse_unknown_parameters
 from server.routes.openapi import openapi_document
 from server.routes.problems import answer_error, problem
 from server.service import Service
@@ -43,12 +48,17 @@ def create_app(settings: Settings) -> FastAPI:
         service.close()
 
     app = FastAPI(
-        title="Headstart", version=version("headstart-server"), description=_DESCRIPTION, lifespan=lifespan, redoc_url=None
+        title="Headstart",
+        version=version("headstart-server"),
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,  # It would lead to the Host of the request, and to http behind a proxy that ends TLS.
     )
     app.state.service = service
     app.state.refreshes = working
     for module in (predictions, tasks, quality, backbones, refreshes, limits, health):
-        app.include_router(module.router)
+        app.include_router(module.router, dependencies=[Depends(refuse_unknown_parameters)])
     app.add_route("/", lambda _request: RedirectResponse("/docs"), include_in_schema=False)
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
     app.add_exception_handler(HeadstartError, _headstart_error)
@@ -56,8 +66,18 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _client_left)
     app.add_middleware(BodyLimits, settings=settings)
-    app.add_middleware(RefuseWhenFull, check_room=service.backbones.check_room, answer=answer_error)
-    app.add_middleware(RequestContext, metrics=service.metrics, unexpected=_unexpected)
+    room = room_for_images(service.backbones.check_room)
+    app.add_middleware(Gate, checks=[origin_check(settings.origins), room], answer=answer_error)
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=sorted(settings.origins),
+            allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["Location", "Retry-After", "Idempotent-Replayed", "X-Request-ID"],
+        )
+    app.add_middleware(Gate, checks=[check_protocol, host_check(settings.hosts)], answer=answer_error)
+    app.add_middleware(RequestContext, metrics=service.metrics, unexpected=_unexpected, root_path=settings.root)
     return app
 
 
@@ -72,11 +92,29 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     return answer_error(request, InvalidRequest(f"{'.'.join(map(str, first['loc']))}: {first['msg']}"))
 
 
-async def _http_error(_request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     """Unknown paths and methods, in the form of every other error."""
     assert isinstance(error, HTTPException)
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
-    return problem(error.status_code, code, str(error.detail), dict(error.headers or {}))
+    detail, headers = str(error.detail), dict(error.headers or {})
+    if error.status_code == 404:
+        ends_in_slash = request.scope["path"].endswith("/")
+        detail = "there is nothing at this path" + ("; leave out the slash at its end" if ends_in_slash else "")
+    elif error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods_of(request))
+        detail = f"{request.method} is not possible here; these are: {headers['Allow']}"
+    return problem(error.status_code, code, detail, headers)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """The methods of all routes with the path of a request; Starlette tells those of the first alone."""
+    routes = request.app.routes
+    there = [
+        method
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    return ["GET", "HEAD", *there[1:]] if "GET" in there else there
 
 
 async def _client_left(_request: Request, _error: Exception) -> Response:

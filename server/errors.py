@@ -23,7 +23,13 @@
     │   ├── BodyTooLarge                 body_too_large
     │   └── ImageTooLarge                image_too_large
     ├── UnsupportedMediaType             unsupported_media_type
+    ├── MalformedRequest                 malformed_request
+    ├── UrlTooLong                       url_too_long
+    ├── HeadersTooLarge                  headers_too_large
+    ├── HeaderTimeout                    header_timeout
     ├── BodyTimeout                      body_timeout
+    ├── HostNotAllowed                   host_not_allowed
+    ├── OriginNotAllowed                 origin_not_allowed
     ├── Conflict                         conflict
     ├── BackboneInUse                    backbone_in_use
     ├── BackboneNotOpen                  backbone_not_open
@@ -55,9 +61,13 @@ class UnreadableImage:
 
 
 class HeadstartError(Exception):
-    """Base of all; `detail` says what happened and what to do, `images` which of several images cannot be read, if that is it."""
+    """Base of all; `detail` says what happened and what to do, `images` which of several images cannot be read, if that is it.
+
+    It is worth trying again after `retry_after` seconds, or not where that is None.
+    """
 
     code: ClassVar[str]
+    retry_after: int | None = None
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -185,12 +195,51 @@ class UnsupportedMediaType(HeadstartError):
     code = "unsupported_media_type"
 
 
+class MalformedRequest(HeadstartError):
+    """Not HTTP/1.1 as the standard has it."""
+
+    code = "malformed_request"
+
+
+class UrlTooLong(HeadstartError):
+    code = "url_too_long"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the URL is longer than the limit of {limit} bytes")
+
+
+class HeadersTooLarge(HeadstartError):
+    code = "headers_too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the headers are larger than the limit of {limit} bytes")
+
+
+class HeaderTimeout(HeadstartError):
+    code = "header_timeout"
+
+
 class BodyTimeout(HeadstartError):
     code = "body_timeout"
 
 
+class HostNotAllowed(HeadstartError):
+    code = "host_not_allowed"
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"this server does not answer to the name {host!r}; whoever runs it can allow it with --allowed-hosts")
+
+
+class OriginNotAllowed(HeadstartError):
+    code = "origin_not_allowed"
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(f"a web page of {origin} may not do this; whoever runs the server can allow it with --allowed-origins")
+
+
 class Conflict(HeadstartError):
     code = "conflict"
+    retry_after = 1
 
 
 class BackboneInUse(HeadstartError):
@@ -209,9 +258,9 @@ class WrongRefreshState(HeadstartError):
 
 
 class Unavailable(HeadstartError):
-    """Nothing is wrong with the request; it is worth trying again after `retry_after` seconds, or not where that is None."""
+    """Nothing is wrong with the request."""
 
-    retry_after: ClassVar[int | None] = 1
+    retry_after: int | None = 1
 
 
 class Overloaded(Unavailable):
@@ -230,8 +279,14 @@ class BackboneUnavailable(Unavailable):
 
 
 class StorageFailed(Unavailable):
+    """`disk_full` says whether that is why: then reading and removing still work, and waiting alone does not help."""
+
     code = "storage_failed"
-    retry_after = 5
+
+    def __init__(self, detail: str, *, disk_full: bool = False, retry_after: int | None = 5) -> None:
+        super().__init__(detail)
+        self.disk_full = disk_full
+        self.retry_after = None if disk_full else retry_after
 
 
 class ErasurePending(Unavailable):

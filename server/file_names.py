@@ -3,7 +3,7 @@
 import unicodedata
 from pathlib import PurePosixPath, PureWindowsPath
 
-from server.text import is_one_line
+from models.labels import is_one_line
 
 MAX_FILE_NAME = 128
 """Characters, as of a label."""

@@ -60,20 +60,21 @@ async def delete_task(service: Service, tenant: str, task_id: str) -> None:
 
 async def _remove(service: Service, tenant: str, task_id: str, example_id: str, watch: Stopwatch) -> tuple[Task, Quality | None]:
     """The task without the example, in the database and in memory; and its quality, if the active version had it."""
-    for _ in range(ATTEMPTS):
-        task = await service.in_thread(service.store.task, tenant, task_id)
-        try:
-            current, head, quality = await _head_without(service, tenant, task, example_id, watch)
-            with watch.stage("store"):
-                changed, gone = await service.in_writer(
-                    service.store.forget_example, tenant, task_id, task.version.number, current, head
-                )
-        except (VersionConflict, VersionNotFound):
-            continue
-        service.drop(tenant, task_id, gone)
-        if head is not None:
-            service.active.keep(tenant, task_id, changed.version.number, head)
-        return changed, quality
+    async with service.changing(tenant, task_id):
+        for _ in range(ATTEMPTS):
+            task = await service.in_thread(service.store.task, tenant, task_id)
+            try:
+                current, head, quality = await _head_without(service, tenant, task, example_id, watch)
+                with watch.stage("store"):
+                    changed, gone = await service.in_writer(
+                        service.store.forget_example, tenant, task_id, task.version.number, current, head
+                    )
+            except (VersionConflict, VersionNotFound):
+                continue
+            service.drop(tenant, task_id, gone)
+            if head is not None:
+                service.active.keep(tenant, task_id, changed.version.number, head)
+            return changed, quality
     raise Conflict("other requests keep changing this task; try again")
 
 

@@ -21,7 +21,7 @@ def chosen(bundle: Bundle, asked: TaskOptions, labels: Sequence[str], embeddings
         bundle: its backbone's.
         labels, embeddings: of its n examples, the latter (n, D).
     """
-    return _with(bundle, asked.solver, asked.model_dump(exclude_none=True), labels, embeddings)
+    return _with(bundle, asked.solver, asked.given(), labels, embeddings)
 
 
 def chosen_again(
@@ -51,7 +51,7 @@ def chosen_instead(
     """
     if asked.solver not in {None, before.solver}:
         return chosen(bundle, asked, labels, embeddings)
-    return _with(bundle, before.solver, _asked(before, was) | asked.model_dump(exclude_none=True), labels, embeddings)
+    return _with(bundle, before.solver, _asked(before, was) | asked.given(), labels, embeddings)
 
 
 def _with(

@@ -11,6 +11,9 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32: no i, l, o
 _SHIFTS = range(125, -1, -5)  # 26 characters of 5 bits, for 128 bits
 _RANDOM_BITS = 80
 
+_MOST_DIGITS = 18  # of a number that a database's column holds
+_NOT_OURS = "the cursor is not one that a page came with"
+
 
 class _Clock:
     """128-bit numbers that only grow: milliseconds since 1970 in the upper 48 bits, chance in the lower 80."""
@@ -34,7 +37,8 @@ _clock = _Clock()
 def new_id(prefix: str) -> str:
     """`prefix_` and 26 characters of Crockford's base32 in lower case, such as `task_01k6x2…`.
 
-    As text, an id sorts after every earlier one with its prefix: exactly within a process, to the millisecond between processes.
+    As text, an id sorts after every earlier one with its prefix: exactly within a process; between processes as far as the
+    system's clock goes on, so that the store has numbers of its own for the order of what it lists.
     """
     number = _clock.tick()
     return f"{prefix}_" + "".join(_ALPHABET[number >> shift & 31] for shift in _SHIFTS)
@@ -66,5 +70,22 @@ def read_cursor(cursor: str) -> str:
     except ValueError:
         identifier = ""
     if not identifier or cursor_after(identifier) != cursor:
-        raise InvalidRequest("the cursor is not one that a page came with")
+        raise InvalidRequest(_NOT_OURS)
     return identifier
+
+
+def cursor_after_number(number: int) -> str:
+    """The cursor of the page that follows what has this number."""
+    return cursor_after(str(number))
+
+
+def read_number(cursor: str) -> int:
+    """The inverse of `cursor_after_number`.
+
+    Raises:
+        InvalidRequest: it did not come from there.
+    """
+    number = read_cursor(cursor)
+    if not (number.isascii() and number.isdecimal() and len(number) <= _MOST_DIGITS):
+        raise InvalidRequest(_NOT_OURS)
+    return int(number)

@@ -11,6 +11,10 @@ class KeyLocks:
     def __init__(self) -> None:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
 
+    def users(self, key: str) -> int:
+        """How many hold or await `key`."""
+        return self._locks[key][1] if key in self._locks else 0
+
     @asynccontextmanager
     async def hold(self, key: str) -> AsyncIterator[None]:
         """Waits for everyone who holds `key`, and then holds it."""

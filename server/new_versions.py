@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
@@ -17,6 +16,7 @@ from server.statements import (
     last_number,
     lock_task,
     new_version,
+    now_after,
     support_ids,
     update_task,
 )
@@ -67,7 +67,7 @@ def add_refreshed(connection: Connection, tenant: str, before: Task, embeddings:
 def _add(
     connection: Connection, tenant: str, before: Task, change: Change, counts: Counter[str], support: Sequence[str], head: Head
 ) -> Task:
-    now = datetime.now(UTC)
+    now = now_after(before.created_at)
     version = new_version(last_number(connection, tenant, before.id) + 1, change, counts, head, now)
     task = Task(before.id, before.name, before.created_at, now, version)
     update_task(connection, tenant, task.id, active_version=version.number, last_version=version.number, updated_at=now)

@@ -44,7 +44,7 @@ async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], t
         ranking, scores = ranked(judged.probabilities, top_k)
         predictions = as_predictions(task.head.labels, ranking.tolist(), scores.tolist())
         if judged.found is not None:
-            predictions = with_verdicts(predictions, task.id, *judged.found)
+            predictions = with_verdicts(predictions, service.address(task.id), *judged.found)
     return PredictReply(
         task=task.id,
         version=task.version,
@@ -93,9 +93,9 @@ def as_predictions(
 
 
 def with_verdicts(
-    predictions: Iterable[Prediction], task: str, support: SearchableSupport, found: Neighbours
+    predictions: Iterable[Prediction], address: str, support: SearchableSupport, found: Neighbours
 ) -> Iterable[JudgedPrediction]:
-    """Likewise, with what was found of each image in the task's support set."""
+    """Likewise, with what was found of each image in the support set of the task at that address."""
     novelties, nearest, similarities = found.novelty.tolist(), found.examples.tolist(), found.similarities.tolist()
     for prediction, novelty, examples, cosines in zip(predictions, novelties, nearest, similarities, strict=True):
         neighbours = [
@@ -103,7 +103,7 @@ def with_verdicts(
                 example=support.ids[position],
                 label=support.labels[position],
                 similarity=round(cosine, 3),
-                image=f"/v1/tasks/{task}/examples/{support.ids[position]}/image" if support.images_kept[position] else None,
+                image=f"{address}/examples/{support.ids[position]}/image" if support.images_kept[position] else None,
                 file_name=support.file_names[position],
             )
             for position, cosine in zip(examples, cosines, strict=True)

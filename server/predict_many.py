@@ -177,7 +177,8 @@ def _judged(
             yield position, _failed(task, active, TaskNotFound(task))
             continue
         neighbours = support.index.search(embedded.embeddings, served.background, NEAREST)
-        predictions = with_verdicts(as_predictions(labels, classes, shares), task, support, neighbours)
+        address = asked.service.address(task)
+        predictions = with_verdicts(as_predictions(labels, classes, shares), address, support, neighbours)
         result = TaskPredictions(
             task=task,
             version=active.version,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, case, func, insert, select, upda
 from models.heads import BackboneRef
 from server.database import Database
 from server.errors import RefreshNotFound, TaskNotFound, WrongRefreshState
-from server.ids import cursor_after, new_id, read_cursor
+from server.ids import cursor_after, cursor_after_number, new_id, read_cursor, read_number
 from server.refresh_notes import write_note
 from server.refresh_records import (
     MOVED_ONCE,
@@ -25,7 +25,7 @@ from server.refresh_records import (
     RefreshState,
     RefreshTask,
 )
-from server.statements import active_rows, all_active_rows, keep_replay
+from server.statements import active_rows, all_active_rows, keep_replay, next_ordinal, now_after
 from server.tables import refresh_tasks, refreshes
 
 # Action -> the states it may be done in, and the state it leads to, in which doing it again changes nothing.
@@ -82,7 +82,8 @@ class RefreshStore:
             for task, count in images.items()
         ]
         with self._database.write() as connection:
-            connection.execute(insert(refreshes).values(created_at=now, updated_at=now, **values))
+            ordinal = next_ordinal(connection, tenant, refreshes)
+            connection.execute(insert(refreshes).values(created_at=now, updated_at=now, ordinal=ordinal, **values))
             if rows:
                 connection.execute(insert(refresh_tasks), rows)
             created = _find(connection, tenant, id_)
@@ -101,12 +102,13 @@ class RefreshStore:
         Raises:
             InvalidRequest: the cursor did not come from here.
         """
-        query = select(refreshes).where(refreshes.c.tenant == tenant).order_by(refreshes.c.id.desc()).limit(limit + 1)
+        query = select(refreshes).where(refreshes.c.tenant == tenant).order_by(refreshes.c.ordinal.desc()).limit(limit + 1)
         if cursor is not None:
-            query = query.where(refreshes.c.id < read_cursor(cursor))
+            query = query.where(refreshes.c.ordinal < read_number(cursor))
         with self._database.read() as connection:
-            found = _with_tasks(connection, tenant, list(connection.execute(query)))
-        return found[:limit], cursor_after(found[limit - 1].id) if len(found) > limit else None
+            rows = connection.execute(query).all()
+            found = _with_tasks(connection, tenant, rows[:limit])
+        return found, cursor_after_number(rows[limit - 1].ordinal) if len(rows) > limit else None
 
     def tasks(self, tenant: str, id_: str, cursor: str | None, limit: int) -> tuple[list[RefreshTask], str | None]:
         """A page of at most `limit` tasks of a refresh, the oldest task first, and the cursor of the next page.
@@ -124,7 +126,7 @@ class RefreshStore:
 
     def job(self) -> RefreshJob | None:
         """The oldest refresh of any tenant that is running or being rolled back."""
-        query = select(refreshes).where(refreshes.c.state.in_(tuple(_ENDS))).order_by(refreshes.c.id).limit(1)
+        query = select(refreshes).where(refreshes.c.state.in_(tuple(_ENDS))).order_by(refreshes.c.ordinal).limit(1)
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else RefreshJob(row.tenant, row.id, row.bundle, row.max_drop, row.state)
@@ -204,8 +206,9 @@ def _find_state(connection: Connection, tenant: str, id_: str) -> RefreshState:
 
 
 def _set_state(connection: Connection, tenant: str, id_: str, state: RefreshState, **values: Any) -> None:
-    found = update(refreshes).where(refreshes.c.tenant == tenant, refreshes.c.id == id_)
-    connection.execute(found.values(state=state, updated_at=datetime.now(UTC), **values))
+    of_refresh = (refreshes.c.tenant == tenant, refreshes.c.id == id_)
+    now = now_after(connection.execute(select(refreshes.c.created_at).where(*of_refresh)).scalar_one())
+    connection.execute(update(refreshes).where(*of_refresh).values(state=state, updated_at=now, **values))
 
 
 def _turn(connection: Connection, tenant: str, id_: str, before: Sequence[Outcome], after: Outcome) -> None:

@@ -31,6 +31,21 @@ def remove_versions(connection: Connection, tenant: str, task: str, numbers: lis
         connection.execute(of_task.where(versions.c.number == number))
 
 
+def remove_some_images(connection: Connection, tenant: str, task: str, most: int) -> bool:
+    """Removes images of a task, `most` bytes or a single one, with their hashes; whether there were any."""
+    of_task = (examples.c.tenant == tenant, examples.c.task == task)
+    with_image = select(examples.c.id, examples.c.size).where(*of_task, examples.c.sha256.is_not(None))
+    some: list[str] = []
+    for row in connection.execute(with_image.order_by(examples.c.id)):
+        most -= row.size
+        if some and most < 0:
+            break
+        some.append(row.id)
+    for id_ in some:
+        connection.execute(update(examples).where(*of_task, examples.c.id == id_).values(image=None, sha256=None))
+    return bool(some)
+
+
 def remove_unused_examples(connection: Connection, tenant: str, task: str) -> None:
     """Removes the examples of a task that none of its versions has: nobody could see or return to them."""
     lists = select(versions.c.examples).where(versions.c.tenant == tenant, versions.c.task == task)

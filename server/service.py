@@ -4,9 +4,9 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import ParamSpec, TypeVar
 
 from models.engine import available_cores
@@ -25,6 +25,7 @@ _R = TypeVar("_R")
 
 _READERS = 8
 _WAITING_FITS = 256
+_WAITING_CHANGES = 256  # of one task
 _NICENESS = 10  # of fits that nobody waits for; the engine's threads have 5
 
 
@@ -48,6 +49,8 @@ class Service:
         self.active = ActiveHeads(self.store, self.metrics)
         self.support = ActiveSupport(self.store)
         self.key_locks = KeyLocks()  # of idempotency keys: a retry that overtakes its first try waits for it
+        # A change is fitted from the version before it: those of one task wait for each other instead of fitting in vain.
+        self._task_locks = KeyLocks()
         self.decoder = Decoder(settings.image_limits)
         # Apart, so that neither a slow fit nor a slow disk holds up the reads that every prediction begins with.
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
@@ -107,6 +110,23 @@ class Service:
             yield
         finally:
             self._scores -= scores
+
+    @asynccontextmanager
+    async def changing(self, tenant: str, task: str) -> AsyncIterator[None]:
+        """Waits for the changes of a task that came before; to be held from the reading of its support set until it is stored.
+
+        Raises:
+            Overloaded: too many wait already.
+        """
+        key = f"{tenant}/{task}"
+        if (waiting := self._task_locks.users(key)) >= _WAITING_CHANGES:
+            raise Overloaded(f"{waiting} changes of this task are waiting for each other; try again")
+        async with self._task_locks.hold(key):
+            yield
+
+    def address(self, task: str) -> str:
+        """The path at which clients find a task."""
+        return f"{self.settings.root}/v1/tasks/{task}"
 
     def drop(self, tenant: str, task: str, versions: Sequence[int]) -> None:
         """To be told which versions have been removed: nothing of them stays in memory but what requests under way hold."""

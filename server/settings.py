@@ -1,7 +1,7 @@
 """Every setting of the server: a flag and an environment variable `HEADSTART_<NAME>`; flags beat the environment."""
 
-import ipaddress
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, CliApp, CliExplicitFlag, SettingsCon
 from models.bundle import DEFAULT_BUNDLE, SHIPPED
 from models.engine import EngineKind
 from models.preprocess import ImageLimits
+from server.hosts import ANY, is_loopback
 
 ENVIRONMENT_PREFIX = "HEADSTART_"
 
@@ -35,6 +36,17 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to listen on; any but loopback needs --insecure")
     port: int = Field(8000, ge=1, le=65535, description="port to listen on")
     insecure: bool = Field(False, description="listen beyond this machine although requests are not authenticated")
+    allowed_hosts: str | None = Field(
+        None,
+        description="names that a request's Host may have beside those of loopback, separated by commas; *.example.org for all "
+        "below it, * for any (default: none on loopback, else any)",
+    )
+    allowed_origins: str = Field(
+        "", description="origins whose web pages may use the server, separated by commas, such as https://example.org"
+    )
+    root_path: str = Field(
+        "", pattern=r"^(/[A-Za-z0-9._~-]+)*/?$", description="path under which a proxy offers the server, such as /headstart"
+    )
     data_dir: Path = Field(Path("headstart-data"), description="folder of the embedded database")
     database_url: str | None = Field(None, description="sqlite:///PATH of the database (default: in --data-dir)")
     keep_images: CliExplicitFlag[bool] = Field(
@@ -62,8 +74,21 @@ class Settings(BaseSettings):
     max_scores: int = Field(1_000_000, ge=1, description="scores under way at once in replies for many tasks, and of one of them")
     max_classes: int = Field(1_000, ge=2, description="classes of one task")
     max_examples: int = Field(20_000, ge=2, description="examples of one task")
+    keep_alive: float = Field(
+        75.0, gt=0, allow_inf_nan=False, description="seconds that a connection stays open for its next request"
+    )
+    header_timeout: float = Field(
+        20.0, gt=0, allow_inf_nan=False, description="seconds for the first byte of a new connection, and for a request's headers"
+    )
     body_timeout: float = Field(
-        30.0, gt=0, allow_inf_nan=False, description="longest wait for the next piece of a body, in seconds"
+        30.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds over which a body, or the reading of an answer, must keep to --body-rate",
+    )
+    body_rate: int = Field(5_000, ge=1, description="least bytes per second of a body, and of an answer that is read")
+    max_connections: int | None = Field(
+        None, ge=1, description="connections open at once (default: as the limit of open files allows, at most 4096)"
     )
     shutdown_timeout: int = Field(30, ge=1, description="seconds that requests under way get to finish at SIGTERM")
     log_format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, JSON otherwise")
@@ -71,7 +96,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _is_possible(self) -> "Settings":
-        if not self.insecure and not _is_loopback(self.host):
+        for name, pattern in (("allowed-hosts", _HOST), ("allowed-origins", _ORIGIN)):
+            for each in _split(getattr(self, name.replace("-", "_"))):
+                if not pattern.fullmatch(each):
+                    raise ValueError(f"{name}: {each} is not {_FORMS[name]}")
+        if not self.insecure and not is_loopback(self.host):
             raise ValueError(
                 f"host {self.host} can be reached from other machines and requests are not authenticated; "
                 "use 127.0.0.1, or say --insecure if the network is trusted"
@@ -79,6 +108,23 @@ class Settings(BaseSettings):
         if self.queue_images < self.max_images:
             raise ValueError(f"queue-images {self.queue_images} is less than max-images {self.max_images}")
         return self
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """What requests may call the server, beside the names of loopback."""
+        if self.allowed_hosts is None:
+            return frozenset() if is_loopback(self.host) else frozenset({ANY})
+        return _split(self.allowed_hosts)
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """Whose web pages may use the server, beside its own."""
+        return _split(self.allowed_origins)
+
+    @property
+    def root(self) -> str:
+        """`root_path` without a slash at its end."""
+        return self.root_path.rstrip("/")
 
     @property
     def image_limits(self) -> ImageLimits:
@@ -110,9 +156,10 @@ def load_settings(arguments: Sequence[str]) -> Settings:
 # Variables of the same prefix that belong to the client.
 _CLIENT_NAMES = {"HEADSTART_URL"}
 
+_HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-][a-z0-9._-]*|\[[0-9a-f:.]+\]")
+_ORIGIN = re.compile(r"https?://[^/\s*@]+")
+_FORMS = {"allowed-hosts": "a name or an address without port", "allowed-origins": "of the form https://example.org"}
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+
+def _split(names: str | None) -> frozenset[str]:
+    return frozenset(name.strip().lower() for name in (names or "").split(",") if name.strip())

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, delete, insert, select, tuple_, update
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, and_, delete, func, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from models.heads import BackboneRef, Float32, Head
@@ -36,7 +36,7 @@ VERSION: tuple[ColumnElement[Any], ...] = (
 
 def select_tasks(tenant: str) -> Select[Any]:
     """The tenant's tasks, each with its active version; the rows are for `task_of`."""
-    query = select(tasks.c.id, tasks.c.name, tasks.c.created_at, tasks.c.updated_at, *VERSION)
+    query = select(tasks.c.id, tasks.c.name, tasks.c.created_at, tasks.c.updated_at, tasks.c.ordinal, *VERSION)
     return query.join_from(tasks, versions, ACTIVE).where(tasks.c.tenant == tenant)
 
 
@@ -116,6 +116,16 @@ def labels_of(connection: Connection, tenant: str, task: str, wanted: Sequence[s
     query = select(examples.c.id, examples.c.label).where(examples.c.tenant == tenant, examples.c.task == task)
     labels = {row.id: row.label for row in connection.execute(query)}
     return {example: labels[example] for example in wanted}
+
+
+def next_ordinal(connection: Connection, tenant: str, table: Table) -> int:
+    """The number of the row that is about to be added to this table of tasks or refreshes."""
+    return 1 + (connection.execute(select(func.max(table.c.ordinal)).where(table.c.tenant == tenant)).scalar_one() or 0)
+
+
+def now_after(created: datetime) -> datetime:
+    """What the clock says, but not before something's creation: it may have been set back since."""
+    return max(datetime.now(UTC), created)
 
 
 def update_task(connection: Connection, tenant: str, task: str, **values: Any) -> None:

@@ -1,22 +1,30 @@
 """Tasks, examples, versions and the answers kept for idempotency keys, as they are written; `server.store_reads` reads them."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import URL, Connection, delete, insert
 
 from models.heads import Float32, Head
 from server.database import Database, StoreError, StoreInUse
-from server.errors import TaskNotFound
+from server.errors import StorageFailed, TaskNotFound
 from server.new_versions import add_changed, add_refreshed, find_parent
 from server.records import Answer, Change, NewExample, NewTask, Task
 from server.refresh_notes import forget_in_refreshes, note_task
 from server.refresh_records import Noting
 from server.refresh_store import RefreshStore
-from server.removal import forget_answers, remove_unused_examples, remove_versions, versions_of, versions_with
+from server.removal import (
+    forget_answers,
+    remove_some_images,
+    remove_unused_examples,
+    remove_versions,
+    versions_of,
+    versions_with,
+)
 from server.statements import (
     find_task,
     find_version,
@@ -24,12 +32,16 @@ from server.statements import (
     insert_version,
     keep_answer,
     new_version,
+    next_ordinal,
+    now_after,
     update_task,
 )
 from server.store_reads import StoreReads
 from server.tables import tasks
 
 __all__ = ["Store", "StoreError", "StoreInUse", "sqlite_url"]
+
+_Result = TypeVar("_Result")
 
 
 def sqlite_url(data_dir: Path) -> str:
@@ -77,9 +89,17 @@ class Store(StoreReads):
         with self._changing(tenant, new.id) as connection:
             now = datetime.now(UTC)
             task = Task(new.id, new.name, now, now, new_version(1, "created", counts, head, now))
+            ordinal = next_ordinal(connection, tenant, tasks)
             connection.execute(
                 insert(tasks).values(
-                    tenant=tenant, id=new.id, name=new.name, active_version=1, last_version=1, created_at=now, updated_at=now
+                    tenant=tenant,
+                    id=new.id,
+                    name=new.name,
+                    active_version=1,
+                    last_version=1,
+                    created_at=now,
+                    updated_at=now,
+                    ordinal=ordinal,
                 )
             )
             insert_examples(connection, tenant, task, added)
@@ -173,53 +193,86 @@ class Store(StoreReads):
             VersionConflict: `parent` is not the active version any more.
             ExampleNotFound: the task has no such example, or `head` is given and the parent does not have it.
         """
-        with self._changing(tenant, task_id, removes=True) as connection:
-            before = find_parent(connection, tenant, task_id, parent)
-            gone = versions_with(connection, tenant, task_id, example_id)
-            if head is not None:
-                add_changed(connection, tenant, before, "removed", [], [example_id], head)
-            elif parent in gone:
-                raise ValueError("the active version has the example, so another one is needed")
-            remove_versions(connection, tenant, task_id, gone)
-            remove_unused_examples(connection, tenant, task_id)
-            forget_answers(connection, tenant, task_id)
-            update_task(connection, tenant, task_id, updated_at=datetime.now(UTC))
-            return find_task(connection, tenant, task_id), gone
 
-    def activate(self, tenant: str, task_id: str, version: int) -> Task:
-        """Makes an existing version the active one.
+        def forget() -> tuple[Task, list[int]]:
+            with self._changing(tenant, task_id, removes=True) as connection:
+                before = find_parent(connection, tenant, task_id, parent)
+                gone = versions_with(connection, tenant, task_id, example_id)
+                if head is not None:
+                    add_changed(connection, tenant, before, "removed", [], [example_id], head)
+                elif parent in gone:
+                    raise ValueError("the active version has the example, so another one is needed")
+                remove_versions(connection, tenant, task_id, gone)
+                remove_unused_examples(connection, tenant, task_id)
+                forget_answers(connection, tenant, task_id)
+                update_task(connection, tenant, task_id, updated_at=now_after(before.created_at))
+                return find_task(connection, tenant, task_id), gone
 
-        Raises:
+        return self._removing(forget)
+
+    def change(self, tenant: str, task_id: str, *, name: str | None = None, version: int | None = None) -> Task:
+        """Gives a task another name, makes an existing version the active one, or does both at once.
+
+        Raises, with nothing changed:
             VersionNotFound: the task has no such version.
         """
         with self._changing(tenant, task_id) as connection:
-            return _activate(connection, tenant, task_id, version)
-
-    def rename(self, tenant: str, task_id: str, name: str) -> Task:
-        """Gives a task another name."""
-        with self._database.write() as connection:
-            update_task(connection, tenant, task_id, name=name, updated_at=datetime.now(UTC))
+            if version is not None:
+                _activate(connection, tenant, task_id, version)
+            if name is not None:
+                now = now_after(find_task(connection, tenant, task_id).created_at)
+                update_task(connection, tenant, task_id, name=name, updated_at=now)
             return find_task(connection, tenant, task_id)
 
     def delete_task(self, tenant: str, task_id: str) -> list[int]:
         """Removes a task with all its versions, examples and images; the schema's foreign keys see to those.
 
         Its bytes are in the files until `erase`. Of answers kept for retries only the keys stay, for their 24 hours.
+        On a full disk the images of a large task go some at a time first: a crash in between leaves a task without those.
 
         Returns:
             The numbers of its versions.
         """
-        with self._changing(tenant, task_id, removes=True) as connection:
-            gone = versions_of(connection, tenant, task_id)
-            if not connection.execute(delete(tasks).where(tasks.c.tenant == tenant, tasks.c.id == task_id)).rowcount:
-                raise TaskNotFound(task_id)
-            forget_answers(connection, tenant, task_id)
-            forget_in_refreshes(connection, tenant, task_id)
-        return gone
+
+        def remove() -> list[int]:
+            with self._changing(tenant, task_id, removes=True) as connection:
+                gone = versions_of(connection, tenant, task_id)
+                if not connection.execute(delete(tasks).where(tasks.c.tenant == tenant, tasks.c.id == task_id)).rowcount:
+                    raise TaskNotFound(task_id)
+                forget_answers(connection, tenant, task_id)
+                forget_in_refreshes(connection, tenant, task_id)
+            return gone
+
+        return self._removing(remove, lambda room: self._remove_images(tenant, task_id, room))
 
     def erase(self) -> bool:
         """Whether no file holds a byte any more of what was removed before; to be called again where it is not so yet."""
         return self._database.erase()
+
+    def _removing(self, remove: Callable[[], _Result], first: Callable[[int], None] = lambda _room: None) -> _Result:
+        """Removes; on a full disk, with the space that is kept for that, of which `first` is told the size.
+
+        What is removed is overwritten with zeros, which go through the log and so need as much space again.
+        """
+        try:
+            return remove()
+        except StorageFailed as error:
+            if not error.disk_full:
+                raise
+        room = self._database.give_room()
+        self.erase()
+        first(room)
+        return remove()
+
+    def _remove_images(self, tenant: str, task_id: str, room: int) -> None:
+        """Removes a task's images, as many at once as the room allows the log to grow by."""
+        while True:
+            self._database.give_room()
+            with self._database.write(removes=True) as connection:
+                if not remove_some_images(connection, tenant, task_id, room // 2):
+                    return
+            if not self.erase():
+                raise StorageFailed("the disk of the server is full, and its log is being read; try again")
 
     @contextmanager
     def _changing(self, tenant: str, task_id: str, *, removes: bool = False) -> Iterator[Connection]:
@@ -233,5 +286,6 @@ class Store(StoreReads):
 
 def _activate(connection: Connection, tenant: str, task_id: str, version: int) -> Task:
     find_version(connection, tenant, task_id, version)
-    update_task(connection, tenant, task_id, active_version=version, updated_at=datetime.now(UTC))
+    now = now_after(find_task(connection, tenant, task_id).created_at)
+    update_task(connection, tenant, task_id, active_version=version, updated_at=now)
     return find_task(connection, tenant, task_id)

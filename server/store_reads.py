@@ -10,7 +10,7 @@ from models.heads import BackboneRef, Head
 from server.active_versions import ActiveVersions
 from server.database import Database
 from server.errors import ExampleNotFound, ImageNotKept, TaskNotFound
-from server.ids import cursor_after, read_cursor
+from server.ids import cursor_after, cursor_after_number, read_cursor, read_number
 from server.records import Active, ExampleImage, ExampleInfo, NewExample, PartlyEmbedded, Replay, Support, Task, Version
 from server.statements import (
     ACTIVE,
@@ -39,9 +39,14 @@ class StoreReads:
         self._active = ActiveVersions()
 
     def check(self) -> None:
-        """Reads from the database, so that a failure shows. `SELECT 1` alone would never touch the file."""
-        with self._database.read() as connection:
+        """Reads from the database and shows that it can be written to.
+
+        Raises:
+            StorageFailed: it cannot; with `disk_full`, for want of space alone.
+        """
+        with self._database.read() as connection:  # `SELECT 1` alone would never touch the file.
             connection.execute(select(literal(1)).select_from(tasks).limit(1)).all()
+        self._database.check()
 
     def task(self, tenant: str, task_id: str) -> Task:
         """A task with its active version."""
@@ -54,19 +59,20 @@ class StoreReads:
         Raises:
             InvalidRequest: the cursor did not come from here.
         """
-        query = select_tasks(tenant).order_by(tasks.c.id.desc()).limit(limit + 1)
+        query = select_tasks(tenant).order_by(tasks.c.ordinal.desc()).limit(limit + 1)
         if cursor is not None:
-            query = query.where(tasks.c.id < read_cursor(cursor))
+            query = query.where(tasks.c.ordinal < read_number(cursor))
         with self._database.read() as connection:
-            found = [task_of(row) for row in connection.execute(query)]
-        return found[:limit], cursor_after(found[limit - 1].id) if len(found) > limit else None
+            found = connection.execute(query).all()
+        following = cursor_after_number(found[limit - 1].ordinal) if len(found) > limit else None
+        return [task_of(row) for row in found[:limit]], following
 
     def task_ids(self, tenant: str) -> Sequence[str]:
         """The id of every task, newest first; unless they are in memory, read from the index alone."""
         if (known := self._active.known_ids(tenant)) is not None:
             return known
         changes = self._active.changes()
-        query = select(tasks.c.id).where(tasks.c.tenant == tenant).order_by(tasks.c.id.desc())
+        query = select(tasks.c.id).where(tasks.c.tenant == tenant).order_by(tasks.c.ordinal.desc())
         with self._database.read() as connection:
             ids = connection.scalars(query).all()
         self._active.keep_ids(tenant, ids, changes)
@@ -110,7 +116,7 @@ class StoreReads:
 
     def newest_bundle(self) -> str | None:
         """The bundle of the newest task's active version, whoever's that is; None without a task."""
-        query = select(versions.c.bundle).join_from(tasks, versions, ACTIVE).order_by(tasks.c.id.desc()).limit(1)
+        query = select(versions.c.bundle).join_from(tasks, versions, ACTIVE).order_by(tasks.c.ordinal.desc()).limit(1)
         with self._database.read() as connection:
             bundle: str | None = connection.execute(query).scalar_one_or_none()
         return bundle
@@ -153,7 +159,7 @@ class StoreReads:
     def examples(self, tenant: str, task_id: str, cursor: str | None, limit: int) -> tuple[list[ExampleInfo], str | None]:
         """A page of at most `limit` examples of the active version, oldest first, and the cursor of the next page.
 
-        A cursor stays good while the support set changes: it marks a place among the ids, not a position.
+        A cursor stays good while the support set changes: it marks a place among the examples, not a position.
 
         Raises:
             InvalidRequest: the cursor did not come from here.

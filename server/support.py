@@ -5,16 +5,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from models.labels import clean_label as clean
 from server.errors import InvalidLabel, InvalidRequest, LimitExceeded, TooFewClasses
 from server.settings import Settings
-from server.text import is_one_line
-
-MAX_LABEL = 128
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """One example as sent: a label, trimmed, encoded image bytes, and what its file is called, cleaned, if that is known."""
+    """One example as sent: a label, cleaned, encoded image bytes, and what its file is called, cleaned, if that is known."""
 
     label: str
     image: bytes
@@ -30,19 +28,15 @@ class LabelledImage:
 
 
 def clean_label(raw: str) -> str:
-    """The label, trimmed; case and everything else is kept.
+    """The label as `models.labels` has it.
 
     Raises:
         InvalidLabel: it is empty, longer than 128 characters, or holds control characters.
     """
-    label = raw.strip()
-    if not label:
-        raise InvalidLabel("a label is empty; labels have 1 to 128 characters after trimming")
-    if len(label) > MAX_LABEL:
-        raise InvalidLabel(f"a label has {len(label)} characters; the limit is {MAX_LABEL}")
-    if not is_one_line(label):
-        raise InvalidLabel("a label holds control characters")
-    return label
+    try:
+        return clean(raw)
+    except ValueError as error:
+        raise InvalidLabel(f"a label {error}") from None
 
 
 def check_request(examples: Sequence[LabelledImage], settings: Settings) -> None:

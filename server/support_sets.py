@@ -39,12 +39,20 @@ def read_embedded(connection: Connection, tenant: str, task: str, number: int, b
 
 
 def read_examples(connection: Connection, tenant: str, task: str, number: int, after: str, limit: int) -> list[ExampleInfo]:
-    """The next `limit` examples of a version by id, after the id `after`."""
+    """The next `limit` examples of a version in the order in which they were added, after the one with the id `after`."""
     columns = (examples.c[name] for name in ("id", "label", "media_type", "size", "sha256", "created_at"))
+    support = support_ids(connection, tenant, task, number)
+    if after in support:
+        first = support.index(after) + 1
+    else:  # It has been removed. Ids ascend while the clock is not set back.
+        first = next((i for i, example in enumerate(support) if example > after), len(support))
+    ids = support[first : first + limit]
     query = select(*columns, file_names.c.name).join_from(examples, file_names, _FILE_NAME_OF, isouter=True)
-    ids = sorted(example for example in support_ids(connection, tenant, task, number) if example > after)[:limit]
-    rows = _rows_of(connection, query, tenant, task, ids)
-    return [ExampleInfo(row.id, row.label, row.media_type, row.size, row.sha256, row.created_at, _text(row.name)) for row in rows]
+    rows = {row.id: row for row in _rows_of(connection, query, tenant, task, sorted(ids))}
+    return [
+        ExampleInfo(row.id, row.label, row.media_type, row.size, row.sha256, row.created_at, _text(row.name))
+        for row in (rows[id_] for id_ in ids)
+    ]
 
 
 def read_example(connection: Connection, tenant: str, task: str, number: int, example: str) -> NewExample:
@@ -83,19 +91,19 @@ def read_images(connection: Connection, tenant: str, task: str, ids: Sequence[st
 
 def _embedded(connection: Connection, tenant: str, task: str, ids: Sequence[str], backbone_sha256: str) -> PartlyEmbedded:
     """These examples with the embeddings they have by a backbone."""
-    columns = (examples.c.id, examples.c.label, examples.c.sha256, file_names.c.name, embeddings.c.embedding)
-    query = (
-        select(*columns)
-        .join_from(examples, embeddings, and_(_EMBEDDING_OF, embeddings.c.backbone_sha256 == backbone_sha256), isouter=True)
-        .join(file_names, _FILE_NAME_OF, isouter=True)
+    query = select(examples.c.id, examples.c.label, examples.c.sha256, embeddings.c.embedding).join_from(
+        examples, embeddings, and_(_EMBEDDING_OF, embeddings.c.backbone_sha256 == backbone_sha256), isouter=True
     )
     rows = {row.id: row for row in connection.execute(query.where(examples.c.tenant == tenant, examples.c.task == task))}
+    # Not joined: of a whole task, one walk through the names is quicker than a look-up for each.
+    of_task = select(file_names.c.example, file_names.c.name).where(file_names.c.tenant == tenant, file_names.c.task == task)
+    names = {row.example: _text(row.name) for row in connection.execute(of_task)}
     vectors = {id_: np.frombuffer(rows[id_].embedding, "<f4") for id_ in ids if rows[id_].embedding is not None}
     return PartlyEmbedded(
         tuple(ids),
         tuple(rows[id_].label for id_ in ids),
         tuple(rows[id_].sha256 is not None for id_ in ids),
-        tuple(_text(rows[id_].name) for id_ in ids),
+        tuple(names.get(id_) for id_ in ids),
         {id_: vector.astype(np.float32, copy=False) for id_, vector in vectors.items()},
     )
 

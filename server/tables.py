@@ -83,7 +83,9 @@ tasks = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("last_version", Integer, nullable=False, server_default="0"),  # the highest number given; none is given twice
+    Column("ordinal", Integer, nullable=False, server_default="0"),  # in the order of creation, whatever the clock said then
     PrimaryKeyConstraint("tenant", "id", name="pk_tasks"),
+    Index("ix_tasks_ordinal", "tenant", "ordinal", "id"),
 )
 
 versions = Table(
@@ -187,7 +189,9 @@ refreshes = Table(
     Column("detail", String, nullable=True),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("ordinal", Integer, nullable=False, server_default="0"),  # as that of a task
     PrimaryKeyConstraint("tenant", "id", name="pk_refreshes"),
+    Index("ix_refreshes_ordinal", "tenant", "ordinal", "id"),
 )
 
 # Not tied to the tasks: of one that is deleted the row says that it is gone, and no more.

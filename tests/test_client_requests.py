@@ -48,10 +48,8 @@ def of(kind: Callable[[int], bytes], count: int) -> Labelled:
 
 
 def noisy(number: int) -> bytes:
-    """45 KB that nothing makes smaller without loss, nor the client: it has transparent pixels."""
-    pixels = np.dstack([noise(121, 121, seed=number), np.full((121, 121), 255, np.uint8)])
-    pixels[0, 0, 3] = 0
-    return encode(pixels)
+    """45 KB that the client makes no smaller: 16 bits a pixel."""
+    return encode(Image.fromarray(np.random.default_rng(number).integers(0, 65536, (150, 150), np.uint16)))
 
 
 def test_what_the_server_takes_at_once_is_one_version(narrow: Client) -> None:
@@ -65,9 +63,8 @@ def test_what_the_server_takes_at_once_is_one_version(narrow: Client) -> None:
 @pytest.mark.parametrize("shrink", [True, False])
 def test_more_than_that_is_refused_with_the_reason_and_nothing_is_sent(narrow: Client, shrink: bool) -> None:
     before = {task.id for task in narrow.tasks()}
-    with pytest.raises(
-        RequestTooLarge, match=r"24 examples take (at least )?1\.\d MB; the server takes 1 MB .* --max-body-bytes"
-    ):
+    told = r"24 examples take (at least )?1\.\d MB, of which image \d+ takes 0\.0 MB; the server takes 1 MB .* --max-body-bytes"
+    with pytest.raises(RequestTooLarge, match=told):
         narrow.create_task("large", of(noisy, 24), shrink=shrink)
     with pytest.raises(RequestTooLarge, match=r"41 examples are more than the 40 .* add the others .* --queue-images"):
         narrow.create_task("many", of(lambda number: encode(noise(4, 4, seed=number)), 41), shrink=shrink)
@@ -93,16 +90,17 @@ def test_many_photographs_are_made_small_enough_for_one_request(narrow: Client) 
 
 def test_what_is_shrunk_further_looks_the_same() -> None:
     spec = InputSpec(height=112, width=112)
-    for mode in ("RGB", "L"):
-        picture = photograph(700, 600).convert(mode)
-        data = encode(picture, "JPEG", quality=95)
+    faint = photograph(700, 600)
+    faint.putalpha(Image.linear_gradient("L").resize(faint.size))
+    pictures = [encode(photograph(700, 600).convert(mode), "JPEG", quality=95) for mode in ("RGB", "L")]
+    for data in (*pictures, encode(faint), encode(photograph(700, 600).convert("P"))):
         for quality, least, side in ((85, 512, 512), (80, 0, 224)):
             small = shrink_further(data, 112, quality, least)
             with Image.open(io.BytesIO(small)) as image:
                 assert min(image.size) == side
             difference = load_image(small, spec).astype(float) - load_image(data, spec)
             assert np.abs(difference).mean() < 2.5
-    for kept in (b"no image", b"", encode(noise(40, 40, 4))):
+    for kept in (b"no image", b"", noisy(0)):
         assert shrink_further(kept, 112, 80, 0) == kept
 
 
@@ -110,6 +108,19 @@ def test_a_class_that_cannot_be_read_leaves_no_version_behind(client: Client, ta
     with pytest.raises(NoImages, match="no image of poppy can be read"):
         client.add_examples(task.id, [*support, ("poppy", b"no image")], broken=lambda *_: None)
     assert [each.version for each in client.versions(task.id)] == [1]
+
+
+def test_an_image_larger_than_a_request_takes_its_place(narrow: Client, tmp_path: Path) -> None:
+    task = narrow.create_task("places", of(noisy, 2))
+    huge, fine = tmp_path / "huge.png", noisy(1)
+    huge.write_bytes(bytes(1_100_000))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("headstart.images.BYTES_PER_REQUEST", 900_000)
+        found = narrow.predict(task.id, [fine, huge, fine])
+    assert {position: each.code for position, each in found.unreadable.items()} == {1: "body_too_large"}
+    with pytest.raises(InvalidImage, match=f"^{huge}: the request body is larger than the limit") as alone:
+        narrow.predict(task.id, huge)
+    assert (alone.value.status, alone.value.code) == (413, "body_too_large")
 
 
 class TestKinds:

@@ -29,6 +29,7 @@ from tests.stored import add, create, head_of
 
 ROOT = Path(__file__).parent.parent
 T = "default"
+FILES = {"headstart.db", "headstart.db.lock", "headstart.db.reserve"}
 
 
 @contextmanager
@@ -106,7 +107,7 @@ def test_a_data_directory_with_an_odd_name(tmp_path: Path) -> None:
     for _ in range(2):
         with closing(Store.open(sqlite_url(folder))) as store:
             create(store)
-    assert {path.name for path in folder.iterdir()} == {"headstart.db", "headstart.db.lock"}
+    assert {path.name for path in folder.iterdir()} == FILES
 
 
 def test_every_connection_is_set_up_for_its_part(tmp_path: Path) -> None:
@@ -149,7 +150,7 @@ def test_closing_leaves_one_file_of_data(tmp_path: Path) -> None:
         create(store)
         store.check()
         assert (tmp_path / "headstart.db-wal").stat().st_size > 0
-    assert {path.name for path in tmp_path.iterdir()} == {"headstart.db", "headstart.db.lock"}
+    assert {path.name for path in tmp_path.iterdir()} == FILES
 
 
 def test_pages_that_were_merged_keep_no_copies(tmp_path: Path) -> None:
@@ -214,10 +215,11 @@ def test_an_erasable_blob_comes_back_as_it_was(value: bytes | None) -> None:
     assert blob.process_result_value(bound, dialect) == value
 
 
-def test_an_sqlite_that_could_corrupt_a_wal_is_mentioned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "server.database"):
+def test_opening_a_database_warns_of_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An older SQLite can corrupt a log that several connections write; here one does, whatever its release."""
+    with caplog.at_level(logging.INFO, "server"):
         Store.open(sqlite_url(tmp_path)).close()
-    assert caplog.text.count("3.51.3") == (sqlite3.sqlite_version_info < (3, 51, 3))
+    assert not caplog.text
 
 
 def writer(data_dir: Path) -> "subprocess.Popen[str]":

@@ -2,16 +2,20 @@
 
 import asyncio
 import gc
+import signal
 import sys
+import time
 from collections.abc import Iterator
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
 from models.manifest import InputSpec
 from models.preprocess import ImageError, ImageLimits, load_image
 from server.decode import Decoder
+from server.errors import LimitExceeded, Overloaded
 from tests.images import encode, noise
 
 SPEC = InputSpec(height=16, width=24)
@@ -21,6 +25,14 @@ LIMITS = ImageLimits(max_bytes=1_000_000, max_pixels=1_500_000)
 @pytest.fixture
 def decoder() -> Iterator[Decoder]:
     decoder = Decoder(LIMITS)
+    yield decoder
+    decoder.close()
+
+
+@pytest.fixture
+def large() -> Iterator[Decoder]:
+    """A decoder with the server's limits: it decodes in processes what is heavy."""
+    decoder = Decoder(ImageLimits())
     yield decoder
     decoder.close()
 
@@ -37,16 +49,16 @@ def plain(side: int) -> bytes:
 SMALL, LARGE, FEW_BYTES, TOO_LARGE, BROKEN = picture(32), picture(300), plain(1000), plain(1300), picture(32)[:500]
 
 
-def assert_decoded(decoder: Decoder, images: list[bytes]) -> None:
+def assert_decoded(decoder: Decoder, images: list[bytes], limits: ImageLimits = LIMITS) -> None:
     decoded = asyncio.run(decoder.decode(images, SPEC))
     assert len(decoded) == len(images)
     for image, pixels in zip(images, decoded, strict=True):
         if isinstance(pixels, ImageError):
             with pytest.raises(ImageError) as error:
-                load_image(image, SPEC, LIMITS)
+                load_image(image, SPEC, limits)
             assert (pixels.code, pixels.detail) == (error.value.code, error.value.detail)
         else:
-            np.testing.assert_array_equal(pixels, load_image(image, SPEC, LIMITS))
+            np.testing.assert_array_equal(pixels, load_image(image, SPEC, limits))
 
 
 @pytest.mark.parametrize("image", [SMALL, LARGE, FEW_BYTES, TOO_LARGE, BROKEN, b""])
@@ -73,3 +85,98 @@ def test_no_error_keeps_its_image_in_memory(decoder: Decoder, count: int) -> Non
     finally:
         gc.enable()
     assert after == before
+
+
+HEAVY = plain(1500)
+
+
+def children() -> list[psutil.Process]:
+    """Processes of this one that decode."""
+    return [child for child in psutil.Process().children() if "server.decode_process" in child.cmdline()]
+
+
+async def until_decoding() -> None:
+    """Returns when there is a process, and it is at work."""
+    async with asyncio.timeout(20):
+        while not any(child.cpu_times().user > 0.35 for child in children()):
+            await asyncio.sleep(0.05)
+
+
+def test_heavy_images_come_out_of_processes_as_others_do(large: Decoder) -> None:
+    assert_decoded(large, [HEAVY], ImageLimits())
+    broken, too_large = HEAVY[:-200], plain(5001)
+    assert_decoded(large, [SMALL, HEAVY, BROKEN, broken, too_large, HEAVY, LARGE], ImageLimits())
+    assert 1 <= len(children()) <= 4
+
+
+def test_many_pixels_in_few_bytes_are_no_lot_of_small_images(large: Decoder) -> None:
+    megapixel = encode(Image.new("RGB", (1000, 1000)), "WEBP")
+    assert len(megapixel) < 200
+    assert len(large._lot([megapixel] * 30, SPEC)) == 2
+    assert_decoded(large, [megapixel] * 30 + [SMALL] * 30, ImageLimits())
+
+
+def test_a_request_of_too_many_pixels_is_refused_before_they_are_decoded(large: Decoder) -> None:
+    started = time.process_time()
+    with pytest.raises(LimitExceeded, match="pixels of large images in this request: 2025000000; the limit is 2000000000"):
+        asyncio.run(large.decode([plain(5000)] * 81, SPEC))
+    assert time.process_time() - started < 1
+    assert not children()
+
+
+def test_more_work_than_waits_is_refused(large: Decoder) -> None:
+    async def crowd() -> list[object]:
+        requests = [asyncio.create_task(large.decode([plain(5000)] * 79, SPEC)) for _ in range(3)]
+        done, _ = await asyncio.wait(requests, return_when=asyncio.FIRST_COMPLETED)
+        for request in requests:
+            request.cancel()
+        return [request.exception() for request in done]
+
+    (refusal,) = asyncio.run(crowd())
+    assert isinstance(refusal, Overloaded)
+
+
+def test_a_caller_that_leaves_leaves_nothing_behind(large: Decoder) -> None:
+    async def leave() -> float:
+        request = asyncio.create_task(large.decode([HEAVY] * 60, SPEC))
+        await asyncio.sleep(0.5)
+        request.cancel()
+        started = time.monotonic()
+        await large.decode([HEAVY], SPEC)
+        return time.monotonic() - started
+
+    assert asyncio.run(leave()) < 2
+
+
+def test_closing_waits_for_no_heavy_image(large: Decoder) -> None:
+    async def close() -> float:
+        request = asyncio.create_task(large.decode([plain(3000)] * 40, SPEC))
+        await until_decoding()
+        started = time.monotonic()
+        await asyncio.to_thread(large.close)
+        with pytest.raises(Overloaded):
+            await request
+        return time.monotonic() - started
+
+    assert asyncio.run(close()) < 1
+    assert not children()
+
+
+def test_an_image_that_ends_its_process_is_broken_and_spoils_no_other(large: Decoder) -> None:
+    async def crash(number: int) -> list[object]:
+        request = asyncio.create_task(large.decode([HEAVY] * 16, SPEC))
+        async with asyncio.timeout(20):
+            while not children():
+                await asyncio.sleep(0.01)
+        for child in children():
+            child.send_signal(number)
+        return list(await request)
+
+    decoded = asyncio.run(crash(signal.SIGSEGV))
+    codes = {one.code for one in decoded if isinstance(one, ImageError)}
+    assert codes <= {"image_broken"}
+    assert sum(isinstance(one, ImageError) for one in decoded) <= 4
+    assert_decoded(large, [HEAVY] * 4, ImageLimits())
+    with pytest.raises(Overloaded, match="memory"):
+        asyncio.run(crash(signal.SIGKILL))
+    assert_decoded(large, [HEAVY] * 4, ImageLimits())

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.labels import is_one_line
 from server.file_names import MAX_FILE_NAME, clean_file_name
-from server.text import is_one_line
 from tests.conftest import Labelled
 from tests.images import encode, noise
 from tests.servers import ServerProcess
@@ -124,6 +124,13 @@ def test_examples_are_named_wherever_they_are_told(api: httpx.Client, support: L
     broken = api.post(f"/v1/tasks/{task}/examples", **named([palace, ("fish", b"no image")], ["a.png", "b.png"])).json()
     assert [(each["position"], each["file_name"]) for each in broken["images"]] == [(1, "b.png")]
     assert broken["detail"].startswith("image 2 of 2 (b.png): ")
+
+
+def test_a_name_is_no_part_of_what_a_retry_asks(api: httpx.Client, support: Labelled) -> None:
+    few, key = [support[0], support[5]], {"Idempotency-Key": "of file names"}
+    first, again = (api.post("/v1/tasks", **named(few, names), headers=key) for names in (["a.png", "b.png"], ["c.png", "d.png"]))
+    assert first.json()["id"] == again.json()["id"]
+    assert [name for _, name in listed(api, first.json()["id"])] == ["a.png", "b.png"]
 
 
 def test_a_server_that_keeps_no_images_keeps_no_names(tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ def test_a_database_of_the_first_schema(tmp_path: Path, tasks: int) -> None:
             assert store.head(T, task, 1).to_bytes() == heads[task].to_bytes()
             assert [store.example_image(T, task, e.id)[0] for e in examples] == [e.image for e in examples]
             assert [info.sha256 for info in store.examples(T, task, None, 10)[0]] == [e.sha256 for e in examples]
+            assert {info.file_name for info in store.examples(T, task, None, 10)[0]} == {None} == set(support.file_names)
         assert add(store, store.task(T, "task_000"), "bird").version.number == 2
         gone = list(given)[::5]
         for task in gone:

@@ -72,5 +72,9 @@ def test_a_full_server_refuses_images_before_they_are_sent_and_answers_all_else(
         assert b"\r\nretry-after: 1\r\n" in head.lower() + b"\r\n"
         assert b'"code":"overloaded"' in body
     assert httpx.get(f"{url}/v1/tasks").status_code == 200
+    with httpx.Client(base_url=url) as api:
+        for _ in range(50):  # It is full at some of them.
+            assert api.post("/v1/refreshes/refresh_1/pause").status_code == 404
+            assert api.post("/v1/backbones", json={"id": "unknown@1"}).status_code == 404
     metrics = httpx.get(f"{url}/metrics").text
     assert 'headstart_errors_total{code="overloaded"}' in metrics

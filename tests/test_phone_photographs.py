@@ -80,7 +80,7 @@ def test_heics_that_lie_about_their_size_are_refused_before_they_are_decoded() -
     with pytest.raises(ImageError, match=f"{200 * 136} pixels"):
         load_image(shown, SPEC, ImageLimits(max_pixels=200 * 136 - 1))
     part = data.replace(struct.pack(">4sIII", b"ispe", 0, 64, 64), struct.pack(">4sIII", b"ispe", 0, 30_000, 30_000))
-    with pytest.raises(ImageError, match="parts of 900000000 pixels"):
+    with pytest.raises(ImageError, match="parts of 10800000000 pixels"):
         load_image(part, SPEC, limits)
 
 

@@ -254,10 +254,10 @@ def test_a_version_is_put_back_only_where_the_refreshed_one_is_active(store: Sto
         note = RefreshNote(refresh.id, "returned", version_returned=1)
         with pytest.raises(VersionNotFound):
             store.put_back(T, task.id, 2, 7, lambda _: note)
-        store.activate(T, task.id, 1)
+        store.change(T, task.id, version=1)
         with pytest.raises(VersionConflict):
             store.put_back(T, task.id, 2, 1, lambda _: note)
         assert store.refreshes.refresh(T, refresh.id).tasks == {"returning": 1}
-        store.activate(T, task.id, 2)
+        store.change(T, task.id, version=2)
         assert store.put_back(T, task.id, 2, 1, lambda _: note).version.number == 1
         assert store.refreshes.refresh(T, refresh.id).tasks == {"returned": 1}

@@ -16,8 +16,10 @@ from models.bundle import PAPER_BUNDLE
 from server.settings import Settings
 from tests.bundles import copy_bundle
 from tests.conftest import Labelled
-from tests.servers import ROOT, ServerProcess
+from tests.servers import ROOT, ServerProcess, free_port
 from tests.uploads import create, queries
+
+_GONE_SECONDS = 2
 
 
 def test_sigterm_under_load_answers_what_is_under_way(tmp_path: Path, support: Labelled) -> None:
@@ -53,6 +55,40 @@ def test_sigterm_under_load_answers_what_is_under_way(tmp_path: Path, support: L
     assert sum(answered for answered, _ in totals) >= 8
     assert not sum(lost for _, lost in totals)
     assert "Traceback" not in process.log()
+
+
+def catches_sigterm(pid: int) -> bool:
+    caught = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads of /proc what signals a process heeds")
+@pytest.mark.parametrize("as_first_process", [False, True])
+@pytest.mark.parametrize("delay", [0, 0.5, 2.5])
+def test_sigterm_while_it_starts_ends_it(tmp_path: Path, as_first_process: bool, delay: float) -> None:
+    """Also as the first process of a container, which ignores every signal that it has no handler for."""
+    command = [sys.executable, "-m", "server", "--data-dir", str(tmp_path / "data"), "--port", str(free_port())]
+    if as_first_process:
+        command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *command]
+        if os.geteuid() or subprocess.run([*command[:5], "true"], capture_output=True, check=False).returncode:
+            pytest.skip("needs to make a container, which takes root and the right to")
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            deadline = time.monotonic() + 30
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+            while time.monotonic() < deadline:
+                pid = int((children.read_text().split() or ["0"])[0]) if as_first_process else process.pid
+                if pid and catches_sigterm(pid):
+                    break
+                time.sleep(0.01)
+            assert not (tmp_path / "data").exists()  # It heeds the signal long before it serves.
+            time.sleep(delay)
+            os.kill(pid, signal.SIGTERM)
+            assert process.wait(_GONE_SECONDS) == 0
+            assert "Traceback" not in process.stderr.read()
+        finally:
+            process.kill()
 
 
 def start(*flags: str, **environment: str) -> subprocess.CompletedProcess[str]:

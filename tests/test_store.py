@@ -42,8 +42,8 @@ CALLS: dict[str, Callable[[Store, str, str, str], object]] = {
         tenant, task, 1, "added", new_examples(["cat"]), [], head_of(["cat", "dog"])
     ),
     "remove": lambda store, tenant, task, example: store.add_version(tenant, task, 1, "removed", [], [example], head_of(["dog"])),
-    "activate": lambda store, tenant, task, _: store.activate(tenant, task, 1),
-    "rename": lambda store, tenant, task, _: store.rename(tenant, task, "mine now"),
+    "activate": lambda store, tenant, task, _: store.change(tenant, task, version=1),
+    "rename": lambda store, tenant, task, _: store.change(tenant, task, name="mine now"),
     "embedded": lambda store, tenant, task, _: store.embedded(tenant, task, 1, BACKBONE.sha256),
     "images": lambda store, tenant, task, example: store.images(tenant, task, [example]),
     "refresh": lambda store, tenant, task, _: store.refresh(
@@ -139,7 +139,7 @@ def test_tenants_may_use_the_same_ids_and_keys(store: Store) -> None:
     }
     for tenant, head in heads.items():
         store.create_task(tenant, NewTask("task_1", tenant), examples[tenant], head, lambda task: replay(body=task.name))
-    store.rename("a", "task_1", "other")
+    store.change("a", "task_1", name="other")
     for tenant, name in (("a", "other"), ("b", "b")):
         assert store.task(tenant, "task_1").name == name
         assert store.head(tenant, "task_1", 1).to_bytes() == heads[tenant].to_bytes()
@@ -167,7 +167,7 @@ def test_a_version_made_from_an_old_one_is_refused(store: Store) -> None:
 def test_a_version_made_after_going_back_gets_a_number_of_its_own(store: Store) -> None:
     task = create(store)
     add(store, task, "bird")
-    store.activate(T, task.id, 1)
+    store.change(T, task.id, version=1)
     third = add(store, task, "fish")
     assert third.version.number == 3
     assert [entry.label for entry in third.version.classes] == ["cat", "dog", "fish"]
@@ -183,7 +183,7 @@ def test_only_examples_of_the_active_version_are_shown(store: Store) -> None:
         store.example_image(T, task.id, gone)
     with pytest.raises(ExampleNotFound):
         store.add_version(T, task.id, 2, "removed", [], [gone], head_of(["cat", "dog"]))
-    store.activate(T, task.id, 1)
+    store.change(T, task.id, version=1)
     assert len(store.example_image(T, task.id, gone)[0]) == 50
 
 
@@ -201,7 +201,7 @@ def test_forgetting_an_example_takes_the_versions_that_have_it(store: Store) -> 
     task = create(store, labels=["cat", "cat", "dog"])
     going = store.support(T, task.id, 1).ids[0]
     store.add_version(T, task.id, 1, "removed", [], [going], head_of(["cat", "dog"]))
-    store.activate(T, task.id, 1)
+    store.change(T, task.id, version=1)
     with pytest.raises(VersionConflict):
         store.forget_example(T, task.id, 2, going, None)
     with pytest.raises(ValueError, match="another one is needed"):
@@ -214,7 +214,7 @@ def test_forgetting_an_example_takes_the_versions_that_have_it(store: Store) -> 
     with pytest.raises(ExampleNotFound):
         store.forget_example(T, task.id, 3, going, None)
     last = add(store, changed, "bird")
-    store.activate(T, task.id, 2)
+    store.change(T, task.id, version=2)
     _, gone = store.forget_example(T, task.id, 2, store.support(T, task.id, last.version.number).ids[-1], None)
     assert gone == [4]
     assert add(store, store.task(T, task.id), "bird").version.number == 5
@@ -236,7 +236,7 @@ def test_a_refreshed_version_has_embeddings_of_its_own(store: Store) -> None:
 
     with pytest.raises(VersionConflict):
         store.refresh(T, task.id, 1, embedded(before.ids), head)
-    store.activate(T, task.id, 1)
+    store.change(T, task.id, version=1)
     other_values = {id_: -vector for id_, vector in embedded(before.ids).items()}
     store.refresh(T, task.id, 1, other_values, head)
     assert store.support(T, task.id, 3).embeddings.tolist() == after.embeddings.tolist()
@@ -257,7 +257,7 @@ def test_a_support_set_is_read_as_far_as_a_backbone_has_embedded_it(store: Store
     found = store.embedded(T, task.id, 1, OTHER.sha256)
     assert (found.ids, found.labels, found.embeddings, found.lacking) == (support.ids, support.labels, {}, list(support.ids))
     store.refresh(T, task.id, 1, embedded(support.ids), head_of(["cat", "dog"], OTHER))
-    store.activate(T, task.id, 1)
+    store.change(T, task.id, version=1)
     store.add_version(T, task.id, 1, "added", new_examples(["dog"]), [support.ids[0]], head_of(["cat", "dog"]))
     found = store.embedded(T, task.id, 3, OTHER.sha256)
     assert found.lacking == [found.ids[2]]
@@ -298,7 +298,7 @@ def test_a_support_set_whose_embeddings_are_missing_says_so(tmp_path: Path) -> N
 @pytest.mark.parametrize("number", [0, 2, 2**31, 2**64])
 def test_a_version_that_does_not_exist(store: Store, number: int) -> None:
     task = create(store)
-    for call in (store.head, store.support, store.activate):
+    for call in (store.head, store.support, lambda tenant, task, number: store.change(tenant, task, version=number)):
         with pytest.raises(VersionNotFound):
             call(T, task.id, number)
 
@@ -400,7 +400,7 @@ def test_what_is_known_in_memory_is_never_from_before_an_acknowledged_change(sto
     try:
         for turn in range(150):
             version = 1 + turn % 2
-            store.activate(T, task, version)
+            store.change(T, task, version=version)
             for _ in range(20):
                 known = store.known_active(T, task)
                 assert known is None or known.version == version

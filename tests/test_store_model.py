@@ -114,14 +114,14 @@ class StoreMachine(RuleBasedStateMachine):
     def activate(self, pick: int, version: int) -> None:
         task, model = self.pick(pick)
         model.active = list(model.versions)[version % len(model.versions)]
-        assert self.store.activate(model.tenant, task, model.active) == self.store.task(model.tenant, task)
+        assert self.store.change(model.tenant, task, version=model.active) == self.store.task(model.tenant, task)
 
     @precondition(lambda self: self.model)
     @rule(pick=picks, name=st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=8))
     def rename(self, pick: int, name: str) -> None:
         task, model = self.pick(pick)
         model.name = name
-        assert self.store.rename(model.tenant, task, name) == self.store.task(model.tenant, task)
+        assert self.store.change(model.tenant, task, name=name) == self.store.task(model.tenant, task)
 
     @precondition(lambda self: self.model)
     @rule(pick=picks)

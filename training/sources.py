@@ -4,8 +4,8 @@ A dataset is one or more paths: a folder of class folders, a zip of them, or the
 `training.pickles`), one by one or in a folder; the same class in several paths is one class. Every visible file of a class
 folder that is called an image or is one counts; what else is visible is told by `list_left_out`, so that no file is lost
 unseen. In a zip, the folders around the class folders do not matter; but a class that is asked for as `Greek/letter1` is the
-folder of that name in a folder of that name. Class names are compared in Unicode's composed form (NFC), whichever the file
-system prefers.
+folder of that name in a folder of that name. Class names are compared as the server compares labels (`models.labels`),
+whichever form the file system prefers.
 """
 
 import unicodedata
@@ -16,7 +16,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from models.labels import clean_label
 from models.preprocess import READABLE, ImageError, media_type
+from models.zip_names import member_path, undecodable
 from training.data import DataError, Skipped
 from training.pickles import PICKLE_SUFFIXES, encoded, find_pickles, read_classes, read_pickle
 
@@ -69,7 +71,7 @@ def find_classes(paths: Sequence[Path]) -> tuple[str, ...]:
             found.update(*map(read_classes, pickles))
         else:
             found |= {source.class_name for source in list_sources([path])}
-            found |= {composed(folder.name) for folder in _class_folders(path)} if path.is_dir() else set()
+            found |= {composed(folder.name) for folder in _class_folders(path)} if path.is_dir() else _empty_in_zip(path)
     return tuple(sorted(found))
 
 
@@ -95,8 +97,9 @@ def list_sources(paths: Sequence[Path], wanted: Collection[str] | None = None) -
         for source in _of_path(path, wanted):
             if isinstance(source, Skipped):
                 continue
-            # The same name in another path is another image of the class.
+            # The same name in another path is another image of the class; so is the same in Unicode's other form.
             key = source.place if source.key in seen else source.key
+            key = f"{key} ({len(seen)})" if key in seen else key
             seen.add(key)
             yield replace(source, key=key)
 
@@ -204,32 +207,62 @@ def visible(folder: Path) -> list[Path]:
 
 
 def _of_zip(path: Path, wanted: Collection[str]) -> Iterator[Source | Skipped]:
-    try:
-        archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is neither a folder of class folders nor a zip of them") from error
-    names = sorted(info.filename for info in archive.infolist() if not info.is_dir())
-    members = [(name, member) for name in names if _is_visible(member := PurePosixPath(name))]
-    images = [(name, member) for name, member in members if _is_image_in(archive, name)]
-    around = {folder for _, member in images for folder in member.parent.parents}
-    in_classes = [(name, member) for name, member in images if member.parent.name and member.parent not in around]
+    archive, every = _open_zip(path)
+    members = [(member, info) for member, info in every if not info.is_dir()]
+    images = [(member, info) for member, info in members if _is_image_in(archive, member, info)]
+    around = {folder for member, _ in images for folder in member.parent.parents}
+    in_classes = [(member, info) for member, info in images if member.parent.name and member.parent not in around]
     in_full = {name for name in wanted if "/" in name}
     if not in_full:
-        _check_names({member.parent for _, member in in_classes}, path)
-    for name, member in in_classes:
+        _check_names({member.parent for member, _ in in_classes}, path)
+    for member, info in in_classes:
         full = composed("/".join(member.parent.parts[-2:]))
         class_name = full if full in in_full else member.parent.name
-        yield _source(class_name, member.name, f"{path}/{name}", partial(archive.read, name))
-    for name, _ in sorted(set(members) - set(in_classes)):
-        yield left_out(path / name, _NO_CLASS if (name, PurePosixPath(name)) in images else _NO_IMAGE)
+        yield _source(class_name, member.name, f"{path}/{member}", partial(archive.read, info))
+    used, seen = {info for _, info in in_classes}, {info for _, info in images}
+    for member, info in members:
+        if info not in used:
+            yield left_out(path / member, _NO_CLASS if info in seen else _NO_IMAGE)
 
 
-def _is_image_in(archive: zipfile.ZipFile, name: str) -> bool:
-    if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES:
+def _open_zip(path: Path) -> tuple[zipfile.ZipFile, list[tuple[PurePosixPath, zipfile.ZipInfo]]]:
+    """A zip, and its visible files and folders by path.
+
+    Raises:
+        DataError: it is none, or the name of a folder in it cannot be read.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except UnicodeDecodeError as error:  # of a name that its flag calls UTF-8
+        raise DataError(f"{path}: {undecodable(error.object)}") from error
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is neither a folder of class folders nor a zip of them") from error
+    try:
+        members = sorted(((member_path(info), info) for info in archive.infolist()), key=lambda found: found[0])
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
+    return archive, [(member, info) for member, info in members if _is_visible(member)]
+
+
+def _empty_in_zip(path: Path) -> set[str]:
+    """The classes of a zip's folders that hold nothing at all, beside the folders of other classes."""
+    _, members = _open_zip(path)
+    filled = {folder for member, info in members if not info.is_dir() for folder in member.parents}
+    classes = {member.parent for member, info in members if not info.is_dir()}
+    beside = {folder.parent for folder in classes}
+    return {
+        composed(member.name)
+        for member, info in members
+        if info.is_dir() and member not in filled and member.parent in beside and member.name
+    }
+
+
+def _is_image_in(archive: zipfile.ZipFile, member: PurePosixPath, info: zipfile.ZipInfo) -> bool:
+    if member.suffix.lower() in IMAGE_SUFFIXES:
         return True
     try:
-        with archive.open(name) as member:
-            return _is_readable(member.read(_HEAD_BYTES))
+        with archive.open(info) as opened:
+            return _is_readable(opened.read(_HEAD_BYTES))
     except _DAMAGED:
         return False
 
@@ -260,16 +293,19 @@ def _source(class_name: str, file_name: str, place: str, content: Callable[[], b
 
 
 def composed(name: str) -> str:
-    """The name of a class in Unicode's composed form.
+    """The name of a class as the server has its label.
 
     Raises:
-        DataError: it is not UTF-8; two such names might look the same.
+        DataError: it is not UTF-8, since two such names might look the same; or it is no label.
     """
     try:
         name.encode()
     except UnicodeEncodeError as error:
         raise DataError(f"the folder {_printable(name)} has a name that is not UTF-8; rename it") from error
-    return unicodedata.normalize("NFC", name)
+    try:
+        return clean_label(name)
+    except ValueError as error:
+        raise DataError(f"the folder {_printable(name)!r} {error}, and names a class; rename it") from error
 
 
 def _printable(name: str) -> str:

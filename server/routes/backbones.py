@@ -16,7 +16,7 @@ from server.errors import (
     StorageFailed,
     UnsupportedMediaType,
 )
-from server.routes.bodies import read_json
+from server.routes.content import read_json
 from server.routes.dependencies import Served, reply
 from server.routes.openapi import BACKBONE_BODY, BACKBONE_PATCH_BODY, answered
 from server.routes.problems import documented

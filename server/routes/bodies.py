@@ -1,33 +1,39 @@
-"""Request bodies in all the forms that the API takes: multipart, JSON with base64, raw images, a zip."""
+"""What the routes with images ask for, in all the forms that the API takes: multipart, JSON with base64, raw images, a zip."""
 
-import base64
 import binascii
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
+import msgspec
 from fastapi import Request
-from pydantic import BaseModel, TypeAdapter, ValidationError
-from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
 
 from models.preprocess import MEDIA_TYPES
 from server.archive import read_archive
-from server.errors import InvalidRequest, LimitExceeded, UnsupportedMediaType
+from server.errors import InvalidRequest, LimitExceeded
 from server.file_names import clean_file_name
-from server.schemas.requests import ExamplesBody, Name, PredictBody, PredictManyBody, TaskBody, TaskOptions
+from server.routes.content import JSON, media_type, read_json
+from server.routes.forms import Form, read_form
+from server.schemas.requests import (
+    ExampleBody,
+    ExamplesBody,
+    PredictBody,
+    PredictManyBody,
+    TaskBody,
+    TaskOptions,
+    clean_name,
+)
 from server.service import Service
 from server.support import LabelledImage, clean_label
 
-MULTIPART, JSON = "multipart/form-data", "application/json"
-RAW_IMAGES = (*MEDIA_TYPES, "image/heif")
+# What one image comes as: an image tells by its content what it is, and many senders cannot.
+RAW_IMAGES = (*MEDIA_TYPES, "image/heif", "image/jpg", "application/octet-stream")
+_RAW = frozenset(
+    {*RAW_IMAGES, "image/pjpeg", "image/x-png", "image/heic-sequence", "image/heif-sequence", "binary/octet-stream", ""}
+)
 
 _MOST_TASK_TEXTS = 1000  # of a form: each costs the event loop, and one may name many
-
-_Body = TypeVar("_Body", bound=BaseModel)
-_Value = TypeVar("_Value")
-_NAME: TypeAdapter[str] = TypeAdapter(Name)
+_WHITESPACE = b" \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,36 +59,35 @@ async def read_task(request: Request, service: Service) -> TaskRequest:
     Raises:
         Invalid, TooLarge, UnsupportedMediaType, BodyTimeout: it is none of the documented forms, or over a limit.
     """
-    if _media_type(request) == JSON:
-        body = await read_json(request, service, TaskBody)
-        return TaskRequest(body.name, body.options, await _from_json(body, service))
-    async with _form(request, {"images", "labels", "archive", "name", "options"}, service.settings.queue_images) as form:
-        name, options = _text(form, "name"), _text(form, "options")
-        return TaskRequest(
-            name=None if name is None else _valid("name", lambda: _NAME.validate_python(name)),
-            options=TaskOptions() if options is None else _valid("options", lambda: TaskOptions.model_validate_json(options)),
-            examples=await _from_form(form, service),
-        )
+    if media_type(request) == JSON:
+        body = await read_json(request, service, TaskBody, service.settings.max_body_bytes)
+        return TaskRequest(body.name, body.options, await _from_json(body.examples, service))
+    form = await _support_form(request, service, "name", "options")
+    name, options = form.text("name"), form.text("options")
+    return TaskRequest(
+        name=None if name is None else _name(name),
+        options=TaskOptions() if options is None else _options(options),
+        examples=await _from_form(form, service),
+    )
 
 
 async def read_examples(request: Request, service: Service) -> list[LabelledImage]:
     """The body of `POST /v1/tasks/{task}/examples`; raises as `read_task` does."""
-    if _media_type(request) == JSON:
-        return await _from_json(await read_json(request, service, ExamplesBody), service)
-    async with _form(request, {"images", "labels", "archive"}, service.settings.queue_images) as form:
-        return await _from_form(form, service)
+    if media_type(request) == JSON:
+        body = await read_json(request, service, ExamplesBody, service.settings.max_body_bytes)
+        return await _from_json(body.examples, service)
+    return await _from_form(await _support_form(request, service), service)
 
 
 async def read_queries(request: Request, service: Service) -> list[bytes]:
     """The images of `POST /v1/tasks/{task}/predict`; raises as `read_task` does."""
-    media_type = _media_type(request)
-    if media_type in RAW_IMAGES:
+    if _is_raw_image(request):
         return [await request.body()]
-    if media_type == JSON:
-        body = await read_json(request, service, PredictBody)
+    if media_type(request) == JSON:
+        body = await read_json(request, service, PredictBody, service.settings.max_body_bytes)
         return await _decoded(body.images, service, service.settings.max_images)
-    async with _form(request, {"images"}, service.settings.max_images) as form:
-        return [await file.read() for file in _files(form, "images")]
+    form = await read_form(request, {"images"}, service.settings.max_images, 1)
+    return [file.content.getvalue() for file in form.files("images")]
 
 
 async def read_many_queries(request: Request, service: Service, named: list[str] | None) -> ManyQueries:
@@ -91,107 +96,79 @@ async def read_many_queries(request: Request, service: Service, named: list[str]
     Args:
         named: the texts in the query that name tasks; where there are none, the body does.
     """
-    media_type = _media_type(request)
     tasks: Literal["all"] | list[str] | None = None
-    if media_type in RAW_IMAGES:
+    if _is_raw_image(request):
         images = [await request.body()]
-    elif media_type == JSON:
-        body = await read_json(request, service, PredictManyBody)
+    elif media_type(request) == JSON:
+        body = await read_json(request, service, PredictManyBody, service.settings.max_body_bytes)
         tasks, images = body.tasks, await _decoded(body.images, service, service.settings.max_images)
     else:
-        async with _form(request, {"images", "tasks"}, service.settings.max_images, _MOST_TASK_TEXTS) as form:
-            tasks = _task_ids(_texts(form, "tasks")) if "tasks" in form else None
-            images = [await file.read() for file in _files(form, "images")]
+        form = await read_form(request, {"images", "tasks"}, service.settings.max_images, _MOST_TASK_TEXTS)
+        tasks = _task_ids(form.texts("tasks")) if "tasks" in form else None
+        images = [file.content.getvalue() for file in form.files("images")]
     asked = [where for where in (tasks, None if named is None else _task_ids(named)) if where is not None]
     if len(asked) != 1:
         raise InvalidRequest("name the tasks, or all, in one place: ?tasks=, or the body's tasks")
     return ManyQueries(asked[0], images)
 
 
-async def read_json(request: Request, service: Service, model: type[_Body]) -> _Body:
-    """The body as `model`.
-
-    Raises:
-        InvalidRequest: it is not JSON, or does not fit.
-        UnsupportedMediaType: it does not say that it is JSON.
-    """
-    if _media_type(request) != JSON:
-        raise UnsupportedMediaType(f"send {JSON}, not {_media_type(request) or 'a body without Content-Type'}")
-    raw = await request.body()
-    return await service.in_thread(_valid, "body", lambda: model.model_validate_json(raw))
+def _is_raw_image(request: Request) -> bool:
+    return media_type(request) in _RAW
 
 
-async def read_json_if_any(request: Request, service: Service, model: type[_Body]) -> _Body:
-    """The body as `model`, or what it is without any; raises as `read_json` does."""
-    return await read_json(request, service, model) if await request.body() else model()
+async def _support_form(request: Request, service: Service, *further: str) -> Form:
+    most = service.settings.queue_images
+    return await read_form(request, {"images", "labels", "archive", *further}, most, most + 1 + len(further))
 
 
-def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-@asynccontextmanager
-async def _form(request: Request, fields: set[str], most_images: int, most_texts: int | None = None) -> AsyncIterator[FormData]:
-    """A multipart body of these fields; unless it says how many texts it may have, a few more than images."""
-    media_type = _media_type(request)
-    if media_type != MULTIPART:
-        raise UnsupportedMediaType(f"send {MULTIPART} or {JSON}, not {media_type[:100] or 'a body without Content-Type'}")
-    most = most_images + 1
-    try:
-        form = await request.form(max_files=most, max_fields=most_texts or most + len(fields))
-    except HTTPException as error:
-        if most_texts and "Too many fields" in str(error.detail):
-            raise LimitExceeded("texts in this form, at least", most_texts + 1, most_texts) from error
-        if "Too many" in str(error.detail):
-            raise LimitExceeded("images or labels in this request, at least", most, most_images) from error
-        raise InvalidRequest(f"the multipart body is malformed: {error.detail}") from error
-    except UnicodeError as error:
-        raise InvalidRequest("the multipart body is malformed: its charset is unknown") from error
-    try:
-        if unknown := sorted(form.keys() - fields):
-            raise InvalidRequest(f"unknown field {unknown[0][:100]!r}; known: {', '.join(sorted(fields))}")
-        yield form
-    finally:
-        await form.close()
-
-
-async def _from_form(form: FormData, service: Service) -> list[LabelledImage]:
+async def _from_form(form: Form, service: Service) -> list[LabelledImage]:
     if "archive" in form:
         if "images" in form or "labels" in form:
             raise InvalidRequest("send either an archive, or images with labels")
-        archives = _files(form, "archive")
-        if len(archives) > 1:
+        if len(archives := form.files("archive")) > 1:
             raise InvalidRequest("send one archive")
-        return await service.in_thread(read_archive, archives[0].file, service.settings)
-    files, labels = _files(form, "images"), _texts(form, "labels")
+        return await service.in_thread(read_archive, archives[0].content, service.settings)
+    files, labels = form.files("images"), form.texts("labels")
     if len(files) != len(labels):
         raise InvalidRequest(f"{len(files)} images but {len(labels)} labels; send one label per image, in the same order")
     cleaned = [clean_label(label) for label in labels]
     return [
-        LabelledImage(label, await file.read(), clean_file_name(file.filename))
+        LabelledImage(label, file.content.getvalue(), clean_file_name(file.name))
         for label, file in zip(cleaned, files, strict=True)
     ]
 
 
-async def _from_json(body: TaskBody | ExamplesBody, service: Service) -> list[LabelledImage]:
-    images = await _decoded([example.image for example in body.examples], service, service.settings.queue_images)
+async def _from_json(examples: Sequence[ExampleBody], service: Service) -> list[LabelledImage]:
+    labels = [clean_label(example.label) for example in examples]
+    images = await _decoded([example.image for example in examples], service, service.settings.queue_images)
     return [
-        LabelledImage(clean_label(example.label), image, clean_file_name(example.file_name, folders=True))
-        for example, image in zip(body.examples, images, strict=True)
+        LabelledImage(label, image, clean_file_name(example.file_name, folders=True))
+        for label, image, example in zip(labels, images, examples, strict=True)
     ]
 
 
-async def _decoded(images: list[str], service: Service, most: int) -> list[bytes]:
+async def _decoded(images: Sequence[str], service: Service, most: int) -> list[bytes]:
     if len(images) > most:
         raise LimitExceeded("images in this request", len(images), most)
-    return await service.in_thread(lambda: [_from_base64(image, position) for position, image in enumerate(images)])
+    return await service.in_thread(
+        lambda: [_from_base64(image, f"image {position + 1} of {len(images)}") for position, image in enumerate(images)]
+    )
 
 
-def _from_base64(text: str, position: int) -> bytes:
+def _from_base64(text: str, where: str) -> bytes:
+    """What the text stands for; it may be a `data:` address (RFC 2397), and have line breaks (RFC 2045)."""
+    if text[:5].lower() == "data:":
+        head, _, text = text.partition(",")
+        if not head.lower().endswith(";base64"):
+            raise InvalidRequest(f"{where} is a data: address without ;base64")
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidRequest(f"image {position + 1} is not base64") from error
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        pass
+    try:
+        return binascii.a2b_base64(text.encode("ascii").translate(None, _WHITESPACE), strict_mode=True)
+    except ValueError as error:
+        raise InvalidRequest(f"{where} is not base64") from error
 
 
 def _task_ids(texts: list[str]) -> Literal["all"] | list[str]:
@@ -200,31 +177,15 @@ def _task_ids(texts: list[str]) -> Literal["all"] | list[str]:
     return "all" if ids == ["all"] else ids
 
 
-def _files(form: FormData, field: str) -> list[UploadFile]:
-    files = [value for value in form.getlist(field) if isinstance(value, UploadFile)]
-    if len(files) != len(form.getlist(field)):
-        raise InvalidRequest(f"{field} must be files; with curl: -F {field}=@FILE")
-    return files
-
-
-def _texts(form: FormData, field: str) -> list[str]:
-    texts = [value for value in form.getlist(field) if isinstance(value, str)]
-    if len(texts) != len(form.getlist(field)):
-        raise InvalidRequest(f"{field} must be texts, not files")
-    return texts
-
-
-def _text(form: FormData, field: str) -> str | None:
-    value = form.get(field)
-    if isinstance(value, UploadFile):
-        raise InvalidRequest(f"{field} must be a text, not a file")
-    return value
-
-
-def _valid(what: str, parse: Callable[[], _Value]) -> _Value:
+def _name(raw: str) -> str:
     try:
-        return parse()
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, (what, *problem["loc"])))
-        raise InvalidRequest(f"{where}: {problem['msg']}") from error
+        return clean_name(raw)
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from None
+
+
+def _options(raw: str) -> TaskOptions:
+    try:
+        return msgspec.json.decode(raw, type=TaskOptions)
+    except ValueError as error:
+        raise InvalidRequest(f"options: {error}") from error

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from models.bundle import BundleError
 from server.descriptions import Description
-from server.errors import HeadstartError
+from server.errors import HeadstartError, StorageFailed
 from server.routes.dependencies import Served, reply
 from server.routes.openapi import answered
 from server.schemas.replies import Health
@@ -33,19 +33,22 @@ async def alive() -> Response:
     responses={200: answered(Health, "Ready"), 503: answered(Health, "Not able to serve; `checks` says what fails")},
 )
 async def ready(service: Served) -> Response:
-    """Sends images of known embedding through the queue that serves, reads from the store, and looks for the bundles that tasks
-    need. Where some tasks lack theirs it is `degraded`, and answers 200, since the others are served.
+    """Sends images of known embedding through the queue that serves, reads from the store, writes to it unless that has just
+    been done, and looks for the bundles that tasks need. Where some tasks lack theirs, or the disk is full, it is `degraded`, and
+    answers 200, since all else is served.
     """
     checks = {}
-    degraded = False
-    for name, check in (("engine", service.backbones.check()), ("store", service.in_thread(service.store.check))):
+    healthy, degraded = True, False
+    for name, check in (("engine", service.backbones.check()), ("store", service.in_writer(service.store.check))):
         try:
             await asyncio.wait_for(check, _PATIENCE_SECONDS)
             checks[name] = "ok"
         except (HeadstartError, BundleError, TimeoutError) as error:
             _log.error("not ready: %s: %s", name, error or "no answer in time")
-            checks[name] = "failing"
-    healthy = set(checks.values()) == {"ok"}
+            full = isinstance(error, StorageFailed) and error.disk_full
+            degraded |= full
+            healthy &= full
+            checks[name] = f"failing: {error.detail}" if isinstance(error, StorageFailed) else "failing"
     checks["bundles"] = "ok"
     try:
         if unserved := await asyncio.wait_for(service.backbones.unserved(), _PATIENCE_SECONDS):

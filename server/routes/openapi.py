@@ -1,14 +1,26 @@
 """What FastAPI cannot see for itself: bodies in several forms, and an example for each call."""
 
+from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from msgspec.json import schema_components
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from models.preprocess import MEDIA_TYPES
+from server.errors import (
+    HeadersTooLarge,
+    HeaderTimeout,
+    HostNotAllowed,
+    MalformedRequest,
+    OriginNotAllowed,
+    UrlTooLong,
+)
+from server.routes.bodies import RAW_IMAGES
+from server.routes.problems import MEDIA_TYPE, documented
 from server.routes.samples import OTHER_TASK_ID, REPLIES, TASK_ID
+from server.schemas.base import Request
 from server.schemas.refreshes import RefreshBody
 from server.schemas.replies import Problem
 from server.schemas.requests import (
@@ -23,7 +35,7 @@ from server.schemas.requests import (
     TaskPatch,
 )
 
-_REF = "#/components/schemas/{model}"
+_REF = "#/components/schemas/{name}"
 _IMAGE = {"type": "string", "format": "binary"}
 
 
@@ -53,8 +65,8 @@ def _body(**content: Any) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def _json(model: type[BaseModel], example: Any) -> dict[str, Any]:
-    return {"schema": {"$ref": _REF.format(model=model.__name__)}, "example": example}
+def _json(model: type[Request], example: Any) -> dict[str, Any]:
+    return {"schema": {"$ref": _REF.format(name=model.__name__)}, "example": example}
 
 
 def _multipart(properties: dict[str, Any], required: list[str], example: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +109,7 @@ EXAMPLE_PATCH_BODY = _body(**{"application/json": _json(ExamplePatch, {"label": 
 BACKBONE_BODY = _body(**{"application/json": _json(BackboneBody, {"id": "name@1"})})
 BACKBONE_PATCH_BODY = _body(**{"application/json": _json(BackbonePatch, {"default": True})})
 REFRESH_BODY = _body(**{"application/json": _json(RefreshBody, {"to": "name@2", "tasks": "all", "max_drop": 0.02})})
-_RAW_BODIES = {kind: {"schema": _IMAGE, "example": "(bytes of the image)"} for kind in (*MEDIA_TYPES, "image/heif")}
+_RAW_BODIES = {kind: {"schema": _IMAGE, "example": "(bytes of the image)"} for kind in RAW_IMAGES}
 _QUERY_FIELDS = {"images": {"type": "array", "items": _IMAGE}}
 _QUERY_FILES = {"images": _FILES["images"]}
 _MANY_FIELDS = {
@@ -128,22 +140,23 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
     """The document of `app`, made once, with the schemas that only request bodies and problems use."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        bodies = (
+        bodies: tuple[type[Request], ...] = (
             TaskBody,
             ExamplesBody,
             TaskPatch,
+            ExamplePatch,
             CompareBody,
             PredictBody,
             PredictManyBody,
             BackboneBody,
             BackbonePatch,
             RefreshBody,
-            Problem,
         )
-        extra = [(model, "validation") for model in bodies]
-        _, schemas = models_json_schema(extra, ref_template=_REF)  # type: ignore[arg-type]
-        document["components"]["schemas"] |= schemas["$defs"]
+        _, schemas = schema_components(bodies, ref_template=_REF)
+        _, problems = models_json_schema([(Problem, "serialization")], ref_template=_REF.format(name="{model}"))
+        document["components"]["schemas"] |= schemas | problems["$defs"]
         _drop_fastapis_own_errors(document)
+        _add_what_any_call_may_answer(document)
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -158,3 +171,13 @@ def _drop_fastapis_own_errors(document: dict[str, Any]) -> None:
             response.get("content", {}).pop("application/json", None)
             if response and not response["content"]:
                 del operation["responses"]["422"]
+
+
+def _add_what_any_call_may_answer(document: dict[str, Any]) -> None:
+    """Adds what is refused before a route is looked for, or beside what a route answers under the same status."""
+    anything = documented(MalformedRequest, OriginNotAllowed, HeaderTimeout, UrlTooLong, HostNotAllowed, HeadersTooLarge)
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status, response in anything.items():
+                there = operation["responses"].setdefault(str(status), deepcopy(response))
+                there["content"][MEDIA_TYPE]["examples"].update(response["content"][MEDIA_TYPE]["examples"])

@@ -21,7 +21,10 @@ from server.errors import (
     EngineFailed,
     ErasurePending,
     ExampleNotFound,
+    HeadersTooLarge,
+    HeaderTimeout,
     HeadstartError,
+    HostNotAllowed,
     IdempotencyKeyReused,
     ImageBroken,
     ImageNotKept,
@@ -32,14 +35,16 @@ from server.errors import (
     InvalidLabel,
     InvalidRequest,
     LimitExceeded,
+    MalformedRequest,
+    OriginNotAllowed,
     Overloaded,
     RefreshNotFound,
     StorageFailed,
     TaskNotFound,
     TooFewClasses,
-    Unavailable,
     UnreadableImage,
     UnsupportedMediaType,
+    UrlTooLong,
     VersionNotFound,
     WrongRefreshState,
 )
@@ -47,6 +52,8 @@ from server.schemas.replies import Problem, ProblemImage
 
 # Error -> status, and the detail that the reference shows for it.
 TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
+    MalformedRequest: (HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1"),
+    OriginNotAllowed: (HTTPStatus.FORBIDDEN, "a web page of https://example.org may not do this; …"),
     TaskNotFound: (HTTPStatus.NOT_FOUND, "there is no task 'task_01…'"),
     ExampleNotFound: (HTTPStatus.NOT_FOUND, "the active version of this task has no example 'example_01…'"),
     ImageNotKept: (
@@ -61,7 +68,8 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
     ),
     BackboneNotFound: (HTTPStatus.NOT_FOUND, "there is no backbone 'name@2' on this server"),
     RefreshNotFound: (HTTPStatus.NOT_FOUND, "there is no refresh 'refresh_01…'"),
-    BodyTimeout: (HTTPStatus.REQUEST_TIMEOUT, "no piece of the request's body came for 30 seconds"),
+    HeaderTimeout: (HTTPStatus.REQUEST_TIMEOUT, "the head of the request took longer than 20 seconds"),
+    BodyTimeout: (HTTPStatus.REQUEST_TIMEOUT, "the body brought 17 bytes in 30 seconds"),
     Conflict: (HTTPStatus.CONFLICT, "other requests keep changing this task; try again"),
     BackboneInUse: (HTTPStatus.CONFLICT, "tasks whose active version uses backbone name@1: 12; it stays open for them"),
     BackboneNotOpen: (HTTPStatus.CONFLICT, "backbone name@2 is not open; open it first"),
@@ -71,7 +79,9 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "image 3 of 10: the image has 30000 x 30000 = 900000000 pixels; the limit is 25000000",
     ),
+    UrlTooLong: (HTTPStatus.REQUEST_URI_TOO_LONG, "the URL is longer than the limit of 65536 bytes"),
     UnsupportedMediaType: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send multipart/form-data or application/json, not text/plain"),
+    HostNotAllowed: (HTTPStatus.MISDIRECTED_REQUEST, "this server does not answer to the name 'example.org'; …"),
     InvalidRequest: (HTTPStatus.UNPROCESSABLE_ENTITY, "10 images but 9 labels; send one label per image, in the same order"),
     InvalidLabel: (HTTPStatus.UNPROCESSABLE_ENTITY, "a label is empty; labels have 1 to 128 characters after trimming"),
     TooFewClasses: (
@@ -90,6 +100,10 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "this Idempotency-Key was used for another request within 24 hours; use a new one",
     ),
+    HeadersTooLarge: (
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "the headers are larger than the limit of 65536 bytes",
+    ),
     Overloaded: (
         HTTPStatus.SERVICE_UNAVAILABLE,
         "the server is working on 1024 images; it takes 1024 at most, and no more than 5 seconds' work; try again",
@@ -100,7 +114,10 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
         "this task was made with backbone name@1 (file 0123456789ab…), which this server does not have; waiting does not help: "
         "bring its bundle back and open it, or move the task onto another one with a refresh",
     ),
-    StorageFailed: (HTTPStatus.SERVICE_UNAVAILABLE, "the store cannot be written now; nothing was changed"),
+    StorageFailed: (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "the disk of the server is full; nothing was changed; reading, predicting and removing go on",
+    ),
     ErasurePending: (
         HTTPStatus.SERVICE_UNAVAILABLE,
         "it is removed, but its bytes are still in the database's log, which another program is reading; ask again until "
@@ -131,7 +148,7 @@ def answer_error(request: Request, error: HeadstartError) -> Response:
     """The response to one of our own errors."""
     request.app.state.service.metrics.errors.labels(error.code).inc()
     status, _ = TABLE[type(error)]
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Unavailable) and error.retry_after else None
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
     return problem(status, error.code, error.detail, headers, error.images)
 
 
@@ -144,7 +161,7 @@ def documented(*errors: type[HeadstartError]) -> dict[int | str, dict[str, Any]]
             int(status),
             {"description": status.phrase, "content": {MEDIA_TYPE: {"schema": _SCHEMA, "examples": {}}}},
         )
-        if issubclass(error, Unavailable) and error.retry_after:
+        if error.retry_after:
             response["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
         example = Problem(
             type="about:blank",

@@ -23,7 +23,7 @@ from server.errors import (
     UnsupportedMediaType,
 )
 from server.quality import task_quality
-from server.routes.bodies import read_json_if_any
+from server.routes.content import read_json_if_any
 from server.routes.dependencies import TENANT, Served, reply, while_connected
 from server.routes.openapi import COMPARE_BODY, answered
 from server.routes.problems import documented
@@ -77,5 +77,5 @@ async def compare_candidates(task: str, request: Request, service: Served) -> Re
     only one. Other backbones embed the stored images behind everyone else's, which may take minutes for a large task.
     """
     await service.in_thread(service.store.active, TENANT, task)  # An unknown task is answered before its body is read.
-    asked = await read_json_if_any(request, service, CompareBody)
+    asked = await read_json_if_any(request, CompareBody)
     return reply(await while_connected(request, compare(service, TENANT, task, asked.candidates)))

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
+from msgspec.structs import asdict
 
 from server.errors import (
     AnswerForgotten,
@@ -23,7 +24,7 @@ from server.records import Replay
 from server.refresh_records import Refresh, RefreshAction
 from server.refresh_replies import refresh_reply, refresh_task_reply
 from server.refreshes import Refreshes
-from server.routes.bodies import read_json
+from server.routes.content import WITH_TASKS, read_json
 from server.routes.dependencies import TENANT, Served, reply
 from server.routes.idempotency import Keep, create_once
 from server.routes.openapi import REFRESH_BODY, answered
@@ -72,7 +73,7 @@ async def begin(request: Request, service: Served, working: Working, idempotency
 
     `all` are the tasks that there are now. One refresh is worked on at a time, the oldest first.
     """
-    asked = await read_json(request, service, RefreshBody)
+    asked = await read_json(request, service, RefreshBody, WITH_TASKS)
     await service.backbones.check_known(asked.to)
 
     async def create(keep: Keep[RefreshReply] | None) -> RefreshReply:
@@ -85,7 +86,7 @@ async def begin(request: Request, service: Served, working: Working, idempotency
         working.heed(created.id)
         return refresh_reply(created, None)
 
-    purpose = json.dumps(["refresh", asked.model_dump()])
+    purpose = json.dumps(["refresh", asdict(asked)])
     return await create_once(service, idempotency_key, purpose, (), create, lambda body: f"{router.prefix}/{body.id}", 202)
 
 

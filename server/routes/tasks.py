@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
+from msgspec.structs import asdict
 
 from models.preprocess import MEDIA_TYPES
 from server import adapt
@@ -36,7 +37,8 @@ from server.errors import (
 from server.forget import delete_task, forget_example
 from server.relabel import relabel_example
 from server.replies import example_reply, task_reply, version_reply
-from server.routes.bodies import read_examples, read_json, read_task
+from server.routes.bodies import read_examples, read_task
+from server.routes.content import read_json
 from server.routes.dependencies import TENANT, Served, reply, while_connected
 from server.routes.idempotency import create_once
 from server.routes.openapi import EXAMPLE_PATCH_BODY, EXAMPLES_BODY, PATCH_BODY, TASK_BODY, answered
@@ -88,7 +90,7 @@ async def create(request: Request, service: Served, idempotency_key: Idempotency
     per class. Or JSON with base64 images.
     """
     asked = await read_task(request, service)
-    purpose = json.dumps(["create", asked.name, asked.options.model_dump()])
+    purpose = json.dumps(["create", asked.name, asdict(asked.options)])
     return await create_once(
         service,
         idempotency_key,
@@ -134,10 +136,7 @@ async def change(task: str, request: Request, service: Served) -> Response:
     wanted = await read_json(request, service, TaskPatch)
     if wanted.name is None and wanted.active_version is None:
         raise InvalidRequest("nothing to change; give name, active_version or both")
-    if wanted.active_version is not None:
-        changed = await service.in_writer(service.store.activate, TENANT, task, wanted.active_version)
-    if wanted.name is not None:
-        changed = await service.in_writer(service.store.rename, TENANT, task, wanted.name)
+    changed = await service.in_writer(service.store.change, TENANT, task, name=wanted.name, version=wanted.active_version)
     return reply(task_reply(changed))
 
 

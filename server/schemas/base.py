@@ -2,13 +2,12 @@
 
 from typing import Annotated
 
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Request(BaseModel):
-    """Unknown fields are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Request(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Unknown fields and values of another type are refused, at the first of them: nothing is read beyond it."""
 
 
 class Reply(BaseModel):

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
+from msgspec import Meta
 from pydantic import Field
 
 from server.refresh_records import Outcome, RefreshState
@@ -10,14 +11,15 @@ from server.schemas.base import Reply, Request
 from server.schemas.replies import ProblemInPlace
 
 
-class RefreshBody(Request):
+class RefreshBody(Request, frozen=True):
     """`POST /v1/refreshes`."""
 
-    to: str = Field(description="name@version of the bundle that the tasks are moved to")
-    tasks: Annotated[list[str], Field(min_length=1, fail_fast=True)] | Literal["all"] = Field("all", description="ids, or `all`")
-    max_drop: float = Field(
-        0.02, ge=0, le=1, description="how far a task's accuracy may fall; one that falls further stays; at 1 none does"
-    )
+    to: Annotated[str, Meta(description="name@version of the bundle that the tasks are moved to")]
+    tasks: Annotated[Annotated[list[str], Meta(min_length=1)] | Literal["all"], Meta(description="ids, or `all`")] = "all"
+    max_drop: Annotated[
+        float,
+        Meta(ge=0, le=1, description="how far a task's accuracy may fall; one that falls further stays; at 1 none does"),
+    ] = 0.02
 
 
 class DoneOf(Reply):

@@ -1,106 +1,142 @@
 """Request bodies."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, FailFast, Field, StringConstraints
+from msgspec import Meta
+from msgspec.structs import asdict, force_setattr
 
+from models.labels import MAX_LABEL, clean_label
 from models.manifest import Solver
 from server.schemas.base import Request
-from server.text import is_one_line
+
+Name = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_LABEL})]
+
+_IMAGE = "JPEG, PNG, WebP, HEIC or AVIF, base64"
+_MOST_CANDIDATES = 32
 
 
-def _one_line(name: str) -> str:
-    if not is_one_line(name):
-        raise ValueError("control characters are not allowed")
-    return name
+def clean_name(raw: str) -> str:
+    """The name of a task, cleaned as labels are.
+
+    Raises:
+        ValueError: it is empty, longer than 128 characters, or holds control characters.
+    """
+    try:
+        return clean_label(raw)
+    except ValueError as error:
+        raise ValueError(f"name {error}") from None
 
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128), AfterValidator(_one_line)]
-
-
-class TaskOptions(Request):
+class TaskOptions(Request, frozen=True):
     """How the head is fitted; what is left out comes from the backbone's defaults."""
 
-    solver: Solver | None = Field(None, description="how the last layer is fitted")
-    C: float | None = Field(None, ge=1e-4, le=1e4, description="inverse strength of the L2 penalty (not for `prototype`)")
-    temperature: float | None = Field(None, ge=1e-3, le=1e3, description="T of softmax(scores / T)")
-    centre: bool | None = Field(None, description="subtract the base classes' mean embedding before normalising")
+    solver: Annotated[Solver | None, Meta(description="how the last layer is fitted")] = None
+    C: Annotated[
+        Annotated[float, Meta(ge=1e-4, le=1e4)] | None,
+        Meta(description="inverse strength of the L2 penalty (not for `prototype`)"),
+    ] = None
+    temperature: Annotated[Annotated[float, Meta(ge=1e-3, le=1e3)] | None, Meta(description="T of softmax(scores / T)")] = None
+    centre: Annotated[bool | None, Meta(description="subtract the base classes' mean embedding before normalising")] = None
+
+    def given(self) -> dict[str, Any]:
+        """Those that are not left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-class ExampleBody(Request):
-    label: str = Field(description="1 to 128 characters after trimming; case is kept")
-    image: str = Field(description="JPEG, PNG, WebP, HEIC or AVIF, base64")
-    file_name: str | None = Field(None, description="what the image's file is called, with folders if they tell something")
+class ExampleBody(Request, frozen=True):
+    label: Annotated[str, Meta(description="1 to 128 characters after trimming; case is kept")]
+    image: Annotated[str, Meta(description=_IMAGE)]
+    file_name: Annotated[str | None, Meta(description="what the image's file is called, with folders if they tell something")] = (
+        None
+    )
 
 
-class TaskBody(Request):
+class TaskBody(Request, frozen=True, kw_only=True):
     """`POST /v1/tasks` as JSON."""
 
     name: Name | None = None
     options: TaskOptions = TaskOptions()
-    examples: Annotated[list[ExampleBody], FailFast()]
+    examples: list[ExampleBody]
+
+    def __post_init__(self) -> None:
+        _clean(self)
 
 
-class ExamplesBody(Request):
+class ExamplesBody(Request, frozen=True):
     """`POST /v1/tasks/{task}/examples` as JSON."""
 
-    examples: Annotated[list[ExampleBody], FailFast()]
+    examples: list[ExampleBody]
 
 
-class PredictBody(Request):
+class PredictBody(Request, frozen=True):
     """`POST /v1/tasks/{task}/predict` as JSON."""
 
-    images: Annotated[list[str], FailFast()] = Field(description="JPEG, PNG, WebP, HEIC or AVIF, each base64")
+    images: Annotated[list[str], Meta(description=_IMAGE)]
 
 
-class PredictManyBody(Request):
+class PredictManyBody(Request, frozen=True):
     """`POST /v1/predict` as JSON."""
 
-    images: Annotated[list[str], FailFast()] = Field(description="JPEG, PNG, WebP, HEIC or AVIF, each base64")
-    tasks: Annotated[list[str], Field(fail_fast=True)] | Literal["all"] | None = Field(
-        None, description="ids, or `all`; unless the query says it"
-    )
+    images: Annotated[list[str], Meta(description=_IMAGE)]
+    tasks: Annotated[list[str] | Literal["all"] | None, Meta(description="ids, or `all`; unless the query says it")] = None
 
 
-class Candidate(Request):
+class Candidate(Request, frozen=True):
     """A way to fit a task's head. What is left out stays as the active version has it; another solver comes with the backbone's
     options for it, and so does another backbone, save options that the task's owner asked for.
     """
 
-    backbone: str | None = Field(None, description="name@version")
+    backbone: Annotated[str | None, Meta(description="name@version")] = None
     options: TaskOptions = TaskOptions()
 
 
-class CompareBody(Request):
+class CompareBody(Request, frozen=True):
     """`POST /v1/tasks/{task}/compare`."""
 
-    candidates: Annotated[list[Candidate] | None, Field(min_length=1, max_length=32)] = Field(
-        None,
-        description="by default the three solvers as the task's backbone has them, and the active version's options on the "
-        "backbone that new tasks get and on every other that is open",
-    )
+    candidates: Annotated[
+        Annotated[list[Candidate], Meta(min_length=1, max_length=_MOST_CANDIDATES)] | None,
+        Meta(
+            description="by default the three solvers as the task's backbone has them, and the active version's options on the "
+            "backbone that new tasks get and on every other that is open"
+        ),
+    ] = None
 
 
-class TaskPatch(Request):
+class TaskPatch(Request, frozen=True):
     """`PATCH /v1/tasks/{task}`: what is given changes."""
 
     name: Name | None = None
-    active_version: int | None = Field(None, ge=1, description="roll back or forward to this version")
+    active_version: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="roll back or forward to this version")] = None
+
+    def __post_init__(self) -> None:
+        _clean(self)
 
 
-class ExamplePatch(Request):
+class ExamplePatch(Request, frozen=True):
     """`PATCH /v1/tasks/{task}/examples/{example}`."""
 
-    label: str = Field(description="the class that it belongs to, of the task's or a new one")
+    label: Annotated[str, Meta(description="the class that it belongs to, of the task's or a new one")]
 
 
-class BackboneBody(Request):
+class BackboneBody(Request, frozen=True):
     """`POST /v1/backbones`."""
 
-    id: str = Field(description="name@version")
+    id: Annotated[str, Meta(description="name@version")]
 
 
-class BackbonePatch(Request):
+class BackbonePatch(Request, frozen=True):
     """`PATCH /v1/backbones/{backbone}`."""
 
-    default: Literal[True] = Field(description="new tasks get this one; the default before it is none any more")
+    default: Annotated[
+        bool,
+        Meta(description="new tasks get this one; the default before it is none any more", extra_json_schema={"const": True}),
+    ]
+
+    def __post_init__(self) -> None:
+        if not self.default:
+            raise ValueError("default is true or left alone: make another backbone the default instead")
+
+
+def _clean(body: TaskBody | TaskPatch) -> None:
+    if body.name is not None:
+        force_setattr(body, "name", clean_name(body.name))

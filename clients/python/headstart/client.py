@@ -9,7 +9,7 @@ from typing import Literal, Self, TypeVar
 from urllib.parse import quote
 
 from headstart.comparison import Comparison
-from headstart.errors import InvalidImage
+from headstart.errors import InvalidImage, InvalidInput
 from headstart.image_kinds import Image
 from headstart.images import (
     IMAGES_PER_REQUEST,
@@ -311,10 +311,10 @@ class Client(RefreshCalls):
         files = [image.part for image in batch]
         try:
             return parse(kind, self._transport.send("POST", path, files=files, **parts))
-        except InvalidImage as error:
-            if len(batch) > 1:
+        except InvalidInput as error:
+            if len(batch) > 1 or not (isinstance(error, InvalidImage) or error.code == "body_too_large"):
                 raise
-            return error
+            return InvalidImage(error.status, error.code, error.detail, error.request_id)
 
     def _input_side(self, task: str | None) -> int | None:
         """The side of what a task's backbone looks at, or that which new tasks get; None if the server does not say."""

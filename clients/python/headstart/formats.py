@@ -43,7 +43,8 @@ def shrink(content: bytes, side: int) -> bytes:
 
 
 def shrink_further(content: bytes, side: int, quality: int, least: int) -> bytes:
-    """`shrink` to a short side of twice `side`, or `least` if that is more, at a lower quality, of images of any size."""
+    """`shrink` to a short side of twice `side`, or `least` if that is more, at a lower quality: of images of any size, and of
+    transparent ones on white, as the server sees them."""
     return _smallest(content, max(2 * side, least), quality, whole=True)
 
 
@@ -63,6 +64,8 @@ def _smaller(content: bytes, short: int, quality: int, *, whole: bool) -> bytes 
     if min(image.size) <= short and not whole:
         return None
     image.draft(None, (short, short))
+    if whole and (image.mode == "P" or image.has_transparency_data):
+        image = _on_white(image)
     if image.mode not in {"RGB", "L"} or image.has_transparency_data:
         return None
     profile = image.info.get("icc_profile")
@@ -72,6 +75,13 @@ def _smaller(content: bytes, short: int, quality: int, *, whole: bool) -> bytes 
     upright = ImageOps.exif_transpose(small)
     upright.save(file, "JPEG", quality=quality, icc_profile=profile)
     return file.getvalue()
+
+
+def _on_white(image: "Image") -> "Image":
+    from PIL import Image
+
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
 
 
 def _opened(content: bytes) -> "Image":

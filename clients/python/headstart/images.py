@@ -10,6 +10,7 @@ from typing import NoReturn, TypeVar, cast
 from headstart.errors import NoImages
 from headstart.formats import is_readable
 from headstart.image_kinds import IMAGE, Image, OpenFile, as_png, checked_image, is_picture
+from headstart.labels import clean_label
 
 LabelledImage = tuple[str, Image]
 
@@ -98,7 +99,7 @@ def labelled_folder(folder: str | os.PathLike[str]) -> list[tuple[str, Path]]:
             raise NoImages(
                 f"{printable_path(root)} has images two levels down, in {inside}; give the folder whose folders are the classes"
             )
-    return examples
+    return [(clean_label(label), image) for label, image in examples]
 
 
 def printable_path(path: str | os.PathLike[str]) -> str:
@@ -151,7 +152,7 @@ def _pair(argument: str, example: object) -> LabelledImage:
 def _checked_label(argument: str, label: object) -> str:
     if not isinstance(label, str):
         raise TypeError(f"{argument}: a label is text, not {type(label).__name__}")
-    return label
+    return clean_label(label)
 
 
 def load(

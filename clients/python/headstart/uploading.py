@@ -123,12 +123,12 @@ class Upload:
             images.append(image)
             size += _size([image])
             if self._is_over(size / most):
-                raise self._too_large(f"at least {size / 1e6:.1f} MB")
+                raise self._too_large(images, "at least ")
         for quality, least in FURTHER:
             if self._shrinker is not None and self._is_over(_size(images)):
                 images = _each(images, self._shrinker, quality, least)
         if self._is_over(_size(images)):
-            raise self._too_large(f"{_size(images) / 1e6:.1f} MB")
+            raise self._too_large(images)
         return images
 
     def _is_over(self, size: float) -> bool:
@@ -145,10 +145,12 @@ class Upload:
             f"{_ONE_VERSION}, or start the server with a larger --queue-images."
         )
 
-    def _too_large(self, size: str) -> RequestTooLarge:
+    def _too_large(self, images: Sequence[Loaded], at_least: str = "") -> RequestTooLarge:
+        largest = max(images, key=lambda image: len(image.content))
         smaller = "" if find_spec("PIL") else "Install Pillow, so that large ones are made smaller. "
         return RequestTooLarge(
-            f"{len(self._given)} examples take {size}; the server takes {self._limits.body_bytes / 1e6:g} MB in one request. "
+            f"{len(self._given)} examples take {at_least}{_size(images) / 1e6:.1f} MB, of which {largest.name} takes "
+            f"{len(largest.content) / 1e6:.1f} MB; the server takes {self._limits.body_bytes / 1e6:g} MB in one request. "
             f"{smaller}{_ONE_VERSION}, or start the server with a larger --max-body-bytes."
         )
 

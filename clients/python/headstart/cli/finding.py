@@ -1,6 +1,5 @@
 """What a command line names: a task, an example, image files."""
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 
@@ -10,6 +9,7 @@ from headstart.cli.output import Output
 from headstart.client import Client
 from headstart.errors import ExampleNotFound, NotFound, TaskNotFound
 from headstart.images import image_files, left_out, printable_path
+from headstart.labels import clean_label
 from headstart.replies import Example, Task
 
 TASK = "the task's id, or its name where no other task has the same"
@@ -42,8 +42,8 @@ def task(client: Client, wanted: str) -> Task:
 
 def called(client: Client, name: str) -> list[Task]:
     """The tasks with this name, the newest first."""
-    wanted = _composed(name)
-    return [each for each in client.tasks() if _composed(each.name) == wanted]
+    wanted = clean_label(name)
+    return [each for each in client.tasks() if clean_label(each.name) == wanted]
 
 
 def refuse_twin(client: Client, name: str, way_out: str, besides: str | None = None) -> None:
@@ -106,9 +106,5 @@ def _is_called(each: Example, wanted: str) -> bool:
     name = file_name(each)
     if name is None:
         return False
-    given, whole = PurePath(_composed(wanted)).parts, (_composed(each.label), *PurePath(_composed(name)).parts)
+    given, whole = PurePath(clean_label(wanted)).parts, (clean_label(each.label), *PurePath(clean_label(name)).parts)
     return given == whole[-len(given) :] or given[-len(whole) :] == whole
-
-
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text).strip()

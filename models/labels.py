@@ -1,0 +1,45 @@
+"""What makes two labels one: the form in which the server, the clients and the trainer compare and keep them."""
+
+import unicodedata
+
+MAX_LABEL = 128
+
+# What `str.strip` removes, and what no one sees: zero-width space and no-break space (also the byte order mark), word joiner
+# and soft hyphen. Inside a label they stay, since emoji and some scripts need their like.
+_EDGES = (
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\ufeff\u200b\u2060\u00ad"
+)
+
+# Control characters, lone surrogates, and line and paragraph separators; format characters stay, since emoji need them.
+_FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+# No text of more characters composes to as few as a label may have: four make a Greek letter with three marks.
+_MOST_DECOMPOSED = 4 * MAX_LABEL
+
+
+def clean_label(raw: str) -> str:
+    """The label in Unicode's composed form (NFC), without what cannot be seen at its edges; case and everything else is kept.
+
+    Cleaning again changes nothing.
+
+    Raises:
+        ValueError: it is empty, longer than 128 characters, or holds control characters. The message is to follow what the label
+            is called, as in `a label is empty`.
+    """
+    stripped = raw.strip(_EDGES)
+    if len(stripped) > _MOST_DECOMPOSED:  # Composing a very long text may take a time that grows with its square.
+        raise ValueError(f"has {len(stripped)} characters; the limit is {MAX_LABEL}")
+    label = unicodedata.normalize("NFC", stripped)
+    if not label:
+        raise ValueError(f"is empty; it needs 1 to {MAX_LABEL} characters after trimming")
+    if len(label) > MAX_LABEL:
+        raise ValueError(f"has {len(label)} characters; the limit is {MAX_LABEL}")
+    if not is_one_line(label):
+        raise ValueError("holds control characters")
+    return label
+
+
+def is_one_line(text: str) -> bool:
+    """Whether `text` is free of control characters and line breaks, so that it prints as one line everywhere."""
+    return not any(unicodedata.category(character) in _FORBIDDEN for character in text)

@@ -1,0 +1,66 @@
+"""How many connections may be open, and what they share."""
+
+import logging
+import resource
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+
+_log = logging.getLogger(__name__)
+
+_OTHER_FILES = 128  # descriptors that the database, the bundles and the rest may need
+_MOST = 4096
+_SECONDS_BETWEEN_WARNINGS = 60.0
+
+
+class TooManyConnections(Exception):
+    """More are asked for than the limit of open files allows."""
+
+
+def connections_that_fit(wanted: int | None) -> int:
+    """How many may be open: `wanted`, or as many as leave files enough for all else.
+
+    Raises:
+        TooManyConnections: they would not leave as many.
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    fitting = _MOST if files == resource.RLIM_INFINITY else max(files - _OTHER_FILES, files // 2)
+    if wanted is None:
+        return min(fitting, _MOST)
+    if files != resource.RLIM_INFINITY and wanted > fitting:
+        raise TooManyConnections(f"max-connections: {wanted} are too many for {files} open files; raise that limit (ulimit -n)")
+    return wanted
+
+
+@dataclass
+class Connections:
+    """What the connections of a server share.
+
+    Attributes:
+        most: how many may be open.
+        head_seconds: how long a new connection may wait for its first byte, and then the head of each request may take.
+        body_seconds: how long the body of a request that is answered may still come, and an answer may lie unread.
+        body_rate: least bytes per second of an answer that are read, over each `body_seconds`.
+        idle: those that wait for a request, the longest first, and how each is closed.
+    """
+
+    most: int
+    head_seconds: float
+    body_seconds: float
+    body_rate: int
+    idle: dict[Hashable, Callable[[], None]] = field(default_factory=dict)
+    _warned: float = float("-inf")
+
+    def make_room(self, there_are: int) -> bool:
+        """Whether there is room for the newest of so many; the one that has been idle longest is closed for it."""
+        if there_are <= self.most:
+            return True
+        if (now := time.monotonic()) - self._warned > _SECONDS_BETWEEN_WARNINGS:
+            self._warned = now
+            _log.warning(
+                "%d connections are open, as many as may be (--max-connections): idle ones are closed for new ones", self.most
+            )
+        if not self.idle:
+            return False
+        next(iter(self.idle.values()))()
+        return True

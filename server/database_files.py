@@ -1,0 +1,160 @@
+"""The files of the database: held by this process alone, private to its user, and with room kept on their disk for removing."""
+
+import errno
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+_log = logging.getLogger(__name__)
+
+_PRIVATE = 0o600
+_ROOM = 32 * 2**20  # bytes: what zeroing the largest image writes to the log, and more
+_ROOM_PART = 8  # of a small disk the reserve takes no more than one such part
+_START_ROOM = 2**20  # bytes: the index and the head of the log, which each start writes anew
+
+Identity = tuple[int, int]
+
+
+class FilesTaken(Exception):
+    """Another process holds the database."""
+
+
+class DatabaseFiles:
+    """A database's file, its write-ahead log and its index, and a reserve of disk space beside them.
+
+    Attributes:
+        path: of the database itself, whatever links lead to it.
+        room: how many bytes of disk space are kept, and are to be free, for removing.
+    """
+
+    def __init__(self, named: Path) -> None:
+        self.path = named.resolve()
+        self._named = named
+        self._known: dict[Path, Identity] = {}
+        self._reserve = self._beside("reserve")
+        self.room = 0
+        self._reserving = True
+
+    @classmethod
+    @contextmanager
+    def hold(cls, named: Path) -> Iterator["DatabaseFiles"]:
+        """Locks the database, made if need be, for this process. The locks go with the process, however that ends.
+
+        Raises:
+            FilesTaken: another process has it.
+            OSError: it cannot be made or written to.
+        """
+        with ExitStack() as resources:
+            # Two, since earlier releases lock only a file beside the database. The database itself is what links and a second
+            # data directory lead to. SQLite's own locks are of another kind and do not meet these. They would go if any other
+            # descriptor of the file were closed, so this one is opened before SQLite's and closed after.
+            for path in (named.with_name(f"{named.name}.lock"), named):
+                file = resources.enter_context(_opened(path))
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise FilesTaken from None
+            files = cls(named)
+            for path in (files.path, files._beside("wal", "-"), files._beside("shm", "-")):
+                with suppress(FileNotFoundError, PermissionError):
+                    path.chmod(_PRIVATE)  # SQLite gives the mode of the database to what it makes beside it.
+            files.room = min(_ROOM, _disk_size(files.path) // _ROOM_PART)
+            if files.free < _START_ROOM:
+                files.give(_START_ROOM)
+            yield files
+
+    def remember(self) -> None:
+        """To be called when SQLite has made all its files: `replaced` compares with what they are now."""
+        paths = (self._named, self._beside("wal", "-"), self._beside("shm", "-"))
+        self._known = {path: _identity(path) for path in paths}
+
+    @property
+    def replaced(self) -> str | None:
+        """The name of a file that is not the one any more that this process has open, be it removed or replaced."""
+        for path, known in self._known.items():
+            try:
+                if _identity(path) != known:
+                    return path.name
+            except OSError:
+                return path.name
+        return None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the database itself, without its log."""
+        return self.path.stat().st_size
+
+    @property
+    def log_size(self) -> int:
+        """Bytes of its log."""
+        try:
+            return self._beside("wal", "-").stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    @property
+    def free(self) -> int:
+        """Bytes that this process may still write to the disk, the reserve not counted."""
+        return _free(self.path)
+
+    def keep_room(self) -> bool:
+        """Takes the reserve from the disk unless it is there; whether it is, or the file system does not know such a thing."""
+        if not self._reserving or self._reserved >= self.room:
+            return True
+        try:
+            with _opened(self._reserve) as file:
+                os.posix_fallocate(file.fileno(), 0, self.room)
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                return False
+            self._reserving = False
+            _log.warning("no disk space can be kept for removing: %s", error.strerror)
+        return True
+
+    def give(self, size: int) -> bool:
+        """Gives up so many bytes of the reserve for now; False if there is none."""
+        there = self._reserved
+        if there:
+            os.truncate(self._reserve, max(0, there - size))
+        return there > 0
+
+    @property
+    def _reserved(self) -> int:
+        try:
+            return self._reserve.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _beside(self, kind: str, joint: str = ".") -> Path:
+        return self.path.with_name(f"{self.path.name}{joint}{kind}")
+
+
+def disk_is_full(folder: Path) -> bool:
+    """Whether there is less left than a database needs to be opened."""
+    try:
+        return _free(folder) < _START_ROOM
+    except OSError:
+        return False
+
+
+def _opened(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE), "r+b", buffering=0)
+
+
+def _identity(path: Path) -> Identity:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _free(path: Path) -> int:
+    disk = os.statvfs(path)
+    return disk.f_bavail * disk.f_frsize
+
+
+def _disk_size(path: Path) -> int:
+    disk = os.statvfs(path)
+    return disk.f_blocks * disk.f_frsize

@@ -1,0 +1,17 @@
+"""Tasks and refreshes are numbered in the order in which they were made, which clocks that are set back do not change.
+
+Those of before get the numbers of their rows, which SQLite gives in that order.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+
+
+def upgrade() -> None:
+    for table in ("tasks", "refreshes"):
+        op.add_column(table, sa.Column("ordinal", sa.Integer, nullable=False, server_default="0"))
+        op.execute(f"UPDATE {table} SET ordinal = rowid")  # noqa: S608
+        op.create_index(f"ix_{table}_ordinal", table, ["tenant", "ordinal", "id"])

@@ -1,0 +1,43 @@
+"""What a web page may do. Browsers send simple requests to any server for any page, and only keep the answer from it (CORS): so a
+page could create, predict or delete on a server that its visitor can reach, were it not told apart here."""
+
+import re
+from collections.abc import Callable
+
+from starlette.types import Scope
+
+from server.errors import OriginNotAllowed
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_COSTLY = re.compile(r".*/(readyz|quality)")  # Others only read.
+_SHOWN = 100
+
+
+def origin_check(allowed: frozenset[str]) -> Callable[[Scope], None]:
+    """Refuses what changes or costs something where a page of another origin asks for it, as the browser says in `Origin`
+    (RFC 6454) and `Sec-Fetch-Site` (W3C Fetch Metadata). What is no browser sends neither.
+
+    Args:
+        allowed: other origins that may, such as `https://example.org`.
+    """
+    known = {origin.encode() for origin in allowed}
+
+    def check(scope: Scope) -> None:
+        if scope["method"] in _SAFE and not _COSTLY.fullmatch(scope["path"]):
+            return
+        host, origins, cross_site = b"", [], False
+        for name, value in scope["headers"]:
+            if name == b"host":
+                host = value.lower()
+            elif name == b"origin":
+                origins.append(value.lower())
+            elif name == b"sec-fetch-site":
+                cross_site |= value.strip().lower() == b"cross-site"
+        own = {b"http://" + host, b"https://" + host}  # A proxy may have ended TLS.
+        for origin in origins:
+            if origin not in known and (cross_site or origin not in own):
+                raise OriginNotAllowed(origin[:_SHOWN].decode("latin-1"))
+        if cross_site and not origins:
+            raise OriginNotAllowed("another site")
+
+    return check
