@@ -224,6 +224,31 @@ def test_used_and_listed_files_are_all_that_are_visible(
     assert len(err.splitlines()) == len(unused)
 
 
+def test_what_is_no_file_is_told_too(client: Client, server: ServerProcess, tmp_path: Path, capsys: Capture) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "dog").mkdir(parents=True)
+    (elsewhere / "dog" / "1.png").write_bytes(encode(photograph(20, 20)))
+    birds = tmp_path / "birds"
+    (birds / "cat").mkdir(parents=True)
+    (birds / "cat" / "1.png").write_bytes(encode(photograph(20, 20, 1)))
+    (birds / "dog").symlink_to(elsewhere / "dog")
+    (birds / "cat" / "2.png").symlink_to("/nowhere")
+    (birds / "cat" / "more").symlink_to(elsewhere)
+    os.mkfifo(birds / "cat" / "3.png")
+    os.mkfifo(birds / "cat" / "pipe")
+    name = "links and pipes"
+    assert main(["create", name, str(birds), "--url", server.url]) == 0
+    listed = [line.removeprefix(f"headstart: left out {birds}/cat/") for line in capsys.readouterr().err.splitlines()]
+    assert listed == [
+        "2.png: a link to nothing",
+        "3.png: not a file",
+        "more: a link to a folder, which is not followed",
+        "pipe: not a file",
+    ]
+    (task,) = [task for task in client.tasks() if task.name == name]
+    assert {size.label: size.examples for size in task.classes} == {"cat": 1, "dog": 1}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are any bytes on Linux only")
 def test_names_that_are_not_utf8(tmp_path: Path, capsys: Capture, server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADSTART_URL", server.url)

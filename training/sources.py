@@ -115,6 +115,8 @@ def is_image(file: Path) -> bool:
     if file.suffix.lower() in IMAGE_SUFFIXES:
         return True
     try:
+        if not file.is_file():  # a pipe would be waited for
+            return False
         with file.open("rb") as opened:
             return _is_readable(opened.read(_HEAD_BYTES))
     except OSError:

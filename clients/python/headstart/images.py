@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import NoReturn, TypeVar, cast
 
 from headstart.errors import NoImages
 from headstart.formats import is_readable
@@ -65,11 +65,16 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
 def left_out(folder: str | os.PathLike[str], used: Iterable[Path]) -> dict[Path, str]:
     """Every other visible file in a folder and its sub-folders, and why it is not used."""
     taken = set(used)
-    return {
-        path: "not in a class folder" if _is_image(path) else "not an image"
-        for path in _visible_files(Path(folder))
-        if path not in taken
-    }
+    linked = {path.parent for path in taken}  # A class folder may be a link.
+    return {path: _why_unused(path) for path in _visible_files(Path(folder)) if path not in taken and path not in linked}
+
+
+def _why_unused(path: Path) -> str:
+    if path.is_dir():
+        return "a link to a folder, which is not followed"
+    if not path.is_file():
+        return "a link to nothing" if path.is_symlink() else "not a file"
+    return "not in a class folder" if _is_image(path) else "not an image"
 
 
 def labelled_folder(folder: str | os.PathLike[str]) -> list[tuple[str, Path]]:
@@ -240,11 +245,25 @@ def _slices(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 
 def _visible_files(root: Path) -> list[Path]:
-    return [path for path in sorted(root.rglob("*")) if path.is_file() and not _hidden(path.relative_to(root))]
+    """What is no folder in a folder and its sub-folders, links to folders included, by path. Raises OSError for what cannot be
+    looked into.
+    """
+    found: list[Path] = []
+    for inside, folders, files in os.walk(root, onerror=_refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        links = [name for name in folders if Path(inside, name).is_symlink()]
+        found += [Path(inside, name) for name in (*files, *links) if not name.startswith(".")]
+    return sorted(found)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise error
 
 
 def _is_image(path: Path) -> bool:
     """Whether a file is called an image, or is one by its content."""
+    if not path.is_file():  # a pipe would be waited for
+        return False
     if path.suffix.lower() in _IMAGE_SUFFIXES:
         return True
     try:

@@ -124,7 +124,7 @@ def _suspects(found: Quality) -> FittedTable:
 
 
 def _duplicates(found: Quality) -> FittedTable:
-    known = any(each.get("file_name") for each in found.raw["duplicates"])
+    known = any(each.get("file_name") or each.get("of_file_name") for each in found.raw["duplicates"])
     table = FittedTable(
         (
             *((Column("file", cut="start"),) if known else ()),
