@@ -77,14 +77,20 @@ def _multipart(properties: dict[str, Any], required: list[str], example: dict[st
     }
 
 
+def _support_form(properties: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
+    form = _multipart(properties, [], example)
+    form["schema"]["oneOf"] = [{"required": ["images", "labels"]}, {"required": ["archive"]}]
+    return form
+
+
 _SUPPORT_FIELDS = {
-    "images": {"type": "array", "items": _IMAGE, "description": "JPEG, PNG, WebP, HEIC or AVIF"},
-    "labels": {"type": "array", "items": {"type": "string"}, "description": "one per image, in the same order"},
+    "images": {"type": "array", "minItems": 1, "items": _IMAGE, "description": "JPEG, PNG, WebP, HEIC or AVIF"},
+    "labels": {"type": "array", "minItems": 1, "items": {"type": "string"}, "description": "one per image, in the same order"},
     "archive": {**_IMAGE, "description": "instead of images and labels: a zip with a folder per class"},
 }
 _TASK_FIELDS = {
     **_SUPPORT_FIELDS,
-    "name": {"type": "string", "maxLength": 128},
+    "name": {"type": "string", "minLength": 1, "maxLength": 128},
     "options": {"type": "string", "contentMediaType": "application/json", "description": "TaskOptions, as JSON"},
 }
 _FILES = {"images": ["(bytes of cat1.jpg)", "(bytes of dog1.jpg)"], "labels": ["cat", "dog"]}
@@ -92,25 +98,26 @@ _LABELLED = [{"label": "cat", "image": "iVBORw0KGgo…"}, {"label": "dog", "imag
 
 TASK_BODY = _body(
     **{
-        "multipart/form-data": _multipart(_TASK_FIELDS, [], {"name": "pets", **_FILES}),
+        "multipart/form-data": _support_form(_TASK_FIELDS, {"name": "pets", **_FILES}),
         "application/json": _json(TaskBody, {"name": "pets", "examples": _LABELLED}),
     }
 )
 EXAMPLES_BODY = _body(
     **{
-        "multipart/form-data": _multipart(_SUPPORT_FIELDS, [], _FILES),
+        "multipart/form-data": _support_form(_SUPPORT_FIELDS, _FILES),
         "application/json": _json(ExamplesBody, {"examples": _LABELLED}),
     }
 )
 _CANDIDATES = [{"options": {"solver": "prototype"}}, {"backbone": "other@1", "options": {"C": 10}}]
 COMPARE_BODY = {"requestBody": {"content": {"application/json": _json(CompareBody, {"candidates": _CANDIDATES})}}}
 PATCH_BODY = _body(**{"application/json": _json(TaskPatch, {"active_version": 1})})
+PATCH_BODY["requestBody"]["content"]["application/json"]["schema"]["minProperties"] = 1
 EXAMPLE_PATCH_BODY = _body(**{"application/json": _json(ExamplePatch, {"label": "cat"})})
 BACKBONE_BODY = _body(**{"application/json": _json(BackboneBody, {"id": "name@1"})})
 BACKBONE_PATCH_BODY = _body(**{"application/json": _json(BackbonePatch, {"default": True})})
 REFRESH_BODY = _body(**{"application/json": _json(RefreshBody, {"to": "name@2", "tasks": "all", "max_drop": 0.02})})
-_RAW_BODIES = {kind: {"schema": _IMAGE, "example": "(bytes of the image)"} for kind in RAW_IMAGES}
-_QUERY_FIELDS = {"images": {"type": "array", "items": _IMAGE}}
+_RAW_BODIES = {kind: {"schema": _IMAGE} for kind in RAW_IMAGES}
+_QUERY_FIELDS = {"images": {"type": "array", "minItems": 1, "items": _IMAGE}}
 _QUERY_FILES = {"images": _FILES["images"]}
 _MANY_FIELDS = {
     **_QUERY_FIELDS,

@@ -67,9 +67,12 @@ _SUPPORT_ERRORS = (
 
 IdempotencyKey = Annotated[
     str | None,
-    Header(description="up to 255 characters; the same key with the same request within 24 hours gets the first answer again"),
+    Header(
+        description="up to 255 characters; the same key with the same request within 24 hours gets the first answer again",
+        json_schema_extra={"minLength": 1, "maxLength": 255},
+    ),
 ]
-Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before", json_schema_extra={"minLength": 1})]
 Limit = Annotated[int, Query(ge=1, le=1000, description="entries per page")]
 
 

@@ -12,6 +12,7 @@ from server.schemas.base import Request
 Name = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_LABEL})]
 
 _IMAGE = "JPEG, PNG, WebP, HEIC or AVIF, base64"
+_AT_LEAST_ONE: dict[str, Any] = {"minItems": 1}
 _MOST_CANDIDATES = 32
 
 
@@ -56,7 +57,7 @@ class TaskBody(Request, frozen=True, kw_only=True):
 
     name: Name | None = None
     options: TaskOptions = TaskOptions()
-    examples: list[ExampleBody]
+    examples: Annotated[list[ExampleBody], Meta(extra_json_schema={"minItems": 2})]
 
     def __post_init__(self) -> None:
         _clean(self)
@@ -65,19 +66,19 @@ class TaskBody(Request, frozen=True, kw_only=True):
 class ExamplesBody(Request, frozen=True):
     """`POST /v1/tasks/{task}/examples` as JSON."""
 
-    examples: list[ExampleBody]
+    examples: Annotated[list[ExampleBody], Meta(extra_json_schema=_AT_LEAST_ONE)]
 
 
 class PredictBody(Request, frozen=True):
     """`POST /v1/tasks/{task}/predict` as JSON."""
 
-    images: Annotated[list[str], Meta(description=_IMAGE)]
+    images: Annotated[list[str], Meta(description=_IMAGE, extra_json_schema=_AT_LEAST_ONE)]
 
 
 class PredictManyBody(Request, frozen=True):
     """`POST /v1/predict` as JSON."""
 
-    images: Annotated[list[str], Meta(description=_IMAGE)]
+    images: Annotated[list[str], Meta(description=_IMAGE, extra_json_schema=_AT_LEAST_ONE)]
     tasks: Annotated[list[str] | Literal["all"] | None, Meta(description="ids, or `all`; unless the query says it")] = None
 
 
