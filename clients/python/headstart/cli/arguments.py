@@ -24,7 +24,8 @@ example:
   headstart predict birds new/*.jpg
 
 environment:
-  HEADSTART_URL   the server's address; --url goes before it
+  HEADSTART_URL    the server's address; --url goes before it
+  HEADSTART_TOKEN  sent as a bearer token, where a proxy wants one
 
 exit codes:
   {Exit.DONE}    done
