@@ -41,18 +41,20 @@ class Connections:
         head_seconds: how long a new connection may wait for its first byte, and then the head of each request may take.
         body_seconds: how long the body of a request that is answered may still come, and an answer may lie unread.
         body_rate: least bytes per second of an answer that are read, over each `body_seconds`.
-        idle: those that wait for a request, the longest first, and how each is closed.
+        silent: those that have not sent anything yet, the longest first, and how each is closed.
+        idle: likewise those that were answered and wait for their next request.
     """
 
     most: int
     head_seconds: float
     body_seconds: float
     body_rate: int
+    silent: dict[Hashable, Callable[[], None]] = field(default_factory=dict)
     idle: dict[Hashable, Callable[[], None]] = field(default_factory=dict)
     _warned: float = float("-inf")
 
     def make_room(self, there_are: int) -> bool:
-        """Whether there is room for the newest of so many; the one that has been idle longest is closed for it."""
+        """Whether there is room for the newest of so many; one that has nothing under way is closed for it."""
         if there_are <= self.most:
             return True
         if (now := time.monotonic()) - self._warned > _SECONDS_BETWEEN_WARNINGS:
@@ -60,7 +62,14 @@ class Connections:
             _log.warning(
                 "%d connections are open, as many as may be (--max-connections): idle ones are closed for new ones", self.most
             )
-        if not self.idle:
+        # Silent ones first: they cost nothing to open, and so many of them must not close those of clients that are at work.
+        waiting = self.silent or self.idle
+        if not waiting:
             return False
-        next(iter(self.idle.values()))()
+        next(iter(waiting.values()))()
         return True
+
+    def is_busy(self, connection: Hashable) -> None:
+        """To be told that a connection has something under way, or is no more."""
+        self.silent.pop(connection, None)
+        self.idle.pop(connection, None)

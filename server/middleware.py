@@ -50,8 +50,10 @@ class RequestContext:
         id_ = given if _SANE_ID.fullmatch(given) else new_id("req")
         request_id.set(id_)
         started, status = time.perf_counter(), 0
-        if self._root:  # It may still stand in the path, or not: Starlette routes both.
+        if self._root:
             scope["root_path"] = self._root
+            if not scope["path"].startswith(f"{self._root}/"):  # The proxy has removed it, and to Starlette it is a part.
+                scope["path"] = self._root + scope["path"]
         # HEAD is routed as GET; of its answer the connection, which has the first scope, sends no body.
         inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 

@@ -4,7 +4,7 @@
   next request.
 - The head of a request, its URL and a `Content-Length` have a size, and the fields after a body are no headers.
 - Whoever sends nothing, or sends it drop by drop, or does not read the answer, is left.
-- At most so many connections are open; a new one takes the place of the one that has been idle longest.
+- At most so many connections are open; a new one takes the place of one that is silent or idle, the longest first.
 
 What cannot be served reaches the application as a request whose scope holds the error under `REFUSED`: it is answered in
 its turn, in the form of every other error, logged and counted.
@@ -78,11 +78,11 @@ class Connection(HttpToolsProtocol):
             self._refuse(Overloaded("as many connections are open as the server takes at once; try again"))
             self.cycle.transport = transport  # Its descriptor is wanted.
             return
-        self._shared.idle[self] = self.leave
+        self._shared.silent[self] = self.leave
         self._wait(self._shared.head_seconds, self.leave)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._shared.idle.pop(self, None)
+        self._shared.is_busy(self)
         self._unset_keepalive_if_required()
         self._forget_the_reader()
         super().connection_lost(exc)
@@ -122,7 +122,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._shared.idle.pop(self, None)
+        self._shared.is_busy(self)
         self._reading = _Reading.HEAD
         self._head_bytes = 0
         self._fed_bytes, self._chunk_bytes = self._chunk_bytes, 0
@@ -218,7 +218,7 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, error: HeadstartError) -> None:
         """Answers what cannot be served, after the requests before it, and reads no more."""
         self._deaf = True
-        self._shared.idle.pop(self, None)
+        self._shared.is_busy(self)
         self._unset_keepalive_if_required()
         if self._reading is not _Reading.BODY:
             self._begin_refused()
@@ -243,7 +243,7 @@ class Connection(HttpToolsProtocol):
 
     def leave(self) -> None:
         """Closes the connection, at the latest when the other side has not read what was written in time."""
-        self._shared.idle.pop(self, None)
+        self._shared.is_busy(self)
         self.transport.close()
         self._watch_the_reader()
 

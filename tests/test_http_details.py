@@ -96,7 +96,12 @@ class TestRootPath:
                 for neighbour in found["nearest"]:
                     assert neighbour["image"] == f"{_PREFIX}/v1/tasks/{task}/examples/{neighbour['example']}/image"
             assert api.get("/").headers["location"] == f"{_PREFIX}/docs"
-            assert f"{_PREFIX}/openapi.json" in api.get("/docs").text
+            page = httpx.URL("http://localhost/").join(f"{_PREFIX}/docs")
+            scripts = [page.join(source).path for source in re.findall(r'<script src="([^"]+)"', api.get("/docs").text)]
+            assert scripts
+            for script in scripts:
+                assert script.startswith(f"{_PREFIX}/")
+                assert api.get(script.removeprefix(_PREFIX)).status_code == 200
             assert api.get("/openapi.json").json()["servers"] == [{"url": _PREFIX}]
             assert_problem(api.get("/v1/tasks/"), 404, "not_found")
             assert api.put("/v1/tasks").headers["allow"] == "GET, HEAD, POST"
