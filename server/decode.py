@@ -55,7 +55,6 @@ class Decoder:
         decoded = await self._decode_light(images, spec)
         heavy = {position: work for position, work in enumerate(decoded) if isinstance(work, int)}
         if heavy:
-            decoded = list(decoded)
             for position, one in zip(heavy, await self._decode_heavy(images, heavy, spec), strict=True):
                 decoded[position] = one
         return [one for one in decoded if not isinstance(one, int)]
