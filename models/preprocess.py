@@ -32,7 +32,7 @@ _SCANS = 25  # how often a decoder may go over as many pixels as the limit
 _MAX_SIDE = 65_535  # as of a JPEG; a decoder does something for every row, however short
 
 # What a pixel costs, measured, beside one of a PNG that is decoded whole.
-_REDUCED_WORK = 1 / 8
+_REDUCED_WORK = 1 / 16
 _SCAN_WORK = 1 / 10
 
 _INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}

@@ -14,7 +14,7 @@ from server.errors import LimitExceeded, Overloaded
 
 _SMALL_BYTES, _SMALL_PIXELS = 8192, 128 * 128
 _LOT_BYTES, _LOT_IMAGES = 64 * 1024, 32
-_LIGHT_WORK = 2_000_000  # pixels: some 30 ms of a core
+_LIGHT_WORK = 1_000_000  # pixels: some 15 ms of a core
 _REQUEST_IMAGES = 80  # of the largest size: as much heavy work may one request bring
 _REQUESTS = 2  # and as much as so many may wait at once
 
@@ -55,7 +55,6 @@ class Decoder:
         decoded = await self._decode_light(images, spec)
         heavy = {position: work for position, work in enumerate(decoded) if isinstance(work, int)}
         if heavy:
-            decoded = list(decoded)
             for position, one in zip(heavy, await self._decode_heavy(images, heavy, spec), strict=True):
                 decoded[position] = one
         return [one for one in decoded if not isinstance(one, int)]
