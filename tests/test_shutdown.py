@@ -1,6 +1,7 @@
 """Starting and stopping: SIGTERM under load, and starts that must be refused with one line."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -89,6 +90,11 @@ def test_sigterm_while_it_starts_ends_it(tmp_path: Path, as_first_process: bool,
             assert "Traceback" not in process.stderr.read()
         finally:
             process.kill()
+
+
+def test_the_image_names_its_user_by_number() -> None:
+    """Kubernetes' `runAsNonRoot` cannot tell whether a name is root's."""
+    assert re.findall(r"^USER (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE) == ["999:999"]
 
 
 def start(*flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
