@@ -19,7 +19,7 @@ _LEFT_OUT = "positive_data_acceptance"
 
 def test_every_answer_is_as_documented(tmp_path: Path) -> None:
     with ServerProcess(tmp_path / "data") as server:
-        command = [Path(sys.executable).with_name("schemathesis"), "run", f"{server.url}/openapi.json"]
+        command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{server.url}/openapi.json"]
         options = ["--checks", "all", "--exclude-checks", _LEFT_OUT, "--continue-on-failure", "--request-timeout", "60"]
         count = ["--max-examples", str(_CASES_PER_CALL), "--seed", str(_SEED)]
         environment = {
