@@ -48,6 +48,7 @@ _text = json.JSONEncoder(ensure_ascii=False).encode
 # Of a turn: predictions, of which to write a thousand takes a millisecond or two; rows of weights, a thousand of which are a few
 # megabytes; and scores, which stand in a few arrays at once.
 _TURN_PREDICTIONS, _TURN_ROWS, _TURN_SCORES = 2048, 8192, 2**18
+_MOST_LOOKED_UP = 1000
 _VERDICT = 4 * NEAREST  # scores that take as much of a reply as a verdict does
 
 
@@ -95,14 +96,19 @@ async def predict_many(
 def _find(service: Service, tenant: str, wanted: Literal["all"] | Sequence[str]) -> list[Found]:
     if not wanted:
         raise InvalidRequest("no task is named; name at least one, or say all")
-    ids = service.store.task_ids(tenant) if wanted == "all" else wanted
-    found = service.store.actives(tenant, ids)
     if wanted == "all":
+        ids = service.store.task_ids(tenant)
+        found = service.store.actives(tenant, ids)
         return [(task, found[task]) for task in ids if task in found]  # One may have been deleted meanwhile.
-    try:
-        return [(task, found[task]) for task in ids]
-    except KeyError as error:
-        raise TaskNotFound(error.args[0]) from None
+    named: list[Found] = []
+    for start in range(0, len(wanted), _MOST_LOOKED_UP):  # so that nothing is looked up beyond the first that is unknown
+        ids = wanted[start : start + _MOST_LOOKED_UP]
+        found = service.store.actives(tenant, ids)
+        try:
+            named += [(task, found[task]) for task in ids]
+        except KeyError as error:
+            raise TaskNotFound(error.args[0]) from None
+    return named
 
 
 async def _see(service: Service, backbone: BackboneRef, images: Sequence[bytes], watch: Stopwatch) -> _Seen:

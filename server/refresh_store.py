@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, Select, case, func, insert, select, upda
 
 from models.heads import BackboneRef
 from server.database import Database
-from server.errors import RefreshNotFound, TaskNotFound, WrongRefreshState
+from server.errors import RefreshNotFound, WrongRefreshState
 from server.ids import cursor_after, cursor_after_number, new_id, read_cursor, read_number
 from server.refresh_notes import write_note
 from server.refresh_records import (
@@ -25,7 +25,7 @@ from server.refresh_records import (
     RefreshState,
     RefreshTask,
 )
-from server.statements import active_rows, all_active_rows, keep_replay, next_ordinal, now_after
+from server.statements import all_active_rows, keep_replay, named_active_rows, next_ordinal, now_after
 from server.tables import refresh_tasks, refreshes
 
 # Action -> the states it may be done in, and the state it leads to, in which doing it again changes nothing.
@@ -71,10 +71,8 @@ class RefreshStore:
             ReplayExists: the key of what `keep` makes has been answered; nothing is written.
         """
         with self._database.read() as connection:
-            found = all_active_rows(connection, tenant) if wanted == "all" else active_rows(connection, tenant, wanted)
+            found = all_active_rows(connection, tenant) if wanted == "all" else named_active_rows(connection, tenant, wanted)
             images = {row.id: sum(count for _, count in row.classes) for row in found}
-        if wanted != "all" and (unknown := [task for task in wanted if task not in images]):
-            raise TaskNotFound(unknown[0])
         id_, now = new_id("refresh"), datetime.now(UTC)
         values = {"tenant": tenant, "id": id_, "bundle": bundle, "max_drop": max_drop, "state": "running"}
         rows = [

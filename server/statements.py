@@ -47,6 +47,21 @@ def active_rows(connection: Connection, tenant: str, wanted: Sequence[str]) -> I
         yield from connection.execute(query.where(tasks.c.id.in_(wanted[start : start + _MOST_VALUES])))
 
 
+def named_active_rows(connection: Connection, tenant: str, wanted: Sequence[str]) -> Iterator[Row[Any]]:
+    """The same, if every one of these tasks exists.
+
+    Raises:
+        TaskNotFound: one does not; nothing is looked for beyond the statement that misses it.
+    """
+    for start in range(0, len(wanted), _MOST_VALUES):
+        some = wanted[start : start + _MOST_VALUES]
+        rows = {row.id: row for row in active_rows(connection, tenant, some)}
+        for task in some:
+            if task not in rows:
+                raise TaskNotFound(task)
+        yield from rows.values()
+
+
 def all_active_rows(connection: Connection, tenant: str) -> Iterator[Row[Any]]:
     """The same of every task."""
     yield from connection.execute(_select_active(tenant))

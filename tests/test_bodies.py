@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from models.bundle import PAPER_BUNDLE
 from tests.conftest import Labelled
 from tests.images import encode, noise
 from tests.servers import ServerProcess
@@ -99,6 +100,19 @@ class TestLargeJson:
         assert_problem(api.patch("/v1/backbones/a@1", json=large), 413, "body_too_large")
         assert_problem(api.post("/v1/backbones", json=large), 413, "body_too_large")
         assert_problem(api.post(f"/v1/tasks/{task}/compare", json=large), 413, "body_too_large")
+
+    def test_nothing_is_looked_up_beyond_the_first_task_that_is_unknown(self, api: httpx.Client, task: str) -> None:
+        """A refresh of every id of this body at once would keep the store busy for seconds."""
+        ids = [task, *(f"task_{i:026}" for i in range(140_000))]
+        bodies = {"/v1/predict": {"images": ["aaaa"], "tasks": ids}, "/v1/refreshes": {"to": PAPER_BUNDLE, "tasks": ids}}
+        for path, body in bodies.items():
+            content = json.dumps(body, separators=(",", ":")).encode()
+            response = api.post(path, content=content, headers={"Content-Type": "application/json"})
+            assert_problem(response, 404, "task_not_found")
+            assert response.json()["detail"] == f"there is no task {ids[1]!r}"
+        assert_problem(
+            api.post("/v1/predict", **form(part("tasks", b"a," * 450_000), part("tasks", b"a"))), 422, "limit_exceeded"
+        )
 
     def test_the_first_fault_is_told(self, api: httpx.Client) -> None:
         body = b'{"examples": [{"label": "a", "image": ""}], "first": 0,' + b'"x": 0,' * 400_000 + b'"x": 0}'

@@ -146,6 +146,19 @@ def test_the_servers_database_url_is_not_printed_with_its_password(tmp_path: Pat
         assert PASSWORD.encode() not in done.stdout + done.stderr
 
 
+def test_ctrl_c_while_pytorch_is_loaded_is_no_traceback(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    script = "import sys, runpy; sys.stderr.write('.'); sys.stderr.flush(); runpy.run_module('training', run_name='__main__')"
+    with log.open("wb") as output:
+        process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=output, stderr=output)
+    while not log.stat().st_size:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert log.read_text() == ".headstart-train: stopped\n"
+
+
 def test_ctrl_c_ends_the_command_with_a_word(tmp_path: Path) -> None:
     """While it waits for a server that never answers."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -308,7 +308,7 @@ class TestCandidates:
         assert len(ask(api, task, *([{"options": {"solver": "prototype"}}] * 32))["candidates"]) == 33
         response = post(api, task, *([{}] * 33))
         assert_problem(response, 422, "invalid_request")
-        assert "at most 32" in response.json()["detail"]
+        assert "length <= 32" in response.json()["detail"]
 
 
 class TestRefusals:

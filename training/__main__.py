@@ -12,6 +12,7 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(what_to_install(error))
 except KeyboardInterrupt:  # PyTorch takes its time
+    print("headstart-train: stopped", file=sys.stderr)
     sys.exit(130)
 
 from models.backbones.pretrained import PretrainedError
