@@ -88,8 +88,12 @@ class DecodeProcesses:
         with self._changed:
             if self._closed:
                 raise Overloaded("the server is stopping")
-            if self._idle:
-                return self._idle.pop()
+            while self._idle:
+                process = self._idle.pop()
+                if process.poll() is None:
+                    return process
+                self._processes.discard(process)  # It was killed while it had nothing to do: no image is to blame.
+                process.communicate()
             try:
                 process = start()
             except OSError as error:

@@ -1,6 +1,7 @@
 """Fixtures that many tests share: a running server, and real images for it to learn and to recognise."""
 
 import io
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from headstart import Client
 from models.bundle import PAPER_BUNDLE, SHIPPED, find_bundles
 from tests.images import encode
 from tests.servers import ROOT, ServerProcess
+
+# Shells let background jobs ignore Ctrl-C, tests among them, and then whatever these start would ignore it too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Labelled = list[tuple[str, bytes]]
 

@@ -142,7 +142,7 @@ def test_a_write_is_one_immediate_transaction_and_a_read_one_snapshot(tmp_path: 
         said.clear()
         store.support(T, task.id, 1)
         assert (said[0], said[-1]) == ("BEGIN", "ROLLBACK")
-        assert len(said) == 4
+        assert len(said) == 5  # the version, its examples, their files' names
 
 
 def test_closing_leaves_one_file_of_data(tmp_path: Path) -> None:

@@ -656,8 +656,6 @@ def test_on_a_terminal_a_bar_shows_the_pace_and_ctrl_c_stops_the_watching_alone(
     server: ServerProcess, api: httpx.Client, shipped: str, support: Labelled
 ) -> None:
     tasks = [create(api, support * 10)["id"] for _ in range(3)]
-    # Shells let background jobs ignore it, tests among them, and then whatever these start would ignore it too.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     ours, terminal = pty.openpty()
     command = [sys.executable, "-W", "error", "-m", "headstart", "refresh", shipped, "--url", server.url]
     for task in tasks:
