@@ -57,7 +57,7 @@ class DecodeProcesses:
             for process in self._processes:
                 process.kill()
             self._changed.notify_all()
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.shutdown()  # Those that wait are refused at their turn: cancelled, they would end their requests without a word.
         for process in self._processes:
             process.communicate()
 
