@@ -17,6 +17,7 @@ from server.errors import Overloaded
 Decoded = Pixels | ImageError
 
 _MOST_PROCESSES = 4
+_STOPPING = "the server is stopping"
 
 
 class DecodeProcesses:
@@ -48,7 +49,11 @@ class DecodeProcesses:
         Raises:
             Overloaded: there is not memory enough, or this was closed.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._decode, image, spec, work)
+        try:
+            decoding = asyncio.get_running_loop().run_in_executor(self._pool, self._decode, image, spec, work)
+        except RuntimeError as error:  # of a pool that has been shut down
+            raise Overloaded(_STOPPING) from error
+        return await decoding
 
     def close(self) -> None:
         """Ends every process, whatever it is at."""
@@ -57,7 +62,7 @@ class DecodeProcesses:
             for process in self._processes:
                 process.kill()
             self._changed.notify_all()
-        self._pool.shutdown()  # Those that wait are refused at their turn: cancelled, they would end their requests without a word.
+        self._pool.shutdown()  # Who waits is refused at its turn; cancelled, its request would end without a word.
         for process in self._processes:
             process.communicate()
 
@@ -87,7 +92,7 @@ class DecodeProcesses:
     def _take(self) -> subprocess.Popen[bytes]:
         with self._changed:
             if self._closed:
-                raise Overloaded("the server is stopping")
+                raise Overloaded(_STOPPING)
             while self._idle:
                 process = self._idle.pop()
                 if process.poll() is None:
@@ -105,7 +110,7 @@ class DecodeProcesses:
         """Of a process that ended or answers no more: what that says of the image, if it was not killed from outside."""
         with self._changed:
             if self._closed:
-                raise Overloaded("the server is stopping")
+                raise Overloaded(_STOPPING)
             self._processes.discard(process)
         process.communicate()
         if process.returncode == -signal.SIGKILL:
