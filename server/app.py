@@ -116,6 +116,8 @@ def _methods_of(request: Request) -> list[str]:
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
         if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
     ]
+    if not there:  # of files that are served as they are, whose route takes every method for its own
+        there = ["GET"]
     return ["GET", "HEAD", *there[1:]] if "GET" in there else there
 
 

@@ -61,7 +61,7 @@ class Decoder:
 
     def close(self) -> None:
         """Waits for no image that is heavy."""
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.shutdown()
         self._processes.close()
 
     def _decode_if_small(self, image: bytes, spec: InputSpec) -> Decoded | None:

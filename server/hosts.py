@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{0,5})?")
 _SHOWN = 100
+_LONGEST = 300  # bytes: a name has 253 at most, and what is longer must not fill the caches
 
 
 def host_check(allowed: frozenset[str]) -> Callable[[Scope], None]:
@@ -44,7 +45,7 @@ def host_check(allowed: frozenset[str]) -> Callable[[Scope], None]:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         if len(hosts) != 1:
             raise MalformedRequest(f"a request has one Host header, and this one has {len(hosts) or 'none'}")
-        if (name := named(hosts[0])) is None:
+        if len(hosts[0]) > _LONGEST or (name := named(hosts[0])) is None:
             raise MalformedRequest("the Host header does not name a host")
         if not is_allowed(name):
             _log.warning("refused a request for the host %r, which is not among --allowed-hosts", name[:_SHOWN])

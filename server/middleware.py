@@ -22,7 +22,7 @@ _log = logging.getLogger("server.access")
 
 _BODIES_AT_ONCE = 8  # of the largest size
 _SMALL_BODY = 65_536  # bytes that are read however much else is: requests without images have no more
-_BRINGS_IMAGES = re.compile(r".*/v1/(tasks(/[^/]+/(examples|predict))?|predict)/?")
+_BRINGS_IMAGES = re.compile(r".*/v1/(tasks(/[^/]+/(examples|predict))?|predict)")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SHOWN = 200  # characters of a path in the log
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")

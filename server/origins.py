@@ -25,19 +25,19 @@ def origin_check(allowed: frozenset[str]) -> Callable[[Scope], None]:
     def check(scope: Scope) -> None:
         if scope["method"] in _SAFE and not _COSTLY.fullmatch(scope["path"]):
             return
-        host, origins, cross_site = b"", [], False
+        host, origins, site = b"", [], b""
         for name, value in scope["headers"]:
             if name == b"host":
                 host = value.lower()
             elif name == b"origin":
                 origins.append(value.lower())
             elif name == b"sec-fetch-site":
-                cross_site |= value.strip().lower() == b"cross-site"
+                site = value.strip().lower()
         own = {b"http://" + host, b"https://" + host}  # A proxy may have ended TLS.
         for origin in origins:
-            if origin not in known and (cross_site or origin not in own):
+            if origin not in known and (site == b"cross-site" or origin not in own):
                 raise OriginNotAllowed(origin[:_SHOWN].decode("latin-1"))
-        if cross_site and not origins:
-            raise OriginNotAllowed("another site")
+        if site in {b"cross-site", b"same-site"} and not origins:  # Pictures and links send no Origin.
+            raise OriginNotAllowed("another origin")
 
     return check

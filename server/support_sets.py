@@ -42,8 +42,9 @@ def read_examples(connection: Connection, tenant: str, task: str, number: int, a
     """The next `limit` examples of a version in the order in which they were added, after the one with the id `after`."""
     columns = (examples.c[name] for name in ("id", "label", "media_type", "size", "sha256", "created_at"))
     support = support_ids(connection, tenant, task, number)
-    if after in support:
-        first = support.index(after) + 1
+    there = [original(example) for example in support]
+    if original(after) in there:  # It may have been relabelled meanwhile.
+        first = there.index(original(after)) + 1
     else:  # It has been removed. Ids ascend while the clock is not set back.
         first = next((i for i, example in enumerate(support) if example > after), len(support))
     ids = support[first : first + limit]

@@ -1,6 +1,7 @@
 """Bodies as many senders write them: each means what it says, or is refused in words, and costs no more than its size."""
 
 import base64
+import codecs
 import gzip
 import json
 import re
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from models.bundle import PAPER_BUNDLE
+from server.routes import forms
 from tests.conftest import Labelled
 from tests.images import encode, noise
 from tests.servers import ServerProcess
@@ -191,6 +193,8 @@ class TestCharsets:
             (b"a", "klingon"),
             (b"ab", "hex"),
             (b"a", "undefined"),
+            (b"a" * 100_000 + b"-a", "punycode"),
+            (b"\\ud800", "unicode_escape"),
             (b"a", "a" * 5000),
         ],
     )
@@ -198,6 +202,14 @@ class TestCharsets:
         of_part = f"Content-Type: text/plain; charset={charset}" if charset else "Content-Type: text/plain"
         for body in (form(*as_sent(support, label, of_part)), form(*as_sent(support, label), charset=charset)):
             assert_problem(api.post("/v1/tasks", **body), 422, "invalid_request")
+
+    def test_all_that_are_known_are_so_to_python(self) -> None:
+        assert all(codecs.lookup(charset) for charset in forms._CHARSETS)
+
+    def test_that_is_unknown_leaves_nothing_in_memory(self, api: httpx.Client, support: Labelled) -> None:
+        """Python's table of codecs keeps every name that is looked up."""
+        named = part("_charset_", b"x" * 1_000_000)
+        assert_problem(api.post("/v1/tasks", **form(*as_sent(support, b"a"), named)), 422, "invalid_request")
 
 
 class TestParts:

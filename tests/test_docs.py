@@ -75,3 +75,8 @@ def test_a_browser_shows_it_offline_without_a_complaint(api: httpx.Client, tmp_p
     assert "Recognise images" in shown.stdout
     assert "/v1/tasks/" in shown.stdout
     assert not re.search(r"CONSOLE.*(Content.Security.Policy|Refused|Failed to load)", shown.stderr)
+
+
+def test_files_of_the_page_are_read_only(api: httpx.Client) -> None:
+    response = api.post("/docs/assets/swagger-ui.css")
+    assert (response.status_code, response.headers["Allow"]) == (405, "GET, HEAD")

@@ -53,6 +53,14 @@ def test_an_example_is_put_into_another_class_in_one_version(api: httpx.Client, 
     assert examples(api, path) == [first, *others]
 
 
+def test_a_page_that_follows_one_with_a_relabelled_example_repeats_nothing(api: httpx.Client, path: str) -> None:
+    whole = [each["sha256"] for each in examples(api, path)]
+    page = api.get(f"{path}/examples", params={"limit": 2}).json()
+    api.patch(f"{path}/examples/{page['examples'][1]['id']}", json={"label": "another"}).raise_for_status()
+    rest = api.get(f"{path}/examples", params={"cursor": page["next_cursor"]}).json()["examples"]
+    assert [each["sha256"] for each in (*page["examples"], *rest)] == whole
+
+
 def test_doing_it_again_changes_nothing(api: httpx.Client, path: str) -> None:
     first = examples(api, path)[0]
     for label, version in (("fish", 1), ("tower", 2), ("tower", 2)):

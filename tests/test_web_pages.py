@@ -21,6 +21,7 @@ _PAGES = (
     {"Origin": "http://localhost:3000", "Sec-Fetch-Site": "same-site"},
     {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
     {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
 )
 _OWN: tuple[dict[str, str], ...] = ({}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"})
 

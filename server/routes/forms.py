@@ -23,6 +23,15 @@ if TYPE_CHECKING:  # It is not there at run time.
 
 _FILES = frozenset({"images", "archive"})
 _CHARSET = "_charset_"
+# What browsers and mail programs write (WHATWG Encoding). Python knows more: some take a time that grows with the square of the
+# text (punycode), some give what is no Unicode (unicode_escape), and every unknown name that it is asked for stays in memory.
+_UNICODE = {"utf-8", "utf8", "us-ascii", "ascii", "utf-16", "utf-16le", "utf-16be"}
+_ALPHABETS = {"latin-1", "latin1", "macintosh", "cp437", "cp850", "cp852", "cp866", "koi8-r", "koi8-u", "tis-620"}
+_EAST_ASIAN = {"shift-jis", "sjis", "cp932", "euc-jp", "iso-2022-jp", "gbk", "gb2312", "gb18030", "big5", "euc-kr", "cp949"}
+_NUMBERED = {f"iso-8859-{part}" for part in (*range(1, 12), *range(13, 17))} | {
+    f"{name}{page}" for name in ("windows-", "cp") for page in range(1250, 1259)
+}
+_CHARSETS = _UNICODE | _ALPHABETS | _EAST_ASIAN | _NUMBERED
 _MOST_TEXT_BYTES = 1_000_000
 _PLAIN = frozenset({b"", b"7bit", b"8bit", b"binary"})
 
@@ -195,16 +204,21 @@ class _FormReader:
 
 def _decoded(field: str, text: _Text, charset: str) -> str:
     charset = text.charset or charset
+    if not _is_known(charset):
+        raise InvalidRequest(f"a text {field} cannot be read in the charset {charset[:100]}, which is unknown here; send UTF-8")
     try:
         return text.raw.decode(charset)
-    except (LookupError, ValueError) as error:
-        known = "" if isinstance(error, UnicodeDecodeError) else ", which is unknown here"
-        raise InvalidRequest(f"a text {field} cannot be read in the charset {charset[:100]}{known}; send UTF-8") from error
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"a text {field} cannot be read in the charset {charset[:100]}; send UTF-8") from error
+
+
+def _is_known(charset: str) -> bool:
+    return charset.lower().replace("_", "-") in _CHARSETS
 
 
 def _file_name(raw: bytes, charset: str) -> str:
     """Bytes that the charset does not allow are written out: a file's name is for messages, and never fails it."""
     try:
-        return raw.decode(charset)
-    except (LookupError, ValueError):
+        return raw.decode(charset if _is_known(charset) else "utf-8")
+    except UnicodeDecodeError:
         return raw.decode(errors="backslashreplace")
