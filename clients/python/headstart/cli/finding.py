@@ -1,5 +1,6 @@
 """What a command line names: a task, an example, image files."""
 
+from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 
@@ -13,6 +14,18 @@ from headstart.labels import clean_label
 from headstart.replies import Example, Task
 
 TASK = "the task's id, or its name where no other task has the same"
+
+
+def add_tasks(parser: ArgumentParser) -> None:
+    """`--task TASK`, as often as there are tasks to name; none means all."""
+    parser.add_argument(
+        "--task",
+        metavar="TASK",
+        action="append",
+        default=[],
+        dest="tasks",
+        help=f"{TASK}; to be repeated (default: every task)",
+    )
 
 
 def task(client: Client, wanted: str) -> Task:

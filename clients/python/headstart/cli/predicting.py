@@ -48,15 +48,7 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
         "headstart predict-many new/*.jpg --task birds --task weather",
     )
     asking_many.add_argument("files", metavar="FILE", nargs="+", type=Path, help=files)
-    asking_many.add_argument(
-        "--task",
-        metavar="TASK",
-        action="append",
-        default=[],
-        dest="tasks",
-        help=f"{finding.TASK}; to be repeated (default: every task)",
-    )
-
+    finding.add_tasks(asking_many)
     asking_many.add_argument(
         "--csv", action="store_true", help="print " + ", ".join(prediction_tables.CSV_COLUMNS_OF_MANY) + ", for spreadsheets"
     )

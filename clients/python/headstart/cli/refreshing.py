@@ -22,14 +22,7 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
         "headstart refresh birds@2 --max-drop 0.02",
     )
     moving.add_argument("backbone", metavar="BACKBONE", help="name@version of the bundle to move to")
-    moving.add_argument(
-        "--task",
-        metavar="TASK",
-        action="append",
-        default=[],
-        dest="tasks",
-        help=f"{finding.TASK}; to be repeated (default: every task)",
-    )
+    finding.add_tasks(moving)
     drop = "how far a task's accuracy may fall, as a share; one that falls further stays, at 1 none (default %(default)s)"
     moving.add_argument("--max-drop", metavar="SHARE", type=float, default=0.02, help=drop)
 

@@ -48,8 +48,7 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
         "take an example out of a task: a new version, active at once; earlier versions keep it",
         "headstart remove birds robin/7.jpg",
     )
-    removing.add_argument("task", metavar="TASK", help=finding.TASK)
-    removing.add_argument("example", metavar="EXAMPLE", help=_EXAMPLE)
+    _add_example(removing)
 
     relabelling = command(
         "relabel",
@@ -57,8 +56,7 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
         "put an example into another class, of the task's or a new one: a new version, active at once",
         "headstart relabel birds robin/7.jpg wren",
     )
-    relabelling.add_argument("task", metavar="TASK", help=finding.TASK)
-    relabelling.add_argument("example", metavar="EXAMPLE", help=_EXAMPLE)
+    _add_example(relabelling)
     relabelling.add_argument("label", metavar="LABEL", help="the class that it belongs to")
 
     forgetting = command(
@@ -67,9 +65,13 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
         "remove an example from a task and from its history, for good",
         "headstart forget birds robin/7.jpg",
     )
-    forgetting.add_argument("task", metavar="TASK", help=finding.TASK)
-    forgetting.add_argument("example", metavar="EXAMPLE", help=_EXAMPLE)
+    _add_example(forgetting)
     forgetting.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _add_example(parser: ArgumentParser) -> None:
+    parser.add_argument("task", metavar="TASK", help=finding.TASK)
+    parser.add_argument("example", metavar="EXAMPLE", help=_EXAMPLE)
 
 
 def _add_skip_broken(parser: ArgumentParser) -> None:
