@@ -1,4 +1,4 @@
-"""What makes two labels one: the form in which the server, the clients and the trainer compare and keep them."""
+"""The form in which the server, the clients and the trainer compare and keep labels."""
 
 import unicodedata
 

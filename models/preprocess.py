@@ -184,7 +184,7 @@ def _reduce(image: ImageFile.ImageFile, spec: InputSpec) -> tuple[float, float]:
 
 
 def _work(size: tuple[int, int], image: ImageFile.ImageFile, contents: Contents, limit: int) -> int:
-    """What decoding costs, in pixels of a PNG.
+    """The cost of decoding, in pixels of a PNG.
 
     Raises:
         ImageError: `image_too_large`.
@@ -208,7 +208,7 @@ def _work(size: tuple[int, int], image: ImageFile.ImageFile, contents: Contents,
 
 
 def _profile_work(image: ImageFile.ImageFile, contents: Contents) -> int:
-    """What reading a colour profile costs, in pixels of a PNG; nothing where it is of a usual size, and may be kept."""
+    """The cost of reading a colour profile, in pixels of a PNG; none where it is of a usual size, and may be kept."""
     profile = contents.profile or image.info.get("icc_profile") or b""
     return len(profile) if len(profile) > KEPT_PROFILE_BYTES else 0
 

@@ -1,4 +1,4 @@
-"""What the members of a zip are called, whichever program wrote it.
+"""Names of the members of a zip, whichever program wrote it.
 
 A name is UTF-8 where its flag says so (APPNOTE 4.4.4, bit 11), or else where Info-ZIP's field for Unicode paths does (0x7075,
 APPNOTE 4.6.9). Without both it is in an encoding that nothing tells: macOS writes UTF-8, and the standard says code page 437
@@ -47,7 +47,7 @@ def undecodable(raw: bytes) -> str:
 
 
 def _unicode_path(extra: bytes, raw: bytes) -> str | None:
-    """What Info-ZIP's field says, unless it was written of another name: programs that do not know it rename without it."""
+    """The name in Info-ZIP's field, unless it was written of another name: programs that do not know it rename without it."""
     while len(extra) >= 4:
         kind, size = struct.unpack_from("<HH", extra)
         field, extra = extra[4 : 4 + size], extra[4 + size :]

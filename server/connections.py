@@ -1,4 +1,4 @@
-"""How many connections may be open, and what they share."""
+"""The limit of open connections, and the state that they share."""
 
 import logging
 import resource
@@ -34,7 +34,7 @@ def connections_that_fit(wanted: int | None) -> int:
 
 @dataclass
 class Connections:
-    """What the connections of a server share.
+    """The state that the connections of a server share.
 
     Attributes:
         most: how many may be open.

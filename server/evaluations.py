@@ -1,4 +1,4 @@
-"""What a bundle's evaluations on novel classes say of a task that nothing else can judge."""
+"""A bundle's evaluations on novel classes, for tasks that nothing else can judge."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from server.served import ServedBackbone
 
 
 class Setting(NamedTuple):
-    """What was evaluated: episodes of so many classes, and so many examples of each."""
+    """An evaluated setting: episodes of so many classes, and so many examples of each."""
 
     dataset: str
     ways: int
@@ -26,5 +26,5 @@ def accuracies(backbone: ServedBackbone, solver: Solver) -> Mapping[Setting, flo
 
 
 def distance(setting: Setting, ways: int, examples: int) -> float:
-    """How far from a setting a task of so many classes and examples is: in the logarithms of ways and of examples a class."""
+    """The distance of a task from a setting: in the logarithms of its number of classes, and of its examples a class."""
     return abs(math.log(setting.ways / ways)) + abs(math.log(setting.shots / (examples / ways)))

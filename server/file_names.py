@@ -1,4 +1,4 @@
-"""What the file of an example is called: kept so that people find it again, and never a reason to refuse the image."""
+"""Names of examples' files: kept so that people find an image again, and never a reason to refuse it."""
 
 import unicodedata
 from pathlib import PurePosixPath, PureWindowsPath

@@ -50,7 +50,7 @@ def copy_of(identifier: str) -> str:
 
 
 def original(identifier: str) -> str:
-    """What the ids of all examples of one image begin with: that of the first of them."""
+    """The id of the first example of an image, with which the ids of all others of that image begin."""
     return identifier.partition("-")[0]
 
 

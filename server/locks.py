@@ -12,7 +12,7 @@ class KeyLocks:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
 
     def users(self, key: str) -> int:
-        """How many hold or await `key`."""
+        """The number of those that hold or await `key`."""
         return self._locks[key][1] if key in self._locks else 0
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-"""What answered, where it was not the server: told such that somebody knows where to look."""
+"""Replies of something else than the server, told such that somebody knows where to look."""
 
 import re
 from http import HTTPStatus
@@ -44,7 +44,7 @@ def _named(response: httpx.Response) -> str:
 
 
 def _who(response: httpx.Response) -> str:
-    """What the reply says of its sender; a page's title is often all there is."""
+    """The reply's words on its sender; a page's title is often all there is."""
     told = [response.headers[name] for name in ("Server", "Via") if name in response.headers]
     if title := _TITLE.search(response.text[:10_000]):
         told.append(f"“{' '.join(title[1].split())[:100]}”")

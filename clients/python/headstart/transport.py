@@ -130,7 +130,7 @@ def _successful(response: httpx.Response) -> httpx.Response:
 
 
 def _of_large(error: Exception, request: httpx.Request) -> str:
-    """What it may mean that the connection of a large request broke: who refuses a body often closes at once."""
+    """The likely reason why the connection of a large request broke: a server that refuses a body often closes at once."""
     size = int(request.headers.get("Content-Length", 0))
     if size < _LARGE or isinstance(error, _NEVER_SENT):
         return ""

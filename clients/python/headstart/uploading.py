@@ -1,4 +1,4 @@
-"""How labelled images reach the server: made smaller first, and all in one request, since each request makes a version."""
+"""Labelled images on their way to the server: made smaller first, and all in one request, since each request makes a version."""
 
 import os
 import uuid

@@ -1,4 +1,4 @@
-"""What a command line names: a task, an example, image files."""
+"""Tasks, examples and image files as a command line names them."""
 
 from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping, Sequence
@@ -110,7 +110,7 @@ def tell_unused(files: Mapping[str, str], output: Output) -> None:
 
 
 def file_name(found: Example) -> str | None:
-    """What an example's file was called, where the server knows."""
+    """The name of an example's file, where the server knows it."""
     name: str | None = found.raw.get("file_name")
     return name
 

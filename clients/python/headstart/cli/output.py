@@ -46,7 +46,7 @@ class Output:
             self._answers.print(table())
 
     def csv(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """What was asked for, for spreadsheets."""
+        """Prints what was asked for as CSV, for spreadsheets."""
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([columns, *rows])
         self._answers.out(text.getvalue(), end="")

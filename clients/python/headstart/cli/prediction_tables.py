@@ -1,4 +1,4 @@
-"""What images were called, as people and spreadsheets read it."""
+"""Predictions as people and spreadsheets read them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def rows_of_many(files: Sequence[Path], answers: ManyPredictions, names: Mapping
 
 
 def predictions(found: Sequence[Row]) -> RenderableType:
-    """What every image was called, how sure that is, and what it would be otherwise; for a stranger, that it is none of these."""
+    """The label of every image, how sure it is, and the next likely one; a stranger is none of these."""
     table = FittedTable(
         (
             Column("image", cut="start"),
@@ -75,7 +75,7 @@ def predictions(found: Sequence[Row]) -> RenderableType:
 
 
 def predictions_of_many(found: Sequence[RowOfMany]) -> RenderableType:
-    """What every image was called by every task, image by image."""
+    """The label of every image by every task, image by image."""
     table = FittedTable(
         (
             Column("image", cut="start"),
