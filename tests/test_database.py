@@ -145,6 +145,20 @@ def test_a_write_is_one_immediate_transaction_and_a_read_one_snapshot(tmp_path: 
         assert len(said) == 5  # the version, its examples, their files' names
 
 
+def test_nothing_is_looked_for_beyond_the_statement_that_misses_a_task(tmp_path: Path) -> None:
+    said: list[str] = []
+    with (
+        on_connect(lambda connection: connection.set_trace_callback(said.append)),
+        closing(Store.open(sqlite_url(tmp_path))) as store,
+    ):
+        known = create(store).id
+        wanted = [known, *(f"task_{i}" for i in range(5000))]
+        said.clear()
+        with pytest.raises(TaskNotFound, match="'task_0'"):
+            store.refreshes.create(T, "name@1", 0.0, wanted)
+    assert len([line for line in said if line.startswith("SELECT")]) == 1
+
+
 def test_closing_leaves_one_file_of_data(tmp_path: Path) -> None:
     with closing(Store.open(sqlite_url(tmp_path))) as store:
         create(store)
