@@ -24,7 +24,7 @@ from headstart import (
     Unavailable,
     UnexpectedReply,
 )
-from headstart.transport import TRIES
+from headstart.http.transport import TRIES
 from tests.servers import free_port
 
 TASK = {

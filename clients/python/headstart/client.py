@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from headstart.comparison import Comparison
 from headstart.errors import InvalidImage, InvalidInput
+from headstart.http.transport import Transport, pages, parse
 from headstart.image_kinds import Image
 from headstart.images import (
     IMAGES_PER_REQUEST,
@@ -25,7 +26,6 @@ from headstart.predictions import ManyPredictions, Predictions, joined, joined_m
 from headstart.quality import Quality
 from headstart.refresh_calls import RefreshCalls
 from headstart.replies import Backbone, Example, JsonObject, Task, Version
-from headstart.transport import Transport, pages, parse
 from headstart.uploading import Broken, Progress, Shrinker, Upload
 
 DEFAULT_URL = "http://127.0.0.1:8000"

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from headstart.errors import NotFound, UnexpectedReply
+from headstart.http.transport import Transport, parse
 from headstart.replies import JsonObject
-from headstart.transport import Transport, parse
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ import uuid
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
+from headstart.http.transport import Transport, pages, parse
 from headstart.refreshes import Refresh, RefreshedTask
-from headstart.transport import Transport, pages, parse
 
 _REFRESHES = "/v1/refreshes"
 

@@ -11,10 +11,10 @@ from threading import Lock
 
 from headstart.errors import InvalidImage, NoImages, RequestTooLarge
 from headstart.formats import FURTHER, is_worth_shrinking, shrink, shrink_further
+from headstart.http.transport import Transport, parse
 from headstart.images import LabelledImage, Loaded, load
 from headstart.limits import DEFAULT_LIMITS, Limits, ask_limits
 from headstart.replies import Task
-from headstart.transport import Transport, parse
 
 _NAMED = 10
 _PART_BYTES = 1000  # of a form, around an image, and of its label: 128 characters at most
