@@ -91,7 +91,7 @@ def test_requests_are_bounded_in_bytes_too(
 ) -> None:
     images = [image for _, image in queries[:9]]
     whole = client.predict(task.id, images)
-    monkeypatch.setattr("headstart.images.BYTES_PER_REQUEST", sum(map(len, images[:4])))
+    monkeypatch.setattr("headstart.images.loading.BYTES_PER_REQUEST", sum(map(len, images[:4])))
     carried: list[int] = []
     cut = client.predict(task.id, images, progress=carried.append)
     assert carried[0] == 4

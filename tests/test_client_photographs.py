@@ -13,8 +13,8 @@ from PIL import Image, ImageCms
 
 from headstart import Client, InvalidImage, NoImages, Task, UnreadableImages
 from headstart.__main__ import main
-from headstart.formats import is_readable, shrink
-from headstart.images import _IMAGE_SUFFIXES
+from headstart.images.formats import is_readable, shrink
+from headstart.images.loading import _IMAGE_SUFFIXES
 from models.manifest import InputSpec
 from models.preprocess import ImageError, load_image, media_type
 from tests.conftest import SAMPLES, Labelled

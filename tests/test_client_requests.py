@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from headstart import Client, InvalidImage, NoImages, RequestTooLarge, Task
-from headstart.formats import shrink, shrink_further
+from headstart.images.formats import shrink, shrink_further
 from headstart.limits import Limits
 from models.manifest import InputSpec
 from models.preprocess import load_image
@@ -115,7 +115,7 @@ def test_an_image_larger_than_a_request_takes_its_place(narrow: Client, tmp_path
     huge, fine = tmp_path / "huge.png", noisy(1)
     huge.write_bytes(bytes(1_100_000))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("headstart.images.BYTES_PER_REQUEST", 900_000)
+        patch.setattr("headstart.images.loading.BYTES_PER_REQUEST", 900_000)
         found = narrow.predict(task.id, [fine, huge, fine])
     assert {position: each.code for position, each in found.unreadable.items()} == {1: "body_too_large"}
     with pytest.raises(InvalidImage, match=f"^{huge}: the request body is larger than the limit") as alone:

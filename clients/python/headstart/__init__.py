@@ -37,8 +37,8 @@ from headstart.errors import (
     VersionNotFound,
     WrongRefreshState,
 )
-from headstart.image_kinds import Image
-from headstart.images import Examples, LabelledImage, image_files, labelled_folder
+from headstart.images.kinds import Image
+from headstart.images.loading import Examples, LabelledImage, image_files, labelled_folder
 from headstart.options import Candidate, HeadOptions
 from headstart.predictions import ManyPredictions, Neighbour, Prediction, Predictions, Unreadable, UnusableTask
 from headstart.quality import ClassQuality, Confusion, Duplicate, Prior, Quality, Suspect

@@ -11,8 +11,8 @@ from urllib.parse import quote
 from headstart.comparison import Comparison
 from headstart.errors import InvalidImage, InvalidInput
 from headstart.http.transport import Transport, pages, parse
-from headstart.image_kinds import Image
-from headstart.images import (
+from headstart.images.kinds import Image
+from headstart.images.loading import (
     IMAGES_PER_REQUEST,
     Examples,
     Loaded,

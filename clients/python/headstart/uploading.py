@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from threading import Lock
 
 from headstart.errors import InvalidImage, NoImages, RequestTooLarge
-from headstart.formats import FURTHER, is_worth_shrinking, shrink, shrink_further
 from headstart.http.transport import Transport, parse
-from headstart.images import LabelledImage, Loaded, load
+from headstart.images.formats import FURTHER, is_worth_shrinking, shrink, shrink_further
+from headstart.images.loading import LabelledImage, Loaded, load
 from headstart.limits import DEFAULT_LIMITS, Limits, ask_limits
 from headstart.replies import Task
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NoReturn, TypeVar, cast
 
 from headstart.errors import NoImages
-from headstart.formats import is_readable
-from headstart.image_kinds import IMAGE, Image, OpenFile, as_png, checked_image, is_picture
+from headstart.images.formats import is_readable
+from headstart.images.kinds import IMAGE, Image, OpenFile, as_png, checked_image, is_picture
 from headstart.labels import clean_label
 
 LabelledImage = tuple[str, Image]
