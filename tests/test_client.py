@@ -23,7 +23,7 @@ from headstart import (
     UnusableTask,
     VersionNotFound,
 )
-from headstart.predictions import joined_many
+from headstart.replies.predictions import joined_many
 from tests.conftest import SAMPLES, Labelled
 from tests.servers import ServerProcess, free_port
 

@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Literal, Self, TypeVar
 from urllib.parse import quote
 
-from headstart.comparison import Comparison
 from headstart.errors import InvalidImage, InvalidInput
 from headstart.http.transport import Transport, pages, parse
 from headstart.images.kinds import Image
@@ -22,10 +21,11 @@ from headstart.images.loading import (
     one_or_many,
 )
 from headstart.options import Candidate, HeadOptions
-from headstart.predictions import ManyPredictions, Predictions, joined, joined_many
-from headstart.quality import Quality
 from headstart.refresh_calls import RefreshCalls
-from headstart.replies import Backbone, Example, JsonObject, Task, Version
+from headstart.replies.comparison import Comparison
+from headstart.replies.predictions import ManyPredictions, Predictions, joined, joined_many
+from headstart.replies.quality import Quality
+from headstart.replies.tasks import Backbone, Example, JsonObject, Task, Version
 from headstart.uploading import Broken, Progress, Shrinker, Upload
 
 DEFAULT_URL = "http://127.0.0.1:8000"

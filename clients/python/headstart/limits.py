@@ -5,7 +5,7 @@ from typing import Self
 
 from headstart.errors import NotFound, UnexpectedReply
 from headstart.http.transport import Transport, parse
-from headstart.replies import JsonObject
+from headstart.replies.tasks import JsonObject
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
 from headstart.http.transport import Transport, pages, parse
-from headstart.refreshes import Refresh, RefreshedTask
+from headstart.replies.refreshes import Refresh, RefreshedTask
 
 _REFRESHES = "/v1/refreshes"
 

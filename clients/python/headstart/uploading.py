@@ -14,7 +14,7 @@ from headstart.http.transport import Transport, parse
 from headstart.images.formats import FURTHER, is_worth_shrinking, shrink, shrink_further
 from headstart.images.loading import LabelledImage, Loaded, load
 from headstart.limits import DEFAULT_LIMITS, Limits, ask_limits
-from headstart.replies import Task
+from headstart.replies.tasks import Task
 
 _NAMED = 10
 _PART_BYTES = 1000  # of a form, around an image, and of its label: 128 characters at most

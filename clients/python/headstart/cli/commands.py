@@ -8,8 +8,8 @@ from headstart.cli import finding, tables
 from headstart.cli.failures import Exit
 from headstart.cli.output import Output
 from headstart.client import Client
-from headstart.comparison import Untried
 from headstart.options import Candidate
+from headstart.replies.comparison import Untried
 
 
 def list_tasks(client: Client, args: Namespace, output: Output) -> Exit:  # noqa: ARG001 - every command is called alike

@@ -11,7 +11,7 @@ from headstart.client import Client
 from headstart.errors import ExampleNotFound, NotFound, TaskNotFound
 from headstart.images.loading import image_files, left_out, printable_path
 from headstart.labels import clean_label
-from headstart.replies import Example, Task
+from headstart.replies.tasks import Example, Task
 
 TASK = "the task's id, or its name where no other task has the same"
 

@@ -8,7 +8,7 @@ from headstart.cli import finding, tables
 from headstart.cli.failures import Exit
 from headstart.cli.output import Output
 from headstart.client import Client
-from headstart.refreshes import Refresh
+from headstart.replies.refreshes import Refresh
 
 _LOOK_SECONDS = 0.25
 

@@ -8,10 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from headstart.cli.fitting import Column, FittedTable
-from headstart.comparison import Comparison, Trial
-from headstart.quality import Interval, Prior, Quality
-from headstart.refreshes import Refresh, RefreshedTask
-from headstart.replies import Backbone, Example, Task, Version
+from headstart.replies.comparison import Comparison, Trial
+from headstart.replies.quality import Interval, Prior, Quality
+from headstart.replies.refreshes import Refresh, RefreshedTask
+from headstart.replies.tasks import Backbone, Example, Task, Version
 
 
 def tasks(found: Sequence[Task]) -> RenderableType:

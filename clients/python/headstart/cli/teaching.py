@@ -10,7 +10,7 @@ from headstart.cli.output import Output
 from headstart.client import Client
 from headstart.errors import NoImages
 from headstart.images.loading import labelled_folder
-from headstart.replies import Task
+from headstart.replies.tasks import Task
 
 _EXAMPLE = "its file's name, as robin/7.jpg, or its id; `headstart examples TASK` lists both"
 _FOLDER = "a folder with a folder for each class, named as the class, with its images inside"

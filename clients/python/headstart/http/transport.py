@@ -14,7 +14,7 @@ from headstart.errors import ServerUnreachable, api_error
 from headstart.http.address import checked
 from headstart.http.credentials import request_headers
 from headstart.http.foreign_replies import foreign_reply
-from headstart.replies import JsonObject
+from headstart.replies.tasks import JsonObject
 from headstart.version import VERSION
 
 Reply = TypeVar("Reply")
