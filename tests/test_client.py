@@ -266,7 +266,7 @@ def test_what_the_server_refuses_is_invalid_input(client: Client, support: Label
 
 
 def test_one_backbone_is_the_default(client: Client, task: Task) -> None:
-    (default,) = (backbone for backbone in client.backbones() if backbone.default)
+    (default,) = (backbone for backbone in client.backbones.list() if backbone.default)
     assert default.id == task.backbone
 
 

@@ -1,4 +1,4 @@
-"""The client: one method for each thing the API does."""
+"""The client: one method for each thing the API does with tasks, and an object each for backbones and refreshes."""
 
 import json
 import os
@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Literal, Self, TypeVar
 from urllib.parse import quote
 
+from headstart.backbones import Backbones
 from headstart.errors import InvalidImage, InvalidInput
 from headstart.http.transport import Transport, pages, parse
 from headstart.images.kinds import Image
@@ -21,20 +22,19 @@ from headstart.images.loading import (
     one_or_many,
 )
 from headstart.options import Candidate, HeadOptions
-from headstart.refresh_calls import RefreshCalls
+from headstart.refreshes import Refreshes
 from headstart.replies.comparison import Comparison
 from headstart.replies.predictions import ManyPredictions, Predictions, joined, joined_many
 from headstart.replies.quality import Quality
-from headstart.replies.tasks import Backbone, Example, JsonObject, Task, Version
+from headstart.replies.tasks import Example, JsonObject, Task, Version
 from headstart.uploading import Broken, Progress, Shrinker, Upload
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-_BACKBONES = "/v1/backbones"
 
 Item = TypeVar("Item")
 
 
-class Client(RefreshCalls):
+class Client:
     """Talks to one Headstart server; may be shared between threads.
 
     Predictions of more images than the server takes at once become several requests. What failed because a connection broke
@@ -45,6 +45,10 @@ class Client(RefreshCalls):
         token: sent as `Authorization: Bearer …`; without it, the environment's `HEADSTART_TOKEN`.
         headers: sent with every request.
         timeout: seconds the server may be silent within one request.
+
+    Attributes:
+        backbones: lists, opens and closes backbones, and chooses the default.
+        refreshes: moves tasks onto another bundle.
     """
 
     def __init__(
@@ -57,6 +61,8 @@ class Client(RefreshCalls):
     ) -> None:
         self.url = (url or os.environ.get("HEADSTART_URL") or DEFAULT_URL).strip().rstrip("/")
         self._transport = Transport(self.url, timeout, token, headers)
+        self.backbones = Backbones(self._transport)
+        self.refreshes = Refreshes(self._transport)
 
     def __enter__(self) -> Self:
         return self
@@ -71,35 +77,6 @@ class Client(RefreshCalls):
     def ready(self) -> bool:
         """Whether a server is there and able to serve, found in a single try."""
         return self._transport.answers("/readyz")
-
-    def backbones(self) -> tuple[Backbone, ...]:
-        """The backbones in the server's folders of bundles, open or not."""
-        response = self._transport.send("GET", _BACKBONES)
-        return parse(lambda body: tuple(Backbone.from_json(each) for each in body["backbones"]), response)
-
-    def open_backbone(self, backbone: str) -> Backbone:
-        """Has the server open a bundle, `name@version`, if it is not open already.
-
-        Raises:
-            InvalidBundle: it cannot be trusted, read, or run there; nothing was changed.
-        """
-        return parse(Backbone.from_json, self._transport.send("POST", _BACKBONES, json={"id": backbone}))
-
-    def make_default(self, backbone: str) -> Backbone:
-        """Gives new tasks this backbone, which must be open. Tasks that exist stay on theirs.
-
-        Raises:
-            BackboneNotOpen: it is not open.
-        """
-        return parse(Backbone.from_json, self._transport.send("PATCH", _backbone_path(backbone), json={"default": True}))
-
-    def close_backbone(self, backbone: str) -> None:
-        """Has the server close a backbone that no task uses; its bundle's folder stays.
-
-        Raises:
-            BackboneInUse: tasks use it, or new tasks get it, or work is under way on it.
-        """
-        self._transport.delete(_backbone_path(backbone))
 
     def create_task(
         self,
@@ -319,7 +296,7 @@ class Client(RefreshCalls):
     def _input_side(self, task: str | None) -> int | None:
         """The side of what a task's backbone looks at, or that which new tasks get; None if the server does not say."""
         used = None if task is None else self.task(task).backbone
-        for backbone in self.backbones():
+        for backbone in self.backbones.list():
             if backbone.default if used is None else backbone.id == used:
                 return backbone.input_side
         return None
@@ -341,7 +318,3 @@ def _naming(names: Sequence[str]) -> Iterator[None]:
 
 def _path(task: str, *rest: str) -> str:
     return "/".join(["/v1/tasks", *(quote(part, safe="") for part in (task, *rest))])
-
-
-def _backbone_path(backbone: str) -> str:
-    return f"{_BACKBONES}/{quote(backbone, safe='@')}"

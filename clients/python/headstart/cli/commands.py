@@ -80,7 +80,7 @@ def delete(client: Client, args: Namespace, output: Output) -> Exit:
 
 def list_backbones(client: Client, args: Namespace, output: Output) -> Exit:  # noqa: ARG001 - every command is called alike
     """`headstart backbones`"""
-    found = client.backbones()
+    found = client.backbones.list()
     output.answer({"backbones": [backbone.raw for backbone in found]}, lambda: tables.backbones(found))
     for backbone in found:
         refuses_new = backbone.default and not backbone.open
@@ -95,21 +95,21 @@ def list_backbones(client: Client, args: Namespace, output: Output) -> Exit:  # 
 
 def open_backbone(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart backbones open BACKBONE`"""
-    backbone = client.open_backbone(args.backbone)
+    backbone = client.backbones.open(args.backbone)
     output.answer(backbone.raw, lambda: tables.backbones([backbone]))
     return Exit.DONE
 
 
 def make_default(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart backbones default BACKBONE`"""
-    backbone = client.make_default(args.backbone)
+    backbone = client.backbones.make_default(args.backbone)
     output.answer(backbone.raw, lambda: tables.backbones([backbone]))
     return Exit.DONE
 
 
 def close_backbone(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart backbones close BACKBONE`"""
-    client.close_backbone(args.backbone)
+    client.backbones.close(args.backbone)
     output.done(f"Closed {tables.printable(args.backbone)}.")
     return Exit.DONE
 

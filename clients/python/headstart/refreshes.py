@@ -1,4 +1,4 @@
-"""The part of the client that moves tasks onto another bundle."""
+"""The API's refreshes: moves of tasks onto another bundle."""
 
 import uuid
 from collections.abc import Iterable, Iterator
@@ -10,17 +10,18 @@ from headstart.replies.refreshes import Refresh, RefreshedTask
 _REFRESHES = "/v1/refreshes"
 
 
-class RefreshCalls:
-    """One method for each thing that the API does with refreshes. The server works on them whether or not anybody watches."""
+class Refreshes:
+    """Starts, watches and steers refreshes. The server works on them whether or not anybody watches."""
 
-    _transport: Transport
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
 
-    def refresh(self, to: str, tasks: str | Iterable[str] = "all", *, max_drop: float = 0.02) -> Refresh:
+    def start(self, to: str, tasks: str | Iterable[str] = "all", *, max_drop: float = 0.02) -> Refresh:
         """Has the server move tasks, ids or "all", onto a bundle, `name@version`, and answers at once.
 
         Args:
-            max_drop: a task whose accuracy, told by its support set, would fall by more stays where it is, as does one with an
-                example a class, of which nothing can be told, unless both bundles' evaluations favour the move; at 1 all move.
+            max_drop: a task stays where it is if its accuracy would fall by more. A task with one example a class tells no
+                accuracy: it moves only if both bundles' evaluations favour the move. At 1 all tasks move.
 
         Raises:
             BackboneNotFound: the bundle is not in the server's folders.
@@ -31,27 +32,27 @@ class RefreshCalls:
         key = {"Idempotency-Key": uuid.uuid4().hex}
         return parse(Refresh.from_json, self._transport.send("POST", _REFRESHES, json=body, headers=key))
 
-    def refreshes(self) -> Iterator[Refresh]:
+    def list(self) -> Iterator[Refresh]:
         """All refreshes, the newest first, fetched page by page."""
         return pages(self._transport, _REFRESHES, "refreshes", Refresh.from_json)
 
-    def refresh_progress(self, refresh: str) -> Refresh:
-        """How far a refresh is."""
+    def get(self, refresh: str) -> Refresh:
+        """One refresh, and how far it is."""
         return parse(Refresh.from_json, self._transport.send("GET", _path(refresh)))
 
-    def refreshed_tasks(self, refresh: str) -> Iterator[RefreshedTask]:
-        """What became of each task of a refresh, the oldest task first, fetched page by page."""
+    def tasks(self, refresh: str) -> Iterator[RefreshedTask]:
+        """Each task of a refresh and its outcome, the oldest task first, fetched page by page."""
         return pages(self._transport, f"{_path(refresh)}/tasks", "tasks", RefreshedTask.from_json)
 
-    def pause_refresh(self, refresh: str) -> Refresh:
-        """No task is moved after this, until the refresh is resumed.
+    def pause(self, refresh: str) -> Refresh:
+        """Stops moving tasks until the refresh is resumed.
 
         Raises:
             WrongRefreshState: it is not running.
         """
         return self._change(refresh, "pause")
 
-    def resume_refresh(self, refresh: str) -> Refresh:
+    def resume(self, refresh: str) -> Refresh:
         """Goes on with a paused refresh.
 
         Raises:
@@ -59,15 +60,15 @@ class RefreshCalls:
         """
         return self._change(refresh, "resume")
 
-    def cancel_refresh(self, refresh: str) -> Refresh:
-        """No task is moved after this. What was moved stays so, and may be rolled back.
+    def cancel(self, refresh: str) -> Refresh:
+        """Stops moving tasks for good. Tasks that were moved stay so; `rollback` can return them.
 
         Raises:
             WrongRefreshState: it has ended.
         """
         return self._change(refresh, "cancel")
 
-    def rollback_refresh(self, refresh: str) -> Refresh:
+    def rollback(self, refresh: str) -> Refresh:
         """Has the server return every task that a refresh moved, and answers at once. Examples changed since stay so.
 
         Raises:
