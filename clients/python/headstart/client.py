@@ -2,36 +2,25 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import Literal, Self
 from urllib.parse import quote
 
 from headstart.backbones import Backbones
-from headstart.errors import InvalidImage, InvalidInput
 from headstart.http.transport import Transport, pages, parse
 from headstart.images.kinds import Image
-from headstart.images.loading import (
-    IMAGES_PER_REQUEST,
-    Examples,
-    Loaded,
-    in_requests,
-    labelled,
-    load,
-    one_or_many,
-)
+from headstart.images.loading import Examples, labelled
 from headstart.options import Candidate, HeadOptions
+from headstart.queries import Queries
 from headstart.refreshes import Refreshes
 from headstart.replies.comparison import Comparison
-from headstart.replies.predictions import ManyPredictions, Predictions, joined, joined_many
+from headstart.replies.predictions import ManyPredictions, Predictions
 from headstart.replies.quality import Quality
-from headstart.replies.tasks import Example, JsonObject, Task, Version
+from headstart.replies.tasks import Example, Task, Version
 from headstart.uploading import Broken, Progress, Shrinker, Upload
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-
-Item = TypeVar("Item")
 
 
 class Client:
@@ -169,15 +158,7 @@ class Client:
         params: dict[str, str | int] = {"unknown": unknown, "mode": mode}
         if top_k is not None:
             params["top_k"] = top_k
-        queries = _unlabelled(images)
-        outcomes, names = [], []
-        for batch in in_requests(queries, IMAGES_PER_REQUEST):
-            outcomes.append(self._predict_batch(task, batch, params))
-            names += [image.name for image in batch]
-            if progress:
-                progress(len(batch))
-        with _naming(names):
-            return joined(outcomes, tuple(names))
+        return Queries(self._transport, images, progress).predict(_path(task, "predict"), params)
 
     def predict_many(
         self,
@@ -202,19 +183,8 @@ class Client:
             Unavailable: the only task cannot be asked; among others it takes its place as `UnusableTask`.
         """
         asked = [tasks] if isinstance(tasks, str) else list(tasks)
-        queries = _unlabelled(images)
-        outcomes: list[ManyPredictions | InvalidImage] = []
-        names: list[str] = []
-        for batch in in_requests(queries, IMAGES_PER_REQUEST):
-            names += [image.name for image in batch]
-            outcome = self._predict_many_batch(asked, batch, {"top_k": top_k, "unknown": unknown})
-            if isinstance(outcome, ManyPredictions):
-                asked = [result.task for result in outcome] or asked
-            outcomes.append(outcome)
-            if progress:
-                progress(len(batch))
-        with _naming(names):
-            return joined_many(outcomes, tuple(names))
+        params = {"top_k": top_k, "unknown": unknown}
+        return Queries(self._transport, images, progress).predict_many("/v1/predict", asked, params)
 
     def tasks(self) -> Iterator[Task]:
         """All tasks, the newest first, fetched page by page."""
@@ -272,27 +242,6 @@ class Client:
         """Makes a version the one that answers: back to an older one, or forward again."""
         return parse(Task.from_json, self._transport.send("PATCH", _path(task), json={"active_version": version}))
 
-    def _predict_batch(self, task: str, batch: Sequence[Loaded], params: Mapping[str, str | int]) -> Predictions | InvalidImage:
-        return self._ask(Predictions.from_json, _path(task, "predict"), batch, params=params)
-
-    def _predict_many_batch(
-        self, tasks: Iterable[str], batch: Sequence[Loaded], params: Mapping[str, str | int]
-    ) -> ManyPredictions | InvalidImage:
-        fields = {"tasks": ",".join(tasks)}
-        return self._ask(ManyPredictions.from_json, "/v1/predict", batch, params=params, data=fields)
-
-    def _ask(
-        self, kind: Callable[[JsonObject], Item], path: str, batch: Sequence[Loaded], **parts: Mapping[str, int | str]
-    ) -> Item | InvalidImage:
-        """A prediction reply, or the refusal of the only image."""
-        files = [image.part for image in batch]
-        try:
-            return parse(kind, self._transport.send("POST", path, files=files, **parts))
-        except InvalidInput as error:
-            if len(batch) > 1 or not (isinstance(error, InvalidImage) or error.code == "body_too_large"):
-                raise
-            return InvalidImage(error.status, error.code, error.detail, error.request_id)
-
     def _input_side(self, task: str | None) -> int | None:
         """The side of what a task's backbone looks at, or that which new tasks get; None if the server does not say."""
         used = None if task is None else self.task(task).backbone
@@ -300,20 +249,6 @@ class Client:
             if backbone.default if used is None else backbone.id == used:
                 return backbone.input_side
         return None
-
-
-def _unlabelled(images: Image | Iterable[Image]) -> Iterator[Loaded]:
-    return load((position, "", image) for position, image in enumerate(one_or_many("images", images)))
-
-
-@contextmanager
-def _naming(names: Sequence[str]) -> Iterator[None]:
-    """Names the only image of a call where it is refused."""
-    try:
-        yield
-    except InvalidImage as error:
-        error.detail = f"{names[0]}: {error.detail}"
-        raise
 
 
 def _path(task: str, *rest: str) -> str:
