@@ -34,7 +34,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         Client(process.url) as client,
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setattr("headstart.uploading.DEFAULT_LIMITS", Limits(body_bytes=500_000, new_examples=10))
+        patch.setattr("headstart.uploads.DEFAULT_LIMITS", Limits(body_bytes=500_000, new_examples=10))
         yield client
 
 

@@ -18,7 +18,7 @@ from headstart.replies.comparison import Comparison
 from headstart.replies.predictions import ManyPredictions, Predictions
 from headstart.replies.quality import Quality
 from headstart.replies.tasks import Example, Task, Version
-from headstart.uploading import Broken, Progress, Shrinker, Upload
+from headstart.uploads import Broken, Progress, Shrinker, Upload
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
