@@ -36,8 +36,9 @@ from headstart.errors import (
     VersionNotFound,
     WrongRefreshState,
 )
+from headstart.images.examples import Examples, LabelledImage
+from headstart.images.folders import image_files, labelled_folder
 from headstart.images.kinds import Image
-from headstart.images.loading import Examples, LabelledImage, image_files, labelled_folder
 from headstart.options import Candidate, HeadOptions
 from headstart.replies.comparison import Comparison, Difference, Trial, Untried
 from headstart.replies.predictions import ManyPredictions, Neighbour, Prediction, Predictions, Unreadable, UnusableTask

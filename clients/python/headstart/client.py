@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from headstart.backbones import Backbones
 from headstart.http.transport import Transport, pages, parse
+from headstart.images.examples import Examples, labelled
 from headstart.images.kinds import Image
-from headstart.images.loading import Examples, labelled
 from headstart.options import Candidate, HeadOptions
 from headstart.queries import Queries
 from headstart.refreshes import Refreshes

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from headstart.errors import InvalidImage, InvalidInput
 from headstart.http.transport import Transport, parse
-from headstart.images.kinds import Image
-from headstart.images.loading import IMAGES_PER_REQUEST, Loaded, in_requests, load, one_or_many
+from headstart.images.kinds import Image, one_or_many
+from headstart.images.loading import IMAGES_PER_REQUEST, Loaded, in_requests, load
 from headstart.replies.predictions import ManyPredictions, Predictions, joined, joined_many
 from headstart.replies.tasks import JsonObject
 

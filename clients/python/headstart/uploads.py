@@ -11,8 +11,9 @@ from threading import Lock
 
 from headstart.errors import InvalidImage, NoImages, RequestTooLarge
 from headstart.http.transport import Transport, parse
+from headstart.images.examples import LabelledImage
 from headstart.images.formats import FURTHER, is_worth_shrinking, shrink, shrink_further
-from headstart.images.loading import LabelledImage, Loaded, load
+from headstart.images.loading import Loaded, load
 from headstart.limits import DEFAULT_LIMITS, Limits, ask_limits
 from headstart.replies.tasks import Task
 

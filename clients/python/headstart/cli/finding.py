@@ -9,7 +9,7 @@ from headstart.cli.failures import Misused
 from headstart.cli.output import Output
 from headstart.client import Client
 from headstart.errors import ExampleNotFound, NotFound, TaskNotFound
-from headstart.images.loading import image_files, left_out, printable_path
+from headstart.images.folders import image_files, left_out, printable_path
 from headstart.labels import clean_label
 from headstart.replies.tasks import Example, Task
 

@@ -10,7 +10,7 @@ from headstart.cli import finding, prediction_tables, tables
 from headstart.cli.failures import Exit, Misused
 from headstart.cli.output import Output
 from headstart.client import Client
-from headstart.images.loading import printable_path
+from headstart.images.folders import printable_path
 from headstart.replies.predictions import Prediction, Unreadable
 
 UNSURE, DEFAULT_UNSURE = "--unsure", 0.9

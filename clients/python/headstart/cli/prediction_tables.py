@@ -9,7 +9,7 @@ from rich.console import RenderableType
 
 from headstart.cli.fitting import Column, FittedTable
 from headstart.cli.tables import printable, told_example
-from headstart.images.loading import printable_path
+from headstart.images.folders import printable_path
 from headstart.replies.predictions import ManyPredictions, Prediction, Predictions, Unreadable
 
 CSV_COLUMNS = ("file", "label", "probability", "known", "novelty", "error")

@@ -9,7 +9,7 @@ from headstart.cli.failures import Exit, Misused
 from headstart.cli.output import Output
 from headstart.client import Client
 from headstart.errors import NoImages
-from headstart.images.loading import labelled_folder
+from headstart.images.folders import labelled_folder
 from headstart.replies.tasks import Task
 
 _EXAMPLE = "its file's name, as robin/7.jpg, or its id; `headstart examples TASK` lists both"
