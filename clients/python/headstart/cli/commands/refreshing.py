@@ -4,9 +4,10 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 
-from headstart.cli import finding, tables
+from headstart.cli import finding
 from headstart.cli.failures import Exit
 from headstart.cli.output import Output
+from headstart.cli.tables.refreshes import pace, refresh_table, refreshed_tasks_table, refreshes_table
 from headstart.client import Client
 from headstart.replies.refreshes import Refresh
 
@@ -51,7 +52,7 @@ def refresh(client: Client, args: Namespace, output: Output) -> Exit:
 def list_refreshes(client: Client, args: Namespace, output: Output) -> Exit:  # noqa: ARG001 - every command is called alike
     """`headstart refreshes`"""
     found = list(client.refreshes.list())
-    output.answer({"refreshes": [each.raw for each in found], "next_cursor": None}, lambda: tables.refreshes(found))
+    output.answer({"refreshes": [each.raw for each in found], "next_cursor": None}, lambda: refreshes_table(found))
     return Exit.DONE
 
 
@@ -63,7 +64,7 @@ def show(client: Client, args: Namespace, output: Output) -> Exit:
 def tasks(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart refreshes tasks REFRESH`"""
     found = list(client.refreshes.tasks(args.refresh))
-    output.answer({"tasks": [each.raw for each in found], "next_cursor": None}, lambda: tables.refreshed_tasks(found))
+    output.answer({"tasks": [each.raw for each in found], "next_cursor": None}, lambda: refreshed_tasks_table(found))
     return Exit.DONE
 
 
@@ -99,7 +100,7 @@ def _follow(client: Client, begun: Refresh, output: Output) -> Exit:
     try:
         with output.following(doing) as tell:
             while now.at_work:
-                tell(now.images_done, now.images, tables.pace(now))
+                tell(now.images_done, now.images, pace(now))
                 time.sleep(_LOOK_SECONDS)
                 now = client.refreshes.get(begun.id)
     except KeyboardInterrupt:
@@ -110,6 +111,6 @@ def _follow(client: Client, begun: Refresh, output: Output) -> Exit:
 
 
 def _report(client: Client, found: Refresh, output: Output) -> Exit:
-    output.answer(found.raw, lambda: tables.refresh(found, list(client.refreshes.tasks(found.id))))
+    output.answer(found.raw, lambda: refresh_table(found, list(client.refreshes.tasks(found.id))))
     failed = found.state == "failed" or found.tasks.get("failed") or found.tasks.get("not_returned")
     return Exit.REFUSED if failed else Exit.DONE

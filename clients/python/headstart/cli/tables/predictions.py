@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from headstart.cli.fitting import Column, FittedTable
-from headstart.cli.tables import printable, told_example
+from headstart.cli.tables.fitting import Column, FittedTable
+from headstart.cli.tables.text import printable, told_example
 from headstart.images.folders import printable_path
 from headstart.replies.predictions import ManyPredictions, Prediction, Predictions, Unreadable
 
