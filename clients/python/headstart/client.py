@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import quote
@@ -11,6 +12,7 @@ from headstart.backbones import Backbones
 from headstart.http.transport import Transport, pages, parse
 from headstart.images.examples import Examples, labelled
 from headstart.images.kinds import Image
+from headstart.limits import Limits, ask_limits
 from headstart.options import Candidate, HeadOptions
 from headstart.queries import Queries
 from headstart.refreshes import Refreshes
@@ -26,7 +28,8 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 class Client:
     """Talks to one Headstart server; may be shared between threads.
 
-    Predictions of more images than the server takes at once become several requests. What failed because a connection broke
+    Predictions of more images than the server takes at once become several requests: the client asks `/v1/limits` at the first
+    call of several images. What failed because a connection broke
     or the server was busy is tried again, a few times, and never done twice.
 
     Args:
@@ -158,7 +161,7 @@ class Client:
         params: dict[str, str | int] = {"unknown": unknown, "mode": mode}
         if top_k is not None:
             params["top_k"] = top_k
-        return Queries(self._transport, images, progress).predict(_path(task, "predict"), params)
+        return Queries(self._transport, images, lambda: self._limits, progress).predict(_path(task, "predict"), params)
 
     def predict_many(
         self,
@@ -184,7 +187,7 @@ class Client:
         """
         asked = [tasks] if isinstance(tasks, str) else list(tasks)
         params = {"top_k": top_k, "unknown": unknown}
-        return Queries(self._transport, images, progress).predict_many("/v1/predict", asked, params)
+        return Queries(self._transport, images, lambda: self._limits, progress).predict_many("/v1/predict", asked, params)
 
     def tasks(self) -> Iterator[Task]:
         """All tasks, the newest first, fetched page by page."""
@@ -241,6 +244,11 @@ class Client:
     def activate(self, task: str, version: int) -> Task:
         """Makes a version the one that answers: back to an older one, or forward again."""
         return parse(Task.from_json, self._transport.send("PATCH", _path(task), json={"active_version": version}))
+
+    @cached_property
+    def _limits(self) -> Limits:
+        """The server's, asked once: few servers change them, and a question before every call would cost each a round trip."""
+        return ask_limits(self._transport)
 
     def _input_side(self, task: str | None) -> int | None:
         """The side of what a task's backbone looks at, or that which new tasks get; None if the server does not say."""

@@ -7,25 +7,36 @@ from typing import TypeVar
 from headstart.errors import InvalidImage, InvalidInput
 from headstart.http.transport import Transport, parse
 from headstart.images.kinds import Image, one_or_many
-from headstart.images.loading import IMAGES_PER_REQUEST, Loaded, in_requests, load
+from headstart.images.loading import Loaded, in_requests, load
+from headstart.limits import DEFAULT_LIMITS, Limits
 from headstart.replies.predictions import ManyPredictions, Predictions, joined, joined_many
 from headstart.replies.tasks import JsonObject
 
 Reply = TypeVar("Reply")
+
+_TASKS_SHARE = 64  # One byte of so many is kept for the ids of many tasks.
 
 
 class Queries:
     """The images of one call.
 
     Args:
+        limits: asked once for what the server takes in one request, where there are several images.
         progress: called with how many more images are done after every request.
 
     Raises:
         TypeError: one of the images is no image.
     """
 
-    def __init__(self, transport: Transport, images: Image | Iterable[Image], progress: Callable[[int], None] | None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        images: Image | Iterable[Image],
+        limits: Callable[[], Limits],
+        progress: Callable[[int], None] | None,
+    ) -> None:
         self._transport = transport
+        self._limits = limits
         self._images = one_or_many("images", images)
         self._progress = progress
         self._names: list[str] = []
@@ -61,7 +72,9 @@ class Queries:
     def _batches(self) -> Iterator[list[Loaded]]:
         """The images of each request, one after the other; a batch counts as done when the next is asked for."""
         queries = load((position, "", image) for position, image in enumerate(self._images))
-        for batch in in_requests(queries, IMAGES_PER_REQUEST):
+        limits = self._limits() if len(self._images) > 1 else DEFAULT_LIMITS
+        room = limits.body_bytes - limits.body_bytes // _TASKS_SHARE
+        for batch in in_requests(queries, limits.images, room):
             self._names += [image.name for image in batch]
             yield batch
             if self._progress:

@@ -11,9 +11,7 @@ from headstart.errors import NoImages
 from headstart.images.folders import printable_path
 from headstart.images.kinds import Image, OpenFile, as_png, is_picture
 
-# The server's defaults are 256 images to predict and 64 MB; the margin is for what multipart adds around every image.
-IMAGES_PER_REQUEST = 256
-BYTES_PER_REQUEST = 63_000_000
+_PART_BYTES = 1000  # of a form, around an image, and of its label: 128 characters at most
 
 Item = TypeVar("Item")
 
@@ -34,6 +32,11 @@ class Loaded:
     content: bytes
     label: str = ""
     file_name: str = ""
+
+    @property
+    def form_bytes(self) -> int:
+        """The room that it takes in a form, at most."""
+        return _PART_BYTES + len(self.content)
 
     @property
     def part(self) -> tuple[str, tuple[str, bytes]]:
@@ -72,8 +75,8 @@ def load(
                 yield loaded
 
 
-def in_requests(images: Iterable[Loaded], most: int) -> Iterator[list[Loaded]]:
-    """Cuts images, in their order, into what one request may carry.
+def in_requests(images: Iterable[Loaded], most_images: int, most_bytes: int) -> Iterator[list[Loaded]]:
+    """Cuts images, in their order, into what one request may carry. An image that is too large for any goes alone.
 
     Raises:
         NoImages: there are none.
@@ -81,11 +84,11 @@ def in_requests(images: Iterable[Loaded], most: int) -> Iterator[list[Loaded]]:
     batch: list[Loaded] = []
     size = 0
     for image in images:
-        if batch and (len(batch) == most or size + len(image.content) > BYTES_PER_REQUEST):
+        if batch and (len(batch) == most_images or size + image.form_bytes > most_bytes):
             yield batch
             batch, size = [], 0
         batch.append(image)
-        size += len(image.content)
+        size += image.form_bytes
     if not batch:
         raise NoImages("no images were given")
     yield batch
