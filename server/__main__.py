@@ -33,7 +33,7 @@ from server.hosts import ANY
 from server.logs import configure_logging
 from server.protocol import Config
 from server.settings import InvalidSettings, load_settings
-from server.store import StoreError
+from server.store.store import StoreError
 
 _log = logging.getLogger(__name__)
 

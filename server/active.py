@@ -10,7 +10,7 @@ from cachetools.keys import hashkey
 from models.apply import HeadStack, stack_heads
 from models.heads import Head
 from server.metrics import Metrics
-from server.store import Store
+from server.store.store import Store
 from server.version_cache import TaskVersion, VersionCache
 
 _MAX_BYTES, _MAX_MANY_BYTES = 512 * 2**20, 128 * 2**20

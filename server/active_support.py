@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from models.fitting import classes_of
 from models.support_index import SupportIndex
-from server.records import Support
 from server.served import ServedBackbone
-from server.store import Store
+from server.store.records import Support
+from server.store.store import Store
 from server.version_cache import VersionCache
 
 _MAX_BYTES = 512 * 2**20
@@ -19,7 +19,7 @@ class SearchableSupport:
     """The support set of a version.
 
     Attributes:
-        ids, labels, images_kept, file_names: as in `server.records.Support`, in the order of the index's examples.
+        ids, labels, images_kept, file_names: as in `server.store.records.Support`, in the order of the index's examples.
     """
 
     index: SupportIndex

@@ -6,8 +6,8 @@ from typing import Literal
 from models.heads import Head
 from server.active_support import SearchableSupport
 from server.errors import VersionNotFound
-from server.records import Support
 from server.service import Service
+from server.store.records import Support
 
 Unknown = Literal["judge", "ignore"]
 Mode = Literal["inductive", "transductive"]

@@ -19,13 +19,13 @@ from server.head_options import chosen, chosen_again
 from server.ids import new_id
 from server.metrics import Stopwatch
 from server.quality import assess
-from server.records import Answer, Change, NewExample, NewTask, Replay, Support, Task, VersionConflict
 from server.replies import changed_task_reply
 from server.schemas.quality import Quality
 from server.schemas.replies import ChangedTaskReply
 from server.schemas.requests import TaskOptions
 from server.served import ServedBackbone
 from server.service import Service
+from server.store.records import Answer, Change, NewExample, NewTask, Replay, Support, Task, VersionConflict
 from server.support import LabelledImage, check_request, check_support_set, spelt_as_before
 
 ATTEMPTS = 10

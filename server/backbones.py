@@ -17,7 +17,7 @@ from server.metrics import Metrics
 from server.opening import open_bundle_of, open_default, open_file
 from server.served import ServedBackbone
 from server.settings import Settings
-from server.store import Store
+from server.store.store import Store
 
 _log = logging.getLogger(__name__)
 

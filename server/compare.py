@@ -29,7 +29,6 @@ from server.errors import (
 )
 from server.head_options import chosen, chosen_instead
 from server.metrics import Stopwatch
-from server.records import Support, Task
 from server.reembed import support_on
 from server.replies import head_reply
 from server.schemas.comparison import CandidateReply, ComparisonReply, Difference, FailedCandidate
@@ -37,6 +36,7 @@ from server.schemas.replies import ProblemInPlace
 from server.schemas.requests import Candidate, TaskOptions
 from server.served import ServedBackbone
 from server.service import Service
+from server.store.records import Support, Task
 from server.trials import Trial, advice, best_of, judge
 
 # What is the matter with one backbone, or with what it can be shown, and not with the others.

@@ -8,7 +8,7 @@ from pathlib import Path
 from models.bundle import DEFAULT_BUNDLE, BundleError
 from server.errors import StorageFailed
 from server.settings import Settings
-from server.store import Store
+from server.store.store import Store
 
 _log = logging.getLogger(__name__)
 

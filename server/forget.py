@@ -10,11 +10,11 @@ from models.heads import Head
 from server.adapt import ATTEMPTS, refit
 from server.errors import Conflict, ErasurePending, ExampleNotFound, VersionNotFound
 from server.metrics import Stopwatch
-from server.records import Task, VersionConflict
 from server.replies import changed_task_reply
 from server.schemas.quality import Quality
 from server.schemas.replies import ChangedTaskReply
 from server.service import Service
+from server.store.records import Task, VersionConflict
 
 # Readers of the database are done in milliseconds, save other programs, such as one that makes a backup.
 _ERASING_ATTEMPTS = 40

@@ -8,8 +8,8 @@ from models.fitting import classes_of
 from models.heads import Float32
 from models.manifest import HeadDefaults, HeadOptions, Solver
 from models.temperature import options_for
-from server.records import FittedOptions
 from server.schemas.requests import TaskOptions
+from server.store.records import FittedOptions
 
 _TYPED_DIGITS = 9  # a law's temperature has all of a float's
 

@@ -20,10 +20,10 @@ from server.errors import BackboneUnavailable, HeadstartError, InvalidRequest, T
 from server.judge import NEAREST
 from server.metrics import Stopwatch
 from server.predict import as_predictions, check_images, in_order, ranked, with_verdicts
-from server.records import Active
 from server.schemas.replies import FailedPrediction, FailedTask, ProblemInPlace, TaskPredictions
 from server.served import ServedBackbone
 from server.service import Service
+from server.store.records import Active
 
 Found = tuple[str, Active]
 """A task's id and the version that was active when the request came in."""

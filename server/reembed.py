@@ -7,9 +7,9 @@ import numpy as np
 from models.heads import Float32
 from models.preprocess import ImageError, Pixels
 from server.embed import image_error
-from server.records import Support
 from server.served import ServedBackbone
 from server.service import Service
+from server.store.records import Support
 
 _AT_ONCE = 16  # images read and decoded: at their largest, 160 MB, and a moment of the decoder that queries need too
 

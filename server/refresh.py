@@ -12,12 +12,12 @@ from models.heads import BackboneRef, Head
 from server.adapt import ATTEMPTS
 from server.errors import BackboneUnavailable, Conflict, ExampleNotFound, VersionNotFound
 from server.head_options import chosen_again
-from server.records import Support, Task, VersionConflict
 from server.reembed import support_on
-from server.refresh_records import Noting, Reason, RefreshJob, RefreshNote, RefreshTask
 from server.refresh_verdict import Side, judge_move
 from server.served import ServedBackbone
 from server.service import Service
+from server.store.records import Support, Task, VersionConflict
+from server.store.refresh_records import Noting, Reason, RefreshJob, RefreshNote, RefreshTask
 
 Progress = Callable[[int], None]
 """Called with how many images have just been embedded."""

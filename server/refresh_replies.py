@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from server.refresh_records import Outcome, Reason, Refresh, RefreshTask
 from server.schemas.refreshes import (
     DoneOf,
     MeanAccuracy,
@@ -12,6 +11,7 @@ from server.schemas.refreshes import (
     RefreshVersions,
 )
 from server.schemas.replies import ProblemInPlace
+from server.store.refresh_records import Outcome, Reason, Refresh, RefreshTask
 from server.under_way import UnderWay
 
 # Of outcomes that come over many tasks at once, which need no note of their own.

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from server.errors import EngineFailed, HeadstartError, Overloaded, StorageFailed
 from server.refresh import move_task, return_task
-from server.refresh_records import Outcome, Reason, RefreshJob, RefreshNote, RefreshStopped, RefreshTask
 from server.service import Service
+from server.store.refresh_records import Outcome, Reason, RefreshJob, RefreshNote, RefreshStopped, RefreshTask
 from server.under_way import UnderWay
 
 _log = logging.getLogger(__name__)

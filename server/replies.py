@@ -1,9 +1,9 @@
 """From the store's records to the bodies of replies."""
 
 from models.manifest import HeadOptions
-from server.records import ClassCount, ExampleInfo, Task, Version
 from server.schemas.quality import Quality
 from server.schemas.replies import ChangedTaskReply, ClassReply, ExampleReply, HeadReply, TaskReply, VersionReply
+from server.store.records import ClassCount, ExampleInfo, Task, Version
 
 
 def task_reply(task: Task) -> TaskReply:

@@ -18,7 +18,7 @@ from server.errors import LimitExceeded, Overloaded
 from server.locks import KeyLocks
 from server.metrics import Metrics
 from server.settings import Settings
-from server.store import Store, sqlite_url
+from server.store.store import Store, sqlite_url
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

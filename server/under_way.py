@@ -3,7 +3,7 @@
 import time
 from collections import deque
 
-from server.refresh_records import RefreshJob, RefreshTask
+from server.store.refresh_records import RefreshJob, RefreshTask
 
 _PACE_SECONDS = 30.0
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from server.store import Store, StoreError
+from server.store.store import Store, StoreError
 from tests.stored import create
 
 

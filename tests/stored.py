@@ -7,8 +7,8 @@ import numpy as np
 
 from models.heads import BackboneRef, Head
 from server.ids import new_id
-from server.records import NewExample, NewTask, Task
-from server.store import Store
+from server.store.records import NewExample, NewTask, Task
+from server.store.store import Store
 from tests.heads import options
 
 DIM = 4

@@ -11,7 +11,7 @@ from models.heads import EmbeddingSpace, Float32, Head
 from server import active
 from server.active import ActiveHeads, LoadedMany
 from server.metrics import Metrics
-from server.store import Store, sqlite_url
+from server.store.store import Store, sqlite_url
 from tests.stored import BACKBONE, DIM, add, create
 
 T = "default"

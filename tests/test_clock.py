@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from server import ids, refresh_store, statements, store
+from server import ids
 from server.errors import InvalidRequest, VersionNotFound
-from server.store import Store, sqlite_url
+from server.store import refreshes as refresh_store
+from server.store import statements, store
+from server.store.store import Store, sqlite_url
 from tests.stored import add, create, head_of
 
 T = "default"

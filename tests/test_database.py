@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, Pool, create_engine, event
 
 from server.errors import ExampleNotFound, StorageFailed, TaskNotFound
-from server.records import VersionConflict
-from server.store import Store, StoreError, StoreInUse, sqlite_url
-from server.tables import ErasableBlob, metadata
+from server.store.records import VersionConflict
+from server.store.store import Store, StoreError, StoreInUse, sqlite_url
+from server.store.tables import ErasableBlob, metadata
 from tests.leftovers import found_in
 from tests.stored import add, create, head_of
 

@@ -25,8 +25,8 @@ from server.adapt import create_task
 from server.schemas.requests import TaskOptions
 from server.service import Service
 from server.settings import Settings
+from server.store.tables import embeddings, examples, versions
 from server.support import LabelledImage
-from server.tables import embeddings, examples, versions
 from tests.conftest import Labelled
 from tests.images import encode, noise
 from tests.leftovers import found_in

@@ -11,7 +11,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine
 
-from server.store import Store, sqlite_url
+from server.store.store import Store, sqlite_url
 from tests.leftovers import found_in
 from tests.stored import BACKBONE, add, head_of, new_examples
 
@@ -25,7 +25,7 @@ def database_of(revision: str, folder: Path) -> sqlite3.Connection:
     engine = create_engine(sqlite_url(folder))
     with engine.begin() as connection:
         config = Config()
-        config.set_main_option("script_location", "server:migrations")
+        config.set_main_option("script_location", "server.store:migrations")
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
     engine.dispose()

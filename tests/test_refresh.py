@@ -11,8 +11,8 @@ from models.engine import embed_all, open_engine
 from models.fitting import fit_head
 from models.heads import Float32
 from models.preprocess import load_image
-from server.records import Task
-from server.store import Store, sqlite_url
+from server.store.records import Task
+from server.store.store import Store, sqlite_url
 from tests.conftest import Labelled
 from tests.servers import ServerProcess
 from tests.uploads import create, multipart, predict

@@ -13,9 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from models.heads import BackboneRef
 from server.errors import RefreshNotFound, TaskNotFound, VersionNotFound, WrongRefreshState
-from server.records import Task, VersionConflict
-from server.refresh_records import Judgement, Reason, RefreshAction, RefreshNote, RefreshState, RefreshStopped
-from server.store import Store, sqlite_url
+from server.store.records import Task, VersionConflict
+from server.store.refresh_records import Judgement, Reason, RefreshAction, RefreshNote, RefreshState, RefreshStopped
+from server.store.store import Store, sqlite_url
 from tests import stored
 from tests.stored import BACKBONE, head_of
 

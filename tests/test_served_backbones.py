@@ -14,7 +14,7 @@ from server.default_bundle import choose_default, remember_default
 from server.errors import BackboneInUse, BackboneUnavailable, InvalidBundle, Overloaded
 from server.metrics import Metrics
 from server.settings import Settings
-from server.store import Store, sqlite_url
+from server.store.store import Store, sqlite_url
 from tests.bundles import small_bundle, spoil
 from tests.stored import BACKBONE, create
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from server.errors import StorageFailed
-from server.store import Store, StoreInUse, sqlite_url
+from server.store.store import Store, StoreInUse, sqlite_url
 from tests.conftest import Labelled
 from tests.leftovers import found_in
 from tests.servers import ServerProcess

@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import Engine, event
 
 from models.heads import BackboneMismatch, BackboneRef, Float32
-from server.active_versions import ActiveVersions
 from server.errors import (
     BackboneUnavailable,
     ExampleNotFound,
@@ -22,8 +21,9 @@ from server.errors import (
     VersionNotFound,
 )
 from server.ids import new_id
-from server.records import Active, ClassCount, NewTask, Replay, ReplayExists, Task, VersionConflict
-from server.store import Store, sqlite_url
+from server.store.active_versions import ActiveVersions
+from server.store.records import Active, ClassCount, NewTask, Replay, ReplayExists, Task, VersionConflict
+from server.store.store import Store, sqlite_url
 from tests.stored import BACKBONE, add, create, head_of, new_examples
 
 T = "default"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from server.ids import new_id
-from server.records import Change, NewExample, NewTask
-from server.store import Store, sqlite_url
+from server.store.records import Change, NewExample, NewTask
+from server.store.store import Store, sqlite_url
 from tests.stored import head_of, new_examples
 
 TENANTS = ("ours", "theirs")

@@ -20,8 +20,6 @@ from server.errors import (
     UnsupportedMediaType,
     WrongRefreshState,
 )
-from server.records import Replay
-from server.refresh_records import Refresh, RefreshAction
 from server.refresh_replies import refresh_reply, refresh_task_reply
 from server.refreshes import Refreshes
 from server.routes.content import WITH_TASKS, read_json
@@ -32,6 +30,8 @@ from server.routes.problems import documented
 from server.routes.tasks import Cursor, IdempotencyKey, Limit
 from server.schemas.refreshes import RefreshBody, RefreshPage, RefreshReply, RefreshTaskPage
 from server.service import Service
+from server.store.records import Replay
+from server.store.refresh_records import Refresh, RefreshAction
 
 router = APIRouter(prefix="/v1/refreshes", tags=["refreshes"])
 

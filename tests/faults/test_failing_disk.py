@@ -10,8 +10,8 @@ import pytest
 
 from server.errors import StorageFailed
 from server.ids import new_id
-from server.records import NewTask, Replay, ReplayExists, Task
-from server.store import Store, sqlite_url
+from server.store.records import NewTask, Replay, ReplayExists, Task
+from server.store.store import Store, sqlite_url
 from tests.servers import ROOT
 from tests.stored import create, head_of, new_examples
 

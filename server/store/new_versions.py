@@ -7,8 +7,8 @@ from sqlalchemy import Connection
 
 from models.heads import BackboneMismatch, Float32, Head
 from server.ids import original
-from server.records import Change, NewExample, Task, VersionConflict
-from server.statements import (
+from server.store.records import Change, NewExample, Task, VersionConflict
+from server.store.statements import (
     embedded_by,
     insert_embeddings,
     insert_examples,

@@ -10,8 +10,19 @@ from sqlalchemy.exc import IntegrityError
 
 from models.heads import BackboneRef, Float32, Head
 from server.errors import ExampleNotFound, TaskNotFound, VersionNotFound
-from server.records import Active, Answer, Change, ClassCount, FittedOptions, NewExample, Replay, ReplayExists, Task, Version
-from server.tables import embeddings, examples, file_names, replays, tasks, versions
+from server.store.records import (
+    Active,
+    Answer,
+    Change,
+    ClassCount,
+    FittedOptions,
+    NewExample,
+    Replay,
+    ReplayExists,
+    Task,
+    Version,
+)
+from server.store.tables import embeddings, examples, file_names, replays, tasks, versions
 
 REPLAY_LIFETIME = timedelta(hours=24)
 

@@ -7,11 +7,11 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, Select, case, func, insert, select, update
 
 from models.heads import BackboneRef
-from server.database import Database
 from server.errors import RefreshNotFound, WrongRefreshState
 from server.ids import cursor_after, cursor_after_number, new_id, read_cursor, read_number
-from server.refresh_notes import write_note
-from server.refresh_records import (
+from server.store.database import Database
+from server.store.refresh_notes import write_note
+from server.store.refresh_records import (
     MOVED_ONCE,
     PENDING,
     Judgement,
@@ -25,8 +25,8 @@ from server.refresh_records import (
     RefreshState,
     RefreshTask,
 )
-from server.statements import all_active_rows, keep_replay, named_active_rows, next_ordinal, now_after
-from server.tables import refresh_tasks, refreshes
+from server.store.statements import all_active_rows, keep_replay, named_active_rows, next_ordinal, now_after
+from server.store.tables import refresh_tasks, refreshes
 
 # Action -> the states it may be done in, and the state it leads to, in which doing it again changes nothing.
 _ACTIONS: Mapping[RefreshAction, tuple[tuple[RefreshState, ...], RefreshState]] = {

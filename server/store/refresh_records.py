@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from models.heads import BackboneRef
-from server.records import Replay, Task
+from server.store.records import Replay, Task
 
 RefreshState = Literal["running", "paused", "cancelled", "finished", "failed", "rolling_back", "rolled_back"]
 

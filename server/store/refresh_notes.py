@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, or_, select, update
 
-from server.records import Task
-from server.refresh_records import Noting, RefreshNote, RefreshStopped
-from server.tables import refresh_tasks, refreshes
+from server.store.records import Task
+from server.store.refresh_records import Noting, RefreshNote, RefreshStopped
+from server.store.tables import refresh_tasks, refreshes
 
 
 def note_task(connection: Connection, tenant: str, task: Task, note: Noting | None) -> None:

@@ -1,4 +1,4 @@
-"""Tasks, examples, versions and the answers kept for idempotency keys, as they are written; `server.store_reads` reads them."""
+"""Tasks, examples, versions and the answers kept for idempotency keys, as they are written; `server.store.reads` reads them."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,14 +10,15 @@ from typing import TypeVar
 from sqlalchemy import URL, Connection, delete, insert
 
 from models.heads import Float32, Head
-from server.database import Database, StoreError, StoreInUse
 from server.errors import StorageFailed, TaskNotFound
-from server.new_versions import add_changed, add_refreshed, find_parent
-from server.records import Answer, Change, NewExample, NewTask, Task
-from server.refresh_notes import forget_in_refreshes, note_task
-from server.refresh_records import Noting
-from server.refresh_store import RefreshStore
-from server.removal import (
+from server.store.database import Database, StoreError, StoreInUse
+from server.store.new_versions import add_changed, add_refreshed, find_parent
+from server.store.reads import StoreReads
+from server.store.records import Answer, Change, NewExample, NewTask, Task
+from server.store.refresh_notes import forget_in_refreshes, note_task
+from server.store.refresh_records import Noting
+from server.store.refreshes import RefreshStore
+from server.store.removal import (
     forget_answers,
     remove_some_images,
     remove_unused_examples,
@@ -25,7 +26,7 @@ from server.removal import (
     versions_of,
     versions_with,
 )
-from server.statements import (
+from server.store.statements import (
     find_task,
     find_version,
     insert_examples,
@@ -36,8 +37,7 @@ from server.statements import (
     now_after,
     update_task,
 )
-from server.store_reads import StoreReads
-from server.tables import tasks
+from server.store.tables import tasks
 
 __all__ = ["Store", "StoreError", "StoreInUse", "sqlite_url"]
 

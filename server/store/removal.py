@@ -4,7 +4,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from server.errors import ExampleNotFound
 from server.ids import original
-from server.tables import examples, replays, versions
+from server.store.tables import examples, replays, versions
 
 
 def versions_of(connection: Connection, tenant: str, task: str) -> list[int]:

@@ -9,7 +9,7 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
-_IN_TREE, _OVERFLOW = 489, 4092  # of `server.tables.ErasableBlob`, as it was then
+_IN_TREE, _OVERFLOW = 489, 4092  # of `server.store.tables.ErasableBlob`, as it was then
 _ROWS = 100
 
 

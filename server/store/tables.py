@@ -1,4 +1,4 @@
-"""The schema, as the store's statements see it. `server.migrations` creates it; a test holds the two together.
+"""The schema, as the store's statements see it. `server.store.migrations` creates it; a test holds the two together.
 
 Every table begins its primary key with the tenant. Large columns come last: SQLite reads a row from the front and keeps what
 does not fit a page in a chain of further pages, so an example is read without its image and a version without its head.

@@ -8,9 +8,9 @@ from sqlalchemy import Connection, Select, and_, select
 
 from server.errors import BackboneUnavailable, ExampleNotFound, ImageNotKept
 from server.ids import original
-from server.records import ExampleImage, ExampleInfo, NewExample, PartlyEmbedded, Support
-from server.statements import find_task, find_version, support_ids
-from server.tables import embeddings, examples, file_names, versions
+from server.store.records import ExampleImage, ExampleInfo, NewExample, PartlyEmbedded, Support
+from server.store.statements import find_task, find_version, support_ids
+from server.store.tables import embeddings, examples, file_names, versions
 
 _EMBEDDING_OF = and_(
     embeddings.c.tenant == examples.c.tenant, embeddings.c.task == examples.c.task, embeddings.c.example == examples.c.id

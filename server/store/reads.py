@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from sqlalchemy import func, literal, select
 
 from models.heads import BackboneRef, Head
-from server.active_versions import ActiveVersions
-from server.database import Database
-from server.database_files import StoreSizes
 from server.errors import ExampleNotFound, ImageNotKept, TaskNotFound
 from server.ids import cursor_after, cursor_after_number, read_cursor, read_number
-from server.records import Active, ExampleImage, ExampleInfo, NewExample, PartlyEmbedded, Replay, Support, Task, Version
-from server.statements import (
+from server.store.active_versions import ActiveVersions
+from server.store.database import Database
+from server.store.database_files import StoreSizes
+from server.store.records import Active, ExampleImage, ExampleInfo, NewExample, PartlyEmbedded, Replay, Support, Task, Version
+from server.store.statements import (
     ACTIVE,
     OF_TASK,
     REPLAY_LIFETIME,
@@ -28,12 +28,12 @@ from server.statements import (
     task_of,
     version_of,
 )
-from server.support_sets import read_embedded, read_example, read_examples, read_images, read_support
-from server.tables import examples, replays, tasks, versions
+from server.store.support_sets import read_embedded, read_example, read_examples, read_images, read_support
+from server.store.tables import examples, replays, tasks, versions
 
 
 class StoreReads:
-    """The reading half of `server.store.Store`, which says what holds for every call."""
+    """The reading half of `server.store.store.Store`, which says what holds for every call."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -17,9 +17,9 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from server.database_files import DatabaseFiles, FilesTaken, StoreSizes, disk_is_full
 from server.errors import StorageFailed
-from server.tables import PAGE_SIZE
+from server.store.database_files import DatabaseFiles, FilesTaken, StoreSizes, disk_is_full
+from server.store.tables import PAGE_SIZE
 
 _READERS = 8
 _BUSY_MS = 5_000  # Only a tool beside the server can hold a lock against us, such as one that makes a backup.
@@ -304,7 +304,7 @@ def _engine(url: str, connections: int, begin: str, pragmas: tuple[str, ...]) ->
 
 def _migrate(connection: Connection) -> None:
     config = Config()
-    config.set_main_option("script_location", "server:migrations")
+    config.set_main_option("script_location", "server.store:migrations")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from cachetools import LRUCache
 
-from server.records import Active
+from server.store.records import Active
 
 _MAX_TASKS = 100_000
 
