@@ -19,7 +19,7 @@ from benchmarks.setting import paper_bundle
 from benchmarks.turns import Contestant, race
 from models.engine import Engine, open_engine
 from models.preprocess import Pixels
-from server.batcher import Batcher
+from server.engine.batcher import Batcher
 from server.metrics import Metrics
 
 _CALLERS = (1, 8, 64, 256)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from models.fitting import classes_of
 from models.support_index import SupportIndex
-from server.served import ServedBackbone
+from server.engine.backbone import ServedBackbone
 from server.store.records import Support
 from server.store.store import Store
 from server.version_cache import VersionCache

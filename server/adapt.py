@@ -14,6 +14,7 @@ from models.heads import Float32, Head
 from models.manifest import HeadOptions
 from models.preprocess import media_type
 from server.embed import embed_images, image_error
+from server.engine.backbone import ServedBackbone
 from server.errors import Conflict, ExampleNotFound, TooFewClasses, UnreadableImage, VersionNotFound
 from server.head_options import chosen, chosen_again
 from server.ids import new_id
@@ -23,7 +24,6 @@ from server.replies import changed_task_reply
 from server.schemas.quality import Quality
 from server.schemas.replies import ChangedTaskReply
 from server.schemas.requests import TaskOptions
-from server.served import ServedBackbone
 from server.service import Service
 from server.store.records import Answer, Change, NewExample, NewTask, Replay, Support, Task, VersionConflict
 from server.support import LabelledImage, check_request, check_support_set, spelt_as_before

@@ -13,6 +13,7 @@ from models.bundle import Bundle
 from models.bursts import Ints
 from models.heads import Float32
 from models.manifest import HeadOptions, Solver
+from server.engine.backbone import ServedBackbone
 from server.errors import (
     BackboneNotFound,
     Conflict,
@@ -34,7 +35,6 @@ from server.replies import head_reply
 from server.schemas.comparison import CandidateReply, ComparisonReply, Difference, FailedCandidate
 from server.schemas.replies import ProblemInPlace
 from server.schemas.requests import Candidate, TaskOptions
-from server.served import ServedBackbone
 from server.service import Service
 from server.store.records import Support, Task
 from server.trials import Trial, advice, best_of, judge

@@ -7,9 +7,9 @@ import numpy as np
 
 from models.heads import Float32
 from models.preprocess import ImageError, Pixels
+from server.engine.backbone import ServedBackbone
 from server.errors import HeadstartError, ImageBroken, ImageTooLarge, ImageUnsupported
 from server.metrics import Stopwatch
-from server.served import ServedBackbone
 from server.service import Service
 
 _ERRORS: dict[str, type[HeadstartError]] = {error.code: error for error in (ImageBroken, ImageTooLarge, ImageUnsupported)}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from models.engine import file_of
 from models.manifest import Solver
-from server.served import ServedBackbone
+from server.engine.backbone import ServedBackbone
 
 
 class Setting(NamedTuple):

@@ -11,7 +11,7 @@ from models.support_index import Neighbours
 from models.transductive import are_shared, share_queries
 from server.active_support import SearchableSupport
 from server.active_task import ActiveTask
-from server.served import ServedBackbone
+from server.engine.backbone import ServedBackbone
 from server.service import Service
 
 NEAREST = 3

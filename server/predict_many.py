@@ -16,12 +16,12 @@ from models.heads import BackboneRef
 from models.preprocess import ImageError
 from server.active_task import Unknown
 from server.embed import Embedded, embed_images, image_error
+from server.engine.backbone import ServedBackbone
 from server.errors import BackboneUnavailable, HeadstartError, InvalidRequest, TaskNotFound, VersionNotFound
 from server.judge import NEAREST
 from server.metrics import Stopwatch
 from server.predict import as_predictions, check_images, in_order, ranked, with_verdicts
 from server.schemas.replies import FailedPrediction, FailedTask, ProblemInPlace, TaskPredictions
-from server.served import ServedBackbone
 from server.service import Service
 from server.store.records import Active
 

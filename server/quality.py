@@ -15,9 +15,9 @@ from models.heads import Float32
 from models.leave_one_out import Ints, LeftOut, leave_one_out, wanting
 from models.manifest import HeadOptions, Solver
 from models.suspects import duplicates, suspects
+from server.engine.backbone import ServedBackbone
 from server.evaluations import accuracies, distance
 from server.schemas.quality import ClassQuality, Confusion, DuplicateReply, Prior, Quality, QualityReply, SuspectReply
-from server.served import ServedBackbone
 from server.service import Service
 from server.tally import Tally, tally
 

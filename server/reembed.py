@@ -7,7 +7,7 @@ import numpy as np
 from models.heads import Float32
 from models.preprocess import ImageError, Pixels
 from server.embed import image_error
-from server.served import ServedBackbone
+from server.engine.backbone import ServedBackbone
 from server.service import Service
 from server.store.records import Support
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from models.fitting import fit_head
 from models.heads import BackboneRef, Head
 from server.adapt import ATTEMPTS
+from server.engine.backbone import ServedBackbone
 from server.errors import BackboneUnavailable, Conflict, ExampleNotFound, VersionNotFound
 from server.head_options import chosen_again
 from server.reembed import support_on
 from server.refresh_verdict import Side, judge_move
-from server.served import ServedBackbone
 from server.service import Service
 from server.store.records import Support, Task, VersionConflict
 from server.store.refresh_records import Noting, Reason, RefreshJob, RefreshNote, RefreshTask

@@ -8,8 +8,8 @@ from models.bursts import Ints
 from models.fitting import classes_of
 from models.leave_one_out import leave_one_out
 from models.manifest import HeadOptions
+from server.engine.backbone import ServedBackbone
 from server.evaluations import accuracies, distance
-from server.served import ServedBackbone
 from server.store.records import Support
 from server.store.refresh_records import Judgement, Reason
 from server.tally import Tally, tally

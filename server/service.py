@@ -12,8 +12,8 @@ from typing import ParamSpec, TypeVar
 from models.engine import available_cores
 from server.active import ActiveHeads
 from server.active_support import ActiveSupport
-from server.backbones import Backbones
-from server.decode import Decoder
+from server.engine.decoder import Decoder
+from server.engine.registry import Backbones
 from server.errors import LimitExceeded, Overloaded
 from server.locks import KeyLocks
 from server.metrics import Metrics

@@ -11,8 +11,8 @@ import pytest
 from models.engine import MAX_BATCH, EngineKind
 from models.heads import BackboneRef, EmbeddingSpace, Float32
 from models.preprocess import Pixels
-from server import image_queue
-from server.batcher import Batcher
+from server.engine import queue as image_queue
+from server.engine.batcher import Batcher
 from server.errors import EngineFailed, Overloaded
 from server.metrics import Metrics
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from models.manifest import InputSpec
 from models.preprocess import ImageError, ImageLimits, load_image
-from server.decode import Decoder
+from server.engine.decoder import Decoder
 from server.errors import LimitExceeded, Overloaded
 from tests.images import encode, noise
 
@@ -95,7 +95,7 @@ def children() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children():
         with suppress(psutil.NoSuchProcess):  # It has ended meanwhile.
-            if "server.decode_process" in child.cmdline():
+            if "server.engine.decode_process" in child.cmdline():
                 found.append(child)
     return found
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.image_queue import Entry, ImageQueue, count_images
+from server.engine.queue import Entry, ImageQueue, count_images
 
 SHARERS, MAX_BATCH = 2, 8
 

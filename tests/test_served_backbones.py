@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from models.bundle import DEFAULT_BUNDLE
-from server import backbones as module
-from server.backbones import Backbones
-from server.default_bundle import choose_default, remember_default
+from server.engine import registry as module
+from server.engine.default_bundle import choose_default, remember_default
+from server.engine.registry import Backbones
 from server.errors import BackboneInUse, BackboneUnavailable, InvalidBundle, Overloaded
 from server.metrics import Metrics
 from server.settings import Settings

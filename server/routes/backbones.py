@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from server.descriptions import Description
+from server.engine.descriptions import Description
 from server.errors import (
     BackboneInUse,
     BackboneNotFound,

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from models.bundle import BundleError
-from server.descriptions import Description
+from server.engine.descriptions import Description
 from server.errors import HeadstartError, StorageFailed
 from server.routes.dependencies import Served, reply
 from server.routes.openapi import answered

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from models.engine import available_cores
 from models.manifest import InputSpec
 from models.preprocess import ImageError, ImageLimits, Pixels
-from server.decode_process import ask, start
+from server.engine.decode_process import ask, start
 from server.errors import Overloaded
 
 Decoded = Pixels | ImageError

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from models.engine import EngineKind
 from models.heads import BackboneRef
 from models.manifest import Manifest
-from server.served import ServedBackbone
+from server.engine.backbone import ServedBackbone
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from models.engine import available_cores
 from models.manifest import InputSpec
 from models.preprocess import ImageError, ImageLimits, open_image
-from server.decode_processes import Decoded, DecodeProcesses
+from server.engine.decode_processes import Decoded, DecodeProcesses
 from server.errors import LimitExceeded, Overloaded
 
 _SMALL_BYTES, _SMALL_PIXELS = 8192, 128 * 128

@@ -9,13 +9,13 @@ from models.bundle import Bundle
 from models.engine import Engine, release_memory
 from models.heads import BackboneRef
 from models.manifest import Manifest
-from server import bundles
-from server.default_bundle import choose_default, remember_default
-from server.descriptions import Description, descriptions
+from server.engine import folders as bundles
+from server.engine.backbone import ServedBackbone
+from server.engine.default_bundle import choose_default, remember_default
+from server.engine.descriptions import Description, descriptions
+from server.engine.opening import open_bundle_of, open_default, open_file
 from server.errors import BackboneInUse, BackboneNotFound, BackboneNotOpen, BackboneUnavailable, Overloaded, StorageFailed
 from server.metrics import Metrics
-from server.opening import open_bundle_of, open_default, open_file
-from server.served import ServedBackbone
 from server.settings import Settings
 from server.store.store import Store
 

@@ -13,7 +13,7 @@ from models.fitting import classes_of
 from models.heads import EmbeddingSpace, Float32, features
 from models.novelty import Background
 from models.suspects import duplicate_similarity
-from server.batcher import Batcher
+from server.engine.batcher import Batcher
 from server.metrics import Metrics
 from server.settings import Settings
 

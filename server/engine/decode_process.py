@@ -1,4 +1,4 @@
-"""`python -m server.decode_process`: decodes what comes in, one image after another, and how to ask it.
+"""`python -m server.engine.decode_process`: decodes what comes in, one image after another, and how to ask it.
 
 A request is a line of JSON and the image; a reply is a line of JSON and, where it tells no error, the pixels.
 """
@@ -25,7 +25,7 @@ def start() -> subprocess.Popen[bytes]:
     Raises:
         OSError: it cannot be started.
     """
-    command = [sys.executable, "-W", "ignore", "-m", "server.decode_process"]
+    command = [sys.executable, "-W", "ignore", "-m", "server.engine.decode_process"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)}
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)  # noqa: S603 (nothing of it is a user's)
 

@@ -1,7 +1,7 @@
 """A bounded queue of images, and threads that run what is waiting in batches for everyone.
 
 The unit of work is an image, not a request. A free engine takes what is queued at once; what arrives while it works is the
-next batch. Where an engine serves several threads at once they share out what is queued (`server.image_queue`). Images arrive
+next batch. Where an engine serves several threads at once they share out what is queued (`server.engine.queue`). Images arrive
 here decoded and validated, so no request can spoil another's batch.
 """
 
@@ -22,8 +22,8 @@ import numpy as np
 from models.engine import Engine
 from models.heads import Float32
 from models.preprocess import Pixels
+from server.engine.queue import Entry, ImageQueue, count_images
 from server.errors import EngineFailed, Overloaded
-from server.image_queue import Entry, ImageQueue, count_images
 from server.metrics import Metrics
 
 _log = logging.getLogger(__name__)
