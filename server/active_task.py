@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from models.heads import Head
-from server.active_support import SearchableSupport
+from server.cache.support import SearchableSupport
 from server.errors import VersionNotFound
 from server.service import Service
 from server.store.records import Support

@@ -9,8 +9,8 @@ from models.fitting import classes_of
 from models.heads import Float32
 from models.support_index import Neighbours
 from models.transductive import are_shared, share_queries
-from server.active_support import SearchableSupport
 from server.active_task import ActiveTask
+from server.cache.support import SearchableSupport
 from server.engine.backbone import ServedBackbone
 from server.service import Service
 

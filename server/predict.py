@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from models.preprocess import ImageError
 from models.support_index import Neighbours
-from server.active_support import SearchableSupport
 from server.active_task import ActiveTask
+from server.cache.support import SearchableSupport
 from server.embed import embed_images, image_error
 from server.errors import InvalidRequest, LimitExceeded
 from server.judge import judge

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import ParamSpec, TypeVar
 
 from models.engine import available_cores
-from server.active import ActiveHeads
-from server.active_support import ActiveSupport
+from server.cache.heads import ActiveHeads
+from server.cache.support import ActiveSupport
 from server.engine.decoder import Decoder
 from server.engine.registry import Backbones
 from server.errors import LimitExceeded, Overloaded

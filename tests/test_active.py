@@ -8,8 +8,8 @@ import pytest
 
 from models.apply import Probabilities
 from models.heads import EmbeddingSpace, Float32, Head
-from server import active
-from server.active import ActiveHeads, LoadedMany
+from server.cache import heads as active
+from server.cache.heads import ActiveHeads, LoadedMany
 from server.metrics import Metrics
 from server.store.store import Store, sqlite_url
 from tests.stored import BACKBONE, DIM, add, create

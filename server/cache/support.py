@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from models.fitting import classes_of
 from models.support_index import SupportIndex
+from server.cache.versions import VersionCache
 from server.engine.backbone import ServedBackbone
 from server.store.records import Support
 from server.store.store import Store
-from server.version_cache import VersionCache
 
 _MAX_BYTES = 512 * 2**20
 _EXAMPLE_BYTES = 192  # what an id, a label and a file's name take, in the mean

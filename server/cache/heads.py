@@ -9,9 +9,9 @@ from cachetools.keys import hashkey
 
 from models.apply import HeadStack, stack_heads
 from models.heads import Head
+from server.cache.versions import TaskVersion, VersionCache
 from server.metrics import Metrics
 from server.store.store import Store
-from server.version_cache import TaskVersion, VersionCache
 
 _MAX_BYTES, _MAX_MANY_BYTES = 512 * 2**20, 128 * 2**20
 _HEAD_BYTES = 1024  # that a head takes beside its weight
