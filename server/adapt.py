@@ -20,7 +20,7 @@ from server.head_options import chosen, chosen_again
 from server.ids import new_id
 from server.metrics import Stopwatch
 from server.quality import assess
-from server.replies import changed_task_reply
+from server.schemas.from_records import changed_task_reply
 from server.schemas.quality import Quality
 from server.schemas.replies import ChangedTaskReply
 from server.schemas.requests import TaskOptions

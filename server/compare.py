@@ -31,8 +31,8 @@ from server.errors import (
 from server.head_options import chosen, chosen_instead
 from server.metrics import Stopwatch
 from server.reembed import support_on
-from server.replies import head_reply
 from server.schemas.comparison import CandidateReply, ComparisonReply, Difference, FailedCandidate
+from server.schemas.from_records import head_reply
 from server.schemas.replies import ProblemInPlace
 from server.schemas.requests import Candidate, TaskOptions
 from server.service import Service

@@ -10,7 +10,7 @@ from models.heads import Head
 from server.adapt import ATTEMPTS, refit
 from server.errors import Conflict, ErasurePending, ExampleNotFound, VersionNotFound
 from server.metrics import Stopwatch
-from server.replies import changed_task_reply
+from server.schemas.from_records import changed_task_reply
 from server.schemas.quality import Quality
 from server.schemas.replies import ChangedTaskReply
 from server.service import Service

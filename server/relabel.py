@@ -10,7 +10,7 @@ from server.adapt import ATTEMPTS, refit
 from server.errors import Conflict, ExampleNotFound, VersionNotFound
 from server.ids import copy_of
 from server.metrics import Stopwatch
-from server.replies import changed_task_reply
+from server.schemas.from_records import changed_task_reply
 from server.schemas.replies import ChangedTaskReply
 from server.service import Service
 from server.store.records import VersionConflict

@@ -36,13 +36,13 @@ from server.errors import (
 )
 from server.forget import delete_task, forget_example
 from server.relabel import relabel_example
-from server.replies import example_reply, task_reply, version_reply
 from server.routes.bodies import read_examples, read_task
 from server.routes.content import read_json
 from server.routes.dependencies import TENANT, Served, reply, while_connected
 from server.routes.idempotency import create_once
 from server.routes.openapi import EXAMPLE_PATCH_BODY, EXAMPLES_BODY, PATCH_BODY, TASK_BODY, answered
 from server.routes.problems import documented
+from server.schemas.from_records import example_reply, task_reply, version_reply
 from server.schemas.replies import ChangedTaskReply, ExamplePage, TaskPage, TaskReply, VersionPage
 from server.schemas.requests import ExamplePatch, TaskPatch
 from server.support import clean_label
