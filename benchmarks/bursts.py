@@ -27,7 +27,7 @@ from models.fitting import fit_head
 from models.heads import Float32, features
 from models.leave_one_out import leave_one_out
 from models.temperature import options_for
-from server.tally import tally
+from server.journeys.tally import tally
 from training.class_split import Part
 from training.loading import load_images
 

@@ -25,7 +25,7 @@ from models.fitting import fit_head
 from models.heads import EmbeddingSpace, Float32, features
 from models.leave_one_out import leave_one_out, wanting
 from models.temperature import options_for
-from server.tally import tally
+from server.journeys.tally import tally
 from training.episodes import Embedded
 
 _WAYS, _MORE, _HELD_OUT = 5, 5, 100

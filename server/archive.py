@@ -14,8 +14,8 @@ from typing import IO
 from models.zip_names import member_path, undecodable
 from server.errors import HeadstartError, InvalidArchive, LimitExceeded
 from server.file_names import clean_file_name
+from server.journeys.support_set import LabelledImage, clean_label
 from server.settings import Settings
-from server.support import LabelledImage, clean_label
 
 _IGNORED_FOLDERS = frozenset({"__MACOSX"})
 _IGNORED_FILES = frozenset({"Thumbs.db", "desktop.ini"})

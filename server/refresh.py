@@ -1,6 +1,6 @@
 """The way of one task onto another backbone, and back.
 
-Support set embedded there (`server.reembed`) -> head fitted in shadow -> judged beside the one that serves
+Support set embedded there (`server.journeys.reembed`) -> head fitted in shadow -> judged beside the one that serves
 (`server.refresh_verdict`) -> active and noted in one transaction, or noted as kept. Back: the version before is active again,
 or, where the examples have changed since, they are fitted on the backbone from before.
 """
@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from models.fitting import fit_head
 from models.heads import BackboneRef, Head
-from server.adapt import ATTEMPTS
 from server.engine.backbone import ServedBackbone
 from server.errors import BackboneUnavailable, Conflict, ExampleNotFound, VersionNotFound
-from server.head_options import chosen_again
-from server.reembed import support_on
+from server.journeys.adapt import ATTEMPTS
+from server.journeys.head_options import chosen_again
+from server.journeys.reembed import support_on
 from server.refresh_verdict import Side, judge_move
 from server.service import Service
 from server.store.records import Support, Task, VersionConflict

@@ -9,10 +9,10 @@ from models.fitting import classes_of
 from models.leave_one_out import leave_one_out
 from models.manifest import HeadOptions
 from server.engine.backbone import ServedBackbone
-from server.evaluations import accuracies, distance
+from server.journeys.evaluations import accuracies, distance
+from server.journeys.tally import Tally, tally
 from server.store.records import Support
 from server.store.refresh_records import Judgement, Reason
-from server.tally import Tally, tally
 
 _ROUNDING = 1e-9
 _FEWEST_DATASETS = 2

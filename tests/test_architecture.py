@@ -43,14 +43,14 @@ HOMES = {
 
 # In `server/`: journeys know no routes, and what they stand on knows no journeys.
 JOURNEYS = {
-    "server.adapt",
-    "server.predict",
-    "server.predict_many",
-    "server.forget",
-    "server.relabel",
-    "server.compare",
-    "server.embed",
-    "server.reembed",
+    "server.journeys.adapt",
+    "server.journeys.predict",
+    "server.journeys.predict_many",
+    "server.journeys.forget",
+    "server.journeys.relabel",
+    "server.journeys.compare",
+    "server.journeys.embed",
+    "server.journeys.reembed",
     "server.refresh",
     "server.refreshes",
 }

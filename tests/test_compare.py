@@ -28,7 +28,7 @@ from models.engine import embed_all, open_engine
 from models.leave_one_out import Floats, Ints
 from models.manifest import HeadOptions
 from models.preprocess import load_image
-from server.intervals import left_out_accuracy, paired_difference
+from server.journeys.intervals import left_out_accuracy, paired_difference
 from server.schemas.comparison import ComparisonReply
 from tests.bundles import another_bundle, small_bundle, spoil
 from tests.conftest import Labelled

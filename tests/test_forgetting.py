@@ -20,13 +20,13 @@ from headstart import Client, ImageNotKept
 from models.bundle import PAPER_BUNDLE, open_bundle
 from models.fitting import fit_head
 from models.heads import BackboneRef, EmbeddingSpace, Head
-from server.active_task import find_task
-from server.adapt import create_task
+from server.journeys.active_task import find_task
+from server.journeys.adapt import create_task
+from server.journeys.support_set import LabelledImage
 from server.schemas.requests import TaskOptions
 from server.service import Service
 from server.settings import Settings
 from server.store.tables import embeddings, examples, versions
-from server.support import LabelledImage
 from tests.conftest import Labelled
 from tests.images import encode, noise
 from tests.leftovers import found_in

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import gammaln
 from scipy.stats import binomtest, norm, t
 
-from server.intervals import left_out_accuracy, mean, paired_difference, wilson
+from server.journeys.intervals import left_out_accuracy, mean, paired_difference, wilson
 
 COUNTS = st.integers(0, 300)
 

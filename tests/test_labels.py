@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from headstart import Client, labelled_folder
 from headstart.labels import clean_label as clean_in_client
 from models.labels import MAX_LABEL, clean_label
-from server.support import spelt_as_before
+from server.journeys.support_set import spelt_as_before
 from tests.conftest import Labelled
 from tests.images import encode, noise
 from tests.uploads import as_json, create, multipart

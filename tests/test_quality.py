@@ -14,7 +14,7 @@ from PIL import Image
 from models.bundle import DEFAULT_BUNDLE, ONNX_INT8, SHIPPED, open_bundle
 from models.engine import embed_all, open_engine
 from models.preprocess import load_image
-from server.intervals import left_out_accuracy
+from server.journeys.intervals import left_out_accuracy
 from server.schemas.quality import QualityReply
 from tests.conftest import Labelled
 from tests.heads import left_out_by_scikit_learn

@@ -3,8 +3,8 @@
 import numpy as np
 
 from models.leave_one_out import Floats
-from server.tally import Tally
-from server.trials import Trial, advice, best_of
+from server.journeys.tally import Tally
+from server.journeys.trials import Trial, advice, best_of
 from tests.heads import options
 
 

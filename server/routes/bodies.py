@@ -12,6 +12,7 @@ from models.preprocess import MEDIA_TYPES
 from server.archive import read_archive
 from server.errors import InvalidRequest, LimitExceeded
 from server.file_names import clean_file_name
+from server.journeys.support_set import LabelledImage, clean_label
 from server.routes.content import JSON, MOST_COMMAS, WITH_TASKS, media_type, read_json
 from server.routes.forms import Form, read_form
 from server.schemas.requests import (
@@ -24,7 +25,6 @@ from server.schemas.requests import (
     clean_name,
 )
 from server.service import Service
-from server.support import LabelledImage, clean_label
 
 # What one image comes as: an image tells by its content what it is, and many senders cannot.
 RAW_IMAGES = (*MEDIA_TYPES, "image/heif", "image/jpg", "application/octet-stream")

@@ -7,10 +7,10 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from server.errors import AnswerForgotten, IdempotencyKeyReused, InvalidRequest
+from server.journeys.support_set import LabelledImage, fingerprint
 from server.routes.dependencies import TENANT, reply
 from server.service import Service
 from server.store.records import Replay, ReplayExists
-from server.support import LabelledImage, fingerprint
 
 _MAX_KEY = 255
 

@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from server.active_task import Mode, Unknown, find_task
 from server.errors import (
     BackboneUnavailable,
     BodyTimeout,
@@ -21,8 +20,9 @@ from server.errors import (
     TaskNotFound,
     UnsupportedMediaType,
 )
-from server.predict import predict
-from server.predict_many import find_tasks, predict_many
+from server.journeys.active_task import Mode, Unknown, find_task
+from server.journeys.predict import predict
+from server.journeys.predict_many import find_tasks, predict_many
 from server.routes.bodies import read_many_queries, read_queries
 from server.routes.dependencies import TENANT, Served, reply, while_connected
 from server.routes.openapi import PREDICT_BODY, PREDICT_MANY_BODY, answered

@@ -3,7 +3,6 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from server.compare import compare
 from server.errors import (
     BackboneNotFound,
     BackboneUnavailable,
@@ -22,7 +21,8 @@ from server.errors import (
     TaskNotFound,
     UnsupportedMediaType,
 )
-from server.quality import task_quality
+from server.journeys.compare import compare
+from server.journeys.quality import task_quality
 from server.routes.content import read_json_if_any
 from server.routes.dependencies import TENANT, Served, reply, while_connected
 from server.routes.openapi import COMPARE_BODY, answered

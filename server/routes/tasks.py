@@ -8,7 +8,6 @@ from fastapi.responses import Response
 from msgspec.structs import asdict
 
 from models.preprocess import MEDIA_TYPES
-from server import adapt
 from server.errors import (
     AnswerForgotten,
     BackboneUnavailable,
@@ -34,8 +33,10 @@ from server.errors import (
     UnsupportedMediaType,
     VersionNotFound,
 )
-from server.forget import delete_task, forget_example
-from server.relabel import relabel_example
+from server.journeys import adapt
+from server.journeys.forget import delete_task, forget_example
+from server.journeys.relabel import relabel_example
+from server.journeys.support_set import clean_label
 from server.routes.bodies import read_examples, read_task
 from server.routes.content import read_json
 from server.routes.dependencies import TENANT, Served, reply, while_connected
@@ -45,7 +46,6 @@ from server.routes.problems import documented
 from server.schemas.from_records import example_reply, task_reply, version_reply
 from server.schemas.replies import ChangedTaskReply, ExamplePage, TaskPage, TaskReply, VersionPage
 from server.schemas.requests import ExamplePatch, TaskPatch
-from server.support import clean_label
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 

@@ -8,4 +8,4 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Versions of before stay as they are: what was asked for is guessed (`server.head_options`)."""
+    """Versions of before stay as they are: what was asked for is guessed (`server.journeys.head_options`)."""

@@ -1,6 +1,6 @@
 """The support journey: labelled images in, a task with a fitted, stored and active head out.
 
-Checked -> embedded (`server.embed`) -> head fitted -> judged (`server.quality`) -> stored in one transaction -> active.
+Checked -> embedded (`server.journeys.embed`) -> head fitted -> judged (`server.journeys.quality`) -> stored in one transaction -> active.
 """
 
 import hashlib
@@ -13,20 +13,20 @@ from models.fitting import fit_head
 from models.heads import Float32, Head
 from models.manifest import HeadOptions
 from models.preprocess import media_type
-from server.embed import embed_images, image_error
 from server.engine.backbone import ServedBackbone
 from server.errors import Conflict, ExampleNotFound, TooFewClasses, UnreadableImage, VersionNotFound
-from server.head_options import chosen, chosen_again
 from server.ids import new_id
+from server.journeys.embed import embed_images, image_error
+from server.journeys.head_options import chosen, chosen_again
+from server.journeys.quality import assess
+from server.journeys.support_set import LabelledImage, check_request, check_support_set, spelt_as_before
 from server.metrics import Stopwatch
-from server.quality import assess
 from server.schemas.from_records import changed_task_reply
 from server.schemas.quality import Quality
 from server.schemas.replies import ChangedTaskReply
 from server.schemas.requests import TaskOptions
 from server.service import Service
 from server.store.records import Answer, Change, NewExample, NewTask, Replay, Support, Task, VersionConflict
-from server.support import LabelledImage, check_request, check_support_set, spelt_as_before
 
 ATTEMPTS = 10
 _MAX_JUDGED = 100

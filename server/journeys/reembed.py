@@ -6,8 +6,8 @@ import numpy as np
 
 from models.heads import Float32
 from models.preprocess import ImageError, Pixels
-from server.embed import image_error
 from server.engine.backbone import ServedBackbone
+from server.journeys.embed import image_error
 from server.service import Service
 from server.store.records import Support
 

@@ -6,15 +6,15 @@ Earlier versions keep it as it was, so what the new one has is a copy with an id
 
 from dataclasses import replace
 
-from server.adapt import ATTEMPTS, refit
 from server.errors import Conflict, ExampleNotFound, VersionNotFound
 from server.ids import copy_of
+from server.journeys.adapt import ATTEMPTS, refit
+from server.journeys.support_set import spelt_as_before
 from server.metrics import Stopwatch
 from server.schemas.from_records import changed_task_reply
 from server.schemas.replies import ChangedTaskReply
 from server.service import Service
 from server.store.records import VersionConflict
-from server.support import spelt_as_before
 
 
 async def relabel_example(service: Service, tenant: str, task_id: str, example_id: str, label: str) -> ChangedTaskReply:

@@ -1,6 +1,6 @@
 """The query journey: images in, what each was recognised as out.
 
-Task found (`server.active_task`: 404 before any work) -> embedded (`server.embed`) -> judged (`server.judge`) -> predictions in
+Task found (`server.journeys.active_task`: 404 before any work) -> embedded (`server.journeys.embed`) -> judged (`server.journeys.classify`) -> predictions in
 the order of the images.
 """
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from models.preprocess import ImageError
 from models.support_index import Neighbours
-from server.active_task import ActiveTask
 from server.cache.support import SearchableSupport
-from server.embed import embed_images, image_error
 from server.errors import InvalidRequest, LimitExceeded
-from server.judge import judge
+from server.journeys.active_task import ActiveTask
+from server.journeys.classify import judge
+from server.journeys.embed import embed_images, image_error
 from server.metrics import Stopwatch
 from server.schemas.replies import FailedPrediction, JudgedPrediction, Neighbour, Prediction, PredictReply, ProblemInPlace
 from server.service import Service

@@ -1,7 +1,7 @@
 """The journey of trying before changing: other solvers, options and backbones on a task's own examples, and nothing published.
 
 Active version read -> judged as it is -> each backbone that is asked for opened, its embeddings of the support set made
-(`server.reembed`) -> its candidates judged on them -> all side by side, with one sentence of advice.
+(`server.journeys.reembed`) -> its candidates judged on them -> all side by side, with one sentence of advice.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,16 +28,16 @@ from server.errors import (
     Overloaded,
     VersionNotFound,
 )
-from server.head_options import chosen, chosen_instead
+from server.journeys.head_options import chosen, chosen_instead
+from server.journeys.reembed import support_on
+from server.journeys.trials import Trial, advice, best_of, judge
 from server.metrics import Stopwatch
-from server.reembed import support_on
 from server.schemas.comparison import CandidateReply, ComparisonReply, Difference, FailedCandidate
 from server.schemas.from_records import head_reply
 from server.schemas.replies import ProblemInPlace
 from server.schemas.requests import Candidate, TaskOptions
 from server.service import Service
 from server.store.records import Support, Task
-from server.trials import Trial, advice, best_of, judge
 
 # What is the matter with one backbone, or with what it can be shown, and not with the others.
 _OF_ONE_BACKBONE = (

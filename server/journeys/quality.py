@@ -16,10 +16,10 @@ from models.leave_one_out import Ints, LeftOut, leave_one_out, wanting
 from models.manifest import HeadOptions, Solver
 from models.suspects import duplicates, suspects
 from server.engine.backbone import ServedBackbone
-from server.evaluations import accuracies, distance
+from server.journeys.evaluations import accuracies, distance
+from server.journeys.tally import Tally, tally
 from server.schemas.quality import ClassQuality, Confusion, DuplicateReply, Prior, Quality, QualityReply, SuspectReply
 from server.service import Service
-from server.tally import Tally, tally
 
 
 async def task_quality(service: Service, tenant: str, task_id: str) -> QualityReply:

@@ -1,6 +1,6 @@
 """The query journey for many tasks: images in, what each is to every one of the tasks out.
 
-Tasks found (404 before any work) -> embedded once for each backbone (`server.embed`) -> every head applied, a turn at a time and
+Tasks found (404 before any work) -> embedded once for each backbone (`server.journeys.embed`) -> every head applied, a turn at a time and
 beside the event loop -> results in the order of the tasks.
 """
 
@@ -14,13 +14,13 @@ from pydantic_core import to_json
 from models.apply import HeadStack, Probabilities
 from models.heads import BackboneRef
 from models.preprocess import ImageError
-from server.active_task import Unknown
-from server.embed import Embedded, embed_images, image_error
 from server.engine.backbone import ServedBackbone
 from server.errors import BackboneUnavailable, HeadstartError, InvalidRequest, TaskNotFound, VersionNotFound
-from server.judge import NEAREST
+from server.journeys.active_task import Unknown
+from server.journeys.classify import NEAREST
+from server.journeys.embed import Embedded, embed_images, image_error
+from server.journeys.predict import as_predictions, check_images, in_order, ranked, with_verdicts
 from server.metrics import Stopwatch
-from server.predict import as_predictions, check_images, in_order, ranked, with_verdicts
 from server.schemas.replies import FailedPrediction, FailedTask, ProblemInPlace, TaskPredictions
 from server.service import Service
 from server.store.records import Active

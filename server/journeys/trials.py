@@ -16,9 +16,9 @@ from models.fitting import classes_of
 from models.heads import EmbeddingSpace
 from models.leave_one_out import Ints, leave_one_out
 from models.manifest import HeadOptions
-from server.intervals import Z95, Interval, mean, paired_difference
+from server.journeys.intervals import Z95, Interval, mean, paired_difference
+from server.journeys.tally import Tally, tally
 from server.store.records import Support
-from server.tally import Tally, tally
 
 _LEAST = float(np.finfo(np.float64).eps)  # A probability that was rounded to nothing must not make a loss infinite.
 _CHANCE = 0.05

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.leave_one_out import Ints, LeftOut
-from server.intervals import Interval, left_out_accuracy
+from server.journeys.intervals import Interval, left_out_accuracy
 
 
 @dataclass(frozen=True, slots=True)

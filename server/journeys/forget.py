@@ -7,8 +7,8 @@ erased from the files. The way is walked to its end even if the client leaves.
 import asyncio
 
 from models.heads import Head
-from server.adapt import ATTEMPTS, refit
 from server.errors import Conflict, ErasurePending, ExampleNotFound, VersionNotFound
+from server.journeys.adapt import ATTEMPTS, refit
 from server.metrics import Stopwatch
 from server.schemas.from_records import changed_task_reply
 from server.schemas.quality import Quality

@@ -9,9 +9,9 @@ from models.fitting import classes_of
 from models.heads import Float32
 from models.support_index import Neighbours
 from models.transductive import are_shared, share_queries
-from server.active_task import ActiveTask
 from server.cache.support import SearchableSupport
 from server.engine.backbone import ServedBackbone
+from server.journeys.active_task import ActiveTask
 from server.service import Service
 
 NEAREST = 3
