@@ -16,7 +16,7 @@ from server.errors import HeadstartError, InvalidRequest
 from server.hosts import host_check
 from server.middleware import BodyLimits, Gate, RequestContext, check_protocol, room_for_images
 from server.origins import origin_check
-from server.refreshes import Refreshes
+from server.refresh.worker import Refreshes
 from server.routes import backbones, docs, health, limits, predictions, quality, refreshes, tasks
 from server.routes.dependencies import refuse_unknown_parameters
 from server.routes.openapi import openapi_document

@@ -51,8 +51,8 @@ JOURNEYS = {
     "server.journeys.compare",
     "server.journeys.embed",
     "server.journeys.reembed",
-    "server.refresh",
-    "server.refreshes",
+    "server.refresh.move_task",
+    "server.refresh.worker",
 }
 
 

@@ -20,8 +20,8 @@ from server.errors import (
     UnsupportedMediaType,
     WrongRefreshState,
 )
-from server.refresh_replies import refresh_reply, refresh_task_reply
-from server.refreshes import Refreshes
+from server.refresh.replies import refresh_reply, refresh_task_reply
+from server.refresh.worker import Refreshes
 from server.routes.content import WITH_TASKS, read_json
 from server.routes.dependencies import TENANT, Served, reply
 from server.routes.idempotency import Keep, create_once

@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 from server.errors import EngineFailed, HeadstartError, Overloaded, StorageFailed
-from server.refresh import move_task, return_task
+from server.refresh.move_task import move_task, return_task
+from server.refresh.progress import UnderWay
 from server.service import Service
 from server.store.refresh_records import Outcome, Reason, RefreshJob, RefreshNote, RefreshStopped, RefreshTask
-from server.under_way import UnderWay
 
 _log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """The way of one task onto another backbone, and back.
 
 Support set embedded there (`server.journeys.reembed`) -> head fitted in shadow -> judged beside the one that serves
-(`server.refresh_verdict`) -> active and noted in one transaction, or noted as kept. Back: the version before is active again,
+(`server.refresh.verdict`) -> active and noted in one transaction, or noted as kept. Back: the version before is active again,
 or, where the examples have changed since, they are fitted on the backbone from before.
 """
 
@@ -14,7 +14,7 @@ from server.errors import BackboneUnavailable, Conflict, ExampleNotFound, Versio
 from server.journeys.adapt import ATTEMPTS
 from server.journeys.head_options import chosen_again
 from server.journeys.reembed import support_on
-from server.refresh_verdict import Side, judge_move
+from server.refresh.verdict import Side, judge_move
 from server.service import Service
 from server.store.records import Support, Task, VersionConflict
 from server.store.refresh_records import Noting, Reason, RefreshJob, RefreshNote, RefreshTask

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from server.refresh.progress import UnderWay
 from server.schemas.refreshes import (
     DoneOf,
     MeanAccuracy,
@@ -12,7 +13,6 @@ from server.schemas.refreshes import (
 )
 from server.schemas.replies import ProblemInPlace
 from server.store.refresh_records import Outcome, Reason, Refresh, RefreshTask
-from server.under_way import UnderWay
 
 # Of outcomes that come over many tasks at once, which need no note of their own.
 _OF_OUTCOME: Mapping[Outcome, Reason] = {
