@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 from server.errors import Conflict, VersionNotFound
-from server.routes.problems import documented
+from server.http.problems import documented
 from tests.conftest import Labelled
 from tests.servers import ServerProcess
 from tests.uploads import create, multipart

@@ -17,7 +17,7 @@ from models.manifest import TemperatureLaw
 from models.preprocess import load_image
 from models.temperature import law_of, options_for, temperature
 from server.errors import HeadstartError
-from server.routes.problems import TABLE
+from server.http.problems import TABLE
 from tests import uploads
 from tests.conftest import Labelled
 from tests.servers import ROOT, ServerProcess

@@ -16,7 +16,7 @@ import pytest
 
 from models.bundle import PAPER_BUNDLE
 from server.errors import InvalidRequest
-from server.routes import forms
+from server.http.bodies import forms
 from tests.conftest import Labelled
 from tests.images import encode, noise
 from tests.servers import ServerProcess

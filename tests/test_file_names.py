@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.labels import is_one_line
-from server.file_names import MAX_FILE_NAME, clean_file_name
+from server.http.bodies.file_names import MAX_FILE_NAME, clean_file_name
 from tests.conftest import Labelled
 from tests.images import encode, noise
 from tests.servers import ServerProcess

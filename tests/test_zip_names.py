@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.zip_names import member_path
-from server.archive import read_archive
 from server.errors import InvalidArchive, LimitExceeded
+from server.http.bodies.archive import read_archive
 from server.settings import Settings
 from tests.images import encode, noise
 from tests.test_bad_input import assert_problem

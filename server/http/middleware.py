@@ -13,9 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.context import request_id
 from server.errors import BodyTimeout, BodyTooLarge, HeadstartError, Overloaded
+from server.http.protocol import REFUSED
 from server.ids import new_id
 from server.metrics import Metrics
-from server.protocol import REFUSED
 from server.settings import Settings
 
 _log = logging.getLogger("server.access")

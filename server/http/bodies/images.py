@@ -9,12 +9,12 @@ import msgspec
 from fastapi import Request
 
 from models.preprocess import MEDIA_TYPES
-from server.archive import read_archive
 from server.errors import InvalidRequest, LimitExceeded
-from server.file_names import clean_file_name
+from server.http.bodies.archive import read_archive
+from server.http.bodies.content import JSON, MOST_COMMAS, WITH_TASKS, media_type, read_json
+from server.http.bodies.file_names import clean_file_name
+from server.http.bodies.forms import Form, read_form
 from server.journeys.support_set import LabelledImage, clean_label
-from server.routes.content import JSON, MOST_COMMAS, WITH_TASKS, media_type, read_json
-from server.routes.forms import Form, read_form
 from server.schemas.requests import (
     ExampleBody,
     ExamplesBody,

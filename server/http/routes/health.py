@@ -10,8 +10,8 @@ from fastapi.responses import Response
 from models.bundle import BundleError
 from server.engine.descriptions import Description
 from server.errors import HeadstartError, StorageFailed
-from server.routes.dependencies import Served, reply
-from server.routes.openapi import answered
+from server.http.dependencies import Served, reply
+from server.http.openapi import answered
 from server.schemas.replies import Health
 
 router = APIRouter(tags=["operations"])

@@ -20,14 +20,14 @@ from server.errors import (
     UnsupportedMediaType,
     WrongRefreshState,
 )
+from server.http.bodies.content import WITH_TASKS, read_json
+from server.http.dependencies import TENANT, Served, reply
+from server.http.idempotency import Keep, create_once
+from server.http.openapi import REFRESH_BODY, answered
+from server.http.problems import documented
+from server.http.routes.tasks import Cursor, IdempotencyKey, Limit
 from server.refresh.replies import refresh_reply, refresh_task_reply
 from server.refresh.worker import Refreshes
-from server.routes.content import WITH_TASKS, read_json
-from server.routes.dependencies import TENANT, Served, reply
-from server.routes.idempotency import Keep, create_once
-from server.routes.openapi import REFRESH_BODY, answered
-from server.routes.problems import documented
-from server.routes.tasks import Cursor, IdempotencyKey, Limit
 from server.schemas.refreshes import RefreshBody, RefreshPage, RefreshReply, RefreshTaskPage
 from server.service import Service
 from server.store.records import Replay

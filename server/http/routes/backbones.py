@@ -16,10 +16,10 @@ from server.errors import (
     StorageFailed,
     UnsupportedMediaType,
 )
-from server.routes.content import read_json
-from server.routes.dependencies import Served, reply
-from server.routes.openapi import BACKBONE_BODY, BACKBONE_PATCH_BODY, answered
-from server.routes.problems import documented
+from server.http.bodies.content import read_json
+from server.http.dependencies import Served, reply
+from server.http.openapi import BACKBONE_BODY, BACKBONE_PATCH_BODY, answered
+from server.http.problems import documented
 from server.schemas.replies import BackboneList, BackboneReply
 from server.schemas.requests import BackboneBody, BackbonePatch
 

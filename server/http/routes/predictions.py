@@ -20,13 +20,13 @@ from server.errors import (
     TaskNotFound,
     UnsupportedMediaType,
 )
+from server.http.bodies.images import read_many_queries, read_queries
+from server.http.dependencies import TENANT, Served, reply, while_connected
+from server.http.openapi import PREDICT_BODY, PREDICT_MANY_BODY, answered
+from server.http.problems import documented
 from server.journeys.active_task import Mode, Unknown, find_task
 from server.journeys.predict import predict
 from server.journeys.predict_many import find_tasks, predict_many
-from server.routes.bodies import read_many_queries, read_queries
-from server.routes.dependencies import TENANT, Served, reply, while_connected
-from server.routes.openapi import PREDICT_BODY, PREDICT_MANY_BODY, answered
-from server.routes.problems import documented
 from server.schemas.replies import PredictManyReply, PredictReply
 
 router = APIRouter(prefix="/v1", tags=["predictions"])

@@ -21,12 +21,12 @@ from server.errors import (
     TaskNotFound,
     UnsupportedMediaType,
 )
+from server.http.bodies.content import read_json_if_any
+from server.http.dependencies import TENANT, Served, reply, while_connected
+from server.http.openapi import COMPARE_BODY, answered
+from server.http.problems import documented
 from server.journeys.compare import compare
 from server.journeys.quality import task_quality
-from server.routes.content import read_json_if_any
-from server.routes.dependencies import TENANT, Served, reply, while_connected
-from server.routes.openapi import COMPARE_BODY, answered
-from server.routes.problems import documented
 from server.schemas.comparison import ComparisonReply
 from server.schemas.quality import QualityReply
 from server.schemas.requests import CompareBody

@@ -17,9 +17,9 @@ from server.errors import (
     OriginNotAllowed,
     UrlTooLong,
 )
-from server.routes.bodies import RAW_IMAGES
-from server.routes.problems import MEDIA_TYPE, documented
-from server.routes.samples import OTHER_TASK_ID, REPLIES, TASK_ID
+from server.http.bodies.images import RAW_IMAGES
+from server.http.problems import MEDIA_TYPE, documented
+from server.http.samples import OTHER_TASK_ID, REPLIES, TASK_ID
 from server.schemas.base import Request
 from server.schemas.refreshes import RefreshBody
 from server.schemas.replies import Problem

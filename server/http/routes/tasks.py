@@ -33,16 +33,16 @@ from server.errors import (
     UnsupportedMediaType,
     VersionNotFound,
 )
+from server.http.bodies.content import read_json
+from server.http.bodies.images import read_examples, read_task
+from server.http.dependencies import TENANT, Served, reply, while_connected
+from server.http.idempotency import create_once
+from server.http.openapi import EXAMPLE_PATCH_BODY, EXAMPLES_BODY, PATCH_BODY, TASK_BODY, answered
+from server.http.problems import documented
 from server.journeys import adapt
 from server.journeys.forget import delete_task, forget_example
 from server.journeys.relabel import relabel_example
 from server.journeys.support_set import clean_label
-from server.routes.bodies import read_examples, read_task
-from server.routes.content import read_json
-from server.routes.dependencies import TENANT, Served, reply, while_connected
-from server.routes.idempotency import create_once
-from server.routes.openapi import EXAMPLE_PATCH_BODY, EXAMPLES_BODY, PATCH_BODY, TASK_BODY, answered
-from server.routes.problems import documented
 from server.schemas.from_records import example_reply, task_reply, version_reply
 from server.schemas.replies import ChangedTaskReply, ExamplePage, TaskPage, TaskReply, VersionPage
 from server.schemas.requests import ExamplePatch, TaskPatch

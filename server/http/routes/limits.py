@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from server.routes.dependencies import Served, reply
-from server.routes.openapi import answered
+from server.http.dependencies import Served, reply
+from server.http.openapi import answered
 from server.schemas.replies import Limits
 
 router = APIRouter(prefix="/v1/limits", tags=["limits"])

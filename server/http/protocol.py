@@ -18,8 +18,8 @@ import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from server.connections import Connections
 from server.errors import HeadersTooLarge, HeaderTimeout, HeadstartError, MalformedRequest, Overloaded, UrlTooLong
+from server.http.connections import Connections
 
 if TYPE_CHECKING:
     from uvicorn.server import ServerState

@@ -7,8 +7,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from server.errors import AnswerForgotten, IdempotencyKeyReused, InvalidRequest
+from server.http.dependencies import TENANT, reply
 from server.journeys.support_set import LabelledImage, fingerprint
-from server.routes.dependencies import TENANT, reply
 from server.service import Service
 from server.store.records import Replay, ReplayExists
 

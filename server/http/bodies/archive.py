@@ -13,7 +13,7 @@ from typing import IO
 
 from models.zip_names import member_path, undecodable
 from server.errors import HeadstartError, InvalidArchive, LimitExceeded
-from server.file_names import clean_file_name
+from server.http.bodies.file_names import clean_file_name
 from server.journeys.support_set import LabelledImage, clean_label
 from server.settings import Settings
 

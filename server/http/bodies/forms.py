@@ -16,7 +16,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from server.errors import InvalidRequest, LimitExceeded, UnsupportedMediaType
-from server.routes.content import JSON, MULTIPART, media_type
+from server.http.bodies.content import JSON, MULTIPART, media_type
 
 if TYPE_CHECKING:  # It is not there at run time.
     from python_multipart.multipart import MultipartCallbacks
