@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from benchmarks.command import write_json
 from benchmarks.novel_classes import accuracy_parser, embed_part, open_shipped
 from models.bundle import Bundle
-from models.fitting import expected_by_share, fit
-from models.heads import features, softmax
+from models.heads.fitting import expected_by_share, fit
+from models.heads.head import features, softmax
+from models.heads.temperature import law_of, options_for
 from models.manifest import Solver
-from models.temperature import law_of, options_for
 from training.episodes import Embedded, EpisodeSampler
 from training.evaluate import CALIBRATION_BINS, calibration_error, run_episodes
 

@@ -15,8 +15,8 @@ import training
 from benchmarks.domain_data import Domain, Embedder, save
 from benchmarks.novel_classes import interval
 from models.bundle import Bundle
-from models.heads import features
-from models.temperature import Law, law_of
+from models.heads.head import features
+from models.heads.temperature import Law, law_of
 from training.class_split import Part
 from training.episodes import SHOTS, Embedded, EpisodeSampler, affordable_queries
 from training.evaluate import calibration_error, run_episodes

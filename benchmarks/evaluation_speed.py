@@ -14,8 +14,8 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmarks.command import benchmark_parser, write_json
 from benchmarks.turns import race
-from models.fitting import fit
-from models.heads import Float32, features
+from models.heads.fitting import fit
+from models.heads.head import Float32, features
 from models.manifest import HeadOptions
 from training.episodes import EpisodeSampler
 from training.evaluate import score

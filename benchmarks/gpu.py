@@ -27,8 +27,8 @@ from benchmarks.turns import Rates, race, repeat
 from models.backbones.build import PixelBackbone, build_backbone
 from models.bundle import ONNX, Bundle
 from models.engine import EngineKind, open_engine
-from models.fitting import fit
-from models.preprocess import Pixels
+from models.heads.fitting import fit
+from models.images.preprocess import Pixels
 from tests.servers import ServerProcess
 from training.devices import describe, pick_device
 

@@ -29,7 +29,7 @@ from benchmarks.setting import create_task, creation, paper_bundle, sample_image
 from benchmarks.turns import Contestant, race
 from models.bundle import Bundle
 from models.engine import MAX_BATCH, Engine, available_cores, open_engine
-from models.preprocess import load_image
+from models.images.preprocess import load_image
 from tests.servers import ServerProcess
 
 _CREATIONS = 100

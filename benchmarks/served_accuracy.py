@@ -12,7 +12,7 @@ import httpx
 
 from models.bundle import SHIPPED, find_bundles, open_bundle
 from models.engine import embed_all, open_engine
-from models.heads import features
+from models.heads.head import features
 from training.class_split import read_split
 from training.data import ImageSet
 from training.episodes import Episode, EpisodeSampler

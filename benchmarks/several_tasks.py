@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from models.heads import Float32
+from models.heads.head import Float32
+from models.images.preprocess import load_image
 from models.manifest import HeadOptions, InputSpec
-from models.preprocess import load_image
 from training.checkpoint import Checkpoint, DatasetInfo, RunInfo
 from training.class_split import Split, read_split
 from training.data import ImageSet

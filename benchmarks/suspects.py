@@ -24,10 +24,10 @@ from threadpoolctl import threadpool_limits
 from benchmarks.command import write_json
 from benchmarks.domain_arguments import domain_parser, open_embedder, parts
 from models.bundle import Bundle
-from models.heads import Float32, features
-from models.leave_one_out import leave_one_out
-from models.suspects import suspects
-from models.temperature import options_for
+from models.examples.suspects import suspects
+from models.heads.head import Float32, features
+from models.heads.leave_one_out import leave_one_out
+from models.heads.temperature import options_for
 from training.episodes import Embedded
 
 _WAYS, _WRONG, _FOLDS = 5, 0.1, 5

@@ -8,8 +8,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from models.bundle import GOLDEN, ONNX, STATISTICS, golden_bytes, open_bundle, statistics_bytes, write_bundle
-from models.heads import Float32
-from models.preprocess import Pixels
+from models.heads.head import Float32
+from models.images.preprocess import Pixels
 
 _SIDE, _POOL = 32, 8
 _DIM = 3 * (_SIDE // _POOL) ** 2

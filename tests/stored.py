@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.heads import BackboneRef, Head
+from models.heads.head import BackboneRef, Head
 from server.ids import new_id
 from server.store.records import NewExample, NewTask, Task
 from server.store.store import Store

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.apply import Probabilities
-from models.heads import EmbeddingSpace, Float32, Head
+from models.heads.apply import Probabilities
+from models.heads.head import EmbeddingSpace, Float32, Head
 from server.cache import heads as active
 from server.cache.heads import ActiveHeads, LoadedMany
 from server.metrics import Metrics

@@ -12,10 +12,10 @@ from openapi_spec_validator import validate
 
 from models.bundle import SHIPPED, find_bundles, open_bundle
 from models.engine import embed_all, open_engine
-from models.fitting import classes_of, fit_head
+from models.heads.fitting import classes_of, fit_head
+from models.heads.temperature import law_of, options_for, temperature
+from models.images.preprocess import load_image
 from models.manifest import TemperatureLaw
-from models.preprocess import load_image
-from models.temperature import law_of, options_for, temperature
 from server.errors import HeadstartError
 from server.http.problems import TABLE
 from tests import uploads

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import apply
-from models.apply import stack_heads
-from models.heads import BackboneMismatch, BackboneRef, EmbeddingSpace, Float32, Head
+from models.heads import apply
+from models.heads.apply import stack_heads
+from models.heads.head import BackboneMismatch, BackboneRef, EmbeddingSpace, Float32, Head
 from tests.heads import options
 
 BACKBONE = BackboneRef("small@1", "ab" * 32)

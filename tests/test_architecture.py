@@ -36,9 +36,9 @@ HOMES = {
     "alembic": {"server/store/database.py", "server/store/migrations/"},
     "onnxruntime": {"models/engine.py", "training/graphs.py"},
     "torch": {"models/engine.py", "models/backbones/", "training/"},
-    "PIL": {"models/preprocess.py", "models/colour.py"},
-    "pillow_heif": {"models/preprocess.py"},
-    "safetensors": {"models/heads.py", "models/bundle.py"},
+    "PIL": {"models/images/preprocess.py", "models/images/colour.py"},
+    "pillow_heif": {"models/images/preprocess.py"},
+    "safetensors": {"models/heads/head.py", "models/bundle.py"},
 }
 
 # In `server/`: journeys know no routes, and what they stand on knows no journeys.

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models.images.preprocess import load_image
 from models.manifest import InputSpec
-from models.preprocess import load_image
 from tests.conftest import Labelled
 from tests.images import animated, encode, exif, noise, png16, raw_png
 from tests.servers import ServerProcess

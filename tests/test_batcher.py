@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from models.engine import MAX_BATCH, EngineKind
-from models.heads import BackboneRef, EmbeddingSpace, Float32
-from models.preprocess import Pixels
+from models.heads.head import BackboneRef, EmbeddingSpace, Float32
+from models.images.preprocess import Pixels
 from server.engine import queue as image_queue
 from server.engine.batcher import Batcher
 from server.errors import EngineFailed, Overloaded

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.containers import take_jpeg_apart
+from models.images.containers import take_jpeg_apart
+from models.images.preprocess import ImageError, ImageLimits, load_image, open_image
 from models.manifest import InputSpec
-from models.preprocess import ImageError, ImageLimits, load_image, open_image
 from tests import hostile
 from tests.images import animated, encode, noise
 from training.loading import load_images

@@ -27,8 +27,8 @@ from models.bundle import (
     write_bundle,
 )
 from models.engine import Engine, EngineError, EngineKind, available_cores, embed_all, has_int8_instructions, open_engine
+from models.images.preprocess import Pixels
 from models.onnx_file import has_external_data
-from models.preprocess import Pixels
 from tests.servers import ROOT
 
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import bursts as module
-from models.bursts import Ints, bursts, least_similarity
-from models.heads import Float32, features
+from models.examples import bursts as module
+from models.examples.bursts import Ints, bursts, least_similarity
+from models.heads.head import Float32, features
 
 DIM = 256
 LEAST = 0.85

@@ -15,8 +15,8 @@ from headstart import Client, InvalidImage, NoImages, Task, UnreadableImages
 from headstart.__main__ import main
 from headstart.formats import is_readable, shrink
 from headstart.images import _IMAGE_SUFFIXES
+from models.images.preprocess import ImageError, load_image, media_type
 from models.manifest import InputSpec
-from models.preprocess import ImageError, load_image, media_type
 from tests.conftest import SAMPLES, Labelled
 from tests.images import encode, exif, noise, photograph
 from tests.servers import ServerProcess

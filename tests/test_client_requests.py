@@ -13,8 +13,8 @@ from PIL import Image
 from headstart import Client, InvalidImage, NoImages, RequestTooLarge, Task
 from headstart.formats import shrink, shrink_further
 from headstart.limits import Limits
+from models.images.preprocess import load_image
 from models.manifest import InputSpec
-from models.preprocess import load_image
 from tests.conftest import Labelled
 from tests.images import encode, noise, photograph
 from tests.servers import ServerProcess

@@ -25,9 +25,9 @@ from headstart import Trial as Tried
 from headstart.__main__ import main
 from models.bundle import open_bundle
 from models.engine import embed_all, open_engine
-from models.leave_one_out import Floats, Ints
+from models.heads.leave_one_out import Floats, Ints
+from models.images.preprocess import load_image
 from models.manifest import HeadOptions
-from models.preprocess import load_image
 from server.journeys.intervals import left_out_accuracy, paired_difference
 from server.schemas.comparison import ComparisonReply
 from tests.bundles import another_bundle, small_bundle, spoil

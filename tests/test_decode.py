@@ -12,8 +12,8 @@ import psutil
 import pytest
 from PIL import Image
 
+from models.images.preprocess import ImageError, ImageLimits, load_image
 from models.manifest import InputSpec
-from models.preprocess import ImageError, ImageLimits, load_image
 from server.engine.decoder import Decoder
 from server.errors import LimitExceeded, Overloaded
 from tests.images import encode, noise

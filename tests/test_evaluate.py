@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_info
 
-from models.heads import Float32
+from models.heads.head import Float32
 from tests.conftest import Labelled
 from tests.heads import options
 from training.__main__ import main

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from models.fitting import Linear, fit, fit_head
-from models.heads import BackboneRef, EmbeddingSpace
+from models.heads.fitting import Linear, fit, fit_head
+from models.heads.head import BackboneRef, EmbeddingSpace
 from models.manifest import Solver
 from tests.heads import options
 

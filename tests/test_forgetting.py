@@ -18,8 +18,8 @@ from sqlalchemy import create_engine, select
 
 from headstart import Client, ImageNotKept
 from models.bundle import PAPER_BUNDLE, open_bundle
-from models.fitting import fit_head
-from models.heads import BackboneRef, EmbeddingSpace, Head
+from models.heads.fitting import fit_head
+from models.heads.head import BackboneRef, EmbeddingSpace, Head
 from server.journeys.active_task import find_task
 from server.journeys.adapt import create_task
 from server.journeys.support_set import LabelledImage

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from models.fitting import fit_head
-from models.heads import BackboneMismatch, BackboneRef, EmbeddingSpace, Head, HeadFormatError, features, softmax
+from models.heads.fitting import fit_head
+from models.heads.head import BackboneMismatch, BackboneRef, EmbeddingSpace, Head, HeadFormatError, features, softmax
 from models.manifest import Solver
 from tests.heads import options
 

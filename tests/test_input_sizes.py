@@ -10,8 +10,8 @@ from PIL import Image
 from benchmarks.domain_data import DOMAINS
 from benchmarks.input_sizes import made_square, main
 from models.bundle import SHIPPED
+from models.images.preprocess import load_image
 from models.manifest import InputSpec
-from models.preprocess import load_image
 from tests.bundles import small_bundle
 from tests.images import encode
 from tests.test_domains import write_domain

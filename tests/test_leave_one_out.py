@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 
-from models.fitting import fit_head
-from models.heads import BackboneRef, EmbeddingSpace, features
-from models.leave_one_out import FOLDS, MAX_LEFT_OUT, Floats, Ints, LeftOut, leave_one_out, wanting
+from models.heads.fitting import fit_head
+from models.heads.head import BackboneRef, EmbeddingSpace, features
+from models.heads.leave_one_out import FOLDS, MAX_LEFT_OUT, Floats, Ints, LeftOut, leave_one_out, wanting
 from models.manifest import HeadOptions, Solver
 from tests.heads import left_out_by_scikit_learn, options
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
+from models.images.preprocess import Pixels, load_image
 from models.manifest import InputSpec
-from models.preprocess import Pixels, load_image
 from tests.images import encode, exif, noise, png16, png_chunk
 from tests.test_phone_photographs import grey_profile, wide_gamut
 from training.loading import load_images

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from models.bundle import open_bundle
 from models.engine import embed_all, open_engine
-from models.familiarity import Labels
-from models.heads import Float32
+from models.heads.head import Float32
+from models.images.preprocess import Pixels, load_image
 from models.manifest import NoveltyLaw
-from models.novelty import Background, fit_detector
-from models.preprocess import Pixels, load_image
+from models.novelty.detector import Background, fit_detector
+from models.novelty.familiarity import Labels
 from tests.conftest import Labelled
 
 DIM, OFFSET = 64, 2.0

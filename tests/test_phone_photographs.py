@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
+from models.images.orientation import orientation
+from models.images.preprocess import ImageError, ImageLimits, Pixels, load_image, media_type
 from models.manifest import InputSpec
-from models.orientation import orientation
-from models.preprocess import ImageError, ImageLimits, Pixels, load_image, media_type
 from tests.images import encode, exif, noise, png_chunk
 from tests.servers import ROOT
 
@@ -241,7 +241,7 @@ def test_damaged_exif_fails_neither_a_heic_nor_an_avif(form: str) -> None:
 _MEASURE = """
 import resource, sys
 from models.manifest import InputSpec
-from models.preprocess import load_image
+from models.images.preprocess import load_image
 data = open(sys.argv[1], "rb").read()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(load_image(data, InputSpec(height=224, width=224)).mean())
@@ -275,5 +275,5 @@ def test_what_cannot_be_decoded_reduced_keeps_the_limit_of_memory() -> None:
 
 
 def test_pillow_knows_no_more_formats_than_before() -> None:
-    code = "import models.preprocess; from PIL import Image; Image.init(); assert 'HEIF' not in Image.OPEN"
+    code = "import models.images.preprocess; from PIL import Image; Image.init(); assert 'HEIF' not in Image.OPEN"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from models.images.preprocess import load_image
 from models.manifest import InputSpec
-from models.preprocess import load_image
 from tests.images import encode, noise
 from training import safe_pickle
 from training.class_split import carried_split

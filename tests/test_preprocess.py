@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from models.images.preprocess import ImageError, ImageLimits, Pixels, load_image, media_type
 from models.manifest import InputSpec
-from models.preprocess import ImageError, ImageLimits, Pixels, load_image, media_type
 from tests.images import animated, encode, exif, noise, png16, png_chunk, raw_png
 
 HEIGHT, WIDTH = 12, 20

@@ -13,7 +13,7 @@ from PIL import Image
 
 from models.bundle import DEFAULT_BUNDLE, ONNX_INT8, SHIPPED, open_bundle
 from models.engine import embed_all, open_engine
-from models.preprocess import load_image
+from models.images.preprocess import load_image
 from server.journeys.intervals import left_out_accuracy
 from server.schemas.quality import QualityReply
 from tests.conftest import Labelled

@@ -8,9 +8,9 @@ import numpy as np
 
 from models.bundle import open_bundle
 from models.engine import embed_all, open_engine
-from models.fitting import fit_head
-from models.heads import Float32
-from models.preprocess import load_image
+from models.heads.fitting import fit_head
+from models.heads.head import Float32
+from models.images.preprocess import load_image
 from server.store.records import Task
 from server.store.store import Store, sqlite_url
 from tests.conftest import Labelled

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from models.heads import BackboneRef
+from models.heads.head import BackboneRef
 from server.errors import RefreshNotFound, TaskNotFound, VersionNotFound, WrongRefreshState
 from server.store.records import Task, VersionConflict
 from server.store.refresh_records import Judgement, Reason, RefreshAction, RefreshNote, RefreshState, RefreshStopped

@@ -18,8 +18,8 @@ import pytest
 from headstart import BackboneInUse, BackboneNotFound, BackboneNotOpen, Client, InvalidBundle
 from headstart.__main__ import main
 from models.bundle import DEFAULT_BUNDLE, GOLDEN, MANIFEST, ONNX, golden_bytes, open_bundle, write_bundle
-from models.heads import Float32
-from models.preprocess import Pixels
+from models.heads.head import Float32
+from models.images.preprocess import Pixels
 from tests.bundles import copy_bundle, small_bundle, spoil
 from tests.conftest import SAMPLES, Labelled
 from tests.servers import ServerProcess

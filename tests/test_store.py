@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, event
 
-from models.heads import BackboneMismatch, BackboneRef, Float32
+from models.heads.head import BackboneMismatch, BackboneRef, Float32
 from server.errors import (
     BackboneUnavailable,
     ExampleNotFound,

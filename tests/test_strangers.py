@@ -10,11 +10,11 @@ import pytest
 from headstart import Client, Prediction, Predictions
 from models.bundle import open_bundle
 from models.engine import embed_all, open_engine
-from models.fitting import classes_of
-from models.heads import features
-from models.novelty import Background, fit_detector, novelty_of
-from models.preprocess import load_image
-from models.transductive import share_queries
+from models.heads.fitting import classes_of
+from models.heads.head import features
+from models.heads.transductive import share_queries
+from models.images.preprocess import load_image
+from models.novelty.detector import Background, fit_detector, novelty_of
 from tests.conftest import Labelled
 from tests.images import encode
 from tests.servers import ServerProcess

@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.heads import Float32
+from models.heads.head import Float32
 from models.manifest import NoveltyLaw
-from models.novelty import Background, fit_detector, novelty_of
-from models.support_index import SupportIndex
+from models.novelty.detector import Background, fit_detector, novelty_of
+from models.novelty.support_index import SupportIndex
 from tests.test_novelty import LAW
 
 DIM = 64

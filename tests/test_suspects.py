@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.heads import features
-from models.leave_one_out import leave_one_out
-from models.suspects import duplicate_similarity, duplicates, suspects
+from models.examples.suspects import duplicate_similarity, duplicates, suspects
+from models.heads.head import features
+from models.heads.leave_one_out import leave_one_out
 from tests.heads import options
 
 PROTOTYPE = options("prototype", temperature=0.07)

@@ -13,11 +13,11 @@ import pytest
 
 from models.bundle import Bundle, open_bundle, replace_manifest
 from models.engine import embed_all, open_engine
-from models.fitting import classes_of
-from models.geometry import geometry
+from models.heads.fitting import classes_of
+from models.heads.geometry import geometry
+from models.heads.temperature import coefficients, support_terms
+from models.images.preprocess import load_image
 from models.manifest import TemperatureLaws
-from models.preprocess import load_image
-from models.temperature import coefficients, support_terms
 from tests.bundles import small_bundle
 from tests.conftest import Labelled
 from tests.servers import ServerProcess

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from models.bundle import MANIFEST, BundleError, open_bundle, replace_manifest
-from models.geometry import geometry
-from models.heads import Float32, features, softmax
+from models.heads.geometry import geometry
+from models.heads.head import Float32, features, softmax
+from models.heads.temperature import coefficients, options_for, support_terms, temperature
 from models.manifest import HeadDefaults, SeveralLaw, SingleLaw, Solver, SupportLaw, TemperatureLaw, TemperatureLaws
-from models.temperature import coefficients, options_for, support_terms, temperature
 from tests.heads import options
 from training import temperatures
 from training.data import DataError

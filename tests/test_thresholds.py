@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.bundle import SHIPPED, find_bundles, read_manifest
-from models.familiarity import Floats, Labels, resemblance
-from models.heads import Float32, features
+from models.heads.head import Float32, features
 from models.manifest import HeadDefaults, NoveltyLaw
-from models.novelty_space import NoveltySpace
-from models.thresholds import evidence, threshold
+from models.novelty.familiarity import Floats, Labels, resemblance
+from models.novelty.space import NoveltySpace
+from models.novelty.thresholds import evidence, threshold
 from tests.heads import options
 from training import novelty
 from training.episodes import Embedded, EpisodeSampler
@@ -41,7 +41,7 @@ def examples(counts: Sequence[int], seed: int) -> tuple[Float32, Labels]:
 
 
 def familiarity(query: Floats, classes: Sequence[Floats]) -> float:
-    """Of one query to classes of examples, as `models.novelty` defines it."""
+    """Of one query to classes of examples, as `models.novelty.detector` defines it."""
     means = [each.sum(axis=0) / np.linalg.norm(each.sum(axis=0)) for each in classes]
     cosines = [float(query @ mean) for mean in means]
     smooth = np.log(np.mean([np.exp(LAW.kappa * cosine) for cosine in cosines])) / LAW.kappa

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.heads import Float32, features, softmax
-from models.transductive import Labels, share_queries
+from models.heads.head import Float32, features, softmax
+from models.heads.transductive import Labels, share_queries
 
 DIM = 16
 

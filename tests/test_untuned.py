@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from models.bundle import DEFAULT_BUNDLE, SHIPPED, find_bundles, open_bundle
-from models.geometry import Geometry, LeftOutMeans
+from models.heads.geometry import Geometry, LeftOutMeans
+from models.heads.temperature import coefficients, options_for, support_terms
 from models.manifest import SupportLaw
-from models.temperature import coefficients, options_for, support_terms
 from tests.test_temperature import SUPPORT
 from tests.test_thresholds import LAW
 from training import untuned

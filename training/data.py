@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.preprocess import Pixels
+from models.images.preprocess import Pixels
 
 
 class DataError(ValueError):

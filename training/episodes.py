@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.heads import Float32
+from models.heads.head import Float32
 from training.data import DataError
 
 Indices = NDArray[np.int64]

@@ -1,6 +1,6 @@
 """Accuracy over few-shot episodes, with its 95 % interval and calibration error.
 
-Embeddings come from `models.engine` on images from `models.preprocess`, heads from `models.fitting`: what serves is what
+Embeddings come from `models.engine` on images from `models.images.preprocess`, heads from `models.heads.fitting`: what serves is what
 is scored.
 """
 
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from models.engine import available_cores
-from models.fitting import fit
-from models.heads import Float32, features, softmax
+from models.heads.fitting import fit
+from models.heads.head import Float32, features, softmax
+from models.heads.temperature import Law, temperature
 from models.manifest import HeadOptions
-from models.temperature import Law, temperature
 from training.confusion import Confusion
 from training.episodes import Episode, EpisodeSampler
 

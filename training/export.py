@@ -35,7 +35,8 @@ from models.bundle import (
     write_bundle,
 )
 from models.engine import Engine, EngineError, EngineKind, embed_all, has_int8_instructions, open_engine
-from models.heads import Float32
+from models.heads.head import Float32
+from models.images.preprocess import Pixels
 from models.manifest import (
     BUNDLE_NAME,
     Architecture,
@@ -44,7 +45,6 @@ from models.manifest import (
     Manifest,
     Training,
 )
-from models.preprocess import Pixels
 from training.card import model_card
 from training.checkpoint import Checkpoint
 from training.episodes import Embedded

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from models.backbones import Backbone, PixelBackbone
 from models.bundle import ONNX, TORCHSCRIPT
-from models.heads import Float32
+from models.heads.head import Float32
+from models.images.preprocess import Pixels
 from models.onnx_file import has_external_data
-from models.preprocess import Pixels
 from training.classifier import LastLayer, without_classifier
 from training.graphs import GraphError, first_line, run_onnx, scripted_to_onnx, to_torchscript
 from training.prefix import Normalisation, dimensions, interface, takes_pixels, with_prefix

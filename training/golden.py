@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.preprocess import Pixels
+from models.images.preprocess import Pixels
 
 _PIXELS = 8 * 84 * 84  # A server embeds them whenever it is asked whether it is ready.
 _FEWEST, _MOST = 2, 8

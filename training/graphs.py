@@ -17,7 +17,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from models.backbones import PixelBackbone
 from models.engine import available_cores
-from models.preprocess import Pixels
+from models.images.preprocess import Pixels
 
 PIXELS, EMBEDDINGS = "pixels", "embeddings"
 

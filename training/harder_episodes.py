@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.heads import Float32
+from models.heads.head import Float32
 from training.data import DataError
 from training.episodes import Episode, EpisodeSampler, Indices
 

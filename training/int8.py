@@ -6,9 +6,9 @@ How much faster it is depends on the processor, so that each server measures it 
 import numpy as np
 
 from models.engine import Engine, embed_all
-from models.heads import Float32, features
+from models.heads.head import Float32, features
+from models.images.preprocess import Pixels
 from models.manifest import HeadOptions
-from models.preprocess import Pixels
 from training.episodes import SHOTS
 from training.scoring import Say, Scorer
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from models.images.preprocess import ImageError, ImageLimits, Pixels, load_image
 from models.manifest import InputSpec
-from models.preprocess import ImageError, ImageLimits, Pixels, load_image
 from training.data import DataError, ImageSet, Skipped
 from training.memory import available_memory
 from training.sources import Source, list_sources

@@ -1,4 +1,4 @@
-"""The law of `models.thresholds`, fitted on validation-class episodes of several datasets: never on novel classes."""
+"""The law of `models.novelty.thresholds`, fitted on validation-class episodes of several datasets: never on novel classes."""
 
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from models.familiarity import Floats, resemblance
-from models.heads import Float32, features
+from models.heads.head import Float32, features
 from models.manifest import NoveltyLaw
-from models.novelty_space import NoveltySpace
-from models.thresholds import REFUSED, Evidence, evidence, threshold
+from models.novelty.familiarity import Floats, resemblance
+from models.novelty.space import NoveltySpace
+from models.novelty.thresholds import REFUSED, Evidence, evidence, threshold
 from training.episodes import Embedded, EpisodeSampler
 
 EPISODES = 60  # of each kind of task and dataset

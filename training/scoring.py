@@ -7,9 +7,9 @@ from typing import Literal, get_args
 import numpy as np
 
 from models.engine import Engine, EngineKind, embed_all
-from models.heads import Float32
+from models.heads.head import Float32
+from models.heads.temperature import Law, law_of
 from models.manifest import Evaluation, HeadDefaults, HeadOptions, Solver
-from models.temperature import Law, law_of
 from training.data import ImageSet
 from training.episodes import SHOTS, WAYS, Embedded, EpisodeSampler, affordable_queries
 from training.evaluate import score

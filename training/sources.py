@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from models.images.preprocess import READABLE, ImageError, media_type
 from models.labels import clean_label
-from models.preprocess import READABLE, ImageError, media_type
 from models.zip_names import member_path, undecodable
 from training.data import DataError, Skipped
 from training.pickles import PICKLE_SUFFIXES, encoded, find_pickles, read_classes, read_pickle

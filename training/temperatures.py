@@ -1,4 +1,4 @@
-"""The laws of `models.temperature`, fitted on validation-class episodes: never on novel classes.
+"""The laws of `models.heads.temperature`, fitted on validation-class episodes: never on novel classes.
 
 A law is to hold for kinds of picture that it was not fitted on, harder ones among them. So some of the episodes are harder than
 the set's classes: of classes that are alike, or of broader ones, each of which is several of the set's taken together, as "glass"
@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from models.fitting import expected_by_share, fit
-from models.geometry import geometry
-from models.heads import Float32, features
+from models.heads.fitting import expected_by_share, fit
+from models.heads.geometry import geometry
+from models.heads.head import Float32, features
+from models.heads.temperature import support_terms
 from models.manifest import HeadDefaults, HeadOptions, SeveralLaw, SingleLaw, Solver, SupportLaw, TemperatureLaws
-from models.temperature import support_terms
 from training.episodes import WAYS, Embedded, Episode, EpisodeSampler, Indices
 from training.evaluate import run_episodes
 from training.harder_episodes import AlikeSampler, BroadSampler, nearest_classes
@@ -177,7 +177,7 @@ def _scores(space: Float32, support: Indices, labels: Indices, episode: Episode,
 
 
 def _expected(solver: Solver, counts: NDArray[np.int64]) -> Values | float:
-    """As `models.fitting.fit_head` has it."""
+    """As `models.heads.fitting.fit_head` has it."""
     return expected_by_share(counts) if solver == "logistic" else 0.0
 
 

@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from tqdm import tqdm
 
-from models.heads import Float32
+from models.heads.head import Float32
 from models.manifest import HeadOptions
 from training import curves
 from training.balance import Term, make_balance

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.heads import Float32, features, softmax
+from models.heads.head import Float32, features, softmax
 from models.manifest import HeadDefaults, HeadOptions, Solver
 from training.episodes import SHOTS, WAYS, Embedded, EpisodeSampler, affordable_queries
 from training.evaluate import episode_scores

@@ -12,9 +12,9 @@ from typing import get_args
 import numpy as np
 
 from models.bundle import DEFAULT_BUNDLE, SHIPPED, find_bundles, open_bundle
-from models.heads import Float32, features
+from models.heads.head import Float32, features
+from models.heads.temperature import Law
 from models.manifest import HeadDefaults, NoveltyLaw, Solver, SupportLaw, TemperatureLaw
-from models.temperature import Law
 from training.scoring import Say
 
 LEAST_IMAGES = 50  # for statistics; see docs/decisions.md

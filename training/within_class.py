@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.heads import Float32
+from models.heads.head import Float32
 from training.episodes import Embedded
 
 # Of the covariance that is replaced by the same variance in every direction: much, for it is to hold on classes of other kinds.

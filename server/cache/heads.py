@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from cachetools import LRUCache
 from cachetools.keys import hashkey
 
-from models.apply import HeadStack, stack_heads
-from models.heads import Head
+from models.heads.apply import HeadStack, stack_heads
+from models.heads.head import Head
 from server.cache.versions import TaskVersion, VersionCache
 from server.metrics import Metrics
 from server.store.store import Store

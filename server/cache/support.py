@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from models.fitting import classes_of
-from models.support_index import SupportIndex
+from models.heads.fitting import classes_of
+from models.novelty.support_index import SupportIndex
 from server.cache.versions import VersionCache
 from server.engine.backbone import ServedBackbone
 from server.store.records import Support

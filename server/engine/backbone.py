@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from functools import cached_property
 
 from models.bundle import Bundle
-from models.bursts import Ints, bursts, least_similarity
 from models.engine import Engine, file_of
-from models.fitting import classes_of
-from models.heads import EmbeddingSpace, Float32, features
-from models.novelty import Background
-from models.suspects import duplicate_similarity
+from models.examples.bursts import Ints, bursts, least_similarity
+from models.examples.suspects import duplicate_similarity
+from models.heads.fitting import classes_of
+from models.heads.head import EmbeddingSpace, Float32, features
+from models.novelty.detector import Background
 from server.engine.batcher import Batcher
 from server.metrics import Metrics
 from server.settings import Settings
@@ -53,7 +53,7 @@ class ServedBackbone:
         return Background.of(self.bundle.background, self.bundle.feature_mean, self.bundle.manifest.head.novelty)
 
     def groups(self, labels: Sequence[str], embeddings: Float32) -> Ints:
-        """What is left out together of n examples, (n,): those of a class that look like shots of one thing; see `models.bursts`.
+        """What is left out together of n examples, (n,): those of a class that look like shots of one thing; see `models.examples.bursts`.
 
         Args:
             embeddings: (n, D), made by this backbone.

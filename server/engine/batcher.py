@@ -20,8 +20,8 @@ from statistics import median
 import numpy as np
 
 from models.engine import Engine
-from models.heads import Float32
-from models.preprocess import Pixels
+from models.heads.head import Float32
+from models.images.preprocess import Pixels
 from server.engine.queue import Entry, ImageQueue, count_images
 from server.errors import EngineFailed, Overloaded
 from server.metrics import Metrics

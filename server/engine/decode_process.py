@@ -13,8 +13,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from models.images.preprocess import ImageError, ImageLimits, Pixels, load_image
 from models.manifest import InputSpec
-from models.preprocess import ImageError, ImageLimits, Pixels, load_image
 
 _NICENESS = 5  # As the engine's threads: the event loop and light images come first, and neither starves the other.
 

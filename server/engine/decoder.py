@@ -1,4 +1,4 @@
-"""Image bytes in, pixels or the reason why not out: `models.preprocess` on bounded threads and, where it is heavy, processes."""
+"""Image bytes in, pixels or the reason why not out: `models.images.preprocess` on bounded threads and, where it is heavy, processes."""
 
 import asyncio
 from collections import deque
@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from models.engine import available_cores
+from models.images.preprocess import ImageError, ImageLimits, open_image
 from models.manifest import InputSpec
-from models.preprocess import ImageError, ImageLimits, open_image
 from server.engine.decode_processes import Decoded, DecodeProcesses
 from server.errors import LimitExceeded, Overloaded
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from models.engine import EngineKind
-from models.heads import BackboneRef
+from models.heads.head import BackboneRef
 from models.manifest import Manifest
 from server.engine.backbone import ServedBackbone
 

@@ -4,8 +4,8 @@ import logging
 
 from models.bundle import Bundle, BundleError
 from models.engine import Engine, EngineError, EngineKind, file_of, open_engine, release_memory
-from models.fitting import fit_head
-from models.heads import BackboneRef
+from models.heads.fitting import fit_head
+from models.heads.head import BackboneRef
 from server.engine import folders as bundles
 from server.engine.default_bundle import Choice
 from server.errors import BackboneNotFound, BackboneUnavailable, InvalidBundle

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from models.heads import Float32
-from models.preprocess import Pixels
+from models.heads.head import Float32
+from models.images.preprocess import Pixels
 
 _LONGEST_BACKGROUND_WAIT = 1.0  # seconds
 

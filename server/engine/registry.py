@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from models.bundle import Bundle
 from models.engine import Engine, release_memory
-from models.heads import BackboneRef
+from models.heads.head import BackboneRef
 from models.manifest import Manifest
 from server.engine import folders as bundles
 from server.engine.backbone import ServedBackbone

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from models.heads import Head
+from models.heads.head import Head
 from server.cache.support import SearchableSupport
 from server.errors import VersionNotFound
 from server.service import Service

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.fitting import fit_head
-from models.heads import Float32, Head
+from models.heads.fitting import fit_head
+from models.heads.head import Float32, Head
+from models.images.preprocess import media_type
 from models.manifest import HeadOptions
-from models.preprocess import media_type
 from server.engine.backbone import ServedBackbone
 from server.errors import Conflict, ExampleNotFound, TooFewClasses, UnreadableImage, VersionNotFound
 from server.ids import new_id

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.fitting import classes_of
-from models.heads import Float32
-from models.support_index import Neighbours
-from models.transductive import are_shared, share_queries
+from models.heads.fitting import classes_of
+from models.heads.head import Float32
+from models.heads.transductive import are_shared, share_queries
+from models.novelty.support_index import Neighbours
 from server.cache.support import SearchableSupport
 from server.engine.backbone import ServedBackbone
 from server.journeys.active_task import ActiveTask

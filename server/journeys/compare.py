@@ -10,8 +10,8 @@ from functools import partial
 from typing import get_args
 
 from models.bundle import Bundle
-from models.bursts import Ints
-from models.heads import Float32
+from models.examples.bursts import Ints
+from models.heads.head import Float32
 from models.manifest import HeadOptions, Solver
 from server.engine.backbone import ServedBackbone
 from server.errors import (

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.heads import Float32
-from models.preprocess import ImageError, Pixels
+from models.heads.head import Float32
+from models.images.preprocess import ImageError, Pixels
 from server.engine.backbone import ServedBackbone
 from server.errors import HeadstartError, ImageBroken, ImageTooLarge, ImageUnsupported
 from server.metrics import Stopwatch

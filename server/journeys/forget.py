@@ -6,7 +6,7 @@ erased from the files. The way is walked to its end even if the client leaves.
 
 import asyncio
 
-from models.heads import Head
+from models.heads.head import Head
 from server.errors import Conflict, ErasurePending, ExampleNotFound, VersionNotFound
 from server.journeys.adapt import ATTEMPTS, refit
 from server.metrics import Stopwatch

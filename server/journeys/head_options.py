@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.bundle import Bundle
-from models.fitting import classes_of
-from models.heads import Float32
+from models.heads.fitting import classes_of
+from models.heads.head import Float32
+from models.heads.temperature import options_for
 from models.manifest import HeadDefaults, HeadOptions, Solver
-from models.temperature import options_for
 from server.schemas.requests import TaskOptions
 from server.store.records import FittedOptions
 

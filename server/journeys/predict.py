@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.preprocess import ImageError
-from models.support_index import Neighbours
+from models.images.preprocess import ImageError
+from models.novelty.support_index import Neighbours
 from server.cache.support import SearchableSupport
 from server.errors import InvalidRequest, LimitExceeded
 from server.journeys.active_task import ActiveTask

@@ -11,9 +11,9 @@ from typing import Literal
 
 from pydantic_core import to_json
 
-from models.apply import HeadStack, Probabilities
-from models.heads import BackboneRef
-from models.preprocess import ImageError
+from models.heads.apply import HeadStack, Probabilities
+from models.heads.head import BackboneRef
+from models.images.preprocess import ImageError
 from server.engine.backbone import ServedBackbone
 from server.errors import BackboneUnavailable, HeadstartError, InvalidRequest, TaskNotFound, VersionNotFound
 from server.journeys.active_task import Unknown

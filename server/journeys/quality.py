@@ -1,6 +1,6 @@
 """How good a task is, as far as its support set alone can tell.
 
-Support set read -> shots of one thing found (`models.bursts`) -> each example judged by heads fitted without them
+Support set read -> shots of one thing found (`models.examples.bursts`) -> each example judged by heads fitted without them
 -> suspects and duplicates -> one sentence of advice.
 """
 
@@ -10,11 +10,11 @@ from dataclasses import asdict
 
 import numpy as np
 
-from models.fitting import classes_of
-from models.heads import Float32
-from models.leave_one_out import Ints, LeftOut, leave_one_out, wanting
+from models.examples.suspects import duplicates, suspects
+from models.heads.fitting import classes_of
+from models.heads.head import Float32
+from models.heads.leave_one_out import Ints, LeftOut, leave_one_out, wanting
 from models.manifest import HeadOptions, Solver
-from models.suspects import duplicates, suspects
 from server.engine.backbone import ServedBackbone
 from server.journeys.evaluations import accuracies, distance
 from server.journeys.tally import Tally, tally

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from models.heads import Float32
-from models.preprocess import ImageError, Pixels
+from models.heads.head import Float32
+from models.images.preprocess import ImageError, Pixels
 from server.engine.backbone import ServedBackbone
 from server.journeys.embed import image_error
 from server.service import Service

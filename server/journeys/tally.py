@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.leave_one_out import Ints, LeftOut
+from models.heads.leave_one_out import Ints, LeftOut
 from server.journeys.intervals import Interval, left_out_accuracy
 
 

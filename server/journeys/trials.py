@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.fitting import classes_of
-from models.heads import EmbeddingSpace
-from models.leave_one_out import Ints, leave_one_out
+from models.heads.fitting import classes_of
+from models.heads.head import EmbeddingSpace
+from models.heads.leave_one_out import Ints, leave_one_out
 from models.manifest import HeadOptions
 from server.journeys.intervals import Z95, Interval, mean, paired_difference
 from server.journeys.tally import Tally, tally

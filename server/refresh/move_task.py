@@ -7,8 +7,8 @@ or, where the examples have changed since, they are fitted on the backbone from 
 
 from collections.abc import Callable
 
-from models.fitting import fit_head
-from models.heads import BackboneRef, Head
+from models.heads.fitting import fit_head
+from models.heads.head import BackboneRef, Head
 from server.engine.backbone import ServedBackbone
 from server.errors import BackboneUnavailable, Conflict, ExampleNotFound, VersionNotFound
 from server.journeys.adapt import ATTEMPTS

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.bursts import Ints
-from models.fitting import classes_of
-from models.leave_one_out import leave_one_out
+from models.examples.bursts import Ints
+from models.heads.fitting import classes_of
+from models.heads.leave_one_out import leave_one_out
 from models.manifest import HeadOptions
 from server.engine.backbone import ServedBackbone
 from server.journeys.evaluations import accuracies, distance

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from models.heads import BackboneMismatch, Float32, Head
+from models.heads.head import BackboneMismatch, Float32, Head
 from server.ids import original
 from server.store.records import Change, NewExample, Task, VersionConflict
 from server.store.statements import (

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import func, literal, select
 
-from models.heads import BackboneRef, Head
+from models.heads.head import BackboneRef, Head
 from server.errors import ExampleNotFound, ImageNotKept, TaskNotFound
 from server.ids import cursor_after, cursor_after_number, read_cursor, read_number
 from server.store.active_versions import ActiveVersions

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from models.heads import BackboneRef, Float32
+from models.heads.head import BackboneRef, Float32
 from models.manifest import HeadOptions
 
 Change = Literal["created", "added", "removed", "relabelled", "refreshed"]

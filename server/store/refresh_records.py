@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from models.heads import BackboneRef
+from models.heads.head import BackboneRef
 from server.store.records import Replay, Task
 
 RefreshState = Literal["running", "paused", "cancelled", "finished", "failed", "rolling_back", "rolled_back"]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, Select, case, func, insert, select, update
 
-from models.heads import BackboneRef
+from models.heads.head import BackboneRef
 from server.errors import RefreshNotFound, WrongRefreshState
 from server.ids import cursor_after, cursor_after_number, new_id, read_cursor, read_number
 from server.store.database import Database

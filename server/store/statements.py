@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, and_, delete, func, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
-from models.heads import BackboneRef, Float32, Head
+from models.heads.head import BackboneRef, Float32, Head
 from server.errors import ExampleNotFound, TaskNotFound, VersionNotFound
 from server.store.records import (
     Active,

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from sqlalchemy import URL, Connection, delete, insert
 
-from models.heads import Float32, Head
+from models.heads.head import Float32, Head
 from server.errors import StorageFailed, TaskNotFound
 from server.store.database import Database, StoreError, StoreInUse
 from server.store.new_versions import add_changed, add_refreshed, find_parent

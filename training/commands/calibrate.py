@@ -5,8 +5,8 @@ from functools import partial
 
 from models.bundle import ONNX, ONNX_INT8, open_bundle, replace_card
 from models.engine import EngineKind, open_engine
+from models.heads.temperature import Law
 from models.manifest import SeveralLaw, SingleLaw, Solver, SupportLaw
-from models.temperature import Law
 from training.card import model_card
 from training.class_split import read_split
 from training.commands.arguments import (

@@ -12,9 +12,9 @@ import numpy as np
 
 from models.bundle import Bundle, open_bundle
 from models.engine import EngineKind, embed_all, open_engine
-from models.heads import Float32
+from models.heads.head import Float32
+from models.heads.temperature import law_of
 from models.manifest import Manifest
-from models.temperature import law_of
 from training.class_split import Part, read_split
 from training.commands.arguments import SubParsers, add_command, add_data, at_least, bundle_path, load_part
 from training.commands.own_folder import Measured, unseen_classes

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 from fastapi import Request
 
-from models.preprocess import MEDIA_TYPES
+from models.images.preprocess import MEDIA_TYPES
 from server.errors import InvalidRequest, LimitExceeded
 from server.http.bodies.archive import read_archive
 from server.http.bodies.content import JSON, MOST_COMMAS, WITH_TASKS, media_type, read_json

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 from msgspec.structs import asdict
 
-from models.preprocess import MEDIA_TYPES
+from models.images.preprocess import MEDIA_TYPES
 from server.errors import (
     AnswerForgotten,
     BackboneUnavailable,

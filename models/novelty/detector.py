@@ -2,13 +2,13 @@
 
 The head's probabilities cannot tell: they sum to one over the task's classes, whatever the image. How much an image resembles
 the classes can. A bundle with a law (`models.manifest.NoveltyLaw`), fitted on several kinds of picture, has it from features
-in the space of `models.novelty_space`:
+in the space of `models.novelty.space`:
 
     familiarity(q) = (1 − v) S_k cos(q, m_k) + v max_i cos(q, x_i) − u mean_k cos(q, m_k),    S_k = 1/κ · log mean_k exp(κ ·)
 
 of class means m_k and examples x_i. The smooth maximum is the likelihood of a mixture of equal von Mises-Fisher densities
 (Banerjee et al., JMLR 2005); the nearest example helps where classes are not round (Sun et al., ICML 2022); and what all classes
-share, the kind of picture, tells the task's classes from others of the kind the worse the more it counts (`models.thresholds`
+share, the kind of picture, tells the task's classes from others of the kind the worse the more it counts (`models.novelty.thresholds`
 makes the threshold).
 
 A bundle without a law has what served before there were any, with constants of CIFAR-FS: S_k of features centred on 3/4 μ, the
@@ -25,11 +25,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.familiarity import Floats, Labels, left_out_cosines, resemblance, smooth_maximum
-from models.heads import Float32, features
+from models.heads.head import Float32, features
 from models.manifest import NoveltyLaw
-from models.novelty_space import NoveltySpace
-from models.thresholds import REFUSED, evidence, threshold
+from models.novelty.familiarity import Floats, Labels, left_out_cosines, resemblance, smooth_maximum
+from models.novelty.space import NoveltySpace
+from models.novelty.thresholds import REFUSED, evidence, threshold
 
 _CENTRING, _KAPPA, _WEIGHT = 0.75, 10.0, 2.0  # Here and below: of bundles without a law.
 
@@ -109,7 +109,7 @@ class NoveltyDetector:
         return background.familiarity(embeddings, to_means, (queries @ self.examples.mT).max(axis=-1), self.usual[..., None])
 
     def weights(self, embeddings: Float32, background: Background) -> Floats:
-        """(…, Q) how much each query may count for the classes, in [0, 1]: ½ at the threshold; see `models.transductive`."""
+        """(…, Q) how much each query may count for the classes, in [0, 1]: ½ at the threshold; see `models.heads.transductive`."""
         weights: Floats = 1.0 - novelty_of(self.familiarity(embeddings, background), self.threshold[..., None])
         return weights
 

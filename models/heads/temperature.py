@@ -14,9 +14,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from models.geometry import Geometry, Ints, Reals, effective_shots, geometry
-from models.heads import Float32
-from models.heads import features as features_of
+from models.heads.geometry import Geometry, Ints, Reals, effective_shots, geometry
+from models.heads.head import Float32
+from models.heads.head import features as features_of
 from models.manifest import HeadDefaults, HeadOptions, Solver, SupportLaw, TemperatureLaw
 
 _LEAST, _MOST = 1e-3, 1e3  # What `HeadOptions` allows, and far outside what any law was fitted on.
@@ -61,7 +61,7 @@ def temperature(law: Law, features: Reals, labels: Ints) -> float:
     """T for a task with such a support set.
 
     Args:
-        features: (n, D), as `models.heads.features` makes them and the head reads them.
+        features: (n, D), as `models.heads.head.features` makes them and the head reads them.
         labels: (n,), integers in [0, K); every class has at least one example.
     """
     if isinstance(law, TemperatureLaw):

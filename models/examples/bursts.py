@@ -28,7 +28,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from models.heads import Float32
+from models.heads.head import Float32
 
 _PAIR, _CLASS, _TASK = 0.90, 0.78, 0.68
 _LESS_ALIKE = 80  # percent of images of all kinds

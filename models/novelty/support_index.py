@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.familiarity import Labels
-from models.heads import Float32
-from models.novelty import Background, fit_detector, novelty_of
+from models.heads.head import Float32
+from models.novelty.detector import Background, fit_detector, novelty_of
+from models.novelty.familiarity import Labels
 
 _LARGEST = 127
 _ROWS_AT_ONCE = 1024  # what they become in float32 stays in the core's cache

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageCms
 
-from models.containers import MAX_PROFILE_BYTES
+from models.images.containers import MAX_PROFILE_BYTES
 
 KEPT_PROFILE_BYTES = 64 * 1024
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # a profile's colour space, and the pixels that it is about

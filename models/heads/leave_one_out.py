@@ -1,5 +1,5 @@
 """How good a head is, told by its support set alone: each example is judged by a head fitted without it, and without what is
-left out together with it: near-duplicates and shots of one thing (`models.bursts`), which would tell too much.
+left out together with it: near-duplicates and shots of one thing (`models.examples.bursts`), which would tell too much.
 
 Shape legend: n examples, m of them judged, D features, K classes (ways), G groups of examples.
 """
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.fitting import expected_by_share, fit
-from models.heads import softmax
-from models.logistic import left_out_logits
+from models.heads.fitting import expected_by_share, fit
+from models.heads.head import softmax
+from models.heads.logistic import left_out_logits
 from models.manifest import HeadOptions
 
 MAX_LEFT_OUT = 500
@@ -70,11 +70,11 @@ class LeftOut:
 def leave_one_out(
     features: NDArray[np.floating[Any]], labels: Ints, ways: int, options: HeadOptions, groups: Ints | None = None
 ) -> LeftOut:
-    """Judges each example by the head that `models.fitting.fit_head` would make of the others, exactly; above 500 examples in 20
+    """Judges each example by the head that `models.heads.fitting.fit_head` would make of the others, exactly; above 500 examples in 20
     folds, each with its share of every class, unless heads are class means, of which leaving one out costs nothing.
 
     Args:
-        features: (n, D), as `models.heads.features` makes them.
+        features: (n, D), as `models.heads.head.features` makes them.
         labels: (n,), integers in [0, ways); every class has at least one example.
         groups: (n,) integers: examples of one class with the same number are left out together; each alone by default.
     """

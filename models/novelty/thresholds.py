@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.familiarity import Floats, Labels, left_out_cosines, resemblance
-from models.heads import Float32
+from models.heads.head import Float32
 from models.manifest import NoveltyLaw
+from models.novelty.familiarity import Floats, Labels, left_out_cosines, resemblance
 
 REFUSED = 0.05  # the share of the classes' own images that may be taken for strangers
 

@@ -17,8 +17,8 @@ import numpy as np
 from array_api_compat import array_namespace, device, is_numpy_array
 from numpy.typing import NDArray
 
-from models.heads import Array, EmbeddingSpace, Float32, Head
-from models.logistic import logistic
+from models.heads.head import Array, EmbeddingSpace, Float32, Head
+from models.heads.logistic import logistic
 from models.manifest import HeadOptions
 
 _CACHED = 500_000  # float64 numbers: on a CPU, tasks are fitted as many at once as its caches hold.
@@ -80,7 +80,7 @@ def fit(features: Array, labels: Array, ways: int, options: HeadOptions) -> Line
     """Fits the last layer of one task, or of a stack of tasks of equal shape.
 
     Args:
-        features: (n, D) or (T, n, D), as `models.heads.features` makes them.
+        features: (n, D) or (T, n, D), as `models.heads.head.features` makes them.
         labels: integers (n,) or (T, n) in [0, ways); every class has at least one example.
         ways: K, at least 2.
         options: the solver and its C. Centring and temperature are not the solver's business.

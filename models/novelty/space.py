@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.heads import Float32, features
+from models.heads.head import Float32, features
 from models.manifest import NoveltyLaw
 
 _NOTHING = 1e-5  # of the greatest deviation

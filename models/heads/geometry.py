@@ -80,7 +80,7 @@ def geometry(features: Reals, labels: Ints) -> Geometry:
     """The geometry of n examples.
 
     Args:
-        features: (n, D), as `models.heads.features` makes them.
+        features: (n, D), as `models.heads.head.features` makes them.
         labels: (n,), integers in [0, K), K at least 2; every class has at least one example.
     """
     counts_K = np.bincount(labels)

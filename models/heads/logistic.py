@@ -1,4 +1,4 @@
-"""Multinomial logistic regression for a stack of tasks at once: the default solver of `models.fitting`.
+"""Multinomial logistic regression for a stack of tasks at once: the default solver of `models.heads.fitting`.
 
 Shape legend: T tasks, n examples of a task, D features, K classes (ways), d coordinates of the solution.
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from array_api_compat import device
 
-from models.heads import Array
+from models.heads.head import Array
 
 # A logistic fit is done when Newton's step is this short: scores of features of norm one move by little more, and as the step
 # is still taken, the error left is far below the 1e-4 in probability that the fit promises.

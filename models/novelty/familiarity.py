@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.heads import Float32
+from models.heads.head import Float32
 from models.manifest import NoveltyLaw
 
 Floats = NDArray[np.floating[Any]]

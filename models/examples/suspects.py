@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.heads import Float32
-from models.heads import features as normalised
-from models.leave_one_out import Floats, Ints, leave_one_out
+from models.heads.head import Float32
+from models.heads.head import features as normalised
+from models.heads.leave_one_out import Floats, Ints, leave_one_out
 from models.manifest import HeadOptions
 
 # How far below zero a suspect's margin is at least, how far below the task's median, both in cosines, and which part of that
@@ -63,7 +63,7 @@ def suspects(features: Float32, labels: Ints, ways: int, prototype: HeadOptions)
     little. It counts in part, since where it is high right margins vary more.
 
     Args:
-        features: (n, D), as `models.heads.features` makes them.
+        features: (n, D), as `models.heads.head.features` makes them.
         labels: (n,), integers in [0, ways).
         prototype: the backbone's defaults for that solver.
     """

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.heads import BackboneMismatch, EmbeddingSpace, Float32, Head, softmax
+from models.heads.head import BackboneMismatch, EmbeddingSpace, Float32, Head, softmax
 
 Probabilities = NDArray[np.float64]
 

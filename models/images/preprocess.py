@@ -12,10 +12,10 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from models.colour import KEPT_PROFILE_BYTES, to_srgb
-from models.containers import Contents, heif_brands, take_heif_apart, take_jpeg_apart, take_png_apart, take_webp_apart
+from models.images.colour import KEPT_PROFILE_BYTES, to_srgb
+from models.images.containers import Contents, heif_brands, take_heif_apart, take_jpeg_apart, take_png_apart, take_webp_apart
+from models.images.orientation import orientation
 from models.manifest import InputSpec
-from models.orientation import orientation
 
 Pixels = NDArray[np.uint8]
 

@@ -31,8 +31,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.geometry import effective_shots
-from models.heads import Float32, softmax
+from models.heads.geometry import effective_shots
+from models.heads.head import Float32, softmax
 
 _ROUNDS = 10
 _KAPPA, _GAMMA, _OTHERS = 16.0, 0.75, 10.0
