@@ -28,8 +28,8 @@ from models.heads.head import Float32, features
 from models.heads.leave_one_out import leave_one_out
 from models.heads.temperature import options_for
 from server.journeys.tally import tally
-from training.class_split import Part
-from training.loading import load_images
+from training.data.class_split import Part
+from training.data.loading import load_images
 
 _WAYS, _CLASSES, _IMAGES, _SHOTS = 5, 10, 16, 4
 _TASKS = ((5, 1), (10, 1), (1, 4), (2, 2), (3, 3), (5, 2))  # things of a class, and shots of each

@@ -20,10 +20,10 @@ from models.bundle import SHIPPED, Bundle, find_bundles, open_bundle
 from models.engine import Engine, EngineKind, embed_all, open_engine
 from models.heads.head import Float32
 from models.manifest import InputSpec
-from training.class_split import Part, Split, read_split
-from training.data import DataError
-from training.episodes import Embedded
-from training.loading import load_images
+from training.data.class_split import Part, Split, read_split
+from training.data.dataset import DataError
+from training.data.loading import load_images
+from training.evaluation.episodes import Embedded
 
 _CLASSES_AT_ONCE = 5
 

@@ -17,9 +17,9 @@ from benchmarks.novel_classes import interval
 from models.bundle import Bundle
 from models.heads.head import features
 from models.heads.temperature import Law, law_of
-from training.class_split import Part
-from training.episodes import SHOTS, Embedded, EpisodeSampler, affordable_queries
-from training.evaluate import calibration_error, run_episodes
+from training.data.class_split import Part
+from training.evaluation.episodes import SHOTS, Embedded, EpisodeSampler, affordable_queries
+from training.evaluation.evaluate import calibration_error, run_episodes
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import models
 import training
 from benchmarks.domain_data import DOMAINS, Domain, Embedder
 from models.manifest import SupportLaw
-from training.temperatures import Answered, answers, fit_law
+from training.calibration.temperatures import Answered, answers, fit_law
 
 _MADE_BY = ("temperatures.py", "harder_episodes.py", "episodes.py", "evaluate.py")
 

@@ -27,8 +27,8 @@ from models.heads.head import Float32, features, softmax
 from models.heads.temperature import options_for
 from models.manifest import NoveltyLaw
 from models.novelty.detector import Background, fit_detector
-from training.episodes import Embedded
-from training.novelty import tune_novelty
+from training.calibration.novelty import tune_novelty
+from training.evaluation.episodes import Embedded
 
 _WAYS, _SHOTS, _EACH, _OTHERS, _STACK = 5, (1, 5, 10), 3, 15, 25
 

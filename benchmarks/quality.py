@@ -26,7 +26,7 @@ from models.heads.head import EmbeddingSpace, Float32, features
 from models.heads.leave_one_out import leave_one_out, wanting
 from models.heads.temperature import options_for
 from server.journeys.tally import tally
-from training.episodes import Embedded
+from training.evaluation.episodes import Embedded
 
 _WAYS, _MORE, _HELD_OUT = 5, 5, 100
 _SHOTS: dict[str, Sequence[int]] = {"2": (2,), "3": (3,), "5": (5,), "10": (10,), "2 to 8": range(2, 9)}

@@ -28,7 +28,7 @@ from models.examples.suspects import suspects
 from models.heads.head import Float32, features
 from models.heads.leave_one_out import leave_one_out
 from models.heads.temperature import options_for
-from training.episodes import Embedded
+from training.evaluation.episodes import Embedded
 
 _WAYS, _WRONG, _FOLDS = 5, 0.1, 5
 _SHOTS = (5, 10, 20)

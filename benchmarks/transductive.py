@@ -28,8 +28,8 @@ from models.heads.head import features, softmax
 from models.heads.temperature import options_for
 from models.heads.transductive import are_shared, share_queries
 from models.novelty.detector import Background, fit_detector
-from training.episodes import Embedded
-from training.evaluate import calibration_error
+from training.evaluation.episodes import Embedded
+from training.evaluation.evaluate import calibration_error
 
 _WAYS, _SHOTS, _SIZES = 5, (1, 3, 5), (8, 64, 256)
 _LEAST_IMAGES = max(_SHOTS) + 5

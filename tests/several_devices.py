@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from tests.training_runs import BASE, CPU, recipe, started
-from training.distributed import disband, make_fabric
-from training.feed import TrainingSet
-from training.train import Trainer
+from training.run.distributed import disband, make_fabric
+from training.run.feed import TrainingSet
+from training.run.loop import Trainer
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -34,7 +34,7 @@ HOMES = {
         "server/store/migrations/",
     },
     "alembic": {"server/store/database.py", "server/store/migrations/"},
-    "onnxruntime": {"models/engine.py", "training/graphs.py"},
+    "onnxruntime": {"models/engine.py", "training/export/graphs.py"},
     "torch": {"models/engine.py", "models/backbones/", "training/"},
     "PIL": {"models/images/preprocess.py", "models/images/colour.py"},
     "pillow_heif": {"models/images/preprocess.py"},

@@ -12,7 +12,7 @@ from models.images.preprocess import ImageError, ImageLimits, load_image, open_i
 from models.manifest import InputSpec
 from tests import hostile
 from tests.images import animated, encode, noise
-from training.loading import load_images
+from training.data.loading import load_images
 
 SPEC = InputSpec(height=16, width=16)
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.servers import ROOT
-from training.class_split import Split, read_split, split_classes, write_split
-from training.data import DataError
+from training.data.class_split import Split, read_split, split_classes, write_split
+from training.data.dataset import DataError
 
 NAMES = st.sets(st.text(min_size=1, max_size=8), min_size=15, max_size=60)
 SEEDS = st.integers(0, 2**63)
@@ -53,7 +53,7 @@ def test_a_split_is_the_same_in_every_process_and_release() -> None:
     names = [f"class {number}" for number in range(15)]
     split = split_classes(names, 1, "toys")
     assert split.validation == ("class 0", "class 11", "class 2", "class 4", "class 9")
-    program = f"from training.class_split import split_classes; print(split_classes({names[::-1]}, 1, 'toys'))"
+    program = f"from training.data.class_split import split_classes; print(split_classes({names[::-1]}, 1, 'toys'))"
     for hash_seed in ("0", "1"):
         environment = {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
         run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)

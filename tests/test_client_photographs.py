@@ -20,7 +20,7 @@ from models.manifest import InputSpec
 from tests.conftest import SAMPLES, Labelled
 from tests.images import encode, exif, noise, photograph
 from tests.servers import ServerProcess
-from training.sources import IMAGE_SUFFIXES
+from training.data.sources import IMAGE_SUFFIXES
 
 Capture = pytest.CaptureFixture[str]
 BROKEN = b"this is no image"

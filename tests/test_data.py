@@ -14,10 +14,10 @@ from PIL import Image
 
 from models.manifest import InputSpec
 from tests.images import encode, exif, noise, png16
-from training import loading, memory
-from training.data import DataError, ImageSet
-from training.loading import load_images, read_originals
-from training.sources import find_classes, list_left_out
+from training.data import loading, memory
+from training.data.dataset import DataError, ImageSet
+from training.data.loading import load_images, read_originals
+from training.data.sources import find_classes, list_left_out
 
 SPEC = InputSpec(height=8, width=8)
 CLASSES = ("zebra", "ant", "Möwe")

@@ -15,8 +15,8 @@ from benchmarks.domains import main
 from models.bundle import SHIPPED
 from tests.bundles import another_bundle, small_bundle
 from tests.images import encode
-from training import temperatures
 from training.__main__ import main as headstart_train
+from training.calibration import temperatures
 
 _LIKE = SHIPPED / "cifar-fs-resnet12" / "1"
 _CLASSES, _EACH = 6, 9

@@ -17,11 +17,11 @@ from models.backbones.pretrained import PretrainedError, load_pretrained
 from models.manifest import Architecture
 from tests.images import noise
 from tests.training_runs import BASE, fabric, recipe, started, trainer
-from training.feed import TrainingSet
-from training.initial import initial_network
-from training.learner import Learner
-from training.recipes import RecipeError
-from training.train import Trainer
+from training.run.feed import TrainingSet
+from training.run.initial import initial_network
+from training.run.learner import Learner
+from training.run.loop import Trainer
+from training.run.recipes import RecipeError
 
 timm: Any = import_module("timm")
 

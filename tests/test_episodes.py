@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from models.manifest import Solver
 from tests.heads import options
-from training.data import DataError
-from training.episodes import EpisodeSampler
-from training.evaluate import calibration_error, score
+from training.data.dataset import DataError
+from training.evaluation.episodes import EpisodeSampler
+from training.evaluation.evaluate import calibration_error, score
 
 BY_CLASS = [np.arange(20 * k, 20 * k + 20)[::-1] for k in range(12)]
 

@@ -17,9 +17,9 @@ from models.heads.head import Float32
 from tests.conftest import Labelled
 from tests.heads import options
 from training.__main__ import main
-from training.confusion import Confusion, draw, neighbours_order
-from training.episodes import EpisodeSampler
-from training.evaluate import episode_scores, run_episodes, score
+from training.evaluation.confusion import Confusion, draw, neighbours_order
+from training.evaluation.episodes import EpisodeSampler
+from training.evaluation.evaluate import episode_scores, run_episodes, score
 
 CLASSES, IMAGES, DIM, EPISODES = 8, 30, 24, 12
 BY_CLASS = [np.arange(IMAGES * k, IMAGES * (k + 1)) for k in range(CLASSES)]
@@ -82,7 +82,7 @@ def test_scores_do_not_depend_on_how_episodes_are_stacked(embeddings: Float32, m
         return np.concatenate([part for part, _ in episode_scores(embeddings, sampler, EPISODES, options())])
 
     together = scores()
-    monkeypatch.setattr("training.evaluate._MOST_IN_STACK", 5)
+    monkeypatch.setattr("training.evaluation.evaluate._MOST_IN_STACK", 5)
     np.testing.assert_allclose(scores(), together, rtol=0, atol=1e-5)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from models.bundle import open_bundle
 from tests.servers import ROOT
-from training.golden import golden_pixels
+from training.export.golden import golden_pixels
 
 
 @pytest.mark.parametrize(("size", "count"), [((32, 32), 8), ((84, 84), 8), ((160, 128), 2), ((512, 512), 2)])

@@ -22,11 +22,12 @@ from models.manifest import Imported
 from tests.images import encode, noise
 from tests.made_elsewhere import SIZE, Outputs, Small, graph, pooled, scripted, with_external_data, with_fixed_batch
 from tests.servers import ServerProcess
-from training import export as exporting
-from training import int8, temperatures, tuning
 from training.__main__ import main
-from training.golden import golden_pixels
-from training.graphs import to_int8
+from training.calibration import temperatures, tuning
+from training.export import export as exporting
+from training.export import int8
+from training.export.golden import golden_pixels
+from training.export.graphs import to_int8
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 NORMALISATION = ["--mean", *map(str, MEAN), "--std", *map(str, STD)]

@@ -15,8 +15,8 @@ from server.journeys.support_set import spelt_as_before
 from tests.conftest import Labelled
 from tests.images import encode, noise
 from tests.uploads import as_json, create, multipart
-from training.data import DataError
-from training.sources import find_classes
+from training.data.dataset import DataError
+from training.data.sources import find_classes
 
 # Every character that matters at an edge, beside others.
 EDGES = " \t\n\x1c\x85\xa0\u2002\u2028\u3000\ufeff\u200b\u2060\u00ad"

@@ -18,7 +18,7 @@ from benchmarks.training_cost_learners import LEARNERS, BaseImages
 from benchmarks.training_cost_report import Curve, Point, Report
 from models.backbones import Conv4
 from tests.images import noise
-from training.data import ImageSet
+from training.data.dataset import ImageSet
 from training.objectives.anil import Anil
 from training.objectives.episodic import query_loss
 from training.objectives.maml import Maml, measure_running_statistics, use_batch_statistics

@@ -13,7 +13,7 @@ from models.images.preprocess import Pixels, load_image
 from models.manifest import InputSpec
 from tests.images import encode, exif, noise, png16, png_chunk
 from tests.test_phone_photographs import grey_profile, wide_gamut
-from training.loading import load_images
+from training.data.loading import load_images
 
 SRGB = ImageCms.createProfile("sRGB")
 PHOTOGRAPH = Image.fromarray(noise(5, 7)).resize((64, 48), Image.Resampling.BICUBIC)

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.training_runs import BASE, CPU, OTHER, fabric, recipe, started, trainer
-from training.balance import Balance, GradNorm, Term, make_balance
-from training.batches import mix
-from training.checkpoint import Checkpoint
-from training.data import DataError
-from training.distributed import make_fabric
-from training.feed import Feed, TrainingSet
-from training.learner import Learner
+from training.data.dataset import DataError
 from training.objectives import TURNS, ClassBank, distillation
-from training.recipes import Balancing, Recipe
-from training.train import Trainer
+from training.run.balance import Balance, GradNorm, Term, make_balance
+from training.run.batches import mix
+from training.run.checkpoint import Checkpoint
+from training.run.distributed import make_fabric
+from training.run.feed import Feed, TrainingSet
+from training.run.learner import Learner
+from training.run.loop import Trainer
+from training.run.recipes import Balancing, Recipe
 
 # --- how datasets share a batch ---
 

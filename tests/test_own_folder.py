@@ -12,7 +12,7 @@ from models.manifest import Imported
 from tests.bundles import small_bundle
 from tests.images import encode, noise
 from training.__main__ import main
-from training.class_split import read_split
+from training.data.class_split import read_split
 
 Evaluate = Callable[..., tuple[int, str, str]]
 

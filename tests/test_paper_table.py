@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from benchmarks import paper_table
-from training import export as exporting
-from training import temperatures, tuning
-from training.checkpoint import Checkpoint
-from training.class_split import read_split
+from training.calibration import temperatures, tuning
+from training.data.class_split import read_split
+from training.export import export as exporting
+from training.run.checkpoint import Checkpoint
 
 TOY = ["network=conv4", "widths=4", "epochs=1", "rotation=off", "input_size=16", "dropblock=0"]
 

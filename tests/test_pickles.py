@@ -16,11 +16,11 @@ import pytest
 from models.images.preprocess import load_image
 from models.manifest import InputSpec
 from tests.images import encode, noise
-from training import safe_pickle
-from training.class_split import carried_split
-from training.data import DataError
-from training.loading import load_images, read_originals
-from training.sources import find_classes
+from training.data import safe_pickle
+from training.data.class_split import carried_split
+from training.data.dataset import DataError
+from training.data.loading import load_images, read_originals
+from training.data.sources import find_classes
 
 SPEC = InputSpec(height=8, width=8)
 IMAGES = np.stack([noise(8, 8, seed=seed) for seed in range(6)])

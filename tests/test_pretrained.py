@@ -18,8 +18,8 @@ from models.backbones.pretrained import PretrainedError, load_pretrained
 from models.backbones.published import UnreachableError, check_reachable
 from tests.made_elsewhere import Small
 from tests.training_runs import BASE, recipe, started
-from training.checkpoint import CheckpointError
-from training.initial import initial_network
+from training.run.checkpoint import CheckpointError
+from training.run.initial import initial_network
 
 # Imported thus, since one has no types and the other too many.
 torchvision: Any = import_module("torchvision")

@@ -11,10 +11,10 @@ from PIL import Image
 from models.backbones.pretrained import load_pretrained
 from models.bundle import open_bundle
 from tests.trainer_data import BASE, write_colours
-from training import export as exporting
-from training import temperatures, tuning
 from training.__main__ import main
-from training.checkpoint import Checkpoint
+from training.calibration import temperatures, tuning
+from training.export import export as exporting
+from training.run.checkpoint import Checkpoint
 
 TINY = ["--device", "cpu", "--epochs", "1", "--set", "batch_size=32"]
 

@@ -11,13 +11,13 @@ from models.backbones import PixelBackbone
 from models.bundle import CARD, ONNX, open_bundle
 from models.engine import embed_all, open_engine
 from tests.trainer_data import BASE, NOVEL, VALIDATION, write_colours
-from training import export as exporting
-from training import temperatures, tuning
 from training.__main__ import main
-from training.checkpoint import Checkpoint
-from training.episodes import Embedded
-from training.loading import load_images
-from training.within_class import within_class_projection
+from training.calibration import temperatures, tuning
+from training.data.loading import load_images
+from training.evaluation.episodes import Embedded
+from training.export import export as exporting
+from training.export.within_class import within_class_projection
+from training.run.checkpoint import Checkpoint
 
 FIRST, SECOND = BASE[:6], BASE[6:]
 

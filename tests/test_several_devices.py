@@ -12,7 +12,7 @@ import torch
 
 from tests.training_runs import BASE, CPU, recipe, started
 from training.devices import DeviceError
-from training.distributed import make_fabric, synchronise_batch_norm
+from training.run.distributed import make_fabric, synchronise_batch_norm
 
 ROOT = Path(__file__).parent.parent
 

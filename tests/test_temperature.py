@@ -19,11 +19,11 @@ from models.heads.head import Float32, features, softmax
 from models.heads.temperature import coefficients, options_for, support_terms, temperature
 from models.manifest import HeadDefaults, SeveralLaw, SingleLaw, Solver, SupportLaw, TemperatureLaw, TemperatureLaws
 from tests.heads import options
-from training import temperatures
-from training.data import DataError
-from training.episodes import Embedded
-from training.harder_episodes import AlikeSampler, BroadSampler, nearest_classes
-from training.temperatures import Answered, fit_law
+from training.calibration import temperatures
+from training.calibration.temperatures import Answered, fit_law
+from training.data.dataset import DataError
+from training.evaluation.episodes import Embedded
+from training.evaluation.harder_episodes import AlikeSampler, BroadSampler, nearest_classes
 
 counts = st.lists(st.integers(1, 6), min_size=2, max_size=8)
 slopes = st.floats(-2, 2)

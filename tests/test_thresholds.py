@@ -14,9 +14,9 @@ from models.novelty.familiarity import Floats, Labels, resemblance
 from models.novelty.space import NoveltySpace
 from models.novelty.thresholds import evidence, threshold
 from tests.heads import options
-from training import novelty
-from training.episodes import Embedded, EpisodeSampler
-from training.novelty import tasks, tune_novelty
+from training.calibration import novelty
+from training.calibration.novelty import tasks, tune_novelty
+from training.evaluation.episodes import Embedded, EpisodeSampler
 
 LAW = NoveltyLaw(
     centring=0.2,

@@ -15,11 +15,11 @@ from models.backbones import PixelBackbone
 from models.bundle import MANIFEST, ONNX, ONNX_INT8, TORCHSCRIPT, open_bundle, replace_manifest
 from models.engine import has_int8_instructions, open_engine
 from tests.trainer_data import BASE, NOVEL, VALIDATION, write_colours
-from training import export as exporting
-from training import temperatures, tuning
 from training.__main__ import main
-from training.checkpoint import Checkpoint
-from training.graphs import to_onnx
+from training.calibration import temperatures, tuning
+from training.export import export as exporting
+from training.export.graphs import to_onnx
+from training.run.checkpoint import Checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -17,16 +17,16 @@ from torch import Tensor
 
 from tests.images import noise
 from tests.training_runs import BASE, CLASSES, SIZE, fabric, recipe, started, trainer
-from training import curves
-from training.augment import Augmentation, luma
-from training.batches import BatchSampler
-from training.checkpoint import FILE_NAME, Checkpoint, CheckpointError
-from training.data import DataError, ImageSet
-from training.feed import TrainingSet, channel_statistics
-from training.interrupt import Interrupted
+from training.data.dataset import DataError, ImageSet
 from training.objectives import ClassBank, Rotation, turn
-from training.recipes import RECIPES, Recipe
-from training.train import Trainer
+from training.run import curves
+from training.run.augment import Augmentation, luma
+from training.run.batches import BatchSampler
+from training.run.checkpoint import FILE_NAME, Checkpoint, CheckpointError
+from training.run.feed import TrainingSet, channel_statistics
+from training.run.interrupt import Interrupted
+from training.run.loop import Trainer
+from training.run.recipes import RECIPES, Recipe
 
 JOINT = recipe(rotation="alternate")
 TASKS = recipe(network="resnet12", widths=(4, 4, 4, 8), ways=4, shots=2, dropblock=0.1, precision="float32", schedule="step")

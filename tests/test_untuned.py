@@ -13,7 +13,7 @@ from models.heads.temperature import coefficients, options_for, support_terms
 from models.manifest import SupportLaw
 from tests.test_temperature import SUPPORT
 from tests.test_thresholds import LAW
-from training import untuned
+from training.calibration import untuned
 
 
 def embeddings_of(scatter: float, count: int = 400) -> np.ndarray:

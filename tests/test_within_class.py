@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.preprocessing import normalize
 
-from training.episodes import Embedded
-from training.within_class import within_class_projection
+from training.evaluation.episodes import Embedded
+from training.export.within_class import within_class_projection
 
 SHRINKAGE = 0.6
 

@@ -20,8 +20,8 @@ from tests.images import encode, noise
 from tests.test_bad_input import assert_problem
 from tests.uploads import zip_of
 from tests.zips import unicode_path, zip_of_bytes
-from training.data import DataError
-from training.sources import find_classes, list_sources
+from training.data.dataset import DataError
+from training.data.sources import find_classes, list_sources
 
 PHOTO, OTHER = encode(noise(8, 8)), encode(noise(8, 8, seed=1))
 SETTINGS = Settings()

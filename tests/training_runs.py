@@ -8,14 +8,14 @@ import torch
 from lightning_fabric import Fabric
 
 from tests.images import noise
-from training.checkpoint import Checkpoint, DatasetInfo, RunInfo
-from training.class_split import Split
-from training.data import ImageSet
-from training.distributed import make_fabric
-from training.feed import TrainingSet
-from training.learner import Learner
-from training.recipes import Recipe
-from training.train import Trainer
+from training.data.class_split import Split
+from training.data.dataset import ImageSet
+from training.run.checkpoint import Checkpoint, DatasetInfo, RunInfo
+from training.run.distributed import make_fabric
+from training.run.feed import TrainingSet
+from training.run.learner import Learner
+from training.run.loop import Trainer
+from training.run.recipes import Recipe
 
 CPU = torch.device("cpu")
 CLASSES, PER_CLASS, SIZE = 8, 10, 16

@@ -10,7 +10,7 @@ of one example a class has too, say how alike the pictures of this kind are:
 
 `below` is the deviation of those below the median, since the upper ones say nothing of a low quantile, and classes are unequally
 tight. A left-out example faces a class mean of one example fewer, which `g` makes up for: of c examples the mean of a class errs
-by a variance in proportion to 1/c. The coefficients are fitted such that 5 % are refused (`training.novelty`).
+by a variance in proportion to 1/c. The coefficients are fitted such that 5 % are refused (`training.calibration.novelty`).
 
 Shape legend: n examples of a task, m of them looked at, Q queries, D features, K classes; any leading dimensions are tasks.
 """

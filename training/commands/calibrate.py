@@ -7,8 +7,7 @@ from models.bundle import ONNX, ONNX_INT8, open_bundle, replace_card
 from models.engine import EngineKind, open_engine
 from models.heads.temperature import Law
 from models.manifest import SeveralLaw, SingleLaw, Solver, SupportLaw
-from training.card import model_card
-from training.class_split import read_split
+from training.calibration.scoring import Images, Scorer
 from training.commands.arguments import (
     SubParsers,
     add_command,
@@ -18,8 +17,9 @@ from training.commands.arguments import (
     check_names,
     load_for_episodes,
 )
-from training.data import DataError
-from training.scoring import Images, Scorer
+from training.data.class_split import read_split
+from training.data.dataset import DataError
+from training.export.card import model_card
 
 say = partial(print, flush=True)
 

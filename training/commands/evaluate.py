@@ -15,13 +15,13 @@ from models.engine import EngineKind, embed_all, open_engine
 from models.heads.head import Float32
 from models.heads.temperature import law_of
 from models.manifest import Manifest
-from training.class_split import Part, read_split
 from training.commands.arguments import SubParsers, add_command, add_data, at_least, bundle_path, load_part
 from training.commands.own_folder import Measured, unseen_classes
-from training.confusion import Confusion, draw
-from training.data import DataError
-from training.episodes import QUERIES, SHOTS, WAYS, EpisodeSampler
-from training.evaluate import Score, score
+from training.data.class_split import Part, read_split
+from training.data.dataset import DataError
+from training.evaluation.confusion import Confusion, draw
+from training.evaluation.episodes import QUERIES, SHOTS, WAYS, EpisodeSampler
+from training.evaluation.evaluate import Score, score
 
 _PAIRS = 5
 
