@@ -147,6 +147,6 @@ def _cell_key(embedder: Embedder, domain: Domain, part: Part, sampler: EpisodeSa
 @cache
 def _code() -> str:
     """All that makes scores of embeddings: heads, temperatures, episodes."""
-    files = [Path(__file__), *(Path(training.__path__[0], name) for name in ("episodes.py", "evaluate.py"))]
-    files += sorted(Path(models.__path__[0]).glob("*.py"))
+    files = [Path(__file__), *(Path(training.__path__[0], "evaluation", name) for name in ("episodes.py", "evaluate.py"))]
+    files += sorted(Path(models.__path__[0]).rglob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

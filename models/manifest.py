@@ -64,7 +64,7 @@ class HeadOptions(_Part):
 
 
 class TemperatureLaw(_Part):
-    """How a solver's temperature follows a task's ways and shots alone, the coefficients of `models.heads.temperature.count_terms`.
+    """A solver's temperature as a law of ways and shots alone: the coefficients of `models.heads.temperature.count_terms`.
 
     Bundles made before there were laws of the support set have these.
     """

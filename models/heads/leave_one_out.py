@@ -70,8 +70,10 @@ class LeftOut:
 def leave_one_out(
     features: NDArray[np.floating[Any]], labels: Ints, ways: int, options: HeadOptions, groups: Ints | None = None
 ) -> LeftOut:
-    """Judges each example by the head that `models.heads.fitting.fit_head` would make of the others, exactly; above 500 examples in 20
-    folds, each with its share of every class, unless heads are class means, of which leaving one out costs nothing.
+    """Judge each example by exactly the head that `models.heads.fitting.fit_head` would make of the others.
+
+    Above 500 examples, 20 folds are left out instead, each with its share of every class. Class means need no folds: leaving one
+    example out of a mean costs nothing.
 
     Args:
         features: (n, D), as `models.heads.head.features` makes them.

@@ -4,7 +4,8 @@ Temperature scaling (Guo et al., On Calibration of Modern Neural Networks, ICML 
 classifier on held-out images of its classes. A task of a few examples has none to spare, and one number for all tasks is wrong
 for most. What is known before the fit is the support set: how many classes of how many examples, how alike examples of a class
 and of different classes are, and what class means say of examples left out. log T is a sum of such terms (`single_terms`,
-`several_terms`), with coefficients of each solver that are fitted on episodes of validation classes (`training.calibration.temperatures`).
+`several_terms`), with coefficients of each solver.
+`training.calibration.temperatures` fits them on episodes of validation classes.
 
 The laws of older bundles know the numbers alone (`count_terms`).
 """

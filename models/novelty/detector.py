@@ -8,8 +8,8 @@ in the space of `models.novelty.space`:
 
 of class means m_k and examples x_i. The smooth maximum is the likelihood of a mixture of equal von Mises-Fisher densities
 (Banerjee et al., JMLR 2005); the nearest example helps where classes are not round (Sun et al., ICML 2022); and what all classes
-share, the kind of picture, tells the task's classes from others of the kind the worse the more it counts (`models.novelty.thresholds`
-makes the threshold).
+share, the kind of picture, tells the task's classes from others of the kind the worse the more it counts.
+`models.novelty.thresholds` makes the threshold.
 
 A bundle without a law has what served before there were any, with constants of CIFAR-FS: S_k of features centred on 3/4 μ, the
 base classes' mean, and typicality(q) = ⟨f, ḡ⟩ of the feature that is not centred, to the mean ḡ of the background's, where that
@@ -109,7 +109,7 @@ class NoveltyDetector:
         return background.familiarity(embeddings, to_means, (queries @ self.examples.mT).max(axis=-1), self.usual[..., None])
 
     def weights(self, embeddings: Float32, background: Background) -> Floats:
-        """(…, Q) how much each query may count for the classes, in [0, 1]: ½ at the threshold; see `models.heads.transductive`."""
+        """(…, Q) weight of each query for the classes, in [0, 1], ½ at the threshold; see `models.heads.transductive`."""
         weights: Floats = 1.0 - novelty_of(self.familiarity(embeddings, background), self.threshold[..., None])
         return weights
 

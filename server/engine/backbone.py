@@ -53,7 +53,7 @@ class ServedBackbone:
         return Background.of(self.bundle.background, self.bundle.feature_mean, self.bundle.manifest.head.novelty)
 
     def groups(self, labels: Sequence[str], embeddings: Float32) -> Ints:
-        """What is left out together of n examples, (n,): those of a class that look like shots of one thing; see `models.examples.bursts`.
+        """Groups of n examples that are left out together, (n,): shots of one thing in one class; see `models.examples.bursts`.
 
         Args:
             embeddings: (n, D), made by this backbone.

@@ -1,4 +1,4 @@
-"""Image bytes in, pixels or the reason why not out: `models.images.preprocess` on bounded threads and, where it is heavy, processes."""
+"""Image bytes in, pixels or an error out: `models.images.preprocess` on bounded threads, and in processes for heavy images."""
 
 import asyncio
 from collections import deque

@@ -6,7 +6,7 @@ from models.bundle import Bundle, BundleError
 from models.engine import Engine, EngineError, EngineKind, file_of, open_engine, release_memory
 from models.heads.fitting import fit_head
 from models.heads.head import BackboneRef
-from server.engine import folders as bundles
+from server.engine import folders
 from server.engine.default_bundle import Choice
 from server.errors import BackboneNotFound, BackboneUnavailable, InvalidBundle
 from server.settings import Settings
@@ -25,14 +25,14 @@ def open_default(choice: Choice, settings: Settings) -> Opened | None:
     folder = settings.bundles_dir
     if not folder.is_dir():
         raise BundleError("no such folder", folder)
-    found = bundles.find(folder)
+    found = folders.find(folder)
     for id_ in found:
-        bundles.check_id(id_, folder)
+        folders.check_id(id_, folder)
     try:
         if choice.id not in found:
             known = f"known: {', '.join(found) or 'none'}"
             raise BundleError(f"bundle {choice.id} is unknown; {known}" if choice.needed else "it is not on this server")
-        return _run(bundles.open_found(choice.id, folder), settings, settings.engine)
+        return _run(folders.open_found(choice.id, folder), settings, settings.engine)
     except BundleError as error:
         if choice.needed:
             raise
@@ -48,8 +48,8 @@ def open_bundle_of(id_: str, settings: Settings) -> Opened:
         InvalidBundle: it cannot be trusted, read, or run here.
     """
     try:
-        bundles.check_id(id_, settings.bundles_dir)
-        return _run(bundles.open_found(id_, settings.bundles_dir), settings, settings.engine)
+        folders.check_id(id_, settings.bundles_dir)
+        return _run(folders.open_found(id_, settings.bundles_dir), settings, settings.engine)
     except KeyError:
         raise BackboneNotFound(id_) from None
     except (BundleError, EngineError) as error:
@@ -69,7 +69,7 @@ def open_file(backbone: BackboneRef, settings: Settings, *, on_cuda: bool) -> Op
     cpu: list[EngineKind] = ["onnx", "onnx-int8", "torchscript"]
     cuda: list[EngineKind] = ["onnx-cuda", "torchscript-cuda"]
     try:
-        bundle = bundles.open_found(backbone.bundle, settings.bundles_dir)
+        bundle = folders.open_found(backbone.bundle, settings.bundles_dir)
         for kind in cuda + cpu if on_cuda else cpu:
             if (entry := bundle.manifest.files.get(file_of(kind))) and entry.sha256 == backbone.sha256:
                 try:

@@ -9,7 +9,7 @@ from models.bundle import Bundle
 from models.engine import Engine, release_memory
 from models.heads.head import BackboneRef
 from models.manifest import Manifest
-from server.engine import folders as bundles
+from server.engine import folders
 from server.engine.backbone import ServedBackbone
 from server.engine.default_bundle import choose_default, remember_default
 from server.engine.descriptions import Description, descriptions
@@ -56,7 +56,7 @@ class Backbones:
         _log.info("new tasks get %s (%s)", choice.id, choice.why)
         with suppress(StorageFailed):  # It is in the log, and holds until the next start.
             remember_default(choice.id, settings.data_dir)
-        for each in self._describe(bundles.manifests(settings.bundles_dir), store.active_by_backbone()).values():
+        for each in self._describe(folders.manifests(settings.bundles_dir), store.active_by_backbone()).values():
             if each.unserved:
                 needing = f"{each.unserved_tasks} tasks{' and new ones' if self.served_default is None and each.default else ''}"
                 _log.error("%s is not on this server as it was: %s are refused until it is back", each.id, needing)
@@ -144,19 +144,19 @@ class Backbones:
 
     async def check_known(self, id_: str) -> None:
         """Raises BackboneNotFound unless a bundle of that id is in the folders now."""
-        if id_ not in await asyncio.to_thread(bundles.find, self._settings.bundles_dir):
+        if id_ not in await asyncio.to_thread(folders.find, self._settings.bundles_dir):
             raise BackboneNotFound(id_)
 
     async def describe(self) -> dict[str, Description]:
         """Every bundle that is in the folders now, or open, or needed, by id."""
-        found = await asyncio.to_thread(bundles.manifests, self._settings.bundles_dir)
+        found = await asyncio.to_thread(folders.manifests, self._settings.bundles_dir)
         return self._describe(found, await asyncio.to_thread(self._store.active_by_backbone))
 
     async def unserved(self) -> list[Description]:
         """Those that tasks, or new ones, need and that cannot be served: what is to be brought back."""
         used = await asyncio.to_thread(self._store.active_by_backbone)
         needed = {backbone.bundle for backbone in used} | {self.default_id}
-        described = self._describe(await asyncio.to_thread(bundles.manifests, self._settings.bundles_dir, needed), used)
+        described = self._describe(await asyncio.to_thread(folders.manifests, self._settings.bundles_dir, needed), used)
         return [each for each in described.values() if each.unserved]
 
     def check_room(self) -> None:

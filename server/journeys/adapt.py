@@ -1,6 +1,6 @@
 """The support journey: labelled images in, a task with a fitted, stored and active head out.
 
-Checked -> embedded (`server.journeys.embed`) -> head fitted -> judged (`server.journeys.quality`) -> stored in one transaction -> active.
+Checked -> embedded (`embed`) -> head fitted -> judged (`quality`) -> stored in one transaction -> active.
 """
 
 import hashlib

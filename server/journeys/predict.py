@@ -1,7 +1,7 @@
 """The query journey: images in, what each was recognised as out.
 
-Task found (`server.journeys.active_task`: 404 before any work) -> embedded (`server.journeys.embed`) -> judged (`server.journeys.classify`) -> predictions in
-the order of the images.
+Task found (`active_task`: 404 before any work) -> embedded (`embed`) -> classified (`classify`) -> predictions in the order of
+the images.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,6 +1,6 @@
 """The query journey for many tasks: images in, what each is to every one of the tasks out.
 
-Tasks found (404 before any work) -> embedded once for each backbone (`server.journeys.embed`) -> every head applied, a turn at a time and
+Tasks found (404 before any work) -> embedded once for each backbone (`embed`) -> every head applied, a turn at a time and
 beside the event loop -> results in the order of the tasks.
 """
 

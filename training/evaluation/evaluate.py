@@ -1,7 +1,7 @@
 """Accuracy over few-shot episodes, with its 95 % interval and calibration error.
 
-Embeddings come from `models.engine` on images from `models.images.preprocess`, heads from `models.heads.fitting`: what serves is what
-is scored.
+Embeddings come from `models.engine` on images from `models.images.preprocess`, and heads from `models.heads.fitting`: the code
+that serves is the code that is scored.
 """
 
 from collections.abc import Generator, Iterator

@@ -1,7 +1,7 @@
 """From a network to a bundle. Refuses when ONNX, TorchScript and what they came from disagree.
 
 The steps read from top to bottom in `make_bundle`, which takes trained checkpoints (`export`) and what others made
-(`training.importing.importing`) alike. What needs embeddings runs on a draft of the bundle, opened by the engine that serves, so that
+(`training.importing.importing`) alike. What needs embeddings runs on a draft of the bundle, opened by the engine that serves. So
 statistics, head defaults and evaluations describe what users will get.
 """
 
