@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import httpx
 
 from benchmarks.setting import create_task, support_set
-from tests.servers import ServerProcess
+from tests.helpers.servers import ServerProcess
 
 _TABLES = ("tasks", "versions", "examples", "embeddings")
 

@@ -29,7 +29,7 @@ from models.bundle import ONNX, Bundle
 from models.engine import EngineKind, open_engine
 from models.heads.fitting import fit
 from models.images.preprocess import Pixels
-from tests.servers import ServerProcess
+from tests.helpers.servers import ServerProcess
 from training.devices import describe, pick_device
 
 _BATCHES = (1, 8, 32, 64, 128, 256)

@@ -30,7 +30,7 @@ from benchmarks.turns import Contestant, race
 from models.bundle import Bundle
 from models.engine import MAX_BATCH, Engine, available_cores, open_engine
 from models.images.preprocess import load_image
-from tests.servers import ServerProcess
+from tests.helpers.servers import ServerProcess
 
 _CREATIONS = 100
 _BATCHED, _SINGLE = "no server, batches of 32", "no server, one at a time"

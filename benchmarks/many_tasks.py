@@ -22,7 +22,7 @@ from benchmarks.http import Served
 from benchmarks.load import LoadGenerator, post_form, post_images
 from benchmarks.setting import sample_images
 from benchmarks.turns import Ratio, race
-from tests.servers import ServerProcess
+from tests.helpers.servers import ServerProcess
 
 _TASKS = 1000
 _COUNTS = (1, 10, 100, _TASKS)

@@ -17,8 +17,8 @@ import httpx
 
 from benchmarks.command import benchmark_parser, write_json
 from benchmarks.setting import create_task, paper_bundle, resident, sample_images, support_set
-from tests.bundles import copy_bundle
-from tests.servers import ServerProcess
+from tests.helpers.bundles import copy_bundle
+from tests.helpers.servers import ServerProcess
 
 _MEGABYTE = 1e6
 

@@ -29,7 +29,7 @@ from benchmarks.load import LoadGenerator, Outcome, Reply, post
 from benchmarks.novel_classes import interval
 from benchmarks.setting import creation, paper_bundle, sample_images
 from models.bundle import ONNX, ONNX_INT8, SHIPPED, find_bundles, open_bundle, write_bundle
-from tests.servers import ServerProcess
+from tests.helpers.servers import ServerProcess
 from training.data.class_split import read_split
 from training.data.loading import load_images, read_originals
 from training.evaluation.episodes import EpisodeSampler

@@ -19,7 +19,7 @@ from benchmarks.filled import filled
 from benchmarks.load import LoadGenerator, post
 from benchmarks.setting import create_task, resident, sample_images, support_set
 from benchmarks.turns import race
-from tests.servers import ServerProcess
+from tests.helpers.servers import ServerProcess
 
 _CONNECTIONS = 64
 _STARTS = 3

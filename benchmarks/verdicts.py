@@ -19,7 +19,7 @@ from benchmarks.http import Served
 from benchmarks.load import LoadGenerator, post_form, post_images
 from benchmarks.setting import create_task, sample_images, support_set
 from benchmarks.turns import race
-from tests.servers import ServerProcess
+from tests.helpers.servers import ServerProcess
 
 _TOGETHER = 32
 _WITHOUT = "unknown=ignore"

@@ -11,8 +11,8 @@ from PIL import Image, ImageOps
 
 from headstart import Client
 from models.bundle import PAPER_BUNDLE, SHIPPED, find_bundles
-from tests.images import encode
-from tests.servers import ROOT, ServerProcess
+from tests.helpers.images import encode
+from tests.helpers.servers import ROOT, ServerProcess
 
 # Shells let background jobs ignore Ctrl-C, tests among them, and then whatever these start would ignore it too.
 signal.signal(signal.SIGINT, signal.default_int_handler)

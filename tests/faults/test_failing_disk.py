@@ -12,8 +12,8 @@ from server.errors import StorageFailed
 from server.ids import new_id
 from server.store.records import NewTask, Replay, ReplayExists, Task
 from server.store.store import Store, sqlite_url
-from tests.servers import ROOT
-from tests.stored import create, head_of, new_examples
+from tests.helpers.servers import ROOT
+from tests.helpers.stored import create, head_of, new_examples
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import ROOT, ServerProcess
+from tests.helpers.servers import ROOT, ServerProcess
 
 pytestmark = pytest.mark.slow
 
