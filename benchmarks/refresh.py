@@ -27,9 +27,9 @@ import onnx
 from benchmarks.command import benchmark_parser, write_json
 from benchmarks.load import LoadGenerator, Outcome, Reply, post
 from benchmarks.novel_classes import interval
+from benchmarks.server_process import ServerProcess
 from benchmarks.setting import creation, paper_bundle, sample_images
 from models.bundle import ONNX, ONNX_INT8, SHIPPED, find_bundles, open_bundle, write_bundle
-from tests.helpers.servers import ServerProcess
 from training.data.class_split import read_split
 from training.data.loading import load_images, read_originals
 from training.evaluation.episodes import EpisodeSampler

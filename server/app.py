@@ -13,8 +13,8 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from server.errors import HeadstartError, InvalidRequest
-from server.hosts import host_check
 from server.http.dependencies import refuse_unknown_parameters
+from server.http.hosts import host_check
 from server.http.middleware import BodyLimits, Gate, RequestContext, check_protocol, room_for_images
 from server.http.openapi import openapi_document
 from server.http.origins import origin_check

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import headstart
+from benchmarks.server_process import ServerProcess, free_port
 from headstart import (
     ClassQuality,
     Client,
@@ -25,7 +26,6 @@ from headstart import (
 )
 from headstart.predictions import joined_many
 from tests.conftest import SAMPLES, Labelled
-from tests.helpers.servers import ServerProcess, free_port
 
 CLASSES = {"fish", "palace", "tool", "tower", "windmill"}
 BROKEN = b"this is no image"

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.server_process import free_port
 from headstart import (
     BackboneUnavailable,
     Client,
@@ -25,7 +26,6 @@ from headstart import (
     UnexpectedReply,
 )
 from headstart.transport import TRIES
-from tests.helpers.servers import free_port
 
 TASK = {
     "id": "task_1",

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.server_process import ROOT, ServerProcess, free_port
 from headstart import Client
 from headstart.__main__ import main
 from tests.conftest import Labelled
-from tests.helpers.servers import ROOT, ServerProcess, free_port
 
 PASSWORD = "s3cret"
 WITHOUT = """

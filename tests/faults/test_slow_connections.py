@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from benchmarks.server_process import ServerProcess
 from tests.conftest import Labelled
 from tests.helpers.images import encode, noise
-from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart
 from tests.server.test_protocol import code_of, statuses
 

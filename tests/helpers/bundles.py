@@ -15,13 +15,6 @@ _SIDE, _POOL = 32, 8
 _DIM = 3 * (_SIDE // _POOL) ** 2
 
 
-def copy_bundle(source: Path, folder: Path, name: str, version: str = "1") -> str:
-    """A bundle of the same files under another id, which is returned."""
-    manifest = open_bundle(source).manifest.model_copy(update={"name": name, "version": version})
-    write_bundle(folder, manifest, {file: (source / file).read_bytes() for file in manifest.files})
-    return manifest.id
-
-
 def another_bundle(source: Path, folder: Path, name: str) -> str:
     """A bundle that does what `source` does in float32, from a backbone file of its own, and its id."""
     manifest = open_bundle(source).manifest.model_copy(update={"name": name})

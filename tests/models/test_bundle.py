@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.server_process import ROOT
 from models import engine
 from models.bundle import (
     DEFAULT_BUNDLE,
@@ -29,7 +30,6 @@ from models.bundle import (
 from models.engine import Engine, EngineError, EngineKind, available_cores, embed_all, has_int8_instructions, open_engine
 from models.images.preprocess import Pixels
 from models.onnx_file import has_external_data
-from tests.helpers.servers import ROOT
 
 
 @pytest.fixture

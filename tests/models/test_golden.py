@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.server_process import ROOT
 from models.bundle import open_bundle
-from tests.helpers.servers import ROOT
 from training.export.golden import golden_pixels
 
 

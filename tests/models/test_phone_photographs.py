@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
+from benchmarks.server_process import ROOT
 from models.images.orientation import orientation
 from models.images.preprocess import ImageError, ImageLimits, Pixels, load_image, media_type
 from models.manifest import InputSpec
 from tests.helpers.images import encode, exif, noise, png_chunk
-from tests.helpers.servers import ROOT
 
 SPEC = InputSpec(height=12, width=20)
 SRGB = ImageCms.createProfile("sRGB")

@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
+from benchmarks.server_process import ServerProcess
 from models.bundle import Bundle, open_bundle, replace_manifest
 from models.engine import embed_all, open_engine
 from models.heads.fitting import classes_of
@@ -20,7 +21,6 @@ from models.images.preprocess import load_image
 from models.manifest import TemperatureLaws
 from tests.conftest import Labelled
 from tests.helpers.bundles import small_bundle
-from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart
 from tests.models.test_temperature import SUPPORT
 

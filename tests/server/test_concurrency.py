@@ -18,8 +18,8 @@ import httpx
 import psutil
 import pytest
 
+from benchmarks.server_process import ROOT, ServerProcess, free_port
 from tests.conftest import Labelled
-from tests.helpers.servers import ROOT, ServerProcess, free_port
 from tests.helpers.uploads import create, multipart, queries
 
 CLIENTS = 64

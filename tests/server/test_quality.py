@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.server_process import ServerProcess
 from models.bundle import DEFAULT_BUNDLE, ONNX_INT8, SHIPPED, open_bundle
 from models.engine import embed_all, open_engine
 from models.images.preprocess import load_image
@@ -19,7 +20,6 @@ from server.schemas.quality import QualityReply
 from tests.conftest import Labelled
 from tests.helpers.heads import left_out_by_scikit_learn
 from tests.helpers.images import encode
-from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart, predict
 from tests.server.test_bad_input import assert_problem
 

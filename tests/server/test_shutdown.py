@@ -13,11 +13,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from benchmarks.bundles import copy_bundle
+from benchmarks.server_process import ROOT, ServerProcess, free_port
 from models.bundle import PAPER_BUNDLE
 from server.settings import Settings
 from tests.conftest import Labelled
-from tests.helpers.bundles import copy_bundle
-from tests.helpers.servers import ROOT, ServerProcess, free_port
 from tests.helpers.uploads import create, queries
 
 _GONE_SECONDS = 2

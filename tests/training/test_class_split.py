@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers.servers import ROOT
+from benchmarks.server_process import ROOT
 from training.data.class_split import Split, read_split, split_classes, write_split
 from training.data.dataset import DataError
 

@@ -1,4 +1,4 @@
-"""A real server process over real HTTP, for tests."""
+"""A real server process over real HTTP, for benchmarks and tests."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ import httpx
 
 from models.bundle import PAPER_BUNDLE
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 _START_SECONDS = 60.0
 
 
@@ -43,7 +43,7 @@ class ServerProcess:
         if bundle is not None and "--bundle" not in flags:
             command += ["--bundle", bundle]
         with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: S603 -- the command is ours
                 command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "PYTHONUNBUFFERED": "1"}
             )
         self._wait_until_ready(until)
