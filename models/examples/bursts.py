@@ -26,8 +26,8 @@ Shape legend: n examples, D features.
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Ints
 from models.heads.head import Float32
 
 _PAIR, _CLASS, _TASK = 0.90, 0.78, 0.68
@@ -35,8 +35,6 @@ _LESS_ALIKE = 80  # percent of images of all kinds
 _SHARE_OF_CLASS, _FEWEST_OF_CLASS, _SHARE_OF_TASK = 0.75, 3, 0.5
 _ROUNDING = 1e-4
 _ROWS = 1000  # of the matrix of cosines at a time
-
-Ints = NDArray[np.int64]
 
 
 def least_similarity(background: Float32) -> float:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.arrays import Floats, Ints
 from models.heads.head import Float32
 from models.heads.head import features as normalised
-from models.heads.leave_one_out import Floats, Ints, leave_one_out
+from models.heads.leave_one_out import leave_one_out
 from models.manifest import HeadOptions
 
 # How far below zero a suspect's margin is at least, how far below the task's median, both in cosines, and which part of that

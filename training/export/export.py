@@ -36,6 +36,7 @@ from models.bundle import (
 )
 from models.engine import Engine, EngineError, EngineKind, embed_all, has_int8_instructions, open_engine
 from models.heads.head import Float32
+from models.heads.solvers import METHODS
 from models.images.preprocess import Pixels
 from models.manifest import (
     BUNDLE_NAME,
@@ -246,7 +247,7 @@ def make_bundle(
         scorer = Scorer(datasets, mean, background, _EPISODES)
         chosen = any(data.validation for data in datasets)
         heads = scorer.choose_heads(engines["onnx"], say) if chosen else untuned_heads(np.concatenate(embeddings), mean, say)
-        for options in (heads.logistic, heads.ridge, heads.prototype):
+        for options in map(heads.options, METHODS):
             say(f"  {options.solver}: C {options.C:g}, temperature {options.temperature:.3g}, centre {options.centre}")
         if small := engines.get("onnx-int8"):
             plain = engines["onnx"]

@@ -1,4 +1,4 @@
-"""Multinomial logistic regression for a stack of tasks at once: the default solver of `models.heads.fitting`.
+"""Multinomial logistic regression for a stack of tasks at once: the default solver.
 
 Shape legend: T tasks, n examples of a task, D features, K classes (ways), d coordinates of the solution.
 
@@ -9,9 +9,12 @@ where the array API's functions cost twice as much as the methods that NumPy and
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from array_api_compat import device
 
+from models.arrays import Bools, Floats, Ints
 from models.heads.head import Array
+from models.heads.solvers.method import Method
 
 # A logistic fit is done when Newton's step is this short: scores of features of norm one move by little more, and as the step
 # is still taken, the error left is far below the 1e-4 in probability that the fit promises.
@@ -27,7 +30,7 @@ _LEFT_OUT_AT_ONCE = 25_000  # logits that the caches hold with what is made of t
 TINY = 1e-300  # Makes 0 / 0 zero, and changes nothing else.
 
 
-def logistic(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array]:
+def fit(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array]:
     """Multinomial logistic regression: minimises C · Σ cross-entropy + ½‖W‖² with the intercept unpenalised.
 
     The objective of scikit-learn's `LogisticRegression(C)`. With two classes that has one vector w = W₁ − W₀ and the penalty
@@ -58,7 +61,7 @@ def left_out_logits(xp: Any, x_nD: Array, y_nK: Array, C: float, left_out_Gn: Ar
     fit of all, from which it is a few steps of Newton's method away. The logits of what is left out come with the others'.
 
     Args:
-        x_nD, y_nK: as `logistic` takes them, of one task.
+        x_nD, y_nK: as `fit` takes them, of one task.
         left_out_Gn: bool, which examples each of G groups has; an example is in one at most, and each class has one that is not
             in the group.
 
@@ -83,6 +86,12 @@ def left_out_logits(xp: Any, x_nD: Array, y_nK: Array, C: float, left_out_Gn: Ar
             return None
         logits_nK = logits_nK + xp.sum(out_Tn1 * logits_TnK, axis=0)
     return logits_nK
+
+
+def left_out_scores(x_nD: Floats, y_nK: Floats, C: float, groups: Ints, judged: Bools) -> Floats | None:
+    """`left_out_logits` of every group that is judged."""
+    found: Floats | None = left_out_logits(np, x_nD, y_nK, C, np.unique(groups[judged])[:, None] == groups)
+    return found
 
 
 def _in_span(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array] | None:
@@ -161,7 +170,7 @@ class _Newton:
     Aᵀ X, in the span of the examples (d = n), or A are its coordinates along principal axes; so that the logits are Z A + b,
     with the Gram matrix Z = X Xᵀ, or with the examples' coordinates Z. In terms of the weight W and b,
 
-        objective   Σ_i −log P[i, y_i] + ‖W‖² / 2C,   P = softmax(logits)      (that of `logistic`, over C)
+        objective   Σ_i −log P[i, y_i] + ‖W‖² / 2C,   P = softmax(logits)      (that of `fit`, over C)
         gradient    Xᵀ (P − Y) + W / C,   and for b: Σ_i (P − Y)[i]
         Hessian·V   Xᵀ S + V / C,   and for b: Σ_i S[i],   S = P ∘ (U − rowsum(P ∘ U)),   U the logits of V
 
@@ -342,3 +351,6 @@ def _dot(a: Array, b: Array) -> Array:
     """Each task's inner product of two stacks of arrays, (T, 1, 1)."""
     tasks = len(a)
     return a.reshape((tasks, 1, -1)) @ b.reshape((tasks, -1, 1))
+
+
+METHOD = Method(fit, left_out_scores, learns_shares=True)
