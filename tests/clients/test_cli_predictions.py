@@ -22,7 +22,7 @@ from rich.console import Console
 from benchmarks.server_process import ServerProcess
 from headstart import Client, Task
 from headstart.__main__ import main
-from headstart.cli.fitting import Column, FittedTable
+from headstart.cli.tables.fitting import Column, FittedTable
 from tests.conftest import SAMPLES, Labelled
 
 QUERIES = sorted(map(str, SAMPLES.glob("query/*/*.jpg")))[::4]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
-from headstart.quality import Quality
+from headstart.replies.quality import Quality
 
 JsonObject = Mapping[str, Any]
 

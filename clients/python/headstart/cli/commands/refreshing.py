@@ -4,11 +4,12 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 
-from headstart.cli import finding, tables
+from headstart.cli import finding
 from headstart.cli.failures import Exit
 from headstart.cli.output import Output
+from headstart.cli.tables.refreshes import pace, refresh_table, refreshed_tasks_table, refreshes_table
 from headstart.client import Client
-from headstart.refreshes import Refresh
+from headstart.replies.refreshes import Refresh
 
 _LOOK_SECONDS = 0.25
 
@@ -45,51 +46,51 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
 def refresh(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart refresh BACKBONE [--task TASK]… [--max-drop SHARE]`"""
     tasks = [finding.task(client, wanted).id for wanted in args.tasks] or "all"
-    return _follow(client, client.refresh(args.backbone, tasks, max_drop=args.max_drop), output)
+    return _follow(client, client.refreshes.start(args.backbone, tasks, max_drop=args.max_drop), output)
 
 
 def list_refreshes(client: Client, args: Namespace, output: Output) -> Exit:  # noqa: ARG001 - every command is called alike
     """`headstart refreshes`"""
-    found = list(client.refreshes())
-    output.answer({"refreshes": [each.raw for each in found], "next_cursor": None}, lambda: tables.refreshes(found))
+    found = list(client.refreshes.list())
+    output.answer({"refreshes": [each.raw for each in found], "next_cursor": None}, lambda: refreshes_table(found))
     return Exit.DONE
 
 
 def show(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart refreshes show REFRESH`"""
-    return _report(client, client.refresh_progress(args.refresh), output)
+    return _report(client, client.refreshes.get(args.refresh), output)
 
 
 def tasks(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart refreshes tasks REFRESH`"""
-    found = list(client.refreshed_tasks(args.refresh))
-    output.answer({"tasks": [each.raw for each in found], "next_cursor": None}, lambda: tables.refreshed_tasks(found))
+    found = list(client.refreshes.tasks(args.refresh))
+    output.answer({"tasks": [each.raw for each in found], "next_cursor": None}, lambda: refreshed_tasks_table(found))
     return Exit.DONE
 
 
 def follow(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart refreshes follow REFRESH`"""
-    return _follow(client, client.refresh_progress(args.refresh), output)
+    return _follow(client, client.refreshes.get(args.refresh), output)
 
 
 def pause(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart refreshes pause REFRESH`"""
-    return _report(client, client.pause_refresh(args.refresh), output)
+    return _report(client, client.refreshes.pause(args.refresh), output)
 
 
 def resume(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart refreshes resume REFRESH`"""
-    return _follow(client, client.resume_refresh(args.refresh), output)
+    return _follow(client, client.refreshes.resume(args.refresh), output)
 
 
 def cancel(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart refreshes cancel REFRESH`"""
-    return _report(client, client.cancel_refresh(args.refresh), output)
+    return _report(client, client.refreshes.cancel(args.refresh), output)
 
 
 def rollback(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart refreshes rollback REFRESH`"""
-    return _follow(client, client.rollback_refresh(args.refresh), output)
+    return _follow(client, client.refreshes.rollback(args.refresh), output)
 
 
 def _follow(client: Client, begun: Refresh, output: Output) -> Exit:
@@ -99,9 +100,9 @@ def _follow(client: Client, begun: Refresh, output: Output) -> Exit:
     try:
         with output.following(doing) as tell:
             while now.at_work:
-                tell(now.images_done, now.images, tables.pace(now))
+                tell(now.images_done, now.images, pace(now))
                 time.sleep(_LOOK_SECONDS)
-                now = client.refresh_progress(begun.id)
+                now = client.refreshes.get(begun.id)
     except KeyboardInterrupt:
         output.remark(f"Stopped watching; the server goes on. To watch again: headstart refreshes follow {begun.id}")
         output.remark("`headstart refreshes` can also pause, cancel and, once it has ended, roll it back.")
@@ -110,6 +111,6 @@ def _follow(client: Client, begun: Refresh, output: Output) -> Exit:
 
 
 def _report(client: Client, found: Refresh, output: Output) -> Exit:
-    output.answer(found.raw, lambda: tables.refresh(found, list(client.refreshed_tasks(found.id))))
+    output.answer(found.raw, lambda: refresh_table(found, list(client.refreshes.tasks(found.id))))
     failed = found.state == "failed" or found.tasks.get("failed") or found.tasks.get("not_returned")
     return Exit.REFUSED if failed else Exit.DONE

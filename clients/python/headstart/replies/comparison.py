@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from headstart.quality import Interval
-from headstart.replies import Head, JsonObject
+from headstart.replies.quality import Interval
+from headstart.replies.tasks import Head, JsonObject
 
 
 @dataclass(frozen=True, slots=True)

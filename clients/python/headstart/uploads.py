@@ -10,14 +10,14 @@ from importlib.util import find_spec
 from threading import Lock
 
 from headstart.errors import InvalidImage, NoImages, RequestTooLarge
-from headstart.formats import FURTHER, is_worth_shrinking, shrink, shrink_further
-from headstart.images import LabelledImage, Loaded, load
+from headstart.http.transport import Transport, parse
+from headstart.images.examples import LabelledImage
+from headstart.images.formats import FURTHER, is_worth_shrinking, shrink, shrink_further
+from headstart.images.loading import Loaded, load
 from headstart.limits import DEFAULT_LIMITS, Limits, ask_limits
-from headstart.replies import Task
-from headstart.transport import Transport, parse
+from headstart.replies.tasks import Task
 
 _NAMED = 10
-_PART_BYTES = 1000  # of a form, around an image, and of its label: 128 characters at most
 _IN_MEMORY = 8  # times the body's limit, of images that may get smaller still
 
 Progress = Callable[[int], None]
@@ -121,7 +121,7 @@ class Upload:
         prepare = self._shrinker.shrink if self._shrinker else bytes
         for image in load(((position, *each) for position, each in enumerate(self._given)), prepare, progress):
             images.append(image)
-            size += _size([image])
+            size += image.form_bytes
             if self._is_over(size / most):
                 raise self._too_large(images, "at least ")
         for quality, least in FURTHER:
@@ -165,7 +165,7 @@ def _each(images: Sequence[Loaded], shrinker: Shrinker, quality: int, least: int
 
 
 def _size(images: Sequence[Loaded]) -> int:
-    return sum(_PART_BYTES + len(image.content) for image in images)
+    return sum(image.form_bytes for image in images)
 
 
 def _some_of(texts: Sequence[str]) -> str:

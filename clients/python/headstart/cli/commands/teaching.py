@@ -4,13 +4,16 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
 
-from headstart.cli import finding, saving, tables
+from headstart.cli import finding
+from headstart.cli.commands import saving
 from headstart.cli.failures import Exit, Misused
 from headstart.cli.output import Output
+from headstart.cli.tables.tasks import changed_task, examples_table
+from headstart.cli.tables.text import printable
 from headstart.client import Client
 from headstart.errors import NoImages
-from headstart.images import labelled_folder
-from headstart.replies import Task
+from headstart.images.folders import labelled_folder
+from headstart.replies.tasks import Task
 
 _EXAMPLE = "its file's name, as robin/7.jpg, or its id; `headstart examples TASK` lists both"
 _FOLDER = "a folder with a folder for each class, named as the class, with its images inside"
@@ -29,7 +32,7 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
         "teach a task more, of its classes or of new ones: a new version, active at once",
         "headstart add birds photos/more\n  headstart add birds --label robin new/1.jpg new/2.jpg",
     )
-    adding.add_argument("task", metavar="TASK", help=finding.TASK)
+    finding.add_task(adding)
     adding.add_argument(
         "files", metavar="FOLDER|FILE", nargs="+", type=Path, help=f"{_FOLDER}; or, with --label, images of one class"
     )
@@ -38,7 +41,7 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
 
     summary = "list a task's examples, the oldest first, or save their images"
     listing = command("examples", examples, summary, "headstart examples birds --save birds-again")
-    listing.add_argument("task", metavar="TASK", help=finding.TASK)
+    finding.add_task(listing)
     save = "write the images to a new folder, byte for byte as they were learned from, in a folder for each class"
     listing.add_argument("--save", metavar="FOLDER", type=Path, help=save)
 
@@ -70,7 +73,7 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
 
 
 def _add_example(parser: ArgumentParser) -> None:
-    parser.add_argument("task", metavar="TASK", help=finding.TASK)
+    finding.add_task(parser)
     parser.add_argument("example", metavar="EXAMPLE", help=_EXAMPLE)
 
 
@@ -90,7 +93,7 @@ def create(client: Client, args: Namespace, output: Output) -> Exit:
     broken = unused.__setitem__ if args.skip_broken else None
     with output.progress("Learning", len(examples)) as advance:
         task = client.create_task(args.name, examples, broken=broken, progress=advance)
-    output.answer(task.raw, lambda: tables.changed(task, "Created"))
+    output.answer(task.raw, lambda: changed_task(task, "Created"))
     finding.tell_unused(unused, output)
     return Exit.DONE
 
@@ -102,7 +105,7 @@ def add(client: Client, args: Namespace, output: Output) -> Exit:
     broken: dict[str, str] = {}
     with output.progress("Learning", len(examples)) as advance:
         task = client.add_examples(found.id, examples, broken=broken.__setitem__ if args.skip_broken else None, progress=advance)
-    output.answer(task.raw, lambda: tables.changed(task, f"Added {_counted(len(examples) - len(broken))}"))
+    output.answer(task.raw, lambda: changed_task(task, f"Added {_counted(len(examples) - len(broken))}"))
     finding.tell_unused(unused | broken, output)
     return Exit.DONE
 
@@ -113,15 +116,15 @@ def examples(client: Client, args: Namespace, output: Output) -> Exit:
     found = list(client.examples(task.id))
     body = {"examples": [each.raw for each in found], "next_cursor": None}
     if args.save is None:
-        output.answer(body, lambda: tables.examples(found))
+        output.answer(body, lambda: examples_table(found))
         return Exit.DONE
     with output.progress("Saving", len(found)) as advance:
         folders, lost = saving.save(client, task.id, found, args.save, advance)
-    saved = f"Saved {_counted(len(found) - len(lost))} to {tables.printable(str(args.save))}, a folder for each class."
+    saved = f"Saved {_counted(len(found) - len(lost))} to {printable(str(args.save))}, a folder for each class."
     output.answer(body, lambda: saved)
     for label, folder in folders.items():
         if folder != label:
-            output.remark(f"headstart: the class {tables.printable(label)} is in the folder {tables.printable(folder)}.")
+            output.remark(f"headstart: the class {printable(label)} is in the folder {printable(folder)}.")
     if lost:
         output.remark(f"headstart: the server kept no image of {_counted(len(lost))}.")
     return Exit.REFUSED if lost else Exit.DONE
@@ -131,7 +134,7 @@ def remove(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart remove TASK EXAMPLE`"""
     task = finding.task(client, args.task)
     changed = client.remove_example(task.id, finding.example(client, task, args.example))
-    output.answer(changed.raw, lambda: tables.changed(changed, f"Removed {_called(task, args.example)}"))
+    output.answer(changed.raw, lambda: changed_task(changed, f"Removed {_called(task, args.example)}"))
     return Exit.DONE
 
 
@@ -139,8 +142,8 @@ def relabel(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart relabel TASK EXAMPLE LABEL`"""
     task = finding.task(client, args.task)
     changed = client.relabel_example(task.id, finding.example(client, task, args.example), args.label)
-    what = f"{_called(task, args.example)} is in {tables.printable(args.label)} now"
-    output.answer(changed.raw, lambda: tables.changed(changed, what))
+    what = f"{_called(task, args.example)} is in {printable(args.label)} now"
+    output.answer(changed.raw, lambda: changed_task(changed, what))
     return Exit.DONE
 
 
@@ -153,7 +156,7 @@ def forget(client: Client, args: Namespace, output: Output) -> Exit:
         output.remark("Nothing was forgotten.")
         return Exit.STOPPED
     changed = client.forget_example(task.id, example)
-    output.answer(changed.raw, lambda: tables.changed(changed, f"Forgot {called}"))
+    output.answer(changed.raw, lambda: changed_task(changed, f"Forgot {called}"))
     return Exit.DONE
 
 
@@ -179,7 +182,7 @@ def _labelled(args: Namespace, output: Output) -> tuple[list[tuple[str, Path]], 
 
 
 def _called(task: Task, example: str) -> str:
-    return f"{tables.printable(example)} of {tables.printable(task.name)}"
+    return f"{printable(example)} of {printable(task.name)}"
 
 
 def _counted(examples: int) -> str:

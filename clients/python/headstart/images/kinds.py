@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, TypeGuard, cast
 
 
@@ -56,6 +57,22 @@ def checked_image(argument: str, image: Image) -> Image:
             f"not of {getattr(image, 'dtype', interface['typestr'])}, {tuple(shape)}"
         )
     return image
+
+
+def one_or_many(argument: str, images: Image | Iterable[Image]) -> list[Image]:
+    """A single image as a list of one: a path is itself a sequence, of characters, and a picture one of rows.
+
+    Args:
+        argument: what the caller calls them.
+
+    Raises:
+        TypeError: one of them is no image.
+    """
+    if isinstance(images, str | bytes | bytearray | memoryview | os.PathLike) or hasattr(images, "read") or is_picture(images):
+        return [checked_image(argument, cast("Image", images))]
+    if isinstance(images, Mapping) or not isinstance(images, Iterable):
+        raise TypeError(f"{argument}: {IMAGE}, or several of these, not {type(images).__name__}")
+    return [checked_image(f"{argument}[{position}]", image) for position, image in enumerate(images)]
 
 
 def as_png(picture: Picture) -> bytes:

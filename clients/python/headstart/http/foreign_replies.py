@@ -5,8 +5,8 @@ from http import HTTPStatus
 
 import httpx
 
-from headstart.address import without_password
 from headstart.errors import ProxyError, UnexpectedReply
+from headstart.http.address import without_password
 
 _MEANS = {
     401: "it wants to know who asks: give a token, or the header it expects",

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from headstart.address import checked
-from headstart.credentials import request_headers
 from headstart.errors import ServerUnreachable, api_error
-from headstart.foreign_replies import foreign_reply
-from headstart.replies import JsonObject
+from headstart.http.address import checked
+from headstart.http.credentials import request_headers
+from headstart.http.foreign_replies import foreign_reply
+from headstart.replies.tasks import JsonObject
 from headstart.version import VERSION
 
 Reply = TypeVar("Reply")
@@ -41,7 +41,7 @@ class Transport:
     and a POST that creates carries an `Idempotency-Key`.
 
     Args:
-        token, headers: as in `headstart.credentials.request_headers`.
+        token, headers: as in `headstart.http.credentials.request_headers`.
     """
 
     def __init__(self, url: str, timeout: float, token: str | None, headers: Mapping[str, str] | None) -> None:

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from headstart.cli import finding, prediction_tables, tables
+from headstart.cli import finding
 from headstart.cli.failures import Exit, Misused
 from headstart.cli.output import Output
+from headstart.cli.tables import predictions as prediction_tables
+from headstart.cli.tables.text import printable
 from headstart.client import Client
-from headstart.images import printable_path
-from headstart.predictions import Prediction, Unreadable
+from headstart.images.folders import printable_path
+from headstart.replies.predictions import Prediction, Unreadable
 
 UNSURE, DEFAULT_UNSURE = "--unsure", 0.9
 
@@ -20,7 +22,7 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
     """Adds these commands; `command` adds one."""
     likest = "the label of an image that is not known is only the likest"
     asking = command("predict", predict, "say what images show", "headstart predict birds new/1.jpg new/2.jpg more/")
-    asking.add_argument("task", metavar="TASK", help=finding.TASK)
+    finding.add_task(asking)
     files = "an image, or a folder for all images in it and below, by path; the answers keep this order"
     asking.add_argument("files", metavar="FILE", nargs="+", type=Path, help=files)
 
@@ -130,7 +132,7 @@ def _with_files(answers: Sequence[Mapping[str, Any]], files: Sequence[Path]) -> 
 def _unreadable(files: Sequence[Path], unreadable: Mapping[int, Unreadable], output: Output) -> Exit:
     """Tells which images could not be read."""
     for position, image in unreadable.items():
-        output.remark(f"headstart: {tables.printable(printable_path(files[position]))}: {image.detail} ({image.code})")
+        output.remark(f"headstart: {printable(printable_path(files[position]))}: {image.detail} ({image.code})")
     if unreadable:
         output.remark(f"{len(unreadable)} of {len(files)} images could not be read; the others are answered.")
     return Exit.REFUSED if unreadable else Exit.DONE

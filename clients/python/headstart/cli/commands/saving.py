@@ -9,7 +9,7 @@ from headstart.cli.failures import Misused
 from headstart.cli.finding import file_name
 from headstart.client import Client
 from headstart.errors import ImageNotKept
-from headstart.replies import Example
+from headstart.replies.tasks import Example
 
 _SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp", "image/heic": ".heic", "image/avif": ".avif"}
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # on Windows

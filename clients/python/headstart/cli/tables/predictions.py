@@ -7,10 +7,10 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from headstart.cli.fitting import Column, FittedTable
-from headstart.cli.tables import printable, told_example
-from headstart.images import printable_path
-from headstart.predictions import ManyPredictions, Prediction, Predictions, Unreadable
+from headstart.cli.tables.fitting import Column, FittedTable
+from headstart.cli.tables.text import printable, told_example
+from headstart.images.folders import printable_path
+from headstart.replies.predictions import ManyPredictions, Prediction, Predictions, Unreadable
 
 CSV_COLUMNS = ("file", "label", "probability", "known", "novelty", "error")
 CSV_COLUMNS_OF_MANY = ("file", "name", "task", "label", "probability", "error")
