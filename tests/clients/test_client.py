@@ -25,7 +25,7 @@ from headstart import (
     VersionNotFound,
 )
 from headstart.predictions import joined_many
-from tests.conftest import SAMPLES, Labelled
+from tests.helpers.samples import SAMPLES, Labelled
 
 CLASSES = {"fish", "palace", "tool", "tower", "windmill"}
 BROKEN = b"this is no image"

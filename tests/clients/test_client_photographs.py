@@ -18,8 +18,8 @@ from headstart.formats import is_readable, shrink
 from headstart.images import _IMAGE_SUFFIXES
 from models.images.preprocess import ImageError, load_image, media_type
 from models.manifest import InputSpec
-from tests.conftest import SAMPLES, Labelled
 from tests.helpers.images import encode, exif, noise, photograph
+from tests.helpers.samples import SAMPLES, Labelled
 from training.data.sources import IMAGE_SUFFIXES
 
 Capture = pytest.CaptureFixture[str]
