@@ -23,7 +23,7 @@ from benchmarks.server_process import ServerProcess
 from headstart import Client, Task
 from headstart.__main__ import main
 from headstart.cli.tables.fitting import Column, FittedTable
-from tests.conftest import SAMPLES, Labelled
+from tests.helpers.samples import SAMPLES, Labelled
 
 QUERIES = sorted(map(str, SAMPLES.glob("query/*/*.jpg")))[::4]
 STRANGERS = sorted(map(str, SAMPLES.glob("stranger/*.jpg")))

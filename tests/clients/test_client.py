@@ -26,7 +26,7 @@ from headstart import (
 )
 from headstart.limits import Limits
 from headstart.replies.predictions import joined_many
-from tests.conftest import SAMPLES, Labelled
+from tests.helpers.samples import SAMPLES, Labelled
 
 CLASSES = {"fish", "palace", "tool", "tower", "windmill"}
 BROKEN = b"this is no image"

@@ -18,8 +18,8 @@ from headstart.images.folders import IMAGE_SUFFIXES as SUFFIXES_OF_CLIENT
 from headstart.images.formats import is_readable, shrink
 from models.images.preprocess import ImageError, load_image, media_type
 from models.manifest import InputSpec
-from tests.conftest import SAMPLES, Labelled
 from tests.helpers.images import encode, exif, noise, photograph
+from tests.helpers.samples import SAMPLES, Labelled
 from training.data.sources import IMAGE_SUFFIXES
 
 Capture = pytest.CaptureFixture[str]

@@ -16,8 +16,8 @@ from headstart.images.formats import shrink, shrink_further
 from headstart.limits import Limits
 from models.images.preprocess import load_image
 from models.manifest import InputSpec
-from tests.conftest import Labelled
 from tests.helpers.images import encode, noise, photograph
+from tests.helpers.samples import Labelled
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from benchmarks.server_process import ROOT, ServerProcess, free_port
 from headstart import Client
 from headstart.__main__ import main
-from tests.conftest import Labelled
+from tests.helpers.samples import Labelled
 
 PASSWORD = "s3cret"
 WITHOUT = """

@@ -19,8 +19,8 @@ from models.images.preprocess import load_image
 from models.manifest import TemperatureLaw
 from server.errors import HeadstartError
 from server.http.problems import TABLE
-from tests.conftest import Labelled
 from tests.helpers import uploads
+from tests.helpers.samples import Labelled
 from tests.helpers.uploads import as_archive, as_json, base64_of, create, multipart, predict
 
 

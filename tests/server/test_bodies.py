@@ -18,10 +18,10 @@ from benchmarks.server_process import ServerProcess
 from models.bundle import PAPER_BUNDLE
 from server.errors import InvalidRequest
 from server.http.bodies import forms
-from tests.conftest import Labelled
 from tests.helpers.images import encode, noise
+from tests.helpers.problems import assert_problem
+from tests.helpers.samples import Labelled
 from tests.helpers.uploads import as_archive, as_json, base64_of, create, multipart, predict, queries
-from tests.server.test_bad_input import assert_problem
 
 PHOTO = encode(noise(48, 64), "JPEG")
 FORM = {"Content-Type": "multipart/form-data; boundary=x"}

@@ -31,12 +31,11 @@ from models.images.preprocess import load_image
 from models.manifest import HeadOptions
 from server.journeys.intervals import left_out_accuracy, paired_difference
 from server.schemas.comparison import ComparisonReply
-from tests.conftest import Labelled
 from tests.helpers.bundles import another_bundle, small_bundle, spoil
 from tests.helpers.heads import left_out_by_scikit_learn
-from tests.helpers.uploads import create, multipart
-from tests.server.test_bad_input import assert_problem
-from tests.server.test_quality import mislabelled
+from tests.helpers.problems import assert_problem
+from tests.helpers.samples import Labelled
+from tests.helpers.uploads import create, mislabelled, multipart
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from benchmarks.server_process import ServerProcess
-from tests.conftest import Labelled
+from tests.helpers.samples import Labelled
 from tests.helpers.uploads import create, multipart, predict
 
 WRITERS = 4

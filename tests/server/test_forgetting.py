@@ -28,9 +28,9 @@ from server.schemas.requests import TaskOptions
 from server.service import Service
 from server.settings import Settings
 from server.store.tables import embeddings, examples, versions
-from tests.conftest import Labelled
 from tests.helpers.images import encode, noise
 from tests.helpers.leftovers import found_in
+from tests.helpers.samples import Labelled
 from tests.helpers.uploads import create, multipart, predict
 
 

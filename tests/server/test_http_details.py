@@ -9,9 +9,9 @@ import pytest
 
 from benchmarks.server_process import ServerProcess
 from headstart import Client
-from tests.conftest import Labelled
+from tests.helpers.problems import assert_problem
+from tests.helpers.samples import Labelled
 from tests.helpers.uploads import create, multipart, queries
-from tests.server.test_bad_input import assert_problem
 
 _PREFIX = "/few/shots"
 

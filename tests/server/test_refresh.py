@@ -14,7 +14,7 @@ from models.heads.head import Float32
 from models.images.preprocess import load_image
 from server.store.records import Task
 from server.store.store import Store, sqlite_url
-from tests.conftest import Labelled
+from tests.helpers.samples import Labelled
 from tests.helpers.uploads import create, multipart, predict
 
 T = "default"

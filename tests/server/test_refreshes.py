@@ -25,9 +25,9 @@ from benchmarks.server_process import ServerProcess
 from headstart import BackboneNotFound, Client, RefreshNotFound, TaskNotFound, WrongRefreshState
 from headstart.__main__ import main
 from models.bundle import open_bundle
-from tests.conftest import Labelled
 from tests.helpers.bundles import small_bundle, spoil
 from tests.helpers.images import encode, noise
+from tests.helpers.samples import Labelled
 from tests.helpers.uploads import answers, create, multipart, predict
 
 QUICK = ("--engine", "onnx")  # starts without measuring whether int8 pays

@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.server_process import ServerProcess
 from headstart import Client
-from tests.conftest import Labelled
 from tests.helpers.leftovers import found_in
+from tests.helpers.samples import Labelled
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ from headstart.__main__ import main
 from models.bundle import DEFAULT_BUNDLE, GOLDEN, MANIFEST, ONNX, golden_bytes, open_bundle, write_bundle
 from models.heads.head import Float32
 from models.images.preprocess import Pixels
-from tests.conftest import SAMPLES, Labelled
 from tests.helpers.bundles import small_bundle, spoil
+from tests.helpers.samples import SAMPLES, Labelled
 from tests.helpers.uploads import create, multipart, predict
 from tests.helpers.uploads import queries as as_queries
 

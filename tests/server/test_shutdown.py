@@ -17,7 +17,7 @@ from benchmarks.bundles import copy_bundle
 from benchmarks.server_process import ROOT, ServerProcess, free_port
 from models.bundle import PAPER_BUNDLE
 from server.settings import Settings
-from tests.conftest import Labelled
+from tests.helpers.samples import Labelled
 from tests.helpers.uploads import create, queries
 
 _GONE_SECONDS = 2

@@ -16,8 +16,8 @@ from models.heads.head import features
 from models.heads.transductive import share_queries
 from models.images.preprocess import load_image
 from models.novelty.detector import Background, fit_detector, novelty_of
-from tests.conftest import Labelled
 from tests.helpers.images import encode
+from tests.helpers.samples import Labelled
 from tests.helpers.uploads import as_json, create, multipart, predict
 from tests.helpers.uploads import queries as many_images
 
