@@ -13,7 +13,8 @@ from PIL import Image
 
 from models.backbones import PixelBackbone
 from models.bundle import MANIFEST, ONNX, ONNX_INT8, TORCHSCRIPT, open_bundle, replace_manifest
-from models.engine import has_int8_instructions, open_engine
+from models.engine import open_engine
+from models.processor import has_int8_instructions
 from tests.helpers.trainer_data import BASE, NOVEL, VALIDATION, write_colours
 from training.__main__ import main
 from training.calibration import temperatures, tuning

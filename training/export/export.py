@@ -34,7 +34,7 @@ from models.bundle import (
     statistics_bytes,
     write_bundle,
 )
-from models.engine import Engine, EngineError, EngineKind, embed_all, has_int8_instructions, open_engine
+from models.engine import Engine, EngineError, EngineKind, embed_all, open_engine
 from models.heads.head import Float32
 from models.heads.solvers import METHODS
 from models.images.preprocess import Pixels
@@ -46,6 +46,7 @@ from models.manifest import (
     Manifest,
     Training,
 )
+from models.processor import has_int8_instructions
 from training.calibration.scoring import Images, Say, Scorer, base_mean
 from training.calibration.untuned import untuned_heads
 from training.evaluation.episodes import Embedded
