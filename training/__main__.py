@@ -21,7 +21,7 @@ from models.console import print_anything
 from models.engine import EngineError
 from training.data.dataset import DataError
 from training.devices import DeviceError
-from training.export.export import ExportError
+from training.export.bundle import ExportError
 from training.export.graphs import GraphError
 from training.run.checkpoint import CheckpointError
 from training.run.interrupt import Interrupted

@@ -25,7 +25,7 @@ from tests.helpers.images import encode, noise
 from tests.helpers.made_elsewhere import SIZE, Outputs, Small, graph, pooled, scripted, with_external_data, with_fixed_batch
 from training.__main__ import main
 from training.calibration import temperatures, tuning
-from training.export import export as exporting
+from training.export import bundle as exporting
 from training.export import int8
 from training.export.golden import golden_pixels
 from training.export.graphs import to_int8
