@@ -15,7 +15,7 @@ except KeyboardInterrupt:  # PyTorch takes its time
     print("headstart-train: stopped", file=sys.stderr)
     sys.exit(130)
 
-from models.backbones.pretrained import PretrainedError
+from models.backbones.weights import PretrainedError
 from models.bundle import BundleError
 from models.console import print_anything
 from models.engine import EngineError
