@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import ParamSpec, TypeVar
 
-from models.engine import available_cores
+from models.processor import available_cores
 from server.cache.heads import ActiveHeads
 from server.cache.support import ActiveSupport
 from server.engine.decoder import Decoder

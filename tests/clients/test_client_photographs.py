@@ -20,7 +20,7 @@ from models.images.preprocess import ImageError, load_image, media_type
 from models.manifest import InputSpec
 from tests.helpers.images import encode, exif, noise, photograph
 from tests.helpers.samples import SAMPLES, Labelled
-from training.data.sources import IMAGE_SUFFIXES
+from training.data.files import IMAGE_SUFFIXES
 
 Capture = pytest.CaptureFixture[str]
 BROKEN = b"this is no image"

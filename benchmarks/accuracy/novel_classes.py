@@ -8,8 +8,8 @@ from typing import get_args
 
 import numpy as np
 
-from benchmarks.command import benchmark_parser
-from benchmarks.setting import paper_bundle
+from benchmarks.shared.command import benchmark_parser
+from benchmarks.shared.setting import paper_bundle
 from models.bundle import Bundle
 from models.engine import Engine, EngineKind, embed_all, open_engine
 from training.data.class_split import Part, read_split

@@ -1,8 +1,8 @@
 """From a network to a bundle. Refuses when ONNX, TorchScript and what they came from disagree.
 
-The steps read from top to bottom in `make_bundle`, which takes trained checkpoints (`export`) and what others made
-(`training.importing.importing`) alike. What needs embeddings runs on a draft of the bundle, opened by the engine that serves. So
-statistics, head defaults and evaluations describe what users will get.
+`make_bundle` reads from top to bottom. It takes trained checkpoints (`training.export.finished_run`) and networks made elsewhere
+(`training.importing.network`). Each step that needs embeddings runs on a draft of the bundle, opened by the engine that serves.
+So statistics, head defaults and evaluations describe what users will get.
 """
 
 import re
@@ -10,13 +10,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from models.backbones import Backbone, PixelBackbone, Projected
 from models.bundle import (
     CARD,
     DEFAULT_BUNDLE,
@@ -34,8 +32,7 @@ from models.bundle import (
     statistics_bytes,
     write_bundle,
 )
-from models.engine import Engine, EngineError, EngineKind, embed_all, has_int8_instructions, open_engine
-from models.heads.head import Float32
+from models.engine import Engine, EngineError, EngineKind, embed_all, open_engine
 from models.heads.solvers import METHODS
 from models.images.preprocess import Pixels
 from models.manifest import (
@@ -46,15 +43,14 @@ from models.manifest import (
     Manifest,
     Training,
 )
+from models.processor import has_int8_instructions
 from training.calibration.scoring import Images, Say, Scorer, base_mean
 from training.calibration.untuned import untuned_heads
-from training.evaluation.episodes import Embedded
+from training.export.candidate import Candidate
 from training.export.card import model_card
 from training.export.golden import golden_pixels
-from training.export.graphs import GraphError, to_int8, to_onnx, to_torchscript
+from training.export.graphs import GraphError, to_int8
 from training.export.int8 import int8_agrees, int8_loses_little
-from training.export.within_class import within_class_projection
-from training.run.checkpoint import Checkpoint
 
 PARITY_TOLERANCE = 1e-4
 
@@ -62,7 +58,6 @@ _SEED = 1
 _PARITY_IMAGES = 64
 _CALIBRATION_IMAGES = 512
 _BACKGROUND = 1000
-_PROJECTION_IMAGES = 20  # of each base class
 _EPISODES = 2000
 
 _KINDS: dict[str, EngineKind] = {ONNX: "onnx", TORCHSCRIPT: "torchscript"}
@@ -72,120 +67,6 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 class ExportError(Exception):
     """A bundle that cannot be made, or whose files do not compute what they came from."""
-
-
-class Candidate(Protocol):
-    """A backbone on its way into a bundle; `name` says what its files must agree with."""
-
-    name: str
-
-    def graphs(self, example: Pixels) -> dict[str, bytes]:
-        """`backbone.onnx`, and `backbone.ts` where there is a PyTorch network; `example` has at least 2 images."""
-
-    def embed(self, pixels: Pixels) -> Float32:
-        """What every file must compute: uint8 (N, H, W, 3) -> float32 (N, D)."""
-
-
-class Eager:
-    """A PyTorch network as a candidate."""
-
-    name = "eager PyTorch"
-
-    def __init__(self, network: PixelBackbone) -> None:
-        self._network = network.eval()
-
-    def graphs(self, example: Pixels) -> dict[str, bytes]:
-        return {ONNX: to_onnx(self._network, example), TORCHSCRIPT: to_torchscript(self._network, example)}
-
-    @torch.inference_mode()
-    def embed(self, pixels: Pixels) -> Float32:
-        embeddings: Float32 = self._network(torch.from_numpy(pixels)).numpy()
-        return embeddings
-
-
-def export(
-    checkpoint: Checkpoint,
-    datasets: Sequence[Images],
-    name: str,
-    version: str,
-    out: Path,
-    with_torchscript: bool,
-    say: Say,
-    input_size: int | None = None,
-) -> Path:
-    """Writes the bundle `<out>/<name>/<version>/` of a finished run and returns its folder.
-
-    Args:
-        datasets: those of the run, and others that it is to be evaluated on; one at least has base images. Each counts as much
-            as any other, in the statistics and in what is chosen.
-        with_torchscript: whether `backbone.ts` is kept; its parity is checked either way.
-        say: receives a line per step.
-        input_size: side of what the bundle looks at, in pixels, where it is not to be the run's.
-
-    Raises:
-        ExportError: the run is not finished, the name or version is no name, or a file disagrees with eager PyTorch.
-        BundleError: that version exists already.
-        DataError: there are too few validation or novel classes for 5-way episodes.
-    """
-    refuse_hopeless(checkpoint, name, version, out)
-    backbone = checkpoint.trained_backbone()
-    if checkpoint.recipe.projection is not None:
-        backbone = _projected(backbone, datasets, checkpoint.recipe.projection, say)
-    size = input_size or checkpoint.recipe.input_size
-    draft = draft_manifest(
-        name,
-        version,
-        checkpoint.architecture,
-        backbone.embedding_dim,
-        InputSpec(height=size, width=size),
-        _training(checkpoint),
-    )
-    return make_bundle(draft, Eager(PixelBackbone(backbone)), datasets, out, with_torchscript, say)
-
-
-def _projected(backbone: Backbone, datasets: Sequence[Images], width: int, say: Say) -> Backbone:
-    """The backbone with a last layer of that width, fitted on some images of every base class."""
-    eager = Eager(PixelBackbone(backbone))
-    parts = []
-    for images in (data.base for data in datasets if data.base is not None):
-        by_class = [own[:_PROJECTION_IMAGES] for own in images.indices_by_class() if len(own) > 1]
-        say(f"embedding {sum(map(len, by_class))} images for the projection")
-        embeddings = np.concatenate([eager.embed(images.images[own]) for own in by_class])
-        ends = np.cumsum([len(own) for own in by_class])
-        parts.append(Embedded(embeddings, np.split(np.arange(len(embeddings)), ends[:-1])))
-    matrix = within_class_projection(parts, width)
-    network = Projected(backbone.network, torch.from_numpy(matrix))
-    mean, std = (tuple(values.flatten().tolist()) for values in (backbone.mean, backbone.std))
-    return Backbone(network, mean, std)
-
-
-def refuse_hopeless(checkpoint: Checkpoint, name: str, version: str, out: Path) -> None:
-    """Fails, before any image is read, where the export would fail at its end.
-
-    Raises:
-        ExportError: the run is not finished, or the name or version is no name.
-        BundleError: that version exists already.
-    """
-    if not checkpoint.finished:
-        raise ExportError("the run is not finished; resume it first")
-    refuse_taken(out, name, version)
-
-
-def _training(checkpoint: Checkpoint) -> Training:
-    info, recipe = checkpoint.info, checkpoint.recipe
-    return Training(
-        dataset=" + ".join(data.split.dataset for data in info.datasets),
-        classes=info.classes,
-        split=" + ".join(Path(data.split_source).stem for data in info.datasets),
-        recipe=recipe.name,
-        seed=info.seed,
-        epochs=recipe.epochs,
-        images=sum(data.images for data in info.datasets),
-        hardware=checkpoint.hardware,
-        seconds=round(checkpoint.seconds, 1),
-        git_revision=info.git_revision,
-        initial=info.initial,
-    )
 
 
 def refuse_taken(out: Path, name: str, version: str) -> None:
@@ -228,7 +109,7 @@ def draft_manifest(
 def make_bundle(
     draft: Manifest, candidate: Candidate, datasets: Sequence[Images], out: Path, with_torchscript: bool, say: Say
 ) -> Path:
-    """Writes the bundle that `draft` begins to describe, and returns its folder; see `export` for what it takes and raises."""
+    """Writes the bundle that `draft` begins to describe, and returns its folder; see `training.export.finished_run.export`."""
     base = [data.base for data in datasets if data.base is not None]
     sample = _evenly([images.images for images in base], _CALIBRATION_IMAGES)
     graphs = _graphs(candidate, sample, say)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
-from benchmarks.command import benchmark_parser
-from benchmarks.domain_data import DOMAINS, Domain, Embedder, opener
+from benchmarks.accuracy.domain_data import DOMAINS, Domain, Embedder, opener
+from benchmarks.shared.command import benchmark_parser
 from models.bundle import DEFAULT_BUNDLE
 from models.engine import EngineKind
 from training.data.class_split import Part

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.training_cost_learners import WAYS, Learner
+from benchmarks.training.cost_learners import WAYS, Learner
 from models.manifest import HeadOptions
 from training.data.dataset import ImageSet
 from training.evaluation.episodes import Episode, EpisodeSampler

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # A peer's environment imports this too, and has no httpx.
 
     import httpx
 
-_SAMPLES = Path(__file__).parent.parent / "clients" / "samples"
+_SAMPLES = Path(__file__).parent.parent.parent / "clients" / "samples"
 
 
 def paper_bundle() -> Bundle:

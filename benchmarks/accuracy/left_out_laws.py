@@ -6,7 +6,7 @@ from pathlib import Path
 
 import models
 import training
-from benchmarks.domain_data import DOMAINS, Domain, Embedder
+from benchmarks.accuracy.domain_data import DOMAINS, Domain, Embedder
 from models.manifest import SupportLaw
 from training.calibration.temperatures import Answered, answers, fit_law
 

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import httpx
 
 from benchmarks.server_process import ServerProcess
-from benchmarks.setting import create_task, support_set
+from benchmarks.shared.setting import create_task, support_set
 
 _TABLES = ("tasks", "versions", "examples", "embeddings")
 

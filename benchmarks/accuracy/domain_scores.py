@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 import models
 import training
-from benchmarks.domain_data import Domain, Embedder, save
-from benchmarks.novel_classes import interval
+from benchmarks.accuracy.domain_data import Domain, Embedder, save
+from benchmarks.accuracy.novel_classes import interval
 from models.bundle import Bundle
 from models.heads.head import features
 from models.heads.temperature import Law, law_of

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.training_cost_evaluation import SHOTS, Accuracy
+from benchmarks.training.cost_evaluation import SHOTS, Accuracy
 
 REFERENCE = "MTL"
 

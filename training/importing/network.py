@@ -11,7 +11,8 @@ from models.backbones.pretrained import is_pretrained, load_pretrained
 from models.manifest import RGB, Architecture, Imported, InputSpec, Interpolation
 from training.calibration.scoring import Images, Say
 from training.calibration.untuned import LEAST_IMAGES
-from training.export.export import Candidate, Eager, ExportError, draft_manifest, make_bundle, refuse_taken
+from training.export.bundle import ExportError, draft_manifest, make_bundle, refuse_taken
+from training.export.candidate import Candidate, Eager
 from training.importing.classifier import LastLayer
 from training.importing.foreign import OnnxFile, TorchScriptFile
 from training.importing.photographs import check_paths, enough_for_episodes, load_photographs
