@@ -19,7 +19,7 @@ from server.context import request_id
 from server.engine.batcher import Batcher
 from server.errors import EngineFailed
 from server.metrics import Metrics
-from tests.conftest import Labelled
+from tests.helpers.samples import Labelled
 from tests.helpers.uploads import create, multipart
 
 REQUESTS = 6
