@@ -9,8 +9,8 @@ from benchmarks.command import benchmark_parser
 from benchmarks.domain_data import DOMAINS, Domain, Embedder, opener
 from models.bundle import DEFAULT_BUNDLE
 from models.engine import EngineKind
-from training.class_split import Part
-from training.episodes import Embedded
+from training.data.class_split import Part
+from training.evaluation.episodes import Embedded
 
 
 def domain_parser(name: str, documentation: str, episodes: int) -> argparse.ArgumentParser:

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import models.preprocess
+import models.images.preprocess
 from models.bundle import SHIPPED, Bundle, find_bundles, open_bundle
 from models.engine import Engine, EngineKind, embed_all, open_engine
-from models.heads import Float32
+from models.heads.head import Float32
 from models.manifest import InputSpec
-from training.class_split import Part, Split, read_split
-from training.data import DataError
-from training.episodes import Embedded
-from training.loading import load_images
+from training.data.class_split import Part, Split, read_split
+from training.data.dataset import DataError
+from training.data.loading import load_images
+from training.evaluation.episodes import Embedded
 
 _CLASSES_AT_ONCE = 5
 
@@ -166,7 +166,7 @@ def _by_label(embeddings: Float32, labels: NDArray[np.int64]) -> Embedded:
 @cache
 def _code() -> str:
     """The decoding and resizing themselves: what they make of an image changes with them."""
-    return hashlib.sha256(Path(models.preprocess.__file__).read_bytes()).hexdigest()
+    return hashlib.sha256(Path(models.images.preprocess.__file__).read_bytes()).hexdigest()
 
 
 @cache

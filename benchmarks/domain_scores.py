@@ -15,11 +15,11 @@ import training
 from benchmarks.domain_data import Domain, Embedder, save
 from benchmarks.novel_classes import interval
 from models.bundle import Bundle
-from models.heads import features
-from models.temperature import Law, law_of
-from training.class_split import Part
-from training.episodes import SHOTS, Embedded, EpisodeSampler, affordable_queries
-from training.evaluate import calibration_error, run_episodes
+from models.heads.head import features
+from models.heads.temperature import Law, law_of
+from training.data.class_split import Part
+from training.evaluation.episodes import SHOTS, Embedded, EpisodeSampler, affordable_queries
+from training.evaluation.evaluate import calibration_error, run_episodes
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,6 @@ def _cell_key(embedder: Embedder, domain: Domain, part: Part, sampler: EpisodeSa
 @cache
 def _code() -> str:
     """All that makes scores of embeddings: heads, temperatures, episodes."""
-    files = [Path(__file__), *(Path(training.__path__[0], name) for name in ("episodes.py", "evaluate.py"))]
-    files += sorted(Path(models.__path__[0]).glob("*.py"))
+    files = [Path(__file__), *(Path(training.__path__[0], "evaluation", name) for name in ("episodes.py", "evaluate.py"))]
+    files += sorted(Path(models.__path__[0]).rglob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

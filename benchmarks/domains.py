@@ -39,8 +39,8 @@ from benchmarks.left_out_laws import LeftOutLaws
 from models.bundle import DEFAULT_BUNDLE
 from models.engine import EngineKind
 from models.manifest import SupportLaw
-from training.class_split import Part
-from training.episodes import SHOTS
+from training.data.class_split import Part
+from training.evaluation.episodes import SHOTS
 
 _WAYS = (5, 20)
 _QUICK_EPISODES, _QUICK_PER_CLASS = 400, 60

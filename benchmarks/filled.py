@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
+from benchmarks.server_process import ServerProcess
 from benchmarks.setting import create_task, support_set
-from tests.servers import ServerProcess
 
 _TABLES = ("tasks", "versions", "examples", "embeddings")
 

@@ -22,8 +22,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.command import benchmark_parser, write_json
 from benchmarks.turns import Ratio, race, repeat
-from models.fitting import fit
-from models.heads import Float32, features, softmax
+from models.heads.fitting import fit
+from models.heads.head import Float32, features, softmax
 from models.manifest import HeadOptions
 
 DIM = 640

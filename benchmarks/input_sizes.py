@@ -30,8 +30,8 @@ from benchmarks.engine import raw_session
 from benchmarks.turns import Ratio, race
 from models.bundle import PAPER_BUNDLE
 from models.engine import EngineKind
-from training.class_split import Part
-from training.episodes import SHOTS
+from training.data.class_split import Part
+from training.evaluation.episodes import SHOTS
 
 _ENGINES: tuple[EngineKind, ...] = ("onnx", "onnx-int8")
 _COVER = "cover"

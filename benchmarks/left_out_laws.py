@@ -8,9 +8,14 @@ import models
 import training
 from benchmarks.domain_data import DOMAINS, Domain, Embedder
 from models.manifest import SupportLaw
-from training.temperatures import Answered, answers, fit_law
+from training.calibration.temperatures import Answered, answers, fit_law
 
-_MADE_BY = ("temperatures.py", "harder_episodes.py", "episodes.py", "evaluate.py")
+_MADE_BY = (
+    "calibration/temperatures.py",
+    "evaluation/harder_episodes.py",
+    "evaluation/episodes.py",
+    "evaluation/evaluate.py",
+)
 
 
 class LeftOutLaws:
@@ -57,5 +62,5 @@ class LeftOutLaws:
 
 @cache
 def _code() -> str:
-    files = [Path(training.__path__[0], name) for name in _MADE_BY] + sorted(Path(models.__path__[0]).glob("*.py"))
+    files = [Path(training.__path__[0], name) for name in _MADE_BY] + sorted(Path(models.__path__[0]).rglob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -20,9 +20,9 @@ from benchmarks.command import benchmark_parser, write_json
 from benchmarks.filled import filled
 from benchmarks.http import Served
 from benchmarks.load import LoadGenerator, post_form, post_images
+from benchmarks.server_process import ServerProcess
 from benchmarks.setting import sample_images
 from benchmarks.turns import Ratio, race
-from tests.servers import ServerProcess
 
 _TASKS = 1000
 _COUNTS = (1, 10, 100, _TASKS)

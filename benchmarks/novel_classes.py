@@ -12,9 +12,9 @@ from benchmarks.command import benchmark_parser
 from benchmarks.setting import paper_bundle
 from models.bundle import Bundle
 from models.engine import Engine, EngineKind, embed_all, open_engine
-from training.class_split import Part, read_split
-from training.episodes import Embedded
-from training.loading import load_images
+from training.data.class_split import Part, read_split
+from training.data.loading import load_images
+from training.evaluation.episodes import Embedded
 
 
 def accuracy_parser(name: str, documentation: str, episodes: int) -> argparse.ArgumentParser:

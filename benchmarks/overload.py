@@ -16,9 +16,9 @@ import httpx
 
 from benchmarks.command import benchmark_parser, write_json
 from benchmarks.load import LoadGenerator, Outcome, post_images
+from benchmarks.server_process import ServerProcess
 from benchmarks.setting import create_task, sample_images, support_set
 from models.engine import available_cores
-from tests.servers import ServerProcess
 
 _CONNECTIONS = 64
 _WAITING = 2000  # connections of those who do not wait for others

@@ -17,9 +17,9 @@ import httpx
 from benchmarks.command import benchmark_parser, write_json
 from benchmarks.filled import filled
 from benchmarks.load import LoadGenerator, post
+from benchmarks.server_process import ServerProcess
 from benchmarks.setting import create_task, resident, sample_images, support_set
 from benchmarks.turns import race
-from tests.servers import ServerProcess
 
 _CONNECTIONS = 64
 _STARTS = 3

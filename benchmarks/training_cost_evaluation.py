@@ -8,9 +8,9 @@ from torch import Tensor
 
 from benchmarks.training_cost_learners import WAYS, Learner
 from models.manifest import HeadOptions
-from training.data import ImageSet
-from training.episodes import Episode, EpisodeSampler
-from training.evaluate import score
+from training.data.dataset import ImageSet
+from training.evaluation.episodes import Episode, EpisodeSampler
+from training.evaluation.evaluate import score
 
 SHOTS = (1, 5)
 QUERIES = 15

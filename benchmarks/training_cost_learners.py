@@ -18,9 +18,8 @@ from torch import Tensor, nn
 
 from models.backbones import Backbone, build_backbone
 from models.manifest import Architecture
-from training.data import ImageSet
-from training.episodes import EpisodeSampler
-from training.feed import channel_statistics
+from training.data.dataset import ImageSet
+from training.evaluation.episodes import EpisodeSampler
 from training.objectives import ClassBank
 from training.objectives.anil import Anil
 from training.objectives.episodic import EpisodicObjective
@@ -28,7 +27,8 @@ from training.objectives.maml import Maml, measure_running_statistics, use_batch
 from training.objectives.metaoptnet import SvmHead
 from training.objectives.protonet import ProtoNet
 from training.objectives.r2d2 import RidgeHead
-from training.recipes import RECIPES
+from training.run.feed import channel_statistics
+from training.run.recipes import RECIPES
 
 Indices = NDArray[np.int64]
 

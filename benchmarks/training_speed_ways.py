@@ -16,13 +16,13 @@ from torchvision import transforms  # type: ignore[import-untyped]
 
 from models.backbones import build_backbone
 from models.manifest import Architecture
-from training.checkpoint import Checkpoint, DatasetInfo, RunInfo
-from training.class_split import Split
-from training.data import ImageSet
-from training.distributed import make_fabric
-from training.feed import TrainingSet
-from training.recipes import Recipe
-from training.train import Trainer
+from training.data.class_split import Split
+from training.data.dataset import ImageSet
+from training.run.checkpoint import Checkpoint, DatasetInfo, RunInfo
+from training.run.distributed import make_fabric
+from training.run.feed import TrainingSet
+from training.run.loop import Trainer
+from training.run.recipes import Recipe
 
 _MEAN, _STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 _PREFETCH = 2  # batches that each worker makes ahead; PyTorch's default

@@ -20,8 +20,8 @@ import onnxruntime
 from pydantic import TypeAdapter, ValidationError
 
 from models.bundle import ONNX, ONNX_INT8, TORCHSCRIPT, Bundle, BundleError
-from models.heads import EmbeddingSpace, Float32
-from models.preprocess import Pixels
+from models.heads.head import EmbeddingSpace, Float32
+from models.images.preprocess import Pixels
 from models.quota import cpu_quota
 
 EngineKind = Literal["auto", "onnx", "onnx-int8", "onnx-cuda", "torchscript", "torchscript-cuda"]

@@ -10,15 +10,15 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import ParamSpec, TypeVar
 
 from models.engine import available_cores
-from server.active import ActiveHeads
-from server.active_support import ActiveSupport
-from server.backbones import Backbones
-from server.decode import Decoder
+from server.cache.heads import ActiveHeads
+from server.cache.support import ActiveSupport
+from server.engine.decoder import Decoder
+from server.engine.registry import Backbones
 from server.errors import LimitExceeded, Overloaded
 from server.locks import KeyLocks
 from server.metrics import Metrics
 from server.settings import Settings
-from server.store import Store, sqlite_url
+from server.store.store import Store, sqlite_url
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

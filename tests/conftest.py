@@ -9,10 +9,10 @@ import httpx
 import pytest
 from PIL import Image, ImageOps
 
+from benchmarks.server_process import ROOT, ServerProcess
 from headstart import Client
 from models.bundle import PAPER_BUNDLE, SHIPPED, find_bundles
-from tests.images import encode
-from tests.servers import ROOT, ServerProcess
+from tests.helpers.images import encode
 
 # Shells let background jobs ignore Ctrl-C, tests among them, and then whatever these start would ignore it too.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from benchmarks.server_process import ServerProcess
 from tests.conftest import Labelled
-from tests.images import encode, noise
-from tests.servers import ServerProcess
-from tests.test_protocol import code_of, statuses
-from tests.uploads import create, multipart
+from tests.helpers.images import encode, noise
+from tests.helpers.uploads import create, multipart
+from tests.server.test_protocol import code_of, statuses
 
 pytestmark = pytest.mark.slow
 
