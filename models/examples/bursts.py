@@ -17,7 +17,7 @@ examples it would explain, since one pair may be a likeness by chance where a wh
 Where the classes have little in common c is low, and things of one class that are merely alike pass all three. So shots of one
 thing must also be more alike than four of five images of all kinds are to their nearest (`least_similarity`).
 
-The thresholds leave nearly all photographs without bursts ungrouped (`benchmarks.quality`); docs/decisions.md says how they were
+The thresholds leave nearly all photographs without bursts ungrouped (`benchmarks.quality`); decision 0018 says how they were
 chosen. Drawings of one character by different hands are as alike as shots of one thing, and are taken for such.
 
 Shape legend: n examples, D features.
