@@ -1,44 +1,20 @@
 """Fixtures that many tests share: a running server, and real images for it to learn and to recognise."""
 
-import io
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from PIL import Image, ImageOps
 
+from benchmarks.server_process import ServerProcess
 from headstart import Client
 from models.bundle import PAPER_BUNDLE, SHIPPED, find_bundles
-from tests.images import encode
-from tests.servers import ROOT, ServerProcess
+from tests.helpers.images import encode
+from tests.helpers.samples import Labelled, part_of, read_samples, shrunk
 
 # Shells let background jobs ignore Ctrl-C, tests among them, and then whatever these start would ignore it too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-Labelled = list[tuple[str, bytes]]
-
-SAMPLES = ROOT / "clients" / "samples"
-_SIDE = 32  # what the bundle looks at that tests use
-
-
-def read_samples(part: str) -> list[tuple[str, bytes]]:
-    """The photographs of a part, by class."""
-    return [(path.parent.name, path.read_bytes()) for path in sorted((SAMPLES / part).glob("*/*.jpg"))]
-
-
-def shrunk(photograph: bytes) -> Image.Image:
-    """The largest square in the middle of a photograph, at the size that the tests' bundle looks at."""
-    with Image.open(io.BytesIO(photograph)) as image:
-        return ImageOps.fit(image, (_SIDE, _SIDE), Image.Resampling.BICUBIC)
-
-
-def part_of(photograph: bytes) -> Image.Image:
-    """The upper left of a photograph's middle, mirrored: a view of its own, which is no duplicate of the whole."""
-    with Image.open(io.BytesIO(photograph)) as image:
-        view = ImageOps.fit(image, (_SIDE, _SIDE), Image.Resampling.BICUBIC, bleed=0.2, centering=(0, 0))
-        return ImageOps.mirror(view)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import re
 import tomllib
 
-from tests.servers import ROOT
+from benchmarks.server_process import ROOT
 
 
 def test_the_environment_for_training_has_every_command_that_is_used_in_it() -> None:
