@@ -3,7 +3,8 @@
     python clients/demo.py
 
 Everything that it makes lies in a temporary folder, and is removed at the end. Some of the photographs show none of the five
-kinds (`clients/samples/README.md`). An answer counts as right only if the server does not call the image unknown.
+kinds (`clients/samples/README.md`). A photograph of one of the kinds counts as right only if the
+server does not call it unknown.
 """
 
 import os

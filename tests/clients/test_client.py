@@ -298,6 +298,10 @@ def test_folders_without_images_are_refused_before_anything_is_sent(client: Clie
         client.create_task("empty", tmp_path)
     with pytest.raises(NoImages):
         client.predict("task_of_nobody", [])
+    with pytest.raises(NoImages, match="no images were given"):
+        client.create_task("empty", [])
+    with pytest.raises(FileNotFoundError):
+        headstart.image_files(tmp_path / "missing")
     with pytest.raises(FileNotFoundError):
         client.predict("task_of_nobody", tmp_path / "missing.png")
 

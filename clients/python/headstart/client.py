@@ -261,10 +261,8 @@ class Client:
     def _input_side(self, task: str | None) -> int | None:
         """The input side, in pixels, of the backbone of a task, or of new tasks; None if the server does not say."""
         used = None if task is None else self.task(task).backbone
-        for backbone in self.backbones.list():
-            if backbone.default if used is None else backbone.id == used:
-                return backbone.input_side
-        return None
+        found = (each for each in self.backbones.list() if (each.default if used is None else each.id == used))
+        return next((each.input_side for each in found), None)
 
 
 def _path(task: str, *rest: str) -> str:

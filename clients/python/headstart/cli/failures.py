@@ -87,6 +87,7 @@ _ADVICE: tuple[tuple[type[HeadstartError], Exit, str], ...] = (
     ),
     (Unavailable, Exit.REFUSED, "The server was tried several times; try again later."),
     (ApiError, Exit.REFUSED, "Try again."),
+    (HeadstartError, Exit.REFUSED, ""),
 )
 
 
@@ -99,7 +100,5 @@ def explain(error: HeadstartError | Misused | OSError) -> Failure:
     message = "\n".join([str(error), *getattr(error, "__notes__", [])])
     if isinstance(error, ApiError) and error.status >= 500 and error.request_id:
         message += f"\nThe server's log names this request {error.request_id}."
-    for kind, code, advice in _ADVICE:
-        if isinstance(error, kind):
-            return Failure(code, message, advice)
-    return Failure(Exit.REFUSED, message)
+    code, advice = next((code, advice) for kind, code, advice in _ADVICE if isinstance(error, kind))
+    return Failure(code, message, advice)

@@ -26,7 +26,7 @@ def is_readable(head: bytes) -> bool:
 
 
 def is_worth_shrinking(content: bytes) -> bool:
-    """True if `shrink` may make the file smaller."""
+    """True if a file is large enough for `shrink` to be worth its time."""
     return len(content) >= _LEAST_BYTES
 
 
@@ -36,8 +36,6 @@ def shrink(content: bytes, side: int) -> bytes:
     The server shrinks images likewise before its backbone sees them. Some files come back as they are: small and transparent
     images, files that cannot be read (the server says why), and all files where Pillow is missing (for HEIC, pillow-heif).
     """
-    if not is_worth_shrinking(content):
-        return content
     return _smallest(content, max(2 * side, _LEAST_SIDE), _QUALITY, whole=False)
 
 
