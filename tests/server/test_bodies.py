@@ -14,13 +14,13 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks.server_process import ServerProcess
 from models.bundle import PAPER_BUNDLE
 from server.errors import InvalidRequest
 from server.http.bodies import forms
 from tests.helpers.images import encode, noise
 from tests.helpers.problems import assert_problem
 from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import as_archive, as_json, base64_of, create, multipart, predict, queries
 
 PHOTO = encode(noise(48, 64), "JPEG")

@@ -21,13 +21,13 @@ import httpx
 import pytest
 
 from benchmarks.bundles import copy_bundle
-from benchmarks.server_process import ServerProcess
 from headstart import BackboneNotFound, Client, RefreshNotFound, TaskNotFound, WrongRefreshState
 from headstart.__main__ import main
 from models.bundle import open_bundle
 from tests.helpers.bundles import small_bundle, spoil
 from tests.helpers.images import encode, noise
 from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import answers, create, multipart, predict
 
 QUICK = ("--engine", "onnx")  # starts without measuring whether int8 pays
