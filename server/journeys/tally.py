@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.heads.leave_one_out import Ints, LeftOut
+from models.arrays import Ints
+from models.heads.leave_one_out import LeftOut
 from server.journeys.intervals import Interval, left_out_accuracy
 
 

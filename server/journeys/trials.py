@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Ints
 from models.heads.fitting import classes_of
 from models.heads.head import EmbeddingSpace
-from models.heads.leave_one_out import Ints, leave_one_out
+from models.heads.leave_one_out import leave_one_out
 from models.manifest import HeadOptions
 from server.journeys.intervals import Z95, Interval, mean, paired_difference
 from server.journeys.tally import Tally, tally

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.examples.bursts import Ints
+from models.arrays import Ints
 from models.heads.fitting import classes_of
 from models.heads.leave_one_out import leave_one_out
 from models.manifest import HeadOptions

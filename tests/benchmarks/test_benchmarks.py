@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from benchmarks import turns
-from benchmarks.load import LoadError, LoadGenerator, post
 from benchmarks.server_process import free_port
-from benchmarks.turns import Rates, race, repeat
+from benchmarks.serving.load import LoadError, LoadGenerator, post
+from benchmarks.shared import turns
+from benchmarks.shared.turns import Rates, race, repeat
 from tests.helpers import uploads
 from tests.helpers.servers import ServerProcess
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks import left_out_laws
-from benchmarks.domain_data import DOMAINS, opener
+from benchmarks.accuracy import left_out_laws
+from benchmarks.accuracy.domain_data import DOMAINS, opener
 from benchmarks.domains import main
 from models.bundle import SHIPPED
 from tests.helpers.bundles import another_bundle, small_bundle

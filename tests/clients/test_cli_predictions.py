@@ -21,7 +21,7 @@ from rich.console import Console
 
 from headstart import Client, Task
 from headstart.__main__ import main
-from headstart.cli.fitting import Column, FittedTable
+from headstart.cli.tables.fitting import Column, FittedTable
 from tests.helpers.samples import SAMPLES, Labelled
 from tests.helpers.servers import ServerProcess
 

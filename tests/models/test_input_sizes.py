@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.domain_data import DOMAINS
+from benchmarks.accuracy.domain_data import DOMAINS
 from benchmarks.input_sizes import made_square, main
 from models.bundle import SHIPPED
 from models.images.preprocess import load_image

@@ -23,9 +23,9 @@ from sklearn.neighbors import NearestCentroid
 from headstart import BackboneNotFound, Client, InvalidInput, TaskNotFound, Untried
 from headstart import Trial as Tried
 from headstart.__main__ import main
+from models.arrays import Floats, Ints
 from models.bundle import open_bundle
 from models.engine import embed_all, open_engine
-from models.heads.leave_one_out import Floats, Ints
 from models.images.preprocess import load_image
 from models.manifest import HeadOptions
 from server.journeys.intervals import left_out_accuracy, paired_difference

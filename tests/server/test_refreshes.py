@@ -580,10 +580,10 @@ def test_tasks_deleted_and_changed_meanwhile(api: httpx.Client, shipped: str, su
 def test_the_sdk_moves_watches_and_returns(server: ServerProcess, shipped: str, support: Labelled) -> None:
     with Client(server.url) as client:
         task = client.create_task("by sdk", support)
-        begun = client.refresh(shipped, task.id, max_drop=0.1)
+        begun = client.refreshes.start(shipped, task.id, max_drop=0.1)
         assert (begun.to, begun.max_drop, begun.images) == (shipped, 0.1, 25)
-        assert next(client.refreshes()).id == begun.id
-        while (now := client.refresh_progress(begun.id)).at_work:
+        assert next(client.refreshes.list()).id == begun.id
+        while (now := client.refreshes.get(begun.id)).at_work:
             time.sleep(0.02)
         assert (now.state, now.tasks, now.judged, now.accuracy_before, now.accuracy_after) == (
             "finished",
@@ -592,24 +592,24 @@ def test_the_sdk_moves_watches_and_returns(server: ServerProcess, shipped: str, 
             0.56,
             1.0,
         )
-        (row,) = client.refreshed_tasks(begun.id)
+        (row,) = client.refreshes.tasks(begun.id)
         assert (row.task, row.outcome, row.version_before, row.version_after) == (task.id, "moved", 1, 2)
         assert row.accuracy
         assert (row.accuracy.judged_by, row.accuracy.before, row.accuracy.after) == ("leave-one-out", 0.56, 1.0)
-        for change_state in (client.pause_refresh, client.resume_refresh, client.cancel_refresh):
+        for change_state in (client.refreshes.pause, client.refreshes.resume, client.refreshes.cancel):
             with pytest.raises(WrongRefreshState):
                 change_state(begun.id)
-        assert client.rollback_refresh(begun.id).state == "rolling_back"
-        while (now := client.refresh_progress(begun.id)).at_work:
+        assert client.refreshes.rollback(begun.id).state == "rolling_back"
+        while (now := client.refreshes.get(begun.id)).at_work:
             time.sleep(0.02)
-        (row,) = client.refreshed_tasks(begun.id)
+        (row,) = client.refreshes.tasks(begun.id)
         assert (now.state, row.outcome, row.version_returned, client.task(task.id).version) == ("rolled_back", "returned", 1, 1)
         with pytest.raises(RefreshNotFound):
-            client.refresh_progress("refresh_0")
+            client.refreshes.get("refresh_0")
         with pytest.raises(BackboneNotFound):
-            client.refresh("nothing@1")
+            client.refreshes.start("nothing@1")
         with pytest.raises(TaskNotFound):
-            client.refresh(shipped, ["task_0"])
+            client.refreshes.start(shipped, ["task_0"])
 
 
 def test_the_command_moves_and_returns(
@@ -627,12 +627,12 @@ def test_the_command_moves_and_returns(
         for task in ids:
             assert re.search(rf"{task} +moved +2 +leave-one-out +56\.0% +100\.0% +accuracy goes from 0\.560 to 1\.000", out)
         assert re.search(r"Moving: \d+ of 50 images", err)
-        id_ = next(client.refreshes()).id
+        id_ = next(client.refreshes.list()).id
         assert f"headstart refreshes rollback {id_}" in out
         assert re.search(rf"{id_} +{shipped} +finished +2 +2", run("refreshes")[1])
         assert re.search(rf"{ids[0]} +moved +2 +leave-one-out +56\.0% +100\.0%", run("refreshes", "tasks", id_)[1])
-        assert json.loads(run("refreshes", "show", id_, "--json")[1]) == client.refresh_progress(id_).raw
-        assert json.loads(run("refreshes", "tasks", id_, "--json")[1])["tasks"] == [t.raw for t in client.refreshed_tasks(id_)]
+        assert json.loads(run("refreshes", "show", id_, "--json")[1]) == client.refreshes.get(id_).raw
+        assert json.loads(run("refreshes", "tasks", id_, "--json")[1])["tasks"] == [t.raw for t in client.refreshes.tasks(id_)]
 
         code, out, _ = run("refresh", SMALL, "--task", ids[0], "--max-drop", "0.1")
         assert code == 0
