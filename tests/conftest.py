@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import settings
 
 from headstart import Client
 from models.bundle import PAPER_BUNDLE, SHIPPED, find_bundles
@@ -15,6 +16,8 @@ from tests.helpers.servers import ServerProcess
 
 # Shells let background jobs ignore Ctrl-C, tests among them, and then whatever these start would ignore it too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+settings.register_profile("quick", max_examples=10)  # for `make test-quick`
 
 _SLOW_SECONDS = 1200
 
