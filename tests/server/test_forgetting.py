@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, select
 
-from benchmarks.server_process import ServerProcess
 from headstart import Client, ImageNotKept
 from models.bundle import PAPER_BUNDLE, open_bundle
 from models.heads.fitting import fit_head
@@ -31,6 +30,7 @@ from server.store.tables import embeddings, examples, versions
 from tests.helpers.images import encode, noise
 from tests.helpers.leftovers import found_in
 from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart, predict
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks.server_process import ServerProcess
 from models.bundle import PAPER_BUNDLE, open_bundle
 from server.errors import LimitExceeded, Overloaded
 from server.schemas.replies import PredictManyReply
@@ -18,6 +17,7 @@ from server.settings import Settings
 from tests.helpers import uploads
 from tests.helpers.problems import assert_problem
 from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import base64_of, create
 
 BROKEN = b"this is no image"
