@@ -17,6 +17,7 @@ from server.errors import LimitExceeded, Overloaded
 from server.locks import KeyLocks
 from server.metrics import Metrics
 from server.settings import Settings
+from server.store.records import TaskKey
 from server.store.store import Store, sqlite_url
 from server.threads import run_in
 
@@ -112,13 +113,12 @@ class Service:
             self._scores -= scores
 
     @asynccontextmanager
-    async def changing(self, tenant: str, task: str) -> AsyncIterator[None]:
+    async def changing(self, key: TaskKey) -> AsyncIterator[None]:
         """Waits for the changes of a task that came before; to be held from the reading of its support set until it is stored.
 
         Raises:
             Overloaded: too many wait already.
         """
-        key = f"{tenant}/{task}"
         if (waiting := self._task_locks.users(key)) >= _WAITING_CHANGES:
             raise Overloaded(f"{waiting} changes of this task are waiting for each other; try again")
         async with self._task_locks.hold(key):
@@ -128,10 +128,10 @@ class Service:
         """The path at which clients find a task."""
         return f"{self.settings.root}/v1/tasks/{task}"
 
-    def drop(self, tenant: str, task: str, versions: Sequence[int]) -> None:
+    def drop(self, key: TaskKey, versions: Sequence[int]) -> None:
         """To be told which versions have been removed: nothing of them stays in memory but what requests under way hold."""
-        self.active.drop(tenant, task, versions)
-        self.support.drop(tenant, task, versions)
+        self.active.drop(key, versions)
+        self.support.drop(key, versions)
 
     def close(self) -> None:
         """Finishes what is under way, then closes engines and store."""

@@ -26,7 +26,7 @@ from server.schemas.quality import Quality
 from server.schemas.replies import ChangedTaskReply
 from server.schemas.requests import TaskOptions
 from server.service import Service
-from server.store.records import Answer, Change, NewExample, NewTask, Replay, Support, Task, VersionConflict
+from server.store.records import Answer, Change, NewExample, Replay, Support, Task, TaskKey, VersionConflict
 
 ATTEMPTS = 10
 _MAX_JUDGED = 100
@@ -65,17 +65,17 @@ async def create_task(
             ids, names = [example.id for example in new], [example.file_name for example in new]
             quality = await _judge(service, backbone, ids, names, labels, embeddings, wanted)
 
-        task_id = new_id("task")
+        key = TaskKey(tenant, new_id("task"))
         with watch.stage("store"):
             task = await service.in_writer(
-                service.store.create_task, tenant, NewTask(task_id, name or task_id), new, head, _answer(keep, quality, watch)
+                service.store.create_task, key, name or key.id, new, head, _answer(keep, quality, watch)
             )
-    service.active.keep(tenant, task.id, task.version.number, head)
+    service.active.keep(task.key, task.version.number, head)
     return changed_task_reply(task, quality, watch.milliseconds())
 
 
 async def add_examples(
-    service: Service, tenant: str, task_id: str, examples: Sequence[LabelledImage], keep: KeepAnswer | None
+    service: Service, key: TaskKey, examples: Sequence[LabelledImage], keep: KeepAnswer | None
 ) -> ChangedTaskReply:
     """Adds examples to a task's active support set, as a new, active version.
 
@@ -86,16 +86,16 @@ async def add_examples(
     """
     watch = Stopwatch(service.metrics)
     check_request(examples, service.settings)
-    task = await service.in_thread(service.store.task, tenant, task_id)
+    task = await service.in_thread(service.store.task, key)
     spelt = spelt_as_before({example.label for example in examples}, {entry.label for entry in task.version.classes})
     examples = [replace(example, label=spelt[example.label]) for example in examples]
     backbone = await service.backbones.serving(task.version.backbone)
     embeddings = await _embed(service, backbone, examples, watch)
     new = await service.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
-    return await _new_version(service, tenant, task, new, None, watch, keep)
+    return await _new_version(service, task, new, None, watch, keep)
 
 
-async def remove_example(service: Service, tenant: str, task_id: str, example_id: str) -> ChangedTaskReply:
+async def remove_example(service: Service, key: TaskKey, example_id: str) -> ChangedTaskReply:
     """Removes an example from a task's active support set, as a new, active version.
 
     Raises:
@@ -105,13 +105,12 @@ async def remove_example(service: Service, tenant: str, task_id: str, example_id
         Unavailable: the server cannot do it now.
     """
     watch = Stopwatch(service.metrics)
-    task = await service.in_thread(service.store.task, tenant, task_id)
-    return await _new_version(service, tenant, task, [], example_id, watch, None)
+    task = await service.in_thread(service.store.task, key)
+    return await _new_version(service, task, [], example_id, watch, None)
 
 
 async def _new_version(
     service: Service,
-    tenant: str,
     task: Task,
     added: Sequence[NewExample],
     removed: str | None,
@@ -122,28 +121,28 @@ async def _new_version(
     one that waits for nobody, such as a rollback, was faster."""
     change: Change = "removed" if removed else "added"
     embedded_by = task.version.backbone
-    async with service.changing(tenant, task.id):
+    async with service.changing(task.key):
         for _ in range(ATTEMPTS):
-            task = await service.in_thread(service.store.task, tenant, task.id)
+            task = await service.in_thread(service.store.task, task.key)
             if task.version.backbone != embedded_by:
                 break
             try:
-                head, quality = await refit(service, tenant, task, added, removed, watch)
+                head, quality = await refit(service, task, added, removed, watch)
                 with watch.stage("store"):
                     gone = [removed] if removed else []
                     answer = _answer(keep, quality, watch)
                     changed = await service.in_writer(
-                        service.store.add_version, tenant, task.id, task.version.number, change, added, gone, head, answer
+                        service.store.add_version, task.key, task.version.number, change, added, gone, head, answer
                     )
             except (VersionConflict, VersionNotFound):
                 continue
-            service.active.keep(tenant, task.id, changed.version.number, head)
+            service.active.keep(task.key, changed.version.number, head)
             return changed_task_reply(changed, quality, watch.milliseconds())
     raise Conflict("other requests keep changing this task; try again")
 
 
 async def refit(
-    service: Service, tenant: str, task: Task, added: Sequence[NewExample], removed: str | None, watch: Stopwatch
+    service: Service, task: Task, added: Sequence[NewExample], removed: str | None, watch: Stopwatch
 ) -> tuple[Head, Quality | None]:
     """A head for the active support set with `added` and without `removed`, and how good it is.
 
@@ -154,7 +153,7 @@ async def refit(
         Unavailable: the server cannot do it now.
     """
     backbone = await service.backbones.serving(task.version.backbone)
-    support = await service.in_thread(service.store.support, tenant, task.id, task.version.number)
+    support = await service.in_thread(service.store.support, task.key, task.version.number)
     ids, names, labels, embeddings = _changed(support, added, removed)
     try:
         check_support_set(labels, service.settings)

@@ -37,7 +37,7 @@ from server.schemas.from_records import head_reply
 from server.schemas.replies import ProblemInPlace
 from server.schemas.requests import Candidate, TaskOptions
 from server.service import Service
-from server.store.records import Support, Task
+from server.store.records import Support, Task, TaskKey
 
 # What is the matter with one backbone, or with what it can be shown, and not with the others.
 _OF_ONE_BACKBONE = (
@@ -74,7 +74,7 @@ class _Now:
     support: Support
 
 
-async def compare(service: Service, tenant: str, task_id: str, asked: Sequence[Candidate] | None) -> ComparisonReply:
+async def compare(service: Service, key: TaskKey, asked: Sequence[Candidate] | None) -> ComparisonReply:
     """Candidates beside a task's active version, each judged on its examples by heads fitted without them.
 
     Args:
@@ -89,13 +89,13 @@ async def compare(service: Service, tenant: str, task_id: str, asked: Sequence[C
     """
     watch = Stopwatch(service.metrics)
     try:
-        now = await _now(service, tenant, task_id)
+        now = await _now(service, key)
         ways = await _usual(service, now) if asked is None else [_way(now, candidate) for candidate in asked]
         with watch.stage("fit"):
             # The same on every backbone: what the task's own takes for shots of one thing.
             groups = await service.in_fitter(now.backbone.groups, now.support.labels, now.support.embeddings)
             current = await service.in_fitter(judge, now.support, now.task.version.options, now.backbone.space, groups)
-        tried = await _try(service, tenant, now, groups, ways, watch)
+        tried = await _try(service, now, groups, ways, watch)
     except (VersionNotFound, ExampleNotFound):
         raise Conflict("the task was changed while its candidates were tried; try again") from None
     if len(tried) == 1 and isinstance(tried[0], HeadstartError):
@@ -115,10 +115,10 @@ async def compare(service: Service, tenant: str, task_id: str, asked: Sequence[C
     )
 
 
-async def _now(service: Service, tenant: str, task_id: str) -> _Now:
-    task = await service.in_thread(service.store.task, tenant, task_id)
+async def _now(service: Service, key: TaskKey) -> _Now:
+    task = await service.in_thread(service.store.task, key)
     backbone = await service.backbones.serving(task.version.backbone)
-    support = await service.in_thread(service.store.support, tenant, task.id, task.version.number)
+    support = await service.in_thread(service.store.support, task.key, task.version.number)
     return _Now(task, backbone, support)
 
 
@@ -153,16 +153,14 @@ def _of_solver(solver: Solver, bundle: Bundle, labels: Sequence[str], embeddings
     return chosen(bundle, TaskOptions(solver=solver), labels, embeddings)
 
 
-async def _try(
-    service: Service, tenant: str, now: _Now, groups: Ints, ways: Sequence[_Way], watch: Stopwatch
-) -> list[Trial | HeadstartError]:
+async def _try(service: Service, now: _Now, groups: Ints, ways: Sequence[_Way], watch: Stopwatch) -> list[Trial | HeadstartError]:
     """What came of each way, or why it cannot be tried. One backbone's embeddings are in memory at a time."""
     tried: dict[int, Trial | HeadstartError] = {}
     for id_ in dict.fromkeys(way.backbone for way in ways):
         of_it = {position: way for position, way in enumerate(ways) if way.backbone == id_}
         try:
             with watch.stage("embed"):
-                backbone, support = await _seen_by(service, tenant, now, id_)
+                backbone, support = await _seen_by(service, now, id_)
         except _OF_ONE_BACKBONE as error:
             tried |= dict.fromkeys(of_it, error)
             continue
@@ -173,12 +171,12 @@ async def _try(
     return [tried[position] for position in range(len(ways))]
 
 
-async def _seen_by(service: Service, tenant: str, now: _Now, id_: str | None) -> tuple[ServedBackbone, Support]:
+async def _seen_by(service: Service, now: _Now, id_: str | None) -> tuple[ServedBackbone, Support]:
     """The support set as a backbone embeds it. A bundle that is named is run from the file that new tasks would get."""
     if id_ is None:
         return now.backbone, now.support
     backbone, _ = await service.backbones.open(id_)
-    return backbone, await support_on(service, tenant, now.task.id, now.task.version.number, backbone)
+    return backbone, await support_on(service, now.task.key, now.task.version.number, backbone)
 
 
 def _shown(trial: Trial, current: Trial) -> CandidateReply:

@@ -23,7 +23,7 @@ from server.journeys.predict import as_predictions, check_images, in_order, rank
 from server.metrics import Stopwatch
 from server.schemas.replies import FailedPrediction, FailedTask, ProblemInPlace, TaskPredictions
 from server.service import Service
-from server.store.records import Active
+from server.store.records import Active, TaskKey
 
 Found = tuple[str, Active]
 """A task's id and the version that was active when the request came in."""
@@ -178,7 +178,7 @@ def _judged(
     for position, labels, classes, shares in found:
         task, active = tasks[position]
         try:
-            support = asked.service.support.load(asked.tenant, task, active.version, served)
+            support = asked.service.support.load(TaskKey(asked.tenant, task), active.version, served)
         except (TaskNotFound, VersionNotFound):  # removed meanwhile
             yield position, _failed(task, active, TaskNotFound(task))
             continue

@@ -20,18 +20,19 @@ from server.journeys.evaluations import accuracies, distance
 from server.journeys.tally import Tally, tally
 from server.schemas.quality import ClassQuality, Confusion, DuplicateReply, Prior, Quality, QualityReply, SuspectReply
 from server.service import Service
+from server.store.records import TaskKey
 
 
-async def task_quality(service: Service, tenant: str, task_id: str) -> QualityReply:
+async def task_quality(service: Service, key: TaskKey) -> QualityReply:
     """The quality of a task's active version.
 
     Raises:
         TaskNotFound: there is no such task.
         Unavailable: the server cannot do it now.
     """
-    task = await service.in_thread(service.store.task, tenant, task_id)
+    task = await service.in_thread(service.store.task, key)
     backbone = await service.backbones.serving(task.version.backbone)
-    support = await service.in_thread(service.store.support, tenant, task_id, task.version.number)
+    support = await service.in_thread(service.store.support, key, task.version.number)
     examples = (support.ids, support.file_names, support.labels, support.embeddings)
     found = await service.in_fitter(assess, *examples, task.version.options, backbone)
     return QualityReply(task=task.id, version=task.version.number, **dict(found))

@@ -16,7 +16,7 @@ from server.journeys.head_options import chosen_again
 from server.journeys.reembed import support_on
 from server.refresh.verdict import Side, judge_move
 from server.service import Service
-from server.store.records import Support, Task, VersionConflict
+from server.store.records import Support, Task, TaskKey, VersionConflict
 from server.store.refresh_records import Noting, Reason, RefreshJob, RefreshNote, RefreshTask
 
 Progress = Callable[[int], None]
@@ -39,11 +39,11 @@ async def move_task(service: Service, job: RefreshJob, task_id: str, target: Ser
         Unavailable: the server cannot do it now.
     """
     for _ in range(ATTEMPTS):
-        task = await service.in_thread(service.store.task, job.tenant, task_id)
+        task = await service.in_thread(service.store.task, TaskKey(job.tenant, task_id))
         if task.version.backbone == target.space.backbone:
             reason = Reason("same_backbone", "it was on that bundle already")
             note = RefreshNote(job.id, "unchanged", version_before=task.version.number, reason=reason)
-            await service.in_writer(service.store.refreshes.note, job.tenant, task_id, note)
+            await service.in_writer(service.store.refreshes.note, task.key, note)
             return
         try:
             await _move(service, job, task, target, progress)
@@ -65,7 +65,7 @@ async def return_task(service: Service, job: RefreshJob, moved: RefreshTask, pro
     origin = await service.backbones.serving(moved.backbone_before)
     with origin.hold():
         for _ in range(ATTEMPTS):
-            task = await service.in_thread(service.store.task, job.tenant, moved.task)
+            task = await service.in_thread(service.store.task, TaskKey(job.tenant, moved.task))
             try:
                 await _return(service, job, moved, task, origin, progress)
             except _CHANGED_MEANWHILE:
@@ -75,8 +75,8 @@ async def return_task(service: Service, job: RefreshJob, moved: RefreshTask, pro
 
 
 async def _move(service: Service, job: RefreshJob, task: Task, target: ServedBackbone, progress: Progress) -> None:
-    before = await _as_it_serves(service, job.tenant, task)
-    support, head = await _fit(service, job.tenant, task, before.backbone if before else None, target, progress)
+    before = await _as_it_serves(service, task)
+    support, head = await _fit(service, task, before.backbone if before else None, target, progress)
     verdict = await service.in_background(judge_move, before, Side(support, target, head.options), job.max_drop)
 
     def note(after: Task | None) -> RefreshNote:
@@ -91,13 +91,13 @@ async def _move(service: Service, job: RefreshJob, task: Task, target: ServedBac
         )
 
     if not verdict.moves:
-        await service.in_writer(service.store.refreshes.note, job.tenant, task.id, note(None))
+        await service.in_writer(service.store.refreshes.note, task.key, note(None))
         return
     embedded = dict(zip(support.ids, support.embeddings, strict=True))
-    moved = await service.in_writer(service.store.refresh, job.tenant, task.id, task.version.number, embedded, head, note)
-    service.active.keep(job.tenant, task.id, moved.version.number, head)
-    if service.support.cached(job.tenant, task.id, task.version.number):  # It is being asked, and would be held up.
-        await service.in_background(service.support.keep, job.tenant, task.id, moved.version.number, support, target)
+    moved = await service.in_writer(service.store.refresh, task.key, task.version.number, embedded, head, note)
+    service.active.keep(task.key, moved.version.number, head)
+    if service.support.cached(task.key, task.version.number):  # It is being asked, and would be held up.
+        await service.in_background(service.support.keep, task.key, moved.version.number, support, target)
 
 
 async def _return(
@@ -108,37 +108,35 @@ async def _return(
 
     if task.version.backbone == origin.space.backbone:  # Somebody was faster.
         noted = note("same_backbone", "it was on the bundle that it came from already")(task)
-        await service.in_writer(service.store.refreshes.note, job.tenant, task.id, noted)
+        await service.in_writer(service.store.refreshes.note, task.key, noted)
         return
     if task.version.number == moved.version_after and moved.version_before is not None:
         put_back = note("put_back", "the version from before the refresh answers again")
         try:
-            await service.in_writer(
-                service.store.put_back, job.tenant, task.id, moved.version_after, moved.version_before, put_back
-            )
+            await service.in_writer(service.store.put_back, task.key, moved.version_after, moved.version_before, put_back)
         except VersionNotFound:  # One of its examples has been forgotten, and it with that.
             pass
         else:
             return
     now = await _if_there(service, task.version.backbone)
-    support, head = await _fit(service, job.tenant, task, now, origin, progress)
+    support, head = await _fit(service, task, now, origin, progress)
     embedded = dict(zip(support.ids, support.embeddings, strict=True))
     changed = note(
         "changed_since", "it was changed since the refresh: a new version has those changes on the bundle that it came from"
     )
-    back = await service.in_writer(service.store.refresh, job.tenant, task.id, task.version.number, embedded, head, changed)
-    service.active.keep(job.tenant, task.id, back.version.number, head)
+    back = await service.in_writer(service.store.refresh, task.key, task.version.number, embedded, head, changed)
+    service.active.keep(task.key, back.version.number, head)
 
 
 async def _fit(
-    service: Service, tenant: str, task: Task, usual: ServedBackbone | None, target: ServedBackbone, progress: Progress
+    service: Service, task: Task, usual: ServedBackbone | None, target: ServedBackbone, progress: Progress
 ) -> tuple[Support, Head]:
     """The active support set on another backbone, and a head of it.
 
     Args:
         usual: the backbone it is on, which tells of a version of before that was kept what of its options somebody asked for.
     """
-    support = await support_on(service, tenant, task.id, task.version.number, target, progress)
+    support = await support_on(service, task.key, task.version.number, target, progress)
     was = usual.bundle.manifest.head if usual else None
     options = await service.in_background(
         chosen_again, task.version.options, was, target.bundle, support.labels, support.embeddings
@@ -146,11 +144,11 @@ async def _fit(
     return support, await service.in_background(fit_head, support.embeddings, support.labels, target.space, options)
 
 
-async def _as_it_serves(service: Service, tenant: str, task: Task) -> Side | None:
+async def _as_it_serves(service: Service, task: Task) -> Side | None:
     """The active support set on its own backbone; None if that is not on this server any more."""
     if (backbone := await _if_there(service, task.version.backbone)) is None:
         return None
-    support = await service.in_thread(service.store.support, tenant, task.id, task.version.number)
+    support = await service.in_thread(service.store.support, task.key, task.version.number)
     return Side(support, backbone, task.version.options)
 
 

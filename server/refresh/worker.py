@@ -11,6 +11,7 @@ from server.errors import EngineFailed, HeadstartError, Overloaded, StorageFaile
 from server.refresh.move_task import move_task, return_task
 from server.refresh.progress import UnderWay
 from server.service import Service
+from server.store.records import TaskKey
 from server.store.refresh_records import Outcome, Reason, RefreshJob, RefreshNote, RefreshStopped, RefreshTask
 
 _log = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ class Refreshes:
             detail = "something went wrong on the server; its log has the details under the ids of refresh and task"
             note = RefreshNote(job.id, failed, reason=Reason("internal_error", detail))
         with suppress(RefreshStopped):  # Of a deleted task it says already that it is gone.
-            await self._service.in_writer(self._service.store.refreshes.note, job.tenant, task, note)
+            await self._service.in_writer(self._service.store.refreshes.note, TaskKey(job.tenant, task), note)
 
     async def _until_stopped(self, work: Coroutine[Any, Any, None]) -> None:
         """Awaits the work unless `heed` drops it, which is no error, or the server stops, which drops it too."""

@@ -98,7 +98,7 @@ def test_tasks_are_counted_by_the_bundle_of_their_active_version(store: Store) -
     assert store.active_by_bundle() == {}
     tasks = [create(store, tenant) for tenant in ("default", "default", "another")]
     assert store.active_by_bundle() == {tasks[0].version.backbone.bundle: 3}
-    store.delete_task("another", tasks[2].id)
+    store.delete_task(tasks[2].key)
     assert store.active_by_bundle() == {tasks[0].version.backbone.bundle: 2}
 
 
