@@ -56,8 +56,8 @@ async def _load(service: Service, key: TaskKey, version: int, unknown: Unknown, 
     if unknown == "judge" or mode == "transductive":
         searchable = service.support.cached(key, version)
         if searchable is None:
-            backbone = await service.backbones.serving(head.backbone)
-            searchable = await service.in_thread(service.support.load, key, version, backbone)
+            async with service.backbones.use(head.backbone) as backbone:
+                searchable = await service.in_thread(service.support.load, key, version, backbone)
     if mode == "transductive":
         support = await service.in_thread(service.store.support, key, version)
     return ActiveTask(key.id, version, head, unknown, searchable, support)

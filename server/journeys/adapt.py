@@ -55,8 +55,7 @@ async def create_task(
     check_request(examples, service.settings)
     check_support_set(labels, service.settings)
 
-    backbone = service.backbones.default
-    with backbone.hold():  # Once the task is stored, it is what keeps the backbone open.
+    with service.backbones.use_default() as backbone:  # Once the task is stored, it is what keeps the backbone open.
         embeddings = await _embed(service, backbone, examples, watch)
         new = await service.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
         with watch.stage("fit"):
@@ -89,8 +88,8 @@ async def add_examples(
     task = await service.in_thread(service.store.task, key)
     spelt = spelt_as_before({example.label for example in examples}, {entry.label for entry in task.version.classes})
     examples = [replace(example, label=spelt[example.label]) for example in examples]
-    backbone = await service.backbones.serving(task.version.backbone)
-    embeddings = await _embed(service, backbone, examples, watch)
+    async with service.backbones.use(task.version.backbone) as backbone:
+        embeddings = await _embed(service, backbone, examples, watch)
     new = await service.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
     return await _new_version(service, task, new, None, watch, keep)
 
@@ -152,19 +151,19 @@ async def refit(
         TooFewClasses, LimitExceeded: such a support set breaks a rule.
         Unavailable: the server cannot do it now.
     """
-    backbone = await service.backbones.serving(task.version.backbone)
-    support = await service.in_thread(service.store.support, task.key, task.version.number)
-    ids, names, labels, embeddings = _changed(support, added, removed)
-    try:
-        check_support_set(labels, service.settings)
-    except TooFewClasses as error:
-        hint = "" if added else "; to be rid of the example, delete the task"
-        raise TooFewClasses(f"{error.detail}{hint}") from None
-    with watch.stage("fit"):
-        bundle = backbone.bundle
-        options = await service.in_fitter(chosen_again, task.version.options, bundle.manifest.head, bundle, labels, embeddings)
-        head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, options)
-        return head, await _judge(service, backbone, ids, names, labels, embeddings, options)
+    async with service.backbones.use(task.version.backbone) as backbone:
+        support = await service.in_thread(service.store.support, task.key, task.version.number)
+        ids, names, labels, embeddings = _changed(support, added, removed)
+        try:
+            check_support_set(labels, service.settings)
+        except TooFewClasses as error:
+            hint = "" if added else "; to be rid of the example, delete the task"
+            raise TooFewClasses(f"{error.detail}{hint}") from None
+        with watch.stage("fit"):
+            bundle, before = backbone.bundle, task.version.options
+            options = await service.in_fitter(chosen_again, before, bundle.manifest.head, bundle, labels, embeddings)
+            head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, options)
+            return head, await _judge(service, backbone, ids, names, labels, embeddings, options)
 
 
 async def _embed(service: Service, backbone: ServedBackbone, examples: Sequence[LabelledImage], watch: Stopwatch) -> Float32:

@@ -117,9 +117,9 @@ async def compare(service: Service, key: TaskKey, asked: Sequence[Candidate] | N
 
 async def _now(service: Service, key: TaskKey) -> _Now:
     task = await service.in_thread(service.store.task, key)
-    backbone = await service.backbones.serving(task.version.backbone)
-    support = await service.in_thread(service.store.support, task.key, task.version.number)
-    return _Now(task, backbone, support)
+    async with service.backbones.use(task.version.backbone) as backbone:
+        support = await service.in_thread(service.store.support, task.key, task.version.number)
+        return _Now(task, backbone, support)
 
 
 def _way(now: _Now, candidate: Candidate) -> _Way:
@@ -175,8 +175,8 @@ async def _seen_by(service: Service, now: _Now, id_: str | None) -> tuple[Served
     """The support set as a backbone embeds it. A bundle that is named is run from the file that new tasks would get."""
     if id_ is None:
         return now.backbone, now.support
-    backbone, _ = await service.backbones.open(id_)
-    return backbone, await support_on(service, now.task.key, now.task.version.number, backbone)
+    async with service.backbones.use_bundle(id_) as backbone:
+        return backbone, await support_on(service, now.task.key, now.task.version.number, backbone)
 
 
 def _shown(trial: Trial, current: Trial) -> CandidateReply:

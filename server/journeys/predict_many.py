@@ -114,10 +114,10 @@ def _find(service: Service, tenant: str, wanted: Literal["all"] | Sequence[str])
 async def _see(service: Service, backbone: BackboneRef, images: Sequence[bytes], watch: Stopwatch) -> _Seen:
     """What a backbone makes of the images, or why it cannot: that is the affair of its tasks alone."""
     try:
-        served = await service.backbones.serving(backbone)
+        async with service.backbones.use(backbone) as served:
+            return served, await embed_images(service, served, images, watch)
     except BackboneUnavailable as error:
         return error
-    return served, await embed_images(service, served, images, watch)
 
 
 def _raise_if_only(seen: Mapping[BackboneRef, _Seen], tasks: Sequence[Found], images: Sequence[bytes]) -> None:

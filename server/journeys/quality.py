@@ -31,10 +31,10 @@ async def task_quality(service: Service, key: TaskKey) -> QualityReply:
         Unavailable: the server cannot do it now.
     """
     task = await service.in_thread(service.store.task, key)
-    backbone = await service.backbones.serving(task.version.backbone)
-    support = await service.in_thread(service.store.support, key, task.version.number)
-    examples = (support.ids, support.file_names, support.labels, support.embeddings)
-    found = await service.in_fitter(assess, *examples, task.version.options, backbone)
+    async with service.backbones.use(task.version.backbone) as backbone:
+        support = await service.in_thread(service.store.support, key, task.version.number)
+        examples = (support.ids, support.file_names, support.labels, support.embeddings)
+        found = await service.in_fitter(assess, *examples, task.version.options, backbone)
     return QualityReply(task=task.id, version=task.version.number, **dict(found))
 
 

@@ -24,6 +24,7 @@ async def support_on(
     """The support set of a version as `backbone` embeds it: behind everyone else's images, and stored by nobody.
 
     Args:
+        backbone: in use by the caller.
         progress: called with how many images have just been embedded.
 
     Raises:
@@ -33,16 +34,15 @@ async def support_on(
         EngineFailed: the engine failed on a batch.
         StorageFailed: the store cannot be read.
     """
-    with backbone.hold():
-        sha256 = backbone.space.backbone.sha256
-        found = await service.in_thread(service.store.embedded, key, version, sha256)
-        embeddings = dict(found.embeddings)
-        lacking = found.lacking
-        for start in range(0, len(lacking), _AT_ONCE):
-            some = lacking[start : start + _AT_ONCE]
-            embeddings |= await _embed(service, key, some, backbone)
-            if progress:
-                progress(len(some))
+    sha256 = backbone.space.backbone.sha256
+    found = await service.in_thread(service.store.embedded, key, version, sha256)
+    embeddings = dict(found.embeddings)
+    lacking = found.lacking
+    for start in range(0, len(lacking), _AT_ONCE):
+        some = lacking[start : start + _AT_ONCE]
+        embeddings |= await _embed(service, key, some, backbone)
+        if progress:
+            progress(len(some))
     vectors = np.stack([embeddings[id_] for id_ in found.ids])
     return Support(found.ids, found.labels, found.images_kept, found.file_names, vectors, sha256)
 

@@ -8,9 +8,9 @@ or, where the examples have changed since, they are fitted on the backbone from 
 from collections.abc import Callable
 
 from models.heads.fitting import fit_head
-from models.heads.head import BackboneRef, Head
+from models.heads.head import Head
 from server.engine.backbone import ServedBackbone
-from server.errors import BackboneUnavailable, Conflict, ExampleNotFound, VersionNotFound
+from server.errors import Conflict, ExampleNotFound, VersionNotFound
 from server.journeys.adapt import ATTEMPTS
 from server.journeys.head_options import chosen_again
 from server.journeys.reembed import support_on
@@ -29,7 +29,7 @@ async def move_task(service: Service, job: RefreshJob, task_id: str, target: Ser
     """Moves a task onto a backbone unless it falls by too much there or nothing can tell, and notes what became of it.
 
     Args:
-        target: held by the caller.
+        target: in use by the caller.
 
     Raises:
         TaskNotFound: it has been deleted.
@@ -62,8 +62,7 @@ async def return_task(service: Service, job: RefreshJob, moved: RefreshTask, pro
             `move_task`.
     """
     assert moved.backbone_before is not None
-    origin = await service.backbones.serving(moved.backbone_before)
-    with origin.hold():
+    async with service.backbones.use(moved.backbone_before) as origin:
         for _ in range(ATTEMPTS):
             task = await service.in_thread(service.store.task, TaskKey(job.tenant, moved.task))
             try:
@@ -118,8 +117,8 @@ async def _return(
             pass
         else:
             return
-    now = await _if_there(service, task.version.backbone)
-    support, head = await _fit(service, task, now, origin, progress)
+    async with service.backbones.use_if_there(task.version.backbone) as usual:
+        support, head = await _fit(service, task, usual, origin, progress)
     embedded = dict(zip(support.ids, support.embeddings, strict=True))
     changed = note(
         "changed_since", "it was changed since the refresh: a new version has those changes on the bundle that it came from"
@@ -146,14 +145,8 @@ async def _fit(
 
 async def _as_it_serves(service: Service, task: Task) -> Side | None:
     """The active support set on its own backbone; None if that is not on this server any more."""
-    if (backbone := await _if_there(service, task.version.backbone)) is None:
-        return None
-    support = await service.in_thread(service.store.support, task.key, task.version.number)
-    return Side(support, backbone, task.version.options)
-
-
-async def _if_there(service: Service, backbone: BackboneRef) -> ServedBackbone | None:
-    try:
-        return await service.backbones.serving(backbone)
-    except BackboneUnavailable:
-        return None
+    async with service.backbones.use_if_there(task.version.backbone) as backbone:
+        if backbone is None:
+            return None
+        support = await service.in_thread(service.store.support, task.key, task.version.number)
+        return Side(support, backbone, task.version.options)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -70,15 +70,16 @@ class Refreshes:
         if job.state == "rolling_back":
             await self._each(job, lambda task, progress: return_task(self._service, job, task, progress))
         else:
-            try:
-                target, _ = await _patiently(lambda: self._service.backbones.open(job.bundle))
-            except StorageFailed:
-                raise
-            except HeadstartError as error:
-                _log.warning("refresh %s failed: %s", job.id, error.detail)
-                await self._service.in_writer(store.fail, job, Reason(error.code, error.detail))
-                return
-            with target.hold():
+            async with AsyncExitStack() as stack:
+                bundle = self._service.backbones.use_bundle
+                try:
+                    target = await _patiently(lambda: stack.enter_async_context(bundle(job.bundle)))
+                except StorageFailed:
+                    raise
+                except HeadstartError as error:
+                    _log.warning("refresh %s failed: %s", job.id, error.detail)
+                    await self._service.in_writer(store.fail, job, Reason(error.code, error.detail))
+                    return
                 await self._each(job, lambda task, progress: move_task(self._service, job, task.task, target, progress))
         await self._service.in_writer(store.end, job)
 
