@@ -41,7 +41,7 @@ async def find_task(service: Service, key: TaskKey, unknown: Unknown = "judge", 
     active = service.store.known_active(key)
     while True:
         if active is None:
-            active = await service.in_thread(service.store.active, key)
+            active = await service.pools.in_thread(service.store.active, key)
         try:
             return await _load(service, key, active.version, unknown, mode)
         except VersionNotFound:  # It was forgotten between two look-ups, and another one is active now.
@@ -51,13 +51,13 @@ async def find_task(service: Service, key: TaskKey, unknown: Unknown = "judge", 
 async def _load(service: Service, key: TaskKey, version: int, unknown: Unknown, mode: Mode) -> ActiveTask:
     head = service.active.cached(key, version)
     if head is None:
-        head = await service.in_thread(service.active.load, key, version)
+        head = await service.pools.in_thread(service.active.load, key, version)
     searchable, support = None, None
     if unknown == "judge" or mode == "transductive":
         searchable = service.support.cached(key, version)
         if searchable is None:
             async with service.backbones.use(head.backbone) as backbone:
-                searchable = await service.in_thread(service.support.load, key, version, backbone)
+                searchable = await service.pools.in_thread(service.support.load, key, version, backbone)
     if mode == "transductive":
-        support = await service.in_thread(service.store.support, key, version)
+        support = await service.pools.in_thread(service.store.support, key, version)
     return ActiveTask(key.id, version, head, unknown, searchable, support)

@@ -14,11 +14,12 @@ from models.heads.head import Float32, Head
 from models.images.preprocess import media_type
 from models.manifest import HeadOptions
 from server.engine.backbone import ServedBackbone
-from server.errors import Conflict, ExampleNotFound, TooFewClasses, UnreadableImage, VersionNotFound
+from server.errors import Conflict, ExampleNotFound, TooFewClasses, UnreadableImage
 from server.ids import new_id
 from server.journeys.embed import embed_images, image_error
 from server.journeys.head_options import chosen, chosen_again
 from server.journeys.quality import assess
+from server.journeys.retry import KEEPS_CHANGING, retry_on_conflict
 from server.journeys.support_set import LabelledImage, check_request, check_support_set, spelt_as_before
 from server.metrics import Stopwatch
 from server.schemas.from_records import changed_task_reply
@@ -26,9 +27,8 @@ from server.schemas.quality import Quality
 from server.schemas.replies import ChangedTaskReply
 from server.schemas.requests import TaskOptions
 from server.service import Service
-from server.store.records import Answer, Change, NewExample, Replay, Support, Task, TaskKey, VersionConflict
+from server.store.records import Answer, Change, NewExample, Replay, Support, Task, TaskKey
 
-ATTEMPTS = 10
 _MAX_JUDGED = 100
 
 KeepAnswer = Callable[[ChangedTaskReply], Replay]
@@ -57,16 +57,16 @@ async def create_task(
 
     with service.backbones.use_default() as backbone:  # Once the task is stored, it is what keeps the backbone open.
         embeddings = await _embed(service, backbone, examples, watch)
-        new = await service.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
+        new = await service.pools.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
         with watch.stage("fit"):
-            wanted = await service.in_fitter(chosen, backbone.bundle, options, labels, embeddings)
-            head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, wanted)
+            wanted = await service.pools.in_fitter(chosen, backbone.bundle, options, labels, embeddings)
+            head = await service.pools.in_fitter(fit_head, embeddings, labels, backbone.space, wanted)
             ids, names = [example.id for example in new], [example.file_name for example in new]
-            quality = await _judge(service, backbone, ids, names, labels, embeddings, wanted)
+            quality = await _assess(service, backbone, ids, names, labels, embeddings, wanted)
 
         key = TaskKey(tenant, new_id("task"))
         with watch.stage("store"):
-            task = await service.in_writer(
+            task = await service.pools.in_writer(
                 service.store.create_task, key, name or key.id, new, head, _answer(keep, quality, watch)
             )
     service.active.keep(task.key, task.version.number, head)
@@ -85,12 +85,12 @@ async def add_examples(
     """
     watch = Stopwatch(service.metrics)
     check_request(examples, service.settings)
-    task = await service.in_thread(service.store.task, key)
+    task = await service.pools.in_thread(service.store.task, key)
     spelt = spelt_as_before({example.label for example in examples}, {entry.label for entry in task.version.classes})
     examples = [replace(example, label=spelt[example.label]) for example in examples]
     async with service.backbones.use(task.version.backbone) as backbone:
         embeddings = await _embed(service, backbone, examples, watch)
-    new = await service.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
+    new = await service.pools.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
     return await _new_version(service, task, new, None, watch, keep)
 
 
@@ -104,7 +104,7 @@ async def remove_example(service: Service, key: TaskKey, example_id: str) -> Cha
         Unavailable: the server cannot do it now.
     """
     watch = Stopwatch(service.metrics)
-    task = await service.in_thread(service.store.task, key)
+    task = await service.pools.in_thread(service.store.task, key)
     return await _new_version(service, task, [], example_id, watch, None)
 
 
@@ -119,25 +119,24 @@ async def _new_version(
     """Fits the changed support set and stores it, after the changes that came before; starts again from the newer version where
     one that waits for nobody, such as a rollback, was faster."""
     change: Change = "removed" if removed else "added"
-    embedded_by = task.version.backbone
-    async with service.changing(task.key):
-        for _ in range(ATTEMPTS):
-            task = await service.in_thread(service.store.task, task.key)
-            if task.version.backbone != embedded_by:
-                break
-            try:
-                head, quality = await refit(service, task, added, removed, watch)
-                with watch.stage("store"):
-                    gone = [removed] if removed else []
-                    answer = _answer(keep, quality, watch)
-                    changed = await service.in_writer(
-                        service.store.add_version, task.key, task.version.number, change, added, gone, head, answer
-                    )
-            except (VersionConflict, VersionNotFound):
-                continue
-            service.active.keep(task.key, changed.version.number, head)
-            return changed_task_reply(changed, quality, watch.milliseconds())
-    raise Conflict("other requests keep changing this task; try again")
+    key, embedded_by = task.key, task.version.backbone
+
+    async def attempt() -> ChangedTaskReply:
+        parent = await service.pools.in_thread(service.store.task, key)
+        if parent.version.backbone != embedded_by:
+            raise Conflict(KEEPS_CHANGING)
+        head, quality = await refit(service, parent, added, removed, watch)
+        with watch.stage("store"):
+            gone = [removed] if removed else []
+            answer = _answer(keep, quality, watch)
+            changed = await service.pools.in_writer(
+                service.store.add_version, key, parent.version.number, change, added, gone, head, answer
+            )
+        service.active.keep(key, changed.version.number, head)
+        return changed_task_reply(changed, quality, watch.milliseconds())
+
+    async with service.changing(key):
+        return await retry_on_conflict(attempt)
 
 
 async def refit(
@@ -152,7 +151,7 @@ async def refit(
         Unavailable: the server cannot do it now.
     """
     async with service.backbones.use(task.version.backbone) as backbone:
-        support = await service.in_thread(service.store.support, task.key, task.version.number)
+        support = await service.pools.in_thread(service.store.support, task.key, task.version.number)
         ids, names, labels, embeddings = _changed(support, added, removed)
         try:
             check_support_set(labels, service.settings)
@@ -161,9 +160,9 @@ async def refit(
             raise TooFewClasses(f"{error.detail}{hint}") from None
         with watch.stage("fit"):
             bundle, before = backbone.bundle, task.version.options
-            options = await service.in_fitter(chosen_again, before, bundle.manifest.head, bundle, labels, embeddings)
-            head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, options)
-            return head, await _judge(service, backbone, ids, names, labels, embeddings, options)
+            options = await service.pools.in_fitter(chosen_again, before, bundle.manifest.head, bundle, labels, embeddings)
+            head = await service.pools.in_fitter(fit_head, embeddings, labels, backbone.space, options)
+            return head, await _assess(service, backbone, ids, names, labels, embeddings, options)
 
 
 async def _embed(service: Service, backbone: ServedBackbone, examples: Sequence[LabelledImage], watch: Stopwatch) -> Float32:
@@ -178,7 +177,7 @@ async def _embed(service: Service, backbone: ServedBackbone, examples: Sequence[
     return embedded.embeddings
 
 
-async def _judge(
+async def _assess(
     service: Service,
     backbone: ServedBackbone,
     ids: Sequence[str],
@@ -190,7 +189,7 @@ async def _judge(
     """The quality of a small task; a large one's takes longer than all else, and is left to who asks for it."""
     if len(ids) > _MAX_JUDGED:
         return None
-    return await service.in_fitter(assess, ids, file_names, labels, embeddings, options, backbone)
+    return await service.pools.in_fitter(assess, ids, file_names, labels, embeddings, options, backbone)
 
 
 def _changed(

@@ -30,7 +30,7 @@ from server.errors import (
 )
 from server.journeys.head_options import chosen, chosen_instead
 from server.journeys.reembed import support_on
-from server.journeys.trials import Trial, advice, best_of, judge
+from server.journeys.trials import Trial, advice, best_of, run_trial
 from server.metrics import Stopwatch
 from server.schemas.comparison import CandidateReply, ComparisonReply, Difference, FailedCandidate
 from server.schemas.from_records import head_reply
@@ -93,8 +93,8 @@ async def compare(service: Service, key: TaskKey, asked: Sequence[Candidate] | N
         ways = await _usual(service, now) if asked is None else [_way(now, candidate) for candidate in asked]
         with watch.stage("fit"):
             # The same on every backbone: what the task's own takes for shots of one thing.
-            groups = await service.in_fitter(now.backbone.groups, now.support.labels, now.support.embeddings)
-            current = await service.in_fitter(judge, now.support, now.task.version.options, now.backbone.space, groups)
+            groups = await service.pools.in_fitter(now.backbone.groups, now.support.labels, now.support.embeddings)
+            current = await service.pools.in_fitter(run_trial, now.support, now.task.version.options, now.backbone.space, groups)
         tried = await _try(service, now, groups, ways, watch)
     except (VersionNotFound, ExampleNotFound):
         raise Conflict("the task was changed while its candidates were tried; try again") from None
@@ -116,9 +116,9 @@ async def compare(service: Service, key: TaskKey, asked: Sequence[Candidate] | N
 
 
 async def _now(service: Service, key: TaskKey) -> _Now:
-    task = await service.in_thread(service.store.task, key)
+    task = await service.pools.in_thread(service.store.task, key)
     async with service.backbones.use(task.version.backbone) as backbone:
-        support = await service.in_thread(service.store.support, task.key, task.version.number)
+        support = await service.pools.in_thread(service.store.support, task.key, task.version.number)
         return _Now(task, backbone, support)
 
 
@@ -135,7 +135,7 @@ async def _usual(service: Service, now: _Now) -> list[_Way]:
     solvers = []
     for solver in get_args(Solver):
         way = _Way(None, partial(_of_solver, solver))
-        options = await service.in_fitter(way.options_on, own.bundle, now.support.labels, now.support.embeddings)
+        options = await service.pools.in_fitter(way.options_on, own.bundle, now.support.labels, now.support.embeddings)
         if not before.alike(options):
             solvers.append(way)
     described = await service.backbones.describe()
@@ -166,8 +166,8 @@ async def _try(service: Service, now: _Now, groups: Ints, ways: Sequence[_Way], 
             continue
         for position, way in of_it.items():
             with watch.stage("fit"):
-                options = await service.in_fitter(way.options_on, backbone.bundle, support.labels, support.embeddings)
-                tried[position] = await service.in_fitter(judge, support, options, backbone.space, groups)
+                options = await service.pools.in_fitter(way.options_on, backbone.bundle, support.labels, support.embeddings)
+                tried[position] = await service.pools.in_fitter(run_trial, support, options, backbone.space, groups)
     return [tried[position] for position in range(len(ways))]
 
 

@@ -7,14 +7,15 @@ erased from the files. The way is walked to its end even if the client leaves.
 import asyncio
 
 from models.heads.head import Head
-from server.errors import Conflict, ErasurePending, ExampleNotFound, VersionNotFound
-from server.journeys.adapt import ATTEMPTS, refit
+from server.errors import ErasurePending, ExampleNotFound
+from server.journeys.adapt import refit
+from server.journeys.retry import retry_on_conflict
 from server.metrics import Stopwatch
 from server.schemas.from_records import changed_task_reply
 from server.schemas.quality import Quality
 from server.schemas.replies import ChangedTaskReply
 from server.service import Service
-from server.store.records import Task, TaskKey, VersionConflict
+from server.store.records import Task, TaskKey
 
 # Readers of the database are done in milliseconds, save other programs, such as one that makes a backup.
 _ERASING_ATTEMPTS = 40
@@ -52,7 +53,7 @@ async def delete_task(service: Service, key: TaskKey) -> None:
         StorageFailed: the store cannot be written.
     """
     try:
-        gone = await service.in_writer(service.store.delete_task, key)
+        gone = await service.pools.in_writer(service.store.delete_task, key)
         service.drop(key, gone)
     finally:
         await _erase(service)
@@ -60,20 +61,19 @@ async def delete_task(service: Service, key: TaskKey) -> None:
 
 async def _remove(service: Service, key: TaskKey, example_id: str, watch: Stopwatch) -> tuple[Task, Quality | None]:
     """The task without the example, in the database and in memory; and its quality, if the active version had it."""
+
+    async def attempt() -> tuple[Task, Quality | None]:
+        task = await service.pools.in_thread(service.store.task, key)
+        current, head, quality = await _head_without(service, task, example_id, watch)
+        with watch.stage("store"):
+            changed, gone = await service.pools.in_writer(service.store.forget_example, key, task.version.number, current, head)
+        service.drop(key, gone)
+        if head is not None:
+            service.active.keep(key, changed.version.number, head)
+        return changed, quality
+
     async with service.changing(key):
-        for _ in range(ATTEMPTS):
-            task = await service.in_thread(service.store.task, key)
-            try:
-                current, head, quality = await _head_without(service, task, example_id, watch)
-                with watch.stage("store"):
-                    changed, gone = await service.in_writer(service.store.forget_example, key, task.version.number, current, head)
-            except (VersionConflict, VersionNotFound):
-                continue
-            service.drop(key, gone)
-            if head is not None:
-                service.active.keep(key, changed.version.number, head)
-            return changed, quality
-    raise Conflict("other requests keep changing this task; try again")
+        return await retry_on_conflict(attempt)
 
 
 async def _head_without(
@@ -83,7 +83,7 @@ async def _head_without(
     fitted without it.
     """
     try:
-        found = await service.in_thread(service.store.example, task.key, task.version.number, example_id)
+        found = await service.pools.in_thread(service.store.example, task.key, task.version.number, example_id)
     except ExampleNotFound:
         return example_id, None, None
     return found.id, *await refit(service, task, [], found.id, watch)
@@ -91,7 +91,7 @@ async def _head_without(
 
 async def _erase(service: Service) -> None:
     for _ in range(_ERASING_ATTEMPTS):
-        if await service.in_writer(service.store.erase):
+        if await service.pools.in_writer(service.store.erase):
             return
         await asyncio.sleep(_PAUSE_SECONDS)
     raise ErasurePending

@@ -60,7 +60,7 @@ async def find_tasks(service: Service, tenant: str, wanted: Literal["all"] | Seq
         TaskNotFound: there is no such task; the first of them.
         StorageFailed: the store cannot be read.
     """
-    return await service.in_thread(_find, service, tenant, wanted)
+    return await service.pools.in_thread(_find, service, tenant, wanted)
 
 
 async def predict_many(
@@ -83,13 +83,13 @@ async def predict_many(
     watch = Stopwatch(service.metrics)
     check_images(images, service.settings)
     weight = _VERDICT if unknown == "judge" else 0
-    with service.admit_scores(len(images) * sum(min(top_k, active.ways) + weight for _, active in tasks)):
+    with service.scores.admit(len(images) * sum(min(top_k, active.ways) + weight for _, active in tasks)):
         backbones = dict.fromkeys(active.backbone for _, active in tasks)
         seen = {backbone: await _see(service, backbone, images, watch) for backbone in backbones}
         _raise_if_only(seen, tasks, images)
         with watch.stage("head"):
             asked = _Asked(service, tenant, seen, top_k, unknown)
-            results = [await service.in_applier(_answer, asked, turn) for turn in _turns(tasks, len(images))]
+            results = [await service.pools.in_applier(_answer, asked, turn) for turn in _turns(tasks, len(images))]
     return b'{"results":[%b],"timing_ms":%b}' % (b",".join(results), json.dumps(watch.milliseconds()).encode())
 
 

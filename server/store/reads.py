@@ -31,9 +31,9 @@ from server.store.statements import (
     VERSION,
     active_of,
     active_rows,
-    find_task,
     find_version,
     head_rows,
+    read_task,
     select_tasks,
     support_ids,
     task_of,
@@ -67,7 +67,7 @@ class StoreReads:
     def task(self, key: TaskKey) -> Task:
         """A task with its active version."""
         with self._database.read() as connection:
-            return find_task(connection, key)
+            return read_task(connection, key)
 
     def tasks(self, tenant: str, cursor: str | None, limit: int) -> tuple[list[Task], str | None]:
         """A page of at most `limit` tasks, newest first, and the cursor of the next page, None after the last.
@@ -182,7 +182,7 @@ class StoreReads:
         """
         after = "" if cursor is None else read_cursor(cursor)
         with self._database.read() as connection:
-            active = find_task(connection, key).version.number
+            active = read_task(connection, key).version.number
             # One more than asked for tells whether there is another page.
             found = read_examples(connection, key, active, after, limit + 1)
         return found[:limit], cursor_after(found[limit - 1].id) if len(found) > limit else None
@@ -226,7 +226,7 @@ class StoreReads:
         """
         query = select(examples.c.image, examples.c.media_type).where(examples.c.tenant == key.tenant)
         with self._database.read() as connection:
-            active = find_task(connection, key).version.number
+            active = read_task(connection, key).version.number
             if example_id not in support_ids(connection, key, active):
                 raise ExampleNotFound(example_id)
             row = connection.execute(query.where(examples.c.task == key.id, examples.c.id == example_id)).one()

@@ -101,13 +101,13 @@ def head_rows(connection: Connection, tenant: str, wanted: Sequence[tuple[str, i
         yield from connection.execute(query.where(some_tasks, version.in_(some)))
 
 
-def find_task(connection: Connection, key: TaskKey) -> Task:
+def read_task(connection: Connection, key: TaskKey) -> Task:
     """Raises TaskNotFound if there is none."""
     return _only_task(connection, select_tasks(key.tenant), key.id)
 
 
 def lock_task(connection: Connection, key: TaskKey) -> Task:
-    """`find_task`, and nobody else changes it before this transaction ends, also where several transactions write."""
+    """`read_task`, and nobody else changes it before this transaction ends, also where several transactions write."""
     return _only_task(connection, select_tasks(key.tenant).with_for_update(of=tasks), key.id)
 
 
@@ -123,7 +123,7 @@ def find_version(connection: Connection, key: TaskKey, number: int, *columns: Co
     query = select(versions.c.number, *columns).where(belongs_to(versions, key))
     row = connection.execute(query.where(versions.c.number == min(number, _MAX_INTEGER))).one_or_none()
     if row is None:
-        find_task(connection, key)
+        read_task(connection, key)
         raise VersionNotFound(number)
     return row
 

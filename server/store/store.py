@@ -27,7 +27,6 @@ from server.store.removal import (
     versions_with,
 )
 from server.store.statements import (
-    find_task,
     find_version,
     insert_examples,
     insert_version,
@@ -35,6 +34,7 @@ from server.store.statements import (
     new_version,
     next_ordinal,
     now_after,
+    read_task,
     update_task,
 )
 from server.store.tables import tasks
@@ -200,7 +200,7 @@ class Store(StoreReads):
                 remove_unused_examples(connection, key)
                 forget_answers(connection, key)
                 update_task(connection, key, updated_at=now_after(before.created_at))
-                return find_task(connection, key), gone
+                return read_task(connection, key), gone
 
         return self._removing(forget)
 
@@ -214,9 +214,9 @@ class Store(StoreReads):
             if version is not None:
                 _activate(connection, key, version)
             if name is not None:
-                now = now_after(find_task(connection, key).created_at)
+                now = now_after(read_task(connection, key).created_at)
                 update_task(connection, key, name=name, updated_at=now)
-            return find_task(connection, key)
+            return read_task(connection, key)
 
     def delete_task(self, key: TaskKey) -> list[int]:
         """Removes a task with all its versions, examples and images; the schema's foreign keys see to those.
@@ -280,6 +280,6 @@ class Store(StoreReads):
 
 def _activate(connection: Connection, key: TaskKey, version: int) -> Task:
     find_version(connection, key, version)
-    now = now_after(find_task(connection, key).created_at)
+    now = now_after(read_task(connection, key).created_at)
     update_task(connection, key, active_version=version, updated_at=now)
-    return find_task(connection, key)
+    return read_task(connection, key)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, and_, select
 from server.errors import BackboneUnavailable, ExampleNotFound, ImageNotKept
 from server.ids import original
 from server.store.records import ExampleImage, ExampleInfo, NewExample, PartlyEmbedded, Support, TaskKey
-from server.store.statements import belongs_to, find_task, find_version, support_ids
+from server.store.statements import belongs_to, find_version, read_task, support_ids
 from server.store.tables import embeddings, examples, file_names, versions
 
 _EMBEDDING_OF = and_(
@@ -83,7 +83,7 @@ def read_images(connection: Connection, key: TaskKey, ids: Sequence[str]) -> lis
     rows = _rows_of(connection, select(examples.c.id, examples.c.image), key, sorted(ids))
     found = [ExampleImage(*row) for row in rows]
     if missing := set(ids) - {example.id for example in found}:
-        find_task(connection, key)
+        read_task(connection, key)
         raise ExampleNotFound(min(missing))
     if any(example.image is None for example in found):
         raise ImageNotKept

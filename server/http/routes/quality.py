@@ -77,6 +77,8 @@ async def compare_candidates(task: str, request: Request, service: Served) -> Re
     bundle which a candidate names is opened. A candidate that cannot be tried takes its place with an `error`, unless it is the
     only one. Other backbones embed the stored images behind everyone else's, which may take minutes for a large task.
     """
-    await service.in_thread(service.store.active, TaskKey(TENANT, task))  # An unknown task is answered before its body is read.
+    await service.pools.in_thread(
+        service.store.active, TaskKey(TENANT, task)
+    )  # An unknown task is answered before its body is read.
     asked = await read_json_if_any(request, CompareBody)
     return reply(await while_connected(request, compare(service, TaskKey(TENANT, task), asked.candidates)))
