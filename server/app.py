@@ -20,7 +20,7 @@ from server.http.openapi import openapi_document
 from server.http.origins import origin_check
 from server.http.problems import answer_error, problem
 from server.http.routes import backbones, docs, health, limits, predictions, quality, refreshes, tasks
-from server.refresh.worker import Refreshes
+from server.refresh.worker import RefreshWorker
 from server.service import Service
 from server.settings import Settings
 
@@ -38,7 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
         StoreError: the data directory cannot be used.
     """
     service = Service(settings)
-    working = Refreshes(service)
+    working = RefreshWorker(service)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
