@@ -6,14 +6,10 @@ Shape legend: n examples, m of them left out in turn, D features, K classes (way
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models.arrays import Floats, Ints
-
-Reals = NDArray[np.floating[Any]]
+from models.arrays import Floats, Ints, Reals
 
 # The temperature that left-out scores are believed to have until they say otherwise, and how firmly: log T is expected to lie
 # within 0.5 of it (a variance of 1 / (2 * 2)). Without this, examples that are all recognised would ask for a temperature of 0.

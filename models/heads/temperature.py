@@ -13,10 +13,9 @@ The laws of older bundles know the numbers alone (`count_terms`).
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models.arrays import Ints
-from models.heads.geometry import Geometry, Reals, effective_shots, geometry
+from models.arrays import Floats, Ints, Reals
+from models.heads.geometry import Geometry, effective_shots, geometry
 from models.heads.head import Float32
 from models.heads.head import features as features_of
 from models.manifest import HeadDefaults, HeadOptions, Solver, SupportLaw, TemperatureLaw
@@ -46,7 +45,7 @@ def several_terms(of: Geometry) -> tuple[float, ...]:
     return *counted, unequal, found.log_likeliest, found.recognised, found.within - of.nearest
 
 
-def support_terms(of: Geometry) -> NDArray[np.float64]:
+def support_terms(of: Geometry) -> Floats:
     """What the coefficients of a `SupportLaw` multiply, those of its parts in turn; each part weighs what share of the classes it
     is for, so that T moves little when one class of many gets its second example.
     """
@@ -54,7 +53,7 @@ def support_terms(of: Geometry) -> NDArray[np.float64]:
     return np.concatenate([(1.0 - several) * np.array(single_terms(of)), several * np.array(several_terms(of))])
 
 
-def coefficients(law: SupportLaw) -> NDArray[np.float64]:
+def coefficients(law: SupportLaw) -> Floats:
     """In the order of `support_terms`."""
     return np.array([value for part in (law.single, law.several) for _, value in part])
 

@@ -26,11 +26,11 @@ Shape legend: T tasks (any leading dimensions, or none), n examples of a task, Q
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Ints, Reals
 from models.heads.geometry import effective_shots
 from models.heads.head import Float32, softmax
 
@@ -39,9 +39,6 @@ _KAPPA, _GAMMA, _OTHERS = 16.0, 0.75, 10.0
 _PRIOR = 10.0  # images of each class
 _ENOUGH = 5  # examples a class
 _ROUNDING = 1e-9
-
-Floats = NDArray[np.floating[Any]]
-Labels = NDArray[np.int64]
 
 
 def are_shared(counts: Sequence[int], queries: int) -> bool:
@@ -54,7 +51,7 @@ def are_shared(counts: Sequence[int], queries: int) -> bool:
 
 
 def share_queries(
-    alone: NDArray[np.float64], support: Float32, labels: Labels, query: Float32, weights: Floats | None = None
+    alone: NDArray[np.float64], support: Float32, labels: Ints, query: Float32, weights: Reals | None = None
 ) -> NDArray[np.float64]:
     """The queries' probabilities, each in the light of the others; the same whatever their order.
 
@@ -89,14 +86,14 @@ def _faded(counts: Sequence[int]) -> float:
     return left if left > _ROUNDING else 0.0
 
 
-def _order(alone: Floats, query: Floats, weight: Floats) -> Labels:
+def _order(alone: Reals, query: Reals, weight: Reals) -> Ints:
     """(…, Q) an order of the queries that depends on nothing but what they are: sums in that order are rounded the same."""
     rows = np.ascontiguousarray(np.concatenate([alone, weight, query], axis=-1))
     as_bytes = rows.view(np.dtype((np.void, rows.shape[-1] * rows.itemsize)))[..., 0]
     return np.argsort(as_bytes, axis=-1)
 
 
-def _shared(alone: Floats, query: Floats, weight: Floats, support_sums: Floats, faded: float) -> NDArray[np.float64]:
+def _shared(alone: Reals, query: Reals, weight: Reals, support_sums: Reals, faded: float) -> NDArray[np.float64]:
     """The rounds, over queries in an order of no meaning."""
     count = alone.shape[-2]
     share = faded * _GAMMA * (count - 1) / (count - 1 + _OTHERS)
@@ -111,12 +108,12 @@ def _shared(alone: Floats, query: Floats, weight: Floats, support_sums: Floats, 
     return together
 
 
-def _cosines_without(query: Floats, sums: Floats, counted: Floats) -> Floats:
+def _cosines_without(query: Reals, sums: Reals, counted: Reals) -> Reals:
     """(…, Q, K) cosines of each query with each class's sum (…, K, D) less what it counted for in it, (…, Q, K).
 
     With ‖q‖ = 1, ⟨q, S − c q⟩ = ⟨q, S⟩ − c and ‖S − c q‖² = ‖S‖² − 2 c ⟨q, S⟩ + c².
     """
     products = query @ sums.swapaxes(-1, -2)
     squares = np.vecdot(sums, sums)[..., None, :] - 2 * counted * products + counted * counted
-    cosines: Floats = (products - counted) / np.sqrt(np.maximum(squares, np.finfo(np.float32).eps))
+    cosines: Reals = (products - counted) / np.sqrt(np.maximum(squares, np.finfo(np.float32).eps))
     return cosines

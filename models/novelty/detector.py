@@ -20,14 +20,13 @@ Shape legend: T tasks (any leading dimensions, or none), n examples of a task, Q
 
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Ints, Reals
 from models.heads.head import Float32, features
 from models.manifest import NoveltyLaw
-from models.novelty.familiarity import Floats, Labels, left_out_cosines, resemblance, smooth_maximum
+from models.novelty.familiarity import left_out_cosines, resemblance, smooth_maximum
 from models.novelty.space import NoveltySpace
 from models.novelty.thresholds import REFUSED, evidence, threshold
 
@@ -66,7 +65,7 @@ class Background:
         space = NoveltySpace.of(plain, law) if law else NoveltySpace.centred(np.float32(_CENTRING) * mean)
         return cls(law, space, space.features(embeddings), direction, plain @ direction)
 
-    def familiarity(self, embeddings: Float32, to_means: Floats, nearest: Floats, usual: Floats | float) -> Floats:
+    def familiarity(self, embeddings: Float32, to_means: Reals, nearest: Reals, usual: Reals | float) -> Reals:
         """(…, Q), higher for what looks more like a task's classes; about ±1 at most.
 
         Args:
@@ -92,12 +91,12 @@ class NoveltyDetector:
         threshold: (…) the familiarity below which a query is a stranger.
     """
 
-    class_means: NDArray[np.floating[Any]]
+    class_means: Reals
     examples: Float32
-    usual: Floats
-    threshold: Floats
+    usual: Reals
+    threshold: Reals
 
-    def familiarity(self, embeddings: Float32, background: Background) -> Floats:
+    def familiarity(self, embeddings: Float32, background: Background) -> Reals:
         """(…, Q), higher for what looks more like the task's classes; about ±1 at most.
 
         Args:
@@ -108,13 +107,13 @@ class NoveltyDetector:
         to_means = queries @ self.class_means.astype(np.float32).mT
         return background.familiarity(embeddings, to_means, (queries @ self.examples.mT).max(axis=-1), self.usual[..., None])
 
-    def weights(self, embeddings: Float32, background: Background) -> Floats:
+    def weights(self, embeddings: Float32, background: Background) -> Reals:
         """(…, Q) weight of each query for the classes, in [0, 1], ½ at the threshold; see `models.heads.transductive`."""
-        weights: Floats = 1.0 - novelty_of(self.familiarity(embeddings, background), self.threshold[..., None])
+        weights: Reals = 1.0 - novelty_of(self.familiarity(embeddings, background), self.threshold[..., None])
         return weights
 
 
-def fit_detector(embeddings: Float32, labels: Labels, background: Background) -> NoveltyDetector:
+def fit_detector(embeddings: Float32, labels: Ints, background: Background) -> NoveltyDetector:
     """The detector of a task, or of a stack of tasks of equal labels.
 
     The threshold is the familiarity above which 95 % of queries of the task's classes are expected.
@@ -136,20 +135,20 @@ def fit_detector(embeddings: Float32, labels: Labels, background: Background) ->
     return NoveltyDetector(means, x, usual, least)
 
 
-def novelty_of(familiarity: Floats, threshold: Floats | float) -> Floats:
+def novelty_of(familiarity: Reals, threshold: Reals | float) -> Reals:
     """(…, Q) in [0, 1]: ½ at the threshold, and more for strangers."""
-    novelty: Floats = 1.0 / (1.0 + np.exp((familiarity - threshold) / _WIDTH))
+    novelty: Reals = 1.0 / (1.0 + np.exp((familiarity - threshold) / _WIDTH))
     return novelty
 
 
-def _familiarity_without_law(to_means: Floats, typicality: Floats, usual: Floats | float) -> Floats:
-    familiarity: Floats = smooth_maximum(to_means, _KAPPA) + _WEIGHT * np.minimum(0.0, typicality - usual)
+def _familiarity_without_law(to_means: Reals, typicality: Reals, usual: Reals | float) -> Reals:
+    familiarity: Reals = smooth_maximum(to_means, _KAPPA) + _WEIGHT * np.minimum(0.0, typicality - usual)
     return familiarity
 
 
 def _threshold_without_law(
-    x: Float32, typicality: Floats, usual: Floats, one_hot_nK: Float32, means: Float32, background: Background
-) -> Floats:
+    x: Float32, typicality: Reals, usual: Reals, one_hot_nK: Float32, means: Float32, background: Background
+) -> Reals:
     """(…) a quantile of the familiarity that queries of the task's classes are expected to have, normally distributed.
 
     Its mean and deviation are those of the support set, each example held against the other examples of its class; and as a task
@@ -165,5 +164,5 @@ def _threshold_without_law(
     count = seen.shape[-1]
     observed = (seen.mean(axis=-1), seen.std(axis=-1)) if count else expected
     mean, deviation = ((count * a + _PRIOR * b) / (count + _PRIOR) for a, b in zip(observed, expected, strict=True))
-    least: Floats = mean + NormalDist().inv_cdf(REFUSED) * deviation
+    least: Reals = mean + NormalDist().inv_cdf(REFUSED) * deviation
     return least

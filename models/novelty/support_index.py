@@ -5,14 +5,13 @@ float32's memory, and cosines of 640 numbers are off by some 3e-4.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Ints, Reals
 from models.heads.head import Float32
 from models.novelty.detector import Background, fit_detector, novelty_of
-from models.novelty.familiarity import Labels
 
 _LARGEST = 127
 _ROWS_AT_ONCE = 1024  # what they become in float32 stays in the core's cache
@@ -28,8 +27,8 @@ class Neighbours:
         similarities: (Q, count) cosines with them.
     """
 
-    novelty: NDArray[np.floating[Any]]
-    examples: NDArray[np.int64]
+    novelty: Reals
+    examples: Ints
     similarities: Float32
 
 
@@ -51,7 +50,7 @@ class SupportIndex:
     threshold: float
 
     @classmethod
-    def of(cls, embeddings: Float32, labels: Labels, background: Background) -> "SupportIndex":
+    def of(cls, embeddings: Float32, labels: Ints, background: Background) -> "SupportIndex":
         """Of a support set.
 
         Args:

@@ -18,11 +18,11 @@ Shape legend: n examples of a task, m of them looked at, Q queries, D features, 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Ints, Reals
 from models.heads.head import Float32
 from models.manifest import NoveltyLaw
-from models.novelty.familiarity import Floats, Labels, left_out_cosines, resemblance
+from models.novelty.familiarity import left_out_cosines, resemblance
 
 REFUSED = 0.05  # the share of the classes' own images that may be taken for strangers
 
@@ -42,26 +42,26 @@ class Evidence:
         count: n of them.
     """
 
-    between: Floats
-    spread: Floats
-    middle: Floats
-    below: Floats
+    between: Reals
+    spread: Reals
+    middle: Reals
+    below: Reals
     fewer: float
     count: int
 
 
-def threshold(found: Evidence, law: NoveltyLaw) -> Floats:
+def threshold(found: Evidence, law: NoveltyLaw) -> Reals:
     """(…) the familiarity that 5 % of the classes' own images are expected to lie below."""
-    expected: Floats = found.between - law.spread * np.sqrt(found.spread**2 + law.floor**2)
+    expected: Reals = found.between - law.spread * np.sqrt(found.spread**2 + law.floor**2)
     if not found.count:
         return expected
     below = law.deviations * np.sqrt(1.0 + 1.0 / found.count) * found.below
     seen = found.middle + law.gain * found.fewer - below
-    threshold: Floats = (found.count * seen + law.prior * expected) / (found.count + law.prior)
+    threshold: Reals = (found.count * seen + law.prior * expected) / (found.count + law.prior)
     return threshold
 
 
-def evidence(x: Float32, labels: Labels, law: NoveltyLaw) -> Evidence:
+def evidence(x: Float32, labels: Ints, law: NoveltyLaw) -> Evidence:
     """Of features (…, n, D) of norm one, with labels (n,) in [0, K), K at least 2; every class has an example.
 
     Of more than 500 examples every class's share of 500 is looked at, and each held against all.
@@ -82,14 +82,14 @@ def evidence(x: Float32, labels: Labels, law: NoveltyLaw) -> Evidence:
     return Evidence(between.mean(axis=-1), between.std(axis=-1), middle, below, fewer, int(held_out.sum()))
 
 
-def _rows(labels: Labels) -> NDArray[np.int64]:
+def _rows(labels: Ints) -> Ints:
     """Which examples are looked at: all, or the same share of every class."""
     if len(labels) <= _MOST:
         return np.arange(len(labels))
     return np.argsort(labels, kind="stable")[np.linspace(0, len(labels) - 1, _MOST).astype(np.int64)]
 
 
-def _to_others(x_m: Float32, own_mK: Float32, sums: Float32, nearest: Floats, law: NoveltyLaw) -> Floats:
+def _to_others(x_m: Float32, own_mK: Float32, sums: Float32, nearest: Reals, law: NoveltyLaw) -> Reals:
     """(…, m) familiarity of examples to the classes that they are not of."""
     norms = np.sqrt(np.maximum(np.vecdot(sums, sums), 1e-12))
     cosines = x_m @ sums.mT / norms[..., None, :]
@@ -97,12 +97,12 @@ def _to_others(x_m: Float32, own_mK: Float32, sums: Float32, nearest: Floats, la
     return resemblance(others, nearest, law)
 
 
-def _lower_half(familiarity: Floats) -> tuple[Floats, Floats]:
+def _lower_half(familiarity: Reals) -> tuple[Reals, Reals]:
     """(…) the median of values (…, n), and the deviation that those below it would have if those above mirrored them."""
     count = familiarity.shape[-1]
     if not count:
         nothing = np.zeros(familiarity.shape[:-1], familiarity.dtype)
         return nothing, nothing
-    middle: Floats = np.median(familiarity, axis=-1)
+    middle: Reals = np.median(familiarity, axis=-1)
     short = np.minimum(familiarity - middle[..., None], 0.0)
     return middle, np.sqrt(2.0 * (short**2).sum(axis=-1) / max(1, count - 1))

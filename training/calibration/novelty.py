@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from models.arrays import Reals
 from models.heads.head import Float32, features
 from models.manifest import NoveltyLaw
-from models.novelty.familiarity import Floats, resemblance
+from models.novelty.familiarity import resemblance
 from models.novelty.space import NoveltySpace
 from models.novelty.thresholds import REFUSED, Evidence, evidence, threshold
 from training.evaluation.episodes import Embedded, EpisodeSampler
@@ -29,7 +30,7 @@ _SPACE = {"centring": 0.15, "directions": 64, "shrinkage": 40.0}
 _FAMILIARITY = {"kappa": 40.0, "nearest": 0.2, "others": 0.2}
 _START = {"spread": 1.25, "floor": 0.03, "gain": 0.03, "deviations": 1.6, "prior": 1.0}
 
-Tasks = tuple[Evidence, Floats]
+Tasks = tuple[Evidence, Reals]
 """Of a stack of T tasks: what their examples say, and the familiarity of their queries (T, Q), all of their classes."""
 
 
@@ -85,7 +86,7 @@ def _cells(data: Embedded, space: NoveltySpace, law: NoveltyLaw) -> Iterator[Tas
             yield _together(list(tasks(data, space, law, sampler, EPISODES)))
 
 
-def _familiarity(support_TnD: Float32, queries_TQD: Float32, ways: int, law: NoveltyLaw) -> Floats:
+def _familiarity(support_TnD: Float32, queries_TQD: Float32, ways: int, law: NoveltyLaw) -> Reals:
     classes = support_TnD.reshape(len(support_TnD), ways, -1, support_TnD.shape[-1])
     means = features(classes.sum(axis=2), None)
     return resemblance(queries_TQD @ means.mT, (queries_TQD @ support_TnD.mT).max(axis=-1), law)

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from models.arrays import Floats, Ints
 from models.heads.fitting import expected_by_share, fit
 from models.heads.geometry import geometry
 from models.heads.head import Float32, features
@@ -35,8 +35,6 @@ _MOST_EXAMPLES = 100  # of a task: larger ones would take longer than all others
 _RIDGE = 1e-3
 _WIDEST = 7.0  # of log T either way, so that a step of the search that is far too long overflows nothing
 
-Values = NDArray[np.float64]
-
 
 @dataclass(frozen=True, eq=False)
 class Answered:
@@ -48,9 +46,9 @@ class Answered:
         labels: (T, Q) in [0, K).
     """
 
-    terms: Values
+    terms: Floats
     scores: Float32
-    labels: NDArray[np.int64]
+    labels: Ints
 
 
 def tune_temperatures(datasets: Sequence[Embedded], mean: Float32, heads: HeadDefaults) -> TemperatureLaws:
@@ -98,7 +96,7 @@ def fit_law(datasets: Sequence[Sequence[Answered]]) -> SupportLaw:
     scale[scale == 0.0] = 1.0
     parts = [(answered, 1.0 / (len(data) * len(datasets))) for data in datasets for answered in data]
 
-    def loss(scaled: Values) -> tuple[float, Values]:
+    def loss(scaled: Floats) -> tuple[float, Floats]:
         value, slope = 0.5 * _RIDGE * float(scaled @ scaled), _RIDGE * scaled
         for answered, weight in parts:
             more, slope_T = _cross_entropy(answered, answered.terms @ (scaled / scale))
@@ -114,7 +112,7 @@ def fit_law(datasets: Sequence[Sequence[Answered]]) -> SupportLaw:
     )
 
 
-def _cross_entropy(answered: Answered, log_T: Values) -> tuple[float, Values]:
+def _cross_entropy(answered: Answered, log_T: Floats) -> tuple[float, Floats]:
     """The mean −log softmax(scores / T) of the labels over all queries, and its slope (T,) in each episode's log T."""
     inverse_T1 = np.exp(-np.clip(log_T, -_WIDEST, _WIDEST))[:, None]
     scores_TQK = answered.scores.astype(np.float64)
@@ -167,16 +165,16 @@ def _unequal(space: Float32, sampler: EpisodeSampler, episodes: int, options: He
     return Answered(np.stack(terms), np.stack(scores).astype(np.float32), truth)
 
 
-def _scores(space: Float32, support: Indices, labels: Indices, episode: Episode, options: HeadOptions) -> Values:
+def _scores(space: Float32, support: Indices, labels: Indices, episode: Episode, options: HeadOptions) -> Floats:
     linear = fit(space[support], labels, len(episode.classes), options)
-    scores: Values = space[episode.query.ravel()] @ linear.weight.T + linear.bias
+    scores: Floats = space[episode.query.ravel()] @ linear.weight.T + linear.bias
     return scores
 
 
-def _expected(solver: Solver, counts: NDArray[np.int64]) -> Values | float:
+def _expected(solver: Solver, counts: Ints) -> Floats | float:
     """As `models.heads.fitting.fit_head` has it."""
     return expected_by_share(counts) if METHODS[solver].learns_shares else 0.0
 
 
-def _terms(space: Float32, support: Indices, labels: Indices) -> Values:
+def _terms(space: Float32, support: Indices, labels: Indices) -> Floats:
     return support_terms(geometry(space[support], labels))

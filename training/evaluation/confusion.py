@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+
+from models.arrays import Floats, Ints
 
 _ANNOTATED = 30  # Above so many classes the numbers in the cells could not be read.
-
-Rates = NDArray[np.float64]
 
 
 class Confusion:
@@ -25,7 +24,7 @@ class Confusion:
         self.called = np.zeros((classes, classes), dtype=np.int64)
         self.could = np.zeros((classes, classes), dtype=np.int64)
 
-    def add(self, classes: NDArray[np.int64], predicted: NDArray[np.int64], labels: NDArray[np.int64]) -> None:
+    def add(self, classes: Ints, predicted: Ints, labels: Ints) -> None:
         """Counts T episodes.
 
         Args:
@@ -37,7 +36,7 @@ class Confusion:
         np.add.at(self.called, (truth_TQ, np.take_along_axis(classes, predicted, axis=1)), 1)
         np.add.at(self.could, (truth_TQ[:, :, None], classes[:, None, :]), 1)
 
-    def rates(self) -> Rates:
+    def rates(self) -> Floats:
         """(M, M): how often a query of class i is called j when both are in the episode; NaN for two that never met."""
         return np.where(self.could > 0, self.called / np.maximum(self.could, 1), np.nan)
 
@@ -49,7 +48,7 @@ class Confusion:
         return [(int(first[p]), int(second[p]), float(mutual[first[p], second[p]])) for p in order]
 
 
-def neighbours_order(rates: Rates) -> list[int]:
+def neighbours_order(rates: Floats) -> list[int]:
     """Classes in an order that puts confused ones side by side: average linkage, each merge joined at the ends that match best.
 
     Args:
@@ -89,7 +88,7 @@ def draw(confusion: Confusion, names: Sequence[str], title: str, path: Path) -> 
     figure.savefig(path, dpi=120, format="png")
 
 
-def _draw_map(figure: Figure, axes: Axes, percent: Rates) -> None:
+def _draw_map(figure: Figure, axes: Axes, percent: Floats) -> None:
     between = np.where(np.eye(len(percent), dtype=bool), np.nan, percent)
     top = max(1.0, float(np.nan_to_num(between).max()))
     axes.set_facecolor("0.88")  # shows where there is no rate: on the diagonal, and for classes that never met
@@ -103,7 +102,7 @@ def _draw_map(figure: Figure, axes: Axes, percent: Rates) -> None:
         axes.text(column, row, f"{rate:.0f}", ha="center", va="center", fontsize=8, color="white" if 2 * rate > top else "black")
 
 
-def _draw_bars(axes: Axes, recognised: Rates) -> None:
+def _draw_bars(axes: Axes, recognised: Floats) -> None:
     bars = axes.barh(range(len(recognised)), np.nan_to_num(recognised), height=0.8)
     axes.set(xlim=(0, 100), xlabel="recognised (%)")
     axes.tick_params(left=False, labelleft=False)
@@ -112,7 +111,7 @@ def _draw_bars(axes: Axes, recognised: Rates) -> None:
         axes.bar_label(bars, fmt="%.0f", padding=-18, fontsize=8, color="white")
 
 
-def _mutual(rates: Rates) -> Rates:
+def _mutual(rates: Floats) -> Floats:
     """(M, M) the mean of both directions, 0 for classes that never met."""
     known = np.nan_to_num(rates)
     return (known + known.T) / 2.0
