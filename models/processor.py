@@ -16,14 +16,14 @@ def processor_name() -> str:
 
 
 def available_cores() -> int:
-    """The cores that this process may run on, a container's CPU quota included."""
+    """Returns the number of cores that this process may use, a container's CPU quota included."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota()
     return cores if quota is None else max(1, min(cores, round(quota)))
 
 
 def has_int8_instructions() -> bool:
-    """Whether the processor multiplies 8-bit integers without saturating (VNNI on x86-64, dot product on Arm).
+    """Returns whether the processor multiplies 8-bit integers without saturating (VNNI on x86-64, dot product on Arm).
 
     Without them int8 is no faster, and on older x86 its sums saturate and cost accuracy.
     """
