@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Set
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,8 +28,12 @@ def has_int8_instructions() -> bool:
 
     Without them int8 is no faster, and on older x86 its sums saturate and cost accuracy.
     """
+    return has_instructions({"avx512_vnni", "avx_vnni", "asimddp"})
+
+
+def has_instructions(any_of: Set[str]) -> bool:
+    """Returns whether the processor has any of these instruction sets, by Linux's names for them; False on other systems."""
     try:
-        flags = set(Path("/proc/cpuinfo").read_text().split())
+        return not any_of.isdisjoint(Path("/proc/cpuinfo").read_text().split())
     except OSError:
         return False
-    return bool(flags & {"avx512_vnni", "avx_vnni", "asimddp"})

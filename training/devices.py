@@ -2,9 +2,10 @@
 
 import ctypes
 import platform
-from pathlib import Path
 
 import torch
+
+from models.processor import has_instructions
 
 # Parameters of mallopt, from glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
@@ -34,11 +35,7 @@ def has_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 matrices in hardware. Without, they are slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:
-        return False
-    return bool(flags & {"amx_bf16", "avx512_bf16", "bf16"})
+    return has_instructions({"amx_bf16", "avx512_bf16", "bf16"})
 
 
 def describe(device: torch.device, count: int) -> str:

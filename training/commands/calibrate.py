@@ -8,16 +8,9 @@ from models.engine import EngineKind, open_engine
 from models.heads.solvers import METHODS
 from models.heads.temperature import Law
 from models.manifest import SeveralLaw, SingleLaw, Solver, SupportLaw
-from training.calibration.scoring import Images, Scorer
-from training.commands.arguments import (
-    SubParsers,
-    add_command,
-    add_datasets,
-    at_least,
-    bundle_path,
-    check_names,
-    load_for_episodes,
-)
+from training.calibration.scoring import Scorer
+from training.commands.arguments import SubParsers, add_command, add_datasets, at_least, bundle_path
+from training.commands.datasets import check_names, held_out_images
 from training.data.class_split import read_split
 from training.data.dataset import DataError
 from training.export.card import model_card
@@ -56,15 +49,7 @@ def _calibrate(arguments: argparse.Namespace) -> None:
     bundle = open_bundle(bundle_path(arguments.bundle))
     manifest = bundle.manifest
     spec, trained, share = manifest.input, manifest.training.classes, arguments.broken_share
-    datasets = [
-        Images(
-            split.dataset,
-            None,
-            load_for_episodes(paths, split, "validation", spec, trained, share),
-            load_for_episodes(paths, split, "test", spec, trained, share),
-        )
-        for paths, split in zip(arguments.data, splits, strict=True)
-    ]
+    datasets = [held_out_images(paths, split, spec, trained, share) for paths, split in zip(arguments.data, splits, strict=True)]
     if not any(data.validation for data in datasets):
         raise DataError("none of the datasets has validation classes enough to choose on")
     scorer = Scorer(datasets, bundle.feature_mean, bundle.background, arguments.episodes)

@@ -15,7 +15,8 @@ from models.engine import EngineKind, embed_all, open_engine
 from models.heads.head import Float32
 from models.heads.temperature import law_of
 from models.manifest import Manifest, Solver
-from training.commands.arguments import SubParsers, add_command, add_data, at_least, bundle_path, load_part
+from training.commands.arguments import SubParsers, add_command, add_data, at_least, bundle_path
+from training.commands.datasets import load_part
 from training.commands.own_folder import Measured, unseen_classes
 from training.data.class_split import Part, read_split
 from training.data.dataset import DataError

@@ -10,7 +10,7 @@ from models.manifest import Interpolation
 from training.commands.arguments import SubParsers, add_broken_share, add_command, at_least
 from training.commands.export import add_bundle, say, say_how_to_serve
 from training.importing.classifier import LastLayer
-from training.importing.network import Order, import_network
+from training.importing.network import ImportOptions, import_network
 
 _EPILOG = """examples:
   headstart-train import efficientnet-lite0 --data photos/
@@ -54,7 +54,7 @@ def add_to(commands: SubParsers) -> None:
 
 
 def _import(arguments: argparse.Namespace) -> None:
-    order = Order(
+    options = ImportOptions(
         arguments.source,
         arguments.weights,
         arguments.input_size,
@@ -64,7 +64,7 @@ def _import(arguments: argparse.Namespace) -> None:
         arguments.last_layer,
     )
     name = arguments.name or _default_name(arguments.source)
-    say_how_to_serve(import_network(order, arguments.data, arguments.broken_share, name, arguments.version, arguments.out, say))
+    say_how_to_serve(import_network(options, arguments.data, arguments.broken_share, name, arguments.version, arguments.out, say))
 
 
 def _default_name(source: str) -> str:

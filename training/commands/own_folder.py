@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.manifest import Imported, Manifest, Training
-from training.commands.arguments import load
+from training.commands.datasets import load
 from training.data.class_split import Split, is_shipped, means_something, read_split
 from training.data.dataset import DataError, ImageSet
 from training.data.loading import some

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from models.manifest import InputSpec
-from training.commands.arguments import LEAST_TO_MEASURE, SubParsers, add_command, add_datasets, at_least, check_names, load
+from training.commands.arguments import SubParsers, add_command, add_datasets, at_least
+from training.commands.datasets import LEAST_TO_MEASURE, check_names, load, places_of
 from training.data.class_split import Split, carried_split, read_split, refuse_seen, split_classes, write_split
 from training.data.dataset import DataError
 from training.data.sources import find_classes
@@ -105,9 +106,7 @@ def _run(arguments: argparse.Namespace) -> None:
 def _resume(arguments: argparse.Namespace) -> None:
     checkpoint = Checkpoint.load(arguments.out)
     known = checkpoint.info.datasets
-    places: Sequence[Sequence[Path]] = arguments.data or [[Path(path) for path in data.paths] for data in known]
-    if len(places) != len(known):
-        raise DataError(f"the run has {len(known)} datasets; --data was given {len(places)} times")
+    places = places_of(arguments.data, known)
     datasets = [
         _load(paths, data.split, checkpoint.recipe, arguments.broken_share) for paths, data in zip(places, known, strict=True)
     ]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from training.data.dataset import DataError
-from training.data.files import composed
+from training.data.files import clean_class_name
 from training.data.pickles import part_of, read_classes
 from training.data.sources import list_pickles
 
@@ -66,9 +66,9 @@ def read_split(path_or_name: str | Path) -> Split:
         raw = json.loads(path.read_text(encoding="utf-8"))
         split = Split(
             dataset=str(raw["dataset"]),
-            train=tuple(map(composed, raw["train"])),
-            validation=tuple(map(composed, raw["validation"])),
-            test=tuple(map(composed, raw["test"])),
+            train=tuple(map(clean_class_name, raw["train"])),
+            validation=tuple(map(clean_class_name, raw["validation"])),
+            test=tuple(map(clean_class_name, raw["test"])),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from models.images.preprocess import ImageError, media_type
 from models.labels import clean_label
@@ -15,7 +16,7 @@ from training.data.dataset import DataError, Skipped
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 )
-HEAD_BYTES = 1024  # enough to tell any format
+_HEAD_BYTES = 1024  # enough to tell any format
 # What reading a member of a zip raises where it is damaged, encrypted (RuntimeError) or compressed in a way that is not known.
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 NO_IMAGE, NO_CLASS, TOO_DEEP = "not an image", "not in a class folder", "in a folder within a class folder"
@@ -52,20 +53,21 @@ def left_out(file: Path, reason: str) -> Skipped:
     return Skipped(printable(str(file)), reason)
 
 
-def is_readable(head: bytes) -> bool:
+def is_readable(opened: IO[bytes]) -> bool:
+    """Returns whether an opened file is an image that can be read, by its first bytes."""
     try:
-        media_type(head)
+        media_type(opened.read(_HEAD_BYTES))
     except ImageError:
         return False
     return True
 
 
 def source_of(class_name: str, file_name: str, place: str, content: Callable[[], bytes]) -> Source:
-    class_name, file_name, place = composed(class_name), printable(file_name), printable(place)
+    class_name, file_name, place = clean_class_name(class_name), printable(file_name), printable(place)
     return Source(class_name, file_name, place, f"{class_name}/{file_name}", content)
 
 
-def composed(name: str) -> str:
+def clean_class_name(name: str) -> str:
     """The name of a class as the server has its label.
 
     Raises:

@@ -6,7 +6,6 @@ from pathlib import Path
 from models.images.preprocess import READABLE
 from training.data.dataset import DataError, Skipped
 from training.data.files import (
-    HEAD_BYTES,
     IMAGE_SUFFIXES,
     NO_CLASS,
     NO_IMAGE,
@@ -27,7 +26,7 @@ def is_image(file: Path) -> bool:
         if not file.is_file():  # a pipe would be waited for
             return False
         with file.open("rb") as opened:
-            return is_readable(opened.read(HEAD_BYTES))
+            return is_readable(opened)
     except OSError:
         return False
 

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from training.data.dataset import Skipped
-from training.data.files import Source, composed, source_of
+from training.data.files import Source, clean_class_name, source_of
 from training.data.folders import class_folders, has_images, sources_of_folder
 from training.data.pickles import PICKLE_SUFFIXES, encoded, find_pickles, read_classes, read_pickle
 from training.data.zips import empty_classes_of_zip, sources_of_zip
@@ -33,7 +33,9 @@ def find_classes(paths: Sequence[Path]) -> tuple[str, ...]:
             found.update(*map(read_classes, pickles))
         else:
             found |= {source.class_name for source in list_sources([path])}
-            found |= {composed(folder.name) for folder in class_folders(path)} if path.is_dir() else empty_classes_of_zip(path)
+            found |= (
+                {clean_class_name(folder.name) for folder in class_folders(path)} if path.is_dir() else empty_classes_of_zip(path)
+            )
     return tuple(sorted(found))
 
 

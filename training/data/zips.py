@@ -9,12 +9,11 @@ from models.zip_names import member_path, undecodable
 from training.data.dataset import DataError, Skipped
 from training.data.files import (
     DAMAGED,
-    HEAD_BYTES,
     IMAGE_SUFFIXES,
     NO_CLASS,
     NO_IMAGE,
     Source,
-    composed,
+    clean_class_name,
     is_readable,
     left_out,
     source_of,
@@ -31,7 +30,7 @@ def sources_of_zip(path: Path, wanted: Collection[str]) -> Iterator[Source | Ski
     if not in_full:
         _check_names({member.parent for member, _ in in_classes}, path)
     for member, info in in_classes:
-        full = composed("/".join(member.parent.parts[-2:]))
+        full = clean_class_name("/".join(member.parent.parts[-2:]))
         class_name = full if full in in_full else member.parent.name
         yield source_of(class_name, member.name, f"{path}/{member}", partial(archive.read, info))
     used, seen = {info for _, info in in_classes}, {info for _, info in images}
@@ -66,7 +65,7 @@ def empty_classes_of_zip(path: Path) -> set[str]:
     classes = {member.parent for member, info in members if not info.is_dir()}
     beside = {folder.parent for folder in classes}
     return {
-        composed(member.name)
+        clean_class_name(member.name)
         for member, info in members
         if info.is_dir() and member not in filled and member.parent in beside and member.name
     }
@@ -77,7 +76,7 @@ def _is_image_in(archive: zipfile.ZipFile, member: PurePosixPath, info: zipfile.
         return True
     try:
         with archive.open(info) as opened:
-            return is_readable(opened.read(HEAD_BYTES))
+            return is_readable(opened)
     except DAMAGED:
         return False
 

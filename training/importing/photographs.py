@@ -9,7 +9,7 @@ import numpy as np
 
 from models.manifest import InputSpec
 from training.data.dataset import DataError, ImageSet, Skipped
-from training.data.files import Source, composed, left_out
+from training.data.files import Source, clean_class_name, left_out
 from training.data.folders import files_below, is_image, visible
 from training.data.loading import check_broken, decode
 from training.data.sources import list_left_out, list_sources
@@ -75,7 +75,7 @@ def _loose(path: Path) -> list[Source]:
     if not path.is_dir():
         return []
     files = [file for file in sorted(visible(path)) if is_image(file) and not file.is_dir()]
-    name = composed(path.resolve().name)
+    name = clean_class_name(path.resolve().name)
     return [Source(name, file.name, str(file), f"{name}/{file.name}", file.read_bytes) for file in files]
 
 
