@@ -92,7 +92,7 @@ def load_pretrained(name: str, weights: str | None, input_size: int | None = Non
     except PretrainedError:
         raise
     except Exception as error:  # Network, file, hash and shape errors of two libraries and a download client share no base.
-        raise PretrainedError(f"{name} with weights {weights} cannot be had: {one_line(error)}") from error
+        raise PretrainedError(f"{name} with weights {weights} is not available: {one_line(error)}") from error
     pretrained.network.eval()
     return pretrained
 

@@ -1,4 +1,4 @@
-"""Arguments that several sub-commands take, and what they stand for."""
+"""Arguments that several sub-commands take."""
 
 import argparse
 from collections.abc import Callable
@@ -17,7 +17,7 @@ def add_command(
     summary: str,
     epilog: str | None = None,
 ) -> argparse.ArgumentParser:
-    """A sub-command whose line breaks in help stay, and which runs `function`."""
+    """Adds and returns a sub-command that runs `function`, and whose help keeps its line breaks."""
     command = commands.add_parser(
         name, help=summary, description=summary, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -33,7 +33,7 @@ def add_data(command: argparse.ArgumentParser, *, required: bool) -> None:
 
 
 def add_datasets(command: argparse.ArgumentParser, more: str, *, required: bool = True) -> None:
-    """`--data`, which may be given once for each of several datasets; `more` says so."""
+    """Adds `--data`, which may be given once for each of several datasets; `more` is the end of its help."""
     command.add_argument(
         "--data",
         type=Path,
@@ -52,12 +52,12 @@ def add_broken_share(command: argparse.ArgumentParser) -> None:
         type=_share,
         default=0.01,
         metavar="SHARE",
-        help="of the files that may be unreadable; they are listed and skipped (default %(default)s)",
+        help="share of the files that may be unreadable; these are listed and skipped (default %(default)s)",
     )
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """An argument's type: an integer not below `least`."""
+    """Returns an argument's type: an integer not below `least`."""
 
     def integer(text: str) -> int:
         value = int(text)

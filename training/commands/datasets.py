@@ -1,4 +1,4 @@
-"""Datasets of a command: loading them, and refusing those that would spoil its figures."""
+"""The datasets of a command: loading them, and refusing those that would make its figures meaningless."""
 
 import sys
 from collections.abc import Collection, Sequence
@@ -18,7 +18,7 @@ LEAST_TO_MEASURE = max(SHOTS) + 1  # images of a class: examples and one query
 
 
 def load(paths: Sequence[Path], classes: Sequence[str], spec: InputSpec, broken_share: float, minimum: int = 1) -> ImageSet:
-    """Images of the classes; every other visible file of the dataset is listed on standard error."""
+    """Loads the images of the classes. Every other visible file of the dataset is listed on standard error."""
     images = load_images(paths, classes, spec, broken_share=broken_share, minimum=minimum)
     for skipped in (*images.skipped, *list_left_out(paths, classes)):
         _tell(skipped)
@@ -27,14 +27,18 @@ def load(paths: Sequence[Path], classes: Sequence[str], spec: InputSpec, broken_
 
 @cache
 def _tell(skipped: Skipped) -> None:
-    """Once, although each part of a dataset is loaded by itself."""
+    """Prints a skipped file once, although each part of a dataset is loaded by itself."""
     print(f"skipped {skipped}", file=sys.stderr, flush=True)
 
 
 def load_part(
     paths: Sequence[Path], split: Split, part: Part, spec: InputSpec, base: Collection[str], broken_share: float, minimum: int = 1
 ) -> ImageSet:
-    """Images of a part whose classes the backbone must not have been trained on."""
+    """Loads the images of a part whose classes the backbone must not have been trained on.
+
+    Raises:
+        DataError: the backbone was trained on one of them, or the images cannot be used.
+    """
     classes = split.classes(part)
     if seen := sorted(set(split.known_as(part)) & set(base)):
         raise DataError(
@@ -46,7 +50,7 @@ def load_part(
 def load_for_episodes(
     paths: Sequence[Path], split: Split, part: Part, spec: InputSpec, base: Collection[str], broken_share: float
 ) -> ImageSet | None:
-    """Likewise, where there are classes enough for the protocol's episodes; None, and a line on standard error, otherwise.
+    """Loads a part like `load_part`, or returns None and prints a line if it has too few classes for the protocol's episodes.
 
     Raises:
         DataError: a class has fewer images than an episode takes, or the backbone was trained on it.
@@ -61,7 +65,11 @@ def load_for_episodes(
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raises: DataError: two datasets have one name, so that figures of the two could not be told apart."""
+    """Refuses two datasets of one name, since their figures could not be told apart.
+
+    Raises:
+        DataError: two have one.
+    """
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(
             f"two datasets are called {twice[0]}; give one a --split file that names it otherwise, or rename its folder"

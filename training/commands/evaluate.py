@@ -1,4 +1,4 @@
-"""`evaluate`: accuracy of a bundle over few-shot episodes, and which classes it confuses."""
+"""`evaluate`: accuracy of a bundle over few-shot episodes, and the classes that it confuses most."""
 
 import argparse
 import json
@@ -54,7 +54,7 @@ def add_to(commands: SubParsers) -> None:
     evaluate.add_argument("--episodes", type=at_least(2), default=2000, help="of each way and shot (default %(default)s)")
     evaluate.add_argument("--seed", type=at_least(0), default=1, help="of the episodes (default %(default)s)")
     evaluate.add_argument("--solver", choices=get_args(Solver), help="default: the bundle's")
-    evaluate.add_argument("--engine", choices=get_args(EngineKind), default="auto", help="default: what the server would take")
+    evaluate.add_argument("--engine", choices=get_args(EngineKind), default="auto", help="default: the one a server would take")
     evaluate.add_argument(
         "--flip", action="store_true", help="also score the mean embedding of each image and its mirror image, at twice the cost"
     )
@@ -157,7 +157,9 @@ def _print_confused(pairs: Sequence[tuple[str, str, float]]) -> None:
 
 
 def _document(lines: Sequence[_Line], images: int, seconds: float, pairs: Sequence[tuple[str, str, float]]) -> dict[str, Any]:
-    """What `--json` prints: scores of single images in `results`, of images with their mirror images in `flipped`."""
+    """Returns the document of `--json`: scores of single images in `results`, of images with their mirror images in
+    `flipped`.
+    """
     document: dict[str, Any] = {
         "results": [asdict(line.score) for line in lines if line.passes == 1],
         "embedding": {"images": images, "seconds": seconds},

@@ -1,4 +1,4 @@
-"""`export`: from a finished run to a bundle."""
+"""`export`: makes a bundle of a finished run."""
 
 import argparse
 from collections.abc import Collection, Sequence
@@ -40,14 +40,16 @@ def add_to(commands: SubParsers) -> None:
         "--input-size",
         type=at_least(16),
         metavar="PIXELS",
-        help="side of what the bundle looks at (default: the run's); for networks that take images of any size",
+        help="side of the bundle's input (default: the run's); for networks that take images of any size",
     )
     add_bundle(exporting, "the recipe's")
-    exporting.add_argument("--without-torchscript", action="store_true", help="check it but leave it out: half the size")
+    exporting.add_argument(
+        "--without-torchscript", action="store_true", help="check TorchScript but leave it out, for half the size"
+    )
 
 
 def add_bundle(command: argparse.ArgumentParser, name: str) -> None:
-    """Arguments that say which bundle is made; `name` describes the default name."""
+    """Adds the arguments that name the bundle and its folder; `name` describes the default name."""
     command.add_argument("--name", help=f"of the bundle (default: {name})")
     command.add_argument("--version", default="1", help="of the bundle (default %(default)s)")
     command.add_argument("--out", type=Path, default=Path("bundles"), metavar="DIR", help="default %(default)s")

@@ -1,4 +1,4 @@
-"""`import`: from a network made elsewhere to a bundle."""
+"""`import`: makes a bundle of a network made elsewhere."""
 
 import argparse
 import re
@@ -35,8 +35,8 @@ def add_to(commands: SubParsers) -> None:
         nargs="+",
         required=True,
         metavar="PATH",
-        help="images like those to be recognised: folders of images, of class folders, or zips of the latter; statistics are made"
-        " from them and, where there are 5 classes of 20 images, head defaults chosen",
+        help="images like those to be recognised: folders of images, of class folders, or zips of the latter; they give the"
+        " statistics and, with 5 classes of 20 images, the head defaults",
     )
     add_broken_share(importing)
     importing.add_argument("--input-size", type=at_least(1), metavar="PIXELS", help="side of the images (default: as published)")
@@ -68,7 +68,9 @@ def _import(arguments: argparse.Namespace) -> None:
 
 
 def _default_name(source: str) -> str:
-    """`torchvision:resnet50` -> `resnet50`; of a file, its name, as far as it can be a bundle's."""
+    """Returns `resnet50` for `torchvision:resnet50`; for a file its name, reduced to the characters that a bundle's name may
+    have.
+    """
     network = source.rpartition(":")[2] if is_pretrained(source) else Path(source).stem
     return re.sub(r"[^a-z0-9._-]+", "-", network.lower()).strip("-._")[:64]
 

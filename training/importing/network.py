@@ -1,4 +1,4 @@
-"""A network made elsewhere -> bundle."""
+"""Imports a network made elsewhere: opens it and makes a bundle of it."""
 
 import hashlib
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _OWN = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)  # of a graph that normalises by itself
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What is to be imported, and its preprocessing where it is not the published one.
+    """The network to import, and its preprocessing where it differs from the published one.
 
     Attributes:
         source: `torchvision:NAME`, `timm:NAME`, or the path of an ONNX or a TorchScript file.
@@ -46,7 +46,7 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class _Opened:
-    """An order, filled: the candidate with what the manifest says of it."""
+    """The opened network: the candidate, with its description for the manifest."""
 
     candidate: Candidate
     architecture: Architecture
@@ -63,13 +63,13 @@ def import_network(
     """Writes the bundle `<out>/<name>/<version>/` and returns its folder.
 
     Args:
-        data: images for the statistics and, where they are of classes enough, for choosing head options; see `load_photographs`.
+        data: images for the statistics, and for choosing head options if they have enough classes; see `load_photographs`.
         broken_share: the share of them that may be unreadable.
         say: receives a line per step.
 
     Raises:
         ExportError: the options are incomplete, or a file of the bundle disagrees with its source.
-        PretrainedError, GraphError: the network cannot be had, or is none.
+        PretrainedError, GraphError: the network is not available, or the file is no network.
         DataError: the images cannot be used.
         BundleError: that version exists already.
     """
@@ -77,7 +77,7 @@ def import_network(
     check_paths(data)
     opened = _open_library(options) if is_pretrained(options.source) else _open_file(options)
     if isinstance(opened.candidate, OnnxFile | TorchScriptFile) and opened.candidate.is_cut:
-        say(f"{opened.name} ends in a classifier: taken is what goes into its last layer, {opened.embedding_dim} numbers")
+        say(f"{opened.name} ends in a classifier: the embedding is the input of its last layer, {opened.embedding_dim} numbers")
     photographs = load_photographs(data, opened.spec, broken_share)
     for skipped in photographs.skipped:
         say(f"skipped {skipped}")
