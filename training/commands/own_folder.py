@@ -71,9 +71,7 @@ def _new(names: Sequence[str], manifest: Manifest) -> tuple[list[str], str]:
         _note(f"{made.source} was trained elsewhere on unknown classes, so all {len(names)} count as new")
         return list(names), "classes"
     if (split := _own_split(names, made)) is not None:
-        _note(
-            f"measuring on the test classes of {split.dataset}, the split of the backbone's training; --split FILE names other classes"
-        )
+        _note(f"measuring on the test classes of {split.dataset}, the backbone's own split; --split FILE names others")
         return [name for name in names if name in split.test], f"test classes of {split.dataset}"
     seen = {name.casefold() for name in made.classes}
     new = [name for name in names if name.casefold() not in seen]

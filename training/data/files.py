@@ -1,4 +1,4 @@
-"""The image files of a dataset, and the names that they and their classes are known by."""
+"""The image files of a dataset, and the names of files and classes."""
 
 import unicodedata
 import zipfile
@@ -17,7 +17,7 @@ IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 )
 _HEAD_BYTES = 1024  # enough to tell any format
-# What reading a member of a zip raises where it is damaged, encrypted (RuntimeError) or compressed in a way that is not known.
+# Reading a member of a zip raises these where it is damaged, encrypted (RuntimeError) or compressed in an unknown way.
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 NO_IMAGE, NO_CLASS, TOO_DEEP = "not an image", "not in a class folder", "in a folder within a class folder"
 
@@ -28,7 +28,7 @@ class Source:
 
     Attributes:
         place: the file, for messages.
-        key: tells it from every other image of the dataset.
+        key: unique within the dataset.
         content: reads the bytes of the file.
     """
 
@@ -39,7 +39,11 @@ class Source:
     content: Callable[[], bytes]
 
     def read(self) -> bytes:
-        """Raises: DataError: the file cannot be read; the message does not name it."""
+        """Returns the bytes of the file.
+
+        Raises:
+            DataError: the file cannot be read; the message does not name it.
+        """
         try:
             return self.content()
         except OSError as error:
@@ -49,7 +53,7 @@ class Source:
 
 
 def left_out(file: Path, reason: str) -> Skipped:
-    """A file that is no source, by a name that can be printed."""
+    """Returns the record of a file that is no source, under a printable name."""
     return Skipped(printable(str(file)), reason)
 
 
@@ -68,7 +72,7 @@ def source_of(class_name: str, file_name: str, place: str, content: Callable[[],
 
 
 def clean_class_name(name: str) -> str:
-    """The name of a class as the server has its label.
+    """Returns the name of a class in the form of the server's labels.
 
     Raises:
         DataError: it is not UTF-8, since two such names might look the same; or it is no label.
@@ -84,5 +88,7 @@ def clean_class_name(name: str) -> str:
 
 
 def printable(name: str) -> str:
-    """The name of a file in Unicode's composed form; bytes that are not UTF-8 are written out, so that no two become one."""
+    """Returns a file's name in Unicode's composed form. Bytes that are not UTF-8 become escapes, so that no two names become
+    one.
+    """
     return unicodedata.normalize("NFC", name.encode(errors="surrogateescape").decode(errors="backslashreplace"))

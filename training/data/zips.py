@@ -40,7 +40,7 @@ def sources_of_zip(path: Path, wanted: Collection[str]) -> Iterator[Source | Ski
 
 
 def _open_zip(path: Path) -> tuple[zipfile.ZipFile, list[tuple[PurePosixPath, zipfile.ZipInfo]]]:
-    """A zip, and its visible files and folders by path.
+    """Opens a zip, and returns it with its visible files and folders by path.
 
     Raises:
         DataError: it is none, or the name of a folder in it cannot be read.
@@ -59,7 +59,7 @@ def _open_zip(path: Path) -> tuple[zipfile.ZipFile, list[tuple[PurePosixPath, zi
 
 
 def empty_classes_of_zip(path: Path) -> set[str]:
-    """The classes of a zip's folders that hold nothing at all, beside the folders of other classes."""
+    """Returns the classes of a zip's empty folders that lie beside the folders of other classes."""
     _, members = _open_zip(path)
     filled = {folder for member, info in members if not info.is_dir() for folder in member.parents}
     classes = {member.parent for member, info in members if not info.is_dir()}
@@ -82,7 +82,12 @@ def _is_image_in(archive: zipfile.ZipFile, member: PurePosixPath, info: zipfile.
 
 
 def _check_names(folders: Collection[PurePosixPath], path: Path) -> None:
-    """Folders of one name may be one class (`train/cat`, `val/cat`) or two (`Greek/letter1`, `Latin/letter1`)."""
+    """Refuses two class folders of one name: they may be one class (`train/cat`, `val/cat`) or two (`Greek/letter1`,
+    `Latin/letter1`).
+
+    Raises:
+        DataError: there are two.
+    """
     by_name: dict[str, PurePosixPath] = {}
     for folder in sorted(folders):
         if (other := by_name.setdefault(folder.name, folder)) != folder:

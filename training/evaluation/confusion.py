@@ -1,4 +1,4 @@
-"""Which classes are taken for which, over all episodes: counted, ordered and drawn."""
+"""Confusion between classes over all episodes: counted, ordered and drawn."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +16,8 @@ class Confusion:
     """Counts of predictions, class by class.
 
     Attributes:
-        called: (M, M); [i, j] queries of class i that were called j.
-        could: (M, M); [i, j] queries of class i in episodes that held class j, and so could have been called j.
+        called: (M, M); [i, j] counts queries of class i that were called j.
+        could: (M, M); [i, j] counts queries of class i in episodes with class j, which could have been called j.
     """
 
     def __init__(self, classes: int) -> None:
@@ -29,19 +29,21 @@ class Confusion:
 
         Args:
             classes: (T, K) the classes behind the labels 0 … K-1 of each episode.
-            predicted: (T, Q) labels that the queries were given.
-            labels: (T, Q) labels that they have.
+            predicted: (T, Q) the queries' predicted labels.
+            labels: (T, Q) their true labels.
         """
         truth_TQ = np.take_along_axis(classes, labels, axis=1)
         np.add.at(self.called, (truth_TQ, np.take_along_axis(classes, predicted, axis=1)), 1)
         np.add.at(self.could, (truth_TQ[:, :, None], classes[:, None, :]), 1)
 
     def rates(self) -> Floats:
-        """(M, M): how often a query of class i is called j when both are in the episode; NaN for two that never met."""
+        """Returns the rates (M, M) at which queries of class i are called j when both are in the episode; NaN for two that
+        never met.
+        """
         return np.where(self.could > 0, self.called / np.maximum(self.could, 1), np.nan)
 
     def most_confused(self, count: int) -> list[tuple[int, int, float]]:
-        """Pairs of classes (i, j) and the mean rate at which either is taken for the other, largest first."""
+        """Returns pairs of classes (i, j) and the mean rate at which either is called the other, largest first."""
         mutual = _mutual(self.rates())
         first, second = np.triu_indices(len(mutual), k=1)
         order = np.argsort(-mutual[first, second], kind="stable")[:count]
@@ -49,7 +51,9 @@ class Confusion:
 
 
 def neighbours_order(rates: Floats) -> list[int]:
-    """Classes in an order that puts confused ones side by side: average linkage, each merge joined at the ends that match best.
+    """Returns the classes in an order that puts confused ones side by side.
+
+    Method: average linkage, with each merge joined at the ends that match best.
 
     Args:
         rates: (M, M), as `Confusion.rates` gives them.
@@ -70,7 +74,9 @@ def neighbours_order(rates: Floats) -> list[int]:
 
 
 def draw(confusion: Confusion, names: Sequence[str], title: str, path: Path) -> None:
-    """A map of the rates between classes, and how often each class is recognised as bars: on the map it would drown them."""
+    """Draws a map of the rates between classes, with bars for how often each class is recognised. On the map these would hide
+    the rest.
+    """
     rates = confusion.rates()
     order = neighbours_order(rates)
     percent = 100.0 * rates[np.ix_(order, order)]
@@ -112,6 +118,6 @@ def _draw_bars(axes: Axes, recognised: Floats) -> None:
 
 
 def _mutual(rates: Floats) -> Floats:
-    """(M, M) the mean of both directions, 0 for classes that never met."""
+    """Returns the mean of both directions, (M, M); 0 for classes that never met."""
     known = np.nan_to_num(rates)
     return (known + known.T) / 2.0
