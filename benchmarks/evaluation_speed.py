@@ -1,9 +1,9 @@
-"""How many few-shot episodes are fitted and tested per second, beside one-at-a-time fitting and scikit-learn.
+"""How many few-shot episodes are fitted and tested per second? Beside one-at-a-time fitting and scikit-learn.
 
     python -m benchmarks.evaluation_speed --json evaluation_speed.json
 
 The embeddings are made up: Gaussian classes of 640 numbers, about as separable as those of a trained backbone. Every contestant
-gets the same episodes, and each in turn gets its share of every round, so that what else the machine does burdens all alike.
+gets the same episodes, and each in turn gets its share of every round. So the machine's other work burdens all alike.
 """
 
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _embeddings() -> Float32:
-    """(classes · images of each, D)"""
+    """Returns Gaussian embeddings (classes · images of each, D)."""
     rng = np.random.default_rng(0)
     centres = np.repeat(rng.normal(size=(_CLASSES, _DIM)), _PER_CLASS, axis=0)
     return (centres + _SPREAD * rng.normal(size=centres.shape)).astype(np.float32)
