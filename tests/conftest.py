@@ -6,15 +6,29 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import settings
 
-from benchmarks.server_process import ServerProcess
 from headstart import Client
 from models.bundle import PAPER_BUNDLE, SHIPPED, find_bundles
 from tests.helpers.images import encode
 from tests.helpers.samples import Labelled, part_of, read_samples, shrunk
+from tests.helpers.servers import ServerProcess
 
 # Shells let background jobs ignore Ctrl-C, tests among them, and then whatever these start would ignore it too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+settings.register_profile("quick", max_examples=10)  # for `make test-quick`
+
+_SLOW_SECONDS = 1200
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests get more time, and the tests of a file one worker: many share a server."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(_SLOW_SECONDS))
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import headstart
-from benchmarks.server_process import ServerProcess, free_port
+from benchmarks.server_process import free_port
 from headstart import (
     ClassQuality,
     Client,
@@ -27,6 +27,7 @@ from headstart import (
 from headstart.limits import Limits
 from headstart.replies.predictions import joined_many
 from tests.helpers.samples import SAMPLES, Labelled
+from tests.helpers.servers import ServerProcess
 
 CLASSES = {"fish", "palace", "tool", "tower", "windmill"}
 BROKEN = b"this is no image"

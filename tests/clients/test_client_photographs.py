@@ -11,7 +11,6 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageCms
 
-from benchmarks.server_process import ServerProcess
 from headstart import Client, InvalidImage, NoImages, Task, UnreadableImages
 from headstart.__main__ import main
 from headstart.images.folders import IMAGE_SUFFIXES as SUFFIXES_OF_CLIENT
@@ -20,6 +19,7 @@ from models.images.preprocess import ImageError, load_image, media_type
 from models.manifest import InputSpec
 from tests.helpers.images import encode, exif, noise, photograph
 from tests.helpers.samples import SAMPLES, Labelled
+from tests.helpers.servers import ServerProcess
 from training.data.files import IMAGE_SUFFIXES
 
 Capture = pytest.CaptureFixture[str]

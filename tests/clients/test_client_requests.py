@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.server_process import ServerProcess
 from headstart import Client, InvalidImage, NoImages, Predictions, RequestTooLarge, Task
 from headstart.images.formats import shrink, shrink_further
 from headstart.limits import Limits
@@ -18,6 +17,7 @@ from models.images.preprocess import load_image
 from models.manifest import InputSpec
 from tests.helpers.images import encode, noise, photograph
 from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 
 
 @pytest.fixture

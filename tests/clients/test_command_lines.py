@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.server_process import ROOT, ServerProcess, free_port
+from benchmarks.server_process import ROOT, free_port
 from headstart import Client
 from headstart.__main__ import main
 from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 
 PASSWORD = "s3cret"
 WITHOUT = """

@@ -11,7 +11,6 @@ import httpx
 import numpy as np
 import pytest
 
-from benchmarks.server_process import ServerProcess
 from models.bundle import Bundle, open_bundle, replace_manifest
 from models.engine import embed_all, open_engine
 from models.heads.fitting import classes_of
@@ -22,6 +21,7 @@ from models.manifest import TemperatureLaws
 from tests.helpers.bundles import small_bundle
 from tests.helpers.laws import SUPPORT_LAW
 from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from openapi_spec_validator import validate
 
-from benchmarks.server_process import ROOT, ServerProcess
+from benchmarks.server_process import ROOT
 from models.bundle import SHIPPED, find_bundles, open_bundle
 from models.engine import embed_all, open_engine
 from models.heads.fitting import classes_of, fit_head
@@ -21,6 +21,7 @@ from server.errors import HeadstartError
 from server.http.problems import TABLE
 from tests.helpers import uploads
 from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import as_archive, as_json, base64_of, create, multipart, predict
 
 
@@ -117,7 +118,7 @@ class TestPrediction:
         self, api: httpx.Client, task: str, support: Labelled, queries: Labelled, shipped_bundle: Path
     ) -> None:
         bundle = open_bundle(shipped_bundle)
-        engine = open_engine(bundle)
+        engine = open_engine(bundle, "onnx")
         spec = bundle.manifest.input
         support_z = embed_all(engine, np.stack([load_image(image, spec) for _, image in support]))
         query_z = embed_all(engine, np.stack([load_image(image, spec) for _, image in queries]))

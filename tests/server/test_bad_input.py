@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.server_process import ServerProcess
 from models.images.preprocess import load_image
 from models.manifest import InputSpec
 from tests.helpers.images import animated, encode, exif, noise, png16, raw_png
 from tests.helpers.problems import assert_problem
 from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import as_archive, as_json, base64_of, create, multipart, predict, queries, zip_of
 
 PHOTO = encode(noise(48, 64), "JPEG")

@@ -20,7 +20,6 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.neighbors import NearestCentroid
 
-from benchmarks.server_process import ServerProcess
 from headstart import BackboneNotFound, Client, InvalidInput, TaskNotFound, Untried
 from headstart import Trial as Tried
 from headstart.__main__ import main
@@ -35,6 +34,7 @@ from tests.helpers.bundles import another_bundle, small_bundle, spoil
 from tests.helpers.heads import left_out_by_scikit_learn
 from tests.helpers.problems import assert_problem
 from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, mislabelled, multipart
 
 

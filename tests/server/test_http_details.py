@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from benchmarks.server_process import ServerProcess
 from headstart import Client
 from tests.helpers.problems import assert_problem
 from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart, queries
 
 _PREFIX = "/few/shots"

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.server_process import ServerProcess
 from models.bundle import DEFAULT_BUNDLE, ONNX_INT8, SHIPPED, open_bundle
 from models.engine import embed_all, open_engine
 from models.images.preprocess import load_image
@@ -21,6 +20,7 @@ from tests.helpers.heads import left_out_by_scikit_learn
 from tests.helpers.images import encode
 from tests.helpers.problems import assert_problem
 from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, mislabelled, multipart, predict
 
 

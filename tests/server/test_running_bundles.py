@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from benchmarks.bundles import copy_bundle
-from benchmarks.server_process import ServerProcess
 from headstart import BackboneInUse, BackboneNotFound, BackboneNotOpen, Client, InvalidBundle
 from headstart.__main__ import main
 from models.bundle import DEFAULT_BUNDLE, GOLDEN, MANIFEST, ONNX, golden_bytes, open_bundle, write_bundle
@@ -24,6 +23,7 @@ from models.heads.head import Float32
 from models.images.preprocess import Pixels
 from tests.helpers.bundles import small_bundle, spoil
 from tests.helpers.samples import SAMPLES, Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart, predict
 from tests.helpers.uploads import queries as as_queries
 

@@ -15,7 +15,6 @@ from onnx import TensorProto, helper
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from benchmarks.server_process import ServerProcess
 from models.backbones import build_backbone
 from models.bundle import DEFAULT_BUNDLE, ONNX, ONNX_INT8, SHIPPED, TORCHSCRIPT, find_bundles, open_bundle
 from models.engine import open_engine
@@ -23,6 +22,7 @@ from models.manifest import Imported
 from models.processor import has_int8_instructions
 from tests.helpers.images import encode, noise
 from tests.helpers.made_elsewhere import SIZE, Outputs, Small, graph, pooled, scripted, with_external_data, with_fixed_batch
+from tests.helpers.servers import ServerProcess
 from training.__main__ import main
 from training.calibration import temperatures, tuning
 from training.export import bundle as exporting
@@ -317,7 +317,7 @@ def test_of_probabilities_the_classifier_is_cut_off(
 ) -> None:
     path = onnx_of(classifier(small, nn.Linear(8, 5), last), tmp_path / "shares.onnx", dynamo=True)
     assert main(["import", str(path), *NORMALISATION, "--data", str(photographs), "--out", str(tmp_path)]) == 0
-    assert "ends in a classifier: taken is what goes into its last layer, 8 numbers" in capsys.readouterr().out
+    assert "ends in a classifier: the embedding is the input of its last layer, 8 numbers" in capsys.readouterr().out
     pixels = pixels_of(SIZE)
     engine = open_engine(open_bundle(tmp_path / "shares" / "1"), "onnx")
     np.testing.assert_allclose(engine.embed(pixels), by_hand(small, pixels), rtol=1e-4, atol=1e-5)
