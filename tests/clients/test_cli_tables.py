@@ -68,7 +68,7 @@ def test_a_prior_of_several_datasets_has_its_range() -> None:
 def test_an_unreadable_image_and_one_without_neighbours_have_their_rows() -> None:
     scores = {"cat": 0.75, "dog": 0.25}
     read, unreadable = Prediction("cat", 0.75, scores), Unreadable("image_broken", "the image is damaged")
-    heading, rule, first, second = lines(predictions.predictions([("a.jpg", read), ("b.jpg", unreadable)]), 200)
+    heading, rule, first, second = lines(predictions.predictions_table([("a.jpg", read), ("b.jpg", unreadable)]), 200)
     assert heading.split() == ["image", "label", "sure", "or", "else", "nearest", "example"]
     assert set(rule) <= {"─", " "}
     assert first.split() == ["a.jpg", "cat", "75.0%", "dog", "25.0%"]

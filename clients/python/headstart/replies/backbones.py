@@ -8,7 +8,7 @@ from headstart.replies.values import JsonObject
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """A backbone the server knows.
+    """A backbone that the server knows.
 
     Attributes:
         default: True if new tasks get it.

@@ -12,7 +12,7 @@ AT_WORK = frozenset({"running", "rolling_back"})
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why something was done or was not: `code` is stable, `detail` is for people."""
+    """The reason for a state or an outcome: `code` is stable, `detail` is for people."""
 
     code: str
     detail: str

@@ -78,7 +78,7 @@ def predict(client: Client, args: Namespace, output: Output) -> Exit:
     else:
         bodies = _with_files(predictions.raw["predictions"], files)
         body = {**predictions.raw, "predictions": [bodies[at] for at in shown]}
-        output.answer(body, lambda: prediction_tables.predictions(rows))
+        output.answer(body, lambda: prediction_tables.predictions_table(rows))
     if args.unsure is not None:
         output.remark(f"{len(shown)} of {len(files)} images are unsure: below {100 * args.unsure:g}%, or of none of the classes.")
     if args.transductive and predictions.mode == "inductive":
@@ -104,7 +104,7 @@ def predict_many(client: Client, args: Namespace, output: Output) -> Exit:
             {**each, "predictions": _with_files(each["predictions"], files)} if "predictions" in each else each
             for each in answers.raw["results"]
         ]
-        output.answer({**answers.raw, "results": results}, lambda: prediction_tables.predictions_of_many(rows))
+        output.answer({**answers.raw, "results": results}, lambda: prediction_tables.many_predictions_table(rows))
     for failed in answers.unusable:
         output.remark(f"headstart: {failed.task}: {failed.detail} ({failed.code})")
     read = _unreadable(files, answers.unreadable, output)

@@ -36,7 +36,7 @@ def rows_of_many(files: Sequence[Path], answers: ManyPredictions, names: Mapping
     ]
 
 
-def predictions(found: Sequence[Row]) -> RenderableType:
+def predictions_table(found: Sequence[Row]) -> RenderableType:
     """For every image its label, how sure that is, and the next label; or that it is of none of the classes."""
     table = FittedTable(
         (
@@ -64,7 +64,7 @@ def predictions(found: Sequence[Row]) -> RenderableType:
     return table
 
 
-def predictions_of_many(found: Sequence[RowOfMany]) -> RenderableType:
+def many_predictions_table(found: Sequence[RowOfMany]) -> RenderableType:
     """For every image its label by every task, image by image."""
     table = FittedTable(
         (
