@@ -25,7 +25,7 @@ from headstart import (
     VersionNotFound,
 )
 from headstart.limits import Limits
-from headstart.replies.predictions import joined_many
+from headstart.replies.joining import joined_many
 from tests.helpers.samples import SAMPLES, Labelled
 from tests.helpers.servers import ServerProcess
 

@@ -1,11 +1,11 @@
 """Predictions: one result for each image. An unreadable image has no label, so that it cannot be taken for one."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Self, overload
 
-from headstart.errors import InvalidImage, UnreadableImages
-from headstart.replies.values import JsonObject, summed
+from headstart.errors import UnreadableImages
+from headstart.replies.values import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,53 +161,6 @@ class ManyPredictions:
     def from_json(cls, body: JsonObject) -> Self:
         timing_ms = body["timing_ms"]
         return cls(tuple(_of_task(result, timing_ms) for result in body["results"]), timing_ms, body)
-
-
-def joined_many(outcomes: Sequence[ManyPredictions | InvalidImage], names: tuple[str, ...] = ()) -> ManyPredictions:
-    """The replies of the same tasks to several requests as one reply. A task that could not answer one request is unusable.
-
-    Raises:
-        InvalidImage: every request was refused.
-    """
-    replies = [outcome for outcome in outcomes if isinstance(outcome, ManyPredictions)]
-    if not replies:
-        raise next(outcome for outcome in outcomes if isinstance(outcome, InvalidImage))
-    results: list[JsonObject] = []
-    for position in range(len(replies[0])):
-        failed = next((reply for reply in replies if isinstance(reply.results[position], UnusableTask)), None)
-        if failed:
-            results.append(failed.raw["results"][position])
-            continue
-        answers = (outcome if isinstance(outcome, InvalidImage) else outcome.results[position] for outcome in outcomes)
-        whole = joined([answer for answer in answers if not isinstance(answer, UnusableTask)])
-        results.append({name: value for name, value in whole.raw.items() if name != "timing_ms"})
-    whole_reply = ManyPredictions.from_json({"results": results, "timing_ms": summed(reply.timing_ms for reply in replies)})
-    named = (replace(each, names=names) if isinstance(each, Predictions) else each for each in whole_reply)
-    return replace(whole_reply, results=tuple(named))
-
-
-def joined(outcomes: Sequence[Predictions | InvalidImage], names: tuple[str, ...] = ()) -> Predictions:
-    """The replies to several requests as one reply.
-
-    The server refuses a request whose only image is unreadable. Among other images, that image becomes an `Unreadable`.
-
-    Raises:
-        InvalidImage: every request was refused.
-    """
-    replies = [outcome for outcome in outcomes if isinstance(outcome, Predictions)]
-    if not replies:
-        raise next(outcome for outcome in outcomes if isinstance(outcome, InvalidImage))
-    results: list[JsonObject] = []
-    for outcome in outcomes:
-        if isinstance(outcome, Predictions):
-            results += outcome.raw["predictions"]
-        else:
-            results.append({"error": {"code": outcome.code, "detail": outcome.detail}})
-    whole = {**replies[-1].raw, "predictions": results, "timing_ms": summed(reply.timing_ms for reply in replies)}
-    # The last request may have had a single image, which is judged alone.
-    if any(reply.mode == "transductive" for reply in replies):
-        whole["mode"] = "transductive"
-    return replace(Predictions.from_json(whole), names=names)
 
 
 def _of_task(body: JsonObject, timing_ms: Mapping[str, float]) -> Predictions | UnusableTask:
