@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 from threadpoolctl import threadpool_limits
 
-from benchmarks.command import write_json
-from benchmarks.domain_arguments import domain_parser, open_embedder, parts
-from benchmarks.domain_data import Domain, Embedder
-from models.bursts import bursts, least_similarity
+from benchmarks.accuracy.domain_arguments import domain_parser, open_embedder, parts
+from benchmarks.accuracy.domain_data import Domain, Embedder
+from benchmarks.shared.command import write_json
 from models.engine import embed_all
-from models.fitting import fit_head
-from models.heads import Float32, features
-from models.leave_one_out import leave_one_out
-from models.temperature import options_for
-from server.tally import tally
-from training.class_split import Part
-from training.loading import load_images
+from models.examples.bursts import bursts, least_similarity
+from models.heads.fitting import fit_head
+from models.heads.head import Float32, features
+from models.heads.leave_one_out import leave_one_out
+from models.heads.temperature import options_for
+from server.journeys.tally import tally
+from training.data.class_split import Part
+from training.data.loading import load_images
 
 _WAYS, _CLASSES, _IMAGES, _SHOTS = 5, 10, 16, 4
 _TASKS = ((5, 1), (10, 1), (1, 4), (2, 2), (3, 3), (5, 2))  # things of a class, and shots of each

@@ -17,15 +17,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from benchmarks.command import write_json
-from benchmarks.novel_classes import accuracy_parser, embed_part, open_shipped
+from benchmarks.accuracy.novel_classes import accuracy_parser, embed_part, open_shipped
+from benchmarks.shared.command import write_json
 from models.bundle import Bundle
-from models.fitting import expected_by_share, fit
-from models.heads import features, softmax
+from models.heads.fitting import expected_by_share, fit
+from models.heads.head import features, softmax
+from models.heads.temperature import law_of, options_for
 from models.manifest import Solver
-from models.temperature import law_of, options_for
-from training.episodes import Embedded, EpisodeSampler
-from training.evaluate import CALIBRATION_BINS, calibration_error, run_episodes
+from training.evaluation.episodes import Embedded, EpisodeSampler
+from training.evaluation.evaluate import CALIBRATION_BINS, calibration_error, run_episodes
 
 _WAYS, _SHOTS, _QUERIES = (2, 5, 10, 20), (1, 2, 5, 10, 20), 15
 _MOST_SHOTS, _MOST_EXAMPLES = 20, 100

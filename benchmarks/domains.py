@@ -32,15 +32,15 @@ from typing import Any, get_args
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.command import benchmark_parser, write_json
-from benchmarks.domain_data import DOMAINS, Domain, Embedder, opener
-from benchmarks.domain_scores import Cell, Figures, Protocol, figures, measure
-from benchmarks.left_out_laws import LeftOutLaws
+from benchmarks.accuracy.domain_data import DOMAINS, Domain, Embedder, opener
+from benchmarks.accuracy.domain_scores import Cell, Figures, Protocol, figures, measure
+from benchmarks.accuracy.left_out_laws import LeftOutLaws
+from benchmarks.shared.command import benchmark_parser, write_json
 from models.bundle import DEFAULT_BUNDLE
 from models.engine import EngineKind
 from models.manifest import SupportLaw
-from training.class_split import Part
-from training.episodes import SHOTS
+from training.data.class_split import Part
+from training.evaluation.episodes import SHOTS
 
 _WAYS = (5, 20)
 _QUICK_EPISODES, _QUICK_PER_CLASS = 400, 60

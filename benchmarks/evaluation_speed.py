@@ -12,13 +12,13 @@ from itertools import product
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.command import benchmark_parser, write_json
-from benchmarks.turns import race
-from models.fitting import fit
-from models.heads import Float32, features
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.turns import race
+from models.heads.fitting import fit
+from models.heads.head import Float32, features
 from models.manifest import HeadOptions
-from training.episodes import EpisodeSampler
-from training.evaluate import score
+from training.evaluation.episodes import EpisodeSampler
+from training.evaluation.evaluate import score
 
 _DIM, _CLASSES, _PER_CLASS, _QUERIES, _SPREAD = 640, 20, 100, 15, 3.0
 _OPTIONS = HeadOptions(C=3.0, temperature=0.2, centre=False)

@@ -19,14 +19,14 @@ from typing import ParamSpec
 
 import numpy as np
 
-from benchmarks.command import benchmark_parser, write_json
-from benchmarks.setting import paper_bundle, support_set
-from models.fitting import fit_head
-from models.heads import EmbeddingSpace, Head
-from server.database import Database
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.setting import paper_bundle, support_set
+from models.heads.fitting import fit_head
+from models.heads.head import EmbeddingSpace, Head
 from server.ids import new_id
-from server.records import NewExample, NewTask
-from server.store import Store, sqlite_url
+from server.store.database import Database
+from server.store.records import NewExample, NewTask
+from server.store.store import Store, sqlite_url
 
 _TASKS = 40  # a turn
 _TENANT = "default"

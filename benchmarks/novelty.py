@@ -17,18 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from benchmarks.command import write_json
-from benchmarks.domain_arguments import domain_parser, open_embedder, parts
-from benchmarks.domain_data import DOMAINS, Domain, Embedder
-from benchmarks.novel_classes import interval
+from benchmarks.accuracy.domain_arguments import domain_parser, open_embedder, parts
+from benchmarks.accuracy.domain_data import DOMAINS, Domain, Embedder
+from benchmarks.accuracy.novel_classes import interval
+from benchmarks.shared.command import write_json
 from models.bundle import Bundle
-from models.fitting import fit
-from models.heads import Float32, features, softmax
+from models.heads.fitting import fit
+from models.heads.head import Float32, features, softmax
+from models.heads.temperature import options_for
 from models.manifest import NoveltyLaw
-from models.novelty import Background, fit_detector
-from models.temperature import options_for
-from training.episodes import Embedded
-from training.novelty import tune_novelty
+from models.novelty.detector import Background, fit_detector
+from training.calibration.novelty import tune_novelty
+from training.evaluation.episodes import Embedded
 
 _WAYS, _SHOTS, _EACH, _OTHERS, _STACK = 5, (1, 5, 10), 3, 15, 25
 

@@ -15,10 +15,10 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from benchmarks.command import benchmark_parser, write_json
-from benchmarks.setting import create_task, paper_bundle, resident, sample_images, support_set
-from tests.bundles import copy_bundle
-from tests.servers import ServerProcess
+from benchmarks.bundles import copy_bundle
+from benchmarks.server_process import ServerProcess
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.setting import create_task, paper_bundle, resident, sample_images, support_set
 
 _MEGABYTE = 1e6
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from models.bundle import open_bundle
 from models.manifest import Evaluation, Manifest, Training
 from training.__main__ import main as headstart_train
-from training.checkpoint import FILE_NAME, Checkpoint
+from training.run.checkpoint import FILE_NAME, Checkpoint
 
 # Percent at 1 and 5 shots, single ResNet-12 trained on base classes only.
 PUBLISHED = {

@@ -16,17 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from benchmarks.command import write_json
-from benchmarks.domain_arguments import domain_parser, embedded_domains, open_embedder
-from benchmarks.novel_classes import interval
+from benchmarks.accuracy.domain_arguments import domain_parser, embedded_domains, open_embedder
+from benchmarks.accuracy.novel_classes import interval
+from benchmarks.shared.command import write_json
 from models.bundle import Bundle
-from models.bursts import bursts, least_similarity
-from models.fitting import fit_head
-from models.heads import EmbeddingSpace, Float32, features
-from models.leave_one_out import leave_one_out, wanting
-from models.temperature import options_for
-from server.tally import tally
-from training.episodes import Embedded
+from models.examples.bursts import bursts, least_similarity
+from models.heads.fitting import fit_head
+from models.heads.head import EmbeddingSpace, Float32, features
+from models.heads.leave_one_out import leave_one_out, wanting
+from models.heads.temperature import options_for
+from server.journeys.tally import tally
+from training.evaluation.episodes import Embedded
 
 _WAYS, _MORE, _HELD_OUT = 5, 5, 100
 _SHOTS: dict[str, Sequence[int]] = {"2": (2,), "3": (3,), "5": (5,), "10": (10,), "2 to 8": range(2, 9)}

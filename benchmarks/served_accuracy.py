@@ -12,12 +12,12 @@ import httpx
 
 from models.bundle import SHIPPED, find_bundles, open_bundle
 from models.engine import embed_all, open_engine
-from models.heads import features
-from training.class_split import read_split
-from training.data import ImageSet
-from training.episodes import Episode, EpisodeSampler
-from training.evaluate import episode_scores
-from training.loading import load_images, read_originals
+from models.heads.head import features
+from training.data.class_split import read_split
+from training.data.dataset import ImageSet
+from training.data.loading import load_images, read_originals
+from training.evaluation.episodes import Episode, EpisodeSampler
+from training.evaluation.evaluate import episode_scores
 
 _PER_REQUEST = 250
 

@@ -20,20 +20,20 @@ from typing import Any
 
 import numpy as np
 
-from models.heads import Float32
+from models.heads.head import Float32
+from models.images.preprocess import load_image
 from models.manifest import HeadOptions, InputSpec
-from models.preprocess import load_image
-from training.checkpoint import Checkpoint, DatasetInfo, RunInfo
-from training.class_split import Split, read_split
-from training.data import ImageSet
+from training.data.class_split import Split, read_split
+from training.data.dataset import ImageSet
+from training.data.loading import load_images
 from training.devices import pick_device
-from training.distributed import make_fabric
-from training.episodes import EpisodeSampler, affordable_queries
-from training.evaluate import Score, score
-from training.feed import TrainingSet, channel_statistics
-from training.loading import load_images
-from training.recipes import Recipe
-from training.train import Trainer
+from training.evaluation.episodes import EpisodeSampler, affordable_queries
+from training.evaluation.evaluate import Score, score
+from training.run.checkpoint import Checkpoint, DatasetInfo, RunInfo
+from training.run.distributed import make_fabric
+from training.run.feed import TrainingSet, channel_statistics
+from training.run.loop import Trainer
+from training.run.recipes import Recipe
 
 SPEC = InputSpec(height=32, width=32)
 # Not centred: a mean of one dataset would help that one alone.

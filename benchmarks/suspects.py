@@ -21,14 +21,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from threadpoolctl import threadpool_limits
 
-from benchmarks.command import write_json
-from benchmarks.domain_arguments import domain_parser, open_embedder, parts
+from benchmarks.accuracy.domain_arguments import domain_parser, open_embedder, parts
+from benchmarks.shared.command import write_json
 from models.bundle import Bundle
-from models.heads import Float32, features
-from models.leave_one_out import leave_one_out
-from models.suspects import suspects
-from models.temperature import options_for
-from training.episodes import Embedded
+from models.examples.suspects import suspects
+from models.heads.head import Float32, features
+from models.heads.leave_one_out import leave_one_out
+from models.heads.temperature import options_for
+from training.evaluation.episodes import Embedded
 
 _WAYS, _WRONG, _FOLDS = 5, 0.1, 5
 _SHOTS = (5, 10, 20)

@@ -16,14 +16,14 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from benchmarks.training_cost_evaluation import QUERIES, Evaluator
-from benchmarks.training_cost_learners import LEARNERS, WAYS, BaseImages
-from benchmarks.training_cost_report import Point, Report
+from benchmarks.training.cost_evaluation import QUERIES, Evaluator
+from benchmarks.training.cost_learners import LEARNERS, WAYS, BaseImages
+from benchmarks.training.cost_report import Point, Report
 from models.manifest import InputSpec
-from training.class_split import read_split
-from training.data import ImageSet
+from training.data.class_split import read_split
+from training.data.dataset import ImageSet
+from training.data.loading import load_images
 from training.devices import describe, pick_device
-from training.loading import load_images
 
 _TURN_SECONDS = 20.0
 _FIRST_SHARE, _GROWTH, _LARGEST_SHARE = 1 / 240, 1.3, 1 / 10

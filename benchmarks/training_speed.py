@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.training_speed_ways import Ours, Usual, cores
-from training.data import ImageSet
+from benchmarks.training.speed_ways import Ours, Usual, cores
+from training.data.dataset import ImageSet
 from training.devices import describe, pick_device
-from training.recipes import RECIPES, Recipe
+from training.run.recipes import RECIPES, Recipe
 
 # Without rotation, which the usual script does not have.
 _RECIPES = ("quick", "cifar-fs-resnet12-small")

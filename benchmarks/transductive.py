@@ -19,17 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from benchmarks.command import write_json
-from benchmarks.domain_arguments import domain_parser, embedded_domains, open_embedder
-from benchmarks.novel_classes import interval
+from benchmarks.accuracy.domain_arguments import domain_parser, embedded_domains, open_embedder
+from benchmarks.accuracy.novel_classes import interval
+from benchmarks.shared.command import write_json
 from models.bundle import Bundle
-from models.fitting import fit
-from models.heads import features, softmax
-from models.novelty import Background, fit_detector
-from models.temperature import options_for
-from models.transductive import are_shared, share_queries
-from training.episodes import Embedded
-from training.evaluate import calibration_error
+from models.heads.fitting import fit
+from models.heads.head import features, softmax
+from models.heads.temperature import options_for
+from models.heads.transductive import are_shared, share_queries
+from models.novelty.detector import Background, fit_detector
+from training.evaluation.episodes import Embedded
+from training.evaluation.evaluate import calibration_error
 
 _WAYS, _SHOTS, _SIZES = 5, (1, 3, 5), (8, 64, 256)
 _LEAST_IMAGES = max(_SHOTS) + 5

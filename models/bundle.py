@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors.numpy import load, save
 
-from models.heads import BackboneRef, EmbeddingSpace, Float32
+from models.heads.head import BackboneRef, EmbeddingSpace, Float32
+from models.images.preprocess import Pixels
 from models.manifest import FileEntry, Manifest
 from models.onnx_file import has_external_data
-from models.preprocess import Pixels
 
 MANIFEST = "manifest.json"
 ONNX = "backbone.onnx"

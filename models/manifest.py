@@ -51,7 +51,7 @@ class InputSpec(_Part):
 
 
 class HeadOptions(_Part):
-    """How a head is fitted and how its scores become probabilities. See `models.fitting`.
+    """How a head is fitted and how its scores become probabilities. See `models.heads.fitting`.
 
     `C` is the inverse strength of the L2 penalty (unused by `prototype`), `temperature` the T of softmax(scores / T),
     `centre` whether the bundle's feature mean is subtracted before normalising.
@@ -64,7 +64,7 @@ class HeadOptions(_Part):
 
 
 class TemperatureLaw(_Part):
-    """How a solver's temperature follows a task's ways and shots alone, the coefficients of `models.temperature.count_terms`.
+    """A solver's temperature as a law of ways and shots alone: the coefficients of `models.heads.temperature.count_terms`.
 
     Bundles made before there were laws of the support set have these.
     """
@@ -77,7 +77,7 @@ class TemperatureLaw(_Part):
 
 
 class SingleLaw(_Part):
-    """The coefficients of `models.temperature.single_terms`."""
+    """The coefficients of `models.heads.temperature.single_terms`."""
 
     intercept: Coefficient
     log_ways: Coefficient
@@ -88,7 +88,7 @@ class SingleLaw(_Part):
 
 
 class SeveralLaw(_Part):
-    """The coefficients of `models.temperature.several_terms`."""
+    """The coefficients of `models.heads.temperature.several_terms`."""
 
     intercept: Coefficient
     log_ways: Coefficient
@@ -123,7 +123,7 @@ class TemperatureLaws(_Part):
 
 
 class NoveltyLaw(_Part):
-    """How images are told from strangers, and how a task's threshold follows from its examples; see `models.novelty`.
+    """How images are told from strangers, and how a task's threshold follows from its examples; see `models.novelty.detector`.
 
     `centring`, `directions` and `shrinkage` make the space that images are compared in, `kappa`, `nearest` and `others` the
     familiarity of an image in it; the rest makes the threshold, fitted on validation-class episodes of several datasets such that
@@ -147,7 +147,7 @@ class HeadDefaults(_Part):
     """The options a head starts from, per solver, chosen on validation-class episodes at export.
 
     `temperatures` is absent from bundles made before there were such laws; their heads take the options' temperature. So is
-    `novelty`, without which strangers are told as `models.novelty` did before.
+    `novelty`, without which strangers are told as `models.novelty.detector` did before.
     """
 
     solver: Solver = "logistic"

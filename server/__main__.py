@@ -28,12 +28,12 @@ except ModuleNotFoundError as error:
         raise
     sys.exit("headstart-server needs ONNX Runtime: pip install '.[cpu]', or '.[gpu]' for CUDA")
 
-from server.connections import Connections, TooManyConnections, connections_that_fit
 from server.hosts import ANY
+from server.http.connections import Connections, TooManyConnections, connections_that_fit
+from server.http.protocol import Config
 from server.logs import configure_logging
-from server.protocol import Config
 from server.settings import InvalidSettings, load_settings
-from server.store import StoreError
+from server.store.store import StoreError
 
 _log = logging.getLogger(__name__)
 

@@ -13,14 +13,14 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from server.errors import HeadstartError, InvalidRequest
-from server.hosts import host_check
-from server.middleware import BodyLimits, Gate, RequestContext, check_protocol, room_for_images
-from server.origins import origin_check
-from server.refreshes import Refreshes
-from server.routes import backbones, docs, health, limits, predictions, quality, refreshes, tasks
-from server.routes.dependencies import refuse_unknown_parameters
-from server.routes.openapi import openapi_document
-from server.routes.problems import answer_error, problem
+from server.http.dependencies import refuse_unknown_parameters
+from server.http.hosts import host_check
+from server.http.middleware import BodyLimits, Gate, RequestContext, check_protocol, room_for_images
+from server.http.openapi import openapi_document
+from server.http.origins import origin_check
+from server.http.problems import answer_error, problem
+from server.http.routes import backbones, docs, health, limits, predictions, quality, refreshes, tasks
+from server.refresh.worker import Refreshes
 from server.service import Service
 from server.settings import Settings
 

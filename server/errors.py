@@ -1,4 +1,4 @@
-"""Everything that can go wrong and that a caller hears about. Knows nothing of HTTP: `server.routes.problems` holds that table.
+"""Everything that can go wrong and that a caller hears about. Knows nothing of HTTP: `server.http.problems` holds that table.
 
     HeadstartError                       code
     ├── NotFound

@@ -1,6 +1,5 @@
 """What the journeys work with, opened together and closed together."""
 
-import asyncio
 import os
 import sys
 import threading
@@ -9,16 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import ParamSpec, TypeVar
 
-from models.engine import available_cores
-from server.active import ActiveHeads
-from server.active_support import ActiveSupport
-from server.backbones import Backbones
-from server.decode import Decoder
+from models.processor import available_cores
+from server.cache.heads import ActiveHeads
+from server.cache.support import ActiveSupport
+from server.engine.decoder import Decoder
+from server.engine.registry import Backbones
 from server.errors import LimitExceeded, Overloaded
 from server.locks import KeyLocks
 from server.metrics import Metrics
 from server.settings import Settings
-from server.store import Store, sqlite_url
+from server.store.store import Store, sqlite_url
+from server.threads import run_in
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -64,11 +64,11 @@ class Service:
 
     async def in_thread(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Runs what blocks for a moment (reading the store, parsing a body) beside the event loop."""
-        return await _run(self._readers, function, *args, **kwargs)
+        return await run_in(self._readers, function, *args, **kwargs)
 
     async def in_writer(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Runs a change of the store, after those that came before it."""
-        return await _run(self._writer, function, *args, **kwargs)
+        return await run_in(self._writer, function, *args, **kwargs)
 
     async def in_fitter(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Runs a fit; as many run at once as there are cores.
@@ -80,17 +80,17 @@ class Service:
             raise Overloaded(f"{self._fits} tasks are waiting to be fitted; try again")
         self._fits += 1
         try:
-            return await _run(self._fitters, function, *args, **kwargs)
+            return await run_in(self._fitters, function, *args, **kwargs)
         finally:
             self._fits -= 1
 
     async def in_background(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Runs a fit that nobody waits for, after those before it and while the engine's threads leave a core."""
-        return await _run(self._background, function, *args, **kwargs)
+        return await run_in(self._background, function, *args, **kwargs)
 
     async def in_applier(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Applies heads for many tasks, after those who asked before; a large request does so a few tasks at a time."""
-        return await _run(self._applier, function, *args, **kwargs)
+        return await run_in(self._applier, function, *args, **kwargs)
 
     @contextmanager
     def admit_scores(self, scores: int) -> Iterator[None]:
@@ -140,10 +140,6 @@ class Service:
         for pool in (self._applier, self._background, self._fitters, self._writer, self._readers):
             pool.shutdown()
         self.store.close()
-
-
-async def _run(pool: ThreadPoolExecutor, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-    return await asyncio.get_running_loop().run_in_executor(pool, lambda: function(*args, **kwargs))
 
 
 def _yield_to_others() -> None:

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, CliApp, CliExplicitFlag, SettingsCon
 
 from models.bundle import DEFAULT_BUNDLE, SHIPPED
 from models.engine import EngineKind
-from models.preprocess import ImageLimits
+from models.images.preprocess import ImageLimits
 from server.hosts import ANY, is_loopback
 
 ENVIRONMENT_PREFIX = "HEADSTART_"

@@ -1,58 +1,58 @@
-"""The arrows of the design: who may import whom, and which library appears where."""
+"""The arrows of the design: which folder may import which, and where each library may appear."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("models", "server", "training", "clients")
 
-# Package -> packages of ours that it may import.
-ARROWS = {
-    "models": {"models"},
-    "server": {"server", "models"},
-    "training": {"training", "models"},
-    "clients": {"clients", "headstart"},
+# Package -> packages of ours that it may import beside itself.
+PACKAGES: Mapping[str, set[str]] = {
+    "models": set(),
+    "server": {"models"},
+    "training": {"models"},
+    "clients": {"headstart"},
+    "benchmarks": {"models", "server", "training", "headstart"},
 }
+
+# Package -> its places from the top floor down: a folder, or a file beside the folders. A place imports only places below it.
+# Every file that is not listed is ground: each place may import it, and it imports nothing but ground.
+FLOORS: Mapping[str, Sequence[str]] = {
+    "server": ["__main__", "app", "http", "refresh", "journeys", "service", "cache", "engine", "store"],
+    "models": ["engine", "bundle", "backbones", "examples", "novelty", "heads", "images"],
+    "training": [
+        "__main__",
+        "commands",
+        "importing",
+        "export",
+        "calibration",
+        "run",
+        "evaluation",
+        "objectives",
+        "data",
+    ],
+}
+
+# Request and response bodies stand beside the floors of `server`: the three uppermost folders know them, and they know records.
+SCHEMAS = "schemas"
+KNOW_SCHEMAS = {"http", "refresh", "journeys"}
+KNOWN_TO_SCHEMAS = {"server.store.records", "server.store.refresh_records"}
 
 # Library -> the only places of ours that may import it. A place is a file, or a folder ending in a slash.
-HOMES = {
-    "fastapi": {"server/app.py", "server/routes/"},
-    "sqlalchemy": {
-        "server/store.py",
-        "server/store_reads.py",
-        "server/statements.py",
-        "server/refresh_store.py",
-        "server/refresh_notes.py",
-        "server/removal.py",
-        "server/new_versions.py",
-        "server/support_sets.py",
-        "server/tables.py",
-        "server/database.py",
-        "server/migrations/",
-    },
-    "alembic": {"server/database.py", "server/migrations/"},
-    "onnxruntime": {"models/engine.py", "training/graphs.py"},
+HOMES: Mapping[str, set[str]] = {
+    "fastapi": {"server/app.py", "server/http/"},
+    "starlette": {"server/app.py", "server/http/"},
+    "uvicorn": {"server/__main__.py", "server/http/protocol.py"},
+    "sqlalchemy": {"server/store/"},
+    "alembic": {"server/store/database.py", "server/store/migrations/"},
+    "onnxruntime": {"models/engine.py", "training/export/graphs.py"},
     "torch": {"models/engine.py", "models/backbones/", "training/"},
-    "PIL": {"models/preprocess.py", "models/colour.py"},
-    "pillow_heif": {"models/preprocess.py"},
-    "safetensors": {"models/heads.py", "models/bundle.py"},
-}
-
-# In `server/`: journeys know no routes, and what they stand on knows no journeys.
-JOURNEYS = {
-    "server.adapt",
-    "server.predict",
-    "server.predict_many",
-    "server.forget",
-    "server.relabel",
-    "server.compare",
-    "server.embed",
-    "server.reembed",
-    "server.refresh",
-    "server.refreshes",
+    "PIL": {"models/images/preprocess.py", "models/images/colour.py"},
+    "pillow_heif": {"models/images/preprocess.py"},
+    "safetensors": {"models/heads/head.py", "models/bundle.py"},
 }
 
 
@@ -60,26 +60,85 @@ def sources(package: str) -> Iterator[Path]:
     return (ROOT / package).rglob("*.py")
 
 
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
 def imports(path: Path) -> set[str]:
-    """Every module that a file imports, at any depth."""
+    """Every module that a file imports, at any depth, and every name that may be one."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path.relative_to(ROOT)} has a relative import"
+            assert node.module
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return names
 
 
+def place_of(module: str) -> str:
+    """The folder that a module of a package lies in, or its own name where it lies beside the folders."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_packages_import_only_along_the_arrows(package: str) -> None:
+    ours = {*PACKAGES, "headstart", "tests"}
+    allowed = {package, *PACKAGES[package]}
     wrong = {
         f"{path.relative_to(ROOT)} imports {name}"
         for path in sources(package)
         for name in imports(path)
-        if (top := name.partition(".")[0]) in {*PACKAGES, "headstart"} and top not in ARROWS[package]
+        if (top := name.partition(".")[0]) in ours and top not in allowed
     }
     assert not wrong
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_folders_import_only_what_is_below_them(package: str) -> None:
+    ground = len(FLOORS[package])
+    floors = {place: number for number, place in enumerate(FLOORS[package])}
+    for folder in (ROOT / package).iterdir():
+        if any(folder.glob("*.py")):
+            assert folder.name in floors or (package, folder.name) == ("server", SCHEMAS), f"{folder} stands on no floor"
+    wrong = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sources(package)
+        if (importer := place_of(module_of(path))) != SCHEMAS
+        for name in imports(path)
+        if name.startswith(f"{package}.") and (imported := place_of(name)) not in {importer, SCHEMAS}
+        if importer != "__init__" and floors.get(importer, ground) >= floors.get(imported, ground + 1)
+    }
+    assert not wrong
+
+
+def test_schemas_know_records_and_are_known_above_the_service_alone() -> None:
+    wrong = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sources("server")
+        for name in imports(path)
+        if name.startswith(f"server.{SCHEMAS}") and place_of(module_of(path)) not in {SCHEMAS, *KNOW_SCHEMAS}
+    } | {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in (ROOT / "server" / SCHEMAS).rglob("*.py")
+        for name in imports(path)
+        if name.startswith("server.") and not name.startswith((f"server.{SCHEMAS}", *KNOWN_TO_SCHEMAS))
+        if name != "server.store"
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", ["models", "server", "training", "benchmarks"])
+def test_no_modules_import_each_other_in_a_circle(package: str) -> None:
+    modules = {module_of(path): path for path in sources(package)}
+    arrows = {module: imports(path) & modules.keys() - {module} for module, path in modules.items()}
+    packages = {module for module, path in modules.items() if path.name == "__init__.py"}
+    # Whoever imports a module names its packages on the way; they are no arrows unless something is taken from them.
+    for module, names in arrows.items():
+        arrows[module] = {name for name in names if name not in packages or not any(n.startswith(f"{name}.") for n in names)}
+    TopologicalSorter(arrows).prepare()
 
 
 @pytest.mark.parametrize("library", HOMES)
@@ -89,35 +148,26 @@ def test_libraries_stay_in_their_rooms(library: str) -> None:
         for package in ("models", "server", "training")
         for path in sources(package)
         if any(name.partition(".")[0] == library for name in imports(path))
-        and not any(str(path.relative_to(ROOT)).startswith(home) for home in HOMES[library])
-    }
-    assert not wrong
-
-
-def test_routes_are_known_to_the_application_alone() -> None:
-    wrong = {
-        f"{path.relative_to(ROOT)} imports {name}"
-        for path in sources("server")
-        for name in imports(path)
-        if name.startswith("server.routes") and "routes" not in path.parts and path.name != "app.py"
-    }
-    assert not wrong
-
-
-def test_what_journeys_stand_on_does_not_know_them() -> None:
-    journeys = {ROOT / f"{name.replace('.', '/')}.py" for name in JOURNEYS}
-    wrong = {
-        f"{path.relative_to(ROOT)} imports {name}"
-        for path in sources("server")
-        if "routes" not in path.parts and path.name != "app.py" and path not in journeys
-        for name in imports(path)
-        if name in JOURNEYS
+        and not str(path.relative_to(ROOT)).startswith(tuple(HOMES[library]))
     }
     assert not wrong
 
 
 def test_torch_stays_out_of_the_serving_path() -> None:
     """Only the TorchScript engine imports torch, and only when it is asked for."""
-    top_level = ast.parse((ROOT / "models/engine.py").read_text()).body
-    names = {alias.name for node in top_level if isinstance(node, ast.Import) for alias in node.names}
-    assert "torch" not in names
+    path = ROOT / "models/engine.py"
+    at_once = ast.parse(path.read_text())
+    at_once.body = [node for node in at_once.body if not isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    named = {
+        name
+        for node in ast.walk(at_once)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert "torch" in {name.partition(".")[0] for name in imports(path)}
+    assert not {name for name in named if name.partition(".")[0] == "torch"}

@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 import headstart
+from benchmarks.server_process import ROOT
 from server.settings import ENVIRONMENT_PREFIX, InvalidSettings, Settings
-from tests import command_lines
-from tests.markdown import Code, Document, documents
-from tests.servers import ROOT
+from tests.helpers import command_lines
+from tests.helpers.markdown import Code, Document, documents
 
 DOCUMENTS = documents()
 PACKAGES = ("benchmarks", "clients", "docs", "models", "server", "tests", "training")

@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from benchmarks.server_process import ROOT, ServerProcess
 from headstart.__main__ import main
-from tests.conftest import SAMPLES
-from tests.markdown import Document
-from tests.servers import ROOT, ServerProcess
+from tests.helpers.markdown import Document
+from tests.helpers.samples import SAMPLES
 
 README = Document(ROOT / "README.md", (ROOT / "README.md").read_text())
 

@@ -15,17 +15,17 @@ except KeyboardInterrupt:  # PyTorch takes its time
     print("headstart-train: stopped", file=sys.stderr)
     sys.exit(130)
 
-from models.backbones.pretrained import PretrainedError
+from models.backbones.weights import PretrainedError
 from models.bundle import BundleError
 from models.console import print_anything
 from models.engine import EngineError
-from training.checkpoint import CheckpointError
-from training.data import DataError
+from training.data.dataset import DataError
 from training.devices import DeviceError
-from training.export import ExportError
-from training.graphs import GraphError
-from training.interrupt import Interrupted
-from training.recipes import RecipeError
+from training.export.bundle import ExportError
+from training.export.graphs import GraphError
+from training.run.checkpoint import CheckpointError
+from training.run.interrupt import Interrupted
+from training.run.recipes import RecipeError
 
 _INTERRUPTED = 130
 _CLOSED = 141

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.setting import paper_bundle, support_set
+from benchmarks.shared.setting import paper_bundle, support_set
 from models.engine import EngineKind, embed_all, open_engine
-from models.fitting import fit_head
-from models.preprocess import Pixels, load_image
+from models.heads.fitting import fit_head
+from models.images.preprocess import Pixels, load_image
 
 ENGINE: EngineKind = os.environ["HEADSTART_PEER_ENGINE"]  # type: ignore[assignment]  # told by the benchmark
 

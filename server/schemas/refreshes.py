@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 from msgspec import Meta
 from pydantic import Field
 
-from server.refresh_records import Outcome, RefreshState
 from server.schemas.base import Reply, Request
 from server.schemas.replies import ProblemInPlace
+from server.store.refresh_records import Outcome, RefreshState
 
 
 class RefreshBody(Request, frozen=True):

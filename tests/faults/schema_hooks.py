@@ -13,8 +13,8 @@ import schemathesis
 from hypothesis import strategies as st
 from schemathesis.generation import GenerationMode
 
-from tests.images import encode, noise
-from tests.uploads import zip_of
+from tests.helpers.images import encode, noise
+from tests.helpers.uploads import zip_of
 
 _FORMS = ("PNG", "JPEG", "WEBP", "AVIF")
 IMAGES = [encode(noise(32, 32, seed=seed), form) for seed, form in enumerate(_FORMS * 2)]

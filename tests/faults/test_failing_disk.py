@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.server_process import ROOT
 from server.errors import StorageFailed
 from server.ids import new_id
-from server.records import NewTask, Replay, ReplayExists, Task
-from server.store import Store, sqlite_url
-from tests.servers import ROOT
-from tests.stored import create, head_of, new_examples
+from server.store.records import NewTask, Replay, ReplayExists, Task
+from server.store.store import Store, sqlite_url
+from tests.helpers.stored import create, head_of, new_examples
 
 pytestmark = pytest.mark.slow
 

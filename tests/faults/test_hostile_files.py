@@ -11,11 +11,11 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests import hostile
-from tests.conftest import Labelled
-from tests.images import encode, raw_png
-from tests.servers import ServerProcess
-from tests.uploads import create, multipart, predict, queries
+from benchmarks.server_process import ServerProcess
+from tests.helpers import hostile
+from tests.helpers.images import encode, raw_png
+from tests.helpers.samples import Labelled
+from tests.helpers.uploads import create, multipart, predict, queries
 
 pytestmark = pytest.mark.slow
 

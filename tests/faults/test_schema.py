@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import ROOT, ServerProcess
+from benchmarks.server_process import ROOT, ServerProcess
 
 pytestmark = pytest.mark.slow
 

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.conftest import Labelled
-from tests.images import encode, noise
-from tests.servers import ServerProcess
-from tests.test_protocol import code_of, statuses
-from tests.uploads import create, multipart
+from benchmarks.server_process import ServerProcess
+from tests.helpers.images import encode, noise
+from tests.helpers.raw_http import code_of, statuses
+from tests.helpers.samples import Labelled
+from tests.helpers.uploads import create, multipart
 
 pytestmark = pytest.mark.slow
 

@@ -9,11 +9,11 @@ from typing import TypeAlias
 
 from models.bundle import SHIPPED, find_bundles
 from models.manifest import InputSpec
-from training.class_split import Part, Split
-from training.data import DataError, ImageSet, Skipped
-from training.episodes import SHOTS, WAYS
-from training.loading import load_images
-from training.sources import list_left_out
+from training.data.class_split import Part, Split
+from training.data.dataset import DataError, ImageSet, Skipped
+from training.data.loading import load_images
+from training.data.sources import list_left_out
+from training.evaluation.episodes import SHOTS, WAYS
 
 LEAST_TO_MEASURE = max(SHOTS) + 1  # images of a class: examples and one query
 

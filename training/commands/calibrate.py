@@ -5,10 +5,10 @@ from functools import partial
 
 from models.bundle import ONNX, ONNX_INT8, open_bundle, replace_card
 from models.engine import EngineKind, open_engine
+from models.heads.solvers import METHODS
+from models.heads.temperature import Law
 from models.manifest import SeveralLaw, SingleLaw, Solver, SupportLaw
-from models.temperature import Law
-from training.card import model_card
-from training.class_split import read_split
+from training.calibration.scoring import Images, Scorer
 from training.commands.arguments import (
     SubParsers,
     add_command,
@@ -18,8 +18,9 @@ from training.commands.arguments import (
     check_names,
     load_for_episodes,
 )
-from training.data import DataError
-from training.scoring import Images, Scorer
+from training.data.class_split import read_split
+from training.data.dataset import DataError
+from training.export.card import model_card
 
 say = partial(print, flush=True)
 
@@ -79,7 +80,7 @@ def _calibrate(arguments: argparse.Namespace) -> None:
     replace_card(bundle.path, described, model_card(described).encode())
     laws = head.temperatures
     assert laws is not None
-    for options in (head.logistic, head.ridge, head.prototype):
+    for options in map(head.options, METHODS):
         print(law_line(options.solver, laws.of(options.solver)))
 
 

@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 
 from models.manifest import InputSpec
-from training.checkpoint import Checkpoint
-from training.class_split import Split, read_split
+from training.calibration.scoring import Images
 from training.commands.arguments import SubParsers, add_command, add_datasets, at_least, check_names, load, load_for_episodes
-from training.data import DataError
+from training.data.class_split import Split, read_split
+from training.data.dataset import DataError
 from training.devices import keep_freed_memory
-from training.export import export, refuse_hopeless
-from training.scoring import Images
+from training.export.finished_run import export, refuse_hopeless
+from training.run.checkpoint import Checkpoint
 
 _STATISTICS_PER_CLASS = 200
 

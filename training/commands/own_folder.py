@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.manifest import Imported, Manifest, Training
-from training.class_split import Split, is_shipped, means_something, read_split
 from training.commands.arguments import load
-from training.data import DataError, ImageSet
-from training.episodes import SHOTS, WAYS, affordable_queries
-from training.loading import some
-from training.sources import find_classes
+from training.data.class_split import Split, is_shipped, means_something, read_split
+from training.data.dataset import DataError, ImageSet
+from training.data.loading import some
+from training.data.sources import find_classes
+from training.evaluation.episodes import SHOTS, WAYS, affordable_queries
 
 
 @dataclass(frozen=True)

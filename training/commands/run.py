@@ -6,16 +6,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from models.manifest import InputSpec
-from training.checkpoint import FILE_NAME, Checkpoint, CheckpointError, DatasetInfo, RunInfo
-from training.class_split import Split, carried_split, read_split, refuse_seen, split_classes, write_split
 from training.commands.arguments import LEAST_TO_MEASURE, SubParsers, add_command, add_datasets, at_least, check_names, load
-from training.data import DataError
+from training.data.class_split import Split, carried_split, read_split, refuse_seen, split_classes, write_split
+from training.data.dataset import DataError
+from training.data.sources import find_classes
 from training.devices import keep_freed_memory, pick_device
-from training.feed import TrainingSet, channel_statistics
-from training.initial import Initial, initial_network
-from training.learner import Learner
-from training.recipes import RECIPES, Recipe, RecipeError, changed
-from training.sources import find_classes
+from training.run.checkpoint import FILE_NAME, Checkpoint, CheckpointError, DatasetInfo, RunInfo
+from training.run.feed import TrainingSet, channel_statistics
+from training.run.initial import Initial, initial_network
+from training.run.learner import Learner
+from training.run.recipes import RECIPES, Recipe, RecipeError, changed
 
 _LEAST_TO_TRAIN = 2
 
@@ -121,8 +121,8 @@ def _resume(arguments: argparse.Namespace) -> None:
 
 def _train(checkpoint: Checkpoint, datasets: Sequence[TrainingSet], arguments: argparse.Namespace) -> None:
     # Imported late: Lightning Fabric takes seconds, and wrong arguments should be told at once.
-    from training.distributed import disband, make_fabric
-    from training.train import Trainer
+    from training.run.distributed import disband, make_fabric
+    from training.run.loop import Trainer
 
     device = pick_device(arguments.device)
     if device.type == "cpu":

@@ -1,0 +1,1 @@
+"""Examples: suspicious labels, near-duplicates and bursts."""

@@ -1,0 +1,94 @@
+"""Many heads on the same embeddings: stacked by backbone, centring and number of classes, and applied as matrix products."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.heads.head import BackboneMismatch, EmbeddingSpace, Float32, Head, softmax
+
+Probabilities = NDArray[np.float64]
+
+# Multiplications of one product, and how many embeddings share it: what is gathered for it stays in the core's cache, and
+# OpenBLAS runs larger ones on several threads, which beside other work wait for one another many times as long as they compute.
+_PRODUCT, _EMBEDDINGS = 2**17, 4
+
+
+class HeadStack:
+    """T heads of K classes each that read the same features.
+
+    Args:
+        heads: T, all of one backbone, centring and K.
+        positions: T, of these heads in what was stacked.
+
+    Attributes:
+        nbytes: the size of the weights.
+    """
+
+    def __init__(self, heads: Sequence[Head], positions: Sequence[int]) -> None:
+        self.positions = positions
+        self.labels = [head.labels for head in heads]
+        self.backbone = heads[0].backbone
+        self._centre = heads[0].options.centre
+        self._weights = [head.weight for head in heads]
+        self._bias = np.concatenate([head.bias for head in heads])
+        self._temperature = np.array([[head.options.temperature] for head in heads])
+        self.nbytes = sum(weight.nbytes for weight in self._weights)
+
+    def gather(self) -> None:
+        """Copies the weights to where they lie together: worth it if the stack is applied again and again."""
+        self._weights = list(_gathered(self._weights))
+
+    def probabilities(self, embeddings: Float32, space: EmbeddingSpace) -> Probabilities:
+        """What `Head.probabilities` gives, to float32 rounding.
+
+        Args:
+            embeddings: (N, D), made by the backbone of `space`.
+
+        Returns:
+            (T, N, K).
+
+        Raises:
+            BackboneMismatch: `space` is not the one that these heads were fitted in.
+        """
+        if space.backbone != self.backbone:
+            raise BackboneMismatch(f"heads fitted on {self.backbone} cannot read embeddings of {space.backbone}")
+        features = space.features(embeddings, self._centre)
+        scores = _products(features, _gathered(self._weights), len(self._bias)) + self._bias
+        by_head = scores.reshape(len(features), len(self.labels), len(self.labels[0]))
+        return softmax(by_head, self._temperature).swapaxes(0, 1)
+
+
+def stack_heads(heads: Sequence[Head | None]) -> list[HeadStack]:
+    """Every head there is, each in one of the stacks."""
+    alike: dict[tuple[object, ...], tuple[list[Head], list[int]]] = {}
+    for position, head in enumerate(heads):
+        if head is not None:
+            some, positions = alike.setdefault((head.backbone, head.options.centre, head.weight.shape), ([], []))
+            some.append(head)
+            positions.append(position)
+    return [HeadStack(some, positions) for some, positions in alike.values()]
+
+
+def _gathered(weights: Sequence[Float32]) -> Iterator[Float32]:
+    """The weights, as many at a time as go into one product; those that have been gathered, as they are."""
+    at_once = max(1, _PRODUCT // weights[0].size)
+    for start in range(0, len(weights), at_once):
+        some = weights[start : start + at_once]
+        yield some[0] if len(some) == 1 else np.concatenate(some)
+
+
+def _products(features: Float32, weights: Iterable[Float32], columns: int) -> Float32:
+    """features @ weight.T, for each of the weights, side by side."""
+    count, dim = features.shape
+    rows = max(1, _PRODUCT // (dim * max(1, min(count, _EMBEDDINGS))))
+    products = np.empty((count, columns), np.float32)
+    left = 0
+    for weight in weights:
+        for start in range(0, len(weight), rows):
+            some = weight[start : start + rows].T
+            right = left + some.shape[1]
+            for at in range(0, count, _EMBEDDINGS):
+                np.matmul(features[at : at + _EMBEDDINGS], some, out=products[at : at + _EMBEDDINGS, left:right])
+            left = right
+    return products

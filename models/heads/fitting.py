@@ -1,0 +1,119 @@
+"""Support features and labels -> the last layer, on whichever array library holds them.
+
+Written against the Python array API standard: NumPy arrays are fitted on the CPU, PyTorch tensors where they live. Every
+solver works on a stack of T tasks at once; a single task is a stack of one.
+
+Shape legend: T tasks, n examples of a task, D features, K classes (ways).
+
+With n < D the solution lies in the span of the examples (representer theorem), so the problem is solved in that span and
+mapped back: 25 examples cost a 25-wide problem and not a 640-wide one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device, is_numpy_array
+from numpy.typing import NDArray
+
+from models.heads.head import Array, EmbeddingSpace, Float32, Head
+from models.heads.solvers import METHODS
+from models.manifest import HeadOptions
+
+_CACHED = 500_000  # float64 numbers: on a CPU, tasks are fitted as many at once as its caches hold.
+
+
+def fit_head(embeddings: Float32, labels: Sequence[str], space: EmbeddingSpace, options: HeadOptions) -> Head:
+    """Fits one task's head on its support set.
+
+    How many examples of a class somebody sent says nothing of how often it will be asked for, so that a logistic head's
+    intercept, which learned it, is made to expect every class equally often (`expected_by_share`).
+
+    Args:
+        embeddings: (n, D), made by the backbone of `space`.
+        labels: n labels; the classes take the order of their first example.
+
+    Raises:
+        ValueError: there are fewer than two classes, or not as many labels as embeddings.
+    """
+    classes, indices = classes_of(labels)
+    if len(classes) < 2:
+        raise ValueError("a head needs at least two classes")
+    linear = fit(space.features(embeddings, options.centre), indices, len(classes), options)
+    bias = linear.bias
+    if METHODS[options.solver].learns_shares:
+        bias = bias - expected_by_share(np.bincount(indices))
+    return Head(classes, linear.weight.astype(np.float32), bias.astype(np.float32), options, space.backbone)
+
+
+def classes_of(labels: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """The K classes in the order of their first example, and the class of each of the n labels, (n,) in [0, K)."""
+    classes = tuple(dict.fromkeys(labels))
+    index = {label: k for k, label in enumerate(classes)}
+    return classes, np.array([index[label] for label in labels])
+
+
+def expected_by_share(counts: NDArray[np.number[Any]]) -> NDArray[np.float64]:
+    """What a logistic head adds to a class's logit for the class's share of the examples, beside equal shares (logit adjustment;
+    Menon et al., Long-Tail Learning via Logit Adjustment, ICLR 2021, equation 9).
+
+    Args:
+        counts: (…, K) examples of each class, at least 1.
+
+    Returns:
+        (…, K); zeros where all classes have equally many.
+    """
+    logs: NDArray[np.float64] = np.log(counts / counts.mean(axis=-1, keepdims=True))
+    return logs
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """The last layer: weight (…, K, D) and bias (…, K), float64; scores are `features @ weight.T + bias`."""
+
+    weight: Array
+    bias: Array
+
+
+def fit(features: Array, labels: Array, ways: int, options: HeadOptions) -> Linear:
+    """Fits the last layer of one task, or of a stack of tasks of equal shape.
+
+    Args:
+        features: (n, D) or (T, n, D), as `models.heads.head.features` makes them.
+        labels: integers (n,) or (T, n) in [0, ways); every class has at least one example.
+        ways: K, at least 2.
+        options: the solver and its C. Centring and temperature are not the solver's business.
+
+    Returns:
+        weight (K, D) and bias (K,), or (T, K, D) and (T, K), on the same device.
+
+    Raises:
+        ValueError: the shapes disagree, a class has no example, or a label is no class.
+    """
+    xp = array_namespace(features)
+    single = features.ndim == 2
+    if single:
+        features, labels = features[None], labels[None]
+    if features.ndim != 3 or labels.shape != features.shape[:2]:
+        raise ValueError(f"features {features.shape} and labels {labels.shape} do not belong together")
+    tasks, n, D = features.shape
+    at_once = max(1, _CACHED // max(1, n * D) if is_numpy_array(features) else tasks)
+    parts = [
+        _fit(xp, features[start : start + at_once], labels[start : start + at_once], ways, options)
+        for start in range(0, max(1, tasks), at_once)
+    ]
+    if single:
+        (part,) = parts
+        return Linear(part.weight[0], part.bias[0])
+    return Linear(xp.concat([part.weight for part in parts]), xp.concat([part.bias for part in parts]))
+
+
+def _fit(xp: Any, features: Array, labels: Array, ways: int, options: HeadOptions) -> Linear:
+    x_TnD = xp.astype(features, xp.float64)
+    classes = xp.arange(ways, dtype=labels.dtype, device=device(labels))
+    y_TnK = xp.astype(labels[..., None] == classes, xp.float64)
+    counts_TK = xp.sum(y_TnK, axis=1)
+    if not bool(xp.all(counts_TK > 0)) or float(xp.sum(counts_TK)) != labels.shape[0] * labels.shape[1]:
+        raise ValueError("every class needs at least one example, and every label must be in [0, ways)")
+    return Linear(*METHODS[options.solver].fit(xp, x_TnD, y_TnK, options.C))

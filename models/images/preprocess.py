@@ -1,0 +1,273 @@
+"""Image bytes -> uint8 (H, W, 3): the only decode and resize there is, for training, evaluation and serving alike."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pillow_heif
+from numpy.typing import NDArray
+from PIL import AvifImagePlugin, Image, ImageCms, ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from models.images.colour import KEPT_PROFILE_BYTES, to_srgb
+from models.images.containers import Contents, heif_brands, take_heif_apart, take_jpeg_apart, take_png_apart, take_webp_apart
+from models.images.orientation import orientation
+from models.manifest import InputSpec
+
+Pixels = NDArray[np.uint8]
+
+# Pillow's own guard warns at 89 megapixels and fails at 179; ours is a parameter, and checked before any pixel is decoded.
+Image.MAX_IMAGE_PIXELS = None
+# Images are decoded beside one another, each on a thread of its own.
+AvifImagePlugin.DEFAULT_MAX_THREADS = pillow_heif.options.DECODE_THREADS = 1
+# What else is in the file is of no use here.
+pillow_heif.options.THUMBNAILS = pillow_heif.options.DEPTH_IMAGES = pillow_heif.options.AUX_IMAGES = False
+
+READABLE = "JPEG, PNG, WebP, HEIC or AVIF"
+_REDUCED = 4  # how many times the limit of pixels a JPEG may have that is decoded at half its size or less
+_SCANS = 25  # how often a decoder may go over as many pixels as the limit
+_MAX_SIDE = 65_535  # as of a JPEG; a decoder does something for every row, however short
+
+# What a pixel costs, measured, beside one of a PNG that is decoded whole.
+_REDUCED_WORK = 1 / 16
+_SCAN_WORK = 1 / 10
+
+_INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+class ImageError(Exception):
+    """An image that cannot be used. `code` is stable; `detail` is written for the person who sent the image."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What one image may cost.
+
+    Attributes:
+        max_bytes: encoded.
+        max_pixels: decoded at once. A JPEG that is decoded at half its size or less may have four times as many.
+    """
+
+    max_bytes: int = 30_000_000
+    max_pixels: int = 25_000_000
+
+
+def media_type(data: bytes) -> str:
+    """The media type of an image, told by its first bytes.
+
+    Raises:
+        ImageError: `image_unsupported`.
+    """
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "image/webp"
+    brands = heif_brands(data)
+    if not brands.isdisjoint(_AVIF):
+        return "image/avif"
+    if not brands.isdisjoint(_HEIC):
+        return "image/heic"
+    raise ImageError("image_unsupported", f"the file is not a {READABLE} image" if data else "the file is empty")
+
+
+MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", "image/heic", "image/avif")
+_AVIF, _HEIC = frozenset({b"avif", b"avis"}), frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedImage:
+    """An image within the limits, of which no pixel is decoded yet.
+
+    Attributes:
+        work: what decoding costs, in pixels of a PNG.
+    """
+
+    work: int
+    _image: ImageFile.ImageFile
+    _extent: tuple[float, float]
+    _spec: InputSpec
+    _contents: Contents
+
+    def decode(self) -> Pixels:
+        """As `load_image`, to be called once.
+
+        Raises:
+            ImageError: `image_broken`.
+        """
+        try:
+            self._image.load()
+            fitted = _to_rgb(self._image, self._extent, self._spec, self._contents)
+        except Exception as error:  # A parser fed hostile bytes may raise anything; all of it means the same to the sender.
+            raise ImageError(*_BROKEN) from error
+        return np.array(fitted, dtype=np.uint8)
+
+
+def open_image(data: bytes, spec: InputSpec, limits: ImageLimits = ImageLimits()) -> OpenedImage:
+    """Looks at the headers of an image: what it would cost is known, and bounded, before it is decoded.
+
+    Args, Raises: as `load_image`.
+    """
+    if len(data) > limits.max_bytes:
+        raise ImageError("image_too_large", f"the image has {len(data)} bytes; the limit is {limits.max_bytes}")
+    take_apart, reader = _FORMATS[media_type(data)]
+    try:
+        contents = take_apart(data)
+        image = reader(io.BytesIO(contents.pixels))
+        size = image.size
+        extent = _reduce(image, spec)
+    except Exception as error:  # As above.
+        raise ImageError(*_BROKEN) from error
+    work = _work(size, image, contents, limits.max_pixels) + _profile_work(image, contents)
+    return OpenedImage(work, image, extent, spec, contents)
+
+
+def load_image(data: bytes, spec: InputSpec, limits: ImageLimits = ImageLimits()) -> Pixels:
+    """Decodes an image and fits it to what a backbone expects.
+
+    Orientation is applied as Pillow's `ImageOps.exif_transpose` does, of HEIC and AVIF that of their own properties; colours
+    become sRGB where a profile says that they are not; alpha is composited on white, 16-bit keeps its high byte, palette, grey
+    and CMYK become RGB, and of an animation the first frame counts. Every pixel is decoded here, so a broken image fails here.
+
+    Args:
+        data: JPEG, PNG, WebP, HEIC or AVIF, told by content.
+
+    Returns:
+        uint8 (spec.height, spec.width, 3), a fresh array.
+
+    Raises:
+        ImageError: `image_too_large`, `image_unsupported` or `image_broken`.
+    """
+    return open_image(data, spec, limits).decode()
+
+
+_FORMATS: dict[str, tuple[Callable[[bytes], Contents], type[ImageFile.ImageFile]]] = {
+    "image/jpeg": (take_jpeg_apart, JpegImageFile),
+    "image/png": (take_png_apart, PngImageFile),
+    "image/webp": (take_webp_apart, WebPImageFile),
+    "image/heic": (take_heif_apart, pillow_heif.HeifImageFile),
+    "image/avif": (take_heif_apart, AvifImagePlugin.AvifImageFile),
+}
+_BROKEN = ("image_broken", "the image is truncated or damaged and cannot be decoded")
+
+# What undoes each value of EXIF's orientation; from the fifth on, it exchanges height and width.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _reduce(image: ImageFile.ImageFile, spec: InputSpec) -> tuple[float, float]:
+    """Has a JPEG decoded at a half, a quarter or an eighth of its size, at a fraction of the cost, while that leaves twice the
+    size asked for, so that resizing still decides about every pixel.
+
+    Returns:
+        width and height of the image in pixels as they will be decoded: not always whole numbers, while the decoder's are.
+    """
+    side = 2 * max(spec.height, spec.width)  # of both axes, as the image may yet be turned
+    reduced = image.draft(image.mode, (side, side)) if isinstance(image, JpegImageFile) else None
+    return reduced[1][2:] if reduced else image.size
+
+
+def _work(size: tuple[int, int], image: ImageFile.ImageFile, contents: Contents, limit: int) -> int:
+    """The cost of decoding, in pixels of a PNG.
+
+    Raises:
+        ImageError: `image_too_large`.
+    """
+    shown = pixels = size[0] * size[1]
+    most, hint, reduced = limit, "", not contents.whole and image.size != size
+    if reduced:
+        most = _REDUCED * limit
+    else:
+        pixels = max(pixels, contents.coded_pixels, _tiled_pixels(image))
+        hint = " where an image cannot be decoded at a reduced size, as large baseline JPEGs can"
+    if pixels > most:
+        told = f"{size[0]} x {size[1]} = {pixels}" if pixels == shown else f"parts of {pixels}"
+        raise ImageError("image_too_large", f"the image has {told} pixels; the limit is {most}{hint}")
+    if max(size) > _MAX_SIDE:
+        raise ImageError("image_too_large", f"the image has {size[0]} x {size[1]} pixels; the limit of a side is {_MAX_SIDE}")
+    if pixels * contents.scans > _SCANS * limit:
+        told = f"{contents.scans} scans of {pixels} pixels; the limit is {_SCANS * limit // pixels}"
+        raise ImageError("image_too_large", f"the image is coded in {told}")
+    return int(pixels * (_REDUCED_WORK if reduced else max(1.0, _SCAN_WORK * contents.scans)))
+
+
+def _profile_work(image: ImageFile.ImageFile, contents: Contents) -> int:
+    """The cost of reading a colour profile, in pixels of a PNG; none where it is of a usual size, and may be kept."""
+    profile = contents.profile or image.info.get("icc_profile") or b""
+    return len(profile) if len(profile) > KEPT_PROFILE_BYTES else 0
+
+
+def _tiled_pixels(image: ImageFile.ImageFile) -> int:
+    """Of a HEIC that is put together of tiles, how many pixels that makes, which may be more than it shows."""
+    tiling = image.info.get("tiling")
+    if not tiling:
+        return 0
+    width, height = (tiling[f"num_{many}"] * tiling[f"tile_{side}"] for many, side in (("columns", "width"), ("rows", "height")))
+    # The last tiles of a sound file protrude by less than one.
+    sound = width - tiling["tile_width"] < tiling["image_width"] and height - tiling["tile_height"] < tiling["image_height"]
+    return int(tiling["image_width"] * tiling["image_height"] if sound else width * height)
+
+
+def _to_rgb(image: ImageFile.ImageFile, extent: tuple[float, float], spec: InputSpec, contents: Contents) -> Image.Image:
+    """Fitted, upright and in sRGB. Colours are converted last, when the image is small."""
+    flat = _flat(image)
+    convert = to_srgb(contents.profile or image.info.get("icc_profile"), flat.mode)
+    if flat.mode == "CMYK" and convert is None:
+        flat = flat.convert("RGB")
+    upright = orientation(contents.exif or image.info.get("exif") or b"", contents.xmp or image.info.get("xmp") or b"")
+    fitted = _fit(flat, extent, spec, upright)
+    if convert is None:
+        return fitted.convert("RGB")
+    converted = ImageCms.applyTransform(fitted, convert)
+    assert converted is not None
+    return converted
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """Without alpha, at 8 bits: RGB, L or CMYK, whichever the image is nearest to."""
+    if image.mode.startswith("I"):
+        return Image.fromarray(_high_byte(np.asarray(image), image.info.get("transparency")))
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        flat = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+        return flat.convert("L" if image.mode in {"L", "LA"} else "RGB")
+    return image if image.mode in {"RGB", "L", "CMYK"} else image.convert("RGB")
+
+
+def _high_byte(grey: NDArray[np.uint16], transparent: int | None) -> Pixels:
+    """16-bit grey as Pillow reads 16-bit colour, by its high byte; on conversion it would clip to 255."""
+    high = (grey >> 8).astype(np.uint8)
+    high[grey == transparent] = 255
+    return high
+
+
+def _fit(image: Image.Image, extent: tuple[float, float], spec: InputSpec, orientation: int) -> Image.Image:
+    """Upright, and scaled to cover the backbone's input; what protrudes is cropped from both sides equally.
+
+    Turning comes last, when the image is small.
+    """
+    turn = _UPRIGHT.get(orientation)
+    turned = turn is not None and orientation >= 5
+    size = (spec.height, spec.width) if turned else (spec.width, spec.height)
+    if image.size != size:
+        scale = min(extent[0] / size[0], extent[1] / size[1])
+        left, top = (max(0.0, (whole - scale * part) / 2) for whole, part in zip(extent, size, strict=True))
+        box = (left, top, extent[0] - left, extent[1] - top)
+        image = image.resize(size, _INTERPOLATION[spec.interpolation], box)
+    return image if turn is None else image.transpose(turn)

@@ -1,0 +1,94 @@
+"""A task's support set as an index: how strange a query is to it, and which examples it most resembles.
+
+Every row is compared (a flat index), in eight bits a number with a scale for each row (scalar quantisation): a quarter of
+float32's memory, and cosines of 640 numbers are off by some 3e-4.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.heads.head import Float32
+from models.novelty.detector import Background, fit_detector, novelty_of
+from models.novelty.familiarity import Labels
+
+_LARGEST = 127
+_ROWS_AT_ONCE = 1024  # what they become in float32 stays in the core's cache
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Neighbours:
+    """What became of Q queries.
+
+    Attributes:
+        novelty: (Q,) in [0, 1]: ½ at the detector's threshold, and more for strangers.
+        examples: (Q, count) positions of the most similar examples, the most similar first.
+        similarities: (Q, count) cosines with them.
+    """
+
+    novelty: NDArray[np.floating[Any]]
+    examples: NDArray[np.int64]
+    similarities: Float32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SupportIndex:
+    """Of n examples of K classes.
+
+    Attributes:
+        codes: int8 (K + n, D), the class means and then the examples, as features in the space of the novelty detector.
+        scales: float32 (K + n,), by which rows of codes are of norm one.
+        ways: K.
+        usual, threshold: of the novelty detector.
+    """
+
+    codes: NDArray[np.int8]
+    scales: Float32
+    ways: int
+    usual: float
+    threshold: float
+
+    @classmethod
+    def of(cls, embeddings: Float32, labels: Labels, background: Background) -> "SupportIndex":
+        """Of a support set.
+
+        Args:
+            embeddings: (n, D).
+            labels: (n,) in [0, K); every class has an example.
+            background: of the same backbone.
+        """
+        detector = fit_detector(embeddings, labels, background)
+        rows = np.concatenate([detector.class_means, detector.examples])
+        largest = np.maximum(np.abs(rows).max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        rounded = np.rint(rows * (_LARGEST / largest))
+        # Of norm one again, as the rows were: no cosine exceeds one, and that of the same pixels is one.
+        scales = (1.0 / np.maximum(np.linalg.norm(rounded, axis=1), 1.0)).astype(np.float32)
+        ways = len(detector.class_means)
+        return cls(rounded.astype(np.int8), scales, ways, float(detector.usual), float(detector.threshold))
+
+    @property
+    def nbytes(self) -> int:
+        """Of memory, but for what every object takes."""
+        return self.codes.nbytes + self.scales.nbytes
+
+    def search(self, embeddings: Float32, background: Background, count: int) -> Neighbours:
+        """Compares queries with every class and every example.
+
+        Args:
+            embeddings: (Q, D), made by the backbone of the support set.
+            background: of that backbone.
+            count: examples to find for each query; all n, if there are fewer. Of equally similar ones the first is first.
+        """
+        queries = background.space.features(embeddings)
+        cosines = np.empty((len(queries), len(self.codes)), np.float32)
+        for start in range(0, len(self.codes), _ROWS_AT_ONCE):
+            block = slice(start, start + _ROWS_AT_ONCE)
+            cosines[:, block] = queries @ self.codes[block].astype(np.float32).T
+        cosines *= self.scales
+        to_means, to_examples = cosines[:, : self.ways], cosines[:, self.ways :]
+        familiarity = background.familiarity(embeddings, to_means, to_examples.max(axis=1), self.usual)
+        novelty = novelty_of(familiarity, self.threshold)
+        nearest = np.argsort(-to_examples, axis=1, kind="stable")[:, :count]
+        return Neighbours(novelty, nearest, to_examples[np.arange(len(queries))[:, None], nearest])

@@ -1,0 +1,1 @@
+"""Heads and support sets in memory, by task version."""

@@ -1,0 +1,93 @@
+"""Heads in memory, by task version, and those of many tasks that are asked together."""
+
+import threading
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+from cachetools.keys import hashkey
+
+from models.heads.apply import HeadStack, stack_heads
+from models.heads.head import Head
+from server.cache.versions import TaskVersion, VersionCache
+from server.metrics import Metrics
+from server.store.store import Store
+
+_MAX_BYTES, _MAX_MANY_BYTES = 512 * 2**20, 128 * 2**20
+_HEAD_BYTES = 1024  # that a head takes beside its weight
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedMany:
+    """The heads of some tasks' versions, ready to be applied to the same images.
+
+    Attributes:
+        stacks: their positions are those of the versions asked for.
+        missing: the positions of versions that do not exist.
+    """
+
+    stacks: Sequence[HeadStack]
+    missing: Sequence[int]
+
+    @property
+    def nbytes(self) -> int:
+        """About how much memory they take."""
+        return sum(stack.nbytes + _HEAD_BYTES * len(stack.positions) for stack in self.stacks)
+
+
+class ActiveHeads:
+    """Reads a head from the store once and keeps it, within a bound on memory. Thread-safe."""
+
+    def __init__(self, store: Store, metrics: Metrics) -> None:
+        self._store = store
+        self._heads = VersionCache[Head](_MAX_BYTES, lambda head: head.weight.nbytes + _HEAD_BYTES)
+        self._many: LRUCache[Hashable, LoadedMany] = LRUCache(_MAX_MANY_BYTES, getsizeof=lambda loaded: loaded.nbytes)
+        self._lock = threading.Lock()
+        self._drops = 0
+        metrics.active_heads.set_function(lambda: len(self._heads))
+
+    def cached(self, tenant: str, task: str, version: int) -> Head | None:
+        """The head, if it is in memory."""
+        return self._heads.get(tenant, task, version)
+
+    def load(self, tenant: str, task: str, version: int) -> Head:
+        """The head, from the store if need be; blocks while it is read.
+
+        Raises:
+            TaskNotFound, VersionNotFound: there is no such version.
+            StorageFailed: the store cannot be read.
+        """
+        return self._heads.load(tenant, task, version, lambda: self._store.head(tenant, task, version))
+
+    def load_many(self, tenant: str, wanted: Sequence[TaskVersion]) -> LoadedMany:
+        """The heads of these tasks and versions; blocks while those not in memory are read, in a few statements.
+
+        Raises:
+            StorageFailed: the store cannot be read.
+        """
+        key = hashkey(tenant, *wanted)
+        with self._lock:
+            known, drops = self._many.get(key), self._drops
+        if known is not None:
+            for stack in known.stacks:
+                stack.gather()  # Who asks twice may ask often.
+            return known
+        found = self._heads.load_many(tenant, wanted, lambda missing: self._store.heads(tenant, missing))
+        heads = [found.get(name) for name in wanted]
+        loaded = LoadedMany(stack_heads(heads), [position for position, head in enumerate(heads) if head is None])
+        with self._lock:
+            # Otherwise some may be of those dropped meanwhile.
+            if drops == self._drops and not loaded.missing and loaded.nbytes <= _MAX_MANY_BYTES:
+                self._many[key] = loaded
+        return loaded
+
+    def keep(self, tenant: str, task: str, version: int, head: Head) -> None:
+        """Puts a head that was just fitted where the next query will find it."""
+        self._heads.keep(tenant, task, version, head)
+
+    def drop(self, tenant: str, task: str, versions: Iterable[int]) -> None:
+        """To be told which versions have been removed. Requests that hold one of their heads may finish with it."""
+        self._heads.drop(tenant, task, versions)
+        with self._lock:
+            self._drops += 1
+            self._many.clear()

@@ -1,0 +1,72 @@
+"""Support sets in memory, ready to be searched, by task version."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from models.heads.fitting import classes_of
+from models.novelty.support_index import SupportIndex
+from server.cache.versions import VersionCache
+from server.engine.backbone import ServedBackbone
+from server.store.records import Support
+from server.store.store import Store
+
+_MAX_BYTES = 512 * 2**20
+_EXAMPLE_BYTES = 192  # what an id, a label and a file's name take, in the mean
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SearchableSupport:
+    """The support set of a version.
+
+    Attributes:
+        ids, labels, images_kept, file_names: as in `server.store.records.Support`, in the order of the index's examples.
+    """
+
+    index: SupportIndex
+    ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    images_kept: tuple[bool, ...]
+    file_names: tuple[str | None, ...]
+
+
+class ActiveSupport:
+    """Makes the index of a support set once and keeps it, within a bound on memory. Thread-safe."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._support = VersionCache[SearchableSupport](
+            _MAX_BYTES, lambda support: support.index.nbytes + _EXAMPLE_BYTES * len(support.ids) + 1024
+        )
+
+    def cached(self, tenant: str, task: str, version: int) -> SearchableSupport | None:
+        """The support set, if it is in memory."""
+        return self._support.get(tenant, task, version)
+
+    def load(self, tenant: str, task: str, version: int, backbone: ServedBackbone) -> SearchableSupport:
+        """The support set; blocks while it is read and its index made, if need be: milliseconds for a hundred examples.
+
+        Args:
+            backbone: of the version.
+
+        Raises:
+            TaskNotFound, VersionNotFound: there is no such version.
+            BackboneUnavailable: its embeddings are missing.
+            StorageFailed: the store cannot be read.
+        """
+        return self._support.load(
+            tenant, task, version, lambda: _searchable(self._store.support(tenant, task, version), backbone)
+        )
+
+    def keep(self, tenant: str, task: str, version: int, support: Support, backbone: ServedBackbone) -> None:
+        """Makes the index of a support set that is at hand, where the next query will find it."""
+        self._support.keep(tenant, task, version, _searchable(support, backbone))
+
+    def drop(self, tenant: str, task: str, versions: Iterable[int]) -> None:
+        """To be told which versions have been removed."""
+        self._support.drop(tenant, task, versions)
+
+
+def _searchable(support: Support, backbone: ServedBackbone) -> SearchableSupport:
+    _, classes = classes_of(support.labels)
+    index = SupportIndex.of(support.embeddings, classes, backbone.background)
+    return SearchableSupport(index, support.ids, support.labels, support.images_kept, support.file_names)

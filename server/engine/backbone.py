@@ -1,0 +1,97 @@
+"""An opened bundle, warm, behind its queue."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+
+from models.arrays import Ints
+from models.bundle import Bundle
+from models.engine import Engine, file_of
+from models.examples.bursts import bursts, least_similarity
+from models.examples.suspects import duplicate_similarity
+from models.heads.fitting import classes_of
+from models.heads.head import EmbeddingSpace, Float32, features
+from models.novelty.detector import Background
+from server.engine.batcher import Batcher
+from server.metrics import Metrics
+from server.settings import Settings
+
+
+class ServedBackbone:
+    """A backbone that serves, until it is closed. To be used on the event loop.
+
+    Attributes:
+        holds: how often it was held so far.
+        last_used: by `time.monotonic`.
+    """
+
+    def __init__(self, bundle: Bundle, engine: Engine, settings: Settings, metrics: Metrics) -> None:
+        self.bundle = bundle
+        self.kind = engine.kind
+        self.space: EmbeddingSpace = engine.space
+        self.batcher = Batcher(engine, settings.queue_images, bundle.id, metrics, settings.queue_seconds)
+        self.holds = 0
+        self.last_used = time.monotonic()
+        self._holders = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @cached_property
+    def duplicate_similarity(self) -> float:
+        """How alike two embeddings are of images that are taken for one; found out when first asked for, by any thread."""
+        return duplicate_similarity(features(self.bundle.background, None))
+
+    @cached_property
+    def burst_similarity(self) -> float:
+        """How alike two embeddings are at least of shots of one thing; likewise."""
+        return least_similarity(features(self.bundle.background, None))
+
+    @cached_property
+    def background(self) -> Background:
+        """What is known of images of no task in particular; likewise."""
+        return Background.of(self.bundle.background, self.bundle.feature_mean, self.bundle.manifest.head.novelty)
+
+    def groups(self, labels: Sequence[str], embeddings: Float32) -> Ints:
+        """Groups of n examples that are left out together, (n,): shots of one thing in one class; see `models.examples.bursts`.
+
+        Args:
+            embeddings: (n, D), made by this backbone.
+        """
+        _, indices = classes_of(labels)
+        return bursts(self.space.features(embeddings, centre=False), indices, self.burst_similarity)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody holds it."""
+        return not self._holders
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keeps it open: for a request while it is under way, or for a job, however long that takes."""
+        self._holders += 1
+        self.holds += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            self.last_used = time.monotonic()
+            if self.idle:
+                self._idle.set()
+
+    async def wait_until_idle(self) -> None:
+        """Waits for all who hold it."""
+        await self._idle.wait()
+
+    async def check(self) -> None:
+        """Sends the golden images through the very queue that serves.
+
+        Raises:
+            EngineFailed: the engine fails.
+            BundleError: its answer is not the golden one.
+        """
+        with self.hold():
+            embeddings: Float32 = await self.batcher.embed(self.bundle.golden_pixels)
+        self.bundle.check_golden(file_of(self.kind), embeddings)

@@ -1,0 +1,141 @@
+"""Image bytes in, pixels or an error out: `models.images.preprocess` on bounded threads, and in processes for heavy images."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from models.images.preprocess import ImageError, ImageLimits, open_image
+from models.manifest import InputSpec
+from models.processor import available_cores
+from server.engine.decode_processes import Decoded, DecodeProcesses
+from server.errors import LimitExceeded, Overloaded
+from server.threads import run_in
+
+_SMALL_BYTES, _SMALL_PIXELS = 8192, 128 * 128
+_LOT_BYTES, _LOT_IMAGES = 64 * 1024, 32
+_LIGHT_WORK = 1_000_000  # pixels: some 15 ms of a core
+_REQUEST_IMAGES = 80  # of the largest size: as much heavy work may one request bring
+_REQUESTS = 2  # and as much as so many may wait at once
+
+
+@dataclass(frozen=True, slots=True)
+class _Lot:
+    """Images that stand beside one another in a request, from position `start` on."""
+
+    start: int
+    images: Sequence[bytes]
+
+
+class Decoder:
+    """Decodes light images on as many threads as there are cores, and heavy ones in processes that give way to everything else.
+
+    How many images wait is bounded by the batcher's admission, how much work they are by this.
+    """
+
+    def __init__(self, limits: ImageLimits) -> None:
+        self._limits = limits
+        self._small = ImageLimits(min(limits.max_bytes, _SMALL_BYTES), min(limits.max_pixels, _SMALL_PIXELS))
+        self._threads = available_cores()
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
+        self._processes = DecodeProcesses(limits)
+        self._heavy_work = 0
+
+    async def decode(self, images: Sequence[bytes], spec: InputSpec) -> list[Decoded]:
+        """Each image fully decoded and fitted to `spec`, or its error, in order: one broken image spoils no other.
+
+        A caller that is cancelled leaves nothing in the queues.
+
+        Raises:
+            LimitExceeded: the images are more work than one request may bring; none of the heavy ones was decoded.
+            Overloaded: more heavy work waits than may.
+        """
+        if len(images) == 1 and (only := self._decode_if_small(images[0], spec)) is not None:
+            return [only]
+        decoded = await self._decode_light(images, spec)
+        heavy = {position: work for position, work in enumerate(decoded) if isinstance(work, int)}
+        if heavy:
+            for position, one in zip(heavy, await self._decode_heavy(images, heavy, spec), strict=True):
+                decoded[position] = one
+        return [one for one in decoded if not isinstance(one, int)]
+
+    def close(self) -> None:
+        """Waits for no image that is heavy."""
+        self._pool.shutdown()
+        self._processes.close()
+
+    def _decode_if_small(self, image: bytes, spec: InputSpec) -> Decoded | None:
+        """None for what is worth a thread: handing a small image to one, and its pixels back, costs more than decoding it."""
+        try:
+            opened = open_image(image, spec, self._small)
+            return opened.decode() if opened.work <= _SMALL_PIXELS else None
+        except ImageError as error:
+            return None if error.code == "image_too_large" else _without_frames(error)
+
+    async def _decode_light(self, images: Sequence[bytes], spec: InputSpec) -> list[Decoded | int]:
+        """Every image decoded, or its work where that is heavy."""
+        decoded: dict[int, Decoded | int] = {}
+        # A few lots at a time, so that the next request's images do not stand behind all of a large one's.
+        lots, share = deque(_lots(images)), 2 * self._threads
+        while lots:
+            turn = [lots.popleft() for _ in range(min(share, len(lots)))]
+            done = await asyncio.gather(*(run_in(self._pool, self._lot, lot.images, spec) for lot in turn))
+            for lot, results in zip(turn, done, strict=True):
+                decoded |= enumerate(results, lot.start)
+                if len(results) < len(lot.images):
+                    lots.append(_Lot(lot.start + len(results), lot.images[len(results) :]))
+        return [decoded[position] for position in range(len(images))]
+
+    async def _decode_heavy(self, images: Sequence[bytes], work: dict[int, int], spec: InputSpec) -> list[Decoded]:
+        """Those images of which `work` tells how much they are, by position; as many at a time as there are processes."""
+        total, limit = sum(work.values()), _REQUEST_IMAGES * self._limits.max_pixels
+        if total > limit:
+            raise LimitExceeded("pixels of large images in this request", total, limit)
+        if self._heavy_work + total > _REQUESTS * limit:
+            raise Overloaded("the server is decoding as many pixels of large images as it takes; try again")
+        self._heavy_work += total
+        try:
+            decoded: list[Decoded] = []
+            positions, share = list(work), self._processes.count
+            for start in range(0, len(positions), share):
+                turn = positions[start : start + share]
+                decoded += await asyncio.gather(*(self._processes.decode(images[at], spec, work[at]) for at in turn))
+            return decoded
+        finally:
+            self._heavy_work -= total
+
+    def _lot(self, images: Sequence[bytes], spec: InputSpec) -> list[Decoded | int]:
+        """The first images of a lot: as many as are light work together, and at least one."""
+        done: list[Decoded | int] = []
+        room = _LIGHT_WORK
+        for image in images:
+            try:
+                opened = open_image(image, spec, self._limits)
+                if opened.work > _LIGHT_WORK:
+                    done.append(opened.work)
+                    continue
+                if opened.work > room:
+                    break
+                room -= opened.work
+                done.append(opened.decode())
+            except ImageError as error:
+                done.append(_without_frames(error))
+        return done
+
+
+def _without_frames(error: ImageError) -> ImageError:
+    """The one raised, and its cause, hold the frames they came through, and those the image: a cycle if it is returned."""
+    return ImageError(error.code, error.detail)
+
+
+def _lots(images: Sequence[bytes]) -> Iterator[_Lot]:
+    """What is worth a thread's while: small images together, a large one alone."""
+    start = size = 0
+    for position, image in enumerate(images):
+        if position > start and (size + len(image) > _LOT_BYTES or position - start == _LOT_IMAGES):
+            yield _Lot(start, images[start:position])
+            start, size = position, 0
+        size += len(image)
+    if images:
+        yield _Lot(start, images[start:])

@@ -1,0 +1,77 @@
+"""Which bundle new tasks get: the one that was set and is remembered in the data directory, and none for being the newest."""
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.bundle import DEFAULT_BUNDLE, BundleError
+from server.errors import StorageFailed
+from server.settings import Settings
+from server.store.store import Store
+
+_log = logging.getLogger(__name__)
+
+_FILE = "default-bundle"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What new tasks get.
+
+    Attributes:
+        why: who said so, as the log has it.
+        needed: whether the server is of no use without it; otherwise tasks of other bundles are served meanwhile.
+    """
+
+    id: str
+    why: str
+    needed: bool
+
+
+def choose_default(settings: Settings, store: Store) -> Choice:
+    """The bundle that the settings name; or else the one remembered; or else, in a data directory from before anything was
+    remembered, that of its newest task; or else the shipped default.
+
+    Raises:
+        BundleError: what is remembered cannot be read.
+    """
+    if settings.bundle:
+        return Choice(settings.bundle, "set at this start", needed=True)
+    if remembered := _remembered(settings.data_dir):
+        return Choice(remembered, "as last set", needed=False)
+    if newest := store.newest_bundle():
+        return Choice(newest, "as the newest task has it", needed=False)
+    return Choice(DEFAULT_BUNDLE, "the shipped default", needed=True)
+
+
+def remember_default(id_: str, data_dir: Path) -> None:
+    """Keeps what `choose_default` will find.
+
+    Raises:
+        StorageFailed: it cannot be written.
+    """
+    file = data_dir / _FILE
+    temporary = file.with_name(f".{file.name}.tmp")
+    try:
+        if file.exists() and file.read_bytes() == f"{id_}\n".encode():
+            return
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w") as writing:
+            writing.write(f"{id_}\n")
+            writing.flush()
+            os.fsync(writing.fileno())
+        temporary.replace(file)
+    except OSError as error:
+        _log.error("%s: %s", file, error.strerror)
+        raise StorageFailed("the default cannot be remembered; nothing was changed") from error
+
+
+def _remembered(data_dir: Path) -> str | None:
+    file = data_dir / _FILE
+    try:
+        return file.read_bytes().decode(errors="replace").strip() or None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BundleError(f"{_FILE}: cannot be read: {error.strerror}", data_dir) from error

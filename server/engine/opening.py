@@ -1,0 +1,93 @@
+"""From a bundle's folder to an engine that runs it: verified, checked against its golden images, warm."""
+
+import logging
+
+from models.bundle import Bundle, BundleError
+from models.engine import Engine, EngineError, EngineKind, file_of, open_engine, release_memory
+from models.heads.fitting import fit_head
+from models.heads.head import BackboneRef
+from server.engine import folders
+from server.engine.default_bundle import Choice
+from server.errors import BackboneNotFound, BackboneUnavailable, InvalidBundle
+from server.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+Opened = tuple[Bundle, Engine]
+
+
+def open_default(choice: Choice, settings: Settings) -> Opened | None:
+    """The bundle that new tasks get; None if it cannot be opened and the server is of use without it.
+
+    Raises:
+        BundleError, EngineError: the server cannot do without it, or no engine as the settings ask for runs it.
+    """
+    folder = settings.bundles_dir
+    if not folder.is_dir():
+        raise BundleError("no such folder", folder)
+    found = folders.find(folder)
+    for id_ in found:
+        folders.check_id(id_, folder)
+    try:
+        if choice.id not in found:
+            known = f"known: {', '.join(found) or 'none'}"
+            raise BundleError(f"bundle {choice.id} is unknown; {known}" if choice.needed else "it is not on this server")
+        return _run(folders.open_found(choice.id, folder), settings, settings.engine)
+    except BundleError as error:
+        if choice.needed:
+            raise
+        _log.error("%s, which new tasks get, cannot be opened: %s", choice.id, error)
+        return None
+
+
+def open_bundle_of(id_: str, settings: Settings) -> Opened:
+    """A bundle, on the engine that the settings choose for it.
+
+    Raises:
+        BackboneNotFound: there is none of that id.
+        InvalidBundle: it cannot be trusted, read, or run here.
+    """
+    try:
+        folders.check_id(id_, settings.bundles_dir)
+        return _run(folders.open_found(id_, settings.bundles_dir), settings, settings.engine)
+    except KeyError:
+        raise BackboneNotFound(id_) from None
+    except (BundleError, EngineError) as error:
+        _log.warning("%s cannot be opened: %s", id_, error)
+        raise InvalidBundle(f"bundle {id_} cannot be opened: {error.problem}") from error
+
+
+def open_file(backbone: BackboneRef, settings: Settings, *, on_cuda: bool) -> Opened:
+    """The bundle of a backbone file, on an engine that runs this very file.
+
+    Args:
+        on_cuda: whether engines on a GPU are tried first.
+
+    Raises:
+        BackboneUnavailable: it is not here, has changed, or cannot be run.
+    """
+    cpu: list[EngineKind] = ["onnx", "onnx-int8", "torchscript"]
+    cuda: list[EngineKind] = ["onnx-cuda", "torchscript-cuda"]
+    try:
+        bundle = folders.open_found(backbone.bundle, settings.bundles_dir)
+        for kind in cuda + cpu if on_cuda else cpu:
+            if (entry := bundle.manifest.files.get(file_of(kind))) and entry.sha256 == backbone.sha256:
+                try:
+                    return _run(bundle, settings, kind)
+                except (EngineError, BundleError) as error:
+                    _log.warning("%s cannot be served by %s: %s", bundle.id, kind, error)
+    except (KeyError, BundleError) as error:
+        _log.warning("%s cannot be opened for its tasks: %s", backbone.bundle, error)
+    raise BackboneUnavailable(
+        f"this task was made with backbone {backbone.bundle} (file {backbone.sha256[:12]}…), which this server does not have; "
+        "waiting does not help: bring its bundle back and open it, or move the task onto another one with a refresh"
+    )
+
+
+def _run(bundle: Bundle, settings: Settings, kind: EngineKind) -> Opened:
+    engine = open_engine(bundle, kind, settings.threads, settings.data_dir / "int8-speedups.json")
+    # Fits a head that nobody needs, so that the first task does not pay for loading the linear algebra.
+    labels = [str(i % 2) for i in range(len(bundle.golden_embeddings))]
+    fit_head(bundle.golden_embeddings, labels, engine.space, bundle.manifest.head.options())
+    release_memory()
+    return bundle, engine

@@ -1,0 +1,256 @@
+"""The bundles that are open, each with an engine and a batcher of its own, and the one that new tasks get."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+
+from models.bundle import Bundle
+from models.engine import Engine, release_memory
+from models.heads.head import BackboneRef
+from models.manifest import Manifest
+from server.engine import folders
+from server.engine.backbone import ServedBackbone
+from server.engine.default_bundle import choose_default, remember_default
+from server.engine.descriptions import Description, descriptions
+from server.engine.opening import open_bundle_of, open_default, open_file
+from server.errors import BackboneInUse, BackboneNotFound, BackboneNotOpen, BackboneUnavailable, Overloaded, StorageFailed
+from server.metrics import Metrics
+from server.settings import Settings
+from server.store.store import Store
+
+_log = logging.getLogger(__name__)
+
+_PATIENCE_SECONDS = 10.0
+
+
+class Backbones:
+    """Opens bundles of the shipped folder and of `settings.bundles_dir`, and closes them. To be used on the event loop.
+
+    At most `settings.open_bundles` engines are open, and one more while it takes another's place: that of the one which was
+    idle longest, but never of the default one. The tasks of a closed bundle open it again.
+
+    Where the bundle that is remembered for new tasks is not there, those are refused until it is, or another one is chosen.
+
+    Attributes:
+        default_id: of the bundle that new tasks get.
+        served_default: that bundle; None while it cannot be served.
+
+    Raises:
+        BundleError, EngineError: the bundle for new tasks that the settings name, or the shipped one, cannot be opened.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics, store: Store) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._store = store
+        self._served: dict[BackboneRef, ServedBackbone] = {}
+        self._preferred: dict[str, ServedBackbone] = {}  # by bundle: on the engine that the settings choose for it
+        self._opening: dict[BackboneRef, asyncio.Task[None]] = {}
+        self._failed: dict[BackboneRef, str] = {}
+        self._one_at_a_time = asyncio.Lock()  # Opening takes the cores and the memory of another engine.
+        choice = choose_default(settings, store)
+        opened = open_default(choice, settings)
+        self.default_id = choice.id
+        self.served_default = self._serve(*opened, preferred=True) if opened else None
+        _log.info("new tasks get %s (%s)", choice.id, choice.why)
+        with suppress(StorageFailed):  # It is in the log, and holds until the next start.
+            remember_default(choice.id, settings.data_dir)
+        for each in self._describe(folders.manifests(settings.bundles_dir), store.active_by_backbone()).values():
+            if each.unserved:
+                needing = f"{each.unserved_tasks} tasks{' and new ones' if self.served_default is None and each.default else ''}"
+                _log.error("%s is not on this server as it was: %s are refused until it is back", each.id, needing)
+
+    @property
+    def default(self) -> ServedBackbone:
+        """The one that new tasks get.
+
+        Raises:
+            BackboneUnavailable: it is not on this server, or cannot be opened.
+        """
+        if self.served_default is None:
+            raise BackboneUnavailable(
+                f"new tasks get backbone {self.default_id}, which this server does not have or cannot open; waiting does not "
+                "help: bring its bundle back and open it, or make another one the default"
+            )
+        return self.served_default
+
+    async def serving(self, backbone: BackboneRef) -> ServedBackbone:
+        """The backbone that a head was fitted on, opened if need be. Who awaits anything else before using it must hold it.
+
+        Raises:
+            BackboneUnavailable: its bundle is not on this server, has changed, or cannot be run here.
+            Overloaded: as many are open as may be, and all at work.
+        """
+        while backbone not in self._served:
+            if backbone in self._failed:
+                raise BackboneUnavailable(self._failed[backbone])
+            # One attempt for all who ask, finished even if they leave.
+            if backbone not in self._opening:
+                self._opening[backbone] = asyncio.create_task(self._open_for_tasks(backbone))
+            await asyncio.shield(self._opening[backbone])
+        return self._served[backbone]
+
+    async def open(self, id_: str) -> tuple[ServedBackbone, bool]:
+        """The bundle on the engine that the settings choose for it, opened if need be; and whether that was needed.
+
+        It is verified, warm and checked before anyone sees it. What failed before is tried again.
+
+        Raises, with nothing changed:
+            BackboneNotFound: there is no such bundle.
+            InvalidBundle: it cannot be trusted, read, or run here.
+            Overloaded: as many are open as may be, and all at work.
+        """
+        async with self._one_at_a_time:
+            served, is_new = await self._open(id_)
+            if id_ == self.default_id:  # which may have been missing
+                self.served_default = served
+            return served, is_new
+
+    async def make_default(self, id_: str) -> ServedBackbone:
+        """New tasks get this bundle, after a restart too unless `settings.bundle` says otherwise.
+
+        Raises, with nothing changed:
+            BackboneNotFound, BackboneNotOpen: it is not open.
+            StorageFailed: it cannot be remembered.
+            InvalidBundle, Overloaded: as in `open`, where it was opened only for tasks that another of its files serves.
+        """
+        async with self._one_at_a_time:
+            if not self._engines_of(id_):
+                await self.check_known(id_)
+                raise BackboneNotOpen(f"backbone {id_} is not open; open it first")
+            served, _ = await self._open(id_)
+            with served.hold():
+                await asyncio.to_thread(remember_default, id_, self._settings.data_dir)
+                self.default_id, self.served_default = id_, served
+        _log.info("new tasks get %s", id_)
+        return served
+
+    async def close(self, id_: str) -> None:
+        """Closes a bundle once what is under way on it is done; one that is not open stays so.
+
+        Raises, with nothing changed:
+            BackboneNotFound: there is no such bundle.
+            BackboneInUse: it is the default, tasks use it, or what is under way takes long.
+        """
+        if not self._engines_of(id_):
+            await self.check_known(id_)
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                unused = await self._unused(id_)
+        except TimeoutError:
+            raise BackboneInUse(f"work is under way on backbone {id_}; try again when it is done") from None
+        await self._close(unused)
+
+    async def check_known(self, id_: str) -> None:
+        """Raises BackboneNotFound unless a bundle of that id is in the folders now."""
+        if id_ not in await asyncio.to_thread(folders.find, self._settings.bundles_dir):
+            raise BackboneNotFound(id_)
+
+    async def describe(self) -> dict[str, Description]:
+        """Every bundle that is in the folders now, or open, or needed, by id."""
+        found = await asyncio.to_thread(folders.manifests, self._settings.bundles_dir)
+        return self._describe(found, await asyncio.to_thread(self._store.active_by_backbone))
+
+    async def unserved(self) -> list[Description]:
+        """Those that tasks, or new ones, need and that cannot be served: what is to be brought back."""
+        used = await asyncio.to_thread(self._store.active_by_backbone)
+        needed = {backbone.bundle for backbone in used} | {self.default_id}
+        described = self._describe(await asyncio.to_thread(folders.manifests, self._settings.bundles_dir, needed), used)
+        return [each for each in described.values() if each.unserved]
+
+    def check_room(self) -> None:
+        """To be asked before anything is done for a request that brings images.
+
+        Raises:
+            Overloaded: not one would be admitted, whichever of the open backbones it is for.
+        """
+        if self._served and all(served.batcher.room < 1 for served in self._served.values()):
+            raise Overloaded("the server is working on as many images as it takes; try again")
+
+    async def check(self) -> None:
+        """Checks every backbone that is open; raises as `ServedBackbone.check` does."""
+        await asyncio.gather(*(served.check() for served in self._served.values()))
+
+    def stop(self) -> None:
+        """Answers what is queued, then stops every engine."""
+        for served in self._served.values():
+            served.batcher.close()
+
+    def _describe(self, found: Mapping[str, Manifest], used: Mapping[BackboneRef, int]) -> dict[str, Description]:
+        described = descriptions(found, used, self._served.values(), self._failed, self.default_id)
+        metrics = self._metrics
+        metrics.show(metrics.backbone_missing, {(each.id,): 1 for each in described.values() if each.unserved})
+        metrics.show(metrics.backbone_open, {(served.bundle.id, served.kind): 1 for served in self._served.values()})
+        metrics.show(metrics.tasks, {(each.id,): each.active_tasks for each in described.values() if each.active_tasks})
+        return described
+
+    async def _open(self, id_: str) -> tuple[ServedBackbone, bool]:
+        self._failed = {backbone: why for backbone, why in self._failed.items() if backbone.bundle != id_}
+        if id_ in self._preferred:
+            return self._preferred[id_], False
+        bundle, engine = await asyncio.to_thread(open_bundle_of, id_, self._settings)
+        if opened_for_tasks := self._served.get(engine.space.backbone):
+            self._preferred[id_] = opened_for_tasks
+            return opened_for_tasks, False
+        await self._make_room()
+        return self._serve(bundle, engine, preferred=True), True
+
+    async def _open_for_tasks(self, backbone: BackboneRef) -> None:
+        try:
+            async with self._one_at_a_time:
+                if backbone not in self._served:
+                    kind = self.served_default.kind if self.served_default else self._settings.engine
+                    on_cuda = kind == "auto" or kind.endswith("-cuda")
+                    bundle, engine = await asyncio.to_thread(open_file, backbone, self._settings, on_cuda=on_cuda)
+                    await self._make_room()
+                    self._serve(bundle, engine, preferred=False)
+        except BackboneUnavailable as error:
+            self._failed[backbone] = error.detail  # What failed would fail again, until somebody mends it and opens it.
+            raise
+        finally:
+            del self._opening[backbone]
+
+    async def _make_room(self) -> None:
+        if len(self._served) >= self._settings.open_bundles:
+            closable = [served for served in self._served.values() if served.idle and served is not self.served_default]
+            if not closable:
+                raise Overloaded(f"{len(self._served)} bundles are open, as many as may be, and all at work; try again")
+            await self._close([min(closable, key=lambda served: served.last_used)])
+
+    async def _unused(self, id_: str) -> list[ServedBackbone]:
+        """The engines of a bundle as soon as nobody holds them; BackboneInUse if that would not be enough."""
+        while engines := self._engines_of(id_):
+            before = [served.holds for served in engines if served.idle]
+            used = (await asyncio.to_thread(self._store.active_by_bundle)).get(id_, 0)
+            if self.served_default in engines:
+                raise BackboneInUse(f"new tasks get backbone {id_}; make another one the default first")
+            if used:
+                raise BackboneInUse(f"tasks whose active version uses backbone {id_}: {used}; it stays open for them")
+            # A task may have been stored since the store was asked, but not by somebody who held nothing meanwhile.
+            if engines == self._engines_of(id_) and before == [served.holds for served in engines]:
+                break
+            for served in engines:
+                await served.wait_until_idle()
+        return engines
+
+    async def _close(self, closing: list[ServedBackbone]) -> None:
+        for served in closing:
+            del self._served[served.space.backbone]
+            if self._preferred.get(served.bundle.id) is served:
+                del self._preferred[served.bundle.id]
+        for served in closing:
+            await asyncio.to_thread(served.batcher.close)
+            _log.info("closed %s on %s", served.bundle.id, served.kind)
+        await asyncio.to_thread(release_memory)
+
+    def _engines_of(self, id_: str) -> list[ServedBackbone]:
+        return [served for served in self._served.values() if served.bundle.id == id_]
+
+    def _serve(self, bundle: Bundle, engine: Engine, *, preferred: bool) -> ServedBackbone:
+        served = ServedBackbone(bundle, engine, self._settings, self._metrics)
+        self._served[served.space.backbone] = served
+        if preferred:
+            self._preferred[bundle.id] = served
+        _log.info("serving %s on %s", bundle.id, served.kind)
+        return served

@@ -1,0 +1,1 @@
+"""Request bodies: multipart, JSON, raw images and zips, read at a bounded price."""

@@ -1,0 +1,199 @@
+"""What the routes with images ask for, in all the forms that the API takes: multipart, JSON with base64, raw images, a zip."""
+
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+from fastapi import Request
+
+from models.images.preprocess import MEDIA_TYPES
+from server.errors import InvalidRequest, LimitExceeded
+from server.http.bodies.archive import read_archive
+from server.http.bodies.content import JSON, MOST_COMMAS, WITH_TASKS, media_type, read_json
+from server.http.bodies.file_names import clean_file_name
+from server.http.bodies.forms import Form, read_form
+from server.journeys.support_set import LabelledImage, clean_label
+from server.schemas.requests import (
+    ExampleBody,
+    ExamplesBody,
+    PredictBody,
+    PredictManyBody,
+    TaskBody,
+    TaskOptions,
+    clean_name,
+)
+from server.service import Service
+
+# What one image comes as: an image tells by its content what it is, and many senders cannot.
+RAW_IMAGES = (*MEDIA_TYPES, "image/heif", "image/jpg", "application/octet-stream")
+_RAW = frozenset(
+    {*RAW_IMAGES, "image/pjpeg", "image/x-png", "image/heic-sequence", "image/heif-sequence", "binary/octet-stream", ""}
+)
+
+_MOST_TASK_TEXTS = 1000  # of a form: each costs the event loop, and one may name many
+_WHITESPACE = b" \t\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRequest:
+    """What `POST /v1/tasks` asks for, in whichever form it came."""
+
+    name: str | None
+    options: TaskOptions
+    examples: list[LabelledImage]
+
+
+@dataclass(frozen=True, slots=True)
+class ManyQueries:
+    """What `POST /v1/predict` asks for: images, and the ids of tasks."""
+
+    tasks: Literal["all"] | list[str]
+    images: list[bytes]
+
+
+async def read_task(request: Request, service: Service) -> TaskRequest:
+    """The body of `POST /v1/tasks`.
+
+    Raises:
+        Invalid, TooLarge, UnsupportedMediaType, BodyTimeout: it is none of the documented forms, or over a limit.
+    """
+    if media_type(request) == JSON:
+        body = await read_json(request, service, TaskBody, service.settings.max_body_bytes)
+        return TaskRequest(body.name, body.options, await _from_json(body.examples, service))
+    form = await _support_form(request, service, "name", "options")
+    name, options = form.text("name"), form.text("options")
+    return TaskRequest(
+        name=None if name is None else _name(name),
+        options=TaskOptions() if options is None else _options(options),
+        examples=await _from_form(form, service),
+    )
+
+
+async def read_examples(request: Request, service: Service) -> list[LabelledImage]:
+    """The body of `POST /v1/tasks/{task}/examples`; raises as `read_task` does."""
+    if media_type(request) == JSON:
+        body = await read_json(request, service, ExamplesBody, service.settings.max_body_bytes)
+        return await _from_json(body.examples, service)
+    return await _from_form(await _support_form(request, service), service)
+
+
+async def read_queries(request: Request, service: Service) -> list[bytes]:
+    """The images of `POST /v1/tasks/{task}/predict`; raises as `read_task` does."""
+    if _is_raw_image(request):
+        return [await request.body()]
+    if media_type(request) == JSON:
+        body = await read_json(request, service, PredictBody, service.settings.max_body_bytes)
+        return await _decoded(body.images, service, service.settings.max_images)
+    form = await read_form(request, {"images"}, service.settings.max_images, 1)
+    return [file.content.getvalue() for file in form.files("images")]
+
+
+async def read_many_queries(request: Request, service: Service, named: list[str] | None) -> ManyQueries:
+    """The query and the body of `POST /v1/predict`; raises as `read_task` does.
+
+    Args:
+        named: the texts in the query that name tasks; where there are none, the body does.
+    """
+    tasks: Literal["all"] | list[str] | None = None
+    if _is_raw_image(request):
+        images = [await request.body()]
+    elif media_type(request) == JSON:
+        body = await read_json(request, service, PredictManyBody, service.settings.max_body_bytes)
+        tasks, images = body.tasks, await _decoded(body.images, service, service.settings.max_images)
+    else:
+        form = await read_form(request, {"images", "tasks"}, service.settings.max_images, _MOST_TASK_TEXTS)
+        tasks = _task_ids(form.texts("tasks")) if "tasks" in form else None
+        images = [file.content.getvalue() for file in form.files("images")]
+    asked = [where for where in (tasks, None if named is None else _task_ids(named)) if where is not None]
+    if len(asked) != 1:
+        raise InvalidRequest("name the tasks, or all, in one place: ?tasks=, or the body's tasks")
+    return ManyQueries(asked[0], images)
+
+
+def _is_raw_image(request: Request) -> bool:
+    return media_type(request) in _RAW
+
+
+async def _support_form(request: Request, service: Service, *further: str) -> Form:
+    most = service.settings.queue_images
+    return await read_form(request, {"images", "labels", "archive", *further}, most, most + 1 + len(further))
+
+
+async def _from_form(form: Form, service: Service) -> list[LabelledImage]:
+    if "archive" in form:
+        if "images" in form or "labels" in form:
+            raise InvalidRequest("send either an archive, or images with labels")
+        if len(archives := form.files("archive")) > 1:
+            raise InvalidRequest("send one archive")
+        return await service.in_thread(read_archive, archives[0].content, service.settings)
+    files, labels = form.files("images"), form.texts("labels")
+    if len(files) != len(labels):
+        raise InvalidRequest(f"{len(files)} images but {len(labels)} labels; send one label per image, in the same order")
+    cleaned = [clean_label(label) for label in labels]
+    return [
+        LabelledImage(label, file.content.getvalue(), clean_file_name(file.name))
+        for label, file in zip(cleaned, files, strict=True)
+    ]
+
+
+async def _from_json(examples: Sequence[ExampleBody], service: Service) -> list[LabelledImage]:
+    labels = [clean_label(example.label) for example in examples]
+    images = await _decoded([example.image for example in examples], service, service.settings.queue_images)
+    return [
+        LabelledImage(label, image, clean_file_name(example.file_name, folders=True))
+        for label, image, example in zip(labels, images, examples, strict=True)
+    ]
+
+
+async def _decoded(images: Sequence[str], service: Service, most: int) -> list[bytes]:
+    if len(images) > most:
+        raise LimitExceeded("images in this request", len(images), most)
+    return await service.in_thread(
+        lambda: [_from_base64(image, f"image {position + 1} of {len(images)}") for position, image in enumerate(images)]
+    )
+
+
+def _from_base64(text: str, where: str) -> bytes:
+    """What the text stands for; it may be a `data:` address (RFC 2397), and have line breaks (RFC 2045)."""
+    if text[:5].lower() == "data:":
+        head, _, text = text.partition(",")
+        if not head.lower().endswith(";base64"):
+            raise InvalidRequest(f"{where} is a data: address without ;base64")
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        pass
+    try:
+        return binascii.a2b_base64(text.encode("ascii").translate(None, _WHITESPACE), strict_mode=True)
+    except ValueError as error:
+        raise InvalidRequest(f"{where} is not base64") from error
+
+
+def _task_ids(texts: list[str]) -> Literal["all"] | list[str]:
+    """Ids separated by commas, in one text or several; or all.
+
+    Raises:
+        LimitExceeded: they are as many as no JSON body may name.
+    """
+    if (size := sum(map(len, texts))) > WITH_TASKS:
+        raise LimitExceeded("bytes of the tasks' ids", size, WITH_TASKS)
+    if (commas := sum(text.count(",") for text in texts)) > MOST_COMMAS:
+        raise LimitExceeded("commas between the tasks' ids", commas, MOST_COMMAS)
+    ids = [id_.strip() for text in texts for id_ in text.split(",") if id_.strip()]
+    return "all" if ids == ["all"] else ids
+
+
+def _name(raw: str) -> str:
+    try:
+        return clean_name(raw)
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from None
+
+
+def _options(raw: str) -> TaskOptions:
+    try:
+        return msgspec.json.decode(raw, type=TaskOptions)
+    except ValueError as error:
+        raise InvalidRequest(f"options: {error}") from error

@@ -1,0 +1,190 @@
+"""What FastAPI cannot see for itself: bodies in several forms, and an example for each call."""
+
+from copy import deepcopy
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from msgspec.json import schema_components
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from server.errors import (
+    HeadersTooLarge,
+    HeaderTimeout,
+    HostNotAllowed,
+    MalformedRequest,
+    OriginNotAllowed,
+    UrlTooLong,
+)
+from server.http.bodies.images import RAW_IMAGES
+from server.http.problems import MEDIA_TYPE, documented
+from server.http.samples import OTHER_TASK_ID, REPLIES, TASK_ID
+from server.schemas.base import Request
+from server.schemas.refreshes import RefreshBody
+from server.schemas.replies import Problem
+from server.schemas.requests import (
+    BackboneBody,
+    BackbonePatch,
+    CompareBody,
+    ExamplePatch,
+    ExamplesBody,
+    PredictBody,
+    PredictManyBody,
+    TaskBody,
+    TaskPatch,
+)
+
+_REF = "#/components/schemas/{name}"
+_IMAGE = {"type": "string", "format": "binary"}
+
+
+def answered(model: type[BaseModel], description: str, *, location: str | None = None) -> dict[str, Any]:
+    """A successful response for a route's `responses`, with its example.
+
+    Args:
+        location: what its `Location` is, of a route that creates.
+    """
+    response: dict[str, Any] = {
+        "description": description,
+        "model": model,
+        "content": {"application/json": {"example": REPLIES[model]}},
+    }
+    if location:
+        response["headers"] = {
+            "Location": {"description": location, "schema": {"type": "string"}},
+            "Idempotent-Replayed": {
+                "description": "`true` on an answer given before to the same Idempotency-Key",
+                "schema": {"type": "string"},
+            },
+        }
+    return response
+
+
+def _body(**content: Any) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _json(model: type[Request], example: Any) -> dict[str, Any]:
+    return {"schema": {"$ref": _REF.format(name=model.__name__)}, "example": example}
+
+
+def _multipart(properties: dict[str, Any], required: list[str], example: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "example": example,
+        "schema": {"type": "object", "properties": properties, "required": required, "additionalProperties": False},
+        "encoding": {name: {"style": "form", "explode": True} for name in ("labels", "tasks") if name in properties},
+    }
+
+
+def _support_form(properties: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
+    form = _multipart(properties, [], example)
+    form["schema"]["oneOf"] = [{"required": ["images", "labels"]}, {"required": ["archive"]}]
+    return form
+
+
+_SUPPORT_FIELDS = {
+    "images": {"type": "array", "minItems": 1, "items": _IMAGE, "description": "JPEG, PNG, WebP, HEIC or AVIF"},
+    "labels": {"type": "array", "minItems": 1, "items": {"type": "string"}, "description": "one per image, in the same order"},
+    "archive": {**_IMAGE, "description": "instead of images and labels: a zip with a folder per class"},
+}
+_TASK_FIELDS = {
+    **_SUPPORT_FIELDS,
+    "name": {"type": "string", "minLength": 1, "maxLength": 128},
+    "options": {"type": "string", "contentMediaType": "application/json", "description": "TaskOptions, as JSON"},
+}
+_FILES = {"images": ["(bytes of cat1.jpg)", "(bytes of dog1.jpg)"], "labels": ["cat", "dog"]}
+_LABELLED = [{"label": "cat", "image": "iVBORw0KGgo…"}, {"label": "dog", "image": "iVBORw0KGgo…"}]
+
+TASK_BODY = _body(
+    **{
+        "multipart/form-data": _support_form(_TASK_FIELDS, {"name": "pets", **_FILES}),
+        "application/json": _json(TaskBody, {"name": "pets", "examples": _LABELLED}),
+    }
+)
+EXAMPLES_BODY = _body(
+    **{
+        "multipart/form-data": _support_form(_SUPPORT_FIELDS, _FILES),
+        "application/json": _json(ExamplesBody, {"examples": _LABELLED}),
+    }
+)
+_CANDIDATES = [{"options": {"solver": "prototype"}}, {"backbone": "other@1", "options": {"C": 10}}]
+COMPARE_BODY = {"requestBody": {"content": {"application/json": _json(CompareBody, {"candidates": _CANDIDATES})}}}
+PATCH_BODY = _body(**{"application/json": _json(TaskPatch, {"active_version": 1})})
+PATCH_BODY["requestBody"]["content"]["application/json"]["schema"]["minProperties"] = 1
+EXAMPLE_PATCH_BODY = _body(**{"application/json": _json(ExamplePatch, {"label": "cat"})})
+BACKBONE_BODY = _body(**{"application/json": _json(BackboneBody, {"id": "name@1"})})
+BACKBONE_PATCH_BODY = _body(**{"application/json": _json(BackbonePatch, {"default": True})})
+REFRESH_BODY = _body(**{"application/json": _json(RefreshBody, {"to": "name@2", "tasks": "all", "max_drop": 0.02})})
+_RAW_BODIES = {kind: {"schema": _IMAGE, "example": "(bytes of the image)"} for kind in RAW_IMAGES}
+_QUERY_FIELDS = {"images": {"type": "array", "minItems": 1, "items": _IMAGE}}
+_QUERY_FILES = {"images": _FILES["images"]}
+_MANY_FIELDS = {
+    **_QUERY_FIELDS,
+    "tasks": {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "ids, several in one text separated by commas; or `all`; unless the query says it",
+    },
+}
+PREDICT_BODY = _body(
+    **{
+        "multipart/form-data": _multipart(_QUERY_FIELDS, ["images"], _QUERY_FILES),
+        "application/json": _json(PredictBody, {"images": ["iVBORw0KGgo…"]}),
+        **_RAW_BODIES,
+    }
+)
+PREDICT_MANY_BODY = _body(
+    **{
+        "multipart/form-data": _multipart(_MANY_FIELDS, ["images"], {**_QUERY_FILES, "tasks": [OTHER_TASK_ID, TASK_ID]}),
+        "application/json": _json(PredictManyBody, {"images": ["iVBORw0KGgo…"], "tasks": [OTHER_TASK_ID, TASK_ID]}),
+        **_RAW_BODIES,
+    }
+)
+
+
+def openapi_document(app: FastAPI) -> dict[str, Any]:
+    """The document of `app`, made once, with the schemas that only request bodies and problems use."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        bodies: tuple[type[Request], ...] = (
+            TaskBody,
+            ExamplesBody,
+            TaskPatch,
+            ExamplePatch,
+            CompareBody,
+            PredictBody,
+            PredictManyBody,
+            BackboneBody,
+            BackbonePatch,
+            RefreshBody,
+        )
+        _, schemas = schema_components(bodies, ref_template=_REF)
+        _, problems = models_json_schema([(Problem, "serialization")], ref_template=_REF.format(name="{model}"))
+        document["components"]["schemas"] |= schemas | problems["$defs"]
+        _drop_fastapis_own_errors(document)
+        _add_what_any_call_may_answer(document)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _drop_fastapis_own_errors(document: dict[str, Any]) -> None:
+    """Removes the 422 body that FastAPI documents for every parameter: `server.app` answers those as problems."""
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+    for path in document["paths"].values():
+        for operation in path.values():
+            response = operation["responses"].get("422", {})
+            response.get("content", {}).pop("application/json", None)
+            if response and not response["content"]:
+                del operation["responses"]["422"]
+
+
+def _add_what_any_call_may_answer(document: dict[str, Any]) -> None:
+    """Adds what is refused before a route is looked for, or beside what a route answers under the same status."""
+    anything = documented(MalformedRequest, OriginNotAllowed, HeaderTimeout, UrlTooLong, HostNotAllowed, HeadersTooLarge)
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status, response in anything.items():
+                there = operation["responses"].setdefault(str(status), deepcopy(response))
+                there["content"][MEDIA_TYPE]["examples"].update(response["content"][MEDIA_TYPE]["examples"])

@@ -1,0 +1,85 @@
+"""`/healthz`, `/readyz`, `/metrics`: for those who operate the server."""
+
+import asyncio
+import logging
+from contextlib import suppress
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from models.bundle import BundleError
+from server.engine.descriptions import Description
+from server.errors import HeadstartError, StorageFailed
+from server.http.dependencies import Served, reply
+from server.http.openapi import answered
+from server.schemas.replies import Health
+
+router = APIRouter(tags=["operations"])
+
+_log = logging.getLogger(__name__)
+
+_PATIENCE_SECONDS = 10.0
+_METRICS = "headstart_active_heads 3.0\n"
+
+
+@router.get("/healthz", summary="Alive", responses={200: answered(Health, "The process answers")})
+async def alive() -> Response:
+    return reply(Health(status="ok"))
+
+
+@router.get(
+    "/readyz",
+    summary="Warm and able to serve",
+    responses={200: answered(Health, "Ready"), 503: answered(Health, "Not able to serve; `checks` says what fails")},
+)
+async def ready(service: Served) -> Response:
+    """Sends images of known embedding through the queue that serves, reads from the store, writes to it unless that has just
+    been done, and looks for the bundles that tasks need. Where some tasks lack theirs, or the disk is full, it is `degraded`, and
+    answers 200, since all else is served.
+    """
+    checks = {}
+    healthy, degraded = True, False
+    for name, check in (("engine", service.backbones.check()), ("store", service.in_writer(service.store.check))):
+        try:
+            await asyncio.wait_for(check, _PATIENCE_SECONDS)
+            checks[name] = "ok"
+        except (HeadstartError, BundleError, TimeoutError) as error:
+            _log.error("not ready: %s: %s", name, error or "no answer in time")
+            full = isinstance(error, StorageFailed) and error.disk_full
+            degraded |= full
+            healthy &= full
+            checks[name] = f"failing: {error.detail}" if isinstance(error, StorageFailed) else "failing"
+    checks["bundles"] = "ok"
+    try:
+        if unserved := await asyncio.wait_for(service.backbones.unserved(), _PATIENCE_SECONDS):
+            checks["bundles"] = f"missing: {', '.join(map(_needed, unserved))}"
+            _log.error("bundles %s", checks["bundles"])
+            healthy &= service.backbones.served_default is not None
+            degraded = True
+    except (HeadstartError, TimeoutError):  # The store, which says so itself.
+        checks["bundles"] = "unknown"
+    status = ("degraded" if degraded else "ready") if healthy else "unavailable"
+    return reply(Health(status=status, checks=checks), 200 if healthy else 503)
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses={200: {"description": "In its text format", "content": {"text/plain": {"example": _METRICS}}}},
+)
+async def metrics(service: Served) -> Response:
+    shown = service.metrics
+    with suppress(HeadstartError):  # A failing store must not take the other metrics away.
+        sizes = await service.in_thread(service.store.sizes)
+        shown.disk_free_bytes.set(sizes.free)
+        shown.show(shown.store_bytes, {("database",): sizes.database, ("log",): sizes.log})
+        by_state = await service.in_thread(service.store.refreshes.by_state)
+        shown.show(shown.refreshes, {(state,): count for state, count in by_state.items()})
+        await service.backbones.unserved()
+    return Response(service.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _needed(unserved: Description) -> str:
+    """A bundle that is not there, and by whom it is needed."""
+    return f"{unserved.id} ({'new tasks, ' if unserved.default else ''}{unserved.unserved_tasks} tasks)"

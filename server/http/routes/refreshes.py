@@ -1,0 +1,177 @@
+"""`/v1/refreshes`: move tasks onto another bundle, watch, pause, resume, cancel, roll back."""
+
+import json
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from msgspec.structs import asdict
+
+from server.errors import (
+    AnswerForgotten,
+    BackboneNotFound,
+    BodyTimeout,
+    BodyTooLarge,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    RefreshNotFound,
+    StorageFailed,
+    TaskNotFound,
+    UnsupportedMediaType,
+    WrongRefreshState,
+)
+from server.http.bodies.content import WITH_TASKS, read_json
+from server.http.dependencies import TENANT, Served, reply
+from server.http.idempotency import Keep, create_once
+from server.http.openapi import REFRESH_BODY, answered
+from server.http.problems import documented
+from server.http.routes.tasks import Cursor, IdempotencyKey, Limit
+from server.refresh.replies import refresh_reply, refresh_task_reply
+from server.refresh.worker import Refreshes
+from server.schemas.refreshes import RefreshBody, RefreshPage, RefreshReply, RefreshTaskPage
+from server.service import Service
+from server.store.records import Replay
+from server.store.refresh_records import Refresh, RefreshAction
+
+router = APIRouter(prefix="/v1/refreshes", tags=["refreshes"])
+
+_CHANGE_ERRORS = documented(RefreshNotFound, WrongRefreshState, StorageFailed)
+
+
+async def _working(request: Request) -> Refreshes:
+    refreshes: Refreshes = request.app.state.refreshes
+    return refreshes
+
+
+Working = Annotated[Refreshes, Depends(_working)]
+
+
+@router.post(
+    "",
+    status_code=202,
+    summary="Move tasks onto another bundle",
+    responses={
+        202: answered(RefreshReply, "The refresh, which the server works on from now on", location="the refresh"),
+        **documented(
+            BackboneNotFound,
+            TaskNotFound,
+            BodyTimeout,
+            BodyTooLarge,
+            UnsupportedMediaType,
+            InvalidRequest,
+            IdempotencyKeyReused,
+            AnswerForgotten,
+            StorageFailed,
+        ),
+    },
+    openapi_extra=REFRESH_BODY,
+)
+async def begin(request: Request, service: Served, working: Working, idempotency_key: IdempotencyKey = None) -> Response:
+    """Each task's images are embedded again behind everybody else's, its head is fitted in shadow and judged beside the one that
+    serves, and it becomes the active version unless the task's accuracy falls by more than `max_drop`. Where no example can be
+    left out, the task stays, unless the two bundles' evaluations on several datasets favour the move.
+
+    `all` are the tasks that there are now. One refresh is worked on at a time, the oldest first.
+    """
+    asked = await read_json(request, service, RefreshBody, WITH_TASKS)
+    await service.backbones.check_known(asked.to)
+
+    async def create(keep: Keep[RefreshReply] | None) -> RefreshReply:
+        def answer(refresh: Refresh) -> Replay:
+            assert keep is not None
+            return keep(refresh_reply(refresh, None))
+
+        store = service.store.refreshes
+        created = await service.in_writer(store.create, TENANT, asked.to, asked.max_drop, asked.tasks, answer if keep else None)
+        working.heed(created.id)
+        return refresh_reply(created, None)
+
+    purpose = json.dumps(["refresh", asdict(asked)])
+    return await create_once(service, idempotency_key, purpose, (), create, lambda body: f"{router.prefix}/{body.id}", 202)
+
+
+@router.get(
+    "",
+    summary="List refreshes, newest first",
+    responses={200: answered(RefreshPage, "A page of refreshes"), **documented(InvalidRequest, StorageFailed)},
+)
+async def list_refreshes(
+    service: Served,
+    working: Working,
+    cursor: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="entries per page")] = 20,
+) -> Response:
+    found, next_cursor = await service.in_thread(service.store.refreshes.refreshes, TENANT, cursor, limit)
+    shown = [refresh_reply(refresh, working.under_way) for refresh in found]
+    return reply(RefreshPage(refreshes=shown, next_cursor=next_cursor))
+
+
+@router.get(
+    "/{refresh}",
+    summary="How far a refresh is",
+    responses={200: answered(RefreshReply, "The refresh"), **documented(RefreshNotFound, StorageFailed)},
+)
+async def show(refresh: str, service: Served, working: Working) -> Response:
+    found = await service.in_thread(service.store.refreshes.refresh, TENANT, refresh)
+    return reply(refresh_reply(found, working.under_way))
+
+
+@router.get(
+    "/{refresh}/tasks",
+    summary="What became of each task of a refresh, the oldest task first",
+    responses={
+        200: answered(RefreshTaskPage, "A page of tasks"),
+        **documented(RefreshNotFound, InvalidRequest, StorageFailed),
+    },
+)
+async def list_tasks(refresh: str, service: Served, cursor: Cursor = None, limit: Limit = 100) -> Response:
+    found, next_cursor = await service.in_thread(service.store.refreshes.tasks, TENANT, refresh, cursor, limit)
+    return reply(RefreshTaskPage(tasks=[refresh_task_reply(task) for task in found], next_cursor=next_cursor))
+
+
+@router.post(
+    "/{refresh}/pause",
+    summary="Pause a refresh",
+    responses={200: answered(RefreshReply, "Paused: no task is moved after this answer"), **_CHANGE_ERRORS},
+)
+async def pause(refresh: str, service: Served, working: Working) -> Response:
+    """It stays paused over a restart, until it is resumed or cancelled."""
+    return await _change(refresh, "pause", service, working)
+
+
+@router.post(
+    "/{refresh}/resume",
+    summary="Resume a paused refresh",
+    responses={200: answered(RefreshReply, "Running"), **_CHANGE_ERRORS},
+)
+async def resume(refresh: str, service: Served, working: Working) -> Response:
+    return await _change(refresh, "resume", service, working)
+
+
+@router.post(
+    "/{refresh}/cancel",
+    summary="Cancel a refresh",
+    responses={200: answered(RefreshReply, "Cancelled: no task is moved after this answer"), **_CHANGE_ERRORS},
+)
+async def cancel(refresh: str, service: Served, working: Working) -> Response:
+    """What was moved stays so, and may be rolled back."""
+    return await _change(refresh, "cancel", service, working)
+
+
+@router.post(
+    "/{refresh}/rollback",
+    status_code=202,
+    summary="Return every task that a refresh moved",
+    responses={202: answered(RefreshReply, "The refresh, which is being rolled back from now on"), **_CHANGE_ERRORS},
+)
+async def roll_back(refresh: str, service: Served, working: Working) -> Response:
+    """A task is as it was before; one whose examples have changed since keeps those, fitted on the bundle that it came from.
+    To be asked of a refresh that has ended; asked again, it tries what could not be returned.
+    """
+    return await _change(refresh, "rollback", service, working, 202)
+
+
+async def _change(refresh: str, action: RefreshAction, service: Service, working: Refreshes, status: int = 200) -> Response:
+    changed = await service.in_writer(service.store.refreshes.change, TENANT, refresh, action)
+    working.heed(refresh)
+    return reply(refresh_reply(changed, None), status)

@@ -1,0 +1,273 @@
+"""`/v1/tasks`: create, list, show, change, remove; their examples and versions."""
+
+import json
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import Response
+from msgspec.structs import asdict
+
+from models.images.preprocess import MEDIA_TYPES
+from server.errors import (
+    AnswerForgotten,
+    BackboneUnavailable,
+    BodyTimeout,
+    BodyTooLarge,
+    Conflict,
+    EngineFailed,
+    ErasurePending,
+    ExampleNotFound,
+    IdempotencyKeyReused,
+    ImageBroken,
+    ImageNotKept,
+    ImageTooLarge,
+    ImageUnsupported,
+    InvalidArchive,
+    InvalidLabel,
+    InvalidRequest,
+    LimitExceeded,
+    Overloaded,
+    StorageFailed,
+    TaskNotFound,
+    TooFewClasses,
+    UnsupportedMediaType,
+    VersionNotFound,
+)
+from server.http.bodies.content import read_json
+from server.http.bodies.images import read_examples, read_task
+from server.http.dependencies import TENANT, Served, reply, while_connected
+from server.http.idempotency import create_once
+from server.http.openapi import EXAMPLE_PATCH_BODY, EXAMPLES_BODY, PATCH_BODY, TASK_BODY, answered
+from server.http.problems import documented
+from server.journeys import adapt
+from server.journeys.forget import delete_task, forget_example
+from server.journeys.relabel import relabel_example
+from server.journeys.support_set import clean_label
+from server.schemas.from_records import example_reply, task_reply, version_reply
+from server.schemas.replies import ChangedTaskReply, ExamplePage, TaskPage, TaskReply, VersionPage
+from server.schemas.requests import ExamplePatch, TaskPatch
+
+router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
+
+_BODY_ERRORS = (BodyTimeout, BodyTooLarge, UnsupportedMediaType, InvalidRequest)
+_SUPPORT_ERRORS = (
+    *_BODY_ERRORS,
+    ImageTooLarge,
+    ImageBroken,
+    ImageUnsupported,
+    InvalidLabel,
+    InvalidArchive,
+    LimitExceeded,
+    IdempotencyKeyReused,
+    AnswerForgotten,
+    Overloaded,
+    EngineFailed,
+    StorageFailed,
+)
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        description="up to 255 characters; the same key with the same request within 24 hours gets the first answer again",
+        json_schema_extra={"minLength": 1, "maxLength": 255},
+    ),
+]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before", json_schema_extra={"minLength": 1})]
+Limit = Annotated[int, Query(ge=1, le=1000, description="entries per page")]
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Create a task from labelled images",
+    responses={
+        201: answered(ChangedTaskReply, "The task, ready to predict", location="the task"),
+        **documented(*_SUPPORT_ERRORS, TooFewClasses),
+    },
+    openapi_extra=TASK_BODY,
+)
+async def create(request: Request, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
+    """At least two classes with one image each; 5 to 20 images per class recognise best.
+
+    Multipart: files `images` and texts `labels`, equally many, in the same order. Or one file `archive`, a zip with a folder
+    per class. Or JSON with base64 images.
+    """
+    asked = await read_task(request, service)
+    purpose = json.dumps(["create", asked.name, asdict(asked.options)])
+    return await create_once(
+        service,
+        idempotency_key,
+        purpose,
+        asked.examples,
+        lambda keep: while_connected(
+            request, adapt.create_task(service, TENANT, asked.name, asked.options, asked.examples, keep)
+        ),
+        _location,
+    )
+
+
+@router.get(
+    "",
+    summary="List tasks, newest first",
+    responses={200: answered(TaskPage, "A page of tasks"), **documented(InvalidRequest, StorageFailed)},
+)
+async def list_tasks(service: Served, cursor: Cursor = None, limit: Limit = 50) -> Response:
+    tasks, next_cursor = await service.in_thread(service.store.tasks, TENANT, cursor, limit)
+    return reply(TaskPage(tasks=[task_reply(task) for task in tasks], next_cursor=next_cursor))
+
+
+@router.get(
+    "/{task}",
+    summary="Show a task",
+    responses={200: answered(TaskReply, "The task"), **documented(TaskNotFound, StorageFailed)},
+)
+async def show(task: str, service: Served) -> Response:
+    return reply(task_reply(await service.in_thread(service.store.task, TENANT, task)))
+
+
+@router.patch(
+    "/{task}",
+    summary="Rename a task, or roll it back to another version",
+    responses={
+        200: answered(TaskReply, "The task as it is now"),
+        **documented(TaskNotFound, VersionNotFound, *_BODY_ERRORS, StorageFailed),
+    },
+    openapi_extra=PATCH_BODY,
+)
+async def change(task: str, request: Request, service: Served) -> Response:
+    """Rolling back takes effect with the answer. No version is lost: any can be made active again."""
+    wanted = await read_json(request, service, TaskPatch)
+    if wanted.name is None and wanted.active_version is None:
+        raise InvalidRequest("nothing to change; give name, active_version or both")
+    changed = await service.in_writer(service.store.change, TENANT, task, name=wanted.name, version=wanted.active_version)
+    return reply(task_reply(changed))
+
+
+@router.delete(
+    "/{task}",
+    status_code=204,
+    summary="Remove a task with all its images and versions",
+    responses={204: {"description": "Gone"}, **documented(TaskNotFound, StorageFailed, ErasurePending)},
+)
+async def delete(task: str, service: Served) -> Response:
+    """When the answer comes, no file of the server holds a byte of its images."""
+    await delete_task(service, TENANT, task)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/{task}/versions",
+    summary="The history of a task, newest first",
+    responses={200: answered(VersionPage, "Every version"), **documented(TaskNotFound, StorageFailed)},
+)
+async def versions(task: str, service: Served) -> Response:
+    found = await service.in_thread(service.store.versions, TENANT, task)
+    return reply(VersionPage(versions=[version_reply(version) for version in found]))
+
+
+@router.get(
+    "/{task}/examples",
+    summary="The support set of the active version, oldest first",
+    responses={200: answered(ExamplePage, "A page of examples"), **documented(TaskNotFound, InvalidRequest, StorageFailed)},
+)
+async def examples(task: str, service: Served, cursor: Cursor = None, limit: Limit = 100) -> Response:
+    found, next_cursor = await service.in_thread(service.store.examples, TENANT, task, cursor, limit)
+    return reply(ExamplePage(examples=[example_reply(example) for example in found], next_cursor=next_cursor))
+
+
+@router.post(
+    "/{task}/examples",
+    status_code=201,
+    summary="Add labelled images: a new version, active in the answer",
+    responses={
+        201: answered(ChangedTaskReply, "The task in its new version", location="the task"),
+        **documented(TaskNotFound, *_SUPPORT_ERRORS, Conflict, BackboneUnavailable),
+    },
+    openapi_extra=EXAMPLES_BODY,
+)
+async def add(task: str, request: Request, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
+    """The same bodies as creation, without name and options. A label that is new to the task is a new class."""
+    await service.in_thread(service.store.active, TENANT, task)  # An unknown task is answered before its body is read.
+    added = await read_examples(request, service)
+    return await create_once(
+        service,
+        idempotency_key,
+        json.dumps(["add", task]),
+        added,
+        lambda keep: while_connected(request, adapt.add_examples(service, TENANT, task, added, keep)),
+        _location,
+    )
+
+
+@router.patch(
+    "/{task}/examples/{example}",
+    summary="Give an example another label: a new version, active in the answer",
+    responses={
+        200: answered(ChangedTaskReply, "The task in its new version, or as it is if the example has that label already"),
+        **documented(
+            TaskNotFound,
+            ExampleNotFound,
+            *_BODY_ERRORS,
+            InvalidLabel,
+            LimitExceeded,
+            TooFewClasses,
+            Conflict,
+            BackboneUnavailable,
+            StorageFailed,
+        ),
+    },
+    openapi_extra=EXAMPLE_PATCH_BODY,
+)
+async def relabel(task: str, example: str, request: Request, service: Served) -> Response:
+    """In the new version the image has an id of its own, which begins with the one that it had. Versions before this one keep the
+    example under its old label. Forgetting either id forgets the image.
+    """
+    wanted = await read_json(request, service, ExamplePatch)
+    label = clean_label(wanted.label)
+    return reply(await while_connected(request, relabel_example(service, TENANT, task, example, label)))
+
+
+@router.delete(
+    "/{task}/examples/{example}",
+    summary="Remove an example: a new version, active in the answer",
+    responses={
+        200: answered(ChangedTaskReply, "The task in its new version"),
+        **documented(TaskNotFound, ExampleNotFound, TooFewClasses, Conflict, BackboneUnavailable, StorageFailed, ErasurePending),
+    },
+)
+async def remove(
+    task: str,
+    example: str,
+    request: Request,
+    service: Served,
+    forget: Annotated[bool, Query(description="also remove every version that was fitted with it")] = False,
+) -> Response:
+    """Versions before this one keep the example, so that they can be returned to, unless it is forgotten: then they go, a
+    version without it is active, and when the answer comes, no file of the server holds a byte of its image. An example that
+    earlier versions alone have is forgotten with those.
+    """
+    if forget:
+        return reply(await forget_example(service, TENANT, task, example))
+    return reply(await while_connected(request, adapt.remove_example(service, TENANT, task, example)))
+
+
+@router.get(
+    "/{task}/examples/{example}/image",
+    summary="An example's image, as it was sent",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The image",
+            "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES},
+        },
+        **documented(TaskNotFound, ExampleNotFound, ImageNotKept, StorageFailed),
+    },
+)
+async def example_image(task: str, example: str, service: Served) -> Response:
+    image, media_type = await service.in_thread(service.store.example_image, TENANT, task, example)
+    # The bytes are somebody's upload: a browser must not take them for anything but an image.
+    return Response(image, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})
+
+
+def _location(task: ChangedTaskReply) -> str:
+    return f"{router.prefix}/{task.id}"

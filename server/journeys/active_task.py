@@ -1,0 +1,65 @@
+"""Which version of a task answers a request, and what of it the answer needs."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from models.heads.head import Head
+from server.cache.support import SearchableSupport
+from server.errors import VersionNotFound
+from server.service import Service
+from server.store.records import Support
+
+Unknown = Literal["judge", "ignore"]
+Mode = Literal["inductive", "transductive"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ActiveTask:
+    """A task's version that was active when the request came in: it answers the whole request, whatever changes meanwhile.
+
+    Attributes:
+        unknown: whether the answer says which images are strangers.
+        searchable: its support set, where strangers are to be told.
+        support: likewise, with its embeddings, where queries are judged together.
+    """
+
+    id: str
+    version: int
+    head: Head
+    unknown: Unknown
+    searchable: SearchableSupport | None
+    support: Support | None
+
+
+async def find_task(
+    service: Service, tenant: str, task_id: str, unknown: Unknown = "judge", mode: Mode = "inductive"
+) -> ActiveTask:
+    """The active version of a task, before anything else is done for the request.
+
+    Raises:
+        TaskNotFound: there is no such task.
+        Unavailable: its support set is needed, and cannot be had now.
+    """
+    active = service.store.known_active(tenant, task_id)
+    while True:
+        if active is None:
+            active = await service.in_thread(service.store.active, tenant, task_id)
+        try:
+            return await _load(service, tenant, task_id, active.version, unknown, mode)
+        except VersionNotFound:  # It was forgotten between two look-ups, and another one is active now.
+            active = None
+
+
+async def _load(service: Service, tenant: str, task_id: str, version: int, unknown: Unknown, mode: Mode) -> ActiveTask:
+    head = service.active.cached(tenant, task_id, version)
+    if head is None:
+        head = await service.in_thread(service.active.load, tenant, task_id, version)
+    searchable, support = None, None
+    if unknown == "judge" or mode == "transductive":
+        searchable = service.support.cached(tenant, task_id, version)
+        if searchable is None:
+            backbone = await service.backbones.serving(head.backbone)
+            searchable = await service.in_thread(service.support.load, tenant, task_id, version, backbone)
+    if mode == "transductive":
+        support = await service.in_thread(service.store.support, tenant, task_id, version)
+    return ActiveTask(task_id, version, head, unknown, searchable, support)

@@ -1,0 +1,229 @@
+"""The support journey: labelled images in, a task with a fitted, stored and active head out.
+
+Checked -> embedded (`embed`) -> head fitted -> judged (`quality`) -> stored in one transaction -> active.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from models.heads.fitting import fit_head
+from models.heads.head import Float32, Head
+from models.images.preprocess import media_type
+from models.manifest import HeadOptions
+from server.engine.backbone import ServedBackbone
+from server.errors import Conflict, ExampleNotFound, TooFewClasses, UnreadableImage, VersionNotFound
+from server.ids import new_id
+from server.journeys.embed import embed_images, image_error
+from server.journeys.head_options import chosen, chosen_again
+from server.journeys.quality import assess
+from server.journeys.support_set import LabelledImage, check_request, check_support_set, spelt_as_before
+from server.metrics import Stopwatch
+from server.schemas.from_records import changed_task_reply
+from server.schemas.quality import Quality
+from server.schemas.replies import ChangedTaskReply
+from server.schemas.requests import TaskOptions
+from server.service import Service
+from server.store.records import Answer, Change, NewExample, NewTask, Replay, Support, Task, VersionConflict
+
+ATTEMPTS = 10
+_MAX_JUDGED = 100
+
+KeepAnswer = Callable[[ChangedTaskReply], Replay]
+"""Makes, of a reply, the record that answers a retry of the same request."""
+
+
+async def create_task(
+    service: Service,
+    tenant: str,
+    name: str | None,
+    options: TaskOptions,
+    examples: Sequence[LabelledImage],
+    keep: KeepAnswer | None,
+) -> ChangedTaskReply:
+    """Makes a task of a support set.
+
+    Raises:
+        Invalid, TooLarge: the support set breaks a rule, or an image cannot be read.
+        Unavailable: the server cannot do it now.
+        ReplayExists: the request was answered meanwhile under its idempotency key.
+    """
+    watch = Stopwatch(service.metrics)
+    labels = [example.label for example in examples]
+    check_request(examples, service.settings)
+    check_support_set(labels, service.settings)
+
+    backbone = service.backbones.default
+    with backbone.hold():  # Once the task is stored, it is what keeps the backbone open.
+        embeddings = await _embed(service, backbone, examples, watch)
+        new = await service.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
+        with watch.stage("fit"):
+            wanted = await service.in_fitter(chosen, backbone.bundle, options, labels, embeddings)
+            head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, wanted)
+            ids, names = [example.id for example in new], [example.file_name for example in new]
+            quality = await _judge(service, backbone, ids, names, labels, embeddings, wanted)
+
+        task_id = new_id("task")
+        with watch.stage("store"):
+            task = await service.in_writer(
+                service.store.create_task, tenant, NewTask(task_id, name or task_id), new, head, _answer(keep, quality, watch)
+            )
+    service.active.keep(tenant, task.id, task.version.number, head)
+    return changed_task_reply(task, quality, watch.milliseconds())
+
+
+async def add_examples(
+    service: Service, tenant: str, task_id: str, examples: Sequence[LabelledImage], keep: KeepAnswer | None
+) -> ChangedTaskReply:
+    """Adds examples to a task's active support set, as a new, active version.
+
+    Raises:
+        TaskNotFound: there is no such task.
+        Conflict: others kept changing the task at the same time.
+        Invalid, TooLarge, Unavailable, ReplayExists: as in `create_task`.
+    """
+    watch = Stopwatch(service.metrics)
+    check_request(examples, service.settings)
+    task = await service.in_thread(service.store.task, tenant, task_id)
+    spelt = spelt_as_before({example.label for example in examples}, {entry.label for entry in task.version.classes})
+    examples = [replace(example, label=spelt[example.label]) for example in examples]
+    backbone = await service.backbones.serving(task.version.backbone)
+    embeddings = await _embed(service, backbone, examples, watch)
+    new = await service.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
+    return await _new_version(service, tenant, task, new, None, watch, keep)
+
+
+async def remove_example(service: Service, tenant: str, task_id: str, example_id: str) -> ChangedTaskReply:
+    """Removes an example from a task's active support set, as a new, active version.
+
+    Raises:
+        TaskNotFound, ExampleNotFound: there is no such task, or its active version has no such example.
+        TooFewClasses: fewer than two classes would be left.
+        Conflict: others kept changing the task at the same time.
+        Unavailable: the server cannot do it now.
+    """
+    watch = Stopwatch(service.metrics)
+    task = await service.in_thread(service.store.task, tenant, task_id)
+    return await _new_version(service, tenant, task, [], example_id, watch, None)
+
+
+async def _new_version(
+    service: Service,
+    tenant: str,
+    task: Task,
+    added: Sequence[NewExample],
+    removed: str | None,
+    watch: Stopwatch,
+    keep: KeepAnswer | None,
+) -> ChangedTaskReply:
+    """Fits the changed support set and stores it, after the changes that came before; starts again from the newer version where
+    one that waits for nobody, such as a rollback, was faster."""
+    change: Change = "removed" if removed else "added"
+    embedded_by = task.version.backbone
+    async with service.changing(tenant, task.id):
+        for _ in range(ATTEMPTS):
+            task = await service.in_thread(service.store.task, tenant, task.id)
+            if task.version.backbone != embedded_by:
+                break
+            try:
+                head, quality = await refit(service, tenant, task, added, removed, watch)
+                with watch.stage("store"):
+                    gone = [removed] if removed else []
+                    answer = _answer(keep, quality, watch)
+                    changed = await service.in_writer(
+                        service.store.add_version, tenant, task.id, task.version.number, change, added, gone, head, answer
+                    )
+            except (VersionConflict, VersionNotFound):
+                continue
+            service.active.keep(tenant, task.id, changed.version.number, head)
+            return changed_task_reply(changed, quality, watch.milliseconds())
+    raise Conflict("other requests keep changing this task; try again")
+
+
+async def refit(
+    service: Service, tenant: str, task: Task, added: Sequence[NewExample], removed: str | None, watch: Stopwatch
+) -> tuple[Head, Quality | None]:
+    """A head for the active support set with `added` and without `removed`, and how good it is.
+
+    Raises:
+        TaskNotFound, VersionNotFound: the version was removed meanwhile.
+        ExampleNotFound: it has no example `removed`.
+        TooFewClasses, LimitExceeded: such a support set breaks a rule.
+        Unavailable: the server cannot do it now.
+    """
+    backbone = await service.backbones.serving(task.version.backbone)
+    support = await service.in_thread(service.store.support, tenant, task.id, task.version.number)
+    ids, names, labels, embeddings = _changed(support, added, removed)
+    try:
+        check_support_set(labels, service.settings)
+    except TooFewClasses as error:
+        hint = "" if added else "; to be rid of the example, delete the task"
+        raise TooFewClasses(f"{error.detail}{hint}") from None
+    with watch.stage("fit"):
+        bundle = backbone.bundle
+        options = await service.in_fitter(chosen_again, task.version.options, bundle.manifest.head, bundle, labels, embeddings)
+        head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, options)
+        return head, await _judge(service, backbone, ids, names, labels, embeddings, options)
+
+
+async def _embed(service: Service, backbone: ServedBackbone, examples: Sequence[LabelledImage], watch: Stopwatch) -> Float32:
+    """Embeddings of every example; a broken image refuses the whole set, since a head without it would not be what was asked."""
+    embedded = await embed_images(service, backbone, [example.image for example in examples], watch)
+    unreadable = [(position, error) for position, error in enumerate(embedded.errors) if error is not None]
+    if unreadable:
+        position, first = unreadable[0]
+        refused = image_error(first, examples[position].place(position, len(examples)))
+        refused.images = [UnreadableImage(at, error.code, error.detail, examples[at].name) for at, error in unreadable]
+        raise refused
+    return embedded.embeddings
+
+
+async def _judge(
+    service: Service,
+    backbone: ServedBackbone,
+    ids: Sequence[str],
+    file_names: Sequence[str | None],
+    labels: Sequence[str],
+    embeddings: Float32,
+    options: HeadOptions,
+) -> Quality | None:
+    """The quality of a small task; a large one's takes longer than all else, and is left to who asks for it."""
+    if len(ids) > _MAX_JUDGED:
+        return None
+    return await service.in_fitter(assess, ids, file_names, labels, embeddings, options, backbone)
+
+
+def _changed(
+    support: Support, added: Sequence[NewExample], removed: str | None
+) -> tuple[list[str], list[str | None], list[str], Float32]:
+    """Ids, files' names, labels and embeddings of a support set after a change."""
+    if removed is not None and removed not in support.ids:
+        raise ExampleNotFound(removed)
+    stays = [i for i, example in enumerate(support.ids) if example != removed]
+    ids = [support.ids[i] for i in stays] + [example.id for example in added]
+    names = [support.file_names[i] for i in stays] + [example.file_name for example in added]
+    labels = [support.labels[i] for i in stays] + [example.label for example in added]
+    return ids, names, labels, np.concatenate([support.embeddings[stays], *(example.embedding[None] for example in added)])
+
+
+def _new_examples(examples: Sequence[LabelledImage], embeddings: Float32, keep_images: bool) -> list[NewExample]:
+    return [
+        NewExample(
+            id=new_id("example"),
+            label=example.label,
+            image=example.image if keep_images else None,
+            size=len(example.image),
+            media_type=media_type(example.image),
+            sha256=hashlib.sha256(example.image).hexdigest() if keep_images else None,
+            embedding=embedding,
+            file_name=example.name if keep_images else None,
+        )
+        for example, embedding in zip(examples, embeddings, strict=True)
+    ]
+
+
+def _answer(keep: KeepAnswer | None, quality: Quality | None, watch: Stopwatch) -> Answer | None:
+    """What the store keeps for a retry. It is made inside the transaction, so its timing has no `store` yet."""
+    return None if keep is None else lambda task: keep(changed_task_reply(task, quality, watch.milliseconds()))

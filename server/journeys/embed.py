@@ -1,0 +1,53 @@
+"""The stretch of road that both journeys share: admitted -> decoded -> embedded in one batch with everyone's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.heads.head import Float32
+from models.images.preprocess import ImageError, Pixels
+from server.engine.backbone import ServedBackbone
+from server.errors import HeadstartError, ImageBroken, ImageTooLarge, ImageUnsupported
+from server.metrics import Stopwatch
+from server.service import Service
+
+_ERRORS: dict[str, type[HeadstartError]] = {error.code: error for error in (ImageBroken, ImageTooLarge, ImageUnsupported)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """What became of N images.
+
+    Attributes:
+        errors: N entries; None for an image that could be read.
+        embeddings: float32 (M, D) of the M readable images, in order.
+    """
+
+    errors: list[ImageError | None]
+    embeddings: Float32
+
+
+async def embed_images(service: Service, backbone: ServedBackbone, images: Sequence[bytes], watch: Stopwatch) -> Embedded:
+    """Embeds encoded images; one that cannot be read never reaches a batch.
+
+    Raises:
+        Overloaded: the server is working on as many images as it takes; refused before anything is decoded.
+        EngineFailed: the engine failed on a batch.
+    """
+    with backbone.hold(), backbone.batcher.admit(len(images)):
+        with watch.stage("decode"):
+            decoded = await service.decoder.decode(images, backbone.bundle.manifest.input)
+        readable: list[Pixels] = [pixels for pixels in decoded if not isinstance(pixels, ImageError)]
+        with watch.stage("embed"):
+            embeddings = await backbone.batcher.embed(np.stack(readable)) if readable else _nothing(backbone)
+    return Embedded([pixels if isinstance(pixels, ImageError) else None for pixels in decoded], embeddings)
+
+
+def image_error(error: ImageError, where: str) -> HeadstartError:
+    """The error to answer with when an image spoils the whole request; `where` says which image it was."""
+    return _ERRORS[error.code](f"{where}: {error.detail}")
+
+
+def _nothing(backbone: ServedBackbone) -> Float32:
+    return np.empty((0, backbone.bundle.manifest.embedding_dim), dtype=np.float32)

@@ -1,0 +1,30 @@
+"""A bundle's evaluations on novel classes, for tasks that nothing else can judge."""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from models.engine import file_of
+from models.manifest import Solver
+from server.engine.backbone import ServedBackbone
+
+
+class Setting(NamedTuple):
+    """An evaluated setting: episodes of so many classes, and so many examples of each."""
+
+    dataset: str
+    ways: int
+    shots: int
+
+
+def accuracies(backbone: ServedBackbone, solver: Solver) -> Mapping[Setting, float]:
+    """Accuracies on novel classes, of the file that serves where that was evaluated, and else of another of the bundle's."""
+    file = file_of(backbone.kind)
+    tests = [each for each in backbone.bundle.manifest.evaluations if each.part == "test" and each.solver == solver]
+    tests.sort(key=lambda each: each.file == file)
+    return {Setting(each.dataset, each.ways, each.shots): each.accuracy for each in tests}
+
+
+def distance(setting: Setting, ways: int, examples: int) -> float:
+    """The distance of a task from a setting: in the logarithms of its number of classes, and of its examples a class."""
+    return abs(math.log(setting.ways / ways)) + abs(math.log(setting.shots / (examples / ways)))

@@ -1,0 +1,77 @@
+"""How a task's head is fitted: as its owner asked, and for the rest as the backbone says of such a support set."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from models.bundle import Bundle
+from models.heads.fitting import classes_of
+from models.heads.head import Float32
+from models.heads.temperature import options_for
+from models.manifest import HeadDefaults, HeadOptions, Solver
+from server.schemas.requests import TaskOptions
+from server.store.records import FittedOptions
+
+_TYPED_DIGITS = 9  # a law's temperature has all of a float's
+
+
+def chosen(bundle: Bundle, asked: TaskOptions, labels: Sequence[str], embeddings: Float32) -> FittedOptions:
+    """The options of a new task.
+
+    Args:
+        bundle: its backbone's.
+        labels, embeddings: of its n examples, the latter (n, D).
+    """
+    return _with(bundle, asked.solver, asked.given(), labels, embeddings)
+
+
+def chosen_again(
+    before: FittedOptions, was: HeadDefaults | None, bundle: Bundle, labels: Sequence[str], embeddings: Float32
+) -> FittedOptions:
+    """The options of a task's next version: what was the backbone's own choice follows the support set and the backbone, and what
+    somebody asked for stays, and so does the solver.
+
+    Args:
+        before: the options of the version before.
+        was: the defaults of that version's backbone; None where it is not on this server any more.
+        bundle, labels, embeddings: as the next version has them.
+    """
+    return _with(bundle, before.solver, _asked(before, was), labels, embeddings)
+
+
+def chosen_instead(
+    before: FittedOptions,
+    asked: TaskOptions,
+    was: HeadDefaults,
+    bundle: Bundle,
+    labels: Sequence[str],
+    embeddings: Float32,
+) -> FittedOptions:
+    """The options that somebody asks for in place of a version's: what is not asked for stays as `chosen_again` says, save that
+    another solver comes with options of its own.
+    """
+    if asked.solver not in {None, before.solver}:
+        return chosen(bundle, asked, labels, embeddings)
+    return _with(bundle, before.solver, _asked(before, was) | asked.given(), labels, embeddings)
+
+
+def _with(
+    bundle: Bundle, solver: Solver | None, asked: Mapping[str, Any], labels: Sequence[str], embeddings: Float32
+) -> FittedOptions:
+    _, indices = classes_of(labels)
+    options = options_for(bundle.manifest.head, solver, embeddings, indices, bundle.feature_mean)
+    return FittedOptions(**{**options.model_dump(), **asked}, asked=tuple(asked))
+
+
+def _asked(before: FittedOptions, was: HeadDefaults | None) -> dict[str, Any]:
+    """What somebody asked for. Of a version stored before that was kept it is guessed: what is not its backbone's own choice, and
+    a temperature with as few digits as people type.
+    """
+    if before.asked is not None:
+        return {name: getattr(before, name) for name in before.asked}
+    if was is None:
+        return {}
+    usual = was.options(before.solver)
+    guessed = {name: value for name, value in before if name in HeadOptions.model_fields and value != getattr(usual, name)}
+    if before.temperature != float(f"{before.temperature:.{_TYPED_DIGITS}g}"):
+        guessed.pop("temperature", None)
+    return guessed

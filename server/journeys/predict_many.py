@@ -1,0 +1,229 @@
+"""The query journey for many tasks: images in, what each is to every one of the tasks out.
+
+Tasks found (404 before any work) -> embedded once for each backbone (`embed`) -> every head applied, a turn at a time and
+beside the event loop -> results in the order of the tasks.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic_core import to_json
+
+from models.heads.apply import HeadStack, Probabilities
+from models.heads.head import BackboneRef
+from models.images.preprocess import ImageError
+from server.engine.backbone import ServedBackbone
+from server.errors import BackboneUnavailable, HeadstartError, InvalidRequest, TaskNotFound, VersionNotFound
+from server.journeys.active_task import Unknown
+from server.journeys.classify import NEAREST
+from server.journeys.embed import Embedded, embed_images, image_error
+from server.journeys.predict import as_predictions, check_images, in_order, ranked, with_verdicts
+from server.metrics import Stopwatch
+from server.schemas.replies import FailedPrediction, FailedTask, ProblemInPlace, TaskPredictions
+from server.service import Service
+from server.store.records import Active
+
+Found = tuple[str, Active]
+"""A task's id and the version that was active when the request came in."""
+
+_Seen = tuple[ServedBackbone, Embedded] | BackboneUnavailable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """What every turn of a request needs."""
+
+    service: Service
+    tenant: str
+    seen: Mapping[BackboneRef, _Seen]
+    top_k: int
+    unknown: Unknown
+
+
+# Results are written as JSON text, since to make the objects of a thousand takes many times as long.
+_text = json.JSONEncoder(ensure_ascii=False).encode
+
+# Of a turn: predictions, of which to write a thousand takes a millisecond or two; rows of weights, a thousand of which are a few
+# megabytes; and scores, which stand in a few arrays at once.
+_TURN_PREDICTIONS, _TURN_ROWS, _TURN_SCORES = 2048, 8192, 2**18
+_MOST_LOOKED_UP = 1000
+_VERDICT = 4 * NEAREST  # scores that take as much of a reply as a verdict does
+
+
+async def find_tasks(service: Service, tenant: str, wanted: Literal["all"] | Sequence[str]) -> list[Found]:
+    """The active versions of these tasks in their order, or of all there are, newest first; before anything else is done.
+
+    Raises:
+        InvalidRequest: no task is named.
+        TaskNotFound: there is no such task; the first of them.
+        StorageFailed: the store cannot be read.
+    """
+    return await service.in_thread(_find, service, tenant, wanted)
+
+
+async def predict_many(
+    service: Service, tenant: str, tasks: Sequence[Found], images: Sequence[bytes], top_k: int, unknown: Unknown
+) -> bytes:
+    """Recognises images by every one of the tasks.
+
+    Args:
+        top_k: how many labels each prediction scores, the most probable first.
+        unknown: whether each prediction says if the image is a stranger to the task.
+
+    Returns:
+        A `PredictManyReply` as JSON: made bit by bit, since it may hold a million predictions.
+
+    Raises:
+        InvalidRequest, LimitExceeded: there are no images, too many, or too many scores to answer with.
+        ImageBroken, ImageUnsupported, ImageTooLarge: the only image cannot be read.
+        Unavailable: the server cannot do it now, or not for the only task.
+    """
+    watch = Stopwatch(service.metrics)
+    check_images(images, service.settings)
+    weight = _VERDICT if unknown == "judge" else 0
+    with service.admit_scores(len(images) * sum(min(top_k, active.ways) + weight for _, active in tasks)):
+        backbones = dict.fromkeys(active.backbone for _, active in tasks)
+        seen = {backbone: await _see(service, backbone, images, watch) for backbone in backbones}
+        _raise_if_only(seen, tasks, images)
+        with watch.stage("head"):
+            asked = _Asked(service, tenant, seen, top_k, unknown)
+            results = [await service.in_applier(_answer, asked, turn) for turn in _turns(tasks, len(images))]
+    return b'{"results":[%b],"timing_ms":%b}' % (b",".join(results), json.dumps(watch.milliseconds()).encode())
+
+
+def _find(service: Service, tenant: str, wanted: Literal["all"] | Sequence[str]) -> list[Found]:
+    if not wanted:
+        raise InvalidRequest("no task is named; name at least one, or say all")
+    if wanted == "all":
+        ids = service.store.task_ids(tenant)
+        found = service.store.actives(tenant, ids)
+        return [(task, found[task]) for task in ids if task in found]  # One may have been deleted meanwhile.
+    named: list[Found] = []
+    for start in range(0, len(wanted), _MOST_LOOKED_UP):  # so that nothing is looked up beyond the first that is unknown
+        ids = wanted[start : start + _MOST_LOOKED_UP]
+        found = service.store.actives(tenant, ids)
+        try:
+            named += [(task, found[task]) for task in ids]
+        except KeyError as error:
+            raise TaskNotFound(error.args[0]) from None
+    return named
+
+
+async def _see(service: Service, backbone: BackboneRef, images: Sequence[bytes], watch: Stopwatch) -> _Seen:
+    """What a backbone makes of the images, or why it cannot: that is the affair of its tasks alone."""
+    try:
+        served = await service.backbones.serving(backbone)
+    except BackboneUnavailable as error:
+        return error
+    return served, await embed_images(service, served, images, watch)
+
+
+def _raise_if_only(seen: Mapping[BackboneRef, _Seen], tasks: Sequence[Found], images: Sequence[bytes]) -> None:
+    """Raises what is wrong with the only image or the only task."""
+    for outcome in seen.values():
+        if isinstance(outcome, BackboneUnavailable):
+            if len(tasks) == 1:
+                raise outcome
+        elif len(images) == 1 and (error := outcome[1].errors[0]):
+            raise image_error(error, "the image cannot be used")
+
+
+def _turns(tasks: Sequence[Found], images: int) -> Iterator[Sequence[Found]]:
+    """The tasks, a few at a time, so that neither others' requests nor memory suffer from how many there are."""
+    most, most_rows = _TURN_PREDICTIONS // images, min(_TURN_ROWS, _TURN_SCORES // images)
+    start, rows = 0, 0
+    for end, (_, active) in enumerate(tasks):
+        if end > start and (end - start >= most or rows + active.ways > most_rows):
+            yield tasks[start:end]
+            start, rows = end, 0
+        rows += active.ways
+    if tasks:
+        yield tasks[start:]
+
+
+def _answer(asked: _Asked, tasks: Sequence[Found]) -> bytes:
+    """The results of a turn as JSON, without the brackets around them."""
+    loaded = asked.service.active.load_many(asked.tenant, [(task, active.version) for task, active in tasks])
+    results = {position: _failed(*tasks[position], TaskNotFound(tasks[position][0])) for position in loaded.missing}
+    usable: list[tuple[HeadStack, Probabilities, ServedBackbone, Embedded]] = []
+    # All products first: between them, each would find the code of what follows gone from the core's cache.
+    for stack in loaded.stacks:
+        outcome = asked.seen[stack.backbone]
+        if isinstance(outcome, BackboneUnavailable):
+            results |= {position: _failed(*tasks[position], outcome) for position in stack.positions}
+        else:
+            served, embedded = outcome
+            usable.append((stack, stack.probabilities(embedded.embeddings, served.space), served, embedded))
+    for stack, probabilities, served, embedded in usable:
+        if asked.unknown == "judge":
+            results |= _judged(asked, tasks, stack, probabilities, served, embedded)
+        else:
+            results |= _results(tasks, stack, probabilities, embedded.errors, asked.top_k)
+    return ",".join([results[position] for position in range(len(tasks))]).encode()
+
+
+def _judged(
+    asked: _Asked,
+    tasks: Sequence[Found],
+    stack: HeadStack,
+    probabilities: Probabilities,
+    served: ServedBackbone,
+    embedded: Embedded,
+) -> Iterator[tuple[int, str]]:
+    """As `_results`, with verdicts: each task's support set is searched, which takes most of the time."""
+    ranking, scores = ranked(probabilities, asked.top_k)
+    found = zip(stack.positions, stack.labels, ranking.tolist(), scores.tolist(), strict=True)
+    for position, labels, classes, shares in found:
+        task, active = tasks[position]
+        try:
+            support = asked.service.support.load(asked.tenant, task, active.version, served)
+        except (TaskNotFound, VersionNotFound):  # removed meanwhile
+            yield position, _failed(task, active, TaskNotFound(task))
+            continue
+        neighbours = support.index.search(embedded.embeddings, served.background, NEAREST)
+        address = asked.service.address(task)
+        predictions = with_verdicts(as_predictions(labels, classes, shares), address, support, neighbours)
+        result = TaskPredictions(
+            task=task,
+            version=active.version,
+            backbone=active.backbone.bundle,
+            predictions=in_order(embedded.errors, predictions),
+        )
+        yield position, result.model_dump_json()
+
+
+def _results(
+    tasks: Sequence[Found], stack: HeadStack, probabilities: Probabilities, errors: Sequence[ImageError | None], top_k: int
+) -> Iterator[tuple[int, str]]:
+    """By position, what those tasks say whose heads are in the stack: each a `TaskPredictions` as JSON."""
+    failures = [(image, _failed_prediction(error)) for image, error in enumerate(errors) if error]
+    bundle = _text(stack.backbone.bundle)
+    ranking, scores = ranked(probabilities, top_k)
+    numbers = iter(to_json(scores.ravel().tolist())[1:-1].decode().split(","))
+    for position, labels, rankings in zip(stack.positions, stack.labels, ranking.tolist(), strict=True):
+        task, active = tasks[position]
+        found = [_prediction(labels, classes, numbers) for classes in rankings]
+        for image, failure in failures:
+            found.insert(image, failure)
+        predictions = ",".join(found)
+        yield position, f'{{"task":{_text(task)},"version":{active.version},"backbone":{bundle},"predictions":[{predictions}]}}'
+
+
+def _prediction(labels: Sequence[str], ranking: Sequence[int], numbers: Iterator[str]) -> str:
+    """A `Prediction` as JSON; `numbers` gives the probabilities of the classes of `ranking`."""
+    label, probability = _text(labels[ranking[0]]), next(numbers)
+    scores = f"{label}:{probability}"
+    for k in ranking[1:]:
+        scores += f",{_text(labels[k])}:{next(numbers)}"
+    return f'{{"label":{label},"probability":{probability},"scores":{{{scores}}}}}'
+
+
+def _failed_prediction(error: ImageError) -> str:
+    return FailedPrediction(error=ProblemInPlace(code=error.code, detail=error.detail)).model_dump_json()
+
+
+def _failed(task: str, active: Active, error: HeadstartError) -> str:
+    problem = ProblemInPlace(code=error.code, detail=error.detail)
+    return FailedTask(task=task, version=active.version, backbone=active.backbone.bundle, error=problem).model_dump_json()

@@ -1,0 +1,157 @@
+"""How good a task is, as far as its support set alone can tell.
+
+Support set read -> shots of one thing found (`models.examples.bursts`) -> each example judged by heads fitted without them
+-> suspects and duplicates -> one sentence of advice.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+
+from models.arrays import Ints
+from models.examples.suspects import duplicates, suspects
+from models.heads.fitting import classes_of
+from models.heads.head import Float32
+from models.heads.leave_one_out import LeftOut, leave_one_out, wanting
+from models.manifest import HeadOptions, Solver
+from server.engine.backbone import ServedBackbone
+from server.journeys.evaluations import accuracies, distance
+from server.journeys.tally import Tally, tally
+from server.schemas.quality import ClassQuality, Confusion, DuplicateReply, Prior, Quality, QualityReply, SuspectReply
+from server.service import Service
+
+
+async def task_quality(service: Service, tenant: str, task_id: str) -> QualityReply:
+    """The quality of a task's active version.
+
+    Raises:
+        TaskNotFound: there is no such task.
+        Unavailable: the server cannot do it now.
+    """
+    task = await service.in_thread(service.store.task, tenant, task_id)
+    backbone = await service.backbones.serving(task.version.backbone)
+    support = await service.in_thread(service.store.support, tenant, task_id, task.version.number)
+    examples = (support.ids, support.file_names, support.labels, support.embeddings)
+    found = await service.in_fitter(assess, *examples, task.version.options, backbone)
+    return QualityReply(task=task.id, version=task.version.number, **dict(found))
+
+
+def assess(
+    ids: Sequence[str],
+    file_names: Sequence[str | None],
+    labels: Sequence[str],
+    embeddings: Float32,
+    options: HeadOptions,
+    backbone: ServedBackbone,
+) -> Quality:
+    """The quality of a head fitted with these options on n examples, (n, D) embeddings made by the backbone."""
+    names, indices = classes_of(labels)
+    manifest, space = backbone.bundle.manifest, backbone.space
+    plain = space.features(embeddings, centre=False)
+    groups = backbone.groups(labels, embeddings)
+    left_out = leave_one_out(space.features(embeddings, options.centre), indices, len(names), options, groups)
+    of_all, of_classes = tally(left_out, indices)
+    classes, confusions = _classes(names, indices, of_classes), _confusions(names, indices, left_out)
+    prototype = manifest.head.options("prototype")
+    return Quality(
+        method=left_out.method,
+        judged=of_all.judged,
+        groups=of_all.groups,
+        accuracy=of_all.accuracy,
+        interval=of_all.interval,
+        classes=classes,
+        one_session=[entry.label for entry in classes if _one_session(entry)],
+        confusions=confusions,
+        prior=None if of_all.judged == len(labels) else _prior(backbone, options.solver, len(names), of_all.groups),
+        advice=_advice(classes, confusions, left_out, indices),
+        suspects=[
+            SuspectReply(
+                example=ids[suspect.example],
+                label=labels[suspect.example],
+                suggested=names[suspect.suggested],
+                confidence=suspect.confidence,
+                file_name=file_names[suspect.example],
+            )
+            for suspect in suspects(space.features(embeddings, prototype.centre), indices, len(names), prototype)
+        ],
+        duplicates=[
+            DuplicateReply(
+                example=ids[twin.example],
+                label=labels[twin.example],
+                of=ids[twin.of],
+                of_label=labels[twin.of],
+                similarity=twin.similarity,
+                file_name=file_names[twin.example],
+                of_file_name=file_names[twin.of],
+            )
+            for twin in duplicates(plain, indices, backbone.duplicate_similarity)
+        ],
+    )
+
+
+def _classes(names: Sequence[str], indices: Ints, of_classes: Sequence[Tally]) -> list[ClassQuality]:
+    examples = np.bincount(indices).tolist()
+    return [
+        ClassQuality(label=name, examples=count, **asdict(found))
+        for name, count, found in zip(names, examples, of_classes, strict=True)
+    ]
+
+
+def _one_session(entry: ClassQuality) -> bool:
+    return entry.examples > 1 and not entry.judged
+
+
+def _confusions(names: Sequence[str], indices: Ints, left_out: LeftOut) -> list[Confusion]:
+    verdicts = left_out.verdicts(indices)[left_out.judged]
+    pairs = Counter(zip(indices[left_out.judged].tolist(), verdicts.tolist(), strict=True))
+    return [
+        Confusion(label=names[label], recognised_as=names[verdict], examples=count)
+        for (label, verdict), count in pairs.most_common()
+        if label != verdict
+    ]
+
+
+def _prior(backbone: ServedBackbone, solver: Solver, ways: int, examples: int) -> Prior | None:
+    """What the bundle's evaluations on novel classes found, at the way and shot nearest to the task's."""
+    found = accuracies(backbone, solver)
+    if not found:
+        return None
+    nearest = min(found, key=lambda each: (distance(each, ways, examples), each.ways, each.shots))
+    shares = {each.dataset: share for each, share in found.items() if each[1:] == nearest[1:]}
+    return Prior(
+        accuracy=float(np.mean([*shares.values()])),
+        lowest=min(shares.values()),
+        highest=max(shares.values()),
+        ways=nearest.ways,
+        shots=nearest.shots,
+        datasets=sorted(shares),
+    )
+
+
+def _advice(classes: Sequence[ClassQuality], confusions: Sequence[Confusion], left_out: LeftOut, indices: Ints) -> str:
+    """Which class gains most from more images."""
+    alone = [entry.label for entry in classes if entry.examples == 1]
+    if alone:
+        return f"Add an image of {_first_of(alone)}: leave-one-out cannot judge a class with one image."
+    if of_one_session := [entry.label for entry in classes if _one_session(entry)]:
+        return (
+            f"Add images of {_first_of(of_one_session)} from another time and place: those there are look like one session, so "
+            "that none tells how others would be recognised."
+        )
+    k = int(wanting(left_out, indices).argmax())
+    found, sure = classes[k], left_out.probabilities[indices == k, k].mean()
+    name, size, missed = repr(found.label), found.examples, found.judged - found.recognised
+    if not confusions:
+        return f"Every example was recognised; more images of {name}, the least sure of its {size}, would help most."
+    taken = sum(confusion.examples for confusion in confusions if confusion.recognised_as == found.label)
+    return (
+        f"More images of {name} would help most: left out, its {size} got {sure:.0%} on average; {missed} were taken for another "
+        f"class, and {taken} of others for it."
+    )
+
+
+def _first_of(labels: Sequence[str]) -> str:
+    others = f" and of {len(labels) - 1} more" if len(labels) > 1 else ""
+    return f"{labels[0]!r}{others}"

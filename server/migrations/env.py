@@ -1,8 +1,0 @@
-"""Runs the migrations on the connection, and inside the transaction, that `server.database` hands over."""
-
-from alembic import context
-
-from server.tables import metadata
-
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
-context.run_migrations()

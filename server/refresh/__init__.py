@@ -1,0 +1,1 @@
+"""Refreshes: tasks moved onto another backbone in the background, and back."""

@@ -1,0 +1,54 @@
+"""How fast the refresh at hand gets on, which no database need know."""
+
+import time
+from collections import deque
+
+from server.store.refresh_records import RefreshJob, RefreshTask
+
+_PACE_SECONDS = 30.0
+
+
+class Pace:
+    """Images per second of late."""
+
+    def __init__(self) -> None:
+        self._marks = deque([(time.monotonic(), 0)])
+        self._images = 0
+
+    def advance(self, images: int) -> None:
+        """To be told whenever images are done."""
+        now = time.monotonic()
+        self._images += images
+        self._marks.append((now, self._images))
+        while len(self._marks) > 2 and self._marks[1][0] < now - _PACE_SECONDS:
+            self._marks.popleft()
+
+    @property
+    def images_per_second(self) -> float | None:
+        """None before the first image."""
+        (began, before), now = self._marks[0], time.monotonic()
+        return (self._images - before) / (now - began) if self._images > before and now > began else None
+
+
+class UnderWay:
+    """The refresh that is being worked on: which, how fast, and how many images of the current task are embedded."""
+
+    def __init__(self, job: RefreshJob) -> None:
+        self.job = job
+        self.pace = Pace()
+        self.embedded = 0
+        self._images = 0
+
+    def begin(self, task: RefreshTask) -> None:
+        self.embedded, self._images = 0, task.images
+
+    def embed(self, images: int) -> None:
+        """At most as many as the task had are counted: it may have grown, or be embedded again after it was changed."""
+        counted = min(images, self._images - self.embedded)
+        self.embedded += counted
+        self.pace.advance(counted)
+
+    def finish(self) -> None:
+        """Counts what needed no embedding, or is given up."""
+        self.pace.advance(self._images - self.embedded)
+        self.embedded = self._images = 0

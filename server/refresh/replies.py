@@ -1,0 +1,70 @@
+"""From the records of refreshes to the bodies of replies."""
+
+from collections.abc import Mapping
+
+from server.refresh.progress import UnderWay
+from server.schemas.refreshes import (
+    DoneOf,
+    MeanAccuracy,
+    RefreshAccuracy,
+    RefreshReply,
+    RefreshTaskReply,
+    RefreshVersions,
+)
+from server.schemas.replies import ProblemInPlace
+from server.store.refresh_records import Outcome, Reason, Refresh, RefreshTask
+
+# Of outcomes that come over many tasks at once, which need no note of their own.
+_OF_OUTCOME: Mapping[Outcome, Reason] = {
+    "gone": Reason("task_not_found", "it was deleted"),
+    "skipped": Reason("refresh_stopped", "it was still waiting when the refresh was cancelled or failed"),
+}
+
+
+def refresh_reply(refresh: Refresh, under_way: UnderWay | None) -> RefreshReply:
+    """A refresh, with what only the server that works on it knows, if it does so now."""
+    done, rate, left = refresh.images_done, None, None
+    if under_way and under_way.job.id == refresh.id and under_way.job.state == refresh.state:
+        done = min(done + under_way.embedded, refresh.images)
+        if rate := under_way.pace.images_per_second:
+            left = (refresh.images - done) / rate
+    accuracy = None
+    if refresh.before is not None and refresh.after is not None:
+        accuracy = MeanAccuracy(tasks=refresh.judged, before=refresh.before, after=refresh.after)
+    return RefreshReply(
+        id=refresh.id,
+        to=refresh.bundle,
+        max_drop=refresh.max_drop,
+        state=refresh.state,
+        reason=_reason(refresh.reason),
+        tasks=dict(refresh.tasks),
+        images=DoneOf(done=done, total=refresh.images),
+        images_per_second=rate,
+        seconds_left=left,
+        accuracy=accuracy,
+        created_at=refresh.created_at,
+        updated_at=refresh.updated_at,
+    )
+
+
+def refresh_task_reply(task: RefreshTask) -> RefreshTaskReply:
+    """What became of a task."""
+    judgement = task.judgement
+    accuracy = None
+    if judgement:
+        accuracy = RefreshAccuracy(
+            judged_by=judgement.by, judged=judgement.judged, before=judgement.before, after=judgement.after
+        )
+    return RefreshTaskReply(
+        task=task.task,
+        outcome=task.outcome,
+        images=task.images,
+        backbone_before=task.backbone_before.bundle if task.backbone_before else None,
+        versions=RefreshVersions(before=task.version_before, after=task.version_after, returned=task.version_returned),
+        accuracy=accuracy,
+        reason=_reason(task.reason or _OF_OUTCOME.get(task.outcome)),
+    )
+
+
+def _reason(reason: Reason | None) -> ProblemInPlace | None:
+    return ProblemInPlace(code=reason.code, detail=reason.detail) if reason else None

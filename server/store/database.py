@@ -1,0 +1,322 @@
+"""The database under the store: this process alone on the file, one connection that writes, a few that read."""
+
+import errno
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from server.errors import StorageFailed
+from server.store.database_files import DatabaseFiles, FilesTaken, StoreSizes, disk_is_full
+from server.store.tables import PAGE_SIZE
+
+_READERS = 8
+_BUSY_MS = 5_000  # Only a tool beside the server can hold a lock against us, such as one that makes a backup.
+
+_ERASE_MS = 100  # Writes wait meanwhile, so whoever erases tries again rather than wait longer.
+
+_WRITER_PRAGMAS = (
+    f"page_size = {PAGE_SIZE}",  # of a file yet to be made; how images are stored rests on it
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    # Removing is a promise about people's images, and without this their bytes would stay in the file's free pages. It costs
+    # writing zeros, and only where something is deleted. What it does not reach, `ErasableBlob` and `Database.erase` see to.
+    "secure_delete = ON",
+)
+
+# A reader neither writes nor moves the WAL into the database: with SQLite before 3.51.3, two connections that do so at
+# the same moment can corrupt it.
+_READER_PRAGMAS = ("query_only = ON", "wal_autocheckpoint = 0")
+
+_PROVEN_SECONDS = 5.0  # for which a write that succeeded shows that the disk can be written to
+
+# What a failed commit leaves is known where SQLite had not written all of it. Where it had, and the disk then failed to say that
+# it has it, the change may be there after a crash.
+_NOT_WRITTEN = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY}
+
+_FAILED = "the server's storage failed; nothing was changed; try again later"
+_FULL = "the disk of the server is full; nothing was changed; reading, predicting and removing go on"
+_UNKNOWN = "the server's storage failed while it was writing: the change may have been stored: retry with the same key"
+_GONE = "the server's database was removed or replaced under it; it must be restarted, with the right one"
+
+_log = logging.getLogger(__name__)
+
+
+class StoreError(Exception):
+    """The store cannot be opened; the message is one line for whoever starts the server."""
+
+
+class StoreInUse(StoreError):
+    """Another process has the same database open."""
+
+
+class Database:
+    """Transactions on one SQLite file. Thread-safe."""
+
+    def __init__(self, writer: Engine, readers: Engine, files: DatabaseFiles, resources: ExitStack) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._files = files
+        self._resources = resources
+        self._writing = threading.Lock()
+        self._closed = False
+        self._removed_in_log = True  # The log of a process that was killed may hold anything.
+        self._proven: float | None = None  # when a write last succeeded, if none has failed since
+
+    @classmethod
+    def open(cls, url: str) -> "Database":
+        """Locks the file, creating it where there is none, and brings its schema up to date.
+
+        Raises:
+            StoreInUse: another process has it open.
+            StoreError: it is not a database that this release can use.
+        """
+        path = _path(url)
+        with ExitStack() as resources:  # Closed from the last to the first: the WAL is folded in when the writer goes.
+            try:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                files = resources.enter_context(DatabaseFiles.hold(path))
+                writer = _engine(url, 1, "BEGIN IMMEDIATE", _WRITER_PRAGMAS)
+                resources.callback(writer.dispose)
+                with writer.begin() as connection:
+                    _migrate(connection)
+                files.remember()
+            except FilesTaken:
+                raise StoreInUse(
+                    f"the database {path} is in use by another server; stop that one, or choose another --data-dir"
+                ) from None
+            except (OSError, DBAPIError, CommandError) as error:
+                reason = error.orig if isinstance(error, DBAPIError) else error
+                full = "; its disk is full" if disk_is_full(path.parent) else ""
+                raise StoreError(f"the database {path} cannot be used: {reason}{full}") from error
+            readers = _engine(url, _READERS, "BEGIN", _READER_PRAGMAS)
+            resources.callback(readers.dispose)
+            database = cls(writer, readers, files, resources.pop_all())
+        try:
+            database.erase()
+        except StorageFailed as error:
+            if not error.disk_full:
+                database.close()
+                raise StoreError(f"the database {path} cannot be written: {error.__cause__}") from error
+        if not files.keep_room():
+            _log.error("the disk of %s is full: nothing can be stored until there is room; reading and removing go on", path)
+        return database
+
+    def close(self) -> None:
+        """Waits for the write under way, then lets go of the file."""
+        with self._writing:
+            self._closed = True
+            self._resources.close()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A snapshot: every statement in it sees the same state.
+
+        Raises:
+            StorageFailed: it cannot be read.
+        """
+        with _storage_failures("the server's storage failed; try again later"):
+            self._check_open()
+            self._check_files(_GONE)  # A new connection would open another file.
+            with self._readers.connect() as connection:
+                yield connection
+
+    @contextmanager
+    def write(self, *, removes: bool = False) -> Iterator[Connection]:
+        """A transaction: on disk when the block is left, or, if an exception leaves it, without a trace. One at a time.
+
+        Args:
+            removes: whether it removes what `erase` is to be called for. Only then it may use up the disk's last room.
+
+        Raises:
+            StorageFailed: it cannot be written, for want of space or another reason. Where the disk failed at the very end,
+                it may have been stored all the same, and the detail says so.
+        """
+        with _storage_failures(_FAILED), self._writing:
+            self._check_open()
+            proven, self._proven = self._proven, None
+            if not removes and not self._files.keep_room():
+                raise StorageFailed(_FULL, disk_full=True)
+            self._removed_in_log |= removes  # Also if it fails: a disk may fail to say that it has written.
+            with self._writer.connect() as connection:
+                try:
+                    yield connection
+                except DBAPIError:
+                    raise
+                except BaseException:
+                    self._proven = proven  # The disk did not do that.
+                    raise
+                self._check_files(_GONE)
+                if not removes:
+                    self._check_growth(connection)
+                _commit(connection)
+            self._check_files(_UNKNOWN)
+            self._proven = time.monotonic()
+
+    def erase(self) -> bool:
+        """Tries to empty the write-ahead log into the database: then what was removed before is in no file any more.
+
+        Returns:
+            False if readers of an older state, or another program that writes, were in the way for 0.1 s.
+
+        Raises:
+            StorageFailed: it cannot be written.
+        """
+        with _storage_failures(_FAILED), self._writing:
+            self._check_open()
+            if self._removed_in_log:
+                try:
+                    emptied = _empty_log(self._writer)
+                except sqlite3.OperationalError as error:
+                    # What was added last may have to move from the log into the database, and there is no more room for it.
+                    if not _is_full(error) or not self._files.give(self._files.log_size):
+                        raise
+                    emptied = _empty_log(self._writer)
+                self._removed_in_log = not emptied
+            if not self._removed_in_log:
+                self._files.keep_room()
+            return not self._removed_in_log
+
+    def give_room(self) -> int:
+        """Gives up the disk space that is kept for removing until `erase` has made room; how many bytes a removal may take."""
+        with self._writing:
+            self._files.give(self._files.room)
+            return self._files.room
+
+    def check(self) -> None:
+        """Reads, and writes unless a write has just succeeded, so that a failure shows.
+
+        Raises:
+            StorageFailed: something could not be stored now; with `disk_full`, for want of space alone.
+        """
+        with _storage_failures(_FAILED), self._writing:
+            self._check_open()
+            self._check_files(_GONE)
+            if self._proven is None or time.monotonic() - self._proven > _PROVEN_SECONDS:
+                self._proven = None
+                with self._writer.connect() as connection:
+                    connection.exec_driver_sql("PRAGMA user_version = 0")  # as it is; the page that says so is written
+                    _commit(connection)
+                self._proven = time.monotonic()
+            if not self._files.keep_room() or self._files.free < self._files.room:
+                raise StorageFailed(f"the disk is full: {self._files.free / 1e6:.1f} MB are free", disk_full=True)
+
+    def sizes(self) -> StoreSizes:
+        """Raises StorageFailed if its files are gone."""
+        with _storage_failures(_GONE):
+            return self._files.sizes()
+
+    def _check_open(self) -> None:
+        if self._closed:  # An engine would connect again, and by now another process may own the file.
+            raise StorageFailed("the server is stopping")
+
+    def _check_files(self, detail: str) -> None:
+        """What is written to a file that has no name any more would be lost with this process."""
+        if name := self._files.replaced:
+            _log.error("%s is not the file that this server opened: it was removed or replaced; stop the server", name)
+            raise StorageFailed(detail, retry_after=None)
+
+    def _check_growth(self, connection: Connection) -> None:
+        """What is in the log must fit into the database, or else neither can be written any more."""
+        pages: int = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        if pages * PAGE_SIZE - self._files.size > self._files.free:
+            raise StorageFailed(_FULL, disk_full=True)
+
+
+@contextmanager
+def _storage_failures(detail: str) -> Iterator[None]:
+    """Turns what the disk or the database does to us into StorageFailed; our own mistakes pass."""
+    try:
+        yield
+    except (IntegrityError, ProgrammingError, DataError):
+        raise
+    except (DBAPIError, PoolTimeout, sqlite3.Error, OSError) as error:
+        _log.exception("the database failed")
+        if _is_full(error):
+            raise StorageFailed(_FULL, disk_full=True) from error
+        raise StorageFailed(detail) from error
+
+
+def _commit(connection: Connection) -> None:
+    """Raises StorageFailed if that fails such that nobody can tell whether it was written."""
+    try:
+        connection.commit()
+    except DBAPIError as error:
+        if _code(error) in _NOT_WRITTEN:
+            raise
+        _log.exception("the database failed while it was writing")
+        raise StorageFailed(_UNKNOWN) from error
+
+
+def _is_full(error: BaseException) -> bool:
+    return _code(error) == sqlite3.SQLITE_FULL or (isinstance(error, OSError) and error.errno == errno.ENOSPC)
+
+
+def _code(error: BaseException) -> int | None:
+    """SQLite's primary result code, if it comes from there."""
+    code = getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def _path(url: str) -> Path:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # ValueError: the port is no number
+        parsed = None
+    if parsed is None or parsed.get_backend_name() != "sqlite" or parsed.host or parsed.database in {None, "", ":memory:"}:
+        raise StoreError("the database URL must be sqlite:/// and the path of a file")
+    return Path(str(parsed.database)).absolute()
+
+
+def _engine(url: str, connections: int, begin: str, pragmas: tuple[str, ...]) -> Engine:
+    # `isolation_level=None` keeps the driver from starting transactions by its own rules, so that `begin` starts each of them.
+    engine = create_engine(
+        url,
+        pool_size=connections,
+        max_overflow=0,
+        hide_parameters=True,
+        connect_args={"isolation_level": None, "timeout": _BUSY_MS / 1000},
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _record: Any) -> None:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _migrate(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", "server.store:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _empty_log(writer: Engine) -> bool:
+    """Whether the log is empty now. Past SQLAlchemy, which would begin a transaction first."""
+    with closing(writer.raw_connection()) as connection:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {_ERASE_MS}")
+        try:
+            busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+            cursor.close()
+    return not busy

@@ -1,0 +1,201 @@
+"""What goes into the store and what comes out of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from models.heads.head import BackboneRef, Float32
+from models.manifest import HeadOptions
+
+Change = Literal["created", "added", "removed", "relabelled", "refreshed"]
+
+
+class VersionConflict(Exception):
+    """The active version is no longer the one that the new version was fitted from: read the support set and fit again."""
+
+
+class ReplayExists(Exception):
+    """Another request with the same idempotency key was answered meanwhile: read that answer with `Store.replay`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A task about to be created; the store adds the times and the version."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewExample:
+    """A labelled image about to be stored.
+
+    Attributes:
+        image: the bytes as they were sent, `size` many, of type `media_type`, hashing to `sha256` (hexadecimal). Where images
+            are not kept, it and `sha256` are None: a hash tells whether a given image is the one.
+        embedding: float32 (D,), made by the backbone of the head that comes with it.
+        file_name: of the image, if its sender said so and images are kept.
+    """
+
+    id: str
+    label: str
+    image: bytes | None
+    size: int
+    media_type: str
+    sha256: str | None
+    embedding: Float32
+    file_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCount:
+    """A class of a support set and the number of its examples."""
+
+    label: str
+    examples: int
+
+
+class FittedOptions(HeadOptions):
+    """How a version's head was fitted, and which of these options somebody asked for, by name; None in a version that was stored
+    before that was kept.
+    """
+
+    asked: tuple[str, ...] | None = None
+
+    def alike(self, other: HeadOptions) -> bool:
+        """Whether heads fitted with either are the same, whoever asked for what."""
+        return all(getattr(self, name) == getattr(other, name) for name in HeadOptions.model_fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a task. All of it is immutable but `active`, which was true or not when it was read.
+
+    Attributes:
+        number: from 1, growing with time.
+        change: what made it.
+        classes: in the order of the head's labels.
+        options: how its head was fitted.
+    """
+
+    number: int
+    active: bool
+    change: Change
+    backbone: BackboneRef
+    classes: tuple[ClassCount, ...]
+    options: FittedOptions
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task with its active version; the times are in UTC."""
+
+    id: str
+    name: str
+    created_at: datetime
+    updated_at: datetime
+    version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """The number of a task's active version, the backbone that embeds its queries, and how many classes it has."""
+
+    version: int
+    backbone: BackboneRef
+    ways: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Support:
+    """What a head is fitted on: n examples, in the order in which they were added.
+
+    Attributes:
+        ids, labels: n each.
+        images_kept: n; whether each image can be had back.
+        file_names: n; what each image's file was called, where that is known.
+        embeddings: float32 (n, D), the caller's own to write to.
+        backbone_sha256: the backbone file that made every one of them.
+    """
+
+    ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    images_kept: tuple[bool, ...]
+    file_names: tuple[str | None, ...]
+    embeddings: Float32
+    backbone_sha256: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PartlyEmbedded:
+    """A support set as far as some backbone, be it the version's own or another, has embedded it.
+
+    Attributes:
+        ids, labels, images_kept, file_names: n each, in the order in which the examples were added.
+        embeddings: by id, float32 (D,); of those examples that have one.
+    """
+
+    ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    images_kept: tuple[bool, ...]
+    file_names: tuple[str | None, ...]
+    embeddings: dict[str, Float32]
+
+    @property
+    def lacking(self) -> list[str]:
+        """The ids of the others, in order."""
+        return [id_ for id_ in self.ids if id_ not in self.embeddings]
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleInfo:
+    """An example without its image; `size` is the image's in bytes, `sha256` None where the image was not kept."""
+
+    id: str
+    label: str
+    media_type: str
+    size: int
+    sha256: str | None
+    created_at: datetime
+    file_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleImage:
+    """An example's id and its image, as it was sent."""
+
+    id: str
+    image: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The answer once given to an idempotency key.
+
+    Attributes:
+        fingerprint: sha256 of the parsed request, to tell a retry from another request under the same key.
+        body: the reply's JSON.
+        location: its `Location` header, if it had one.
+
+    Fingerprint and body are empty once an image that the fingerprint is a hash of, or labels in the body, have been forgotten.
+    """
+
+    key: str
+    fingerprint: str
+    status: int
+    body: str
+    location: str | None
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether only the key is left."""
+        return not self.body
+
+
+Answer = Callable[[Task], Replay]
+"""Makes the answer to keep from the task just written: only the store knows its times and its version's number.
+
+It is called within the transaction, so it does nothing slow; if it raises, nothing is written.
+"""

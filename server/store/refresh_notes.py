@@ -1,0 +1,52 @@
+"""What is written of a task in the refreshes that it is part of, within a transaction. Each statement names its tenant."""
+
+from typing import Any
+
+from sqlalchemy import Connection, and_, or_, select, update
+
+from server.store.records import Task
+from server.store.refresh_records import Noting, RefreshNote, RefreshStopped
+from server.store.tables import refresh_tasks, refreshes
+
+
+def note_task(connection: Connection, tenant: str, task: Task, note: Noting | None) -> None:
+    """Notes what became of a task together with that. Raises RefreshStopped if that is not wanted any more."""
+    if note is not None:
+        write_note(connection, tenant, task.id, note(task))
+
+
+def write_note(connection: Connection, tenant: str, task: str, note: RefreshNote) -> None:
+    """Raises RefreshStopped unless the task is still pending and its refresh at work."""
+    row = update(refresh_tasks).where(
+        refresh_tasks.c.tenant == tenant, refresh_tasks.c.refresh == note.refresh, refresh_tasks.c.task == task
+    )
+    state = select(refreshes.c.state).where(refreshes.c.tenant == tenant, refreshes.c.id == note.refresh).scalar_subquery()
+    pending = or_(
+        and_(refresh_tasks.c.outcome == "waiting", state == "running"),
+        and_(refresh_tasks.c.outcome == "returning", state == "rolling_back"),
+    )
+    if not connection.execute(row.where(pending).values(_values(note))).rowcount:
+        raise RefreshStopped
+
+
+def forget_in_refreshes(connection: Connection, tenant: str, task: str) -> None:
+    """Leaves of a deleted task that it is gone, also where it is still pending: numbers told by its images go with those."""
+    row = update(refresh_tasks).where(refresh_tasks.c.tenant == tenant, refresh_tasks.c.task == task)
+    told = ("judged_by", "judged", "accuracy_before", "accuracy_after", "code", "detail")
+    connection.execute(row.values(outcome="gone", **dict.fromkeys(told)))
+
+
+def _values(note: RefreshNote) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "version_before": note.version_before,
+        "version_after": note.version_after,
+        "version_returned": note.version_returned,
+    }
+    if note.backbone_before:
+        values |= {"bundle_before": note.backbone_before.bundle, "backbone_before": note.backbone_before.sha256}
+    if judgement := note.judgement:
+        values |= {"judged_by": judgement.by, "judged": judgement.judged}
+        values |= {"accuracy_before": judgement.before, "accuracy_after": judgement.after}
+    if note.reason:
+        values |= {"code": note.reason.code, "detail": note.reason.detail}
+    return {"outcome": note.outcome, **{name: value for name, value in values.items() if value is not None}}

@@ -1,0 +1,270 @@
+"""Refreshes in the database: what is to be done, what was done, and what may be done next. Each statement names its tenant."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, Select, case, func, insert, select, update
+
+from models.heads.head import BackboneRef
+from server.errors import RefreshNotFound, WrongRefreshState
+from server.ids import cursor_after, cursor_after_number, new_id, read_cursor, read_number
+from server.store.database import Database
+from server.store.refresh_notes import write_note
+from server.store.refresh_records import (
+    MOVED_ONCE,
+    PENDING,
+    Judgement,
+    KeepRefresh,
+    Outcome,
+    Reason,
+    Refresh,
+    RefreshAction,
+    RefreshJob,
+    RefreshNote,
+    RefreshState,
+    RefreshTask,
+)
+from server.store.statements import all_active_rows, keep_replay, named_active_rows, next_ordinal, now_after
+from server.store.tables import refresh_tasks, refreshes
+
+# Action -> the states it may be done in, and the state it leads to, in which doing it again changes nothing.
+_ACTIONS: Mapping[RefreshAction, tuple[tuple[RefreshState, ...], RefreshState]] = {
+    "pause": (("running",), "paused"),
+    "resume": (("paused",), "running"),
+    "cancel": (("running", "paused"), "cancelled"),
+    "rollback": (("finished", "cancelled", "failed", "rolled_back"), "rolling_back"),
+}
+_ENDS: Mapping[RefreshState, RefreshState] = {"running": "finished", "rolling_back": "rolled_back"}
+_PENDING_IN: Mapping[RefreshState, Outcome] = {"running": "waiting", "rolling_back": "returning"}
+
+_ACCURACY = refresh_tasks.c.judged > 0
+_TOLD: tuple[Any, ...] = (
+    refresh_tasks.c.refresh,
+    refresh_tasks.c.outcome,
+    func.count().label("tasks"),
+    func.sum(refresh_tasks.c.images).label("images"),
+    func.sum(case((_ACCURACY, 1), else_=0)).label("judged"),
+    func.sum(case((_ACCURACY, refresh_tasks.c.accuracy_before), else_=0.0)).label("before"),
+    func.sum(case((_ACCURACY, refresh_tasks.c.accuracy_after), else_=0.0)).label("after"),
+)
+
+
+class RefreshStore:
+    """The refreshes that there are. Thread-safe; each call blocks for one transaction.
+
+    Raises:
+        RefreshNotFound: from every method that is given a refresh's id, if there is no such refresh.
+        StorageFailed: from every method, if the disk fails; nothing is half written.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(
+        self, tenant: str, bundle: str, max_drop: float, wanted: Literal["all"] | Sequence[str], keep: KeepRefresh | None = None
+    ) -> Refresh:
+        """A refresh, running, of the tasks that there are.
+
+        Raises:
+            TaskNotFound: one of the tasks does not exist; nothing is written.
+            ReplayExists: the key of what `keep` makes has been answered; nothing is written.
+        """
+        with self._database.read() as connection:
+            found = all_active_rows(connection, tenant) if wanted == "all" else named_active_rows(connection, tenant, wanted)
+            images = {row.id: sum(count for _, count in row.classes) for row in found}
+        id_, now = new_id("refresh"), datetime.now(UTC)
+        values = {"tenant": tenant, "id": id_, "bundle": bundle, "max_drop": max_drop, "state": "running"}
+        rows = [
+            {"tenant": tenant, "refresh": id_, "task": task, "outcome": "waiting", "images": count}
+            for task, count in images.items()
+        ]
+        with self._database.write() as connection:
+            ordinal = next_ordinal(connection, tenant, refreshes)
+            connection.execute(insert(refreshes).values(created_at=now, updated_at=now, ordinal=ordinal, **values))
+            if rows:
+                connection.execute(insert(refresh_tasks), rows)
+            created = _find(connection, tenant, id_)
+            if keep is not None:
+                keep_replay(connection, tenant, "", keep(created), now)
+        return created
+
+    def refresh(self, tenant: str, id_: str) -> Refresh:
+        """A refresh, as far as it is."""
+        with self._database.read() as connection:
+            return _find(connection, tenant, id_)
+
+    def refreshes(self, tenant: str, cursor: str | None, limit: int) -> tuple[list[Refresh], str | None]:
+        """A page of at most `limit` refreshes, newest first, and the cursor of the next page, None after the last.
+
+        Raises:
+            InvalidRequest: the cursor did not come from here.
+        """
+        query = select(refreshes).where(refreshes.c.tenant == tenant).order_by(refreshes.c.ordinal.desc()).limit(limit + 1)
+        if cursor is not None:
+            query = query.where(refreshes.c.ordinal < read_number(cursor))
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+            found = _with_tasks(connection, tenant, rows[:limit])
+        return found, cursor_after_number(rows[limit - 1].ordinal) if len(rows) > limit else None
+
+    def tasks(self, tenant: str, id_: str, cursor: str | None, limit: int) -> tuple[list[RefreshTask], str | None]:
+        """A page of at most `limit` tasks of a refresh, the oldest task first, and the cursor of the next page.
+
+        Raises:
+            InvalidRequest: the cursor did not come from here.
+        """
+        query = _tasks_of(tenant, id_).order_by(refresh_tasks.c.task).limit(limit + 1)
+        if cursor is not None:
+            query = query.where(refresh_tasks.c.task > read_cursor(cursor))
+        with self._database.read() as connection:
+            _find_state(connection, tenant, id_)
+            found = [_task_of(row) for row in connection.execute(query)]
+        return found[:limit], cursor_after(found[limit - 1].task) if len(found) > limit else None
+
+    def by_state(self) -> dict[RefreshState, int]:
+        """How many refreshes there are in each state that there is, whoever's they are."""
+        query = select(refreshes.c.state, func.count().label("there")).group_by(refreshes.c.state)
+        with self._database.read() as connection:
+            return {row.state: row.there for row in connection.execute(query)}
+
+    def job(self) -> RefreshJob | None:
+        """The oldest refresh of any tenant that is running or being rolled back."""
+        query = select(refreshes).where(refreshes.c.state.in_(tuple(_ENDS))).order_by(refreshes.c.ordinal).limit(1)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else RefreshJob(row.tenant, row.id, row.bundle, row.max_drop, row.state)
+
+    def next_task(self, job: RefreshJob) -> RefreshTask | None:
+        """The next pending task, None if there is none or the refresh is not in the state any more that it was in."""
+        query = _tasks_of(job.tenant, job.id).where(refresh_tasks.c.outcome == _PENDING_IN[job.state])
+        with self._database.read() as connection:
+            if _find_state(connection, job.tenant, job.id) != job.state:
+                return None
+            row = connection.execute(query.order_by(refresh_tasks.c.task).limit(1)).one_or_none()
+        return None if row is None else _task_of(row)
+
+    def note(self, tenant: str, task: str, note: RefreshNote) -> None:
+        """Writes what became of a task where that changed nothing of it.
+
+        Raises:
+            RefreshStopped: the task is not pending any more, or its refresh not at work; nothing is written.
+        """
+        with self._database.write() as connection:
+            write_note(connection, tenant, task, note)
+
+    def change(self, tenant: str, id_: str, action: RefreshAction) -> Refresh:
+        """Pauses, resumes or cancels a refresh, or begins to roll it back; what is done already stays so.
+
+        Raises:
+            WrongRefreshState: not in the state that it is in.
+        """
+        allowed, after = _ACTIONS[action]
+        with self._database.write() as connection:
+            state = _find_state(connection, tenant, id_)
+            if state != after:
+                if state not in allowed:
+                    raise WrongRefreshState(id_, state, action)
+                _set_state(connection, tenant, id_, after)
+                if action == "cancel":
+                    _turn(connection, tenant, id_, ("waiting",), "skipped")
+                elif action == "rollback":
+                    _turn(connection, tenant, id_, ("moved", "not_returned"), "returning")
+            return _find(connection, tenant, id_)
+
+    def end(self, job: RefreshJob) -> None:
+        """To be called when `next_task` found none. Does nothing if the refresh is in another state by now, or if a task is
+        pending after all: it may have been paused when `next_task` looked, and resumed since.
+        """
+        pending = _tasks_of(job.tenant, job.id).where(refresh_tasks.c.outcome == _PENDING_IN[job.state]).limit(1)
+        with self._database.write() as connection:
+            if _find_state(connection, job.tenant, job.id) != job.state or connection.execute(pending).first():
+                return
+            _set_state(connection, job.tenant, job.id, _ENDS[job.state])
+
+    def fail(self, job: RefreshJob, reason: Reason) -> None:
+        """Ends a running refresh that cannot go on; does nothing if it is in another state by now."""
+        with self._database.write() as connection:
+            if _find_state(connection, job.tenant, job.id) == "running":
+                _set_state(connection, job.tenant, job.id, "failed", code=reason.code, detail=reason.detail)
+                _turn(connection, job.tenant, job.id, ("waiting",), "skipped")
+
+
+def _tasks_of(tenant: str, id_: str) -> Select[Any]:
+    return select(refresh_tasks).where(refresh_tasks.c.tenant == tenant, refresh_tasks.c.refresh == id_)
+
+
+def _find(connection: Connection, tenant: str, id_: str) -> Refresh:
+    row = connection.execute(select(refreshes).where(refreshes.c.tenant == tenant, refreshes.c.id == id_)).one_or_none()
+    if row is None:
+        raise RefreshNotFound(id_)
+    return _with_tasks(connection, tenant, [row])[0]
+
+
+def _find_state(connection: Connection, tenant: str, id_: str) -> RefreshState:
+    query = select(refreshes.c.state).where(refreshes.c.tenant == tenant, refreshes.c.id == id_)
+    state: RefreshState | None = connection.execute(query).scalar_one_or_none()
+    if state is None:
+        raise RefreshNotFound(id_)
+    return state
+
+
+def _set_state(connection: Connection, tenant: str, id_: str, state: RefreshState, **values: Any) -> None:
+    of_refresh = (refreshes.c.tenant == tenant, refreshes.c.id == id_)
+    now = now_after(connection.execute(select(refreshes.c.created_at).where(*of_refresh)).scalar_one())
+    connection.execute(update(refreshes).where(*of_refresh).values(state=state, updated_at=now, **values))
+
+
+def _turn(connection: Connection, tenant: str, id_: str, before: Sequence[Outcome], after: Outcome) -> None:
+    rows = update(refresh_tasks).where(refresh_tasks.c.tenant == tenant, refresh_tasks.c.refresh == id_)
+    connection.execute(rows.where(refresh_tasks.c.outcome.in_(before)).values(outcome=after, code=None, detail=None))
+
+
+def _with_tasks(connection: Connection, tenant: str, rows: Sequence[Row[Any]]) -> list[Refresh]:
+    """Each of these refreshes with what there is to tell of its tasks together."""
+    ids = [row.id for row in rows]
+    query = select(*_TOLD).where(refresh_tasks.c.tenant == tenant, refresh_tasks.c.refresh.in_(ids))
+    told: dict[str, list[Row[Any]]] = {id_: [] for id_ in ids}
+    for row in connection.execute(query.group_by(refresh_tasks.c.refresh, refresh_tasks.c.outcome)):
+        told[row.refresh].append(row)
+    return [_refresh_of(row, told[row.id]) for row in rows]
+
+
+def _refresh_of(row: Row[Any], told: Sequence[Row[Any]]) -> Refresh:
+    returns = row.state in {"rolling_back", "rolled_back"}
+    about = [each for each in told if not returns or each.outcome in MOVED_ONCE]
+    judged = sum(each.judged for each in told)
+    return Refresh(
+        id=row.id,
+        bundle=row.bundle,
+        max_drop=row.max_drop,
+        state=row.state,
+        reason=_reason_of(row),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        tasks={each.outcome: each.tasks for each in told},
+        images=sum(each.images for each in about),
+        images_done=sum(each.images for each in about if each.outcome not in {*PENDING, "skipped"}),
+        judged=judged,
+        before=sum(each.before for each in told) / judged if judged else None,
+        after=sum(each.after for each in told) / judged if judged else None,
+    )
+
+
+def _task_of(row: Row[Any]) -> RefreshTask:
+    judgement = Judgement(row.judged_by, row.judged, row.accuracy_before, row.accuracy_after) if row.judged_by else None
+    return RefreshTask(
+        task=row.task,
+        outcome=row.outcome,
+        images=row.images,
+        version_before=row.version_before,
+        backbone_before=BackboneRef(row.bundle_before, row.backbone_before) if row.bundle_before else None,
+        version_after=row.version_after,
+        version_returned=row.version_returned,
+        judgement=judgement,
+        reason=_reason_of(row),
+    )
+
+
+def _reason_of(row: Row[Any]) -> Reason | None:
+    return Reason(row.code, row.detail) if row.code else None

@@ -1,0 +1,223 @@
+"""The schema, as the store's statements see it. `server.store.migrations` creates it; a test holds the two together.
+
+Every table begins its primary key with the tenant. Large columns come last: SQLite reads a row from the front and keeps what
+does not fit a page in a chain of further pages, so an example is read without its image and a version without its head.
+What is a function of somebody's image is an `ErasableBlob`.
+"""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware datetimes in UTC, on databases that keep time zones and on those that drop them."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+PAGE_SIZE = 4096  # bytes, of every database that this release makes
+_OVERFLOW = PAGE_SIZE - 4  # bytes of a row's content that one page of its chain holds
+_IN_TREE = 489  # bytes of a row that stay in the tree at most, if the rest fills whole pages: (PAGE_SIZE - 12) * 32 // 255 - 23
+
+
+class ErasableBlob(TypeDecorator[bytes]):
+    """Bytes that are gone from the file once their row is deleted, on a SQLite that zeroes what it deletes.
+
+    SQLite keeps the front of a row in a page of the table's tree. When it merges such pages it copies rows between them, and
+    where a row was before, its bytes may stay: `secure_delete` does not see them, and they outlive the row. The pages that
+    hold the rest of a row are its own; they are never copied, and zeroed when it goes. So the value is led by 489 bytes, its
+    length in decimal and zeros, and ends in zeros, such that it fills whole pages of that kind: then of the row no more than
+    what comes before the value, or those 489 bytes, stay in the tree (SQLite's file format, "B-tree cells").
+    """
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> bytes | None:
+        if value is None or dialect.name != "sqlite":
+            return value
+        size = _IN_TREE + len(value)
+        return str(len(value)).encode().ljust(_IN_TREE, b"\0") + value + bytes(-size % _OVERFLOW)
+
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> bytes | None:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value[_IN_TREE : _IN_TREE + int(value[:_IN_TREE].rstrip(b"\0"))]
+
+
+metadata = MetaData()
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("id", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("active_version", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("last_version", Integer, nullable=False, server_default="0"),  # the highest number given; none is given twice
+    Column("ordinal", Integer, nullable=False, server_default="0"),  # in the order of creation, whatever the clock said then
+    PrimaryKeyConstraint("tenant", "id", name="pk_tasks"),
+    Index("ix_tasks_ordinal", "tenant", "ordinal", "id"),
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("task", String, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("change", String, nullable=False),
+    Column("bundle", String, nullable=False),
+    Column("backbone_sha256", String, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("classes", JSON, nullable=False),  # [[label, examples], …] in the order of the head's labels
+    Column("examples", JSON, nullable=False),  # the ids of the support set, in the order in which they were added
+    Column("head", ErasableBlob, nullable=False),
+    PrimaryKeyConstraint("tenant", "task", "number", name="pk_versions"),
+    ForeignKeyConstraint(["tenant", "task"], ["tasks.tenant", "tasks.id"], name="fk_versions_tasks", ondelete="CASCADE"),
+)
+
+# An example outlives the versions that use it, since every version can be returned to, until it is forgotten or its task ends.
+examples = Table(
+    "examples",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("task", String, nullable=False),
+    Column("id", String, nullable=False),
+    Column("label", String, nullable=False),
+    Column("media_type", String, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("sha256", String, nullable=True),  # like the image, NULL where the server keeps none
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("image", ErasableBlob, nullable=True),
+    PrimaryKeyConstraint("tenant", "task", "id", name="pk_examples"),
+    ForeignKeyConstraint(["tenant", "task"], ["tasks.tenant", "tasks.id"], name="fk_examples_tasks", ondelete="CASCADE"),
+)
+
+# What the file of an example was called, where its sender said so. It may name somebody, so it is as erasable as the image.
+# A table of its own, since a column behind the image would be read through all of it.
+file_names = Table(
+    "file_names",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("task", String, nullable=False),
+    Column("example", String, nullable=False),
+    Column("name", ErasableBlob, nullable=False),  # UTF-8
+    PrimaryKeyConstraint("tenant", "task", "example", name="pk_file_names"),
+    ForeignKeyConstraint(
+        ["tenant", "task", "example"],
+        ["examples.tenant", "examples.task", "examples.id"],
+        name="fk_file_names_examples",
+        ondelete="CASCADE",
+    ),
+)
+
+# An example has an embedding by the backbone of every version that uses it: a version can be returned to without its image.
+embeddings = Table(
+    "embeddings",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("task", String, nullable=False),
+    Column("example", String, nullable=False),
+    Column("backbone_sha256", String, nullable=False),
+    Column("embedding", ErasableBlob, nullable=False),  # float32, little-endian
+    PrimaryKeyConstraint("tenant", "task", "example", "backbone_sha256", name="pk_embeddings"),
+    ForeignKeyConstraint(
+        ["tenant", "task", "example"],
+        ["examples.tenant", "examples.task", "examples.id"],
+        name="fk_embeddings_examples",
+        ondelete="CASCADE",
+    ),
+)
+
+# Not removed with the task it answered with: a retry after that must not create the task again. `fingerprint` and `body`
+# are empty then, and after any example of the task was forgotten.
+replays = Table(
+    "replays",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("task", String, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("location", String, nullable=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("body", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "key", name="pk_replays"),
+    Index("ix_replays_created_at", "tenant", "created_at"),
+    Index("ix_replays_task", "tenant", "task"),
+)
+
+refreshes = Table(
+    "refreshes",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("id", String, nullable=False),
+    Column("bundle", String, nullable=False),  # that tasks are moved to
+    Column("max_drop", Float, nullable=False),
+    Column("state", String, nullable=False),
+    Column("code", String, nullable=True),  # with the detail: why it failed
+    Column("detail", String, nullable=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("ordinal", Integer, nullable=False, server_default="0"),  # as that of a task
+    PrimaryKeyConstraint("tenant", "id", name="pk_refreshes"),
+    Index("ix_refreshes_ordinal", "tenant", "ordinal", "id"),
+)
+
+# Not tied to the tasks: of one that is deleted the row says that it is gone, and no more.
+refresh_tasks = Table(
+    "refresh_tasks",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("refresh", String, nullable=False),
+    Column("task", String, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("images", Integer, nullable=False),
+    Column("version_before", Integer, nullable=True),
+    Column("bundle_before", String, nullable=True),
+    Column("backbone_before", String, nullable=True),  # the sha256 of its file
+    Column("version_after", Integer, nullable=True),
+    Column("version_returned", Integer, nullable=True),
+    Column("judged_by", String, nullable=True),
+    Column("judged", Integer, nullable=True),
+    Column("accuracy_before", Float, nullable=True),
+    Column("accuracy_after", Float, nullable=True),
+    Column("code", String, nullable=True),  # with the detail: why the task was not moved, or not returned
+    Column("detail", String, nullable=True),
+    PrimaryKeyConstraint("tenant", "refresh", "task", name="pk_refresh_tasks"),
+    ForeignKeyConstraint(
+        ["tenant", "refresh"], ["refreshes.tenant", "refreshes.id"], name="fk_refresh_tasks_refreshes", ondelete="CASCADE"
+    ),
+    Index("ix_refresh_tasks_outcome", "tenant", "refresh", "outcome", "task"),
+    Index("ix_refresh_tasks_task", "tenant", "task"),
+)

@@ -1,0 +1,67 @@
+"""The script that makes our row of the paper's table, at toy size."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import paper_table
+from training.calibration import temperatures, tuning
+from training.data.class_split import read_split
+from training.export import bundle as exporting
+from training.run.checkpoint import Checkpoint
+
+TOY = ["network=conv4", "widths=4", "epochs=1", "rotation=off", "input_size=16", "dropblock=0"]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder for each class of FC100, of 7 pictures."""
+    rng = np.random.default_rng(0)
+    split = read_split("fc100")
+    for name in (*split.train, *split.validation, *split.test):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for i in range(7):
+            Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(tmp_path / "data" / name / f"{i}.png")
+    return tmp_path / "data"
+
+
+def test_generations_are_trained_exported_and_tabled_and_a_second_start_goes_on(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(exporting, "_EPISODES", 20)
+    monkeypatch.setattr(tuning, "EPISODES", 10)
+    monkeypatch.setattr(temperatures, "EPISODES", 10)
+    out = tmp_path / "out"
+    command = ["--data", str(data), "--out", str(out), "--splits", "fc100"]
+    command += [part for change in TOY for part in ("--set", change)]
+    assert paper_table.main([*command, "--generations", "1"]) == 0
+    first = (out / "fc100-generation-0" / "checkpoint.pt").stat().st_mtime_ns
+    assert paper_table.main([*command, "--generations", "2"]) == 0
+    assert (out / "fc100-generation-0" / "checkpoint.pt").stat().st_mtime_ns == first
+    assert Checkpoint.load(out / "fc100-generation-1").info.teacher == str(out / "fc100-generation-0")
+
+    rows = json.loads((out / "table.json").read_text())
+    assert [row["bundle"] for row in rows] == ["fc100-resnet12@0", "fc100-resnet12@1"]
+    assert all(row["1-shot"]["part"] == "test" and row["1-shot"]["episodes"] == 20 for row in rows)
+    table = capsys.readouterr().out
+    accuracy = f"{100 * rows[1]['5-shot']['accuracy']:.2f} ± {100 * rows[1]['5-shot']['ci95']:.2f}"
+    assert "| MTL (Wang et al., ICML 2021) | 69.5 | 84.1 | 42.4 | 57.7 |" in table
+    assert f"ours, fc100-resnet12@1 |  |  | {100 * rows[1]['1-shot']['accuracy']:.2f} ±" in table
+    assert accuracy in table
+
+
+def test_two_cores_have_recipes_of_their_own(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "_EPISODES", 20)
+    monkeypatch.setattr(tuning, "EPISODES", 10)
+    monkeypatch.setattr(temperatures, "EPISODES", 10)
+    command = ["--cpu", "--data", str(data), "--out", str(tmp_path / "out"), "--splits", "fc100", "--generations", "1"]
+    assert paper_table.main([*command, *(part for change in TOY for part in ("--set", change))]) == 0
+    assert [row["bundle"] for row in json.loads((tmp_path / "out" / "table.json").read_text())] == ["fc100-resnet12-cpu@0"]
+
+
+def test_a_step_that_fails_ends_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert paper_table.main(["--data", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]) == 1
+    assert "nowhere" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""Tests of the SDK, the command lines and the demonstration."""

@@ -1,0 +1,243 @@
+"""The Python SDK on a network that fails: what is sent again, how often, and what never."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from json import dumps
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from benchmarks.server_process import free_port
+from headstart import (
+    BackboneUnavailable,
+    Client,
+    HeadstartError,
+    NotFound,
+    Overloaded,
+    ServerUnreachable,
+    TaskNotFound,
+    Unavailable,
+    UnexpectedReply,
+)
+from headstart.http.transport import TRIES
+
+TASK = {
+    "id": "task_1",
+    "name": "n",
+    "version": 1,
+    "backbone": "b@1",
+    "classes": [{"label": "a", "examples": 1, "colour": "new"}, {"label": "b", "examples": 1}],
+    "head": {"solver": "logistic", "C": 3.0, "temperature": 1.0, "centre": True},
+    "created_at": "2026-01-01T00:00:00Z",
+    "updated_at": "2026-01-01T00:00:00Z",
+    "timing_ms": {"total": 1.0},
+    "invented_later": {"more": True},
+}
+PAIR = [("a", b"1"), ("b", b"2")]
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: Any = None
+    retry_after: str | None = None
+    kind: str | None = None
+    after: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sent:
+    method: str
+    path: str
+    key: str | None
+    body: bytes
+
+
+LOST = None  # the request is read, and the connection closed without an answer
+
+
+def problem(status: int, code: str, retry_after: str | None = None) -> Answer:
+    body = {"type": "about:blank", "title": "", "status": status, "code": code, "detail": "why", "request_id": "req_1"}
+    return Answer(status, body, retry_after)
+
+
+@contextmanager
+def network(*script: Answer | None) -> Iterator[tuple[Client, list[Sent]]]:
+    """A client of a server that gives these answers, one after the other, and then the last for ever."""
+    sent: list[Sent] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            sent.append(Sent(self.command, self.path, self.headers.get("Idempotency-Key"), body))
+            answer = script[min(len(sent), len(script)) - 1]
+            if answer is LOST:
+                return
+            time.sleep(answer.after)
+            content = answer.body if isinstance(answer.body, bytes) else dumps(answer.body).encode()
+            self.send_response(answer.status)
+            if answer.kind is not None:
+                self.send_header("Content-Type", answer.kind)
+            if answer.retry_after is not None:
+                self.send_header("Retry-After", answer.retry_after)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PATCH = do_DELETE = answer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            with Client(f"http://127.0.0.1:{server.server_port}", timeout=0.5) as client:
+                yield client, sent
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+BUSY = problem(503, "overloaded", "0")
+PREDICTED = Answer(200, {"task": "t", "version": 1, "backbone": "b@1", "predictions": [], "timing_ms": {}})
+
+CALLS: dict[str, tuple[Answer, Callable[[Client], object]]] = {
+    "create": (Answer(201, TASK), lambda client: client.create_task("n", PAIR)),
+    "add": (Answer(201, TASK), lambda client: client.add_examples("task_1", PAIR)),
+    "predict": (PREDICTED, lambda client: client.predict("task_1", b"1")),
+    "task": (Answer(200, TASK), lambda client: client.task("task_1")),
+    "activate": (Answer(200, TASK), lambda client: client.activate("task_1", 1)),
+    "delete": (Answer(204, b""), lambda client: client.delete("task_1")),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("failure", [BUSY, problem(429, "overloaded"), LOST], ids=["503", "429", "lost"])
+def test_a_failed_try_is_repeated_as_the_same_request(name: str, failure: Answer | None) -> None:
+    answer, call = CALLS[name]
+    with network(failure, answer) as (client, sent):
+        call(client)
+    first, second = sent
+    assert first == second
+    assert (first.key is not None) == (name in {"create", "add"})
+
+
+def test_every_creation_has_a_key_of_its_own() -> None:
+    with network(Answer(201, TASK)) as (client, sent):
+        client.create_task("n", PAIR)
+        client.create_task("n", PAIR)
+    first, second = (each.key for each in sent)
+    assert first != second
+
+
+@pytest.mark.parametrize("as_date", [False, True])
+def test_the_server_says_how_long_to_wait(as_date: bool) -> None:
+    moment = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+    with network(problem(503, "storage_failed", moment if as_date else "1"), Answer(200, TASK)) as (client, _):
+        started = time.monotonic()
+        client.task("task_1")
+    assert 1 <= time.monotonic() - started < 4
+
+
+def test_nobody_waits_an_hour() -> None:
+    with network(problem(503, "backbone_unavailable", "3600")) as (client, sent), pytest.raises(Unavailable) as raised:
+        client.task("task_1")
+    assert len(sent) == 1
+    assert raised.value.retry_after == 3600
+
+
+def test_a_refusal_that_stays_is_not_repeated() -> None:
+    """The server says `Retry-After` where waiting helps; one of its refusals without it comes at once. A proxy's is repeated."""
+    refusal = problem(503, "backbone_unavailable")
+    with network(replace(refusal, kind="application/problem+json")) as (client, sent), pytest.raises(BackboneUnavailable):
+        client.predict("task_1", b"1")
+    assert len(sent) == 1
+    with network(refusal, PREDICTED) as (client, sent):
+        client.predict("task_1", b"1")
+    assert len(sent) == 2
+
+
+def test_tries_are_bounded() -> None:
+    with network(BUSY) as (client, sent), pytest.raises(Overloaded):
+        client.task("task_1")
+    assert len(sent) == TRIES
+    with network(LOST) as (client, sent), pytest.raises(ServerUnreachable):
+        client.task("task_1")
+    assert len(sent) == TRIES
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 409, 413, 415, 418, 422, 500])
+def test_other_refusals_are_never_repeated(status: int) -> None:
+    with network(problem(status, "younger_than_this_client")) as (client, sent), pytest.raises(HeadstartError):
+        client.predict("task_1", b"1")
+    assert len(sent) == 1
+
+
+def test_a_late_answer_is_not_asked_for_again() -> None:
+    with network(Answer(200, TASK, after=1)) as (client, sent), pytest.raises(ServerUnreachable, match="timed out"):
+        client.task("task_1")
+    assert len(sent) == 1
+
+
+def test_a_deletion_whose_answer_was_lost_is_a_deletion() -> None:
+    gone = problem(404, "task_not_found")
+    with network(LOST, gone) as (client, _):
+        client.delete("task_1")
+    with network(LOST, problem(404, "example_not_found"), Answer(200, TASK)) as (client, sent):
+        assert client.remove_example("task_1", "example_1").id == "task_1"
+    assert [each.method for each in sent] == ["DELETE", "DELETE", "GET"]
+    with network(problem(503, "erasure_pending", "0"), gone) as (client, _):
+        client.delete("task_1")
+    with network(BUSY, gone) as (client, _), pytest.raises(TaskNotFound):
+        client.delete("task_1")
+
+
+def test_nothing_listens() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with Client(url) as client, pytest.raises(ServerUnreachable, match=url):
+        list(client.tasks())
+
+
+def test_what_is_unknown_is_tolerated_in_replies_and_kept() -> None:
+    with network(Answer(200, TASK)) as (client, _):
+        assert client.task("task_1").raw["invented_later"] == {"more": True}
+
+
+def test_an_unknown_code_falls_back_to_its_status() -> None:
+    with network(problem(404, "younger_than_this_client")) as (client, _), pytest.raises(NotFound) as raised:
+        client.task("task_1")
+    assert (raised.value.code, raised.value.detail, raised.value.request_id) == ("younger_than_this_client", "why", "req_1")
+
+
+@pytest.mark.parametrize("answer", [Answer(200, b"<html>"), Answer(404, b"<html>"), Answer(200, {"id": 1}), Answer(200, [])])
+def test_another_service_is_told_apart(answer: Answer) -> None:
+    with network(answer) as (client, _), pytest.raises(UnexpectedReply, match="not this API"):
+        client.task("task_1")
+
+
+def test_limits_are_asked_for_once_and_only_for_several_images() -> None:
+    limits = Answer(200, {"body_bytes": 64_000_000, "images": 256, "new_examples": 1024})
+    with network(PREDICTED, limits, PREDICTED) as (client, sent):
+        client.predict("task_1", b"1")
+        client.predict("task_1", [b"1", b"2"])
+        client.predict("task_1", [b"1", b"2"])
+    assert [each.path.partition("?")[0] for each in sent] == [
+        "/v1/tasks/task_1/predict",
+        "/v1/limits",
+        "/v1/tasks/task_1/predict",
+        "/v1/tasks/task_1/predict",
+    ]
+
+
+def test_a_server_that_is_too_old_to_tell_its_limits_gets_the_usual_requests() -> None:
+    with network(problem(404, "not_found"), PREDICTED) as (client, sent):
+        client.predict("task_1", [b"1"] * 300)
+    assert [each.body.count(b'name="images"') for each in sent] == [0, 256, 44]

@@ -1,0 +1,1 @@
+"""What several tests use: real servers, images, bundles and uploads."""

@@ -1,0 +1,47 @@
+"""What tests of the store have in common: small support sets, and heads that nobody had to fit."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from models.heads.head import BackboneRef, Head
+from server.ids import new_id
+from server.store.records import NewExample, NewTask, Task
+from server.store.store import Store
+from tests.helpers.heads import options
+
+DIM = 4
+BACKBONE = BackboneRef("tiny@1", "ab" * 32)
+
+_random = np.random.default_rng(0)
+
+
+def new_examples(labels: Sequence[str], image_bytes: int = 50) -> list[NewExample]:
+    """One example per label, no two alike."""
+    return [_new_example(label, _random.bytes(image_bytes)) for label in labels]
+
+
+def _new_example(label: str, image: bytes) -> NewExample:
+    embedding = _random.standard_normal(DIM, np.float32)
+    return NewExample(new_id("example"), label, image, len(image), "image/png", hashlib.sha256(image).hexdigest(), embedding)
+
+
+def head_of(labels: Sequence[str], backbone: BackboneRef = BACKBONE) -> Head:
+    """A head whose classes are these labels, in alphabetical order."""
+    classes = tuple(sorted(set(labels)))
+    weight = _random.standard_normal((len(classes), DIM), np.float32)
+    return Head(classes, weight, np.zeros(len(classes), np.float32), options(), backbone)
+
+
+def create(store: Store, tenant: str = "default", labels: Sequence[str] = ("cat", "dog"), image_bytes: int = 50) -> Task:
+    """A task of one example per label."""
+    task = NewTask(new_id("task"), "pets")
+    return store.create_task(tenant, task, new_examples(labels, image_bytes), head_of(labels))
+
+
+def add(store: Store, task: Task, label: str, parent: int | None = None) -> Task:
+    """The task with one more example, as a version made from `parent` or from the version that `task` shows."""
+    labels = [*(entry.label for entry in task.version.classes), label]
+    number = task.version.number if parent is None else parent
+    return store.add_version("default", task.id, number, "added", new_examples([label]), [], head_of(labels))

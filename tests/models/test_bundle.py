@@ -1,0 +1,206 @@
+"""Bundles on disk: what is written opens again, and whatever was altered is refused by name."""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.server_process import ROOT
+from models import engine
+from models.bundle import (
+    DEFAULT_BUNDLE,
+    ONNX,
+    ONNX_INT8,
+    PAPER_BUNDLE,
+    SHIPPED,
+    BundleError,
+    find_bundles,
+    open_bundle,
+    write_bundle,
+)
+from models.engine import Engine, EngineError, EngineKind, embed_all, open_engine
+from models.images.preprocess import Pixels
+from models.onnx_file import has_external_data
+from models.processor import available_cores, has_int8_instructions
+
+
+@pytest.fixture
+def copied(shipped_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(shipped_bundle, tmp_path / "bundle"))
+
+
+def edit_manifest(folder: Path, edit: Callable[[dict[str, Any]], None]) -> None:
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    edit(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("id_", find_bundles(SHIPPED))
+def test_a_shipped_bundle_opens_and_is_small_enough_to_ship(id_: str) -> None:
+    folder = find_bundles(SHIPPED)[id_]
+    bundle = open_bundle(folder)
+    assert bundle.id == id_
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 64 * 2**20
+    assert {path.name for path in folder.iterdir()} == {"manifest.json", *bundle.manifest.files}
+
+
+def test_what_new_tasks_get_unasked_is_shipped_and_documented() -> None:
+    assert {DEFAULT_BUNDLE, PAPER_BUNDLE} <= find_bundles(SHIPPED).keys()
+    assert f"`{DEFAULT_BUNDLE}`" in (ROOT / "docs" / "operations.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["backbone.onnx", "statistics.safetensors", "golden.safetensors", "README.md"])
+def test_an_altered_file_is_refused_by_name(copied: Path, name: str) -> None:
+    data = bytearray((copied / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copied / name).write_bytes(data)
+    with pytest.raises(BundleError, match=f"{name}: the file differs"):
+        open_bundle(copied)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "backbone.onnx", "golden.safetensors"])
+def test_a_missing_file_is_refused_by_name(copied: Path, name: str) -> None:
+    (copied / name).unlink()
+    with pytest.raises(BundleError, match=name):
+        open_bundle(copied)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda m: m.update(schema_version=2), "schema version 2 is unknown"),
+        (lambda m: m.update(flavour="new"), "flavour"),
+        (lambda m: m.update(embedding_dim=3), "not 3 wide"),
+        (lambda m: m["files"].update({"../escape": m["files"]["README.md"]}), "not a plain file name"),
+        (lambda m: m["files"].pop("backbone.onnx"), r"does not name backbone\.onnx"),
+    ],
+)
+def test_a_manifest_that_cannot_be_trusted_is_refused(copied: Path, edit: Callable[[dict[str, Any]], None], message: str) -> None:
+    edit_manifest(copied, edit)
+    with pytest.raises(BundleError, match=message):
+        open_bundle(copied)
+
+
+def test_a_published_version_is_never_overwritten(shipped_bundle: Path, tmp_path: Path) -> None:
+    manifest = open_bundle(shipped_bundle).manifest
+    write_bundle(tmp_path, manifest, {"a": b"first"})
+    with pytest.raises(BundleError, match="exists already"):
+        write_bundle(tmp_path, manifest, {"a": b"second"})
+    assert (tmp_path / manifest.name / manifest.version / "a").read_bytes() == b"first"
+
+
+def test_an_engine_that_computes_something_else_is_refused(shipped_bundle: Path) -> None:
+    bundle = open_bundle(shipped_bundle)
+    embeddings = open_engine(bundle, "onnx").embed(bundle.golden_pixels)
+    bundle.check_golden(ONNX, embeddings)
+    for wrong in (embeddings * 1.01, np.full_like(embeddings, np.nan)):
+        with pytest.raises(BundleError, match="off by"):
+            bundle.check_golden(ONNX, wrong)
+
+
+def test_int8_is_close_to_float_and_does_not_depend_on_the_batch(shipped_bundle: Path) -> None:
+    bundle = open_bundle(shipped_bundle)
+    if ONNX_INT8 not in bundle.manifest.files:
+        with pytest.raises(EngineError, match="has no"):
+            open_engine(bundle, "onnx-int8")
+        return
+    engine = open_engine(bundle, "onnx-int8")
+    together = embed_all(engine, bundle.golden_pixels)
+    alone = np.concatenate([engine.embed(pixels[None]) for pixels in bundle.golden_pixels])
+    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif(not has_int8_instructions(), reason="this processor never runs int8 by itself")
+def test_whether_int8_pays_is_measured_once(shipped_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle, remembered = open_bundle(shipped_bundle), tmp_path / "new" / "speedups.json"
+    measured: list[tuple[str, str]] = []
+
+    def hardly_faster(fast: Engine, slow: Engine, batch: Pixels) -> float:
+        assert len(batch) > 1
+        measured.append((fast.kind, slow.kind))
+        return 1.19
+
+    monkeypatch.setattr(engine, "speedup", hardly_faster)
+    assert open_engine(bundle, remembered=remembered).kind == "onnx"
+    monkeypatch.setattr(engine, "speedup", lambda *_: 1.21)
+    assert open_engine(bundle, remembered=remembered).kind == "onnx"
+    assert open_engine(bundle, threads=available_cores() + 1, remembered=remembered).kind == "onnx-int8"  # another matter
+    assert open_engine(bundle).kind == "onnx-int8"
+    remembered.write_text("{half")
+    assert open_engine(bundle, remembered=remembered).kind == "onnx-int8"
+    assert measured == [("onnx-int8", "onnx")]
+
+
+@pytest.mark.parametrize("kind", ["onnx", "auto"])
+def test_callers_beside_one_another_get_what_they_get_alone(shipped_bundle: Path, kind: EngineKind) -> None:
+    bundle = open_bundle(shipped_bundle)
+    engine = open_engine(bundle, kind, threads=3)
+    assert engine.parallel == 3
+    alone = [engine.embed(bundle.golden_pixels[: n + 1]) for n in range(4)]
+    several = np.repeat(bundle.golden_pixels, 64, axis=0)
+    with ThreadPoolExecutor(1) as other:
+        at_work = other.submit(engine.embed, several)
+        beside: list[np.ndarray] = []
+        while not at_work.done():
+            beside.append(engine.embed(bundle.golden_pixels[: len(beside) % 4 + 1]))
+    assert len(beside) >= 4
+    for turn, embeddings in enumerate(beside):
+        np.testing.assert_allclose(embeddings, alone[turn % 4], rtol=1e-4, atol=1e-5)
+
+
+def test_an_engine_kind_that_the_bundle_lacks_is_refused(shipped_bundle: Path) -> None:
+    with pytest.raises(EngineError, match=r"backbone\.ts"):
+        open_engine(open_bundle(shipped_bundle), "torchscript")
+
+
+class TestExternalData:
+    """`has_external_data` against the `onnx` package, which writes such files."""
+
+    @staticmethod
+    def model(tensor: onnx.TensorProto, place: str) -> onnx.ModelProto:
+        """A model whose one tensor sits in the given place."""
+        helper = onnx.helper
+        output = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
+        constant = helper.make_node("Constant", [], ["y"], value=tensor)
+        inner = helper.make_graph([constant], "inner", [], [output])
+        condition = helper.make_tensor_value_info("c", onnx.TensorProto.BOOL, [])
+        graphs = {
+            "initializer": helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [], [output], [tensor]),
+            "constant": inner,
+            "subgraph": helper.make_graph(
+                [helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner)], "g", [condition], [output]
+            ),
+        }
+        return helper.make_model(graphs[place])
+
+    @pytest.mark.parametrize("place", ["initializer", "constant", "subgraph"])
+    def test_is_found_wherever_a_tensor_can_be(self, place: str) -> None:
+        tensor = onnx.numpy_helper.from_array(np.ones(1, dtype=np.float32), "x")
+        assert not has_external_data(self.model(tensor, place).SerializeToString())
+        onnx.external_data_helper.set_external_data(tensor, location="weights.bin")
+        assert has_external_data(self.model(tensor, place).SerializeToString())
+
+    def test_a_bundle_with_it_is_refused_by_name(self, copied: Path) -> None:
+        tensor = onnx.numpy_helper.from_array(np.ones(1, dtype=np.float32), "x")
+        onnx.external_data_helper.set_external_data(tensor, location="/etc/passwd")
+        manifest = open_bundle(copied).manifest
+        contents = {name: (copied / name).read_bytes() for name in manifest.files}
+        contents[ONNX] = self.model(tensor, "initializer").SerializeToString()
+        folder = write_bundle(copied.parent / "other", manifest, contents)
+        with pytest.raises(BundleError, match=r"backbone\.onnx: keeps tensors in other files"):
+            open_bundle(folder)
+
+    @given(st.binary(max_size=200))
+    def test_any_bytes_are_answered_or_refused(self, data: bytes) -> None:
+        with contextlib.suppress(ValueError):
+            has_external_data(data)

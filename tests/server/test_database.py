@@ -1,0 +1,388 @@
+"""What the store promises about files, processes, threads and full disks."""
+
+import logging
+import random
+import re
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine, Pool, create_engine, event
+
+from server.errors import ExampleNotFound, StorageFailed, TaskNotFound
+from server.store.records import VersionConflict
+from server.store.store import Store, StoreError, StoreInUse, sqlite_url
+from server.store.tables import ErasableBlob, metadata
+from tests.helpers.leftovers import found_in
+from tests.helpers.stored import add, create, head_of
+
+ROOT = Path(__file__).parents[2]
+T = "default"
+FILES = {"headstart.db", "headstart.db.lock", "headstart.db.reserve"}
+
+
+@contextmanager
+def on_connect(hook: Callable[[sqlite3.Connection], object]) -> Iterator[None]:
+    """Shows every connection that the store opens to `hook`."""
+
+    def listener(connection: sqlite3.Connection, _record: Any) -> None:
+        hook(connection)
+
+    event.listen(Engine, "connect", listener)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", listener)
+
+
+def schema(database: Path) -> dict[str, str]:
+    with closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'alembic_version'")
+        return dict(rows.fetchall())
+
+
+def without_layout(statements: dict[str, str]) -> dict[str, str]:
+    """What SQLite's own editing of a table's statement leaves different are blanks and quotation marks."""
+    return {name: re.sub(r'[\s"]', "", sql) for name, sql in statements.items()}
+
+
+def all_tasks(store: Store) -> set[str]:
+    return {task.id for task in store.tasks(T, None, 10_000)[0]}
+
+
+def test_the_migrations_make_the_schema_that_the_statements_expect(tmp_path: Path) -> None:
+    Store.open(sqlite_url(tmp_path)).close()
+    engine = create_engine(f"sqlite:///{tmp_path / 'expected.db'}")
+    metadata.create_all(engine)
+    engine.dispose()
+    assert without_layout(schema(tmp_path / "headstart.db")) == without_layout(schema(tmp_path / "expected.db"))
+
+
+def test_every_primary_key_begins_with_the_tenant() -> None:
+    assert {next(iter(table.primary_key)).name for table in metadata.tables.values()} == {"tenant"}
+
+
+def test_a_database_of_a_later_release_is_refused(tmp_path: Path) -> None:
+    Store.open(sqlite_url(tmp_path)).close()
+    with closing(sqlite3.connect(tmp_path / "headstart.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreError, match=r"headstart\.db cannot be used: .*9999"):
+        Store.open(sqlite_url(tmp_path))
+
+
+def test_a_file_that_is_no_database_is_refused_and_let_go(tmp_path: Path) -> None:
+    database = tmp_path / "headstart.db"
+    database.write_bytes(b"x" * 10_000)
+    with pytest.raises(StoreError, match="not a database"):
+        Store.open(sqlite_url(tmp_path))
+    database.unlink()
+    Store.open(sqlite_url(tmp_path)).close()
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "postgresql://localhost/headstart", "no url"])
+def test_what_is_no_file_of_sqlite_is_refused(url: str) -> None:
+    with pytest.raises(StoreError, match="sqlite:///"):
+        Store.open(url)
+
+
+def test_a_data_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="Not a directory"):
+        Store.open(sqlite_url(tmp_path / "file" / "data"))
+
+
+def test_a_data_directory_with_an_odd_name(tmp_path: Path) -> None:
+    folder = tmp_path / "späti ?#%20 &x=1"
+    for _ in range(2):
+        with closing(Store.open(sqlite_url(folder))) as store:
+            create(store)
+    assert {path.name for path in folder.iterdir()} == FILES
+
+
+def test_every_connection_is_set_up_for_its_part(tmp_path: Path) -> None:
+    names = ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "query_only", "wal_autocheckpoint", "busy_timeout")
+    seen: set[tuple[object, ...]] = set()
+
+    def look(connection: sqlite3.Connection, _record: Any) -> None:
+        seen.add(tuple(connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names))
+
+    event.listen(Pool, "checkin", look)
+    try:
+        with closing(Store.open(sqlite_url(tmp_path))) as store:
+            writer = seen.copy()
+            store.check()
+    finally:
+        event.remove(Pool, "checkin", look)
+    assert writer == {("wal", 2, 1, 1, 0, 1000, 5000)}
+    assert [found[4:] for found in seen - writer] == [(1, 0, 5000)]
+
+
+def test_a_write_is_one_immediate_transaction_and_a_read_one_snapshot(tmp_path: Path) -> None:
+    said: list[str] = []
+    with (
+        on_connect(lambda connection: connection.set_trace_callback(said.append)),
+        closing(Store.open(sqlite_url(tmp_path))) as store,
+    ):
+        said.clear()
+        task = create(store)
+        assert (said[0], said[-1]) == ("BEGIN IMMEDIATE", "COMMIT")
+        assert len([line for line in said if line.split()[0] in {"BEGIN", "COMMIT", "ROLLBACK"}]) == 2
+        store.support(T, task.id, 1)
+        said.clear()
+        store.support(T, task.id, 1)
+        assert (said[0], said[-1]) == ("BEGIN", "ROLLBACK")
+        assert len(said) == 5  # the version, its examples, their files' names
+
+
+def test_nothing_is_looked_for_beyond_the_statement_that_misses_a_task(tmp_path: Path) -> None:
+    said: list[str] = []
+    with (
+        on_connect(lambda connection: connection.set_trace_callback(said.append)),
+        closing(Store.open(sqlite_url(tmp_path))) as store,
+    ):
+        known = create(store).id
+        wanted = [known, *(f"task_{i}" for i in range(5000))]
+        said.clear()
+        with pytest.raises(TaskNotFound, match="'task_0'"):
+            store.refreshes.create(T, "name@1", 0.0, wanted)
+    assert len([line for line in said if line.startswith("SELECT")]) == 1
+
+
+def test_closing_leaves_one_file_of_data(tmp_path: Path) -> None:
+    with closing(Store.open(sqlite_url(tmp_path))) as store:
+        create(store)
+        store.check()
+        assert (tmp_path / "headstart.db-wal").stat().st_size > 0
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+
+
+def test_pages_that_were_merged_keep_no_copies(tmp_path: Path) -> None:
+    """Removals after which SQLite 3.40, with its log truncated and all it deletes zeroed, still has a piece of a plain value."""
+    chance, dialect = random.Random(3), create_engine("sqlite://").dialect
+    columns = "tenant text not null, task text not null, id text not null, about text, image blob, primary key (tenant, task, id)"
+    database = tmp_path / "merged.db"
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        for pragma in ("journal_mode = WAL", "synchronous = OFF", "secure_delete = ON"):
+            connection.execute(f"PRAGMA {pragma}").close()
+        connection.execute(f"CREATE TABLE examples ({columns})")
+        alive: dict[str, list[bytes]] = {}
+        for step in range(150):
+            if len(alive) < 5 or chance.random() < 0.5:
+                task = f"task_{step:026d}"
+                alive[task] = [chance.randbytes(chance.choice([100, 300, 600, 1000, 1500, 2500, 3500])) for _ in range(3)]
+                values = [ErasableBlob().process_bind_param(image, dialect) for image in alive[task]]
+                rows = [("default", task, f"example_{i:026d}", "x" * 110, value) for i, value in enumerate(values)]
+                connection.executemany("INSERT INTO examples VALUES (?, ?, ?, ?, ?)", rows)
+                continue
+            task = chance.choice(list(alive))
+            images = alive.pop(task)
+            if chance.random() < 0.5 and len(images) > 2:
+                alive[task] = images[1:]
+                images = images[:1]
+                connection.execute("DELETE FROM examples WHERE task = ? AND id LIKE '%00'", (task,))
+            else:
+                connection.execute("DELETE FROM examples WHERE task = ?", (task,))
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            assert found_in(tmp_path, [image for image in images if len(image) > 200]) == 0
+
+
+def test_nothing_that_was_removed_is_left_in_any_file(tmp_path: Path) -> None:
+    chance = random.Random(0)
+    with closing(Store.open(sqlite_url(tmp_path))) as store:
+        alive: list[str] = []
+        for _ in range(100):
+            if len(alive) < 5 or chance.random() < 0.5:
+                labels = ["cat", "dog"] * chance.choice([1, 2, 8])
+                alive.append(create(store, labels=labels, image_bytes=chance.choice([200, 300, 600, 1500, 9000])).id)
+                continue
+            task = store.task(T, chance.choice(alive))
+            support = store.support(T, task.id, task.version.number)
+            going = [support.ids[0]] if len(support.ids) > 2 and chance.random() < 0.5 else list(support.ids)
+            images = [store.example_image(T, task.id, example)[0] for example in going]
+            if len(going) == 1:
+                store.forget_example(T, task.id, task.version.number, going[0], head_of(support.labels[1:]))
+            else:
+                store.delete_task(T, task.id)
+                alive.remove(task.id)
+            assert store.erase()
+            assert found_in(tmp_path, images) == 0
+        kept = [store.example_image(T, task, store.support(T, task, store.active(T, task).version).ids[-1])[0] for task in alive]
+        assert found_in(tmp_path, kept) == len(kept)
+
+
+@given(st.none() | st.binary(max_size=10_000))
+def test_an_erasable_blob_comes_back_as_it_was(value: bytes | None) -> None:
+    dialect, blob = create_engine("sqlite://").dialect, ErasableBlob()
+    bound = blob.process_bind_param(value, dialect)
+    assert bound is None or len(bound) % 4092 == 0
+    assert blob.process_result_value(bound, dialect) == value
+
+
+def test_opening_a_database_warns_of_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An older SQLite can corrupt a log that several connections write; here one does, whatever its release."""
+    with caplog.at_level(logging.INFO, "server"):
+        Store.open(sqlite_url(tmp_path)).close()
+    assert not caplog.text
+
+
+def writer(data_dir: Path) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "tests.helpers.store_writer", sqlite_url(data_dir)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_second_process_is_refused_with_one_line(tmp_path: Path) -> None:
+    with closing(Store.open(sqlite_url(tmp_path))):
+        with writer(tmp_path) as second:
+            _, complaint = second.communicate(timeout=60)
+        assert second.returncode == 1
+        assert complaint.startswith("StoreInUse: the database ")
+        assert complaint.count("\n") == 1
+        with pytest.raises(StoreInUse):
+            Store.open(sqlite_url(tmp_path))
+
+
+def test_a_killed_process_leaves_all_of_a_task_or_nothing(tmp_path: Path) -> None:
+    acknowledged: set[str] = set()
+    chance = random.Random(0)
+    for _ in range(5):
+        with writer(tmp_path) as process:
+            assert process.stdout is not None
+            acknowledged |= {process.stdout.readline().strip() for _ in range(3)}
+            time.sleep(chance.uniform(0, 0.03))
+            process.send_signal(signal.SIGKILL)
+            acknowledged |= {line.strip() for line in process.stdout if line.endswith("\n")}
+        with closing(Store.open(sqlite_url(tmp_path))) as store:
+            found = all_tasks(store)
+            assert acknowledged <= found
+            assert len(found) <= len(acknowledged) + 5
+            for task in found:
+                assert [version.number for version in store.versions(T, task)] == [1]
+                assert len(store.head(T, task, 1).labels) == 5
+                assert len({len(store.example_image(T, task, example)[0]) for example in store.support(T, task, 1).ids}) == 1
+    with closing(sqlite3.connect(tmp_path / "headstart.db")) as connection:
+        counts = {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("versions", "examples")}
+    assert counts == {"versions": len(found), "examples": 25 * len(found)}
+
+
+def fail_to_write(store: Store) -> None:
+    """Creates ever more until that fails, and checks what is then left."""
+    kept: set[str] = set()
+
+    def fill() -> None:
+        for _ in range(200):
+            kept.add(create(store, image_bytes=20_000).id)
+
+    with pytest.raises(StorageFailed) as failure:
+        fill()
+    assert kept
+    assert all_tasks(store) == kept
+    assert "/" not in failure.value.detail
+    assert "headstart.db" not in failure.value.detail
+
+
+def test_a_full_disk_fails_one_request_and_not_the_store(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        on_connect(lambda connection: connection.execute("PRAGMA max_page_count = 100").close()),
+        closing(Store.open(sqlite_url(tmp_path))) as store,
+    ):
+        fail_to_write(store)
+        assert "full" in caplog.text
+        store.delete_task(T, max(all_tasks(store)))
+        assert create(store, image_bytes=20_000).id in all_tasks(store)
+
+
+def test_a_disk_that_refuses_fails_one_request_and_not_the_store(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with closing(Store.open(sqlite_url(tmp_path))) as store:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
+        try:
+            fail_to_write(store)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert "disk" in caplog.text
+        assert create(store, image_bytes=20_000).id in all_tasks(store)
+
+
+def test_a_database_locked_by_a_tool_is_a_storage_failure(tmp_path: Path) -> None:
+    with (
+        on_connect(lambda connection: connection.execute("PRAGMA busy_timeout = 50").close()),
+        closing(Store.open(sqlite_url(tmp_path))) as store,
+        closing(sqlite3.connect(tmp_path / "headstart.db", isolation_level=None)) as tool,
+    ):
+        tool.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageFailed):
+            create(store)
+        assert store.tasks(T, None, 10) == ([], None)
+        tool.execute("ROLLBACK")
+        create(store)
+
+
+def test_readers_see_whole_tasks_while_others_write(tmp_path: Path) -> None:
+    failures: list[BaseException] = []
+    reads = 0
+    stop = threading.Event()
+
+    def read() -> None:
+        nonlocal reads
+        while not stop.is_set():
+            try:
+                for task in store.tasks(T, None, 10)[0]:
+                    support = store.support(T, task.id, task.version.number)
+                    assert len(support.ids) == sum(entry.examples for entry in task.version.classes)
+                    page, _ = store.examples(T, task.id, None, 100)
+                    assert len(page) >= 2
+                    store.example_image(T, task.id, page[0].id)
+                    reads += 1
+            except (TaskNotFound, ExampleNotFound):
+                pass
+            except BaseException as error:
+                failures.append(error)
+                stop.set()
+
+    with closing(Store.open(sqlite_url(tmp_path))) as store:
+        readers = [threading.Thread(target=read) for _ in range(2)]
+        for reader in readers:
+            reader.start()
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end and not stop.is_set():
+            task = create(store)
+            bigger = add(store, task, "cat")
+            first = store.support(T, task.id, 1).ids[0]
+            store.add_version(T, task.id, bigger.version.number, "removed", [], [first], head_of(["cat", "dog"]))
+            store.delete_task(T, task.id)
+        stop.set()
+        for reader in readers:
+            reader.join()
+    assert not failures
+    assert reads > 10
+
+
+def test_threads_that_change_one_task_take_turns(tmp_path: Path) -> None:
+    wins: list[int] = []
+    with closing(Store.open(sqlite_url(tmp_path))) as store:
+        task = create(store)
+
+        def change() -> None:
+            while len(wins) < 30:
+                with suppress(VersionConflict):
+                    wins.append(add(store, store.task(T, task.id), "cat").version.number)
+
+        threads = [threading.Thread(target=change) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert wins
+        assert sorted(wins) == list(range(2, len(wins) + 2))
+        assert len(store.support(T, task.id, max(wins)).ids) == 2 + len(wins)

@@ -1,0 +1,91 @@
+"""Databases of earlier schemas, brought up to date: all of it is still there, and can be forgotten."""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine
+
+from server.store.store import Store, sqlite_url
+from tests.helpers.leftovers import found_in
+from tests.helpers.stored import BACKBONE, add, head_of, new_examples
+
+T = "default"
+_TIME = "2026-11-21 09:30:00.000000"
+_LABELS = ["cat", "cat", "dog"]
+
+
+def database_of(revision: str, folder: Path) -> sqlite3.Connection:
+    """A database of an earlier schema, without rows."""
+    engine = create_engine(sqlite_url(folder))
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", "server.store:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+    return sqlite3.connect(folder / "headstart.db")
+
+
+def insert(database: sqlite3.Connection, table: str, *rows: Sequence[Any]) -> None:
+    database.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+
+
+@pytest.mark.parametrize("tasks", [1, 40])
+def test_a_database_of_the_first_schema(tmp_path: Path, tasks: int) -> None:
+    given = {f"task_{number:03}": new_examples(_LABELS, image_bytes=200 + 10 * number) for number in range(tasks)}
+    heads = {task: head_of(_LABELS) for task in given}
+    with closing(database_of("0001", tmp_path)) as database, database:
+        for task, examples in given.items():
+            insert(database, "tasks", (T, task, "pets", 1, _TIME, _TIME))
+            ids = "[" + ", ".join(f'"{example.id}"' for example in examples) + "]"
+            options = heads[task].options.model_dump_json()
+            of_backbone = (BACKBONE.bundle, BACKBONE.sha256, _TIME)
+            classes, head = '[["cat", 2], ["dog", 1]]', heads[task].to_bytes()
+            insert(database, "versions", (T, task, 1, "created", *of_backbone, options, classes, ids, head))
+            insert(
+                database,
+                "examples",
+                *(
+                    (
+                        T,
+                        task,
+                        e.id,
+                        e.label,
+                        e.media_type,
+                        e.size,
+                        e.sha256,
+                        BACKBONE.sha256,
+                        _TIME,
+                        e.embedding.tobytes(),
+                        e.image,
+                    )
+                    for e in examples
+                ),
+            )
+        insert(database, "replays", (T, "key", "f" * 64, 201, "/v1/tasks/task_000", _TIME, "{}"))
+
+    with closing(Store.open(sqlite_url(tmp_path))) as store:
+        for task, examples in given.items():
+            support = store.support(T, task, 1)
+            assert support.ids == tuple(example.id for example in examples)
+            assert support.embeddings.tolist() == [example.embedding.tolist() for example in examples]
+            assert store.head(T, task, 1).to_bytes() == heads[task].to_bytes()
+            assert [store.example_image(T, task, e.id)[0] for e in examples] == [e.image for e in examples]
+            assert [info.sha256 for info in store.examples(T, task, None, 10)[0]] == [e.sha256 for e in examples]
+            assert {info.file_name for info in store.examples(T, task, None, 10)[0]} == {None} == set(support.file_names)
+        assert add(store, store.task(T, "task_000"), "bird").version.number == 2
+        gone = list(given)[::5]
+        for task in gone:
+            store.delete_task(T, task)
+            assert store.erase()
+            assert found_in(tmp_path, [example.image for example in given[task] if example.image]) == 0
+    with closing(sqlite3.connect(tmp_path / "headstart.db")) as database:
+        assert database.execute("SELECT key, task, fingerprint, body FROM replays").fetchall() == [("key", "task_000", "", "")]
+        left = [database.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("tasks", "examples", "embeddings")]
+    assert left == [tasks - len(gone), 3 * (tasks - len(gone)), 3 * (tasks - len(gone))]

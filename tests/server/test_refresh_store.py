@@ -1,0 +1,263 @@
+"""Refreshes in the database against a model of plain dictionaries, through whatever sequence of calls hypothesis thinks of."""
+
+import tempfile
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from models.heads.head import BackboneRef
+from server.errors import RefreshNotFound, TaskNotFound, VersionNotFound, WrongRefreshState
+from server.store.records import Task, VersionConflict
+from server.store.refresh_records import Judgement, Reason, RefreshAction, RefreshNote, RefreshState, RefreshStopped
+from server.store.store import Store, sqlite_url
+from tests.helpers import stored
+from tests.helpers.stored import BACKBONE, head_of
+
+T = "default"
+OTHER = BackboneRef("other@1", "cd" * 32)
+LABELS = ["cat", "dog"]
+JUDGED = Judgement("leave-one-out", 2, 0.5, 1.0)
+picks = st.integers(min_value=0, max_value=10**6)
+
+# As the documentation says it: in which states something may be done, and what comes of it.
+ACTIONS: dict[RefreshAction, tuple[set[RefreshState], RefreshState]] = {
+    "pause": ({"running", "paused"}, "paused"),
+    "resume": ({"running", "paused"}, "running"),
+    "cancel": ({"running", "paused", "cancelled"}, "cancelled"),
+    "rollback": ({"finished", "cancelled", "failed", "rolled_back", "rolling_back"}, "rolling_back"),
+}
+
+
+def move(store: Store, refresh: str, task: str, judged: Judgement = JUDGED) -> Task:
+    """What the server does with a task whose head is ready."""
+    before = store.task(T, task).version
+    support = store.support(T, task, before.number)
+    embedded = dict(zip(support.ids, support.embeddings, strict=True))
+
+    def note(after: Task) -> RefreshNote:
+        number = after.version.number
+        return RefreshNote(refresh, "moved", before.number, before.backbone, version_after=number, judgement=judged)
+
+    backbone = OTHER if before.backbone == BACKBONE else BACKBONE
+    return store.refresh(T, task, before.number, embedded, head_of(LABELS, backbone), note)
+
+
+@dataclass
+class RefreshModel:
+    state: RefreshState
+    tasks: dict[str, str]
+
+
+class RefreshMachine(RuleBasedStateMachine):
+    @initialize()
+    def start(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.url = sqlite_url(Path(self.folder.name))
+        self.store = Store.open(self.url)
+        self.tasks: list[str] = []
+        self.model: dict[str, RefreshModel] = {}
+
+    def teardown(self) -> None:
+        self.store.close()
+        self.folder.cleanup()
+
+    @rule()
+    def create_task(self) -> None:
+        self.tasks.append(stored.create(self.store).id)
+
+    @rule(everything=st.booleans(), wanted=st.lists(picks, max_size=3))
+    def create(self, everything: bool, wanted: list[int]) -> None:
+        some = list(dict.fromkeys(self.tasks[pick % len(self.tasks)] for pick in wanted if self.tasks))
+        refresh = self.store.refreshes.create(T, "other@1", 0.02, "all" if everything else some)
+        self.model[refresh.id] = RefreshModel("running", dict.fromkeys(self.tasks if everything else some, "waiting"))
+
+    def at_work(self) -> tuple[str, RefreshModel] | None:
+        return next(
+            ((id_, refresh) for id_, refresh in sorted(self.model.items()) if refresh.state in {"running", "rolling_back"}), None
+        )
+
+    @rule(outcome=st.sampled_from(["move", "kept", "unchanged", "failed"]))
+    def work(self, outcome: str) -> None:
+        """One step of the server's."""
+        job, found = self.store.refreshes.job(), self.at_work()
+        assert (job and job.id) == (found and found[0])
+        if not job or not found:
+            return
+        model = found[1]
+        task = self.store.refreshes.next_task(job)
+        pending = "waiting" if model.state == "running" else "returning"
+        assert (task and task.task) == min((each for each, now in model.tasks.items() if now == pending), default=None)
+        if task is None:
+            self.store.refreshes.end(job)
+            model.state = "finished" if model.state == "running" else "rolled_back"
+        elif model.state == "rolling_back":
+            assert task.version_before
+            assert task.version_after
+            note = RefreshNote(job.id, "returned", version_returned=task.version_before)
+            if self.store.task(T, task.task).version.number == task.version_after:
+                back = self.store.put_back(T, task.task, task.version_after, task.version_before, lambda _: note)
+                assert back.version.number == task.version_before
+            else:
+                self.store.refreshes.note(T, task.task, note)
+            model.tasks[task.task] = "returned"
+        elif outcome == "move":
+            assert move(self.store, job.id, task.task).version.change == "refreshed"
+            model.tasks[task.task] = "moved"
+        else:
+            reason = Reason("why", "because") if outcome == "failed" else None
+            self.store.refreshes.note(T, task.task, RefreshNote(job.id, outcome, reason=reason))  # type: ignore[arg-type]
+            model.tasks[task.task] = outcome
+
+    @rule()
+    def end(self) -> None:
+        """As a server does that found no pending task a moment ago, whatever has become of the refresh since."""
+        job, found = self.store.refreshes.job(), self.at_work()
+        if job and found:
+            model = found[1]
+            pending, end = ("waiting", "finished") if model.state == "running" else ("returning", "rolled_back")
+            self.store.refreshes.end(job)
+            if pending not in model.tasks.values():
+                model.state = end  # type: ignore[assignment]
+
+    @precondition(lambda self: self.model)
+    @rule(pick=picks, action=st.sampled_from(sorted(ACTIONS)))
+    def change(self, pick: int, action: RefreshAction) -> None:
+        id_, model = list(self.model.items())[pick % len(self.model)]
+        allowed, after = ACTIONS[action]
+        if model.state not in allowed:
+            with pytest.raises(WrongRefreshState):
+                self.store.refreshes.change(T, id_, action)
+            return
+        assert self.store.refreshes.change(T, id_, action).state == after
+        turns = {"cancel": {"waiting": "skipped"}, "rollback": {"moved": "returning"}}.get(action, {})
+        if model.state != after:
+            model.tasks = {task: turns.get(outcome, outcome) for task, outcome in model.tasks.items()}
+        model.state = after
+
+    @rule()
+    def fail(self) -> None:
+        found = self.at_work()
+        if found and found[1].state == "running":
+            job = self.store.refreshes.job()
+            assert job
+            self.store.refreshes.fail(job, Reason("why", "because"))
+            model = found[1]
+            model.state = "failed"
+            model.tasks = {task: "skipped" if now == "waiting" else now for task, now in model.tasks.items()}
+
+    @precondition(lambda self: self.tasks)
+    @rule(pick=picks)
+    def delete_task(self, pick: int) -> None:
+        task = self.tasks.pop(pick % len(self.tasks))
+        self.store.delete_task(T, task)
+        for model in self.model.values():
+            if task in model.tasks:
+                model.tasks[task] = "gone"
+
+    @rule()
+    def open_again(self) -> None:
+        self.store.close()
+        self.store = Store.open(self.url)
+
+    @precondition(lambda self: self.model)
+    @rule(pick=picks)
+    def note_what_is_not_pending(self, pick: int) -> None:
+        """Nothing is written of it, and nothing done to the task."""
+        id_, model = list(self.model.items())[pick % len(self.model)]
+        working = {"running": "waiting", "rolling_back": "returning"}.get(model.state)
+        for task, outcome in model.tasks.items():
+            if outcome != working:
+                with pytest.raises(RefreshStopped):
+                    self.store.refreshes.note(T, task, RefreshNote(id_, "unchanged"))
+                if task in self.tasks:
+                    before = self.store.versions(T, task)
+                    with pytest.raises(RefreshStopped):
+                        move(self.store, id_, task)
+                    assert self.store.versions(T, task) == before
+
+    @invariant()
+    def all_is_as_the_model_says(self) -> None:
+        found, _ = self.store.refreshes.refreshes(T, None, 100)
+        assert [refresh.id for refresh in found] == sorted(self.model, reverse=True)
+        for refresh in found:
+            model = self.model[refresh.id]
+            assert (refresh.state, refresh.tasks) == (model.state, Counter(model.tasks.values()))
+            rows, _ = self.store.refreshes.tasks(T, refresh.id, None, 100)
+            assert {row.task: row.outcome for row in rows} == model.tasks
+            judged = [row.judgement for row in rows if row.judgement]
+            assert (refresh.judged, refresh.before, refresh.after) == (len(judged), *((0.5, 1.0) if judged else (None, None)))
+            assert all(row.judgement is None and row.reason is None for row in rows if row.outcome == "gone")
+            returns = model.state in {"rolling_back", "rolled_back"}
+            counted = [o for o in model.tasks.values() if not returns or o in {"returning", "returned"}]
+            done = [o for o in counted if o not in {"waiting", "returning", "skipped"}]
+            assert (refresh.images, refresh.images_done) == (2 * len(counted), 2 * len(done))
+
+
+TestRefreshStore = RefreshMachine.TestCase
+TestRefreshStore.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(sqlite_url(tmp_path))
+
+
+def test_what_is_another_tenants_does_not_exist(store: Store) -> None:
+    with closing(store):
+        theirs = stored.create(store, "theirs").id
+        refresh = store.refreshes.create("theirs", "other@1", 0.02, "all")
+        assert store.refreshes.create(T, "other@1", 0.02, "all").tasks == {}
+        with pytest.raises(TaskNotFound):
+            store.refreshes.create(T, "other@1", 0.02, [theirs])
+        for call in (store.refreshes.refresh, lambda t, id_: store.refreshes.tasks(t, id_, None, 1)):
+            with pytest.raises(RefreshNotFound):
+                call(T, refresh.id)
+        with pytest.raises(RefreshNotFound):
+            store.refreshes.change(T, refresh.id, "cancel")
+        with pytest.raises(RefreshStopped):
+            store.refreshes.note(T, theirs, RefreshNote(refresh.id, "unchanged"))
+        assert store.refreshes.refresh("theirs", refresh.id).tasks == {"waiting": 1}
+
+
+def test_a_refresh_that_was_paused_when_it_was_looked_at_and_resumed_since_does_not_end(store: Store) -> None:
+    with closing(store):
+        task = stored.create(store)
+        refresh = store.refreshes.create(T, "other@1", 0.02, "all").id
+        job = store.refreshes.job()
+        assert job
+        store.refreshes.change(T, refresh, "pause")
+        assert store.refreshes.next_task(job) is None
+        store.refreshes.change(T, refresh, "resume")
+        store.refreshes.end(job)
+        found = store.refreshes.refresh(T, refresh)
+        assert (found.state, found.tasks) == ("running", {"waiting": 1})
+        store.refreshes.note(T, task.id, RefreshNote(refresh, "unchanged"))
+        store.refreshes.end(job)
+        assert store.refreshes.refresh(T, refresh).state == "finished"
+
+
+def test_a_version_is_put_back_only_where_the_refreshed_one_is_active(store: Store) -> None:
+    with closing(store):
+        task = stored.create(store)
+        refresh = store.refreshes.create(T, "other@1", 0.02, [task.id])
+        assert move(store, refresh.id, task.id).version.number == 2
+        job = store.refreshes.job()
+        assert job
+        store.refreshes.end(job)
+        store.refreshes.change(T, refresh.id, "rollback")
+        note = RefreshNote(refresh.id, "returned", version_returned=1)
+        with pytest.raises(VersionNotFound):
+            store.put_back(T, task.id, 2, 7, lambda _: note)
+        store.change(T, task.id, version=1)
+        with pytest.raises(VersionConflict):
+            store.put_back(T, task.id, 2, 1, lambda _: note)
+        assert store.refreshes.refresh(T, refresh.id).tasks == {"returning": 1}
+        store.change(T, task.id, version=2)
+        assert store.put_back(T, task.id, 2, 1, lambda _: note).version.number == 1
+        assert store.refreshes.refresh(T, refresh.id).tasks == {"returned": 1}

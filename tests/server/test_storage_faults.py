@@ -1,0 +1,199 @@
+"""What the store promises where its files go, its disk is full, or it is told to share them."""
+
+import os
+import stat
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import Engine, event
+
+from server.errors import StorageFailed
+from server.store.store import Store, StoreInUse, sqlite_url
+from tests.helpers.leftovers import found_in
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
+from tests.helpers.stored import create, head_of
+from tests.helpers.uploads import create as create_over_http
+from tests.helpers.uploads import predict
+
+T = "default"
+MEGABYTE = 2**20
+
+
+def ids(store: Store) -> set[str]:
+    return {task.id for task in store.tasks(T, None, 10_000)[0]}
+
+
+@pytest.mark.parametrize("name", ["headstart.db", "headstart.db-wal", "headstart.db-shm"])
+@pytest.mark.parametrize("put_back", [False, True])
+def test_a_file_that_goes_or_is_replaced_stops_every_write(tmp_path: Path, name: str, put_back: bool) -> None:
+    with closing(Store.open(sqlite_url(tmp_path))) as store:
+        create(store)
+        gone = tmp_path / name
+        content = gone.read_bytes()
+        gone.unlink()
+        if put_back:
+            gone.write_bytes(content)
+        with pytest.raises(StorageFailed, match="removed or replaced") as failure:
+            create(store)
+        assert failure.value.retry_after is None
+        for other in (store.check, lambda: ids(store)):
+            with pytest.raises(StorageFailed, match="removed or replaced"):
+                other()
+
+
+def test_a_file_that_goes_while_a_change_is_written_leaves_it_unknown(tmp_path: Path) -> None:
+    def go(_connection: object) -> None:
+        (tmp_path / "headstart.db").unlink(missing_ok=True)
+
+    with closing(Store.open(sqlite_url(tmp_path))) as store:
+        event.listen(Engine, "commit", go)
+        try:
+            with pytest.raises(StorageFailed, match=r"may have been stored: retry with the same key"):
+                create(store)
+        finally:
+            event.remove(Engine, "commit", go)
+
+
+def test_links_and_a_lost_lock_file_lead_to_no_second_owner(tmp_path: Path) -> None:
+    first, second, third = tmp_path / "first", tmp_path / "second", tmp_path / "third"
+    for folder in (second, third):
+        folder.mkdir()
+    with closing(Store.open(sqlite_url(first))) as store:
+        (second / "headstart.db").symlink_to(first / "headstart.db")
+        os.link(first / "headstart.db", third / "headstart.db")
+        for folder in (first, second, third):
+            (folder / "headstart.db.lock").unlink(missing_ok=True)
+            with pytest.raises(StoreInUse, match="in use by another server"):
+                Store.open(sqlite_url(folder))
+        kept = create(store)
+    with closing(Store.open(sqlite_url(second))) as store:
+        assert ids(store) == {kept.id}
+
+
+@pytest.mark.parametrize("before", [None, 0o644])
+def test_files_are_their_owners_alone(tmp_path: Path, before: int | None) -> None:
+    if before:
+        Store.open(sqlite_url(tmp_path)).close()
+        for path in tmp_path.iterdir():
+            path.chmod(before)
+        (tmp_path / "headstart.db.lock").unlink()
+    with closing(Store.open(sqlite_url(tmp_path))) as store:
+        create(store)
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir() if path.suffix != ".reserve"}
+    assert set(modes.values()) == {0o600}
+    assert len(modes) == 4
+
+
+def test_a_disk_that_is_written_to_well_is_not_written_to_for_every_probe(tmp_path: Path) -> None:
+    with closing(Store.open(sqlite_url(tmp_path))) as store:
+        create(store)
+        before = store.sizes().log
+        store.check()
+        assert store.sizes().log == before
+        store._database._proven = None
+        store.check()
+        assert store.sizes().log > before
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 40 MB of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=40m,mode=700", "headstart-test", str(folder)]
+    if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("needs to mount a small disk, which takes root and the right to mount")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Leaves not a byte free."""
+    filler = disk / "filler"
+    with filler.open("ab", buffering=0) as file:
+        for size in (MEGABYTE, 4096, 1):
+            with suppress(OSError):
+                while True:
+                    file.write(bytes(size))
+    return filler
+
+
+def test_on_a_full_disk_removing_works_and_makes_room_for_removing(disk: Path) -> None:
+    data = disk / "data"
+    with closing(Store.open(sqlite_url(data))) as store:
+        tasks = [create(store, labels=["cat", "dog"] * 10, image_bytes=size) for size in (20_000, 200_000, 20_000)]
+        image, _ = store.example_image(T, tasks[0].id, store.support(T, tasks[0].id, 1).ids[0])
+        filler = fill(disk)
+        with pytest.raises(StorageFailed, match="disk") as failure:
+            create(store)
+        assert failure.value.disk_full
+        assert failure.value.retry_after is None
+        with pytest.raises(StorageFailed, match=r"disk is full: 0\.0 MB"):
+            store.check()
+        forgotten = store.support(T, tasks[0].id, 1)
+        store.forget_example(T, tasks[0].id, 1, forgotten.ids[0], head_of(forgotten.labels[1:]))
+        assert store.erase()
+        # Four megabytes: more than may go through the log at once.
+        for task in tasks[1:]:
+            store.delete_task(T, task.id)
+            assert store.erase()
+        assert found_in(data, [image]) == 0
+        assert ids(store) == {tasks[0].id}
+        filler.unlink()
+        store.check()
+        assert len(ids(store) | {create(store).id}) == 2
+
+
+def test_a_store_that_fills_its_disk_by_itself_can_still_remove(disk: Path) -> None:
+    with closing(Store.open(sqlite_url(disk / "data"))) as store:
+        with suppress(StorageFailed):
+            while True:
+                create(store, image_bytes=100_000)
+        for task in ids(store):
+            store.delete_task(T, task)
+            assert store.erase()
+        assert not ids(store)
+
+
+def test_a_server_starts_on_a_full_disk_and_serves_what_it_has(disk: Path, support: Labelled, queries: Labelled) -> None:
+    data = disk / "data"
+    with ServerProcess(data) as process, httpx.Client(base_url=process.url, timeout=60) as api:
+        kept, going = create_over_http(api, support)["id"], create_over_http(api, support)["id"]
+        process.stop()
+    for log in disk.glob("*.log"):
+        log.unlink()
+    fill(disk)
+    with ServerProcess(data) as process, httpx.Client(base_url=process.url, timeout=60) as api:
+        assert api.get(f"/v1/tasks/{kept}").status_code == 200
+        assert predict(api, kept, [queries[0][1]])
+        ready = api.get("/readyz")
+        assert ready.status_code == 200
+        assert ready.json()["status"] == "degraded"
+        assert "disk is full" in ready.json()["checks"]["store"]
+        refused = api.patch(f"/v1/tasks/{kept}", json={"name": "other"})
+        assert (refused.status_code, refused.json()["code"]) == (503, "storage_failed")
+        assert "disk" in refused.json()["detail"]
+        assert "Retry-After" not in refused.headers
+        assert api.delete(f"/v1/tasks/{going}").status_code == 204
+        assert [task["id"] for task in api.get("/v1/tasks").json()["tasks"]] == [kept]
+
+
+def test_a_server_whose_database_goes_says_so(tmp_path: Path, support: Labelled) -> None:
+    with ServerProcess(tmp_path / "data") as process, httpx.Client(base_url=process.url, timeout=60) as api:
+        task = create_over_http(api, support)["id"]
+        assert api.get("/readyz").json()["checks"]["store"] == "ok"
+        for path in (tmp_path / "data").glob("headstart.db*"):
+            path.unlink()
+        refused = api.patch(f"/v1/tasks/{task}", json={"name": "other"})
+        assert (refused.status_code, refused.json()["code"]) == (503, "storage_failed")
+        assert "Retry-After" not in refused.headers
+        ready = api.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (503, "unavailable")
+        assert "removed or replaced" in ready.json()["checks"]["store"]

@@ -1,0 +1,190 @@
+"""The store against a model of plain dictionaries, through whatever sequence of calls hypothesis thinks of."""
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from server.ids import new_id
+from server.store.records import Change, NewExample, NewTask
+from server.store.store import Store, sqlite_url
+from tests.helpers.stored import head_of, new_examples
+
+TENANTS = ("ours", "theirs")
+
+labels = st.lists(st.sampled_from(["cat", "dog", "Löwe"]), min_size=1, max_size=4)
+picks = st.integers(min_value=0, max_value=10**6)  # the n-th of what there is, counting around
+
+
+@dataclass
+class VersionModel:
+    change: Change
+    examples: list[NewExample]
+    head: bytes
+
+
+@dataclass
+class TaskModel:
+    tenant: str
+    name: str
+    active: int = 1
+    last: int = 1
+    versions: dict[int, VersionModel] = field(default_factory=dict)
+
+    @property
+    def support(self) -> list[NewExample]:
+        return self.versions[self.active].examples
+
+    def add(self, version: VersionModel) -> None:
+        self.last += 1
+        self.active = self.last
+        self.versions[self.last] = version
+
+
+class StoreMachine(RuleBasedStateMachine):
+    @initialize()
+    def start(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.url = sqlite_url(Path(self.folder.name))
+        self.store = Store.open(self.url)
+        self.model: dict[str, TaskModel] = {}
+
+    def teardown(self) -> None:
+        self.store.close()
+        self.folder.cleanup()
+
+    def pick(self, pick: int) -> tuple[str, TaskModel]:
+        return list(self.model.items())[pick % len(self.model)]
+
+    @rule(tenant=st.sampled_from(TENANTS), labels=labels)
+    def create(self, tenant: str, labels: list[str]) -> None:
+        task, examples, head = new_id("task"), new_examples(labels), head_of(labels)
+        self.store.create_task(tenant, NewTask(task, "new"), examples, head)
+        self.model[task] = TaskModel(tenant, "new", versions={1: VersionModel("created", examples, head.to_bytes())})
+
+    @precondition(lambda self: self.model)
+    @rule(pick=picks, labels=labels)
+    def add(self, pick: int, labels: list[str]) -> None:
+        task, model = self.pick(pick)
+        added = new_examples(labels)
+        self.change(task, model, "added", model.support + added, added, [])
+
+    @precondition(lambda self: self.model)
+    @rule(pick=picks, keep=st.lists(st.booleans(), min_size=8, max_size=8))
+    def remove(self, pick: int, keep: list[bool]) -> None:
+        task, model = self.pick(pick)
+        removed = [example for example, stays in zip(model.support[1:], keep, strict=False) if not stays]
+        kept = [example for example in model.support if example not in removed]
+        self.change(task, model, "removed", kept, [], [example.id for example in removed])
+
+    def change(
+        self, task: str, model: TaskModel, change: Change, support: list[NewExample], added: list[NewExample], removed: list[str]
+    ) -> None:
+        head = head_of([example.label for example in support])
+        changed = self.store.add_version(model.tenant, task, model.active, change, added, removed, head)
+        model.add(VersionModel(change, support, head.to_bytes()))
+        assert changed == self.store.task(model.tenant, task)
+
+    @precondition(lambda self: self.model)
+    @rule(pick=picks, version=picks, example=picks)
+    def forget(self, pick: int, version: int, example: int) -> None:
+        task, model = self.pick(pick)
+        of_version = list(model.versions.values())[version % len(model.versions)].examples
+        going = of_version[example % len(of_version)]
+        kept = [other for other in model.support if other is not going]
+        if not kept:
+            return
+        head = head_of([other.label for other in kept]) if len(kept) < len(model.support) else None
+        gone = [number for number, each in model.versions.items() if going in each.examples]
+        changed, removed = self.store.forget_example(model.tenant, task, model.active, going.id, head)
+        if head is not None:
+            model.add(VersionModel("removed", kept, head.to_bytes()))
+        for number in gone:
+            del model.versions[number]
+        assert sorted(removed) == gone
+        assert changed == self.store.task(model.tenant, task)
+
+    @precondition(lambda self: self.model)
+    @rule(pick=picks, version=picks)
+    def activate(self, pick: int, version: int) -> None:
+        task, model = self.pick(pick)
+        model.active = list(model.versions)[version % len(model.versions)]
+        assert self.store.change(model.tenant, task, version=model.active) == self.store.task(model.tenant, task)
+
+    @precondition(lambda self: self.model)
+    @rule(pick=picks, name=st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=8))
+    def rename(self, pick: int, name: str) -> None:
+        task, model = self.pick(pick)
+        model.name = name
+        assert self.store.change(model.tenant, task, name=name) == self.store.task(model.tenant, task)
+
+    @precondition(lambda self: self.model)
+    @rule(pick=picks)
+    def delete(self, pick: int) -> None:
+        task, model = self.pick(pick)
+        self.store.delete_task(model.tenant, task)
+        del self.model[task]
+
+    @rule()
+    def reopen(self) -> None:
+        self.store.close()
+        self.store = Store.open(self.url)
+
+    @rule(limit=st.integers(min_value=1, max_value=4))
+    def pages_join_up(self, limit: int) -> None:
+        for tenant in TENANTS:
+            found, cursor = self.store.tasks(tenant, None, limit)
+            while cursor is not None:
+                page, cursor = self.store.tasks(tenant, cursor, limit)
+                assert 1 <= len(page) <= limit
+                found += page
+            assert [task.id for task in found] == [t for t, model in reversed(self.model.items()) if model.tenant == tenant]
+        for task, model in self.model.items():
+            examples, cursor = self.store.examples(model.tenant, task, None, limit)
+            while cursor is not None:
+                more, cursor = self.store.examples(model.tenant, task, cursor, limit)
+                assert 1 <= len(more) <= limit
+                examples += more
+            assert [example.id for example in examples] == [example.id for example in model.support]
+
+    @invariant()
+    def every_task_is_what_it_should_be(self) -> None:
+        for tenant in TENANTS:
+            assert list(self.store.task_ids(tenant)) == [t for t, model in reversed(self.model.items()) if model.tenant == tenant]
+        for task, model in self.model.items():
+            found = self.store.task(model.tenant, task)
+            assert (found.name, found.version.number) == (model.name, model.active)
+            assert found.created_at <= found.version.created_at <= found.updated_at
+            known = self.store.known_active(model.tenant, task)
+            assert known is None or known.version == model.active
+            assert self.store.active(model.tenant, task).version == model.active
+            support = self.store.support(model.tenant, task, model.active)
+            assert support.ids == tuple(example.id for example in model.support)
+            history = self.store.versions(model.tenant, task)
+            assert [version.number for version in history] == list(reversed(model.versions))
+            for version, expected in zip(reversed(history), model.versions.values(), strict=True):
+                assert (version.change, version.active) == (expected.change, version.number == model.active)
+                counts = Counter(example.label for example in expected.examples)
+                assert [(entry.label, entry.examples) for entry in version.classes] == sorted(counts.items())
+
+    @precondition(lambda self: self.model)
+    @rule(pick=picks, version=picks)
+    def a_version_is_what_it_was(self, pick: int, version: int) -> None:
+        task, model = self.pick(pick)
+        number, expected = list(model.versions.items())[version % len(model.versions)]
+        support = self.store.support(model.tenant, task, number)
+        assert support.ids == tuple(example.id for example in expected.examples)
+        assert support.labels == tuple(example.label for example in expected.examples)
+        np.testing.assert_array_equal(support.embeddings, [example.embedding for example in expected.examples])
+        assert self.store.head(model.tenant, task, number).to_bytes() == expected.head
+        for example in model.support:
+            assert self.store.example_image(model.tenant, task, example.id) == (example.image, example.media_type)
+
+
+TestStoreModel = StoreMachine.TestCase
+TestStoreModel.settings = settings(max_examples=20, stateful_step_count=20, deadline=None)

@@ -1,0 +1,246 @@
+"""The meta-learning baselines against oracles written another way, and the benchmark that compares them, in small."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.svm import LinearSVC
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn import functional
+
+from benchmarks import training_cost
+from benchmarks.training import cost_evaluation, cost_learners
+from benchmarks.training.cost_learners import LEARNERS, BaseImages
+from benchmarks.training.cost_report import Curve, Point, Report
+from models.backbones import Conv4
+from tests.helpers.images import noise
+from training.data.dataset import ImageSet
+from training.objectives.anil import Anil
+from training.objectives.episodic import query_loss
+from training.objectives.maml import Maml, measure_running_statistics, use_batch_statistics
+from training.objectives.metaoptnet import SvmHead, svm_dual
+from training.objectives.protonet import ProtoNet
+from training.objectives.r2d2 import RidgeHead
+
+T, K, S, Q, D = 2, 3, 3, 2, 7
+LABELS = np.repeat(np.arange(K), S)
+
+
+@pytest.fixture
+def episodes() -> tuple[Tensor, Tensor]:
+    """Support (T, K, S, D) and queries (T, K, Q, D) around class means that they share."""
+    torch.manual_seed(0)
+    means = torch.randn(T, K, 1, D, dtype=torch.double)
+    return means + torch.randn(T, K, S, D, dtype=torch.double), means + torch.randn(T, K, Q, D, dtype=torch.double)
+
+
+def test_the_loss_is_that_of_queries_in_order_of_their_classes() -> None:
+    right = 20.0 * torch.eye(K).repeat_interleave(Q, dim=0).expand(T, -1, -1)
+    assert query_loss(right) < 1e-6
+    assert query_loss(right.flip(1)) > 5
+
+
+def test_protonet_prefers_near_means(episodes: tuple[Tensor, Tensor]) -> None:
+    support, query = episodes
+    logits = np.array(
+        [
+            [[-float(((q - support[t, k].mean(dim=0)) ** 2).sum()) for k in range(K)] for q in query[t].flatten(0, 1)]
+            for t in range(T)
+        ]
+    )
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    expected = -np.log([[probabilities[t, i, i // Q] for i in range(K * Q)] for t in range(T)]).mean()
+    assert ProtoNet()(support, query).item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_r2d2_solves_the_normal_equations(episodes: tuple[Tensor, Tensor]) -> None:
+    support, query = episodes
+    head = RidgeHead(penalty=3.0, scale=2.0).double()
+    scores = head.scores(support, query.flatten(1, 2)).detach().numpy()
+    for t in range(T):
+        x, y = support[t].flatten(0, 1).numpy(), np.eye(K)[LABELS]
+        weight = np.linalg.solve(x.T @ x + 3.0 * np.eye(D), x.T @ y)
+        np.testing.assert_allclose(scores[t], 2.0 * query[t].flatten(0, 1).numpy() @ weight, rtol=1e-6)
+
+
+@pytest.mark.parametrize("C", [0.03, 0.3])
+def test_the_svm_is_scikit_learns(episodes: tuple[Tensor, Tensor], C: float) -> None:
+    support, query = episodes
+    scores = SvmHead(C=C).double().scores(support, query.flatten(1, 2)).detach().numpy()
+    for t in range(T):
+        machine = LinearSVC(multi_class="crammer_singer", fit_intercept=False, C=C, tol=1e-8, max_iter=10**5)
+        machine.fit(support[t].flatten(0, 1).numpy(), LABELS)
+        np.testing.assert_allclose(scores[t], query[t].flatten(0, 1).numpy() @ machine.coef_.T, atol=1e-5)
+
+
+def test_the_svm_holds_on_degenerate_supports() -> None:
+    x = torch.ones(2, 6, 300, dtype=torch.double)
+    x[1] = 30.0 * torch.rand(6, 300, dtype=torch.double)
+    alpha = svm_dual(x, torch.eye(2).repeat_interleave(3, dim=0), C=100.0)
+    assert torch.isfinite(alpha).all()
+    assert alpha.sum(dim=2).abs().max() < 1e-6
+
+
+def test_the_svms_implicit_gradient_is_the_finite_difference(episodes: tuple[Tensor, Tensor]) -> None:
+    x = episodes[0][:1, :, :2, :3].flatten(1, 2).requires_grad_()
+    y = torch.eye(K, dtype=torch.double).repeat_interleave(2, dim=0)
+    assert torch.autograd.gradcheck(lambda x: svm_dual(x, y, 0.5).transpose(1, 2) @ x, x, fast_mode=True)
+
+
+def test_anil_is_gradient_descent_on_the_last_layer(episodes: tuple[Tensor, Tensor]) -> None:
+    support, query = (part.requires_grad_() for part in episodes)
+    anil = Anil(D, K, steps=3, rate=0.3).double()
+    nn.init.normal_(anil.weight)
+    losses = []
+    for t in range(T):
+        weight: Tensor = anil.weight
+        bias: Tensor = anil.bias
+        for _ in range(3):
+            loss = functional.cross_entropy(support[t].flatten(0, 1) @ weight.T + bias, torch.from_numpy(LABELS))
+            slopes = torch.autograd.grad(loss, (weight, bias), create_graph=True)
+            weight, bias = weight - 0.3 * slopes[0], bias - 0.3 * slopes[1]
+        logits = query[t].flatten(0, 1) @ weight.T + bias
+        losses.append(functional.cross_entropy(logits, torch.arange(K).repeat_interleave(Q)))
+    inputs = (support, query, anil.weight, anil.bias)
+    expected = torch.autograd.grad(torch.stack(losses).mean(), inputs)
+    for gradient, oracle in zip(torch.autograd.grad(anil(support, query), inputs), expected, strict=True):
+        torch.testing.assert_close(gradient, oracle)
+
+
+class Images:
+    """A tiny network in double precision, and two episodes of 16 x 16 images."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.backbone = Conv4(width=4, input_size=16).double()
+        self.maml = Maml(self.backbone.embedding_dim, K, steps=2, rate=0.1).double()
+        nn.init.normal_(self.maml.head.weight)
+        self.support = torch.rand(T, K, S, 3, 16, 16, dtype=torch.double)
+        self.query = torch.rand(T, K, Q, 3, 16, 16, dtype=torch.double)
+
+
+def test_mamls_gradient_is_of_second_order() -> None:
+    images = Images()
+    learner = nn.Sequential(images.backbone, images.maml.head)
+    start: dict[str, Tensor] = dict(learner.named_parameters())
+    losses = []
+    for t in range(T):
+        weights = start
+        for _ in range(2):
+            logits = functional_call(learner, weights, (images.support[t].flatten(0, 1),))
+            loss = functional.cross_entropy(logits, torch.from_numpy(LABELS))
+            slopes = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
+            weights = {name: weights[name] - 0.1 * slope for name, slope in zip(weights, slopes, strict=True)}
+        logits = functional_call(learner, weights, (images.query[t].flatten(0, 1),))
+        losses.append(functional.cross_entropy(logits, torch.arange(K).repeat_interleave(Q)))
+    expected = torch.autograd.grad(torch.stack(losses).mean(), list(start.values()))
+
+    use_batch_statistics(images.backbone)
+    loss = images.maml(images.backbone, images.support, images.query)
+    for gradient, oracle in zip(torch.autograd.grad(loss, list(start.values())), expected, strict=True):
+        torch.testing.assert_close(gradient, oracle)
+
+
+def test_maml_can_be_vmapped_as_it_is_on_a_gpu() -> None:
+    images = Images()
+    use_batch_statistics(images.backbone)
+
+    def one(support: Tensor, query: Tensor) -> Tensor:
+        return images.maml.scores(images.backbone, support[None], query[None])[0]
+
+    query_Tq = images.query.flatten(1, 2)
+    torch.testing.assert_close(vmap(one)(images.support, query_Tq), images.maml.scores(images.backbone, images.support, query_Tq))
+
+
+def test_running_statistics_are_those_of_the_images_measured() -> None:
+    images = Images()
+    use_batch_statistics(images.backbone)
+    pixels = images.support.flatten(0, 2)
+    expected = images.backbone(pixels)
+    measure_running_statistics(images.backbone, pixels)
+    images.backbone.eval()
+    # The running variance is the unbiased one; normalisation in training divides by n.
+    torch.testing.assert_close(images.backbone(pixels), expected, atol=0.1, rtol=0.1)
+
+
+def test_times_are_read_off_a_curve_between_measurements() -> None:
+    curve = Curve([Point(10.0 * i, i, i, {1: {"logistic": (a, 0.0)}}) for i, a in enumerate((0.3, 0.5, 0.4, 0.6), start=1)])
+    assert curve.seconds_to(0.2, 1) == 10.0
+    assert curve.seconds_to(0.4, 1) == pytest.approx(15.0)
+    assert curve.seconds_to(0.55, 1) == pytest.approx(37.5)
+    assert curve.seconds_to(0.7, 1) is None
+    assert curve.best(1).seconds == 40.0
+
+
+def test_novel_classes_do_not_choose_the_head(tmp_path: Path) -> None:
+    report = Report(tmp_path, {})
+    scores = {"logistic": (0.5, 0.0), "prototype": (0.4, 0.0)}
+    report.add("MTL", Point(1.0, 1, 1, {1: scores, 5: scores}))
+    novel = {"logistic": (0.3, 0.0), "prototype": (0.6, 0.0)}
+    report.finish("MTL", {1: novel, 5: novel})
+    assert "| 30.0 ± 0.0 |" in report.table()
+    assert "60.0" not in report.table()
+
+
+@pytest.mark.parametrize("budget", [1.0, 60.0, 1200.0])
+def test_turns_are_short_and_the_last_one_is_measured(budget: float) -> None:
+    rounds = list(training_cost.turns(budget))
+    ends = np.array([0.0, *(end for end, _ in rounds)])
+    assert (np.diff(ends) > 0).all()
+    assert np.diff(ends).max() < 20.001
+    assert rounds[-1] == (budget, True)
+    assert 20 < sum(measured for _, measured in rounds) < 50
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_every_method_moves_its_network(name: str) -> None:
+    labels = np.repeat(np.arange(6), 12)
+    images = np.stack([noise(16, 16, seed=i) for i in range(len(labels))])
+    base = BaseImages(ImageSet(images, labels, tuple("abcdef"), tuple(map(str, labels))), torch.device("cpu"))
+    learner = LEARNERS[name](base, 0)
+    before = [parameter.clone() for parameter in learner.backbone.parameters()]
+    learner.step(0.5)
+    assert learner.steps == 1
+    assert learner.images > 0
+    for parameter, was in zip(learner.backbone.parameters(), before, strict=True):
+        assert torch.isfinite(parameter).all()
+        assert not torch.equal(parameter, was)
+
+
+def test_the_benchmark_leaves_its_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    split = {part: [f"{part}{i}" for i in range(5)] for part in ("train", "validation", "test")}
+    for name in itertools.chain(*split.values()):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        colour = rng.integers(0, 200, 3)
+        for i in range(20):
+            pixels = (colour + rng.integers(0, 56, (32, 32, 3))).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{i}.png")
+    (tmp_path / "split.json").write_text(json.dumps({"dataset": "colours", **split}))
+    for constant in ("_EPISODES", "_OWN_EPISODES", "_NOVEL_EPISODES", "_NOVEL_OWN_EPISODES"):
+        monkeypatch.setattr(training_cost, constant, 2)
+    monkeypatch.setattr(training_cost, "_FIRST_SHARE", 1.0)
+    monkeypatch.setattr(cost_learners, "_STATISTICS_IMAGES", 16)
+
+    flags = ["--data", str(tmp_path / "images"), "--split", str(tmp_path / "split.json"), "--seconds", "0.1", "--device", "cpu"]
+    flags += ["--methods", "MTL", "MAML"]
+    training_cost.main([*flags, "--out", str(tmp_path / "out")])
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert list(results["methods"]) == ["MTL", "MAML"]
+    for name, curve in results["methods"].items():
+        assert [point["seconds"] >= 0.1 for point in curve["points"]] == [True]
+        heads = {*cost_evaluation.HEADS} | ({cost_evaluation.OWN} if name != "MTL" else set())
+        for scores in (*(point["scores"] for point in curve["points"]), curve["novel"]):
+            assert {shots: set(found) for shots, found in scores.items()} == {"1": heads, "5": heads}
+    with Image.open(tmp_path / "out" / "curves.png") as plot:
+        assert plot.format == "PNG"
+    table = (tmp_path / "out" / "table.md").read_text().strip()
+    assert table in capsys.readouterr().out
+    assert table.count("| MAML |") == 2

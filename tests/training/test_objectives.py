@@ -1,0 +1,203 @@
+"""Several objectives at once: their shares of a batch, their weights, their gradients, and a teacher."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tests.helpers.training_runs import BASE, CPU, OTHER, fabric, recipe, started, trainer
+from training.data.dataset import DataError
+from training.objectives import TURNS, ClassBank, distillation
+from training.run.balance import Balance, GradNorm, Term, make_balance
+from training.run.batches import mix
+from training.run.checkpoint import Checkpoint
+from training.run.distributed import make_fabric
+from training.run.feed import Feed, TrainingSet
+from training.run.learner import Learner
+from training.run.loop import Trainer
+from training.run.recipes import Balancing, Recipe
+
+# --- how datasets share a batch ---
+
+
+@given(
+    st.lists(st.integers(50, 50_000), min_size=1, max_size=4),
+    st.sampled_from([1.0, 2.0, 5.0, math.inf]),
+    st.sampled_from([1, 2]),
+    st.sampled_from([None, 4]),
+)
+def test_a_mixed_batch_is_full_and_follows_its_temperature(
+    images: list[int], temperature: float, world: int, ways: int | None
+) -> None:
+    chosen = recipe(batch_size=64, mixing_temperature=temperature, ways=ways, shots=2)
+    counts, unit = mix(images, chosen, world), world * (8 if ways else 1)
+    assert sum(counts) == 64
+    assert all(count >= unit and count % unit == 0 for count in counts)
+    weights = np.array(images) ** (1 / temperature)
+    wanted = 64 * weights / weights.sum()
+    # A dataset whose fair share is below one unit still gets one, at the others' expense.
+    assert all(count <= max(share + unit, unit) for count, share in zip(counts, wanted, strict=True))
+
+
+def test_a_batch_that_cannot_hold_every_dataset_is_refused() -> None:
+    with pytest.raises(DataError, match="too small for 3 datasets in units of 8"):
+        mix([100, 100, 100], recipe(ways=4, shots=2))
+
+
+def test_a_batch_that_leaves_a_rest_is_refused() -> None:
+    with pytest.raises(DataError, match="a batch of 20 cannot be divided into units of 8; --set batch_size=16"):
+        mix([100], recipe(ways=4, shots=2, batch_size=20))
+
+
+def test_a_batch_holds_each_dataset_with_its_own_labels() -> None:
+    chosen = recipe(mixing_temperature=math.inf)
+    images, shares, turns = Feed([BASE, OTHER], chosen, 0, fabric()).draw(0)
+    assert turns is None
+    assert images.shape == (16, 3, 16, 16)
+    assert [(share.dataset, len(share.labels_n)) for share in shares] == [(0, 8), (1, 8)]
+    assert int(shares[1].labels_n.max()) < len(OTHER.classes)
+
+
+def test_every_rotation_of_every_image_is_shown() -> None:
+    chosen = recipe(rotation="all", ways=4, shots=2)
+    images, (share,), turns = Feed([BASE], chosen, 0, fabric()).draw(0)
+    assert turns is not None
+    assert turns.tolist() == sorted(list(range(TURNS)) * 16)
+    for quarter in range(TURNS):
+        expected = torch.rot90(images[:16], quarter, dims=(2, 3))
+        torch.testing.assert_close(images[16 * quarter : 16 * quarter + 16], expected)
+    assert share.labels_n.tolist() == share.labels_n[:16].tolist() * TURNS
+    assert share.tasks_TK is not None
+    assert share.tasks_TK.shape == (2 * TURNS, 4)
+
+
+# --- objectives ---
+
+
+def test_distillation_is_a_softened_divergence() -> None:
+    student, teacher = torch.randn(6, 5), torch.randn(6, 5)
+    p, q = torch.softmax(teacher / 3, 1), torch.softmax(student / 3, 1)
+    torch.testing.assert_close(distillation(student, teacher, 3.0), 9 * (p * (p / q).log()).sum(1).mean())
+    assert distillation(teacher, teacher, 3.0).abs() < 1e-6
+
+
+def test_a_normalising_bank_sees_directions_only() -> None:
+    bank = ClassBank(5, 4, normalise=True)
+    embeddings = torch.randn(3, 4)
+    torch.testing.assert_close(bank.logits(embeddings, None), bank.logits(7 * embeddings, None))
+
+
+# --- balancing, with two losses of one shared vector ---
+
+SLOPES = torch.tensor([[3.0, 0.0, 1.0], [-2.0, 1.0, 0.0]])
+
+
+def gradient(balancing: Balancing, steps: int = 1, scale: float = 1.0) -> tuple[Tensor, Balance]:
+    """What the shared vector gets when loss i is exp(slope_i · vector), the second one scaled; at the origin."""
+    shared = torch.nn.Parameter(torch.zeros(1, 3))
+    heads = [torch.nn.Parameter(torch.ones(())) for _ in SLOPES]
+    balance = make_balance(balancing, ["one", "two"], [shared])
+    for _ in range(steps):
+        shared.grad = None
+        embeddings = shared * 1.0
+        losses = [head * torch.exp((embeddings * slope).sum()) for head, slope in zip(heads, SLOPES, strict=True)]
+        balance.backward({"one": Term(losses[0], 1.0), "two": Term(losses[1], scale)}, embeddings, fabric())
+    assert shared.grad is not None
+    assert all(head.grad is not None for head in heads)
+    return shared.grad[0], balance
+
+
+def test_fixed_weights_add_up() -> None:
+    torch.testing.assert_close(gradient("fixed", scale=0.5)[0], SLOPES[0] + 0.5 * SLOPES[1])
+
+
+def test_uncertainty_starts_as_a_sum_and_follows_its_formula() -> None:
+    together, balance = gradient("uncertainty")
+    torch.testing.assert_close(together, SLOPES.sum(0))
+    log_variance = next(balance.parameters())
+    # d/ds (exp(-s)·L + s/2) at s = 0 with L = 1.
+    torch.testing.assert_close(log_variance.grad, torch.tensor([-0.5, -0.5]))
+
+
+def test_pcgrad_projects_each_gradient_off_the_other() -> None:
+    g, h = SLOPES
+    assert g @ h < 0
+    expected = (g - (g @ h) / (h @ h) * h) + (h - (h @ g) / (g @ g) * g)
+    torch.testing.assert_close(gradient("pcgrad")[0], expected)
+
+
+def test_mgda_takes_the_shortest_convex_combination() -> None:
+    g, h = SLOPES
+    share = torch.clamp(((h - g) @ h) / ((g - h) @ (g - h)), 0, 1)
+    torch.testing.assert_close(gradient("mgda")[0], share * g + (1 - share) * h, rtol=1e-3, atol=1e-3)
+
+
+def test_gradnorm_evens_out_the_gradients() -> None:
+    def ratio(steps: int) -> float:
+        _, balance = gradient("gradnorm", steps, scale=0.05)
+        assert isinstance(balance, GradNorm)
+        one, two = balance.weights.tolist()
+        assert one + two == pytest.approx(2)
+        return float(two * 0.05 * SLOPES[1].norm() / (one * SLOPES[0].norm()))
+
+    assert ratio(1) < 0.2
+    assert ratio(400) == pytest.approx(1, abs=0.1)
+
+
+# --- runs ---
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"balancing": "uncertainty", "rotation": "alternate"},
+        {"balancing": "gradnorm", "rotation": "alternate"},
+        {"balancing": "pcgrad"},
+        {"balancing": "mgda", "mixing_temperature": 2.0},
+        {"rotation": "all", "normalise": True},
+    ],
+    ids=lambda changes: "-".join(map(str, changes.values())),
+)
+def test_two_datasets_train_and_resume_bit_for_bit(changes: dict[str, Any], tmp_path: Path) -> None:
+    chosen = recipe(epochs=2, **changes)
+    straight, halves = tmp_path / "straight", tmp_path / "halves"
+    straight.mkdir()
+    halves.mkdir()
+    expected = trainer(started(chosen, BASE, OTHER), straight, OTHER).run()
+    assert all(math.isfinite(row["loss"]) for row in expected.history)
+    first = trainer(started(chosen, BASE, OTHER), halves, OTHER)
+    for step in range(first.feed.steps_per_epoch + 1):
+        first.step(step)
+    first._save(first.feed.steps_per_epoch + 1, 0.0, [])
+    resumed = trainer(Checkpoint.load(halves), halves, OTHER).run()
+    for name, value in expected.learner.items():
+        assert torch.equal(value, resumed.learner[name]), name
+
+
+@pytest.mark.parametrize("balancing", ["gradnorm", "pcgrad", "mgda"])
+@pytest.mark.parametrize("way", ["bfloat16", "compiled"])
+def test_every_balancing_trains_as_a_gpu_would(balancing: Balancing, way: str, tmp_path: Path) -> None:
+    chosen = recipe(balancing=balancing, precision="bfloat16" if way == "bfloat16" else "float32")
+    sets = [TrainingSet(data, None) for data in (BASE, OTHER)]
+    made = Trainer(started(chosen, BASE, OTHER), sets, tmp_path, make_fabric(CPU, 1, chosen))
+    if way == "compiled" and made.balance.one_pass:
+        made.learner.backbone.compile(backend="aot_eager")
+    assert all(math.isfinite(float(made.step(step))) for step in range(2))
+
+
+def test_a_student_learns_from_its_teacher_alone(tmp_path: Path) -> None:
+    taught: Recipe = recipe(epochs=3, distillation_weight=0.999, distillation_temperature=1.0)
+    teacher: Learner = started(recipe(), BASE).new_learner()
+    with torch.no_grad():
+        for parameter in teacher.banks.parameters():
+            parameter.mul_(20)
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    run = trainer(started(taught, BASE), tmp_path, teacher=teacher).run()
+    assert run.history[-1]["loss"] < 0.8 * run.history[0]["loss"]
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())

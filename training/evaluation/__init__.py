@@ -1,0 +1,1 @@
+"""Evaluation: few-shot episodes, accuracy and confusion."""

@@ -1,0 +1,180 @@
+"""From a PyTorch network to the files that serve: ONNX, its int8 version, TorchScript."""
+
+import io
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from models.backbones import PixelBackbone
+from models.images.preprocess import Pixels
+from models.processor import available_cores
+
+PIXELS, EMBEDDINGS = "pixels", "embeddings"
+
+_CALIBRATION_BATCH = 32
+
+
+class GraphError(Exception):
+    """A graph that cannot be read, run or converted; the message says why."""
+
+
+def to_onnx(network: PixelBackbone, example: Pixels) -> bytes:
+    """The network as a self-contained ONNX file: input `pixels`, output `embeddings`, N dynamic, batch norm folded.
+
+    Args:
+        example: uint8 (N, H, W, 3), N at least 2; fixes H and W.
+    """
+    program = torch.onnx.export(
+        network,
+        (torch.from_numpy(example),),
+        dynamo=True,
+        input_names=[PIXELS],
+        output_names=[EMBEDDINGS],
+        dynamic_shapes=({0: torch.export.Dim("N", min=1, max=1 << 20)},),
+        verbose=False,
+    )
+    assert program is not None
+    return finished(program.model_proto)
+
+
+def finished(model: onnx.ModelProto) -> bytes:
+    """The model as a checked file, without the exporter's notes on where each node came from: they hold file names.
+
+    Raises:
+        onnx.checker.ValidationError: it is no valid model.
+    """
+    graph = model.graph
+    # What is noted of the values between nodes can be derived again, and may hold an outdated batch size.
+    del model.metadata_props[:], graph.metadata_props[:], graph.value_info[:]
+    for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    onnx.checker.check_model(model)
+    return cast("bytes", model.SerializeToString())
+
+
+def run_onnx(model: bytes) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
+    """What ONNX Runtime makes of a model of one input: a function from that input to every output.
+
+    Raises:
+        GraphError: ONNX Runtime cannot load it or, when called, cannot run it.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = available_cores()
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions share no base but Exception.
+        raise GraphError(f"ONNX Runtime cannot load it: {first_line(error)}") from error
+    name = session.get_inputs()[0].name
+
+    def run(values: NDArray[Any]) -> list[NDArray[Any]]:
+        try:
+            return [np.asarray(output) for output in session.run(None, {name: values})]
+        except Exception as error:  # As above.
+            raise GraphError(f"ONNX Runtime cannot run it: {first_line(error)}") from error
+
+    return run
+
+
+def first_line(error: Exception) -> str:
+    """An error of a library that writes pages, fit for one line."""
+    return next((line.strip()[:300] for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def to_int8(model: bytes, calibration: Pixels) -> bytes:
+    """Static quantisation to int8 (QDQ): weights per channel, activations by min-max over `calibration`, uint8 (N, H, W, 3).
+
+    A linear layer at the end stays float32: it takes a hundredth of the time, and its scale is set by the widest of directions
+    that heads weigh alike.
+
+    Raises:
+        GraphError: the quantiser cannot.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        source, prepared, target = (Path(folder, name) for name in ("float.onnx", "prepared.onnx", "int8.onnx"))
+        source.write_bytes(model)
+        try:
+            quant_pre_process(source, prepared, skip_symbolic_shape=True)
+            quantize_static(
+                prepared,
+                target,
+                _Batches(calibration),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=CalibrationMethod.MinMax,
+                nodes_to_exclude=_last_products(onnx.load(prepared)),
+            )
+        except Exception as error:  # It raises whatever a graph of somebody else makes it stumble over.
+            raise GraphError(f"it cannot be quantised: {first_line(error)}") from error
+        return target.read_bytes()
+
+
+def _last_products(model: onnx.ModelProto) -> list[str]:
+    """The names of the matrix products that give the graph's outputs."""
+    outputs = {output.name for output in model.graph.output}
+    return [node.name for node in model.graph.node if node.op_type in ("MatMul", "Gemm") and outputs & set(node.output)]
+
+
+def to_torchscript(network: PixelBackbone, example: Pixels) -> bytes:
+    """The network as TorchScript, traced and frozen."""
+    with torch.inference_mode(), warnings.catch_warnings():
+        # PyTorch steers new code to torch.export; TorchScript remains the format that loads without Python code.
+        warnings.simplefilter("ignore", category=FutureWarning)
+        warnings.simplefilter("ignore", category=DeprecationWarning)
+        # On Python branches that the trace freezes; whoever traces compares it with the network on other batches.
+        jit: Any = torch.jit
+        warnings.simplefilter("ignore", category=jit.TracerWarning)
+        traced = jit.freeze(jit.trace(network, (torch.from_numpy(example),)))
+        buffer = io.BytesIO()
+        jit.save(traced, buffer)
+    return buffer.getvalue()
+
+
+def scripted_to_onnx(module: Any, example: torch.Tensor) -> onnx.ModelProto:
+    """A TorchScript module as an ONNX model, N dynamic, by PyTorch's older exporter: the newer one takes Python code only.
+
+    Raises:
+        GraphError: PyTorch cannot.
+    """
+    buffer = io.BytesIO()
+    export: Any = torch.onnx.export  # Its annotations leave out what the older exporter takes.
+    try:
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # On tracing and on its own age.
+            export(
+                module,
+                (example,),
+                buffer,
+                dynamo=False,
+                opset_version=18,
+                input_names=["images"],
+                output_names=[EMBEDDINGS],
+                dynamic_axes={"images": {0: "N"}, EMBEDDINGS: {0: "N"}},
+            )
+        return onnx.load_from_string(buffer.getvalue())
+    except Exception as error:  # It raises many types.
+        raise GraphError(f"PyTorch cannot convert it to ONNX, which a bundle needs: {first_line(error)}; give ONNX") from error
+
+
+class _Batches(CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, pixels: Pixels) -> None:
+        self._batches: Iterator[Pixels] = (
+            pixels[start : start + _CALIBRATION_BATCH] for start in range(0, len(pixels), _CALIBRATION_BATCH)
+        )
+
+    def get_next(self) -> dict[str, Pixels] | None:
+        batch = next(self._batches, None)
+        return None if batch is None else {PIXELS: batch}

@@ -1,0 +1,1 @@
+"""From a network made elsewhere to a bundle."""

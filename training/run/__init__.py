@@ -1,0 +1,1 @@
+"""A training run: batches, learner, loop and checkpoint."""
