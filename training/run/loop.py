@@ -126,7 +126,7 @@ class Trainer:
                     self._save(step + 1, time.monotonic() - started, [float(loss) for loss in losses])
                     saved = time.monotonic()
                 if stopping and step + 1 < self.total_steps:
-                    self.fabric.barrier()  # Fabric kills the process that saves once another has ended with an error.
+                    self.fabric.barrier()  # Fabric kills the saving process once another has ended with an error.
                     raise Interrupted(f"stopped after step {step + 1} of {self.total_steps}")
         return self.checkpoint
 
