@@ -57,6 +57,7 @@ class Column:
     laws: LeftOutLaws | None = None
 
     def of(self, domain: str) -> Embedder:
+        """Returns the embedder of a domain."""
         return self.instead.get(domain, self.usual)
 
     def law(self, domain: Domain) -> SupportLaw | None:

@@ -64,6 +64,7 @@ class Scorer:
         self._embedded: dict[tuple[EngineKind, int], Float32] = {}
 
     def embed(self, engine: Engine, images: ImageSet) -> Float32:
+        """Returns embeddings (N, D) of the images, computed once per engine."""
         key = engine.kind, id(images)
         if key not in self._embedded:
             self._embedded[key] = embed_all(engine, images.images)
@@ -88,6 +89,7 @@ class Scorer:
         law: Law | None,
         shots: int,
     ) -> Evaluation:
+        """Scores one part of a dataset; `law` is the temperature law, None for the temperature of the options."""
         images = data.validation if part == "validation" else data.novel
         assert images is not None
         by_class = images.indices_by_class()

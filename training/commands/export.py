@@ -56,6 +56,7 @@ def add_bundle(command: argparse.ArgumentParser, name: str) -> None:
 
 
 def say_how_to_serve(bundle: Path) -> None:
+    """Prints the command that serves a bundle in this folder."""
     version, name, folder = bundle.name, bundle.parent.name, bundle.parent.parent
     say(f"wrote {bundle}; serve it with: headstart-server --bundles-dir {folder} --bundle {name}@{version}")
 
