@@ -1,7 +1,7 @@
 """Scores a new bundle on validation and novel classes."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Literal, get_args
 
 import numpy as np
@@ -13,30 +13,13 @@ from models.manifest import Evaluation, HeadDefaults, HeadOptions, Solver
 from training.calibration.novelty import tune_novelty
 from training.calibration.temperatures import tune_temperatures
 from training.calibration.tuning import tune_heads
-from training.data.dataset import ImageSet
+from training.data.dataset import DatasetParts, ImageSet
 from training.evaluation.episodes import SHOTS, WAYS, Embedded, EpisodeSampler, affordable_queries
 from training.evaluation.evaluate import score
 
 _SEED = 1
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Images:
-    """The images of one dataset that a bundle is made with.
-
-    Attributes:
-        dataset: its name in evaluations.
-        base: images for the statistics and for int8's calibration; None where there are none.
-        validation: classes that head options are chosen on; None where there are too few.
-        novel: classes that are only measured on; None where there are none.
-    """
-
-    dataset: str
-    base: ImageSet | None
-    validation: ImageSet | None
-    novel: ImageSet | None
 
 
 def base_mean(embeddings: Sequence[Float32]) -> Float32:
@@ -56,7 +39,7 @@ class Scorer:
         episodes: per evaluation.
     """
 
-    def __init__(self, datasets: Sequence[Images], mean: Float32, background: Float32, episodes: int) -> None:
+    def __init__(self, datasets: Sequence[DatasetParts], mean: Float32, background: Float32, episodes: int) -> None:
         self._datasets = datasets
         self._mean = mean
         self._background = background
@@ -83,7 +66,7 @@ class Scorer:
         self,
         engine: Engine,
         file: str,
-        data: Images,
+        data: DatasetParts,
         part: Literal["validation", "test"],
         options: HeadOptions,
         law: Law | None,
@@ -101,7 +84,7 @@ class Scorer:
         """Returns evaluations of every part at 1 and 5 shots: every solver on validation classes, the default one on novel
         ones.
         """
-        parts: list[tuple[Images, Literal["validation", "test"], Solver]] = []
+        parts: list[tuple[DatasetParts, Literal["validation", "test"], Solver]] = []
         for data in self._datasets:
             if data.validation is not None:
                 parts += [(data, "validation", solver) for solver in get_args(Solver)]

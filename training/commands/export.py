@@ -6,11 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from models.manifest import InputSpec
-from training.calibration.scoring import Images
 from training.commands.arguments import SubParsers, add_command, add_datasets, at_least
 from training.commands.datasets import check_names, held_out_images, load, places_of
 from training.data.class_split import Split, read_split
-from training.data.dataset import DataError
+from training.data.dataset import DataError, DatasetParts
 from training.devices import keep_freed_memory
 from training.export.finished_run import export, refuse_hopeless
 from training.run.checkpoint import Checkpoint
@@ -81,7 +80,7 @@ def _export(arguments: argparse.Namespace) -> None:
     say_how_to_serve(export(checkpoint, datasets, name, arguments.version, arguments.out, with_torchscript, say, size))
 
 
-def _trained_on(paths: Sequence[Path], split: Split, spec: InputSpec, trained: Collection[str], share: float) -> Images:
+def _trained_on(paths: Sequence[Path], split: Split, spec: InputSpec, trained: Collection[str], share: float) -> DatasetParts:
     """Returns the images of a dataset of the run; `trained` are all classes of the run."""
     base = load(paths, split.train, spec, share).first_per_class(_STATISTICS_PER_CLASS)
     return held_out_images(paths, split, spec, trained, share, base)

@@ -46,8 +46,9 @@ from models.manifest import (
     Training,
 )
 from models.processor import has_int8_instructions
-from training.calibration.scoring import Images, Say, Scorer, base_mean
+from training.calibration.scoring import Say, Scorer, base_mean
 from training.calibration.untuned import untuned_heads
+from training.data.dataset import DatasetParts
 from training.export.candidate import Candidate
 from training.export.card import model_card
 from training.export.golden import golden_pixels
@@ -109,7 +110,7 @@ def draft_manifest(
 
 
 def make_bundle(
-    draft: Manifest, candidate: Candidate, datasets: Sequence[Images], out: Path, with_torchscript: bool, say: Say
+    draft: Manifest, candidate: Candidate, datasets: Sequence[DatasetParts], out: Path, with_torchscript: bool, say: Say
 ) -> Path:
     """Writes the bundle that `draft` begins to describe, and returns its folder.
 
