@@ -34,7 +34,9 @@ def add_to(commands: SubParsers) -> None:
         metavar="PATH",
         help="a dataset that was not trained on: head options are chosen on its validation classes too, and it is evaluated",
     )
-    exporting.add_argument("--split", action="append", default=[], metavar="FILE", help="its classes; once for each --also")
+    exporting.add_argument(
+        "--split", action="append", default=[], metavar="FILE", help="the classes of an --also dataset; once for each"
+    )
     exporting.add_argument(
         "--input-size",
         type=at_least(16),
@@ -49,9 +51,11 @@ def add_to(commands: SubParsers) -> None:
 
 def add_bundle(command: argparse.ArgumentParser, name: str) -> None:
     """Adds the arguments that name the bundle and its folder; `name` describes the default name."""
-    command.add_argument("--name", help=f"of the bundle (default: {name})")
-    command.add_argument("--version", default="1", help="of the bundle (default %(default)s)")
-    command.add_argument("--out", type=Path, default=Path("bundles"), metavar="DIR", help="default %(default)s")
+    command.add_argument("--name", help=f"name of the bundle (default: {name})")
+    command.add_argument("--version", default="1", help="version of the bundle (default %(default)s)")
+    command.add_argument(
+        "--out", type=Path, default=Path("bundles"), metavar="DIR", help="folder of bundles (default %(default)s)"
+    )
 
 
 def say_how_to_serve(bundle: Path) -> None:
