@@ -26,6 +26,7 @@ from server.journeys.support_set import LabelledImage
 from server.schemas.requests import TaskOptions
 from server.service import Service
 from server.settings import Settings
+from server.store.records import TaskKey
 from server.store.tables import embeddings, examples, versions
 from tests.helpers.images import encode, noise
 from tests.helpers.leftovers import found_in
@@ -315,17 +316,18 @@ class TestVersions:
         given = [LabelledImage(label, image) for label, image in support]
         load = service.active.load
 
-        def late(tenant: str, task: str, version: int) -> Head:
+        def late(key: TaskKey, version: int) -> Head:
             if version == 1:
-                example = service.store.support(tenant, task, 1).ids[0]
-                service.store.forget_example(tenant, task, 1, example, service.store.head(tenant, task, 1))
-            return load(tenant, task, version)
+                example = service.store.support(key, 1).ids[0]
+                service.store.forget_example(key, 1, example, service.store.head(key, 1))
+            return load(key, version)
 
         async def look_up() -> int:
             task = await create_task(service, "default", None, TaskOptions(), given, None)
-            service.active.drop("default", task.id, [1])
+            key = TaskKey("default", task.id)
+            service.active.drop(key, [1])
             monkeypatch.setattr(service.active, "load", late)
-            return (await find_task(service, "default", task.id)).version
+            return (await find_task(service, key)).version
 
         try:
             assert asyncio.run(look_up()) == 2
