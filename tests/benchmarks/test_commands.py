@@ -24,11 +24,13 @@ SERVING = {
     "many_tasks": _ROUND,
     "open_close": ("--cycles", "4", "--engine", "onnx"),
     "overload": ("--rounds", "1", "--seconds", "0.5"),
+    "request_cost": ("--rounds", "1", "--requests", "4"),
     "scale": (*_ROUND, "--active", "5", "--stored", "0", "5"),
     "training_speed": (*_ROUND, "--recipes", "cifar-fs-resnet12-small", "--device", "cpu"),
     "verdicts": _ROUND,
 }
-LONG = {"gpu", "http", "many_tasks", "open_close", "overload", "scale", "training_speed", "verdicts"}  # of a size that no flag makes smaller
+# Of a size that no flag makes smaller: slow tests.
+LONG = {"gpu", "http", "many_tasks", "open_close", "overload", "request_cost", "scale", "training_speed", "verdicts"}
 ACCURACY = ("bursts", "quality", "transductive")
 ELSEWHERE = {
     "domains": "tests/benchmarks/test_domains.py",
@@ -46,7 +48,7 @@ NOT_RUN = {
     "several_tasks": "needs CIFAR-100 and Omniglot",
     "suspects": "needs cleanlab",
 }
-NO_COMMANDS = {"bundles", "server_process"}
+NO_COMMANDS = {"bundles", "free_engine", "server_process"}
 
 
 def test_every_command_is_run_somewhere_or_it_is_said_why_not() -> None:
