@@ -17,7 +17,7 @@ from server.journeys.retry import CHANGED_OR_SHRUNK, retry_on_conflict
 from server.refresh.verdict import Side, judge_move
 from server.service import Service
 from server.store.records import Support, Task, TaskKey
-from server.store.refresh_records import Noting, Reason, RefreshJob, RefreshNote, RefreshTask
+from server.store.refresh_records import Reason, RefreshJob, RefreshNote, RefreshTask
 
 Progress = Callable[[int], None]
 """Called with how many images have just been embedded."""
@@ -71,20 +71,16 @@ async def _move(service: Service, job: RefreshJob, task: Task, target: ServedBac
     before = await _as_it_serves(service, task)
     support, head = await _fit(service, task, before.backbone if before else None, target, progress)
     verdict = await service.pools.in_background(judge_move, before, Side(support, target, head.options), job.max_drop)
-
-    def note(after: Task | None) -> RefreshNote:
-        return RefreshNote(
-            job.id,
-            "kept" if after is None else "moved",
-            version_before=task.version.number,
-            backbone_before=task.version.backbone,
-            version_after=after.version.number if after else None,
-            judgement=verdict.judgement,
-            reason=verdict.reason,
-        )
-
+    note = RefreshNote(
+        job.id,
+        "moved" if verdict.moves else "kept",
+        version_before=task.version.number,
+        backbone_before=task.version.backbone,
+        judgement=verdict.judgement,
+        reason=verdict.reason,
+    )
     if not verdict.moves:
-        await service.pools.in_writer(service.store.refreshes.note, task.key, note(None))
+        await service.pools.in_writer(service.store.refreshes.note, task.key, note)
         return
     embedded = dict(zip(support.ids, support.embeddings, strict=True))
     moved = await service.pools.in_writer(service.store.refresh, task.key, task.version.number, embedded, head, note)
@@ -96,11 +92,12 @@ async def _move(service: Service, job: RefreshJob, task: Task, target: ServedBac
 async def _return(
     service: Service, job: RefreshJob, moved: RefreshTask, task: Task, origin: ServedBackbone, progress: Progress
 ) -> None:
-    def note(code: str, detail: str) -> Noting:
-        return lambda after: RefreshNote(job.id, "returned", version_returned=after.version.number, reason=Reason(code, detail))
+    def note(code: str, detail: str) -> RefreshNote:
+        return RefreshNote(job.id, "returned", reason=Reason(code, detail))
 
     if task.version.backbone == origin.space.backbone:  # Somebody was faster.
-        noted = note("same_backbone", "it was on the bundle that it came from already")(task)
+        same = note("same_backbone", "it was on the bundle that it came from already")
+        noted = same.with_version(task.version.number)
         await service.pools.in_writer(service.store.refreshes.note, task.key, noted)
         return
     if task.version.number == moved.version_after and moved.version_before is not None:

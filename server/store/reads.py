@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
 
 from sqlalchemy import func, literal, select
 
 from models.heads.head import BackboneRef, Head
-from server.errors import ExampleNotFound, ImageNotKept, TaskNotFound
+from server.errors import ExampleNotFound, ImageNotKept, TaskNotFound, VersionNotFound
 from server.ids import cursor_after, cursor_after_number, read_cursor, read_number
 from server.store.active_versions import ActiveVersions
 from server.store.database import Database
@@ -24,10 +24,10 @@ from server.store.records import (
     TaskKey,
     Version,
 )
+from server.store.replays import read_replay
 from server.store.statements import (
     ACTIVE,
     OF_TASK,
-    REPLAY_LIFETIME,
     VERSION,
     active_of,
     active_rows,
@@ -40,7 +40,7 @@ from server.store.statements import (
     version_of,
 )
 from server.store.support_sets import read_embedded, read_example, read_examples, read_images, read_support
-from server.store.tables import examples, replays, tasks, versions
+from server.store.tables import examples, tasks, versions
 
 
 class StoreReads:
@@ -136,6 +136,21 @@ class StoreReads:
         with self._database.read() as connection:
             bundle: str | None = connection.execute(query).scalar_one_or_none()
         return bundle
+
+    def made(self, key: TaskKey, version: int) -> Task:
+        """A task as it was when that version was made, under the name that it has now.
+
+        Raises:
+            VersionNotFound: the task has no such version.
+        """
+        query = select(*VERSION).join_from(tasks, versions, OF_TASK).where(tasks.c.tenant == key.tenant, tasks.c.id == key.id)
+        with self._database.read() as connection:
+            task = read_task(connection, key)
+            row = connection.execute(query.where(versions.c.number == version)).one_or_none()
+        if row is None:
+            raise VersionNotFound(version)
+        found = version_of(row)
+        return replace(task, updated_at=found.created_at, version=found)
 
     def versions(self, key: TaskKey) -> list[Version]:
         """Every version of a task, newest first."""
@@ -235,9 +250,6 @@ class StoreReads:
         return row.image, row.media_type
 
     def replay(self, tenant: str, key: str) -> Replay | None:
-        """The answer given to an idempotency key within the last 24 hours, if any."""
-        query = select(replays.c.key, replays.c.fingerprint, replays.c.status, replays.c.body, replays.c.location)
-        query = query.where(replays.c.tenant == tenant, replays.c.key == key)
+        """What came of the request under an idempotency key within the last 24 hours, if anything."""
         with self._database.read() as connection:
-            row = connection.execute(query.where(replays.c.created_at > datetime.now(UTC) - REPLAY_LIFETIME)).one_or_none()
-        return None if row is None else Replay(*row)
+            return read_replay(connection, tenant, key)

@@ -6,7 +6,7 @@ from server.errors import ExampleNotFound
 from server.ids import original
 from server.store.records import TaskKey
 from server.store.statements import belongs_to
-from server.store.tables import examples, replays, versions
+from server.store.tables import examples, versions
 
 
 def versions_of(connection: Connection, key: TaskKey) -> list[int]:
@@ -56,9 +56,3 @@ def remove_unused_examples(connection: Connection, key: TaskKey) -> None:
     of_task = delete(examples).where(belongs_to(examples, key))
     for unused in set(connection.execute(ids).scalars()) - used:
         connection.execute(of_task.where(examples.c.id == unused))
-
-
-def forget_answers(connection: Connection, key: TaskKey) -> None:
-    """Leaves only the keys of the answers that told of a task, so that a retry does not do again what was done."""
-    of_task = update(replays).where(belongs_to(replays, key))
-    connection.execute(of_task.values(fingerprint="", body=""))

@@ -14,23 +14,22 @@ from server.errors import StorageFailed, TaskNotFound
 from server.store.database import Database, StoreError, StoreInUse
 from server.store.new_versions import add_changed, add_refreshed, find_parent
 from server.store.reads import StoreReads
-from server.store.records import Answer, Change, NewExample, Task, TaskKey
-from server.store.refresh_notes import forget_in_refreshes, note_task
-from server.store.refresh_records import Noting
+from server.store.records import Asked, Change, NewExample, Task, TaskKey
+from server.store.refresh_notes import forget_in_refreshes, note_version
+from server.store.refresh_records import RefreshNote
 from server.store.refreshes import RefreshStore
 from server.store.removal import (
-    forget_answers,
     remove_some_images,
     remove_unused_examples,
     remove_versions,
     versions_of,
     versions_with,
 )
+from server.store.replays import forget_answers, keep_version
 from server.store.statements import (
     find_version,
     insert_examples,
     insert_version,
-    keep_answer,
     new_version,
     next_ordinal,
     now_after,
@@ -77,11 +76,11 @@ class Store(StoreReads):
         """Lets go of the database; later calls raise StorageFailed."""
         self._database.close()
 
-    def create_task(self, key: TaskKey, name: str, added: Sequence[NewExample], head: Head, answer: Answer | None = None) -> Task:
+    def create_task(self, key: TaskKey, name: str, added: Sequence[NewExample], head: Head, asked: Asked | None = None) -> Task:
         """Creates a task of `added`, with `head` as its version 1.
 
         Raises:
-            ReplayExists: the key of `answer` has been answered; nothing is created.
+            ReplayExists: the key of `asked` has been answered; nothing is created.
         """
         counts = Counter(example.label for example in added)
         with self._changing(key) as connection:
@@ -102,7 +101,7 @@ class Store(StoreReads):
             )
             insert_examples(connection, task, added)
             insert_version(connection, task, [example.id for example in added], head)
-            keep_answer(connection, task, answer)
+            keep_version(connection, task, asked)
         return task
 
     def add_version(
@@ -113,7 +112,7 @@ class Store(StoreReads):
         added: Sequence[NewExample],
         removed: Sequence[str],
         head: Head,
-        answer: Answer | None = None,
+        asked: Asked | None = None,
     ) -> Task:
         """Makes a version of the parent's support set without `removed` and with `added`, and makes it the active one.
 
@@ -121,12 +120,12 @@ class Store(StoreReads):
             VersionConflict: `parent` is not the active version any more.
             ExampleNotFound: `removed` names an example that the parent does not have.
             BackboneMismatch: `head` was fitted on another backbone than the parent's.
-            ReplayExists: the key of `answer` has been answered.
+            ReplayExists: the key of `asked` has been answered.
         """
         with self._changing(key) as connection:
             before = find_parent(connection, key, parent)
             task = add_changed(connection, before, change, added, removed, head)
-            keep_answer(connection, task, answer)
+            keep_version(connection, task, asked)
         return task
 
     def refresh(
@@ -135,7 +134,7 @@ class Store(StoreReads):
         parent: int,
         embedded: Mapping[str, Float32],
         head: Head,
-        note: Noting | None = None,
+        note: RefreshNote | None = None,
     ) -> Task:
         """Makes a version of the parent's support set on another backbone, and makes it the active one.
 
@@ -143,7 +142,7 @@ class Store(StoreReads):
             embedded: by id, a float32 (D,) for every example of the parent, made by the backbone of `head`. Where an example has
                 one of that backbone from before, that stays.
             head: fitted on them.
-            note: makes what is written in the refresh that this is part of.
+            note: what is written in the refresh that this is part of, beside the version that is made.
 
         Raises, with nothing changed:
             VersionConflict: `parent` is not the active version any more.
@@ -153,10 +152,10 @@ class Store(StoreReads):
         with self._changing(key) as connection:
             before = find_parent(connection, key, parent)
             task = add_refreshed(connection, before, embedded, head)
-            note_task(connection, task, note)
+            note_version(connection, task, note)
         return task
 
-    def put_back(self, key: TaskKey, parent: int, version: int, note: Noting) -> Task:
+    def put_back(self, key: TaskKey, parent: int, version: int, note: RefreshNote) -> Task:
         """Makes an existing version the active one again where a refresh is rolled back.
 
         Raises, with nothing changed:
@@ -167,7 +166,7 @@ class Store(StoreReads):
         with self._changing(key) as connection:
             find_parent(connection, key, parent)
             task = _activate(connection, key, version)
-            note_task(connection, task, note)
+            note_version(connection, task, note)
         return task
 
     def forget_example(self, key: TaskKey, parent: int, example_id: str, head: Head | None) -> tuple[Task, list[int]]:

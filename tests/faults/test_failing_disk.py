@@ -11,7 +11,7 @@ import pytest
 from benchmarks.server_process import ROOT
 from server.errors import StorageFailed
 from server.ids import new_id
-from server.store.records import Replay, ReplayExists, Task, TaskKey
+from server.store.records import Asked, ReplayExists, Task, TaskKey
 from server.store.store import Store, sqlite_url
 from tests.helpers.stored import create, head_of, new_examples
 
@@ -21,10 +21,9 @@ T = "default"
 
 
 def create_with_key(store: Store) -> Task:
-    def answer(task: Task) -> Replay:
-        return Replay("the key", "fingerprint", 201, task.id, f"/v1/tasks/{task.id}")
-
-    return store.create_task(TaskKey(T, new_id("task")), "pets", new_examples(["cat", "dog"]), head_of(["cat", "dog"]), answer)
+    labels = ["cat", "dog"]
+    asked = Asked("the key", "fingerprint")
+    return store.create_task(TaskKey(T, new_id("task")), "pets", new_examples(labels), head_of(labels), asked)
 
 
 def victim(url: str) -> None:

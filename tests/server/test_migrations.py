@@ -1,20 +1,29 @@
 """Databases of earlier schemas, brought up to date: all of it is still there, and can be forgotten."""
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from alembic import command
 from alembic.config import Config
+from msgspec.structs import asdict
 from sqlalchemy import create_engine
 
+from benchmarks.server_process import ServerProcess
+from server.journeys.support_set import LabelledImage, fingerprint
+from server.schemas.requests import TaskOptions
 from server.store.records import TaskKey
 from server.store.store import Store, sqlite_url
+from tests.conftest import Labelled
 from tests.helpers.leftovers import found_in
 from tests.helpers.stored import BACKBONE, add, head_of, new_examples
+from tests.helpers.uploads import multipart
 
 T = "default"
 _TIME = "2026-11-21 09:30:00.000000"
@@ -90,3 +99,29 @@ def test_a_database_of_the_first_schema(tmp_path: Path, tasks: int) -> None:
         assert database.execute("SELECT key, task, fingerprint, body FROM replays").fetchall() == [("key", "task_000", "", "")]
         left = [database.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("tasks", "examples", "embeddings")]
     assert left == [tasks - len(gone), 3 * (tasks - len(gone)), 3 * (tasks - len(gone))]
+
+
+def test_an_answer_kept_by_an_earlier_release_is_given_again_byte_for_byte(tmp_path: Path, support: Labelled) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    given = support[::5]
+    purpose = json.dumps(["create", "pets", asdict(TaskOptions())])
+    asked = fingerprint(purpose, [LabelledImage(label, image) for label, image in given])
+    body = '{"id":"task_000", "as":"it was"}'
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}"
+    with closing(database_of("0007", data)) as database, database:
+        insert(
+            database,
+            "replays",
+            (T, "key", "task_000", asked, 201, "/v1/tasks/task_000", now, body),
+            (T, "forgotten", "task_001", "", 201, "/v1/tasks/task_001", now, ""),
+        )
+    with ServerProcess(data) as server, httpx.Client(base_url=server.url, timeout=60) as api:
+        again = api.post("/v1/tasks", **multipart(given, name="pets"), headers={"Idempotency-Key": "key"})
+        assert (again.status_code, again.text, again.headers["location"]) == (201, body, "/v1/tasks/task_000")
+        assert again.headers["idempotent-replayed"] == "true"
+        other = api.post("/v1/tasks", **multipart(given, name="other"), headers={"Idempotency-Key": "key"})
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+        gone = api.post("/v1/tasks", **multipart(given, name="pets"), headers={"Idempotency-Key": "forgotten"})
+        assert (gone.status_code, gone.json()["code"]) == (410, "answer_forgotten")
+        assert api.get("/v1/tasks").json()["tasks"] == []

@@ -40,10 +40,7 @@ def move(store: Store, refresh: str, task: str, judged: Judgement = JUDGED) -> T
     support = store.support(TaskKey(T, task), before.number)
     embedded = dict(zip(support.ids, support.embeddings, strict=True))
 
-    def note(after: Task) -> RefreshNote:
-        number = after.version.number
-        return RefreshNote(refresh, "moved", before.number, before.backbone, version_after=number, judgement=judged)
-
+    note = RefreshNote(refresh, "moved", before.number, before.backbone, judgement=judged)
     backbone = OTHER if before.backbone == BACKBONE else BACKBONE
     return store.refresh(TaskKey(T, task), before.number, embedded, head_of(LABELS, backbone), note)
 
@@ -101,7 +98,7 @@ class RefreshMachine(RuleBasedStateMachine):
             assert task.version_after
             note = RefreshNote(job.id, "returned", version_returned=task.version_before)
             if self.store.task(TaskKey(T, task.task)).version.number == task.version_after:
-                back = self.store.put_back(TaskKey(T, task.task), task.version_after, task.version_before, lambda _: note)
+                back = self.store.put_back(TaskKey(T, task.task), task.version_after, task.version_before, note)
                 assert back.version.number == task.version_before
             else:
                 self.store.refreshes.note(TaskKey(T, task.task), note)
@@ -253,11 +250,11 @@ def test_a_version_is_put_back_only_where_the_refreshed_one_is_active(store: Sto
         store.refreshes.change(T, refresh.id, "rollback")
         note = RefreshNote(refresh.id, "returned", version_returned=1)
         with pytest.raises(VersionNotFound):
-            store.put_back(task.key, 2, 7, lambda _: note)
+            store.put_back(task.key, 2, 7, note)
         store.change(task.key, version=1)
         with pytest.raises(VersionConflict):
-            store.put_back(task.key, 2, 1, lambda _: note)
+            store.put_back(task.key, 2, 1, note)
         assert store.refreshes.refresh(T, refresh.id).tasks == {"returning": 1}
         store.change(task.key, version=2)
-        assert store.put_back(task.key, 2, 1, lambda _: note).version.number == 1
+        assert store.put_back(task.key, 2, 1, note).version.number == 1
         assert store.refreshes.refresh(T, refresh.id).tasks == {"returned": 1}

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sqlalchemy import Engine, event
+from sqlalchemy.exc import ProgrammingError
 
 from models.heads.head import BackboneMismatch, BackboneRef, Float32
 from server.errors import (
@@ -22,7 +23,7 @@ from server.errors import (
 )
 from server.ids import new_id
 from server.store.active_versions import ActiveVersions
-from server.store.records import Active, ClassCount, Replay, ReplayExists, Task, TaskKey, VersionConflict
+from server.store.records import Active, Asked, ClassCount, Replay, ReplayExists, Task, TaskKey, VersionConflict
 from server.store.store import Store, sqlite_url
 from tests.helpers.stored import BACKBONE, add, create, head_of, new_examples
 
@@ -72,13 +73,17 @@ def ids_of(store: Store, task: str) -> tuple[str, ...]:
     return store.support(TaskKey(T, task), 1).ids
 
 
-def replay(key: str = "key", body: str = "{}") -> Replay:
-    return Replay(key, "f" * 64, 201, body, "/v1/tasks/task_1")
+def asked(key: str = "key", said: str = "{}") -> Asked:
+    return Asked(key, "f" * 64, said)
 
 
-def create_once(store: Store, tenant: str, given: Replay) -> Task:
+def replay_of(task: Task, given: Asked) -> Replay:
+    return Replay(given, task.id, task.version.number, task.name, None, None)
+
+
+def create_once(store: Store, tenant: str, given: Asked) -> Task:
     labels = ["cat", "dog"]
-    return store.create_task(TaskKey(tenant, new_id("task")), "pets", new_examples(labels), head_of(labels), lambda _: given)
+    return store.create_task(TaskKey(tenant, new_id("task")), "pets", new_examples(labels), head_of(labels), given)
 
 
 def age(data_dir: Path, by: timedelta) -> None:
@@ -139,7 +144,7 @@ def test_tenants_may_use_the_same_ids_and_keys(store: Store) -> None:
         for tenant in heads
     }
     for tenant, head in heads.items():
-        store.create_task(TaskKey(tenant, "task_1"), tenant, examples[tenant], head, lambda task: replay(body=task.name))
+        store.create_task(TaskKey(tenant, "task_1"), tenant, examples[tenant], head, asked(said=tenant))
     store.change(TaskKey("a", "task_1"), name="other")
     for tenant, name in (("a", "other"), ("b", "b")):
         assert store.task(TaskKey(tenant, "task_1")).name == name
@@ -149,7 +154,7 @@ def test_tenants_may_use_the_same_ids_and_keys(store: Store) -> None:
         assert [info.sha256 for info in store.examples(TaskKey(tenant, "task_1"), None, 10)[0]] == [
             e.sha256 for e in examples[tenant]
         ]
-        assert store.replay(tenant, "key") == replay(body=tenant)
+        assert store.replay(tenant, "key") == Replay(asked(said=tenant), "task_1", 1, tenant, None, None)
     for parent in (1, 2):
         store.add_version(TaskKey("a", "task_1"), parent, "added", new_examples(["cat"]), [], head_of(["cat", "dog"]))
     second = store.add_version(TaskKey("b", "task_1"), 1, "added", new_examples(["cat"]), [], head_of(["cat", "dog"]))
@@ -326,53 +331,61 @@ def test_a_head_of_other_labels_or_another_backbone_is_refused(store: Store) -> 
 
 def test_an_answer_is_kept_with_what_it_answers(store: Store) -> None:
     assert store.replay(T, "key") is None
-    seen: list[Task] = []
-
-    def answer(task: Task) -> Replay:
-        seen.append(task)
-        return replay(body=task.created_at.isoformat())
-
     labels = ["cat", "dog"]
-    task = store.create_task(TaskKey(T, "task_1"), "pets", new_examples(labels), head_of(labels), answer)
-    assert seen == [task]
-    assert store.replay(T, "key") == replay(body=task.created_at.isoformat())
+    task = store.create_task(TaskKey(T, "task_1"), "pets", new_examples(labels), head_of(labels), asked(said="why"))
+    assert store.replay(T, "key") == replay_of(task, asked(said="why"))
     assert store.replay("other", "key") is None
 
 
+def test_what_was_made_is_found_again_whatever_came_of_the_task_since(store: Store) -> None:
+    task = create_once(store, T, asked())
+    added = store.add_version(task.key, 1, "added", new_examples(["cat"]), [], head_of(["cat", "dog"]), asked("another"))
+    store.change(task.key, name="renamed", version=1)
+    for made, key in ((task, "key"), (added, "another")):
+        found = store.replay(T, key)
+        assert found == replay_of(made, asked(key))
+        assert found.version
+        assert found.name
+        again = replace(store.made(task.key, found.version), name=found.name)
+        assert again == replace(made, version=replace(made.version, active=again.version.active))
+    with pytest.raises(VersionNotFound):
+        store.made(task.key, 3)
+    with pytest.raises(TaskNotFound):
+        store.made(TaskKey("other", task.id), 1)
+
+
 def test_the_second_of_two_requests_with_one_key_leaves_nothing(store: Store) -> None:
-    task = create_once(store, T, replay(body="first"))
+    task = create_once(store, T, asked(said="first"))
     with pytest.raises(ReplayExists):
-        create_once(store, T, replay(body="second"))
+        create_once(store, T, asked(said="second"))
     with pytest.raises(ReplayExists):
-        store.add_version(
-            task.key, 1, "added", new_examples(["cat"]), [], head_of(["cat", "dog"]), lambda _: replay(body="third")
-        )
+        store.add_version(task.key, 1, "added", new_examples(["cat"]), [], head_of(["cat", "dog"]), asked(said="third"))
     assert store.tasks(T, None, 10) == ([task], None)
     assert len(store.versions(task.key)) == 1
-    assert store.replay(T, "key") == replay(body="first")
+    assert store.replay(T, "key") == replay_of(task, asked(said="first"))
 
 
-def test_an_answer_that_cannot_be_made_undoes_the_change(store: Store) -> None:
-    def answer(_: Task) -> Replay:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        store.create_task(TaskKey(T, "task_1"), "pets", new_examples(["cat"]), head_of(["cat"]), answer)
+def test_an_answer_that_cannot_be_kept_undoes_the_change(store: Store) -> None:
+    unfit = Asked("key", "f" * 64, object())  # type: ignore[arg-type]
+    with pytest.raises(ProgrammingError):
+        store.create_task(TaskKey(T, "task_1"), "pets", new_examples(["cat"]), head_of(["cat"]), unfit)
     assert store.tasks(T, None, 10) == ([], None)
 
 
 def test_the_key_of_an_answer_outlives_its_task_and_not_its_day(tmp_path: Path) -> None:
     with closing(Store.open(sqlite_url(tmp_path))) as store:
-        task = create_once(store, T, replay()).id
-        assert store.replay(T, "key") == replay()
-        store.delete_task(TaskKey(T, task))
+        task = create_once(store, T, asked())
+        assert store.replay(T, "key") == replay_of(task, asked())
+        store.delete_task(task.key)
     age(tmp_path, timedelta(hours=23, minutes=59))
     with closing(Store.open(sqlite_url(tmp_path))) as store:
-        assert store.replay(T, "key") == replace(replay(), fingerprint="", body="")
+        left = store.replay(T, "key")
+        assert left == replace(replay_of(task, Asked("key", "", "")), name=None)
+        assert left.forgotten
     age(tmp_path, timedelta(hours=24))
     with closing(Store.open(sqlite_url(tmp_path))) as store:
         assert store.replay(T, "key") is None
-        create_once(store, T, replay(key="another"))
+        create_once(store, T, asked("another"))
     with closing(sqlite3.connect(tmp_path / "headstart.db")) as connection:
         assert connection.execute("SELECT key FROM replays").fetchall() == [("another",)]
 

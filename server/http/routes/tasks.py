@@ -1,6 +1,7 @@
 """`/v1/tasks`: create, list, show, change, remove; their examples and versions."""
 
 import json
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
@@ -42,6 +43,7 @@ from server.http.problems import documented
 from server.journeys import adapt
 from server.journeys.forget import delete_task, forget_example
 from server.journeys.relabel import relabel_example
+from server.journeys.replay import changed_task_again
 from server.journeys.support_set import clean_label
 from server.schemas.from_records import example_reply, task_reply, version_reply
 from server.schemas.replies import ChangedTaskReply, ExamplePage, TaskPage, TaskReply, VersionPage
@@ -100,9 +102,10 @@ async def create(request: Request, service: Served, idempotency_key: Idempotency
         idempotency_key,
         purpose,
         asked.examples,
-        lambda keep: while_connected(
-            request, adapt.create_task(service, TENANT, asked.name, asked.options, asked.examples, keep)
+        lambda kept: while_connected(
+            request, adapt.create_task(service, TENANT, asked.name, asked.options, asked.examples, kept)
         ),
+        partial(changed_task_again, service, TENANT),
         _location,
     )
 
@@ -198,7 +201,8 @@ async def add(task: str, request: Request, service: Served, idempotency_key: Ide
         idempotency_key,
         json.dumps(["add", task]),
         added,
-        lambda keep: while_connected(request, adapt.add_examples(service, TaskKey(TENANT, task), added, keep)),
+        lambda kept: while_connected(request, adapt.add_examples(service, TaskKey(TENANT, task), added, kept)),
+        partial(changed_task_again, service, TENANT),
         _location,
     )
 
