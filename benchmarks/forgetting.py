@@ -19,8 +19,8 @@ from typing import ParamSpec
 
 import numpy as np
 
-from benchmarks.command import benchmark_parser, write_json
-from benchmarks.setting import paper_bundle, support_set
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.setting import paper_bundle, support_set
 from models.heads.fitting import fit_head
 from models.heads.head import EmbeddingSpace, Head
 from server.ids import new_id

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
-from models.engine import available_cores
+from models.processor import available_cores
 from server.errors import LimitExceeded, Overloaded
 from server.threads import run_in
 

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Self
 
+from models.arrays import Ints
 from models.bundle import Bundle
 from models.engine import Engine, file_of
-from models.examples.bursts import Ints, bursts, least_similarity
+from models.examples.bursts import bursts, least_similarity
 from models.examples.suspects import duplicate_similarity
 from models.heads.fitting import classes_of
 from models.heads.head import EmbeddingSpace, Float32, features

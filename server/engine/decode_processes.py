@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from models.engine import available_cores
 from models.images.preprocess import ImageError, ImageLimits, Pixels
 from models.manifest import InputSpec
+from models.processor import available_cores
 from server.engine.decode_process import ask, start
 from server.errors import Overloaded
 from server.threads import run_in

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from models.engine import available_cores
 from models.images.preprocess import ImageError, ImageLimits, open_image
 from models.manifest import InputSpec
+from models.processor import available_cores
 from server.engine.decode_processes import Decoded, DecodeProcesses
 from server.errors import LimitExceeded, Overloaded
 from server.threads import run_in

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import get_args
 
+from models.arrays import Ints
 from models.bundle import Bundle
-from models.examples.bursts import Ints
 from models.heads.head import Float32
 from models.manifest import HeadOptions, Solver
 from server.engine.backbone import ServedBackbone

@@ -10,9 +10,10 @@ from dataclasses import asdict
 
 import numpy as np
 
+from models.arrays import Ints
 from models.examples.suspects import duplicates, suspects
 from models.heads.head import Float32
-from models.heads.leave_one_out import Ints, LeftOut, wanting
+from models.heads.leave_one_out import LeftOut, wanting
 from models.manifest import HeadOptions, Solver
 from server.engine.backbone import ServedBackbone
 from server.journeys.evaluations import accuracies, distance

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.arrays import Ints
 from models.heads.fitting import classes_of
 from models.heads.head import EmbeddingSpace, Float32
-from models.heads.leave_one_out import Ints, LeftOut, leave_one_out
+from models.heads.leave_one_out import LeftOut, leave_one_out
 from models.manifest import HeadOptions
 from server.journeys.intervals import Interval, left_out_accuracy
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Ints
 from models.heads.head import EmbeddingSpace
-from models.heads.leave_one_out import Ints
 from models.manifest import HeadOptions
 from server.journeys.intervals import Z95, Interval, mean, paired_difference
 from server.journeys.tally import Tally, judge_left_out

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.examples.bursts import Ints
+from models.arrays import Ints
 from models.manifest import HeadOptions
 from server.engine.backbone import ServedBackbone
 from server.journeys.evaluations import accuracies, distance

@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, select
 
-from benchmarks.server_process import ServerProcess
 from headstart import Client, ImageNotKept
 from models.bundle import PAPER_BUNDLE, open_bundle
 from models.heads.fitting import fit_head
@@ -29,9 +28,10 @@ from server.service import Service
 from server.settings import Settings
 from server.store.records import TaskKey
 from server.store.tables import embeddings, examples, versions
-from tests.conftest import Labelled
 from tests.helpers.images import encode, noise
 from tests.helpers.leftovers import found_in
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart, predict
 
 

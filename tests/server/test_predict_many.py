@@ -9,16 +9,16 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks.server_process import ServerProcess
 from models.bundle import PAPER_BUNDLE, open_bundle
 from server.errors import LimitExceeded, Overloaded
 from server.schemas.replies import PredictManyReply
 from server.service import Service
 from server.settings import Settings
-from tests.conftest import Labelled
 from tests.helpers import uploads
+from tests.helpers.problems import assert_problem
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import base64_of, create
-from tests.server.test_bad_input import assert_problem
 
 BROKEN = b"this is no image"
 PNG = {"Content-Type": "image/png"}

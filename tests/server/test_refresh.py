@@ -6,7 +6,6 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from benchmarks.server_process import ServerProcess
 from models.bundle import open_bundle
 from models.engine import embed_all, open_engine
 from models.heads.fitting import fit_head
@@ -14,7 +13,8 @@ from models.heads.head import Float32
 from models.images.preprocess import load_image
 from server.store.records import Task, TaskKey
 from server.store.store import Store, sqlite_url
-from tests.conftest import Labelled
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart, predict
 
 T = "default"

@@ -11,7 +11,6 @@ import httpx
 import numpy as np
 import pytest
 
-from benchmarks.server_process import ServerProcess
 from models.engine import MAX_BATCH, EngineKind
 from models.heads.head import BackboneRef, EmbeddingSpace, Float32
 from models.images.preprocess import Pixels
@@ -19,7 +18,8 @@ from server.context import request_id
 from server.engine.batcher import Batcher
 from server.errors import EngineFailed
 from server.metrics import Metrics
-from tests.conftest import Labelled
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart
 
 REQUESTS = 6

@@ -11,12 +11,12 @@ import httpx
 import pytest
 from sqlalchemy import Engine, event
 
-from benchmarks.server_process import ServerProcess
 from server.errors import StorageFailed
 from server.store.records import TaskKey
 from server.store.store import Store, StoreInUse, sqlite_url
-from tests.conftest import Labelled
 from tests.helpers.leftovers import found_in
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.stored import create, head_of
 from tests.helpers.uploads import create as create_over_http
 from tests.helpers.uploads import predict
