@@ -20,8 +20,8 @@ from server.journeys.support_set import LabelledImage, fingerprint
 from server.schemas.requests import TaskOptions
 from server.store.records import TaskKey
 from server.store.store import Store, sqlite_url
-from tests.conftest import Labelled
 from tests.helpers.leftovers import found_in
+from tests.helpers.samples import Labelled
 from tests.helpers.stored import BACKBONE, add, head_of, new_examples
 from tests.helpers.uploads import multipart
 
