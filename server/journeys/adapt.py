@@ -65,7 +65,7 @@ async def create_task(
         key = TaskKey(tenant, new_id("task"))
         with watch.stage("store"):
             task = await service.pools.in_writer(
-                service.store.create_task, key, name or key.id, new, head, with_said(asked, quality, watch.milliseconds())
+                service.store.tasks.create, key, name or key.id, new, head, with_said(asked, quality, watch.milliseconds())
             )
     service.active.keep(task.key, task.version.number, head)
     return changed_task_reply(task, quality, watch.milliseconds())
@@ -83,7 +83,7 @@ async def add_examples(
     """
     watch = Stopwatch(service.metrics)
     check_request(examples, service.settings)
-    task = await service.pools.in_thread(service.store.task, key)
+    task = await service.pools.in_thread(service.store.tasks.get, key)
     spelt = spelt_as_before({example.label for example in examples}, {entry.label for entry in task.version.classes})
     examples = [replace(example, label=spelt[example.label]) for example in examples]
     async with service.backbones.use(task.version.backbone) as backbone:
@@ -102,7 +102,7 @@ async def remove_example(service: Service, key: TaskKey, example_id: str) -> Cha
         Unavailable: the server cannot do it now.
     """
     watch = Stopwatch(service.metrics)
-    task = await service.pools.in_thread(service.store.task, key)
+    task = await service.pools.in_thread(service.store.tasks.get, key)
     return await _new_version(service, task, [], example_id, watch, None)
 
 
@@ -120,7 +120,7 @@ async def _new_version(
     key, embedded_by = task.key, task.version.backbone
 
     async def attempt() -> ChangedTaskReply:
-        parent = await service.pools.in_thread(service.store.task, key)
+        parent = await service.pools.in_thread(service.store.tasks.get, key)
         if parent.version.backbone != embedded_by:
             raise Conflict(KEEPS_CHANGING)
         head, quality = await refit(service, parent, added, removed, watch)
@@ -128,7 +128,7 @@ async def _new_version(
             gone = [removed] if removed else []
             kept = with_said(asked, quality, watch.milliseconds())
             changed = await service.pools.in_writer(
-                service.store.add_version, key, parent.version.number, change, added, gone, head, kept
+                service.store.tasks.add_version, key, parent.version.number, change, added, gone, head, kept
             )
         service.active.keep(key, changed.version.number, head)
         return changed_task_reply(changed, quality, watch.milliseconds())
@@ -149,7 +149,7 @@ async def refit(
         Unavailable: the server cannot do it now.
     """
     async with service.backbones.use(task.version.backbone) as backbone:
-        support = await service.pools.in_thread(service.store.support, task.key, task.version.number)
+        support = await service.pools.in_thread(service.store.examples.support, task.key, task.version.number)
         ids, names, labels, embeddings = _changed(support, added, removed)
         try:
             check_support_set(labels, service.settings)

@@ -34,7 +34,7 @@ async def changed_task_again(service: Service, tenant: str, replay: Replay) -> C
     assert replay.version is not None
     assert replay.name is not None
     try:
-        task = await service.pools.in_thread(service.store.made, TaskKey(tenant, replay.task), replay.version)
+        task = await service.pools.in_thread(service.store.tasks.made, TaskKey(tenant, replay.task), replay.version)
     except (TaskNotFound, VersionNotFound):
         raise AnswerForgotten from None
     said = _Said.model_validate_json(replay.asked.said)

@@ -38,7 +38,7 @@ async def move_task(service: Service, job: RefreshJob, task_id: str, target: Ser
     """
 
     async def attempt() -> None:
-        task = await service.pools.in_thread(service.store.task, TaskKey(job.tenant, task_id))
+        task = await service.pools.in_thread(service.store.tasks.get, TaskKey(job.tenant, task_id))
         if task.version.backbone == target.space.backbone:
             reason = Reason("same_backbone", "it was on that bundle already")
             note = RefreshNote(job.id, "unchanged", version_before=task.version.number, reason=reason)
@@ -61,7 +61,7 @@ async def return_task(service: Service, job: RefreshJob, moved: RefreshTask, pro
     async with service.backbones.use(moved.backbone_before) as origin:
 
         async def attempt() -> None:
-            task = await service.pools.in_thread(service.store.task, TaskKey(job.tenant, moved.task))
+            task = await service.pools.in_thread(service.store.tasks.get, TaskKey(job.tenant, moved.task))
             await _return(service, job, moved, task, origin, progress)
 
         await retry_on_conflict(attempt, CHANGED_OR_SHRUNK)
@@ -83,7 +83,7 @@ async def _move(service: Service, job: RefreshJob, task: Task, target: ServedBac
         await service.pools.in_writer(service.store.refreshes.note, task.key, note)
         return
     embedded = dict(zip(support.ids, support.embeddings, strict=True))
-    moved = await service.pools.in_writer(service.store.refresh, task.key, task.version.number, embedded, head, note)
+    moved = await service.pools.in_writer(service.store.tasks.add_refreshed, task.key, task.version.number, embedded, head, note)
     service.active.keep(task.key, moved.version.number, head)
     if service.support.cached(task.key, task.version.number):  # It is being asked, and would be held up.
         await service.pools.in_background(service.support.keep, task.key, moved.version.number, support, target)
@@ -103,7 +103,9 @@ async def _return(
     if task.version.number == moved.version_after and moved.version_before is not None:
         put_back = note("put_back", "the version from before the refresh answers again")
         try:
-            await service.pools.in_writer(service.store.put_back, task.key, moved.version_after, moved.version_before, put_back)
+            await service.pools.in_writer(
+                service.store.tasks.put_back, task.key, moved.version_after, moved.version_before, put_back
+            )
         except VersionNotFound:  # One of its examples has been forgotten, and it with that.
             pass
         else:
@@ -114,7 +116,9 @@ async def _return(
     changed = note(
         "changed_since", "it was changed since the refresh: a new version has those changes on the bundle that it came from"
     )
-    back = await service.pools.in_writer(service.store.refresh, task.key, task.version.number, embedded, head, changed)
+    back = await service.pools.in_writer(
+        service.store.tasks.add_refreshed, task.key, task.version.number, embedded, head, changed
+    )
     service.active.keep(task.key, back.version.number, head)
 
 
@@ -139,5 +143,5 @@ async def _as_it_serves(service: Service, task: Task) -> Side | None:
     async with service.backbones.use_if_there(task.version.backbone) as backbone:
         if backbone is None:
             return None
-        support = await service.pools.in_thread(service.store.support, task.key, task.version.number)
+        support = await service.pools.in_thread(service.store.examples.support, task.key, task.version.number)
         return Side(support, backbone, task.version.options)

@@ -88,7 +88,7 @@ class RefreshStore:
             keep_refresh(connection, tenant, id_, asked, now)
             return _find(connection, tenant, id_)
 
-    def refresh(self, tenant: str, id_: str) -> Refresh:
+    def get(self, tenant: str, id_: str) -> Refresh:
         """A refresh, as far as it is."""
         with self._database.read() as connection:
             return _find(connection, tenant, id_)
@@ -116,7 +116,7 @@ class RefreshStore:
             after=None,
         )
 
-    def refreshes(self, tenant: str, cursor: str | None, limit: int) -> tuple[list[Refresh], str | None]:
+    def page(self, tenant: str, cursor: str | None, limit: int) -> tuple[list[Refresh], str | None]:
         """A page of at most `limit` refreshes, newest first, and the cursor of the next page, None after the last.
 
         Raises:

@@ -102,7 +102,7 @@ async def list_refreshes(
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=100, description="entries per page")] = 20,
 ) -> Response:
-    found, next_cursor = await service.pools.in_thread(service.store.refreshes.refreshes, TENANT, cursor, limit)
+    found, next_cursor = await service.pools.in_thread(service.store.refreshes.page, TENANT, cursor, limit)
     shown = [refresh_reply(refresh, working.under_way) for refresh in found]
     return reply(RefreshPage(refreshes=shown, next_cursor=next_cursor))
 
@@ -113,7 +113,7 @@ async def list_refreshes(
     responses={200: answered(RefreshReply, "The refresh"), **documented(RefreshNotFound, StorageFailed)},
 )
 async def show(refresh: str, service: Served, working: Working) -> Response:
-    found = await service.pools.in_thread(service.store.refreshes.refresh, TENANT, refresh)
+    found = await service.pools.in_thread(service.store.refreshes.get, TENANT, refresh)
     return reply(refresh_reply(found, working.under_way))
 
 
