@@ -22,7 +22,9 @@ class _Said(BaseModel):
 def with_said(asked: Asked | None, quality: Quality | None, timing_ms: dict[str, float]) -> Asked | None:
     """The request, if it may be retried, with what its reply will say. It is kept before the reply is, so no `store` is in the
     timing."""
-    return asked and replace(asked, said=_Said(quality=quality, timing_ms=timing_ms).model_dump_json())
+    if asked is None:
+        return None
+    return replace(asked, said=_Said(quality=quality, timing_ms=timing_ms).model_dump_json())
 
 
 async def changed_task_again(service: Service, tenant: str, replay: Replay) -> ChangedTaskReply:

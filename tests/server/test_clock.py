@@ -12,7 +12,8 @@ from sqlalchemy import Engine, event
 from server import ids
 from server.errors import InvalidRequest, VersionNotFound
 from server.store import refreshes as refresh_store
-from server.store import statements, store
+from server.store import statements
+from server.store import tasks as task_store
 from server.store.store import Store, sqlite_url
 from tests.helpers.stored import add, create, head_of
 
@@ -35,7 +36,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     told = Clock()
-    for module in (store, statements, refresh_store):
+    for module in (task_store, statements, refresh_store):
         monkeypatch.setattr(module, "datetime", told)
     monkeypatch.setattr(ids, "time", told)
     monkeypatch.setattr(ids, "_clock", ids._Clock())

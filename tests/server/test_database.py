@@ -182,7 +182,7 @@ def test_pages_that_were_merged_keep_no_copies(tmp_path: Path) -> None:
                 task = f"task_{step:026d}"
                 alive[task] = [chance.randbytes(chance.choice([100, 300, 600, 1000, 1500, 2500, 3500])) for _ in range(3)]
                 values = [ErasableBlob().process_bind_param(image, dialect) for image in alive[task]]
-                rows = [(TaskKey("default", task), f"example_{i:026d}", "x" * 110, value) for i, value in enumerate(values)]
+                rows = [("default", task, f"example_{i:026d}", "x" * 110, value) for i, value in enumerate(values)]
                 connection.executemany("INSERT INTO examples VALUES (?, ?, ?, ?, ?)", rows)
                 continue
             task = chance.choice(list(alive))
