@@ -1,13 +1,14 @@
-"""What does a larger input cost, and what is it worth? Images per second and accuracy by size, way of resizing and number format.
+"""What does a larger input cost, and what is it worth? Images per second and accuracy by size, way of resizing and number
+format.
 
     python -m benchmarks.input_sizes --data DATA --bundle lite0-128@1 lite0-160@1 lite0-192@1 lite0-224@1 --bundles-dir bundles
 
-One network imported at several sizes. The mean accuracy is that of 5-way episodes of validation classes, so that a size can be
-chosen by it, over the photographs that have such classes; differences are paired, from the first line's. Speed is the engine's
-alone, on images already decoded, all lines and the bundle of 32 pixels taking turns in one run.
+One network is imported at several sizes. The mean accuracy is that of 5-way episodes of validation classes, so that a size can
+be chosen by it. It is over the photographs that have such classes; differences are paired, from the first line's. Speed is the
+engine's alone, on images already decoded. All lines and the bundle of 32 pixels take turns in one run.
 
-`cover`, which is what serves, scales the shorter side to fit and crops the centre. `squash` scales each side by itself and `pad`
-adds mid-grey bars. For these two the photographs are made square beforehand, at full resolution.
+`cover`, which serves, scales the shorter side to fit and crops the centre. `squash` scales each side by itself and `pad` adds
+mid-grey bars. For these two the photographs are made square beforehand, at full resolution.
 """
 
 import io

@@ -19,13 +19,14 @@ _MOST_DECOMPOSED = 4 * MAX_LABEL
 
 
 def clean_label(raw: str) -> str:
-    """The label in Unicode's composed form (NFC), without what cannot be seen at its edges; case and everything else is kept.
+    """Returns the label in Unicode's composed form (NFC), without invisible characters at its edges; case and everything else is
+    kept.
 
     Cleaning again changes nothing.
 
     Raises:
-        ValueError: it is empty, longer than 128 characters, or holds control characters. The message is to follow what the label
-            is called, as in `a label is empty`.
+        ValueError: it is empty, longer than 128 characters, or holds control characters. The caller puts the label's name before
+            the message, as in `a label is empty`.
     """
     stripped = raw.strip(_EDGES)
     if len(stripped) > _MOST_DECOMPOSED:  # Composing a very long text may take a time that grows with its square.
@@ -41,5 +42,5 @@ def clean_label(raw: str) -> str:
 
 
 def is_one_line(text: str) -> bool:
-    """Whether `text` is free of control characters and line breaks, so that it prints as one line everywhere."""
+    """Returns whether `text` is free of control characters and line breaks, so that it prints as one line everywhere."""
     return not any(unicodedata.category(character) in _FORBIDDEN for character in text)

@@ -1,4 +1,4 @@
-"""What benchmarks share that go from one kind of picture to the next: the arguments of `benchmarks.domains`, and the classes."""
+"""The shared arguments of the benchmarks that have rows for each domain, and the domains' classes."""
 
 import argparse
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from training.evaluation.episodes import Embedded
 
 
 def domain_parser(name: str, documentation: str, episodes: int) -> argparse.ArgumentParser:
-    """The parser of a benchmark that has rows for each domain."""
+    """Returns the parser of a benchmark that has rows for each domain."""
     names = [domain.name for domain in DOMAINS]
     parser = benchmark_parser(name, documentation)
     text = "a folder that holds photos/, splits/, cifar100/ and omniglot/"
@@ -34,7 +34,7 @@ def domain_parser(name: str, documentation: str, episodes: int) -> argparse.Argu
 
 
 def open_embedder(arguments: argparse.Namespace) -> Embedder:
-    """The bundle that is measured, at work."""
+    """Returns the measured bundle on its engine."""
     open_ = opener(arguments.data, arguments.bundles_dir, arguments.engine, arguments.keep, arguments.per_class)
     embedder = open_(arguments.bundle)
     kind = embedder.engine.kind

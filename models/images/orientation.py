@@ -1,4 +1,4 @@
-"""Which way up a photograph is."""
+"""The orientation of a photograph."""
 
 import re
 import struct
@@ -11,7 +11,8 @@ _IN_XMP = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
 
 def orientation(exif: bytes, xmp: bytes = b"") -> int:
-    """The orientation that EXIF tells, or else XMP, 1 to 8; 1 where it is absent or damaged, which says nothing of the pixels.
+    """Returns the orientation from EXIF, or else from XMP, 1 to 8. Returns 1 where it is absent or damaged: the pixels do not
+    show it.
 
     EXIF is a TIFF: byte order, the offset of the first directory, and there a count and entries of 12 bytes.
     """

@@ -1,17 +1,14 @@
 """What every route needs: the service, the tenant, the reply, and an eye on the client's leaving."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Coroutine
-from difflib import get_close_matches
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
-from server.errors import InvalidRequest
 from server.service import Service
 
 TENANT = "default"
@@ -19,40 +16,12 @@ TENANT = "default"
 _Result = TypeVar("_Result")
 
 
-async def _service(request: Request) -> Service:  # not to be run in a thread, as FastAPI does with plain functions
-    service: Service = request.app.state.service
-    return service
+def _given() -> None:
+    """Stands for what `server.http.endpoints` gives a function by the type of its parameter."""
 
 
-Served = Annotated[Service, Depends(_service)]
-
-
-async def refuse_unknown_parameters(request: Request) -> None:
-    """Goes before every route, since a misspelt parameter changes what is done in silence.
-
-    Raises:
-        InvalidRequest: the query has a parameter that the route does not know, or one twice that may be given once.
-    """
-    if not request.scope["query_string"]:
-        return
-    known = {field.alias: field for field in request.scope["route"].dependant.query_params}
-    given = Counter(name for name, _ in request.query_params.multi_items())
-    for name, times in given.items():
-        if name not in known:
-            raise InvalidRequest(f"unknown query parameter {name[:100]!r}; {_instead(name, sorted(known))}")
-        if times > 1 and not _is_list(known[name].field_info.annotation):
-            raise InvalidRequest(f"query parameter {name} is given {times} times; give it once")
-
-
-def _instead(name: str, known: list[str]) -> str:
-    if not known:
-        return "this call takes none"
-    near = get_close_matches(name[:100].lower(), known, 1, cutoff=0)
-    return f"did you mean {near[0]!r}? known: {', '.join(known)}"
-
-
-def _is_list(annotation: Any) -> bool:
-    return list in {get_origin(annotation), *map(get_origin, get_args(annotation))}
+GIVEN = Depends(_given)
+Served = Annotated[Service, GIVEN]
 
 
 def reply(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:

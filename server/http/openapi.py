@@ -1,10 +1,12 @@
 """What FastAPI cannot see for itself: bodies in several forms, and an example for each call."""
 
+from collections.abc import Sequence
 from copy import deepcopy
+from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from msgspec.json import schema_components
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -35,6 +37,10 @@ from server.schemas.requests import (
     TaskPatch,
 )
 
+_DESCRIPTION = """A few labelled images in, a working classifier out, in one request.
+
+Errors are `application/problem+json` (RFC 9457) with a stable `code`. Every response carries `X-Request-ID`.
+"""
 _REF = "#/components/schemas/{name}"
 _IMAGE = {"type": "string", "format": "binary"}
 
@@ -143,33 +149,31 @@ PREDICT_MANY_BODY = _body(
 )
 
 
-def openapi_document(app: FastAPI) -> dict[str, Any]:
-    """The document of `app`, made once, with the schemas that only request bodies and problems use."""
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        bodies: tuple[type[Request], ...] = (
-            TaskBody,
-            ExamplesBody,
-            TaskPatch,
-            ExamplePatch,
-            CompareBody,
-            PredictBody,
-            PredictManyBody,
-            BackboneBody,
-            BackbonePatch,
-            RefreshBody,
-        )
-        _, schemas = schema_components(bodies, ref_template=_REF)
-        _, problems = models_json_schema([(Problem, "serialization")], ref_template=_REF.format(name="{model}"))
-        document["components"]["schemas"] |= schemas | problems["$defs"]
-        _drop_fastapis_own_errors(document)
-        _add_what_any_call_may_answer(document)
-        app.openapi_schema = document
-    return app.openapi_schema
+def openapi_document(routes: Sequence[APIRoute]) -> dict[str, Any]:
+    """The document of these routes, with the schemas that only request bodies and problems use."""
+    document = get_openapi(title="Headstart", version=version("headstart-server"), description=_DESCRIPTION, routes=routes)
+    bodies: tuple[type[Request], ...] = (
+        TaskBody,
+        ExamplesBody,
+        TaskPatch,
+        ExamplePatch,
+        CompareBody,
+        PredictBody,
+        PredictManyBody,
+        BackboneBody,
+        BackbonePatch,
+        RefreshBody,
+    )
+    _, schemas = schema_components(bodies, ref_template=_REF)
+    _, problems = models_json_schema([(Problem, "serialization")], ref_template=_REF.format(name="{model}"))
+    document["components"]["schemas"] |= schemas | problems["$defs"]
+    _drop_fastapis_own_errors(document)
+    _add_what_any_call_may_answer(document)
+    return document
 
 
 def _drop_fastapis_own_errors(document: dict[str, Any]) -> None:
-    """Removes the 422 body that FastAPI documents for every parameter: `server.app` answers those as problems."""
+    """Removes the 422 body that FastAPI documents for every parameter: those are answered as problems."""
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
     for path in document["paths"].values():

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import Request
 from fastapi.responses import Response
 
 from server.context import request_id
@@ -144,9 +143,8 @@ def problem(
     return Response(body.model_dump_json(exclude_none=True), status, headers, MEDIA_TYPE)
 
 
-def answer_error(request: Request, error: HeadstartError) -> Response:
+def error_problem(error: HeadstartError) -> Response:
     """The response to one of our own errors."""
-    request.app.state.service.metrics.errors.labels(error.code).inc()
     status, _ = TABLE[type(error)]
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
     return problem(status, error.code, error.detail, headers, error.images)

@@ -11,6 +11,7 @@ its turn, in the form of every other error, logged and counted.
 """
 
 import asyncio
+from collections.abc import Mapping
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,12 @@ _UPGRADE = frozenset({b"upgrade", b"http2-settings"})
 _AROUND_THE_URL = 64  # bytes of a request's first line: method and version
 _SHOWN = 200  # characters of a refused request's URL in the log
 _FAREWELL_SECONDS = 2.0
+
+
+def check_protocol(scope: Mapping[str, Any]) -> None:
+    """Raises what the connection refuses."""
+    if error := scope.get(REFUSED):
+        raise error
 
 
 class Config(uvicorn.Config):

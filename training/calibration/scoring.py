@@ -1,4 +1,4 @@
-"""How well a bundle in the making does."""
+"""Scores a new bundle on validation and novel classes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -27,10 +27,10 @@ class Images:
     """The images of one dataset that a bundle is made with.
 
     Attributes:
-        dataset: what evaluations call them.
-        base: what the statistics are made from and int8 is calibrated on; None where it has none.
+        dataset: its name in evaluations.
+        base: images for the statistics and for int8's calibration; None where there are none.
         validation: classes that head options are chosen on; None where there are too few.
-        novel: classes that nothing is chosen on; None where there are none.
+        novel: classes that are only measured on; None where there are none.
     """
 
     dataset: str
@@ -40,7 +40,9 @@ class Images:
 
 
 def base_mean(embeddings: Sequence[Float32]) -> Float32:
-    """The `feature_mean` (D,) of a bundle: the datasets' means count equally, however many base images (N, D) each has."""
+    """Returns the `feature_mean` (D,) of a bundle. The datasets' means count equally, however many base images (N, D) each
+    has.
+    """
     mean: Float32 = np.mean([each.mean(axis=0) for each in embeddings], axis=0)
     return mean
 
@@ -68,7 +70,7 @@ class Scorer:
         return self._embedded[key]
 
     def choose_heads(self, engine: Engine, say: Say) -> HeadDefaults:
-        """Options chosen on the validation classes; one dataset at least has some."""
+        """Returns options chosen on the validation classes; one dataset at least has some."""
         named = [(data.dataset, data.validation) for data in self._datasets if data.validation is not None]
         say(f"choosing head defaults on validation episodes of {', '.join(name for name, _ in named)}")
         embedded = [Embedded(self.embed(engine, images), images.indices_by_class()) for _, images in named]
@@ -94,7 +96,9 @@ class Scorer:
         return Evaluation(dataset=data.dataset, part=part, file=file, solver=options.solver, seed=_SEED, **asdict(scored))
 
     def evaluations(self, engine: Engine, file: str, heads: HeadDefaults) -> list[Evaluation]:
-        """The parts that datasets have, at 1 and 5 shots: every solver on validation classes, the default one on novel ones."""
+        """Returns evaluations of every part at 1 and 5 shots: every solver on validation classes, the default one on novel
+        ones.
+        """
         parts: list[tuple[Images, Literal["validation", "test"], Solver]] = []
         for data in self._datasets:
             if data.validation is not None:
@@ -108,7 +112,7 @@ class Scorer:
         ]
 
     def validation_accuracy(self, engine: Engine, options: HeadOptions, shots: int) -> float:
-        """The mean over the datasets that have validation classes."""
+        """Returns the mean accuracy over the datasets that have validation classes."""
         judged = [data for data in self._datasets if data.validation is not None]
         found = [self.evaluation(engine, engine.kind, data, "validation", options, None, shots) for data in judged]
         return float(np.mean([each.accuracy for each in found]))

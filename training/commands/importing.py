@@ -1,4 +1,4 @@
-"""`import`: from a network made elsewhere to a bundle."""
+"""`import`: makes a bundle of a network made elsewhere."""
 
 import argparse
 import re
@@ -10,7 +10,7 @@ from models.manifest import Interpolation
 from training.commands.arguments import SubParsers, add_broken_share, add_command, at_least
 from training.commands.export import add_bundle, say, say_how_to_serve
 from training.importing.classifier import LastLayer
-from training.importing.network import Order, import_network
+from training.importing.network import ImportOptions, import_network
 
 _EPILOG = """examples:
   headstart-train import efficientnet-lite0 --data photos/
@@ -35,8 +35,8 @@ def add_to(commands: SubParsers) -> None:
         nargs="+",
         required=True,
         metavar="PATH",
-        help="images like those to be recognised: folders of images, of class folders, or zips of the latter; statistics are made"
-        " from them and, where there are 5 classes of 20 images, head defaults chosen",
+        help="images like those to be recognised: folders of images, of class folders, or zips of the latter; they give the"
+        " statistics and, with 5 classes of 20 images, the head defaults",
     )
     add_broken_share(importing)
     importing.add_argument("--input-size", type=at_least(1), metavar="PIXELS", help="side of the images (default: as published)")
@@ -54,7 +54,7 @@ def add_to(commands: SubParsers) -> None:
 
 
 def _import(arguments: argparse.Namespace) -> None:
-    order = Order(
+    options = ImportOptions(
         arguments.source,
         arguments.weights,
         arguments.input_size,
@@ -64,11 +64,13 @@ def _import(arguments: argparse.Namespace) -> None:
         arguments.last_layer,
     )
     name = arguments.name or _default_name(arguments.source)
-    say_how_to_serve(import_network(order, arguments.data, arguments.broken_share, name, arguments.version, arguments.out, say))
+    say_how_to_serve(import_network(options, arguments.data, arguments.broken_share, name, arguments.version, arguments.out, say))
 
 
 def _default_name(source: str) -> str:
-    """`torchvision:resnet50` -> `resnet50`; of a file, its name, as far as it can be a bundle's."""
+    """Returns `resnet50` for `torchvision:resnet50`; for a file its name, reduced to the characters that a bundle's name may
+    have.
+    """
     network = source.rpartition(":")[2] if is_pretrained(source) else Path(source).stem
     return re.sub(r"[^a-z0-9._-]+", "-", network.lower()).strip("-._")[:64]
 

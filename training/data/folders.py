@@ -6,7 +6,6 @@ from pathlib import Path
 from models.images.preprocess import READABLE
 from training.data.dataset import DataError, Skipped
 from training.data.files import (
-    HEAD_BYTES,
     IMAGE_SUFFIXES,
     NO_CLASS,
     NO_IMAGE,
@@ -20,14 +19,16 @@ from training.data.files import (
 
 
 def is_image(file: Path) -> bool:
-    """Whether the file is called an image, or is one by its content. A link to nothing may be: whoever reads it finds out."""
+    """Returns whether the file has an image's suffix, or is an image by its content. A broken link with such a suffix counts
+    too.
+    """
     if file.suffix.lower() in IMAGE_SUFFIXES:
         return True
     try:
         if not file.is_file():  # a pipe would be waited for
             return False
         with file.open("rb") as opened:
-            return is_readable(opened.read(HEAD_BYTES))
+            return is_readable(opened)
     except OSError:
         return False
 
@@ -52,7 +53,11 @@ def sources_of_folder(path: Path) -> Iterator[Source | Skipped]:
 
 
 def _check_depth(path: Path) -> None:
-    """Images beside the class folders in `train` and `val` make no classes of these two."""
+    """Refuses a folder whose classes are one level deeper, as in `train` and `val`, although it has some images beside them.
+
+    Raises:
+        DataError: it does.
+    """
     within = {
         folder: [
             entry
@@ -74,7 +79,7 @@ def has_images(path: Path) -> bool:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Every visible file in a folder and its folders."""
+    """Yields every visible file in a folder and its folders."""
     for entry in visible(folder):
         yield from files_below(entry) if entry.is_dir() else [entry]
 
@@ -84,7 +89,7 @@ def class_folders(path: Path) -> list[Path]:
 
 
 def visible(folder: Path) -> list[Path]:
-    """What is in a folder and not hidden.
+    """Returns the entries of a folder that are not hidden.
 
     Raises:
         DataError: the folder cannot be read.

@@ -1,4 +1,4 @@
-"""From a finished run to a bundle."""
+"""Makes a bundle of a finished run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,13 +32,13 @@ def export(
 
     Args:
         datasets: those of the run, and others that it is to be evaluated on; one at least has base images. Each counts as much
-            as any other, in the statistics and in what is chosen.
+            as any other, in the statistics and in every choice.
         with_torchscript: whether `backbone.ts` is kept; its parity is checked either way.
         say: receives a line per step.
-        input_size: side of what the bundle looks at, in pixels, where it is not to be the run's.
+        input_size: side of the bundle's input, in pixels; None for the run's.
 
     Raises:
-        ExportError: the run is not finished, the name or version is no name, or a file disagrees with eager PyTorch.
+        ExportError: the run is not finished, the name or version is not allowed, or a file disagrees with eager PyTorch.
         BundleError: that version exists already.
         DataError: there are too few validation or novel classes for 5-way episodes.
     """
@@ -59,7 +59,7 @@ def export(
 
 
 def _projected(backbone: Backbone, datasets: Sequence[Images], width: int, say: Say) -> Backbone:
-    """The backbone with a last layer of that width, fitted on some images of every base class."""
+    """Returns the backbone with a last layer of that width, fitted on some images of every base class."""
     eager = Eager(PixelBackbone(backbone))
     parts = []
     for images in (data.base for data in datasets if data.base is not None):
@@ -78,7 +78,7 @@ def refuse_hopeless(checkpoint: Checkpoint, name: str, version: str, out: Path) 
     """Fails, before any image is read, where the export would fail at its end.
 
     Raises:
-        ExportError: the run is not finished, or the name or version is no name.
+        ExportError: the run is not finished, or the name or version is not allowed.
         BundleError: that version exists already.
     """
     if not checkpoint.finished:

@@ -3,7 +3,7 @@
 from urllib.parse import quote
 
 from headstart.http.transport import Transport, parse
-from headstart.replies.tasks import Backbone
+from headstart.replies.backbones import Backbone
 
 _BACKBONES = "/v1/backbones"
 

@@ -5,7 +5,7 @@ from typing import Self
 
 from headstart.errors import NotFound, UnexpectedReply
 from headstart.http.transport import Transport, parse
-from headstart.replies.tasks import JsonObject
+from headstart.replies.values import JsonObject
 
 
 @dataclass(frozen=True, slots=True)

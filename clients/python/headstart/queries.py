@@ -10,7 +10,7 @@ from headstart.images.kinds import Image, one_or_many
 from headstart.images.loading import Loaded, in_requests, load
 from headstart.limits import DEFAULT_LIMITS, Limits
 from headstart.replies.predictions import ManyPredictions, Predictions, joined, joined_many
-from headstart.replies.tasks import JsonObject
+from headstart.replies.values import JsonObject
 
 Reply = TypeVar("Reply")
 

@@ -1,8 +1,14 @@
-"""`/docs`: the interactive reference, of Swagger UI out of a package, so that nothing on it comes from another host."""
+"""`/openapi.json`, and `/docs`: the interactive reference, of Swagger UI out of a package, so that nothing on it comes from
+another host."""
 
-from fastapi import APIRouter
-from fastapi.responses import Response
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.routing import BaseRoute, Mount, Route
 
 # Addresses are relative, so that they hold behind a proxy that adds a path.
 _PAGE = """<!DOCTYPE html>
@@ -37,17 +43,39 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-router = APIRouter(include_in_schema=False)
+
+def docs_routes(make_document: Callable[[], dict[str, Any]], root: str) -> list[BaseRoute]:
+    """The routes of the reference, which the OpenAPI document does not tell of.
+
+    Args:
+        make_document: makes that document; called when it is first asked for.
+        root: the path that a proxy offers the server under.
+    """
+
+    @cache
+    def document() -> Response:
+        servers = {"servers": [{"url": root}]} if root else {}
+        return JSONResponse(make_document() | servers)
+
+    async def openapi(_request: Request) -> Response:
+        return document()
+
+    return [
+        Route("/openapi.json", openapi),
+        Route("/docs", _page),
+        Route("/docs/start.js", _start),
+        Route("/", _to_docs),
+        Mount("/docs/assets", StaticFiles(packages=[("fastapi_swagger", "resources")])),
+    ]
 
 
-@router.get("/docs")
-async def page() -> Response:
+async def _page(_request: Request) -> Response:
     return Response(_PAGE, media_type="text/html", headers=_HEADERS)
 
 
-@router.get("/docs/start.js")
-async def start() -> Response:
+async def _start(_request: Request) -> Response:
     return Response(_START, media_type="text/javascript", headers=_HEADERS)
 
 
-router.mount("/docs/assets", StaticFiles(packages=[("fastapi_swagger", "resources")]))
+async def _to_docs(_request: Request) -> Response:
+    return RedirectResponse("/docs")

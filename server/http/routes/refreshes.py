@@ -3,7 +3,7 @@
 import json
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from msgspec.structs import asdict
 
@@ -21,7 +21,7 @@ from server.errors import (
     WrongRefreshState,
 )
 from server.http.bodies.content import WITH_TASKS, read_json
-from server.http.dependencies import TENANT, Served, reply
+from server.http.dependencies import GIVEN, TENANT, Served, reply
 from server.http.idempotency import create_once
 from server.http.openapi import REFRESH_BODY, answered
 from server.http.problems import documented
@@ -38,12 +38,7 @@ router = APIRouter(prefix="/v1/refreshes", tags=["refreshes"])
 _CHANGE_ERRORS = documented(RefreshNotFound, WrongRefreshState, StorageFailed)
 
 
-async def _working(request: Request) -> RefreshWorker:
-    refreshes: RefreshWorker = request.app.state.refreshes
-    return refreshes
-
-
-Working = Annotated[RefreshWorker, Depends(_working)]
+Working = Annotated[RefreshWorker, GIVEN]
 
 
 @router.post(

@@ -115,14 +115,8 @@ def tell_unused(files: Mapping[str, str], output: Output) -> None:
         output.remark(f"headstart: left out {printable(path)}: {reason}")
 
 
-def file_name(found: Example) -> str | None:
-    """The name of an example's file, where the server knows it."""
-    name: str | None = found.raw.get("file_name")
-    return name
-
-
 def _is_called(each: Example, wanted: str) -> bool:
-    name = file_name(each)
+    name = each.file_name
     if name is None:
         return False
     given, whole = PurePath(clean_label(wanted)).parts, (clean_label(each.label), *PurePath(clean_label(name)).parts)

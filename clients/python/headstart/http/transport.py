@@ -14,7 +14,6 @@ from headstart.errors import ServerUnreachable, api_error
 from headstart.http.address import checked
 from headstart.http.credentials import request_headers
 from headstart.http.foreign_replies import foreign_reply
-from headstart.replies.tasks import JsonObject
 from headstart.version import VERSION
 
 Reply = TypeVar("Reply")
@@ -97,7 +96,7 @@ class Transport:
         return response, done_before
 
 
-def parse(kind: Callable[[JsonObject], Reply], response: httpx.Response) -> Reply:
+def parse(kind: Callable[[Mapping[str, Any]], Reply], response: httpx.Response) -> Reply:
     """A reply's body as one of our types."""
     try:
         return kind(response.json())
@@ -105,10 +104,10 @@ def parse(kind: Callable[[JsonObject], Reply], response: httpx.Response) -> Repl
         raise foreign_reply(response) from error
 
 
-def pages(transport: Transport, path: str, key: str, kind: Callable[[JsonObject], Item]) -> Iterator[Item]:
+def pages(transport: Transport, path: str, key: str, kind: Callable[[Mapping[str, Any]], Item]) -> Iterator[Item]:
     """Everything in a list of the API's, page by page as it is asked for."""
 
-    def page(body: JsonObject) -> tuple[list[Item], str | None]:
+    def page(body: Mapping[str, Any]) -> tuple[list[Item], str | None]:
         return [kind(item) for item in body[key]], body["next_cursor"]
 
     cursor: str | None = None

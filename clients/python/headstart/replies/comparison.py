@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
-from headstart.replies.quality import Interval
-from headstart.replies.tasks import Head, JsonObject
+from headstart.replies.tasks import Head
+from headstart.replies.values import Interval, JsonObject, interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,13 @@ class Difference:
     @classmethod
     def from_json(cls, body: JsonObject) -> Self:
         low, high = body["interval"]
-        losses = body["log_loss_interval"]
         return cls(
             accuracy=body["accuracy"],
             interval=(low, high),
             gained=body["gained"],
             lost=body["lost"],
             log_loss=body["log_loss"],
-            log_loss_interval=None if losses is None else (losses[0], losses[1]),
+            log_loss_interval=interval(body["log_loss_interval"]),
         )
 
 
@@ -67,7 +66,7 @@ class Trial:
 
     @classmethod
     def from_json(cls, body: JsonObject) -> Self:
-        interval, difference = body["interval"], body["difference"]
+        difference = body["difference"]
         return cls(
             backbone=body["backbone"],
             head=Head.from_json(body["head"]),
@@ -75,7 +74,7 @@ class Trial:
             judged=body["judged"],
             recognised=body["recognised"],
             accuracy=body["accuracy"],
-            interval=None if interval is None else (interval[0], interval[1]),
+            interval=interval(body["interval"]),
             log_loss=body["log_loss"],
             difference=None if difference is None else Difference.from_json(difference),
             milliseconds=body["milliseconds"],
@@ -110,7 +109,7 @@ class Comparison:
     best: Trial
     advice: str
     timing_ms: Mapping[str, float]
-    raw: Mapping[str, Any] = field(repr=False, compare=False)
+    raw: JsonObject = field(repr=False, compare=False)
 
     @classmethod
     def from_json(cls, body: JsonObject) -> Self:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self, overload
 
 from headstart.errors import InvalidImage, UnreadableImages
-from headstart.replies.tasks import JsonObject, summed
+from headstart.replies.values import JsonObject, summed
 
 
 @dataclass(frozen=True, slots=True)

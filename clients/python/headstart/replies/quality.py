@@ -1,10 +1,9 @@
 """How good a task is, as far as its support set alone can tell, as frozen types."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
-Interval = tuple[float, float]
+from headstart.replies.values import Interval, JsonObject, interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class ClassQuality:
     interval: Interval | None
 
     @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> Self:
+    def from_json(cls, body: JsonObject) -> Self:
         return cls(
             label=body["label"],
             examples=body["examples"],
@@ -35,7 +34,7 @@ class ClassQuality:
             judged=body["judged"],
             recognised=body["recognised"],
             accuracy=body["accuracy"],
-            interval=_interval(body),
+            interval=interval(body["interval"]),
         )
 
 
@@ -123,10 +122,10 @@ class Quality:
     advice: str
     suspects: tuple[Suspect, ...]
     duplicates: tuple[Duplicate, ...]
-    raw: Mapping[str, Any] = field(repr=False, compare=False)
+    raw: JsonObject = field(repr=False, compare=False)
 
     @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> Self:
+    def from_json(cls, body: JsonObject) -> Self:
         classes = tuple(ClassQuality.from_json(each) for each in body["classes"])
         return cls(
             task=body["task"],
@@ -135,7 +134,7 @@ class Quality:
             judged=body["judged"],
             groups=sum(each.groups for each in classes),
             accuracy=body["accuracy"],
-            interval=_interval(body),
+            interval=interval(body["interval"]),
             classes=classes,
             one_session=tuple(body.get("one_session", ())),
             confusions=tuple(Confusion(each["label"], each["recognised_as"], each["examples"]) for each in body["confusions"]),
@@ -150,19 +149,12 @@ class Quality:
         )
 
 
-def _duplicate(body: Mapping[str, Any]) -> Duplicate:
+def _duplicate(body: JsonObject) -> Duplicate:
     names = (body.get("file_name"), body.get("of_file_name"))
     return Duplicate(body["example"], body["label"], body["of"], body["of_label"], body["similarity"], *names)
 
 
-def _interval(body: Mapping[str, Any]) -> Interval | None:
-    if body["interval"] is None:
-        return None
-    low, high = body["interval"]
-    return low, high
-
-
-def _prior(body: Mapping[str, Any] | None) -> Prior | None:
+def _prior(body: JsonObject | None) -> Prior | None:
     if body is None:
         return None
     return Prior(body["accuracy"], body["lowest"], body["highest"], body["ways"], body["shots"], tuple(body["datasets"]))

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
+
+from headstart.replies.values import JsonObject
 
 AT_WORK = frozenset({"running", "rolling_back"})
 
@@ -16,7 +18,7 @@ class Reason:
     detail: str
 
     @classmethod
-    def from_json(cls, body: Mapping[str, Any] | None) -> Self | None:
+    def from_json(cls, body: JsonObject | None) -> Self | None:
         return None if body is None else cls(body["code"], body["detail"])
 
 
@@ -56,10 +58,10 @@ class RefreshedTask:
     version_returned: int | None
     accuracy: Accuracy | None
     reason: Reason | None
-    raw: Mapping[str, Any] = field(repr=False, compare=False)
+    raw: JsonObject = field(repr=False, compare=False)
 
     @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> Self:
+    def from_json(cls, body: JsonObject) -> Self:
         versions, told = body["versions"], body["accuracy"]
         return cls(
             task=body["task"],
@@ -104,7 +106,7 @@ class Refresh:
     accuracy_after: float | None
     created_at: datetime
     updated_at: datetime
-    raw: Mapping[str, Any] = field(repr=False, compare=False)
+    raw: JsonObject = field(repr=False, compare=False)
 
     @property
     def at_work(self) -> bool:
@@ -112,7 +114,7 @@ class Refresh:
         return self.state in AT_WORK
 
     @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> Self:
+    def from_json(cls, body: JsonObject) -> Self:
         told = body["accuracy"] or {"tasks": 0, "before": None, "after": None}
         return cls(
             id=body["id"],

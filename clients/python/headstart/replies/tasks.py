@@ -1,13 +1,12 @@
 """What the server answers, as frozen types. Fields this version has no name for are kept in `raw`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 from headstart.replies.quality import Quality
-
-JsonObject = Mapping[str, Any]
+from headstart.replies.values import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,63 +135,6 @@ class Version:
             created_at=datetime.fromisoformat(body["created_at"]),
             raw=body,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Backbone:
-    """A backbone the server knows.
-
-    Attributes:
-        default: new tasks get it.
-        missing: tasks or new ones need it and it is not in the server's folders; what would be read there is None.
-        open: it is loaded and warm.
-        engines: what runs it while it is open.
-        active_tasks: how many tasks use it in their active version.
-        unserved_tasks: how many of those are refused, since its file is missing or damaged.
-    """
-
-    id: str
-    default: bool
-    missing: bool
-    open: bool
-    engines: tuple[str, ...]
-    active_tasks: int
-    unserved_tasks: int
-    embedding_dim: int | None
-    architecture: str | None
-    dataset: str | None
-    raw: JsonObject = field(repr=False, compare=False)
-
-    @property
-    def input_side(self) -> int | None:
-        """The longer side of what it looks at, in pixels; None if the server does not say."""
-        size = self.raw.get("input", {})
-        return max(size.get("height", 0), size.get("width", 0)) or None
-
-    @classmethod
-    def from_json(cls, body: JsonObject) -> Self:
-        return cls(
-            id=body["id"],
-            default=body["default"],
-            missing=body.get("missing", False),
-            open=body["open"],
-            engines=tuple(body["engines"]),
-            active_tasks=body["active_tasks"],
-            unserved_tasks=body.get("unserved_tasks", 0),
-            embedding_dim=body["embedding_dim"],
-            architecture=body["architecture"],
-            dataset=body["dataset"],
-            raw=body,
-        )
-
-
-def summed(timings: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """The milliseconds of each stage over several requests."""
-    total: dict[str, float] = {}
-    for timing in timings:
-        for stage, milliseconds in timing.items():
-            total[stage] = total.get(stage, 0.0) + milliseconds
-    return total
 
 
 def _classes(body: JsonObject) -> tuple[ClassSize, ...]:

@@ -72,7 +72,7 @@ def predict(client: Client, args: Namespace, output: Output) -> Exit:
     shown = [at for at, result in enumerate(predictions) if args.unsure is None or _is_unsure(result, args.unsure)]
     rows = prediction_tables.rows(files, predictions, shown)
     if args.csv:
-        output.csv(prediction_tables.CSV_COLUMNS, [prediction_tables.csv_row(row) for row in rows])
+        output.csv(prediction_tables.CSV_COLUMNS, [prediction_tables.csv_row(*row) for row in rows])
     else:
         bodies = _with_files(predictions.raw["predictions"], files)
         body = {**predictions.raw, "predictions": [bodies[at] for at in shown]}

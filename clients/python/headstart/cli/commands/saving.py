@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 
 from headstart.cli.failures import Misused
-from headstart.cli.finding import file_name
 from headstart.client import Client
 from headstart.errors import ImageNotKept
 from headstart.replies.tasks import Example
@@ -48,7 +47,7 @@ def save(
                 (folder / folders[each.label]).mkdir()
                 taken[each.label] = set()
             # The suffix is that of what the image is, be it another than the file's was.
-            stem = PurePath(file_name(each) or each.id).stem
+            stem = PurePath(each.file_name or each.id).stem
             name = _free(_safe(stem), _SUFFIXES.get(each.media_type, ""), taken[each.label])
             taken[each.label].add(_alike(name))
             (folder / folders[each.label] / name).write_bytes(image)

@@ -3,7 +3,7 @@
 from rich.console import Group, RenderableType
 
 from headstart.cli.tables.fitting import Column, FittedTable
-from headstart.cli.tables.text import percent, percent_range, printable, told_example
+from headstart.cli.tables.text import example_name, percent, percent_range, printable
 from headstart.replies.comparison import Comparison, Trial
 from headstart.replies.quality import Prior, Quality
 
@@ -60,7 +60,7 @@ def comparison_table(found: Comparison) -> RenderableType:
 
 
 def _suspects(found: Quality) -> FittedTable:
-    known = any(each.get("file_name") for each in found.raw["suspects"])
+    known = any(each.file_name for each in found.suspects)
     table = FittedTable(
         (
             *((Column("file", cut="start"),) if known else ()),
@@ -70,14 +70,14 @@ def _suspects(found: Quality) -> FittedTable:
             Column("sure", number=True),
         )
     )
-    for each, raw in zip(found.suspects, found.raw["suspects"], strict=True):
-        file = (told_example(raw, "example"),) if known else ()
+    for each in found.suspects:
+        file = (example_name(each.example, each.label, each.file_name),) if known else ()
         table.add_row(*file, each.example, printable(each.label), printable(each.suggested), f"{each.confidence:.1%}")
     return table
 
 
 def _duplicates(found: Quality) -> FittedTable:
-    known = any(each.get("file_name") or each.get("of_file_name") for each in found.raw["duplicates"])
+    known = any(each.file_name or each.of_file_name for each in found.duplicates)
     table = FittedTable(
         (
             *((Column("file", cut="start"),) if known else ()),
@@ -88,10 +88,10 @@ def _duplicates(found: Quality) -> FittedTable:
             Column("alike", number=True, goes=1),
         )
     )
-    for twin, raw in zip(found.duplicates, found.raw["duplicates"], strict=True):
-        file = (told_example(raw, "example"),) if known else ()
+    for twin in found.duplicates:
+        file = (example_name(twin.example, twin.label, twin.file_name),) if known else ()
         labels = printable(twin.label), printable(twin.of_label)
-        same = told_example(raw, "of", "of_") if known else twin.of
+        same = example_name(twin.of, twin.of_label, twin.of_file_name) if known else twin.of
         table.add_row(*file, twin.example, labels[0], same, labels[1], f"{twin.similarity:.1%}")
     return table
 

@@ -76,7 +76,7 @@ def examples_table(found: Sequence[Example]) -> RenderableType:
         )
     )
     for each in found:
-        file = printable(each.raw.get("file_name") or "")
+        file = printable(each.file_name or "")
         table.add_row(each.id, printable(each.label), file, each.media_type, str(each.bytes), when(each.created_at))
     return table
 

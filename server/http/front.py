@@ -1,0 +1,167 @@
+"""Every request from its head to its line in the log, in plain ASGI.
+
+Named (`X-Request-ID`) -> its protocol and host checked -> its origin checked, and room for its images -> an endpoint found and
+called with a limited body -> answered, an error as a problem -> told to the log and the metrics.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+
+from fastapi import Request
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.context import request_id
+from server.errors import HeadstartError
+from server.http.access import Access
+from server.http.bodies.limits import BodyLimits, LimitedBody
+from server.http.endpoints import Endpoints
+from server.http.hosts import host_check
+from server.http.origins import origin_check
+from server.http.problems import error_problem, problem
+from server.http.protocol import check_protocol
+from server.ids import new_id
+from server.metrics import Metrics
+from server.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_BRINGS_IMAGES = re.compile(r".*/v1/(tasks(/[^/]+/(examples|predict))?|predict)")
+_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")  # in the order of `Allow`
+
+
+class Front:
+    """The application.
+
+    Args:
+        others: what serves the paths that `endpoints` lack, and the lifespan.
+        check_room: raises Overloaded when there is no room for another image.
+    """
+
+    def __init__(
+        self, endpoints: Endpoints, others: ASGIApp, settings: Settings, metrics: Metrics, check_room: Callable[[], None]
+    ) -> None:
+        self._endpoints = endpoints
+        self._others = others
+        self._root = settings.root
+        self._metrics = metrics
+        self._access = Access(metrics)
+        self._bodies = BodyLimits(settings)
+        self._check_host = host_check(settings.hosts)
+        self._check_origin = origin_check(settings.origins)
+        self._check_room = check_room
+        self._admitted: ASGIApp = self._answer
+        if settings.origins:
+            self._admitted = CORSMiddleware(
+                self._answer,
+                allow_origins=sorted(settings.origins),
+                allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
+                allow_headers=["*"],
+                expose_headers=["Location", "Retry-After", "Idempotent-Replayed", "X-Request-ID"],
+            )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self._serve if scope["type"] == "http" else self._others)(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started, status = time.perf_counter(), 0
+        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        id_ = given if _SANE_ID.fullmatch(given) else new_id("req")
+        request_id.set(id_)
+        if self._root:
+            scope["root_path"] = self._root
+            if not scope["path"].startswith(f"{self._root}/"):  # The proxy has removed it, and to Starlette it is a part.
+                scope["path"] = self._root + scope["path"]
+        scope["app"] = self  # By this Starlette raises what it would else answer in its own words.
+        # HEAD is routed as GET; of its answer the connection, which has the first scope, sends no body.
+        inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", id_.encode())]
+                if self._root:
+                    message["headers"] = list(map(self._from_root, message["headers"]))
+            await send(message)
+
+        try:
+            await self._admit(inner, receive, send_with_id)
+        except Exception:
+            _log.exception("unexpected")
+            self._metrics.errors.labels("internal_error").inc()
+            if status:  # Half a reply has gone out; the server ends the connection so that nobody takes it for a whole one.
+                raise
+            detail = "something went wrong on the server; its log has the details under this request_id"
+            await problem(500, "internal_error", detail)(inner, receive, send_with_id)
+        finally:
+            route = getattr(inner.get("route"), "path", None)
+            self._access.tell(scope["method"], scope["path"], route, status, time.perf_counter() - started)
+
+    def _from_root(self, header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+        name, value = header
+        return (name, self._root.encode() + value) if name == b"location" and value.startswith(b"/") else header
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request if this server understands it, and it names this server."""
+        try:
+            check_protocol(scope)
+            self._check_host(scope)
+        except HeadstartError as error:
+            await self._failure(scope, error)(scope, receive, send)
+        else:
+            await self._admitted(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request, unless a web page asks that may not, or it brings images while there is no room for one.
+
+        What is refused must cost next to nothing: by that an overloaded server lives.
+        """
+        body = LimitedBody(self._bodies, scope, receive)
+        try:
+            self._check_origin(scope)
+            if scope["method"] == "POST" and _BRINGS_IMAGES.fullmatch(scope["path"]):
+                self._check_room()
+            answer = await self._call(scope, body)
+            await answer(scope, body.receive, send)
+        except (HeadstartError, HTTPException, ClientDisconnect) as error:
+            await self._failure(scope, error)(scope, body.receive, send)
+        finally:
+            body.release()
+
+    async def _call(self, scope: Scope, body: LimitedBody) -> ASGIApp:
+        """What the endpoint answers; or the application that has the path, if any."""
+        methods, parts = self._endpoints.find(scope["path"].removeprefix(self._root))
+        if not methods:
+            return self._others
+        endpoint = methods.get(scope["method"])
+        scope["route"] = endpoint or next(iter(methods.values()))
+        if endpoint is None:
+            raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
+        return await endpoint(Request(scope, body.receive), parts)
+
+    def _failure(self, scope: Scope, error: HeadstartError | HTTPException | ClientDisconnect) -> Response:
+        """The answer to what was raised."""
+        if isinstance(error, HeadstartError):
+            self._metrics.errors.labels(error.code).inc()
+            return error_problem(error)
+        if isinstance(error, ClientDisconnect):  # Nobody reads this; the status is for the logs, as nginx has it.
+            return Response(status_code=499)
+        detail, headers = error.detail, dict(error.headers or {})
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            ends_in_slash = scope["path"].endswith("/")
+            detail = "there is nothing at this path" + ("; leave out the slash at its end" if ends_in_slash else "")
+        elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            methods, _ = self._endpoints.find(scope["path"].removeprefix(self._root))
+            there = [method for method in _METHODS if method in methods or (method == "GET" and not methods)]
+            headers["Allow"] = ", ".join(["GET", "HEAD", *there[1:]] if "GET" in there else there)
+            detail = f"{scope['method']} is not possible here; these are: {headers['Allow']}"
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
+        return problem(error.status_code, code, detail, headers)
