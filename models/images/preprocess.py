@@ -103,11 +103,14 @@ class OpenedImage:
 
         Raises:
             ImageError: `image_broken`.
+            MemoryError: there is too little memory for its pixels.
         """
         try:
             self._image.load()
             fitted = _to_rgb(self._image, self._extent, self._spec, self._contents)
-        except Exception as error:  # A parser of hostile bytes may raise anything; to the sender all of it means the same.
+        except MemoryError:  # It says nothing of the image.
+            raise
+        except Exception as error:  # A parser fed hostile bytes may raise anything; all of it means the same to the sender.
             raise ImageError(*_BROKEN) from error
         return np.array(fitted, dtype=np.uint8)
 
@@ -125,6 +128,8 @@ def open_image(data: bytes, spec: InputSpec, limits: ImageLimits = ImageLimits()
         image = reader(io.BytesIO(contents.pixels))
         size = image.size
         extent = _reduce(image, spec)
+    except MemoryError:  # As above.
+        raise
     except Exception as error:  # As above.
         raise ImageError(*_BROKEN) from error
     work = _work(size, image, contents, limits.max_pixels) + _profile_work(image, contents)
@@ -146,6 +151,7 @@ def load_image(data: bytes, spec: InputSpec, limits: ImageLimits = ImageLimits()
 
     Raises:
         ImageError: `image_too_large`, `image_unsupported` or `image_broken`.
+        MemoryError: there is too little memory for its pixels.
     """
     return open_image(data, spec, limits).decode()
 
