@@ -1,9 +1,21 @@
 # Two environments: .venv holds what a user installs (no PyTorch), .venv-dev what developing and training need.
 PYTHON ?= python3
+# As many workers as cores, one thread each. The tests of a file share what it starts, so they stay together.
+PYTEST = OMP_NUM_THREADS=1 .venv-dev/bin/python -m pytest -q -n auto --dist loadgroup
 MODERN = $(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Headstart needs Python 3.11 or later: make PYTHON=python3.12')"
 .DEFAULT_GOAL := help
+QUICK = \
+	benchmarks/test_benchmarks benchmarks/test_domains \
+	clients/test_client clients/test_client_proxies clients/test_client_retries \
+	models/test_apply models/test_bounded_work models/test_bursts models/test_fitting models/test_golden models/test_heads \
+	models/test_leave_one_out models/test_no_pixels models/test_novelty models/test_phone_photographs models/test_preprocess \
+	models/test_quota models/test_support_index models/test_temperature models/test_transductive models/test_zip_names \
+	server/test_active server/test_api server/test_batcher server/test_clock server/test_decode server/test_http_details \
+	server/test_ids server/test_image_queue server/test_intervals server/test_metrics server/test_migrations server/test_protocol \
+	server/test_request_ids server/test_served_backbones server/test_store server/test_trials \
+	training/test_class_split training/test_data training/test_episodes training/test_pickles training/test_within_class
 
-.PHONY: help demo serve test check clean
+.PHONY: help demo serve test test-quick coverage check clean
 
 help:  ## what there is to do
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -15,7 +27,14 @@ serve: .venv/installed  ## leave a server running on http://127.0.0.1:8000
 	.venv/bin/headstart-server
 
 test: .venv-dev/installed  ## every test but the slow ones (pytest -m slow)
-	.venv-dev/bin/python -m pytest
+	$(PYTEST)
+
+test-quick: .venv-dev/installed  ## the quickest tests of every package, in a minute
+	$(PYTEST) --hypothesis-profile=quick $(QUICK:%=tests/%.py)
+
+coverage: .venv-dev/installed  ## every test, and how much of server/ and models/ they reach
+	rm -f .coverage*
+	$(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 check: .venv-dev/installed  ## style, types, import arrows
 	.venv-dev/bin/ruff format --check .

@@ -13,8 +13,8 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.command import benchmark_parser, write_json
-from benchmarks.setting import paper_bundle
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.setting import paper_bundle
 from models.engine import open_engine
 from models.images.preprocess import Pixels
 from server.engine.batcher import Batcher

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 from threadpoolctl import threadpool_limits
 
-from benchmarks.command import write_json
-from benchmarks.domain_arguments import domain_parser, open_embedder, parts
-from benchmarks.domain_data import Domain, Embedder
+from benchmarks.accuracy.domain_arguments import domain_parser, open_embedder, parts
+from benchmarks.accuracy.domain_data import Domain, Embedder
+from benchmarks.shared.command import write_json
 from models.engine import embed_all
 from models.examples.bursts import bursts, least_similarity
 from models.heads.fitting import fit_head

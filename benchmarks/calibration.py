@@ -17,8 +17,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from benchmarks.command import write_json
-from benchmarks.novel_classes import accuracy_parser, embed_part, open_shipped
+from benchmarks.accuracy.novel_classes import accuracy_parser, embed_part, open_shipped
+from benchmarks.shared.command import write_json
 from models.bundle import Bundle
 from models.heads.fitting import expected_by_share, fit
 from models.heads.head import features, softmax

@@ -19,8 +19,8 @@ import numpy as np
 import pyvips
 from PIL import Image, ImageOps
 
-from benchmarks.command import benchmark_parser, write_json
-from benchmarks.turns import Ratio, race, repeat
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.turns import Ratio, race, repeat
 from models.bundle import DEFAULT_BUNDLE, SHIPPED, find_bundles, open_bundle
 from models.images.preprocess import Pixels, load_image
 from models.manifest import InputSpec

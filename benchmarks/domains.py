@@ -32,10 +32,10 @@ from typing import Any, get_args
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.command import benchmark_parser, write_json
-from benchmarks.domain_data import DOMAINS, Domain, Embedder, opener
-from benchmarks.domain_scores import Cell, Figures, Protocol, figures, measure
-from benchmarks.left_out_laws import LeftOutLaws
+from benchmarks.accuracy.domain_data import DOMAINS, Domain, Embedder, opener
+from benchmarks.accuracy.domain_scores import Cell, Figures, Protocol, figures, measure
+from benchmarks.accuracy.left_out_laws import LeftOutLaws
+from benchmarks.shared.command import benchmark_parser, write_json
 from models.bundle import DEFAULT_BUNDLE
 from models.engine import EngineKind
 from models.manifest import SupportLaw

@@ -14,9 +14,9 @@ from itertools import count as counting
 
 import numpy as np
 
-from benchmarks.command import benchmark_parser, write_json
-from benchmarks.setting import paper_bundle
-from benchmarks.turns import Contestant, race
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.setting import paper_bundle
+from benchmarks.shared.turns import Contestant, race
 from models.engine import Engine, open_engine
 from models.images.preprocess import Pixels
 from server.engine.batcher import Batcher

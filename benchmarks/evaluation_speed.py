@@ -12,8 +12,8 @@ from itertools import product
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.command import benchmark_parser, write_json
-from benchmarks.turns import race
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.turns import race
 from models.heads.fitting import fit
 from models.heads.head import Float32, features
 from models.manifest import HeadOptions

@@ -19,13 +19,13 @@ from typing import ParamSpec
 
 import numpy as np
 
-from benchmarks.command import benchmark_parser, write_json
-from benchmarks.setting import paper_bundle, support_set
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.setting import paper_bundle, support_set
 from models.heads.fitting import fit_head
 from models.heads.head import EmbeddingSpace, Head
 from server.ids import new_id
 from server.store.database import Database
-from server.store.records import NewExample, NewTask
+from server.store.records import NewExample, TaskKey
 from server.store.store import Store, sqlite_url
 
 _TASKS = 40  # a turn
@@ -85,9 +85,9 @@ def _turn(store: Store, examples: Sequence[NewExample], head: Head) -> Turn:
     for number in range(_TASKS):
         task = new_id("task")
         fresh = [replace(example, id=new_id("example")) for example in examples]
-        seconds["create"] += _seconds(store.create_task, _TENANT, NewTask(task, task), fresh, head)
+        seconds["create"] += _seconds(store.create_task, TaskKey(_TENANT, task), task, fresh, head)
         if number % 2:
-            seconds["delete"] += _seconds(store.delete_task, _TENANT, task)
+            seconds["delete"] += _seconds(store.delete_task, TaskKey(_TENANT, task))
             seconds["erase"] += _seconds(store.erase)
     return {step: 1e3 * total / (_TASKS if step == "create" else _TASKS // 2) for step, total in seconds.items()}
 

@@ -19,12 +19,12 @@ import numpy as np
 import onnxruntime
 import torch
 
-from benchmarks.command import benchmark_parser, write_json
 from benchmarks.head import DIM, OPTIONS, episode
-from benchmarks.load import LoadGenerator, post_form, post_images
 from benchmarks.server_process import ServerProcess
-from benchmarks.setting import create_task, creation, paper_bundle, sample_images, support_set
-from benchmarks.turns import Rates, race, repeat
+from benchmarks.serving.load import LoadGenerator, post_form, post_images
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.setting import create_task, creation, paper_bundle, sample_images, support_set
+from benchmarks.shared.turns import Rates, race, repeat
 from models.backbones.build import PixelBackbone, build_backbone
 from models.bundle import ONNX, Bundle
 from models.engine import EngineKind, open_engine

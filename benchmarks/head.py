@@ -20,8 +20,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from benchmarks.command import benchmark_parser, write_json
-from benchmarks.turns import Ratio, race, repeat
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.turns import Ratio, race, repeat
 from models.heads.fitting import fit
 from models.heads.head import Float32, features, softmax
 from models.manifest import HeadOptions

@@ -23,14 +23,15 @@ from tempfile import TemporaryDirectory
 import httpx
 import numpy as np
 
-from benchmarks.command import benchmark_parser, write_json
-from benchmarks.load import LoadGenerator, Outcome, post, post_form, post_images
 from benchmarks.server_process import ServerProcess
-from benchmarks.setting import create_task, creation, paper_bundle, sample_images, support_set
-from benchmarks.turns import Contestant, race
+from benchmarks.serving.load import LoadGenerator, Outcome, post, post_form, post_images
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.setting import create_task, creation, paper_bundle, sample_images, support_set
+from benchmarks.shared.turns import Contestant, race
 from models.bundle import Bundle
-from models.engine import MAX_BATCH, Engine, available_cores, open_engine
+from models.engine import MAX_BATCH, Engine, open_engine
 from models.images.preprocess import load_image
+from models.processor import available_cores
 
 _CREATIONS = 100
 _BATCHED, _SINGLE = "no server, batches of 32", "no server, one at a time"

@@ -23,11 +23,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from benchmarks.command import benchmark_parser, write_json
-from benchmarks.domain_data import DOMAINS, Domain, Embedder, opener
-from benchmarks.domain_scores import Cell, Figures, Protocol, figures, measure
+from benchmarks.accuracy.domain_data import DOMAINS, Domain, Embedder, opener
+from benchmarks.accuracy.domain_scores import Cell, Figures, Protocol, figures, measure
 from benchmarks.engine import raw_session
-from benchmarks.turns import Ratio, race
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.turns import Ratio, race
 from models.bundle import PAPER_BUNDLE
 from models.engine import EngineKind
 from training.data.class_split import Part

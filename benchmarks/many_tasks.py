@@ -16,13 +16,13 @@ from statistics import median
 
 import httpx
 
-from benchmarks.command import benchmark_parser, write_json
-from benchmarks.filled import filled
 from benchmarks.http import Served
-from benchmarks.load import LoadGenerator, post_form, post_images
 from benchmarks.server_process import ServerProcess
-from benchmarks.setting import sample_images
-from benchmarks.turns import Ratio, race
+from benchmarks.serving.filled import filled
+from benchmarks.serving.load import LoadGenerator, post_form, post_images
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.setting import sample_images
+from benchmarks.shared.turns import Ratio, race
 
 _TASKS = 1000
 _COUNTS = (1, 10, 100, _TASKS)

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from benchmarks.command import write_json
-from benchmarks.domain_arguments import domain_parser, open_embedder, parts
-from benchmarks.domain_data import DOMAINS, Domain, Embedder
-from benchmarks.novel_classes import interval
+from benchmarks.accuracy.domain_arguments import domain_parser, open_embedder, parts
+from benchmarks.accuracy.domain_data import DOMAINS, Domain, Embedder
+from benchmarks.accuracy.novel_classes import interval
+from benchmarks.shared.command import write_json
 from models.bundle import Bundle
 from models.heads.fitting import fit
 from models.heads.head import Float32, features, softmax

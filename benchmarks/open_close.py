@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 import httpx
 
 from benchmarks.bundles import copy_bundle
-from benchmarks.command import benchmark_parser, write_json
 from benchmarks.server_process import ServerProcess
-from benchmarks.setting import create_task, paper_bundle, resident, sample_images, support_set
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.setting import create_task, paper_bundle, resident, sample_images, support_set
 
 _MEGABYTE = 1e6
 

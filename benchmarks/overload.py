@@ -14,11 +14,11 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from benchmarks.command import benchmark_parser, write_json
-from benchmarks.load import LoadGenerator, Outcome, post_images
 from benchmarks.server_process import ServerProcess
-from benchmarks.setting import create_task, sample_images, support_set
-from models.engine import available_cores
+from benchmarks.serving.load import LoadGenerator, Outcome, post_images
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.setting import create_task, sample_images, support_set
+from models.processor import available_cores
 
 _CONNECTIONS = 64
 _WAITING = 2000  # connections of those who do not wait for others

@@ -24,11 +24,11 @@ from typing import Any
 import httpx
 import onnx
 
-from benchmarks.command import benchmark_parser, write_json
-from benchmarks.load import LoadGenerator, Outcome, Reply, post
-from benchmarks.novel_classes import interval
+from benchmarks.accuracy.novel_classes import interval
 from benchmarks.server_process import ServerProcess
-from benchmarks.setting import creation, paper_bundle, sample_images
+from benchmarks.serving.load import LoadGenerator, Outcome, Reply, post
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.setting import creation, paper_bundle, sample_images
 from models.bundle import ONNX, ONNX_INT8, SHIPPED, find_bundles, open_bundle, write_bundle
 from training.data.class_split import read_split
 from training.data.loading import load_images, read_originals

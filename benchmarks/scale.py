@@ -14,12 +14,12 @@ from statistics import median
 
 import httpx
 
-from benchmarks.command import benchmark_parser, write_json
-from benchmarks.filled import filled
-from benchmarks.load import LoadGenerator, post
 from benchmarks.server_process import ServerProcess
-from benchmarks.setting import create_task, resident, sample_images, support_set
-from benchmarks.turns import race
+from benchmarks.serving.filled import filled
+from benchmarks.serving.load import LoadGenerator, post
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.setting import create_task, resident, sample_images, support_set
+from benchmarks.shared.turns import race
 
 _CONNECTIONS = 64
 _STARTS = 3

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, BinaryIO, Protocol, Self
 
 import httpx
 
@@ -25,6 +25,24 @@ def free_port() -> int:
         return port
 
 
+class Process(Protocol):
+    """What is used of a process, as `subprocess.Popen` has it."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | Any: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, number: int) -> None: ...
+
+    def kill(self) -> None: ...
+
+
 class ServerProcess:
     """`python -m server` on a free port of this machine; ready when constructed, stopped with its context.
 
@@ -39,14 +57,18 @@ class ServerProcess:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.log_path = data_dir.with_name(f"{data_dir.name}-{port}.log")
-        command = [sys.executable, "-W", "error", "-m", "server", "--port", str(port), "--data-dir", str(data_dir), *flags]
+        arguments = ["--port", str(port), "--data-dir", str(data_dir), *flags]
         if bundle is not None and "--bundle" not in flags:
-            command += ["--bundle", bundle]
+            arguments += ["--bundle", bundle]
         with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen(  # noqa: S603 -- the command is ours
-                command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "PYTHONUNBUFFERED": "1"}
-            )
+            self.process = self._launched(arguments, log)
         self._wait_until_ready(until)
+
+    @staticmethod
+    def _launched(arguments: list[str], log: BinaryIO) -> Process:
+        command = [sys.executable, "-W", "error", "-m", "server", *arguments]
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=environment)  # noqa: S603 -- the command is ours
 
     def stop(self) -> int:
         """SIGTERM, and the exit status."""

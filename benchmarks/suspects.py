@@ -21,8 +21,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from threadpoolctl import threadpool_limits
 
-from benchmarks.command import write_json
-from benchmarks.domain_arguments import domain_parser, open_embedder, parts
+from benchmarks.accuracy.domain_arguments import domain_parser, open_embedder, parts
+from benchmarks.shared.command import write_json
 from models.bundle import Bundle
 from models.examples.suspects import suspects
 from models.heads.head import Float32, features

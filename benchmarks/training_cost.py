@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from benchmarks.training_cost_evaluation import QUERIES, Evaluator
-from benchmarks.training_cost_learners import LEARNERS, WAYS, BaseImages
-from benchmarks.training_cost_report import Point, Report
+from benchmarks.training.cost_evaluation import QUERIES, Evaluator
+from benchmarks.training.cost_learners import LEARNERS, WAYS, BaseImages
+from benchmarks.training.cost_report import Point, Report
 from models.manifest import InputSpec
 from training.data.class_split import read_split
 from training.data.dataset import ImageSet

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.training_speed_ways import Ours, Usual, cores
+from benchmarks.training.speed_ways import Ours, Usual, cores
 from training.data.dataset import ImageSet
 from training.devices import describe, pick_device
 from training.run.recipes import RECIPES, Recipe

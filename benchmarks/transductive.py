@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from benchmarks.command import write_json
-from benchmarks.domain_arguments import domain_parser, embedded_domains, open_embedder
-from benchmarks.novel_classes import interval
+from benchmarks.accuracy.domain_arguments import domain_parser, embedded_domains, open_embedder
+from benchmarks.accuracy.novel_classes import interval
+from benchmarks.shared.command import write_json
 from models.bundle import Bundle
 from models.heads.fitting import fit
 from models.heads.head import features, softmax

@@ -14,12 +14,12 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from benchmarks.command import benchmark_parser, write_json
 from benchmarks.http import Served
-from benchmarks.load import LoadGenerator, post_form, post_images
 from benchmarks.server_process import ServerProcess
-from benchmarks.setting import create_task, sample_images, support_set
-from benchmarks.turns import race
+from benchmarks.serving.load import LoadGenerator, post_form, post_images
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.setting import create_task, sample_images, support_set
+from benchmarks.shared.turns import race
 
 _TOGETHER = 32
 _WITHOUT = "unknown=ignore"

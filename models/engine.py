@@ -4,8 +4,6 @@ import ctypes
 import io
 import json
 import logging
-import os
-import platform
 import threading
 import time
 import warnings
@@ -22,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from models.bundle import ONNX, ONNX_INT8, TORCHSCRIPT, Bundle, BundleError
 from models.heads.head import EmbeddingSpace, Float32
 from models.images.preprocess import Pixels
-from models.quota import cpu_quota
+from models.processor import available_cores, has_int8_instructions, processor_name
 
 EngineKind = Literal["auto", "onnx", "onnx-int8", "onnx-cuda", "torchscript", "torchscript-cuda"]
 
@@ -124,7 +122,7 @@ def _int8_pays(bundle: Bundle, threads: int, remembered: Path | None) -> bool:
     if ONNX_INT8 not in bundle.manifest.files or not has_int8_instructions():
         return False
     sha256 = bundle.manifest.files[ONNX_INT8].sha256
-    setting = f"{bundle.id} {sha256}, {_processor()}, {threads} threads, ONNX Runtime {onnxruntime.__version__}"
+    setting = f"{bundle.id} {sha256}, {processor_name()}, {threads} threads, ONNX Runtime {onnxruntime.__version__}"
     known = _read_speedups(remembered)
     if setting not in known:
         batch = np.resize(bundle.golden_pixels, (_TIMED_BATCH, *bundle.golden_pixels.shape[1:]))
@@ -137,13 +135,6 @@ def _int8_pays(bundle: Bundle, threads: int, remembered: Path | None) -> bool:
             except OSError as error:  # It is measured again, then.
                 _log.warning("%s: %s", remembered, error.strerror)
     return known[setting] >= INT8_MIN_SPEEDUP
-
-
-def _processor() -> str:
-    with suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return platform.processor() or platform.machine()
 
 
 def _read_speedups(remembered: Path | None) -> dict[str, float]:
@@ -183,25 +174,6 @@ def embed_all(engine: Engine, pixels: Pixels) -> Float32:
         return np.empty((0, len(engine.space.mean)), dtype=np.float32)
     size = engine.max_batch
     return np.concatenate([engine.embed(pixels[start : start + size]) for start in range(0, len(pixels), size)])
-
-
-def available_cores() -> int:
-    """The cores that this process may run on, a container's CPU quota included."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = cpu_quota()
-    return cores if quota is None else max(1, min(cores, round(quota)))
-
-
-def has_int8_instructions() -> bool:
-    """Whether the processor multiplies 8-bit integers without saturating (VNNI on x86-64, dot product on Arm).
-
-    Without them int8 is no faster, and on older x86 its sums saturate and cost accuracy.
-    """
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:
-        return False
-    return bool(flags & {"avx512_vnni", "avx_vnni", "asimddp"})
 
 
 # The shapes that a CUDA engine ever sees.

@@ -12,7 +12,7 @@ from server.http.front import Front
 from server.http.openapi import openapi_document
 from server.http.routes import backbones, health, limits, predictions, quality, refreshes, tasks
 from server.http.routes.docs import docs_routes
-from server.refresh.worker import Refreshes
+from server.refresh.worker import RefreshWorker
 from server.service import Service
 from server.settings import Settings
 
@@ -32,7 +32,7 @@ def create_app(settings: Settings) -> Front:
         StoreError: the data directory cannot be used.
     """
     service = Service(settings)
-    working = Refreshes(service)
+    working = RefreshWorker(service)
 
     @asynccontextmanager
     async def lifespan(_app: Any) -> AsyncIterator[None]:
@@ -41,7 +41,7 @@ def create_app(settings: Settings) -> Front:
         await working.stop()
         service.close()
 
-    endpoints = Endpoints(ROUTES, {Service: service, Refreshes: working})
+    endpoints = Endpoints(ROUTES, {Service: service, RefreshWorker: working})
     docs = docs_routes(lambda: openapi_document(ROUTES), settings.root)
     # A slash too many leads nowhere else: that would be to the Host of the request, and to http behind a proxy that ends TLS.
     others = Router(docs, redirect_slashes=False, lifespan=lifespan)

@@ -1,44 +1,34 @@
 """Fixtures that many tests share: a running server, and real images for it to learn and to recognise."""
 
-import io
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from PIL import Image, ImageOps
+from hypothesis import settings
 
-from benchmarks.server_process import ROOT, ServerProcess
 from headstart import Client
 from models.bundle import PAPER_BUNDLE, SHIPPED, find_bundles
 from tests.helpers.images import encode
+from tests.helpers.samples import Labelled, part_of, read_samples, shrunk
+from tests.helpers.servers import ServerProcess
 
 # Shells let background jobs ignore Ctrl-C, tests among them, and then whatever these start would ignore it too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-Labelled = list[tuple[str, bytes]]
+settings.register_profile("quick", max_examples=10)  # for `make test-quick`
 
-SAMPLES = ROOT / "clients" / "samples"
-_SIDE = 32  # what the bundle looks at that tests use
-
-
-def read_samples(part: str) -> list[tuple[str, bytes]]:
-    """The photographs of a part, by class."""
-    return [(path.parent.name, path.read_bytes()) for path in sorted((SAMPLES / part).glob("*/*.jpg"))]
+_SLOW_SECONDS = 1200
 
 
-def shrunk(photograph: bytes) -> Image.Image:
-    """The largest square in the middle of a photograph, at the size that the tests' bundle looks at."""
-    with Image.open(io.BytesIO(photograph)) as image:
-        return ImageOps.fit(image, (_SIDE, _SIDE), Image.Resampling.BICUBIC)
-
-
-def part_of(photograph: bytes) -> Image.Image:
-    """The upper left of a photograph's middle, mirrored: a view of its own, which is no duplicate of the whole."""
-    with Image.open(io.BytesIO(photograph)) as image:
-        view = ImageOps.fit(image, (_SIDE, _SIDE), Image.Resampling.BICUBIC, bleed=0.2, centering=(0, 0))
-        return ImageOps.mirror(view)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests get more time, and the tests of a file one worker: many share a server."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(_SLOW_SECONDS))
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")

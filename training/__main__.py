@@ -15,13 +15,13 @@ except KeyboardInterrupt:  # PyTorch takes its time
     print("headstart-train: stopped", file=sys.stderr)
     sys.exit(130)
 
-from models.backbones.pretrained import PretrainedError
+from models.backbones.weights import PretrainedError
 from models.bundle import BundleError
 from models.console import print_anything
 from models.engine import EngineError
 from training.data.dataset import DataError
 from training.devices import DeviceError
-from training.export.export import ExportError
+from training.export.bundle import ExportError
 from training.export.graphs import GraphError
 from training.run.checkpoint import CheckpointError
 from training.run.interrupt import Interrupted

@@ -21,11 +21,12 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from benchmarks.command import benchmark_parser, write_json
-from benchmarks.load import LoadGenerator, Outcome, post_form, post_images
 from benchmarks.server_process import ROOT, ServerProcess, free_port
-from benchmarks.setting import create_task, paper_bundle, sample_images, support_set
-from models.engine import EngineKind, available_cores, open_engine
+from benchmarks.serving.load import LoadGenerator, Outcome, post_form, post_images
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.setting import create_task, paper_bundle, sample_images, support_set
+from models.engine import EngineKind, open_engine
+from models.processor import available_cores
 
 _SHARED = ("numpy", "onnxruntime", "pillow", "pydantic", "safetensors", "array-api-compat")
 _START_SECONDS = 120.0

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.setting import paper_bundle, support_set
+from benchmarks.shared.setting import paper_bundle, support_set
 from models.engine import EngineKind, embed_all, open_engine
 from models.heads.fitting import fit_head
 from models.images.preprocess import Pixels, load_image

@@ -7,8 +7,8 @@ import litserve
 from fastapi import Body
 
 from benchmarks.peers.classifier import Classifier
-from models.engine import available_cores
 from models.images.preprocess import Pixels
+from models.processor import available_cores
 
 
 class Api(litserve.LitAPI):  # type: ignore[misc]

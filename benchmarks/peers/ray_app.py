@@ -9,7 +9,7 @@ from ray import serve
 from starlette.requests import Request
 
 from benchmarks.peers.classifier import Classifier
-from models.engine import available_cores
+from models.processor import available_cores
 
 CORES = available_cores()
 

@@ -7,7 +7,6 @@ for: one is slow to import, the other optional.
 
 import difflib
 import logging
-from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,22 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from models.backbones.efficientnet_lite import EFFICIENTNET_LITE, EfficientNetLite
-from models.backbones.published import UnreachableError, check_reachable
+from models.backbones.published import check_downloadable, check_timm_weights
+from models.backbones.weights import DEFAULT, RANDOM, PretrainedError, load_state, one_line, read_state, weights_file
 from models.manifest import RGB, Interpolation
-
-RANDOM = "none"
-DEFAULT = "DEFAULT"
 
 # Families of torchvision whose shapes depend on the size of the input, and the argument that says so.
 _SIZE_ARGUMENT = {"vit": "image_size", "maxvit": "input_size"}
-# Where training scripts keep the state dict among other things.
-_WRAPPERS = "state_dict", "model", "model_state_dict"
 # They normalise their input a second time when they come with weights, and answer with several outputs in training.
 _REFUSED = ("googlenet", "inception_v3")
-
-
-class PretrainedError(ValueError):
-    """A network or weights that cannot be had, or not as an embedding network; the message names them."""
 
 
 class EmbeddingNetwork(nn.Module):
@@ -101,7 +92,7 @@ def load_pretrained(name: str, weights: str | None, input_size: int | None = Non
     except PretrainedError:
         raise
     except Exception as error:  # Network, file, hash and shape errors of two libraries and a download client share no base.
-        raise PretrainedError(f"{name} with weights {weights} cannot be had: {_one_line(error)}") from error
+        raise PretrainedError(f"{name} with weights {weights} cannot be had: {one_line(error)}") from error
     pretrained.network.eval()
     return pretrained
 
@@ -109,10 +100,10 @@ def load_pretrained(name: str, weights: str | None, input_size: int | None = Non
 def _efficientnet_lite(name: str, weights: str, input_size: int | None) -> Pretrained:
     scale = EFFICIENTNET_LITE[name]
     network = EfficientNetLite(scale).eval()
-    file = _packaged(name) if weights == DEFAULT else _file(weights, [DEFAULT])
+    file = _packaged(name) if weights == DEFAULT else weights_file(weights, [DEFAULT])
     if file is not None:
         try:
-            network.load_published(_read_state(file))
+            network.load_published(read_state(file))
         except ValueError as error:
             raise PretrainedError(f"{file} holds the weights of another network: {error}") from error
     named = _package(name) if weights == DEFAULT else file.name if file else "random"
@@ -153,7 +144,7 @@ def _torchvision(model: str, weights: str, input_size: int | None) -> Pretrained
         raise PretrainedError(f"torchvision:{model} cannot be adapted: it has several outputs and normalises its input twice")
     published = models.get_model_weights(model)
     named = published.__members__.get(weights)
-    file = None if named else _file(weights, [DEFAULT, *(entry.name for entry in published)])
+    file = None if named else weights_file(weights, [DEFAULT, *(entry.name for entry in published)])
     transforms = (named or published.DEFAULT).transforms()
     size = input_size or transforms.crop_size[0]
     argument = _SIZE_ARGUMENT.get(model.partition("_")[0])
@@ -161,11 +152,11 @@ def _torchvision(model: str, weights: str, input_size: int | None) -> Pretrained
     if named is not None:
         place = Path(torch.hub.get_dir(), "checkpoints")
         if not (place / Path(named.url).name).exists():
-            _expect(f"{named}", named.url, f"put it into {place}, or give it with --weights FILE")
+            check_downloadable(f"{named}", named.url, f"put it into {place}, or give it with --weights FILE")
     features = models.get_model(model, weights=named, **sized)
     classifier, width = _remove_classifier(f"torchvision:{model}", features)
     if file is not None:
-        _load_state(features, _read_state(file), (classifier,), file)
+        load_state(features, read_state(file), (classifier,), file)
     return Pretrained(
         EmbeddingNetwork(features, width),
         str(named) if named else file.name if file else "random",
@@ -186,17 +177,17 @@ def _timm(model: str, weights: str, input_size: int | None) -> Pretrained:
         raise PretrainedError(f"timm has no network {model!r}{_near(model, timm.list_models())}")
     config = timm.models.get_pretrained_cfg(model)
     named = f"{config.architecture}.{config.tag}" if weights == DEFAULT else None
-    file = None if named else _file(weights, [DEFAULT])
+    file = None if named else weights_file(weights, [DEFAULT])
     size = input_size or config.input_size[1]
     sized = {"img_size": size} if config.fixed_input_size else {}
     if named is not None:
-        _expect_timm(config, named)
+        check_timm_weights(config, named)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # It would report every retry of a download.
     features = timm.create_model(model, num_classes=0, pretrained=named is not None, **sized)
     if file is not None:
         classifiers = (config.classifier,) if isinstance(config.classifier, str) else config.classifier
         # timm's reader knows safetensors too and unpickles no code; its loader would pass over what does not fit.
-        _load_state(features, timm.models.load_state_dict(str(file)), classifiers, file)
+        load_state(features, timm.models.load_state_dict(str(file)), classifiers, file)
     return Pretrained(
         # Some networks widen what they have pooled.
         EmbeddingNetwork(features, getattr(features, "head_hidden_size", None) or features.num_features),
@@ -207,39 +198,6 @@ def _timm(model: str, weights: str, input_size: int | None) -> Pretrained:
         _three(config.std),
         _interpolation(config.interpolation),
     )
-
-
-def _expect_timm(config: Any, name: str) -> None:
-    """Makes sure that timm has the weights or may download them; it looks in a repository first."""
-    if not config.hf_hub_id:
-        if not config.url:
-            raise PretrainedError(f"timm publishes no weights for {name}; give a file with --weights FILE, or {RANDOM}")
-        if not Path(torch.hub.get_dir(), "checkpoints", Path(config.url).name).exists():
-            _expect(name, config.url, "give it with --weights FILE")
-        return
-    hub: Any = import_module("huggingface_hub")
-    file = config.hf_hub_filename or "model.safetensors"
-    if not hub.try_to_load_from_cache(config.hf_hub_id, file):
-        _expect(name, hub.hf_hub_url(config.hf_hub_id, file), "give it with --weights FILE")
-
-
-def _expect(name: str, url: str, way: str) -> None:
-    """Fails within seconds where a file that is to be downloaded cannot be; `way` says what to do with one brought by hand."""
-    try:
-        check_reachable(url)
-    except UnreachableError as error:
-        raise PretrainedError(
-            f"{name} cannot be downloaded ({error}); where there is a network, fetch {url}, and here {way}"
-        ) from error
-
-
-def _file(weights: str, names: list[str]) -> Path | None:
-    """The file of weights that are not published under a name; None for random ones."""
-    if weights == RANDOM:
-        return None
-    if not Path(weights).is_file():
-        raise PretrainedError(f"there are no weights {weights!r}: no such file, and the names are {', '.join(names)}, {RANDOM}")
-    return Path(weights)
 
 
 _LIBRARIES = {"torchvision": _torchvision, "timm": _timm}
@@ -255,26 +213,6 @@ def _remove_classifier(name: str, network: nn.Module) -> tuple[str, int]:
     parent, _, attribute = path.rpartition(".")
     setattr(network.get_submodule(parent), attribute, nn.Identity())
     return path, layer.in_features
-
-
-def _read_state(path: Path) -> dict[str, Any]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises many types for what is no such file.
-        raise PretrainedError(f"{path} is not a state dict that PyTorch can load safely: {_one_line(error)}") from error
-    if not isinstance(state, dict):
-        raise PretrainedError(f"{path} holds a {type(state).__name__}, not a state dict")
-    state = next((state[key] for key in _WRAPPERS if isinstance(state.get(key), dict)), state)
-    return {str(key).removeprefix("module."): value for key, value in state.items()}  # the prefix of DataParallel
-
-
-def _load_state(features: nn.Module, state: dict[str, Any], classifiers: Collection[str], path: Path) -> None:
-    """Loads a state dict of the whole network, whatever its classes, or of one without classifier."""
-    prefixes = tuple(f"{classifier}." for classifier in classifiers)
-    try:
-        features.load_state_dict({key: value for key, value in state.items() if not str(key).startswith(prefixes)})
-    except (RuntimeError, AttributeError) as error:
-        raise PretrainedError(f"{path} holds the weights of another network: {_one_line(error)}") from error
 
 
 def _near(name: str, known: list[str]) -> str:
@@ -293,8 +231,3 @@ def _interpolation(name: str) -> Interpolation:
         if choice == name:
             return choice
     raise PretrainedError(f"its images are resized by {name!r}; served bundles know {', '.join(choices)}")
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 200 else f"{text[:200]}…"

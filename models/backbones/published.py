@@ -7,8 +7,14 @@ import threading
 import urllib.error
 import urllib.request
 from http import client
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+import torch
+
+from models.backbones.weights import RANDOM, PretrainedError
 
 DEADLINE = 2.5  # seconds
 
@@ -50,3 +56,27 @@ class _Staying(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *_: Any) -> None:
         return None
+
+
+def check_timm_weights(config: Any, name: str) -> None:
+    """Makes sure that timm has the weights or may download them; it looks in a repository first."""
+    if not config.hf_hub_id:
+        if not config.url:
+            raise PretrainedError(f"timm publishes no weights for {name}; give a file with --weights FILE, or {RANDOM}")
+        if not Path(torch.hub.get_dir(), "checkpoints", Path(config.url).name).exists():
+            check_downloadable(name, config.url, "give it with --weights FILE")
+        return
+    hub: Any = import_module("huggingface_hub")
+    file = config.hf_hub_filename or "model.safetensors"
+    if not hub.try_to_load_from_cache(config.hf_hub_id, file):
+        check_downloadable(name, hub.hf_hub_url(config.hf_hub_id, file), "give it with --weights FILE")
+
+
+def check_downloadable(name: str, url: str, way: str) -> None:
+    """Fails within seconds where a file that is to be downloaded cannot be; `way` says what to do with one brought by hand."""
+    try:
+        check_reachable(url)
+    except UnreachableError as error:
+        raise PretrainedError(
+            f"{name} cannot be downloaded ({error}); where there is a network, fetch {url}, and here {way}"
+        ) from error

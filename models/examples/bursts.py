@@ -17,7 +17,7 @@ examples it would explain, since one pair may be a likeness by chance where a wh
 Where the classes have little in common c is low, and things of one class that are merely alike pass all three. So shots of one
 thing must also be more alike than four of five images of all kinds are to their nearest (`least_similarity`).
 
-The thresholds leave nearly all photographs without bursts ungrouped (`benchmarks.quality`); docs/decisions.md says how they were
+The thresholds leave nearly all photographs without bursts ungrouped (`benchmarks.quality`); decision 0018 says how they were
 chosen. Drawings of one character by different hands are as alike as shots of one thing, and are taken for such.
 
 Shape legend: n examples, D features.
@@ -26,8 +26,8 @@ Shape legend: n examples, D features.
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Ints
 from models.heads.head import Float32
 
 _PAIR, _CLASS, _TASK = 0.90, 0.78, 0.68
@@ -35,8 +35,6 @@ _LESS_ALIKE = 80  # percent of images of all kinds
 _SHARE_OF_CLASS, _FEWEST_OF_CLASS, _SHARE_OF_TASK = 0.75, 3, 0.5
 _ROUNDING = 1e-4
 _ROWS = 1000  # of the matrix of cosines at a time
-
-Ints = NDArray[np.int64]
 
 
 def least_similarity(background: Float32) -> float:

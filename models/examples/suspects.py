@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.arrays import Floats, Ints
 from models.heads.head import Float32
 from models.heads.head import features as normalised
-from models.heads.leave_one_out import Floats, Ints, leave_one_out
+from models.heads.leave_one_out import leave_one_out
 from models.manifest import HeadOptions
 
 # How far below zero a suspect's margin is at least, how far below the task's median, both in cosines, and which part of that
-# median counts: chosen on five kinds of picture, with all labels right and with a tenth of them wrong; see docs/decisions.md.
+# median counts: chosen on five kinds of picture, with all labels right and with a tenth of them wrong; see decision 0015.
 _LEAST, _FAR, _OF_MEDIAN = 0.18, 0.34, 0.5
 
 _RARELY_AS_ALIKE = 99  # percent of a sample of images of all kinds are less like their nearest

@@ -18,7 +18,7 @@ from array_api_compat import array_namespace, device, is_numpy_array
 from numpy.typing import NDArray
 
 from models.heads.head import Array, EmbeddingSpace, Float32, Head
-from models.heads.logistic import logistic
+from models.heads.solvers import METHODS
 from models.manifest import HeadOptions
 
 _CACHED = 500_000  # float64 numbers: on a CPU, tasks are fitted as many at once as its caches hold.
@@ -42,7 +42,7 @@ def fit_head(embeddings: Float32, labels: Sequence[str], space: EmbeddingSpace, 
         raise ValueError("a head needs at least two classes")
     linear = fit(space.features(embeddings, options.centre), indices, len(classes), options)
     bias = linear.bias
-    if options.solver == "logistic":
+    if METHODS[options.solver].learns_shares:
         bias = bias - expected_by_share(np.bincount(indices))
     return Head(classes, linear.weight.astype(np.float32), bias.astype(np.float32), options, space.backbone)
 
@@ -116,37 +116,4 @@ def _fit(xp: Any, features: Array, labels: Array, ways: int, options: HeadOption
     counts_TK = xp.sum(y_TnK, axis=1)
     if not bool(xp.all(counts_TK > 0)) or float(xp.sum(counts_TK)) != labels.shape[0] * labels.shape[1]:
         raise ValueError("every class needs at least one example, and every label must be in [0, ways)")
-    match options.solver:
-        case "logistic":
-            return Linear(*logistic(xp, x_TnD, y_TnK, options.C))
-        case "ridge":
-            return _ridge(xp, x_TnD, y_TnK, options.C)
-        case "prototype":
-            return _prototype(xp, x_TnD, y_TnK)
-
-
-def _prototype(xp: Any, x_TnD: Array, y_TnK: Array) -> Linear:
-    """Cosine to class means: for features of norm one, the scores of a unit-norm mean are cosines (Snell et al., 2017)."""
-    means_TKD = y_TnK.mT @ x_TnD / xp.sum(y_TnK, axis=1)[..., None]
-    norms_TK1 = xp.linalg.vector_norm(means_TKD, axis=-1, keepdims=True)
-    weight_TKD = means_TKD / xp.where(norms_TK1 > 0, norms_TK1, xp.ones_like(norms_TK1))
-    return Linear(weight_TKD, xp.zeros_like(weight_TKD[..., 0]))
-
-
-def _ridge(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> Linear:
-    """Ridge regression to one-hot targets, closed form: minimises C ‖X Wᵀ + b − Y‖² + ‖W‖² with b unpenalised.
-
-    Centring X and Y removes b from the problem; then, with λ = 1/C, W = Yᵀ X (XᵀX + λI)⁻¹ = Yᵀ (XXᵀ + λI)⁻¹ X, and the
-    smaller of the two systems is solved.
-    """
-    x_mean_T1D, y_mean_T1K = xp.mean(x_TnD, axis=1, keepdims=True), xp.mean(y_TnK, axis=1, keepdims=True)
-    x, y = x_TnD - x_mean_T1D, y_TnK - y_mean_T1K
-    n, D = x.shape[1:]
-    if n < D:
-        dual = x @ x.mT + xp.eye(n, dtype=x.dtype, device=device(x)) / C
-        weight_TKD = xp.linalg.solve(dual, y).mT @ x
-    else:
-        primal = x.mT @ x + xp.eye(D, dtype=x.dtype, device=device(x)) / C
-        weight_TKD = xp.linalg.solve(primal, x.mT @ y).mT
-    bias_TK = (y_mean_T1K - x_mean_T1D @ weight_TKD.mT)[:, 0]
-    return Linear(weight_TKD, bias_TK)
+    return Linear(*METHODS[options.solver].fit(xp, x_TnD, y_TnK, options.C))

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from models.arrays import Floats, Ints
+
 Reals = NDArray[np.floating[Any]]
 
 # The temperature that left-out scores are believed to have until they say otherwise, and how firmly: log T is expected to lie

@@ -11,17 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Bools, Floats, Ints
 from models.heads.fitting import expected_by_share, fit
 from models.heads.head import softmax
-from models.heads.logistic import left_out_logits
+from models.heads.solvers import METHODS
 from models.manifest import HeadOptions
 
 MAX_LEFT_OUT = 500
 FOLDS = 20
 _TIE = 1e-6  # in probability: what solvers differ by where two classes are equally likely
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,20 +82,14 @@ def leave_one_out(
     groups = np.arange(len(labels)) if groups is None else _within_classes(groups, labels)
     judged = _groups_of_classes(groups, labels, ways)[labels] > 1
     rows_m = np.flatnonzero(judged)
-    folds = FOLDS if len(labels) > MAX_LEFT_OUT and options.solver != "prototype" else None
+    method = METHODS[options.solver]
+    folds = FOLDS if len(labels) > MAX_LEFT_OUT and not method.cheap_left_out else None
     scores_nK = np.full((len(labels), ways), np.nan)
     if folds:
         for left_out in _folds(labels, groups, rows_m):
             scores_nK[left_out] = _refitted(x_nD, labels, ways, options, left_out)
     elif len(rows_m):
-        y_nK = np.eye(ways)[labels]
-        match options.solver:
-            case "logistic":
-                scores_nK[rows_m] = _logistic(x_nD, labels, ways, options, groups)[rows_m]
-            case "ridge":
-                scores_nK[rows_m] = _ridge(x_nD, y_nK, options.C, groups)[rows_m]
-            case "prototype":
-                scores_nK[rows_m] = _prototype(x_nD, y_nK, groups)[rows_m]
+        scores_nK[judged] = _left_out_scores(x_nD, labels, ways, options, groups, judged)[judged]
     return LeftOut(judged, softmax(scores_nK, options.temperature), folds, groups)
 
 
@@ -130,59 +122,20 @@ def _groups_of_classes(groups: Ints, labels: Ints, ways: int) -> Ints:
     return np.bincount(labels[firsts], minlength=ways)
 
 
-def _logistic(x_nD: Floats, labels: Ints, ways: int, options: HeadOptions, groups: Ints) -> Floats:
-    """Of the groups whose class has others; the others' scores are not numbers."""
+def _left_out_scores(x_nD: Floats, labels: Ints, ways: int, options: HeadOptions, groups: Ints, judged: Bools) -> Floats:
+    """The scores (n, K) of judged examples, each from the fit without its group."""
+    method = METHODS[options.solver]
     y_nK = np.eye(ways)[labels]
-    judged = _groups_of_classes(groups, labels, ways)[labels] > 1
-    left_out_Gn = np.unique(groups[judged])[:, None] == groups
+    if method.left_out_scores and (found := method.left_out_scores(x_nD, y_nK, options.C, groups, judged)) is not None:
+        if not method.learns_shares:
+            return found
+        counts_nK = y_nK.sum(axis=0) - np.bincount(groups)[groups, None] * y_nK
+        return found - expected_by_share(np.where(judged[:, None], counts_nK, 1.0))
     scores_nK = np.full(y_nK.shape, np.nan)
-    found = left_out_logits(np, x_nD, y_nK, options.C, left_out_Gn)
-    if found is None:
-        for left_out in left_out_Gn:
-            scores_nK[left_out] = _refitted(x_nD, labels, ways, options, np.flatnonzero(left_out))
-        return scores_nK
-    sizes_n = left_out_Gn.sum(axis=1) @ left_out_Gn
-    scores_nK[judged] = found[judged] - expected_by_share(y_nK.sum(axis=0) - sizes_n[judged, None] * y_nK[judged])
+    for group in np.unique(groups[judged]):
+        left_out = np.flatnonzero(groups == group)
+        scores_nK[left_out] = _refitted(x_nD, labels, ways, options, left_out)
     return scores_nK
-
-
-def _ridge(x_nD: Floats, y_nK: Floats, C: float, groups: Ints) -> Floats:
-    """Predicted residual sum of squares (Allen, 1974), of groups: with the hat matrix H, which makes of targets what is fitted to
-    them, a fit without the examples g misses them by (I − H[g, g])⁻¹ times the residuals that the fit of all has there.
-    """
-    n = len(x_nD)
-    centred = x_nD - x_nD.mean(axis=0)
-    gram = centred @ centred.T
-    hat = 1.0 / n + np.linalg.solve(gram + np.eye(n) / C, gram)
-    residuals = y_nK - hat @ y_nK
-    for g in _by_size(groups):  # (groups of one size, that size)
-        block = np.eye(g.shape[1]) - hat[g[:, :, None], g[:, None, :]]
-        residuals[g] = np.linalg.solve(block, residuals[g])
-    return y_nK - residuals
-
-
-def _by_size(groups: Ints) -> Iterator[Ints]:
-    """The positions of each group's examples, groups of equal size together."""
-    _, starts, sizes = np.unique(groups[order := np.argsort(groups, kind="stable")], return_index=True, return_counts=True)
-    for size in np.unique(sizes):
-        yield order[starts[sizes == size, None] + np.arange(size)]
-
-
-def _prototype(x_nD: Floats, y_nK: Floats, groups: Ints) -> Floats:
-    """Only the mean of an example's own class changes when its group is left out."""
-    sums_KD = y_nK.T @ x_nD
-    of_group_nD = np.empty_like(x_nD)
-    for g in _by_size(groups):
-        of_group_nD[g] = x_nD[g].sum(axis=1, keepdims=True)
-    others_nD = y_nK @ sums_KD - of_group_nD
-    scores_nK = x_nD @ _unit(sums_KD).T
-    own_n1 = np.sum(x_nD * _unit(others_nD), axis=1, keepdims=True)
-    return np.where(y_nK > 0, own_n1, scores_nK)
-
-
-def _unit(vectors: Floats) -> Floats:
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.where(norms > 0, norms, 1.0)
 
 
 def _refitted(x_nD: Floats, labels: Ints, ways: int, options: HeadOptions, left_out: Ints) -> Floats:
@@ -190,7 +143,7 @@ def _refitted(x_nD: Floats, labels: Ints, ways: int, options: HeadOptions, left_
     others = np.setdiff1d(np.arange(len(labels)), left_out)
     head = fit(x_nD[others], labels[others], ways, options)
     scores: Floats = x_nD[left_out] @ head.weight.T + head.bias
-    if options.solver == "logistic":
+    if METHODS[options.solver].learns_shares:
         scores -= expected_by_share(np.bincount(labels[others]))
     return scores
 

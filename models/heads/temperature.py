@@ -15,7 +15,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from models.heads.geometry import Geometry, Ints, Reals, effective_shots, geometry
+from models.arrays import Ints
+from models.heads.geometry import Geometry, Reals, effective_shots, geometry
 from models.heads.head import Float32
 from models.heads.head import features as features_of
 from models.manifest import HeadDefaults, HeadOptions, Solver, SupportLaw, TemperatureLaw

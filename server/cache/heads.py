@@ -11,6 +11,7 @@ from models.heads.apply import HeadStack, stack_heads
 from models.heads.head import Head
 from server.cache.versions import TaskVersion, VersionCache
 from server.metrics import Metrics
+from server.store.records import TaskKey
 from server.store.store import Store
 
 _MAX_BYTES, _MAX_MANY_BYTES = 512 * 2**20, 128 * 2**20
@@ -46,18 +47,18 @@ class ActiveHeads:
         self._drops = 0
         metrics.active_heads.set_function(lambda: len(self._heads))
 
-    def cached(self, tenant: str, task: str, version: int) -> Head | None:
+    def cached(self, key: TaskKey, version: int) -> Head | None:
         """The head, if it is in memory."""
-        return self._heads.get(tenant, task, version)
+        return self._heads.get(key, version)
 
-    def load(self, tenant: str, task: str, version: int) -> Head:
+    def load(self, key: TaskKey, version: int) -> Head:
         """The head, from the store if need be; blocks while it is read.
 
         Raises:
             TaskNotFound, VersionNotFound: there is no such version.
             StorageFailed: the store cannot be read.
         """
-        return self._heads.load(tenant, task, version, lambda: self._store.head(tenant, task, version))
+        return self._heads.load(key, version, lambda: self._store.head(key, version))
 
     def load_many(self, tenant: str, wanted: Sequence[TaskVersion]) -> LoadedMany:
         """The heads of these tasks and versions; blocks while those not in memory are read, in a few statements.
@@ -81,13 +82,13 @@ class ActiveHeads:
                 self._many[key] = loaded
         return loaded
 
-    def keep(self, tenant: str, task: str, version: int, head: Head) -> None:
+    def keep(self, key: TaskKey, version: int, head: Head) -> None:
         """Puts a head that was just fitted where the next query will find it."""
-        self._heads.keep(tenant, task, version, head)
+        self._heads.keep(key, version, head)
 
-    def drop(self, tenant: str, task: str, versions: Iterable[int]) -> None:
+    def drop(self, key: TaskKey, versions: Iterable[int]) -> None:
         """To be told which versions have been removed. Requests that hold one of their heads may finish with it."""
-        self._heads.drop(tenant, task, versions)
+        self._heads.drop(key, versions)
         with self._lock:
             self._drops += 1
             self._many.clear()

@@ -7,7 +7,7 @@ from models.heads.fitting import classes_of
 from models.novelty.support_index import SupportIndex
 from server.cache.versions import VersionCache
 from server.engine.backbone import ServedBackbone
-from server.store.records import Support
+from server.store.records import Support, TaskKey
 from server.store.store import Store
 
 _MAX_BYTES = 512 * 2**20
@@ -38,11 +38,11 @@ class ActiveSupport:
             _MAX_BYTES, lambda support: support.index.nbytes + _EXAMPLE_BYTES * len(support.ids) + 1024
         )
 
-    def cached(self, tenant: str, task: str, version: int) -> SearchableSupport | None:
+    def cached(self, key: TaskKey, version: int) -> SearchableSupport | None:
         """The support set, if it is in memory."""
-        return self._support.get(tenant, task, version)
+        return self._support.get(key, version)
 
-    def load(self, tenant: str, task: str, version: int, backbone: ServedBackbone) -> SearchableSupport:
+    def load(self, key: TaskKey, version: int, backbone: ServedBackbone) -> SearchableSupport:
         """The support set; blocks while it is read and its index made, if need be: milliseconds for a hundred examples.
 
         Args:
@@ -53,17 +53,15 @@ class ActiveSupport:
             BackboneUnavailable: its embeddings are missing.
             StorageFailed: the store cannot be read.
         """
-        return self._support.load(
-            tenant, task, version, lambda: _searchable(self._store.support(tenant, task, version), backbone)
-        )
+        return self._support.load(key, version, lambda: _searchable(self._store.support(key, version), backbone))
 
-    def keep(self, tenant: str, task: str, version: int, support: Support, backbone: ServedBackbone) -> None:
+    def keep(self, key: TaskKey, version: int, support: Support, backbone: ServedBackbone) -> None:
         """Makes the index of a support set that is at hand, where the next query will find it."""
-        self._support.keep(tenant, task, version, _searchable(support, backbone))
+        self._support.keep(key, version, _searchable(support, backbone))
 
-    def drop(self, tenant: str, task: str, versions: Iterable[int]) -> None:
+    def drop(self, key: TaskKey, versions: Iterable[int]) -> None:
         """To be told which versions have been removed."""
-        self._support.drop(tenant, task, versions)
+        self._support.drop(key, versions)
 
 
 def _searchable(support: Support, backbone: ServedBackbone) -> SearchableSupport:

@@ -7,10 +7,12 @@ from typing import Generic, TypeVar
 
 from cachetools import LRUCache
 
+from server.store.records import TaskKey
+
 _Value = TypeVar("_Value")
 
 TaskVersion = tuple[str, int]
-_Key = tuple[str, str, int]
+_Key = tuple[TaskKey, int]
 
 
 class VersionCache(Generic[_Value]):
@@ -29,18 +31,18 @@ class VersionCache(Generic[_Value]):
     def __len__(self) -> int:
         return len(self._values)
 
-    def get(self, tenant: str, task: str, version: int) -> _Value | None:
+    def get(self, key: TaskKey, version: int) -> _Value | None:
         """The value, if it is in memory."""
         with self._lock:
-            return self._values.get((tenant, task, version))
+            return self._values.get((key, version))
 
-    def load(self, tenant: str, task: str, version: int, read: Callable[[], _Value]) -> _Value:
+    def load(self, key: TaskKey, version: int, read: Callable[[], _Value]) -> _Value:
         """The value, from `read` if need be; raises what that raises."""
-        value = self.get(tenant, task, version)
+        value = self.get(key, version)
         if value is None:
             drops = self._drops
             value = read()
-            self._keep_unless_dropped(tenant, {(task, version): value}, drops)
+            self._keep_unless_dropped({(key, version): value}, drops)
         return value
 
     def load_many(
@@ -48,31 +50,32 @@ class VersionCache(Generic[_Value]):
     ) -> dict[TaskVersion, _Value]:
         """The values of those that are in memory, or that `read` finds among the others; raises what that raises."""
         with self._lock:
-            found = {key: value for key in wanted if (value := self._values.get((tenant, *key))) is not None}
+            keys: dict[TaskVersion, _Key] = {(task, version): (TaskKey(tenant, task), version) for task, version in wanted}
+            found = {name: value for name, key in keys.items() if (value := self._values.get(key)) is not None}
             drops = self._drops
-        if missing := [key for key in wanted if key not in found]:
+        if missing := [name for name in wanted if name not in found]:
             values = read(missing)
-            self._keep_unless_dropped(tenant, values, drops)
+            self._keep_unless_dropped({keys[name]: value for name, value in values.items()}, drops)
             found |= values
         return found
 
-    def keep(self, tenant: str, task: str, version: int, value: _Value) -> None:
+    def keep(self, key: TaskKey, version: int, value: _Value) -> None:
         """Puts a value where the next one to ask will find it."""
         with self._lock:
-            self._put((tenant, task, version), value)
+            self._put((key, version), value)
 
-    def drop(self, tenant: str, task: str, versions: Iterable[int]) -> None:
+    def drop(self, key: TaskKey, versions: Iterable[int]) -> None:
         """To be told which versions have been removed. Requests that hold one of their values may finish with it."""
         with self._lock:
             self._drops += 1
             for version in versions:
-                self._values.pop((tenant, task, version), None)
+                self._values.pop((key, version), None)
 
-    def _keep_unless_dropped(self, tenant: str, values: Mapping[TaskVersion, _Value], drops: int) -> None:
+    def _keep_unless_dropped(self, values: Mapping[_Key, _Value], drops: int) -> None:
         with self._lock:
             if drops == self._drops:  # Otherwise they may be among those dropped meanwhile.
                 for key, value in values.items():
-                    self._put((tenant, *key), value)
+                    self._put(key, value)
 
     def _put(self, key: _Key, value: _Value) -> None:
         if self._values.getsizeof(value) <= self._values.maxsize:

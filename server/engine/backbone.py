@@ -5,10 +5,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from typing import Self
 
+from models.arrays import Ints
 from models.bundle import Bundle
 from models.engine import Engine, file_of
-from models.examples.bursts import Ints, bursts, least_similarity
+from models.examples.bursts import bursts, least_similarity
 from models.examples.suspects import duplicate_similarity
 from models.heads.fitting import classes_of
 from models.heads.head import EmbeddingSpace, Float32, features
@@ -19,10 +21,11 @@ from server.settings import Settings
 
 
 class ServedBackbone:
-    """A backbone that serves, until it is closed. To be used on the event loop.
+    """A backbone that serves, until it is closed. Its batcher is for blocks of `Backbones.use`, on the event loop; all else stays
+    good when it is closed.
 
     Attributes:
-        holds: how often it was held so far.
+        uses: how many blocks have used it so far.
         last_used: by `time.monotonic`.
     """
 
@@ -31,9 +34,9 @@ class ServedBackbone:
         self.kind = engine.kind
         self.space: EmbeddingSpace = engine.space
         self.batcher = Batcher(engine, settings.queue_images, bundle.id, metrics, settings.queue_seconds)
-        self.holds = 0
+        self.uses = 0
         self.last_used = time.monotonic()
-        self._holders = 0
+        self._users = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -63,25 +66,25 @@ class ServedBackbone:
 
     @property
     def idle(self) -> bool:
-        """Whether nobody holds it."""
-        return not self._holders
+        """Whether nobody uses it."""
+        return not self._users
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Keeps it open: for a request while it is under way, or for a job, however long that takes."""
-        self._holders += 1
-        self.holds += 1
+    def use(self) -> Iterator[Self]:
+        """Keep it open for the length of the block, however long that is."""
+        self._users += 1
+        self.uses += 1
         self._idle.clear()
         try:
-            yield
+            yield self
         finally:
-            self._holders -= 1
+            self._users -= 1
             self.last_used = time.monotonic()
             if self.idle:
                 self._idle.set()
 
     async def wait_until_idle(self) -> None:
-        """Waits for all who hold it."""
+        """Wait for all who use it."""
         await self._idle.wait()
 
     async def check(self) -> None:
@@ -91,6 +94,6 @@ class ServedBackbone:
             EngineFailed: the engine fails.
             BundleError: its answer is not the golden one.
         """
-        with self.hold():
+        with self.use():
             embeddings: Float32 = await self.batcher.embed(self.bundle.golden_pixels)
         self.bundle.check_golden(file_of(self.kind), embeddings)

@@ -22,6 +22,7 @@ import numpy as np
 from models.engine import Engine
 from models.heads.head import Float32
 from models.images.preprocess import Pixels
+from server.context import on_behalf_of
 from server.engine.queue import Entry, ImageQueue, count_images
 from server.errors import EngineFailed, Overloaded
 from server.metrics import Metrics
@@ -187,12 +188,21 @@ class Batcher:
             self._batch_sizes.observe(len(pixels))
             embeddings = engine.embed(pixels)
         except BaseException as error:  # Whatever was raised, every waiter gets an answer, and the next batch its chance.
-            _log.exception("a batch of %d requests' images failed", len(batch))
+            _log_failure(batch, error)
             if not isinstance(error, Exception):
                 raise
         finally:
             self._finish(batch)
             _tell(batch, embeddings)
+
+
+def _log_failure(batch: Collection[Entry], error: BaseException) -> None:
+    """Log a line for each request whose images are in the batch, the traceback with the first."""
+    trace: BaseException | None = error
+    for request in dict.fromkeys(entry.request for entry in batch):
+        with on_behalf_of(request):
+            _log.error("a batch of %d requests' images failed: %r", len(batch), error, exc_info=trace)
+        trace = None
 
 
 def _tell(entries: Collection[Entry], embeddings: Float32 | None) -> None:

@@ -1,6 +1,5 @@
 """Processes that decode heavy images: what takes long, holds Python's lock or crashes there takes nothing from the server."""
 
-import asyncio
 import signal
 import subprocess
 import threading
@@ -8,11 +7,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from models.engine import available_cores
 from models.images.preprocess import ImageError, ImageLimits, Pixels
 from models.manifest import InputSpec
+from models.processor import available_cores
 from server.engine.decode_process import ask, start
 from server.errors import Overloaded
+from server.threads import run_in
 
 Decoded = Pixels | ImageError
 
@@ -49,11 +49,7 @@ class DecodeProcesses:
         Raises:
             Overloaded: there is not memory enough, or this was closed.
         """
-        try:
-            decoding = asyncio.get_running_loop().run_in_executor(self._pool, self._decode, image, spec, work)
-        except RuntimeError as error:  # of a pool that has been shut down
-            raise Overloaded(_STOPPING) from error
-        return await decoding
+        return await run_in(self._pool, self._decode, image, spec, work)
 
     def close(self) -> None:
         """Ends every process, whatever it is at."""

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from models.engine import available_cores
 from models.images.preprocess import ImageError, ImageLimits, open_image
 from models.manifest import InputSpec
+from models.processor import available_cores
 from server.engine.decode_processes import Decoded, DecodeProcesses
 from server.errors import LimitExceeded, Overloaded
+from server.threads import run_in
 
 _SMALL_BYTES, _SMALL_PIXELS = 8192, 128 * 128
 _LOT_BYTES, _LOT_IMAGES = 64 * 1024, 32
@@ -74,13 +75,12 @@ class Decoder:
 
     async def _decode_light(self, images: Sequence[bytes], spec: InputSpec) -> list[Decoded | int]:
         """Every image decoded, or its work where that is heavy."""
-        loop = asyncio.get_running_loop()
         decoded: dict[int, Decoded | int] = {}
         # A few lots at a time, so that the next request's images do not stand behind all of a large one's.
         lots, share = deque(_lots(images)), 2 * self._threads
         while lots:
             turn = [lots.popleft() for _ in range(min(share, len(lots)))]
-            done = await asyncio.gather(*(loop.run_in_executor(self._pool, self._lot, lot.images, spec) for lot in turn))
+            done = await asyncio.gather(*(run_in(self._pool, self._lot, lot.images, spec) for lot in turn))
             for lot, results in zip(turn, done, strict=True):
                 decoded |= enumerate(results, lot.start)
                 if len(results) < len(lot.images):

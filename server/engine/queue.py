@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from models.heads.head import Float32
 from models.images.preprocess import Pixels
+from server.context import request_id
 
 _LONGEST_BACKGROUND_WAIT = 1.0  # seconds
 
@@ -20,6 +21,7 @@ class Entry:
         ahead: images that were to be embedded before it, and its own.
         background: it comes after everyone else's.
         since: when it was queued, by `time.monotonic`.
+        request: the id of the request that brought it, for the log.
     """
 
     pixels: Pixels
@@ -27,6 +29,7 @@ class Entry:
     ahead: int
     background: bool = False
     since: float = field(default_factory=time.monotonic)
+    request: str = field(default_factory=request_id.get)
 
 
 class ImageQueue:

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 
 from models.bundle import Bundle
 from models.engine import Engine, release_memory
@@ -75,21 +75,43 @@ class Backbones:
             )
         return self.served_default
 
-    async def serving(self, backbone: BackboneRef) -> ServedBackbone:
-        """The backbone that a head was fitted on, opened if need be. Who awaits anything else before using it must hold it.
+    @asynccontextmanager
+    async def use(self, backbone: BackboneRef) -> AsyncIterator[ServedBackbone]:
+        """The backbone that a head was fitted on, opened if need be, and open for the length of the block.
 
         Raises:
             BackboneUnavailable: its bundle is not on this server, has changed, or cannot be run here.
             Overloaded: as many are open as may be, and all at work.
         """
-        while backbone not in self._served:
-            if backbone in self._failed:
-                raise BackboneUnavailable(self._failed[backbone])
-            # One attempt for all who ask, finished even if they leave.
-            if backbone not in self._opening:
-                self._opening[backbone] = asyncio.create_task(self._open_for_tasks(backbone))
-            await asyncio.shield(self._opening[backbone])
-        return self._served[backbone]
+        with (await self._opened(backbone)).use() as served:
+            yield served
+
+    @asynccontextmanager
+    async def use_if_there(self, backbone: BackboneRef) -> AsyncIterator[ServedBackbone | None]:
+        """As `use`, but None where that raises BackboneUnavailable."""
+        async with AsyncExitStack() as stack:
+            try:
+                served = await stack.enter_async_context(self.use(backbone))
+            except BackboneUnavailable:
+                served = None
+            yield served
+
+    @asynccontextmanager
+    async def use_bundle(self, id_: str) -> AsyncIterator[ServedBackbone]:
+        """As `use`, the bundle of this id as `open` opens it; raises as `open` does."""
+        served, _ = await self.open(id_)
+        with served.use():
+            yield served
+
+    @contextmanager
+    def use_default(self) -> Iterator[ServedBackbone]:
+        """As `use`, the backbone that new tasks get.
+
+        Raises:
+            BackboneUnavailable: it is not on this server, or cannot be opened.
+        """
+        with self.default.use() as served:
+            yield served
 
     async def open(self, id_: str) -> tuple[ServedBackbone, bool]:
         """The bundle on the engine that the settings choose for it, opened if need be; and whether that was needed.
@@ -120,7 +142,7 @@ class Backbones:
                 await self.check_known(id_)
                 raise BackboneNotOpen(f"backbone {id_} is not open; open it first")
             served, _ = await self._open(id_)
-            with served.hold():
+            with served.use():
                 await asyncio.to_thread(remember_default, id_, self._settings.data_dir)
                 self.default_id, self.served_default = id_, served
         _log.info("new tasks get %s", id_)
@@ -177,6 +199,17 @@ class Backbones:
         for served in self._served.values():
             served.batcher.close()
 
+    async def _opened(self, backbone: BackboneRef) -> ServedBackbone:
+        """The backbone, open when this returns; nothing may be awaited before it is used."""
+        while backbone not in self._served:
+            if backbone in self._failed:
+                raise BackboneUnavailable(self._failed[backbone])
+            # One attempt for all who ask, finished even if they leave.
+            if backbone not in self._opening:
+                self._opening[backbone] = asyncio.create_task(self._open_for_tasks(backbone))
+            await asyncio.shield(self._opening[backbone])
+        return self._served[backbone]
+
     def _describe(self, found: Mapping[str, Manifest], used: Mapping[BackboneRef, int]) -> dict[str, Description]:
         described = descriptions(found, used, self._served.values(), self._failed, self.default_id)
         metrics = self._metrics
@@ -219,16 +252,16 @@ class Backbones:
             await self._close([min(closable, key=lambda served: served.last_used)])
 
     async def _unused(self, id_: str) -> list[ServedBackbone]:
-        """The engines of a bundle as soon as nobody holds them; BackboneInUse if that would not be enough."""
+        """The engines of a bundle as soon as nobody uses them; BackboneInUse if that would not be enough."""
         while engines := self._engines_of(id_):
-            before = [served.holds for served in engines if served.idle]
+            before = [served.uses for served in engines if served.idle]
             used = (await asyncio.to_thread(self._store.active_by_bundle)).get(id_, 0)
             if self.served_default in engines:
                 raise BackboneInUse(f"new tasks get backbone {id_}; make another one the default first")
             if used:
                 raise BackboneInUse(f"tasks whose active version uses backbone {id_}: {used}; it stays open for them")
-            # A task may have been stored since the store was asked, but not by somebody who held nothing meanwhile.
-            if engines == self._engines_of(id_) and before == [served.holds for served in engines]:
+            # A task may have been stored since the store was asked, but not by somebody who used nothing meanwhile.
+            if engines == self._engines_of(id_) and before == [served.uses for served in engines]:
                 break
             for served in engines:
                 await served.wait_until_idle()

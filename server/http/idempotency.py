@@ -48,17 +48,17 @@ async def create_once(
     if not 1 <= len(key) <= _MAX_KEY:
         raise InvalidRequest(f"Idempotency-Key has {len(key)} characters; it needs 1 to {_MAX_KEY}")
 
-    asked = await service.in_thread(fingerprint, purpose, examples)
+    asked = await service.pools.in_thread(fingerprint, purpose, examples)
 
     def keep(body: _Body) -> Replay:
         return Replay(key, asked, status, body.model_dump_json(), location(body))
 
     async with service.key_locks.hold(key):
-        if (replay := await service.in_thread(service.store.replay, TENANT, key)) is None:
+        if (replay := await service.pools.in_thread(service.store.replay, TENANT, key)) is None:
             try:
                 return created(await create(keep))
             except ReplayExists:  # Another machine, or a first try whose client had left, was faster.
-                replay = await service.in_thread(service.store.replay, TENANT, key)
+                replay = await service.pools.in_thread(service.store.replay, TENANT, key)
                 assert replay is not None
     if replay.forgotten:
         raise AnswerForgotten

@@ -7,7 +7,7 @@ from models.heads.head import Head
 from server.cache.support import SearchableSupport
 from server.errors import VersionNotFound
 from server.service import Service
-from server.store.records import Support
+from server.store.records import Support, TaskKey
 
 Unknown = Literal["judge", "ignore"]
 Mode = Literal["inductive", "transductive"]
@@ -31,35 +31,33 @@ class ActiveTask:
     support: Support | None
 
 
-async def find_task(
-    service: Service, tenant: str, task_id: str, unknown: Unknown = "judge", mode: Mode = "inductive"
-) -> ActiveTask:
+async def find_task(service: Service, key: TaskKey, unknown: Unknown = "judge", mode: Mode = "inductive") -> ActiveTask:
     """The active version of a task, before anything else is done for the request.
 
     Raises:
         TaskNotFound: there is no such task.
         Unavailable: its support set is needed, and cannot be had now.
     """
-    active = service.store.known_active(tenant, task_id)
+    active = service.store.known_active(key)
     while True:
         if active is None:
-            active = await service.in_thread(service.store.active, tenant, task_id)
+            active = await service.pools.in_thread(service.store.active, key)
         try:
-            return await _load(service, tenant, task_id, active.version, unknown, mode)
+            return await _load(service, key, active.version, unknown, mode)
         except VersionNotFound:  # It was forgotten between two look-ups, and another one is active now.
             active = None
 
 
-async def _load(service: Service, tenant: str, task_id: str, version: int, unknown: Unknown, mode: Mode) -> ActiveTask:
-    head = service.active.cached(tenant, task_id, version)
+async def _load(service: Service, key: TaskKey, version: int, unknown: Unknown, mode: Mode) -> ActiveTask:
+    head = service.active.cached(key, version)
     if head is None:
-        head = await service.in_thread(service.active.load, tenant, task_id, version)
+        head = await service.pools.in_thread(service.active.load, key, version)
     searchable, support = None, None
     if unknown == "judge" or mode == "transductive":
-        searchable = service.support.cached(tenant, task_id, version)
+        searchable = service.support.cached(key, version)
         if searchable is None:
-            backbone = await service.backbones.serving(head.backbone)
-            searchable = await service.in_thread(service.support.load, tenant, task_id, version, backbone)
+            async with service.backbones.use(head.backbone) as backbone:
+                searchable = await service.pools.in_thread(service.support.load, key, version, backbone)
     if mode == "transductive":
-        support = await service.in_thread(service.store.support, tenant, task_id, version)
-    return ActiveTask(task_id, version, head, unknown, searchable, support)
+        support = await service.pools.in_thread(service.store.support, key, version)
+    return ActiveTask(key.id, version, head, unknown, searchable, support)

@@ -14,11 +14,12 @@ from models.heads.head import Float32, Head
 from models.images.preprocess import media_type
 from models.manifest import HeadOptions
 from server.engine.backbone import ServedBackbone
-from server.errors import Conflict, ExampleNotFound, TooFewClasses, UnreadableImage, VersionNotFound
+from server.errors import Conflict, ExampleNotFound, TooFewClasses, UnreadableImage
 from server.ids import new_id
 from server.journeys.embed import embed_images, image_error
 from server.journeys.head_options import chosen, chosen_again
 from server.journeys.quality import assess
+from server.journeys.retry import KEEPS_CHANGING, retry_on_conflict
 from server.journeys.support_set import LabelledImage, check_request, check_support_set, spelt_as_before
 from server.metrics import Stopwatch
 from server.schemas.from_records import changed_task_reply
@@ -26,9 +27,8 @@ from server.schemas.quality import Quality
 from server.schemas.replies import ChangedTaskReply
 from server.schemas.requests import TaskOptions
 from server.service import Service
-from server.store.records import Answer, Change, NewExample, NewTask, Replay, Support, Task, VersionConflict
+from server.store.records import Answer, Change, NewExample, Replay, Support, Task, TaskKey
 
-ATTEMPTS = 10
 _MAX_JUDGED = 100
 
 KeepAnswer = Callable[[ChangedTaskReply], Replay]
@@ -55,27 +55,26 @@ async def create_task(
     check_request(examples, service.settings)
     check_support_set(labels, service.settings)
 
-    backbone = service.backbones.default
-    with backbone.hold():  # Once the task is stored, it is what keeps the backbone open.
+    with service.backbones.use_default() as backbone:  # Once the task is stored, it is what keeps the backbone open.
         embeddings = await _embed(service, backbone, examples, watch)
-        new = await service.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
+        new = await service.pools.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
         with watch.stage("fit"):
-            wanted = await service.in_fitter(chosen, backbone.bundle, options, labels, embeddings)
-            head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, wanted)
+            wanted = await service.pools.in_fitter(chosen, backbone.bundle, options, labels, embeddings)
+            head = await service.pools.in_fitter(fit_head, embeddings, labels, backbone.space, wanted)
             ids, names = [example.id for example in new], [example.file_name for example in new]
-            quality = await _judge(service, backbone, ids, names, labels, embeddings, wanted)
+            quality = await _assess(service, backbone, ids, names, labels, embeddings, wanted)
 
-        task_id = new_id("task")
+        key = TaskKey(tenant, new_id("task"))
         with watch.stage("store"):
-            task = await service.in_writer(
-                service.store.create_task, tenant, NewTask(task_id, name or task_id), new, head, _answer(keep, quality, watch)
+            task = await service.pools.in_writer(
+                service.store.create_task, key, name or key.id, new, head, _answer(keep, quality, watch)
             )
-    service.active.keep(tenant, task.id, task.version.number, head)
+    service.active.keep(task.key, task.version.number, head)
     return changed_task_reply(task, quality, watch.milliseconds())
 
 
 async def add_examples(
-    service: Service, tenant: str, task_id: str, examples: Sequence[LabelledImage], keep: KeepAnswer | None
+    service: Service, key: TaskKey, examples: Sequence[LabelledImage], keep: KeepAnswer | None
 ) -> ChangedTaskReply:
     """Adds examples to a task's active support set, as a new, active version.
 
@@ -86,16 +85,16 @@ async def add_examples(
     """
     watch = Stopwatch(service.metrics)
     check_request(examples, service.settings)
-    task = await service.in_thread(service.store.task, tenant, task_id)
+    task = await service.pools.in_thread(service.store.task, key)
     spelt = spelt_as_before({example.label for example in examples}, {entry.label for entry in task.version.classes})
     examples = [replace(example, label=spelt[example.label]) for example in examples]
-    backbone = await service.backbones.serving(task.version.backbone)
-    embeddings = await _embed(service, backbone, examples, watch)
-    new = await service.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
-    return await _new_version(service, tenant, task, new, None, watch, keep)
+    async with service.backbones.use(task.version.backbone) as backbone:
+        embeddings = await _embed(service, backbone, examples, watch)
+    new = await service.pools.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
+    return await _new_version(service, task, new, None, watch, keep)
 
 
-async def remove_example(service: Service, tenant: str, task_id: str, example_id: str) -> ChangedTaskReply:
+async def remove_example(service: Service, key: TaskKey, example_id: str) -> ChangedTaskReply:
     """Removes an example from a task's active support set, as a new, active version.
 
     Raises:
@@ -105,13 +104,12 @@ async def remove_example(service: Service, tenant: str, task_id: str, example_id
         Unavailable: the server cannot do it now.
     """
     watch = Stopwatch(service.metrics)
-    task = await service.in_thread(service.store.task, tenant, task_id)
-    return await _new_version(service, tenant, task, [], example_id, watch, None)
+    task = await service.pools.in_thread(service.store.task, key)
+    return await _new_version(service, task, [], example_id, watch, None)
 
 
 async def _new_version(
     service: Service,
-    tenant: str,
     task: Task,
     added: Sequence[NewExample],
     removed: str | None,
@@ -121,29 +119,28 @@ async def _new_version(
     """Fits the changed support set and stores it, after the changes that came before; starts again from the newer version where
     one that waits for nobody, such as a rollback, was faster."""
     change: Change = "removed" if removed else "added"
-    embedded_by = task.version.backbone
-    async with service.changing(tenant, task.id):
-        for _ in range(ATTEMPTS):
-            task = await service.in_thread(service.store.task, tenant, task.id)
-            if task.version.backbone != embedded_by:
-                break
-            try:
-                head, quality = await refit(service, tenant, task, added, removed, watch)
-                with watch.stage("store"):
-                    gone = [removed] if removed else []
-                    answer = _answer(keep, quality, watch)
-                    changed = await service.in_writer(
-                        service.store.add_version, tenant, task.id, task.version.number, change, added, gone, head, answer
-                    )
-            except (VersionConflict, VersionNotFound):
-                continue
-            service.active.keep(tenant, task.id, changed.version.number, head)
-            return changed_task_reply(changed, quality, watch.milliseconds())
-    raise Conflict("other requests keep changing this task; try again")
+    key, embedded_by = task.key, task.version.backbone
+
+    async def attempt() -> ChangedTaskReply:
+        parent = await service.pools.in_thread(service.store.task, key)
+        if parent.version.backbone != embedded_by:
+            raise Conflict(KEEPS_CHANGING)
+        head, quality = await refit(service, parent, added, removed, watch)
+        with watch.stage("store"):
+            gone = [removed] if removed else []
+            answer = _answer(keep, quality, watch)
+            changed = await service.pools.in_writer(
+                service.store.add_version, key, parent.version.number, change, added, gone, head, answer
+            )
+        service.active.keep(key, changed.version.number, head)
+        return changed_task_reply(changed, quality, watch.milliseconds())
+
+    async with service.changing(key):
+        return await retry_on_conflict(attempt)
 
 
 async def refit(
-    service: Service, tenant: str, task: Task, added: Sequence[NewExample], removed: str | None, watch: Stopwatch
+    service: Service, task: Task, added: Sequence[NewExample], removed: str | None, watch: Stopwatch
 ) -> tuple[Head, Quality | None]:
     """A head for the active support set with `added` and without `removed`, and how good it is.
 
@@ -153,19 +150,19 @@ async def refit(
         TooFewClasses, LimitExceeded: such a support set breaks a rule.
         Unavailable: the server cannot do it now.
     """
-    backbone = await service.backbones.serving(task.version.backbone)
-    support = await service.in_thread(service.store.support, tenant, task.id, task.version.number)
-    ids, names, labels, embeddings = _changed(support, added, removed)
-    try:
-        check_support_set(labels, service.settings)
-    except TooFewClasses as error:
-        hint = "" if added else "; to be rid of the example, delete the task"
-        raise TooFewClasses(f"{error.detail}{hint}") from None
-    with watch.stage("fit"):
-        bundle = backbone.bundle
-        options = await service.in_fitter(chosen_again, task.version.options, bundle.manifest.head, bundle, labels, embeddings)
-        head = await service.in_fitter(fit_head, embeddings, labels, backbone.space, options)
-        return head, await _judge(service, backbone, ids, names, labels, embeddings, options)
+    async with service.backbones.use(task.version.backbone) as backbone:
+        support = await service.pools.in_thread(service.store.support, task.key, task.version.number)
+        ids, names, labels, embeddings = _changed(support, added, removed)
+        try:
+            check_support_set(labels, service.settings)
+        except TooFewClasses as error:
+            hint = "" if added else "; to be rid of the example, delete the task"
+            raise TooFewClasses(f"{error.detail}{hint}") from None
+        with watch.stage("fit"):
+            bundle, before = backbone.bundle, task.version.options
+            options = await service.pools.in_fitter(chosen_again, before, bundle.manifest.head, bundle, labels, embeddings)
+            head = await service.pools.in_fitter(fit_head, embeddings, labels, backbone.space, options)
+            return head, await _assess(service, backbone, ids, names, labels, embeddings, options)
 
 
 async def _embed(service: Service, backbone: ServedBackbone, examples: Sequence[LabelledImage], watch: Stopwatch) -> Float32:
@@ -180,7 +177,7 @@ async def _embed(service: Service, backbone: ServedBackbone, examples: Sequence[
     return embedded.embeddings
 
 
-async def _judge(
+async def _assess(
     service: Service,
     backbone: ServedBackbone,
     ids: Sequence[str],
@@ -192,7 +189,7 @@ async def _judge(
     """The quality of a small task; a large one's takes longer than all else, and is left to who asks for it."""
     if len(ids) > _MAX_JUDGED:
         return None
-    return await service.in_fitter(assess, ids, file_names, labels, embeddings, options, backbone)
+    return await service.pools.in_fitter(assess, ids, file_names, labels, embeddings, options, backbone)
 
 
 def _changed(

@@ -19,7 +19,7 @@ _MOMENT = 2**14  # rows of a support set times images, which take the event loop
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judgement:
+class Classified:
     """Of N images by a head of K classes.
 
     Attributes:
@@ -33,19 +33,19 @@ class Judgement:
     found: tuple[SearchableSupport, Neighbours] | None
 
 
-async def judge(service: Service, task: ActiveTask, embeddings: Float32, backbone: ServedBackbone) -> Judgement:
+async def classify(service: Service, task: ActiveTask, embeddings: Float32, backbone: ServedBackbone) -> Classified:
     """Judges embeddings (N, D), made by the task's backbone: beside the event loop, where it would be held up."""
     rows = 0 if task.searchable is None else len(task.searchable.index.codes)
     if task.support is None and rows * len(embeddings) <= _MOMENT:
-        return _judge(task, embeddings, backbone)
-    return await service.in_applier(_judge, task, embeddings, backbone)
+        return _classify(task, embeddings, backbone)
+    return await service.pools.in_applier(_classify, task, embeddings, backbone)
 
 
-def _judge(task: ActiveTask, embeddings: Float32, backbone: ServedBackbone) -> Judgement:
+def _classify(task: ActiveTask, embeddings: Float32, backbone: ServedBackbone) -> Classified:
     space = backbone.space
     probabilities = task.head.probabilities(embeddings, space)
     if task.searchable is None:
-        return Judgement(probabilities, False, None)
+        return Classified(probabilities, False, None)
     neighbours = task.searchable.index.search(embeddings, backbone.background, NEAREST)
     together = False
     if task.support is not None:
@@ -53,4 +53,4 @@ def _judge(task: ActiveTask, embeddings: Float32, backbone: ServedBackbone) -> J
         together = are_shared(np.bincount(classes).tolist(), len(embeddings))
         support, queries = (space.features(each, centre=True) for each in (task.support.embeddings, embeddings))
         probabilities = share_queries(probabilities, support, classes, queries, 1.0 - neighbours.novelty)
-    return Judgement(probabilities, together, (task.searchable, neighbours) if task.unknown == "judge" else None)
+    return Classified(probabilities, together, (task.searchable, neighbours) if task.unknown == "judge" else None)

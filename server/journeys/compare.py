@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import get_args
 
+from models.arrays import Ints
 from models.bundle import Bundle
-from models.examples.bursts import Ints
 from models.heads.head import Float32
 from models.manifest import HeadOptions, Solver
 from server.engine.backbone import ServedBackbone
@@ -30,14 +30,14 @@ from server.errors import (
 )
 from server.journeys.head_options import chosen, chosen_instead
 from server.journeys.reembed import support_on
-from server.journeys.trials import Trial, advice, best_of, judge
+from server.journeys.trials import Trial, advice, best_of, run_trial
 from server.metrics import Stopwatch
 from server.schemas.comparison import CandidateReply, ComparisonReply, Difference, FailedCandidate
 from server.schemas.from_records import head_reply
 from server.schemas.replies import ProblemInPlace
 from server.schemas.requests import Candidate, TaskOptions
 from server.service import Service
-from server.store.records import Support, Task
+from server.store.records import Support, Task, TaskKey
 
 # What is the matter with one backbone, or with what it can be shown, and not with the others.
 _OF_ONE_BACKBONE = (
@@ -74,7 +74,7 @@ class _Now:
     support: Support
 
 
-async def compare(service: Service, tenant: str, task_id: str, asked: Sequence[Candidate] | None) -> ComparisonReply:
+async def compare(service: Service, key: TaskKey, asked: Sequence[Candidate] | None) -> ComparisonReply:
     """Candidates beside a task's active version, each judged on its examples by heads fitted without them.
 
     Args:
@@ -89,13 +89,13 @@ async def compare(service: Service, tenant: str, task_id: str, asked: Sequence[C
     """
     watch = Stopwatch(service.metrics)
     try:
-        now = await _now(service, tenant, task_id)
+        now = await _now(service, key)
         ways = await _usual(service, now) if asked is None else [_way(now, candidate) for candidate in asked]
         with watch.stage("fit"):
             # The same on every backbone: what the task's own takes for shots of one thing.
-            groups = await service.in_fitter(now.backbone.groups, now.support.labels, now.support.embeddings)
-            current = await service.in_fitter(judge, now.support, now.task.version.options, now.backbone.space, groups)
-        tried = await _try(service, tenant, now, groups, ways, watch)
+            groups = await service.pools.in_fitter(now.backbone.groups, now.support.labels, now.support.embeddings)
+            current = await service.pools.in_fitter(run_trial, now.support, now.task.version.options, now.backbone.space, groups)
+        tried = await _try(service, now, groups, ways, watch)
     except (VersionNotFound, ExampleNotFound):
         raise Conflict("the task was changed while its candidates were tried; try again") from None
     if len(tried) == 1 and isinstance(tried[0], HeadstartError):
@@ -115,11 +115,11 @@ async def compare(service: Service, tenant: str, task_id: str, asked: Sequence[C
     )
 
 
-async def _now(service: Service, tenant: str, task_id: str) -> _Now:
-    task = await service.in_thread(service.store.task, tenant, task_id)
-    backbone = await service.backbones.serving(task.version.backbone)
-    support = await service.in_thread(service.store.support, tenant, task.id, task.version.number)
-    return _Now(task, backbone, support)
+async def _now(service: Service, key: TaskKey) -> _Now:
+    task = await service.pools.in_thread(service.store.task, key)
+    async with service.backbones.use(task.version.backbone) as backbone:
+        support = await service.pools.in_thread(service.store.support, task.key, task.version.number)
+        return _Now(task, backbone, support)
 
 
 def _way(now: _Now, candidate: Candidate) -> _Way:
@@ -135,7 +135,7 @@ async def _usual(service: Service, now: _Now) -> list[_Way]:
     solvers = []
     for solver in get_args(Solver):
         way = _Way(None, partial(_of_solver, solver))
-        options = await service.in_fitter(way.options_on, own.bundle, now.support.labels, now.support.embeddings)
+        options = await service.pools.in_fitter(way.options_on, own.bundle, now.support.labels, now.support.embeddings)
         if not before.alike(options):
             solvers.append(way)
     described = await service.backbones.describe()
@@ -153,32 +153,30 @@ def _of_solver(solver: Solver, bundle: Bundle, labels: Sequence[str], embeddings
     return chosen(bundle, TaskOptions(solver=solver), labels, embeddings)
 
 
-async def _try(
-    service: Service, tenant: str, now: _Now, groups: Ints, ways: Sequence[_Way], watch: Stopwatch
-) -> list[Trial | HeadstartError]:
+async def _try(service: Service, now: _Now, groups: Ints, ways: Sequence[_Way], watch: Stopwatch) -> list[Trial | HeadstartError]:
     """What came of each way, or why it cannot be tried. One backbone's embeddings are in memory at a time."""
     tried: dict[int, Trial | HeadstartError] = {}
     for id_ in dict.fromkeys(way.backbone for way in ways):
         of_it = {position: way for position, way in enumerate(ways) if way.backbone == id_}
         try:
             with watch.stage("embed"):
-                backbone, support = await _seen_by(service, tenant, now, id_)
+                backbone, support = await _seen_by(service, now, id_)
         except _OF_ONE_BACKBONE as error:
             tried |= dict.fromkeys(of_it, error)
             continue
         for position, way in of_it.items():
             with watch.stage("fit"):
-                options = await service.in_fitter(way.options_on, backbone.bundle, support.labels, support.embeddings)
-                tried[position] = await service.in_fitter(judge, support, options, backbone.space, groups)
+                options = await service.pools.in_fitter(way.options_on, backbone.bundle, support.labels, support.embeddings)
+                tried[position] = await service.pools.in_fitter(run_trial, support, options, backbone.space, groups)
     return [tried[position] for position in range(len(ways))]
 
 
-async def _seen_by(service: Service, tenant: str, now: _Now, id_: str | None) -> tuple[ServedBackbone, Support]:
+async def _seen_by(service: Service, now: _Now, id_: str | None) -> tuple[ServedBackbone, Support]:
     """The support set as a backbone embeds it. A bundle that is named is run from the file that new tasks would get."""
     if id_ is None:
         return now.backbone, now.support
-    backbone, _ = await service.backbones.open(id_)
-    return backbone, await support_on(service, tenant, now.task.id, now.task.version.number, backbone)
+    async with service.backbones.use_bundle(id_) as backbone:
+        return backbone, await support_on(service, now.task.key, now.task.version.number, backbone)
 
 
 def _shown(trial: Trial, current: Trial) -> CandidateReply:

@@ -31,11 +31,14 @@ class Embedded:
 async def embed_images(service: Service, backbone: ServedBackbone, images: Sequence[bytes], watch: Stopwatch) -> Embedded:
     """Embeds encoded images; one that cannot be read never reaches a batch.
 
+    Args:
+        backbone: in use by the caller.
+
     Raises:
         Overloaded: the server is working on as many images as it takes; refused before anything is decoded.
         EngineFailed: the engine failed on a batch.
     """
-    with backbone.hold(), backbone.batcher.admit(len(images)):
+    with backbone.batcher.admit(len(images)):
         with watch.stage("decode"):
             decoded = await service.decoder.decode(images, backbone.bundle.manifest.input)
         readable: list[Pixels] = [pixels for pixels in decoded if not isinstance(pixels, ImageError)]

@@ -7,21 +7,22 @@ erased from the files. The way is walked to its end even if the client leaves.
 import asyncio
 
 from models.heads.head import Head
-from server.errors import Conflict, ErasurePending, ExampleNotFound, VersionNotFound
-from server.journeys.adapt import ATTEMPTS, refit
+from server.errors import ErasurePending, ExampleNotFound
+from server.journeys.adapt import refit
+from server.journeys.retry import retry_on_conflict
 from server.metrics import Stopwatch
 from server.schemas.from_records import changed_task_reply
 from server.schemas.quality import Quality
 from server.schemas.replies import ChangedTaskReply
 from server.service import Service
-from server.store.records import Task, VersionConflict
+from server.store.records import Task, TaskKey
 
 # Readers of the database are done in milliseconds, save other programs, such as one that makes a backup.
 _ERASING_ATTEMPTS = 40
 _PAUSE_SECONDS = 0.05
 
 
-async def forget_example(service: Service, tenant: str, task_id: str, example_id: str) -> ChangedTaskReply:
+async def forget_example(service: Service, key: TaskKey, example_id: str) -> ChangedTaskReply:
     """Removes an example and every version of the task that was fitted with it, be it of the active version or not.
 
     Where it is, a version without it becomes the active one: its head is the one that a fresh fit would give. An example that was
@@ -36,14 +37,14 @@ async def forget_example(service: Service, tenant: str, task_id: str, example_id
     """
     watch = Stopwatch(service.metrics)
     try:
-        task, quality = await _remove(service, tenant, task_id, example_id, watch)
+        task, quality = await _remove(service, key, example_id, watch)
     finally:  # Also if there is no such example: an earlier request may have removed it and not have been able to erase it.
         with watch.stage("store"):
             await _erase(service)
     return changed_task_reply(task, quality, watch.milliseconds())
 
 
-async def delete_task(service: Service, tenant: str, task_id: str) -> None:
+async def delete_task(service: Service, key: TaskKey) -> None:
     """Removes a task with all its versions and examples.
 
     Raises:
@@ -52,48 +53,45 @@ async def delete_task(service: Service, tenant: str, task_id: str) -> None:
         StorageFailed: the store cannot be written.
     """
     try:
-        gone = await service.in_writer(service.store.delete_task, tenant, task_id)
-        service.drop(tenant, task_id, gone)
+        gone = await service.pools.in_writer(service.store.delete_task, key)
+        service.drop(key, gone)
     finally:
         await _erase(service)
 
 
-async def _remove(service: Service, tenant: str, task_id: str, example_id: str, watch: Stopwatch) -> tuple[Task, Quality | None]:
+async def _remove(service: Service, key: TaskKey, example_id: str, watch: Stopwatch) -> tuple[Task, Quality | None]:
     """The task without the example, in the database and in memory; and its quality, if the active version had it."""
-    async with service.changing(tenant, task_id):
-        for _ in range(ATTEMPTS):
-            task = await service.in_thread(service.store.task, tenant, task_id)
-            try:
-                current, head, quality = await _head_without(service, tenant, task, example_id, watch)
-                with watch.stage("store"):
-                    changed, gone = await service.in_writer(
-                        service.store.forget_example, tenant, task_id, task.version.number, current, head
-                    )
-            except (VersionConflict, VersionNotFound):
-                continue
-            service.drop(tenant, task_id, gone)
-            if head is not None:
-                service.active.keep(tenant, task_id, changed.version.number, head)
-            return changed, quality
-    raise Conflict("other requests keep changing this task; try again")
+
+    async def attempt() -> tuple[Task, Quality | None]:
+        task = await service.pools.in_thread(service.store.task, key)
+        current, head, quality = await _head_without(service, task, example_id, watch)
+        with watch.stage("store"):
+            changed, gone = await service.pools.in_writer(service.store.forget_example, key, task.version.number, current, head)
+        service.drop(key, gone)
+        if head is not None:
+            service.active.keep(key, changed.version.number, head)
+        return changed, quality
+
+    async with service.changing(key):
+        return await retry_on_conflict(attempt)
 
 
 async def _head_without(
-    service: Service, tenant: str, task: Task, example_id: str, watch: Stopwatch
+    service: Service, task: Task, example_id: str, watch: Stopwatch
 ) -> tuple[str, Head | None, Quality | None]:
     """What the active version calls the example, be it under another label, and its head, fitted again without it; None if it was
     fitted without it.
     """
     try:
-        found = await service.in_thread(service.store.example, tenant, task.id, task.version.number, example_id)
+        found = await service.pools.in_thread(service.store.example, task.key, task.version.number, example_id)
     except ExampleNotFound:
         return example_id, None, None
-    return found.id, *await refit(service, tenant, task, [], found.id, watch)
+    return found.id, *await refit(service, task, [], found.id, watch)
 
 
 async def _erase(service: Service) -> None:
     for _ in range(_ERASING_ATTEMPTS):
-        if await service.in_writer(service.store.erase):
+        if await service.pools.in_writer(service.store.erase):
             return
         await asyncio.sleep(_PAUSE_SECONDS)
     raise ErasurePending

@@ -39,7 +39,7 @@ def left_out_accuracy(right: float, judged: float, seen: float) -> Interval | No
     The heads had fewer examples than the one that serves. Error falls about as the inverse of the examples of a class: 4 of 5
     seen, it is 4/5 of that counted. Where few errors are to be expected, one or two may be bad luck: the upper end allows for
     1.25 of them. And examples that judge one another tell as much as somewhat fewer independent ones. The numbers were chosen
-    over nine domains; see docs/decisions.md, and `benchmarks.quality` for how often the interval holds the accuracy.
+    over nine domains; see decision 0019, and `benchmarks.quality` for how often the interval holds the accuracy.
 
     Args:
         right, judged: of examples, or, where some were left out together, of the groups that they form.

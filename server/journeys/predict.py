@@ -14,7 +14,7 @@ from models.novelty.support_index import Neighbours
 from server.cache.support import SearchableSupport
 from server.errors import InvalidRequest, LimitExceeded
 from server.journeys.active_task import ActiveTask
-from server.journeys.classify import judge
+from server.journeys.classify import classify
 from server.journeys.embed import embed_images, image_error
 from server.metrics import Stopwatch
 from server.schemas.replies import FailedPrediction, JudgedPrediction, Neighbour, Prediction, PredictReply, ProblemInPlace
@@ -35,21 +35,21 @@ async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], t
     """
     watch = Stopwatch(service.metrics)
     check_images(images, service.settings)
-    backbone = await service.backbones.serving(task.head.backbone)
-    embedded = await embed_images(service, backbone, images, watch)
+    async with service.backbones.use(task.head.backbone) as backbone:
+        embedded = await embed_images(service, backbone, images, watch)
     if len(images) == 1 and embedded.errors[0] is not None:
         raise image_error(embedded.errors[0], "the image cannot be used")
     with watch.stage("head"):
-        judged = await judge(service, task, embedded.embeddings, backbone)
-        ranking, scores = ranked(judged.probabilities, top_k)
+        classified = await classify(service, task, embedded.embeddings, backbone)
+        ranking, scores = ranked(classified.probabilities, top_k)
         predictions = as_predictions(task.head.labels, ranking.tolist(), scores.tolist())
-        if judged.found is not None:
-            predictions = with_verdicts(predictions, service.address(task.id), *judged.found)
+        if classified.found is not None:
+            predictions = with_verdicts(predictions, service.address(task.id), *classified.found)
     return PredictReply(
         task=task.id,
         version=task.version,
         backbone=task.head.backbone.bundle,
-        mode="transductive" if judged.together else "inductive",
+        mode="transductive" if classified.together else "inductive",
         predictions=in_order(embedded.errors, predictions),
         timing_ms=watch.milliseconds(),
     )

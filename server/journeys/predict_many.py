@@ -23,7 +23,7 @@ from server.journeys.predict import as_predictions, check_images, in_order, rank
 from server.metrics import Stopwatch
 from server.schemas.replies import FailedPrediction, FailedTask, ProblemInPlace, TaskPredictions
 from server.service import Service
-from server.store.records import Active
+from server.store.records import Active, TaskKey
 
 Found = tuple[str, Active]
 """A task's id and the version that was active when the request came in."""
@@ -60,7 +60,7 @@ async def find_tasks(service: Service, tenant: str, wanted: Literal["all"] | Seq
         TaskNotFound: there is no such task; the first of them.
         StorageFailed: the store cannot be read.
     """
-    return await service.in_thread(_find, service, tenant, wanted)
+    return await service.pools.in_thread(_find, service, tenant, wanted)
 
 
 async def predict_many(
@@ -83,13 +83,13 @@ async def predict_many(
     watch = Stopwatch(service.metrics)
     check_images(images, service.settings)
     weight = _VERDICT if unknown == "judge" else 0
-    with service.admit_scores(len(images) * sum(min(top_k, active.ways) + weight for _, active in tasks)):
+    with service.scores.admit(len(images) * sum(min(top_k, active.ways) + weight for _, active in tasks)):
         backbones = dict.fromkeys(active.backbone for _, active in tasks)
         seen = {backbone: await _see(service, backbone, images, watch) for backbone in backbones}
         _raise_if_only(seen, tasks, images)
         with watch.stage("head"):
             asked = _Asked(service, tenant, seen, top_k, unknown)
-            results = [await service.in_applier(_answer, asked, turn) for turn in _turns(tasks, len(images))]
+            results = [await service.pools.in_applier(_answer, asked, turn) for turn in _turns(tasks, len(images))]
     return b'{"results":[%b],"timing_ms":%b}' % (b",".join(results), json.dumps(watch.milliseconds()).encode())
 
 
@@ -114,10 +114,10 @@ def _find(service: Service, tenant: str, wanted: Literal["all"] | Sequence[str])
 async def _see(service: Service, backbone: BackboneRef, images: Sequence[bytes], watch: Stopwatch) -> _Seen:
     """What a backbone makes of the images, or why it cannot: that is the affair of its tasks alone."""
     try:
-        served = await service.backbones.serving(backbone)
+        async with service.backbones.use(backbone) as served:
+            return served, await embed_images(service, served, images, watch)
     except BackboneUnavailable as error:
         return error
-    return served, await embed_images(service, served, images, watch)
 
 
 def _raise_if_only(seen: Mapping[BackboneRef, _Seen], tasks: Sequence[Found], images: Sequence[bytes]) -> None:
@@ -178,7 +178,7 @@ def _judged(
     for position, labels, classes, shares in found:
         task, active = tasks[position]
         try:
-            support = asked.service.support.load(asked.tenant, task, active.version, served)
+            support = asked.service.support.load(TaskKey(asked.tenant, task), active.version, served)
         except (TaskNotFound, VersionNotFound):  # removed meanwhile
             yield position, _failed(task, active, TaskNotFound(task))
             continue

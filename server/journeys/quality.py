@@ -10,30 +10,31 @@ from dataclasses import asdict
 
 import numpy as np
 
+from models.arrays import Ints
 from models.examples.suspects import duplicates, suspects
-from models.heads.fitting import classes_of
 from models.heads.head import Float32
-from models.heads.leave_one_out import Ints, LeftOut, leave_one_out, wanting
+from models.heads.leave_one_out import LeftOut, wanting
 from models.manifest import HeadOptions, Solver
 from server.engine.backbone import ServedBackbone
 from server.journeys.evaluations import accuracies, distance
-from server.journeys.tally import Tally, tally
+from server.journeys.tally import Tally, judge_left_out
 from server.schemas.quality import ClassQuality, Confusion, DuplicateReply, Prior, Quality, QualityReply, SuspectReply
 from server.service import Service
+from server.store.records import TaskKey
 
 
-async def task_quality(service: Service, tenant: str, task_id: str) -> QualityReply:
+async def task_quality(service: Service, key: TaskKey) -> QualityReply:
     """The quality of a task's active version.
 
     Raises:
         TaskNotFound: there is no such task.
         Unavailable: the server cannot do it now.
     """
-    task = await service.in_thread(service.store.task, tenant, task_id)
-    backbone = await service.backbones.serving(task.version.backbone)
-    support = await service.in_thread(service.store.support, tenant, task_id, task.version.number)
-    examples = (support.ids, support.file_names, support.labels, support.embeddings)
-    found = await service.in_fitter(assess, *examples, task.version.options, backbone)
+    task = await service.pools.in_thread(service.store.task, key)
+    async with service.backbones.use(task.version.backbone) as backbone:
+        support = await service.pools.in_thread(service.store.support, key, task.version.number)
+        examples = (support.ids, support.file_names, support.labels, support.embeddings)
+        found = await service.pools.in_fitter(assess, *examples, task.version.options, backbone)
     return QualityReply(task=task.id, version=task.version.number, **dict(found))
 
 
@@ -46,13 +47,11 @@ def assess(
     backbone: ServedBackbone,
 ) -> Quality:
     """The quality of a head fitted with these options on n examples, (n, D) embeddings made by the backbone."""
-    names, indices = classes_of(labels)
     manifest, space = backbone.bundle.manifest, backbone.space
     plain = space.features(embeddings, centre=False)
-    groups = backbone.groups(labels, embeddings)
-    left_out = leave_one_out(space.features(embeddings, options.centre), indices, len(names), options, groups)
-    of_all, of_classes = tally(left_out, indices)
-    classes, confusions = _classes(names, indices, of_classes), _confusions(names, indices, left_out)
+    verdict = judge_left_out(labels, embeddings, space, options, backbone.groups(labels, embeddings))
+    names, indices, left_out, of_all = verdict.names, verdict.labels, verdict.left_out, verdict.of_all
+    classes, confusions = _classes(names, indices, verdict.of_classes), _confusions(names, indices, left_out)
     prototype = manifest.head.options("prototype")
     return Quality(
         method=left_out.method,

@@ -9,15 +9,14 @@ from models.images.preprocess import ImageError, Pixels
 from server.engine.backbone import ServedBackbone
 from server.journeys.embed import image_error
 from server.service import Service
-from server.store.records import Support
+from server.store.records import Support, TaskKey
 
 _AT_ONCE = 16  # images read and decoded: at their largest, 160 MB, and a moment of the decoder that queries need too
 
 
 async def support_on(
     service: Service,
-    tenant: str,
-    task: str,
+    key: TaskKey,
     version: int,
     backbone: ServedBackbone,
     progress: Callable[[int], None] | None = None,
@@ -25,6 +24,7 @@ async def support_on(
     """The support set of a version as `backbone` embeds it: behind everyone else's images, and stored by nobody.
 
     Args:
+        backbone: in use by the caller.
         progress: called with how many images have just been embedded.
 
     Raises:
@@ -34,22 +34,21 @@ async def support_on(
         EngineFailed: the engine failed on a batch.
         StorageFailed: the store cannot be read.
     """
-    with backbone.hold():
-        sha256 = backbone.space.backbone.sha256
-        found = await service.in_thread(service.store.embedded, tenant, task, version, sha256)
-        embeddings = dict(found.embeddings)
-        lacking = found.lacking
-        for start in range(0, len(lacking), _AT_ONCE):
-            some = lacking[start : start + _AT_ONCE]
-            embeddings |= await _embed(service, tenant, task, some, backbone)
-            if progress:
-                progress(len(some))
+    sha256 = backbone.space.backbone.sha256
+    found = await service.pools.in_thread(service.store.embedded, key, version, sha256)
+    embeddings = dict(found.embeddings)
+    lacking = found.lacking
+    for start in range(0, len(lacking), _AT_ONCE):
+        some = lacking[start : start + _AT_ONCE]
+        embeddings |= await _embed(service, key, some, backbone)
+        if progress:
+            progress(len(some))
     vectors = np.stack([embeddings[id_] for id_ in found.ids])
     return Support(found.ids, found.labels, found.images_kept, found.file_names, vectors, sha256)
 
 
-async def _embed(service: Service, tenant: str, task: str, ids: Sequence[str], backbone: ServedBackbone) -> dict[str, Float32]:
-    examples = await service.in_thread(service.store.images, tenant, task, ids)
+async def _embed(service: Service, key: TaskKey, ids: Sequence[str], backbone: ServedBackbone) -> dict[str, Float32]:
+    examples = await service.pools.in_thread(service.store.images, key, ids)
     decoded = await service.decoder.decode([example.image for example in examples], backbone.bundle.manifest.input)
     readable: list[Pixels] = []
     for example, pixels in zip(examples, decoded, strict=True):

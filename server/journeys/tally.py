@@ -1,10 +1,15 @@
-"""What left-out verdicts come to: how many were right, which share that is, and how far from the truth it may be."""
+"""Left-out verdicts and what they come to: how many were right, which share that is, and how far from the truth it may be."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.heads.leave_one_out import Ints, LeftOut
+from models.arrays import Ints
+from models.heads.fitting import classes_of
+from models.heads.head import EmbeddingSpace, Float32
+from models.heads.leave_one_out import LeftOut, leave_one_out
+from models.manifest import HeadOptions
 from server.journeys.intervals import Interval, left_out_accuracy
 
 
@@ -25,6 +30,39 @@ class Tally:
     recognised: int
     accuracy: float | None
     interval: Interval | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verdict:
+    """The verdict on a head, by heads fitted without each of its n examples.
+
+    Attributes:
+        names: of the K classes.
+        labels: (n,) in [0, K).
+        left_out: what the other heads say of each example.
+        of_all: all examples together.
+        of_classes: K of them.
+    """
+
+    names: Sequence[str]
+    labels: Ints
+    left_out: LeftOut
+    of_all: Tally
+    of_classes: Sequence[Tally]
+
+
+def judge_left_out(
+    labels: Sequence[str], embeddings: Float32, space: EmbeddingSpace, options: HeadOptions, groups: Ints
+) -> Verdict:
+    """Judge heads fitted with these options, each example by one that was fitted without its group.
+
+    Args:
+        labels, embeddings: of the n examples, the latter (n, D) in this space.
+        groups: (n,) what is left out together.
+    """
+    names, indices = classes_of(labels)
+    left_out = leave_one_out(space.features(embeddings, options.centre), indices, len(names), options, groups)
+    return Verdict(names, indices, left_out, *tally(left_out, indices))
 
 
 def tally(left_out: LeftOut, labels: Ints) -> tuple[Tally, list[Tally]]:

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.heads.fitting import classes_of
+from models.arrays import Ints
 from models.heads.head import EmbeddingSpace
-from models.heads.leave_one_out import Ints, leave_one_out
 from models.manifest import HeadOptions
 from server.journeys.intervals import Z95, Interval, mean, paired_difference
-from server.journeys.tally import Tally, tally
+from server.journeys.tally import Tally, judge_left_out
 from server.store.records import Support
 
 _LEAST = float(np.finfo(np.float64).eps)  # A probability that was rounded to nothing must not make a loss infinite.
@@ -84,23 +83,22 @@ class Trial:
         return means
 
 
-def judge(support: Support, options: HeadOptions, space: EmbeddingSpace, groups: Ints) -> Trial:
+def run_trial(support: Support, options: HeadOptions, space: EmbeddingSpace, groups: Ints) -> Trial:
     """Judges heads fitted with these options on a support set, whose embeddings are of this space.
 
     Args:
         groups: (n,) what is left out together; the same for all that are compared.
     """
     started = time.perf_counter()
-    names, indices = classes_of(support.labels)
-    left_out = leave_one_out(space.features(support.embeddings, options.centre), indices, len(names), options, groups)
-    of_all, _ = tally(left_out, indices)
+    verdict = judge_left_out(support.labels, support.embeddings, space, options, groups)
+    left_out, indices = verdict.left_out, verdict.labels
     probabilities, own = left_out.probabilities[left_out.judged], indices[left_out.judged]
     of_own = probabilities[np.arange(len(own)), own]
     return Trial(
         backbone=space.backbone.bundle,
         options=options,
         method=left_out.method,
-        tally=of_all,
+        tally=verdict.of_all,
         right=left_out.verdicts(indices)[left_out.judged] == own,
         losses=-np.log(np.maximum(of_own, _LEAST)),
         groups=left_out.groups[left_out.judged],

@@ -4,13 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.examples.bursts import Ints
-from models.heads.fitting import classes_of
-from models.heads.leave_one_out import leave_one_out
+from models.arrays import Ints
 from models.manifest import HeadOptions
 from server.engine.backbone import ServedBackbone
 from server.journeys.evaluations import accuracies, distance
-from server.journeys.tally import Tally, tally
+from server.journeys.tally import Tally, judge_left_out
 from server.store.records import Support
 from server.store.refresh_records import Judgement, Reason
 
@@ -29,7 +27,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class MoveVerdict:
     """Whether the task is moved, what that rests on, and why."""
 
     moves: bool
@@ -37,7 +35,7 @@ class Verdict:
     reason: Reason
 
 
-def judge_move(before: Side | None, after: Side, max_drop: float) -> Verdict:
+def judge_move(before: Side | None, after: Side, max_drop: float) -> MoveVerdict:
     """Judges both heads by leave-one-out on the same examples. Where each is alone in its class, or like all others of it, none
     can be left out, and the task stays, unless the bundles' evaluations on several datasets favour the move.
 
@@ -47,7 +45,7 @@ def judge_move(before: Side | None, after: Side, max_drop: float) -> Verdict:
     """
     if before is None:
         detail = "its own bundle is not on this server any more, so that it answered nothing"
-        return Verdict(True, _UNJUDGED, Reason("backbone_unavailable", detail))
+        return MoveVerdict(True, _UNJUDGED, Reason("backbone_unavailable", detail))
     groups = before.backbone.groups(before.support.labels, before.support.embeddings)  # as the task's own backbone sees them
     method, of_before = _left_out(before, groups)
     _, of_after = _left_out(after, groups)
@@ -57,40 +55,39 @@ def judge_move(before: Side | None, after: Side, max_drop: float) -> Verdict:
     judgement = Judgement(method, judged, of_before.accuracy, of_after.accuracy)
     shares = f"from {of_before.accuracy:.3f} to {of_after.accuracy:.3f}"
     if fall > max_drop + _ROUNDING:
-        return Verdict(False, judgement, Reason("accuracy_fell", f"accuracy would fall {shares}, by more than {max_drop:g}"))
-    return Verdict(True, judgement, Reason("accuracy_held", f"accuracy goes {shares} on the {judged} examples judged"))
+        return MoveVerdict(False, judgement, Reason("accuracy_fell", f"accuracy would fall {shares}, by more than {max_drop:g}"))
+    return MoveVerdict(True, judgement, Reason("accuracy_held", f"accuracy goes {shares} on the {judged} examples judged"))
 
 
 def _left_out(side: Side, groups: Ints) -> tuple[str, Tally]:
     """How the examples were left out, and what came of it."""
-    names, indices = classes_of(side.support.labels)
-    features = side.backbone.space.features(side.support.embeddings, side.options.centre)
-    left_out = leave_one_out(features, indices, len(names), side.options, groups)
-    return left_out.method, tally(left_out, indices)[0]
+    support = side.support
+    verdict = judge_left_out(support.labels, support.embeddings, side.backbone.space, side.options, groups)
+    return verdict.left_out.method, verdict.of_all
 
 
-def _by_evaluations(before: Side, after: Side, max_drop: float) -> Verdict:
+def _by_evaluations(before: Side, after: Side, max_drop: float) -> MoveVerdict:
     """The move is favoured where both bundles were evaluated on the novel classes of two datasets or more, at the same way and
     shot, and the new one is at least as good in the mean and on none worse by more than `max_drop`.
     """
     alone = "each example is alone in its class, or like all others of it, so that none can be left out"
     if max_drop >= 1:
-        return Verdict(True, _UNJUDGED, Reason("any_fall_allowed", f"{alone}; max_drop allows any fall"))
+        return MoveVerdict(True, _UNJUDGED, Reason("any_fall_allowed", f"{alone}; max_drop allows any fall"))
     shares = _in_common(before, after)
     if len(shares) < _FEWEST_DATASETS:
         few = f"the evaluations of the two bundles have {'one dataset' if shares else 'no datasets'} in common"
-        return Verdict(False, _UNJUDGED, Reason("not_judged", f"{alone}, and {few}"))
+        return MoveVerdict(False, _UNJUDGED, Reason("not_judged", f"{alone}, and {few}"))
     mean_before, mean_after = (float(np.mean([pair[each] for pair in shares.values()])) for each in (0, 1))
     judgement = Judgement("evaluations", 0, mean_before, mean_after)
     told = f"{alone}; on {len(shares)} datasets the bundles' evaluations say {mean_before:.3f} before and {mean_after:.3f} after"
     worst = min(shares, key=lambda dataset: shares[dataset][1] - shares[dataset][0])
     fall = shares[worst][0] - shares[worst][1]
     if mean_after < mean_before - _ROUNDING:
-        return Verdict(False, judgement, Reason("evaluations_fell", told))
+        return MoveVerdict(False, judgement, Reason("evaluations_fell", told))
     if fall > max_drop + _ROUNDING:
         pair = f"{shares[worst][0]:.3f} and {shares[worst][1]:.3f}"
-        return Verdict(False, judgement, Reason("evaluations_fell", f"{told}, but on {worst} {pair}"))
-    return Verdict(True, judgement, Reason("evaluations_favour", f"{told}, and on none a fall of more than {max_drop:g}"))
+        return MoveVerdict(False, judgement, Reason("evaluations_fell", f"{told}, but on {worst} {pair}"))
+    return MoveVerdict(True, judgement, Reason("evaluations_favour", f"{told}, and on none a fall of more than {max_drop:g}"))
 
 
 def _in_common(before: Side, after: Side) -> dict[str, tuple[float, float]]:

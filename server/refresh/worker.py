@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ from server.errors import EngineFailed, HeadstartError, Overloaded, StorageFaile
 from server.refresh.move_task import move_task, return_task
 from server.refresh.progress import UnderWay
 from server.service import Service
+from server.store.records import TaskKey
 from server.store.refresh_records import Outcome, Reason, RefreshJob, RefreshNote, RefreshStopped, RefreshTask
 
 _log = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ _HELD_UP_SECONDS = 5.0
 _Result = TypeVar("_Result")
 
 
-class Refreshes:
+class RefreshWorker:
     """Works on one refresh at a time, the oldest first, and in it on one task. To be used on the event loop.
 
     What is to be done, and what was done, is in the database alone: after a restart it goes on from there.
@@ -45,7 +46,7 @@ class Refreshes:
             with suppress(asyncio.CancelledError):
                 await self._work
 
-    def heed(self, id_: str) -> None:
+    def on_change(self, id_: str) -> None:
         """To be called after the state of a refresh was changed: what is under way for another state is dropped at once."""
         if self._step and self.under_way and self.under_way.job.id == id_:
             self._step.cancel()
@@ -55,7 +56,7 @@ class Refreshes:
         while True:
             self._wake.clear()
             try:
-                if job := await self._service.in_thread(self._service.store.refreshes.job):
+                if job := await self._service.pools.in_thread(self._service.store.refreshes.job):
                     await self._go_on(job)
                 else:
                     await self._wake.wait()
@@ -69,17 +70,18 @@ class Refreshes:
         if job.state == "rolling_back":
             await self._each(job, lambda task, progress: return_task(self._service, job, task, progress))
         else:
-            try:
-                target, _ = await _patiently(lambda: self._service.backbones.open(job.bundle))
-            except StorageFailed:
-                raise
-            except HeadstartError as error:
-                _log.warning("refresh %s failed: %s", job.id, error.detail)
-                await self._service.in_writer(store.fail, job, Reason(error.code, error.detail))
-                return
-            with target.hold():
+            async with AsyncExitStack() as stack:
+                bundle = self._service.backbones.use_bundle
+                try:
+                    target = await _patiently(lambda: stack.enter_async_context(bundle(job.bundle)))
+                except StorageFailed:
+                    raise
+                except HeadstartError as error:
+                    _log.warning("refresh %s failed: %s", job.id, error.detail)
+                    await self._service.pools.in_writer(store.fail, job, Reason(error.code, error.detail))
+                    return
                 await self._each(job, lambda task, progress: move_task(self._service, job, task.task, target, progress))
-        await self._service.in_writer(store.end, job)
+        await self._service.pools.in_writer(store.end, job)
 
     async def _each(
         self, job: RefreshJob, work: Callable[[RefreshTask, Callable[[int], None]], Coroutine[Any, Any, None]]
@@ -87,7 +89,7 @@ class Refreshes:
         """Does the work for each task, until none is pending or the refresh is to be in another state."""
         self.under_way = under_way = UnderWay(job)
         try:
-            while task := await self._service.in_thread(self._service.store.refreshes.next_task, job):
+            while task := await self._service.pools.in_thread(self._service.store.refreshes.next_task, job):
                 under_way.begin(task)
                 await self._until_stopped(self._one(job, task.task, partial(work, task, under_way.embed)))
                 under_way.finish()
@@ -111,10 +113,10 @@ class Refreshes:
             detail = "something went wrong on the server; its log has the details under the ids of refresh and task"
             note = RefreshNote(job.id, failed, reason=Reason("internal_error", detail))
         with suppress(RefreshStopped):  # Of a deleted task it says already that it is gone.
-            await self._service.in_writer(self._service.store.refreshes.note, job.tenant, task, note)
+            await self._service.pools.in_writer(self._service.store.refreshes.note, TaskKey(job.tenant, task), note)
 
     async def _until_stopped(self, work: Coroutine[Any, Any, None]) -> None:
-        """Awaits the work unless `heed` drops it, which is no error, or the server stops, which drops it too."""
+        """Awaits the work unless `on_change` drops it, which is no error, or the server stops, which drops it too."""
         self._step = step = asyncio.create_task(work)
         try:
             await asyncio.wait({step})

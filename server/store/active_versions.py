@@ -5,11 +5,9 @@ from collections.abc import Iterable, Sequence
 
 from cachetools import LRUCache
 
-from server.store.records import Active
+from server.store.records import Active, TaskKey
 
 _MAX_TASKS = 100_000
-
-_Key = tuple[str, str]
 
 
 class ActiveVersions:
@@ -19,30 +17,30 @@ class ActiveVersions:
     """
 
     def __init__(self) -> None:
-        self._known: LRUCache[_Key, Active] = LRUCache(_MAX_TASKS)
+        self._known: LRUCache[TaskKey, Active] = LRUCache(_MAX_TASKS)
         self._ids: LRUCache[str, Sequence[str]] = LRUCache(_MAX_TASKS, getsizeof=len)
         self._lock = threading.Lock()
         self._changes = 0
 
-    def known(self, tenant: str, task: str) -> Active | None:
+    def known(self, key: TaskKey) -> Active | None:
         """The active version, if it is in memory."""
         with self._lock:
-            return self._known.get((tenant, task))
+            return self._known.get(key)
 
     def known_among(self, tenant: str, tasks: Iterable[str]) -> dict[str, Active]:
         """The active versions of those tasks of which it is in memory."""
         with self._lock:
-            return {task: active for task in tasks if (active := self._known.get((tenant, task))) is not None}
+            return {task: active for task in tasks if (active := self._known.get(TaskKey(tenant, task))) is not None}
 
     def changes(self) -> int:
         """How many tasks have been forgotten so far; to be asked before reading what `keep` is to be given."""
         return self._changes
 
-    def keep(self, tenant: str, task: str, active: Active, changes: int) -> None:
+    def keep(self, key: TaskKey, active: Active, changes: int) -> None:
         """Keeps what was read, unless a change came in between: it might be from before that."""
         with self._lock:
             if changes == self._changes:
-                self._known[tenant, task] = active
+                self._known[key] = active
 
     def known_ids(self, tenant: str) -> Sequence[str] | None:
         """The ids of all tasks of the tenant, if they are in memory."""
@@ -55,9 +53,9 @@ class ActiveVersions:
             if changes == self._changes and len(ids) <= _MAX_TASKS:
                 self._ids[tenant] = ids
 
-    def forget(self, tenant: str, task: str) -> None:
+    def forget(self, key: TaskKey) -> None:
         """To be told after every commit that may have made, changed or removed the task, before anybody hears of it."""
         with self._lock:
             self._changes += 1
-            self._known.pop((tenant, task), None)
-            self._ids.pop(tenant, None)
+            self._known.pop(key, None)
+            self._ids.pop(key.tenant, None)

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from models.heads.head import BackboneMismatch, Float32, Head
 from server.ids import original
-from server.store.records import Change, NewExample, Task, VersionConflict
+from server.store.records import Change, NewExample, Task, TaskKey, VersionConflict
 from server.store.statements import (
     embedded_by,
     insert_embeddings,
@@ -23,9 +23,9 @@ from server.store.statements import (
 )
 
 
-def find_parent(connection: Connection, tenant: str, task_id: str, number: int) -> Task:
+def find_parent(connection: Connection, key: TaskKey, number: int) -> Task:
     """The task, for this transaction alone to change. Raises VersionConflict if another version than `number` is active."""
-    task = lock_task(connection, tenant, task_id)
+    task = lock_task(connection, key)
     if task.version.number != number:
         raise VersionConflict
     return task
@@ -33,7 +33,6 @@ def find_parent(connection: Connection, tenant: str, task_id: str, number: int) 
 
 def add_changed(
     connection: Connection,
-    tenant: str,
     before: Task,
     change: Change,
     added: Sequence[NewExample],
@@ -46,38 +45,36 @@ def add_changed(
     """
     if before.version.backbone != head.backbone:
         raise BackboneMismatch(f"the support set's embeddings are of {before.version.backbone}, not of {head.backbone}")
-    support = support_ids(connection, tenant, before.id, before.version.number)
-    gone = labels_of(connection, tenant, before.id, removed, support)
+    support = support_ids(connection, before.key, before.version.number)
+    gone = labels_of(connection, before.key, removed, support)
     counts = _counts(before)
     counts.update(example.label for example in added)
     counts.subtract(gone.values())
     copies = {original(example.id): example.id for example in added}
     replaced = (copies.pop(original(example), None) if example in gone else example for example in support)
     after = [*(example for example in replaced if example), *copies.values()]
-    task = _add(connection, tenant, before, change, counts, after, head)
-    insert_examples(connection, tenant, task, added)
+    task = _add(connection, before, change, counts, after, head)
+    insert_examples(connection, task, added)
     return task
 
 
-def add_refreshed(connection: Connection, tenant: str, before: Task, embeddings: Mapping[str, Float32], head: Head) -> Task:
+def add_refreshed(connection: Connection, before: Task, embeddings: Mapping[str, Float32], head: Head) -> Task:
     """The task with its active support set on the backbone of `head`. Raises ValueError if other examples are embedded."""
-    support = support_ids(connection, tenant, before.id, before.version.number)
+    support = support_ids(connection, before.key, before.version.number)
     if embeddings.keys() != set(support):
         raise ValueError("the embeddings are not those of the support set")
-    task = _add(connection, tenant, before, "refreshed", _counts(before), support, head)
-    there = embedded_by(connection, tenant, task.id, head.backbone.sha256)
-    insert_embeddings(connection, tenant, task, {id_: embeddings[id_] for id_ in support if id_ not in there})
+    task = _add(connection, before, "refreshed", _counts(before), support, head)
+    there = embedded_by(connection, task.key, head.backbone.sha256)
+    insert_embeddings(connection, task, {id_: embeddings[id_] for id_ in support if id_ not in there})
     return task
 
 
-def _add(
-    connection: Connection, tenant: str, before: Task, change: Change, counts: Counter[str], support: Sequence[str], head: Head
-) -> Task:
+def _add(connection: Connection, before: Task, change: Change, counts: Counter[str], support: Sequence[str], head: Head) -> Task:
     now = now_after(before.created_at)
-    version = new_version(last_number(connection, tenant, before.id) + 1, change, counts, head, now)
-    task = Task(before.id, before.name, before.created_at, now, version)
-    update_task(connection, tenant, task.id, active_version=version.number, last_version=version.number, updated_at=now)
-    insert_version(connection, tenant, task, support, head)
+    version = new_version(last_number(connection, before.key) + 1, change, counts, head, now)
+    task = Task(before.key, before.name, before.created_at, now, version)
+    update_task(connection, task.key, active_version=version.number, last_version=version.number, updated_at=now)
+    insert_version(connection, task, support, head)
     return task
 
 

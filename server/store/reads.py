@@ -12,7 +12,18 @@ from server.ids import cursor_after, cursor_after_number, read_cursor, read_numb
 from server.store.active_versions import ActiveVersions
 from server.store.database import Database
 from server.store.database_files import StoreSizes
-from server.store.records import Active, ExampleImage, ExampleInfo, NewExample, PartlyEmbedded, Replay, Support, Task, Version
+from server.store.records import (
+    Active,
+    ExampleImage,
+    ExampleInfo,
+    NewExample,
+    PartlyEmbedded,
+    Replay,
+    Support,
+    Task,
+    TaskKey,
+    Version,
+)
 from server.store.statements import (
     ACTIVE,
     OF_TASK,
@@ -20,9 +31,9 @@ from server.store.statements import (
     VERSION,
     active_of,
     active_rows,
-    find_task,
     find_version,
     head_rows,
+    read_task,
     select_tasks,
     support_ids,
     task_of,
@@ -53,10 +64,10 @@ class StoreReads:
         """How large it is, and how large it may become."""
         return self._database.sizes()
 
-    def task(self, tenant: str, task_id: str) -> Task:
+    def task(self, key: TaskKey) -> Task:
         """A task with its active version."""
         with self._database.read() as connection:
-            return find_task(connection, tenant, task_id)
+            return read_task(connection, key)
 
     def tasks(self, tenant: str, cursor: str | None, limit: int) -> tuple[list[Task], str | None]:
         """A page of at most `limit` tasks, newest first, and the cursor of the next page, None after the last.
@@ -83,10 +94,10 @@ class StoreReads:
         self._active.keep_ids(tenant, ids, changes)
         return ids
 
-    def active(self, tenant: str, task_id: str) -> Active:
+    def active(self, key: TaskKey) -> Active:
         """The active version's number, backbone and number of classes, at the cost of two look-ups by primary key at most."""
-        if (active := self.actives(tenant, [task_id]).get(task_id)) is None:
-            raise TaskNotFound(task_id)
+        if (active := self.actives(key.tenant, [key.id]).get(key.id)) is None:
+            raise TaskNotFound(key.id)
         return active
 
     def actives(self, tenant: str, task_ids: Sequence[str]) -> dict[str, Active]:
@@ -97,13 +108,13 @@ class StoreReads:
             with self._database.read() as connection:
                 read = {row.id: active_of(row) for row in active_rows(connection, tenant, unknown)}
             for task, active in read.items():
-                self._active.keep(tenant, task, active, changes)
+                self._active.keep(TaskKey(tenant, task), active, changes)
             found |= read
         return found
 
-    def known_active(self, tenant: str, task_id: str) -> Active | None:
+    def known_active(self, key: TaskKey) -> Active | None:
         """What `active` would return, if that is in memory; this never blocks."""
-        return self._active.known(tenant, task_id)
+        return self._active.known(key)
 
     def active_by_backbone(self) -> dict[BackboneRef, int]:
         """How many tasks' active versions use each backbone that is used at all: every tenant's, since they share bundles."""
@@ -126,23 +137,23 @@ class StoreReads:
             bundle: str | None = connection.execute(query).scalar_one_or_none()
         return bundle
 
-    def versions(self, tenant: str, task_id: str) -> list[Version]:
+    def versions(self, key: TaskKey) -> list[Version]:
         """Every version of a task, newest first."""
-        query = select(*VERSION).join_from(tasks, versions, OF_TASK).where(tasks.c.tenant == tenant, tasks.c.id == task_id)
+        query = select(*VERSION).join_from(tasks, versions, OF_TASK).where(tasks.c.tenant == key.tenant, tasks.c.id == key.id)
         with self._database.read() as connection:
             found = [version_of(row) for row in connection.execute(query.order_by(versions.c.number.desc()))]
         if not found:
-            raise TaskNotFound(task_id)
+            raise TaskNotFound(key.id)
         return found
 
-    def head(self, tenant: str, task_id: str, version: int) -> Head:
+    def head(self, key: TaskKey, version: int) -> Head:
         """The head of a version.
 
         Raises:
             VersionNotFound: the task has no such version.
         """
         with self._database.read() as connection:
-            data: bytes = find_version(connection, tenant, task_id, version, versions.c.head).head
+            data: bytes = find_version(connection, key, version, versions.c.head).head
         return Head.from_bytes(data)
 
     def heads(self, tenant: str, wanted: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Head]:
@@ -151,7 +162,7 @@ class StoreReads:
             rows = list(head_rows(connection, tenant, wanted))
         return {(row.task, row.number): Head.from_bytes(row.head) for row in rows}
 
-    def support(self, tenant: str, task_id: str, version: int) -> Support:
+    def support(self, key: TaskKey, version: int) -> Support:
         """The support set of a version as its own backbone embeds it, without its images.
 
         Raises:
@@ -159,9 +170,9 @@ class StoreReads:
             BackboneUnavailable: embeddings by that backbone are missing, which no call of this store leads to.
         """
         with self._database.read() as connection:
-            return read_support(connection, tenant, task_id, version)
+            return read_support(connection, key, version)
 
-    def examples(self, tenant: str, task_id: str, cursor: str | None, limit: int) -> tuple[list[ExampleInfo], str | None]:
+    def examples(self, key: TaskKey, cursor: str | None, limit: int) -> tuple[list[ExampleInfo], str | None]:
         """A page of at most `limit` examples of the active version, oldest first, and the cursor of the next page.
 
         A cursor stays good while the support set changes: it marks a place among the examples, not a position.
@@ -171,21 +182,21 @@ class StoreReads:
         """
         after = "" if cursor is None else read_cursor(cursor)
         with self._database.read() as connection:
-            active = find_task(connection, tenant, task_id).version.number
+            active = read_task(connection, key).version.number
             # One more than asked for tells whether there is another page.
-            found = read_examples(connection, tenant, task_id, active, after, limit + 1)
+            found = read_examples(connection, key, active, after, limit + 1)
         return found[:limit], cursor_after(found[limit - 1].id) if len(found) > limit else None
 
-    def embedded(self, tenant: str, task_id: str, version: int, backbone_sha256: str) -> PartlyEmbedded:
+    def embedded(self, key: TaskKey, version: int, backbone_sha256: str) -> PartlyEmbedded:
         """The support set of a version as far as a backbone, be it the version's own or another, has embedded it.
 
         Raises:
             VersionNotFound: the task has no such version.
         """
         with self._database.read() as connection:
-            return read_embedded(connection, tenant, task_id, version, backbone_sha256)
+            return read_embedded(connection, key, version, backbone_sha256)
 
-    def images(self, tenant: str, task_id: str, example_ids: Sequence[str]) -> list[ExampleImage]:
+    def images(self, key: TaskKey, example_ids: Sequence[str]) -> list[ExampleImage]:
         """The images of these examples, of whichever versions, in the order of their ids.
 
         Raises:
@@ -193,9 +204,9 @@ class StoreReads:
             ImageNotKept: of one of them there is only its embedding.
         """
         with self._database.read() as connection:
-            return read_images(connection, tenant, task_id, example_ids)
+            return read_images(connection, key, example_ids)
 
-    def example(self, tenant: str, task_id: str, version: int, example_id: str) -> NewExample:
+    def example(self, key: TaskKey, version: int, example_id: str) -> NewExample:
         """An example of a version with all that is stored of it, its embedding that of the version's backbone. Of one that was
         relabelled since it had this id, what the version has of its image.
 
@@ -204,21 +215,21 @@ class StoreReads:
             ExampleNotFound: the version has nothing of that image.
         """
         with self._database.read() as connection:
-            return read_example(connection, tenant, task_id, version, example_id)
+            return read_example(connection, key, version, example_id)
 
-    def example_image(self, tenant: str, task_id: str, example_id: str) -> tuple[bytes, str]:
+    def example_image(self, key: TaskKey, example_id: str) -> tuple[bytes, str]:
         """The image of an example as it was sent, and its media type.
 
         Raises:
             ExampleNotFound: the active version has no such example.
             ImageNotKept: there is only its embedding.
         """
-        query = select(examples.c.image, examples.c.media_type).where(examples.c.tenant == tenant)
+        query = select(examples.c.image, examples.c.media_type).where(examples.c.tenant == key.tenant)
         with self._database.read() as connection:
-            active = find_task(connection, tenant, task_id).version.number
-            if example_id not in support_ids(connection, tenant, task_id, active):
+            active = read_task(connection, key).version.number
+            if example_id not in support_ids(connection, key, active):
                 raise ExampleNotFound(example_id)
-            row = connection.execute(query.where(examples.c.task == task_id, examples.c.id == example_id)).one()
+            row = connection.execute(query.where(examples.c.task == key.id, examples.c.id == example_id)).one()
         if row.image is None:
             raise ImageNotKept
         return row.image, row.media_type

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from models.heads.head import BackboneRef, Float32
 from models.manifest import HeadOptions
@@ -19,12 +19,11 @@ class ReplayExists(Exception):
     """Another request with the same idempotency key was answered meanwhile: read that answer with `Store.replay`."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewTask:
-    """A task about to be created; the store adds the times and the version."""
+class TaskKey(NamedTuple):
+    """A task's tenant and id. Whoever looks for a task, or for a part of it, names both."""
 
+    tenant: str
     id: str
-    name: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,11 +91,15 @@ class Version:
 class Task:
     """A task with its active version; the times are in UTC."""
 
-    id: str
+    key: TaskKey
     name: str
     created_at: datetime
     updated_at: datetime
     version: Version
+
+    @property
+    def id(self) -> str:
+        return self.key.id
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,23 +4,24 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, or_, select, update
 
-from server.store.records import Task
+from server.store.records import Task, TaskKey
 from server.store.refresh_records import Noting, RefreshNote, RefreshStopped
+from server.store.statements import belongs_to
 from server.store.tables import refresh_tasks, refreshes
 
 
-def note_task(connection: Connection, tenant: str, task: Task, note: Noting | None) -> None:
+def note_task(connection: Connection, task: Task, note: Noting | None) -> None:
     """Notes what became of a task together with that. Raises RefreshStopped if that is not wanted any more."""
     if note is not None:
-        write_note(connection, tenant, task.id, note(task))
+        write_note(connection, task.key, note(task))
 
 
-def write_note(connection: Connection, tenant: str, task: str, note: RefreshNote) -> None:
+def write_note(connection: Connection, key: TaskKey, note: RefreshNote) -> None:
     """Raises RefreshStopped unless the task is still pending and its refresh at work."""
     row = update(refresh_tasks).where(
-        refresh_tasks.c.tenant == tenant, refresh_tasks.c.refresh == note.refresh, refresh_tasks.c.task == task
+        refresh_tasks.c.tenant == key.tenant, refresh_tasks.c.refresh == note.refresh, refresh_tasks.c.task == key.id
     )
-    state = select(refreshes.c.state).where(refreshes.c.tenant == tenant, refreshes.c.id == note.refresh).scalar_subquery()
+    state = select(refreshes.c.state).where(refreshes.c.tenant == key.tenant, refreshes.c.id == note.refresh).scalar_subquery()
     pending = or_(
         and_(refresh_tasks.c.outcome == "waiting", state == "running"),
         and_(refresh_tasks.c.outcome == "returning", state == "rolling_back"),
@@ -29,9 +30,9 @@ def write_note(connection: Connection, tenant: str, task: str, note: RefreshNote
         raise RefreshStopped
 
 
-def forget_in_refreshes(connection: Connection, tenant: str, task: str) -> None:
+def forget_in_refreshes(connection: Connection, key: TaskKey) -> None:
     """Leaves of a deleted task that it is gone, also where it is still pending: numbers told by its images go with those."""
-    row = update(refresh_tasks).where(refresh_tasks.c.tenant == tenant, refresh_tasks.c.task == task)
+    row = update(refresh_tasks).where(belongs_to(refresh_tasks, key))
     told = ("judged_by", "judged", "accuracy_before", "accuracy_after", "code", "detail")
     connection.execute(row.values(outcome="gone", **dict.fromkeys(told)))
 

@@ -10,6 +10,7 @@ from models.heads.head import BackboneRef
 from server.errors import RefreshNotFound, WrongRefreshState
 from server.ids import cursor_after, cursor_after_number, new_id, read_cursor, read_number
 from server.store.database import Database
+from server.store.records import TaskKey
 from server.store.refresh_notes import write_note
 from server.store.refresh_records import (
     MOVED_ONCE,
@@ -144,14 +145,14 @@ class RefreshStore:
             row = connection.execute(query.order_by(refresh_tasks.c.task).limit(1)).one_or_none()
         return None if row is None else _task_of(row)
 
-    def note(self, tenant: str, task: str, note: RefreshNote) -> None:
+    def note(self, key: TaskKey, note: RefreshNote) -> None:
         """Writes what became of a task where that changed nothing of it.
 
         Raises:
             RefreshStopped: the task is not pending any more, or its refresh not at work; nothing is written.
         """
         with self._database.write() as connection:
-            write_note(connection, tenant, task, note)
+            write_note(connection, key, note)
 
     def change(self, tenant: str, id_: str, action: RefreshAction) -> Refresh:
         """Pauses, resumes or cancels a refresh, or begins to roll it back; what is done already stays so.

@@ -20,6 +20,7 @@ from server.store.records import (
     Replay,
     ReplayExists,
     Task,
+    TaskKey,
     Version,
 )
 from server.store.tables import embeddings, examples, file_names, replays, tasks, versions
@@ -45,9 +46,14 @@ VERSION: tuple[ColumnElement[Any], ...] = (
 """The columns that `version_of` reads: none of them is large."""
 
 
+def belongs_to(table: Table, key: TaskKey) -> ColumnElement[bool]:
+    """Whether a row of a table with a column `task` is about this task."""
+    return and_(table.c.tenant == key.tenant, table.c.task == key.id)
+
+
 def select_tasks(tenant: str) -> Select[Any]:
     """The tenant's tasks, each with its active version; the rows are for `task_of`."""
-    query = select(tasks.c.id, tasks.c.name, tasks.c.created_at, tasks.c.updated_at, tasks.c.ordinal, *VERSION)
+    query = select(tasks.c.tenant, tasks.c.id, tasks.c.name, tasks.c.created_at, tasks.c.updated_at, tasks.c.ordinal, *VERSION)
     return query.join_from(tasks, versions, ACTIVE).where(tasks.c.tenant == tenant)
 
 
@@ -95,14 +101,14 @@ def head_rows(connection: Connection, tenant: str, wanted: Sequence[tuple[str, i
         yield from connection.execute(query.where(some_tasks, version.in_(some)))
 
 
-def find_task(connection: Connection, tenant: str, task: str) -> Task:
+def read_task(connection: Connection, key: TaskKey) -> Task:
     """Raises TaskNotFound if there is none."""
-    return _only_task(connection, select_tasks(tenant), task)
+    return _only_task(connection, select_tasks(key.tenant), key.id)
 
 
-def lock_task(connection: Connection, tenant: str, task: str) -> Task:
-    """`find_task`, and nobody else changes it before this transaction ends, also where several transactions write."""
-    return _only_task(connection, select_tasks(tenant).with_for_update(of=tasks), task)
+def lock_task(connection: Connection, key: TaskKey) -> Task:
+    """`read_task`, and nobody else changes it before this transaction ends, also where several transactions write."""
+    return _only_task(connection, select_tasks(key.tenant).with_for_update(of=tasks), key.id)
 
 
 def _only_task(connection: Connection, query: Select[Any], task: str) -> Task:
@@ -112,34 +118,35 @@ def _only_task(connection: Connection, query: Select[Any], task: str) -> Task:
     return task_of(row)
 
 
-def find_version(connection: Connection, tenant: str, task: str, number: int, *columns: Column[Any]) -> Row[Any]:
+def find_version(connection: Connection, key: TaskKey, number: int, *columns: Column[Any]) -> Row[Any]:
     """These columns of a version. Raises TaskNotFound or VersionNotFound if there is none."""
-    query = select(versions.c.number, *columns).where(versions.c.tenant == tenant, versions.c.task == task)
+    query = select(versions.c.number, *columns).where(belongs_to(versions, key))
     row = connection.execute(query.where(versions.c.number == min(number, _MAX_INTEGER))).one_or_none()
     if row is None:
-        find_task(connection, tenant, task)
+        read_task(connection, key)
         raise VersionNotFound(number)
     return row
 
 
-def last_number(connection: Connection, tenant: str, task: str) -> int:
+def last_number(connection: Connection, key: TaskKey) -> int:
     """The highest version number that a task has given, be it to a version since removed."""
-    return int(connection.execute(select(tasks.c.last_version).where(tasks.c.tenant == tenant, tasks.c.id == task)).scalar_one())
+    query = select(tasks.c.last_version).where(tasks.c.tenant == key.tenant, tasks.c.id == key.id)
+    return int(connection.execute(query).scalar_one())
 
 
-def support_ids(connection: Connection, tenant: str, task: str, number: int) -> list[str]:
+def support_ids(connection: Connection, key: TaskKey, number: int) -> list[str]:
     """The ids of a version's support set, in order. Raises TaskNotFound or VersionNotFound if there is none."""
-    ids: list[str] = find_version(connection, tenant, task, number, versions.c.examples).examples
+    ids: list[str] = find_version(connection, key, number, versions.c.examples).examples
     return ids
 
 
-def labels_of(connection: Connection, tenant: str, task: str, wanted: Sequence[str], support: Sequence[str]) -> dict[str, str]:
+def labels_of(connection: Connection, key: TaskKey, wanted: Sequence[str], support: Sequence[str]) -> dict[str, str]:
     """The label of each wanted example. Raises ExampleNotFound for one that is not in the support set."""
     if not wanted:
         return {}
     if unknown := set(wanted) - set(support):
         raise ExampleNotFound(min(unknown))
-    query = select(examples.c.id, examples.c.label).where(examples.c.tenant == tenant, examples.c.task == task)
+    query = select(examples.c.id, examples.c.label).where(belongs_to(examples, key))
     labels = {row.id: row.label for row in connection.execute(query)}
     return {example: labels[example] for example in wanted}
 
@@ -154,18 +161,18 @@ def now_after(created: datetime) -> datetime:
     return max(datetime.now(UTC), created)
 
 
-def update_task(connection: Connection, tenant: str, task: str, **values: Any) -> None:
+def update_task(connection: Connection, key: TaskKey, **values: Any) -> None:
     """Raises TaskNotFound if there is none."""
-    changed = connection.execute(update(tasks).where(tasks.c.tenant == tenant, tasks.c.id == task).values(**values))
+    changed = connection.execute(update(tasks).where(tasks.c.tenant == key.tenant, tasks.c.id == key.id).values(**values))
     if not changed.rowcount:
-        raise TaskNotFound(task)
+        raise TaskNotFound(key.id)
 
 
-def insert_examples(connection: Connection, tenant: str, task: Task, added: Sequence[NewExample]) -> None:
+def insert_examples(connection: Connection, task: Task, added: Sequence[NewExample]) -> None:
     """Stores examples as made by the backbone, and at the time, of the task's new version."""
     rows = [
         {
-            "tenant": tenant,
+            "tenant": task.key.tenant,
             "task": task.id,
             "id": example.id,
             "label": example.label,
@@ -179,13 +186,13 @@ def insert_examples(connection: Connection, tenant: str, task: Task, added: Sequ
     ]
     if rows:
         connection.execute(insert(examples), rows)
-        _insert_file_names(connection, tenant, task, added)
-        insert_embeddings(connection, tenant, task, {example.id: example.embedding for example in added})
+        _insert_file_names(connection, task, added)
+        insert_embeddings(connection, task, {example.id: example.embedding for example in added})
 
 
-def _insert_file_names(connection: Connection, tenant: str, task: Task, added: Sequence[NewExample]) -> None:
+def _insert_file_names(connection: Connection, task: Task, added: Sequence[NewExample]) -> None:
     rows = [
-        {"tenant": tenant, "task": task.id, "example": example.id, "name": example.file_name.encode()}
+        {"tenant": task.key.tenant, "task": task.id, "example": example.id, "name": example.file_name.encode()}
         for example in added
         if example.file_name
     ]
@@ -193,11 +200,11 @@ def _insert_file_names(connection: Connection, tenant: str, task: Task, added: S
         connection.execute(insert(file_names), rows)
 
 
-def insert_embeddings(connection: Connection, tenant: str, task: Task, embedded: Mapping[str, Float32]) -> None:
+def insert_embeddings(connection: Connection, task: Task, embedded: Mapping[str, Float32]) -> None:
     """Stores embeddings, by example, as made by the backbone of the task's new version."""
     rows = [
         {
-            "tenant": tenant,
+            "tenant": task.key.tenant,
             "task": task.id,
             "example": example,
             "backbone_sha256": task.version.backbone.sha256,
@@ -209,18 +216,18 @@ def insert_embeddings(connection: Connection, tenant: str, task: Task, embedded:
         connection.execute(insert(embeddings), rows)
 
 
-def embedded_by(connection: Connection, tenant: str, task: str, backbone_sha256: str) -> set[str]:
+def embedded_by(connection: Connection, key: TaskKey, backbone_sha256: str) -> set[str]:
     """The ids of a task's examples that have an embedding by a backbone."""
-    query = select(embeddings.c.example).where(embeddings.c.tenant == tenant, embeddings.c.task == task)
+    query = select(embeddings.c.example).where(belongs_to(embeddings, key))
     return set(connection.execute(query.where(embeddings.c.backbone_sha256 == backbone_sha256)).scalars())
 
 
-def insert_version(connection: Connection, tenant: str, task: Task, support: Sequence[str], head: Head) -> None:
+def insert_version(connection: Connection, task: Task, support: Sequence[str], head: Head) -> None:
     """Stores the task's new version."""
     version = task.version
     connection.execute(
         insert(versions).values(
-            tenant=tenant,
+            tenant=task.key.tenant,
             task=task.id,
             number=version.number,
             change=version.change,
@@ -235,10 +242,10 @@ def insert_version(connection: Connection, tenant: str, task: Task, support: Seq
     )
 
 
-def keep_answer(connection: Connection, tenant: str, task: Task, answer: Answer | None) -> None:
+def keep_answer(connection: Connection, task: Task, answer: Answer | None) -> None:
     """Keeps what a retry is to get. Raises ReplayExists if the key has an answer."""
     if answer is not None:
-        keep_replay(connection, tenant, task.id, answer(task), task.updated_at)
+        keep_replay(connection, task.key.tenant, task.id, answer(task), task.updated_at)
 
 
 def keep_replay(connection: Connection, tenant: str, task: str, replay: Replay, now: datetime) -> None:
@@ -274,7 +281,7 @@ def active_of(row: Row[Any]) -> Active:
 
 
 def task_of(row: Row[Any]) -> Task:
-    return Task(row.id, row.name, row.created_at, row.updated_at, version_of(row))
+    return Task(TaskKey(row.tenant, row.id), row.name, row.created_at, row.updated_at, version_of(row))
 
 
 def version_of(row: Row[Any]) -> Version:

@@ -14,7 +14,7 @@ from server.errors import StorageFailed, TaskNotFound
 from server.store.database import Database, StoreError, StoreInUse
 from server.store.new_versions import add_changed, add_refreshed, find_parent
 from server.store.reads import StoreReads
-from server.store.records import Answer, Change, NewExample, NewTask, Task
+from server.store.records import Answer, Change, NewExample, Task, TaskKey
 from server.store.refresh_notes import forget_in_refreshes, note_task
 from server.store.refresh_records import Noting
 from server.store.refreshes import RefreshStore
@@ -27,7 +27,6 @@ from server.store.removal import (
     versions_with,
 )
 from server.store.statements import (
-    find_task,
     find_version,
     insert_examples,
     insert_version,
@@ -35,6 +34,7 @@ from server.store.statements import (
     new_version,
     next_ordinal,
     now_after,
+    read_task,
     update_task,
 )
 from server.store.tables import tasks
@@ -77,24 +77,22 @@ class Store(StoreReads):
         """Lets go of the database; later calls raise StorageFailed."""
         self._database.close()
 
-    def create_task(
-        self, tenant: str, new: NewTask, added: Sequence[NewExample], head: Head, answer: Answer | None = None
-    ) -> Task:
+    def create_task(self, key: TaskKey, name: str, added: Sequence[NewExample], head: Head, answer: Answer | None = None) -> Task:
         """Creates a task of `added`, with `head` as its version 1.
 
         Raises:
             ReplayExists: the key of `answer` has been answered; nothing is created.
         """
         counts = Counter(example.label for example in added)
-        with self._changing(tenant, new.id) as connection:
+        with self._changing(key) as connection:
             now = datetime.now(UTC)
-            task = Task(new.id, new.name, now, now, new_version(1, "created", counts, head, now))
-            ordinal = next_ordinal(connection, tenant, tasks)
+            task = Task(key, name, now, now, new_version(1, "created", counts, head, now))
+            ordinal = next_ordinal(connection, key.tenant, tasks)
             connection.execute(
                 insert(tasks).values(
-                    tenant=tenant,
-                    id=new.id,
-                    name=new.name,
+                    tenant=key.tenant,
+                    id=key.id,
+                    name=name,
                     active_version=1,
                     last_version=1,
                     created_at=now,
@@ -102,15 +100,14 @@ class Store(StoreReads):
                     ordinal=ordinal,
                 )
             )
-            insert_examples(connection, tenant, task, added)
-            insert_version(connection, tenant, task, [example.id for example in added], head)
-            keep_answer(connection, tenant, task, answer)
+            insert_examples(connection, task, added)
+            insert_version(connection, task, [example.id for example in added], head)
+            keep_answer(connection, task, answer)
         return task
 
     def add_version(
         self,
-        tenant: str,
-        task_id: str,
+        key: TaskKey,
         parent: int,
         change: Change,
         added: Sequence[NewExample],
@@ -126,16 +123,15 @@ class Store(StoreReads):
             BackboneMismatch: `head` was fitted on another backbone than the parent's.
             ReplayExists: the key of `answer` has been answered.
         """
-        with self._changing(tenant, task_id) as connection:
-            before = find_parent(connection, tenant, task_id, parent)
-            task = add_changed(connection, tenant, before, change, added, removed, head)
-            keep_answer(connection, tenant, task, answer)
+        with self._changing(key) as connection:
+            before = find_parent(connection, key, parent)
+            task = add_changed(connection, before, change, added, removed, head)
+            keep_answer(connection, task, answer)
         return task
 
     def refresh(
         self,
-        tenant: str,
-        task_id: str,
+        key: TaskKey,
         parent: int,
         embedded: Mapping[str, Float32],
         head: Head,
@@ -154,13 +150,13 @@ class Store(StoreReads):
             RefreshStopped: the note is not wanted any more.
             ValueError: `embedded` are not the parent's examples, or the labels of `head` not theirs.
         """
-        with self._changing(tenant, task_id) as connection:
-            before = find_parent(connection, tenant, task_id, parent)
-            task = add_refreshed(connection, tenant, before, embedded, head)
-            note_task(connection, tenant, task, note)
+        with self._changing(key) as connection:
+            before = find_parent(connection, key, parent)
+            task = add_refreshed(connection, before, embedded, head)
+            note_task(connection, task, note)
         return task
 
-    def put_back(self, tenant: str, task_id: str, parent: int, version: int, note: Noting) -> Task:
+    def put_back(self, key: TaskKey, parent: int, version: int, note: Noting) -> Task:
         """Makes an existing version the active one again where a refresh is rolled back.
 
         Raises, with nothing changed:
@@ -168,15 +164,13 @@ class Store(StoreReads):
             VersionNotFound: the task has no version `version` any more.
             RefreshStopped: the note is not wanted any more.
         """
-        with self._changing(tenant, task_id) as connection:
-            find_parent(connection, tenant, task_id, parent)
-            task = _activate(connection, tenant, task_id, version)
-            note_task(connection, tenant, task, note)
+        with self._changing(key) as connection:
+            find_parent(connection, key, parent)
+            task = _activate(connection, key, version)
+            note_task(connection, task, note)
         return task
 
-    def forget_example(
-        self, tenant: str, task_id: str, parent: int, example_id: str, head: Head | None
-    ) -> tuple[Task, list[int]]:
+    def forget_example(self, key: TaskKey, parent: int, example_id: str, head: Head | None) -> tuple[Task, list[int]]:
         """Removes an example, every version that was fitted with it, examples that no other version has, and what retries of
         requests to the task would get.
 
@@ -195,36 +189,36 @@ class Store(StoreReads):
         """
 
         def forget() -> tuple[Task, list[int]]:
-            with self._changing(tenant, task_id, removes=True) as connection:
-                before = find_parent(connection, tenant, task_id, parent)
-                gone = versions_with(connection, tenant, task_id, example_id)
+            with self._changing(key, removes=True) as connection:
+                before = find_parent(connection, key, parent)
+                gone = versions_with(connection, key, example_id)
                 if head is not None:
-                    add_changed(connection, tenant, before, "removed", [], [example_id], head)
+                    add_changed(connection, before, "removed", [], [example_id], head)
                 elif parent in gone:
                     raise ValueError("the active version has the example, so another one is needed")
-                remove_versions(connection, tenant, task_id, gone)
-                remove_unused_examples(connection, tenant, task_id)
-                forget_answers(connection, tenant, task_id)
-                update_task(connection, tenant, task_id, updated_at=now_after(before.created_at))
-                return find_task(connection, tenant, task_id), gone
+                remove_versions(connection, key, gone)
+                remove_unused_examples(connection, key)
+                forget_answers(connection, key)
+                update_task(connection, key, updated_at=now_after(before.created_at))
+                return read_task(connection, key), gone
 
         return self._removing(forget)
 
-    def change(self, tenant: str, task_id: str, *, name: str | None = None, version: int | None = None) -> Task:
+    def change(self, key: TaskKey, *, name: str | None = None, version: int | None = None) -> Task:
         """Gives a task another name, makes an existing version the active one, or does both at once.
 
         Raises, with nothing changed:
             VersionNotFound: the task has no such version.
         """
-        with self._changing(tenant, task_id) as connection:
+        with self._changing(key) as connection:
             if version is not None:
-                _activate(connection, tenant, task_id, version)
+                _activate(connection, key, version)
             if name is not None:
-                now = now_after(find_task(connection, tenant, task_id).created_at)
-                update_task(connection, tenant, task_id, name=name, updated_at=now)
-            return find_task(connection, tenant, task_id)
+                now = now_after(read_task(connection, key).created_at)
+                update_task(connection, key, name=name, updated_at=now)
+            return read_task(connection, key)
 
-    def delete_task(self, tenant: str, task_id: str) -> list[int]:
+    def delete_task(self, key: TaskKey) -> list[int]:
         """Removes a task with all its versions, examples and images; the schema's foreign keys see to those.
 
         Its bytes are in the files until `erase`. Of answers kept for retries only the keys stay, for their 24 hours.
@@ -235,15 +229,15 @@ class Store(StoreReads):
         """
 
         def remove() -> list[int]:
-            with self._changing(tenant, task_id, removes=True) as connection:
-                gone = versions_of(connection, tenant, task_id)
-                if not connection.execute(delete(tasks).where(tasks.c.tenant == tenant, tasks.c.id == task_id)).rowcount:
-                    raise TaskNotFound(task_id)
-                forget_answers(connection, tenant, task_id)
-                forget_in_refreshes(connection, tenant, task_id)
+            with self._changing(key, removes=True) as connection:
+                gone = versions_of(connection, key)
+                if not connection.execute(delete(tasks).where(tasks.c.tenant == key.tenant, tasks.c.id == key.id)).rowcount:
+                    raise TaskNotFound(key.id)
+                forget_answers(connection, key)
+                forget_in_refreshes(connection, key)
             return gone
 
-        return self._removing(remove, lambda room: self._remove_images(tenant, task_id, room))
+        return self._removing(remove, lambda room: self._remove_images(key, room))
 
     def erase(self) -> bool:
         """Whether no file holds a byte any more of what was removed before; to be called again where it is not so yet."""
@@ -264,28 +258,28 @@ class Store(StoreReads):
         first(room)
         return remove()
 
-    def _remove_images(self, tenant: str, task_id: str, room: int) -> None:
+    def _remove_images(self, key: TaskKey, room: int) -> None:
         """Removes a task's images, as many at once as the room allows the log to grow by."""
         while True:
             self._database.give_room()
             with self._database.write(removes=True) as connection:
-                if not remove_some_images(connection, tenant, task_id, room // 2):
+                if not remove_some_images(connection, key, room // 2):
                     return
             if not self.erase():
                 raise StorageFailed("the disk of the server is full, and its log is being read; try again")
 
     @contextmanager
-    def _changing(self, tenant: str, task_id: str, *, removes: bool = False) -> Iterator[Connection]:
+    def _changing(self, key: TaskKey, *, removes: bool = False) -> Iterator[Connection]:
         """A transaction after which the task may be another, or gone, or there for the first time."""
         try:
             with self._database.write(removes=removes) as connection:
                 yield connection
         finally:  # Also after a failure: a disk may fail to say that it has written.
-            self._active.forget(tenant, task_id)
+            self._active.forget(key)
 
 
-def _activate(connection: Connection, tenant: str, task_id: str, version: int) -> Task:
-    find_version(connection, tenant, task_id, version)
-    now = now_after(find_task(connection, tenant, task_id).created_at)
-    update_task(connection, tenant, task_id, active_version=version, updated_at=now)
-    return find_task(connection, tenant, task_id)
+def _activate(connection: Connection, key: TaskKey, version: int) -> Task:
+    find_version(connection, key, version)
+    now = now_after(read_task(connection, key).created_at)
+    update_task(connection, key, active_version=version, updated_at=now)
+    return read_task(connection, key)

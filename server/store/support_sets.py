@@ -8,8 +8,8 @@ from sqlalchemy import Connection, Select, and_, select
 
 from server.errors import BackboneUnavailable, ExampleNotFound, ImageNotKept
 from server.ids import original
-from server.store.records import ExampleImage, ExampleInfo, NewExample, PartlyEmbedded, Support
-from server.store.statements import find_task, find_version, support_ids
+from server.store.records import ExampleImage, ExampleInfo, NewExample, PartlyEmbedded, Support, TaskKey
+from server.store.statements import belongs_to, find_version, read_task, support_ids
 from server.store.tables import embeddings, examples, file_names, versions
 
 _EMBEDDING_OF = and_(
@@ -20,10 +20,10 @@ _FILE_NAME_OF = and_(
 )
 
 
-def read_support(connection: Connection, tenant: str, task: str, number: int) -> Support:
+def read_support(connection: Connection, key: TaskKey, number: int) -> Support:
     """Raises VersionNotFound, or BackboneUnavailable if an example has no embedding by the version's backbone."""
-    row = find_version(connection, tenant, task, number, versions.c.examples, versions.c.backbone_sha256)
-    found = _embedded(connection, tenant, task, row.examples, row.backbone_sha256)
+    row = find_version(connection, key, number, versions.c.examples, versions.c.backbone_sha256)
+    found = _embedded(connection, key, row.examples, row.backbone_sha256)
     if found.lacking:
         raise BackboneUnavailable(
             f"{len(found.lacking)} examples of version {number} have no embedding by its backbone "
@@ -33,15 +33,15 @@ def read_support(connection: Connection, tenant: str, task: str, number: int) ->
     return Support(found.ids, found.labels, found.images_kept, found.file_names, vectors, row.backbone_sha256)
 
 
-def read_embedded(connection: Connection, tenant: str, task: str, number: int, backbone_sha256: str) -> PartlyEmbedded:
+def read_embedded(connection: Connection, key: TaskKey, number: int, backbone_sha256: str) -> PartlyEmbedded:
     """A version's support set with the embeddings it has by any one backbone. Raises VersionNotFound."""
-    return _embedded(connection, tenant, task, support_ids(connection, tenant, task, number), backbone_sha256)
+    return _embedded(connection, key, support_ids(connection, key, number), backbone_sha256)
 
 
-def read_examples(connection: Connection, tenant: str, task: str, number: int, after: str, limit: int) -> list[ExampleInfo]:
+def read_examples(connection: Connection, key: TaskKey, number: int, after: str, limit: int) -> list[ExampleInfo]:
     """The next `limit` examples of a version in the order in which they were added, after the one with the id `after`."""
     columns = (examples.c[name] for name in ("id", "label", "media_type", "size", "sha256", "created_at"))
-    support = support_ids(connection, tenant, task, number)
+    support = support_ids(connection, key, number)
     there = [original(example) for example in support]
     if original(after) in there:  # It may have been relabelled meanwhile.
         first = there.index(original(after)) + 1
@@ -49,19 +49,19 @@ def read_examples(connection: Connection, tenant: str, task: str, number: int, a
         first = next((i for i, example in enumerate(support) if example > after), len(support))
     ids = support[first : first + limit]
     query = select(*columns, file_names.c.name).join_from(examples, file_names, _FILE_NAME_OF, isouter=True)
-    rows = {row.id: row for row in _rows_of(connection, query, tenant, task, sorted(ids))}
+    rows = {row.id: row for row in _rows_of(connection, query, key, sorted(ids))}
     return [
         ExampleInfo(row.id, row.label, row.media_type, row.size, row.sha256, row.created_at, _text(row.name))
         for row in (rows[id_] for id_ in ids)
     ]
 
 
-def read_example(connection: Connection, tenant: str, task: str, number: int, example: str) -> NewExample:
+def read_example(connection: Connection, key: TaskKey, number: int, example: str) -> NewExample:
     """An example of a version with all that is stored of it; of one that was relabelled, what it is now. Raises VersionNotFound
     or ExampleNotFound.
     """
-    version = find_version(connection, tenant, task, number, versions.c.examples, versions.c.backbone_sha256)
-    known = select(examples.c.id).where(examples.c.tenant == tenant, examples.c.task == task, examples.c.id == example)
+    version = find_version(connection, key, number, versions.c.examples, versions.c.backbone_sha256)
+    known = select(examples.c.id).where(belongs_to(examples, key), examples.c.id == example)
     of_image = [id_ for id_ in version.examples if original(id_) == original(example)]
     if not of_image or connection.execute(known).one_or_none() is None:
         raise ExampleNotFound(example)
@@ -72,32 +72,32 @@ def read_example(connection: Connection, tenant: str, task: str, number: int, ex
         .join(file_names, _FILE_NAME_OF, isouter=True)
         .where(embeddings.c.backbone_sha256 == version.backbone_sha256)
     )
-    row = _rows_of(connection, query, tenant, task, of_image)[0]
+    row = _rows_of(connection, query, key, of_image)[0]
     vector = np.frombuffer(row.embedding, "<f4").astype(np.float32, copy=False)
     return NewExample(row.id, row.label, row.image, row.size, row.media_type, row.sha256, vector, _text(row.name))
 
 
-def read_images(connection: Connection, tenant: str, task: str, ids: Sequence[str]) -> list[ExampleImage]:
+def read_images(connection: Connection, key: TaskKey, ids: Sequence[str]) -> list[ExampleImage]:
     """The images of these examples, in the order of their ids. Raises TaskNotFound, ExampleNotFound or ImageNotKept
     if one is not there."""
-    rows = _rows_of(connection, select(examples.c.id, examples.c.image), tenant, task, sorted(ids))
+    rows = _rows_of(connection, select(examples.c.id, examples.c.image), key, sorted(ids))
     found = [ExampleImage(*row) for row in rows]
     if missing := set(ids) - {example.id for example in found}:
-        find_task(connection, tenant, task)
+        read_task(connection, key)
         raise ExampleNotFound(min(missing))
     if any(example.image is None for example in found):
         raise ImageNotKept
     return found
 
 
-def _embedded(connection: Connection, tenant: str, task: str, ids: Sequence[str], backbone_sha256: str) -> PartlyEmbedded:
+def _embedded(connection: Connection, key: TaskKey, ids: Sequence[str], backbone_sha256: str) -> PartlyEmbedded:
     """These examples with the embeddings they have by a backbone."""
     query = select(examples.c.id, examples.c.label, examples.c.sha256, embeddings.c.embedding).join_from(
         examples, embeddings, and_(_EMBEDDING_OF, embeddings.c.backbone_sha256 == backbone_sha256), isouter=True
     )
-    rows = {row.id: row for row in connection.execute(query.where(examples.c.tenant == tenant, examples.c.task == task))}
+    rows = {row.id: row for row in connection.execute(query.where(belongs_to(examples, key)))}
     # Not joined: of a whole task, one walk through the names is quicker than a look-up for each.
-    of_task = select(file_names.c.example, file_names.c.name).where(file_names.c.tenant == tenant, file_names.c.task == task)
+    of_task = select(file_names.c.example, file_names.c.name).where(belongs_to(file_names, key))
     names = {row.example: _text(row.name) for row in connection.execute(of_task)}
     vectors = {id_: np.frombuffer(rows[id_].embedding, "<f4") for id_ in ids if rows[id_].embedding is not None}
     return PartlyEmbedded(
@@ -109,14 +109,14 @@ def _embedded(connection: Connection, tenant: str, task: str, ids: Sequence[str]
     )
 
 
-def _rows_of(connection: Connection, query: Select[Any], tenant: str, task: str, ids: Sequence[str]) -> list[Any]:
+def _rows_of(connection: Connection, query: Select[Any], key: TaskKey, ids: Sequence[str]) -> list[Any]:
     """The rows of these examples, whose ids ascend; a range and a filter instead of an IN, whose number of parameters databases
     limit.
     """
     if not ids:
         return []
     wanted = set(ids)
-    in_range = query.where(examples.c.tenant == tenant, examples.c.task == task, examples.c.id.between(ids[0], ids[-1]))
+    in_range = query.where(belongs_to(examples, key), examples.c.id.between(ids[0], ids[-1]))
     return [row for row in connection.execute(in_range.order_by(examples.c.id)) if row.id in wanted]
 
 

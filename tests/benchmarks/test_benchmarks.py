@@ -6,11 +6,12 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from benchmarks import turns
-from benchmarks.load import LoadError, LoadGenerator, post
-from benchmarks.server_process import ServerProcess, free_port
-from benchmarks.turns import Rates, race, repeat
+from benchmarks.server_process import free_port
+from benchmarks.serving.load import LoadError, LoadGenerator, post
+from benchmarks.shared import turns
+from benchmarks.shared.turns import Rates, race, repeat
 from tests.helpers import uploads
+from tests.helpers.servers import ServerProcess
 
 
 def test_rates_count_what_was_done_and_not_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,39 +2,21 @@
 
 import json
 import math
-import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from benchmarks import left_out_laws
-from benchmarks.domain_data import DOMAINS, opener
+from benchmarks.accuracy import left_out_laws
+from benchmarks.accuracy.domain_data import DOMAINS, opener
 from benchmarks.domains import main
 from models.bundle import SHIPPED
 from tests.helpers.bundles import another_bundle, small_bundle
-from tests.helpers.images import encode
+from tests.helpers.domains import EACH, write_domain
 from training.__main__ import main as headstart_train
 from training.calibration import temperatures
 
 _LIKE = SHIPPED / "cifar-fs-resnet12" / "1"
-_CLASSES, _EACH = 6, 9
-
-
-def write_domain(data: Path, name: str, seed: int, part: str = "test") -> None:
-    """Classes that differ in colour by less than their images do."""
-    rng = np.random.default_rng(seed)
-    classes = {f"class{k}": rng.integers(90, 160, 3) for k in range(_CLASSES)}
-    for folder in ("photos", "splits"):
-        (data / folder).mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(data / "photos" / f"{name}.zip", "w") as target:
-        for label, colour in classes.items():
-            for index in range(_EACH):
-                pixels = np.clip(colour + rng.normal(0, 30, 3) + rng.normal(0, 30, (40, 36, 3)), 0, 255).astype(np.uint8)
-                target.writestr(f"{label}/{index}.png", encode(pixels))
-    split = {"dataset": name, "train": [], "validation": [], "test": [], part: list(classes)}
-    (data / "splits" / f"photos-{name}.json").write_text(json.dumps(split))
 
 
 @pytest.fixture
@@ -65,12 +47,12 @@ def row(document: dict[str, Any], bundle: str, domain: str, shots: int) -> dict[
 
 def test_the_figures_are_those_of_evaluate(data: Path, bundles: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = run(data, bundles, "--bundle", "small@1")
-    assert document["queries"] == {"clothing": _EACH - 5, "dtd10": _EACH - 5}
+    assert document["queries"] == {"clothing": EACH - 5, "dtd10": EACH - 5}
     assert {r["ways"] for r in document["rows"]} == {5}  # six classes are too few for 20 ways
     capsys.readouterr()
     source, split = data / "photos" / "dtd10.zip", data / "splits" / "photos-dtd10.json"
     command = ["evaluate", str(bundles / "small" / "1"), "--data", str(source), "--split", str(split), "--engine", "onnx"]
-    assert headstart_train([*command, "--queries", str(_EACH - 5), "--episodes", "30", "--json"]) == 0
+    assert headstart_train([*command, "--queries", str(EACH - 5), "--episodes", "30", "--json"]) == 0
     results = json.loads(capsys.readouterr().out)["results"]
     for shots, expected in zip((1, 5), results, strict=True):
         found = row(document, "small@1", "dtd10", shots)

@@ -10,7 +10,7 @@ from PIL import Image
 from benchmarks import paper_table
 from training.calibration import temperatures, tuning
 from training.data.class_split import read_split
-from training.export import export as exporting
+from training.export import bundle as exporting
 from training.run.checkpoint import Checkpoint
 
 TOY = ["network=conv4", "widths=4", "epochs=1", "rotation=off", "input_size=16", "dropblock=0"]

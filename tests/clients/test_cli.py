@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.server_process import ServerProcess, free_port
+from benchmarks.server_process import free_port
 from headstart import Client, Task
 from headstart.__main__ import main
-from tests.conftest import SAMPLES, Labelled
+from tests.helpers.samples import SAMPLES, Labelled
+from tests.helpers.servers import ServerProcess
 
 SUPPORT = str(SAMPLES / "support")
 PALACES = sorted(map(str, SAMPLES.glob("query/palace/*.jpg")))

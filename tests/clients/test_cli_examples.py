@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks.server_process import ServerProcess
 from headstart import Client, Task
 from headstart.__main__ import main
-from tests.conftest import SAMPLES, Labelled
 from tests.helpers.images import encode, noise
+from tests.helpers.samples import SAMPLES, Labelled
+from tests.helpers.servers import ServerProcess
 
 SUPPORT = SAMPLES / "support"
 FISH = sorted(map(str, SUPPORT.glob("fish/*.jpg")))

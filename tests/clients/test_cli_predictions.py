@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from benchmarks.server_process import ServerProcess
 from headstart import Client, Task
 from headstart.__main__ import main
-from headstart.cli.fitting import Column, FittedTable
-from tests.conftest import SAMPLES, Labelled
+from headstart.cli.tables.fitting import Column, FittedTable
+from tests.helpers.samples import SAMPLES, Labelled
+from tests.helpers.servers import ServerProcess
 
 QUERIES = sorted(map(str, SAMPLES.glob("query/*/*.jpg")))[::4]
 STRANGERS = sorted(map(str, SAMPLES.glob("stranger/*.jpg")))

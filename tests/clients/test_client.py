@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import headstart
-from benchmarks.server_process import ServerProcess, free_port
+from benchmarks.server_process import free_port
 from headstart import (
     ClassQuality,
     Client,
@@ -24,8 +24,10 @@ from headstart import (
     UnusableTask,
     VersionNotFound,
 )
-from headstart.predictions import joined_many
-from tests.conftest import SAMPLES, Labelled
+from headstart.limits import Limits
+from headstart.replies.predictions import joined_many
+from tests.helpers.samples import SAMPLES, Labelled
+from tests.helpers.servers import ServerProcess
 
 CLASSES = {"fish", "palace", "tool", "tower", "windmill"}
 BROKEN = b"this is no image"
@@ -91,7 +93,8 @@ def test_requests_are_bounded_in_bytes_too(
 ) -> None:
     images = [image for _, image in queries[:9]]
     whole = client.predict(task.id, images)
-    monkeypatch.setattr("headstart.images.BYTES_PER_REQUEST", sum(map(len, images[:4])))
+    room = sum(1000 + len(image) for image in images[:4])
+    monkeypatch.setattr(client, "_limits", Limits(body_bytes=room * 64 // 63 + 1, images=256, new_examples=1024))
     carried: list[int] = []
     cut = client.predict(task.id, images, progress=carried.append)
     assert carried[0] == 4
@@ -266,7 +269,7 @@ def test_what_the_server_refuses_is_invalid_input(client: Client, support: Label
 
 
 def test_one_backbone_is_the_default(client: Client, task: Task) -> None:
-    (default,) = (backbone for backbone in client.backbones() if backbone.default)
+    (default,) = (backbone for backbone in client.backbones.list() if backbone.default)
     assert default.id == task.backbone
 
 

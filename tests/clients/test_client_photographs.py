@@ -11,16 +11,16 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageCms
 
-from benchmarks.server_process import ServerProcess
 from headstart import Client, InvalidImage, NoImages, Task, UnreadableImages
 from headstart.__main__ import main
-from headstart.formats import is_readable, shrink
-from headstart.images import _IMAGE_SUFFIXES
+from headstart.images.folders import IMAGE_SUFFIXES as SUFFIXES_OF_CLIENT
+from headstart.images.formats import is_readable, shrink
 from models.images.preprocess import ImageError, load_image, media_type
 from models.manifest import InputSpec
-from tests.conftest import SAMPLES, Labelled
 from tests.helpers.images import encode, exif, noise, photograph
-from training.data.sources import IMAGE_SUFFIXES
+from tests.helpers.samples import SAMPLES, Labelled
+from tests.helpers.servers import ServerProcess
+from training.data.files import IMAGE_SUFFIXES
 
 Capture = pytest.CaptureFixture[str]
 BROKEN = b"this is no image"
@@ -38,7 +38,7 @@ def heic(picture: Image.Image) -> bytes:
 
 
 def test_the_lists_of_client_and_trainer_agree_with_what_is_read() -> None:
-    assert _IMAGE_SUFFIXES == IMAGE_SUFFIXES
+    assert SUFFIXES_OF_CLIENT == IMAGE_SUFFIXES
     picture = photograph(16, 16)
     forms = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
     for content in (*(encode(picture, form) for form in forms), heic(picture), BROKEN, b"", b"\0\0\0\x18ftypmp42"):

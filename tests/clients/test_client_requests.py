@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.server_process import ServerProcess
-from headstart import Client, InvalidImage, NoImages, RequestTooLarge, Task
-from headstart.formats import shrink, shrink_further
+from headstart import Client, InvalidImage, NoImages, Predictions, RequestTooLarge, Task
+from headstart.images.formats import shrink, shrink_further
 from headstart.limits import Limits
 from models.images.preprocess import load_image
 from models.manifest import InputSpec
-from tests.conftest import Labelled
 from tests.helpers.images import encode, noise, photograph
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 
 
 @pytest.fixture
@@ -34,13 +34,27 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         Client(process.url) as client,
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setattr("headstart.uploading.DEFAULT_LIMITS", Limits(body_bytes=500_000, new_examples=10))
+        patch.setattr("headstart.uploads.DEFAULT_LIMITS", Limits(body_bytes=500_000, images=10, new_examples=10))
         yield client
 
 
 def test_the_server_tells_its_limits(narrow: Client, client: Client) -> None:
     told = [each._transport.send("GET", "/v1/limits").json() for each in (narrow, client)]
     assert [(each["new_examples"], each["body_bytes"]) for each in told] == [(40, 1_000_000), (1024, 64_000_000)]
+
+
+def test_predictions_are_cut_as_the_server_says(narrow: Client) -> None:
+    task = narrow.create_task("cut", of(noisy, 2))
+    carried: list[int] = []
+    small = [encode(noise(4, 4, seed=number)) for number in range(100)]
+    assert len(narrow.predict(task.id, small, progress=carried.append).checked()) == 100
+    assert carried == [40, 40, 20]
+    carried.clear()
+    large = [noisy(number) for number in range(30)]  # 1.35 MB
+    (many,) = narrow.predict_many(task.id, large, progress=carried.append)
+    assert isinstance(many, Predictions)
+    assert len(many.checked()) == sum(carried) == 30
+    assert carried == [21, 9]
 
 
 def of(kind: Callable[[int], bytes], count: int) -> Labelled:
@@ -114,9 +128,7 @@ def test_an_image_larger_than_a_request_takes_its_place(narrow: Client, tmp_path
     task = narrow.create_task("places", of(noisy, 2))
     huge, fine = tmp_path / "huge.png", noisy(1)
     huge.write_bytes(bytes(1_100_000))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("headstart.images.BYTES_PER_REQUEST", 900_000)
-        found = narrow.predict(task.id, [fine, huge, fine])
+    found = narrow.predict(task.id, [fine, huge, fine])
     assert {position: each.code for position, each in found.unreadable.items()} == {1: "body_too_large"}
     with pytest.raises(InvalidImage, match=f"^{huge}: the request body is larger than the limit") as alone:
         narrow.predict(task.id, huge)

@@ -25,7 +25,7 @@ from headstart import (
     Unavailable,
     UnexpectedReply,
 )
-from headstart.transport import TRIES
+from headstart.http.transport import TRIES
 
 TASK = {
     "id": "task_1",
@@ -221,3 +221,23 @@ def test_an_unknown_code_falls_back_to_its_status() -> None:
 def test_another_service_is_told_apart(answer: Answer) -> None:
     with network(answer) as (client, _), pytest.raises(UnexpectedReply, match="not this API"):
         client.task("task_1")
+
+
+def test_limits_are_asked_for_once_and_only_for_several_images() -> None:
+    limits = Answer(200, {"body_bytes": 64_000_000, "images": 256, "new_examples": 1024})
+    with network(PREDICTED, limits, PREDICTED) as (client, sent):
+        client.predict("task_1", b"1")
+        client.predict("task_1", [b"1", b"2"])
+        client.predict("task_1", [b"1", b"2"])
+    assert [each.path.partition("?")[0] for each in sent] == [
+        "/v1/tasks/task_1/predict",
+        "/v1/limits",
+        "/v1/tasks/task_1/predict",
+        "/v1/tasks/task_1/predict",
+    ]
+
+
+def test_a_server_that_is_too_old_to_tell_its_limits_gets_the_usual_requests() -> None:
+    with network(problem(404, "not_found"), PREDICTED) as (client, sent):
+        client.predict("task_1", [b"1"] * 300)
+    assert [each.body.count(b'name="images"') for each in sent] == [0, 256, 44]

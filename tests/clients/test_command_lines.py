@@ -6,14 +6,16 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from benchmarks.server_process import ROOT, ServerProcess, free_port
+from benchmarks.server_process import ROOT, free_port
 from headstart import Client
 from headstart.__main__ import main
-from tests.conftest import Labelled
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 
 PASSWORD = "s3cret"
 WITHOUT = """
@@ -26,6 +28,19 @@ class Lacking:
 sys.meta_path.insert(0, Lacking)
 sys.argv = [module, *arguments]
 runpy.run_module(module, run_name="__main__")
+"""
+
+INTERRUPTED = """
+import os, signal, sys
+module, *arguments = sys.argv[1:]
+class Interrupting:
+    def find_spec(name, path=None, target=None):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting)
+sys.argv = ["headstart", *arguments]
+from headstart_command import main
+sys.exit(main())
 """
 
 
@@ -172,3 +187,15 @@ def test_ctrl_c_ends_the_command_with_a_word(tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
             assert process.wait(30) == 130
     assert log.read_text() == "Stopped.\n"
+
+
+@pytest.mark.parametrize("module", ["headstart", "httpx", "headstart.replies.tasks", "rich.console", "headstart.cli.output"])
+def test_ctrl_c_while_the_command_is_loaded_is_no_traceback(module: str) -> None:
+    done = run("-c", INTERRUPTED, module, "list")
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"Stopped.\n")
+
+
+def test_the_command_that_is_installed_is_the_one_that_catches_it() -> None:
+    project = tomllib.loads((ROOT / "clients" / "python" / "pyproject.toml").read_text())
+    assert project["project"]["scripts"] == {"headstart": "headstart_command:main"}
+    assert "headstart_command.py" in project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]

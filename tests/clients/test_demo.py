@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from benchmarks.server_process import ROOT
-from tests.conftest import SAMPLES
+from tests.helpers.samples import SAMPLES
 
 _CALLED = r"none of these \(\w+\?\)|\w+"
 _ROW = re.compile(rf"^ +(?P<name>\w+) +(?P<shows>something else|\w+) +(?P<called>{_CALLED}) +(?P<sure>\d+%)? +(?P<mark>[✓✗?]) *$")

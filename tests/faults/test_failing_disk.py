@@ -11,7 +11,7 @@ import pytest
 from benchmarks.server_process import ROOT
 from server.errors import StorageFailed
 from server.ids import new_id
-from server.store.records import NewTask, Replay, ReplayExists, Task
+from server.store.records import Replay, ReplayExists, Task, TaskKey
 from server.store.store import Store, sqlite_url
 from tests.helpers.stored import create, head_of, new_examples
 
@@ -24,7 +24,7 @@ def create_with_key(store: Store) -> Task:
     def answer(task: Task) -> Replay:
         return Replay("the key", "fingerprint", 201, task.id, f"/v1/tasks/{task.id}")
 
-    return store.create_task(T, NewTask(new_id("task"), "pets"), new_examples(["cat", "dog"]), head_of(["cat", "dog"]), answer)
+    return store.create_task(TaskKey(T, new_id("task")), "pets", new_examples(["cat", "dog"]), head_of(["cat", "dog"]), answer)
 
 
 def victim(url: str) -> None:

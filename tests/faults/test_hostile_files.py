@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from benchmarks.server_process import ServerProcess
-from tests.conftest import Labelled
 from tests.helpers import hostile
 from tests.helpers.images import encode, raw_png
+from tests.helpers.samples import Labelled
 from tests.helpers.uploads import create, multipart, predict, queries
 
 pytestmark = pytest.mark.slow

@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from benchmarks.server_process import ServerProcess
-from tests.conftest import Labelled
 from tests.helpers.images import encode, noise
+from tests.helpers.raw_http import code_of, statuses
+from tests.helpers.samples import Labelled
 from tests.helpers.uploads import create, multipart
-from tests.server.test_protocol import code_of, statuses
 
 pytestmark = pytest.mark.slow
 

@@ -26,15 +26,21 @@ def another_bundle(source: Path, folder: Path, name: str) -> str:
 
 
 def small_bundle(
-    like: Path, folder: Path, name: str, version: str = "1", created_at: datetime = datetime(2020, 1, 1, tzinfo=UTC)
+    like: Path,
+    folder: Path,
+    name: str,
+    version: str = "1",
+    created_at: datetime = datetime(2020, 1, 1, tzinfo=UTC),
+    brittle: bool = False,
 ) -> str:
     """A bundle whose backbone embeds an image as the mean colours of its 16 squares, and its id.
 
-    It opens in no time, and recognises other images than the bundle `like`, from which it has its head defaults.
+    It opens in no time, and recognises other images than the bundle `like`, from which it has its head defaults. A brittle one
+    fails on images that are white throughout.
     """
     golden = np.random.default_rng(0).integers(0, 256, (4, _SIDE, _SIDE, 3), dtype=np.uint8)
     contents = {
-        ONNX: _graph().SerializeToString(),
+        ONNX: _graph(brittle).SerializeToString(),
         STATISTICS: statistics_bytes(np.zeros(_DIM, np.float32), _mean_colours(golden)),
         GOLDEN: golden_bytes(golden, _mean_colours(golden)),
     }
@@ -59,19 +65,32 @@ def _mean_colours(pixels: Pixels) -> Float32:
     return means
 
 
-def _graph() -> onnx.ModelProto:
+def _graph(brittle: bool) -> onnx.ModelProto:
     nodes = [
         helper.make_node("Cast", ["pixels"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["float"], ["channels"], perm=[0, 3, 1, 2]),
         helper.make_node("AveragePool", ["channels"], ["squares"], kernel_shape=[_POOL] * 2, strides=[_POOL] * 2),
         helper.make_node("Flatten", ["squares"], ["colours"]),
-        helper.make_node("Div", ["colours", "levels"], ["embeddings"]),
+        helper.make_node("Div", ["colours", "levels"], ["means" if brittle else "embeddings"]),
     ]
+    constants = [numpy_helper.from_array(np.array(255.0, np.float32), "levels")]
+    if brittle:  # Adds zeros[darkest level of the image]; there is none for 255.
+        nodes += [
+            helper.make_node("ReduceMin", ["float"], ["darkest"], axes=[1, 2, 3], keepdims=0),
+            helper.make_node("Cast", ["darkest"], ["level"], to=TensorProto.INT64),
+            helper.make_node("Gather", ["zeros", "level"], ["zero"]),
+            helper.make_node("Unsqueeze", ["zero", "one"], ["column"]),
+            helper.make_node("Add", ["means", "column"], ["embeddings"]),
+        ]
+        constants += [
+            numpy_helper.from_array(np.zeros(255, np.float32), "zeros"),
+            numpy_helper.from_array(np.array([1], np.int64), "one"),
+        ]
     graph = helper.make_graph(
         nodes,
         "mean colours",
         [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["N", _SIDE, _SIDE, 3])],
         [helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["N", _DIM])],
-        [numpy_helper.from_array(np.array(255.0, np.float32), "levels")],
+        constants,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

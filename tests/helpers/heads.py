@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
-from models.heads.leave_one_out import Floats, Ints
+from models.arrays import Floats, Ints
 from models.manifest import HeadOptions, Solver
 
 

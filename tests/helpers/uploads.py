@@ -66,3 +66,10 @@ def answers(api: httpx.Client, task: str, images: Sequence[bytes]) -> list[dict[
         {**one, "nearest": [(neighbour["label"], neighbour["similarity"]) for neighbour in one["nearest"]]}
         for one in predict(api, task, images)
     ]
+
+
+def mislabelled(examples: Labelled, every: int) -> list[tuple[str, bytes]]:
+    """Every so-manieth example under its neighbouring class."""
+    names = sorted({label for label, _ in examples})
+    after = dict(zip(names, names[1:] + names[:1], strict=True))
+    return [(after[label] if i % every == 0 else label, image) for i, (label, image) in enumerate(examples)]

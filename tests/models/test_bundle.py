@@ -27,9 +27,10 @@ from models.bundle import (
     open_bundle,
     write_bundle,
 )
-from models.engine import Engine, EngineError, EngineKind, available_cores, embed_all, has_int8_instructions, open_engine
+from models.engine import Engine, EngineError, EngineKind, embed_all, open_engine
 from models.images.preprocess import Pixels
 from models.onnx_file import has_external_data
+from models.processor import available_cores, has_int8_instructions
 
 
 @pytest.fixture

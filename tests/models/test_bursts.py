@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.arrays import Ints
 from models.examples import bursts as module
-from models.examples.bursts import Ints, bursts, least_similarity
+from models.examples.bursts import bursts, least_similarity
 from models.heads.head import Float32, features
 
 DIM = 256

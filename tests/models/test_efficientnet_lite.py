@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from models.backbones import EFFICIENTNET_LITE, EfficientNetLite, build_backbone
 from models.backbones.fixed_depthwise import fixed_depthwise
-from models.backbones.pretrained import PretrainedError, load_pretrained
+from models.backbones.pretrained import load_pretrained
+from models.backbones.weights import PretrainedError
 from models.manifest import Architecture
 from tests.helpers.images import noise
 from tests.helpers.training_runs import BASE, fabric, recipe, started, trainer

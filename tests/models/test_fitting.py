@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pytest
@@ -116,7 +116,7 @@ def test_the_gradient_vanishes_at_the_logistic_optimum(problem: tuple[Floats, In
     assert float(of_bias.norm()) <= 1e-6 * terms
 
 
-SOLVERS: tuple[Solver, ...] = ("logistic", "ridge", "prototype")
+SOLVERS: tuple[Solver, ...] = get_args(Solver)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import struct
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pytest
@@ -80,7 +80,7 @@ def test_bytes_are_the_whole_head(
     assert (after.labels, after.options, after.backbone) == (before.labels, before.options, before.backbone)
 
 
-@pytest.mark.parametrize("solver", ["logistic", "ridge", "prototype"])
+@pytest.mark.parametrize("solver", get_args(Solver))
 @pytest.mark.parametrize("examples", [6, 30])
 def test_bytes_are_the_head_that_was_fitted(solver: Solver, examples: int) -> None:
     labels = [str(i % WAYS) for i in range(examples)]

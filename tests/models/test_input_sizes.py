@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.domain_data import DOMAINS
+from benchmarks.accuracy.domain_data import DOMAINS
 from benchmarks.input_sizes import made_square, main
 from models.bundle import SHIPPED
 from models.images.preprocess import load_image
 from models.manifest import InputSpec
-from tests.benchmarks.test_domains import write_domain
 from tests.helpers.bundles import small_bundle
+from tests.helpers.domains import write_domain
 from tests.helpers.images import encode
 
 _LIKE = SHIPPED / "cifar-fs-resnet12" / "1"

@@ -12,8 +12,8 @@ from headstart import Client, labelled_folder
 from headstart.labels import clean_label as clean_in_client
 from models.labels import MAX_LABEL, clean_label
 from server.journeys.support_set import spelt_as_before
-from tests.conftest import Labelled
 from tests.helpers.images import encode, noise
+from tests.helpers.samples import Labelled
 from tests.helpers.uploads import as_json, create, multipart
 from training.data.dataset import DataError
 from training.data.sources import find_classes

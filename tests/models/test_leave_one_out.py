@@ -1,5 +1,7 @@
 """Leave-one-out beside scikit-learn's own, and beside fits by hand."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,9 +10,10 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 
+from models.arrays import Floats, Ints
 from models.heads.fitting import fit_head
 from models.heads.head import BackboneRef, EmbeddingSpace, features
-from models.heads.leave_one_out import FOLDS, MAX_LEFT_OUT, Floats, Ints, LeftOut, leave_one_out, wanting
+from models.heads.leave_one_out import FOLDS, MAX_LEFT_OUT, LeftOut, leave_one_out, wanting
 from models.manifest import HeadOptions, Solver
 from tests.helpers.heads import left_out_by_scikit_learn, options
 
@@ -54,7 +57,7 @@ def test_images_under_two_labels_each_are_judged_as_well() -> None:
 @given(
     shots=st.lists(st.integers(1, 4), min_size=2, max_size=5),
     dim=st.integers(1, 30),
-    solver=st.sampled_from(["logistic", "ridge", "prototype"]),
+    solver=st.sampled_from(get_args(Solver)),
     seed=st.integers(0, 1000),
 )
 def test_each_verdict_is_that_of_a_fresh_fit_without_the_example(shots: list[int], dim: int, solver: Solver, seed: int) -> None:
@@ -95,7 +98,7 @@ def test_a_class_wants_images_for_what_it_gives_away_and_takes_from_others() -> 
 @given(
     shots=st.lists(st.integers(1, 6), min_size=2, max_size=5),
     dim=st.integers(1, 30),
-    solver=st.sampled_from(["logistic", "ridge", "prototype"]),
+    solver=st.sampled_from(get_args(Solver)),
     things=st.integers(1, 4),
     seed=st.integers(0, 1000),
 )
@@ -138,7 +141,7 @@ def test_folds_never_part_a_group() -> None:
     np.testing.assert_allclose(of_copies[: len(y)], of_copies[len(y) :], atol=1e-9)
 
 
-@pytest.mark.parametrize("solver", ["logistic", "ridge", "prototype"])
+@pytest.mark.parametrize("solver", get_args(Solver))
 def test_a_tie_is_not_recognised(solver: Solver) -> None:
     """The same images under both labels: no head can tell which is meant."""
     x, _ = examples([3, 3], 20)

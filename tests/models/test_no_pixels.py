@@ -12,7 +12,7 @@ from PIL import Image, ImageCms, ImageOps
 from models.images.preprocess import Pixels, load_image
 from models.manifest import InputSpec
 from tests.helpers.images import encode, exif, noise, png16, png_chunk
-from tests.models.test_phone_photographs import grey_profile, wide_gamut
+from tests.helpers.profiles import grey_profile, wide_gamut
 from training.data.loading import load_images
 
 SRGB = ImageCms.createProfile("sRGB")

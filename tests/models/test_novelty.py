@@ -15,7 +15,8 @@ from models.images.preprocess import Pixels, load_image
 from models.manifest import NoveltyLaw
 from models.novelty.detector import Background, fit_detector
 from models.novelty.familiarity import Labels
-from tests.conftest import Labelled
+from tests.helpers.laws import SMOOTH_NOVELTY_LAW
+from tests.helpers.samples import Labelled
 
 DIM, OFFSET = 64, 2.0
 
@@ -35,20 +36,7 @@ def world(ways: int, seed: int, law: NoveltyLaw | None = None) -> tuple[Float32,
 
 
 counts = st.lists(st.integers(1, 6), min_size=2, max_size=6)
-LAW = NoveltyLaw(
-    centring=0.15,
-    directions=16,
-    shrinkage=40.0,
-    kappa=40.0,
-    nearest=0.2,
-    others=0.2,
-    spread=1.0,
-    floor=0.03,
-    gain=0.01,
-    deviations=1.63,
-    prior=1.0,
-)
-laws = pytest.mark.parametrize("law", [None, LAW], ids=["without a law", "by a law"])
+laws = pytest.mark.parametrize("law", [None, SMOOTH_NOVELTY_LAW], ids=["without a law", "by a law"])
 
 
 @laws

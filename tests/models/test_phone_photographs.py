@@ -21,9 +21,9 @@ from models.images.orientation import orientation
 from models.images.preprocess import ImageError, ImageLimits, Pixels, load_image, media_type
 from models.manifest import InputSpec
 from tests.helpers.images import encode, exif, noise, png_chunk
+from tests.helpers.profiles import SRGB, grey_profile, wide_gamut
 
 SPEC = InputSpec(height=12, width=20)
-SRGB = ImageCms.createProfile("sRGB")
 
 
 def heic(picture: Image.Image, **options: object) -> bytes:
@@ -35,14 +35,6 @@ def heic(picture: Image.Image, **options: object) -> bytes:
 def photograph(width: int, height: int, seed: int = 0) -> Image.Image:
     """Smooth, and without any symmetry."""
     return Image.fromarray(noise(5, 7, seed=seed)).resize((width, height), Image.Resampling.BICUBIC)
-
-
-def wide_gamut() -> bytes:
-    """A profile of RGB whose red and green are exchanged: what it does cannot be missed."""
-    data = bytearray(ImageCms.ImageCmsProfile(SRGB).tobytes())
-    red, green = data.index(b"rXYZ"), data.index(b"gXYZ")
-    data[red : red + 4], data[green : green + 4] = b"gXYZ", b"rXYZ"
-    return bytes(data)
 
 
 def native(data: bytes, width: int, height: int) -> Pixels:
@@ -149,23 +141,6 @@ def test_colours_become_srgb(form: str) -> None:
     np.testing.assert_array_equal(native(data, 64, 48), np.asarray(converted))
     small = np.asarray(ImageOps.fit(converted, (20, 12), Image.Resampling.BICUBIC)).astype(int)
     assert np.abs(load_image(data, SPEC) - small).mean() < 1
-
-
-def grey_profile() -> bytes:
-    """sRGB's white and curve as a profile of grey, which LittleCMS cannot be asked to make."""
-    rgb = ImageCms.ImageCmsProfile(SRGB).tobytes()
-    tags = {rgb[at : at + 4]: struct.unpack_from(">II", rgb, at + 4) for at in range(132, 132 + 12 * rgb[131], 12)}
-    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, 256 * 3) + bytes(2)  # a gamma of 3
-    white = rgb[tags[b"wtpt"][0] :][: tags[b"wtpt"][1]]
-    parts = [(b"wtpt", white), (b"kTRC", curve)]
-    at, table, body = 132 + 12 * len(parts), b"", b""
-    for name, part in parts:
-        table += struct.pack(">4sII", name, at + len(body), len(part))
-        body += part
-    head = bytearray(rgb[:128])
-    head[16:20] = b"GRAY"
-    head[:4] = struct.pack(">I", at + len(body))
-    return bytes(head) + struct.pack(">I", len(parts)) + table + body
 
 
 @pytest.mark.parametrize("mode", ["L", "LA"])

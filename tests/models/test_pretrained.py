@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from models.backbones import build_backbone
-from models.backbones.pretrained import PretrainedError, load_pretrained
+from models.backbones.pretrained import load_pretrained
 from models.backbones.published import UnreachableError, check_reachable
+from models.backbones.weights import PretrainedError
 from tests.helpers.made_elsewhere import Small
 from tests.helpers.training_runs import BASE, recipe, started
 from training.run.checkpoint import CheckpointError
@@ -78,7 +79,7 @@ def published(monkeypatch: pytest.MonkeyPatch, state: dict[str, Tensor]) -> None
     def load(*_: Any, **__: Any) -> dict[str, Tensor]:
         return state
 
-    monkeypatch.setattr("models.backbones.pretrained.check_reachable", lambda _: None)
+    monkeypatch.setattr("models.backbones.published.check_reachable", lambda _: None)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", load)
 
 

@@ -8,7 +8,7 @@ from models.heads.head import Float32
 from models.manifest import NoveltyLaw
 from models.novelty.detector import Background, fit_detector, novelty_of
 from models.novelty.support_index import SupportIndex
-from tests.models.test_novelty import LAW
+from tests.helpers.laws import SMOOTH_NOVELTY_LAW
 
 DIM = 64
 _CLOSE = 5e-3  # of a cosine of 64 numbers in eight bits
@@ -44,7 +44,7 @@ def test_neighbours_are_those_of_float32(shots: list[int], count: int, seed: int
 
 
 @settings(deadline=None, max_examples=40)
-@given(counts, st.integers(0, 100), st.sampled_from([None, LAW]))
+@given(counts, st.integers(0, 100), st.sampled_from([None, SMOOTH_NOVELTY_LAW]))
 def test_novelty_is_that_of_the_detector(shots: list[int], seed: int, law: NoveltyLaw | None) -> None:
     embeddings, labels, background = world(shots, seed, law)
     detector = fit_detector(embeddings, labels, background)

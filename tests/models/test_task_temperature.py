@@ -11,7 +11,6 @@ import httpx
 import numpy as np
 import pytest
 
-from benchmarks.server_process import ServerProcess
 from models.bundle import Bundle, open_bundle, replace_manifest
 from models.engine import embed_all, open_engine
 from models.heads.fitting import classes_of
@@ -19,10 +18,11 @@ from models.heads.geometry import geometry
 from models.heads.temperature import coefficients, support_terms
 from models.images.preprocess import load_image
 from models.manifest import TemperatureLaws
-from tests.conftest import Labelled
 from tests.helpers.bundles import small_bundle
+from tests.helpers.laws import SUPPORT_LAW
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart
-from tests.models.test_temperature import SUPPORT
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, shipped_bundle: Path) -> Bu
     small_bundle(shipped_bundle, folder, "follows")
     path = folder / "follows" / "1"
     manifest = open_bundle(path).manifest
-    laws = TemperatureLaws(logistic=SUPPORT, ridge=SUPPORT, prototype=SUPPORT)
+    laws = TemperatureLaws(logistic=SUPPORT_LAW, ridge=SUPPORT_LAW, prototype=SUPPORT_LAW)
     replace_manifest(path, manifest.model_copy(update={"head": manifest.head.model_copy(update={"temperatures": laws})}))
     return open_bundle(path)
 
@@ -56,7 +56,7 @@ def expected(bundle: Bundle, examples: Labelled) -> float:
     embeddings = embed_all(engine, np.stack([load_image(image, bundle.manifest.input) for _, image in examples]))
     space = engine.space.features(embeddings, bundle.manifest.head.options().centre)
     _, labels = classes_of([label for label, _ in examples])
-    return float(np.exp(coefficients(SUPPORT) @ support_terms(geometry(space, labels))))
+    return float(np.exp(coefficients(SUPPORT_LAW) @ support_terms(geometry(space, labels))))
 
 
 def temperature(task: dict[str, Any]) -> float:

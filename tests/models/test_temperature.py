@@ -19,6 +19,7 @@ from models.heads.head import Float32, features, softmax
 from models.heads.temperature import coefficients, options_for, support_terms, temperature
 from models.manifest import HeadDefaults, SeveralLaw, SingleLaw, Solver, SupportLaw, TemperatureLaw, TemperatureLaws
 from tests.helpers.heads import options
+from tests.helpers.laws import SUPPORT_LAW
 from training.calibration import temperatures
 from training.calibration.temperatures import Answered, fit_law
 from training.data.dataset import DataError
@@ -32,20 +33,6 @@ single_laws = st.builds(SingleLaw, **dict.fromkeys(SingleLaw.model_fields, slope
 several_laws = st.builds(SeveralLaw, **dict.fromkeys(SeveralLaw.model_fields, slopes))
 support_laws = st.builds(SupportLaw, single=single_laws, several=several_laws)
 COUNTS = TemperatureLaw(intercept=-1.0, log_ways=-0.5, inverse_ways=0.4, log_shots=-0.25, inverse_shots=0.3)
-SUPPORT = SupportLaw(
-    single=SingleLaw(intercept=-1.0, log_ways=-0.5, inverse_ways=0.4, between=0.5, nearest=0.7, nearest_log_ways=-0.1),
-    several=SeveralLaw(
-        intercept=-1.0,
-        log_ways=-0.5,
-        inverse_ways=0.4,
-        log_shots=-0.25,
-        inverse_shots=0.3,
-        unequal=0.2,
-        log_likeliest=0.3,
-        recognised=0.8,
-        apart=-0.9,
-    ),
-)
 DEFAULTS = HeadDefaults(logistic=options("logistic"), ridge=options("ridge"), prototype=options("prototype", temperature=0.5))
 DIM = 16
 
@@ -122,18 +109,18 @@ def test_the_laws_are_their_formulas() -> None:
     _, nearest, likeliest, recognised, within = by_hand(x, labels)
     log = -1.0 - 0.5 * math.log(16) + 0.4 / 16 - 0.25 * math.log(4) + 0.3 / 4
     log += 0.3 * likeliest + 0.8 * recognised - 0.9 * (within - nearest)
-    assert math.log(temperature(SUPPORT, x, labels)) == pytest.approx(log, abs=0.01)
+    assert math.log(temperature(SUPPORT_LAW, x, labels)) == pytest.approx(log, abs=0.01)
     alone, labels = support_of([1] * 16)
     cosines = (alone @ alone.T)[~np.eye(16, dtype=bool)].reshape(16, 15)
     nearest = float(cosines.max(axis=1).mean())
     log = -1.0 - 0.5 * math.log(16) + 0.4 / 16 + 0.5 * float(cosines.mean()) + (0.7 - 0.1 * math.log(16)) * nearest
-    assert math.log(temperature(SUPPORT, alone, labels)) == pytest.approx(log, abs=1e-4)
+    assert math.log(temperature(SUPPORT_LAW, alone, labels)) == pytest.approx(log, abs=1e-4)
 
 
 def test_a_second_example_of_one_class_of_many_moves_the_temperature_little() -> None:
     x, labels = support_of([1] * 19 + [2])
     lone = np.sort(np.unique(labels, return_index=True)[1])
-    before, after = (math.log(temperature(SUPPORT, x[rows], labels[rows])) for rows in (lone, np.arange(len(x))))
+    before, after = (math.log(temperature(SUPPORT_LAW, x[rows], labels[rows])) for rows in (lone, np.arange(len(x))))
     assert 0 < abs(after - before) < 0.25
 
 
@@ -146,15 +133,17 @@ def test_any_law_gives_a_temperature_that_options_take(law: TemperatureLaw | Sup
 
 def test_features_of_zeros_have_a_temperature() -> None:
     labels = np.array([0, 0, 1, 1])
-    assert 0 < temperature(SUPPORT, np.zeros((4, DIM), np.float32), labels) < 10
+    assert 0 < temperature(SUPPORT_LAW, np.zeros((4, DIM), np.float32), labels) < 10
 
 
 def test_defaults_take_the_temperature_of_their_solvers_law() -> None:
     x, labels = support_of([3, 1])
     mean = np.zeros(DIM, np.float32)
     assert options_for(DEFAULTS, "prototype", x, labels, mean) == DEFAULTS.prototype
-    with_laws = DEFAULTS.model_copy(update={"temperatures": TemperatureLaws(logistic=COUNTS, ridge=COUNTS, prototype=SUPPORT)})
-    tried: tuple[tuple[Solver, TemperatureLaw | SupportLaw], ...] = (("logistic", COUNTS), ("prototype", SUPPORT))
+    with_laws = DEFAULTS.model_copy(
+        update={"temperatures": TemperatureLaws(logistic=COUNTS, ridge=COUNTS, prototype=SUPPORT_LAW)}
+    )
+    tried: tuple[tuple[Solver, TemperatureLaw | SupportLaw], ...] = (("logistic", COUNTS), ("prototype", SUPPORT_LAW))
     for solver, law in tried:
         found = options_for(with_laws, solver, x, labels, mean)
         assert found.temperature == pytest.approx(temperature(law, x, labels), rel=1e-3)
@@ -165,7 +154,7 @@ def test_the_law_that_is_fitted_is_that_of_the_labels() -> None:
     """Labels drawn with the probabilities of a law's temperatures are likeliest under that law, or one that says the same."""
     rng = np.random.default_rng(0)
     terms = np.stack([support_terms(geometry(*support_of([3] * ways, seed))) for seed in range(100) for ways in (5, 5)])
-    true = np.exp(terms @ coefficients(SUPPORT))
+    true = np.exp(terms @ coefficients(SUPPORT_LAW))
     scores = (true[:, None, None] * 2.0 * rng.normal(size=(len(true), 200, 5))).astype(np.float32)
     cumulated = softmax(scores, true[:, None, None]).cumsum(axis=-1)
     labels = np.minimum((rng.random((*scores.shape[:2], 1)) > cumulated).sum(axis=-1), 4)
@@ -220,7 +209,7 @@ def test_a_manifest_without_laws_opens_and_one_with_them_is_read_back(shipped_bu
     (bundle / MANIFEST).write_text(json.dumps(document))
     before = open_bundle(bundle).manifest
     assert before.head.temperatures is None
-    found = TemperatureLaws(logistic=COUNTS, ridge=SUPPORT, prototype=SUPPORT)
+    found = TemperatureLaws(logistic=COUNTS, ridge=SUPPORT_LAW, prototype=SUPPORT_LAW)
     replace_manifest(bundle, before.model_copy(update={"head": before.head.model_copy(update={"temperatures": found})}))
     after = open_bundle(bundle).manifest
     assert after.head.temperatures == found

@@ -9,28 +9,16 @@ from hypothesis import strategies as st
 
 from models.bundle import SHIPPED, find_bundles, read_manifest
 from models.heads.head import Float32, features
-from models.manifest import HeadDefaults, NoveltyLaw
+from models.manifest import HeadDefaults
 from models.novelty.familiarity import Floats, Labels, resemblance
 from models.novelty.space import NoveltySpace
 from models.novelty.thresholds import evidence, threshold
 from tests.helpers.heads import options
+from tests.helpers.laws import NOVELTY_LAW
 from training.calibration import novelty
 from training.calibration.novelty import tasks, tune_novelty
 from training.evaluation.episodes import Embedded, EpisodeSampler
 
-LAW = NoveltyLaw(
-    centring=0.2,
-    directions=8,
-    shrinkage=2.0,
-    kappa=12.0,
-    nearest=0.3,
-    others=0.2,
-    spread=1.1,
-    floor=0.05,
-    gain=0.04,
-    deviations=1.5,
-    prior=3.0,
-)
 DIM = 16
 
 
@@ -44,9 +32,9 @@ def familiarity(query: Floats, classes: Sequence[Floats]) -> float:
     """Of one query to classes of examples, as `models.novelty.detector` defines it."""
     means = [each.sum(axis=0) / np.linalg.norm(each.sum(axis=0)) for each in classes]
     cosines = [float(query @ mean) for mean in means]
-    smooth = np.log(np.mean([np.exp(LAW.kappa * cosine) for cosine in cosines])) / LAW.kappa
+    smooth = np.log(np.mean([np.exp(NOVELTY_LAW.kappa * cosine) for cosine in cosines])) / NOVELTY_LAW.kappa
     nearest = max(float(query @ example) for each in classes for example in each)
-    return float((1 - LAW.nearest) * smooth + LAW.nearest * nearest - LAW.others * np.mean(cosines))
+    return float((1 - NOVELTY_LAW.nearest) * smooth + NOVELTY_LAW.nearest * nearest - NOVELTY_LAW.others * np.mean(cosines))
 
 
 @settings(deadline=None, max_examples=40)
@@ -60,7 +48,7 @@ def test_evidence_and_threshold_are_what_leaving_out_says(counts: list[int], see
         if len(classes[label]):
             left_out.append(familiarity(x[i], classes))
             fewer.append(1 / (counts[label] * (counts[label] - 1)))
-    found = evidence(x, labels, LAW)
+    found = evidence(x, labels, NOVELTY_LAW)
     expected = np.mean(between) - 1.1 * np.sqrt(np.var(between) + 0.05**2)
     np.testing.assert_allclose([found.between, found.spread], [np.mean(between), np.std(between)], atol=1e-5)
     assert found.count == len(left_out)
@@ -69,7 +57,7 @@ def test_evidence_and_threshold_are_what_leaving_out_says(counts: list[int], see
         below = np.sqrt(2 * sum(min(0.0, each - middle) ** 2 for each in left_out) / (len(left_out) - 1))
         seen = middle + 0.04 * np.mean(fewer) - 1.5 * below * np.sqrt(1 + 1 / len(left_out))
         expected = (len(left_out) * seen + 3.0 * expected) / (len(left_out) + 3.0)
-    np.testing.assert_allclose(threshold(found, LAW), expected, atol=1e-4)
+    np.testing.assert_allclose(threshold(found, NOVELTY_LAW), expected, atol=1e-4)
 
 
 def test_familiarity_is_its_definition() -> None:
@@ -77,17 +65,17 @@ def test_familiarity_is_its_definition() -> None:
     queries, _ = examples([6], 1)
     classes = [x[labels == k] for k in range(3)]
     means = features(np.stack([each.sum(axis=0) for each in classes]), None)
-    found = resemblance(queries @ means.T, (queries @ x.T).max(axis=1), LAW)
+    found = resemblance(queries @ means.T, (queries @ x.T).max(axis=1), NOVELTY_LAW)
     np.testing.assert_allclose(found, [familiarity(query, classes) for query in queries], atol=1e-5)
 
 
 def test_of_many_examples_every_class_has_its_share() -> None:
     x, labels = examples([400, 800, 40], 0)
-    some = evidence(x, labels, LAW)
+    some = evidence(x, labels, NOVELTY_LAW)
     rows = np.random.default_rng(0).permutation(len(x))[:480]  # within what is looked at whole
-    whole = evidence(x[rows], labels[rows], LAW)
+    whole = evidence(x[rows], labels[rows], NOVELTY_LAW)
     assert some.count == 500
-    assert abs(threshold(some, LAW) - threshold(whole, LAW)) < 0.02
+    assert abs(threshold(some, NOVELTY_LAW) - threshold(whole, NOVELTY_LAW)) < 0.02
 
 
 def kind(seed: int, spread: float, shared: float, classes: int = 30, each: int = 14) -> Embedded:
@@ -124,8 +112,8 @@ def test_a_manifest_from_before_there_were_laws_has_none() -> None:
     assert HeadDefaults.model_validate(before).novelty is None
     (path,) = (path for name, path in find_bundles(SHIPPED).items() if name == "cifar-fs-resnet12@1")
     assert read_manifest(path).head.novelty is None
-    head = HeadDefaults.model_validate(before | {"novelty": LAW.model_dump()})
-    assert HeadDefaults.model_validate_json(head.model_dump_json()).novelty == LAW
+    head = HeadDefaults.model_validate(before | {"novelty": NOVELTY_LAW.model_dump()})
+    assert HeadDefaults.model_validate_json(head.model_dump_json()).novelty == NOVELTY_LAW
 
 
 @settings(deadline=None, max_examples=20)
@@ -133,7 +121,7 @@ def test_a_manifest_from_before_there_were_laws_has_none() -> None:
 def test_the_space_is_shrunk_whitening(dim: int, directions: int, centring: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     background = features(1.0 + rng.normal(size=(20, dim)) * np.geomspace(1.0, 0.1, dim), None)
-    law = LAW.model_copy(update={"directions": directions, "centring": centring})
+    law = NOVELTY_LAW.model_copy(update={"directions": directions, "centring": centring})
     found = NoveltySpace.of(background, law).features(rng.normal(size=(3, dim)).astype(np.float32))
     rng = np.random.default_rng(seed)
     rng.normal(size=(20, dim))
@@ -149,5 +137,5 @@ def test_the_space_is_shrunk_whitening(dim: int, directions: int, centring: floa
 def test_a_background_of_one_picture_changes_nothing_but_the_centre() -> None:
     background = np.repeat(examples([1], 0)[0], 4, axis=0)
     queries, _ = examples([3], 1)
-    found = NoveltySpace.of(background, LAW).features(queries)
-    np.testing.assert_allclose(found, features(queries, np.float32(LAW.centring) * background[0]), atol=1e-5)
+    found = NoveltySpace.of(background, NOVELTY_LAW).features(queries)
+    np.testing.assert_allclose(found, features(queries, np.float32(NOVELTY_LAW.centring) * background[0]), atol=1e-5)

@@ -17,9 +17,9 @@ from server.errors import InvalidArchive, LimitExceeded
 from server.http.bodies.archive import read_archive
 from server.settings import Settings
 from tests.helpers.images import encode, noise
+from tests.helpers.problems import assert_problem
 from tests.helpers.uploads import zip_of
 from tests.helpers.zips import unicode_path, zip_of_bytes
-from tests.server.test_bad_input import assert_problem
 from training.data.dataset import DataError
 from training.data.sources import find_classes, list_sources
 

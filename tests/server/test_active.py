@@ -11,6 +11,7 @@ from models.heads.head import EmbeddingSpace, Float32, Head
 from server.cache import heads as active
 from server.cache.heads import ActiveHeads, LoadedMany
 from server.metrics import Metrics
+from server.store.records import TaskKey
 from server.store.store import Store, sqlite_url
 from tests.helpers.stored import BACKBONE, DIM, add, create
 
@@ -47,28 +48,28 @@ def test_heads_asked_for_again_are_the_same(store: Store, heads: ActiveHeads) ->
     task, other = create(store), create(store, labels=("ant", "bee", "fly"))
     newer = add(store, task, "bird")
     wanted = [(other.id, 1), (task.id, 2), (task.id, 1), (other.id, 1)]
-    expected: list[Head | None] = [store.head(T, *each) for each in wanted]
+    expected: list[Head | None] = [store.head(TaskKey(T, each[0]), each[1]) for each in wanted]
     assert newer.version.number == 2
     for _ in range(3):
         assert_of(heads.load_many(T, wanted), expected)
     assert_of(heads.load_many(T, wanted[:2]), expected[:2])
     assert_of(heads.load_many(T, wanted[::-1]), expected[::-1])
-    assert heads.cached(T, task.id, 2) is not None
+    assert heads.cached(task.key, 2) is not None
 
 
 def test_another_tenant_asking_for_the_same_gets_none(store: Store, heads: ActiveHeads) -> None:
     wanted = [(create(store).id, 1)]
-    assert_of(heads.load_many(T, wanted), [store.head(T, *wanted[0])])
+    assert_of(heads.load_many(T, wanted), [store.head(TaskKey(T, wanted[0][0]), wanted[0][1])])
     assert_of(heads.load_many("other", wanted), [None])
-    assert_of(heads.load_many(T, wanted), [store.head(T, *wanted[0])])
+    assert_of(heads.load_many(T, wanted), [store.head(TaskKey(T, wanted[0][0]), wanted[0][1])])
 
 
 def test_removed_versions_leave_at_once(store: Store, heads: ActiveHeads) -> None:
     gone, stays = create(store), create(store)
     wanted = [(gone.id, 1), (stays.id, 1)]
     held = heads.load_many(T, wanted)
-    before: list[Head | None] = [store.head(T, *each) for each in wanted]
-    heads.drop(T, gone.id, store.delete_task(T, gone.id))
+    before: list[Head | None] = [store.head(TaskKey(T, each[0]), each[1]) for each in wanted]
+    heads.drop(gone.key, store.delete_task(gone.key))
     for _ in range(2):
         assert_of(heads.load_many(T, wanted), [None, before[1]])
     assert_of(held, before)  # a request that was under way
@@ -81,13 +82,13 @@ def test_what_is_removed_while_it_is_read_is_not_kept(store: Store, heads: Activ
 
     def late(tenant: str, names: list[tuple[str, int]]) -> dict[tuple[str, int], Head]:
         found = read(tenant, names)
-        heads.drop(tenant, task.id, store.delete_task(tenant, task.id))
+        heads.drop(task.key, store.delete_task(task.key))
         return found
 
     monkeypatch.setattr(store, "heads", late)
     assert not heads.load_many(T, wanted).missing
     monkeypatch.undo()
-    assert heads.cached(T, task.id, 1) is None
+    assert heads.cached(task.key, 1) is None
     assert_of(heads.load_many(T, wanted), [None])
 
 

@@ -4,10 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from benchmarks.server_process import ServerProcess
 from server.errors import Conflict, VersionNotFound
 from server.http.problems import documented
-from tests.conftest import Labelled
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart
 
 CLIENTS = 24

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from openapi_spec_validator import validate
 
-from benchmarks.server_process import ROOT, ServerProcess
+from benchmarks.server_process import ROOT
 from models.bundle import SHIPPED, find_bundles, open_bundle
 from models.engine import embed_all, open_engine
 from models.heads.fitting import classes_of, fit_head
@@ -19,8 +19,9 @@ from models.images.preprocess import load_image
 from models.manifest import TemperatureLaw
 from server.errors import HeadstartError
 from server.http.problems import TABLE
-from tests.conftest import Labelled
 from tests.helpers import uploads
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import as_archive, as_json, base64_of, create, multipart, predict
 
 

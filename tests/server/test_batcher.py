@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -67,6 +67,18 @@ def images(count: int, first: int = 0) -> Pixels:
 async def enter_engine(engine: WatchedEngine) -> None:
     """Returns once the engine has begun a batch."""
     assert await asyncio.to_thread(engine.entered.wait, 10)
+
+
+async def until(there: Callable[[], bool]) -> None:
+    """Returns once it is so."""
+    async with asyncio.timeout(10):
+        while not there():
+            await asyncio.sleep(0.001)
+
+
+def waiting_threads(batcher: Batcher) -> int:
+    """The batcher's threads that wait to be told of work."""
+    return len(batcher._wake._waiters)  # type: ignore[attr-defined]
 
 
 def test_everyone_gets_their_own_embeddings(batcher: Batcher) -> None:
@@ -250,7 +262,7 @@ def test_a_dead_thread_answers_its_waiters_and_refuses_new_ones(engine: WatchedE
         first = asyncio.create_task(batcher.embed(images(1)))
         await enter_engine(engine)
         batcher_closing = asyncio.create_task(asyncio.to_thread(batcher.close))
-        await asyncio.sleep(0.05)
+        await until(lambda: batcher._closing)
         with pytest.raises(EngineFailed):
             await batcher.embed(images(1))
         engine.gate.set()
@@ -285,9 +297,10 @@ def test_background_work_leaves_a_thread_to_those_who_come(engine: WatchedEngine
         engine.gate.clear()
         background = [asyncio.create_task(batcher.embed_in_background(images(2))) for _ in range(2)]
         await enter_engine(engine)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0)
+        await until(lambda: waiting_threads(batcher) == 1)  # The other thread has looked, and waits for what others bring.
         awaited = asyncio.create_task(batcher.embed(images(3)))
-        await asyncio.sleep(0.05)
+        await until(lambda: len(engine.began) == 2)
         engine.gate.set()
         await asyncio.gather(awaited, *background)
 
@@ -324,7 +337,7 @@ def test_background_work_is_answered_when_the_batcher_closes(engine: WatchedEngi
         background = [asyncio.create_task(batcher.embed_in_background(images(1))) for _ in range(2)]
         await asyncio.sleep(0)
         closing = asyncio.create_task(asyncio.to_thread(batcher.close))
-        await asyncio.sleep(0.05)
+        await until(lambda: batcher._closing)
         engine.gate.set()
         assert [len(answer) for answer in await asyncio.gather(first, *background)] == [1, 1, 1]
         await closing

@@ -14,14 +14,14 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks.server_process import ServerProcess
 from models.bundle import PAPER_BUNDLE
 from server.errors import InvalidRequest
 from server.http.bodies import forms
-from tests.conftest import Labelled
 from tests.helpers.images import encode, noise
+from tests.helpers.problems import assert_problem
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import as_archive, as_json, base64_of, create, multipart, predict, queries
-from tests.server.test_bad_input import assert_problem
 
 PHOTO = encode(noise(48, 64), "JPEG")
 FORM = {"Content-Type": "multipart/form-data; boundary=x"}
@@ -248,9 +248,17 @@ def test_forms_need_no_disk(server: ServerProcess) -> None:
     host, port = server.url.removeprefix("http://").split(":")
     sent = part("images", bytes(3_000_000), filename="a")
     head = f"POST /v1/tasks HTTP/1.1\r\nHost: {host}\r\nContent-Type: {FORM['Content-Type']}\r\nContent-Length: 9000000\r\n\r\n"
+
+    def received() -> int:
+        counts = (files.parent / "io").read_text().split()
+        return int(counts[counts.index("rchar:") + 1])
+
+    before, deadline = received(), time.monotonic() + 30
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         connection.sendall(head.encode() + sent)
-        time.sleep(0.5)
+        while received() - before < 3_000_000:
+            assert time.monotonic() < deadline, "the server does not read"
+            time.sleep(0.01)
         opened = [str(file.readlink()) for file in files.iterdir()]
     assert not [file for file in opened if file.endswith("(deleted)")]
 

@@ -85,10 +85,10 @@ def test_examples_are_listed_as_they_were_added(opened: Store, clock: Clock, mon
     for label in ("cat", "dog", "cat"):
         set_back(clock, monkeypatch)
         task = add(opened, task, label)
-    support = list(opened.support(T, task.id, task.version.number).ids)
+    support = list(opened.support(task.key, task.version.number).ids)
     assert support != sorted(support)
     for size in (1, 2, 10):
-        found = pages(lambda cursor, size: opened.examples(T, task.id, cursor, size), size)
+        found = pages(lambda cursor, size: opened.examples(task.key, cursor, size), size)
         assert [example.id for example in found] == support
 
 
@@ -96,12 +96,12 @@ def test_nothing_is_changed_before_it_was_made(opened: Store, clock: Clock) -> N
     task = create(opened)
     refresh = opened.refreshes.create(T, "tiny@2", 0.0, [task.id])
     clock.behind = timedelta(days=400)
-    example = opened.support(T, task.id, 1).ids[0]
+    example = opened.support(task.key, 1).ids[0]
     changed = [
         add(opened, task, "cat"),
-        opened.change(T, task.id, name="other"),
-        opened.change(T, task.id, version=1),
-        opened.forget_example(T, task.id, 1, example, head_of(["dog"]))[0],
+        opened.change(task.key, name="other"),
+        opened.change(task.key, version=1),
+        opened.forget_example(task.key, 1, example, head_of(["dog"]))[0],
     ]
     assert {each.created_at for each in changed} == {task.created_at}
     assert all(each.updated_at >= task.created_at for each in changed)
@@ -125,10 +125,10 @@ def test_a_name_and_a_version_are_changed_in_one_transaction(opened: Store) -> N
 
     event.listen(Engine, "commit", count)
     try:
-        changed = opened.change(T, task.id, name="other", version=1)
+        changed = opened.change(task.key, name="other", version=1)
     finally:
         event.remove(Engine, "commit", count)
     assert (changed.name, changed.version.number, commits) == ("other", 1, 1)
     with pytest.raises(VersionNotFound):
-        opened.change(T, task.id, name="a third", version=9)
-    assert opened.task(T, task.id) == changed
+        opened.change(task.key, name="a third", version=9)
+    assert opened.task(task.key) == changed

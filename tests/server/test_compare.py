@@ -20,23 +20,22 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.neighbors import NearestCentroid
 
-from benchmarks.server_process import ServerProcess
 from headstart import BackboneNotFound, Client, InvalidInput, TaskNotFound, Untried
 from headstart import Trial as Tried
 from headstart.__main__ import main
+from models.arrays import Floats, Ints
 from models.bundle import open_bundle
 from models.engine import embed_all, open_engine
-from models.heads.leave_one_out import Floats, Ints
 from models.images.preprocess import load_image
 from models.manifest import HeadOptions
 from server.journeys.intervals import left_out_accuracy, paired_difference
 from server.schemas.comparison import ComparisonReply
-from tests.conftest import Labelled
 from tests.helpers.bundles import another_bundle, small_bundle, spoil
 from tests.helpers.heads import left_out_by_scikit_learn
-from tests.helpers.uploads import create, multipart
-from tests.server.test_bad_input import assert_problem
-from tests.server.test_quality import mislabelled
+from tests.helpers.problems import assert_problem
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
+from tests.helpers.uploads import create, mislabelled, multipart
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from benchmarks.server_process import ROOT, ServerProcess, free_port
-from tests.conftest import Labelled
+from tests.helpers.samples import Labelled
 from tests.helpers.uploads import create, multipart, queries
 
 CLIENTS = 64

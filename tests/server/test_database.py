@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, Pool, create_engine, event
 
 from server.errors import ExampleNotFound, StorageFailed, TaskNotFound
-from server.store.records import VersionConflict
+from server.store.records import TaskKey, VersionConflict
 from server.store.store import Store, StoreError, StoreInUse, sqlite_url
 from server.store.tables import ErasableBlob, metadata
 from tests.helpers.leftovers import found_in
@@ -138,9 +138,9 @@ def test_a_write_is_one_immediate_transaction_and_a_read_one_snapshot(tmp_path: 
         task = create(store)
         assert (said[0], said[-1]) == ("BEGIN IMMEDIATE", "COMMIT")
         assert len([line for line in said if line.split()[0] in {"BEGIN", "COMMIT", "ROLLBACK"}]) == 2
-        store.support(T, task.id, 1)
+        store.support(task.key, 1)
         said.clear()
-        store.support(T, task.id, 1)
+        store.support(task.key, 1)
         assert (said[0], said[-1]) == ("BEGIN", "ROLLBACK")
         assert len(said) == 5  # the version, its examples, their files' names
 
@@ -182,7 +182,7 @@ def test_pages_that_were_merged_keep_no_copies(tmp_path: Path) -> None:
                 task = f"task_{step:026d}"
                 alive[task] = [chance.randbytes(chance.choice([100, 300, 600, 1000, 1500, 2500, 3500])) for _ in range(3)]
                 values = [ErasableBlob().process_bind_param(image, dialect) for image in alive[task]]
-                rows = [("default", task, f"example_{i:026d}", "x" * 110, value) for i, value in enumerate(values)]
+                rows = [(TaskKey("default", task), f"example_{i:026d}", "x" * 110, value) for i, value in enumerate(values)]
                 connection.executemany("INSERT INTO examples VALUES (?, ?, ?, ?, ?)", rows)
                 continue
             task = chance.choice(list(alive))
@@ -206,18 +206,23 @@ def test_nothing_that_was_removed_is_left_in_any_file(tmp_path: Path) -> None:
                 labels = ["cat", "dog"] * chance.choice([1, 2, 8])
                 alive.append(create(store, labels=labels, image_bytes=chance.choice([200, 300, 600, 1500, 9000])).id)
                 continue
-            task = store.task(T, chance.choice(alive))
-            support = store.support(T, task.id, task.version.number)
+            task = store.task(TaskKey(T, chance.choice(alive)))
+            support = store.support(task.key, task.version.number)
             going = [support.ids[0]] if len(support.ids) > 2 and chance.random() < 0.5 else list(support.ids)
-            images = [store.example_image(T, task.id, example)[0] for example in going]
+            images = [store.example_image(task.key, example)[0] for example in going]
             if len(going) == 1:
-                store.forget_example(T, task.id, task.version.number, going[0], head_of(support.labels[1:]))
+                store.forget_example(task.key, task.version.number, going[0], head_of(support.labels[1:]))
             else:
-                store.delete_task(T, task.id)
+                store.delete_task(task.key)
                 alive.remove(task.id)
             assert store.erase()
             assert found_in(tmp_path, images) == 0
-        kept = [store.example_image(T, task, store.support(T, task, store.active(T, task).version).ids[-1])[0] for task in alive]
+        kept = [
+            store.example_image(
+                TaskKey(T, task), store.support(TaskKey(T, task), store.active(TaskKey(T, task)).version).ids[-1]
+            )[0]
+            for task in alive
+        ]
         assert found_in(tmp_path, kept) == len(kept)
 
 
@@ -267,9 +272,17 @@ def test_a_killed_process_leaves_all_of_a_task_or_nothing(tmp_path: Path) -> Non
             assert acknowledged <= found
             assert len(found) <= len(acknowledged) + 5
             for task in found:
-                assert [version.number for version in store.versions(T, task)] == [1]
-                assert len(store.head(T, task, 1).labels) == 5
-                assert len({len(store.example_image(T, task, example)[0]) for example in store.support(T, task, 1).ids}) == 1
+                assert [version.number for version in store.versions(TaskKey(T, task))] == [1]
+                assert len(store.head(TaskKey(T, task), 1).labels) == 5
+                assert (
+                    len(
+                        {
+                            len(store.example_image(TaskKey(T, task), example)[0])
+                            for example in store.support(TaskKey(T, task), 1).ids
+                        }
+                    )
+                    == 1
+                )
     with closing(sqlite3.connect(tmp_path / "headstart.db")) as connection:
         counts = {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("versions", "examples")}
     assert counts == {"versions": len(found), "examples": 25 * len(found)}
@@ -298,7 +311,7 @@ def test_a_full_disk_fails_one_request_and_not_the_store(tmp_path: Path, caplog:
     ):
         fail_to_write(store)
         assert "full" in caplog.text
-        store.delete_task(T, max(all_tasks(store)))
+        store.delete_task(TaskKey(T, max(all_tasks(store))))
         assert create(store, image_bytes=20_000).id in all_tasks(store)
 
 
@@ -338,11 +351,11 @@ def test_readers_see_whole_tasks_while_others_write(tmp_path: Path) -> None:
         while not stop.is_set():
             try:
                 for task in store.tasks(T, None, 10)[0]:
-                    support = store.support(T, task.id, task.version.number)
+                    support = store.support(task.key, task.version.number)
                     assert len(support.ids) == sum(entry.examples for entry in task.version.classes)
-                    page, _ = store.examples(T, task.id, None, 100)
+                    page, _ = store.examples(task.key, None, 100)
                     assert len(page) >= 2
-                    store.example_image(T, task.id, page[0].id)
+                    store.example_image(task.key, page[0].id)
                     reads += 1
             except (TaskNotFound, ExampleNotFound):
                 pass
@@ -358,9 +371,9 @@ def test_readers_see_whole_tasks_while_others_write(tmp_path: Path) -> None:
         while time.monotonic() < end and not stop.is_set():
             task = create(store)
             bigger = add(store, task, "cat")
-            first = store.support(T, task.id, 1).ids[0]
-            store.add_version(T, task.id, bigger.version.number, "removed", [], [first], head_of(["cat", "dog"]))
-            store.delete_task(T, task.id)
+            first = store.support(task.key, 1).ids[0]
+            store.add_version(task.key, bigger.version.number, "removed", [], [first], head_of(["cat", "dog"]))
+            store.delete_task(task.key)
         stop.set()
         for reader in readers:
             reader.join()
@@ -376,7 +389,7 @@ def test_threads_that_change_one_task_take_turns(tmp_path: Path) -> None:
         def change() -> None:
             while len(wins) < 30:
                 with suppress(VersionConflict):
-                    wins.append(add(store, store.task(T, task.id), "cat").version.number)
+                    wins.append(add(store, store.task(task.key), "cat").version.number)
 
         threads = [threading.Thread(target=change) for _ in range(3)]
         for thread in threads:
@@ -385,4 +398,4 @@ def test_threads_that_change_one_task_take_turns(tmp_path: Path) -> None:
             thread.join()
         assert wins
         assert sorted(wins) == list(range(2, len(wins) + 2))
-        assert len(store.support(T, task.id, max(wins)).ids) == 2 + len(wins)
+        assert len(store.support(task.key, max(wins)).ids) == 2 + len(wins)

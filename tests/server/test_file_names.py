@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.server_process import ServerProcess
 from models.labels import is_one_line
 from server.http.bodies.file_names import MAX_FILE_NAME, clean_file_name
-from tests.conftest import Labelled
 from tests.helpers.images import encode, noise
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import as_archive, base64_of
 
 

@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, select
 
-from benchmarks.server_process import ServerProcess
 from headstart import Client, ImageNotKept
 from models.bundle import PAPER_BUNDLE, open_bundle
 from models.heads.fitting import fit_head
@@ -27,10 +26,12 @@ from server.journeys.support_set import LabelledImage
 from server.schemas.requests import TaskOptions
 from server.service import Service
 from server.settings import Settings
+from server.store.records import TaskKey
 from server.store.tables import embeddings, examples, versions
-from tests.conftest import Labelled
 from tests.helpers.images import encode, noise
 from tests.helpers.leftovers import found_in
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart, predict
 
 
@@ -315,17 +316,18 @@ class TestVersions:
         given = [LabelledImage(label, image) for label, image in support]
         load = service.active.load
 
-        def late(tenant: str, task: str, version: int) -> Head:
+        def late(key: TaskKey, version: int) -> Head:
             if version == 1:
-                example = service.store.support(tenant, task, 1).ids[0]
-                service.store.forget_example(tenant, task, 1, example, service.store.head(tenant, task, 1))
-            return load(tenant, task, version)
+                example = service.store.support(key, 1).ids[0]
+                service.store.forget_example(key, 1, example, service.store.head(key, 1))
+            return load(key, version)
 
         async def look_up() -> int:
             task = await create_task(service, "default", None, TaskOptions(), given, None)
-            service.active.drop("default", task.id, [1])
+            key = TaskKey("default", task.id)
+            service.active.drop(key, [1])
             monkeypatch.setattr(service.active, "load", late)
-            return (await find_task(service, "default", task.id)).version
+            return (await find_task(service, key)).version
 
         try:
             assert asyncio.run(look_up()) == 2

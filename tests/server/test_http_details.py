@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from benchmarks.server_process import ServerProcess
 from headstart import Client
-from tests.conftest import Labelled
+from tests.helpers.problems import assert_problem
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart, queries
-from tests.server.test_bad_input import assert_problem
 
 _PREFIX = "/few/shots"
 

@@ -9,9 +9,9 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks.server_process import ServerProcess
 from models.bundle import PAPER_BUNDLE
-from tests.conftest import Labelled
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create
 
 Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]

@@ -11,6 +11,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine
 
+from server.store.records import TaskKey
 from server.store.store import Store, sqlite_url
 from tests.helpers.leftovers import found_in
 from tests.helpers.stored import BACKBONE, add, head_of, new_examples
@@ -72,17 +73,17 @@ def test_a_database_of_the_first_schema(tmp_path: Path, tasks: int) -> None:
 
     with closing(Store.open(sqlite_url(tmp_path))) as store:
         for task, examples in given.items():
-            support = store.support(T, task, 1)
+            support = store.support(TaskKey(T, task), 1)
             assert support.ids == tuple(example.id for example in examples)
             assert support.embeddings.tolist() == [example.embedding.tolist() for example in examples]
-            assert store.head(T, task, 1).to_bytes() == heads[task].to_bytes()
-            assert [store.example_image(T, task, e.id)[0] for e in examples] == [e.image for e in examples]
-            assert [info.sha256 for info in store.examples(T, task, None, 10)[0]] == [e.sha256 for e in examples]
-            assert {info.file_name for info in store.examples(T, task, None, 10)[0]} == {None} == set(support.file_names)
-        assert add(store, store.task(T, "task_000"), "bird").version.number == 2
+            assert store.head(TaskKey(T, task), 1).to_bytes() == heads[task].to_bytes()
+            assert [store.example_image(TaskKey(T, task), e.id)[0] for e in examples] == [e.image for e in examples]
+            assert [info.sha256 for info in store.examples(TaskKey(T, task), None, 10)[0]] == [e.sha256 for e in examples]
+            assert {info.file_name for info in store.examples(TaskKey(T, task), None, 10)[0]} == {None} == set(support.file_names)
+        assert add(store, store.task(TaskKey(T, "task_000")), "bird").version.number == 2
         gone = list(given)[::5]
         for task in gone:
-            store.delete_task(T, task)
+            store.delete_task(TaskKey(T, task))
             assert store.erase()
             assert found_in(tmp_path, [example.image for example in given[task] if example.image]) == 0
     with closing(sqlite3.connect(tmp_path / "headstart.db")) as database:

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from benchmarks.server_process import ServerProcess
 from tests.helpers import uploads
+from tests.helpers.servers import ServerProcess
 
 ROOM = 4
 

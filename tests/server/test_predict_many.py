@@ -9,16 +9,16 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks.server_process import ServerProcess
 from models.bundle import PAPER_BUNDLE, open_bundle
 from server.errors import LimitExceeded, Overloaded
 from server.schemas.replies import PredictManyReply
 from server.service import Service
 from server.settings import Settings
-from tests.conftest import Labelled
 from tests.helpers import uploads
+from tests.helpers.problems import assert_problem
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import base64_of, create
-from tests.server.test_bad_input import assert_problem
 
 BROKEN = b"this is no image"
 PNG = {"Content-Type": "image/png"}
@@ -227,14 +227,14 @@ def test_what_a_reply_may_hold_is_limited(tmp_path: Path, support: Labelled, que
 def test_what_many_requests_may_hold_at_once_is_limited(tmp_path: Path) -> None:
     service = Service(Settings(data_dir=tmp_path, bundle=PAPER_BUNDLE, max_scores=10))
     try:
-        with service.admit_scores(6):
-            with pytest.raises(Overloaded), service.admit_scores(5):
+        with service.scores.admit(6):
+            with pytest.raises(Overloaded), service.scores.admit(5):
                 pytest.fail("there was no room")
-            with service.admit_scores(4):
+            with service.scores.admit(4):
                 pass
-        with service.admit_scores(10):
+        with service.scores.admit(10):
             pass
-        with pytest.raises(LimitExceeded), service.admit_scores(11):
+        with pytest.raises(LimitExceeded), service.scores.admit(11):
             pytest.fail("there will never be room")
     finally:
         service.close()

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.server_process import ServerProcess
 from models.bundle import DEFAULT_BUNDLE, ONNX_INT8, SHIPPED, open_bundle
 from models.engine import embed_all, open_engine
 from models.images.preprocess import load_image
 from server.journeys.intervals import left_out_accuracy
 from server.schemas.quality import QualityReply
-from tests.conftest import Labelled
 from tests.helpers.heads import left_out_by_scikit_learn
 from tests.helpers.images import encode
-from tests.helpers.uploads import create, multipart, predict
-from tests.server.test_bad_input import assert_problem
+from tests.helpers.problems import assert_problem
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
+from tests.helpers.uploads import create, mislabelled, multipart, predict
 
 
 def prior_of(accuracies: dict[str, float], shots: int) -> dict[str, object]:
@@ -49,13 +49,6 @@ def ask(api: httpx.Client, task: str) -> dict[str, Any]:
 def ids(api: httpx.Client, task: str) -> list[str]:
     """Of the active version's examples, in the order in which they were sent."""
     return [example["id"] for example in api.get(f"/v1/tasks/{task}/examples").json()["examples"]]
-
-
-def mislabelled(examples: Labelled, every: int) -> Labelled:
-    """Every so-manieth example under its neighbouring class."""
-    names = sorted({label for label, _ in examples})
-    after = dict(zip(names, names[1:] + names[:1], strict=True))
-    return [(after[label] if i % every == 0 else label, image) for i, (label, image) in enumerate(examples)]
 
 
 def assert_judged(quality: dict[str, Any], labels: Sequence[str], verdicts: Sequence[str]) -> None:

@@ -6,15 +6,15 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from benchmarks.server_process import ServerProcess
 from models.bundle import open_bundle
 from models.engine import embed_all, open_engine
 from models.heads.fitting import fit_head
 from models.heads.head import Float32
 from models.images.preprocess import load_image
-from server.store.records import Task
+from server.store.records import Task, TaskKey
 from server.store.store import Store, sqlite_url
-from tests.conftest import Labelled
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart, predict
 
 T = "default"
@@ -27,13 +27,13 @@ def refresh(folder: Path, task: str, bundle_folder: Path) -> Task:
     embedded: dict[str, Float32] = {}
     with closing(Store.open(sqlite_url(folder))) as store:
         for start in range(0, 25, 7):
-            page = store.images(T, task, store.support(T, task, 1).ids[start : start + 7])
+            page = store.images(TaskKey(T, task), store.support(TaskKey(T, task), 1).ids[start : start + 7])
             pixels = np.stack([load_image(example.image, bundle.manifest.input) for example in page])
             embedded |= zip((example.id for example in page), embed_all(engine, pixels), strict=True)
-        support = store.support(T, task, 1)
+        support = store.support(TaskKey(T, task), 1)
         vectors = np.stack([embedded[example] for example in support.ids])
-        head = fit_head(vectors, support.labels, engine.space, store.task(T, task).version.options)
-        return store.refresh(T, task, 1, embedded, head)
+        head = fit_head(vectors, support.labels, engine.space, store.task(TaskKey(T, task)).version.options)
+        return store.refresh(TaskKey(T, task), 1, embedded, head)
 
 
 def test_a_task_goes_from_one_backbone_to_another_and_back(

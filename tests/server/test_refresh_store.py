@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from models.heads.head import BackboneRef
 from server.errors import RefreshNotFound, TaskNotFound, VersionNotFound, WrongRefreshState
-from server.store.records import Task, VersionConflict
+from server.store.records import Task, TaskKey, VersionConflict
 from server.store.refresh_records import Judgement, Reason, RefreshAction, RefreshNote, RefreshState, RefreshStopped
 from server.store.store import Store, sqlite_url
 from tests.helpers import stored
@@ -36,8 +36,8 @@ ACTIONS: dict[RefreshAction, tuple[set[RefreshState], RefreshState]] = {
 
 def move(store: Store, refresh: str, task: str, judged: Judgement = JUDGED) -> Task:
     """What the server does with a task whose head is ready."""
-    before = store.task(T, task).version
-    support = store.support(T, task, before.number)
+    before = store.task(TaskKey(T, task)).version
+    support = store.support(TaskKey(T, task), before.number)
     embedded = dict(zip(support.ids, support.embeddings, strict=True))
 
     def note(after: Task) -> RefreshNote:
@@ -45,7 +45,7 @@ def move(store: Store, refresh: str, task: str, judged: Judgement = JUDGED) -> T
         return RefreshNote(refresh, "moved", before.number, before.backbone, version_after=number, judgement=judged)
 
     backbone = OTHER if before.backbone == BACKBONE else BACKBONE
-    return store.refresh(T, task, before.number, embedded, head_of(LABELS, backbone), note)
+    return store.refresh(TaskKey(T, task), before.number, embedded, head_of(LABELS, backbone), note)
 
 
 @dataclass
@@ -100,18 +100,18 @@ class RefreshMachine(RuleBasedStateMachine):
             assert task.version_before
             assert task.version_after
             note = RefreshNote(job.id, "returned", version_returned=task.version_before)
-            if self.store.task(T, task.task).version.number == task.version_after:
-                back = self.store.put_back(T, task.task, task.version_after, task.version_before, lambda _: note)
+            if self.store.task(TaskKey(T, task.task)).version.number == task.version_after:
+                back = self.store.put_back(TaskKey(T, task.task), task.version_after, task.version_before, lambda _: note)
                 assert back.version.number == task.version_before
             else:
-                self.store.refreshes.note(T, task.task, note)
+                self.store.refreshes.note(TaskKey(T, task.task), note)
             model.tasks[task.task] = "returned"
         elif outcome == "move":
             assert move(self.store, job.id, task.task).version.change == "refreshed"
             model.tasks[task.task] = "moved"
         else:
             reason = Reason("why", "because") if outcome == "failed" else None
-            self.store.refreshes.note(T, task.task, RefreshNote(job.id, outcome, reason=reason))  # type: ignore[arg-type]
+            self.store.refreshes.note(TaskKey(T, task.task), RefreshNote(job.id, outcome, reason=reason))  # type: ignore[arg-type]
             model.tasks[task.task] = outcome
 
     @rule()
@@ -155,7 +155,7 @@ class RefreshMachine(RuleBasedStateMachine):
     @rule(pick=picks)
     def delete_task(self, pick: int) -> None:
         task = self.tasks.pop(pick % len(self.tasks))
-        self.store.delete_task(T, task)
+        self.store.delete_task(TaskKey(T, task))
         for model in self.model.values():
             if task in model.tasks:
                 model.tasks[task] = "gone"
@@ -174,12 +174,12 @@ class RefreshMachine(RuleBasedStateMachine):
         for task, outcome in model.tasks.items():
             if outcome != working:
                 with pytest.raises(RefreshStopped):
-                    self.store.refreshes.note(T, task, RefreshNote(id_, "unchanged"))
+                    self.store.refreshes.note(TaskKey(T, task), RefreshNote(id_, "unchanged"))
                 if task in self.tasks:
-                    before = self.store.versions(T, task)
+                    before = self.store.versions(TaskKey(T, task))
                     with pytest.raises(RefreshStopped):
                         move(self.store, id_, task)
-                    assert self.store.versions(T, task) == before
+                    assert self.store.versions(TaskKey(T, task)) == before
 
     @invariant()
     def all_is_as_the_model_says(self) -> None:
@@ -221,7 +221,7 @@ def test_what_is_another_tenants_does_not_exist(store: Store) -> None:
         with pytest.raises(RefreshNotFound):
             store.refreshes.change(T, refresh.id, "cancel")
         with pytest.raises(RefreshStopped):
-            store.refreshes.note(T, theirs, RefreshNote(refresh.id, "unchanged"))
+            store.refreshes.note(TaskKey(T, theirs), RefreshNote(refresh.id, "unchanged"))
         assert store.refreshes.refresh("theirs", refresh.id).tasks == {"waiting": 1}
 
 
@@ -237,7 +237,7 @@ def test_a_refresh_that_was_paused_when_it_was_looked_at_and_resumed_since_does_
         store.refreshes.end(job)
         found = store.refreshes.refresh(T, refresh)
         assert (found.state, found.tasks) == ("running", {"waiting": 1})
-        store.refreshes.note(T, task.id, RefreshNote(refresh, "unchanged"))
+        store.refreshes.note(task.key, RefreshNote(refresh, "unchanged"))
         store.refreshes.end(job)
         assert store.refreshes.refresh(T, refresh).state == "finished"
 
@@ -253,11 +253,11 @@ def test_a_version_is_put_back_only_where_the_refreshed_one_is_active(store: Sto
         store.refreshes.change(T, refresh.id, "rollback")
         note = RefreshNote(refresh.id, "returned", version_returned=1)
         with pytest.raises(VersionNotFound):
-            store.put_back(T, task.id, 2, 7, lambda _: note)
-        store.change(T, task.id, version=1)
+            store.put_back(task.key, 2, 7, lambda _: note)
+        store.change(task.key, version=1)
         with pytest.raises(VersionConflict):
-            store.put_back(T, task.id, 2, 1, lambda _: note)
+            store.put_back(task.key, 2, 1, lambda _: note)
         assert store.refreshes.refresh(T, refresh.id).tasks == {"returning": 1}
-        store.change(T, task.id, version=2)
-        assert store.put_back(T, task.id, 2, 1, lambda _: note).version.number == 1
+        store.change(task.key, version=2)
+        assert store.put_back(task.key, 2, 1, lambda _: note).version.number == 1
         assert store.refreshes.refresh(T, refresh.id).tasks == {"returned": 1}

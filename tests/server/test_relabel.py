@@ -5,10 +5,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from benchmarks.server_process import ServerProcess
 from headstart import Client
-from tests.conftest import Labelled
 from tests.helpers.leftovers import found_in
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 
 
 @pytest.fixture

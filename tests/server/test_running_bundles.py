@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 
 from benchmarks.bundles import copy_bundle
-from benchmarks.server_process import ServerProcess
 from headstart import BackboneInUse, BackboneNotFound, BackboneNotOpen, Client, InvalidBundle
 from headstart.__main__ import main
 from models.bundle import DEFAULT_BUNDLE, GOLDEN, MANIFEST, ONNX, golden_bytes, open_bundle, write_bundle
 from models.heads.head import Float32
 from models.images.preprocess import Pixels
-from tests.conftest import SAMPLES, Labelled
 from tests.helpers.bundles import small_bundle, spoil
+from tests.helpers.samples import SAMPLES, Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart, predict
 from tests.helpers.uploads import queries as as_queries
 
@@ -413,20 +413,20 @@ def test_the_sdk_opens_chooses_and_closes(server: ServerProcess, folder: Path, s
     id_ = small_bundle(shipped_bundle, folder, "by-sdk")
     with Client(server.url) as client:
         with pytest.raises(BackboneNotOpen):
-            client.make_default(id_)
-        assert client.open_backbone(id_).engines == ("onnx",)
-        assert client.make_default(id_).default
+            client.backbones.make_default(id_)
+        assert client.backbones.open(id_).engines == ("onnx",)
+        assert client.backbones.make_default(id_).default
         with pytest.raises(BackboneInUse):
-            client.close_backbone(id_)
-        client.make_default(shipped)
-        client.close_backbone(id_)
-        (backbone,) = (each for each in client.backbones() if each.id == id_)
+            client.backbones.close(id_)
+        client.backbones.make_default(shipped)
+        client.backbones.close(id_)
+        (backbone,) = (each for each in client.backbones.list() if each.id == id_)
         assert (backbone.open, backbone.default, backbone.active_tasks) == (False, False, 0)
         spoil(folder, id_)
         with pytest.raises(InvalidBundle):
-            client.open_backbone(id_)
+            client.backbones.open(id_)
         with pytest.raises(BackboneNotFound):
-            client.close_backbone("nothing@1")
+            client.backbones.close("nothing@1")
 
 
 def test_the_command_opens_chooses_and_closes(

@@ -47,7 +47,7 @@ def test_a_job_keeps_its_bundle_open_and_embeds_in_the_background(
     async def run() -> None:
         served, is_new = await backbones.open(ids[1])
         assert is_new
-        with served.hold():
+        with served.use():
             with pytest.raises(BackboneInUse, match="work is under way"):
                 await backbones.close(ids[1])
             with pytest.raises(Overloaded, match="all at work"):
@@ -71,7 +71,7 @@ def test_who_begins_while_the_store_is_asked_is_waited_for(backbones: Backbones,
         loop = asyncio.get_running_loop()
 
         async def begin() -> None:
-            with served.hold():
+            with served.use():
                 begun.set()
                 await asyncio.sleep(0.05)
 
@@ -98,7 +98,7 @@ def test_tasks_are_counted_by_the_bundle_of_their_active_version(store: Store) -
     assert store.active_by_bundle() == {}
     tasks = [create(store, tenant) for tenant in ("default", "default", "another")]
     assert store.active_by_bundle() == {tasks[0].version.backbone.bundle: 3}
-    store.delete_task("another", tasks[2].id)
+    store.delete_task(tasks[2].key)
     assert store.active_by_bundle() == {tasks[0].version.backbone.bundle: 2}
 
 

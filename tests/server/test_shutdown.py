@@ -17,7 +17,8 @@ from benchmarks.bundles import copy_bundle
 from benchmarks.server_process import ROOT, ServerProcess, free_port
 from models.bundle import PAPER_BUNDLE
 from server.settings import Settings
-from tests.conftest import Labelled
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import run_server
 from tests.helpers.uploads import create, queries
 
 _GONE_SECONDS = 2
@@ -97,18 +98,6 @@ def test_the_image_names_its_user_by_number() -> None:
     assert re.findall(r"^USER (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE) == ["999:999"]
 
 
-def start(*flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "server", *flags],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, **environment},
-        check=False,
-    )
-
-
 @pytest.mark.parametrize(
     ("flags", "environment", "status", "message"),
     [
@@ -127,7 +116,7 @@ def start(*flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
 def test_settings_that_make_no_sense_stop_the_start_with_one_line(
     tmp_path: Path, flags: tuple[str, ...], environment: dict[str, str], status: int, message: str
 ) -> None:
-    ended = start("--data-dir", str(tmp_path / "data"), *flags, **environment)
+    ended = run_server("--data-dir", str(tmp_path / "data"), *flags, folder=tmp_path, **environment)
     assert ended.returncode == status, ended.stderr
     last = ended.stderr.strip().splitlines()[-1]
     assert last.startswith("headstart-server: ")
@@ -137,19 +126,19 @@ def test_settings_that_make_no_sense_stop_the_start_with_one_line(
 
 def test_a_bundle_under_the_id_of_a_shipped_one_is_refused(tmp_path: Path, shipped_bundle: Path) -> None:
     name, version = shipped_bundle.parts[-2:]
-    copy_bundle(shipped_bundle, tmp_path, name, version)
-    ended = start("--data-dir", str(tmp_path / "data"), "--bundles-dir", str(tmp_path))
+    copy_bundle(shipped_bundle, tmp_path / "bundles", name, version)
+    ended = run_server("--data-dir", str(tmp_path / "data"), "--bundles-dir", str(tmp_path / "bundles"), folder=tmp_path)
     assert ended.returncode == 1
     assert f"{name}@{version} is the id of a shipped bundle" in ended.stderr.splitlines()[-1]
 
 
 def test_flags_beat_the_environment(tmp_path: Path) -> None:
-    ended = start("--data-dir", str(tmp_path), "--bundle", "flag@1", HEADSTART_BUNDLE="environment@1")
+    ended = run_server("--data-dir", str(tmp_path), "--bundle", "flag@1", folder=tmp_path, HEADSTART_BUNDLE="environment@1")
     assert "flag@1" in ended.stderr
 
 
-def test_help_names_every_setting() -> None:
-    ended = start("--help")
+def test_help_names_every_setting(tmp_path: Path) -> None:
+    ended = run_server("--help", folder=tmp_path)
     assert ended.returncode == 0
     for name in Settings.model_fields:
         assert f"--{name.replace('_', '-')}" in ended.stdout
@@ -158,10 +147,10 @@ def test_help_names_every_setting() -> None:
 def test_a_port_in_use_is_told_and_the_data_directory_too(tmp_path: Path) -> None:
     with ServerProcess(tmp_path / "data") as process:
         port = process.url.rpartition(":")[2]
-        other = start("--data-dir", str(tmp_path / "other"), "--port", port)
+        other = run_server("--data-dir", str(tmp_path / "other"), "--port", port, folder=tmp_path)
         assert other.returncode == 1
         assert other.stderr.startswith(f"headstart-server: cannot listen on 127.0.0.1:{port}")
-        same = start("--data-dir", str(tmp_path / "data"))
+        same = run_server("--data-dir", str(tmp_path / "data"), folder=tmp_path)
         assert same.returncode == 1
         assert "in use by another server" in same.stderr.splitlines()[-1]
         assert httpx.get(f"{process.url}/readyz").status_code == 200

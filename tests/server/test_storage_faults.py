@@ -11,11 +11,12 @@ import httpx
 import pytest
 from sqlalchemy import Engine, event
 
-from benchmarks.server_process import ServerProcess
 from server.errors import StorageFailed
+from server.store.records import TaskKey
 from server.store.store import Store, StoreInUse, sqlite_url
-from tests.conftest import Labelled
 from tests.helpers.leftovers import found_in
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.stored import create, head_of
 from tests.helpers.uploads import create as create_over_http
 from tests.helpers.uploads import predict
@@ -129,7 +130,7 @@ def test_on_a_full_disk_removing_works_and_makes_room_for_removing(disk: Path) -
     data = disk / "data"
     with closing(Store.open(sqlite_url(data))) as store:
         tasks = [create(store, labels=["cat", "dog"] * 10, image_bytes=size) for size in (20_000, 200_000, 20_000)]
-        image, _ = store.example_image(T, tasks[0].id, store.support(T, tasks[0].id, 1).ids[0])
+        image, _ = store.example_image(tasks[0].key, store.support(tasks[0].key, 1).ids[0])
         filler = fill(disk)
         with pytest.raises(StorageFailed, match="disk") as failure:
             create(store)
@@ -137,12 +138,12 @@ def test_on_a_full_disk_removing_works_and_makes_room_for_removing(disk: Path) -
         assert failure.value.retry_after is None
         with pytest.raises(StorageFailed, match=r"disk is full: 0\.0 MB"):
             store.check()
-        forgotten = store.support(T, tasks[0].id, 1)
-        store.forget_example(T, tasks[0].id, 1, forgotten.ids[0], head_of(forgotten.labels[1:]))
+        forgotten = store.support(tasks[0].key, 1)
+        store.forget_example(tasks[0].key, 1, forgotten.ids[0], head_of(forgotten.labels[1:]))
         assert store.erase()
         # Four megabytes: more than may go through the log at once.
         for task in tasks[1:]:
-            store.delete_task(T, task.id)
+            store.delete_task(task.key)
             assert store.erase()
         assert found_in(data, [image]) == 0
         assert ids(store) == {tasks[0].id}
@@ -157,7 +158,7 @@ def test_a_store_that_fills_its_disk_by_itself_can_still_remove(disk: Path) -> N
             while True:
                 create(store, image_bytes=100_000)
         for task in ids(store):
-            store.delete_task(T, task)
+            store.delete_task(TaskKey(T, task))
             assert store.erase()
         assert not ids(store)
 

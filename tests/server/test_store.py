@@ -22,7 +22,7 @@ from server.errors import (
 )
 from server.ids import new_id
 from server.store.active_versions import ActiveVersions
-from server.store.records import Active, ClassCount, NewTask, Replay, ReplayExists, Task, VersionConflict
+from server.store.records import Active, ClassCount, Replay, ReplayExists, Task, TaskKey, VersionConflict
 from server.store.store import Store, sqlite_url
 from tests.helpers.stored import BACKBONE, add, create, head_of, new_examples
 
@@ -31,26 +31,28 @@ OTHER = BackboneRef("other@1", "cd" * 32)
 
 # Every call that names a task and, where it needs them, the version 1 and an example of it.
 CALLS: dict[str, Callable[[Store, str, str, str], object]] = {
-    "task": lambda store, tenant, task, _: store.task(tenant, task),
-    "active": lambda store, tenant, task, _: store.active(tenant, task),
-    "versions": lambda store, tenant, task, _: store.versions(tenant, task),
-    "head": lambda store, tenant, task, _: store.head(tenant, task, 1),
-    "support": lambda store, tenant, task, _: store.support(tenant, task, 1),
-    "examples": lambda store, tenant, task, _: store.examples(tenant, task, None, 10),
-    "image": lambda store, tenant, task, example: store.example_image(tenant, task, example),
+    "task": lambda store, tenant, task, _: store.task(TaskKey(tenant, task)),
+    "active": lambda store, tenant, task, _: store.active(TaskKey(tenant, task)),
+    "versions": lambda store, tenant, task, _: store.versions(TaskKey(tenant, task)),
+    "head": lambda store, tenant, task, _: store.head(TaskKey(tenant, task), 1),
+    "support": lambda store, tenant, task, _: store.support(TaskKey(tenant, task), 1),
+    "examples": lambda store, tenant, task, _: store.examples(TaskKey(tenant, task), None, 10),
+    "image": lambda store, tenant, task, example: store.example_image(TaskKey(tenant, task), example),
     "add": lambda store, tenant, task, _: store.add_version(
-        tenant, task, 1, "added", new_examples(["cat"]), [], head_of(["cat", "dog"])
+        TaskKey(tenant, task), 1, "added", new_examples(["cat"]), [], head_of(["cat", "dog"])
     ),
-    "remove": lambda store, tenant, task, example: store.add_version(tenant, task, 1, "removed", [], [example], head_of(["dog"])),
-    "activate": lambda store, tenant, task, _: store.change(tenant, task, version=1),
-    "rename": lambda store, tenant, task, _: store.change(tenant, task, name="mine now"),
-    "embedded": lambda store, tenant, task, _: store.embedded(tenant, task, 1, BACKBONE.sha256),
-    "images": lambda store, tenant, task, example: store.images(tenant, task, [example]),
+    "remove": lambda store, tenant, task, example: store.add_version(
+        TaskKey(tenant, task), 1, "removed", [], [example], head_of(["dog"])
+    ),
+    "activate": lambda store, tenant, task, _: store.change(TaskKey(tenant, task), version=1),
+    "rename": lambda store, tenant, task, _: store.change(TaskKey(tenant, task), name="mine now"),
+    "embedded": lambda store, tenant, task, _: store.embedded(TaskKey(tenant, task), 1, BACKBONE.sha256),
+    "images": lambda store, tenant, task, example: store.images(TaskKey(tenant, task), [example]),
     "refresh": lambda store, tenant, task, _: store.refresh(
-        tenant, task, 1, embedded(ids_of(store, task)), head_of(["cat", "dog"], OTHER)
+        TaskKey(tenant, task), 1, embedded(ids_of(store, task)), head_of(["cat", "dog"], OTHER)
     ),
-    "forget": lambda store, tenant, task, example: store.forget_example(tenant, task, 1, example, head_of(["dog"])),
-    "delete": lambda store, tenant, task, _: store.delete_task(tenant, task),
+    "forget": lambda store, tenant, task, example: store.forget_example(TaskKey(tenant, task), 1, example, head_of(["dog"])),
+    "delete": lambda store, tenant, task, _: store.delete_task(TaskKey(tenant, task)),
 }
 
 
@@ -67,7 +69,7 @@ def embedded(ids: Sequence[str]) -> dict[str, Float32]:
 
 def ids_of(store: Store, task: str) -> tuple[str, ...]:
     """Of the first version's examples."""
-    return store.support(T, task, 1).ids
+    return store.support(TaskKey(T, task), 1).ids
 
 
 def replay(key: str = "key", body: str = "{}") -> Replay:
@@ -76,8 +78,7 @@ def replay(key: str = "key", body: str = "{}") -> Replay:
 
 def create_once(store: Store, tenant: str, given: Replay) -> Task:
     labels = ["cat", "dog"]
-    new = NewTask(new_id("task"), "pets")
-    return store.create_task(tenant, new, new_examples(labels), head_of(labels), lambda _: given)
+    return store.create_task(TaskKey(tenant, new_id("task")), "pets", new_examples(labels), head_of(labels), lambda _: given)
 
 
 def age(data_dir: Path, by: timedelta) -> None:
@@ -90,18 +91,18 @@ def test_a_task_comes_back_as_it_was_created(store: Store) -> None:
     labels = ["dog", "cat", "dog", "Katze 🐈"]
     examples, head = new_examples(labels), head_of(labels)
     before = datetime.now(UTC)
-    task = store.create_task(T, NewTask("task_1", "pets"), examples, head)
+    task = store.create_task(TaskKey(T, "task_1"), "pets", examples, head)
 
-    assert store.task(T, "task_1") == task
+    assert store.task(TaskKey(T, "task_1")) == task
     assert before <= task.created_at == task.updated_at <= datetime.now(UTC)
     assert task.created_at.tzinfo is UTC
     assert task.version.classes == (ClassCount("Katze 🐈", 1), ClassCount("cat", 1), ClassCount("dog", 2))
     assert task.version.options.alike(head.options)
-    assert store.active(T, "task_1") == Active(1, BACKBONE, 3)
-    assert store.head(T, "task_1", 1).to_bytes() == head.to_bytes()
-    assert store.example_image(T, "task_1", examples[3].id) == (examples[3].image, "image/png")
+    assert store.active(TaskKey(T, "task_1")) == Active(1, BACKBONE, 3)
+    assert store.head(TaskKey(T, "task_1"), 1).to_bytes() == head.to_bytes()
+    assert store.example_image(TaskKey(T, "task_1"), examples[3].id) == (examples[3].image, "image/png")
 
-    support = store.support(T, "task_1", 1)
+    support = store.support(TaskKey(T, "task_1"), 1)
     assert support.ids == tuple(example.id for example in examples)
     assert support.labels == tuple(labels)
     assert support.backbone_sha256 == BACKBONE.sha256
@@ -109,7 +110,7 @@ def test_a_task_comes_back_as_it_was_created(store: Store) -> None:
     assert support.embeddings.flags.writeable
     np.testing.assert_array_equal(support.embeddings, [example.embedding for example in examples])
 
-    infos, cursor = store.examples(T, "task_1", None, 4)
+    infos, cursor = store.examples(TaskKey(T, "task_1"), None, 4)
     assert cursor is None
     assert [(i.id, i.label, i.media_type, i.size, i.sha256, i.created_at) for i in infos] == [
         (e.id, e.label, e.media_type, e.size, e.sha256, task.created_at) for e in examples
@@ -119,14 +120,14 @@ def test_a_task_comes_back_as_it_was_created(store: Store) -> None:
 @pytest.mark.parametrize("call", CALLS)
 def test_a_task_of_another_tenant_does_not_exist(store: Store, call: str) -> None:
     task = create(store)
-    example = store.support(T, task.id, 1).ids[0]
+    example = store.support(task.key, 1).ids[0]
     with pytest.raises(TaskNotFound):
         CALLS[call](store, "other", task.id, example)
     assert store.tasks("other", None, 10) == ([], None)
     assert store.task_ids("other") == []
     assert not store.actives("other", [task.id])
     assert not store.heads("other", [(task.id, 1)])
-    assert store.task(T, task.id) == task
+    assert store.task(task.key) == task
     CALLS[call](store, T, task.id, example)
 
 
@@ -138,21 +139,23 @@ def test_tenants_may_use_the_same_ids_and_keys(store: Store) -> None:
         for tenant in heads
     }
     for tenant, head in heads.items():
-        store.create_task(tenant, NewTask("task_1", tenant), examples[tenant], head, lambda task: replay(body=task.name))
-    store.change("a", "task_1", name="other")
+        store.create_task(TaskKey(tenant, "task_1"), tenant, examples[tenant], head, lambda task: replay(body=task.name))
+    store.change(TaskKey("a", "task_1"), name="other")
     for tenant, name in (("a", "other"), ("b", "b")):
-        assert store.task(tenant, "task_1").name == name
-        assert store.head(tenant, "task_1", 1).to_bytes() == heads[tenant].to_bytes()
-        assert store.example_image(tenant, "task_1", ids[0])[0] == examples[tenant][0].image
-        assert store.support(tenant, "task_1", 1).embeddings.tolist() == [e.embedding.tolist() for e in examples[tenant]]
-        assert [info.sha256 for info in store.examples(tenant, "task_1", None, 10)[0]] == [e.sha256 for e in examples[tenant]]
+        assert store.task(TaskKey(tenant, "task_1")).name == name
+        assert store.head(TaskKey(tenant, "task_1"), 1).to_bytes() == heads[tenant].to_bytes()
+        assert store.example_image(TaskKey(tenant, "task_1"), ids[0])[0] == examples[tenant][0].image
+        assert store.support(TaskKey(tenant, "task_1"), 1).embeddings.tolist() == [e.embedding.tolist() for e in examples[tenant]]
+        assert [info.sha256 for info in store.examples(TaskKey(tenant, "task_1"), None, 10)[0]] == [
+            e.sha256 for e in examples[tenant]
+        ]
         assert store.replay(tenant, "key") == replay(body=tenant)
     for parent in (1, 2):
-        store.add_version("a", "task_1", parent, "added", new_examples(["cat"]), [], head_of(["cat", "dog"]))
-    second = store.add_version("b", "task_1", 1, "added", new_examples(["cat"]), [], head_of(["cat", "dog"]))
+        store.add_version(TaskKey("a", "task_1"), parent, "added", new_examples(["cat"]), [], head_of(["cat", "dog"]))
+    second = store.add_version(TaskKey("b", "task_1"), 1, "added", new_examples(["cat"]), [], head_of(["cat", "dog"]))
     assert second.version.number == 2
-    store.delete_task("a", "task_1")
-    assert store.example_image("b", "task_1", ids[0])[0] == examples["b"][0].image
+    store.delete_task(TaskKey("a", "task_1"))
+    assert store.example_image(TaskKey("b", "task_1"), ids[0])[0] == examples["b"][0].image
 
 
 def test_a_version_made_from_an_old_one_is_refused(store: Store) -> None:
@@ -160,127 +163,127 @@ def test_a_version_made_from_an_old_one_is_refused(store: Store) -> None:
     newer = add(store, task, "cat")
     with pytest.raises(VersionConflict):
         add(store, task, "cat", parent=1)
-    assert store.versions(T, task.id) == [newer.version, *store.versions(T, task.id)[1:]]
-    assert len(store.versions(T, task.id)) == 2
+    assert store.versions(task.key) == [newer.version, *store.versions(task.key)[1:]]
+    assert len(store.versions(task.key)) == 2
 
 
 def test_a_version_made_after_going_back_gets_a_number_of_its_own(store: Store) -> None:
     task = create(store)
     add(store, task, "bird")
-    store.change(T, task.id, version=1)
+    store.change(task.key, version=1)
     third = add(store, task, "fish")
     assert third.version.number == 3
     assert [entry.label for entry in third.version.classes] == ["cat", "dog", "fish"]
-    assert [(v.number, v.active) for v in store.versions(T, task.id)] == [(3, True), (2, False), (1, False)]
+    assert [(v.number, v.active) for v in store.versions(task.key)] == [(3, True), (2, False), (1, False)]
 
 
 def test_only_examples_of_the_active_version_are_shown(store: Store) -> None:
     task = create(store, labels=["cat", "cat", "dog"])
-    gone = store.support(T, task.id, 1).ids[0]
-    store.add_version(T, task.id, 1, "removed", [], [gone], head_of(["cat", "dog"]))
-    assert gone not in {example.id for example in store.examples(T, task.id, None, 10)[0]}
+    gone = store.support(task.key, 1).ids[0]
+    store.add_version(task.key, 1, "removed", [], [gone], head_of(["cat", "dog"]))
+    assert gone not in {example.id for example in store.examples(task.key, None, 10)[0]}
     with pytest.raises(ExampleNotFound):
-        store.example_image(T, task.id, gone)
+        store.example_image(task.key, gone)
     with pytest.raises(ExampleNotFound):
-        store.add_version(T, task.id, 2, "removed", [], [gone], head_of(["cat", "dog"]))
-    store.change(T, task.id, version=1)
-    assert len(store.example_image(T, task.id, gone)[0]) == 50
+        store.add_version(task.key, 2, "removed", [], [gone], head_of(["cat", "dog"]))
+    store.change(task.key, version=1)
+    assert len(store.example_image(task.key, gone)[0]) == 50
 
 
 def test_a_cursor_stays_good_when_its_example_goes(store: Store) -> None:
     task = create(store, labels=["cat"] * 4 + ["dog"])
-    ids = store.support(T, task.id, 1).ids
-    _, cursor = store.examples(T, task.id, None, 2)
-    store.add_version(T, task.id, 1, "removed", [], [ids[1]], head_of(["cat", "dog"]))
-    page, end = store.examples(T, task.id, cursor, 3)
+    ids = store.support(task.key, 1).ids
+    _, cursor = store.examples(task.key, None, 2)
+    store.add_version(task.key, 1, "removed", [], [ids[1]], head_of(["cat", "dog"]))
+    page, end = store.examples(task.key, cursor, 3)
     assert [example.id for example in page] == list(ids[2:])
     assert end is None
 
 
 def test_forgetting_an_example_takes_the_versions_that_have_it(store: Store) -> None:
     task = create(store, labels=["cat", "cat", "dog"])
-    going = store.support(T, task.id, 1).ids[0]
-    store.add_version(T, task.id, 1, "removed", [], [going], head_of(["cat", "dog"]))
-    store.change(T, task.id, version=1)
+    going = store.support(task.key, 1).ids[0]
+    store.add_version(task.key, 1, "removed", [], [going], head_of(["cat", "dog"]))
+    store.change(task.key, version=1)
     with pytest.raises(VersionConflict):
-        store.forget_example(T, task.id, 2, going, None)
+        store.forget_example(task.key, 2, going, None)
     with pytest.raises(ValueError, match="another one is needed"):
-        store.forget_example(T, task.id, 1, going, None)
-    assert len(store.versions(T, task.id)) == 2
-    changed, gone = store.forget_example(T, task.id, 1, going, head_of(["cat", "dog"]))
+        store.forget_example(task.key, 1, going, None)
+    assert len(store.versions(task.key)) == 2
+    changed, gone = store.forget_example(task.key, 1, going, head_of(["cat", "dog"]))
     assert (changed.version.number, gone) == (3, [1])
-    assert [version.number for version in store.versions(T, task.id)] == [3, 2]
-    assert store.known_active(T, task.id) is None
+    assert [version.number for version in store.versions(task.key)] == [3, 2]
+    assert store.known_active(task.key) is None
     with pytest.raises(ExampleNotFound):
-        store.forget_example(T, task.id, 3, going, None)
+        store.forget_example(task.key, 3, going, None)
     last = add(store, changed, "bird")
-    store.change(T, task.id, version=2)
-    _, gone = store.forget_example(T, task.id, 2, store.support(T, task.id, last.version.number).ids[-1], None)
+    store.change(task.key, version=2)
+    _, gone = store.forget_example(task.key, 2, store.support(task.key, last.version.number).ids[-1], None)
     assert gone == [4]
-    assert add(store, store.task(T, task.id), "bird").version.number == 5
+    assert add(store, store.task(task.key), "bird").version.number == 5
 
 
 def test_a_refreshed_version_has_embeddings_of_its_own(store: Store) -> None:
     task = create(store, labels=["cat", "cat", "dog"])
-    before = store.support(T, task.id, 1)
+    before = store.support(task.key, 1)
     head = head_of(["cat", "dog"], OTHER)
-    refreshed = store.refresh(T, task.id, 1, embedded(before.ids), head)
+    refreshed = store.refresh(task.key, 1, embedded(before.ids), head)
     assert (refreshed.version.number, refreshed.version.change, refreshed.version.backbone) == (2, "refreshed", OTHER)
     assert refreshed.version.classes == task.version.classes
-    assert store.active(T, task.id) == Active(2, OTHER, 2)
-    assert store.head(T, task.id, 2).to_bytes() == head.to_bytes()
-    after = store.support(T, task.id, 2)
+    assert store.active(task.key) == Active(2, OTHER, 2)
+    assert store.head(task.key, 2).to_bytes() == head.to_bytes()
+    after = store.support(task.key, 2)
     assert (after.ids, after.labels, after.backbone_sha256) == (before.ids, before.labels, OTHER.sha256)
     assert after.embeddings.tolist() == [[position] * 6 for position in range(3)]
-    assert store.support(T, task.id, 1).embeddings.tolist() == before.embeddings.tolist()
+    assert store.support(task.key, 1).embeddings.tolist() == before.embeddings.tolist()
 
     with pytest.raises(VersionConflict):
-        store.refresh(T, task.id, 1, embedded(before.ids), head)
-    store.change(T, task.id, version=1)
+        store.refresh(task.key, 1, embedded(before.ids), head)
+    store.change(task.key, version=1)
     other_values = {id_: -vector for id_, vector in embedded(before.ids).items()}
-    store.refresh(T, task.id, 1, other_values, head)
-    assert store.support(T, task.id, 3).embeddings.tolist() == after.embeddings.tolist()
+    store.refresh(task.key, 1, other_values, head)
+    assert store.support(task.key, 3).embeddings.tolist() == after.embeddings.tolist()
 
 
 @pytest.mark.parametrize("ids", [slice(0, 2), slice(0, 4)])
 def test_a_refresh_of_other_examples_changes_nothing(store: Store, ids: slice) -> None:
     task = create(store, labels=["cat", "cat", "dog"])
-    given = [*store.support(T, task.id, 1).ids, "example_of_nobody"]
+    given = [*store.support(task.key, 1).ids, "example_of_nobody"]
     with pytest.raises(ValueError, match="not those of the support set"):
-        store.refresh(T, task.id, 1, embedded(given[ids]), head_of(["cat", "dog"], OTHER))
-    assert store.task(T, task.id) == task
+        store.refresh(task.key, 1, embedded(given[ids]), head_of(["cat", "dog"], OTHER))
+    assert store.task(task.key) == task
 
 
 def test_a_support_set_is_read_as_far_as_a_backbone_has_embedded_it(store: Store) -> None:
     task = create(store, labels=["cat", "cat", "dog"])
-    support = store.support(T, task.id, 1)
-    found = store.embedded(T, task.id, 1, OTHER.sha256)
+    support = store.support(task.key, 1)
+    found = store.embedded(task.key, 1, OTHER.sha256)
     assert (found.ids, found.labels, found.embeddings, found.lacking) == (support.ids, support.labels, {}, list(support.ids))
-    store.refresh(T, task.id, 1, embedded(support.ids), head_of(["cat", "dog"], OTHER))
-    store.change(T, task.id, version=1)
-    store.add_version(T, task.id, 1, "added", new_examples(["dog"]), [support.ids[0]], head_of(["cat", "dog"]))
-    found = store.embedded(T, task.id, 3, OTHER.sha256)
+    store.refresh(task.key, 1, embedded(support.ids), head_of(["cat", "dog"], OTHER))
+    store.change(task.key, version=1)
+    store.add_version(task.key, 1, "added", new_examples(["dog"]), [support.ids[0]], head_of(["cat", "dog"]))
+    found = store.embedded(task.key, 3, OTHER.sha256)
     assert found.lacking == [found.ids[2]]
     assert {id_: vector.tolist() for id_, vector in found.embeddings.items()} == {
         id_: vector.tolist() for id_, vector in embedded(support.ids).items() if id_ != support.ids[0]
     }
     with pytest.raises(VersionNotFound):
-        store.embedded(T, task.id, 4, OTHER.sha256)
+        store.embedded(task.key, 4, OTHER.sha256)
 
 
 def test_images_of_several_examples_are_read_at_once(store: Store) -> None:
     task = create(store, labels=["cat"] * 3 + ["dog"])
-    ids = store.support(T, task.id, 1).ids
-    found = store.images(T, task.id, [ids[3], ids[1]])
+    ids = store.support(task.key, 1).ids
+    found = store.images(task.key, [ids[3], ids[1]])
     assert [(example.id, example.image) for example in found] == [
-        (id_, store.example_image(T, task.id, id_)[0]) for id_ in (ids[1], ids[3])
+        (id_, store.example_image(task.key, id_)[0]) for id_ in (ids[1], ids[3])
     ]
     with pytest.raises(ExampleNotFound, match="example_of_nobody"):
-        store.images(T, task.id, [ids[0], "example_of_nobody"])
+        store.images(task.key, [ids[0], "example_of_nobody"])
     without = [replace(example, image=None, sha256=None) for example in new_examples(["cat"])]
-    store.add_version(T, task.id, 1, "added", without, [], head_of(["cat", "dog"]))
+    store.add_version(task.key, 1, "added", without, [], head_of(["cat", "dog"]))
     with pytest.raises(ImageNotKept):
-        store.images(T, task.id, [ids[0], without[0].id])
+        store.images(task.key, [ids[0], without[0].id])
 
 
 def test_a_support_set_whose_embeddings_are_missing_says_so(tmp_path: Path) -> None:
@@ -292,15 +295,15 @@ def test_a_support_set_whose_embeddings_are_missing_says_so(tmp_path: Path) -> N
         closing(Store.open(sqlite_url(tmp_path))) as store,
         pytest.raises(BackboneUnavailable, match="1 examples of version 1 have no embedding"),
     ):
-        store.support(T, task.id, 1)
+        store.support(task.key, 1)
 
 
 @pytest.mark.parametrize("number", [0, 2, 2**31, 2**64])
 def test_a_version_that_does_not_exist(store: Store, number: int) -> None:
     task = create(store)
-    for call in (store.head, store.support, lambda tenant, task, number: store.change(tenant, task, version=number)):
+    for call in (store.head, store.support, lambda key, number: store.change(key, version=number)):
         with pytest.raises(VersionNotFound):
-            call(T, task.id, number)
+            call(task.key, number)
 
 
 def test_a_broken_cursor_is_an_invalid_request(store: Store) -> None:
@@ -308,16 +311,16 @@ def test_a_broken_cursor_is_an_invalid_request(store: Store) -> None:
     with pytest.raises(InvalidRequest):
         store.tasks(T, "nonsense!", 10)
     with pytest.raises(InvalidRequest):
-        store.examples(T, task.id, "nonsense!", 10)
+        store.examples(task.key, "nonsense!", 10)
 
 
 def test_a_head_of_other_labels_or_another_backbone_is_refused(store: Store) -> None:
     task = create(store)
     with pytest.raises(ValueError, match="labels"):
-        store.create_task(T, NewTask(new_id("task"), "pets"), new_examples(["cat", "dog"]), head_of(["cat", "cow"]))
+        store.create_task(TaskKey(T, new_id("task")), "pets", new_examples(["cat", "dog"]), head_of(["cat", "cow"]))
     other = head_of(["cat", "dog"], BackboneRef(BACKBONE.bundle, "cd" * 32))
     with pytest.raises(BackboneMismatch):
-        store.add_version(T, task.id, 1, "added", new_examples(["cat"]), [], other)
+        store.add_version(task.key, 1, "added", new_examples(["cat"]), [], other)
     assert store.tasks(T, None, 10) == ([task], None)
 
 
@@ -330,7 +333,7 @@ def test_an_answer_is_kept_with_what_it_answers(store: Store) -> None:
         return replay(body=task.created_at.isoformat())
 
     labels = ["cat", "dog"]
-    task = store.create_task(T, NewTask("task_1", "pets"), new_examples(labels), head_of(labels), answer)
+    task = store.create_task(TaskKey(T, "task_1"), "pets", new_examples(labels), head_of(labels), answer)
     assert seen == [task]
     assert store.replay(T, "key") == replay(body=task.created_at.isoformat())
     assert store.replay("other", "key") is None
@@ -342,10 +345,10 @@ def test_the_second_of_two_requests_with_one_key_leaves_nothing(store: Store) ->
         create_once(store, T, replay(body="second"))
     with pytest.raises(ReplayExists):
         store.add_version(
-            T, task.id, 1, "added", new_examples(["cat"]), [], head_of(["cat", "dog"]), lambda _: replay(body="third")
+            task.key, 1, "added", new_examples(["cat"]), [], head_of(["cat", "dog"]), lambda _: replay(body="third")
         )
     assert store.tasks(T, None, 10) == ([task], None)
-    assert len(store.versions(T, task.id)) == 1
+    assert len(store.versions(task.key)) == 1
     assert store.replay(T, "key") == replay(body="first")
 
 
@@ -354,7 +357,7 @@ def test_an_answer_that_cannot_be_made_undoes_the_change(store: Store) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        store.create_task(T, NewTask("task_1", "pets"), new_examples(["cat"]), head_of(["cat"]), answer)
+        store.create_task(TaskKey(T, "task_1"), "pets", new_examples(["cat"]), head_of(["cat"]), answer)
     assert store.tasks(T, None, 10) == ([], None)
 
 
@@ -362,7 +365,7 @@ def test_the_key_of_an_answer_outlives_its_task_and_not_its_day(tmp_path: Path) 
     with closing(Store.open(sqlite_url(tmp_path))) as store:
         task = create_once(store, T, replay()).id
         assert store.replay(T, "key") == replay()
-        store.delete_task(T, task)
+        store.delete_task(TaskKey(T, task))
     age(tmp_path, timedelta(hours=23, minutes=59))
     with closing(Store.open(sqlite_url(tmp_path))) as store:
         assert store.replay(T, "key") == replace(replay(), fingerprint="", body="")
@@ -377,12 +380,12 @@ def test_the_key_of_an_answer_outlives_its_task_and_not_its_day(tmp_path: Path) 
 def test_a_read_that_a_change_overtook_is_not_kept() -> None:
     known = ActiveVersions()
     before = known.changes()
-    known.forget(T, "task_1")
-    known.keep(T, "task_1", Active(1, BACKBONE, 2), before)
-    assert known.known(T, "task_1") is None
-    known.keep(T, "task_1", Active(2, BACKBONE, 2), known.changes())
-    assert known.known(T, "task_1") == Active(2, BACKBONE, 2)
-    assert known.known("another", "task_1") is None
+    known.forget(TaskKey(T, "task_1"))
+    known.keep(TaskKey(T, "task_1"), Active(1, BACKBONE, 2), before)
+    assert known.known(TaskKey(T, "task_1")) is None
+    known.keep(TaskKey(T, "task_1"), Active(2, BACKBONE, 2), known.changes())
+    assert known.known(TaskKey(T, "task_1")) == Active(2, BACKBONE, 2)
+    assert known.known(TaskKey("another", "task_1")) is None
 
 
 def test_what_is_known_in_memory_is_never_from_before_an_acknowledged_change(store: Store) -> None:
@@ -392,7 +395,7 @@ def test_what_is_known_in_memory_is_never_from_before_an_acknowledged_change(sto
 
     def read() -> None:
         while not done.is_set():
-            store.active(T, task)
+            store.active(TaskKey(T, task))
 
     readers = [threading.Thread(target=read) for _ in range(4)]
     for reader in readers:
@@ -400,17 +403,17 @@ def test_what_is_known_in_memory_is_never_from_before_an_acknowledged_change(sto
     try:
         for turn in range(150):
             version = 1 + turn % 2
-            store.change(T, task, version=version)
+            store.change(TaskKey(T, task), version=version)
             for _ in range(20):
-                known = store.known_active(T, task)
+                known = store.known_active(TaskKey(T, task))
                 assert known is None or known.version == version
     finally:
         done.set()
         for reader in readers:
             reader.join()
-    assert store.active(T, task) == store.known_active(T, task) == Active(version, BACKBONE, 2)
-    store.delete_task(T, task)
-    assert store.known_active(T, task) is None
+    assert store.active(TaskKey(T, task)) == store.known_active(TaskKey(T, task)) == Active(version, BACKBONE, 2)
+    store.delete_task(TaskKey(T, task))
+    assert store.known_active(TaskKey(T, task)) is None
 
 
 def test_many_tasks_are_read_in_a_few_statements(store: Store, tmp_path: Path) -> None:
@@ -433,10 +436,10 @@ def test_many_tasks_are_read_in_a_few_statements(store: Store, tmp_path: Path) -
     assert statements <= 10  # a BEGIN for each of the two among them
     assert found == dict.fromkeys(ids, Active(2, BACKBONE, 3))
     assert heads.keys() == {*((id_, 1) for id_ in ids), (task.id, 2)}
-    assert heads[copies[-1], 1].to_bytes() == store.head(T, task.id, 1).to_bytes()
+    assert heads[copies[-1], 1].to_bytes() == store.head(task.key, 1).to_bytes()
     assert heads[task.id, 2].labels == tuple(entry.label for entry in newer.version.classes)
     assert store.task_ids(T) == sorted(ids, reverse=True)
-    assert store.known_active(T, copies[0]) == Active(2, BACKBONE, 3)
+    assert store.known_active(TaskKey(T, copies[0])) == Active(2, BACKBONE, 3)
 
 
 def copy_task(data_dir: Path, task: str, ids: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from server.ids import new_id
-from server.store.records import Change, NewExample, NewTask
+from server.store.records import Change, NewExample, TaskKey
 from server.store.store import Store, sqlite_url
 from tests.helpers.stored import head_of, new_examples
 
@@ -64,7 +64,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(tenant=st.sampled_from(TENANTS), labels=labels)
     def create(self, tenant: str, labels: list[str]) -> None:
         task, examples, head = new_id("task"), new_examples(labels), head_of(labels)
-        self.store.create_task(tenant, NewTask(task, "new"), examples, head)
+        self.store.create_task(TaskKey(tenant, task), "new", examples, head)
         self.model[task] = TaskModel(tenant, "new", versions={1: VersionModel("created", examples, head.to_bytes())})
 
     @precondition(lambda self: self.model)
@@ -86,9 +86,9 @@ class StoreMachine(RuleBasedStateMachine):
         self, task: str, model: TaskModel, change: Change, support: list[NewExample], added: list[NewExample], removed: list[str]
     ) -> None:
         head = head_of([example.label for example in support])
-        changed = self.store.add_version(model.tenant, task, model.active, change, added, removed, head)
+        changed = self.store.add_version(TaskKey(model.tenant, task), model.active, change, added, removed, head)
         model.add(VersionModel(change, support, head.to_bytes()))
-        assert changed == self.store.task(model.tenant, task)
+        assert changed == self.store.task(TaskKey(model.tenant, task))
 
     @precondition(lambda self: self.model)
     @rule(pick=picks, version=picks, example=picks)
@@ -101,33 +101,35 @@ class StoreMachine(RuleBasedStateMachine):
             return
         head = head_of([other.label for other in kept]) if len(kept) < len(model.support) else None
         gone = [number for number, each in model.versions.items() if going in each.examples]
-        changed, removed = self.store.forget_example(model.tenant, task, model.active, going.id, head)
+        changed, removed = self.store.forget_example(TaskKey(model.tenant, task), model.active, going.id, head)
         if head is not None:
             model.add(VersionModel("removed", kept, head.to_bytes()))
         for number in gone:
             del model.versions[number]
         assert sorted(removed) == gone
-        assert changed == self.store.task(model.tenant, task)
+        assert changed == self.store.task(TaskKey(model.tenant, task))
 
     @precondition(lambda self: self.model)
     @rule(pick=picks, version=picks)
     def activate(self, pick: int, version: int) -> None:
         task, model = self.pick(pick)
         model.active = list(model.versions)[version % len(model.versions)]
-        assert self.store.change(model.tenant, task, version=model.active) == self.store.task(model.tenant, task)
+        assert self.store.change(TaskKey(model.tenant, task), version=model.active) == self.store.task(
+            TaskKey(model.tenant, task)
+        )
 
     @precondition(lambda self: self.model)
     @rule(pick=picks, name=st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=8))
     def rename(self, pick: int, name: str) -> None:
         task, model = self.pick(pick)
         model.name = name
-        assert self.store.change(model.tenant, task, name=name) == self.store.task(model.tenant, task)
+        assert self.store.change(TaskKey(model.tenant, task), name=name) == self.store.task(TaskKey(model.tenant, task))
 
     @precondition(lambda self: self.model)
     @rule(pick=picks)
     def delete(self, pick: int) -> None:
         task, model = self.pick(pick)
-        self.store.delete_task(model.tenant, task)
+        self.store.delete_task(TaskKey(model.tenant, task))
         del self.model[task]
 
     @rule()
@@ -145,9 +147,9 @@ class StoreMachine(RuleBasedStateMachine):
                 found += page
             assert [task.id for task in found] == [t for t, model in reversed(self.model.items()) if model.tenant == tenant]
         for task, model in self.model.items():
-            examples, cursor = self.store.examples(model.tenant, task, None, limit)
+            examples, cursor = self.store.examples(TaskKey(model.tenant, task), None, limit)
             while cursor is not None:
-                more, cursor = self.store.examples(model.tenant, task, cursor, limit)
+                more, cursor = self.store.examples(TaskKey(model.tenant, task), cursor, limit)
                 assert 1 <= len(more) <= limit
                 examples += more
             assert [example.id for example in examples] == [example.id for example in model.support]
@@ -157,15 +159,15 @@ class StoreMachine(RuleBasedStateMachine):
         for tenant in TENANTS:
             assert list(self.store.task_ids(tenant)) == [t for t, model in reversed(self.model.items()) if model.tenant == tenant]
         for task, model in self.model.items():
-            found = self.store.task(model.tenant, task)
+            found = self.store.task(TaskKey(model.tenant, task))
             assert (found.name, found.version.number) == (model.name, model.active)
             assert found.created_at <= found.version.created_at <= found.updated_at
-            known = self.store.known_active(model.tenant, task)
+            known = self.store.known_active(TaskKey(model.tenant, task))
             assert known is None or known.version == model.active
-            assert self.store.active(model.tenant, task).version == model.active
-            support = self.store.support(model.tenant, task, model.active)
+            assert self.store.active(TaskKey(model.tenant, task)).version == model.active
+            support = self.store.support(TaskKey(model.tenant, task), model.active)
             assert support.ids == tuple(example.id for example in model.support)
-            history = self.store.versions(model.tenant, task)
+            history = self.store.versions(TaskKey(model.tenant, task))
             assert [version.number for version in history] == list(reversed(model.versions))
             for version, expected in zip(reversed(history), model.versions.values(), strict=True):
                 assert (version.change, version.active) == (expected.change, version.number == model.active)
@@ -177,13 +179,13 @@ class StoreMachine(RuleBasedStateMachine):
     def a_version_is_what_it_was(self, pick: int, version: int) -> None:
         task, model = self.pick(pick)
         number, expected = list(model.versions.items())[version % len(model.versions)]
-        support = self.store.support(model.tenant, task, number)
+        support = self.store.support(TaskKey(model.tenant, task), number)
         assert support.ids == tuple(example.id for example in expected.examples)
         assert support.labels == tuple(example.label for example in expected.examples)
         np.testing.assert_array_equal(support.embeddings, [example.embedding for example in expected.examples])
-        assert self.store.head(model.tenant, task, number).to_bytes() == expected.head
+        assert self.store.head(TaskKey(model.tenant, task), number).to_bytes() == expected.head
         for example in model.support:
-            assert self.store.example_image(model.tenant, task, example.id) == (example.image, example.media_type)
+            assert self.store.example_image(TaskKey(model.tenant, task), example.id) == (example.image, example.media_type)
 
 
 TestStoreModel = StoreMachine.TestCase

@@ -7,7 +7,6 @@ import httpx
 import numpy as np
 import pytest
 
-from benchmarks.server_process import ServerProcess
 from headstart import Client, Prediction, Predictions
 from models.bundle import open_bundle
 from models.engine import embed_all, open_engine
@@ -16,8 +15,9 @@ from models.heads.head import features
 from models.heads.transductive import share_queries
 from models.images.preprocess import load_image
 from models.novelty.detector import Background, fit_detector, novelty_of
-from tests.conftest import Labelled
 from tests.helpers.images import encode
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import as_json, create, multipart, predict
 from tests.helpers.uploads import queries as many_images
 

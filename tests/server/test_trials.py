@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.heads.leave_one_out import Floats
+from models.arrays import Floats
 from server.journeys.tally import Tally
 from server.journeys.trials import Trial, advice, best_of
 from tests.helpers.heads import options

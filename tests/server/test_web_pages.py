@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from benchmarks.server_process import ServerProcess
 from server.errors import HostNotAllowed
 from server.http.hosts import host_check
 from server.settings import InvalidSettings, Settings, load_settings
-from tests.conftest import Labelled
+from tests.helpers.problems import assert_problem
+from tests.helpers.raw_http import code_of, exchange, statuses
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart, queries
-from tests.server.test_bad_input import assert_problem
-from tests.server.test_protocol import code_of, exchange, statuses
 
 _PAGE = "https://app.example"
 _PAGES = (

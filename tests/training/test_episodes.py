@@ -1,5 +1,7 @@
 """Episodes and the scores over them."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -63,7 +65,7 @@ def test_what_the_classes_cannot_give_is_refused(ways: int, shots: int, queries:
 MEAN = np.zeros(16, np.float32)
 
 
-@pytest.mark.parametrize("solver", ["logistic", "ridge", "prototype"])
+@pytest.mark.parametrize("solver", get_args(Solver))
 def test_separable_classes_score_one(solver: Solver) -> None:
     embeddings = np.repeat(np.eye(12, 16, dtype=np.float32), 20, axis=0) + np.float32(0.01)
     scored = score(embeddings, MEAN, sampler(), 20, options(solver))

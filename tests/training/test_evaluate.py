@@ -14,8 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_info
 
 from models.heads.head import Float32
-from tests.conftest import Labelled
 from tests.helpers.heads import options
+from tests.helpers.samples import Labelled
 from training.__main__ import main
 from training.evaluation.confusion import Confusion, draw, neighbours_order
 from training.evaluation.episodes import EpisodeSampler

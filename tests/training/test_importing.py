@@ -15,16 +15,17 @@ from onnx import TensorProto, helper
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from benchmarks.server_process import ServerProcess
 from models.backbones import build_backbone
 from models.bundle import DEFAULT_BUNDLE, ONNX, ONNX_INT8, SHIPPED, TORCHSCRIPT, find_bundles, open_bundle
-from models.engine import has_int8_instructions, open_engine
+from models.engine import open_engine
 from models.manifest import Imported
+from models.processor import has_int8_instructions
 from tests.helpers.images import encode, noise
 from tests.helpers.made_elsewhere import SIZE, Outputs, Small, graph, pooled, scripted, with_external_data, with_fixed_batch
+from tests.helpers.servers import ServerProcess
 from training.__main__ import main
 from training.calibration import temperatures, tuning
-from training.export import export as exporting
+from training.export import bundle as exporting
 from training.export import int8
 from training.export.golden import golden_pixels
 from training.export.graphs import to_int8

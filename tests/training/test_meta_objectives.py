@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional
 
-from benchmarks import training_cost, training_cost_evaluation, training_cost_learners
-from benchmarks.training_cost_learners import LEARNERS, BaseImages
-from benchmarks.training_cost_report import Curve, Point, Report
+from benchmarks import training_cost
+from benchmarks.training import cost_evaluation, cost_learners
+from benchmarks.training.cost_learners import LEARNERS, BaseImages
+from benchmarks.training.cost_report import Curve, Point, Report
 from models.backbones import Conv4
 from tests.helpers.images import noise
 from training.data.dataset import ImageSet
@@ -226,7 +227,7 @@ def test_the_benchmark_leaves_its_results(
     for constant in ("_EPISODES", "_OWN_EPISODES", "_NOVEL_EPISODES", "_NOVEL_OWN_EPISODES"):
         monkeypatch.setattr(training_cost, constant, 2)
     monkeypatch.setattr(training_cost, "_FIRST_SHARE", 1.0)
-    monkeypatch.setattr(training_cost_learners, "_STATISTICS_IMAGES", 16)
+    monkeypatch.setattr(cost_learners, "_STATISTICS_IMAGES", 16)
 
     flags = ["--data", str(tmp_path / "images"), "--split", str(tmp_path / "split.json"), "--seconds", "0.1", "--device", "cpu"]
     flags += ["--methods", "MTL", "MAML"]
@@ -235,7 +236,7 @@ def test_the_benchmark_leaves_its_results(
     assert list(results["methods"]) == ["MTL", "MAML"]
     for name, curve in results["methods"].items():
         assert [point["seconds"] >= 0.1 for point in curve["points"]] == [True]
-        heads = {*training_cost_evaluation.HEADS} | ({training_cost_evaluation.OWN} if name != "MTL" else set())
+        heads = {*cost_evaluation.HEADS} | ({cost_evaluation.OWN} if name != "MTL" else set())
         for scores in (*(point["scores"] for point in curve["points"]), curve["novel"]):
             assert {shots: set(found) for shots, found in scores.items()} == {"1": heads, "5": heads}
     with Image.open(tmp_path / "out" / "curves.png") as plot:

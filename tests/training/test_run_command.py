@@ -13,7 +13,7 @@ from models.bundle import open_bundle
 from tests.helpers.trainer_data import BASE, write_colours
 from training.__main__ import main
 from training.calibration import temperatures, tuning
-from training.export import export as exporting
+from training.export import bundle as exporting
 from training.run.checkpoint import Checkpoint
 
 TINY = ["--device", "cpu", "--epochs", "1", "--set", "batch_size=32"]

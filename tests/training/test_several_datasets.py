@@ -15,7 +15,8 @@ from training.__main__ import main
 from training.calibration import temperatures, tuning
 from training.data.loading import load_images
 from training.evaluation.episodes import Embedded
-from training.export import export as exporting
+from training.export import bundle as exporting
+from training.export.candidate import Eager
 from training.export.within_class import within_class_projection
 from training.run.checkpoint import Checkpoint
 
@@ -77,7 +78,7 @@ def test_statistics_are_of_the_base_images_of_every_dataset_evenly(exported: Pat
 
 def test_a_projection_is_fitted_on_the_base_classes_and_ends_the_network(exported: Path, data: Path) -> None:
     bundle = open_bundle(exported)
-    eager = exporting.Eager(PixelBackbone(Checkpoint.load(data / "run").trained_backbone()))
+    eager = Eager(PixelBackbone(Checkpoint.load(data / "run").trained_backbone()))
     parts = []
     for names in (FIRST, SECOND):
         images = load_images([data / "images"], names, bundle.manifest.input)

@@ -13,11 +13,13 @@ from PIL import Image
 
 from models.backbones import PixelBackbone
 from models.bundle import MANIFEST, ONNX, ONNX_INT8, TORCHSCRIPT, open_bundle, replace_manifest
-from models.engine import has_int8_instructions, open_engine
+from models.engine import open_engine
+from models.processor import has_int8_instructions
 from tests.helpers.trainer_data import BASE, NOVEL, VALIDATION, write_colours
 from training.__main__ import main
 from training.calibration import temperatures, tuning
-from training.export import export as exporting
+from training.export import bundle as exporting
+from training.export import candidate
 from training.export.graphs import to_onnx
 from training.run.checkpoint import Checkpoint
 
@@ -100,7 +102,7 @@ def test_export_refuses_a_graph_that_computes_something_else(
             network.backbone.std.div_(1.0005)
         return model
 
-    monkeypatch.setattr(exporting, "to_onnx", wrong)
+    monkeypatch.setattr(candidate, "to_onnx", wrong)
     assert main(["export", str(run), "--name", "wrong", "--out", str(data / "bundles")]) == 1
     assert "disagrees with eager PyTorch" in capsys.readouterr().err
     assert not (data / "bundles" / "wrong").exists()

@@ -11,8 +11,7 @@ from models.bundle import DEFAULT_BUNDLE, SHIPPED, find_bundles, open_bundle
 from models.heads.geometry import Geometry, LeftOutMeans
 from models.heads.temperature import coefficients, options_for, support_terms
 from models.manifest import SupportLaw
-from tests.models.test_temperature import SUPPORT
-from tests.models.test_thresholds import LAW
+from tests.helpers.laws import NOVELTY_LAW, SUPPORT_LAW
 from training.calibration import untuned
 
 
@@ -71,7 +70,7 @@ def test_a_law_of_the_support_set_finds_in_another_network_what_it_knows(shots: 
     """Where every cosine is 0.3 + 0.5 of what it was, the temperature is half of what it was."""
     there = {centre: untuned.Cosines(0.1, 0.2) for centre in (True, False)}
     now = {centre: untuned.Cosines(0.35, 0.1) for centre in (True, False)}
-    law = untuned._carried(SUPPORT, math.log(0.5), there[False], now[False])
+    law = untuned._carried(SUPPORT_LAW, math.log(0.5), there[False], now[False])
     assert isinstance(law, SupportLaw)
     left_out = None if shots == 1 else LeftOutMeans(-2.5, 0.8, 0.6)
     halved = None if shots == 1 else LeftOutMeans(-2.5 + math.log(0.5), 0.8, 0.6)
@@ -81,13 +80,15 @@ def test_a_law_of_the_support_set_finds_in_another_network_what_it_knows(shots: 
     if halved is not None:
         halved = replace(halved, within=0.3 + 0.5 * 0.6)
     after = Geometry(counts, **{name: 0.3 + 0.5 * value for name, value in apart.items()}, left_out=halved)
-    was, is_ = (float(coefficients(one) @ support_terms(of)) for one, of in ((SUPPORT, before), (law, after)))
+    was, is_ = (float(coefficients(one) @ support_terms(of)) for one, of in ((SUPPORT_LAW, before), (law, after)))
     assert is_ == pytest.approx(was + math.log(0.5))
 
 
 def test_a_law_of_strangers_counts_in_the_networks_own_cosines() -> None:
     cosines = {centre: untuned.Cosines(0.1, 0.2) for centre in (True, False)}
-    heads = open_bundle(find_bundles(SHIPPED)[DEFAULT_BUNDLE]).manifest.head.model_copy(update={"novelty": LAW})
+    heads = open_bundle(find_bundles(SHIPPED)[DEFAULT_BUNDLE]).manifest.head.model_copy(update={"novelty": NOVELTY_LAW})
     law = untuned.scaled(heads, 0.5, cosines, cosines).novelty
-    assert law == LAW.model_copy(update={"kappa": 2 * LAW.kappa, "floor": LAW.floor / 2, "gain": LAW.gain / 2})
+    assert law == NOVELTY_LAW.model_copy(
+        update={"kappa": 2 * NOVELTY_LAW.kappa, "floor": NOVELTY_LAW.floor / 2, "gain": NOVELTY_LAW.gain / 2}
+    )
     assert untuned.scaled(heads.model_copy(update={"novelty": None}), 0.5, cosines, cosines).novelty is None

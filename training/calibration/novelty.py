@@ -24,7 +24,7 @@ _RARE = 0.01  # shares below which do not differ much
 _ROUNDS = 500
 
 # Chosen on eight kinds of picture, each left out in turn, for the least gain on the AUROC of the nearest neighbour and of the
-# highest probability to be greatest; see docs/decisions.md.
+# highest probability to be greatest; see decision 0011.
 _SPACE = {"centring": 0.15, "directions": 64, "shrinkage": 40.0}
 _FAMILIARITY = {"kappa": 40.0, "nearest": 0.2, "others": 0.2}
 _START = {"spread": 1.25, "floor": 0.03, "gain": 0.03, "deviations": 1.6, "prior": 1.0}

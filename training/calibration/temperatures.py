@@ -15,6 +15,7 @@ from scipy.optimize import minimize
 from models.heads.fitting import expected_by_share, fit
 from models.heads.geometry import geometry
 from models.heads.head import Float32, features
+from models.heads.solvers import METHODS
 from models.heads.temperature import support_terms
 from models.manifest import HeadDefaults, HeadOptions, SeveralLaw, SingleLaw, Solver, SupportLaw, TemperatureLaws
 from training.evaluation.episodes import WAYS, Embedded, Episode, EpisodeSampler, Indices
@@ -27,7 +28,7 @@ EPISODES = 200
 _SEED = 30_000
 _WAYS = (2, 5, 10, 20)
 _SHOTS = (1, 2, 5, 10, 20)
-_MERGED_ALONE, _MERGED = 2, 4  # classes that make a broad one, with one example of each and with several; see docs/decisions.md
+_MERGED_ALONE, _MERGED = 2, 4  # classes that make a broad one, with one example of each and with several; see decision 0008
 _QUERIES = 6
 _UNEQUAL = 10  # a class's most shots where they are drawn for each
 _MOST_EXAMPLES = 100  # of a task: larger ones would take longer than all others
@@ -63,11 +64,7 @@ def tune_temperatures(datasets: Sequence[Embedded], mean: Float32, heads: HeadDe
     Raises:
         DataError: there are too few validation images.
     """
-    return TemperatureLaws(
-        logistic=tune_law(datasets, mean, heads.logistic),
-        ridge=tune_law(datasets, mean, heads.ridge),
-        prototype=tune_law(datasets, mean, heads.prototype),
-    )
+    return TemperatureLaws.model_validate({solver: tune_law(datasets, mean, heads.options(solver)) for solver in METHODS})
 
 
 def tune_law(datasets: Sequence[Embedded], mean: Float32, options: HeadOptions) -> SupportLaw:
@@ -178,7 +175,7 @@ def _scores(space: Float32, support: Indices, labels: Indices, episode: Episode,
 
 def _expected(solver: Solver, counts: NDArray[np.int64]) -> Values | float:
     """As `models.heads.fitting.fit_head` has it."""
-    return expected_by_share(counts) if solver == "logistic" else 0.0
+    return expected_by_share(counts) if METHODS[solver].learns_shares else 0.0
 
 
 def _terms(space: Float32, support: Indices, labels: Indices) -> Values:

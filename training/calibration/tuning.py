@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.heads.head import Float32, features, softmax
+from models.heads.solvers import METHODS
 from models.manifest import HeadDefaults, HeadOptions, Solver
 from training.evaluation.episodes import SHOTS, WAYS, Embedded, EpisodeSampler, affordable_queries
 from training.evaluation.evaluate import episode_scores
@@ -43,11 +44,7 @@ def tune_heads(datasets: Sequence[Embedded], mean: Float32) -> HeadDefaults:
         DataError: there are too few validation classes or images.
     """
     drawn = [each for data in datasets for each in _draw(data, mean, max(1, EPISODES // len(datasets)))]
-    return HeadDefaults(
-        logistic=_tune("logistic", drawn),
-        ridge=_tune("ridge", drawn),
-        prototype=_tune("prototype", drawn),
-    )
+    return HeadDefaults.model_validate({solver: _tune(solver, drawn) for solver in METHODS})
 
 
 def _draw(data: Embedded, mean: Float32, episodes: int) -> list[_Drawn]:
@@ -68,7 +65,7 @@ def _draw(data: Embedded, mean: Float32, episodes: int) -> list[_Drawn]:
 def _tune(solver: Solver, drawn: Sequence[_Drawn]) -> HeadOptions:
     best: tuple[float, HeadOptions, list[_Scored]] | None = None
     for centre in (True, False):
-        for C in (1.0,) if solver == "prototype" else _C:
+        for C in _C if METHODS[solver].penalised else (1.0,):
             options = HeadOptions(solver=solver, C=C, temperature=1.0, centre=centre)
             scored = [_scored(each, options) for each in drawn]
             accuracy = float(np.mean([_accuracy(part) for part in scored]))

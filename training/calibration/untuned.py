@@ -17,7 +17,7 @@ from models.heads.temperature import Law
 from models.manifest import HeadDefaults, NoveltyLaw, Solver, SupportLaw, TemperatureLaw
 from training.calibration.scoring import Say
 
-LEAST_IMAGES = 50  # for statistics; see docs/decisions.md
+LEAST_IMAGES = 50  # for statistics; see decision 0036
 
 _SAMPLE = 1000
 _SEED = 1

@@ -5,6 +5,7 @@ from functools import partial
 
 from models.bundle import ONNX, ONNX_INT8, open_bundle, replace_card
 from models.engine import EngineKind, open_engine
+from models.heads.solvers import METHODS
 from models.heads.temperature import Law
 from models.manifest import SeveralLaw, SingleLaw, Solver, SupportLaw
 from training.calibration.scoring import Images, Scorer
@@ -79,7 +80,7 @@ def _calibrate(arguments: argparse.Namespace) -> None:
     replace_card(bundle.path, described, model_card(described).encode())
     laws = head.temperatures
     assert laws is not None
-    for options in (head.logistic, head.ridge, head.prototype):
+    for options in map(head.options, METHODS):
         print(law_line(options.solver, laws.of(options.solver)))
 
 

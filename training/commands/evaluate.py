@@ -14,7 +14,7 @@ from models.bundle import Bundle, open_bundle
 from models.engine import EngineKind, embed_all, open_engine
 from models.heads.head import Float32
 from models.heads.temperature import law_of
-from models.manifest import Manifest
+from models.manifest import Manifest, Solver
 from training.commands.arguments import SubParsers, add_command, add_data, at_least, bundle_path, load_part
 from training.commands.own_folder import Measured, unseen_classes
 from training.data.class_split import Part, read_split
@@ -52,7 +52,7 @@ def add_to(commands: SubParsers) -> None:
     )
     evaluate.add_argument("--episodes", type=at_least(2), default=2000, help="of each way and shot (default %(default)s)")
     evaluate.add_argument("--seed", type=at_least(0), default=1, help="of the episodes (default %(default)s)")
-    evaluate.add_argument("--solver", choices=("logistic", "ridge", "prototype"), help="default: the bundle's")
+    evaluate.add_argument("--solver", choices=get_args(Solver), help="default: the bundle's")
     evaluate.add_argument("--engine", choices=get_args(EngineKind), default="auto", help="default: what the server would take")
     evaluate.add_argument(
         "--flip", action="store_true", help="also score the mean embedding of each image and its mirror image, at twice the cost"

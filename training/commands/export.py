@@ -11,7 +11,7 @@ from training.commands.arguments import SubParsers, add_command, add_datasets, a
 from training.data.class_split import Split, read_split
 from training.data.dataset import DataError
 from training.devices import keep_freed_memory
-from training.export.export import export, refuse_hopeless
+from training.export.finished_run import export, refuse_hopeless
 from training.run.checkpoint import Checkpoint
 
 _STATISTICS_PER_CLASS = 200

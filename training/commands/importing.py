@@ -10,7 +10,7 @@ from models.manifest import Interpolation
 from training.commands.arguments import SubParsers, add_broken_share, add_command, at_least
 from training.commands.export import add_bundle, say, say_how_to_serve
 from training.importing.classifier import LastLayer
-from training.importing.importing import Order, import_network
+from training.importing.network import Order, import_network
 
 _EPILOG = """examples:
   headstart-train import efficientnet-lite0 --data photos/

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 from training.data.dataset import DataError
+from training.data.files import composed
 from training.data.pickles import part_of, read_classes
-from training.data.sources import composed, list_pickles
+from training.data.sources import list_pickles
 
 Part = Literal["train", "validation", "test"]
 

@@ -11,8 +11,9 @@ import numpy as np
 from models.images.preprocess import ImageError, ImageLimits, Pixels, load_image
 from models.manifest import InputSpec
 from training.data.dataset import DataError, ImageSet, Skipped
+from training.data.files import Source
 from training.data.memory import available_memory
-from training.data.sources import Source, list_sources
+from training.data.sources import list_sources
 
 # A person's own photographs are trusted with more than what the server takes from strangers.
 _LIMITS = ImageLimits(max_bytes=100_000_000, max_pixels=100_000_000)

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from models.engine import available_cores
 from models.heads.fitting import fit
 from models.heads.head import Float32, features, softmax
 from models.heads.temperature import Law, temperature
 from models.manifest import HeadOptions
+from models.processor import available_cores
 from training.evaluation.confusion import Confusion
 from training.evaluation.episodes import Episode, EpisodeSampler
 

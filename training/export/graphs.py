@@ -16,8 +16,8 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from models.backbones import PixelBackbone
-from models.engine import available_cores
 from models.images.preprocess import Pixels
+from models.processor import available_cores
 
 PIXELS, EMBEDDINGS = "pixels", "embeddings"
 

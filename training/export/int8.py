@@ -13,7 +13,7 @@ from training.calibration.scoring import Say, Scorer
 from training.evaluation.episodes import SHOTS
 
 MAX_LOSS = 0.003  # of accuracy, a share of one
-MIN_AGREEMENT = 0.97  # see docs/decisions.md
+MIN_AGREEMENT = 0.97  # see decision 0038
 
 
 def int8_loses_little(small: Engine, plain: Engine, scorer: Scorer, options: HeadOptions, say: Say) -> bool:

@@ -1,4 +1,4 @@
-"""Files made elsewhere, ONNX or TorchScript, as candidates (`training.export.export.Candidate`) for a bundle.
+"""Files made elsewhere, ONNX or TorchScript, as candidates (`training.export.candidate.Candidate`) for a bundle.
 
 Such a file maps images float32 (N, 3, H, W), normalised, to embeddings float32 (N, D) or (N, D, 1, 1); what turns pixels into
 such images is put in front. An ONNX file may also take pixels itself, uint8 (N, H, W, 3), with arithmetic of its own. Of a

@@ -9,8 +9,10 @@ import numpy as np
 
 from models.manifest import InputSpec
 from training.data.dataset import DataError, ImageSet, Skipped
+from training.data.files import Source, composed, left_out
+from training.data.folders import files_below, is_image, visible
 from training.data.loading import check_broken, decode
-from training.data.sources import Source, composed, files_below, is_image, left_out, list_left_out, list_sources, visible
+from training.data.sources import list_left_out, list_sources
 from training.evaluation.episodes import QUERIES, SHOTS, WAYS
 
 _CLASSES = 100

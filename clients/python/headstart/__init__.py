@@ -9,7 +9,6 @@ with Client() as client:
 """
 
 from headstart.client import Client
-from headstart.comparison import Comparison, Difference, Trial, Untried
 from headstart.errors import (
     ApiError,
     BackboneInUse,
@@ -37,13 +36,15 @@ from headstart.errors import (
     VersionNotFound,
     WrongRefreshState,
 )
-from headstart.image_kinds import Image
-from headstart.images import Examples, LabelledImage, image_files, labelled_folder
+from headstart.images.examples import Examples, LabelledImage
+from headstart.images.folders import image_files, labelled_folder
+from headstart.images.kinds import Image
 from headstart.options import Candidate, HeadOptions
-from headstart.predictions import ManyPredictions, Neighbour, Prediction, Predictions, Unreadable, UnusableTask
-from headstart.quality import ClassQuality, Confusion, Duplicate, Prior, Quality, Suspect
-from headstart.refreshes import Accuracy, Reason, Refresh, RefreshedTask
-from headstart.replies import Backbone, ClassSize, Example, Head, Task, Version
+from headstart.replies.comparison import Comparison, Difference, Trial, Untried
+from headstart.replies.predictions import ManyPredictions, Neighbour, Prediction, Predictions, Unreadable, UnusableTask
+from headstart.replies.quality import ClassQuality, Confusion, Duplicate, Prior, Quality, Suspect
+from headstart.replies.refreshes import Accuracy, Reason, Refresh, RefreshedTask
+from headstart.replies.tasks import Backbone, ClassSize, Example, Head, Task, Version
 from headstart.version import VERSION as __version__
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The `headstart` command: `python -m headstart` is the same."""
+"""One run of the `headstart` command, from its arguments to its exit code; `python -m headstart` is the same."""
 
 import os
 import sys
@@ -19,6 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(arguments)
         finally:
             sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return Exit.STOPPED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python would still write there
         return Exit.CLOSED
@@ -37,9 +40,6 @@ def _run(arguments: Sequence[str] | None) -> int:
         failure = explain(error)
         output.failure(failure)
         return failure.exit
-    except KeyboardInterrupt:
-        output.remark("Stopped.")
-        return Exit.STOPPED
 
 
 def _client(url: str | None) -> Client:

@@ -1,43 +1,35 @@
-"""The client: one method for each thing the API does."""
+"""The client: one method for each thing the API does with tasks, and an object each for backbones and refreshes."""
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import Literal, Self
 from urllib.parse import quote
 
-from headstart.comparison import Comparison
-from headstart.errors import InvalidImage, InvalidInput
-from headstart.image_kinds import Image
-from headstart.images import (
-    IMAGES_PER_REQUEST,
-    Examples,
-    Loaded,
-    in_requests,
-    labelled,
-    load,
-    one_or_many,
-)
+from headstart.backbones import Backbones
+from headstart.http.transport import Transport, pages, parse
+from headstart.images.examples import Examples, labelled
+from headstart.images.kinds import Image
+from headstart.limits import Limits, ask_limits
 from headstart.options import Candidate, HeadOptions
-from headstart.predictions import ManyPredictions, Predictions, joined, joined_many
-from headstart.quality import Quality
-from headstart.refresh_calls import RefreshCalls
-from headstart.replies import Backbone, Example, JsonObject, Task, Version
-from headstart.transport import Transport, pages, parse
-from headstart.uploading import Broken, Progress, Shrinker, Upload
+from headstart.queries import Queries
+from headstart.refreshes import Refreshes
+from headstart.replies.comparison import Comparison
+from headstart.replies.predictions import ManyPredictions, Predictions
+from headstart.replies.quality import Quality
+from headstart.replies.tasks import Example, Task, Version
+from headstart.uploads import Broken, Progress, Shrinker, Upload
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-_BACKBONES = "/v1/backbones"
-
-Item = TypeVar("Item")
 
 
-class Client(RefreshCalls):
+class Client:
     """Talks to one Headstart server; may be shared between threads.
 
-    Predictions of more images than the server takes at once become several requests. What failed because a connection broke
+    Predictions of more images than the server takes at once become several requests: the client asks `/v1/limits` at the first
+    call of several images. What failed because a connection broke
     or the server was busy is tried again, a few times, and never done twice.
 
     Args:
@@ -45,6 +37,10 @@ class Client(RefreshCalls):
         token: sent as `Authorization: Bearer …`; without it, the environment's `HEADSTART_TOKEN`.
         headers: sent with every request.
         timeout: seconds the server may be silent within one request.
+
+    Attributes:
+        backbones: lists, opens and closes backbones, and chooses the default.
+        refreshes: moves tasks onto another bundle.
     """
 
     def __init__(
@@ -57,6 +53,8 @@ class Client(RefreshCalls):
     ) -> None:
         self.url = (url or os.environ.get("HEADSTART_URL") or DEFAULT_URL).strip().rstrip("/")
         self._transport = Transport(self.url, timeout, token, headers)
+        self.backbones = Backbones(self._transport)
+        self.refreshes = Refreshes(self._transport)
 
     def __enter__(self) -> Self:
         return self
@@ -71,35 +69,6 @@ class Client(RefreshCalls):
     def ready(self) -> bool:
         """Whether a server is there and able to serve, found in a single try."""
         return self._transport.answers("/readyz")
-
-    def backbones(self) -> tuple[Backbone, ...]:
-        """The backbones in the server's folders of bundles, open or not."""
-        response = self._transport.send("GET", _BACKBONES)
-        return parse(lambda body: tuple(Backbone.from_json(each) for each in body["backbones"]), response)
-
-    def open_backbone(self, backbone: str) -> Backbone:
-        """Has the server open a bundle, `name@version`, if it is not open already.
-
-        Raises:
-            InvalidBundle: it cannot be trusted, read, or run there; nothing was changed.
-        """
-        return parse(Backbone.from_json, self._transport.send("POST", _BACKBONES, json={"id": backbone}))
-
-    def make_default(self, backbone: str) -> Backbone:
-        """Gives new tasks this backbone, which must be open. Tasks that exist stay on theirs.
-
-        Raises:
-            BackboneNotOpen: it is not open.
-        """
-        return parse(Backbone.from_json, self._transport.send("PATCH", _backbone_path(backbone), json={"default": True}))
-
-    def close_backbone(self, backbone: str) -> None:
-        """Has the server close a backbone that no task uses; its bundle's folder stays.
-
-        Raises:
-            BackboneInUse: tasks use it, or new tasks get it, or work is under way on it.
-        """
-        self._transport.delete(_backbone_path(backbone))
 
     def create_task(
         self,
@@ -192,15 +161,7 @@ class Client(RefreshCalls):
         params: dict[str, str | int] = {"unknown": unknown, "mode": mode}
         if top_k is not None:
             params["top_k"] = top_k
-        queries = _unlabelled(images)
-        outcomes, names = [], []
-        for batch in in_requests(queries, IMAGES_PER_REQUEST):
-            outcomes.append(self._predict_batch(task, batch, params))
-            names += [image.name for image in batch]
-            if progress:
-                progress(len(batch))
-        with _naming(names):
-            return joined(outcomes, tuple(names))
+        return Queries(self._transport, images, lambda: self._limits, progress).predict(_path(task, "predict"), params)
 
     def predict_many(
         self,
@@ -225,19 +186,8 @@ class Client(RefreshCalls):
             Unavailable: the only task cannot be asked; among others it takes its place as `UnusableTask`.
         """
         asked = [tasks] if isinstance(tasks, str) else list(tasks)
-        queries = _unlabelled(images)
-        outcomes: list[ManyPredictions | InvalidImage] = []
-        names: list[str] = []
-        for batch in in_requests(queries, IMAGES_PER_REQUEST):
-            names += [image.name for image in batch]
-            outcome = self._predict_many_batch(asked, batch, {"top_k": top_k, "unknown": unknown})
-            if isinstance(outcome, ManyPredictions):
-                asked = [result.task for result in outcome] or asked
-            outcomes.append(outcome)
-            if progress:
-                progress(len(batch))
-        with _naming(names):
-            return joined_many(outcomes, tuple(names))
+        params = {"top_k": top_k, "unknown": unknown}
+        return Queries(self._transport, images, lambda: self._limits, progress).predict_many("/v1/predict", asked, params)
 
     def tasks(self) -> Iterator[Task]:
         """All tasks, the newest first, fetched page by page."""
@@ -295,53 +245,19 @@ class Client(RefreshCalls):
         """Makes a version the one that answers: back to an older one, or forward again."""
         return parse(Task.from_json, self._transport.send("PATCH", _path(task), json={"active_version": version}))
 
-    def _predict_batch(self, task: str, batch: Sequence[Loaded], params: Mapping[str, str | int]) -> Predictions | InvalidImage:
-        return self._ask(Predictions.from_json, _path(task, "predict"), batch, params=params)
-
-    def _predict_many_batch(
-        self, tasks: Iterable[str], batch: Sequence[Loaded], params: Mapping[str, str | int]
-    ) -> ManyPredictions | InvalidImage:
-        fields = {"tasks": ",".join(tasks)}
-        return self._ask(ManyPredictions.from_json, "/v1/predict", batch, params=params, data=fields)
-
-    def _ask(
-        self, kind: Callable[[JsonObject], Item], path: str, batch: Sequence[Loaded], **parts: Mapping[str, int | str]
-    ) -> Item | InvalidImage:
-        """A prediction reply, or the refusal of the only image."""
-        files = [image.part for image in batch]
-        try:
-            return parse(kind, self._transport.send("POST", path, files=files, **parts))
-        except InvalidInput as error:
-            if len(batch) > 1 or not (isinstance(error, InvalidImage) or error.code == "body_too_large"):
-                raise
-            return InvalidImage(error.status, error.code, error.detail, error.request_id)
+    @cached_property
+    def _limits(self) -> Limits:
+        """The server's, asked once: few servers change them, and a question before every call would cost each a round trip."""
+        return ask_limits(self._transport)
 
     def _input_side(self, task: str | None) -> int | None:
         """The side of what a task's backbone looks at, or that which new tasks get; None if the server does not say."""
         used = None if task is None else self.task(task).backbone
-        for backbone in self.backbones():
+        for backbone in self.backbones.list():
             if backbone.default if used is None else backbone.id == used:
                 return backbone.input_side
         return None
 
 
-def _unlabelled(images: Image | Iterable[Image]) -> Iterator[Loaded]:
-    return load((position, "", image) for position, image in enumerate(one_or_many("images", images)))
-
-
-@contextmanager
-def _naming(names: Sequence[str]) -> Iterator[None]:
-    """Names the only image of a call where it is refused."""
-    try:
-        yield
-    except InvalidImage as error:
-        error.detail = f"{names[0]}: {error.detail}"
-        raise
-
-
 def _path(task: str, *rest: str) -> str:
     return "/".join(["/v1/tasks", *(quote(part, safe="") for part in (task, *rest))])
-
-
-def _backbone_path(backbone: str) -> str:
-    return f"{_BACKBONES}/{quote(backbone, safe='@')}"

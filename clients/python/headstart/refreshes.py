@@ -1,134 +1,84 @@
-"""Refreshes: the moving of tasks onto another bundle, as the server tells of it."""
+"""The API's refreshes: moves of tasks onto another bundle."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Self
+import uuid
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote
 
-AT_WORK = frozenset({"running", "rolling_back"})
+from headstart.http.transport import Transport, pages, parse
+from headstart.replies.refreshes import Refresh, RefreshedTask
 
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why something was done or was not: `code` is stable, `detail` is for people."""
-
-    code: str
-    detail: str
-
-    @classmethod
-    def from_json(cls, body: Mapping[str, Any] | None) -> Self | None:
-        return None if body is None else cls(body["code"], body["detail"])
+_REFRESHES = "/v1/refreshes"
 
 
-@dataclass(frozen=True, slots=True)
-class Accuracy:
-    """Before and after, each told of the same examples; None where it could not be told.
+class Refreshes:
+    """Starts, watches and steers refreshes. The server works on them whether or not anybody watches."""
 
-    Attributes:
-        judged_by: `leave-one-out`, `20 folds`, `evaluations` (the bundles' own, of other classes) or `nothing`.
-        judged: how many examples were.
-    """
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
 
-    judged_by: str
-    judged: int
-    before: float | None
-    after: float | None
+    def start(self, to: str, tasks: str | Iterable[str] = "all", *, max_drop: float = 0.02) -> Refresh:
+        """Has the server move tasks, ids or "all", onto a bundle, `name@version`, and answers at once.
+
+        Args:
+            max_drop: a task stays where it is if its accuracy would fall by more. A task with one example a class tells no
+                accuracy: it moves only if both bundles' evaluations favour the move. At 1 all tasks move.
+
+        Raises:
+            BackboneNotFound: the bundle is not in the server's folders.
+            TaskNotFound: one of the tasks does not exist; nothing was begun.
+        """
+        wanted = tasks if tasks == "all" else [tasks] if isinstance(tasks, str) else list(tasks)
+        body = {"to": to, "tasks": wanted, "max_drop": max_drop}
+        key = {"Idempotency-Key": uuid.uuid4().hex}
+        return parse(Refresh.from_json, self._transport.send("POST", _REFRESHES, json=body, headers=key))
+
+    def list(self) -> Iterator[Refresh]:
+        """All refreshes, the newest first, fetched page by page."""
+        return pages(self._transport, _REFRESHES, "refreshes", Refresh.from_json)
+
+    def get(self, refresh: str) -> Refresh:
+        """One refresh, and how far it is."""
+        return parse(Refresh.from_json, self._transport.send("GET", _path(refresh)))
+
+    def tasks(self, refresh: str) -> Iterator[RefreshedTask]:
+        """Each task of a refresh and its outcome, the oldest task first, fetched page by page."""
+        return pages(self._transport, f"{_path(refresh)}/tasks", "tasks", RefreshedTask.from_json)
+
+    def pause(self, refresh: str) -> Refresh:
+        """Stops moving tasks until the refresh is resumed.
+
+        Raises:
+            WrongRefreshState: it is not running.
+        """
+        return self._change(refresh, "pause")
+
+    def resume(self, refresh: str) -> Refresh:
+        """Goes on with a paused refresh.
+
+        Raises:
+            WrongRefreshState: it is not paused.
+        """
+        return self._change(refresh, "resume")
+
+    def cancel(self, refresh: str) -> Refresh:
+        """Stops moving tasks for good. Tasks that were moved stay so; `rollback` can return them.
+
+        Raises:
+            WrongRefreshState: it has ended.
+        """
+        return self._change(refresh, "cancel")
+
+    def rollback(self, refresh: str) -> Refresh:
+        """Has the server return every task that a refresh moved, and answers at once. Examples changed since stay so.
+
+        Raises:
+            WrongRefreshState: it has not ended; cancel it first.
+        """
+        return self._change(refresh, "rollback")
+
+    def _change(self, refresh: str, action: str) -> Refresh:
+        return parse(Refresh.from_json, self._transport.send("POST", f"{_path(refresh)}/{action}"))
 
 
-@dataclass(frozen=True, slots=True)
-class RefreshedTask:
-    """What became of a task.
-
-    Attributes:
-        outcome: `waiting`, `moved`, `kept` (it would have fallen by too much, or nothing could tell), `unchanged` (it was there
-            already), `gone`, `failed`, `skipped`; in a rollback `returning`, `returned` or `not_returned`.
-        images: in its support set when the refresh was asked for.
-        version_before, version_after, version_returned: what was active, what the refresh and what the rollback made active.
-        reason: why that became of it; None while it is pending.
-    """
-
-    task: str
-    outcome: str
-    images: int
-    backbone_before: str | None
-    version_before: int | None
-    version_after: int | None
-    version_returned: int | None
-    accuracy: Accuracy | None
-    reason: Reason | None
-    raw: Mapping[str, Any] = field(repr=False, compare=False)
-
-    @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> Self:
-        versions, told = body["versions"], body["accuracy"]
-        return cls(
-            task=body["task"],
-            outcome=body["outcome"],
-            images=body["images"],
-            backbone_before=body["backbone_before"],
-            version_before=versions["before"],
-            version_after=versions["after"],
-            version_returned=versions["returned"],
-            accuracy=told and Accuracy(told["judged_by"], told["judged"], told["before"], told["after"]),
-            reason=Reason.from_json(body["reason"]),
-            raw=body,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Refresh:
-    """A refresh, as far as it is.
-
-    Attributes:
-        to: the bundle that its tasks are moved to.
-        state: `running`, `paused`, `cancelled`, `finished`, `failed`, `rolling_back` or `rolled_back`.
-        reason: why it failed.
-        tasks: how many there are of each outcome.
-        images_done, images: of the tasks' support sets; in a rollback, of those of the tasks that were moved.
-        images_per_second, seconds_left: while the server works on it.
-        judged: how many tasks told an accuracy; `accuracy_before` and `accuracy_after` are its means over those.
-    """
-
-    id: str
-    to: str
-    max_drop: float
-    state: str
-    reason: Reason | None
-    tasks: Mapping[str, int]
-    images_done: int
-    images: int
-    images_per_second: float | None
-    seconds_left: float | None
-    judged: int
-    accuracy_before: float | None
-    accuracy_after: float | None
-    created_at: datetime
-    updated_at: datetime
-    raw: Mapping[str, Any] = field(repr=False, compare=False)
-
-    @property
-    def at_work(self) -> bool:
-        """Whether the server works on it, or will when those before it are done."""
-        return self.state in AT_WORK
-
-    @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> Self:
-        told = body["accuracy"] or {"tasks": 0, "before": None, "after": None}
-        return cls(
-            id=body["id"],
-            to=body["to"],
-            max_drop=body["max_drop"],
-            state=body["state"],
-            reason=Reason.from_json(body["reason"]),
-            tasks=body["tasks"],
-            images_done=body["images"]["done"],
-            images=body["images"]["total"],
-            images_per_second=body["images_per_second"],
-            seconds_left=body["seconds_left"],
-            judged=told["tasks"],
-            accuracy_before=told["before"],
-            accuracy_after=told["after"],
-            created_at=datetime.fromisoformat(body["created_at"]),
-            updated_at=datetime.fromisoformat(body["updated_at"]),
-            raw=body,
-        )
+def _path(refresh: str) -> str:
+    return f"{_REFRESHES}/{quote(refresh, safe='')}"

@@ -48,7 +48,7 @@ async def read_json(request: Request, service: Service, model: type[_Body], most
     _check_is_json(request)
     raw, commas = await _read(request, most_bytes)
     if len(raw) > _LARGE:
-        return await service.in_thread(_parse, raw, model, commas)
+        return await service.pools.in_thread(_parse, raw, model, commas)
     return _parse(raw, model, commas)
 
 

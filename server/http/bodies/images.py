@@ -127,7 +127,7 @@ async def _from_form(form: Form, service: Service) -> list[LabelledImage]:
             raise InvalidRequest("send either an archive, or images with labels")
         if len(archives := form.files("archive")) > 1:
             raise InvalidRequest("send one archive")
-        return await service.in_thread(read_archive, archives[0].content, service.settings)
+        return await service.pools.in_thread(read_archive, archives[0].content, service.settings)
     files, labels = form.files("images"), form.texts("labels")
     if len(files) != len(labels):
         raise InvalidRequest(f"{len(files)} images but {len(labels)} labels; send one label per image, in the same order")
@@ -150,7 +150,7 @@ async def _from_json(examples: Sequence[ExampleBody], service: Service) -> list[
 async def _decoded(images: Sequence[str], service: Service, most: int) -> list[bytes]:
     if len(images) > most:
         raise LimitExceeded("images in this request", len(images), most)
-    return await service.in_thread(
+    return await service.pools.in_thread(
         lambda: [_from_base64(image, f"image {position + 1} of {len(images)}") for position, image in enumerate(images)]
     )
 

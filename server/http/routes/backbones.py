@@ -115,9 +115,9 @@ def _reply(described: Description) -> BackboneReply:
         engines=described.engines,
         active_tasks=described.active_tasks,
         unserved_tasks=described.unserved_tasks,
-        embedding_dim=manifest and manifest.embedding_dim,
-        input=manifest and manifest.input,
-        architecture=manifest and manifest.architecture.name,
-        dataset=manifest and manifest.training.dataset,
+        embedding_dim=manifest.embedding_dim if manifest else None,
+        input=manifest.input if manifest else None,
+        architecture=manifest.architecture.name if manifest else None,
+        dataset=manifest.training.dataset if manifest else None,
         evaluations=list(manifest.evaluations) if manifest else [],
     )

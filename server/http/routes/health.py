@@ -39,7 +39,7 @@ async def ready(service: Served) -> Response:
     """
     checks = {}
     healthy, degraded = True, False
-    for name, check in (("engine", service.backbones.check()), ("store", service.in_writer(service.store.check))):
+    for name, check in (("engine", service.backbones.check()), ("store", service.pools.in_writer(service.store.check))):
         try:
             await asyncio.wait_for(check, _PATIENCE_SECONDS)
             checks[name] = "ok"
@@ -71,10 +71,10 @@ async def ready(service: Served) -> Response:
 async def metrics(service: Served) -> Response:
     shown = service.metrics
     with suppress(HeadstartError):  # A failing store must not take the other metrics away.
-        sizes = await service.in_thread(service.store.sizes)
+        sizes = await service.pools.in_thread(service.store.sizes)
         shown.disk_free_bytes.set(sizes.free)
         shown.show(shown.store_bytes, {("database",): sizes.database, ("log",): sizes.log})
-        by_state = await service.in_thread(service.store.refreshes.by_state)
+        by_state = await service.pools.in_thread(service.store.refreshes.by_state)
         shown.show(shown.refreshes, {(state,): count for state, count in by_state.items()})
         await service.backbones.unserved()
     return Response(service.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -28,6 +28,7 @@ from server.journeys.active_task import Mode, Unknown, find_task
 from server.journeys.predict import predict
 from server.journeys.predict_many import find_tasks, predict_many
 from server.schemas.replies import PredictManyReply, PredictReply
+from server.store.records import TaskKey
 
 router = APIRouter(prefix="/v1", tags=["predictions"])
 
@@ -69,7 +70,7 @@ async def recognise(
 
     `known` is false for what is probably none of the task's classes: about one in twenty of their own images is refused too.
     """
-    active = await find_task(service, TENANT, task, unknown, mode)
+    active = await find_task(service, TaskKey(TENANT, task), unknown, mode)
     images = await read_queries(request, service)
     return reply(await while_connected(request, predict(service, active, images, top_k)))
 

@@ -30,6 +30,7 @@ from server.journeys.quality import task_quality
 from server.schemas.comparison import ComparisonReply
 from server.schemas.quality import QualityReply
 from server.schemas.requests import CompareBody
+from server.store.records import TaskKey
 
 router = APIRouter(prefix="/v1/tasks/{task}", tags=["tasks"])
 
@@ -45,7 +46,7 @@ async def quality(task: str, request: Request, service: Served) -> Response:
     """Each example of the active version is judged by a head fitted without it. Above 500 examples that are 20 folds instead,
     which may take seconds. A class with a single example cannot be judged so.
     """
-    return reply(await while_connected(request, task_quality(service, TENANT, task)))
+    return reply(await while_connected(request, task_quality(service, TaskKey(TENANT, task))))
 
 
 @router.post(
@@ -76,6 +77,8 @@ async def compare_candidates(task: str, request: Request, service: Served) -> Re
     bundle which a candidate names is opened. A candidate that cannot be tried takes its place with an `error`, unless it is the
     only one. Other backbones embed the stored images behind everyone else's, which may take minutes for a large task.
     """
-    await service.in_thread(service.store.active, TENANT, task)  # An unknown task is answered before its body is read.
+    await service.pools.in_thread(
+        service.store.active, TaskKey(TENANT, task)
+    )  # An unknown task is answered before its body is read.
     asked = await read_json_if_any(request, CompareBody)
-    return reply(await while_connected(request, compare(service, TENANT, task, asked.candidates)))
+    return reply(await while_connected(request, compare(service, TaskKey(TENANT, task), asked.candidates)))

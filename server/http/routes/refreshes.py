@@ -27,7 +27,7 @@ from server.http.openapi import REFRESH_BODY, answered
 from server.http.problems import documented
 from server.http.routes.tasks import Cursor, IdempotencyKey, Limit
 from server.refresh.replies import refresh_reply, refresh_task_reply
-from server.refresh.worker import Refreshes
+from server.refresh.worker import RefreshWorker
 from server.schemas.refreshes import RefreshBody, RefreshPage, RefreshReply, RefreshTaskPage
 from server.service import Service
 from server.store.records import Replay
@@ -38,7 +38,7 @@ router = APIRouter(prefix="/v1/refreshes", tags=["refreshes"])
 _CHANGE_ERRORS = documented(RefreshNotFound, WrongRefreshState, StorageFailed)
 
 
-Working = Annotated[Refreshes, GIVEN]
+Working = Annotated[RefreshWorker, GIVEN]
 
 
 @router.post(
@@ -77,8 +77,10 @@ async def begin(request: Request, service: Served, working: Working, idempotency
             return keep(refresh_reply(refresh, None))
 
         store = service.store.refreshes
-        created = await service.in_writer(store.create, TENANT, asked.to, asked.max_drop, asked.tasks, answer if keep else None)
-        working.heed(created.id)
+        created = await service.pools.in_writer(
+            store.create, TENANT, asked.to, asked.max_drop, asked.tasks, answer if keep else None
+        )
+        working.on_change(created.id)
         return refresh_reply(created, None)
 
     purpose = json.dumps(["refresh", asdict(asked)])
@@ -96,7 +98,7 @@ async def list_refreshes(
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=100, description="entries per page")] = 20,
 ) -> Response:
-    found, next_cursor = await service.in_thread(service.store.refreshes.refreshes, TENANT, cursor, limit)
+    found, next_cursor = await service.pools.in_thread(service.store.refreshes.refreshes, TENANT, cursor, limit)
     shown = [refresh_reply(refresh, working.under_way) for refresh in found]
     return reply(RefreshPage(refreshes=shown, next_cursor=next_cursor))
 
@@ -107,7 +109,7 @@ async def list_refreshes(
     responses={200: answered(RefreshReply, "The refresh"), **documented(RefreshNotFound, StorageFailed)},
 )
 async def show(refresh: str, service: Served, working: Working) -> Response:
-    found = await service.in_thread(service.store.refreshes.refresh, TENANT, refresh)
+    found = await service.pools.in_thread(service.store.refreshes.refresh, TENANT, refresh)
     return reply(refresh_reply(found, working.under_way))
 
 
@@ -120,7 +122,7 @@ async def show(refresh: str, service: Served, working: Working) -> Response:
     },
 )
 async def list_tasks(refresh: str, service: Served, cursor: Cursor = None, limit: Limit = 100) -> Response:
-    found, next_cursor = await service.in_thread(service.store.refreshes.tasks, TENANT, refresh, cursor, limit)
+    found, next_cursor = await service.pools.in_thread(service.store.refreshes.tasks, TENANT, refresh, cursor, limit)
     return reply(RefreshTaskPage(tasks=[refresh_task_reply(task) for task in found], next_cursor=next_cursor))
 
 
@@ -166,7 +168,7 @@ async def roll_back(refresh: str, service: Served, working: Working) -> Response
     return await _change(refresh, "rollback", service, working, 202)
 
 
-async def _change(refresh: str, action: RefreshAction, service: Service, working: Refreshes, status: int = 200) -> Response:
-    changed = await service.in_writer(service.store.refreshes.change, TENANT, refresh, action)
-    working.heed(refresh)
+async def _change(refresh: str, action: RefreshAction, service: Service, working: RefreshWorker, status: int = 200) -> Response:
+    changed = await service.pools.in_writer(service.store.refreshes.change, TENANT, refresh, action)
+    working.on_change(refresh)
     return reply(refresh_reply(changed, None), status)

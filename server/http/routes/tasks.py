@@ -46,6 +46,7 @@ from server.journeys.support_set import clean_label
 from server.schemas.from_records import example_reply, task_reply, version_reply
 from server.schemas.replies import ChangedTaskReply, ExamplePage, TaskPage, TaskReply, VersionPage
 from server.schemas.requests import ExamplePatch, TaskPatch
+from server.store.records import TaskKey
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
@@ -112,7 +113,7 @@ async def create(request: Request, service: Served, idempotency_key: Idempotency
     responses={200: answered(TaskPage, "A page of tasks"), **documented(InvalidRequest, StorageFailed)},
 )
 async def list_tasks(service: Served, cursor: Cursor = None, limit: Limit = 50) -> Response:
-    tasks, next_cursor = await service.in_thread(service.store.tasks, TENANT, cursor, limit)
+    tasks, next_cursor = await service.pools.in_thread(service.store.tasks, TENANT, cursor, limit)
     return reply(TaskPage(tasks=[task_reply(task) for task in tasks], next_cursor=next_cursor))
 
 
@@ -122,7 +123,7 @@ async def list_tasks(service: Served, cursor: Cursor = None, limit: Limit = 50) 
     responses={200: answered(TaskReply, "The task"), **documented(TaskNotFound, StorageFailed)},
 )
 async def show(task: str, service: Served) -> Response:
-    return reply(task_reply(await service.in_thread(service.store.task, TENANT, task)))
+    return reply(task_reply(await service.pools.in_thread(service.store.task, TaskKey(TENANT, task))))
 
 
 @router.patch(
@@ -139,7 +140,8 @@ async def change(task: str, request: Request, service: Served) -> Response:
     wanted = await read_json(request, service, TaskPatch)
     if wanted.name is None and wanted.active_version is None:
         raise InvalidRequest("nothing to change; give name, active_version or both")
-    changed = await service.in_writer(service.store.change, TENANT, task, name=wanted.name, version=wanted.active_version)
+    key = TaskKey(TENANT, task)
+    changed = await service.pools.in_writer(service.store.change, key, name=wanted.name, version=wanted.active_version)
     return reply(task_reply(changed))
 
 
@@ -151,7 +153,7 @@ async def change(task: str, request: Request, service: Served) -> Response:
 )
 async def delete(task: str, service: Served) -> Response:
     """When the answer comes, no file of the server holds a byte of its images."""
-    await delete_task(service, TENANT, task)
+    await delete_task(service, TaskKey(TENANT, task))
     return Response(status_code=204)
 
 
@@ -161,7 +163,7 @@ async def delete(task: str, service: Served) -> Response:
     responses={200: answered(VersionPage, "Every version"), **documented(TaskNotFound, StorageFailed)},
 )
 async def versions(task: str, service: Served) -> Response:
-    found = await service.in_thread(service.store.versions, TENANT, task)
+    found = await service.pools.in_thread(service.store.versions, TaskKey(TENANT, task))
     return reply(VersionPage(versions=[version_reply(version) for version in found]))
 
 
@@ -171,7 +173,7 @@ async def versions(task: str, service: Served) -> Response:
     responses={200: answered(ExamplePage, "A page of examples"), **documented(TaskNotFound, InvalidRequest, StorageFailed)},
 )
 async def examples(task: str, service: Served, cursor: Cursor = None, limit: Limit = 100) -> Response:
-    found, next_cursor = await service.in_thread(service.store.examples, TENANT, task, cursor, limit)
+    found, next_cursor = await service.pools.in_thread(service.store.examples, TaskKey(TENANT, task), cursor, limit)
     return reply(ExamplePage(examples=[example_reply(example) for example in found], next_cursor=next_cursor))
 
 
@@ -187,14 +189,16 @@ async def examples(task: str, service: Served, cursor: Cursor = None, limit: Lim
 )
 async def add(task: str, request: Request, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
     """The same bodies as creation, without name and options. A label that is new to the task is a new class."""
-    await service.in_thread(service.store.active, TENANT, task)  # An unknown task is answered before its body is read.
+    await service.pools.in_thread(
+        service.store.active, TaskKey(TENANT, task)
+    )  # An unknown task is answered before its body is read.
     added = await read_examples(request, service)
     return await create_once(
         service,
         idempotency_key,
         json.dumps(["add", task]),
         added,
-        lambda keep: while_connected(request, adapt.add_examples(service, TENANT, task, added, keep)),
+        lambda keep: while_connected(request, adapt.add_examples(service, TaskKey(TENANT, task), added, keep)),
         _location,
     )
 
@@ -224,7 +228,7 @@ async def relabel(task: str, example: str, request: Request, service: Served) ->
     """
     wanted = await read_json(request, service, ExamplePatch)
     label = clean_label(wanted.label)
-    return reply(await while_connected(request, relabel_example(service, TENANT, task, example, label)))
+    return reply(await while_connected(request, relabel_example(service, TaskKey(TENANT, task), example, label)))
 
 
 @router.delete(
@@ -247,8 +251,8 @@ async def remove(
     earlier versions alone have is forgotten with those.
     """
     if forget:
-        return reply(await forget_example(service, TENANT, task, example))
-    return reply(await while_connected(request, adapt.remove_example(service, TENANT, task, example)))
+        return reply(await forget_example(service, TaskKey(TENANT, task), example))
+    return reply(await while_connected(request, adapt.remove_example(service, TaskKey(TENANT, task), example)))
 
 
 @router.get(
@@ -264,7 +268,7 @@ async def remove(
     },
 )
 async def example_image(task: str, example: str, service: Served) -> Response:
-    image, media_type = await service.in_thread(service.store.example_image, TENANT, task, example)
+    image, media_type = await service.pools.in_thread(service.store.example_image, TaskKey(TENANT, task), example)
     # The bytes are somebody's upload: a browser must not take them for anything but an image.
     return Response(image, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})
 

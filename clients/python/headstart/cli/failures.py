@@ -26,7 +26,7 @@ from headstart.errors import (
     VersionNotFound,
     WrongRefreshState,
 )
-from headstart.formats import READABLE
+from headstart.images.formats import READABLE
 
 
 class Exit(IntEnum):

@@ -4,16 +4,22 @@ from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 
-from headstart.cli import tables
 from headstart.cli.failures import Misused
 from headstart.cli.output import Output
+from headstart.cli.tables.tasks import task_summary
+from headstart.cli.tables.text import printable
 from headstart.client import Client
 from headstart.errors import ExampleNotFound, NotFound, TaskNotFound
-from headstart.images import image_files, left_out, printable_path
+from headstart.images.folders import image_files, left_out, printable_path
 from headstart.labels import clean_label
-from headstart.replies import Example, Task
+from headstart.replies.tasks import Example, Task
 
 TASK = "the task's id, or its name where no other task has the same"
+
+
+def add_task(parser: ArgumentParser) -> None:
+    """`TASK`."""
+    parser.add_argument("task", metavar="TASK", help=TASK)
 
 
 def add_tasks(parser: ArgumentParser) -> None:
@@ -46,7 +52,7 @@ def task(client: Client, wanted: str) -> Task:
         case []:
             raise TaskNotFound(404, "task_not_found", f"there is no task with the id or the name {wanted!r}")
         case several:
-            which = "\n".join(f"  {tables.summary(each)}" for each in several)
+            which = "\n".join(f"  {task_summary(each)}" for each in several)
             raise Misused(
                 f"{len(several)} tasks are called {wanted!r}; say which by its id:\n{which}\n"
                 f"A name of its own is easier to say: headstart rename {several[0].id} NAME"
@@ -62,7 +68,7 @@ def called(client: Client, name: str) -> list[Task]:
 def refuse_twin(client: Client, name: str, way_out: str, besides: str | None = None) -> None:
     """Raises: Misused: a task has this name, `besides` the one with this id; `way_out` says what to do instead."""
     if taken := [each for each in called(client, name) if each.id != besides]:
-        which = "\n".join(f"  {tables.summary(each)}" for each in taken)
+        which = "\n".join(f"  {task_summary(each)}" for each in taken)
         raise Misused(f"there is a task called {name!r} already:\n{which}\n{way_out}")
 
 
@@ -80,10 +86,10 @@ def example(client: Client, of: Task, wanted: str) -> str:
         case [found]:
             return found.id
         case []:
-            detail = f"{tables.printable(of.name)} has no example with the id or the file name {wanted!r}"
+            detail = f"{printable(of.name)} has no example with the id or the file name {wanted!r}"
             raise ExampleNotFound(404, "example_not_found", detail)
         case several:
-            which = "\n".join(f"  {each.id}  {tables.printable(each.label)}" for each in several)
+            which = "\n".join(f"  {each.id}  {printable(each.label)}" for each in several)
             raise Misused(f"{len(several)} examples are called {wanted!r}; say which as CLASS/FILE, or by its id:\n{which}")
 
 
@@ -106,7 +112,7 @@ def unused(folder: Path, examples: Sequence[tuple[str, Path]]) -> dict[str, str]
 
 def tell_unused(files: Mapping[str, str], output: Output) -> None:
     for path, reason in files.items():
-        output.remark(f"headstart: left out {tables.printable(path)}: {reason}")
+        output.remark(f"headstart: left out {printable(path)}: {reason}")
 
 
 def file_name(found: Example) -> str | None:

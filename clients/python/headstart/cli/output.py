@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from headstart.cli.failures import Failure, Misused
-from headstart.replies import JsonObject
+from headstart.replies.tasks import JsonObject
 
 # A pipe has no edge to wrap at.
 _WIDTH_OF_A_PIPE = 1000

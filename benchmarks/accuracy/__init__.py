@@ -1,0 +1,1 @@
+"""Accuracy: domains of pictures, their embeddings, and scores that are kept."""

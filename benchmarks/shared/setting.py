@@ -1,0 +1,59 @@
+"""What the benchmarks of serving share: the small bundle that is shipped, the sample images, and a task of them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image, ImageOps
+
+from models.bundle import PAPER_BUNDLE, SHIPPED, Bundle, find_bundles, open_bundle
+
+if TYPE_CHECKING:  # A peer's environment imports this too, and has no httpx.
+    from collections.abc import Sequence
+
+    import httpx
+
+_SAMPLES = Path(__file__).parent.parent.parent / "clients" / "samples"
+
+
+def paper_bundle() -> Bundle:
+    """The one that the benchmarks' servers take for new tasks: so small that it leaves most of the work to the server."""
+    return open_bundle(find_bundles(SHIPPED)[PAPER_BUNDLE])
+
+
+def support_set(shots: int = 5) -> list[tuple[str, bytes]]:
+    """Labelled sample images of five classes."""
+    folders = sorted((_SAMPLES / "support").iterdir())
+    return [(folder.name, _small(path)) for folder in folders for path in sorted(folder.glob("*.jpg"))[:shots]]
+
+
+def sample_images() -> list[bytes]:
+    """Other images of the same classes."""
+    return [_small(path) for path in sorted((_SAMPLES / "query").glob("*/*.jpg"))]
+
+
+def _small(photograph: Path) -> bytes:
+    """A PNG of 32 x 32 pixels, so that decoding costs little; `benchmarks.decode` measures that of photographs."""
+    file = io.BytesIO()
+    with Image.open(photograph) as image:
+        ImageOps.fit(image, (32, 32), Image.Resampling.BICUBIC).save(file, "PNG")
+    return file.getvalue()
+
+
+def creation(support: Sequence[tuple[str, bytes]]) -> dict[str, Any]:
+    """The files and data, as httpx takes them, of the form that creates a task."""
+    return {"files": [("images", image) for _, image in support], "data": {"labels": [label for label, _ in support]}}
+
+
+def create_task(api: httpx.Client, support: Sequence[tuple[str, bytes]]) -> str:
+    """The path of a new task."""
+    reply = api.post("/v1/tasks", **creation(support)).raise_for_status()
+    return str(reply.headers["location"])
+
+
+def resident(process: int) -> int:
+    """Bytes of a process in memory."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")))

@@ -1,0 +1,1 @@
+"""Training: the methods and scripts that are compared, how they are measured, and the report."""

@@ -1,0 +1,1 @@
+"""The sub-commands of `headstart`, in a file for each thing that they are about."""

@@ -1,0 +1,138 @@
+"""The commands that say what images show."""
+
+import math
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from headstart.cli import finding
+from headstart.cli.failures import Exit, Misused
+from headstart.cli.output import Output
+from headstart.cli.tables import predictions as prediction_tables
+from headstart.cli.tables.text import printable
+from headstart.client import Client
+from headstart.images.folders import printable_path
+from headstart.replies.predictions import Prediction, Unreadable
+
+UNSURE, DEFAULT_UNSURE = "--unsure", 0.9
+
+
+def add_to(command: Callable[..., ArgumentParser]) -> None:
+    """Adds these commands; `command` adds one."""
+    likest = "the label of an image that is not known is only the likest"
+    asking = command("predict", predict, "say what images show", "headstart predict birds new/1.jpg new/2.jpg more/")
+    finding.add_task(asking)
+    files = "an image, or a folder for all images in it and below, by path; the answers keep this order"
+    asking.add_argument("files", metavar="FILE", nargs="+", type=Path, help=files)
+
+    asking.add_argument("--ignore-unknown", action="store_true", help="do not say which images are of none of the task's classes")
+    asking.add_argument(
+        "--transductive",
+        action="store_true",
+        help="judge the images in one another's light: better where they are many and examples few",
+    )
+    asking.add_argument(
+        UNSURE,
+        metavar="SHARE",
+        type=share,
+        help="show only the images whose label is less probable than this, from 0 to 1 (alone: "
+        f"{DEFAULT_UNSURE}), or that are of none of the classes, or unreadable",
+    )
+    asking.add_argument(
+        "--csv", action="store_true", help="print " + ", ".join(prediction_tables.CSV_COLUMNS) + ", for spreadsheets; " + likest
+    )
+
+    asking_many = command(
+        "predict-many",
+        predict_many,
+        "say what images show by all tasks at once, or by some",
+        "headstart predict-many new/*.jpg --task birds --task weather",
+    )
+    asking_many.add_argument("files", metavar="FILE", nargs="+", type=Path, help=files)
+    finding.add_tasks(asking_many)
+    asking_many.add_argument(
+        "--csv", action="store_true", help="print " + ", ".join(prediction_tables.CSV_COLUMNS_OF_MANY) + ", for spreadsheets"
+    )
+
+
+def predict(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart predict TASK FILE…`"""
+    _check_format(args)
+    files = finding.images(args.files, output)
+    found = finding.task(client, args.task)
+    with output.progress("Looking", len(files)) as advance:
+        predictions = client.predict(
+            found.id,
+            files,
+            unknown="ignore" if args.ignore_unknown else "judge",
+            mode="transductive" if args.transductive else "inductive",
+            progress=advance,
+        )
+    shown = [at for at, result in enumerate(predictions) if args.unsure is None or _is_unsure(result, args.unsure)]
+    rows = prediction_tables.rows(files, predictions, shown)
+    if args.csv:
+        output.csv(prediction_tables.CSV_COLUMNS, [prediction_tables.csv_row(row) for row in rows])
+    else:
+        bodies = _with_files(predictions.raw["predictions"], files)
+        body = {**predictions.raw, "predictions": [bodies[at] for at in shown]}
+        output.answer(body, lambda: prediction_tables.predictions(rows))
+    if args.unsure is not None:
+        output.remark(f"{len(shown)} of {len(files)} images are unsure: below {100 * args.unsure:g}%, or of none of the classes.")
+    if args.transductive and predictions.mode == "inductive":
+        output.remark("headstart: each image was judged alone: there are too few images, or enough examples, for them to help.")
+    return _unreadable(files, predictions.unreadable, output)
+
+
+def predict_many(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart predict-many FILE… [--task TASK]…`"""
+    _check_format(args)
+    files = finding.images(args.files, output)
+    found = [finding.task(client, wanted) for wanted in args.tasks] or list(client.tasks())
+    names = {task.id: task.name for task in found}
+    with output.progress("Looking", len(files)) as advance:
+        answers = client.predict_many(list(names) if args.tasks else "all", files, progress=advance)
+    rows = prediction_tables.rows_of_many(files, answers, names)
+    if args.csv:
+        output.csv(prediction_tables.CSV_COLUMNS_OF_MANY, [prediction_tables.csv_row_of_many(*row) for row in rows])
+    else:
+        results = [
+            {**each, "predictions": _with_files(each["predictions"], files)} if "predictions" in each else each
+            for each in answers.raw["results"]
+        ]
+        output.answer({**answers.raw, "results": results}, lambda: prediction_tables.predictions_of_many(rows))
+    for failed in answers.unusable:
+        output.remark(f"headstart: {failed.task}: {failed.detail} ({failed.code})")
+    read = _unreadable(files, answers.unreadable, output)
+    return Exit.REFUSED if answers.unusable else read
+
+
+def share(text: str) -> float:
+    """A probability from 0 to 1. Raises: ValueError: it is none."""
+    number = float(text)
+    if not 0 <= number <= 1 or math.isnan(number):
+        raise ValueError(text)
+    return number
+
+
+def _check_format(args: Namespace) -> None:
+    if args.csv and args.json:
+        raise Misused("--csv and --json exclude each other")
+
+
+def _is_unsure(result: Prediction | Unreadable, least: float) -> bool:
+    return isinstance(result, Unreadable) or result.known is False or result.probability < least
+
+
+def _with_files(answers: Sequence[Mapping[str, Any]], files: Sequence[Path]) -> list[dict[str, Any]]:
+    """The API's answers with the file that each is about."""
+    return [{"file": printable_path(file), **answer} for file, answer in zip(files, answers, strict=True)]
+
+
+def _unreadable(files: Sequence[Path], unreadable: Mapping[int, Unreadable], output: Output) -> Exit:
+    """Tells which images could not be read."""
+    for position, image in unreadable.items():
+        output.remark(f"headstart: {printable(printable_path(files[position]))}: {image.detail} ({image.code})")
+    if unreadable:
+        output.remark(f"{len(unreadable)} of {len(files)} images could not be read; the others are answered.")
+    return Exit.REFUSED if unreadable else Exit.DONE

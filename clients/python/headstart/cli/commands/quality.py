@@ -1,0 +1,85 @@
+"""The commands that say how good a task is, and how it could be better."""
+
+import math
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from itertools import product
+from typing import Any, cast
+
+from headstart.cli import finding
+from headstart.cli.failures import Exit
+from headstart.cli.output import Output
+from headstart.cli.tables.quality import comparison_table, quality_table
+from headstart.cli.tables.text import printable
+from headstart.client import Client
+from headstart.options import Candidate
+from headstart.replies.comparison import Untried
+
+
+def add_to(command: Callable[..., ArgumentParser]) -> None:
+    """Adds these commands; `command` adds one."""
+    summary = "tell how good a task is, and which examples to look at"
+    finding.add_task(command("quality", quality, summary, "headstart quality birds"))
+
+    comparing = command(
+        "compare",
+        compare,
+        "try other solvers, options and backbones on a task's own examples; nothing is changed",
+        "headstart compare birds --backbone birds@2 --solver logistic --solver ridge",
+    )
+    finding.add_task(comparing)
+    _add_candidates(comparing)
+
+
+def quality(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart quality TASK`"""
+    found = client.quality(finding.task(client, args.task).id)
+    output.answer(found.raw, lambda: quality_table(found))
+    return Exit.DONE
+
+
+def compare(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart compare TASK [--solver SOLVER]… [--backbone BACKBONE]… [--C C]… [--temperature T]…`"""
+    found = client.compare(finding.task(client, args.task).id, _candidates(args))
+    output.answer(found.raw, lambda: comparison_table(found))
+    untried = [(number, each) for number, each in enumerate(found.candidates, 1) if isinstance(each, Untried)]
+    for number, each in untried:
+        output.remark(f"headstart: candidate {number}: {printable(each.detail)} ({each.code})")
+    return Exit.REFUSED if untried else Exit.DONE
+
+
+def _add_candidates(parser: ArgumentParser) -> None:
+    """What `headstart compare` tries."""
+    group = parser.add_argument_group(
+        "candidates",
+        "Each may be given several times, and all combinations are tried; what is left out stays as it is. Without any, the "
+        "three solvers are tried, and the other backbones that are open.",
+    )
+    for flag, metavar, kind, what in (
+        ("--backbone", "BACKBONE", str, "name@version"),
+        ("--solver", "SOLVER", str, "logistic, ridge or prototype"),
+        ("--C", "C", _number, "how closely the examples are followed"),
+        ("--temperature", "T", _number, "how unsure the probabilities are"),
+    ):
+        group.add_argument(flag, metavar=metavar, type=kind, action="append", default=[], help=what)
+
+
+def _number(text: str) -> float:
+    """A number that JSON can hold; ValueError if it is none."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(text)
+    return number
+
+
+def _candidates(args: Namespace) -> list[Candidate] | None:
+    """Every combination of the values that the command line gives; None if it gives none."""
+    given: dict[str, list[Any]] = {name: getattr(args, name) for name in ("backbone", "solver", "C", "temperature")}
+    given = {name: values for name, values in given.items() if values}
+    if not given:
+        return None
+    found: list[Candidate] = []
+    for values in product(*given.values()):
+        options = dict(zip(given, values, strict=True))
+        backbone = options.pop("backbone", None)
+        found.append(cast("Candidate", {"options": options} if backbone is None else {"backbone": backbone, "options": options}))
+    return found

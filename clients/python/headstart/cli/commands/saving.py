@@ -1,0 +1,76 @@
+"""A task's images as files again, in a folder for each class."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePath
+
+from headstart.cli.failures import Misused
+from headstart.cli.finding import file_name
+from headstart.client import Client
+from headstart.errors import ImageNotKept
+from headstart.replies.tasks import Example
+
+_SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp", "image/heic": ".heic", "image/avif": ".avif"}
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # on Windows
+_FORBIDDEN = frozenset('/\\:*?"<>|')
+_LONGEST = 200  # bytes; file systems take 255
+
+
+def save(
+    client: Client, task: str, examples: Sequence[Example], folder: Path, advance: Callable[[int], None]
+) -> tuple[dict[str, str], list[Example]]:
+    """Writes the images as the server has them, byte for byte, to `folder/LABEL/FILE`.
+
+    Labels and names come from others: none leads out of the folder, hides, or takes another's place.
+
+    Returns:
+        The folder of each label, and the examples whose images the server did not keep.
+
+    Raises:
+        Misused: the folder holds something already.
+        OSError: it cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise Misused(f"{folder} is not empty; name a new folder, so that nothing is overwritten")
+    folders: dict[str, str] = {}
+    taken: dict[str, set[str]] = {}
+    lost: list[Example] = []
+    for each in examples:
+        try:
+            image = client.example_image(task, each.id)
+        except ImageNotKept:
+            lost.append(each)
+        else:
+            if each.label not in folders:
+                folders[each.label] = _free(_safe(each.label), "", {_alike(name) for name in folders.values()})
+                (folder / folders[each.label]).mkdir()
+                taken[each.label] = set()
+            # The suffix is that of what the image is, be it another than the file's was.
+            stem = PurePath(file_name(each) or each.id).stem
+            name = _free(_safe(stem), _SUFFIXES.get(each.media_type, ""), taken[each.label])
+            taken[each.label].add(_alike(name))
+            (folder / folders[each.label] / name).write_bytes(image)
+        advance(1)
+    return folders, lost
+
+
+def _free(stem: str, suffix: str, taken: set[str]) -> str:
+    """A name that none has, be it by case or by Unicode form only."""
+    number = 1
+    while _alike(name := f"{stem}{'' if number == 1 else f' ({number})'}{suffix}") in taken:
+        number += 1
+    return name
+
+
+def _safe(text: str) -> str:
+    """A name that every file system takes."""
+    name = "".join("_" if character in _FORBIDDEN or unicodedata.category(character) == "Cc" else character for character in text)
+    name = re.sub(r"^\.+|[. ]+$", lambda match: "_" * len(match[0]), name) or "_"
+    name = f"_{name}" if _RESERVED.match(name) else name
+    return name.encode()[:_LONGEST].decode(errors="ignore")
+
+
+def _alike(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

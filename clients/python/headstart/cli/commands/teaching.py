@@ -1,0 +1,189 @@
+"""The commands that give a task its examples, and that look after those it has."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+from headstart.cli import finding
+from headstart.cli.commands import saving
+from headstart.cli.failures import Exit, Misused
+from headstart.cli.output import Output
+from headstart.cli.tables.tasks import changed_task, examples_table
+from headstart.cli.tables.text import printable
+from headstart.client import Client
+from headstart.errors import NoImages
+from headstart.images.folders import labelled_folder
+from headstart.replies.tasks import Task
+
+_EXAMPLE = "its file's name, as robin/7.jpg, or its id; `headstart examples TASK` lists both"
+_FOLDER = "a folder with a folder for each class, named as the class, with its images inside"
+
+
+def add_to(command: Callable[..., ArgumentParser]) -> None:
+    """Adds these commands; `command` adds one."""
+    creating = command("create", create, "make a classifier of a folder of images", "headstart create birds photos/birds")
+    creating.add_argument("name", metavar="NAME", help="what to call the new task")
+    creating.add_argument("folder", metavar="FOLDER", type=Path, help=_FOLDER)
+    _add_skip_broken(creating)
+
+    adding = command(
+        "add",
+        add,
+        "teach a task more, of its classes or of new ones: a new version, active at once",
+        "headstart add birds photos/more\n  headstart add birds --label robin new/1.jpg new/2.jpg",
+    )
+    finding.add_task(adding)
+    adding.add_argument(
+        "files", metavar="FOLDER|FILE", nargs="+", type=Path, help=f"{_FOLDER}; or, with --label, images of one class"
+    )
+    adding.add_argument("--label", metavar="LABEL", help="the class of all these images, or of those in these folders")
+    _add_skip_broken(adding)
+
+    summary = "list a task's examples, the oldest first, or save their images"
+    listing = command("examples", examples, summary, "headstart examples birds --save birds-again")
+    finding.add_task(listing)
+    save = "write the images to a new folder, byte for byte as they were learned from, in a folder for each class"
+    listing.add_argument("--save", metavar="FOLDER", type=Path, help=save)
+
+    removing = command(
+        "remove",
+        remove,
+        "take an example out of a task: a new version, active at once; earlier versions keep it",
+        "headstart remove birds robin/7.jpg",
+    )
+    _add_example(removing)
+
+    relabelling = command(
+        "relabel",
+        relabel,
+        "put an example into another class, of the task's or a new one: a new version, active at once",
+        "headstart relabel birds robin/7.jpg wren",
+    )
+    _add_example(relabelling)
+    relabelling.add_argument("label", metavar="LABEL", help="the class that it belongs to")
+
+    forgetting = command(
+        "forget",
+        forget,
+        "remove an example from a task and from its history, for good",
+        "headstart forget birds robin/7.jpg",
+    )
+    _add_example(forgetting)
+    forgetting.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _add_example(parser: ArgumentParser) -> None:
+    finding.add_task(parser)
+    parser.add_argument("example", metavar="EXAMPLE", help=_EXAMPLE)
+
+
+def _add_skip_broken(parser: ArgumentParser) -> None:
+    parser.add_argument("--skip-broken", action="store_true", help="leave out images that cannot be read, and list them")
+
+
+def create(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart create NAME FOLDER`"""
+    examples = labelled_folder(args.folder)
+    finding.refuse_twin(
+        client,
+        args.name,
+        "`headstart add` teaches it more, `headstart delete` removes it; or choose another name for the new one.",
+    )
+    unused = finding.unused(args.folder, examples)
+    broken = unused.__setitem__ if args.skip_broken else None
+    with output.progress("Learning", len(examples)) as advance:
+        task = client.create_task(args.name, examples, broken=broken, progress=advance)
+    output.answer(task.raw, lambda: changed_task(task, "Created"))
+    finding.tell_unused(unused, output)
+    return Exit.DONE
+
+
+def add(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart add TASK FOLDER` and `headstart add TASK --label LABEL FILE…`"""
+    examples, unused = _labelled(args, output)
+    found = finding.task(client, args.task)
+    broken: dict[str, str] = {}
+    with output.progress("Learning", len(examples)) as advance:
+        task = client.add_examples(found.id, examples, broken=broken.__setitem__ if args.skip_broken else None, progress=advance)
+    output.answer(task.raw, lambda: changed_task(task, f"Added {_counted(len(examples) - len(broken))}"))
+    finding.tell_unused(unused | broken, output)
+    return Exit.DONE
+
+
+def examples(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart examples TASK [--save FOLDER]`"""
+    task = finding.task(client, args.task)
+    found = list(client.examples(task.id))
+    body = {"examples": [each.raw for each in found], "next_cursor": None}
+    if args.save is None:
+        output.answer(body, lambda: examples_table(found))
+        return Exit.DONE
+    with output.progress("Saving", len(found)) as advance:
+        folders, lost = saving.save(client, task.id, found, args.save, advance)
+    saved = f"Saved {_counted(len(found) - len(lost))} to {printable(str(args.save))}, a folder for each class."
+    output.answer(body, lambda: saved)
+    for label, folder in folders.items():
+        if folder != label:
+            output.remark(f"headstart: the class {printable(label)} is in the folder {printable(folder)}.")
+    if lost:
+        output.remark(f"headstart: the server kept no image of {_counted(len(lost))}.")
+    return Exit.REFUSED if lost else Exit.DONE
+
+
+def remove(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart remove TASK EXAMPLE`"""
+    task = finding.task(client, args.task)
+    changed = client.remove_example(task.id, finding.example(client, task, args.example))
+    output.answer(changed.raw, lambda: changed_task(changed, f"Removed {_called(task, args.example)}"))
+    return Exit.DONE
+
+
+def relabel(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart relabel TASK EXAMPLE LABEL`"""
+    task = finding.task(client, args.task)
+    changed = client.relabel_example(task.id, finding.example(client, task, args.example), args.label)
+    what = f"{_called(task, args.example)} is in {printable(args.label)} now"
+    output.answer(changed.raw, lambda: changed_task(changed, what))
+    return Exit.DONE
+
+
+def forget(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart forget TASK EXAMPLE`"""
+    task = finding.task(client, args.task)
+    example = finding.example(client, task, args.example)
+    called = _called(task, args.example)
+    if not args.yes and not output.confirm(f"Forget {called}, with every version that was fitted with it, for good?"):
+        output.remark("Nothing was forgotten.")
+        return Exit.STOPPED
+    changed = client.forget_example(task.id, example)
+    output.answer(changed.raw, lambda: changed_task(changed, f"Forgot {called}"))
+    return Exit.DONE
+
+
+def _labelled(args: Namespace, output: Output) -> tuple[list[tuple[str, Path]], dict[str, str]]:
+    """The examples that the command line names, and which files are none and why.
+
+    Raises:
+        Misused: it does not tell their classes.
+    """
+    if args.label is not None:
+        return [(args.label, file) for file in finding.images(args.files, output)], {}
+    if len(args.files) != 1 or args.files[0].is_file():
+        raise Misused(
+            f"of which class are they? headstart add {args.task} --label LABEL FILE..., or headstart add {args.task} FOLDER "
+            "with a folder for each class"
+        )
+    try:
+        examples = labelled_folder(args.files[0])
+    except NoImages as error:
+        error.add_note(f"If its images are of one class: headstart add {args.task} --label LABEL {args.files[0]}")
+        raise
+    return examples, finding.unused(args.files[0], examples)
+
+
+def _called(task: Task, example: str) -> str:
+    return f"{printable(example)} of {printable(task.name)}"
+
+
+def _counted(examples: int) -> str:
+    return f"{examples} example{'' if examples == 1 else 's'}"

@@ -1,0 +1,1 @@
+"""The API's replies as tables that people read."""

@@ -1,0 +1,144 @@
+"""How good a task is, and how other ways to fit it would do, as people read it."""
+
+from rich.console import Group, RenderableType
+
+from headstart.cli.tables.fitting import Column, FittedTable
+from headstart.cli.tables.text import percent, percent_range, printable, told_example
+from headstart.replies.comparison import Comparison, Trial
+from headstart.replies.quality import Prior, Quality
+
+
+def quality_table(found: Quality) -> RenderableType:
+    """How good a task is, class by class, and what to look at; what there is none of is left out."""
+    parts: list[RenderableType] = [_verdict(found)]
+    if found.prior:
+        parts.append(_expected(found.prior))
+    parts += _alike(found)
+    classes = FittedTable(
+        (
+            Column("class", cut="end"),
+            Column("examples", number=True, goes=2),
+            Column("judged", number=True, goes=1),
+            Column("recognised", number=True),
+            Column("accuracy"),
+            Column("95 %"),
+        )
+    )
+    for each in found.classes:
+        numbers = (str(each.examples), str(each.judged), str(each.recognised))
+        classes.add_row(printable(each.label), *numbers, percent(each.accuracy), percent_range(each.interval))
+    confusions = FittedTable((Column("class", cut="end"), Column("taken for", cut="end"), Column("examples", number=True)))
+    for pair in found.confusions:
+        confusions.add_row(printable(pair.label), printable(pair.recognised_as), str(pair.examples))
+    parts += [table for table in (classes, confusions, _suspects(found), _duplicates(found)) if table.row_count]
+    return Group(*parts, printable(found.advice))
+
+
+def comparison_table(found: Comparison) -> RenderableType:
+    """One line for the active version and for each candidate, the best marked, and what to make of it."""
+    table = FittedTable(
+        (
+            Column(""),
+            Column("backbone", cut="end", goes=5),
+            Column("solver"),
+            Column("C", number=True, goes=3),
+            Column("T", number=True, goes=2),
+            Column("recognised", number=True),
+            Column("difference (95 %)", goes=4),
+            Column("log-loss", number=True, goes=1),
+        )
+    )
+    for number, each in enumerate([found.current, *found.candidates]):
+        place = f"{number or 'active'}{', best' if number == found.raw['best'] else ''}"
+        table.add_row(
+            place,
+            printable(each.backbone),
+            *(_trial(each) if isinstance(each, Trial) else ["cannot be tried", "", "", "", "", ""]),
+        )
+    judged = f"on {found.current.judged} examples by {found.current.method}"
+    return Group(f"Version {found.version}, and what could be in its place, {judged}:", table, printable(found.advice))
+
+
+def _suspects(found: Quality) -> FittedTable:
+    known = any(each.get("file_name") for each in found.raw["suspects"])
+    table = FittedTable(
+        (
+            *((Column("file", cut="start"),) if known else ()),
+            Column("example", goes=1 if known else 0),
+            Column("class", cut="end"),
+            Column("seems to be", cut="end"),
+            Column("sure", number=True),
+        )
+    )
+    for each, raw in zip(found.suspects, found.raw["suspects"], strict=True):
+        file = (told_example(raw, "example"),) if known else ()
+        table.add_row(*file, each.example, printable(each.label), printable(each.suggested), f"{each.confidence:.1%}")
+    return table
+
+
+def _duplicates(found: Quality) -> FittedTable:
+    known = any(each.get("file_name") or each.get("of_file_name") for each in found.raw["duplicates"])
+    table = FittedTable(
+        (
+            *((Column("file", cut="start"),) if known else ()),
+            Column("example", goes=2 if known else 0),
+            Column("class", cut="end", goes=3),
+            Column("same as", cut="start" if known else None),
+            Column("its class", cut="end", goes=4),
+            Column("alike", number=True, goes=1),
+        )
+    )
+    for twin, raw in zip(found.duplicates, found.raw["duplicates"], strict=True):
+        file = (told_example(raw, "example"),) if known else ()
+        labels = printable(twin.label), printable(twin.of_label)
+        same = told_example(raw, "of", "of_") if known else twin.of
+        table.add_row(*file, twin.example, labels[0], same, labels[1], f"{twin.similarity:.1%}")
+    return table
+
+
+def _trial(each: Trial) -> list[str]:
+    head, difference = each.head, each.difference
+    beside = f"{difference.accuracy:+.1%} ({difference.interval[0]:+.1%} to {difference.interval[1]:+.1%})" if difference else ""
+    return [
+        f"{head.solver}, centred" if head.centre else head.solver,
+        f"{head.C:g}",
+        f"{head.temperature:.3g}",
+        f"{each.recognised} {percent(each.accuracy)}",
+        beside,
+        "" if each.log_loss is None else f"{each.log_loss:.3f}",
+    ]
+
+
+def _verdict(found: Quality) -> str:
+    if found.accuracy is None:
+        return f"Version {found.version}: no example can be judged, since each is alone in its class, or like all others of it."
+    recognised = sum(each.recognised for each in found.classes)
+    share = f"{percent(found.accuracy)} (95 % interval {percent_range(found.interval)})"
+    return f"Version {found.version}: {share} recognised by {found.method}, {recognised} of {found.judged} examples."
+
+
+def _expected(prior: Prior) -> str:
+    many = len(prior.datasets) > 1
+    mean = f"{prior.accuracy:.1%}" + (f" in the mean, {prior.lowest:.1%} to {prior.highest:.1%} by dataset," if many else "")
+    datasets = ", ".join(printable(dataset) for dataset in prior.datasets)
+    return (
+        f"The backbone's own evaluations found {mean} with {prior.ways} classes of {prior.shots} on {datasets}, "
+        "the nearest to this task."
+    )
+
+
+def _alike(found: Quality) -> list[RenderableType]:
+    """What is to be said of shots of one thing, if there are any."""
+    parts: list[RenderableType] = []
+    examples = sum(each.examples for each in found.classes)
+    if found.groups < examples:
+        parts.append(
+            f"The {examples} examples look like {found.groups} different things: shots of one thing were left out together, and "
+            "count as one."
+        )
+    if found.one_session:
+        parts.append(
+            f"Images of one session only, as it seems: {', '.join(map(printable, found.one_session))}. How well others will be "
+            "recognised cannot be told."
+        )
+    return parts

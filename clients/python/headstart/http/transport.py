@@ -1,0 +1,155 @@
+"""Sends requests, and sends them again where that is safe: every answer comes back as a reply or as an error of ours."""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+
+from headstart.errors import ServerUnreachable, api_error
+from headstart.http.address import checked
+from headstart.http.credentials import request_headers
+from headstart.http.foreign_replies import foreign_reply
+from headstart.replies.tasks import JsonObject
+from headstart.version import VERSION
+
+Reply = TypeVar("Reply")
+Item = TypeVar("Item")
+
+TRIES = 4
+FIRST_PAUSE = 0.2
+# A server that asks for more patience than this is reported, not waited for.
+LONGEST_PAUSE = 30.0
+CONNECT_TIMEOUT = 5.0
+_LARGE = 1_000_000  # bytes, which is as much as nginx takes unless it is told otherwise
+
+_BUSY = frozenset({429, 503})
+_PROBLEM = "application/problem+json"
+# The connection failed. A reply that is merely late is not among them: asking again would add to the load that made it late.
+_BROKEN_CONNECTION = (httpx.NetworkError, httpx.ConnectTimeout, httpx.RemoteProtocolError)
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
+
+
+class Transport:
+    """A pool of connections to one server, for any number of threads.
+
+    Every request of this API may be sent twice: reading, removing, setting, opening and comparing do the same when done again,
+    and a POST that creates carries an `Idempotency-Key`.
+
+    Args:
+        token, headers: as in `headstart.http.credentials.request_headers`.
+    """
+
+    def __init__(self, url: str, timeout: float, token: str | None, headers: Mapping[str, str] | None) -> None:
+        self.shown = checked(url)
+        self._http = httpx.Client(
+            base_url=url,
+            timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
+            headers={"User-Agent": f"headstart-client/{VERSION}", **request_headers(url, token, headers)},
+            # A proxy of the company's cannot reach this machine's own loopback.
+            trust_env=urlsplit(url).hostname not in {"127.0.0.1", "::1", "localhost"},
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def send(self, method: str, path: str, **parts: Any) -> httpx.Response:
+        """The successful reply to a request; `parts` are httpx's `params`, `json`, `data`, `files`, `headers`."""
+        response, _ = self._exchange(self._http.build_request(method, path, **parts))
+        return _successful(response)
+
+    def delete(self, path: str, **parts: Any) -> httpx.Response | None:
+        """The successful reply, or None when an earlier try had removed it already and said so late or not at all."""
+        response, done_before = self._exchange(self._http.build_request("DELETE", path, **parts))
+        return None if done_before and response.status_code == 404 else _successful(response)
+
+    def answers(self, path: str) -> bool:
+        """Whether this path answers with success now, found in a single try."""
+        try:
+            return self._http.get(path).is_success
+        except httpx.TransportError:
+            return False
+
+    def _exchange(self, request: httpx.Request) -> tuple[httpx.Response, bool]:
+        """The last try's reply, and whether an earlier try may have been carried out without a success to show for it."""
+        done_before = False
+        for attempt in range(1, TRIES + 1):
+            pause = random.uniform(0.5, 1) * FIRST_PAUSE * 2 ** (attempt - 1)  # noqa: S311 - spreads clients out, keeps no secret
+            try:
+                response = self._http.send(request)
+            except _BROKEN_CONNECTION as error:
+                if attempt == TRIES:
+                    raise ServerUnreachable(f"no answer from {self.shown}: {error}{_of_large(error, request)}") from error
+                done_before |= not isinstance(error, _NEVER_SENT)
+            except httpx.RequestError as error:
+                raise ServerUnreachable(f"no usable answer from {self.shown}: {error or type(error).__name__}") from error
+            else:
+                asked = _retry_after(response) or 0.0
+                if response.status_code not in _BUSY or attempt == TRIES or asked > LONGEST_PAUSE or _stays(response):
+                    break
+                pause += asked
+                done_before |= b'"erasure_pending"' in response.content  # removed, and not yet out of the server's files
+            time.sleep(pause)
+        return response, done_before
+
+
+def parse(kind: Callable[[JsonObject], Reply], response: httpx.Response) -> Reply:
+    """A reply's body as one of our types."""
+    try:
+        return kind(response.json())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise foreign_reply(response) from error
+
+
+def pages(transport: Transport, path: str, key: str, kind: Callable[[JsonObject], Item]) -> Iterator[Item]:
+    """Everything in a list of the API's, page by page as it is asked for."""
+
+    def page(body: JsonObject) -> tuple[list[Item], str | None]:
+        return [kind(item) for item in body[key]], body["next_cursor"]
+
+    cursor: str | None = None
+    while True:
+        items, cursor = parse(page, transport.send("GET", path, params={"cursor": cursor} if cursor else {}))
+        yield from items
+        if cursor is None:
+            return
+
+
+def _successful(response: httpx.Response) -> httpx.Response:
+    if response.is_success:
+        return response
+    try:
+        error = api_error(response.status_code, response.json(), _retry_after(response))
+    except (ValueError, KeyError, TypeError) as malformed:
+        raise foreign_reply(response) from malformed
+    raise error
+
+
+def _of_large(error: Exception, request: httpx.Request) -> str:
+    """The likely reason why the connection of a large request broke: a server that refuses a body often closes at once."""
+    size = int(request.headers.get("Content-Length", 0))
+    if size < _LARGE or isinstance(error, _NEVER_SENT):
+        return ""
+    return f" The request had {size / 1e6:.1f} MB: does something in between take no more than a part of that?"
+
+
+def _stays(response: httpx.Response) -> bool:
+    """Whether a Headstart server refuses for a reason that waiting does not mend: it says `Retry-After` where that helps. A
+    proxy in front of it may not."""
+    ours = response.status_code == 503 and response.headers.get("Content-Type", "").startswith(_PROBLEM)
+    return ours and "Retry-After" not in response.headers
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds; the header also allows a date, which proxies use."""
+    value = response.headers.get("Retry-After", "")
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None

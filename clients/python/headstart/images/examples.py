@@ -1,0 +1,45 @@
+"""Labelled images in the forms that callers have them in."""
+
+import os
+from collections.abc import Iterable, Mapping
+
+from headstart.images.folders import labelled_folder
+from headstart.images.kinds import Image, checked_image, one_or_many
+from headstart.labels import clean_label
+
+LabelledImage = tuple[str, Image]
+
+Examples = str | os.PathLike[str] | Mapping[str, Image | Iterable[Image]] | Iterable[LabelledImage]
+"""A folder with a folder per class, images by label, or (label, image) pairs."""
+
+
+def labelled(examples: Examples) -> list[LabelledImage]:
+    """Any way of giving examples as (label, image) pairs.
+
+    Raises:
+        TypeError: it is none; the message says where.
+    """
+    if isinstance(examples, str | os.PathLike):
+        return [*labelled_folder(examples)]
+    if isinstance(examples, Mapping):
+        return [
+            (_checked_label("examples", label), image)
+            for label, images in examples.items()
+            for image in one_or_many(f"examples[{label!r}]", images)
+        ]
+    if not isinstance(examples, Iterable):
+        raise TypeError(f"examples: a folder, images by label, or (label, image) pairs, not {type(examples).__name__}")
+    return [_pair(f"examples[{position}]", example) for position, example in enumerate(examples)]
+
+
+def _pair(argument: str, example: object) -> LabelledImage:
+    if not isinstance(example, tuple | list) or len(example) != 2:
+        raise TypeError(f"{argument}: a (label, image) pair, not {type(example).__name__}")
+    label, image = example
+    return _checked_label(argument, label), checked_image(argument, image)
+
+
+def _checked_label(argument: str, label: object) -> str:
+    if not isinstance(label, str):
+        raise TypeError(f"{argument}: a label is text, not {type(label).__name__}")
+    return clean_label(label)

@@ -1,0 +1,100 @@
+"""The kinds of thing that an image may be given as, told without importing Pillow or NumPy: who has such a thing, has them."""
+
+import io
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, TypeGuard, cast
+
+
+class OpenFile(Protocol):
+    """A file opened to read bytes."""
+
+    def read(self) -> bytes: ...
+
+
+class Picture(Protocol):
+    """A Pillow image, or a NumPy array of uint8, (height, width) or (height, width, 1, 3 or 4)."""
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]: ...
+
+
+Image = str | os.PathLike[str] | bytes | bytearray | memoryview | OpenFile | Picture
+"""A path, the bytes of an image file, a file opened to read bytes, a Pillow image, or a NumPy array of uint8."""
+
+IMAGE = "an image is a path, bytes, a file opened to read bytes, a Pillow image or a NumPy array"
+
+_CHANNELS = frozenset({1, 3, 4})
+_AS_PNG = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "I;16B"})
+
+
+def is_picture(image: object) -> TypeGuard[Picture]:
+    """Whether it is a Pillow image, or an array of two or three axes: others hold several images."""
+    if _is_pillow(image):
+        return True
+    interface = getattr(image, "__array_interface__", None)
+    return isinstance(interface, dict) and len(interface["shape"]) in {2, 3}
+
+
+def checked_image(argument: str, image: Image) -> Image:
+    """The image, if it is of a kind that can be sent.
+
+    Raises:
+        TypeError: it is not; the message names the argument.
+    """
+    if isinstance(image, io.TextIOBase):
+        raise TypeError(f"{argument}: {IMAGE}, not a file opened to read text; open it with mode 'rb'")
+    if isinstance(image, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(image, "read") or _is_pillow(image):
+        return image
+    if not is_picture(image):
+        raise TypeError(f"{argument}: {IMAGE}, not {type(image).__name__}")
+    interface = image.__array_interface__
+    shape = interface["shape"]
+    if interface["typestr"] != "|u1" or (len(shape) == 3 and shape[2] not in _CHANNELS) or 0 in shape:
+        raise TypeError(
+            f"{argument}: {IMAGE} of uint8 from 0 to 255, (height, width) or (height, width, 1, 3 or 4), "
+            f"not of {getattr(image, 'dtype', interface['typestr'])}, {tuple(shape)}"
+        )
+    return image
+
+
+def one_or_many(argument: str, images: Image | Iterable[Image]) -> list[Image]:
+    """A single image as a list of one: a path is itself a sequence, of characters, and a picture one of rows.
+
+    Args:
+        argument: what the caller calls them.
+
+    Raises:
+        TypeError: one of them is no image.
+    """
+    if isinstance(images, str | bytes | bytearray | memoryview | os.PathLike) or hasattr(images, "read") or is_picture(images):
+        return [checked_image(argument, cast("Image", images))]
+    if isinstance(images, Mapping) or not isinstance(images, Iterable):
+        raise TypeError(f"{argument}: {IMAGE}, or several of these, not {type(images).__name__}")
+    return [checked_image(f"{argument}[{position}]", image) for position, image in enumerate(images)]
+
+
+def as_png(picture: Picture) -> bytes:
+    """Without loss; what a Pillow image knows of its orientation and colours goes with it."""
+    try:
+        from PIL import Image as Pillow
+    except ImportError as error:
+        raise TypeError("to send pictures that are in memory, install Pillow; or give paths or bytes of image files") from error
+    image = picture if isinstance(picture, Pillow.Image) else Pillow.fromarray(_without_axis(picture))
+    if image.mode not in _AS_PNG:
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1, exif=image.getexif(), icc_profile=image.info.get("icc_profile"))
+    return file.getvalue()
+
+
+def _without_axis(picture: Picture) -> Any:
+    """An array of one channel without its last axis, which Pillow does not take."""
+    array = cast("Any", picture)
+    return array[:, :, 0] if array.__array_interface__["shape"][2:] == (1,) else array
+
+
+def _is_pillow(image: object) -> bool:
+    pillow = sys.modules.get("PIL.Image")
+    return pillow is not None and isinstance(image, pillow.Image)

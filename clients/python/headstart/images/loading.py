@@ -1,0 +1,130 @@
+"""Images read into memory, and cut into requests."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar, cast
+
+from headstart.errors import NoImages
+from headstart.images.folders import printable_path
+from headstart.images.kinds import Image, OpenFile, as_png, is_picture
+
+_PART_BYTES = 1000  # of a form, around an image, and of its label: 128 characters at most
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An image as it is sent.
+
+    Attributes:
+        position: in the call.
+        name: its path, or else its place in the call.
+        label: of an example.
+        file_name: what its file is called, without folders; empty for one that has no file.
+    """
+
+    position: int
+    name: str
+    content: bytes
+    label: str = ""
+    file_name: str = ""
+
+    @property
+    def form_bytes(self) -> int:
+        """The room that it takes in a form, at most."""
+        return _PART_BYTES + len(self.content)
+
+    @property
+    def part(self) -> tuple[str, tuple[str, bytes]]:
+        """The part of a form that carries it. A file's part has a name; the server takes this one for none."""
+        return "images", (self.file_name or ".", self.content)
+
+
+def load(
+    images: Iterable[tuple[int, str, Image]],
+    prepare: Callable[[bytes], bytes] = bytes,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[Loaded]:
+    """Reads images, (position, label, image) each, on all cores and in their order.
+
+    Args:
+        prepare: what becomes of each file's bytes.
+        progress: called with 1 for each.
+
+    Raises:
+        OSError: a file cannot be read.
+        TypeError: a file gives text, or Pillow is not there to send a picture with.
+    """
+
+    def one(image: tuple[int, str, Image]) -> Loaded:
+        position, label, given = image
+        path = _path_of(given)
+        name = f"image {position + 1}" if path is None else printable_path(path)
+        return Loaded(position, name, prepare(_read(given, position)), label, _file_name(path))
+
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        for some in _slices(images, 4 * workers):  # so that few are in memory before they are wanted
+            for loaded in pool.map(one, some):
+                if progress:
+                    progress(1)
+                yield loaded
+
+
+def in_requests(images: Iterable[Loaded], most_images: int, most_bytes: int) -> Iterator[list[Loaded]]:
+    """Cuts images, in their order, into what one request may carry. An image that is too large for any goes alone.
+
+    Raises:
+        NoImages: there are none.
+    """
+    batch: list[Loaded] = []
+    size = 0
+    for image in images:
+        if batch and (len(batch) == most_images or size + image.form_bytes > most_bytes):
+            yield batch
+            batch, size = [], 0
+        batch.append(image)
+        size += image.form_bytes
+    if not batch:
+        raise NoImages("no images were given")
+    yield batch
+
+
+def _read(image: Image, position: int) -> bytes:
+    if isinstance(image, str | os.PathLike):
+        return Path(image).read_bytes()
+    if isinstance(image, bytes | bytearray | memoryview):
+        return bytes(image)
+    if is_picture(image):
+        return as_png(image)
+    content = cast("OpenFile", image).read()
+    if not isinstance(content, bytes | bytearray | memoryview):
+        raise TypeError(f"image {position + 1}: its file gives {type(content).__name__} and not bytes; open it with mode 'rb'")
+    return bytes(content)
+
+
+def _path_of(image: Image) -> str | None:
+    """Where an image is from: its path, that of its open file, or of the file that a Pillow image was opened from."""
+    path = image if isinstance(image, str | os.PathLike) else getattr(image, "name", None) or getattr(image, "filename", None)
+    if not path or not isinstance(path, str | os.PathLike):
+        return None
+    text = os.fspath(path)
+    return text if isinstance(text, str) else None
+
+
+def _file_name(path: str | None) -> str:
+    return "" if path is None else Path(path).name.encode(errors="surrogateescape").decode(errors="replace")
+
+
+def _slices(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    some: list[Item] = []
+    for item in items:
+        some.append(item)
+        if len(some) == size:
+            yield some
+            some = []
+    yield some

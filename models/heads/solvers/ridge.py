@@ -1,0 +1,49 @@
+"""Ridge regression to one-hot targets, in closed form."""
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import device
+
+from models.arrays import Bools, Floats, Ints
+from models.heads.head import Array
+from models.heads.solvers.groups import by_size
+from models.heads.solvers.method import Method
+
+
+def fit(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array]:
+    """Weight (T, K, D) and bias (T, K) that minimise C ‖X Wᵀ + b − Y‖² + ‖W‖², with b unpenalised.
+
+    Centring X and Y removes b from the problem; then, with λ = 1/C, W = Yᵀ X (XᵀX + λI)⁻¹ = Yᵀ (XXᵀ + λI)⁻¹ X, and the
+    smaller of the two systems is solved.
+    """
+    x_mean_T1D, y_mean_T1K = xp.mean(x_TnD, axis=1, keepdims=True), xp.mean(y_TnK, axis=1, keepdims=True)
+    x, y = x_TnD - x_mean_T1D, y_TnK - y_mean_T1K
+    n, D = x.shape[1:]
+    if n < D:
+        dual = x @ x.mT + xp.eye(n, dtype=x.dtype, device=device(x)) / C
+        weight_TKD = xp.linalg.solve(dual, y).mT @ x
+    else:
+        primal = x.mT @ x + xp.eye(D, dtype=x.dtype, device=device(x)) / C
+        weight_TKD = xp.linalg.solve(primal, x.mT @ y).mT
+    return weight_TKD, (y_mean_T1K - x_mean_T1D @ weight_TKD.mT)[:, 0]
+
+
+def left_out_scores(x_nD: Floats, y_nK: Floats, C: float, groups: Ints, _judged: Bools) -> Floats:
+    """Scores (n, K) by the predicted residual sum of squares (Allen, 1974), of groups.
+
+    With the hat matrix H, which maps targets to fitted values, a fit without the examples g misses them by (I − H[g, g])⁻¹ times
+    the residuals that the fit of all examples has there.
+    """
+    n = len(x_nD)
+    centred = x_nD - x_nD.mean(axis=0)
+    gram = centred @ centred.T
+    hat = 1.0 / n + np.linalg.solve(gram + np.eye(n) / C, gram)
+    residuals = y_nK - hat @ y_nK
+    for g in by_size(groups):  # (groups of one size, that size)
+        block = np.eye(g.shape[1]) - hat[g[:, :, None], g[:, None, :]]
+        residuals[g] = np.linalg.solve(block, residuals[g])
+    return y_nK - residuals
+
+
+METHOD = Method(fit, left_out_scores)

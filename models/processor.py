@@ -1,0 +1,34 @@
+"""The processor of this machine: its name, its instructions and the cores that this process may use."""
+
+import os
+import platform
+from contextlib import suppress
+from pathlib import Path
+
+from models.quota import cpu_quota
+
+
+def processor_name() -> str:
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return platform.processor() or platform.machine()
+
+
+def available_cores() -> int:
+    """The cores that this process may run on, a container's CPU quota included."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota()
+    return cores if quota is None else max(1, min(cores, round(quota)))
+
+
+def has_int8_instructions() -> bool:
+    """Whether the processor multiplies 8-bit integers without saturating (VNNI on x86-64, dot product on Arm).
+
+    Without them int8 is no faster, and on older x86 its sums saturate and cost accuracy.
+    """
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return False
+    return bool(flags & {"avx512_vnni", "avx_vnni", "asimddp"})

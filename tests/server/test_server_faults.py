@@ -1,0 +1,84 @@
+"""Faults of the server's own over HTTP, each provoked for real: what is answered, and what the log says of it."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from tests.helpers.bundles import small_bundle
+from tests.helpers.images import encode
+from tests.helpers.problems import assert_problem
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
+from tests.helpers.uploads import create, predict, queries
+
+WHITE = encode(np.full((32, 32, 3), 255, np.uint8))
+MINE = {"X-Request-ID": "mine"}
+
+
+def client_of(process: ServerProcess) -> httpx.Client:
+    return httpx.Client(base_url=process.url, timeout=60)
+
+
+def lines_since(process: ServerProcess, before: int) -> list[dict[str, Any]]:
+    """The server's own lines of the log after its first `before` characters. ONNX Runtime prints some beside them."""
+    return [json.loads(line) for line in process.log()[before:].splitlines() if line.startswith("{")]
+
+
+def assert_told(lines: list[dict[str, Any]], logger: str, status: int) -> None:
+    """The logger says why, the access log what was answered, and each line bears the id of the request."""
+    assert {line["request_id"] for line in lines} == {"mine"}
+    assert [line["logger"] for line in lines] == [logger, "server.access"]
+    assert lines[0]["level"] == "error"
+    assert "Traceback" in lines[0]["exception"]
+    assert lines[1]["status"] == status
+
+
+def test_a_head_that_cannot_be_read_is_a_fault_of_the_server(tmp_path: Path, support: Labelled) -> None:
+    """Somebody wrote into the database while the server was away."""
+    data = tmp_path / "data"
+    with ServerProcess(data) as process, client_of(process) as api:
+        broken, sound = (create(api, support)["id"] for _ in range(2))
+    with closing(sqlite3.connect(data / "headstart.db")) as database, database:
+        assert database.execute("UPDATE versions SET head = x'00' WHERE task = ?", [broken]).rowcount == 1
+    with ServerProcess(data, "--log-format", "json") as process, client_of(process) as api:
+        before = len(process.log())
+        response = api.post(f"/v1/tasks/{broken}/predict", headers=MINE, **queries([WHITE]))
+        assert_problem(response, 500, "internal_error")
+        assert (response.headers["x-request-id"], response.json()["request_id"]) == ("mine", "mine")
+        assert_told(lines_since(process, before), "server.access", 500)
+        assert 'headstart_errors_total{code="internal_error"} 1.0' in api.get("/metrics").text
+        assert predict(api, sound, [WHITE]), "others are served"
+
+
+def test_a_database_that_is_damaged_under_the_server_is_a_failure_of_its_storage(tmp_path: Path, support: Labelled) -> None:
+    with ServerProcess(tmp_path / "data", "--log-format", "json") as process, client_of(process) as api:
+        task = create(api, support)["id"]
+        for file in ("headstart.db", "headstart.db-wal"):
+            path = tmp_path / "data" / file
+            with path.open("r+b") as damaged:
+                damaged.write(b"\xff" * path.stat().st_size)
+        before = len(process.log())
+        assert_problem(api.get(f"/v1/tasks/{task}/examples", headers=MINE), 503, "storage_failed")
+        assert_told(lines_since(process, before), "server.store.database", 503)
+        assert api.get("/healthz").status_code == 200
+
+
+def test_a_network_that_fails_on_an_image_is_a_failure_of_the_engine(
+    tmp_path: Path, shipped_bundle: Path, support: Labelled
+) -> None:
+    """It looks up a value that it lacks for the image, which ONNX Runtime refuses to compute."""
+    id_ = small_bundle(shipped_bundle, tmp_path / "bundles", "brittle", brittle=True)
+    flags = ("--bundles-dir", str(tmp_path / "bundles"), "--bundle", id_, "--log-format", "json")
+    with ServerProcess(tmp_path / "data", *flags) as process, client_of(process) as api:
+        task = create(api, support)["id"]
+        before = len(process.log())
+        response = api.post(f"/v1/tasks/{task}/predict", headers=MINE, **queries([WHITE]))
+        assert_problem(response, 503, "engine_failed")
+        assert response.headers["retry-after"]
+        assert_told(lines_since(process, before), "server.engine.batcher", 503)
+        assert predict(api, task, [support[0][1]])[0]["label"] == support[0][0], "the engine goes on"

@@ -1,0 +1,198 @@
+"""From a network to a bundle. Refuses when ONNX, TorchScript and what they came from disagree.
+
+`make_bundle` reads from top to bottom. It takes trained checkpoints (`training.export.finished_run`) and networks made elsewhere
+(`training.importing.network`). Each step that needs embeddings runs on a draft of the bundle, opened by the engine that serves.
+So statistics, head defaults and evaluations describe what users will get.
+"""
+
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bundle import (
+    CARD,
+    DEFAULT_BUNDLE,
+    GOLDEN,
+    ONNX,
+    ONNX_INT8,
+    SHIPPED,
+    STATISTICS,
+    TORCHSCRIPT,
+    BundleError,
+    find_bundles,
+    golden_bytes,
+    open_bundle,
+    read_manifest,
+    statistics_bytes,
+    write_bundle,
+)
+from models.engine import Engine, EngineError, EngineKind, embed_all, open_engine
+from models.heads.solvers import METHODS
+from models.images.preprocess import Pixels
+from models.manifest import (
+    BUNDLE_NAME,
+    Architecture,
+    Imported,
+    InputSpec,
+    Manifest,
+    Training,
+)
+from models.processor import has_int8_instructions
+from training.calibration.scoring import Images, Say, Scorer, base_mean
+from training.calibration.untuned import untuned_heads
+from training.export.candidate import Candidate
+from training.export.card import model_card
+from training.export.golden import golden_pixels
+from training.export.graphs import GraphError, to_int8
+from training.export.int8 import int8_agrees, int8_loses_little
+
+PARITY_TOLERANCE = 1e-4
+
+_SEED = 1
+_PARITY_IMAGES = 64
+_CALIBRATION_IMAGES = 512
+_BACKGROUND = 1000
+_EPISODES = 2000
+
+_KINDS: dict[str, EngineKind] = {ONNX: "onnx", TORCHSCRIPT: "torchscript"}
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+class ExportError(Exception):
+    """A bundle that cannot be made, or whose files do not compute what they came from."""
+
+
+def refuse_taken(out: Path, name: str, version: str) -> None:
+    """Fails before any work where the work could not be written.
+
+    Raises:
+        ExportError: the name or the version is no name.
+        BundleError: that version exists already.
+    """
+    for text in (name, version):
+        if not re.fullmatch(BUNDLE_NAME, text):
+            raise ExportError(f"{text!r} is no name; use lower-case letters, digits, '.', '_' and '-', at most 64")
+    if (out / name / version).exists():
+        raise BundleError(f"{out / name / version} exists already; give the new bundle another version")
+
+
+def draft_manifest(
+    name: str,
+    version: str,
+    architecture: Architecture,
+    embedding_dim: int,
+    spec: InputSpec,
+    training: Training | Imported,
+) -> Manifest:
+    """The manifest of a draft: no files or evaluations yet, and the heads of what new tasks get."""
+    return Manifest(
+        name=name,
+        version=version,
+        created_at=datetime.now(UTC).replace(microsecond=0),
+        architecture=architecture,
+        embedding_dim=embedding_dim,
+        input=spec,
+        head=read_manifest(find_bundles(SHIPPED)[DEFAULT_BUNDLE]).head,
+        training=training,
+        evaluations=(),
+        files={},
+    )
+
+
+def make_bundle(
+    draft: Manifest, candidate: Candidate, datasets: Sequence[Images], out: Path, with_torchscript: bool, say: Say
+) -> Path:
+    """Writes the bundle that `draft` begins to describe, and returns its folder; see `training.export.finished_run.export`."""
+    base = [data.base for data in datasets if data.base is not None]
+    sample = _evenly([images.images for images in base], _CALIBRATION_IMAGES)
+    graphs = _graphs(candidate, sample, say)
+    golden = golden_pixels(draft.input.height, draft.input.width)
+    fixed = {GOLDEN: golden_bytes(golden, candidate.embed(golden))}
+
+    with tempfile.TemporaryDirectory() as scratch:
+        engines = _open_draft(Path(scratch), draft, {**graphs, **fixed}, say)
+        _check_parity(engines, candidate, sample[:_PARITY_IMAGES], say)
+        say(f"embedding {sum(map(len, base))} images for the statistics")
+        embeddings = [embed_all(engines["onnx"], images.images) for images in base]
+        if not all(np.abs(each).max() <= np.finfo(np.float16).max for each in embeddings):  # NaN fails too.
+            raise ExportError("embeddings of the given images are not finite, or too large for the statistics")
+        mean = base_mean(embeddings)
+        background = _evenly(embeddings, _BACKGROUND).astype(np.float16).astype(np.float32)  # as it will be read again
+        scorer = Scorer(datasets, mean, background, _EPISODES)
+        chosen = any(data.validation for data in datasets)
+        heads = scorer.choose_heads(engines["onnx"], say) if chosen else untuned_heads(np.concatenate(embeddings), mean, say)
+        for options in map(heads.options, METHODS):
+            say(f"  {options.solver}: C {options.C:g}, temperature {options.temperature:.3g}, centre {options.centre}")
+        if small := engines.get("onnx-int8"):
+            plain = engines["onnx"]
+            if chosen:
+                kept = int8_loses_little(small, plain, scorer, heads.logistic, say)
+            else:
+                kept = int8_agrees(small, plain, mean, sample, say)
+            if not kept:
+                del engines["onnx-int8"]
+        if "onnx-int8" not in engines:
+            graphs.pop(ONNX_INT8, None)
+        evaluations = []
+        for kind, file in (("onnx", ONNX), ("onnx-int8", ONNX_INT8)):
+            if file in graphs and any(data.validation or data.novel for data in datasets):
+                say(f"evaluating {file}, {_EPISODES} episodes for each line of the card")
+                evaluations += scorer.evaluations(engines[kind], file, heads)
+
+    if not with_torchscript:
+        graphs.pop(TORCHSCRIPT, None)
+    final = draft.model_copy(update={"head": heads, "evaluations": tuple(evaluations)})
+    fixed |= {STATISTICS: statistics_bytes(mean, background), CARD: model_card(final).encode()}
+    return write_bundle(out, final, {**graphs, **fixed})
+
+
+def _graphs(candidate: Candidate, sample: Pixels, say: Say) -> dict[str, bytes]:
+    """The backbone files by name; int8 where what it costs can be measured, calibrated on `sample`."""
+    say("making ONNX and TorchScript")
+    graphs = candidate.graphs(sample[:2])
+    if not has_int8_instructions():
+        say("no int8 version: this processor cannot measure what it costs")
+    else:
+        say(f"quantising to int8 on {len(sample)} images")
+        try:
+            graphs[ONNX_INT8] = to_int8(graphs[ONNX], sample)
+        except GraphError as error:
+            say(f"no int8 version: {error}")
+    return graphs
+
+
+def _open_draft(folder: Path, draft: Manifest, contents: Mapping[str, bytes], say: Say) -> dict[str, Engine]:
+    """An engine for each file; none for an int8 file that would not be served, so far is it from float32."""
+    blank = np.zeros(draft.embedding_dim, dtype=np.float32)
+    bundle = open_bundle(write_bundle(folder, draft, {**contents, STATISTICS: statistics_bytes(blank, blank[None])}))
+    engines: dict[str, Engine] = {kind: open_engine(bundle, kind) for file, kind in _KINDS.items() if file in contents}
+    if ONNX_INT8 in contents:
+        try:
+            engines["onnx-int8"] = open_engine(bundle, "onnx-int8")
+        except (BundleError, EngineError) as error:
+            say(f"int8 left out: {error.problem}")
+    return engines
+
+
+def _check_parity(engines: Mapping[str, Engine], candidate: Candidate, pixels: Pixels, say: Say) -> None:
+    wanted = candidate.embed(pixels)
+    for kind in ("onnx", "torchscript"):
+        if kind in engines:
+            error = float(np.linalg.norm(embed_all(engines[kind], pixels) - wanted) / np.linalg.norm(wanted))
+            if not error <= PARITY_TOLERANCE:  # NaN fails too.
+                raise ExportError(f"{kind} disagrees with {candidate.name}: relative error {error:.2g} > {PARITY_TOLERANCE:g}")
+            say(f"{kind} agrees with {candidate.name} to {error:.1e} relative")
+
+
+def _evenly(parts: Sequence[NDArray[Scalar]], count: int) -> NDArray[Scalar]:
+    """`count` rows, or all there are: a random one of each part in turn, as long as it has any left."""
+    orders = [np.random.default_rng(_SEED).permutation(len(rows)) for rows in parts]
+    turns = sorted((turn, part) for part, order in enumerate(orders) for turn in range(min(len(order), count)))
+    return np.stack([parts[part][orders[part][turn]] for turn, part in turns[:count]])

@@ -1,0 +1,40 @@
+"""A backbone on its way into a bundle: what an export needs of a network, whoever made it."""
+
+from typing import Protocol
+
+import torch
+
+from models.backbones import PixelBackbone
+from models.bundle import ONNX, TORCHSCRIPT
+from models.heads.head import Float32
+from models.images.preprocess import Pixels
+from training.export.graphs import to_onnx, to_torchscript
+
+
+class Candidate(Protocol):
+    """A backbone on its way into a bundle; `name` says what its files must agree with."""
+
+    name: str
+
+    def graphs(self, example: Pixels) -> dict[str, bytes]:
+        """`backbone.onnx`, and `backbone.ts` where there is a PyTorch network; `example` has at least 2 images."""
+
+    def embed(self, pixels: Pixels) -> Float32:
+        """What every file must compute: uint8 (N, H, W, 3) -> float32 (N, D)."""
+
+
+class Eager:
+    """A PyTorch network as a candidate."""
+
+    name = "eager PyTorch"
+
+    def __init__(self, network: PixelBackbone) -> None:
+        self._network = network.eval()
+
+    def graphs(self, example: Pixels) -> dict[str, bytes]:
+        return {ONNX: to_onnx(self._network, example), TORCHSCRIPT: to_torchscript(self._network, example)}
+
+    @torch.inference_mode()
+    def embed(self, pixels: Pixels) -> Float32:
+        embeddings: Float32 = self._network(torch.from_numpy(pixels)).numpy()
+        return embeddings

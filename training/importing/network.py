@@ -1,0 +1,141 @@
+"""A network made elsewhere -> bundle."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.backbones import Backbone, PixelBackbone
+from models.backbones.efficientnet_lite import EFFICIENTNET_LITE
+from models.backbones.pretrained import is_pretrained, load_pretrained
+from models.manifest import RGB, Architecture, Imported, InputSpec, Interpolation
+from training.calibration.scoring import Images, Say
+from training.calibration.untuned import LEAST_IMAGES
+from training.export.bundle import ExportError, draft_manifest, make_bundle, refuse_taken
+from training.export.candidate import Candidate, Eager
+from training.importing.classifier import LastLayer
+from training.importing.foreign import OnnxFile, TorchScriptFile
+from training.importing.photographs import check_paths, enough_for_episodes, load_photographs
+from training.importing.weights_file import refuse_weights
+
+_ONNX = ".onnx"
+_TORCHSCRIPT = (".pt", ".pth", ".ts", ".torchscript")
+_OWN = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)  # of a graph that normalises by itself
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be imported, and its preprocessing where it is not the published one.
+
+    Attributes:
+        source: `torchvision:NAME`, `timm:NAME`, or the path of an ONNX or a TorchScript file.
+        weights: of a library's network: see `load_pretrained`.
+        input_size: side of the images in pixels.
+        mean, std: of each colour channel, on the scale [0, 1].
+        last_layer: of a file: see `without_classifier`.
+    """
+
+    source: str
+    weights: str | None = None
+    input_size: int | None = None
+    mean: RGB | None = None
+    std: RGB | None = None
+    interpolation: Interpolation | None = None
+    last_layer: LastLayer | None = None
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """An order, filled: the candidate with what the manifest says of it."""
+
+    candidate: Candidate
+    architecture: Architecture
+    embedding_dim: int
+    spec: InputSpec
+    name: str
+    weights: str
+    file: Path | None
+
+
+def import_network(order: Order, data: Sequence[Path], broken_share: float, name: str, version: str, out: Path, say: Say) -> Path:
+    """Writes the bundle `<out>/<name>/<version>/` and returns its folder.
+
+    Args:
+        data: images for the statistics and, where they are of classes enough, for choosing head options; see `load_photographs`.
+        broken_share: the share of them that may be unreadable.
+        say: receives a line per step.
+
+    Raises:
+        ExportError: the order is incomplete, or a file of the bundle disagrees with its source.
+        PretrainedError, GraphError: the network cannot be had, or is none.
+        DataError: the images cannot be used.
+        BundleError: that version exists already.
+    """
+    refuse_taken(out, name, version)
+    check_paths(data)
+    opened = _open_library(order) if is_pretrained(order.source) else _open_file(order)
+    if isinstance(opened.candidate, OnnxFile | TorchScriptFile) and opened.candidate.is_cut:
+        say(f"{opened.name} ends in a classifier: taken is what goes into its last layer, {opened.embedding_dim} numbers")
+    photographs = load_photographs(data, opened.spec, broken_share)
+    for skipped in photographs.skipped:
+        say(f"skipped {skipped}")
+    if len(photographs) < LEAST_IMAGES:
+        say(f"warning: {len(photographs)} images are too few for good statistics; give {LEAST_IMAGES} or more")
+    images = Images(", ".join(path.resolve().stem for path in data), photographs, enough_for_episodes(photographs), None)
+    origin = Imported(
+        source=opened.name,
+        weights=opened.weights,
+        sha256=hashlib.sha256(opened.file.read_bytes()).hexdigest() if opened.file else None,
+        images=len(photographs),
+    )
+    draft = draft_manifest(name, version, opened.architecture, opened.embedding_dim, opened.spec, origin)
+    return make_bundle(draft, opened.candidate, [images], out, True, say)
+
+
+def _open_library(order: Order) -> _Opened:
+    pretrained = load_pretrained(order.source, order.weights, order.input_size)
+    mean, std = order.mean or pretrained.mean, order.std or pretrained.std
+    size = pretrained.input_size
+    return _Opened(
+        Eager(PixelBackbone(Backbone(pretrained.network, mean, std))),
+        Architecture(name=order.source, widths=(), mean=mean, std=std),
+        pretrained.network.embedding_dim,
+        InputSpec(height=size, width=size, interpolation=order.interpolation or pretrained.interpolation),
+        order.source,
+        pretrained.weights,
+        pretrained.file,
+    )
+
+
+def _open_file(order: Order) -> _Opened:
+    path = Path(order.source)
+    if path.is_file() and path.suffix != _ONNX:
+        refuse_weights(path)
+    if not path.is_file() or path.suffix not in (_ONNX, *_TORCHSCRIPT):
+        known = (
+            f"{', '.join(EFFICIENTNET_LITE)}, torchvision:NAME, timm:NAME, or a file ending in {_ONNX}, {', '.join(_TORCHSCRIPT)}"
+        )
+        raise ExportError(f"cannot import {order.source}: {'no such file; ' if not path.is_file() else ''}give {known}")
+    if order.weights is not None:
+        raise ExportError(f"{path.name} holds its own weights; leave out --weights")
+    if (order.mean is None) != (order.std is None):
+        raise ExportError("--mean and --std belong together")
+    normalisation = None if order.mean is None or order.std is None else (order.mean, order.std)
+    candidate: OnnxFile | TorchScriptFile
+    if path.suffix == _ONNX:
+        candidate = OnnxFile(path, normalisation, order.input_size, order.last_layer)
+    elif normalisation is None or order.input_size is None:
+        raise ExportError(f"{path.name} does not say what it takes; say it with --input-size, --mean and --std")
+    else:
+        candidate = TorchScriptFile(path, normalisation, order.input_size, order.last_layer)
+    mean, std = normalisation or _OWN
+    height, width = candidate.size
+    return _Opened(
+        candidate,
+        Architecture(name="onnx" if path.suffix == _ONNX else "torchscript", widths=(), mean=mean, std=std),
+        candidate.embedding_dim,
+        InputSpec(height=height, width=width, interpolation=order.interpolation or "bicubic"),
+        path.name,
+        path.name,
+        path,
+    )
