@@ -90,7 +90,7 @@ def look(api: httpx.Client, id_: str) -> dict[str, Any]:
 
 
 def until(api: httpx.Client, id_: str, there: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 150
     while time.monotonic() < deadline:
         if there(refresh := look(api, id_)):
             return refresh
