@@ -145,7 +145,7 @@ def _turns(tasks: Sequence[Found], images: int) -> Iterator[Sequence[Found]]:
 
 def _answer(asked: _Asked, tasks: Sequence[Found]) -> bytes:
     """The results of a turn as JSON, without the brackets around them."""
-    loaded = asked.service.active.load_many(asked.tenant, [(task, active.version) for task, active in tasks])
+    loaded = asked.service.heads.load_many(asked.tenant, [(task, active.version) for task, active in tasks])
     results = {position: _failed(*tasks[position], TaskNotFound(tasks[position][0])) for position in loaded.missing}
     usable: list[tuple[HeadStack, Probabilities, ServedBackbone, Embedded]] = []
     # All products first: between them, each would find the code of what follows gone from the core's cache.
