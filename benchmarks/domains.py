@@ -57,6 +57,7 @@ class Column:
     laws: LeftOutLaws | None = None
 
     def of(self, domain: str) -> Embedder:
+        """Returns the embedder of a domain."""
         return self.instead.get(domain, self.usual)
 
     def law(self, domain: Domain) -> SupportLaw | None:
@@ -182,20 +183,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photos/, cifar100/, omniglot/ and splits/")
     text = "NAME@VERSION or a bundle's folder; several are measured side by side (default: what new tasks get)"
     parser.add_argument("--bundle", nargs="+", default=[DEFAULT_BUNDLE], metavar="BUNDLE", help=text)
-    parser.add_argument("--bundles-dir", type=Path, metavar="DIR", help="where further bundles are")
+    parser.add_argument("--bundles-dir", type=Path, metavar="DIR", help="folder of further bundles")
     text = "a bundle made without that domain, for a column of such"
     parser.add_argument("--left-out", nargs="+", type=_left_out, default=[], metavar="DOMAIN=BUNDLE", help=text)
     text = "a column of the last bundle with laws of temperature fitted on the other domains' validation classes"
     parser.add_argument("--laws-left-out", action="store_true", help=text)
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keeps embeddings and scores for the next run")
-    parser.add_argument("--engine", choices=get_args(EngineKind), default="auto", help="default: what the server would take")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep embeddings and scores here for the next run")
+    parser.add_argument("--engine", choices=get_args(EngineKind), default="auto", help="default: the one a server would take")
     parser.add_argument("--domains", nargs="+", choices=_NAMES, help="default: all")
     text = "classes to draw from, to choose by validation classes (default: novel ones, or what a domain has instead)"
     parser.add_argument("--part", choices=get_args(Part), help=text)
     parser.add_argument("--ways", type=int, nargs="+", default=list(_WAYS), help="default: 5 20, where there are as many classes")
-    parser.add_argument("--episodes", type=int, default=2000, help="of each cell (default %(default)s)")
+    parser.add_argument("--episodes", type=int, default=2000, help="episodes of each cell (default %(default)s)")
     parser.add_argument("--per-class", type=int, metavar="N", help="the first N images of each class (default: all)")
-    parser.add_argument("--seed", type=int, default=1, help="of the episodes (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the episodes (default %(default)s)")
     text = f"{_QUICK_EPISODES} episodes of 5 ways on {_QUICK_PER_CLASS} images a class: to judge quickly, not to be quoted"
     parser.add_argument("--quick", action="store_true", help=text)
     parser.add_argument("--picture", type=Path, metavar="FILE.png", help="receives the accuracies as bars")

@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = benchmark_parser("refresh", __doc__, seconds=20.0)
     shipped = paper_bundle().path
     parser.add_argument(
-        "--from", type=Path, default=shipped, metavar="BUNDLE", dest="origin", help="of the tasks (default: the shipped one)"
+        "--from", type=Path, default=shipped, metavar="BUNDLE", dest="origin", help="the tasks' bundle (default: the shipped one)"
     )
     targets = parser.add_mutually_exclusive_group()
     targets.add_argument("--to", type=Path, default=shipped, metavar="BUNDLE", help="default: the shipped one")
@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tasks", type=int, default=500, help="default %(default)s")
     parser.add_argument("--rate", type=float, help="requests a second (default: half of what the slower bundle answers)")
     parser.add_argument("--max-drop", type=float, default=0.02, help="default %(default)s")
-    parser.add_argument("--seed", type=int, default=1, help="of the tasks (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the tasks (default %(default)s)")
     return parser
 
 

@@ -19,6 +19,7 @@ _START_SECONDS = 60.0
 
 
 def free_port() -> int:
+    """Returns a port of this machine that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -81,6 +82,7 @@ class ServerProcess:
         self.process.wait()
 
     def log(self) -> str:
+        """Returns the process's output."""
         return self.log_path.read_text()
 
     def __enter__(self) -> Self:

@@ -94,11 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training_cost", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="as for headstart-train run")
     parser.add_argument("--split", default="cifar-fs", help="as for headstart-train run (default %(default)s)")
-    parser.add_argument("--seconds", type=float, default=1200, help="of training, for each method (default %(default)s)")
+    parser.add_argument("--seconds", type=float, default=1200, help="seconds of training for each method (default %(default)s)")
     parser.add_argument("--methods", nargs="+", choices=LEARNERS, default=list(LEARNERS), help="(default all)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="receives results.json, curves.png, table.md")
     parser.add_argument("--device", default="auto", help="cpu, cuda, or auto: cuda where it is (default %(default)s)")
-    parser.add_argument("--threads", type=int, help="of PyTorch on a CPU (default: PyTorch's)")
+    parser.add_argument("--threads", type=int, help="threads of PyTorch on a CPU (default: PyTorch's)")
     parser.add_argument("--seed", type=int, default=1)
     return parser
 

@@ -96,10 +96,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measures every recipe and prints a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training_speed", description=__doc__.splitlines()[0])
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=_RECIPES, help="default: %(default)s")
-    parser.add_argument("--precision", choices=("auto", "bfloat16", "float32"), default="auto", help="of ours (default auto)")
+    parser.add_argument(
+        "--precision", choices=("auto", "bfloat16", "float32"), default="auto", help="precision of ours (default auto)"
+    )
     parser.add_argument("--device", default="auto", help="cpu, cuda, or auto: cuda where it is (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each way (default %(default)s)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of a turn (default %(default)s)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="seconds of a turn (default %(default)s)")
     parser.add_argument("--out", type=Path, help="receives the results as JSON")
     arguments = parser.parse_args(argv)
 

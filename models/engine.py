@@ -83,7 +83,7 @@ def open_engine(bundle: Bundle, kind: EngineKind = "auto", threads: int | None =
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         try:
             return _open(bundle, "onnx-cuda", count)
-        except EngineError as error:  # The package is there, the device is not.
+        except EngineError as error:  # onnxruntime-gpu is installed, but there is no device.
             _log.info("no CUDA: %s", error)
     return _open(bundle, "onnx-int8" if _int8_pays(bundle, count, remembered) else "onnx", count)
 
@@ -158,7 +158,7 @@ def speedup(fast: Engine, slow: Engine, batch: Pixels) -> float:
 
 def release_memory() -> None:
     """Returns freed memory to the system, which the C library would keep after engines were opened and closed."""
-    with suppress(OSError, AttributeError):  # Only glibc has it, and others keep less.
+    with suppress(OSError, AttributeError):  # Only glibc has it; other C libraries keep less.
         ctypes.CDLL(None).malloc_trim(0)
 
 
@@ -177,7 +177,7 @@ def embed_all(engine: Engine, pixels: Pixels) -> Float32:
     return np.concatenate([engine.embed(pixels[start : start + size]) for start in range(0, len(pixels), size)])
 
 
-# The shapes that a CUDA engine ever sees.
+# The batch sizes of a CUDA engine.
 _BUCKETS = tuple(2**i for i in range(MAX_BATCH_CUDA.bit_length()))
 
 

@@ -4,8 +4,8 @@ import unicodedata
 
 MAX_LABEL = 128
 
-# What `str.strip` removes, and what no one sees: zero-width space and no-break space (also the byte order mark), word joiner
-# and soft hyphen. Inside a label they stay, since emoji and some scripts need their like.
+# The characters that `str.strip` removes, and invisible ones: zero-width space and no-break space (also the byte order mark),
+# word joiner and soft hyphen. Inside a label they stay, since emoji and some scripts need them.
 _EDGES = (
     "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000\ufeff\u200b\u2060\u00ad"
@@ -14,7 +14,7 @@ _EDGES = (
 # Control characters, lone surrogates, and line and paragraph separators; format characters stay, since emoji need them.
 _FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
-# No text of more characters composes to as few as a label may have: four make a Greek letter with three marks.
+# A longer text cannot compose to a label's length: at most four characters become one, a Greek letter with three marks.
 _MOST_DECOMPOSED = 4 * MAX_LABEL
 
 

@@ -120,6 +120,7 @@ class TemperatureLaws(_Part):
     prototype: TemperatureLaw | SupportLaw
 
     def of(self, solver: Solver) -> TemperatureLaw | SupportLaw:
+        """Returns the law of a solver."""
         law: TemperatureLaw | SupportLaw = getattr(self, solver)
         return law
 

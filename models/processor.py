@@ -10,6 +10,7 @@ from models.quota import cpu_quota
 
 
 def processor_name() -> str:
+    """Returns the processor's model name, as far as the system tells it."""
     with suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

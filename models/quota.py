@@ -35,7 +35,7 @@ def _groups(root: Path) -> Iterator[Path]:
         if path is None:
             continue
         top = root / mounted_at.lstrip("/")
-        # In a container the path may be as the host has it, and what is mounted is the container's own part of that.
+        # In a container the path may be the host's, and only the container's own part of it is mounted.
         inside = PurePosixPath(path).relative_to(shown) if PurePosixPath(path).is_relative_to(shown) else PurePosixPath()
         yield from (top.joinpath(*inside.parts[:depth]) for depth in range(len(inside.parts) + 1))
 

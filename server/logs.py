@@ -1,14 +1,15 @@
 """Logs: readable on a terminal, one JSON object per line otherwise. Never an image, nor a label above debug level."""
 
-import json
 import logging
 import sys
 from datetime import UTC, datetime
+from json import JSONEncoder
 
 from server.context import request_id
 from server.settings import Settings
 
 _EXTRA = ("method", "path", "status", "ms")
+_encode = JSONEncoder(ensure_ascii=False).encode
 
 
 class _Json(logging.Formatter):
@@ -23,7 +24,7 @@ class _Json(logging.Formatter):
         }
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False)
+        return _encode(entry)
 
 
 class _Text(logging.Formatter):
@@ -40,6 +41,7 @@ def configure_logging(settings: Settings) -> None:
     handler.setFormatter(_Text("%(asctime)s %(levelname)-7s %(message)s%(suffix)s", "%H:%M:%S") if text else _Json())
     # What no line tells need not be found out for each (Python's logging HOWTO, "Optimization").
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     # Its chatter at info level says nothing to an operator.
     logging.getLogger("alembic").setLevel(logging.WARNING)

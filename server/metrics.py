@@ -4,6 +4,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import (
@@ -35,6 +36,7 @@ class Metrics:
         self.stage_seconds = Histogram(
             "headstart_stage_seconds", "Seconds per stage of a request", ["stage"], buckets=_SECONDS, registry=registry
         )
+        self.of_stage = cache(self.stage_seconds.labels)
         self.request_seconds = Histogram(
             "headstart_request_seconds", "Seconds per request", ["method", "route"], buckets=_SECONDS, registry=registry
         )
@@ -85,7 +87,7 @@ class Stopwatch:
     """The stages of one request: milliseconds for the reply, seconds for the metrics."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+        self._of_stage = metrics.of_stage
         self._started = time.perf_counter()
         self._stages: dict[str, float] = {}
 
@@ -97,7 +99,7 @@ class Stopwatch:
         finally:
             seconds = time.perf_counter() - started
             self._stages[name] = self._stages.get(name, 0.0) + seconds
-            self._metrics.stage_seconds.labels(name).observe(seconds)
+            self._of_stage(name).observe(seconds)
 
     def milliseconds(self) -> dict[str, float]:
         """Every stage so far, and the total since the request was understood."""

@@ -21,15 +21,15 @@ def domain_parser(name: str, documentation: str, episodes: int) -> argparse.Argu
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help=text)
     text = "an id, or a bundle's folder (default: the bundle that new tasks get)"
     parser.add_argument("--bundle", default=DEFAULT_BUNDLE, help=text)
-    parser.add_argument("--bundles-dir", type=Path, metavar="DIR", help="where further bundles are")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keeps embeddings for the next run")
-    parser.add_argument("--engine", choices=get_args(EngineKind), default="auto", help="default: what the server would take")
+    parser.add_argument("--bundles-dir", type=Path, metavar="DIR", help="folder of further bundles")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep embeddings here for the next run")
+    parser.add_argument("--engine", choices=get_args(EngineKind), default="auto", help="default: the one a server would take")
     parser.add_argument("--domains", nargs="+", choices=names, default=names, help="default: all")
     text = "classes to draw from, to choose by validation classes (default: novel ones, or what a domain has instead)"
     parser.add_argument("--part", choices=get_args(Part), help=text)
-    parser.add_argument("--episodes", type=int, default=episodes, help="of each cell (default %(default)s)")
+    parser.add_argument("--episodes", type=int, default=episodes, help="episodes of each cell (default %(default)s)")
     parser.add_argument("--per-class", type=int, metavar="N", help="the first N images of each class (default: all)")
-    parser.add_argument("--seed", type=int, default=1, help="of the episodes (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the episodes (default %(default)s)")
     return parser
 
 

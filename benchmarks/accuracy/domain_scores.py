@@ -32,6 +32,7 @@ class Protocol:
     part: Part | None = None
 
     def part_of(self, domain: Domain) -> Part:
+        """Returns the part of a domain to measure on."""
         return self.part or domain.part
 
 

@@ -22,9 +22,9 @@ def accuracy_parser(name: str, documentation: str, episodes: int) -> argparse.Ar
     parser = benchmark_parser(name, documentation)
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="ZIP", help="CIFAR-100 as class folders")
     parser.add_argument("--split", default="cifar-fs", help="default %(default)s")
-    parser.add_argument("--engine", choices=get_args(EngineKind), default="auto", help="default: what the server would take")
-    parser.add_argument("--episodes", type=int, default=episodes, help="of each cell (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the episodes (default %(default)s)")
+    parser.add_argument("--engine", choices=get_args(EngineKind), default="auto", help="default: the one a server would take")
+    parser.add_argument("--episodes", type=int, default=episodes, help="episodes of each cell (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the episodes (default %(default)s)")
     return parser
 
 

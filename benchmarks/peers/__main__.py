@@ -107,7 +107,7 @@ def main() -> None:
 
 
 def _environment(folder: Path, name: str) -> Path:
-    """The Python of a peer's environment, made if need be."""
+    """The Python of a peer's environment, made if missing."""
     home = folder / name.lower().replace(",", "").replace(" ", "-")
     python = home / "bin" / "python"
     done = home / "installed"

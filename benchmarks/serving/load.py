@@ -61,6 +61,7 @@ class Outcome:
     cores: float
 
     def count(self, status: int) -> int:
+        """Returns the number of replies with that status."""
         return sum(reply.status == status for reply in self.replies)
 
     def percentile(self, percent: float, status: int = 200) -> float:

@@ -18,8 +18,8 @@ def benchmark_parser(
     if rounds is not None:
         parser.add_argument("--rounds", type=int, default=rounds, help="turns of each contestant (default %(default)s)")
     if seconds is not None:
-        parser.add_argument("--seconds", type=float, default=seconds, help="of a turn (default %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also writes the figures there")
+        parser.add_argument("--seconds", type=float, default=seconds, help="seconds of a turn (default %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     return parser
 
 

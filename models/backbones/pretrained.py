@@ -23,7 +23,7 @@ from models.manifest import RGB, Interpolation
 
 # Families of torchvision whose shapes depend on the size of the input, and the argument that says so.
 _SIZE_ARGUMENT = {"vit": "image_size", "maxvit": "input_size"}
-# They normalise their input a second time when they come with weights, and answer with several outputs in training.
+# With weights, these normalise their input a second time; in training, they have several outputs.
 _REFUSED = ("googlenet", "inception_v3")
 
 
@@ -186,10 +186,10 @@ def _timm(model: str, weights: str, input_size: int | None) -> Pretrained:
     features = timm.create_model(model, num_classes=0, pretrained=named is not None, **sized)
     if file is not None:
         classifiers = (config.classifier,) if isinstance(config.classifier, str) else config.classifier
-        # timm's reader knows safetensors too and unpickles no code; its loader would pass over what does not fit.
+        # timm's reader knows safetensors too and unpickles no code; its loader would silently skip tensors that do not fit.
         load_state(features, timm.models.load_state_dict(str(file)), classifiers, file)
     return Pretrained(
-        # Some networks widen what they have pooled.
+        # Some networks widen the pooled features.
         EmbeddingNetwork(features, getattr(features, "head_hidden_size", None) or features.num_features),
         named or (file.name if file else "random"),
         file,

@@ -31,6 +31,11 @@ def weights_file(weights: str, names: list[str]) -> Path | None:
 
 
 def read_state(path: Path) -> dict[str, Any]:
+    """Reads the state dict in a file, without running its code.
+
+    Raises:
+        PretrainedError: it holds none.
+    """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises many types for what is no such file.
@@ -55,5 +60,6 @@ def load_state(features: nn.Module, state: dict[str, Any], classifiers: Collecti
 
 
 def one_line(error: Exception) -> str:
+    """Returns an error's message on one line, cut after 200 characters."""
     text = " ".join(str(error).split())
     return text if len(text) <= 200 else f"{text[:200]}…"

@@ -18,7 +18,7 @@ from models.manifest import HeadOptions
 # Chosen on five kinds of picture, with all labels right and with a tenth of them wrong; see decision 0015.
 _LEAST, _FAR, _OF_MEDIAN = 0.18, 0.34, 0.5
 
-_RARELY_AS_ALIKE = 99  # percent of a sample of images of all kinds are less like their nearest
+_RARELY_AS_ALIKE = 99  # percent of a sample of images of all kinds are less like their nearest neighbour
 _ROWS = 1000  # of the matrix of similarities at a time
 
 

@@ -21,7 +21,7 @@ from models.manifest import HeadOptions
 
 MAX_LEFT_OUT = 500
 FOLDS = 20
-_TIE = 1e-6  # in probability: what solvers differ by where two classes are equally likely
+_TIE = 1e-6  # in probability: the difference between solvers where two classes are equally likely
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,7 +24,7 @@ from models.heads.head import Float32
 from models.heads.head import features as features_of
 from models.manifest import HeadDefaults, HeadOptions, Solver, SupportLaw, TemperatureLaw
 
-_LEAST, _MOST = 1e-3, 1e3  # What `HeadOptions` allows, and far outside what any law was fitted on.
+_LEAST, _MOST = 1e-3, 1e3  # The bounds of `HeadOptions`, far outside the temperatures that any law was fitted on.
 
 Law = TemperatureLaw | SupportLaw
 

@@ -27,11 +27,11 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if _MODES.get(source.profile.xcolor_space.strip()) != mode:
             return None
-        # Without its cache of one pixel, a transform may serve several threads at once.
+        # Without its cache of one pixel, a transform is safe in several threads at once.
         transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB", flags=ImageCms.Flags.NOCACHE)
         probe = _probe(mode)
         converted = ImageCms.applyTransform(probe, transform)
-    except Exception:  # A parser fed hostile bytes may raise anything; a profile that cannot be used is none.
+    except Exception:  # A parser of hostile bytes may raise anything; an unusable profile counts as none.
         return None
     assert converted is not None
     if mode == "CMYK":

@@ -93,7 +93,7 @@ _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 
 
 _SCAN, _END = 0xDA, 0xD9
-# Leaves out padding, what is coded, and the markers without content that stand in it.
+# It skips padding, coded data, and the markers without content inside coded data.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _PIECE = 256 * 1024
 
@@ -220,7 +220,7 @@ def take_heif_apart(data: bytes) -> Contents:
     at, coded = 0, 0
     while at + 8 <= len(data):
         length, name = struct.unpack_from(">I4s", data, at)
-        if length < 8:  # The last box, or one with a long length, which none before the pixels needs.
+        if length < 8:  # The last box, or one with a 64-bit length, which no box before the pixels needs.
             break
         if name == b"meta":
             meta = data[at : at + length]

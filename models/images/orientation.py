@@ -3,7 +3,7 @@
 import re
 import struct
 
-# How EXIF may store a single number, by its code; as Pillow reads them.
+# EXIF's formats of a single number, by code, as Pillow reads them.
 _FORMATS = {3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 13: "I"}
 _ORIENTATION = 0x0112
 _MAX_XMP_BYTES = 1_000_000  # Nothing else runs while a regular expression is at work.

@@ -19,19 +19,19 @@ from models.manifest import InputSpec
 
 Pixels = NDArray[np.uint8]
 
-# Pillow's own guard warns at 89 megapixels and fails at 179; ours is a parameter, and checked before any pixel is decoded.
+# Pillow's own guard warns at 89 megapixels and fails at 179. Ours is a parameter, and is checked before any pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
 # Images are decoded beside one another, each on a thread of its own.
 AvifImagePlugin.DEFAULT_MAX_THREADS = pillow_heif.options.DECODE_THREADS = 1
-# What else is in the file is of no use here.
+# Other pictures in the file are of no use here.
 pillow_heif.options.THUMBNAILS = pillow_heif.options.DEPTH_IMAGES = pillow_heif.options.AUX_IMAGES = False
 
 READABLE = "JPEG, PNG, WebP, HEIC or AVIF"
-_REDUCED = 4  # how many times the limit of pixels a JPEG may have that is decoded at half its size or less
+_REDUCED = 4  # a JPEG that is decoded at half its size or less may have this many times the limit of pixels
 _SCANS = 25  # how often a decoder may go over as many pixels as the limit
 _MAX_SIDE = 65_535  # as of a JPEG; a decoder does something for every row, however short
 
-# What a pixel costs, measured, beside one of a PNG that is decoded whole.
+# The measured cost of a pixel, relative to one of a PNG that is decoded whole.
 _REDUCED_WORK = 1 / 16
 _SCAN_WORK = 1 / 10
 
@@ -103,10 +103,13 @@ class OpenedImage:
 
         Raises:
             ImageError: `image_broken`.
+            MemoryError: there is too little memory for its pixels.
         """
         try:
             self._image.load()
             fitted = _to_rgb(self._image, self._extent, self._spec, self._contents)
+        except MemoryError:  # It says nothing of the image.
+            raise
         except Exception as error:  # A parser fed hostile bytes may raise anything; all of it means the same to the sender.
             raise ImageError(*_BROKEN) from error
         return np.array(fitted, dtype=np.uint8)
@@ -125,6 +128,8 @@ def open_image(data: bytes, spec: InputSpec, limits: ImageLimits = ImageLimits()
         image = reader(io.BytesIO(contents.pixels))
         size = image.size
         extent = _reduce(image, spec)
+    except MemoryError:  # As above.
+        raise
     except Exception as error:  # As above.
         raise ImageError(*_BROKEN) from error
     work = _work(size, image, contents, limits.max_pixels) + _profile_work(image, contents)
@@ -146,6 +151,7 @@ def load_image(data: bytes, spec: InputSpec, limits: ImageLimits = ImageLimits()
 
     Raises:
         ImageError: `image_too_large`, `image_unsupported` or `image_broken`.
+        MemoryError: there is too little memory for its pixels.
     """
     return open_image(data, spec, limits).decode()
 
@@ -159,7 +165,7 @@ _FORMATS: dict[str, tuple[Callable[[bytes], Contents], type[ImageFile.ImageFile]
 }
 _BROKEN = ("image_broken", "the image is truncated or damaged and cannot be decoded")
 
-# What undoes each value of EXIF's orientation; from the fifth on, it exchanges height and width.
+# The operation that undoes each value of EXIF's orientation; from the fifth on, it exchanges height and width.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,

@@ -32,7 +32,7 @@ from models.novelty.thresholds import REFUSED, evidence, threshold
 
 _CENTRING, _KAPPA, _WEIGHT = 0.75, 10.0, 2.0  # Here and below: of bundles without a law.
 
-# How far, in deviations of the background's familiarity, that of members lies above it and varies: of 1-shot tasks.
+# Mean and deviation of members' familiarity above the background's mean, in deviations of the background's: of 1-shot tasks.
 _MEMBERS_MEAN, _MEMBERS_DEVIATION = 0.92, 0.91
 _PRIOR = 5  # examples
 

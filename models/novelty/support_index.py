@@ -14,7 +14,7 @@ from models.heads.head import Float32
 from models.novelty.detector import Background, fit_detector, novelty_of
 
 _LARGEST = 127
-_ROWS_AT_ONCE = 1024  # what they become in float32 stays in the core's cache
+_ROWS_AT_ONCE = 1024  # in float32 these stay in the core's cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +62,7 @@ class SupportIndex:
         rows = np.concatenate([detector.class_means, detector.examples])
         largest = np.maximum(np.abs(rows).max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
         rounded = np.rint(rows * (_LARGEST / largest))
-        # Of norm one again, as the rows were: no cosine exceeds one, and that of the same pixels is one.
+        # The scales restore norm one: no cosine exceeds one, and that of the same pixels is one.
         scales = (1.0 / np.maximum(np.linalg.norm(rounded, axis=1), 1.0)).astype(np.float32)
         ways = len(detector.class_means)
         return cls(rounded.astype(np.int8), scales, ways, float(detector.usual), float(detector.threshold))

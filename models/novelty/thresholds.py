@@ -27,7 +27,7 @@ from models.novelty.familiarity import left_out_cosines, resemblance
 
 REFUSED = 0.05  # the share of the classes' own images that may be taken for strangers
 
-_MOST = 500  # examples that are looked at: more make no threshold better, and each is held against all others
+_MOST = 500  # examples that are looked at: more make no threshold better, and each is compared with all others
 _LEAST_COSINE = -1.0
 
 

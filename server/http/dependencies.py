@@ -36,16 +36,26 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, _Result]) 
         ClientDisconnect: the client left.
         BodyTooLarge, BodyTimeout: what is left of the body breaks a limit.
     """
-    task = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_disconnected(request))
-    try:
-        await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            leaving.result()  # A body that breaks a limit is not a client that left.
-            raise ClientDisconnect
-        return task.result()
-    finally:
+    task = asyncio.current_task()
+    assert task is not None
+    left = False
+
+    def leave(_leaving: "asyncio.Task[None]") -> None:
+        nonlocal left
+        left = True
         task.cancel()
+
+    leaving = asyncio.ensure_future(_disconnected(request))
+    leaving.add_done_callback(leave)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if not left or task.uncancel():  # The server stops.
+            raise
+        leaving.result()  # A body that breaks a limit is not a client that left.
+        raise ClientDisconnect from None
+    finally:
+        leaving.remove_done_callback(leave)
         leaving.cancel()
 
 

@@ -37,8 +37,8 @@ def test_a_change_that_may_have_been_stored_is_said_to_be_and_a_retry_makes_no_s
             strace.kill()  # On some kernels it waits for ever for threads that were killed.
     assert "may have been stored: retry with the same key" in said
     with closing(Store.open(sqlite_url(tmp_path))) as store:
-        there = {task.id for task in store.tasks(TENANT, None, 10)[0]}
+        there = {task.id for task in store.tasks.page(TENANT, None, 10)[0]}
         assert len(there) == 2  # The answer that nothing was changed would have been wrong.
         with pytest.raises(ReplayExists):
             create_with_key(store)
-        assert {task.id for task in store.tasks(TENANT, None, 10)[0]} == there
+        assert {task.id for task in store.tasks.page(TENANT, None, 10)[0]} == there

@@ -7,7 +7,7 @@ import sys
 
 from server.errors import StorageFailed
 from server.ids import new_id
-from server.store.records import Replay, Task, TaskKey
+from server.store.records import Asked, Task, TaskKey
 from server.store.store import Store
 from tests.helpers.stored import create, head_of, new_examples
 
@@ -16,12 +16,9 @@ TENANT = "default"
 
 def create_with_key(store: Store) -> Task:
     """Creates a task under the same key each time."""
-
-    def answer(task: Task) -> Replay:
-        return Replay("the key", "fingerprint", 201, task.id, f"/v1/tasks/{task.id}")
-
-    key = TaskKey(TENANT, new_id("task"))
-    return store.create_task(key, "pets", new_examples(["cat", "dog"]), head_of(["cat", "dog"]), answer)
+    labels = ["cat", "dog"]
+    asked = Asked("the key", "fingerprint")
+    return store.tasks.create(TaskKey(TENANT, new_id("task")), "pets", new_examples(labels), head_of(labels), asked)
 
 
 def main() -> None:

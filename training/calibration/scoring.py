@@ -1,7 +1,7 @@
 """Scores a new bundle on validation and novel classes."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Literal, get_args
 
 import numpy as np
@@ -13,30 +13,13 @@ from models.manifest import Evaluation, HeadDefaults, HeadOptions, Solver
 from training.calibration.novelty import tune_novelty
 from training.calibration.temperatures import tune_temperatures
 from training.calibration.tuning import tune_heads
-from training.data.dataset import ImageSet
+from training.data.dataset import DatasetParts, ImageSet
 from training.evaluation.episodes import SHOTS, WAYS, Embedded, EpisodeSampler, affordable_queries
 from training.evaluation.evaluate import score
 
 _SEED = 1
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Images:
-    """The images of one dataset that a bundle is made with.
-
-    Attributes:
-        dataset: its name in evaluations.
-        base: images for the statistics and for int8's calibration; None where there are none.
-        validation: classes that head options are chosen on; None where there are too few.
-        novel: classes that are only measured on; None where there are none.
-    """
-
-    dataset: str
-    base: ImageSet | None
-    validation: ImageSet | None
-    novel: ImageSet | None
 
 
 def base_mean(embeddings: Sequence[Float32]) -> Float32:
@@ -56,7 +39,7 @@ class Scorer:
         episodes: per evaluation.
     """
 
-    def __init__(self, datasets: Sequence[Images], mean: Float32, background: Float32, episodes: int) -> None:
+    def __init__(self, datasets: Sequence[DatasetParts], mean: Float32, background: Float32, episodes: int) -> None:
         self._datasets = datasets
         self._mean = mean
         self._background = background
@@ -64,6 +47,7 @@ class Scorer:
         self._embedded: dict[tuple[EngineKind, int], Float32] = {}
 
     def embed(self, engine: Engine, images: ImageSet) -> Float32:
+        """Returns embeddings (N, D) of the images, computed once per engine."""
         key = engine.kind, id(images)
         if key not in self._embedded:
             self._embedded[key] = embed_all(engine, images.images)
@@ -82,12 +66,13 @@ class Scorer:
         self,
         engine: Engine,
         file: str,
-        data: Images,
+        data: DatasetParts,
         part: Literal["validation", "test"],
         options: HeadOptions,
         law: Law | None,
         shots: int,
     ) -> Evaluation:
+        """Scores one part of a dataset; `law` is the temperature law, None for the temperature of the options."""
         images = data.validation if part == "validation" else data.novel
         assert images is not None
         by_class = images.indices_by_class()
@@ -99,7 +84,7 @@ class Scorer:
         """Returns evaluations of every part at 1 and 5 shots: every solver on validation classes, the default one on novel
         ones.
         """
-        parts: list[tuple[Images, Literal["validation", "test"], Solver]] = []
+        parts: list[tuple[DatasetParts, Literal["validation", "test"], Solver]] = []
         for data in self._datasets:
             if data.validation is not None:
                 parts += [(data, "validation", solver) for solver in get_args(Solver)]

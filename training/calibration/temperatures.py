@@ -33,7 +33,7 @@ _QUERIES = 6
 _UNEQUAL = 10  # a class's most shots where they are drawn for each
 _MOST_EXAMPLES = 100  # of a task: larger ones would take longer than all others
 _RIDGE = 1e-3
-_WIDEST = 7.0  # of log T either way, so that a step of the search that is far too long overflows nothing
+_WIDEST = 7.0  # of log T either way, so that a far too long step of the search cannot overflow
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,6 +26,7 @@ def add_command(
 
 
 def add_data(command: argparse.ArgumentParser, *, required: bool) -> None:
+    """Adds `--data` for one dataset, and `--broken-share`."""
     text = "folders of class folders, or zips of them; the same class in several is one class"
     default = "" if required else " (default: the run's)"
     command.add_argument("--data", type=Path, nargs="+", required=required, metavar="PATH", help=text + default)
@@ -47,6 +48,7 @@ def add_datasets(command: argparse.ArgumentParser, more: str, *, required: bool 
 
 
 def add_broken_share(command: argparse.ArgumentParser) -> None:
+    """Adds `--broken-share`."""
     command.add_argument(
         "--broken-share",
         type=_share,
@@ -76,4 +78,5 @@ def _share(text: str) -> float:
 
 
 def bundle_path(path_or_id: str) -> Path:
+    """Returns the folder of a shipped bundle by its id, or the given path."""
     return find_bundles(SHIPPED).get(path_or_id, Path(path_or_id))

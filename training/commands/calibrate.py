@@ -29,7 +29,7 @@ def add_to(commands: SubParsers) -> None:
         "Only manifest.json and the card are written, so stored heads stay valid.",
     )
     calibrate.add_argument("bundle", metavar="BUNDLE", help="a bundle's folder, or the id of a shipped one")
-    add_datasets(calibrate, "given again, another dataset")
+    add_datasets(calibrate, "give it again for another dataset")
     calibrate.add_argument(
         "--split",
         action="append",
@@ -37,7 +37,9 @@ def add_to(commands: SubParsers) -> None:
         help="JSON with the keys dataset, train, validation, test, or a shipped split, as cifar-fs; once for each --data."
         " Options are chosen on its validation classes, and accuracy is measured on its test classes, where it has them",
     )
-    calibrate.add_argument("--episodes", type=at_least(2), default=2000, help="of each measurement (default %(default)s)")
+    calibrate.add_argument(
+        "--episodes", type=at_least(2), default=2000, help="episodes of each measurement (default %(default)s)"
+    )
 
 
 def _calibrate(arguments: argparse.Namespace) -> None:

@@ -6,9 +6,8 @@ from functools import cache
 from pathlib import Path
 
 from models.manifest import InputSpec
-from training.calibration.scoring import Images
 from training.data.class_split import Part, Split
-from training.data.dataset import DataError, ImageSet, Skipped
+from training.data.dataset import DataError, DatasetParts, ImageSet, Skipped
 from training.data.loading import load_images
 from training.data.sources import list_left_out
 from training.evaluation.episodes import SHOTS, WAYS
@@ -90,7 +89,7 @@ def places_of(given: Sequence[Sequence[Path]] | None, known: Sequence[DatasetInf
 
 def held_out_images(
     paths: Sequence[Path], split: Split, spec: InputSpec, trained: Collection[str], share: float, base: ImageSet | None = None
-) -> Images:
+) -> DatasetParts:
     """Returns a dataset's base images, with those of its validation and test classes.
 
     Args:
@@ -100,7 +99,7 @@ def held_out_images(
     Raises:
         DataError: as `load_for_episodes`.
     """
-    return Images(
+    return DatasetParts(
         split.dataset,
         base,
         load_for_episodes(paths, split, "validation", spec, trained, share),

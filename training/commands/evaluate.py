@@ -49,19 +49,23 @@ def add_to(commands: SubParsers) -> None:
     evaluate.add_argument("--ways", type=at_least(2), nargs="+", help="classes per episode (default 5)")
     evaluate.add_argument("--shots", type=at_least(1), nargs="+", help="examples per class (default 1 5)")
     evaluate.add_argument(
-        "--queries", type=at_least(1), help=f"per class (default {QUERIES}; without a split, as many as there are images for)"
+        "--queries",
+        type=at_least(1),
+        help=f"queries per class (default {QUERIES}; without a split, as many as there are images for)",
     )
-    evaluate.add_argument("--episodes", type=at_least(2), default=2000, help="of each way and shot (default %(default)s)")
-    evaluate.add_argument("--seed", type=at_least(0), default=1, help="of the episodes (default %(default)s)")
+    evaluate.add_argument(
+        "--episodes", type=at_least(2), default=2000, help="episodes of each way and shot (default %(default)s)"
+    )
+    evaluate.add_argument("--seed", type=at_least(0), default=1, help="seed of the episodes (default %(default)s)")
     evaluate.add_argument("--solver", choices=get_args(Solver), help="default: the bundle's")
     evaluate.add_argument("--engine", choices=get_args(EngineKind), default="auto", help="default: the one a server would take")
     evaluate.add_argument(
         "--flip", action="store_true", help="also score the mean embedding of each image and its mirror image, at twice the cost"
     )
     evaluate.add_argument(
-        "--confusion", type=Path, metavar="FILE.png", help="draws which classes are taken for which, over all episodes"
+        "--confusion", type=Path, metavar="FILE.png", help="draw which classes are taken for which, over all episodes"
     )
-    evaluate.add_argument("--json", action="store_true", help="shares of one, for scripts")
+    evaluate.add_argument("--json", action="store_true", help="print JSON for scripts, with accuracies as shares of one")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

@@ -6,11 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from models.manifest import InputSpec
-from training.calibration.scoring import Images
 from training.commands.arguments import SubParsers, add_command, add_datasets, at_least
 from training.commands.datasets import check_names, held_out_images, load, places_of
 from training.data.class_split import Split, read_split
-from training.data.dataset import DataError
+from training.data.dataset import DataError, DatasetParts
 from training.devices import keep_freed_memory
 from training.export.finished_run import export, refuse_hopeless
 from training.run.checkpoint import Checkpoint
@@ -35,7 +34,9 @@ def add_to(commands: SubParsers) -> None:
         metavar="PATH",
         help="a dataset that was not trained on: head options are chosen on its validation classes too, and it is evaluated",
     )
-    exporting.add_argument("--split", action="append", default=[], metavar="FILE", help="its classes; once for each --also")
+    exporting.add_argument(
+        "--split", action="append", default=[], metavar="FILE", help="the classes of an --also dataset; once for each"
+    )
     exporting.add_argument(
         "--input-size",
         type=at_least(16),
@@ -50,12 +51,15 @@ def add_to(commands: SubParsers) -> None:
 
 def add_bundle(command: argparse.ArgumentParser, name: str) -> None:
     """Adds the arguments that name the bundle and its folder; `name` describes the default name."""
-    command.add_argument("--name", help=f"of the bundle (default: {name})")
-    command.add_argument("--version", default="1", help="of the bundle (default %(default)s)")
-    command.add_argument("--out", type=Path, default=Path("bundles"), metavar="DIR", help="default %(default)s")
+    command.add_argument("--name", help=f"name of the bundle (default: {name})")
+    command.add_argument("--version", default="1", help="version of the bundle (default %(default)s)")
+    command.add_argument(
+        "--out", type=Path, default=Path("bundles"), metavar="DIR", help="folder of bundles (default %(default)s)"
+    )
 
 
 def say_how_to_serve(bundle: Path) -> None:
+    """Prints the command that serves a bundle in this folder."""
     version, name, folder = bundle.name, bundle.parent.name, bundle.parent.parent
     say(f"wrote {bundle}; serve it with: headstart-server --bundles-dir {folder} --bundle {name}@{version}")
 
@@ -80,7 +84,7 @@ def _export(arguments: argparse.Namespace) -> None:
     say_how_to_serve(export(checkpoint, datasets, name, arguments.version, arguments.out, with_torchscript, say, size))
 
 
-def _trained_on(paths: Sequence[Path], split: Split, spec: InputSpec, trained: Collection[str], share: float) -> Images:
+def _trained_on(paths: Sequence[Path], split: Split, spec: InputSpec, trained: Collection[str], share: float) -> DatasetParts:
     """Returns the images of a dataset of the run; `trained` are all classes of the run."""
     base = load(paths, split.train, spec, share).first_per_class(_STATISTICS_PER_CLASS)
     return held_out_images(paths, split, spec, trained, share, base)

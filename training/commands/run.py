@@ -25,7 +25,7 @@ def add_to(commands: SubParsers) -> None:
     recipes = "\n".join(f"  {recipe.name:<26}{recipe.summary}" for recipe in RECIPES.values())
     run = add_command(commands, "run", _run, "train a backbone", f"recipes:\n{recipes}")
     run.add_argument("recipe", choices=RECIPES, metavar="RECIPE", help="see the list below")
-    add_datasets(run, "given again, another dataset, trained together with the first and with a head of its own")
+    add_datasets(run, "give it again for another dataset, which is trained together with the first, with a head of its own")
     run.add_argument(
         "--split",
         action="append",
@@ -35,8 +35,8 @@ def add_to(commands: SubParsers) -> None:
         "measure with, but at least 5 each, split by the seed",
     )
     run.add_argument("--out", type=Path, required=True, metavar="DIR", help="receives checkpoint, curves and TensorBoard log")
-    run.add_argument("--seed", type=at_least(0), default=1, help="of everything random (default %(default)s)")
-    run.add_argument("--epochs", type=at_least(1), help="instead of the recipe's")
+    run.add_argument("--seed", type=at_least(0), default=1, help="seed of everything random (default %(default)s)")
+    run.add_argument("--epochs", type=at_least(1), help="epochs, instead of the recipe's")
     run.add_argument(
         "--input-size", type=at_least(16), metavar="PIXELS", help="side of the network's input (default: the recipe's)"
     )
@@ -54,7 +54,7 @@ def add_to(commands: SubParsers) -> None:
         "the recipe's network; such weights need a lower learning rate, as --set learning_rate=0.01",
     )
     run.add_argument(
-        "--weights", metavar="NAME", help="of --init torchvision:… or timm:…: DEFAULT, another name, a file, or none"
+        "--weights", metavar="NAME", help="for --init torchvision:… or timm:…: DEFAULT, another name, a file, or none"
     )
     run.add_argument("--teacher", type=Path, metavar="DIR", help="a finished run on the same data to distil from")
     _add_device(run)

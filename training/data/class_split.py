@@ -36,6 +36,7 @@ class Split:
     test: tuple[str, ...]
 
     def classes(self, part: Part) -> tuple[str, ...]:
+        """Returns the classes of a part."""
         chosen: tuple[str, ...] = getattr(self, part)
         return chosen
 

@@ -64,3 +64,20 @@ class ImageSet:
             tuple(self.classes[label] for label in labels),
             tuple(self.sources[i] for i in keep),
         )
+
+
+@dataclass(frozen=True)
+class DatasetParts:
+    """The images of one dataset that a bundle is made with.
+
+    Attributes:
+        dataset: its name in evaluations.
+        base: images for the statistics and for int8's calibration; None where there are none.
+        validation: classes that head options are chosen on; None where there are too few.
+        novel: classes that are only measured on; None where there are none.
+    """
+
+    dataset: str
+    base: ImageSet | None
+    validation: ImageSet | None
+    novel: ImageSet | None

@@ -67,6 +67,7 @@ def is_readable(opened: IO[bytes]) -> bool:
 
 
 def source_of(class_name: str, file_name: str, place: str, content: Callable[[], bytes]) -> Source:
+    """Returns the source of one image, under cleaned and printable names."""
     class_name, file_name, place = clean_class_name(class_name), printable(file_name), printable(place)
     return Source(class_name, file_name, place, f"{class_name}/{file_name}", content)
 

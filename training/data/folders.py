@@ -34,6 +34,11 @@ def is_image(file: Path) -> bool:
 
 
 def sources_of_folder(path: Path) -> Iterator[Source | Skipped]:
+    """Yields every visible file of a folder of class folders: images as sources, other files as skipped.
+
+    Raises:
+        DataError: it is no such folder.
+    """
     if not has_images(path):
         deeper = any(entry.is_dir() for folder in class_folders(path) for entry in visible(folder))
         hint = "; there are folders in its folders: give the one whose folders are the classes" if deeper else ""
@@ -75,6 +80,7 @@ def _check_depth(path: Path) -> None:
 
 
 def has_images(path: Path) -> bool:
+    """Returns whether a folder has a class folder with an image in it."""
     return any(is_image(file) for folder in class_folders(path) for file in visible(folder))
 
 
@@ -85,6 +91,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def class_folders(path: Path) -> list[Path]:
+    """Returns the visible folders in a folder."""
     return [folder for folder in visible(path) if folder.is_dir()]
 
 

@@ -15,7 +15,7 @@ from training.data.files import Source
 from training.data.memory import available_memory
 from training.data.sources import list_sources
 
-# A person's own photographs are trusted with more than what the server takes from strangers.
+# A person's own photographs may be larger than those that the server takes from strangers.
 _LIMITS = ImageLimits(max_bytes=100_000_000, max_pixels=100_000_000)
 _SLICE = 1024
 _NAMED = 10

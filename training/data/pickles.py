@@ -26,7 +26,7 @@ from training.data.safe_pickle import load_pickle
 
 PICKLE_SUFFIXES = frozenset({".pkl", ".pickle"})
 _PARTS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
-# Base classes once more, in images of their own: not a part of the few-shot split.
+# These hold base classes again, in other images, and are no part of the few-shot split.
 _OTHER_IMAGES = ("train_phase_val", "train_phase_test")
 
 

@@ -62,7 +62,7 @@ def list_sources(paths: Sequence[Path], wanted: Collection[str] | None = None) -
         for source in _of_path(path, wanted):
             if isinstance(source, Skipped):
                 continue
-            # The same name in another path is another image of the class; so is the same in Unicode's other form.
+            # The same name in another path, or in Unicode's other form, is another image of the class.
             key = source.place if source.key in seen else source.key
             key = f"{key} ({len(seen)})" if key in seen else key
             seen.add(key)

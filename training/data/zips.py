@@ -21,6 +21,14 @@ from training.data.files import (
 
 
 def sources_of_zip(path: Path, wanted: Collection[str]) -> Iterator[Source | Skipped]:
+    """Yields every visible file of a zip of class folders: images as sources, other files as skipped.
+
+    Args:
+        wanted: classes; a name like `Greek/letter1` is the folder of that name in a folder of that name.
+
+    Raises:
+        DataError: it is no zip, or two folders may be one class.
+    """
     archive, every = _open_zip(path)
     members = [(member, info) for member, info in every if not info.is_dir()]
     images = [(member, info) for member, info in members if _is_image_in(archive, member, info)]

@@ -59,7 +59,7 @@ def neighbours_order(rates: Floats) -> list[int]:
         rates: (M, M), as `Confusion.rates` gives them.
     """
     likeness = _mutual(rates)
-    between = likeness.copy()  # Mean likeness of two groups; a group lives at the index of its first class.
+    between = likeness.copy()  # Mean likeness of two groups; a group is at the index of its first class.
     np.fill_diagonal(between, -1.0)
     groups = {k: [k] for k in range(len(rates))}
     while len(groups) > 1:

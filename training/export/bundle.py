@@ -33,19 +33,22 @@ from models.bundle import (
     write_bundle,
 )
 from models.engine import Engine, EngineError, EngineKind, embed_all, open_engine
+from models.heads.head import Float32
 from models.heads.solvers import METHODS
 from models.images.preprocess import Pixels
 from models.manifest import (
     BUNDLE_NAME,
     Architecture,
+    HeadDefaults,
     Imported,
     InputSpec,
     Manifest,
     Training,
 )
 from models.processor import has_int8_instructions
-from training.calibration.scoring import Images, Say, Scorer, base_mean
+from training.calibration.scoring import Say, Scorer, base_mean
 from training.calibration.untuned import untuned_heads
+from training.data.dataset import DatasetParts
 from training.export.candidate import Candidate
 from training.export.card import model_card
 from training.export.golden import golden_pixels
@@ -107,7 +110,7 @@ def draft_manifest(
 
 
 def make_bundle(
-    draft: Manifest, candidate: Candidate, datasets: Sequence[Images], out: Path, with_torchscript: bool, say: Say
+    draft: Manifest, candidate: Candidate, datasets: Sequence[DatasetParts], out: Path, with_torchscript: bool, say: Say
 ) -> Path:
     """Writes the bundle that `draft` begins to describe, and returns its folder.
 
@@ -133,15 +136,7 @@ def make_bundle(
         heads = scorer.choose_heads(engines["onnx"], say) if chosen else untuned_heads(np.concatenate(embeddings), mean, say)
         for options in map(heads.options, METHODS):
             say(f"  {options.solver}: C {options.C:g}, temperature {options.temperature:.3g}, centre {options.centre}")
-        if small := engines.get("onnx-int8"):
-            plain = engines["onnx"]
-            if chosen:
-                kept = int8_loses_little(small, plain, scorer, heads.logistic, say)
-            else:
-                kept = int8_agrees(small, plain, mean, sample, say)
-            if not kept:
-                del engines["onnx-int8"]
-        if "onnx-int8" not in engines:
+        if not _keeps_int8(engines, scorer if chosen else None, heads, mean, sample, say):
             graphs.pop(ONNX_INT8, None)
         evaluations = []
         for kind, file in (("onnx", ONNX), ("onnx-int8", ONNX_INT8)):
@@ -171,6 +166,18 @@ def _graphs(candidate: Candidate, sample: Pixels, say: Say) -> dict[str, bytes]:
         except GraphError as error:
             say(f"no int8 version: {error}")
     return graphs
+
+
+def _keeps_int8(
+    engines: Mapping[str, Engine], scorer: Scorer | None, heads: HeadDefaults, mean: Float32, sample: Pixels, say: Say
+) -> bool:
+    """Returns whether the bundle keeps its int8 file; `scorer` is None where no validation classes can measure its accuracy."""
+    if "onnx-int8" not in engines:
+        return False
+    small, plain = engines["onnx-int8"], engines["onnx"]
+    if scorer is None:
+        return int8_agrees(small, plain, mean, sample, say)
+    return int8_loses_little(small, plain, scorer, heads.logistic, say)
 
 
 def _open_draft(folder: Path, draft: Manifest, contents: Mapping[str, bytes], say: Say) -> dict[str, Engine]:

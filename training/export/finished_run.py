@@ -8,7 +8,8 @@ import torch
 
 from models.backbones import Backbone, PixelBackbone, Projected
 from models.manifest import InputSpec, Training
-from training.calibration.scoring import Images, Say
+from training.calibration.scoring import Say
+from training.data.dataset import DatasetParts
 from training.evaluation.episodes import Embedded
 from training.export.bundle import ExportError, draft_manifest, make_bundle, refuse_taken
 from training.export.candidate import Eager
@@ -20,7 +21,7 @@ _PROJECTION_IMAGES = 20  # of each base class
 
 def export(
     checkpoint: Checkpoint,
-    datasets: Sequence[Images],
+    datasets: Sequence[DatasetParts],
     name: str,
     version: str,
     out: Path,
@@ -58,7 +59,7 @@ def export(
     return make_bundle(draft, Eager(PixelBackbone(backbone)), datasets, out, with_torchscript, say)
 
 
-def _projected(backbone: Backbone, datasets: Sequence[Images], width: int, say: Say) -> Backbone:
+def _projected(backbone: Backbone, datasets: Sequence[DatasetParts], width: int, say: Say) -> Backbone:
     """Returns the backbone with a last layer of that width, fitted on some images of every base class."""
     eager = Eager(PixelBackbone(backbone))
     parts = []

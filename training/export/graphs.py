@@ -136,7 +136,7 @@ def to_torchscript(network: PixelBackbone, example: Pixels) -> bytes:
         # PyTorch steers new code to torch.export; TorchScript remains the format that loads without Python code.
         warnings.simplefilter("ignore", category=FutureWarning)
         warnings.simplefilter("ignore", category=DeprecationWarning)
-        # On Python branches that the trace freezes; whoever traces compares it with the network on other batches.
+        # The trace freezes Python branches. The export checks the traced network on other batches.
         jit: Any = torch.jit
         warnings.simplefilter("ignore", category=jit.TracerWarning)
         traced = jit.freeze(jit.trace(network, (torch.from_numpy(example),)))

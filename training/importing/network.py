@@ -9,8 +9,9 @@ from models.backbones import Backbone, PixelBackbone
 from models.backbones.efficientnet_lite import EFFICIENTNET_LITE
 from models.backbones.pretrained import is_pretrained, load_pretrained
 from models.manifest import RGB, Architecture, Imported, InputSpec, Interpolation
-from training.calibration.scoring import Images, Say
+from training.calibration.scoring import Say
 from training.calibration.untuned import LEAST_IMAGES
+from training.data.dataset import DatasetParts
 from training.export.bundle import ExportError, draft_manifest, make_bundle, refuse_taken
 from training.export.candidate import Candidate, Eager
 from training.importing.classifier import LastLayer
@@ -83,7 +84,7 @@ def import_network(
         say(f"skipped {skipped}")
     if len(photographs) < LEAST_IMAGES:
         say(f"warning: {len(photographs)} images are too few for good statistics; give {LEAST_IMAGES} or more")
-    images = Images(", ".join(path.resolve().stem for path in data), photographs, enough_for_episodes(photographs), None)
+    images = DatasetParts(", ".join(path.resolve().stem for path in data), photographs, enough_for_episodes(photographs), None)
     origin = Imported(
         source=opened.name,
         weights=opened.weights,

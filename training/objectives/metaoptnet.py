@@ -23,7 +23,7 @@ from torch.autograd.function import once_differentiable
 from training.objectives.episodic import EpisodicObjective, one_hot_labels
 
 _STEPS = 15
-_BARRIER = 1e-9  # Complementary products end here: small beside β's scale of one, large beside float64's rounding.
+_BARRIER = 1e-9  # The final size of complementary products: small beside β's scale of one, large beside float64's rounding.
 _TO_THE_WALL = 0.99
 
 

@@ -77,15 +77,12 @@ class Trainer:
         self.balance = make_balance(recipe.balancing, self._objectives(), list(self.learner.backbone.parameters())).to(device)
         if device.type == "cuda" and self.balance.one_pass:
             self.learner.backbone.compile()
-        of_banks = {id(parameter) for parameter in self.learner.banks.parameters()}
-        trained = [parameter for parameter in self.learner.parameters() if parameter.requires_grad]
-        groups: list[dict[str, Any]] = [
-            {"params": [parameter for parameter in trained if id(parameter) not in of_banks], "factor": 1.0},
-            {"params": [parameter for parameter in trained if id(parameter) in of_banks], "factor": recipe.bank_rate},
-            {"params": list(self.balance.parameters()), "factor": 1.0, "weight_decay": 0.0},
-        ]
         self.optimizer = torch.optim.SGD(
-            groups, lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
+            self._parameter_groups(),
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            nesterov=True,
         )
         if checkpoint.step:
             self.balance.load_state_dict(checkpoint.balance)
@@ -93,6 +90,16 @@ class Trainer:
         self.model, self.stepper = fabric.setup(self.learner, self.optimizer, move_to_device=False)
         if world == 1:
             self.model = self.learner  # Fabric's wrapper allows no gradients but `fabric.backward`'s; balancing takes others.
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """Returns the parameters of the network, of the class banks and of the balance, with factors of the learning rate."""
+        of_banks = {id(parameter) for parameter in self.learner.banks.parameters()}
+        trained = [parameter for parameter in self.learner.parameters() if parameter.requires_grad]
+        return [
+            {"params": [parameter for parameter in trained if id(parameter) not in of_banks], "factor": 1.0},
+            {"params": [parameter for parameter in trained if id(parameter) in of_banks], "factor": self.recipe.bank_rate},
+            {"params": list(self.balance.parameters()), "factor": 1.0, "weight_decay": 0.0},
+        ]
 
     def run(self) -> Checkpoint:
         """Trains to the end of the schedule and returns the final checkpoint, which is also on disk.
@@ -119,7 +126,7 @@ class Trainer:
                     self._save(step + 1, time.monotonic() - started, [float(loss) for loss in losses])
                     saved = time.monotonic()
                 if stopping and step + 1 < self.total_steps:
-                    self.fabric.barrier()  # Fabric kills the process that saves once another has ended with an error.
+                    self.fabric.barrier()  # Fabric kills the saving process once another has ended with an error.
                     raise Interrupted(f"stopped after step {step + 1} of {self.total_steps}")
         return self.checkpoint
 

@@ -13,7 +13,7 @@ from models.heads.head import Array
 from models.heads.solvers.method import Method
 from models.heads.solvers.newton import EPSILON, STEP_TOLERANCE, Newton, softmax
 
-_LEFT_OUT_AT_ONCE = 25_000  # logits that the caches hold with what is made of them
+_LEFT_OUT_AT_ONCE = 25_000  # logits that the caches hold together with intermediate results
 
 
 def fit(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array]:
@@ -106,7 +106,7 @@ def _is_optimum(xp: Any, x_TnD: Array, excess_TnK: Array, weight_TDK: Array, C: 
     C times the gradient's norm is at least the distance, since the Hessian is nowhere below 1 / C.
     """
     gradient = x_TnD.mT @ _centred(xp, excess_TnK) - weight_TDK / C
-    # Not `>`: what is not a number is no optimum.
+    # `<=` and not `>`, so that NaN is no optimum.
     return float(xp.max(xp.sum(gradient * gradient, axis=(1, 2)))) <= (STEP_TOLERANCE / C) ** 2
 
 

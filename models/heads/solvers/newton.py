@@ -25,6 +25,7 @@ TINY = 1e-300  # Makes 0 / 0 zero, and changes nothing else.
 
 
 def softmax(xp: Any, logits: Array) -> Array:
+    """Returns the softmax along the last axis."""
     exponentials = xp.exp(logits - xp.max(logits, axis=-1, keepdims=True))
     return exponentials / xp.sum(exponentials, axis=-1, keepdims=True)
 

@@ -1,4 +1,4 @@
-"""Backbones as the server lists them."""
+"""Backbones, as frozen types."""
 
 from dataclasses import dataclass, field
 from typing import Self
@@ -8,15 +8,15 @@ from headstart.replies.values import JsonObject
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """A backbone the server knows.
+    """A backbone that the server knows.
 
     Attributes:
-        default: new tasks get it.
-        missing: tasks or new ones need it and it is not in the server's folders; what would be read there is None.
-        open: it is loaded and warm.
-        engines: what runs it while it is open.
+        default: True if new tasks get it.
+        missing: True if tasks, or new tasks, need it and the server's folders lack it. What its file would say is then None.
+        open: True if it is loaded and warm.
+        engines: the engines that run it while it is open.
         active_tasks: how many tasks use it in their active version.
-        unserved_tasks: how many of those are refused, since its file is missing or damaged.
+        unserved_tasks: how many of those the server refuses, because the file is missing or damaged.
     """
 
     id: str
@@ -33,7 +33,7 @@ class Backbone:
 
     @property
     def input_side(self) -> int | None:
-        """The longer side of what it looks at, in pixels; None if the server does not say."""
+        """The longer side of its input in pixels; None if the server does not say."""
         size = self.raw.get("input", {})
         return max(size.get("height", 0), size.get("width", 0)) or None
 

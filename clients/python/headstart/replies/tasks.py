@@ -1,4 +1,4 @@
-"""What the server answers, as frozen types. Fields this version has no name for are kept in `raw`."""
+"""Tasks, their examples and their versions, as frozen types."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class ClassSize:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """How the task's last layer was fitted."""
+    """The options that a task's last layer was fitted with."""
 
     solver: str
     C: float
@@ -36,9 +36,9 @@ class Task:
     """A task in its active version.
 
     Attributes:
-        backbone: `name@version` of what embeds its images.
-        quality: how good it is after a change of its examples; None in other answers, and above 100 examples.
-        timing_ms: decode, embed, fit, store and total of the change that made this answer; empty where nothing was changed.
+        backbone: the id, `name@version`, of the backbone that embeds its images.
+        quality: after a change of its examples; None in other replies, and above 100 examples.
+        timing_ms: decode, embed, fit, store and total of the change; empty if nothing was changed.
         raw: the JSON as it arrived.
     """
 
@@ -81,8 +81,8 @@ class Example:
     """One labelled image of a task's support set.
 
     Attributes:
-        sha256: of the bytes that were sent, None if they were not kept.
-        file_name: what its file was called, None where that is not known.
+        sha256: of the bytes that were sent; None if they were not kept.
+        file_name: name of its file; None if it is not known.
     """
 
     id: str
@@ -142,6 +142,6 @@ def _classes(body: JsonObject) -> tuple[ClassSize, ...]:
 
 
 def _quality(body: JsonObject) -> Quality | None:
-    """That of a task's reply, which names task and version itself."""
+    """The quality in a task's reply. It lacks task and version, which the reply itself has."""
     found = body.get("quality")
     return None if found is None else Quality.from_json({"task": body["id"], "version": body["version"], **found})

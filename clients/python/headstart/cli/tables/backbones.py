@@ -1,4 +1,4 @@
-"""Backbones as people read them."""
+"""Backbones as a table."""
 
 from collections.abc import Sequence
 

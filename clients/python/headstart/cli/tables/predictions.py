@@ -1,4 +1,4 @@
-"""Predictions as people and spreadsheets read them."""
+"""Predictions as tables, and as CSV for spreadsheets."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,19 +14,19 @@ CSV_COLUMNS = ("file", "label", "probability", "known", "novelty", "error")
 CSV_COLUMNS_OF_MANY = ("file", "name", "task", "label", "probability", "error")
 
 Row = tuple[str, Prediction | Unreadable]
-"""A file and its answer."""
+"""A file and its prediction."""
 
 RowOfMany = tuple[str, str, str, Prediction | Unreadable]
-"""A file, the name of a task, its id, and what it says."""
+"""A file, a task's name, its id, and its prediction."""
 
 
 def rows(files: Sequence[Path], answers: Predictions, shown: Sequence[int]) -> list[Row]:
-    """Those of the images at these positions."""
+    """The rows of the images at the positions `shown`."""
     return [(printable_path(files[at]), answers.results[at]) for at in shown]
 
 
 def rows_of_many(files: Sequence[Path], answers: ManyPredictions, names: Mapping[str, str]) -> list[RowOfMany]:
-    """Image by image, every task's answer."""
+    """A row for each image and task, image by image."""
     usable = [answer for answer in answers if isinstance(answer, Predictions)]
     # A task may have been created since the names were read.
     return [
@@ -36,8 +36,8 @@ def rows_of_many(files: Sequence[Path], answers: ManyPredictions, names: Mapping
     ]
 
 
-def predictions(found: Sequence[Row]) -> RenderableType:
-    """The label of every image, how sure it is, and the next likely one; a stranger is none of these."""
+def predictions_table(found: Sequence[Row]) -> RenderableType:
+    """For every image its label, how sure that is, and the next label; or that it is of none of the classes."""
     table = FittedTable(
         (
             Column("image", cut="start"),
@@ -64,8 +64,8 @@ def predictions(found: Sequence[Row]) -> RenderableType:
     return table
 
 
-def predictions_of_many(found: Sequence[RowOfMany]) -> RenderableType:
-    """The label of every image by every task, image by image."""
+def many_predictions_table(found: Sequence[RowOfMany]) -> RenderableType:
+    """For every image its label by every task, image by image."""
     table = FittedTable(
         (
             Column("image", cut="start"),
@@ -84,7 +84,7 @@ def predictions_of_many(found: Sequence[RowOfMany]) -> RenderableType:
 
 
 def csv_row(file: str, result: Prediction | Unreadable) -> tuple[str, ...]:
-    """The cells of `CSV_COLUMNS`; of a stranger, the label is the likest one."""
+    """The cells of `CSV_COLUMNS`; an unknown image has the label of its most similar class."""
     if isinstance(result, Unreadable):
         return file, "", "", "", "", result.detail
     known = "" if result.known is None else str(result.known).lower()

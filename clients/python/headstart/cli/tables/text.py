@@ -6,7 +6,7 @@ from headstart.replies.values import Interval
 
 
 def printable(text: str) -> str:
-    """Text of others without what a terminal would obey."""
+    """Text of others, without characters that a terminal would obey."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
