@@ -18,7 +18,7 @@ QUICK = \
 .PHONY: help demo serve test test-quick coverage check clean
 
 help:  ## what there is to do
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: .venv/installed  ## install the server, learn five new classes from real images, recognise others
 	.venv/bin/python clients/demo.py

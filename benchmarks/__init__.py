@@ -1,1 +1,1 @@
-"""What the project's claims rest on; each module is a command that prints its figures."""
+"""Benchmarks: the evidence for the project's claims. Each module at the top is a command that prints its figures."""

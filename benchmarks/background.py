@@ -1,8 +1,9 @@
-"""What does background embedding cost those who wait for predictions, and how fast does it get on beside them?
+"""What does background embedding cost callers who wait for predictions, and how fast is it beside them?
 
     python -m benchmarks.background --json background.json
 
-Callers of the batcher, each with one image at a time, take turns without background work and beside it; and that work alone.
+Callers of the batcher, each with one image at a time, take turns without background work and beside it. The background work also
+runs alone.
 """
 
 import asyncio

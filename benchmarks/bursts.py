@@ -2,12 +2,14 @@
 
     python -m benchmarks.bursts --data DATA --json bursts.json
 
-Shots are made of photographs: each turned, cropped, blurred, made brighter or darker a little, four times. Tasks of five of
-each domain's novel classes are made of such shots, so many things with so many shots each. `found` is the share of pairs of
-shots of one thing that are grouped, `wrongly` that of pairs of two things of a class, `one session` that of classes called so
-(which is right where there is one thing). Then the accuracy on other things of the same classes, what leave-one-out says of
-it where each shot is left out by itself and where things are, and how often the interval of the latter holds it. Sets without
-further shots come first.
+Shots are made from photographs, four of each: it is turned, cropped, blurred, made brighter or darker a little. Tasks have five
+of each domain's novel classes, with so many things and so many shots of each. `found` is the share of pairs of shots of one
+thing that are grouped. `wrongly` is that share for pairs of two things of a class. `one session` is the share of classes that
+are called one session, which is right where there is one thing.
+
+Then come the accuracy on other things of the same classes, and leave-one-out's estimate of it: with each shot left out by
+itself, and with whole things left out. The last figure is how often the interval of the latter contains the accuracy. Sets
+without further shots come first.
 """
 
 from collections.abc import Sequence
@@ -40,7 +42,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Row:
-    """Tasks of so many things a class and shots of each, in percent; not a number where nothing can be told."""
+    """Tasks of so many things a class and shots of each, in percent; NaN where nothing can be told."""
 
     domain: str
     things: int
@@ -78,7 +80,7 @@ def main() -> None:
 
 
 def _shots(embedder: Embedder, domain: Domain, part: Part, rng: np.random.Generator) -> list[Float32]:
-    """Of up to ten classes the embeddings of some images and of shots of each, (images, shots, D)."""
+    """Returns, for up to ten classes, the embeddings of some images and of shots of each, (images, shots, D)."""
     classes = domain.read_split(embedder.data).classes(part)
     embeddings = []
     for name in rng.permutation(classes)[:_CLASSES]:
@@ -90,7 +92,7 @@ def _shots(embedder: Embedder, domain: Domain, part: Part, rng: np.random.Genera
 
 
 def _shot(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The same thing a moment later."""
+    """Returns the same thing a moment later."""
     height, width = pixels.shape[:2]
     fill = tuple(np.median(pixels, axis=(0, 1)).astype(int).tolist())
     image = Image.fromarray(pixels).rotate(rng.uniform(-6, 6), Image.Resampling.BICUBIC, fillcolor=fill)
@@ -104,7 +106,7 @@ def _shot(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uin
 
 
 def _episode(embedder: Embedder, classes: Sequence[Float32], things: int, shots: int, rng: np.random.Generator) -> list[float]:
-    """Shares of one, in the order of `Row`."""
+    """Returns the figures of one task, shares of one, in the order of `Row`."""
     chosen = [classes[k] for k in rng.choice(len(classes), _WAYS, replace=False)]
     orders = [rng.permutation(_IMAGES) for _ in chosen]
     support = np.concatenate(

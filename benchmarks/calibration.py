@@ -36,7 +36,7 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """Confidences (N,) under both temperatures, and whether the predictions, which these do not change, were right."""
+    """Confidences (N,) under both temperatures, and whether the predictions, which are the same under both, were right."""
 
     before: Values
     after: Values
@@ -110,7 +110,7 @@ def _equal(bundle: Bundle, novel: Embedded, solver: Solver, ways: int, shots: in
 
 
 def _unequal(bundle: Bundle, novel: Embedded, solver: Solver, ways: int, shots: int, episodes: int, seed: int) -> Answers:
-    """With a number of shots of each class's own, up to `shots`."""
+    """Answers episodes in which each class has its own number of shots, up to `shots`."""
     options = bundle.manifest.head.options(solver)
     sampler = EpisodeSampler(novel.by_class, ways, shots, _QUERIES, seed)
     space = features(novel.embeddings, bundle.feature_mean if options.centre else None)

@@ -1,11 +1,13 @@
-"""What does an image cost before it reaches the network? Our decoding and resizing beside Pillow's plain path and fast libraries.
+"""What does an image cost before it reaches the network? Our decoding and resizing beside Pillow's plain path and fast
+libraries.
 
     pip install opencv-python-headless 'pyvips[binary]'
     python -m benchmarks.decode --json decode.json
 
-Made-up photographs (noise with the spectrum of natural images) as JPEG of about 30 KB, 300 KB and 3 MB, and the first two as
-PNG; to the input of what new tasks get. Everything on one core, contestants in turns. The difference is that of the pixels from
-Pillow's plain path, in levels of 255: how much a faster way would change what networks see.
+The images are made-up photographs (noise with the spectrum of natural images): JPEGs of about 30 KB, 300 KB and 3 MB, and the
+first two as PNG. They are fitted to the input of the bundle that new tasks get. Everything runs on one core, contestants in
+turns. The difference is that of the pixels from Pillow's plain path, in levels of 255. It shows how much a faster way would
+change the network's input.
 """
 
 import io
@@ -118,7 +120,7 @@ def _files() -> dict[str, bytes]:
 
 
 def _photograph(width: int, height: int) -> Image.Image:
-    """Noise whose amplitude falls with the frequency, as in natural images (Field, 1987)."""
+    """Returns noise whose amplitude falls with the frequency, as in natural images (Field, 1987)."""
     rng = np.random.default_rng(0)
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     spectrum = np.fft.rfft2(rng.normal(size=(3, height, width))) / np.maximum(frequency, 1 / max(width, height))
@@ -128,7 +130,7 @@ def _photograph(width: int, height: int) -> Image.Image:
 
 
 def _jpeg(picture: Image.Image, size: int) -> bytes:
-    """At the quality that comes nearest to so many bytes."""
+    """Encodes at the quality that comes nearest to so many bytes."""
     files = (_encoded(picture, "JPEG", quality=quality) for quality in (98, 95, 92, 88, 84, 80, 75, 70, 60, 50, 40, 30, 20))
     return min(files, key=lambda file: abs(len(file) - size))
 

@@ -9,17 +9,17 @@
 Episodes of each domain's novel classes (of Tiny ImageNet, which has none, its validation classes), through the preprocessing,
 engine, features, head defaults and temperatures that serve. Each domain has as many queries per class as its smallest class
 affords, 15 at most. The mean is over the six kinds of photograph; drawings and pictures of 32 and 64 pixels are lines of their
-own. Several bundles meet the same episodes, so that differences from the first are paired. Accuracy and its difference in
-percent ± 1.96·s/√n, and the expected calibration error in brackets.
+own. Several bundles get the same episodes, so that differences from the first are paired. Accuracy and its difference are in
+percent ± 1.96·s/√n, and the expected calibration error is in brackets.
 
-With `--left-out` a further column has each domain measured by a bundle that was made without it, and the domains not named
-there, which no bundle has learned from, by the last bundle.
+With `--left-out`, a further column measures each named domain with a bundle that was made without it. It measures the other
+domains, which no bundle has learned from, with the last bundle.
 
-With `--laws-left-out` a further column has each domain measured by the last bundle with temperatures whose law was fitted on the
-validation classes of the other domains: nothing of the domain, nor of the three that have novel classes only, is in it.
+With `--laws-left-out`, a further column measures each domain with the last bundle, but other temperatures. Their law was fitted
+on the validation classes of the other domains. So it knows nothing of the domain, nor of the three that have novel classes only.
 
-With `--keep` a run that was interrupted goes on where it stopped: embeddings and scores are kept, and taken anew when the
-bundle, the images or the code that made them is another.
+With `--keep`, an interrupted run continues where it stopped. Embeddings and scores are kept, and made anew when the bundle, the
+images or the code that made them changes.
 """
 
 import argparse
@@ -49,7 +49,7 @@ _LEFT_OUT, _LAWS_LEFT_OUT = "left out", "law left out"
 
 @dataclass(frozen=True)
 class Column:
-    """What is measured on every domain: a bundle, or of some domains another one in its place."""
+    """A column of the table: a bundle, replaced by another one on some domains."""
 
     name: str
     usual: Embedder
@@ -57,10 +57,11 @@ class Column:
     laws: LeftOutLaws | None = None
 
     def of(self, domain: str) -> Embedder:
+        """Returns the embedder of a domain."""
         return self.instead.get(domain, self.usual)
 
     def law(self, domain: Domain) -> SupportLaw | None:
-        """What temperatures follow there; None for the bundle's own law."""
+        """Returns the temperature law on a domain; None for the bundle's own."""
         return self.laws.without(domain) if self.laws else None
 
 
@@ -101,8 +102,8 @@ def _columns(arguments: argparse.Namespace) -> list[Column]:
 
 
 def _rows(cells: Cells, names: Sequence[str], ways: int) -> Iterator[tuple[str, dict[tuple[str, int], Figures]]]:
-    """Each domain with tasks of so many ways, and the mean after the domains of the mean: a name, and figures by column and
-    shots.
+    """Yields each domain with tasks of so many ways: a name, and figures by column and shots. The mean follows the domains
+    that count in it.
     """
     domains = [d for d in DOMAINS if (names[0], d.name, ways, SHOTS[0]) in cells]
     counted = [d.name for d in domains if d.in_mean]
@@ -122,7 +123,7 @@ def _ways(cells: Cells) -> list[int]:
 
 
 def _table(cells: Cells, names: Sequence[str]) -> str:
-    """In Markdown, a table for each number of ways."""
+    """Returns the tables in Markdown, one for each number of ways."""
     tables = []
     for ways in _ways(cells):
         columns = [f"{name}, {shots}-shot" for name, shots in product(names, SHOTS)]
@@ -145,7 +146,7 @@ def _difference(found: Figures) -> str:
 
 
 def _document(cells: Cells, names: Sequence[str], arguments: argparse.Namespace) -> dict[str, Any]:
-    """What `--json` writes; accuracies are shares of one."""
+    """Returns the document of `--json`; accuracies are shares of one."""
     rows = [
         {"bundle": name, "domain": title, "ways": ways, "shots": shots, **asdict(found)}
         for ways in _ways(cells)
@@ -157,7 +158,7 @@ def _document(cells: Cells, names: Sequence[str], arguments: argparse.Namespace)
 
 
 def _draw(cells: Cells, names: Sequence[str], file: Path) -> None:
-    """Accuracy of each domain with its interval, a panel for each kind of task; dotted, what guessing would get."""
+    """Draws the accuracy of each domain with its interval, a panel for each kind of task. A dotted line marks chance."""
     panels = list(product(_ways(cells), SHOTS))
     figure = Figure(figsize=(11, 0.4 + 2.9 * len(_ways(cells))), layout="constrained")
     for axes, (ways, shots) in zip(figure.subplots(len(_ways(cells)), len(SHOTS), squeeze=False).flat, panels, strict=True):
@@ -182,20 +183,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photos/, cifar100/, omniglot/ and splits/")
     text = "NAME@VERSION or a bundle's folder; several are measured side by side (default: what new tasks get)"
     parser.add_argument("--bundle", nargs="+", default=[DEFAULT_BUNDLE], metavar="BUNDLE", help=text)
-    parser.add_argument("--bundles-dir", type=Path, metavar="DIR", help="where further bundles are")
+    parser.add_argument("--bundles-dir", type=Path, metavar="DIR", help="folder of further bundles")
     text = "a bundle made without that domain, for a column of such"
     parser.add_argument("--left-out", nargs="+", type=_left_out, default=[], metavar="DOMAIN=BUNDLE", help=text)
     text = "a column of the last bundle with laws of temperature fitted on the other domains' validation classes"
     parser.add_argument("--laws-left-out", action="store_true", help=text)
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keeps embeddings and scores for the next run")
-    parser.add_argument("--engine", choices=get_args(EngineKind), default="auto", help="default: what the server would take")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep embeddings and scores here for the next run")
+    parser.add_argument("--engine", choices=get_args(EngineKind), default="auto", help="default: the one a server would take")
     parser.add_argument("--domains", nargs="+", choices=_NAMES, help="default: all")
     text = "classes to draw from, to choose by validation classes (default: novel ones, or what a domain has instead)"
     parser.add_argument("--part", choices=get_args(Part), help=text)
     parser.add_argument("--ways", type=int, nargs="+", default=list(_WAYS), help="default: 5 20, where there are as many classes")
-    parser.add_argument("--episodes", type=int, default=2000, help="of each cell (default %(default)s)")
+    parser.add_argument("--episodes", type=int, default=2000, help="episodes of each cell (default %(default)s)")
     parser.add_argument("--per-class", type=int, metavar="N", help="the first N images of each class (default: all)")
-    parser.add_argument("--seed", type=int, default=1, help="of the episodes (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the episodes (default %(default)s)")
     text = f"{_QUICK_EPISODES} episodes of 5 ways on {_QUICK_PER_CLASS} images a class: to judge quickly, not to be quoted"
     parser.add_argument("--quick", action="store_true", help=text)
     parser.add_argument("--picture", type=Path, metavar="FILE.png", help="receives the accuracies as bars")

@@ -53,7 +53,9 @@ def main() -> None:
 
 
 def raw_session(engine: Engine, pixels: Pixels, callers: int) -> Contestant:
-    """The engine without a batcher: so many threads that embed `pixels` again and again; the count is of images."""
+    """Returns the engine without a batcher, as a contestant: so many threads that embed `pixels` repeatedly. It counts
+    images.
+    """
 
     def run(count: int) -> int:
         batches = -(-count // len(pixels))

@@ -1,11 +1,12 @@
-"""How many few-shot episodes are fitted and tested per second, beside one-at-a-time fitting and scikit-learn.
+"""How many few-shot episodes are fitted and tested per second? Beside one-at-a-time fitting and scikit-learn.
 
     python -m benchmarks.evaluation_speed --json evaluation_speed.json
 
 The embeddings are made up: Gaussian classes of 640 numbers, about as separable as those of a trained backbone. Every contestant
-gets the same episodes, and each in turn gets its share of every round, so that what else the machine does burdens all alike.
+gets the same episodes, and each in turn gets its share of every round. So the machine's other work burdens all alike.
 """
 
+from collections.abc import Iterator
 from functools import partial
 from itertools import product
 
@@ -14,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmarks.shared.command import benchmark_parser, write_json
 from benchmarks.shared.turns import race
+from models.arrays import Ints
 from models.heads.fitting import fit
 from models.heads.head import Float32, features
 from models.manifest import HeadOptions
@@ -47,7 +49,7 @@ def main() -> None:
 
 
 def _embeddings() -> Float32:
-    """(classes · images of each, D)"""
+    """Returns Gaussian embeddings (classes · images of each, D)."""
     rng = np.random.default_rng(0)
     centres = np.repeat(rng.normal(size=(_CLASSES, _DIM)), _PER_CLASS, axis=0)
     return (centres + _SPREAD * rng.normal(size=centres.shape)).astype(np.float32)
@@ -59,23 +61,25 @@ def _evaluation(embeddings: Float32, sampler: EpisodeSampler, episodes: int) -> 
 
 
 def _one_at_a_time(embeddings: Float32, sampler: EpisodeSampler, episodes: int) -> int:
-    space = features(embeddings, None)
-    labels = np.repeat(np.arange(sampler.ways), sampler.shots)
-    for index in range(episodes):
-        episode = sampler.episode(index)
-        linear = fit(space[episode.support.ravel()], labels, sampler.ways, _OPTIONS)
-        (space[episode.query.ravel()] @ linear.weight.T + linear.bias).argmax(axis=1)
+    for support, labels, query in _episodes(embeddings, sampler, episodes):
+        linear = fit(support, labels, sampler.ways, _OPTIONS)
+        (query @ linear.weight.T + linear.bias).argmax(axis=1)
     return episodes
 
 
 def _scikit_learn(embeddings: Float32, sampler: EpisodeSampler, episodes: int) -> int:
+    for support, labels, query in _episodes(embeddings, sampler, episodes):
+        LogisticRegression(C=_OPTIONS.C, max_iter=1000).fit(support, labels).predict(query)
+    return episodes
+
+
+def _episodes(embeddings: Float32, sampler: EpisodeSampler, episodes: int) -> Iterator[tuple[Float32, Ints, Float32]]:
+    """Yields each episode's support features, their labels and its query features."""
     space = features(embeddings, None)
     labels = np.repeat(np.arange(sampler.ways), sampler.shots)
     for index in range(episodes):
         episode = sampler.episode(index)
-        fitted = LogisticRegression(C=_OPTIONS.C, max_iter=1000).fit(space[episode.support.ravel()], labels)
-        fitted.predict(space[episode.query.ravel()])
-    return episodes
+        yield space[episode.support.ravel()], labels, space[episode.query.ravel()]
 
 
 if __name__ == "__main__":

@@ -85,9 +85,9 @@ def _turn(store: Store, examples: Sequence[NewExample], head: Head) -> Turn:
     for number in range(_TASKS):
         task = new_id("task")
         fresh = [replace(example, id=new_id("example")) for example in examples]
-        seconds["create"] += _seconds(store.create_task, TaskKey(_TENANT, task), task, fresh, head)
+        seconds["create"] += _seconds(store.tasks.create, TaskKey(_TENANT, task), task, fresh, head)
         if number % 2:
-            seconds["delete"] += _seconds(store.delete_task, TaskKey(_TENANT, task))
+            seconds["delete"] += _seconds(store.tasks.delete, TaskKey(_TENANT, task))
             seconds["erase"] += _seconds(store.erase)
     return {step: 1e3 * total / (_TASKS if step == "create" else _TASKS // 2) for step, total in seconds.items()}
 

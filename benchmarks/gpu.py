@@ -2,8 +2,8 @@
 
     python -m benchmarks.gpu --json gpu.json
 
-One command for a machine with a GPU and the extras `gpu` and `train`; `--device cpu` tries it all without. Networks have
-the shipped backbone's architecture; those of PyTorch have random weights, which cost the same. Times are absolute.
+One command for a machine with a GPU and the extras `gpu` and `train`; `--device cpu` tries it all without one. Networks have the
+shipped backbone's architecture. Those of PyTorch have random weights, which cost the same. Times are absolute.
 """
 
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def _throughput(bundle: Bundle, device: torch.device, seconds: float) -> dict[int, dict[str, float]]:
-    """Images per second by batch and way, from pixels in the host's memory to embeddings there."""
+    """Returns images per second by batch and way, from pixels in the host's memory to embeddings there."""
     spec = bundle.manifest.input
     pixels = np.random.default_rng(0).integers(0, 256, (max(_BATCHES), spec.height, spec.width, 3), dtype=np.uint8)
     runs = _runs(bundle, device, pixels)

@@ -3,9 +3,9 @@
     python -m benchmarks.head --json head.json
 
 Everything on one core. The embeddings are made up: Gaussian classes of 640 numbers, about as separable as those of a trained
-backbone. scikit-learn's tolerance is tightened until its probabilities on fresh queries are within 1e-4 of the optimum's, in
-whichever precision it gets there sooner; ours are never further from it. Contestants take turns; ratios are medians over the
-rounds, with the least and the most.
+backbone. scikit-learn's tolerance is tightened until its probabilities on fresh queries are within 1e-4 of the optimum's. It
+runs in whichever precision gets there sooner. Ours are never further from the optimum. Contestants take turns; ratios are
+medians over the rounds, with the least and the most.
 """
 
 import warnings
@@ -41,12 +41,12 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Fit:
-    """One way and shot.
+    """Results for one way and shot.
 
     Attributes:
         milliseconds: of our fit, the median over the rounds.
         error: the largest difference of our probabilities from the optimum's.
-        precision, tolerance: with which scikit-learn gets as near soonest.
+        precision, tolerance: the setting in which scikit-learn is as exact soonest.
         ratio: how many times as fast ours is.
     """
 

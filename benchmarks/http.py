@@ -1,10 +1,10 @@
-"""What does HTTP cost? The served path beside decode + session in one process without a server, in turns; and what creation
-spends its time on.
+"""What does HTTP cost? The served path beside decode + session in one process without a server, in turns.
 
     python -m benchmarks.http --json http.json
 
-A server as the README starts it, a task of 25 sample images in it, and the other sample images as queries. Throughput is held
-against the cores that the load generator leaves; ratios are medians over the rounds.
+It also prints the parts of a task's creation. A server runs as the README starts it, with a task of 25 sample images, and the
+other sample images are queries. Throughput is held against the cores that the load generator leaves; ratios are medians over the
+rounds.
 """
 
 import base64
@@ -53,7 +53,7 @@ class Served:
         self.outcomes: list[Outcome] = []
 
     def __call__(self, count: int) -> int:
-        """Has `count` images recognised, or a few more: every connection sends at least one request."""
+        """Sends `count` images, or a few more: every connection sends at least one request. Returns the number sent."""
         requests = max(self._connections, -(-count // self._images))
         outcome = self._load.closed(self._requests, self._connections, requests)
         if outcome.count(200) != requests:
@@ -63,11 +63,11 @@ class Served:
 
     @property
     def cores(self) -> float:
-        """What the load generator kept busy."""
+        """The cores that the load generator kept busy."""
         return mean(outcome.cores for outcome in self.outcomes)
 
     def milliseconds(self, percent: float) -> float:
-        """The median over the turns of that percentile of a request's time."""
+        """Returns the median over the turns of that percentile of a request's time."""
         return 1e3 * median(outcome.percentile(percent) for outcome in self.outcomes)
 
 
@@ -155,7 +155,7 @@ def _ways(load: LoadGenerator, path: str, images: Sequence[bytes]) -> dict[str, 
 
 
 def _batched(engine: Engine, bundle: Bundle, images: Sequence[bytes]) -> Contestant:
-    """As fast as this machine can: as many threads as the engine serves at once, each decoding and embedding full batches."""
+    """Returns the fastest contestant without a server: as many threads as the engine serves at once, with full batches."""
     spec = bundle.manifest.input
     batch = list(islice(cycle(images), MAX_BATCH))
 

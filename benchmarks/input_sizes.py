@@ -1,13 +1,14 @@
-"""What does a larger input cost, and what is it worth? Images per second and accuracy by size, way of resizing and number format.
+"""What does a larger input cost, and what is it worth? Images per second and accuracy by size, way of resizing and number
+format.
 
     python -m benchmarks.input_sizes --data DATA --bundle lite0-128@1 lite0-160@1 lite0-192@1 lite0-224@1 --bundles-dir bundles
 
-One network imported at several sizes. The mean accuracy is that of 5-way episodes of validation classes, so that a size can be
-chosen by it, over the photographs that have such classes; differences are paired, from the first line's. Speed is the engine's
-alone, on images already decoded, all lines and the bundle of 32 pixels taking turns in one run.
+One network is imported at several sizes. The mean accuracy is that of 5-way episodes of validation classes, so that a size can
+be chosen by it. It is over the photographs that have such classes; differences are paired, from the first line's. Speed is the
+engine's alone, on images already decoded. All lines and the bundle of 32 pixels take turns in one run.
 
-`cover`, which is what serves, scales the shorter side to fit and crops the centre. `squash` scales each side by itself and `pad`
-adds mid-grey bars. For these two the photographs are made square beforehand, at full resolution.
+`cover`, which serves, scales the shorter side to fit and crops the centre. `squash` scales each side by itself and `pad` adds
+mid-grey bars. For these two the photographs are made square beforehand, at full resolution.
 """
 
 import io
@@ -54,13 +55,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = benchmark_parser("input_sizes", __doc__, rounds=5, seconds=1.0)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="photos/ and splits/")
     parser.add_argument("--bundle", nargs="+", required=True, metavar="BUNDLE", help="NAME@VERSION or folders")
-    parser.add_argument("--bundles-dir", type=Path, metavar="DIR", help="where they are")
+    parser.add_argument("--bundles-dir", type=Path, metavar="DIR", help="folder of these bundles")
     parser.add_argument("--engine", nargs="+", choices=_ENGINES, default=list(_ENGINES), help="default: both")
     parser.add_argument("--resize", nargs="+", choices=[_COVER, *_SQUARE], default=[_COVER, *_SQUARE], help="default: all")
     parser.add_argument("--part", choices=get_args(Part), default="validation", help="classes (default %(default)s)")
-    parser.add_argument("--episodes", type=int, default=1000, help="of each domain (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the episodes (default %(default)s)")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keeps embeddings and scores for the next run")
+    parser.add_argument("--episodes", type=int, default=1000, help="episodes of each domain (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the episodes (default %(default)s)")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep embeddings and scores here for the next run")
     parser.add_argument("--picture", type=Path, metavar="FILE.png", help="receives the curves")
     arguments = parser.parse_args(argv)
     protocol = Protocol((5,), arguments.episodes, arguments.seed, arguments.part)

@@ -2,9 +2,9 @@
 
     python -m benchmarks.many_tasks --json many_tasks.json
 
-One connection, one image a request; in a closed loop, so that a request's time is the server's and that of reading the reply. The
-tasks are 5-way ones, copies in the database of one that was created over HTTP. Asked "anew" they come in orders that the server
-has not met of late, so that it can use nothing that it keeps of such requests. Ratios are of medians, turn by turn.
+One connection in a closed loop, one image a request. So a request's time is the server's and that of reading the reply. The
+tasks are 5-way ones, copies in the database of one that was created over HTTP. In the rows "anew" they come in orders that the
+server has not met recently, so it can use nothing that it keeps of such requests. Ratios are of medians, turn by turn.
 """
 
 import time

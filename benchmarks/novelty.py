@@ -34,7 +34,7 @@ _WAYS, _SHOTS, _EACH, _OTHERS, _STACK = 5, (1, 5, 10), 3, 15, 25
 
 Floats = NDArray[np.floating]
 Scores = dict[str, Floats]
-"""By kind of image, (T, 15) each: how sure a detector is that they are members; ours less its threshold."""
+"""By kind of image, (T, 15) each: a detector's score for members; ours minus its threshold. Members have the kind ""."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _law_without(left_out: str, embedder: Embedder) -> NoveltyLaw:
 def score(
     bundle: Bundle, law: NoveltyLaw, classes: Embedded, others: Float32, shots: int, episodes: int, seed: int
 ) -> dict[str, Scores]:
-    """By detector. Members are the images of no name."""
+    """Returns the scores by detector."""
     named = {"ours": law, "without a law": None}
     backgrounds = {name: Background.of(bundle.background, bundle.feature_mean, law) for name, law in named.items()}
     labels = np.repeat(np.arange(_WAYS), shots)
@@ -120,7 +120,7 @@ def score(
 
 
 def _episode(classes: Embedded, others: Float32, shots: int, rng: np.random.Generator) -> tuple[Float32, dict[str, Float32]]:
-    """The support set (n, D), and images of each kind: 3 of each class, and 15 of each kind of stranger."""
+    """Returns the support set (n, D), and images of each kind: 3 of each class, and 15 of each kind of stranger."""
     order = rng.permutation([k for k, images in enumerate(classes.by_class) if len(images) >= shots + _EACH])
     images = np.stack([rng.choice(classes.by_class[k], shots + _EACH, replace=False) for k in order[:_WAYS]])
     strangers = rng.choice(np.concatenate([classes.by_class[k] for k in order[_WAYS:]]), _OTHERS, replace=False)
@@ -141,7 +141,7 @@ def _rows(domain: str, shots: int, found: dict[str, Scores]) -> Iterator[Row]:
 
 
 def _auroc(members: Floats, strangers: Floats) -> Floats:
-    """(T,) how often a member scores above a stranger, ties counting half."""
+    """Returns how often a member scores above a stranger, (T,), ties counting half."""
     above: Floats = (members[:, :, None] > strangers[:, None]).mean(axis=(1, 2))
     ties: Floats = (members[:, :, None] == strangers[:, None]).mean(axis=(1, 2))
     return above + 0.5 * ties

@@ -36,7 +36,7 @@ class Cycle:
 def main() -> None:
     parser = benchmark_parser("open_close", __doc__)
     parser.add_argument("--cycles", type=int, default=100, help="at least 4 (default %(default)s)")
-    parser.add_argument("--engine", default="auto", help="of the server (default %(default)s)")
+    parser.add_argument("--engine", default="auto", help="engine of the server (default %(default)s)")
     arguments = parser.parse_args()
     shipped = paper_bundle()
     with TemporaryDirectory() as folder:

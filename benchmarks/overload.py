@@ -2,8 +2,8 @@
 
     python -m benchmarks.overload --json overload.json
 
-Single raw images, sent on schedule whatever the server does, and timed from when they were due. The peak before each overload is
-a closed loop of 64 connections. Both are held against the cores that the load generator leaves.
+Single raw images are sent on schedule whatever the server does, and timed from when they were due. The peak before each overload
+is a closed loop of 64 connections. Both are divided by the cores that the load generator leaves.
 """
 
 import resource
@@ -36,7 +36,7 @@ class Turn:
         refused, late, other: requests.
         refusal_p50, refusal_p99, answer_p99: seconds.
         without_retry_after: refusals that do not say when to come again.
-        cores: what the load generator kept busy.
+        cores: the cores that the load generator kept busy.
     """
 
     peak: float

@@ -1,12 +1,12 @@
-"""Is what a support set says of itself true? Leave-one-out beside held-out images, and what its advice is worth.
+"""Is what a support set says of itself true? Leave-one-out beside held-out images, and the value of its advice.
 
     python -m benchmarks.quality --data DATA --json quality.json
     python -m benchmarks.quality --data DATA --keep kept --domains gtsrb trashnet --episodes 200
 
-5-way tasks of each domain's novel classes, judged by leave-one-out as the server does, and on all further images of each class,
-100 at most. The interval should hold the held-out accuracy 95 times of 100. Where a class has few images left, that accuracy is
-not exactly known itself, and is missed more often. The advice is followed: five more images of the class it names, beside as
-many of a class at random, and of the class that would have helped most. Unequal tasks have 2 to 8 examples a class.
+5-way tasks of each domain's novel classes are judged by leave-one-out as the server does, and on all further images of each
+class, 100 at most. The interval should contain the held-out accuracy 95 times of 100. Where a class has few images left, that
+accuracy is itself inexact, and is missed more often. The advice is followed: five more images of the class it names. Beside it
+stand as many of a class at random, and of the class that would have helped most. Unequal tasks have 2 to 8 examples a class.
 """
 
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Setting:
-    """What all tasks of a bundle have in common; `burst_similarity` as the server has it."""
+    """The shared data of a bundle's tasks; `burst_similarity` as the server has it."""
 
     bundle: Bundle
     space: EmbeddingSpace
@@ -101,8 +101,10 @@ def _written(mean: tuple[float, float]) -> str:
 
 
 def _episode(setting: Setting, classes: Embedded, choices: Sequence[int], rng: np.random.Generator) -> tuple[float, ...]:
-    """Shares of one: left-out and held-out accuracy, whether the interval has the latter, how wide it is, which share of the
-    examples are further shots of a thing, and three gains.
+    """Returns the figures of one task, shares of one.
+
+    They are left-out and held-out accuracy, whether the interval contains the latter, its width, the share of examples that are
+    further shots of a thing, and three gains.
     """
     counts = rng.choice(choices, _WAYS)
     chosen = rng.choice(len(classes.by_class), _WAYS, replace=False)
@@ -139,7 +141,7 @@ def _episode(setting: Setting, classes: Embedded, choices: Sequence[int], rng: n
 
 
 def _accuracy(setting: Setting, support: Float32, labels: Labels, queries: Sequence[Float32]) -> float:
-    """Of the head that the server would fit, the mean over the classes, of which each has queries."""
+    """Returns the accuracy of the head that the server would fit, the mean over the classes, each of which has queries."""
     options = options_for(setting.bundle.manifest.head, None, support, labels, setting.bundle.feature_mean)
     head = fit_head(support, [str(label) for label in labels], setting.space, options)
     named = np.array([int(label) for label in head.labels])

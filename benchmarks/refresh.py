@@ -1,10 +1,10 @@
-"""What does moving live tasks onto another bundle cost those who ask them meanwhile, and what do the tasks gain?
+"""What does moving live tasks onto another bundle cost their users meanwhile, and what do the tasks gain?
 
     python -m benchmarks.refresh --from bundles/quick/1 --data part0.zip part1.zip part2.zip --json refresh.json
 
-Tasks of novel classes are created over HTTP on the first bundle, of several ways and shots. They are asked at a steady rate, each
-always about the same image, before, during and after the refresh; each answer is held against what the version that it names says
-of that image. Each task recognises held-out images before and after.
+Tasks of novel classes are created over HTTP on the first bundle, of several ways and shots. They get requests at a steady rate
+before, during and after the refresh, each task always about the same image. Each answer is compared with the prediction of the
+version that it names. Each task recognises held-out images before and after.
 """
 
 import argparse
@@ -44,7 +44,7 @@ _TOLERANCE = 1e-4
 
 @dataclass(eq=False)
 class LiveTask:
-    """A task, the held-out images that it is tried on, and what each of its versions says of the one that it is asked about.
+    """A task, its held-out images, and the predictions of each of its versions for the image of the requests.
 
     Attributes:
         kind: ways and shots.
@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = benchmark_parser("refresh", __doc__, seconds=20.0)
     shipped = paper_bundle().path
     parser.add_argument(
-        "--from", type=Path, default=shipped, metavar="BUNDLE", dest="origin", help="of the tasks (default: the shipped one)"
+        "--from", type=Path, default=shipped, metavar="BUNDLE", dest="origin", help="the tasks' bundle (default: the shipped one)"
     )
     targets = parser.add_mutually_exclusive_group()
     targets.add_argument("--to", type=Path, default=shipped, metavar="BUNDLE", help="default: the shipped one")
@@ -128,13 +128,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tasks", type=int, default=500, help="default %(default)s")
     parser.add_argument("--rate", type=float, help="requests a second (default: half of what the slower bundle answers)")
     parser.add_argument("--max-drop", type=float, default=0.02, help="default %(default)s")
-    parser.add_argument("--seed", type=int, default=1, help="of the tasks (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the tasks (default %(default)s)")
     return parser
 
 
 @contextmanager
 def _server(arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[ServerProcess, str, str]]:
-    """A server whose new tasks are on the first bundle, and both bundles' ids."""
+    """Starts a server whose new tasks are on the first bundle, and yields it with both bundles' ids."""
     bundles = folder / "bundles"
     ids = []
     target = _twin(arguments.origin, folder) if arguments.twin else arguments.to
@@ -148,7 +148,7 @@ def _server(arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[Serve
 
 
 def _twin(source: Path, folder: Path) -> Path:
-    """A bundle that does the same from backbone files of its own, so that nothing of the other's embeddings serves it."""
+    """Returns a bundle that does the same from backbone files of its own, so that it cannot use the other's embeddings."""
     bundle = open_bundle(source)
     contents = {name: (source / name).read_bytes() for name in bundle.manifest.files}
     for name in contents.keys() & {ONNX, ONNX_INT8}:
@@ -159,14 +159,14 @@ def _twin(source: Path, folder: Path) -> Path:
 
 
 def _open(api: httpx.Client, *ids: str) -> None:
-    """Makes the last of them the default."""
+    """Opens bundles; the last becomes the default."""
     for id_ in ids:
         api.post("/v1/backbones", json={"id": id_}).raise_for_status()
         api.patch(f"/v1/backbones/{id_}", json={"default": True}).raise_for_status()
 
 
 def _capacity(api: httpx.Client, load: LoadGenerator, ids: tuple[str, str]) -> float:
-    """Requests a second that the slower of two bundles answers; the first is the default again afterwards."""
+    """Returns the requests a second that the slower of two bundles answers; the first is the default again afterwards."""
     images, rates = sample_images(), []
     for id_ in reversed(ids):
         _open(api, id_)
@@ -199,7 +199,7 @@ def _create(api: httpx.Client, arguments: argparse.Namespace) -> list[LiveTask]:
 
 
 def _try_out(api: httpx.Client, tasks: Sequence[LiveTask], when: str) -> None:
-    """Notes each task's accuracy on its held-out images, and what its version says of the image that it is asked about."""
+    """Notes each task's accuracy on its held-out images, and its version's prediction for the image of the requests."""
     for task in tasks:
         reply = api.post(f"{task.path}/predict", files=[("images", image) for _, image in task.queries]).raise_for_status().json()
         right = (each["label"] == label for each, (label, _) in zip(reply["predictions"], task.queries, strict=True))
@@ -210,7 +210,7 @@ def _try_out(api: httpx.Client, tasks: Sequence[LiveTask], when: str) -> None:
 def _refresh(
     api: httpx.Client, target: str, max_drop: float, ask: Callable[[float], Outcome]
 ) -> tuple[dict[str, Any], list[Reply]]:
-    """The refresh as it ended, and the replies given meanwhile."""
+    """Runs the refresh. Returns its final state, and the replies given meanwhile."""
     begun = api.post("/v1/refreshes", json={"to": target, "max_drop": max_drop}).raise_for_status()
     replies: list[Reply] = []
     while True:
@@ -227,7 +227,7 @@ def _waits(replies: Sequence[Reply]) -> Waits:
 
 
 def _wrong(tasks: Sequence[LiveTask], replies: Sequence[Reply]) -> int:
-    """How many answers are not what the version that they name says on its own backbone."""
+    """Counts the answers that differ from the prediction of the version and backbone that they name."""
     answers = {task.path.rpartition("/")[2]: task.answers for task in tasks}
     wrong = 0
     for reply in replies:
@@ -248,7 +248,9 @@ def _tell_load(waits: dict[str, Waits], wrong: dict[str, int]) -> None:
 
 
 def _tell_accuracy(tasks: Sequence[LiveTask]) -> list[dict[str, Any]]:
-    """Held-out accuracy of each kind of task and of all, in per cent with the 95 % interval of the mean over tasks."""
+    """Prints and returns held-out accuracy of each kind of task and of all, in percent with the 95 % interval of the mean
+    over tasks.
+    """
     print(f"{'ways':>6}{'shots':>7}{'tasks':>7}{'moved':>7}{'before, %':>16}{'after, %':>16}{'gained':>16}")
     lines = []
     for kind in (*(kind[:2] for kind in _KINDS), None):

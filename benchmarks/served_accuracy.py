@@ -75,7 +75,7 @@ def _serve(api: httpx.Client, episode: Episode, novel: ImageSet, originals: Sequ
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.served_accuracy", description=__doc__.splitlines()[0])
-    parser.add_argument("--url", default="http://127.0.0.1:8000", help="of a running server (default %(default)s)")
+    parser.add_argument("--url", default="http://127.0.0.1:8000", help="address of a running server (default %(default)s)")
     parser.add_argument("--bundles-dir", type=Path, default=SHIPPED, help="the server's")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="as for headstart-train evaluate")
     parser.add_argument("--split", default="cifar-fs")

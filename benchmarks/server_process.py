@@ -19,6 +19,7 @@ _START_SECONDS = 60.0
 
 
 def free_port() -> int:
+    """Returns a port of this machine that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -49,7 +50,7 @@ class ServerProcess:
     Args:
         data_dir: the database's folder, which outlives the process.
         flags: further command-line flags.
-        bundle: what new tasks get, unless the flags say so; None leaves it to the server.
+        bundle: the bundle of new tasks, unless the flags name one; None leaves it to the server.
         until: the path that answers 200 when it is ready.
     """
 
@@ -71,16 +72,17 @@ class ServerProcess:
         return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=environment)  # noqa: S603 -- the command is ours
 
     def stop(self) -> int:
-        """SIGTERM, and the exit status."""
+        """Sends SIGTERM and returns the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
     def kill(self) -> None:
-        """SIGKILL: the process gets no chance to finish anything."""
+        """Sends SIGKILL, so that the process gets no chance to finish anything."""
         self.process.kill()
         self.process.wait()
 
     def log(self) -> str:
+        """Returns the process's output."""
         return self.log_path.read_text()
 
     def __enter__(self) -> Self:

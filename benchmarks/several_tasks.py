@@ -1,11 +1,12 @@
-"""What training tasks together does to each: photographs (CIFAR-FS) and drawings (Omniglot) in one backbone.
+"""What does training tasks together do to each? Photographs (CIFAR-FS) and drawings (Omniglot) in one backbone.
 
-    python -m benchmarks.several_tasks --cifar part0.zip part1.zip part2.zip --omniglot images_background_small{1,2}.zip --out DIR
+    python -m benchmarks.several_tasks --cifar part0.zip part1.zip part2.zip --omniglot images_background_small{1,2}.zip --out
+    DIR
 
-Accuracy is that of few-shot episodes from each dataset's novel classes; the change is against training on that dataset alone.
-Every row sees about the same number of images, so where two datasets share a batch each is seen half as often as alone, and
-loses by that too; the row with twice the images is without that loss, and what it is below zero is negative transfer. A run
-that was interrupted goes on after its last row.
+Accuracy is that of few-shot episodes from each dataset's novel classes. The change is against training on that dataset alone.
+Every row sees about the same number of images. So where two datasets share a batch, each is seen half as often as alone, and
+loses by that too. The row with twice the images is without that loss; a change below zero there is negative transfer. An
+interrupted run continues after its last row.
 """
 
 import argparse

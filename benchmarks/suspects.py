@@ -3,11 +3,12 @@
     pip install cleanlab
     python -m benchmarks.suspects --data DATA --keep kept --json suspects.json
 
-5-way tasks of each domain's novel classes, of which a tenth of the examples has another label of the task; and the share of
-examples that are found where all labels are right. cleanlab judges by a logistic
-regression cross-validated in five folds, as its documentation does, with its default filter and with its most cautious one;
-and with the default one by the left-out probabilities of the head that serves. Precision and recall are of all episodes
-together; intervals are percentiles of a thousand bootstrap samples of the episodes.
+5-way tasks of each domain's novel classes, in which a tenth of the examples has another label of the task. The last column is
+the share of examples that are found where all labels are right.
+
+cleanlab judges by a logistic regression cross-validated in five folds, as its documentation does. It runs with its default
+filter, with its most cautious one, and with the default one on the left-out probabilities of the head that serves. Precision and
+recall are of all episodes together; intervals are percentiles of a thousand bootstrap samples of the episodes.
 """
 
 import warnings
@@ -91,7 +92,7 @@ def _episode(classes: Embedded, shots: int, rng: np.random.Generator) -> tuple[F
 
 
 def _judge(bundle: Bundle, embeddings: Float32, labels: Labels) -> Mapping[str, Found]:
-    """What each way takes for wrong, bool (n,)."""
+    """Returns the examples that each way takes for wrong, bool (n,)."""
     prototype = bundle.manifest.head.options("prototype")
     options = options_for(bundle.manifest.head, None, embeddings, labels, bundle.feature_mean)
     x = features(embeddings, bundle.feature_mean if options.centre else None)
@@ -110,8 +111,9 @@ def _judge(bundle: Bundle, embeddings: Float32, labels: Labels) -> Mapping[str, 
 
 
 def _shares(counts: NDArray[np.int64]) -> tuple[Share, Share, Share]:
-    """Precision, recall and what is found of right labels, of episodes (E, 5): found and wrong, found, wrong; found where all
-    labels are right, of how many.
+    """Returns precision, recall and the share found among right labels, of episodes (E, 5).
+
+    The five numbers are: found and wrong, found, wrong, found where all labels are right, and the number of examples there.
     """
     drawn = np.random.default_rng(0).integers(len(counts), size=(_SAMPLES, len(counts)))
     samples = counts[drawn].sum(axis=1)

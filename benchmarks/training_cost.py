@@ -2,11 +2,11 @@
 
     python -m benchmarks.training_cost --data part0.zip part1.zip part2.zip --split cifar-fs --out training_cost
 
-Conv-4 for every method, the same images and augmentation, the same machine in the same run, and the same budget of seconds,
-over which each method's learning rate runs its whole schedule. Methods take turns of at most 20 seconds, so that a machine's
-moods meet them all; measuring counts for none. Each is judged by what serves (a head fitted on frozen embeddings) and, where
-it has one, by its own classifier; the better counts. `--out` receives results.json, curves.png and table.md, after every
-round of measurements.
+Every method has Conv-4, the same images and augmentation, the same machine in the same run, and the same budget of seconds. Each
+method's learning rate runs its whole schedule over that budget. Methods take turns of at most 20 seconds, so that the machine's
+other work affects them all; measuring costs none of the budget. Each is judged by the code that serves (a head fitted on frozen
+embeddings) and, where it has one, by its own classifier; the better counts. `--out` receives results.json, curves.png and
+table.md, after every round of measurements.
 """
 
 import argparse
@@ -64,10 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def turns(budget: float) -> Iterator[tuple[float, bool]]:
-    """When each round of turns ends, in seconds of training, and whether accuracy is measured then.
-
-    Measurements grow apart from 1/240 of the budget to 1/10, because what is read off the curves are ratios of times.
-    """
+    """Yields the end of each round of turns, in seconds of training, and whether accuracy is measured then."""
     end, mark = 0.0, _FIRST_SHARE * budget
     while end < budget:
         end = min(end + _TURN_SECONDS, mark)
@@ -97,11 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training_cost", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="as for headstart-train run")
     parser.add_argument("--split", default="cifar-fs", help="as for headstart-train run (default %(default)s)")
-    parser.add_argument("--seconds", type=float, default=1200, help="of training, for each method (default %(default)s)")
+    parser.add_argument("--seconds", type=float, default=1200, help="seconds of training for each method (default %(default)s)")
     parser.add_argument("--methods", nargs="+", choices=LEARNERS, default=list(LEARNERS), help="(default all)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="receives results.json, curves.png, table.md")
     parser.add_argument("--device", default="auto", help="cpu, cuda, or auto: cuda where it is (default %(default)s)")
-    parser.add_argument("--threads", type=int, help="of PyTorch on a CPU (default: PyTorch's)")
+    parser.add_argument("--threads", type=int, help="threads of PyTorch on a CPU (default: PyTorch's)")
     parser.add_argument("--seed", type=int, default=1)
     return parser
 

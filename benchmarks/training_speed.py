@@ -3,10 +3,12 @@
     python -m benchmarks.training_speed --out training_speed.json
 
 Both train the same network with the same batch size, optimiser and augmentation on the same images. The usual way is float32,
-eager, images in NCHW, and torchvision's transforms of PIL images (random crop after padding, flip, colour jitter, to tensor,
-normalise) in a DataLoader with a worker per core. The two take turns of a few seconds, so that a machine's moods meet both;
-the ratio is the median over the rounds. The usual way's workers rest while it is not its turn, and its clock starts when the
-batches that they made ahead are used up. Augmentation is what the trainer does from a step's number to its batch of images.
+eager, with images in NCHW. Its augmentation is torchvision's transforms of PIL images in a DataLoader with a worker per core:
+random crop after padding, flip, colour jitter, to tensor, normalise.
+
+The two take turns of a few seconds, so that the machine's other work affects both; the ratio is the median over the rounds. The
+usual way's workers rest while it is not its turn. Its clock starts when the batches that they made ahead are used up.
+Augmentation is the trainer's work from a step's number to its batch of images.
 
 On a machine that others use too, the ratio of processor seconds tells more than that of wall-clock seconds: more processes get
 more of a shared machine. It counts every core's work, the workers' included, and says nothing of a GPU's.
@@ -35,7 +37,7 @@ _CLASSES, _PER_CLASS = 64, 100
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured of one recipe: medians over the rounds.
+    """The measurements of one recipe: medians over the rounds.
 
     Attributes:
         ours, usual: images per second.
@@ -94,10 +96,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measures every recipe and prints a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training_speed", description=__doc__.splitlines()[0])
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=_RECIPES, help="default: %(default)s")
-    parser.add_argument("--precision", choices=("auto", "bfloat16", "float32"), default="auto", help="of ours (default auto)")
+    parser.add_argument(
+        "--precision", choices=("auto", "bfloat16", "float32"), default="auto", help="precision of ours (default auto)"
+    )
     parser.add_argument("--device", default="auto", help="cpu, cuda, or auto: cuda where it is (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each way (default %(default)s)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of a turn (default %(default)s)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="seconds of a turn (default %(default)s)")
     parser.add_argument("--out", type=Path, help="receives the results as JSON")
     arguments = parser.parse_args(argv)
 

@@ -3,12 +3,17 @@
     python -m benchmarks.transductive --data DATA --json transductive.json
     python -m benchmarks.transductive --data DATA --keep kept --domains gtsrb trashnet --episodes 100
 
-5-way episodes of each domain's novel classes, the default head with the temperature of its manifest. Requests of 8 to 256 images,
-as far as a domain has so many: of all classes equally, as Dirichlet(½) shares them out among the classes (Veilleux et al.,
-NeurIPS 2021), of two classes and of one alone, and with as many strangers from other classes as images, which count for neither
-accuracy nor calibration. Each is sent sorted by class and shuffled: `moved` counts answers that depend on the order. Queries
-count for the class means as the novelty detector weighs them. From five examples a class on a request is answered by the head
-alone, so that every gain there is 0; `together` says what the answer says of itself.
+5-way episodes of each domain's novel classes, the default head with the temperature of its manifest. Requests have 8 to 256
+images, as far as a domain has so many:
+
+- of all classes equally;
+- as Dirichlet(½) shares them out among the classes (Veilleux et al., NeurIPS 2021);
+- of two classes, and of one alone;
+- with as many strangers from other classes as images, which count for neither accuracy nor calibration.
+
+Each is sent sorted by class and shuffled: `moved` counts answers that depend on the order. Queries count for the class means as
+the novelty detector weighs them. From five examples a class on a request is answered by the head alone, so every gain there is
+0. `together` is the answer's own field.
 """
 
 import argparse
@@ -42,7 +47,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Mixture:
-    """How the images of a request are shared out: so many of each class, and of strangers for each of them."""
+    """The mixture of a request's images: the share of each class, and the strangers for each of its images."""
 
     name: str
     shares: Callable[[np.random.Generator], Sequence[float] | Floats]
@@ -86,7 +91,9 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What one request came to: accuracies, the confidence and rightness of both ways, and how many answers an order moved."""
+    """The results of one request: accuracies, the confidence and correctness of both ways, and how many answers an order
+    moved.
+    """
 
     alone: float
     together: float

@@ -1,9 +1,10 @@
-"""`make demo`: starts a server of its own, teaches it five kinds of thing, and asks it about photographs it has not seen.
+"""`make demo`: starts a server, teaches it five kinds of thing, and has it recognise photographs that it has not seen.
 
     python clients/demo.py
 
-Everything it makes is in a temporary folder and gone afterwards. Some of the photographs show none of the five kinds
-(`clients/samples/README.md`). An answer counts as right only where the server stands by it: what it calls unknown is no member.
+Everything that it makes lies in a temporary folder, and is removed at the end. Some of the photographs show none of the five
+kinds (`clients/samples/README.md`). A photograph of one of the kinds counts as right only if the
+server does not call it unknown.
 """
 
 import os
@@ -34,7 +35,7 @@ STOP_SECONDS = 30
 LOG_LINES = 15
 
 Asked = tuple[str | None, Path]
-"""A photograph, and what it shows; None for none of the kinds."""
+"""The kind that a photograph shows, None for none of them, and its path."""
 
 console = Console(highlight=False)
 
@@ -44,19 +45,19 @@ class DemoFailed(Exception):
 
 
 def main() -> int:
-    """The exit code: 0 when everything worked, the server's clean stop included."""
+    """Runs the demo and returns the exit code: 0 if everything worked, the server's clean stop included."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     try:
         with tempfile.TemporaryDirectory(prefix="headstart-demo-") as folder, _server(Path(folder)) as client:
             _demonstrate(client)
-        console.print("\nThe server has stopped cleanly, and nothing is left of it.\n")
+        console.print("\nThe server has stopped cleanly, and its files are removed.\n")
         console.print(_NEXT, soft_wrap=True)
     except (DemoFailed, HeadstartError) as error:
         console.print(f"The demo failed: {error}", style="red", markup=False)
         return 1
     except KeyboardInterrupt:
-        console.print("\nStopped; nothing is left of it.")
+        console.print("\nStopped; the server's files are removed.")
         return 130
     return 0
 
@@ -72,15 +73,15 @@ Try next:
 
 @contextmanager
 def _server(folder: Path) -> Iterator[Client]:
-    """A running server with an empty database in `folder`, as its client; stopped in the end, whatever happens."""
+    """Starts a server with an empty database in `folder`, yields a client of it, and stops the server in any case."""
     port = _free_port()
     log = folder / "server.log"
     command = [sys.executable, "-m", "server", "--host", "127.0.0.1", "--port", str(port), "--data-dir", str(folder / "data")]
-    # The caller's settings, a database for example, are no business of a demo.
+    # The demo must not use the caller's settings, for example a database.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADSTART_")}
     started = time.monotonic()
     with log.open("wb") as output:
-        # In a session of its own, Ctrl-C reaches the demo alone, which then stops the server.
+        # In a session of its own the server gets no Ctrl-C: the demo gets it, and stops the server.
         process = subprocess.Popen(  # noqa: S603 - our own command
             command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
         )
@@ -139,16 +140,16 @@ def _demonstrate(client: Client) -> None:
 
 
 class Verdict(Enum):
-    """What became of one photograph."""
+    """The outcome for one photograph."""
 
     RIGHT = "[green]✓[/]"
     WRONG = "[red]✗[/]"
     DISOWNED = "[yellow]?[/]"
-    """A member of one of the kinds that the server takes for a stranger to all."""
+    """The photograph shows one of the kinds, but the server calls it none of them."""
 
 
 def _verdict(label: str | None, result: Prediction | Unreadable) -> Verdict:
-    """`label` is None for what is of none of the kinds."""
+    """Compares a result with the kind that the photograph shows; `label` is None for none of the kinds."""
     if isinstance(result, Unreadable):
         return Verdict.WRONG
     if not result.known:
@@ -157,7 +158,7 @@ def _verdict(label: str | None, result: Prediction | Unreadable) -> Verdict:
 
 
 def _summarise(verdicts: list[Verdict], members: int) -> None:
-    """Prints the counts; the first `members` verdicts are of the kinds that were learned."""
+    """Prints the counts; the first `members` verdicts are of photographs of the kinds."""
     learned, strangers = verdicts[:members], verdicts[members:]
     right, unknown, wrong = (learned.count(verdict) for verdict in (Verdict.RIGHT, Verdict.DISOWNED, Verdict.WRONG))
     told = strangers.count(Verdict.RIGHT)
@@ -196,7 +197,7 @@ def _sizes(images: list[tuple[str, Path]]) -> str:
 
 
 def _durations(task: Task, creation: float, predictions: Predictions, prediction: float) -> Table:
-    """Milliseconds of each stage on the server, and of the whole call as the client saw it."""
+    """The milliseconds of each stage on the server, and of the whole call in the client."""
     stages = ("decode", "embed", "fit", "head", "store", "total")
     table = Table("images, ms", *stages, "whole call", box=box.SIMPLE_HEAD, title="How long it took")
     for column in table.columns[1:]:

@@ -1,1 +1,1 @@
-"""What training makes and serving uses: backbones, bundles, heads. Imports nothing else of this project."""
+"""The code that training and serving share: backbones, bundles and heads. Imports nothing else of this project."""

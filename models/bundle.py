@@ -33,9 +33,9 @@ CARD = "README.md"
 BACKBONE_FILES = (ONNX, ONNX_INT8, TORCHSCRIPT)
 SHIPPED = Path(__file__).parent / "bundles"
 DEFAULT_BUNDLE = "photos@1"
-"""What new tasks get in a data directory that nothing is remembered in; the only place in code that says so."""
+"""The bundle of new tasks in a fresh data directory; the only place in code that names it."""
 PAPER_BUNDLE = "cifar-fs-resnet12@1"
-"""The paper's network, of 32 x 32 pixels, which tests and tables use. No server takes it unasked."""
+"""The paper's network, of 32 x 32 pixels, for tests and tables. No server uses it by default."""
 
 # Relative error in the embedding that the golden check allows. Integer arithmetic differs between processors (some saturate),
 # so int8 gets the error that still leaves nearest neighbours in place.
@@ -46,7 +46,7 @@ class BundleError(Exception):
     """A bundle that cannot be trusted or read; the message names the file.
 
     Attributes:
-        problem: the message without the bundle's `folder`, for those who must not see where that is.
+        problem: the message without the bundle's `folder`, for readers who must not see that path.
     """
 
     def __init__(self, problem: str, folder: Path | None = None) -> None:
@@ -62,7 +62,7 @@ class Bundle:
         feature_mean: float32 (D,), the mean embedding of the base classes.
         background: float32 (M, D), a sample of base-class embeddings.
         golden_pixels: uint8 (N, H, W, 3).
-        golden_embeddings: float32 (N, D), what the float32 backbone makes of them.
+        golden_embeddings: float32 (N, D), the float32 backbone's embeddings of `golden_pixels`.
     """
 
     path: Path
@@ -77,19 +77,24 @@ class Bundle:
         return self.manifest.id
 
     def read(self, file: str) -> bytes:
-        """The contents of one of the bundle's files, verified again, since the file may have changed since it was opened.
+        """Returns the contents of one of the bundle's files. They are verified again, since the file may have changed since it
+        was opened.
 
         Raises:
-            BundleError: it is not what the manifest describes.
+            BundleError: the file differs from what the manifest describes.
         """
         return _read_verified(self.path, file, self.manifest.files[file])
 
     def space(self, file: str) -> EmbeddingSpace:
-        """The embedding space of one of the bundle's backbone files."""
+        """Returns the embedding space of one of the bundle's backbone files."""
         return EmbeddingSpace(BackboneRef(self.id, self.manifest.files[file].sha256), self.feature_mean)
 
     def check_golden(self, file: str, embeddings: NDArray[np.floating[Any]]) -> None:
-        """Compares what an engine running `file` makes of the golden inputs with what it should.
+        """Compares an engine's embeddings of the golden inputs with the bundle's own.
+
+        Args:
+            file: the backbone file that the engine runs.
+            embeddings: (N, D), the engine's.
 
         Raises:
             BundleError: the relative error is above the tolerance for that file, or the shapes differ.
@@ -132,10 +137,10 @@ def open_bundle(path: Path) -> Bundle:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """The manifest of the bundle in the folder `path`; the files that it describes are not looked at.
+    """Reads the manifest of the bundle in the folder `path`. It does not look at the files that the manifest describes.
 
     Raises:
-        BundleError: it is missing, of an unknown schema, or not what the schema asks for.
+        BundleError: it is missing, of an unknown schema, or violates the schema.
     """
     try:
         raw = json.loads((path / MANIFEST).read_text())
@@ -161,13 +166,14 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def find_bundles(folder: Path) -> dict[str, Path]:
-    """Every bundle below `folder` by id, judged by its place alone: `<name>/<version>/manifest.json`."""
+    """Returns every bundle below `folder` by id. A bundle is recognised by its place alone: `<name>/<version>/manifest.json`."""
     paths = sorted(folder.glob(f"*/*/{MANIFEST}"))
     return {f"{p.parts[-3]}@{p.parts[-2]}": p.parent for p in paths if not p.parts[-2].startswith(".")}
 
 
 def write_bundle(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> Path:
-    """Writes `<folder>/<name>/<version>/`, whole or not at all; `manifest.files` is filled in from `contents`.
+    """Writes `<folder>/<name>/<version>/` completely or not at all, and returns that folder. Fills in `manifest.files` from
+    `contents`.
 
     Raises:
         BundleError: that version exists already, since a published version never changes.
@@ -191,7 +197,7 @@ def write_bundle(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]
 
 
 def replace_manifest(path: Path, manifest: Manifest) -> None:
-    """Describes the bundle in the folder `path` anew, whole or not at all; its files stay as they are.
+    """Replaces the manifest of the bundle in the folder `path`, completely or not at all; its files stay as they are.
 
     Raises:
         BundleError: the manifest cannot be written.
@@ -200,9 +206,9 @@ def replace_manifest(path: Path, manifest: Manifest) -> None:
 
 
 def replace_card(path: Path, manifest: Manifest, card: bytes) -> None:
-    """Describes the bundle in the folder `path` anew, for programs and for people.
+    """Replaces the manifest and the model card of the bundle in the folder `path`.
 
-    Between its steps, the manifest does not name the card, so that whatever interrupts them leaves a bundle that opens.
+    Between the steps, the manifest does not name the card. So an interruption at any point leaves a bundle that opens.
 
     Raises:
         BundleError: a file cannot be written.
@@ -228,12 +234,12 @@ def _entry(content: bytes) -> FileEntry:
 
 
 def statistics_bytes(feature_mean: Float32, background: Float32) -> bytes:
-    """The contents of `statistics.safetensors`."""
+    """Returns the contents of `statistics.safetensors`."""
     return save({"feature_mean": feature_mean.astype(np.float32), "background": background.astype(np.float16)})
 
 
 def golden_bytes(pixels: Pixels, embeddings: Float32) -> bytes:
-    """The contents of `golden.safetensors`."""
+    """Returns the contents of `golden.safetensors`."""
     return save({"pixels": pixels, "embeddings": embeddings.astype(np.float32)})
 
 

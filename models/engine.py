@@ -39,7 +39,7 @@ class EngineError(Exception):
     """An engine that this machine or this bundle cannot offer.
 
     Attributes:
-        problem: the message without what a library said, which may show where that was built or lies.
+        problem: the message without a library's own words, which may name private paths.
     """
 
     def __init__(self, problem: str, said: Exception | None = None) -> None:
@@ -51,7 +51,7 @@ class Engine(Protocol):
     """A backbone ready to run.
 
     Attributes:
-        parallel: how many threads may call `embed` at once, and have to for the engine to do all that it can.
+        parallel: the number of threads that may call `embed` at once; the engine is fully used only when so many do.
         max_batch: images of one call.
     """
 
@@ -68,10 +68,10 @@ def open_engine(bundle: Bundle, kind: EngineKind = "auto", threads: int | None =
     """Loads a bundle's backbone, warms it and checks it against the bundle's golden embeddings.
 
     Args:
-        kind: `auto` takes CUDA where ONNX Runtime and the machine have it, else int8 where the bundle has it and this machine
-            runs it at least 1.2 times as fast as float32, else float32.
+        kind: `auto` takes CUDA where ONNX Runtime and the machine have it. Otherwise it takes int8 where the bundle has it and
+            this machine runs it at least 1.2 times as fast as float32. Otherwise it takes float32.
         threads: CPU threads of one inference; by default, the cores that this process may use.
-        remembered: a file that keeps what was measured for `auto`, so that each start takes the same; made if need be.
+        remembered: a file that keeps the measurements of `auto`, so that each start takes the same engine; made if missing.
 
     Raises:
         EngineError: the machine or the bundle lacks what `kind` needs.
@@ -83,7 +83,7 @@ def open_engine(bundle: Bundle, kind: EngineKind = "auto", threads: int | None =
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         try:
             return _open(bundle, "onnx-cuda", count)
-        except EngineError as error:  # The package is there, the device is not.
+        except EngineError as error:  # onnxruntime-gpu is installed, but there is no device.
             _log.info("no CUDA: %s", error)
     return _open(bundle, "onnx-int8" if _int8_pays(bundle, count, remembered) else "onnx", count)
 
@@ -103,7 +103,7 @@ def _open(bundle: Bundle, kind: EngineKind, threads: int) -> Engine:
 
 
 def _warm(engine: Engine, shape: tuple[int, ...]) -> None:
-    """Runs every batch that the engine will see; its largest becomes the largest that the device has memory for."""
+    """Runs every batch size that the engine will see. `max_batch` becomes the largest that the device has memory for."""
     for size in _BUCKETS:
         try:
             engine.embed(np.zeros((size, *shape), dtype=np.uint8))
@@ -116,8 +116,9 @@ def _warm(engine: Engine, shape: tuple[int, ...]) -> None:
 
 
 def _int8_pays(bundle: Bundle, threads: int, remembered: Path | None) -> bool:
-    """Whether int8 is fast enough here. What it costs in accuracy was measured at export; that it computes here what it did there
-    is what the golden check says.
+    """Returns whether int8 is fast enough here.
+
+    Its cost in accuracy was measured at export. The golden check shows that it computes the same here.
     """
     if ONNX_INT8 not in bundle.manifest.files or not has_int8_instructions():
         return False
@@ -132,7 +133,7 @@ def _int8_pays(bundle: Bundle, threads: int, remembered: Path | None) -> bool:
             try:
                 remembered.parent.mkdir(parents=True, exist_ok=True)
                 remembered.write_text(json.dumps(known, indent=1) + "\n")
-            except OSError as error:  # It is measured again, then.
+            except OSError as error:  # The next start measures again.
                 _log.warning("%s: %s", remembered, error.strerror)
     return known[setting] >= INT8_MIN_SPEEDUP
 
@@ -145,7 +146,7 @@ def _read_speedups(remembered: Path | None) -> dict[str, float]:
 
 
 def speedup(fast: Engine, slow: Engine, batch: Pixels) -> float:
-    """The median ratio of the two engines' times for a batch, measured in turns."""
+    """Returns the median ratio of the two engines' times for a batch, measured in turns."""
 
     def seconds(engine: Engine) -> float:
         started = time.perf_counter()
@@ -156,27 +157,27 @@ def speedup(fast: Engine, slow: Engine, batch: Pixels) -> float:
 
 
 def release_memory() -> None:
-    """Gives back to the system what opening and closing engines has freed, and the C library would keep."""
-    with suppress(OSError, AttributeError):  # Only glibc has it, and others keep less.
+    """Returns freed memory to the system, which the C library would keep after engines were opened and closed."""
+    with suppress(OSError, AttributeError):  # Only glibc has it; other C libraries keep less.
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def file_of(kind: EngineKind) -> str:
-    """The file of a bundle that an engine of that kind runs."""
+    """Returns the name of the bundle's file that an engine of that kind runs."""
     if kind.startswith("torchscript"):
         return TORCHSCRIPT
     return ONNX_INT8 if kind == "onnx-int8" else ONNX
 
 
 def embed_all(engine: Engine, pixels: Pixels) -> Float32:
-    """Any number of images, in batches of at most `engine.max_batch`."""
+    """Returns the embeddings (N, D) of any number of images, in batches of at most `engine.max_batch`."""
     if not len(pixels):
         return np.empty((0, len(engine.space.mean)), dtype=np.float32)
     size = engine.max_batch
     return np.concatenate([engine.embed(pixels[start : start + size]) for start in range(0, len(pixels), size)])
 
 
-# The shapes that a CUDA engine ever sees.
+# The batch sizes of a CUDA engine.
 _BUCKETS = tuple(2**i for i in range(MAX_BATCH_CUDA.bit_length()))
 
 
@@ -190,8 +191,10 @@ def _padded(pixels: Pixels) -> Pixels:
 
 
 class _OnnxEngine:
-    """On a CPU a caller that is alone has all the threads, and one beside others its share of them: threads that run one batch
-    together wait for one another after every operator, and longer where other work holds a core.
+    """ONNX Runtime on a CPU or on CUDA.
+
+    On a CPU a lone caller gets all threads, and callers beside each other get equal shares. Threads that run one batch together
+    wait for one another after every operator, and longer where other work holds a core.
     """
 
     def __init__(self, bundle: Bundle, kind: EngineKind, threads: int) -> None:
@@ -225,7 +228,7 @@ class _OnnxEngine:
 
     @contextmanager
     def _entered(self) -> Iterator[int]:
-        """Counts those who are inside."""
+        """Counts the callers that are inside `embed`."""
         with self._lock:
             self._callers += 1
             callers = self._callers

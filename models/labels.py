@@ -4,8 +4,8 @@ import unicodedata
 
 MAX_LABEL = 128
 
-# What `str.strip` removes, and what no one sees: zero-width space and no-break space (also the byte order mark), word joiner
-# and soft hyphen. Inside a label they stay, since emoji and some scripts need their like.
+# The characters that `str.strip` removes, and invisible ones: zero-width space and no-break space (also the byte order mark),
+# word joiner and soft hyphen. Inside a label they stay, since emoji and some scripts need them.
 _EDGES = (
     "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000\ufeff\u200b\u2060\u00ad"
@@ -14,18 +14,19 @@ _EDGES = (
 # Control characters, lone surrogates, and line and paragraph separators; format characters stay, since emoji need them.
 _FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
-# No text of more characters composes to as few as a label may have: four make a Greek letter with three marks.
+# A longer text cannot compose to a label's length: at most four characters become one, a Greek letter with three marks.
 _MOST_DECOMPOSED = 4 * MAX_LABEL
 
 
 def clean_label(raw: str) -> str:
-    """The label in Unicode's composed form (NFC), without what cannot be seen at its edges; case and everything else is kept.
+    """Returns the label in Unicode's composed form (NFC), without invisible characters at its edges; case and everything else is
+    kept.
 
     Cleaning again changes nothing.
 
     Raises:
-        ValueError: it is empty, longer than 128 characters, or holds control characters. The message is to follow what the label
-            is called, as in `a label is empty`.
+        ValueError: it is empty, longer than 128 characters, or holds control characters. The caller puts the label's name before
+            the message, as in `a label is empty`.
     """
     stripped = raw.strip(_EDGES)
     if len(stripped) > _MOST_DECOMPOSED:  # Composing a very long text may take a time that grows with its square.
@@ -41,5 +42,5 @@ def clean_label(raw: str) -> str:
 
 
 def is_one_line(text: str) -> bool:
-    """Whether `text` is free of control characters and line breaks, so that it prints as one line everywhere."""
+    """Returns whether `text` is free of control characters and line breaks, so that it prints as one line everywhere."""
     return not any(unicodedata.category(character) in _FORBIDDEN for character in text)

@@ -23,12 +23,12 @@ class _Part(BaseModel):
 
 
 class Architecture(_Part):
-    """The network behind the embeddings, enough to build it again for training.
+    """The network behind the embeddings, with enough detail to build it again for training.
 
     `name` is `resnet12`, `conv4`, `torchvision:NAME` or `timm:NAME`; `onnx` and `torchscript` are files made elsewhere, which
     cannot be built again. A last layer that an export added (a recipe's `projection`) is not part of it. `widths` are the
-    channels of our own networks' blocks. `mean` and `std` are the normalisation of each colour channel on the scale [0, 1]; it
-    lives inside the exported graph (0 and 1 where an imported graph had its own).
+    channels of our own networks' blocks. `mean` and `std` are the normalisation of each colour channel on the scale [0, 1]. The
+    exported graph contains it (0 and 1 where an imported graph had its own).
     """
 
     name: str
@@ -38,7 +38,7 @@ class Architecture(_Part):
 
 
 class InputSpec(_Part):
-    """What the backbone expects to see, and how any image becomes that.
+    """The input of the backbone, and how any image is fitted to it.
 
     `cover` scales the shorter side to fit and crops the centre, with antialiasing; an image of the right size is untouched.
     """
@@ -51,7 +51,7 @@ class InputSpec(_Part):
 
 
 class HeadOptions(_Part):
-    """How a head is fitted and how its scores become probabilities. See `models.heads.fitting`.
+    """The way a head is fitted, and its scores turned into probabilities. See `models.heads.fitting`.
 
     `C` is the inverse strength of the L2 penalty (unused by `prototype`), `temperature` the T of softmax(scores / T),
     `centre` whether the bundle's feature mean is subtracted before normalising.
@@ -102,8 +102,10 @@ class SeveralLaw(_Part):
 
 
 class SupportLaw(_Part):
-    """How a solver's temperature follows the support set: `single` where every class has one example, `several` where every
-    class has more, and between them in proportion to the classes that have more.
+    """A solver's temperature as a law of the support set.
+
+    `single` holds where every class has one example, `several` where every class has more. Between them the two are mixed in
+    proportion to the classes that have more.
     """
 
     single: SingleLaw
@@ -118,16 +120,17 @@ class TemperatureLaws(_Part):
     prototype: TemperatureLaw | SupportLaw
 
     def of(self, solver: Solver) -> TemperatureLaw | SupportLaw:
+        """Returns the law of a solver."""
         law: TemperatureLaw | SupportLaw = getattr(self, solver)
         return law
 
 
 class NoveltyLaw(_Part):
-    """How images are told from strangers, and how a task's threshold follows from its examples; see `models.novelty.detector`.
+    """The law by which strangers are detected, and by which a task's threshold follows from its examples.
 
-    `centring`, `directions` and `shrinkage` make the space that images are compared in, `kappa`, `nearest` and `others` the
-    familiarity of an image in it; the rest makes the threshold, fitted on validation-class episodes of several datasets such that
-    one image in twenty of a task's own classes is refused.
+    See `models.novelty.detector`. `centring`, `directions` and `shrinkage` make the space that images are compared in. `kappa`,
+    `nearest` and `others` make the familiarity of an image in it. The rest makes the threshold. It is fitted on validation-class
+    episodes of several datasets, so that one image in twenty of a task's own classes is refused.
     """
 
     centring: Share
@@ -147,7 +150,7 @@ class HeadDefaults(_Part):
     """The options a head starts from, per solver, chosen on validation-class episodes at export.
 
     `temperatures` is absent from bundles made before there were such laws; their heads take the options' temperature. So is
-    `novelty`, without which strangers are told as `models.novelty.detector` did before.
+    `novelty`; without it `models.novelty.detector` uses the rule from before there were laws.
     """
 
     solver: Solver = "logistic"
@@ -164,7 +167,7 @@ class HeadDefaults(_Part):
 
 
 class Training(_Part):
-    """What made the weights; `initial` names those that training started from, or is None where they were random."""
+    """The training run that made the weights. `initial` names the weights that it started from; None means random ones."""
 
     dataset: str
     classes: tuple[str, ...]
@@ -196,12 +199,12 @@ class Imported(_Part):
 
     @property
     def dataset(self) -> str:
-        """What it was trained on, as far as its weights' name tells."""
+        """The dataset of its training, as far as its weights' name tells."""
         return f"unknown ({self.weights})"
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes it is known to have been trained on: none."""
+        """The classes of its training: none are known."""
         return ()
 
 

@@ -1,7 +1,7 @@
-"""What must be known of an ONNX file before a runtime opens it, without depending on the `onnx` package.
+"""Checks an ONNX file before a runtime opens it, without the `onnx` package.
 
 A model may keep its tensors in other files ("external data"), named by a path of the model's choosing. A bundle's files are
-each checked by sha256, so a backbone that reaches for a file beside the manifest is refused before any runtime follows it.
+each checked by sha256. So a backbone that reaches for a file beside the manifest is refused before any runtime follows it.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _DEEPEST = 64
 
 
 def has_external_data(model: bytes) -> bool:
-    """Whether any tensor of a serialised ModelProto, subgraphs and functions included, lives in another file.
+    """Returns whether any tensor of a serialised ModelProto, subgraphs and functions included, lives in another file.
 
     Raises:
         ValueError: `model` is not a serialised protocol buffer.
@@ -43,7 +43,7 @@ def _is_external(message: memoryview, kind: str, depth: int) -> bool:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """The (number, value) pairs of one message: integers for varints, views for everything else."""
+    """Yields the (number, value) pairs of one message: integers for varints, views for everything else."""
     position = 0
     while position < len(message):
         key, position = _varint(message, position)

@@ -9,7 +9,7 @@ _V1 = "cgroup"
 
 
 def cpu_quota(root: Path = Path("/")) -> float | None:
-    """How many processors' time this process may use, by the tightest limit on it and on the groups around it.
+    """Returns how many processors' time this process may use, by the tightest limit on it and on the groups around it.
 
     Args:
         root: of the file system, for tests.
@@ -25,7 +25,7 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 
 
 def _groups(root: Path) -> Iterator[Path]:
-    """The folders of every group that this process is in and that may limit its processor time."""
+    """Yields the folder of every group that this process is in and that may limit its processor time."""
     paths = _paths_by_controller((root / "proc/self/cgroup").read_text())
     for line in (root / "proc/self/mountinfo").read_text().splitlines():
         mount, _, kind = line.partition(" - ")
@@ -35,13 +35,13 @@ def _groups(root: Path) -> Iterator[Path]:
         if path is None:
             continue
         top = root / mounted_at.lstrip("/")
-        # In a container the path may be as the host has it, and what is mounted is the container's own part of that.
+        # In a container the path may be the host's, and only the container's own part of it is mounted.
         inside = PurePosixPath(path).relative_to(shown) if PurePosixPath(path).is_relative_to(shown) else PurePosixPath()
         yield from (top.joinpath(*inside.parts[:depth]) for depth in range(len(inside.parts) + 1))
 
 
 def _paths_by_controller(text: str) -> dict[str | None, str]:
-    """`hierarchy:controllers:path` lines; the one hierarchy of version 2 names no controllers."""
+    """Parses `hierarchy:controllers:path` lines; the one hierarchy of version 2 names no controllers."""
     paths: dict[str | None, str] = {}
     for line in text.splitlines():
         _, controllers, path = line.split(":", 2)
@@ -69,5 +69,5 @@ def _quota_v1(group: Path) -> float | None:
 
 
 def _plain(field: str) -> str:
-    """A path as it is: mountinfo writes blanks and the like in octal."""
+    """Returns a path without mountinfo's octal escapes for blanks and the like."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)

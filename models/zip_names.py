@@ -1,9 +1,9 @@
 """Names of the members of a zip, whichever program wrote it.
 
 A name is UTF-8 where its flag says so (APPNOTE 4.4.4, bit 11), or else where Info-ZIP's field for Unicode paths does (0x7075,
-APPNOTE 4.6.9). Without both it is in an encoding that nothing tells: macOS writes UTF-8, and the standard says code page 437
-(APPNOTE D.1), but programs write the code page of their system. So a folder, which names a class, is read as code page 437 only
-if that gives a word; any other is refused by name, since two such folders might look the same.
+APPNOTE 4.6.9). Without both, the encoding is unknown. macOS writes UTF-8, and the standard says code page 437 (APPNOTE D.1), but
+programs write the code page of their system. A folder names a class, so it is read as code page 437 only if that gives a word.
+Any other folder is refused by name, since two such folders might look the same.
 """
 
 import struct
@@ -19,7 +19,7 @@ _DOUBLE_BYTE = ("cp932", "gbk", "big5", "cp949")
 
 
 def member_path(info: ZipInfo) -> PurePosixPath:
-    """The path of a member in Unicode's composed form, `/` between its parts.
+    """Returns the path of a member in Unicode's composed form, `/` between its parts.
 
     Raises:
         ValueError: the name of a folder in it cannot be read; the message says which.
@@ -41,13 +41,15 @@ def member_path(info: ZipInfo) -> PurePosixPath:
 
 
 def undecodable(raw: bytes) -> str:
-    """Says of a name that it cannot be read."""
+    """Returns the message for a name that cannot be read."""
     written = raw.decode("ascii", errors="backslashreplace")
     return f"{written[:200]!r} is called in an encoding that the archive does not tell; make it with names in UTF-8"
 
 
 def _unicode_path(extra: bytes, raw: bytes) -> str | None:
-    """The name in Info-ZIP's field, unless it was written of another name: programs that do not know it rename without it."""
+    """Returns the name in Info-ZIP's field, or None if it belongs to an older name: programs that do not know the field
+    rename without it.
+    """
     while len(extra) >= 4:
         kind, size = struct.unpack_from("<HH", extra)
         field, extra = extra[4 : 4 + size], extra[4 + size :]
@@ -60,17 +62,17 @@ def _unicode_path(extra: bytes, raw: bytes) -> str | None:
 
 
 def _is_word(text: str) -> bool:
-    """Whether a name read as code page 437 is one of people who write with it, and no other code page's.
+    """Returns whether a name read as code page 437 is plausible, and is no other code page's name.
 
-    Other alphabets turn into signs and box drawings. Those of two bytes a character may turn into letters, half of them
-    accented, or with capitals behind small letters.
+    Read as code page 437, other alphabets turn into signs and box drawings. Encodings of two bytes a character may turn into
+    letters, half of them accented, or with capitals behind small letters.
     """
     accented = [character for character in text if not character.isascii()]
     if not all(unicodedata.name(character, "").startswith("LATIN ") for character in accented):
         return False
     if any(a.islower() and b.isupper() and not (a + b).isascii() for a, b in pairwise(text)):
         return False
-    # A word of characters of two bytes begins with an accented letter, and has one in every pair at least.
+    # A word of two-byte characters begins with an accented letter, and has at least one in every pair.
     few = 2 * len(accented) - text[:1].isascii() < sum(map(str.isalpha, text))
     return few or not _is_double_byte(text.encode("cp437"))
 

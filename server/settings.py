@@ -154,7 +154,7 @@ def load_settings(arguments: Sequence[str]) -> Settings:
 
 
 # Variables of the same prefix that belong to the client.
-_CLIENT_NAMES = {"HEADSTART_URL"}
+_CLIENT_NAMES = {"HEADSTART_URL", "HEADSTART_TOKEN"}
 
 _HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-][a-z0-9._-]*|\[[0-9a-f:.]+\]")
 _ORIGIN = re.compile(r"https?://[^/\s*@]+")

@@ -34,6 +34,19 @@ FLOORS: Mapping[str, Sequence[str]] = {
         "objectives",
         "data",
     ],
+    "headstart": [
+        "__main__",
+        "cli",
+        "client",
+        "uploads",
+        "queries",
+        "refreshes",
+        "backbones",
+        "limits",
+        "http",
+        "replies",
+        "images",
+    ],
 }
 
 # Request and response bodies stand beside the floors of `server`: the three uppermost folders know them, and they know records.
@@ -50,18 +63,24 @@ HOMES: Mapping[str, set[str]] = {
     "alembic": {"server/store/database.py", "server/store/migrations/"},
     "onnxruntime": {"models/engine.py", "training/export/graphs.py"},
     "torch": {"models/engine.py", "models/backbones/", "training/"},
-    "PIL": {"models/images/preprocess.py", "models/images/colour.py"},
-    "pillow_heif": {"models/images/preprocess.py"},
+    "PIL": {"models/images/preprocess.py", "models/images/colour.py", "clients/python/headstart/images/"},
+    "pillow_heif": {"models/images/preprocess.py", "clients/python/headstart/images/"},
     "safetensors": {"models/heads/head.py", "models/bundle.py"},
+    "httpx": {"clients/python/headstart/http/"},
+    "rich": {"clients/python/headstart/cli/"},
 }
 
 
+def folder_of(package: str) -> Path:
+    return ROOT / ("clients/python/headstart" if package == "headstart" else package)
+
+
 def sources(package: str) -> Iterator[Path]:
-    return (ROOT / package).rglob("*.py")
+    return folder_of(package).rglob("*.py")
 
 
 def module_of(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = Path(str(path.relative_to(ROOT)).removeprefix("clients/python/")).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
@@ -100,7 +119,7 @@ def test_packages_import_only_along_the_arrows(package: str) -> None:
 def test_folders_import_only_what_is_below_them(package: str) -> None:
     ground = len(FLOORS[package])
     floors = {place: number for number, place in enumerate(FLOORS[package])}
-    for folder in (ROOT / package).iterdir():
+    for folder in folder_of(package).iterdir():
         if any(folder.glob("*.py")):
             assert folder.name in floors or (package, folder.name) == ("server", SCHEMAS), f"{folder} stands on no floor"
     wrong = {
@@ -130,7 +149,7 @@ def test_schemas_know_records_and_are_known_above_the_service_alone() -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("package", ["models", "server", "training", "benchmarks"])
+@pytest.mark.parametrize("package", ["models", "server", "training", "benchmarks", "headstart"])
 def test_no_modules_import_each_other_in_a_circle(package: str) -> None:
     modules = {module_of(path): path for path in sources(package)}
     arrows = {module: imports(path) & modules.keys() - {module} for module, path in modules.items()}
@@ -145,7 +164,7 @@ def test_no_modules_import_each_other_in_a_circle(package: str) -> None:
 def test_libraries_stay_in_their_rooms(library: str) -> None:
     wrong = {
         str(path.relative_to(ROOT))
-        for package in ("models", "server", "training")
+        for package in ("models", "server", "training", "headstart")
         for path in sources(package)
         if any(name.partition(".")[0] == library for name in imports(path))
         and not str(path.relative_to(ROOT)).startswith(tuple(HOMES[library]))

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 import headstart
-from benchmarks.server_process import ROOT
+from benchmarks.server_process import ROOT, ServerProcess
 from server.settings import ENVIRONMENT_PREFIX, InvalidSettings, Settings
 from tests.helpers import command_lines
 from tests.helpers.markdown import Code, Document, documents
@@ -137,38 +137,47 @@ def test_settings_exist(document: Document) -> None:
     assert set(re.findall(rf"\b{ENVIRONMENT_PREFIX}[A-Z_]*[A-Z]\b", document.text)) <= settings | clients
 
 
+@pytest.fixture(scope="module")
+def metrics(server: ServerProcess) -> set[str]:
+    return set(re.findall(r"^# TYPE (\w+)", httpx.get(f"{server.url}/metrics").text, re.MULTILINE))
+
+
 @each_document
-def test_metrics_exist(document: Document, api: httpx.Client) -> None:
-    named = {name for code in document.code() for name in re.findall(r"\bheadstart_[a-z_]+[a-z]\b", code.text)}
-    told = set(re.findall(r"^# TYPE (\w+)", api.get("/metrics").text, re.MULTILINE))
-    assert named <= told
+def test_metrics_exist(document: Document, metrics: set[str]) -> None:
+    assert {name for code in document.code() for name in re.findall(r"\bheadstart_[a-z_]+[a-z]\b", code.text)} <= metrics
 
 
 @each_document
 def test_the_clients_methods_exist(document: Document) -> None:
-    for code in document.code():
-        for path in re.findall(r"\bClient\.([a-z_.]+[a-z])", code.text):
-            found: object = headstart.Client
-            for name in path.split("."):
-                assert hasattr(found, name), path
-                found = getattr(found, name)
+    with headstart.Client("http://localhost") as client:
+        for code in document.code():
+            for path in re.findall(r"\bClient\.([a-z_.]+[a-z])", code.text):
+                found: object = client
+                for name in path.split("."):
+                    assert hasattr(found, name), path
+                    found = getattr(found, name)
 
 
-@each_document
-def test_routes_exist(document: Document, api: httpx.Client) -> None:
-    schema = api.get("/openapi.json").json()
-    operations = {
+@pytest.fixture(scope="module")
+def operations(server: ServerProcess) -> dict[tuple[str, str], set[str]]:
+    """Method and path of each call, with {} for the path's parameters, and the names of its other parameters."""
+    schema = httpx.get(f"{server.url}/openapi.json").json()
+    return {
         (method.upper(), re.sub(r"\{\w+\}", "{}", path)): {parameter["name"] for parameter in operation.get("parameters", ())}
         for path, item in schema["paths"].items()
         for method, operation in item.items()
     }
+
+
+@each_document
+def test_routes_exist(document: Document, operations: dict[tuple[str, str], set[str]], server: ServerProcess) -> None:
     for method, path, query in chain.from_iterable(map(_requests, document.code())):
         fitting = [
             parameters
             for (known, route), parameters in operations.items()
             if method in {"", known} and (not path or (route.endswith(path[1:]) if path[0] == "…" else route == path))
         ]
-        assert fitting or (method in {"", "GET"} and api.get(path).status_code == 200), (method, path)
+        assert fitting or (method in {"", "GET"} and httpx.get(f"{server.url}{path}").status_code == 200), (method, path)
         assert parse_qs(query, keep_blank_values=True).keys() <= set().union(*fitting), (path, query)
 
 

@@ -43,8 +43,10 @@ _REFUSALS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit status: 0 done, 1 refused with one line on standard error, 2 usage, 130 interrupted, 141 when nobody reads what it
-    prints any more.
+    """Runs a command and returns the exit status.
+
+    0 is done, 1 refused with one line on standard error, 2 wrong usage, 130 interrupted, and 141 if the reader of the output has
+    gone.
     """
     print_anything()
     try:
@@ -53,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python would still write there
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python may still write to it
         return _CLOSED
 
 

@@ -1,10 +1,11 @@
-"""What a device can do, and what it is called."""
+"""Devices to train on: choosing one, its abilities and its name."""
 
 import ctypes
 import platform
-from pathlib import Path
 
 import torch
+
+from models.processor import has_instructions
 
 # Parameters of mallopt, from glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
@@ -12,11 +13,11 @@ _NEVER = 2**31 - 1
 
 
 class DeviceError(Exception):
-    """The device to train on is not there, or cannot do what was asked."""
+    """The device to train on is missing, or cannot do what was asked."""
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name; `auto` is CUDA where it is, else the CPU.
+    """Returns the device of that name; `auto` is CUDA where it is available, else the CPU.
 
     Raises:
         DeviceError: it cannot be used.
@@ -31,18 +32,14 @@ def pick_device(name: str) -> torch.device:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 matrices in hardware. Without, they are slower than float32."""
+    """Returns whether the device multiplies bfloat16 matrices in hardware. Without that, they are slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:
-        return False
-    return bool(flags & {"amx_bf16", "avx512_bf16", "bf16"})
+    return has_instructions({"amx_bf16", "avx512_bf16", "bf16"})
 
 
 def describe(device: torch.device, count: int) -> str:
-    """For model cards: `2 x NVIDIA H200`, or `x86_64 CPU, 2 threads`."""
+    """Returns the device's name for model cards: `2 x NVIDIA H200`, or `x86_64 CPU, 2 threads`."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
         return name if count == 1 else f"{count} x {name}"
@@ -52,8 +49,8 @@ def describe(device: torch.device, count: int) -> str:
 def keep_freed_memory() -> None:
     """Lets this process keep the memory that it frees, on Linux with glibc; elsewhere nothing changes.
 
-    By default glibc maps each large block from the system and returns it once freed, so that every step of training on a CPU gets
-    pages that the system has to fill with zeros first.
+    By default glibc maps each large block from the system and returns it once freed. Then every step of training on a CPU gets
+    new pages, which the system has to fill with zeros first.
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt

@@ -2,10 +2,10 @@
 
 
 def what_to_install(missing: ModuleNotFoundError) -> str:
-    """The way out where a library is missing.
+    """Returns the message for a missing library of the extra `train`.
 
     Raises:
-        ModuleNotFoundError: a module of ours is.
+        ModuleNotFoundError: the missing module is one of ours.
     """
     if missing.name is None or missing.name.partition(".")[0] in {"models", "training"}:
         raise missing

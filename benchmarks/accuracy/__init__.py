@@ -1,1 +1,1 @@
-"""Accuracy: domains of pictures, their embeddings, and scores that are kept."""
+"""Accuracy: domains of pictures, their embeddings, and scores on them."""

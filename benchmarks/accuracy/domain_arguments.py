@@ -1,4 +1,4 @@
-"""What benchmarks share that go from one kind of picture to the next: the arguments of `benchmarks.domains`, and the classes."""
+"""The shared arguments of the benchmarks that have rows for each domain, and the domains' classes."""
 
 import argparse
 from collections.abc import Iterator
@@ -14,27 +14,27 @@ from training.evaluation.episodes import Embedded
 
 
 def domain_parser(name: str, documentation: str, episodes: int) -> argparse.ArgumentParser:
-    """The parser of a benchmark that has rows for each domain."""
+    """Returns the parser of a benchmark that has rows for each domain."""
     names = [domain.name for domain in DOMAINS]
     parser = benchmark_parser(name, documentation)
     text = "a folder that holds photos/, splits/, cifar100/ and omniglot/"
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help=text)
     text = "an id, or a bundle's folder (default: the bundle that new tasks get)"
     parser.add_argument("--bundle", default=DEFAULT_BUNDLE, help=text)
-    parser.add_argument("--bundles-dir", type=Path, metavar="DIR", help="where further bundles are")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keeps embeddings for the next run")
-    parser.add_argument("--engine", choices=get_args(EngineKind), default="auto", help="default: what the server would take")
+    parser.add_argument("--bundles-dir", type=Path, metavar="DIR", help="folder of further bundles")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep embeddings here for the next run")
+    parser.add_argument("--engine", choices=get_args(EngineKind), default="auto", help="default: the one a server would take")
     parser.add_argument("--domains", nargs="+", choices=names, default=names, help="default: all")
     text = "classes to draw from, to choose by validation classes (default: novel ones, or what a domain has instead)"
     parser.add_argument("--part", choices=get_args(Part), help=text)
-    parser.add_argument("--episodes", type=int, default=episodes, help="of each cell (default %(default)s)")
+    parser.add_argument("--episodes", type=int, default=episodes, help="episodes of each cell (default %(default)s)")
     parser.add_argument("--per-class", type=int, metavar="N", help="the first N images of each class (default: all)")
-    parser.add_argument("--seed", type=int, default=1, help="of the episodes (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the episodes (default %(default)s)")
     return parser
 
 
 def open_embedder(arguments: argparse.Namespace) -> Embedder:
-    """The bundle that is measured, at work."""
+    """Returns the measured bundle on its engine."""
     open_ = opener(arguments.data, arguments.bundles_dir, arguments.engine, arguments.keep, arguments.per_class)
     embedder = open_(arguments.bundle)
     kind = embedder.engine.kind

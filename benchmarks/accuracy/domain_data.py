@@ -36,7 +36,7 @@ class Domain:
         files: zips of class folders, as a pattern in the folder of data.
         split: a file in the folder of data, or the name of a split that the trainer has.
         in_mean: whether it counts in the mean over the domains; others are lines of their own.
-        part: of its classes, where it has no novel ones.
+        part: the part of its classes to measure on, where it has no novel ones.
     """
 
     name: str
@@ -46,14 +46,22 @@ class Domain:
     part: Part = "test"
 
     def paths(self, data: Path) -> list[Path]:
-        """Raises: DataError: there are none."""
+        """Returns its zips.
+
+        Raises:
+            DataError: there are none.
+        """
         found = sorted(data.glob(self.files))
         if not found:
             raise DataError(f"{data / self.files}: not found")
         return found
 
     def read_split(self, data: Path) -> Split:
-        """Raises: DataError: it is missing, or no split."""
+        """Returns its split.
+
+        Raises:
+            DataError: it is missing, or no split.
+        """
         return read_split(data / self.split if self.split.endswith(".json") else self.split)
 
 
@@ -61,7 +69,7 @@ def _photographs(name: str, in_mean: bool = True, part: Part = "test") -> Domain
     return Domain(name, f"photos/{name}.zip", f"splits/photos-{name}.json", in_mean, part)
 
 
-# Of Omniglot the second zip alone: two alphabets are in both, and their drawings are not to be there twice.
+# Omniglot has only its second zip here: two alphabets are in both zips, and no drawing may count twice.
 DOMAINS = (
     _photographs("caltech101"),
     _photographs("flowers"),
@@ -77,10 +85,10 @@ DOMAINS = (
 
 @dataclass(frozen=True)
 class Embedder:
-    """A bundle at work on one engine.
+    """A bundle on one engine.
 
     Args:
-        spec: what images become before they are embedded, the bundle's unless something else is tried.
+        spec: the preprocessing: the bundle's, unless another is tried.
         keep: a folder for the embeddings; None to keep none.
         per_class: images of each class, the first by name; None for all.
     """
@@ -93,14 +101,16 @@ class Embedder:
     per_class: int | None = None
 
     def key(self, domain: Domain, part: Part) -> str:
-        """What the embeddings depend on: the backbone's file, the preprocessing, the images and the choice of them."""
+        """Returns a hash of all that the embeddings depend on: the backbone's file, the preprocessing and the choice of
+        images.
+        """
         classes = domain.read_split(self.data).classes(part)
         parts = [self.engine.space.backbone.sha256, self.spec.model_dump_json(), _code(), str(self.per_class), *classes]
         parts += [_sha256(path, path.stat().st_mtime) for path in domain.paths(self.data)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def embed(self, domain: Domain, part: Part) -> Embedded:
-        """Every image of the part's classes, taken from what was kept if it is there.
+        """Returns embeddings of every image of the part's classes, from the kept ones if they are there.
 
         Raises:
             DataError: the images cannot be used.
@@ -118,7 +128,7 @@ class Embedder:
         return embedded
 
     def _embed(self, domain: Domain, classes: Sequence[str]) -> Embedded:
-        """A few classes at a time, so that no more than their images are in memory."""
+        """Embeds a few classes at a time, so that only their images are in memory."""
         print(f"embedding {domain.name} by {self.bundle.id} on {self.engine.kind}", file=sys.stderr, flush=True)
         embeddings, labels = [], []
         for start in range(0, len(classes), _CLASSES_AT_ONCE):
@@ -132,11 +142,11 @@ class Embedder:
 def opener(
     data: Path, bundles: Path | None, engine: EngineKind, keep: Path | None, per_class: int | None = None
 ) -> Callable[[str], Embedder]:
-    """A function from a bundle's id or folder to the bundle at work.
+    """Returns a function from a bundle's id or folder to its embedder.
 
     Args:
         bundles: a folder of bundles beside the shipped ones.
-        keep: see `Embedder`; whether int8 pays here is kept there too, so that each run takes the same engine.
+        keep: see `Embedder`; the measured speed of int8 is kept there too, so that each run takes the same engine.
     """
     known = find_bundles(SHIPPED) | (find_bundles(bundles) if bundles else {})
     remembered = keep / "speedups.json" if keep else None
@@ -151,7 +161,7 @@ def opener(
 
 
 def save(file: Path, **arrays: NDArray[Any]) -> None:
-    """Writes arrays, whole or not at all."""
+    """Writes arrays, completely or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_suffix(".tmp")
     with temporary.open("wb") as target:
@@ -165,7 +175,7 @@ def _by_label(embeddings: Float32, labels: NDArray[np.int64]) -> Embedded:
 
 @cache
 def _code() -> str:
-    """The decoding and resizing themselves: what they make of an image changes with them."""
+    """Returns a hash of the code that decodes and resizes, since the pixels change with it."""
     return hashlib.sha256(Path(models.images.preprocess.__file__).read_bytes()).hexdigest()
 
 

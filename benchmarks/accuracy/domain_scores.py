@@ -24,7 +24,7 @@ from training.evaluation.evaluate import calibration_error, run_episodes
 
 @dataclass(frozen=True)
 class Protocol:
-    """How episodes are drawn: of so many ways each, with 1 and 5 shots; `part` replaces the one that a domain names."""
+    """The drawing of episodes: their ways, always with 1 and 5 shots; `part` replaces the one that a domain names."""
 
     ways: Sequence[int]
     episodes: int
@@ -32,12 +32,13 @@ class Protocol:
     part: Part | None = None
 
     def part_of(self, domain: Domain) -> Part:
+        """Returns the part of a domain to measure on."""
         return self.part or domain.part
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """A bundle on one kind of task of one domain.
+    """A bundle's scores on one kind of task of one domain.
 
     Attributes:
         accuracies: (T,) of each episode, a share of one.
@@ -64,13 +65,14 @@ class Figures:
 
 
 def measure(embedder: Embedder, domain: Domain, protocol: Protocol, law: Law | None = None) -> Iterator[Cell]:
-    """A cell per ways and shots, of the ways that the domain has classes for; none where it has no classes of that part.
+    """Yields a cell per ways and shots, for the ways that the domain has enough classes for. It yields none without classes of
+    that part.
 
-    Each class is asked as many queries as the smallest affords, 15 at most. What is kept is taken anew when the bundle, the
-    images or the code that makes scores of them is another.
+    Each class has as many queries as the smallest affords, 15 at most. Kept scores are made anew when the bundle, the images or
+    the code changes.
 
     Args:
-        law: what temperatures follow; None for the bundle's own.
+        law: the temperatures' law; None for the bundle's own.
 
     Raises:
         DataError: the images cannot be used.
@@ -91,7 +93,7 @@ def measure(embedder: Embedder, domain: Domain, protocol: Protocol, law: Law | N
 
 
 def figures(cells: Sequence[Cell], beside: Sequence[Cell] = ()) -> Figures:
-    """Of one domain, or the mean of several, and the difference from the same cells of another bundle.
+    """Returns the figures of one domain, or the mean of several, and the difference from the same cells of another bundle.
 
     The episodes of two domains are drawn apart, so the variances of their means add up.
     """
@@ -121,7 +123,7 @@ def _kept(
 def _score(
     bundle: Bundle, embedded: Embedded, sampler: EpisodeSampler, episodes: int, law: Law | None
 ) -> tuple[NDArray[np.float64], float]:
-    """Accuracy of each episode, and the calibration error of all."""
+    """Returns the accuracy of each episode, and the calibration error of all."""
     options = bundle.manifest.head.options()
     space = features(embedded.embeddings, bundle.feature_mean if options.centre else None)
     accuracies, confidences, correct = [], [], []
@@ -146,7 +148,7 @@ def _cell_key(embedder: Embedder, domain: Domain, part: Part, sampler: EpisodeSa
 
 @cache
 def _code() -> str:
-    """All that makes scores of embeddings: heads, temperatures, episodes."""
+    """Returns a hash of the code that makes scores of embeddings: heads, temperatures, episodes."""
     files = [Path(__file__), *(Path(training.__path__[0], "evaluation", name) for name in ("episodes.py", "evaluate.py"))]
     files += sorted(Path(models.__path__[0]).rglob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -1,4 +1,4 @@
-"""Temperature laws of a bundle that know nothing of one domain: fitted on the validation classes of the others."""
+"""Temperature laws of a bundle without one domain, fitted on the validation classes of the others."""
 
 import hashlib
 from functools import cache
@@ -19,8 +19,9 @@ _MADE_BY = (
 
 
 class LeftOutLaws:
-    """Laws of the default solver. Each is kept where the embedder keeps its embeddings, and fitted anew when the bundle, the
-    images or the code is another.
+    """Laws of the default solver.
+
+    Each is kept where the embedder keeps its embeddings, and fitted anew when the bundle, the images or the code changes.
     """
 
     def __init__(self, embedder: Embedder) -> None:
@@ -28,7 +29,7 @@ class LeftOutLaws:
         self._answers: dict[str, list[Answered]] = {}
 
     def without(self, domain: Domain) -> SupportLaw:
-        """The law of all domains that have validation classes, but this one.
+        """Returns the law of all domains with validation classes but this one.
 
         Raises:
             DataError: the images cannot be used.

@@ -2,8 +2,8 @@
 
     python -m benchmarks.peers --environments peer-environments --json peers.json
 
-Each peer is set up as its own documentation recommends for throughput, in a virtual environment of its own that is made once;
-one server runs at a time. Single images at 64 connections: raw bodies, or multipart where a peer takes no other.
+Each peer is set up as its own documentation recommends for throughput, in a virtual environment that is made once. One server
+runs at a time. Single images at 64 connections: raw bodies, or multipart where a peer takes nothing else.
 """
 
 import os
@@ -40,7 +40,7 @@ class Peer:
     """Another server.
 
     Attributes:
-        packages: what its environment holds beside what the classifier needs.
+        packages: the packages of its environment, beside those that the classifier needs.
         command: its arguments to Python; `{port}` and `{cores}` are filled in.
         multipart: whether it takes images as files of a form only.
     """
@@ -107,7 +107,7 @@ def main() -> None:
 
 
 def _environment(folder: Path, name: str) -> Path:
-    """The Python of a peer's environment, made if need be."""
+    """The Python of a peer's environment, made if missing."""
     home = folder / name.lower().replace(",", "").replace(" ", "-")
     python = home / "bin" / "python"
     done = home / "installed"

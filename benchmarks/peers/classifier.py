@@ -1,4 +1,6 @@
-"""What every peer serves: the shipped backbone on the engine that Headstart would take, its decoder, and one fixed head."""
+"""The service that every peer offers: the shipped backbone on the engine that Headstart would take, its decoder, and one
+fixed head.
+"""
 
 import os
 from collections.abc import Sequence
@@ -15,7 +17,7 @@ ENGINE: EngineKind = os.environ["HEADSTART_PEER_ENGINE"]  # type: ignore[assignm
 
 
 class Classifier:
-    """The sample images' five classes.
+    """A classifier of the sample images' five classes.
 
     Args:
         threads: of one inference.
@@ -34,7 +36,7 @@ class Classifier:
         return load_image(image, self._spec)
 
     def predict(self, images: Sequence[Pixels]) -> list[dict[str, Any]]:
-        """What Headstart replies for each image."""
+        """Returns Headstart's reply for each image."""
         rows = self._head.probabilities(embed_all(self._engine, np.stack(images)), self._engine.space)
         return [self._prediction(row.tolist()) for row in rows]
 

@@ -1,1 +1,1 @@
-"""Load on a server, and servers that hold many tasks."""
+"""Serving: the load on a server, and servers that hold many tasks."""

@@ -17,7 +17,7 @@ _TABLES = ("tasks", "versions", "examples", "embeddings")
 
 @contextmanager
 def filled(count: int) -> Iterator[tuple[Path, Sequence[str]]]:
-    """A data directory that holds about so many tasks, and their ids."""
+    """Makes a data directory with about `count` tasks, and yields it with their ids."""
     with TemporaryDirectory() as folder:
         data_dir = Path(folder) / "data"
         with ServerProcess(data_dir) as server, httpx.Client(base_url=server.url, timeout=60) as api:
@@ -28,12 +28,12 @@ def filled(count: int) -> Iterator[tuple[Path, Sequence[str]]]:
             for table in _TABLES:
                 _copy(database, table, original, ids[1:])
             database.commit()
-        os.sync()  # What is still on its way to the disk would hold up the server's own writes.
+        os.sync()  # Pending writes to the disk would delay the server's own.
         yield data_dir, ids
 
 
 def _copy(database: sqlite3.Connection, table: str, original: str, ids: Sequence[str]) -> None:
-    """Each row of the original, for each of the ids."""
+    """Copies each row of the original to each of the ids."""
     columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
     owner = columns.index("id" if table == "tasks" else "task")
     rows = database.execute(f"SELECT * FROM {table} WHERE {columns[owner]} = ?", (original,)).fetchall()  # noqa: S608

@@ -1,8 +1,8 @@
-"""A cheap load generator in a process of its own: whole HTTP requests over plain sockets, replies by Content-Length or in chunks.
+"""A cheap load generator in a process of its own. It sends whole HTTP requests over plain sockets.
 
 In a closed loop each connection sends its next request as soon as the last is answered. In an open loop requests leave on a
-schedule and are timed from when they were due, so that a server that falls behind cannot slow down what measures it
-(coordinated omission).
+schedule and are timed from when they were due. So a server that falls behind cannot slow down the measurement (coordinated
+omission).
 """
 
 import math
@@ -38,7 +38,7 @@ class Reply:
     Attributes:
         seconds: until the last byte of the reply, from when the request was sent, or in an open loop was due.
         retry_after: whether the reply says when to come again.
-        body: empty unless it was to be kept.
+        body: empty unless bodies are kept.
     """
 
     status: int
@@ -49,7 +49,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a load.
+    """The replies to a load.
 
     Attributes:
         seconds: from the first request until the last reply.
@@ -61,33 +61,34 @@ class Outcome:
     cores: float
 
     def count(self, status: int) -> int:
+        """Returns the number of replies with that status."""
         return sum(reply.status == status for reply in self.replies)
 
     def percentile(self, percent: float, status: int = 200) -> float:
-        """Of the seconds that replies of that status took; not a number if there is none."""
+        """Returns a percentile of the seconds of replies with that status; NaN if there is none."""
         seconds = [reply.seconds for reply in self.replies if reply.status == status]
         return float(np.percentile(seconds, percent)) if seconds else math.nan
 
 
 def post(path: str, body: bytes, content_type: str) -> bytes:
-    """A whole HTTP/1.1 request."""
+    """Returns a whole HTTP/1.1 request."""
     lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Type: {content_type}", f"Content-Length: {len(body)}"]
     return "\r\n".join((*lines, "", "")).encode() + body
 
 
 def post_form(path: str, files: Sequence[tuple[str, Any]], data: Mapping[str, Any] | None = None) -> bytes:
-    """A whole HTTP/1.1 request with a multipart body, of files and data as httpx takes them."""
+    """Returns a whole HTTP/1.1 request with a multipart body, of files and data as httpx takes them."""
     form = httpx.Request("POST", f"http://localhost{path}", files=files, data=data)
     return post(path, form.read(), form.headers["content-type"])
 
 
 def post_images(path: str, images: Sequence[bytes]) -> list[bytes]:
-    """A whole HTTP/1.1 request for each PNG, which is its body."""
+    """Returns a whole HTTP/1.1 request for each PNG, which is its body."""
     return [post(path, image, "image/png") for image in images]
 
 
 class LoadGenerator:
-    """The process. It idles while it has nothing to do, and ends with its context.
+    """The generator's process. It idles while it has nothing to do, and ends with its context.
 
     Args:
         url: of the server; only its host and port count.
@@ -138,7 +139,7 @@ class LoadGenerator:
 
 @dataclass(frozen=True)
 class _Job:
-    """What to send; `rate` is None in a closed loop."""
+    """The requests to send; `rate` is None in a closed loop."""
 
     requests: Sequence[bytes]
     connections: int
@@ -203,7 +204,7 @@ class _Channel:
         self.socket.sendall(request)
 
     def receive(self) -> Reply | None:
-        """The reply, once it is whole."""
+        """Returns the reply, once it is whole."""
         data = self.socket.recv(_RECEIVE)
         if not data:
             raise LoadError("the server closed a connection")

@@ -1,1 +1,1 @@
-"""What every benchmark uses: its command line, turns on a busy machine, and the setting."""
+"""Shared by every benchmark: command lines, timing in turns, and the bundle, images and task that they use."""

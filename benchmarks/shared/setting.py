@@ -1,4 +1,4 @@
-"""What the benchmarks of serving share: the small bundle that is shipped, the sample images, and a task of them."""
+"""The setting of the benchmarks of serving: a small shipped bundle, the sample images, and a task of them."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _SAMPLES = Path(__file__).parent.parent.parent / "clients" / "samples"
 
 
 def paper_bundle() -> Bundle:
-    """The one that the benchmarks' servers take for new tasks: so small that it leaves most of the work to the server."""
+    """Returns the bundle of the benchmarks' new tasks. It is so small that the server does most of the work."""
     return open_bundle(find_bundles(SHIPPED)[PAPER_BUNDLE])
 
 
 def support_set(shots: int = 5) -> list[tuple[str, bytes]]:
-    """Labelled sample images of five classes."""
+    """Returns labelled sample images of five classes."""
     folders = sorted((_SAMPLES / "support").iterdir())
     return [(folder.name, _small(path)) for folder in folders for path in sorted(folder.glob("*.jpg"))[:shots]]
 
 
 def sample_images() -> list[bytes]:
-    """Other images of the same classes."""
+    """Returns other images of the same classes."""
     return [_small(path) for path in sorted((_SAMPLES / "query").glob("*/*.jpg"))]
 
 
 def _small(photograph: Path) -> bytes:
-    """A PNG of 32 x 32 pixels, so that decoding costs little; `benchmarks.decode` measures that of photographs."""
+    """Returns a PNG of 32 x 32 pixels, so that decoding costs little; `benchmarks.decode` measures that of photographs."""
     file = io.BytesIO()
     with Image.open(photograph) as image:
         ImageOps.fit(image, (32, 32), Image.Resampling.BICUBIC).save(file, "PNG")
@@ -43,17 +43,17 @@ def _small(photograph: Path) -> bytes:
 
 
 def creation(support: Sequence[tuple[str, bytes]]) -> dict[str, Any]:
-    """The files and data, as httpx takes them, of the form that creates a task."""
+    """Returns the files and data, as httpx takes them, of the form that creates a task."""
     return {"files": [("images", image) for _, image in support], "data": {"labels": [label for label, _ in support]}}
 
 
 def create_task(api: httpx.Client, support: Sequence[tuple[str, bytes]]) -> str:
-    """The path of a new task."""
+    """Creates a task and returns its path."""
     reply = api.post("/v1/tasks", **creation(support)).raise_for_status()
     return str(reply.headers["location"])
 
 
 def resident(process: int) -> int:
-    """Bytes of a process in memory."""
+    """Returns the resident memory of a process, in bytes."""
     status = Path(f"/proc/{process}/status").read_text()
     return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")))

@@ -1,5 +1,8 @@
-"""Fair timing on a machine that others use too: contestants take turns of a fraction of a second, so that its moods meet
-them all, and what counts are the ratios within a round."""
+"""Fair timing on a machine that others use too.
+
+Contestants take turns of a fraction of a second, so that the machine's other work affects them all. The ratios within a round
+count.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +10,7 @@ from statistics import median
 from time import perf_counter
 
 Contestant = Callable[[int], int]
-"""Does its work about as many times as it is told, and returns how many times it did."""
+"""Does its work about as many times as the argument says, and returns how many times it did."""
 
 
 @dataclass(frozen=True)
@@ -24,22 +27,22 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Rates:
-    """What each contestant did per second, round by round."""
+    """Each contestant's work per second, round by round."""
 
     rounds: Mapping[str, Sequence[float]]
 
     def median(self, name: str) -> float:
-        """The rate of one contestant."""
+        """Returns the median rate of one contestant."""
         return median(self.rounds[name])
 
     def ratio(self, name: str, to: str) -> Ratio:
-        """How many times as much as the other it does in the same time."""
+        """Returns how many times as fast as the other a contestant is."""
         ratios = [mine / other for mine, other in zip(self.rounds[name], self.rounds[to], strict=True)]
         return Ratio(median(ratios), min(ratios), max(ratios))
 
 
 def race(contestants: Mapping[str, Contestant], rounds: int = 5, seconds: float = 0.2) -> Rates:
-    """Lets each contestant do its work over and over for about `seconds`, once a round."""
+    """Lets each contestant do its work over and over for about `seconds`, once a round, and returns their rates."""
     counts = {name: _count(run, seconds) for name, run in contestants.items()}
     rates: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
@@ -50,7 +53,7 @@ def race(contestants: Mapping[str, Contestant], rounds: int = 5, seconds: float 
 
 
 def repeat(work: Callable[[], object]) -> Contestant:
-    """The contestant that does `work` exactly as often as it is told."""
+    """Returns the contestant that does `work` exactly as often as the argument says."""
 
     def run(count: int) -> int:
         for _ in range(count):
@@ -61,7 +64,7 @@ def repeat(work: Callable[[], object]) -> Contestant:
 
 
 def _count(run: Contestant, seconds: float) -> int:
-    """How often the work is done in that time; what is done here also warms caches."""
+    """Returns how often the work is done in that time. This run also warms caches."""
     run(1)
     count = 1
     while True:

@@ -1,1 +1,1 @@
-"""Training: the methods and scripts that are compared, how they are measured, and the report."""
+"""Training: the methods that are compared, their measurement and its report."""

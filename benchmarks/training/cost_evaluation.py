@@ -1,4 +1,6 @@
-"""How `benchmarks.training_cost` measures every method: the code that serves, and the method's own classifier beside it."""
+"""The measurement of every method of `benchmarks.training_cost`: the code that serves, and the method's own classifier beside
+it.
+"""
 
 from collections.abc import Iterator
 
@@ -26,12 +28,12 @@ Accuracy = tuple[float, float]
 
 
 class Evaluator:
-    """Few-shot accuracy on one part's classes; every method and every call gets the same episodes.
+    """Few-shot accuracy on one part's classes. Every method and every call gets the same episodes.
 
     Args:
         part: images of validation or novel classes.
         episodes: per number of shots.
-        own_episodes: as many of them for methods' own classifiers, whose inner loops can be a hundred times as expensive.
+        own_episodes: of these, the number for methods' own classifiers, whose inner loops can be a hundred times as expensive.
     """
 
     def __init__(self, part: ImageSet, episodes: int, own_episodes: int, seed: int, device: torch.device) -> None:
@@ -41,7 +43,7 @@ class Evaluator:
         self._own_episodes = min(own_episodes, episodes)
 
     def __call__(self, learner: Learner) -> dict[int, dict[str, Accuracy]]:
-        """shots -> head -> (accuracy, half-width of its 95 % interval), shares of one."""
+        """Returns shots -> head -> (accuracy, half-width of its 95 % interval), shares of one."""
         learner.prepare_evaluation()
         images = self._pixels.permute(0, 3, 1, 2).float() / 255.0
         with torch.inference_mode():

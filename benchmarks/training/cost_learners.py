@@ -1,9 +1,9 @@
-"""The methods that `benchmarks.training_cost` compares: the same network, images and augmentation, each with its own loss.
+"""The methods of `benchmarks.training_cost`. The network, images and augmentation are the same, and each has its own loss.
 
-Hyper-parameters follow the papers and their authors' codes, except where something else does better for Conv-4 on CIFAR-FS
-within minutes: every baseline is trained by Adam at 1e-3, which learns faster at first than the SGD at 0.1 of R2-D2's and
-MetaOptNet's code. Every method's learning rate follows the shape of the project's recipe (linear warm-up, cosine to zero)
-over its budget of seconds. Everything is computed in float32.
+Hyper-parameters follow the papers and their authors' code, unless another value does better for Conv-4 on CIFAR-FS within
+minutes. So every baseline is trained by Adam at 1e-3. At first that learns faster than the SGD at 0.1 of R2-D2's and
+MetaOptNet's code. Every method's learning rate follows the shape of the project's recipe (linear warm-up, cosine to zero) over
+its budget of seconds. Everything is computed in float32.
 """
 
 import time
@@ -49,13 +49,13 @@ class BaseImages:
         self.by_class = base.indices_by_class()
 
     def augmented(self, indices: Indices | Tensor) -> Tensor:
-        """float32 (*indices.shape, 3, H, W) in [0, 1], freshly augmented."""
+        """Returns float32 (*indices.shape, 3, H, W) in [0, 1], freshly augmented."""
         chosen = torch.as_tensor(indices, device=self.pixels.device)
         images = _RECIPE.augmentation(self.pixels[chosen.flatten()])
         return images.contiguous(memory_format=torch.channels_last).view(*chosen.shape, *images.shape[1:])
 
     def network(self) -> Backbone:
-        """An untrained Conv-4 with these images' normalisation."""
+        """Returns an untrained Conv-4 with these images' normalisation."""
         architecture = Architecture(name="conv4", widths=(64,), mean=self._mean, std=self._std)
         backbone = build_backbone(architecture, self.pixels.shape[1])
         return cast("Backbone", backbone.to(device=self.pixels.device, memory_format=torch.channels_last))  # type: ignore[call-overload]
@@ -91,7 +91,7 @@ class Learner(ABC):
         self.seconds = time.perf_counter() - started
 
     def step(self, progress: float) -> None:
-        """One step of the optimiser, the share `progress` of the budget being spent."""
+        """Makes one step of the optimiser, when the share `progress` of the budget is spent."""
         for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * _RECIPE.rate(progress) / _RECIPE.learning_rate
         loss = self._loss()
@@ -105,12 +105,12 @@ class Learner(ABC):
         self.backbone.eval()
 
     def own_scores(self, _images: Tensor, _embeddings_ND: Tensor, _support_TKS: Tensor, _query_Tq: Tensor) -> Tensor | None:
-        """The logits (T, q, K) of the method's own classifier, if it has one; support and queries index the N images."""
+        """Returns the logits (T, q, K) of the method's own classifier, if it has one; support and queries index the N images."""
         return None
 
     @abstractmethod
     def _loss(self) -> Tensor:
-        """Of the next batch."""
+        """Returns the loss of the next batch."""
 
 
 class MultiTask(Learner):
@@ -180,7 +180,7 @@ class Episodic(Learner):
         return self._loss_of(self.base.augmented(indices_TKs), sampler.shots)
 
     def _loss_of(self, images_TKs3HW: Tensor, shots: int) -> Tensor:
-        """The mean query loss; each class's first `shots` images are its support set."""
+        """Returns the mean query loss; each class's first `shots` images are its support set."""
         embeddings_TKsD = self.backbone(images_TKs3HW.flatten(0, 2)).view(*images_TKs3HW.shape[:3], -1)
         loss: Tensor = self.objective(embeddings_TKsD[:, :, :shots], embeddings_TKsD[:, :, shots:])
         return loss
@@ -212,7 +212,7 @@ def _protonet(base: BaseImages, seed: int) -> Learner:
 
 
 def _r2d2(base: BaseImages, seed: int) -> Learner:
-    """The same episodes as MetaOptNet, whose authors' code trains both alike."""
+    """4 episodes a step, 5-way 5-shot with 6 queries, as for MetaOptNet: its authors' code trains both alike."""
     backbone, head = base.network(), RidgeHead()
     return Episodic(base, seed, backbone, head, tasks=4, shots=(5,), queries=6)
 
@@ -231,7 +231,7 @@ def _anil(base: BaseImages, seed: int) -> Learner:
 
 
 def _maml(base: BaseImages, seed: int) -> Learner:
-    """As ANIL, with 2 episodes a step, the paper's number for 5 shots."""
+    """The episodes of ANIL, but 2 a step, the paper's number for 5 shots."""
     backbone = base.network()
     use_batch_statistics(backbone)
     return InnerLoop(base, seed, backbone, Maml(backbone.embedding_dim, WAYS), tasks=2, shots=(1, 5), queries=6)

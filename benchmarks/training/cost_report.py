@@ -38,7 +38,7 @@ class Point:
     scores: Scores
 
     def best(self, shots: int) -> tuple[str, Accuracy]:
-        """The better of the heads."""
+        """Returns the better of the heads."""
         return best_head(self.scores, shots)
 
 
@@ -50,13 +50,13 @@ class Curve:
     novel: Scores | None = None
 
     def best(self, shots: int) -> Point:
-        """The first of the most accurate."""
+        """Returns the first of the most accurate points."""
         return max(self.points, key=lambda point: point.best(shots)[1][0])
 
     def seconds_to(self, accuracy: float, shots: int) -> float | None:
-        """When the curve, a straight line between measurements, first reaches `accuracy`; None if it never does.
+        """Returns when the curve first reaches `accuracy`, on straight lines between measurements; None if it never does.
 
-        Below the first measurement nothing is known, so its time is the answer for all that it surpasses.
+        Nothing is known below the first measurement, so its time is the answer for every lower accuracy.
         """
         before: tuple[float, float] | None = None
         for point in self.points:
@@ -96,7 +96,7 @@ class Report:
         self._draw(self._folder / "curves.png")
 
     def table(self) -> str:
-        """Markdown, a row per method and number of shots."""
+        """Returns the table in Markdown, a row per method and number of shots."""
         protocol = ", ".join(f"{key} {value}" for key, value in self._protocol.items())
         header = _HEADER.format(REFERENCE)
         rows = [self._row(name, curve, shots) for shots in SHOTS for name, curve in self._curves.items()]
@@ -142,7 +142,7 @@ class Report:
 
 
 def best_head(scores: Scores, shots: int) -> tuple[str, Accuracy]:
-    """The most accurate head at that number of shots."""
+    """Returns the most accurate head at that number of shots."""
     return max(scores[shots].items(), key=lambda item: item[1][0])
 
 

@@ -149,7 +149,7 @@ class _Draws(Sampler[int]):
 
 
 def _wait_for_idle_workers() -> None:
-    """Until the workers have made all the batches they may make ahead."""
+    """Waits until the workers have made all the batches they may make ahead."""
     before = -1.0
     while (now := sum(worker.cpu_times().user for worker in psutil.Process().children())) > before:
         before = now

@@ -1,4 +1,4 @@
-"""From an architecture's description to a network, with the pixel arithmetic that belongs to it."""
+"""Builds a network from an architecture's description, with the pixel arithmetic that belongs to it."""
 
 from typing import cast
 
@@ -40,12 +40,12 @@ class Backbone(nn.Module):
         return embeddings
 
     def normalised(self, x_N3HW: Tensor) -> Tensor:
-        """What the network sees."""
+        """Returns the normalised images, which the network sees."""
         return (x_N3HW - self.mean) / self.std
 
 
 class PixelBackbone(nn.Module):
-    """What a bundle holds: pixels uint8 (N, H, W, 3) -> embeddings float32 (N, D).
+    """The network of a bundle: pixels uint8 (N, H, W, 3) -> embeddings float32 (N, D).
 
     Cast, scaling and normalisation are inside, so that no caller can get them wrong.
     """
@@ -60,7 +60,7 @@ class PixelBackbone(nn.Module):
 
 
 def build_backbone(architecture: Architecture, input_size: int, dropblock: float = 0.0) -> Backbone:
-    """The untrained network that `architecture` describes, for square images of `input_size` pixels.
+    """Returns the untrained network that `architecture` describes, for square images of `input_size` pixels.
 
     Args:
         dropblock: rate of DropBlock in training, where the network has it.

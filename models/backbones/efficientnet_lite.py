@@ -1,8 +1,8 @@
 """EfficientNet-Lite, a family of small networks for photographs (Tan & Le, EfficientNet, ICML 2019, arXiv:1905.11946).
 
-Inverted residual blocks (Sandler et al., MobileNetV2, CVPR 2018) without what is slow in 8 bits: ReLU6 in place of SiLU, and no
-squeeze-and-excitation. Stem and head keep their width at every scale. Modules have the names and the padding of
-`timm:tf_efficientnet_lite0`, so that its state dict fits and computes the same.
+Inverted residual blocks (Sandler et al., MobileNetV2, CVPR 2018), without the parts that are slow in 8 bits: ReLU6 replaces
+SiLU, and there is no squeeze-and-excitation. Stem and head keep their width at every scale. Modules have the names and the
+padding of `timm:tf_efficientnet_lite0`, so that its state dict fits and computes the same.
 """
 
 import math
@@ -39,7 +39,7 @@ _STAGES = (
 
 
 class Scale(NamedTuple):
-    """How one network of the family differs from the smallest.
+    """The size of one network of the family, relative to the smallest.
 
     Attributes:
         width: factor of the channels.
@@ -60,7 +60,7 @@ EFFICIENTNET_LITE = {
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution with TensorFlow's `SAME` padding: what is odd goes below and to the right."""
+    """A convolution with TensorFlow's `SAME` padding: an odd row or column goes below or to the right."""
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         (kernel, _), (stride, _) = self.kernel_size, self.stride
@@ -121,7 +121,8 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """Maps normalised images (N, 3, H, W), of any size from 32 pixels, to embeddings (N, 1280): what the classifier looked at.
+    """Maps normalised images (N, 3, H, W), of any size from 32 pixels, to embeddings (N, 1280), the input of the removed
+    classifier.
 
     Args:
         scale: one of `EFFICIENTNET_LITE`.
@@ -154,19 +155,19 @@ class EfficientNetLite(nn.Module):
         return self.late(self.early(x_N3HW, 0), 0)
 
     def early(self, x_N3HW: Tensor, stages: int) -> Tensor:
-        """The feature maps after the stem and the first `stages` stages."""
+        """Returns the feature maps after the stem and the first `stages` stages."""
         maps: Tensor = self.blocks[:stages](functional.relu6(self.bn1(self.conv_stem(x_N3HW))))
         return maps
 
     def late(self, maps_NCHW: Tensor, stages: int) -> Tensor:
-        """From what `early` gives to the embeddings."""
+        """Returns the embeddings, from the result of `early`."""
         last_NCHW = functional.relu6(self.bn2(self.conv_head(self.blocks[stages:](maps_NCHW))))
         return last_NCHW.mean(dim=(2, 3))
 
     def fix(self, stages: int) -> None:
-        """Leaves to training the pointwise convolutions and the normalisation after the first `stages` stages.
+        """Freezes all weights but the pointwise convolutions and the normalisation after the first `stages` stages.
 
-        Depthwise kernels stay as they are everywhere: a CPU spends most of a step on their gradients.
+        Depthwise kernels are frozen everywhere: a CPU spends most of a step on their gradients.
         """
         for part in (self.conv_stem, self.bn1, self.blocks[:stages]):
             part.requires_grad_(False)
@@ -193,6 +194,6 @@ class EfficientNetLite(nn.Module):
 
 
 def _rounded(channels: float) -> int:
-    """The next multiple of 8 that is at least nine tenths of it (the published networks' rule)."""
+    """Returns the next multiple of 8 that is at least nine tenths of `channels` (the published networks' rule)."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded

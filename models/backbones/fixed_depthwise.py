@@ -1,8 +1,8 @@
-"""Depthwise convolution whose kernel is not trained, with a gradient that a CPU computes quickly.
+"""Depthwise convolution with a frozen kernel, with a gradient that a CPU computes quickly.
 
-In bfloat16 on a CPU, PyTorch takes many times as long for the gradients of a depthwise convolution as for the convolution itself.
-The gradient with respect to the input is again a convolution, of the gradient that comes in, spread out by the stride, with the
-mirrored kernel. The gradient with respect to the kernel is not needed here.
+In bfloat16 on a CPU, PyTorch takes many times as long for the gradients of a depthwise convolution as for the convolution
+itself. The gradient with respect to the input is again a convolution: of the incoming gradient, spread out by the stride, with
+the mirrored kernel. The gradient with respect to the kernel is not needed here.
 """
 
 from typing import Any
@@ -14,8 +14,8 @@ from torch.nn import functional
 
 
 def fixed_depthwise(x_NCHW: Tensor, kernel_C1kk: Tensor, stride: int, padding: int) -> Tensor:
-    """What `conv2d` with as many groups as channels gives; no gradient reaches the kernel."""
-    if torch.is_autocast_enabled(x_NCHW.device.type):  # a function of one's own is left out by autocast
+    """Returns the result of `conv2d` with as many groups as channels. No gradient reaches the kernel."""
+    if torch.is_autocast_enabled(x_NCHW.device.type):  # autocast does not convert the inputs of custom functions
         dtype = torch.get_autocast_dtype(x_NCHW.device.type)
         x_NCHW, kernel_C1kk = x_NCHW.to(dtype), kernel_C1kk.to(dtype)
     result: Tensor = _FixedDepthwise.apply(x_NCHW, kernel_C1kk, stride, padding)

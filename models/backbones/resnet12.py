@@ -1,7 +1,7 @@
 """ResNet-12, the usual backbone of few-shot learning.
 
-Four residual blocks of three 3x3 convolutions, each block halving the resolution, then global average pooling
-(Oreshkin et al., TADAM, NeurIPS 2018; widths 64-160-320-640 as in Lee et al., MetaOptNet, CVPR 2019).
+Four residual blocks of three 3x3 convolutions, each block halving the resolution, then global average pooling (Oreshkin et al.,
+TADAM, NeurIPS 2018). The widths 64-160-320-640 are those of Lee et al. (MetaOptNet, CVPR 2019).
 DropBlock (Ghiasi et al., NeurIPS 2018) regularises the last two blocks in training only.
 """
 

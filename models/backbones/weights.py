@@ -1,4 +1,4 @@
-"""Weights of networks that others trained: the names and files that they are given by, and how a file is read."""
+"""Weights of networks that others trained: the names and files that identify them, and how a file is read."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -14,11 +14,15 @@ _WRAPPERS = "state_dict", "model", "model_state_dict"
 
 
 class PretrainedError(ValueError):
-    """A network or weights that cannot be had, or not as an embedding network; the message names them."""
+    """A network or weights that are not available, or cannot be an embedding network; the message names them."""
 
 
 def weights_file(weights: str, names: list[str]) -> Path | None:
-    """The file of weights that are not published under a name; None for random ones."""
+    """Returns the file of weights that are not published under a name; None for random ones.
+
+    Raises:
+        PretrainedError: there is no such file.
+    """
     if weights == RANDOM:
         return None
     if not Path(weights).is_file():
@@ -27,6 +31,11 @@ def weights_file(weights: str, names: list[str]) -> Path | None:
 
 
 def read_state(path: Path) -> dict[str, Any]:
+    """Reads the state dict in a file, without running its code.
+
+    Raises:
+        PretrainedError: it holds none.
+    """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises many types for what is no such file.
@@ -38,7 +47,11 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def load_state(features: nn.Module, state: dict[str, Any], classifiers: Collection[str], path: Path) -> None:
-    """Loads a state dict of the whole network, whatever its classes, or of one without classifier."""
+    """Loads a state dict of the whole network, whatever its classes, or of one without classifier.
+
+    Raises:
+        PretrainedError: it is another network's.
+    """
     prefixes = tuple(f"{classifier}." for classifier in classifiers)
     try:
         features.load_state_dict({key: value for key, value in state.items() if not str(key).startswith(prefixes)})
@@ -47,5 +60,6 @@ def load_state(features: nn.Module, state: dict[str, Any], classifiers: Collecti
 
 
 def one_line(error: Exception) -> str:
+    """Returns an error's message on one line, cut after 200 characters."""
     text = " ".join(str(error).split())
     return text if len(text) <= 200 else f"{text[:200]}…"

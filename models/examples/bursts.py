@@ -1,14 +1,14 @@
-"""Which examples of a class are one thing seen several times: near-duplicates, and bursts, several shots of one visit.
+"""Groups of examples that show one thing: near-duplicates, and bursts, several shots of one visit.
 
-A head fitted without one shot of a burst has seen the others, so that leaving them out one by one makes a task look better than
-it is. Nothing but embeddings is known of the examples; how alike shots of one thing are, and how alike different things of one
-class may be, depends on the domain: drawings of different hands are as alike as shots of one bottle. So likeness is measured
-from where this task's classes are told apart:
+A head fitted without one shot of a burst has seen the others. So leaving shots out one by one makes a task look better than it
+is. Only the embeddings of the examples are known. Neither the likeness of shots of one thing nor that of different things of one
+class has a fixed value: drawings of different hands are as alike as shots of one bottle. So likeness is measured from the point
+where this task's classes are told apart:
 
     likeness = (cos − c) / (1 − c),     c = mean over the examples of the largest cosine with another class's example
 
-0 is as alike as the nearest of another class, 1 the same pixels. What is taken for shots of one thing depends on how many
-examples it would explain, since one pair may be a likeness by chance where a whole class or task of them is none:
+0 is as alike as the nearest of another class, 1 the same pixels. The likeness that makes a pair one thing depends on the number
+of examples it would explain. A single pair may be alike by chance; a whole class or task of such pairs is not:
 
     a pair alone                                                    likeness of 0.90
     three quarters of a class have a neighbour in it as alike as    0.78
@@ -18,7 +18,7 @@ Where the classes have little in common c is low, and things of one class that a
 thing must also be more alike than four of five images of all kinds are to their nearest (`least_similarity`).
 
 The thresholds leave nearly all photographs without bursts ungrouped (`benchmarks.quality`); decision 0018 says how they were
-chosen. Drawings of one character by different hands are as alike as shots of one thing, and are taken for such.
+chosen. Drawings of one character by different hands are as alike as shots of one thing, and are grouped too.
 
 Shape legend: n examples, D features.
 """
@@ -38,7 +38,7 @@ _ROWS = 1000  # of the matrix of cosines at a time
 
 
 def least_similarity(background: Float32) -> float:
-    """The cosine that shots of one thing have at least.
+    """Returns the least cosine that shots of one thing have.
 
     Args:
         background: features (M, D) that are not centred, of images of many kinds.
@@ -48,14 +48,15 @@ def least_similarity(background: Float32) -> float:
 
 
 def bursts(features: Float32, labels: Ints, least: float) -> Ints:
-    """The group of each example, (n,): examples of one class that are shots of one thing share one, and others have their own.
+    """Returns the group of each example, (n,): shots of one thing share a group, and other examples have their own.
 
-    An example that another class has too is grouped with none: which of its labels is wrong, its neighbours must tell.
+    A group lies within one class. An example that another class has too is grouped with none: its neighbours must tell which of
+    its labels is wrong.
 
     Args:
         features: (n, D) of norm one, not centred.
         labels: (n,), integers; at least two classes.
-        least: the cosine that shots of one thing have at least (`least_similarity`).
+        least: the least cosine that shots of one thing have (`least_similarity`).
     """
     own, other = _nearest(features, labels)
     c = other.mean()
@@ -75,7 +76,7 @@ def bursts(features: Float32, labels: Ints, least: float) -> Ints:
 
 
 def _nearest(features: Float32, labels: Ints) -> tuple[Float32, Float32]:
-    """The largest cosine of each example with another of its class, or -1, and with one of another class, (n,) each."""
+    """Returns each example's largest cosine with another of its class, or -1, and with one of another class, (n,) each."""
     own, other = np.empty((2, len(labels)), np.float32)
     for rows, cosines in _cosines(features):
         same = labels[rows, None] == labels
@@ -86,8 +87,10 @@ def _nearest(features: Float32, labels: Ints) -> tuple[Float32, Float32]:
 
 
 def _joined(features: Float32, least: float) -> Ints:
-    """Of each row the first one that it hangs together with, by steps between rows whose cosine is at least that (single
-    linkage: of a walk around a thing only neighbouring shots are alike).
+    """Returns, for each row, the first row of its connected group, (n,).
+
+    Two rows are linked if their cosine is at least `least`. This is single linkage: on a walk around a thing only neighbouring
+    shots are alike.
     """
     first = np.arange(len(features))
     for rows, cosines in _cosines(features):

@@ -1,4 +1,4 @@
-"""Examples that may not belong where they are: labels that the other examples contradict, and images that are there twice.
+"""Examples that may not belong where they are: labels that the other examples contradict, and duplicate images.
 
 Shape legend: n examples, D features, K classes, M background images.
 """
@@ -14,11 +14,11 @@ from models.heads.head import features as normalised
 from models.heads.leave_one_out import leave_one_out
 from models.manifest import HeadOptions
 
-# How far below zero a suspect's margin is at least, how far below the task's median, both in cosines, and which part of that
-# median counts: chosen on five kinds of picture, with all labels right and with a tenth of them wrong; see decision 0015.
+# A suspect's margin is at least this far below zero, and at least this far below this part of the task's median margin (cosines).
+# Chosen on five kinds of picture, with all labels right and with a tenth of them wrong; see decision 0015.
 _LEAST, _FAR, _OF_MEDIAN = 0.18, 0.34, 0.5
 
-_RARELY_AS_ALIKE = 99  # percent of a sample of images of all kinds are less like their nearest
+_RARELY_AS_ALIKE = 99  # percent of a sample of images of all kinds are less like their nearest neighbour
 _ROWS = 1000  # of the matrix of similarities at a time
 
 
@@ -28,7 +28,7 @@ class Suspect:
 
     Attributes:
         example: its index.
-        suggested: the class that it is taken for.
+        suggested: the class that the others suggest.
         confidence: the probability of that class.
     """
 
@@ -39,7 +39,7 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """An example that is all but an earlier one.
+    """An example that is nearly the same as an earlier one.
 
     Attributes:
         example, of: indices, `of` the smaller.
@@ -52,16 +52,18 @@ class Duplicate:
 
 
 def suspects(features: Float32, labels: Ints, ways: int, prototype: HeadOptions) -> list[Suspect]:
-    """Examples that the class means of the others give another label, by a margin far below the task's usual one; the clearest
-    first.
+    """Returns the examples whose label the others contradict, the clearest first.
 
-    Class means, and not the head that serves: a wrong label pulls one mean out of its place a little, where a discriminative
-    head bends around it, and leaving an example out moves no intercept against its class. They are of features centred on the
-    task's own, which tells its classes apart whatever kind of picture they are of.
+    An example is a suspect if the class means of the other examples give it another label, by a margin far below the task's
+    usual one.
+
+    Class means are used and not the head that serves. A wrong label moves one mean a little, where a discriminative head bends
+    around it. Leaving an example out moves no intercept against its class. Features are centred on the task's own mean, which
+    tells its classes apart whatever kind of picture they are of.
 
     The margin is the cosine with the mean of the own class less the highest with another. Where classes are hard to tell apart,
-    many right labels have a margin below zero, but few one far below the others', whose median a tenth of wrong labels moves
-    little. It counts in part, since where it is high right margins vary more.
+    many right labels have a margin below zero, but few lie far below the median. A tenth of wrong labels moves the median
+    little. The median counts in part, since where it is high right margins vary more.
 
     Args:
         features: (n, D), as `models.heads.head.features` makes them.
@@ -83,7 +85,7 @@ def suspects(features: Float32, labels: Ints, ways: int, prototype: HeadOptions)
 
 
 def _centred(features: Float32, labels: Ints, ways: int) -> Float32:
-    """(n, D) on the mean of the class means, so that no class counts more, of norm one."""
+    """Returns features of norm one, (n, D), centred on the mean of the class means, so that no class counts more."""
     one_hot_nK = np.eye(ways, dtype=features.dtype)[labels]
     centre = (one_hot_nK.T @ features / one_hot_nK.sum(axis=0)[:, None]).mean(axis=0)
     centred: Float32 = normalised(features, centre)
@@ -91,7 +93,9 @@ def _centred(features: Float32, labels: Ints, ways: int) -> Float32:
 
 
 def _log_odds(probabilities: Floats, own: Ints) -> Floats:
-    """(m,) of probabilities (m, K): of the own class against the likeliest other; infinite where there is no other."""
+    """Returns the log odds (m,) of the own class against the likeliest other, from probabilities (m, K); infinite without
+    another.
+    """
     logits = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
     of_own = np.take_along_axis(logits, own[:, None], axis=1)[:, 0]
     others = np.where(np.arange(probabilities.shape[1]) == own[:, None], -np.inf, logits)
@@ -100,7 +104,7 @@ def _log_odds(probabilities: Floats, own: Ints) -> Floats:
 
 
 def duplicate_similarity(background: Float32) -> float:
-    """How alike two images are that are taken for one: more than 99 of 100 images are like their nearest among the background.
+    """Returns the least cosine of two images that count as one: 99 of 100 images are less like their nearest in the background.
 
     Args:
         background: features (M, D) that are not centred, of images of many kinds.
@@ -110,7 +114,8 @@ def duplicate_similarity(background: Float32) -> float:
 
 
 def duplicates(features: Float32, labels: Ints, least: float) -> list[Duplicate]:
-    """For each example its nearest earlier one of the same class, and of any other class, where they are as alike as `least`.
+    """Returns, for each example, its nearest earlier one of the same class and of any other class, if their cosine is at least
+    `least`.
 
     Args:
         features: (n, D), not centred.
@@ -132,7 +137,7 @@ def duplicates(features: Float32, labels: Ints, least: float) -> list[Duplicate]
 
 
 def _similarities(a: Float32, b: Float32) -> Iterator[Float32]:
-    """Cosines of the rows of `a` and `b`, some rows of `a` at a time; of a row with itself minus infinity."""
+    """Returns cosines of the rows of `a` and `b`, some rows of `a` at a time. A row's cosine with itself is minus infinity."""
     for start in range(0, len(a), _ROWS):
         similarities: Float32 = a[start : start + _ROWS] @ b.T
         np.fill_diagonal(similarities[:, start:], -np.inf)

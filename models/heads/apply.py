@@ -9,8 +9,8 @@ from models.heads.head import BackboneMismatch, EmbeddingSpace, Float32, Head, s
 
 Probabilities = NDArray[np.float64]
 
-# Multiplications of one product, and how many embeddings share it: what is gathered for it stays in the core's cache, and
-# OpenBLAS runs larger ones on several threads, which beside other work wait for one another many times as long as they compute.
+# Multiplications of one product, and embeddings that share it. At this size the operands stay in the core's cache. OpenBLAS runs
+# larger products on several threads; beside other work these wait for one another many times as long as they compute.
 _PRODUCT, _EMBEDDINGS = 2**17, 4
 
 
@@ -36,11 +36,11 @@ class HeadStack:
         self.nbytes = sum(weight.nbytes for weight in self._weights)
 
     def gather(self) -> None:
-        """Copies the weights to where they lie together: worth it if the stack is applied again and again."""
+        """Copies the weights to adjacent memory. That pays if the stack is applied again and again."""
         self._weights = list(_gathered(self._weights))
 
     def probabilities(self, embeddings: Float32, space: EmbeddingSpace) -> Probabilities:
-        """What `Head.probabilities` gives, to float32 rounding.
+        """Returns the same as `Head.probabilities`, to float32 rounding.
 
         Args:
             embeddings: (N, D), made by the backbone of `space`.
@@ -60,7 +60,7 @@ class HeadStack:
 
 
 def stack_heads(heads: Sequence[Head | None]) -> list[HeadStack]:
-    """Every head there is, each in one of the stacks."""
+    """Returns the heads in stacks of equal backbone, centring and shape. None stands for a missing head and is passed over."""
     alike: dict[tuple[object, ...], tuple[list[Head], list[int]]] = {}
     for position, head in enumerate(heads):
         if head is not None:
@@ -71,7 +71,7 @@ def stack_heads(heads: Sequence[Head | None]) -> list[HeadStack]:
 
 
 def _gathered(weights: Sequence[Float32]) -> Iterator[Float32]:
-    """The weights, as many at a time as go into one product; those that have been gathered, as they are."""
+    """The weights, in groups of as many as go into one product. Weights gathered before stay as they are."""
     at_once = max(1, _PRODUCT // weights[0].size)
     for start in range(0, len(weights), at_once):
         some = weights[start : start + at_once]
@@ -79,7 +79,7 @@ def _gathered(weights: Sequence[Float32]) -> Iterator[Float32]:
 
 
 def _products(features: Float32, weights: Iterable[Float32], columns: int) -> Float32:
-    """features @ weight.T, for each of the weights, side by side."""
+    """Returns features @ weight.T for each of the weights, side by side, (N, columns)."""
     count, dim = features.shape
     rows = max(1, _PRODUCT // (dim * max(1, min(count, _EMBEDDINGS))))
     products = np.empty((count, columns), np.float32)

@@ -1,12 +1,12 @@
-"""Support features and labels -> the last layer, on whichever array library holds them.
+"""Fits the last layer on support features and labels, on whichever array library holds them.
 
 Written against the Python array API standard: NumPy arrays are fitted on the CPU, PyTorch tensors where they live. Every
 solver works on a stack of T tasks at once; a single task is a stack of one.
 
 Shape legend: T tasks, n examples of a task, D features, K classes (ways).
 
-With n < D the solution lies in the span of the examples (representer theorem), so the problem is solved in that span and
-mapped back: 25 examples cost a 25-wide problem and not a 640-wide one.
+With n < D the solution lies in the span of the examples (representer theorem). So the problem is solved in that span and mapped
+back: 25 examples cost a 25-wide problem and not a 640-wide one.
 """
 
 from collections.abc import Sequence
@@ -27,8 +27,8 @@ _CACHED = 500_000  # float64 numbers: on a CPU, tasks are fitted as many at once
 def fit_head(embeddings: Float32, labels: Sequence[str], space: EmbeddingSpace, options: HeadOptions) -> Head:
     """Fits one task's head on its support set.
 
-    How many examples of a class somebody sent says nothing of how often it will be asked for, so that a logistic head's
-    intercept, which learned it, is made to expect every class equally often (`expected_by_share`).
+    A support set's class sizes do not predict how often a class will be asked for. A logistic head's intercept learns them, so
+    it is corrected to expect every class equally often (`expected_by_share`).
 
     Args:
         embeddings: (n, D), made by the backbone of `space`.
@@ -48,15 +48,17 @@ def fit_head(embeddings: Float32, labels: Sequence[str], space: EmbeddingSpace, 
 
 
 def classes_of(labels: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """The K classes in the order of their first example, and the class of each of the n labels, (n,) in [0, K)."""
+    """Returns the K classes in the order of their first example, and the class of each of the n labels, (n,) in [0, K)."""
     classes = tuple(dict.fromkeys(labels))
     index = {label: k for k, label in enumerate(classes)}
     return classes, np.array([index[label] for label in labels])
 
 
 def expected_by_share(counts: NDArray[np.number[Any]]) -> NDArray[np.float64]:
-    """What a logistic head adds to a class's logit for the class's share of the examples, beside equal shares (logit adjustment;
-    Menon et al., Long-Tail Learning via Logit Adjustment, ICLR 2021, equation 9).
+    """Returns the part of a logistic head's logits that comes from unequal class sizes.
+
+    A logistic head adds it to the logit that a class would have with equal sizes. Source: logit adjustment, Menon et al.,
+    Long-Tail Learning via Logit Adjustment, ICLR 2021, equation 9.
 
     Args:
         counts: (…, K) examples of each class, at least 1.
@@ -83,7 +85,7 @@ def fit(features: Array, labels: Array, ways: int, options: HeadOptions) -> Line
         features: (n, D) or (T, n, D), as `models.heads.head.features` makes them.
         labels: integers (n,) or (T, n) in [0, ways); every class has at least one example.
         ways: K, at least 2.
-        options: the solver and its C. Centring and temperature are not the solver's business.
+        options: the solver and its C. Solvers ignore centring and temperature.
 
     Returns:
         weight (K, D) and bias (K,), or (T, K, D) and (T, K), on the same device.

@@ -1,4 +1,4 @@
-"""What the features of a support set tell, before a head is fitted, of how hard the task is.
+"""The geometry of a support set: features of it that tell, before a head is fitted, how hard the task is.
 
 Shape legend: n examples, m of them left out in turn, D features, K classes (ways).
 """
@@ -6,17 +6,13 @@ Shape legend: n examples, m of them left out in turn, D features, K classes (way
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models.arrays import Floats, Ints
+from models.arrays import Floats, Ints, Reals
 
-Reals = NDArray[np.floating[Any]]
-
-# The temperature that left-out scores are believed to have until they say otherwise, and how firmly: log T is expected to lie
-# within 0.5 of it (a variance of 1 / (2 * 2)). Without this, examples that are all recognised would ask for a temperature of 0.
+# The prior on the temperature of left-out scores: log T lies within 0.5 of log 0.06 (a variance of 1 / (2 * 2)). Without it,
+# examples that are all recognised would ask for a temperature of 0.
 _USUAL, _FIRMNESS = math.log(0.06), 2.0
 _LEAST, _MOST, _BISECTIONS = math.log(1e-3), math.log(10.0), 16
 _MOST_SCORES = 2**18  # of examples left out: more would take longer than the fit of a small head
@@ -24,7 +20,8 @@ _MOST_SCORES = 2**18  # of examples left out: more would take longer than the fi
 
 @dataclass(frozen=True, slots=True)
 class LeftOutMeans:
-    """What class means say of examples that they were made without; a class of one example has none, and does not count.
+    """Scores of examples against class means that were made without them. A class of one example has no such mean and is left
+    out.
 
     Attributes:
         log_likeliest: log T of the likeliest softmax(cosine / T) of the examples' own classes.
@@ -39,7 +36,7 @@ class LeftOutMeans:
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """A support set of K classes, each of which counts as much as another, in any order.
+    """Measures of a support set of K classes. Every class counts equally, and their order does not matter.
 
     Attributes:
         counts: (K,) examples of each class.
@@ -60,14 +57,14 @@ class Geometry:
 
     @property
     def shots(self) -> float:
-        """Examples of a class; see `effective_shots`."""
+        """The examples of a class; see `effective_shots`."""
         return effective_shots(self.counts)
 
 
 def effective_shots(counts: Sequence[int] | Ints) -> float:
-    """The shots of a task whose classes have unequally many examples: their harmonic mean.
+    """Returns the shots of a task whose classes have unequally many examples: their harmonic mean.
 
-    A class mean of n examples errs by a variance in proportion to 1 / n, and the harmonic mean is the equal number with the same
+    A class mean of n examples errs by a variance in proportion to 1 / n. The harmonic mean is the equal number with the same
     variance on average.
 
     Args:
@@ -77,7 +74,7 @@ def effective_shots(counts: Sequence[int] | Ints) -> float:
 
 
 def geometry(features: Reals, labels: Ints) -> Geometry:
-    """The geometry of n examples.
+    """Returns the geometry of n examples.
 
     Args:
         features: (n, D), as `models.heads.head.features` makes them.
@@ -99,13 +96,13 @@ def geometry(features: Reals, labels: Ints) -> Geometry:
 
 
 def _some(rows_m: Ints, ways: int) -> Ints:
-    """Of very many rows, evenly many of each class."""
+    """Thins out very many rows, evenly within each class."""
     most = max(1, _MOST_SCORES // ways)
     return rows_m if len(rows_m) <= most else rows_m[np.linspace(0, len(rows_m) - 1, most).astype(np.int64)]
 
 
 def _left_out(x_mD: Reals, labels_m: Ints, sums_KD: Reals, counts_K: Ints) -> LeftOutMeans:
-    """Only the mean of an example's own class changes when it is left out, so that no mean is made twice."""
+    """Scores examples without themselves. Only the mean of an example's own class changes, so no mean is made twice."""
     rows = np.arange(len(labels_m))
     along_mK = (x_mD @ sums_KD.T).astype(np.float64)
     squares_K = np.einsum("kd,kd->k", sums_KD, sums_KD).astype(np.float64)
@@ -123,7 +120,7 @@ def _left_out(x_mD: Reals, labels_m: Ints, sums_KD: Reals, counts_K: Ints) -> Le
 
 
 def _norms(squares: Floats) -> Floats:
-    """A vector of zero keeps a score of zero."""
+    """The norms, with 1 in place of 0: a zero vector keeps a score of zero."""
     return np.sqrt(np.where(squares > 0.0, squares, 1.0))
 
 

@@ -1,4 +1,4 @@
-"""Head: the last layer of one task version, frozen; and the features that it reads."""
+"""The head, the last layer of one task version, and the features that it reads."""
 
 import json
 import struct
@@ -26,7 +26,7 @@ class HeadFormatError(Exception):
 
 
 class BackboneRef(NamedTuple):
-    """Which backbone file made an embedding: the bundle's id, `name@version`, and the file's sha256.
+    """A backbone file: the bundle's id, `name@version`, and the file's sha256.
 
     A tuple, since a request for many tasks compares and looks up as many of them.
     """
@@ -37,18 +37,18 @@ class BackboneRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmbeddingSpace:
-    """Where embeddings live: the backbone file that makes them, and their mean over the base classes, float32 (D,)."""
+    """The space of a backbone file's embeddings: the file, and the embeddings' mean over the base classes, float32 (D,)."""
 
     backbone: BackboneRef
     mean: Float32
 
     def features(self, embeddings: Array, centre: bool) -> Array:
-        """`features` with this space's mean, if `centre`."""
+        """Returns `features` with this space's mean, if `centre`."""
         return features(embeddings, self.mean if centre else None)
 
 
 def features(embeddings: Array, mean: Array | None) -> Array:
-    """f = (z − μ) / ‖z − μ‖ along the last axis; a zero vector stays zero.
+    """Returns f = (z − μ) / ‖z − μ‖ along the last axis; a zero vector stays zero.
 
     Centring and normalising matter more than the solver does (Wang et al., SimpleShot, arXiv:1911.04623).
 
@@ -63,7 +63,7 @@ def features(embeddings: Array, mean: Array | None) -> Array:
 
 
 def softmax(scores: NDArray[Any], temperature: float | NDArray[np.float64]) -> NDArray[np.float64]:
-    """softmax(scores / T) along the last axis; `temperature` broadcasts against `scores`."""
+    """Returns softmax(scores / T) along the last axis; `temperature` broadcasts against `scores`."""
     scaled = scores.astype(np.float64) / temperature
     exponentials = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     probabilities: NDArray[np.float64] = exponentials / exponentials.sum(axis=-1, keepdims=True)
@@ -71,7 +71,7 @@ def softmax(scores: NDArray[Any], temperature: float | NDArray[np.float64]) -> N
 
 
 class _About(BaseModel):
-    """What a head says of itself in its file, beside the tensors."""
+    """The description that a head's file holds beside the tensors."""
 
     labels: tuple[str, ...]
     options: HeadOptions
@@ -98,7 +98,7 @@ class Head:
     backbone: BackboneRef
 
     def probabilities(self, embeddings: Float32, space: EmbeddingSpace) -> NDArray[np.float64]:
-        """softmax((W f + b) / T).
+        """Returns softmax((W f + b) / T).
 
         Args:
             embeddings: (N, D), made by the backbone of `space`.
@@ -115,7 +115,7 @@ class Head:
         return softmax(scores, self.options.temperature)
 
     def to_bytes(self) -> bytes:
-        """The head as safetensors, what is not a tensor in its metadata."""
+        """Returns the head as a safetensors file, with its description in the file's metadata."""
         about = _About(labels=self.labels, options=self.options, bundle=self.backbone.bundle, sha256=self.backbone.sha256)
         # safetensors writes an array's memory as it lies there, and a solver may leave the weight transposed.
         tensors = {name: np.ascontiguousarray(array) for name, array in (("weight", self.weight), ("bias", self.bias))}
@@ -123,7 +123,7 @@ class Head:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Head":
-        """The inverse of `to_bytes`.
+        """Reads what `to_bytes` wrote.
 
         Raises:
             HeadFormatError: `data` is anything else.

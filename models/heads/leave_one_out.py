@@ -1,5 +1,7 @@
-"""How good a head is, told by its support set alone: each example is judged by a head fitted without it, and without what is
-left out together with it: near-duplicates and shots of one thing (`models.examples.bursts`), which would tell too much.
+"""Leave-one-out: an estimate of a head's quality from its support set alone.
+
+Each example is judged by a head fitted without it. Near-duplicates and shots of the same thing would tell that head too much, so
+a group of them is left out together (`models.examples.bursts`).
 
 Shape legend: n examples, m of them judged, D features, K classes (ways), G groups of examples.
 """
@@ -19,19 +21,19 @@ from models.manifest import HeadOptions
 
 MAX_LEFT_OUT = 500
 FOLDS = 20
-_TIE = 1e-6  # in probability: what solvers differ by where two classes are equally likely
+_TIE = 1e-6  # in probability: the difference between solvers where two classes are equally likely
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LeftOut:
-    """What heads fitted without them say of n examples.
+    """The judgements of n examples by heads that were fitted without them.
 
     Attributes:
-        judged: bool (n,); False for the examples of a class that are all of one group, which no head fitted without them can
-            know: so for the only example of a class.
-        probabilities: float64 (n, K); those of an example that is not judged are not numbers.
+        judged: bool (n,); False for the examples of a class that are all of one group. A head fitted without them does not know
+            the class. The only example of a class is such a case.
+        probabilities: float64 (n, K); NaN for an example that is not judged.
         folds: how many parts the examples were left out in; None if each group was left out by itself.
-        groups: (n,) numbers from 0; what was left out together has the same.
+        groups: (n,) numbers from 0; examples left out together share one.
     """
 
     judged: NDArray[np.bool_]
@@ -41,19 +43,19 @@ class LeftOut:
 
     @property
     def weights(self) -> Floats:
-        """(n,) how much each example counts, so that each group counts as one."""
+        """The weight of each example (n,), so that each group counts as one."""
         weights: Floats = 1.0 / np.bincount(self.groups)[self.groups]
         return weights
 
     def groups_of_classes(self, labels: Ints) -> Ints:
-        """(K,) how many groups each class has, of examples with these labels, (n,)."""
+        """Returns the number of groups in each class, (K,), for examples with these labels, (n,)."""
         return _groups_of_classes(self.groups, labels, self.probabilities.shape[1])
 
     def verdicts(self, labels: Ints) -> Ints:
-        """(n,) what each example is taken for; of no meaning where it is not judged.
+        """Returns the class that each example is taken for, (n,); meaningless where it is not judged.
 
         Args:
-            labels: (n,) its own class, which of equally likely classes it is not taken for: a tie is not recognised.
+            labels: (n,) the examples' own classes. Where another class is equally likely, the example counts as not recognised.
         """
         wanted = np.eye(self.probabilities.shape[1])[labels]
         found: Ints = (self.probabilities - _TIE * wanted).argmax(axis=1)
@@ -68,7 +70,7 @@ class LeftOut:
 def leave_one_out(
     features: NDArray[np.floating[Any]], labels: Ints, ways: int, options: HeadOptions, groups: Ints | None = None
 ) -> LeftOut:
-    """Judge each example by exactly the head that `models.heads.fitting.fit_head` would make of the others.
+    """Judges each example by the head that `models.heads.fitting.fit_head` would make of the others.
 
     Above 500 examples, 20 folds are left out instead, each with its share of every class. Class means need no folds: leaving one
     example out of a mean costs nothing.
@@ -94,11 +96,11 @@ def leave_one_out(
 
 
 def wanting(left_out: LeftOut, labels: Ints) -> Floats:
-    """(K,) how much more images of each class would help: what probability its examples gave to other classes and others'
-    gave to it, for each example that it has.
+    """Returns how much each class would gain from more images, (K,); higher means more.
 
-    The mean of an example's class is the better known the more examples it has, and counting probabilities, not verdicts, tells
-    more from as few of them. A class that cannot be judged wants images most: it has infinity.
+    A class's value is the probability that its examples gave to other classes, plus what other examples gave to it, divided by
+    its number of examples. More examples make a class mean more exact. Probabilities tell more than verdicts do from so few
+    examples. A class that cannot be judged needs images most: its value is infinity.
 
     Args:
         labels: (n,).
@@ -111,13 +113,13 @@ def wanting(left_out: LeftOut, labels: Ints) -> Floats:
 
 
 def _within_classes(groups: Ints, labels: Ints) -> Ints:
-    """(n,) numbers from 0, one for each group of each class."""
+    """Returns numbers from 0, (n,), one for each group of each class."""
     _, numbers = np.unique(np.stack([labels, groups]), axis=1, return_inverse=True)
     return numbers.astype(np.int64)
 
 
 def _groups_of_classes(groups: Ints, labels: Ints, ways: int) -> Ints:
-    """(K,) how many groups each class has."""
+    """Returns the number of groups in each class, (K,)."""
     _, firsts = np.unique(groups, return_index=True)
     return np.bincount(labels[firsts], minlength=ways)
 
@@ -139,7 +141,7 @@ def _left_out_scores(x_nD: Floats, labels: Ints, ways: int, options: HeadOptions
 
 
 def _refitted(x_nD: Floats, labels: Ints, ways: int, options: HeadOptions, left_out: Ints) -> Floats:
-    """The scores of some examples from a fit without them."""
+    """Returns the scores of some examples from a fit without them."""
     others = np.setdiff1d(np.arange(len(labels)), left_out)
     head = fit(x_nD[others], labels[others], ways, options)
     scores: Floats = x_nD[left_out] @ head.weight.T + head.bias
@@ -149,7 +151,7 @@ def _refitted(x_nD: Floats, labels: Ints, ways: int, options: HeadOptions, left_
 
 
 def _folds(labels: Ints, groups: Ints, rows_m: Ints) -> Iterator[Ints]:
-    """Groups dealt out class by class, so that no fold has all of a class."""
+    """Deals out groups class by class, so that no fold has all of a class."""
     order = rows_m[np.argsort(labels[rows_m], kind="stable")]
     _, firsts, dealt = np.unique(groups[order], return_index=True, return_inverse=True)
     place = np.argsort(np.argsort(firsts))[dealt]

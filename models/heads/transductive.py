@@ -1,36 +1,38 @@
-"""Many queries help each other: the images of one request make the class means better, and so each other's answers.
+"""Transductive prediction: the images of one request improve the class means, and so each other's answers.
 
 Soft k-means (Ren et al., Meta-Learning for Semi-Supervised Few-Shot Classification, ICLR 2018, equations 3 and 4), in cosines of
-features that are centred on the base classes' mean, with changes that keep it from harm:
+features that are centred on the base classes' mean. Three changes keep it from harm.
 
-- A query is compared with class means, and with shares of classes, that it has no part in, so that none confirms itself.
-- What the class means say is mixed with what the head says, less of it the fewer other queries there are, and the more examples:
+First, a query is compared with class means and class shares that it has no part in, so that none confirms itself.
+
+Second, the class means' verdict is mixed with the head's. It counts less the fewer other queries there are, and the more
+examples:
 
       log p_ik = (1 − g) log h_ik + g κ cos(q_i, m_k without q_i) + f(s) log π_k without q_i + const
       m_k = Σ_{support of k} x + Σ_i w_i p_ik q_i
       π_k = (Σ_i w_i p_ik + a) / (Σ_i w_i + K a)
       g = f(s) γ (Q − 1) / (Q − 1 + Q₀),     f(s) = max(0, (5 − s) / 4)
 
-  with h the head's probabilities, and s its examples a class. A request of one image is answered by the head alone. So is every
-  request from five examples a class on: by then class means know less than the head, and lose more where classes are missing or
-  unequally frequent than they gain where they are not.
-- Classes that the others seldom belong to are less likely. Without that, absent classes take images of the frequent ones, and
-  move towards them (Veilleux et al., Realistic Evaluation of Transductive Few-Shot Learning, NeurIPS 2021). The prior of `a`
-  images of each class keeps it from ruling.
+Here h are the head's probabilities and s is the number of examples a class. A request of one image is answered by the head
+alone. So is every request from five examples a class on. From there class means know less than the head. They lose more where
+classes are missing or unequally frequent than they gain elsewhere.
 
-κ, a and the weight of the shares were chosen over six domains at one example a class: of seven choices the only one that, in
-requests of all five classes, of one, of two and of unequal shares, was above the head on every domain (16 requests of 75 images
-each).
+Third, classes that the other queries seldom belong to are less likely. Without that, absent classes take images of the frequent
+ones, and move towards them (Veilleux et al., Realistic Evaluation of Transductive Few-Shot Learning, NeurIPS 2021). The prior of
+`a` images of each class keeps the shares from dominating.
+
+κ, a and the weight of the shares were chosen over six domains at one example a class (16 requests of 75 images each). Of seven
+choices only this one was above the head on every domain, in requests of all five classes, of one, of two and of unequal shares.
 
 Shape legend: T tasks (any leading dimensions, or none), n examples of a task, Q queries, D features, K classes.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Ints, Reals
 from models.heads.geometry import effective_shots
 from models.heads.head import Float32, softmax
 
@@ -40,12 +42,10 @@ _PRIOR = 10.0  # images of each class
 _ENOUGH = 5  # examples a class
 _ROUNDING = 1e-9
 
-Floats = NDArray[np.floating[Any]]
-Labels = NDArray[np.int64]
-
 
 def are_shared(counts: Sequence[int], queries: int) -> bool:
-    """Whether `share_queries` lets so many queries of one request help each other; if not, its answer is the head's alone.
+    """Returns whether `share_queries` lets so many queries of one request help each other. If not, its answer is the head's
+    alone.
 
     Args:
         counts: examples of each class.
@@ -54,9 +54,9 @@ def are_shared(counts: Sequence[int], queries: int) -> bool:
 
 
 def share_queries(
-    alone: NDArray[np.float64], support: Float32, labels: Labels, query: Float32, weights: Floats | None = None
+    alone: NDArray[np.float64], support: Float32, labels: Ints, query: Float32, weights: Reals | None = None
 ) -> NDArray[np.float64]:
-    """The queries' probabilities, each in the light of the others; the same whatever their order.
+    """Returns the queries' probabilities, with every query helped by the others. They do not depend on the order of the queries.
 
     Args:
         alone: (…, Q, K) the head's probabilities.
@@ -83,21 +83,21 @@ def share_queries(
 
 
 def _faded(counts: Sequence[int]) -> float:
-    """f of the examples of each class: 1 of one, 0 from five on."""
+    """Returns f for the examples of each class: 1 for one example, 0 from five on."""
     left = (_ENOUGH - effective_shots(counts)) / (_ENOUGH - 1)
-    # Of five everywhere the harmonic mean may come out a rounding below five.
+    # With five examples everywhere, rounding may put the harmonic mean just below five.
     return left if left > _ROUNDING else 0.0
 
 
-def _order(alone: Floats, query: Floats, weight: Floats) -> Labels:
-    """(…, Q) an order of the queries that depends on nothing but what they are: sums in that order are rounded the same."""
+def _order(alone: Reals, query: Reals, weight: Reals) -> Ints:
+    """Returns an order of the queries, (…, Q), that depends on their values alone. Sums in that order are rounded the same."""
     rows = np.ascontiguousarray(np.concatenate([alone, weight, query], axis=-1))
     as_bytes = rows.view(np.dtype((np.void, rows.shape[-1] * rows.itemsize)))[..., 0]
     return np.argsort(as_bytes, axis=-1)
 
 
-def _shared(alone: Floats, query: Floats, weight: Floats, support_sums: Floats, faded: float) -> NDArray[np.float64]:
-    """The rounds, over queries in an order of no meaning."""
+def _shared(alone: Reals, query: Reals, weight: Reals, support_sums: Reals, faded: float) -> NDArray[np.float64]:
+    """Runs the rounds, over queries in any order."""
     count = alone.shape[-2]
     share = faded * _GAMMA * (count - 1) / (count - 1 + _OTHERS)
     of_head = (1.0 - share) * np.log(np.maximum(alone, np.finfo(np.float64).tiny))
@@ -111,12 +111,12 @@ def _shared(alone: Floats, query: Floats, weight: Floats, support_sums: Floats, 
     return together
 
 
-def _cosines_without(query: Floats, sums: Floats, counted: Floats) -> Floats:
-    """(…, Q, K) cosines of each query with each class's sum (…, K, D) less what it counted for in it, (…, Q, K).
+def _cosines_without(query: Reals, sums: Reals, counted: Reals) -> Reals:
+    """Returns the cosines (…, Q, K) of each query with each class's sum (…, K, D), less the query's own part of it (…, Q, K).
 
     With ‖q‖ = 1, ⟨q, S − c q⟩ = ⟨q, S⟩ − c and ‖S − c q‖² = ‖S‖² − 2 c ⟨q, S⟩ + c².
     """
     products = query @ sums.swapaxes(-1, -2)
     squares = np.vecdot(sums, sums)[..., None, :] - 2 * counted * products + counted * counted
-    cosines: Floats = (products - counted) / np.sqrt(np.maximum(squares, np.finfo(np.float32).eps))
+    cosines: Reals = (products - counted) / np.sqrt(np.maximum(squares, np.finfo(np.float32).eps))
     return cosines

@@ -1,4 +1,4 @@
-"""Colour profiles: what pixels would be in sRGB, which is what backbones were trained on."""
+"""Colour profiles: conversion of pixels to sRGB, which backbones were trained on."""
 
 import io
 from functools import lru_cache
@@ -13,10 +13,9 @@ _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # a profile's colour space
 
 
 def to_srgb(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """What turns pixels of `mode` (RGB, L or CMYK) into sRGB.
+    """Returns the transform from pixels of `mode` (RGB, L or CMYK) to sRGB, or None where none is needed.
 
-    None where there is nothing to do: without a profile, with one that is damaged or about other pixels, and where it is sRGB
-    already, told by what it does.
+    None is needed without a profile, with one that is damaged or about other pixels, and with one that acts like sRGB itself.
     """
     if not profile or len(profile) > MAX_PROFILE_BYTES:
         return None
@@ -28,11 +27,11 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if _MODES.get(source.profile.xcolor_space.strip()) != mode:
             return None
-        # Without its cache of one pixel, a transform may serve several threads at once.
+        # Without its cache of one pixel, a transform is safe in several threads at once.
         transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB", flags=ImageCms.Flags.NOCACHE)
         probe = _probe(mode)
         converted = ImageCms.applyTransform(probe, transform)
-    except Exception:  # A parser fed hostile bytes may raise anything; a profile that cannot be used is none.
+    except Exception:  # A parser of hostile bytes may raise anything; an unusable profile counts as none.
         return None
     assert converted is not None
     if mode == "CMYK":
@@ -45,7 +44,7 @@ _kept = lru_cache(maxsize=64)(_transform)  # Photographs of one kind of phone ha
 
 
 def _probe(mode: str) -> Image.Image:
-    """Greys, and colours from all over the cube."""
+    """Returns an image of greys, or of colours from all over the cube."""
     if mode != "RGB":
         return Image.linear_gradient("L").convert(mode)
     levels = np.linspace(0, 255, 9).astype(np.uint8)

@@ -1,6 +1,6 @@
-"""What of an image file makes its pixels, and what it says about them: found by a walk over its parts, before any decoder runs.
+"""The parts of an image file: those that make its pixels, and those that describe it. They are found before any decoder runs.
 
-What does not make pixels is kept from the decoder, so that a damaged or huge comment, thumbnail or colour profile never costs an
+Parts that make no pixels are kept from the decoder. So a damaged or huge comment, thumbnail or colour profile never costs an
 image.
 """
 
@@ -24,12 +24,12 @@ class Contents:
     """One image file, taken apart.
 
     Attributes:
-        pixels: a file of the same format with what makes the pixels.
+        pixels: a file of the same format with the parts that make the pixels.
         exif: a TIFF, perhaps behind `Exif` and two zeros; empty if there is none.
         xmp: empty if there is none.
-        profile: an ICC profile; None if there is none here. It may yet be found by the decoder.
+        profile: an ICC profile; None if there is none here. The decoder may still find one.
         whole: whether decoding holds every pixel in memory, however small the result.
-        coded_pixels: the largest picture that the file declares to be in it, beside the size that the decoder tells.
+        coded_pixels: the largest picture that the file declares, beside the size that the decoder reports.
         scans: how often a decoder goes over the picture.
     """
 
@@ -43,7 +43,7 @@ class Contents:
 
 
 def take_jpeg_apart(data: bytes) -> Contents:
-    """A JPEG without application segments and comments, but for those that say how its colours are coded.
+    """Takes a JPEG apart. It keeps no application segment or comment except those that say how its colours are coded.
 
     Raises:
         Malformed: it has no scan, more than 10,000 segments, or more than 64 that make pixels before its first scan.
@@ -70,14 +70,17 @@ def take_jpeg_apart(data: bytes) -> Contents:
     if len(kept) > _MAX_JPEG_TABLES:
         raise Malformed
     kept.append(data[start:])
-    # What comes in several scans is put together before it is decoded.
+    # A picture in several scans is assembled before it is decoded.
     whole = progressive or data[start + 4] < components
     scans = 1 + sum(marker == _SCAN for marker, _, _ in segments) if whole else 1
     return Contents(b"".join(kept), bytes(exif), xmp, _joined(profile), whole, scans=scans)
 
 
 def _makes_pixels(marker: int, body: bytes) -> bool:
-    """Whether a segment is about pixels; of the others, two say how colours are coded, if they are as long as libjpeg wants."""
+    """Returns whether a segment is about pixels.
+
+    Two kinds of application segment say how colours are coded. They count if they are as long as libjpeg wants.
+    """
     if marker == 0xE0:
         return body[:5] == b"JFIF\0" and len(body) >= 14
     if marker == 0xEE:
@@ -90,7 +93,7 @@ _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 
 
 _SCAN, _END = 0xDA, 0xD9
-# Leaves out padding, what is coded, and the markers without content that stand in it.
+# It skips padding, coded data, and the markers without content inside coded data.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _PIECE = 256 * 1024
 
@@ -114,7 +117,9 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _next_marker(data: bytes, at: int) -> int | None:
-    """Where it is; searched for piece by piece, since nothing else runs while a regular expression is at work."""
+    """Returns the position of the next marker. It searches piece by piece, since a regular expression blocks all other
+    threads.
+    """
     for start in range(at, len(data), _PIECE):
         if found := _MARKER.search(data, start, start + _PIECE + 1):
             return found.start()
@@ -122,13 +127,13 @@ def _next_marker(data: bytes, at: int) -> int | None:
 
 
 def _joined(parts: list[bytes]) -> bytes | None:
-    """A profile of its numbered parts; None if some are missing."""
+    """Returns a profile joined from its numbered parts; None if some are missing."""
     parts.sort()
     return b"".join(part[2:] for part in parts) if parts and parts[0][1] == len(parts) else None
 
 
 def take_png_apart(data: bytes) -> Contents:
-    """A PNG without its ancillary chunks, but for the one that says which pixels are transparent.
+    """Takes a PNG apart. It keeps no ancillary chunk except the one that says which pixels are transparent.
 
     Raises:
         Malformed: it has more than 100,000 chunks.
@@ -166,12 +171,12 @@ _WANTED = frozenset({b"tRNS", b"eXIf", b"iTXt", b"iCCP"})
 
 
 def _says_transparency(content: bytes, colour_type: int) -> bool:
-    """Whether the chunk has the length that the colour type asks for; decoders ignore others."""
+    """Returns whether the chunk has the length that the colour type asks for; decoders ignore others."""
     return len(content) == {0: 2, 2: 6}.get(colour_type) or (colour_type == 3 and 1 <= len(content) <= 256)
 
 
 def _unpacked(content: bytes) -> bytes | None:
-    """The profile of an `iCCP` chunk: a name, a zero, the method of compression, and what is compressed."""
+    """Returns the profile of an `iCCP` chunk, which holds a name, a zero, the compression method and the compressed profile."""
     packed = content[content.find(b"\0") + 2 :]
     unpacker = zlib.decompressobj()
     try:
@@ -182,7 +187,10 @@ def _unpacked(content: bytes) -> bytes | None:
 
 
 def take_webp_apart(data: bytes) -> Contents:
-    """A WebP with its first frame, and without what is no pixels. Decoders would list every frame before they decode one."""
+    """Takes a WebP apart. It keeps the first frame and drops the parts that are not pixels.
+
+    Decoders would list every frame before they decode one.
+    """
     if data[12:16] != b"VP8X":
         return Contents(data)
     kept, found = [], {b"EXIF": b"", b"XMP ": b"", b"ICCP": b""}
@@ -208,11 +216,11 @@ _WEBP_PIXELS = _WEBP_FRAMES | {b"VP8X", b"ANIM", b"ALPH"}
 
 
 def take_heif_apart(data: bytes) -> Contents:
-    """A HEIC or AVIF without its EXIF: which way up it is, is said by its own properties, and the decoder sees to that."""
+    """Takes a HEIC or AVIF apart, without its EXIF. Its own properties give the orientation, and the decoder applies them."""
     at, coded = 0, 0
     while at + 8 <= len(data):
         length, name = struct.unpack_from(">I4s", data, at)
-        if length < 8:  # The last box, or one with a long length, which none before the pixels needs.
+        if length < 8:  # The last box, or one with a 64-bit length, which no box before the pixels needs.
             break
         if name == b"meta":
             meta = data[at : at + length]
@@ -224,7 +232,7 @@ def take_heif_apart(data: bytes) -> Contents:
 
 
 def _extents(meta: bytes) -> Iterator[tuple[int, int]]:
-    """Width and height of every picture and part of a picture that the box describes."""
+    """Yields the width and height of every picture and part of a picture that the box describes."""
     at = meta.find(b"ispe")
     while 0 <= at <= len(meta) - 16:
         width, height = struct.unpack_from(">II", meta, at + 8)
@@ -233,7 +241,7 @@ def _extents(meta: bytes) -> Iterator[tuple[int, int]]:
 
 
 def heif_brands(data: bytes) -> set[bytes]:
-    """What a file of the HEIF family says that it is compatible with; empty for other files."""
+    """Returns the brands that a file of the HEIF family says it is compatible with; empty for other files."""
     if data[4:8] != b"ftyp":
         return set()
     end = min(int.from_bytes(data[:4]), 1024, len(data))

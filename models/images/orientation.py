@@ -1,9 +1,9 @@
-"""Which way up a photograph is."""
+"""The orientation of a photograph."""
 
 import re
 import struct
 
-# How EXIF may store a single number, by its code; as Pillow reads them.
+# EXIF's formats of a single number, by code, as Pillow reads them.
 _FORMATS = {3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 13: "I"}
 _ORIENTATION = 0x0112
 _MAX_XMP_BYTES = 1_000_000  # Nothing else runs while a regular expression is at work.
@@ -11,7 +11,8 @@ _IN_XMP = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
 
 def orientation(exif: bytes, xmp: bytes = b"") -> int:
-    """The orientation that EXIF tells, or else XMP, 1 to 8; 1 where it is absent or damaged, which says nothing of the pixels.
+    """Returns the orientation from EXIF, or else from XMP, 1 to 8. Returns 1 where it is absent or damaged: the pixels do not
+    show it.
 
     EXIF is a TIFF: byte order, the offset of the first directory, and there a count and entries of 12 bytes.
     """

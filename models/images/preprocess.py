@@ -19,19 +19,19 @@ from models.manifest import InputSpec
 
 Pixels = NDArray[np.uint8]
 
-# Pillow's own guard warns at 89 megapixels and fails at 179; ours is a parameter, and checked before any pixel is decoded.
+# Pillow's own guard warns at 89 megapixels and fails at 179. Ours is a parameter, and is checked before any pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
 # Images are decoded beside one another, each on a thread of its own.
 AvifImagePlugin.DEFAULT_MAX_THREADS = pillow_heif.options.DECODE_THREADS = 1
-# What else is in the file is of no use here.
+# Other pictures in the file are of no use here.
 pillow_heif.options.THUMBNAILS = pillow_heif.options.DEPTH_IMAGES = pillow_heif.options.AUX_IMAGES = False
 
 READABLE = "JPEG, PNG, WebP, HEIC or AVIF"
-_REDUCED = 4  # how many times the limit of pixels a JPEG may have that is decoded at half its size or less
+_REDUCED = 4  # a JPEG that is decoded at half its size or less may have this many times the limit of pixels
 _SCANS = 25  # how often a decoder may go over as many pixels as the limit
 _MAX_SIDE = 65_535  # as of a JPEG; a decoder does something for every row, however short
 
-# What a pixel costs, measured, beside one of a PNG that is decoded whole.
+# The measured cost of a pixel, relative to one of a PNG that is decoded whole.
 _REDUCED_WORK = 1 / 16
 _SCAN_WORK = 1 / 10
 
@@ -49,7 +49,7 @@ class ImageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What one image may cost.
+    """The limits on one image.
 
     Attributes:
         max_bytes: encoded.
@@ -61,7 +61,7 @@ class ImageLimits:
 
 
 def media_type(data: bytes) -> str:
-    """The media type of an image, told by its first bytes.
+    """Returns the media type of an image, from its first bytes.
 
     Raises:
         ImageError: `image_unsupported`.
@@ -86,10 +86,10 @@ _AVIF, _HEIC = frozenset({b"avif", b"avis"}), frozenset({b"heic", b"heix", b"hei
 
 @dataclass(frozen=True, slots=True)
 class OpenedImage:
-    """An image within the limits, of which no pixel is decoded yet.
+    """An image within the limits, with no pixel decoded yet.
 
     Attributes:
-        work: what decoding costs, in pixels of a PNG.
+        work: the cost of decoding, in pixels of a PNG.
     """
 
     work: int
@@ -99,21 +99,24 @@ class OpenedImage:
     _contents: Contents
 
     def decode(self) -> Pixels:
-        """As `load_image`, to be called once.
+        """Decodes the image as `load_image` does. It may be called once.
 
         Raises:
             ImageError: `image_broken`.
+            MemoryError: there is too little memory for its pixels.
         """
         try:
             self._image.load()
             fitted = _to_rgb(self._image, self._extent, self._spec, self._contents)
+        except MemoryError:  # It says nothing of the image.
+            raise
         except Exception as error:  # A parser fed hostile bytes may raise anything; all of it means the same to the sender.
             raise ImageError(*_BROKEN) from error
         return np.array(fitted, dtype=np.uint8)
 
 
 def open_image(data: bytes, spec: InputSpec, limits: ImageLimits = ImageLimits()) -> OpenedImage:
-    """Looks at the headers of an image: what it would cost is known, and bounded, before it is decoded.
+    """Reads an image's headers. Its cost is known, and bounded, before it is decoded.
 
     Args, Raises: as `load_image`.
     """
@@ -125,6 +128,8 @@ def open_image(data: bytes, spec: InputSpec, limits: ImageLimits = ImageLimits()
         image = reader(io.BytesIO(contents.pixels))
         size = image.size
         extent = _reduce(image, spec)
+    except MemoryError:  # As above.
+        raise
     except Exception as error:  # As above.
         raise ImageError(*_BROKEN) from error
     work = _work(size, image, contents, limits.max_pixels) + _profile_work(image, contents)
@@ -132,20 +137,21 @@ def open_image(data: bytes, spec: InputSpec, limits: ImageLimits = ImageLimits()
 
 
 def load_image(data: bytes, spec: InputSpec, limits: ImageLimits = ImageLimits()) -> Pixels:
-    """Decodes an image and fits it to what a backbone expects.
+    """Decodes an image and fits it to the input of a backbone.
 
-    Orientation is applied as Pillow's `ImageOps.exif_transpose` does, of HEIC and AVIF that of their own properties; colours
-    become sRGB where a profile says that they are not; alpha is composited on white, 16-bit keeps its high byte, palette, grey
-    and CMYK become RGB, and of an animation the first frame counts. Every pixel is decoded here, so a broken image fails here.
+    Orientation is applied as Pillow's `ImageOps.exif_transpose` does; HEIC and AVIF follow their own properties. Colours become
+    sRGB where a profile says that they are not. Alpha is composited on white. 16-bit keeps its high byte. Palette, grey and CMYK
+    become RGB. Of an animation the first frame counts. Every pixel is decoded here, so a broken image fails here.
 
     Args:
-        data: JPEG, PNG, WebP, HEIC or AVIF, told by content.
+        data: JPEG, PNG, WebP, HEIC or AVIF, recognised by content.
 
     Returns:
         uint8 (spec.height, spec.width, 3), a fresh array.
 
     Raises:
         ImageError: `image_too_large`, `image_unsupported` or `image_broken`.
+        MemoryError: there is too little memory for its pixels.
     """
     return open_image(data, spec, limits).decode()
 
@@ -159,7 +165,7 @@ _FORMATS: dict[str, tuple[Callable[[bytes], Contents], type[ImageFile.ImageFile]
 }
 _BROKEN = ("image_broken", "the image is truncated or damaged and cannot be decoded")
 
-# What undoes each value of EXIF's orientation; from the fifth on, it exchanges height and width.
+# The operation that undoes each value of EXIF's orientation; from the fifth on, it exchanges height and width.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -172,8 +178,9 @@ _UPRIGHT = {
 
 
 def _reduce(image: ImageFile.ImageFile, spec: InputSpec) -> tuple[float, float]:
-    """Has a JPEG decoded at a half, a quarter or an eighth of its size, at a fraction of the cost, while that leaves twice the
-    size asked for, so that resizing still decides about every pixel.
+    """Makes the decoder read a JPEG at a half, a quarter or an eighth of its size, at a fraction of the cost.
+
+    The result has at least twice the size asked for, so that resizing still decides about every pixel.
 
     Returns:
         width and height of the image in pixels as they will be decoded: not always whole numbers, while the decoder's are.
@@ -184,7 +191,7 @@ def _reduce(image: ImageFile.ImageFile, spec: InputSpec) -> tuple[float, float]:
 
 
 def _work(size: tuple[int, int], image: ImageFile.ImageFile, contents: Contents, limit: int) -> int:
-    """The cost of decoding, in pixels of a PNG.
+    """Returns the cost of decoding, in pixels of a PNG.
 
     Raises:
         ImageError: `image_too_large`.
@@ -208,13 +215,13 @@ def _work(size: tuple[int, int], image: ImageFile.ImageFile, contents: Contents,
 
 
 def _profile_work(image: ImageFile.ImageFile, contents: Contents) -> int:
-    """The cost of reading a colour profile, in pixels of a PNG; none where it is of a usual size, and may be kept."""
+    """Returns the cost of reading a colour profile, in pixels of a PNG; zero where it is of a usual size, and may be kept."""
     profile = contents.profile or image.info.get("icc_profile") or b""
     return len(profile) if len(profile) > KEPT_PROFILE_BYTES else 0
 
 
 def _tiled_pixels(image: ImageFile.ImageFile) -> int:
-    """Of a HEIC that is put together of tiles, how many pixels that makes, which may be more than it shows."""
+    """Returns the number of pixels in a HEIC's tiles, which may be more than it shows; zero without tiles."""
     tiling = image.info.get("tiling")
     if not tiling:
         return 0
@@ -225,7 +232,7 @@ def _tiled_pixels(image: ImageFile.ImageFile) -> int:
 
 
 def _to_rgb(image: ImageFile.ImageFile, extent: tuple[float, float], spec: InputSpec, contents: Contents) -> Image.Image:
-    """Fitted, upright and in sRGB. Colours are converted last, when the image is small."""
+    """Returns the image fitted, upright and in sRGB. Colours are converted last, when the image is small."""
     flat = _flat(image)
     convert = to_srgb(contents.profile or image.info.get("icc_profile"), flat.mode)
     if flat.mode == "CMYK" and convert is None:
@@ -240,7 +247,7 @@ def _to_rgb(image: ImageFile.ImageFile, extent: tuple[float, float], spec: Input
 
 
 def _flat(image: Image.Image) -> Image.Image:
-    """Without alpha, at 8 bits: RGB, L or CMYK, whichever the image is nearest to."""
+    """Returns the image without alpha, at 8 bits: RGB, L or CMYK, whichever is nearest."""
     if image.mode.startswith("I"):
         return Image.fromarray(_high_byte(np.asarray(image), image.info.get("transparency")))
     if image.has_transparency_data:
@@ -251,14 +258,14 @@ def _flat(image: Image.Image) -> Image.Image:
 
 
 def _high_byte(grey: NDArray[np.uint16], transparent: int | None) -> Pixels:
-    """16-bit grey as Pillow reads 16-bit colour, by its high byte; on conversion it would clip to 255."""
+    """Returns 16-bit grey by its high byte, as Pillow reads 16-bit colour. Pillow's own conversion would clip to 255."""
     high = (grey >> 8).astype(np.uint8)
     high[grey == transparent] = 255
     return high
 
 
 def _fit(image: Image.Image, extent: tuple[float, float], spec: InputSpec, orientation: int) -> Image.Image:
-    """Upright, and scaled to cover the backbone's input; what protrudes is cropped from both sides equally.
+    """Returns the image upright, and scaled to cover the backbone's input. What protrudes is cropped from both sides equally.
 
     Turning comes last, when the image is small.
     """

@@ -1,39 +1,38 @@
-"""Is a query one of a task's classes at all, or a stranger?
+"""Novelty detection: whether a query belongs to one of a task's classes, or is a stranger.
 
-The head's probabilities cannot tell: they sum to one over the task's classes, whatever the image. How much an image resembles
-the classes can. A bundle with a law (`models.manifest.NoveltyLaw`), fitted on several kinds of picture, has it from features
-in the space of `models.novelty.space`:
+The head's probabilities cannot tell: they sum to one over the task's classes, whatever the image. An image's familiarity, how
+much it resembles the classes, can. A bundle's law (`models.manifest.NoveltyLaw`) is fitted on several kinds of picture. With a
+law, familiarity comes from features in the space of `models.novelty.space`:
 
     familiarity(q) = (1 − v) S_k cos(q, m_k) + v max_i cos(q, x_i) − u mean_k cos(q, m_k),    S_k = 1/κ · log mean_k exp(κ ·)
 
 of class means m_k and examples x_i. The smooth maximum is the likelihood of a mixture of equal von Mises-Fisher densities
-(Banerjee et al., JMLR 2005); the nearest example helps where classes are not round (Sun et al., ICML 2022); and what all classes
-share, the kind of picture, tells the task's classes from others of the kind the worse the more it counts.
+(Banerjee et al., JMLR 2005). The nearest example helps where classes are not round (Sun et al., ICML 2022). The last term
+subtracts what all classes share, the kind of picture, since it does not tell the task's classes from others of the kind.
 `models.novelty.thresholds` makes the threshold.
 
-A bundle without a law has what served before there were any, with constants of CIFAR-FS: S_k of features centred on 3/4 μ, the
-base classes' mean, and typicality(q) = ⟨f, ḡ⟩ of the feature that is not centred, to the mean ḡ of the background's, where that
-is less than t, what is usual: the median of the background, or the mean of the task's own examples if that is less.
+A bundle without a law uses the older rule, with constants of CIFAR-FS. There, S_k is of features centred on 3/4 μ, the base
+classes' mean. Typicality(q) = ⟨f, ḡ⟩ is the product of the uncentred feature and the mean ḡ of the background's. It counts where
+it is below the usual value t: the median of the background, or the mean of the task's own examples if that is less.
 
 Shape legend: T tasks (any leading dimensions, or none), n examples of a task, Q queries, D features, K classes, M background.
 """
 
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Ints, Reals
 from models.heads.head import Float32, features
 from models.manifest import NoveltyLaw
-from models.novelty.familiarity import Floats, Labels, left_out_cosines, resemblance, smooth_maximum
+from models.novelty.familiarity import left_out_cosines, resemblance, smooth_maximum
 from models.novelty.space import NoveltySpace
 from models.novelty.thresholds import REFUSED, evidence, threshold
 
 _CENTRING, _KAPPA, _WEIGHT = 0.75, 10.0, 2.0  # Here and below: of bundles without a law.
 
-# How far, in deviations of the background's familiarity, that of members lies above it and varies: of 1-shot tasks.
+# Mean and deviation of members' familiarity above the background's mean, in deviations of the background's: of 1-shot tasks.
 _MEMBERS_MEAN, _MEMBERS_DEVIATION = 0.92, 0.91
 _PRIOR = 5  # examples
 
@@ -42,11 +41,11 @@ _WIDTH = 0.05  # of the threshold, in familiarity
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Background:
-    """What is known of images of no task in particular; one per bundle.
+    """A bundle's background: features of images of no task in particular.
 
     Attributes:
         law: the bundle's, if it has one.
-        space: where images are compared.
+        space: the space in which images are compared.
         features: (M, D) of the bundle's background, in that space.
         direction: (D,) ḡ, the mean of the features that are not centred.
         typicality: (M,) the background's own.
@@ -60,14 +59,14 @@ class Background:
 
     @classmethod
     def of(cls, embeddings: Float32, mean: Float32, law: NoveltyLaw | None = None) -> "Background":
-        """Of a bundle's `background` (M, D), `feature_mean` (D,) and law."""
+        """Returns the background of a bundle, from its `background` (M, D), `feature_mean` (D,) and law."""
         plain = features(embeddings, None)
         direction = plain.mean(axis=0)
         space = NoveltySpace.of(plain, law) if law else NoveltySpace.centred(np.float32(_CENTRING) * mean)
         return cls(law, space, space.features(embeddings), direction, plain @ direction)
 
-    def familiarity(self, embeddings: Float32, to_means: Floats, nearest: Floats, usual: Floats | float) -> Floats:
-        """(…, Q), higher for what looks more like a task's classes; about ±1 at most.
+    def familiarity(self, embeddings: Float32, to_means: Reals, nearest: Reals, usual: Reals | float) -> Reals:
+        """Returns the familiarity (…, Q) of queries, higher for images more like a task's classes; about ±1 at most.
 
         Args:
             embeddings: (…, Q, D).
@@ -83,7 +82,7 @@ class Background:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NoveltyDetector:
-    """What tells the strangers of a task.
+    """A task's detector of strangers.
 
     Attributes:
         class_means: (…, K, D) of features in the background's space, of norm one; float16 serves as well as float32.
@@ -92,13 +91,13 @@ class NoveltyDetector:
         threshold: (…) the familiarity below which a query is a stranger.
     """
 
-    class_means: NDArray[np.floating[Any]]
+    class_means: Reals
     examples: Float32
-    usual: Floats
-    threshold: Floats
+    usual: Reals
+    threshold: Reals
 
-    def familiarity(self, embeddings: Float32, background: Background) -> Floats:
-        """(…, Q), higher for what looks more like the task's classes; about ±1 at most.
+    def familiarity(self, embeddings: Float32, background: Background) -> Reals:
+        """Returns the familiarity (…, Q) of queries, higher for images more like the task's classes; about ±1 at most.
 
         Args:
             embeddings: (…, Q, D).
@@ -108,14 +107,14 @@ class NoveltyDetector:
         to_means = queries @ self.class_means.astype(np.float32).mT
         return background.familiarity(embeddings, to_means, (queries @ self.examples.mT).max(axis=-1), self.usual[..., None])
 
-    def weights(self, embeddings: Float32, background: Background) -> Floats:
-        """(…, Q) weight of each query for the classes, in [0, 1], ½ at the threshold; see `models.heads.transductive`."""
-        weights: Floats = 1.0 - novelty_of(self.familiarity(embeddings, background), self.threshold[..., None])
+    def weights(self, embeddings: Float32, background: Background) -> Reals:
+        """Returns each query's weight for the classes, (…, Q) in [0, 1], ½ at the threshold; see `models.heads.transductive`."""
+        weights: Reals = 1.0 - novelty_of(self.familiarity(embeddings, background), self.threshold[..., None])
         return weights
 
 
-def fit_detector(embeddings: Float32, labels: Labels, background: Background) -> NoveltyDetector:
-    """The detector of a task, or of a stack of tasks of equal labels.
+def fit_detector(embeddings: Float32, labels: Ints, background: Background) -> NoveltyDetector:
+    """Returns the detector of a task, or of a stack of tasks of equal labels.
 
     The threshold is the familiarity above which 95 % of queries of the task's classes are expected.
 
@@ -136,25 +135,25 @@ def fit_detector(embeddings: Float32, labels: Labels, background: Background) ->
     return NoveltyDetector(means, x, usual, least)
 
 
-def novelty_of(familiarity: Floats, threshold: Floats | float) -> Floats:
-    """(…, Q) in [0, 1]: ½ at the threshold, and more for strangers."""
-    novelty: Floats = 1.0 / (1.0 + np.exp((familiarity - threshold) / _WIDTH))
+def novelty_of(familiarity: Reals, threshold: Reals | float) -> Reals:
+    """Returns the novelty (…, Q) in [0, 1]: ½ at the threshold, and more for strangers."""
+    novelty: Reals = 1.0 / (1.0 + np.exp((familiarity - threshold) / _WIDTH))
     return novelty
 
 
-def _familiarity_without_law(to_means: Floats, typicality: Floats, usual: Floats | float) -> Floats:
-    familiarity: Floats = smooth_maximum(to_means, _KAPPA) + _WEIGHT * np.minimum(0.0, typicality - usual)
+def _familiarity_without_law(to_means: Reals, typicality: Reals, usual: Reals | float) -> Reals:
+    familiarity: Reals = smooth_maximum(to_means, _KAPPA) + _WEIGHT * np.minimum(0.0, typicality - usual)
     return familiarity
 
 
 def _threshold_without_law(
-    x: Float32, typicality: Floats, usual: Floats, one_hot_nK: Float32, means: Float32, background: Background
-) -> Floats:
-    """(…) a quantile of the familiarity that queries of the task's classes are expected to have, normally distributed.
+    x: Float32, typicality: Reals, usual: Reals, one_hot_nK: Float32, means: Float32, background: Background
+) -> Reals:
+    """Returns a quantile (…) of the familiarity that queries of the task's classes are expected to have, normally distributed.
 
-    Its mean and deviation are those of the support set, each example held against the other examples of its class; and as a task
-    has few of them, and with one example per class none, they are averaged with what the background predicts of them, which
-    counts as five examples. The familiarity of the background, whose images are strangers, says how high this task's scores run.
+    Its mean and deviation are those of the support set, with each example compared to the other examples of its class. A task
+    has few of them, and with one example per class none. So they are averaged with the background's prediction, which counts as
+    five examples. The background's images are strangers, so their familiarity shows how high this task's scores run.
     """
     strange = _familiarity_without_law(background.features @ means.mT, background.typicality, usual[..., None])
     expected = strange.mean(axis=-1) + _MEMBERS_MEAN * strange.std(axis=-1), _MEMBERS_DEVIATION * strange.std(axis=-1)
@@ -165,5 +164,5 @@ def _threshold_without_law(
     count = seen.shape[-1]
     observed = (seen.mean(axis=-1), seen.std(axis=-1)) if count else expected
     mean, deviation = ((count * a + _PRIOR * b) / (count + _PRIOR) for a, b in zip(observed, expected, strict=True))
-    least: Floats = mean + NormalDist().inv_cdf(REFUSED) * deviation
+    least: Reals = mean + NormalDist().inv_cdf(REFUSED) * deviation
     return least

@@ -1,13 +1,14 @@
-"""The space in which images are held against a task's: features of norm one, after what most images share is taken from them.
+"""The space in which queries are compared with a task: features of norm one, with what most images share removed.
 
-A bundle with a law takes the features f of norm one, shifts them by a part of the background's mean ḡ, and makes the background's
-principal directions v_j count less, the more its variance λ_j along them exceeds the mean variance λ̄ over all dimensions:
+A bundle with a law takes the features f of norm one and shifts them by a part of the background's mean ḡ. Then it shrinks the
+background's principal directions v_j. A direction shrinks the more, the more its variance λ_j exceeds the mean variance λ̄ over
+all dimensions:
 
     x = f − a ḡ,    y = x − Σ_j (1 − √(s λ̄ / (λ_j + s λ̄))) ⟨x, v_j⟩ v_j,    y / ‖y‖
 
-This is whitening by the background's covariance, shrunk towards a multiple of the identity (Ledoit & Wolf, 2004), of its first
-directions only: the rest vary so little that it would leave them as they are. Along the first directions kinds of picture
-differ, or the light; along the others classes of one kind do.
+This is whitening by the background's covariance, shrunk towards a multiple of the identity (Ledoit & Wolf, 2004). It covers the
+first directions only: the rest vary so little that whitening would leave them as they are. Along the first directions kinds of
+picture differ, or the light; along the others classes of one kind do.
 
 Shape legend: D features, M background, r directions.
 """
@@ -28,9 +29,9 @@ class NoveltySpace:
 
     Attributes:
         normalise: whether embeddings are of norm one before they are centred.
-        centre: (D,) what is taken from them.
+        centre: (D,) subtracted from them.
         directions: (r, D) orthonormal; none where a bundle has no law.
-        less: (r,) the share of what lies along each that is taken away.
+        less: (r,) the share that is removed along each direction.
     """
 
     normalise: bool
@@ -40,12 +41,12 @@ class NoveltySpace:
 
     @classmethod
     def centred(cls, centre: Float32) -> "NoveltySpace":
-        """Embeddings less `centre` (D,), of norm one."""
+        """Returns the space of embeddings less `centre` (D,), of norm one."""
         return cls(False, centre, np.zeros((0, len(centre)), np.float32), np.zeros(0, np.float32))
 
     @classmethod
     def of(cls, background: Float32, law: NoveltyLaw) -> "NoveltySpace":
-        """By a law, for a background (M, D) of features of norm one that are not centred."""
+        """Returns the space of a law, for a background (M, D) of features of norm one that are not centred."""
         mean = background.mean(axis=0)
         _, singular, vectors = np.linalg.svd(background - mean, full_matrices=False)
         first = np.flatnonzero(singular > _NOTHING * singular[0])[: law.directions]
@@ -55,7 +56,7 @@ class NoveltySpace:
         return cls(True, np.float32(law.centring) * mean, vectors[first], less.astype(np.float32))
 
     def features(self, embeddings: Float32) -> Float32:
-        """(…, D) of norm one, of embeddings (…, D)."""
+        """Returns features (…, D) of norm one, of embeddings (…, D)."""
         if not self.normalise:
             centred: Float32 = features(embeddings, self.centre)
             return centred

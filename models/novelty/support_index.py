@@ -1,26 +1,25 @@
-"""A task's support set as an index: how strange a query is to it, and which examples it most resembles.
+"""A task's support set as an index: a query's novelty, and the examples that it resembles most.
 
-Every row is compared (a flat index), in eight bits a number with a scale for each row (scalar quantisation): a quarter of
-float32's memory, and cosines of 640 numbers are off by some 3e-4.
+The index is flat: every row is compared. A number takes eight bits, with a scale for each row (scalar quantisation). That is a
+quarter of float32's memory, and cosines of 640 numbers are off by some 3e-4.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Ints, Reals
 from models.heads.head import Float32
 from models.novelty.detector import Background, fit_detector, novelty_of
-from models.novelty.familiarity import Labels
 
 _LARGEST = 127
-_ROWS_AT_ONCE = 1024  # what they become in float32 stays in the core's cache
+_ROWS_AT_ONCE = 1024  # in float32 these stay in the core's cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighbours:
-    """What became of Q queries.
+    """The search results of Q queries.
 
     Attributes:
         novelty: (Q,) in [0, 1]: ½ at the detector's threshold, and more for strangers.
@@ -28,18 +27,18 @@ class Neighbours:
         similarities: (Q, count) cosines with them.
     """
 
-    novelty: NDArray[np.floating[Any]]
-    examples: NDArray[np.int64]
+    novelty: Reals
+    examples: Ints
     similarities: Float32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SupportIndex:
-    """Of n examples of K classes.
+    """The index of n examples of K classes.
 
     Attributes:
         codes: int8 (K + n, D), the class means and then the examples, as features in the space of the novelty detector.
-        scales: float32 (K + n,), by which rows of codes are of norm one.
+        scales: float32 (K + n,), factors that give the rows of codes norm one.
         ways: K.
         usual, threshold: of the novelty detector.
     """
@@ -51,8 +50,8 @@ class SupportIndex:
     threshold: float
 
     @classmethod
-    def of(cls, embeddings: Float32, labels: Labels, background: Background) -> "SupportIndex":
-        """Of a support set.
+    def of(cls, embeddings: Float32, labels: Ints, background: Background) -> "SupportIndex":
+        """Returns the index of a support set.
 
         Args:
             embeddings: (n, D).
@@ -63,14 +62,14 @@ class SupportIndex:
         rows = np.concatenate([detector.class_means, detector.examples])
         largest = np.maximum(np.abs(rows).max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
         rounded = np.rint(rows * (_LARGEST / largest))
-        # Of norm one again, as the rows were: no cosine exceeds one, and that of the same pixels is one.
+        # The scales restore norm one: no cosine exceeds one, and that of the same pixels is one.
         scales = (1.0 / np.maximum(np.linalg.norm(rounded, axis=1), 1.0)).astype(np.float32)
         ways = len(detector.class_means)
         return cls(rounded.astype(np.int8), scales, ways, float(detector.usual), float(detector.threshold))
 
     @property
     def nbytes(self) -> int:
-        """Of memory, but for what every object takes."""
+        """The size of the arrays in memory, in bytes."""
         return self.codes.nbytes + self.scales.nbytes
 
     def search(self, embeddings: Float32, background: Background, count: int) -> Neighbours:

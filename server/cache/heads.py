@@ -58,7 +58,7 @@ class ActiveHeads:
             TaskNotFound, VersionNotFound: there is no such version.
             StorageFailed: the store cannot be read.
         """
-        return self._heads.load(key, version, lambda: self._store.head(key, version))
+        return self._heads.load(key, version, lambda: self._store.tasks.head(key, version))
 
     def load_many(self, tenant: str, wanted: Sequence[TaskVersion]) -> LoadedMany:
         """The heads of these tasks and versions; blocks while those not in memory are read, in a few statements.
@@ -73,7 +73,7 @@ class ActiveHeads:
             for stack in known.stacks:
                 stack.gather()  # Who asks twice may ask often.
             return known
-        found = self._heads.load_many(tenant, wanted, lambda missing: self._store.heads(tenant, missing))
+        found = self._heads.load_many(tenant, wanted, lambda missing: self._store.tasks.heads(tenant, missing))
         heads = [found.get(name) for name in wanted]
         loaded = LoadedMany(stack_heads(heads), [position for position, head in enumerate(heads) if head is None])
         with self._lock:

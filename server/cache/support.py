@@ -53,7 +53,7 @@ class ActiveSupport:
             BackboneUnavailable: its embeddings are missing.
             StorageFailed: the store cannot be read.
         """
-        return self._support.load(key, version, lambda: _searchable(self._store.support(key, version), backbone))
+        return self._support.load(key, version, lambda: _searchable(self._store.examples.support(key, version), backbone))
 
     def keep(self, key: TaskKey, version: int, support: Support, backbone: ServedBackbone) -> None:
         """Makes the index of a support set that is at hand, where the next query will find it."""

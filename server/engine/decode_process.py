@@ -35,6 +35,7 @@ def ask(process: subprocess.Popen[bytes], image: bytes, spec: InputSpec, limits:
 
     Raises:
         OSError, EOFError: the process has ended.
+        MemoryError: it has too little memory for the image, and goes on.
     """
     requests, replies = process.stdin, process.stdout
     assert requests
@@ -42,6 +43,8 @@ def ask(process: subprocess.Popen[bytes], image: bytes, spec: InputSpec, limits:
     head = {"bytes": len(image), "spec": spec.model_dump(), "limits": [limits.max_bytes, limits.max_pixels]}
     _send(requests, head, image)
     reply = _receive(replies)
+    if reply.get("no_memory"):
+        raise MemoryError
     if reply["error"]:
         return ImageError(*reply["error"])
     shape = (spec.height, spec.width, 3)
@@ -66,6 +69,8 @@ def main() -> None:
             pixels = load_image(image, InputSpec(**head["spec"]), ImageLimits(*head["limits"]))
         except ImageError as error:
             _send(replies, {"error": [error.code, error.detail]}, b"")
+        except MemoryError:
+            _send(replies, {"no_memory": True}, b"")
         else:
             _send(replies, {"error": None}, pixels.tobytes())
 

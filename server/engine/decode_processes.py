@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import threading
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ Decoded = Pixels | ImageError
 
 _MOST_PROCESSES = 4
 _STOPPING = "the server is stopping"
+_NO_MEMORY = "too little memory to decode a large image; try again"
 
 
 class DecodeProcesses:
@@ -34,6 +36,7 @@ class DecodeProcesses:
         self._limits = limits
         self._room = max(2, self.count) * limits.max_pixels // 2
         self._work = 0
+        self._waiting: deque[object] = deque()
         self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="decode process")
         self._changed = threading.Condition()
         self._processes: set[subprocess.Popen[bytes]] = set()
@@ -67,23 +70,37 @@ class DecodeProcesses:
             process = self._take()
             try:
                 decoded = ask(process, image, spec, self._limits)
+            except MemoryError as error:
+                self._give_back(process)
+                raise Overloaded(_NO_MEMORY) from error
             except (OSError, EOFError):
                 return self._bury(process)
-            with self._changed:
-                self._idle.append(process)
+            self._give_back(process)
             return decoded
 
     @contextmanager
     def _admit(self, work: int) -> Iterator[None]:
+        """Waits for room. First come, first served: small images must not keep a large one waiting for ever."""
+        turn = object()
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or not self._work or self._work + work <= self._room)
+            self._waiting.append(turn)
+            self._changed.wait_for(lambda: self._closed or (self._waiting[0] is turn and self._fits(work)))
+            self._waiting.remove(turn)
             self._work += work
+            self._changed.notify_all()  # The next may fit beside it.
         try:
             yield
         finally:
             with self._changed:
                 self._work -= work
                 self._changed.notify_all()
+
+    def _fits(self, work: int) -> bool:
+        return not self._work or self._work + work <= self._room
+
+    def _give_back(self, process: subprocess.Popen[bytes]) -> None:
+        with self._changed:
+            self._idle.append(process)
 
     def _take(self) -> subprocess.Popen[bytes]:
         with self._changed:
@@ -98,7 +115,7 @@ class DecodeProcesses:
             try:
                 process = start()
             except OSError as error:
-                raise Overloaded("too little memory to decode a large image; try again") from error
+                raise Overloaded(_NO_MEMORY) from error
             self._processes.add(process)
             return process
 
@@ -110,5 +127,5 @@ class DecodeProcesses:
             self._processes.discard(process)
         process.communicate()
         if process.returncode == -signal.SIGKILL:
-            raise Overloaded("too little memory to decode a large image; try again")
+            raise Overloaded(_NO_MEMORY)
         return ImageError("image_broken", "the image is damaged and cannot be decoded")

@@ -49,8 +49,19 @@ class Decoder:
 
         Raises:
             LimitExceeded: the images are more work than one request may bring; none of the heavy ones was decoded.
-            Overloaded: more heavy work waits than may.
+            Overloaded: more heavy work waits than may, there is too little memory, or this was closed.
         """
+        try:
+            return await self._decode(images, spec)
+        except MemoryError as error:
+            raise Overloaded("too little memory to decode an image; try again") from error
+
+    def close(self) -> None:
+        """Waits for no image that is heavy."""
+        self._pool.shutdown()
+        self._processes.close()
+
+    async def _decode(self, images: Sequence[bytes], spec: InputSpec) -> list[Decoded]:
         if len(images) == 1 and (only := self._decode_if_small(images[0], spec)) is not None:
             return [only]
         decoded = await self._decode_light(images, spec)
@@ -59,11 +70,6 @@ class Decoder:
             for position, one in zip(heavy, await self._decode_heavy(images, heavy, spec), strict=True):
                 decoded[position] = one
         return [one for one in decoded if not isinstance(one, int)]
-
-    def close(self) -> None:
-        """Waits for no image that is heavy."""
-        self._pool.shutdown()
-        self._processes.close()
 
     def _decode_if_small(self, image: bytes, spec: InputSpec) -> Decoded | None:
         """None for what is worth a thread: handing a small image to one, and its pixels back, costs more than decoding it."""

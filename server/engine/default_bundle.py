@@ -40,7 +40,7 @@ def choose_default(settings: Settings, store: Store) -> Choice:
         return Choice(settings.bundle, "set at this start", needed=True)
     if remembered := _remembered(settings.data_dir):
         return Choice(remembered, "as last set", needed=False)
-    if newest := store.newest_bundle():
+    if newest := store.active.newest_bundle():
         return Choice(newest, "as the newest task has it", needed=False)
     return Choice(DEFAULT_BUNDLE, "the shipped default", needed=True)
 

@@ -56,7 +56,7 @@ class Backbones:
         _log.info("new tasks get %s (%s)", choice.id, choice.why)
         with suppress(StorageFailed):  # It is in the log, and holds until the next start.
             remember_default(choice.id, settings.data_dir)
-        for each in self._describe(folders.manifests(settings.bundles_dir), store.active_by_backbone()).values():
+        for each in self._describe(folders.manifests(settings.bundles_dir), store.active.by_backbone()).values():
             if each.unserved:
                 needing = f"{each.unserved_tasks} tasks{' and new ones' if self.served_default is None and each.default else ''}"
                 _log.error("%s is not on this server as it was: %s are refused until it is back", each.id, needing)
@@ -172,11 +172,11 @@ class Backbones:
     async def describe(self) -> dict[str, Description]:
         """Every bundle that is in the folders now, or open, or needed, by id."""
         found = await asyncio.to_thread(folders.manifests, self._settings.bundles_dir)
-        return self._describe(found, await asyncio.to_thread(self._store.active_by_backbone))
+        return self._describe(found, await asyncio.to_thread(self._store.active.by_backbone))
 
     async def unserved(self) -> list[Description]:
         """Those that tasks, or new ones, need and that cannot be served: what is to be brought back."""
-        used = await asyncio.to_thread(self._store.active_by_backbone)
+        used = await asyncio.to_thread(self._store.active.by_backbone)
         needed = {backbone.bundle for backbone in used} | {self.default_id}
         described = self._describe(await asyncio.to_thread(folders.manifests, self._settings.bundles_dir, needed), used)
         return [each for each in described.values() if each.unserved]
@@ -255,7 +255,7 @@ class Backbones:
         """The engines of a bundle as soon as nobody uses them; BackboneInUse if that would not be enough."""
         while engines := self._engines_of(id_):
             before = [served.uses for served in engines if served.idle]
-            used = (await asyncio.to_thread(self._store.active_by_bundle)).get(id_, 0)
+            used = (await asyncio.to_thread(self._store.active.by_bundle)).get(id_, 0)
             if self.served_default in engines:
                 raise BackboneInUse(f"new tasks get backbone {id_}; make another one the default first")
             if used:

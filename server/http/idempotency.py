@@ -1,7 +1,7 @@
 """`Idempotency-Key`: the same key with the same request within 24 hours gets the first answer again."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from fastapi.responses import Response
 from pydantic import BaseModel
@@ -10,13 +10,12 @@ from server.errors import AnswerForgotten, IdempotencyKeyReused, InvalidRequest
 from server.http.dependencies import TENANT, reply
 from server.journeys.support_set import LabelledImage, fingerprint
 from server.service import Service
-from server.store.records import Replay, ReplayExists
+from server.store.records import Asked, Replay, ReplayExists
 
 _MAX_KEY = 255
+_REPLAYED = "Idempotent-Replayed"
 
 _Body = TypeVar("_Body", bound=BaseModel)
-Keep: TypeAlias = Callable[[_Body], Replay]
-"""Makes, of a reply, the record that answers a retry of the same request."""
 
 
 async def create_once(
@@ -24,7 +23,8 @@ async def create_once(
     key: str | None,
     purpose: str,
     examples: Sequence[LabelledImage],
-    create: Callable[[Keep[_Body] | None], Awaitable[_Body]],
+    create: Callable[[Asked | None], Awaitable[_Body]],
+    again: Callable[[Replay], Awaitable[_Body]],
     location: Callable[[_Body], str],
     status: int = 201,
 ) -> Response:
@@ -32,6 +32,8 @@ async def create_once(
 
     Args:
         purpose: what is asked for beside `examples`; both must be the same for the request to be the same.
+        create: does what is asked and makes the reply; what it is given is kept in the same transaction.
+        again: makes the same reply of what was kept.
         location: where what the reply shows is found.
 
     Raises:
@@ -40,29 +42,27 @@ async def create_once(
         InvalidRequest: the key is empty or too long.
     """
 
-    def created(body: _Body) -> Response:
-        return reply(body, status, {"Location": location(body)})
+    def created(body: _Body, **headers: str) -> Response:
+        return reply(body, status, {"Location": location(body), **headers})
 
     if key is None:
         return created(await create(None))
     if not 1 <= len(key) <= _MAX_KEY:
         raise InvalidRequest(f"Idempotency-Key has {len(key)} characters; it needs 1 to {_MAX_KEY}")
 
-    asked = await service.pools.in_thread(fingerprint, purpose, examples)
-
-    def keep(body: _Body) -> Replay:
-        return Replay(key, asked, status, body.model_dump_json(), location(body))
-
+    asked = Asked(key, await service.pools.in_thread(fingerprint, purpose, examples))
     async with service.key_locks.hold(key):
         if (replay := await service.pools.in_thread(service.store.replay, TENANT, key)) is None:
             try:
-                return created(await create(keep))
+                return created(await create(asked))
             except ReplayExists:  # Another machine, or a first try whose client had left, was faster.
                 replay = await service.pools.in_thread(service.store.replay, TENANT, key)
                 assert replay is not None
     if replay.forgotten:
         raise AnswerForgotten
-    if replay.fingerprint != asked:
+    if replay.asked.fingerprint != asked.fingerprint:
         raise IdempotencyKeyReused("this Idempotency-Key was used for another request within 24 hours; use a new one")
-    headers = {"Idempotent-Replayed": "true", **({"Location": replay.location} if replay.location else {})}
-    return Response(replay.body, replay.status, headers, "application/json")
+    if kept := replay.reply:
+        headers = {_REPLAYED: "true", **({"Location": kept.location} if kept.location else {})}
+        return Response(kept.body, kept.status, headers, "application/json")
+    return created(await again(replay), **{_REPLAYED: "true"})

@@ -221,7 +221,7 @@ REPLIES: dict[type[BaseModel], Any] = {
         ],
         "timing_ms": {"decode": 0.6, "embed": 4.1, "head": 0.4, "total": 5.2},
     },
-    Health: {"status": "ready", "checks": {"engine": "ok", "store": "ok"}},
+    Health: {"status": "ready", "checks": {"engine": "ok", "store": "ok", "bundles": "ok"}},
     Limits: {
         "body_bytes": 64_000_000,
         "image_bytes": 30_000_000,

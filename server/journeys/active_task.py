@@ -38,10 +38,10 @@ async def find_task(service: Service, key: TaskKey, unknown: Unknown = "judge", 
         TaskNotFound: there is no such task.
         Unavailable: its support set is needed, and cannot be had now.
     """
-    active = service.store.known_active(key)
+    active = service.store.active.known(key)
     while True:
         if active is None:
-            active = await service.pools.in_thread(service.store.active, key)
+            active = await service.pools.in_thread(service.store.active.get, key)
         try:
             return await _load(service, key, active.version, unknown, mode)
         except VersionNotFound:  # It was forgotten between two look-ups, and another one is active now.
@@ -59,5 +59,5 @@ async def _load(service: Service, key: TaskKey, version: int, unknown: Unknown, 
             async with service.backbones.use(head.backbone) as backbone:
                 searchable = await service.pools.in_thread(service.support.load, key, version, backbone)
     if mode == "transductive":
-        support = await service.pools.in_thread(service.store.support, key, version)
+        support = await service.pools.in_thread(service.store.examples.support, key, version)
     return ActiveTask(key.id, version, head, unknown, searchable, support)

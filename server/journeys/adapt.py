@@ -4,7 +4,7 @@ Checked -> embedded (`embed`) -> head fitted -> judged (`quality`) -> stored in 
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from server.ids import new_id
 from server.journeys.embed import embed_images, image_error
 from server.journeys.head_options import chosen, chosen_again
 from server.journeys.quality import assess
+from server.journeys.replay import with_said
 from server.journeys.retry import KEEPS_CHANGING, retry_on_conflict
 from server.journeys.support_set import LabelledImage, check_request, check_support_set, spelt_as_before
 from server.metrics import Stopwatch
@@ -27,12 +28,9 @@ from server.schemas.quality import Quality
 from server.schemas.replies import ChangedTaskReply
 from server.schemas.requests import TaskOptions
 from server.service import Service
-from server.store.records import Answer, Change, NewExample, Replay, Support, Task, TaskKey
+from server.store.records import Asked, Change, NewExample, Support, Task, TaskKey
 
 _MAX_JUDGED = 100
-
-KeepAnswer = Callable[[ChangedTaskReply], Replay]
-"""Makes, of a reply, the record that answers a retry of the same request."""
 
 
 async def create_task(
@@ -41,7 +39,7 @@ async def create_task(
     name: str | None,
     options: TaskOptions,
     examples: Sequence[LabelledImage],
-    keep: KeepAnswer | None,
+    asked: Asked | None,
 ) -> ChangedTaskReply:
     """Makes a task of a support set.
 
@@ -67,14 +65,14 @@ async def create_task(
         key = TaskKey(tenant, new_id("task"))
         with watch.stage("store"):
             task = await service.pools.in_writer(
-                service.store.create_task, key, name or key.id, new, head, _answer(keep, quality, watch)
+                service.store.tasks.create, key, name or key.id, new, head, with_said(asked, quality, watch.milliseconds())
             )
     service.active.keep(task.key, task.version.number, head)
     return changed_task_reply(task, quality, watch.milliseconds())
 
 
 async def add_examples(
-    service: Service, key: TaskKey, examples: Sequence[LabelledImage], keep: KeepAnswer | None
+    service: Service, key: TaskKey, examples: Sequence[LabelledImage], asked: Asked | None
 ) -> ChangedTaskReply:
     """Adds examples to a task's active support set, as a new, active version.
 
@@ -85,13 +83,13 @@ async def add_examples(
     """
     watch = Stopwatch(service.metrics)
     check_request(examples, service.settings)
-    task = await service.pools.in_thread(service.store.task, key)
+    task = await service.pools.in_thread(service.store.tasks.get, key)
     spelt = spelt_as_before({example.label for example in examples}, {entry.label for entry in task.version.classes})
     examples = [replace(example, label=spelt[example.label]) for example in examples]
     async with service.backbones.use(task.version.backbone) as backbone:
         embeddings = await _embed(service, backbone, examples, watch)
     new = await service.pools.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
-    return await _new_version(service, task, new, None, watch, keep)
+    return await _new_version(service, task, new, None, watch, asked)
 
 
 async def remove_example(service: Service, key: TaskKey, example_id: str) -> ChangedTaskReply:
@@ -104,7 +102,7 @@ async def remove_example(service: Service, key: TaskKey, example_id: str) -> Cha
         Unavailable: the server cannot do it now.
     """
     watch = Stopwatch(service.metrics)
-    task = await service.pools.in_thread(service.store.task, key)
+    task = await service.pools.in_thread(service.store.tasks.get, key)
     return await _new_version(service, task, [], example_id, watch, None)
 
 
@@ -114,7 +112,7 @@ async def _new_version(
     added: Sequence[NewExample],
     removed: str | None,
     watch: Stopwatch,
-    keep: KeepAnswer | None,
+    asked: Asked | None,
 ) -> ChangedTaskReply:
     """Fits the changed support set and stores it, after the changes that came before; starts again from the newer version where
     one that waits for nobody, such as a rollback, was faster."""
@@ -122,15 +120,15 @@ async def _new_version(
     key, embedded_by = task.key, task.version.backbone
 
     async def attempt() -> ChangedTaskReply:
-        parent = await service.pools.in_thread(service.store.task, key)
+        parent = await service.pools.in_thread(service.store.tasks.get, key)
         if parent.version.backbone != embedded_by:
             raise Conflict(KEEPS_CHANGING)
         head, quality = await refit(service, parent, added, removed, watch)
         with watch.stage("store"):
             gone = [removed] if removed else []
-            answer = _answer(keep, quality, watch)
+            kept = with_said(asked, quality, watch.milliseconds())
             changed = await service.pools.in_writer(
-                service.store.add_version, key, parent.version.number, change, added, gone, head, answer
+                service.store.tasks.add_version, key, parent.version.number, change, added, gone, head, kept
             )
         service.active.keep(key, changed.version.number, head)
         return changed_task_reply(changed, quality, watch.milliseconds())
@@ -151,7 +149,7 @@ async def refit(
         Unavailable: the server cannot do it now.
     """
     async with service.backbones.use(task.version.backbone) as backbone:
-        support = await service.pools.in_thread(service.store.support, task.key, task.version.number)
+        support = await service.pools.in_thread(service.store.examples.support, task.key, task.version.number)
         ids, names, labels, embeddings = _changed(support, added, removed)
         try:
             check_support_set(labels, service.settings)
@@ -219,8 +217,3 @@ def _new_examples(examples: Sequence[LabelledImage], embeddings: Float32, keep_i
         )
         for example, embedding in zip(examples, embeddings, strict=True)
     ]
-
-
-def _answer(keep: KeepAnswer | None, quality: Quality | None, watch: Stopwatch) -> Answer | None:
-    """What the store keeps for a retry. It is made inside the transaction, so its timing has no `store` yet."""
-    return None if keep is None else lambda task: keep(changed_task_reply(task, quality, watch.milliseconds()))

@@ -116,9 +116,9 @@ async def compare(service: Service, key: TaskKey, asked: Sequence[Candidate] | N
 
 
 async def _now(service: Service, key: TaskKey) -> _Now:
-    task = await service.pools.in_thread(service.store.task, key)
+    task = await service.pools.in_thread(service.store.tasks.get, key)
     async with service.backbones.use(task.version.backbone) as backbone:
-        support = await service.pools.in_thread(service.store.support, task.key, task.version.number)
+        support = await service.pools.in_thread(service.store.examples.support, task.key, task.version.number)
         return _Now(task, backbone, support)
 
 

@@ -53,7 +53,7 @@ async def delete_task(service: Service, key: TaskKey) -> None:
         StorageFailed: the store cannot be written.
     """
     try:
-        gone = await service.pools.in_writer(service.store.delete_task, key)
+        gone = await service.pools.in_writer(service.store.tasks.delete, key)
         service.drop(key, gone)
     finally:
         await _erase(service)
@@ -63,10 +63,12 @@ async def _remove(service: Service, key: TaskKey, example_id: str, watch: Stopwa
     """The task without the example, in the database and in memory; and its quality, if the active version had it."""
 
     async def attempt() -> tuple[Task, Quality | None]:
-        task = await service.pools.in_thread(service.store.task, key)
+        task = await service.pools.in_thread(service.store.tasks.get, key)
         current, head, quality = await _head_without(service, task, example_id, watch)
         with watch.stage("store"):
-            changed, gone = await service.pools.in_writer(service.store.forget_example, key, task.version.number, current, head)
+            changed, gone = await service.pools.in_writer(
+                service.store.tasks.forget_example, key, task.version.number, current, head
+            )
         service.drop(key, gone)
         if head is not None:
             service.active.keep(key, changed.version.number, head)
@@ -83,7 +85,7 @@ async def _head_without(
     fitted without it.
     """
     try:
-        found = await service.pools.in_thread(service.store.example, task.key, task.version.number, example_id)
+        found = await service.pools.in_thread(service.store.examples.get, task.key, task.version.number, example_id)
     except ExampleNotFound:
         return example_id, None, None
     return found.id, *await refit(service, task, [], found.id, watch)

@@ -96,13 +96,13 @@ def _find(service: Service, tenant: str, wanted: Literal["all"] | Sequence[str])
     if not wanted:
         raise InvalidRequest("no task is named; name at least one, or say all")
     if wanted == "all":
-        ids = service.store.task_ids(tenant)
-        found = service.store.actives(tenant, ids)
+        ids = service.store.active.ids(tenant)
+        found = service.store.active.get_many(tenant, ids)
         return [(task, found[task]) for task in ids if task in found]  # One may have been deleted meanwhile.
     named: list[Found] = []
     for start in range(0, len(wanted), _MOST_LOOKED_UP):  # so that nothing is looked up beyond the first that is unknown
         ids = wanted[start : start + _MOST_LOOKED_UP]
-        found = service.store.actives(tenant, ids)
+        found = service.store.active.get_many(tenant, ids)
         try:
             named += [(task, found[task]) for task in ids]
         except KeyError as error:

@@ -30,9 +30,9 @@ async def task_quality(service: Service, key: TaskKey) -> QualityReply:
         TaskNotFound: there is no such task.
         Unavailable: the server cannot do it now.
     """
-    task = await service.pools.in_thread(service.store.task, key)
+    task = await service.pools.in_thread(service.store.tasks.get, key)
     async with service.backbones.use(task.version.backbone) as backbone:
-        support = await service.pools.in_thread(service.store.support, key, task.version.number)
+        support = await service.pools.in_thread(service.store.examples.support, key, task.version.number)
         examples = (support.ids, support.file_names, support.labels, support.embeddings)
         found = await service.pools.in_fitter(assess, *examples, task.version.options, backbone)
     return QualityReply(task=task.id, version=task.version.number, **dict(found))

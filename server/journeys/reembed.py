@@ -35,7 +35,7 @@ async def support_on(
         StorageFailed: the store cannot be read.
     """
     sha256 = backbone.space.backbone.sha256
-    found = await service.pools.in_thread(service.store.embedded, key, version, sha256)
+    found = await service.pools.in_thread(service.store.examples.embedded, key, version, sha256)
     embeddings = dict(found.embeddings)
     lacking = found.lacking
     for start in range(0, len(lacking), _AT_ONCE):
@@ -48,7 +48,7 @@ async def support_on(
 
 
 async def _embed(service: Service, key: TaskKey, ids: Sequence[str], backbone: ServedBackbone) -> dict[str, Float32]:
-    examples = await service.pools.in_thread(service.store.images, key, ids)
+    examples = await service.pools.in_thread(service.store.examples.images, key, ids)
     decoded = await service.decoder.decode([example.image for example in examples], backbone.bundle.manifest.input)
     readable: list[Pixels] = []
     for example, pixels in zip(examples, decoded, strict=True):

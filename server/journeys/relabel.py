@@ -30,10 +30,10 @@ async def relabel_example(service: Service, key: TaskKey, example_id: str, label
     watch = Stopwatch(service.metrics)
 
     async def attempt() -> ChangedTaskReply:
-        task = await service.pools.in_thread(service.store.task, key)
+        task = await service.pools.in_thread(service.store.tasks.get, key)
         number = task.version.number
         spelt = spelt_as_before([label], {entry.label for entry in task.version.classes})[label]
-        found = await service.pools.in_thread(service.store.example, key, number, example_id)
+        found = await service.pools.in_thread(service.store.examples.get, key, number, example_id)
         if found.label == spelt:  # It may be the answer to this that did not arrive.
             return changed_task_reply(task, None, watch.milliseconds())
         if found.id != example_id:
@@ -42,7 +42,9 @@ async def relabel_example(service: Service, key: TaskKey, example_id: str, label
         head, quality = await refit(service, task, [copy], example_id, watch)
         gone = [example_id]
         with watch.stage("store"):
-            changed = await service.pools.in_writer(service.store.add_version, key, number, "relabelled", [copy], gone, head)
+            changed = await service.pools.in_writer(
+                service.store.tasks.add_version, key, number, "relabelled", [copy], gone, head
+            )
         service.active.keep(key, changed.version.number, head)
         return changed_task_reply(changed, quality, watch.milliseconds())
 

@@ -17,7 +17,7 @@ from server.journeys.retry import CHANGED_OR_SHRUNK, retry_on_conflict
 from server.refresh.verdict import Side, judge_move
 from server.service import Service
 from server.store.records import Support, Task, TaskKey
-from server.store.refresh_records import Noting, Reason, RefreshJob, RefreshNote, RefreshTask
+from server.store.refresh_records import Reason, RefreshJob, RefreshNote, RefreshTask
 
 Progress = Callable[[int], None]
 """Called with how many images have just been embedded."""
@@ -38,7 +38,7 @@ async def move_task(service: Service, job: RefreshJob, task_id: str, target: Ser
     """
 
     async def attempt() -> None:
-        task = await service.pools.in_thread(service.store.task, TaskKey(job.tenant, task_id))
+        task = await service.pools.in_thread(service.store.tasks.get, TaskKey(job.tenant, task_id))
         if task.version.backbone == target.space.backbone:
             reason = Reason("same_backbone", "it was on that bundle already")
             note = RefreshNote(job.id, "unchanged", version_before=task.version.number, reason=reason)
@@ -61,7 +61,7 @@ async def return_task(service: Service, job: RefreshJob, moved: RefreshTask, pro
     async with service.backbones.use(moved.backbone_before) as origin:
 
         async def attempt() -> None:
-            task = await service.pools.in_thread(service.store.task, TaskKey(job.tenant, moved.task))
+            task = await service.pools.in_thread(service.store.tasks.get, TaskKey(job.tenant, moved.task))
             await _return(service, job, moved, task, origin, progress)
 
         await retry_on_conflict(attempt, CHANGED_OR_SHRUNK)
@@ -71,23 +71,19 @@ async def _move(service: Service, job: RefreshJob, task: Task, target: ServedBac
     before = await _as_it_serves(service, task)
     support, head = await _fit(service, task, before.backbone if before else None, target, progress)
     verdict = await service.pools.in_background(judge_move, before, Side(support, target, head.options), job.max_drop)
-
-    def note(after: Task | None) -> RefreshNote:
-        return RefreshNote(
-            job.id,
-            "kept" if after is None else "moved",
-            version_before=task.version.number,
-            backbone_before=task.version.backbone,
-            version_after=after.version.number if after else None,
-            judgement=verdict.judgement,
-            reason=verdict.reason,
-        )
-
+    note = RefreshNote(
+        job.id,
+        "moved" if verdict.moves else "kept",
+        version_before=task.version.number,
+        backbone_before=task.version.backbone,
+        judgement=verdict.judgement,
+        reason=verdict.reason,
+    )
     if not verdict.moves:
-        await service.pools.in_writer(service.store.refreshes.note, task.key, note(None))
+        await service.pools.in_writer(service.store.refreshes.note, task.key, note)
         return
     embedded = dict(zip(support.ids, support.embeddings, strict=True))
-    moved = await service.pools.in_writer(service.store.refresh, task.key, task.version.number, embedded, head, note)
+    moved = await service.pools.in_writer(service.store.tasks.add_refreshed, task.key, task.version.number, embedded, head, note)
     service.active.keep(task.key, moved.version.number, head)
     if service.support.cached(task.key, task.version.number):  # It is being asked, and would be held up.
         await service.pools.in_background(service.support.keep, task.key, moved.version.number, support, target)
@@ -96,17 +92,20 @@ async def _move(service: Service, job: RefreshJob, task: Task, target: ServedBac
 async def _return(
     service: Service, job: RefreshJob, moved: RefreshTask, task: Task, origin: ServedBackbone, progress: Progress
 ) -> None:
-    def note(code: str, detail: str) -> Noting:
-        return lambda after: RefreshNote(job.id, "returned", version_returned=after.version.number, reason=Reason(code, detail))
+    def note(code: str, detail: str) -> RefreshNote:
+        return RefreshNote(job.id, "returned", reason=Reason(code, detail))
 
     if task.version.backbone == origin.space.backbone:  # Somebody was faster.
-        noted = note("same_backbone", "it was on the bundle that it came from already")(task)
+        same = note("same_backbone", "it was on the bundle that it came from already")
+        noted = same.with_version(task.version.number)
         await service.pools.in_writer(service.store.refreshes.note, task.key, noted)
         return
     if task.version.number == moved.version_after and moved.version_before is not None:
         put_back = note("put_back", "the version from before the refresh answers again")
         try:
-            await service.pools.in_writer(service.store.put_back, task.key, moved.version_after, moved.version_before, put_back)
+            await service.pools.in_writer(
+                service.store.tasks.put_back, task.key, moved.version_after, moved.version_before, put_back
+            )
         except VersionNotFound:  # One of its examples has been forgotten, and it with that.
             pass
         else:
@@ -117,7 +116,9 @@ async def _return(
     changed = note(
         "changed_since", "it was changed since the refresh: a new version has those changes on the bundle that it came from"
     )
-    back = await service.pools.in_writer(service.store.refresh, task.key, task.version.number, embedded, head, changed)
+    back = await service.pools.in_writer(
+        service.store.tasks.add_refreshed, task.key, task.version.number, embedded, head, changed
+    )
     service.active.keep(task.key, back.version.number, head)
 
 
@@ -142,5 +143,5 @@ async def _as_it_serves(service: Service, task: Task) -> Side | None:
     async with service.backbones.use_if_there(task.version.backbone) as backbone:
         if backbone is None:
             return None
-        support = await service.pools.in_thread(service.store.support, task.key, task.version.number)
+        support = await service.pools.in_thread(service.store.examples.support, task.key, task.version.number)
         return Side(support, backbone, task.version.options)

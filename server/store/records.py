@@ -1,6 +1,5 @@
 """What goes into the store and what comes out of it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -174,31 +173,49 @@ class ExampleImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
-    """The answer once given to an idempotency key.
+class Asked:
+    """A request under an idempotency key: what is kept of it in the transaction that does what it asks for.
 
     Attributes:
         fingerprint: sha256 of the parsed request, to tell a retry from another request under the same key.
-        body: the reply's JSON.
-        location: its `Location` header, if it had one.
-
-    Fingerprint and body are empty once an image that the fingerprint is a hash of, or labels in the body, have been forgotten.
+        said: JSON; what the reply says beside what was made, such as the quality of a new version.
     """
 
     key: str
     fingerprint: str
+    said: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptReply:
+    """A reply as an earlier release kept it: its status, its `Location` header, if it had one, and its JSON."""
+
     status: int
-    body: str
     location: str | None
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What came of a request under an idempotency key. A reply to a retry is rendered from what it made, which does not change.
+
+    Attributes:
+        asked: the request. Its fingerprint and what was said are empty once an image that the former is a hash of, or labels in
+            the latter, have been forgotten.
+        task, version: the id of the task and the number of the version that it made, if it made one.
+        name: of that task at that time.
+        refresh: the id of the refresh that it made, if it made one.
+        reply: of an answer kept by an earlier release, which says nothing of the above.
+    """
+
+    asked: Asked
+    task: str
+    version: int | None
+    name: str | None
+    refresh: str | None
+    reply: KeptReply | None
 
     @property
     def forgotten(self) -> bool:
         """Whether only the key is left."""
-        return not self.body
-
-
-Answer = Callable[[Task], Replay]
-"""Makes the answer to keep from the task just written: only the store knows its times and its version's number.
-
-It is called within the transaction, so it does nothing slow; if it raises, nothing is written.
-"""
+        return not self.asked.fingerprint

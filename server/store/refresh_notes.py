@@ -5,15 +5,15 @@ from typing import Any
 from sqlalchemy import Connection, and_, or_, select, update
 
 from server.store.records import Task, TaskKey
-from server.store.refresh_records import Noting, RefreshNote, RefreshStopped
+from server.store.refresh_records import RefreshNote, RefreshStopped
 from server.store.statements import belongs_to
 from server.store.tables import refresh_tasks, refreshes
 
 
-def note_task(connection: Connection, task: Task, note: Noting | None) -> None:
-    """Notes what became of a task together with that. Raises RefreshStopped if that is not wanted any more."""
+def note_version(connection: Connection, task: Task, note: RefreshNote | None) -> None:
+    """Notes the version that the task now has together with that. Raises RefreshStopped if that is not wanted any more."""
     if note is not None:
-        write_note(connection, task.key, note(task))
+        write_note(connection, task.key, note.with_version(task.version.number))
 
 
 def write_note(connection: Connection, key: TaskKey, note: RefreshNote) -> None:

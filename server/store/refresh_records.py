@@ -1,12 +1,11 @@
 """What goes into the tables of refreshes and what comes out of them."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 from models.heads.head import BackboneRef
-from server.store.records import Replay, Task
 
 RefreshState = Literal["running", "paused", "cancelled", "finished", "failed", "rolling_back", "rolled_back"]
 
@@ -63,9 +62,11 @@ class RefreshNote:
     judgement: Judgement | None = None
     reason: Reason | None = None
 
-
-Noting = Callable[[Task], RefreshNote]
-"""Makes the note of a task just written: only the store knows its version's number."""
+    def with_version(self, number: int) -> "RefreshNote":
+        """The note of a task that was moved, or returned, by making this version the active one."""
+        if self.outcome == "moved":
+            return replace(self, version_after=number)
+        return replace(self, version_returned=number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,3 @@ class Refresh:
     judged: int
     before: float | None
     after: float | None
-
-
-KeepRefresh = Callable[[Refresh], Replay]
-"""Makes the answer to keep for a retry of the request that asked for the refresh."""

@@ -10,13 +10,12 @@ from models.heads.head import BackboneRef
 from server.errors import RefreshNotFound, WrongRefreshState
 from server.ids import cursor_after, cursor_after_number, new_id, read_cursor, read_number
 from server.store.database import Database
-from server.store.records import TaskKey
+from server.store.records import Asked, TaskKey
 from server.store.refresh_notes import write_note
 from server.store.refresh_records import (
     MOVED_ONCE,
     PENDING,
     Judgement,
-    KeepRefresh,
     Outcome,
     Reason,
     Refresh,
@@ -26,7 +25,8 @@ from server.store.refresh_records import (
     RefreshState,
     RefreshTask,
 )
-from server.store.statements import all_active_rows, keep_replay, named_active_rows, next_ordinal, now_after
+from server.store.replays import keep_refresh
+from server.store.statements import all_active_rows, named_active_rows, next_ordinal, now_after
 from server.store.tables import refresh_tasks, refreshes
 
 # Action -> the states it may be done in, and the state it leads to, in which doing it again changes nothing.
@@ -63,13 +63,13 @@ class RefreshStore:
         self._database = database
 
     def create(
-        self, tenant: str, bundle: str, max_drop: float, wanted: Literal["all"] | Sequence[str], keep: KeepRefresh | None = None
+        self, tenant: str, bundle: str, max_drop: float, wanted: Literal["all"] | Sequence[str], asked: Asked | None = None
     ) -> Refresh:
         """A refresh, running, of the tasks that there are.
 
         Raises:
             TaskNotFound: one of the tasks does not exist; nothing is written.
-            ReplayExists: the key of what `keep` makes has been answered; nothing is written.
+            ReplayExists: the key of `asked` has been answered; nothing is written.
         """
         with self._database.read() as connection:
             found = all_active_rows(connection, tenant) if wanted == "all" else named_active_rows(connection, tenant, wanted)
@@ -85,17 +85,38 @@ class RefreshStore:
             connection.execute(insert(refreshes).values(created_at=now, updated_at=now, ordinal=ordinal, **values))
             if rows:
                 connection.execute(insert(refresh_tasks), rows)
-            created = _find(connection, tenant, id_)
-            if keep is not None:
-                keep_replay(connection, tenant, "", keep(created), now)
-        return created
+            keep_refresh(connection, tenant, id_, asked, now)
+            return _find(connection, tenant, id_)
 
-    def refresh(self, tenant: str, id_: str) -> Refresh:
+    def get(self, tenant: str, id_: str) -> Refresh:
         """A refresh, as far as it is."""
         with self._database.read() as connection:
             return _find(connection, tenant, id_)
 
-    def refreshes(self, tenant: str, cursor: str | None, limit: int) -> tuple[list[Refresh], str | None]:
+    def as_created(self, tenant: str, id_: str) -> Refresh:
+        """A refresh as it was when it was made: running, and each of its tasks waiting."""
+        of_it = (refresh_tasks.c.tenant == tenant, refresh_tasks.c.refresh == id_)
+        count = select(func.count().label("tasks"), func.coalesce(func.sum(refresh_tasks.c.images), 0).label("images"))
+        with self._database.read() as connection:
+            now = _find(connection, tenant, id_)
+            there = connection.execute(count.where(*of_it)).one()
+        return Refresh(
+            id=id_,
+            bundle=now.bundle,
+            max_drop=now.max_drop,
+            state="running",
+            reason=None,
+            created_at=now.created_at,
+            updated_at=now.created_at,
+            tasks={"waiting": there.tasks} if there.tasks else {},
+            images=there.images,
+            images_done=0,
+            judged=0,
+            before=None,
+            after=None,
+        )
+
+    def page(self, tenant: str, cursor: str | None, limit: int) -> tuple[list[Refresh], str | None]:
         """A page of at most `limit` refreshes, newest first, and the cursor of the next page, None after the last.
 
         Raises:

@@ -1,12 +1,45 @@
 """What removing for good says to the database: the store's statements that leave nothing behind. Each names its tenant."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from sqlalchemy import Connection, delete, select, update
 
-from server.errors import ExampleNotFound
+from server.errors import ExampleNotFound, StorageFailed
 from server.ids import original
+from server.store.database import Database
 from server.store.records import TaskKey
 from server.store.statements import belongs_to
-from server.store.tables import examples, replays, versions
+from server.store.tables import examples, versions
+
+_Result = TypeVar("_Result")
+
+
+def removing(database: Database, remove: Callable[[], _Result], first: Callable[[int], None] = lambda _room: None) -> _Result:
+    """Removes; on a full disk, with the space that is kept for that, of which `first` is told the size.
+
+    What is removed is overwritten with zeros, which go through the log and so need as much space again.
+    """
+    try:
+        return remove()
+    except StorageFailed as error:
+        if not error.disk_full:
+            raise
+    room = database.give_room()
+    database.erase()
+    first(room)
+    return remove()
+
+
+def remove_images(database: Database, key: TaskKey, room: int) -> None:
+    """Removes a task's images, as many at once as the room allows the log to grow by."""
+    while True:
+        database.give_room()
+        with database.write(removes=True) as connection:
+            if not remove_some_images(connection, key, room // 2):
+                return
+        if not database.erase():
+            raise StorageFailed("the disk of the server is full, and its log is being read; try again")
 
 
 def versions_of(connection: Connection, key: TaskKey) -> list[int]:
@@ -56,9 +89,3 @@ def remove_unused_examples(connection: Connection, key: TaskKey) -> None:
     of_task = delete(examples).where(belongs_to(examples, key))
     for unused in set(connection.execute(ids).scalars()) - used:
         connection.execute(of_task.where(examples.c.id == unused))
-
-
-def forget_answers(connection: Connection, key: TaskKey) -> None:
-    """Leaves only the keys of the answers that told of a task, so that a retry does not do again what was done."""
-    of_task = update(replays).where(belongs_to(replays, key))
-    connection.execute(of_task.values(fingerprint="", body=""))

@@ -2,30 +2,24 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, and_, delete, func, insert, select, tuple_, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, and_, func, insert, select, tuple_, update
 
 from models.heads.head import BackboneRef, Float32, Head
 from server.errors import ExampleNotFound, TaskNotFound, VersionNotFound
 from server.store.records import (
     Active,
-    Answer,
     Change,
     ClassCount,
     FittedOptions,
     NewExample,
-    Replay,
-    ReplayExists,
     Task,
     TaskKey,
     Version,
 )
-from server.store.tables import embeddings, examples, file_names, replays, tasks, versions
-
-REPLAY_LIFETIME = timedelta(hours=24)
+from server.store.tables import embeddings, examples, file_names, tasks, versions
 
 _MOST_VALUES = 300  # to look for at once: databases limit the parameters of a statement, SQLite before 3.32 to 999
 _MAX_INTEGER = 2**31 - 1  # of a column: no version has a greater number
@@ -240,32 +234,6 @@ def insert_version(connection: Connection, task: Task, support: Sequence[str], h
             head=head.to_bytes(),
         )
     )
-
-
-def keep_answer(connection: Connection, task: Task, answer: Answer | None) -> None:
-    """Keeps what a retry is to get. Raises ReplayExists if the key has an answer."""
-    if answer is not None:
-        keep_replay(connection, task.key.tenant, task.id, answer(task), task.updated_at)
-
-
-def keep_replay(connection: Connection, tenant: str, task: str, replay: Replay, now: datetime) -> None:
-    """Keeps an answer, which tells of a task unless that is empty, and forgets what is too old. Raises ReplayExists if the key
-    has an answer."""
-    connection.execute(delete(replays).where(replays.c.tenant == tenant, replays.c.created_at <= now - REPLAY_LIFETIME))
-    values = {
-        "tenant": tenant,
-        "key": replay.key,
-        "task": task,
-        "fingerprint": replay.fingerprint,
-        "status": replay.status,
-        "location": replay.location,
-        "created_at": now,
-        "body": replay.body,
-    }
-    try:
-        connection.execute(insert(replays).values(values))
-    except IntegrityError:
-        raise ReplayExists from None
 
 
 def new_version(number: int, change: Change, counts: Counter[str], head: Head, now: datetime) -> Version:

@@ -159,16 +159,20 @@ embeddings = Table(
     ),
 )
 
-# Not removed with the task it answered with: a retry after that must not create the task again. `fingerprint` and `body`
-# are empty then, and after any example of the task was forgotten.
+# Not removed with the task that was made: a retry after that must not create the task again. `fingerprint` and `body` are empty
+# then, and after any example of the task was forgotten. A row without `status` says what was made, and in `body` what the reply
+# says beside that; one of an earlier release has the reply itself.
 replays = Table(
     "replays",
     metadata,
     Column("tenant", String, nullable=False),
     Column("key", String, nullable=False),
     Column("task", String, nullable=False),
+    Column("version", Integer, nullable=True),  # that was made of the task
+    Column("name", String, nullable=True),  # of the task at that time
+    Column("refresh", String, nullable=True),  # that was made
     Column("fingerprint", String, nullable=False),
-    Column("status", Integer, nullable=False),
+    Column("status", Integer, nullable=True),
     Column("location", String, nullable=True),
     Column("created_at", UtcDateTime, nullable=False),
     Column("body", Text, nullable=False),

@@ -209,6 +209,9 @@ def test_deleting_needs_a_terminal_or_a_yes(client: Client, task: Task, server: 
         os.write(keyboard, b"n\n")
         declined = delete(terminal)
         assert (declined.returncode, declined.stdout) == (130, "")
+        os.write(keyboard, b"\x04")  # Ctrl-D
+        ended = delete(terminal)
+        assert (ended.returncode, "Nothing was deleted." in ended.stderr) == (130, True)
         assert client.task(task.id).id == task.id
         os.write(keyboard, b"y\n")
         agreed = delete(terminal)
@@ -223,6 +226,8 @@ def test_a_person_forgets_an_example(client: Client, task: Task, capsys: Capture
     first, *others = client.examples(task.id)
     assert main(["examples", task.name]) == 0
     assert re.search(rf"{first.id} +{first.label} +image/png +{first.bytes}", capsys.readouterr().out)
+    assert main(["forget", task.name, "1.jpg", "--yes"]) == 1, "images in memory have no file names"
+    assert "has no example with the id or the file name '1.jpg'" in capsys.readouterr().err
     assert main(["forget", task.name, first.id]) == 2
     assert "--yes" in capsys.readouterr().err
     assert main(["forget", task.name, first.id, "--yes"]) == 0

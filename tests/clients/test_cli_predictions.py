@@ -68,6 +68,12 @@ def test_csv_holds_what_the_api_says(client: Client, task: Task, broken: str, ca
         assert float(row["probability"]) == pytest.approx(answer.probability, abs=1e-6)
         assert row["known"] == str(answer.known).lower()
     assert (rows[-1]["label"], "not a JPEG" in rows[-1]["error"]) == ("", True)
+    assert main(["predict-many", *QUERIES[:1], broken, "--task", task.id, "--csv"]) == 1
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(row["file"], bool(row["label"]), bool(row["error"])) for row in rows] == [
+        (QUERIES[0], True, False),
+        (broken, False, True),
+    ]
     assert main(["predict-many", *QUERIES[:2], "--task", task.id, "--csv"]) == 0
     assert [row["name"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))] == [task.name] * 2
     for command in (["predict", task.id], ["predict-many"]):

@@ -25,7 +25,7 @@ from headstart import (
     VersionNotFound,
 )
 from headstart.limits import Limits
-from headstart.replies.predictions import joined_many
+from headstart.replies.joining import joined_many
 from tests.helpers.samples import SAMPLES, Labelled
 from tests.helpers.servers import ServerProcess
 
@@ -299,6 +299,10 @@ def test_folders_without_images_are_refused_before_anything_is_sent(client: Clie
         client.create_task("empty", tmp_path)
     with pytest.raises(NoImages):
         client.predict("task_of_nobody", [])
+    with pytest.raises(NoImages, match="no images were given"):
+        client.create_task("empty", [])
+    with pytest.raises(FileNotFoundError):
+        headstart.image_files(tmp_path / "missing")
     with pytest.raises(FileNotFoundError):
         client.predict("task_of_nobody", tmp_path / "missing.png")
 

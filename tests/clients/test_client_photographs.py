@@ -77,6 +77,12 @@ def test_what_is_no_image_is_told_by_its_type(client: Client, task: Task) -> Non
     assert len(client.predict(task.id, batch)) == 3
 
 
+def test_a_picture_in_memory_needs_pillow(client: Client, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)  # as where Pillow is not installed
+    with pytest.raises(TypeError, match="install Pillow; or give paths"):
+        client.predict(task.id, noise(8, 8))
+
+
 def test_a_pillow_image_keeps_its_orientation(client: Client, task: Task) -> None:
     data = encode(photograph(60, 40), "JPEG", exif=exif(6))
     with Image.open(io.BytesIO(data)) as picture:

@@ -77,7 +77,7 @@ def test_the_command_says_where_to_look(capsys: pytest.CaptureFixture[str]) -> N
         assert main(["list", "--url", url]) == 3
     told = capsys.readouterr().err
     assert "is that a Headstart server" not in told
-    assert "502 Bad Gateway by something before the Headstart server (nginx/1.24.0, 1.1 gateway.example" in told
+    assert "502 Bad Gateway by something in front of the Headstart server (nginx/1.24.0, 1.1 gateway.example" in told
 
 
 def test_a_redirection_is_told_with_where_it_leads() -> None:
@@ -114,7 +114,7 @@ def test_a_body_that_is_refused_while_it_is_sent(answers: bool) -> None:
         thread.start()
         try:
             expected = ProxyError if answers else ServerUnreachable
-            with pytest.raises(expected, match=r"413|had 40\.0 MB: does something in between") as raised:
+            with pytest.raises(expected, match=r"413|had 40\.0 MB: does a proxy on the way") as raised:
                 client.create_task("n", [("a", bytes(20_000_000)), ("b", bytes(20_000_000))], shrink=False)
         finally:
             listener.shutdown(socket.SHUT_RDWR)

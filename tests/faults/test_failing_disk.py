@@ -11,7 +11,7 @@ import pytest
 from benchmarks.server_process import ROOT
 from server.errors import StorageFailed
 from server.ids import new_id
-from server.store.records import Replay, ReplayExists, Task, TaskKey
+from server.store.records import Asked, ReplayExists, Task, TaskKey
 from server.store.store import Store, sqlite_url
 from tests.helpers.stored import create, head_of, new_examples
 
@@ -21,10 +21,9 @@ T = "default"
 
 
 def create_with_key(store: Store) -> Task:
-    def answer(task: Task) -> Replay:
-        return Replay("the key", "fingerprint", 201, task.id, f"/v1/tasks/{task.id}")
-
-    return store.create_task(TaskKey(T, new_id("task")), "pets", new_examples(["cat", "dog"]), head_of(["cat", "dog"]), answer)
+    labels = ["cat", "dog"]
+    asked = Asked("the key", "fingerprint")
+    return store.tasks.create(TaskKey(T, new_id("task")), "pets", new_examples(labels), head_of(labels), asked)
 
 
 def victim(url: str) -> None:
@@ -62,8 +61,8 @@ def test_a_change_that_may_have_been_stored_is_said_to_be_and_a_retry_makes_no_s
             strace.kill()  # On some kernels it waits for ever for threads that were killed.
     assert "may have been stored: retry with the same key" in said
     with closing(Store.open(sqlite_url(tmp_path))) as store:
-        there = {task.id for task in store.tasks(T, None, 10)[0]}
+        there = {task.id for task in store.tasks.page(T, None, 10)[0]}
         assert len(there) == 2  # The answer that nothing was changed would have been wrong.
         with pytest.raises(ReplayExists):
             create_with_key(store)
-        assert {task.id for task in store.tasks(T, None, 10)[0]} == there
+        assert {task.id for task in store.tasks.page(T, None, 10)[0]} == there

@@ -36,11 +36,11 @@ def head_of(labels: Sequence[str], backbone: BackboneRef = BACKBONE) -> Head:
 
 def create(store: Store, tenant: str = "default", labels: Sequence[str] = ("cat", "dog"), image_bytes: int = 50) -> Task:
     """A task of one example per label."""
-    return store.create_task(TaskKey(tenant, new_id("task")), "pets", new_examples(labels, image_bytes), head_of(labels))
+    return store.tasks.create(TaskKey(tenant, new_id("task")), "pets", new_examples(labels, image_bytes), head_of(labels))
 
 
 def add(store: Store, task: Task, label: str, parent: int | None = None) -> Task:
     """The task with one more example, as a version made from `parent` or from the version that `task` shows."""
     labels = [*(entry.label for entry in task.version.classes), label]
     number = task.version.number if parent is None else parent
-    return store.add_version(task.key, number, "added", new_examples([label]), [], head_of(labels))
+    return store.tasks.add_version(task.key, number, "added", new_examples([label]), [], head_of(labels))

@@ -8,20 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.arrays import Ints
 from models.bundle import open_bundle
 from models.engine import embed_all, open_engine
 from models.heads.head import Float32
 from models.images.preprocess import Pixels, load_image
 from models.manifest import NoveltyLaw
 from models.novelty.detector import Background, fit_detector
-from models.novelty.familiarity import Labels
 from tests.helpers.laws import SMOOTH_NOVELTY_LAW
 from tests.helpers.samples import Labelled
 
 DIM, OFFSET = 64, 2.0
 
 
-def images(centres: Float32, counts: list[int], seed: int) -> tuple[Float32, Labels]:
+def images(centres: Float32, counts: list[int], seed: int) -> tuple[Float32, Ints]:
     """Embeddings around the classes' centres, all with what photographs share, and their labels."""
     labels = np.repeat(np.arange(len(counts)), counts)
     noise = np.random.default_rng(seed).normal(size=(len(labels), DIM))

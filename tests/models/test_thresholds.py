@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.arrays import Ints, Reals
 from models.bundle import SHIPPED, find_bundles, read_manifest
 from models.heads.head import Float32, features
 from models.manifest import HeadDefaults
-from models.novelty.familiarity import Floats, Labels, resemblance
+from models.novelty.familiarity import resemblance
 from models.novelty.space import NoveltySpace
 from models.novelty.thresholds import evidence, threshold
 from tests.helpers.heads import options
@@ -22,13 +23,13 @@ from training.evaluation.episodes import Embedded, EpisodeSampler
 DIM = 16
 
 
-def examples(counts: Sequence[int], seed: int) -> tuple[Float32, Labels]:
+def examples(counts: Sequence[int], seed: int) -> tuple[Float32, Ints]:
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.repeat(np.arange(len(counts)), counts))
     return features(rng.normal(size=(len(counts), DIM))[labels] + rng.normal(size=(len(labels), DIM)), None), labels
 
 
-def familiarity(query: Floats, classes: Sequence[Floats]) -> float:
+def familiarity(query: Reals, classes: Sequence[Reals]) -> float:
     """Of one query to classes of examples, as `models.novelty.detector` defines it."""
     means = [each.sum(axis=0) / np.linalg.norm(each.sum(axis=0)) for each in classes]
     cosines = [float(query @ mean) for mean in means]

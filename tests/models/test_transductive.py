@@ -6,13 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from models.arrays import Ints
 from models.heads.head import Float32, features, softmax
-from models.heads.transductive import Labels, share_queries
+from models.heads.transductive import share_queries
 
 DIM = 16
 
 Floats = NDArray[np.float64]
-Request = tuple[Floats, Float32, Labels, Float32]
+Request = tuple[Floats, Float32, Ints, Float32]
 
 
 def request_of(ways: int, shots: int, count: int, seed: int, spread: float = 1.0) -> Request:
@@ -74,7 +75,7 @@ def test_images_of_no_weight_change_nobodys_answer(request: Request, seed: int) 
     np.testing.assert_allclose(answers(strangers), answers(-strangers), atol=1e-9)
 
 
-def one_by_one(alone: Floats, support: Float32, labels: Labels, query: Float32) -> Floats:
+def one_by_one(alone: Floats, support: Float32, labels: Ints, query: Float32) -> Floats:
     """The definition, a query and a class at a time; of equally many examples of each class."""
     count, ways = alone.shape
     faded = (5 - len(support) / ways) / 4

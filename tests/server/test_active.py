@@ -48,7 +48,7 @@ def test_heads_asked_for_again_are_the_same(store: Store, heads: ActiveHeads) ->
     task, other = create(store), create(store, labels=("ant", "bee", "fly"))
     newer = add(store, task, "bird")
     wanted = [(other.id, 1), (task.id, 2), (task.id, 1), (other.id, 1)]
-    expected: list[Head | None] = [store.head(TaskKey(T, each[0]), each[1]) for each in wanted]
+    expected: list[Head | None] = [store.tasks.head(TaskKey(T, each[0]), each[1]) for each in wanted]
     assert newer.version.number == 2
     for _ in range(3):
         assert_of(heads.load_many(T, wanted), expected)
@@ -59,17 +59,17 @@ def test_heads_asked_for_again_are_the_same(store: Store, heads: ActiveHeads) ->
 
 def test_another_tenant_asking_for_the_same_gets_none(store: Store, heads: ActiveHeads) -> None:
     wanted = [(create(store).id, 1)]
-    assert_of(heads.load_many(T, wanted), [store.head(TaskKey(T, wanted[0][0]), wanted[0][1])])
+    assert_of(heads.load_many(T, wanted), [store.tasks.head(TaskKey(T, wanted[0][0]), wanted[0][1])])
     assert_of(heads.load_many("other", wanted), [None])
-    assert_of(heads.load_many(T, wanted), [store.head(TaskKey(T, wanted[0][0]), wanted[0][1])])
+    assert_of(heads.load_many(T, wanted), [store.tasks.head(TaskKey(T, wanted[0][0]), wanted[0][1])])
 
 
 def test_removed_versions_leave_at_once(store: Store, heads: ActiveHeads) -> None:
     gone, stays = create(store), create(store)
     wanted = [(gone.id, 1), (stays.id, 1)]
     held = heads.load_many(T, wanted)
-    before: list[Head | None] = [store.head(TaskKey(T, each[0]), each[1]) for each in wanted]
-    heads.drop(gone.key, store.delete_task(gone.key))
+    before: list[Head | None] = [store.tasks.head(TaskKey(T, each[0]), each[1]) for each in wanted]
+    heads.drop(gone.key, store.tasks.delete(gone.key))
     for _ in range(2):
         assert_of(heads.load_many(T, wanted), [None, before[1]])
     assert_of(held, before)  # a request that was under way
@@ -78,14 +78,14 @@ def test_removed_versions_leave_at_once(store: Store, heads: ActiveHeads) -> Non
 def test_what_is_removed_while_it_is_read_is_not_kept(store: Store, heads: ActiveHeads, monkeypatch: pytest.MonkeyPatch) -> None:
     task = create(store)
     wanted = [(task.id, 1)]
-    read = store.heads
+    read = store.tasks.heads
 
     def late(tenant: str, names: list[tuple[str, int]]) -> dict[tuple[str, int], Head]:
         found = read(tenant, names)
-        heads.drop(task.key, store.delete_task(task.key))
+        heads.drop(task.key, store.tasks.delete(task.key))
         return found
 
-    monkeypatch.setattr(store, "heads", late)
+    monkeypatch.setattr(store.tasks, "heads", late)
     assert not heads.load_many(T, wanted).missing
     monkeypatch.undo()
     assert heads.cached(task.key, 1) is None

@@ -118,7 +118,7 @@ class TestPrediction:
         self, api: httpx.Client, task: str, support: Labelled, queries: Labelled, shipped_bundle: Path
     ) -> None:
         bundle = open_bundle(shipped_bundle)
-        engine = open_engine(bundle)
+        engine = open_engine(bundle, "onnx")
         spec = bundle.manifest.input
         support_z = embed_all(engine, np.stack([load_image(image, spec) for _, image in support]))
         query_z = embed_all(engine, np.stack([load_image(image, spec) for _, image in queries]))
@@ -224,6 +224,19 @@ class TestIdempotency:
         ignoring_time = [{k: v for k, v in r.json().items() if k != "timing_ms"} for r in (first, again)]
         assert ignoring_time[0] == ignoring_time[1]
         assert again.headers["location"] == first.headers["location"]
+
+    def test_the_first_answer_stays_whatever_came_of_the_task_since(self, api: httpx.Client, support: Labelled) -> None:
+        headers = {"Idempotency-Key": "retry-5"}
+        first = api.post("/v1/tasks", **multipart(support[::5], name="at first"), headers=headers).json()
+        path = f"/v1/tasks/{first['id']}"
+        second = api.post(f"{path}/examples", **multipart(support[1:2]), headers={"Idempotency-Key": "retry-6"}).json()
+        api.patch(path, json={"name": "renamed", "active_version": 1}).raise_for_status()
+        again = api.post("/v1/tasks", **multipart(support[::5], name="at first"), headers=headers).json()
+        added = api.post(f"{path}/examples", **multipart(support[1:2]), headers={"Idempotency-Key": "retry-6"}).json()
+        for reply in (first, second, again, added):
+            del reply["timing_ms"]
+        assert (again, added) == (first, second)
+        assert (again["name"], added["name"], added["version"]) == ("at first", "at first", 2)
 
     def test_another_request_under_the_same_key_is_refused(self, api: httpx.Client, support: Labelled) -> None:
         headers = {"Idempotency-Key": "retry-2"}

@@ -12,7 +12,8 @@ from sqlalchemy import Engine, event
 from server import ids
 from server.errors import InvalidRequest, VersionNotFound
 from server.store import refreshes as refresh_store
-from server.store import statements, store
+from server.store import statements
+from server.store import tasks as task_store
 from server.store.store import Store, sqlite_url
 from tests.helpers.stored import add, create, head_of
 
@@ -35,7 +36,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     told = Clock()
-    for module in (store, statements, refresh_store):
+    for module in (task_store, statements, refresh_store):
         monkeypatch.setattr(module, "datetime", told)
     monkeypatch.setattr(ids, "time", told)
     monkeypatch.setattr(ids, "_clock", ids._Clock())
@@ -71,10 +72,10 @@ def test_lists_are_in_the_order_of_creation(opened: Store, clock: Clock, monkeyp
         set_back(clock, monkeypatch)
     assert tasks == sorted(tasks, reverse=True)  # so that their ids alone would give the wrong order
     for size in (1, 2, 10):
-        assert [task.id for task in pages(lambda cursor, size: opened.tasks(T, cursor, size), size)] == tasks[::-1]
-        found = pages(lambda cursor, size: opened.refreshes.refreshes(T, cursor, size), size)
+        assert [task.id for task in pages(lambda cursor, size: opened.tasks.page(T, cursor, size), size)] == tasks[::-1]
+        found = pages(lambda cursor, size: opened.refreshes.page(T, cursor, size), size)
         assert [refresh.id for refresh in found] == refreshes[::-1]
-    assert list(opened.task_ids(T)) == tasks[::-1]
+    assert list(opened.active.ids(T)) == tasks[::-1]
     job = opened.refreshes.job()
     assert job is not None
     assert job.id == refreshes[0]
@@ -85,10 +86,10 @@ def test_examples_are_listed_as_they_were_added(opened: Store, clock: Clock, mon
     for label in ("cat", "dog", "cat"):
         set_back(clock, monkeypatch)
         task = add(opened, task, label)
-    support = list(opened.support(task.key, task.version.number).ids)
+    support = list(opened.examples.support(task.key, task.version.number).ids)
     assert support != sorted(support)
     for size in (1, 2, 10):
-        found = pages(lambda cursor, size: opened.examples(task.key, cursor, size), size)
+        found = pages(lambda cursor, size: opened.examples.page(task.key, cursor, size), size)
         assert [example.id for example in found] == support
 
 
@@ -96,12 +97,12 @@ def test_nothing_is_changed_before_it_was_made(opened: Store, clock: Clock) -> N
     task = create(opened)
     refresh = opened.refreshes.create(T, "tiny@2", 0.0, [task.id])
     clock.behind = timedelta(days=400)
-    example = opened.support(task.key, 1).ids[0]
+    example = opened.examples.support(task.key, 1).ids[0]
     changed = [
         add(opened, task, "cat"),
-        opened.change(task.key, name="other"),
-        opened.change(task.key, version=1),
-        opened.forget_example(task.key, 1, example, head_of(["dog"]))[0],
+        opened.tasks.change(task.key, name="other"),
+        opened.tasks.change(task.key, version=1),
+        opened.tasks.forget_example(task.key, 1, example, head_of(["dog"]))[0],
     ]
     assert {each.created_at for each in changed} == {task.created_at}
     assert all(each.updated_at >= task.created_at for each in changed)
@@ -110,7 +111,7 @@ def test_nothing_is_changed_before_it_was_made(opened: Store, clock: Clock) -> N
 
 @pytest.mark.parametrize("cursor", ["x", "dGFzazE", "LTE", "OTk5OTk5OTk5OTk5OTk5OTk5OTk", "wrI"])
 def test_a_cursor_that_holds_no_number_is_refused(opened: Store, cursor: str) -> None:
-    for read in (opened.tasks, opened.refreshes.refreshes):
+    for read in (opened.tasks.page, opened.refreshes.page):
         with pytest.raises(InvalidRequest, match="cursor"):
             read(T, cursor, 10)
 
@@ -125,10 +126,10 @@ def test_a_name_and_a_version_are_changed_in_one_transaction(opened: Store) -> N
 
     event.listen(Engine, "commit", count)
     try:
-        changed = opened.change(task.key, name="other", version=1)
+        changed = opened.tasks.change(task.key, name="other", version=1)
     finally:
         event.remove(Engine, "commit", count)
     assert (changed.name, changed.version.number, commits) == ("other", 1, 1)
     with pytest.raises(VersionNotFound):
-        opened.change(task.key, name="a third", version=9)
-    assert opened.task(task.key) == changed
+        opened.tasks.change(task.key, name="a third", version=9)
+    assert opened.tasks.get(task.key) == changed

@@ -421,7 +421,7 @@ class TestClients:
 
         code, out, _ = run(*flags)
         assert code == 0
-        assert out.startswith("Version 1, and what could be in its place, on 75 examples by leave-one-out:")
+        assert out.startswith("Version 1 and the candidates, on 75 examples by leave-one-out:")
         assert found["advice"] in out
         (best,) = re.findall(r"^ *(active|\d+), best +", out, re.MULTILINE)
         assert best == ("active" if found["best"] == 0 else str(found["best"]))

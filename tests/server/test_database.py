@@ -58,7 +58,7 @@ def without_layout(statements: dict[str, str]) -> dict[str, str]:
 
 
 def all_tasks(store: Store) -> set[str]:
-    return {task.id for task in store.tasks(T, None, 10_000)[0]}
+    return {task.id for task in store.tasks.page(T, None, 10_000)[0]}
 
 
 def test_the_migrations_make_the_schema_that_the_statements_expect(tmp_path: Path) -> None:
@@ -138,9 +138,9 @@ def test_a_write_is_one_immediate_transaction_and_a_read_one_snapshot(tmp_path: 
         task = create(store)
         assert (said[0], said[-1]) == ("BEGIN IMMEDIATE", "COMMIT")
         assert len([line for line in said if line.split()[0] in {"BEGIN", "COMMIT", "ROLLBACK"}]) == 2
-        store.support(task.key, 1)
+        store.examples.support(task.key, 1)
         said.clear()
-        store.support(task.key, 1)
+        store.examples.support(task.key, 1)
         assert (said[0], said[-1]) == ("BEGIN", "ROLLBACK")
         assert len(said) == 5  # the version, its examples, their files' names
 
@@ -182,7 +182,7 @@ def test_pages_that_were_merged_keep_no_copies(tmp_path: Path) -> None:
                 task = f"task_{step:026d}"
                 alive[task] = [chance.randbytes(chance.choice([100, 300, 600, 1000, 1500, 2500, 3500])) for _ in range(3)]
                 values = [ErasableBlob().process_bind_param(image, dialect) for image in alive[task]]
-                rows = [(TaskKey("default", task), f"example_{i:026d}", "x" * 110, value) for i, value in enumerate(values)]
+                rows = [("default", task, f"example_{i:026d}", "x" * 110, value) for i, value in enumerate(values)]
                 connection.executemany("INSERT INTO examples VALUES (?, ?, ?, ?, ?)", rows)
                 continue
             task = chance.choice(list(alive))
@@ -206,20 +206,20 @@ def test_nothing_that_was_removed_is_left_in_any_file(tmp_path: Path) -> None:
                 labels = ["cat", "dog"] * chance.choice([1, 2, 8])
                 alive.append(create(store, labels=labels, image_bytes=chance.choice([200, 300, 600, 1500, 9000])).id)
                 continue
-            task = store.task(TaskKey(T, chance.choice(alive)))
-            support = store.support(task.key, task.version.number)
+            task = store.tasks.get(TaskKey(T, chance.choice(alive)))
+            support = store.examples.support(task.key, task.version.number)
             going = [support.ids[0]] if len(support.ids) > 2 and chance.random() < 0.5 else list(support.ids)
-            images = [store.example_image(task.key, example)[0] for example in going]
+            images = [store.examples.image(task.key, example)[0] for example in going]
             if len(going) == 1:
-                store.forget_example(task.key, task.version.number, going[0], head_of(support.labels[1:]))
+                store.tasks.forget_example(task.key, task.version.number, going[0], head_of(support.labels[1:]))
             else:
-                store.delete_task(task.key)
+                store.tasks.delete(task.key)
                 alive.remove(task.id)
             assert store.erase()
             assert found_in(tmp_path, images) == 0
         kept = [
-            store.example_image(
-                TaskKey(T, task), store.support(TaskKey(T, task), store.active(TaskKey(T, task)).version).ids[-1]
+            store.examples.image(
+                TaskKey(T, task), store.examples.support(TaskKey(T, task), store.active.get(TaskKey(T, task)).version).ids[-1]
             )[0]
             for task in alive
         ]
@@ -272,13 +272,13 @@ def test_a_killed_process_leaves_all_of_a_task_or_nothing(tmp_path: Path) -> Non
             assert acknowledged <= found
             assert len(found) <= len(acknowledged) + 5
             for task in found:
-                assert [version.number for version in store.versions(TaskKey(T, task))] == [1]
-                assert len(store.head(TaskKey(T, task), 1).labels) == 5
+                assert [version.number for version in store.tasks.versions(TaskKey(T, task))] == [1]
+                assert len(store.tasks.head(TaskKey(T, task), 1).labels) == 5
                 assert (
                     len(
                         {
-                            len(store.example_image(TaskKey(T, task), example)[0])
-                            for example in store.support(TaskKey(T, task), 1).ids
+                            len(store.examples.image(TaskKey(T, task), example)[0])
+                            for example in store.examples.support(TaskKey(T, task), 1).ids
                         }
                     )
                     == 1
@@ -311,7 +311,7 @@ def test_a_full_disk_fails_one_request_and_not_the_store(tmp_path: Path, caplog:
     ):
         fail_to_write(store)
         assert "full" in caplog.text
-        store.delete_task(TaskKey(T, max(all_tasks(store))))
+        store.tasks.delete(TaskKey(T, max(all_tasks(store))))
         assert create(store, image_bytes=20_000).id in all_tasks(store)
 
 
@@ -336,7 +336,7 @@ def test_a_database_locked_by_a_tool_is_a_storage_failure(tmp_path: Path) -> Non
         tool.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageFailed):
             create(store)
-        assert store.tasks(T, None, 10) == ([], None)
+        assert store.tasks.page(T, None, 10) == ([], None)
         tool.execute("ROLLBACK")
         create(store)
 
@@ -350,12 +350,12 @@ def test_readers_see_whole_tasks_while_others_write(tmp_path: Path) -> None:
         nonlocal reads
         while not stop.is_set():
             try:
-                for task in store.tasks(T, None, 10)[0]:
-                    support = store.support(task.key, task.version.number)
+                for task in store.tasks.page(T, None, 10)[0]:
+                    support = store.examples.support(task.key, task.version.number)
                     assert len(support.ids) == sum(entry.examples for entry in task.version.classes)
-                    page, _ = store.examples(task.key, None, 100)
+                    page, _ = store.examples.page(task.key, None, 100)
                     assert len(page) >= 2
-                    store.example_image(task.key, page[0].id)
+                    store.examples.image(task.key, page[0].id)
                     reads += 1
             except (TaskNotFound, ExampleNotFound):
                 pass
@@ -371,9 +371,9 @@ def test_readers_see_whole_tasks_while_others_write(tmp_path: Path) -> None:
         while time.monotonic() < end and not stop.is_set():
             task = create(store)
             bigger = add(store, task, "cat")
-            first = store.support(task.key, 1).ids[0]
-            store.add_version(task.key, bigger.version.number, "removed", [], [first], head_of(["cat", "dog"]))
-            store.delete_task(task.key)
+            first = store.examples.support(task.key, 1).ids[0]
+            store.tasks.add_version(task.key, bigger.version.number, "removed", [], [first], head_of(["cat", "dog"]))
+            store.tasks.delete(task.key)
         stop.set()
         for reader in readers:
             reader.join()
@@ -389,7 +389,7 @@ def test_threads_that_change_one_task_take_turns(tmp_path: Path) -> None:
         def change() -> None:
             while len(wins) < 30:
                 with suppress(VersionConflict):
-                    wins.append(add(store, store.task(task.key), "cat").version.number)
+                    wins.append(add(store, store.tasks.get(task.key), "cat").version.number)
 
         threads = [threading.Thread(target=change) for _ in range(3)]
         for thread in threads:
@@ -398,4 +398,4 @@ def test_threads_that_change_one_task_take_turns(tmp_path: Path) -> None:
             thread.join()
         assert wins
         assert sorted(wins) == list(range(2, len(wins) + 2))
-        assert len(store.support(task.key, max(wins)).ids) == 2 + len(wins)
+        assert len(store.examples.support(task.key, max(wins)).ids) == 2 + len(wins)

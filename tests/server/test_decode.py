@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -13,6 +15,7 @@ from PIL import Image
 
 from models.images.preprocess import ImageError, ImageLimits, load_image
 from models.manifest import InputSpec
+from server.engine.decode_processes import DecodeProcesses
 from server.engine.decoder import Decoder
 from server.errors import LimitExceeded, Overloaded
 from tests.helpers.images import encode, noise
@@ -200,3 +203,68 @@ def test_a_process_that_ended_while_it_was_idle_is_replaced(large: Decoder, numb
         child.send_signal(number)
     psutil.wait_procs(there, timeout=20)
     assert_decoded(large, [HEAVY] * 4, ImageLimits())
+
+
+@pytest.mark.parametrize("images", [[LARGE], [LARGE, SMALL], [HEAVY]])
+def test_a_closed_decoder_refuses(large: Decoder, images: list[bytes]) -> None:
+    large.close()
+    with pytest.raises(Overloaded, match="stopping"):
+        asyncio.run(large.decode(images, SPEC))
+
+
+@pytest.mark.parametrize("images", [[SMALL], [LARGE, SMALL]])
+def test_too_little_memory_says_nothing_of_an_image(
+    decoder: Decoder, images: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_image: Image.Image) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
+        with pytest.raises(Overloaded, match="memory"):
+            asyncio.run(decoder.decode(images, SPEC))
+    assert_decoded(decoder, images)
+
+
+def test_too_little_memory_in_a_process_says_nothing_of_an_image(large: Decoder) -> None:
+    assert_decoded(large, [HEAVY], ImageLimits())
+    (first, *_) = children()
+    base = psutil.Process(first.pid).memory_info().vms
+    limits = [psutil.Process(child.pid).rlimit(psutil.RLIMIT_AS) for child in children()]
+    for child in children():
+        child.rlimit(psutil.RLIMIT_AS, (base, limits[0][1]))
+    with pytest.raises(Overloaded, match="memory"):
+        asyncio.run(large.decode([plain(4900)], SPEC))
+    for child in children():
+        child.rlimit(psutil.RLIMIT_AS, limits[0])
+    assert_decoded(large, [HEAVY], ImageLimits())
+    assert first in children(), "the process goes on"
+
+
+def test_a_large_image_is_not_overtaken() -> None:
+    processes = DecodeProcesses(ImageLimits())
+    admitted: list[str] = []
+
+    def admit(name: str, work: int) -> None:
+        with processes._admit(work):
+            admitted.append(name)
+
+    def until(waiting: int) -> None:
+        deadline = time.monotonic() + 10
+        while len(processes._waiting) < waiting and len(admitted) == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+    try:
+        with processes._admit(processes._room - 1):
+            large = threading.Thread(target=admit, args=("large", processes._room))
+            large.start()
+            until(waiting=1)
+            small = threading.Thread(target=admit, args=("small", 1))
+            small.start()
+            until(waiting=2)
+        large.join()
+        small.join()
+    finally:
+        processes.close()
+    assert admitted == ["large", "small"]

@@ -318,8 +318,8 @@ class TestVersions:
 
         def late(key: TaskKey, version: int) -> Head:
             if version == 1:
-                example = service.store.support(key, 1).ids[0]
-                service.store.forget_example(key, 1, example, service.store.head(key, 1))
+                example = service.store.examples.support(key, 1).ids[0]
+                service.store.tasks.forget_example(key, 1, example, service.store.tasks.head(key, 1))
             return load(key, version)
 
         async def look_up() -> int:

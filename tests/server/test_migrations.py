@@ -1,20 +1,29 @@
 """Databases of earlier schemas, brought up to date: all of it is still there, and can be forgotten."""
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from alembic import command
 from alembic.config import Config
+from msgspec.structs import asdict
 from sqlalchemy import create_engine
 
+from benchmarks.server_process import ServerProcess
+from server.journeys.support_set import LabelledImage, fingerprint
+from server.schemas.requests import TaskOptions
 from server.store.records import TaskKey
 from server.store.store import Store, sqlite_url
 from tests.helpers.leftovers import found_in
+from tests.helpers.samples import Labelled
 from tests.helpers.stored import BACKBONE, add, head_of, new_examples
+from tests.helpers.uploads import multipart
 
 T = "default"
 _TIME = "2026-11-21 09:30:00.000000"
@@ -73,20 +82,50 @@ def test_a_database_of_the_first_schema(tmp_path: Path, tasks: int) -> None:
 
     with closing(Store.open(sqlite_url(tmp_path))) as store:
         for task, examples in given.items():
-            support = store.support(TaskKey(T, task), 1)
+            support = store.examples.support(TaskKey(T, task), 1)
             assert support.ids == tuple(example.id for example in examples)
             assert support.embeddings.tolist() == [example.embedding.tolist() for example in examples]
-            assert store.head(TaskKey(T, task), 1).to_bytes() == heads[task].to_bytes()
-            assert [store.example_image(TaskKey(T, task), e.id)[0] for e in examples] == [e.image for e in examples]
-            assert [info.sha256 for info in store.examples(TaskKey(T, task), None, 10)[0]] == [e.sha256 for e in examples]
-            assert {info.file_name for info in store.examples(TaskKey(T, task), None, 10)[0]} == {None} == set(support.file_names)
-        assert add(store, store.task(TaskKey(T, "task_000")), "bird").version.number == 2
+            assert store.tasks.head(TaskKey(T, task), 1).to_bytes() == heads[task].to_bytes()
+            assert [store.examples.image(TaskKey(T, task), e.id)[0] for e in examples] == [e.image for e in examples]
+            assert [info.sha256 for info in store.examples.page(TaskKey(T, task), None, 10)[0]] == [e.sha256 for e in examples]
+            assert (
+                {info.file_name for info in store.examples.page(TaskKey(T, task), None, 10)[0]}
+                == {None}
+                == set(support.file_names)
+            )
+        assert add(store, store.tasks.get(TaskKey(T, "task_000")), "bird").version.number == 2
         gone = list(given)[::5]
         for task in gone:
-            store.delete_task(TaskKey(T, task))
+            store.tasks.delete(TaskKey(T, task))
             assert store.erase()
             assert found_in(tmp_path, [example.image for example in given[task] if example.image]) == 0
     with closing(sqlite3.connect(tmp_path / "headstart.db")) as database:
         assert database.execute("SELECT key, task, fingerprint, body FROM replays").fetchall() == [("key", "task_000", "", "")]
         left = [database.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("tasks", "examples", "embeddings")]
     assert left == [tasks - len(gone), 3 * (tasks - len(gone)), 3 * (tasks - len(gone))]
+
+
+def test_an_answer_kept_by_an_earlier_release_is_given_again_byte_for_byte(tmp_path: Path, support: Labelled) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    given = support[::5]
+    purpose = json.dumps(["create", "pets", asdict(TaskOptions())])
+    asked = fingerprint(purpose, [LabelledImage(label, image) for label, image in given])
+    body = '{"id":"task_000", "as":"it was"}'
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}"
+    with closing(database_of("0007", data)) as database, database:
+        insert(
+            database,
+            "replays",
+            (T, "key", "task_000", asked, 201, "/v1/tasks/task_000", now, body),
+            (T, "forgotten", "task_001", "", 201, "/v1/tasks/task_001", now, ""),
+        )
+    with ServerProcess(data) as server, httpx.Client(base_url=server.url, timeout=60) as api:
+        again = api.post("/v1/tasks", **multipart(given, name="pets"), headers={"Idempotency-Key": "key"})
+        assert (again.status_code, again.text, again.headers["location"]) == (201, body, "/v1/tasks/task_000")
+        assert again.headers["idempotent-replayed"] == "true"
+        other = api.post("/v1/tasks", **multipart(given, name="other"), headers={"Idempotency-Key": "key"})
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+        gone = api.post("/v1/tasks", **multipart(given, name="pets"), headers={"Idempotency-Key": "forgotten"})
+        assert (gone.status_code, gone.json()["code"]) == (410, "answer_forgotten")
+        assert api.get("/v1/tasks").json()["tasks"] == []

@@ -27,13 +27,13 @@ def refresh(folder: Path, task: str, bundle_folder: Path) -> Task:
     embedded: dict[str, Float32] = {}
     with closing(Store.open(sqlite_url(folder))) as store:
         for start in range(0, 25, 7):
-            page = store.images(TaskKey(T, task), store.support(TaskKey(T, task), 1).ids[start : start + 7])
+            page = store.examples.images(TaskKey(T, task), store.examples.support(TaskKey(T, task), 1).ids[start : start + 7])
             pixels = np.stack([load_image(example.image, bundle.manifest.input) for example in page])
             embedded |= zip((example.id for example in page), embed_all(engine, pixels), strict=True)
-        support = store.support(TaskKey(T, task), 1)
+        support = store.examples.support(TaskKey(T, task), 1)
         vectors = np.stack([embedded[example] for example in support.ids])
-        head = fit_head(vectors, support.labels, engine.space, store.task(TaskKey(T, task)).version.options)
-        return store.refresh(TaskKey(T, task), 1, embedded, head)
+        head = fit_head(vectors, support.labels, engine.space, store.tasks.get(TaskKey(T, task)).version.options)
+        return store.tasks.add_refreshed(TaskKey(T, task), 1, embedded, head)
 
 
 def test_a_task_goes_from_one_backbone_to_another_and_back(

@@ -36,16 +36,13 @@ ACTIONS: dict[RefreshAction, tuple[set[RefreshState], RefreshState]] = {
 
 def move(store: Store, refresh: str, task: str, judged: Judgement = JUDGED) -> Task:
     """What the server does with a task whose head is ready."""
-    before = store.task(TaskKey(T, task)).version
-    support = store.support(TaskKey(T, task), before.number)
+    before = store.tasks.get(TaskKey(T, task)).version
+    support = store.examples.support(TaskKey(T, task), before.number)
     embedded = dict(zip(support.ids, support.embeddings, strict=True))
 
-    def note(after: Task) -> RefreshNote:
-        number = after.version.number
-        return RefreshNote(refresh, "moved", before.number, before.backbone, version_after=number, judgement=judged)
-
+    note = RefreshNote(refresh, "moved", before.number, before.backbone, judgement=judged)
     backbone = OTHER if before.backbone == BACKBONE else BACKBONE
-    return store.refresh(TaskKey(T, task), before.number, embedded, head_of(LABELS, backbone), note)
+    return store.tasks.add_refreshed(TaskKey(T, task), before.number, embedded, head_of(LABELS, backbone), note)
 
 
 @dataclass
@@ -100,8 +97,8 @@ class RefreshMachine(RuleBasedStateMachine):
             assert task.version_before
             assert task.version_after
             note = RefreshNote(job.id, "returned", version_returned=task.version_before)
-            if self.store.task(TaskKey(T, task.task)).version.number == task.version_after:
-                back = self.store.put_back(TaskKey(T, task.task), task.version_after, task.version_before, lambda _: note)
+            if self.store.tasks.get(TaskKey(T, task.task)).version.number == task.version_after:
+                back = self.store.tasks.put_back(TaskKey(T, task.task), task.version_after, task.version_before, note)
                 assert back.version.number == task.version_before
             else:
                 self.store.refreshes.note(TaskKey(T, task.task), note)
@@ -155,7 +152,7 @@ class RefreshMachine(RuleBasedStateMachine):
     @rule(pick=picks)
     def delete_task(self, pick: int) -> None:
         task = self.tasks.pop(pick % len(self.tasks))
-        self.store.delete_task(TaskKey(T, task))
+        self.store.tasks.delete(TaskKey(T, task))
         for model in self.model.values():
             if task in model.tasks:
                 model.tasks[task] = "gone"
@@ -176,14 +173,14 @@ class RefreshMachine(RuleBasedStateMachine):
                 with pytest.raises(RefreshStopped):
                     self.store.refreshes.note(TaskKey(T, task), RefreshNote(id_, "unchanged"))
                 if task in self.tasks:
-                    before = self.store.versions(TaskKey(T, task))
+                    before = self.store.tasks.versions(TaskKey(T, task))
                     with pytest.raises(RefreshStopped):
                         move(self.store, id_, task)
-                    assert self.store.versions(TaskKey(T, task)) == before
+                    assert self.store.tasks.versions(TaskKey(T, task)) == before
 
     @invariant()
     def all_is_as_the_model_says(self) -> None:
-        found, _ = self.store.refreshes.refreshes(T, None, 100)
+        found, _ = self.store.refreshes.page(T, None, 100)
         assert [refresh.id for refresh in found] == sorted(self.model, reverse=True)
         for refresh in found:
             model = self.model[refresh.id]
@@ -215,14 +212,14 @@ def test_what_is_another_tenants_does_not_exist(store: Store) -> None:
         assert store.refreshes.create(T, "other@1", 0.02, "all").tasks == {}
         with pytest.raises(TaskNotFound):
             store.refreshes.create(T, "other@1", 0.02, [theirs])
-        for call in (store.refreshes.refresh, lambda t, id_: store.refreshes.tasks(t, id_, None, 1)):
+        for call in (store.refreshes.get, lambda t, id_: store.refreshes.tasks(t, id_, None, 1)):
             with pytest.raises(RefreshNotFound):
                 call(T, refresh.id)
         with pytest.raises(RefreshNotFound):
             store.refreshes.change(T, refresh.id, "cancel")
         with pytest.raises(RefreshStopped):
             store.refreshes.note(TaskKey(T, theirs), RefreshNote(refresh.id, "unchanged"))
-        assert store.refreshes.refresh("theirs", refresh.id).tasks == {"waiting": 1}
+        assert store.refreshes.get("theirs", refresh.id).tasks == {"waiting": 1}
 
 
 def test_a_refresh_that_was_paused_when_it_was_looked_at_and_resumed_since_does_not_end(store: Store) -> None:
@@ -235,11 +232,11 @@ def test_a_refresh_that_was_paused_when_it_was_looked_at_and_resumed_since_does_
         assert store.refreshes.next_task(job) is None
         store.refreshes.change(T, refresh, "resume")
         store.refreshes.end(job)
-        found = store.refreshes.refresh(T, refresh)
+        found = store.refreshes.get(T, refresh)
         assert (found.state, found.tasks) == ("running", {"waiting": 1})
         store.refreshes.note(task.key, RefreshNote(refresh, "unchanged"))
         store.refreshes.end(job)
-        assert store.refreshes.refresh(T, refresh).state == "finished"
+        assert store.refreshes.get(T, refresh).state == "finished"
 
 
 def test_a_version_is_put_back_only_where_the_refreshed_one_is_active(store: Store) -> None:
@@ -253,11 +250,11 @@ def test_a_version_is_put_back_only_where_the_refreshed_one_is_active(store: Sto
         store.refreshes.change(T, refresh.id, "rollback")
         note = RefreshNote(refresh.id, "returned", version_returned=1)
         with pytest.raises(VersionNotFound):
-            store.put_back(task.key, 2, 7, lambda _: note)
-        store.change(task.key, version=1)
+            store.tasks.put_back(task.key, 2, 7, note)
+        store.tasks.change(task.key, version=1)
         with pytest.raises(VersionConflict):
-            store.put_back(task.key, 2, 1, lambda _: note)
-        assert store.refreshes.refresh(T, refresh.id).tasks == {"returning": 1}
-        store.change(task.key, version=2)
-        assert store.put_back(task.key, 2, 1, lambda _: note).version.number == 1
-        assert store.refreshes.refresh(T, refresh.id).tasks == {"returned": 1}
+            store.tasks.put_back(task.key, 2, 1, note)
+        assert store.refreshes.get(T, refresh.id).tasks == {"returning": 1}
+        store.tasks.change(task.key, version=2)
+        assert store.tasks.put_back(task.key, 2, 1, note).version.number == 1
+        assert store.refreshes.get(T, refresh.id).tasks == {"returned": 1}

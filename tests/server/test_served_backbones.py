@@ -66,7 +66,7 @@ def test_a_job_keeps_its_bundle_open_and_embeds_in_the_background(
 def test_who_begins_while_the_store_is_asked_is_waited_for(backbones: Backbones, ids: list[str], store: Store) -> None:
     async def run() -> None:
         served, _ = await backbones.open(ids[1])
-        asked = store.active_by_bundle
+        asked = store.active.by_bundle
         begun = asyncio.Event()
         loop = asyncio.get_running_loop()
 
@@ -83,7 +83,7 @@ def test_who_begins_while_the_store_is_asked_is_waited_for(backbones: Backbones,
                     pass
             return found
 
-        store.active_by_bundle = ask  # type: ignore[method-assign]
+        store.active.by_bundle = ask  # type: ignore[method-assign]
         closing = asyncio.create_task(backbones.close(ids[1]))
         await begun.wait()
         await asyncio.sleep(0.02)
@@ -95,11 +95,11 @@ def test_who_begins_while_the_store_is_asked_is_waited_for(backbones: Backbones,
 
 
 def test_tasks_are_counted_by_the_bundle_of_their_active_version(store: Store) -> None:
-    assert store.active_by_bundle() == {}
+    assert store.active.by_bundle() == {}
     tasks = [create(store, tenant) for tenant in ("default", "default", "another")]
-    assert store.active_by_bundle() == {tasks[0].version.backbone.bundle: 3}
-    store.delete_task(tasks[2].key)
-    assert store.active_by_bundle() == {tasks[0].version.backbone.bundle: 2}
+    assert store.active.by_bundle() == {tasks[0].version.backbone.bundle: 3}
+    store.tasks.delete(tasks[2].key)
+    assert store.active.by_bundle() == {tasks[0].version.backbone.bundle: 2}
 
 
 def test_a_default_that_is_damaged_is_not_replaced_by_another(tmp_path: Path, ids: list[str], store: Store) -> None:

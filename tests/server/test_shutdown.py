@@ -16,7 +16,7 @@ import pytest
 from benchmarks.bundles import copy_bundle
 from benchmarks.server_process import ROOT, ServerProcess, free_port
 from models.bundle import PAPER_BUNDLE
-from server.settings import Settings
+from server.settings import Settings, load_settings
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import run_server
 from tests.helpers.uploads import create, queries
@@ -130,6 +130,13 @@ def test_a_bundle_under_the_id_of_a_shipped_one_is_refused(tmp_path: Path, shipp
     ended = run_server("--data-dir", str(tmp_path / "data"), "--bundles-dir", str(tmp_path / "bundles"), folder=tmp_path)
     assert ended.returncode == 1
     assert f"{name}@{version} is the id of a shipped bundle" in ended.stderr.splitlines()[-1]
+
+
+def test_variables_of_the_client_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever uses the client in a shell may start a server there."""
+    monkeypatch.setenv("HEADSTART_URL", "http://127.0.0.1:8000")
+    monkeypatch.setenv("HEADSTART_TOKEN", "secret")
+    assert load_settings(["--port", "8123"]).port == 8123
 
 
 def test_flags_beat_the_environment(tmp_path: Path) -> None:

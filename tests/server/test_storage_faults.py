@@ -26,7 +26,7 @@ MEGABYTE = 2**20
 
 
 def ids(store: Store) -> set[str]:
-    return {task.id for task in store.tasks(T, None, 10_000)[0]}
+    return {task.id for task in store.tasks.page(T, None, 10_000)[0]}
 
 
 @pytest.mark.parametrize("name", ["headstart.db", "headstart.db-wal", "headstart.db-shm"])
@@ -130,7 +130,7 @@ def test_on_a_full_disk_removing_works_and_makes_room_for_removing(disk: Path) -
     data = disk / "data"
     with closing(Store.open(sqlite_url(data))) as store:
         tasks = [create(store, labels=["cat", "dog"] * 10, image_bytes=size) for size in (20_000, 200_000, 20_000)]
-        image, _ = store.example_image(tasks[0].key, store.support(tasks[0].key, 1).ids[0])
+        image, _ = store.examples.image(tasks[0].key, store.examples.support(tasks[0].key, 1).ids[0])
         filler = fill(disk)
         with pytest.raises(StorageFailed, match="disk") as failure:
             create(store)
@@ -138,12 +138,12 @@ def test_on_a_full_disk_removing_works_and_makes_room_for_removing(disk: Path) -
         assert failure.value.retry_after is None
         with pytest.raises(StorageFailed, match=r"disk is full: 0\.0 MB"):
             store.check()
-        forgotten = store.support(tasks[0].key, 1)
-        store.forget_example(tasks[0].key, 1, forgotten.ids[0], head_of(forgotten.labels[1:]))
+        forgotten = store.examples.support(tasks[0].key, 1)
+        store.tasks.forget_example(tasks[0].key, 1, forgotten.ids[0], head_of(forgotten.labels[1:]))
         assert store.erase()
         # Four megabytes: more than may go through the log at once.
         for task in tasks[1:]:
-            store.delete_task(task.key)
+            store.tasks.delete(task.key)
             assert store.erase()
         assert found_in(data, [image]) == 0
         assert ids(store) == {tasks[0].id}
@@ -158,7 +158,7 @@ def test_a_store_that_fills_its_disk_by_itself_can_still_remove(disk: Path) -> N
             while True:
                 create(store, image_bytes=100_000)
         for task in ids(store):
-            store.delete_task(TaskKey(T, task))
+            store.tasks.delete(TaskKey(T, task))
             assert store.erase()
         assert not ids(store)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sqlalchemy import Engine, event
+from sqlalchemy.exc import ProgrammingError
 
 from models.heads.head import BackboneMismatch, BackboneRef, Float32
 from server.errors import (
@@ -22,7 +23,7 @@ from server.errors import (
 )
 from server.ids import new_id
 from server.store.active_versions import ActiveVersions
-from server.store.records import Active, ClassCount, Replay, ReplayExists, Task, TaskKey, VersionConflict
+from server.store.records import Active, Asked, ClassCount, Replay, ReplayExists, Task, TaskKey, VersionConflict
 from server.store.store import Store, sqlite_url
 from tests.helpers.stored import BACKBONE, add, create, head_of, new_examples
 
@@ -31,28 +32,30 @@ OTHER = BackboneRef("other@1", "cd" * 32)
 
 # Every call that names a task and, where it needs them, the version 1 and an example of it.
 CALLS: dict[str, Callable[[Store, str, str, str], object]] = {
-    "task": lambda store, tenant, task, _: store.task(TaskKey(tenant, task)),
-    "active": lambda store, tenant, task, _: store.active(TaskKey(tenant, task)),
-    "versions": lambda store, tenant, task, _: store.versions(TaskKey(tenant, task)),
-    "head": lambda store, tenant, task, _: store.head(TaskKey(tenant, task), 1),
-    "support": lambda store, tenant, task, _: store.support(TaskKey(tenant, task), 1),
-    "examples": lambda store, tenant, task, _: store.examples(TaskKey(tenant, task), None, 10),
-    "image": lambda store, tenant, task, example: store.example_image(TaskKey(tenant, task), example),
-    "add": lambda store, tenant, task, _: store.add_version(
+    "task": lambda store, tenant, task, _: store.tasks.get(TaskKey(tenant, task)),
+    "active": lambda store, tenant, task, _: store.active.get(TaskKey(tenant, task)),
+    "versions": lambda store, tenant, task, _: store.tasks.versions(TaskKey(tenant, task)),
+    "head": lambda store, tenant, task, _: store.tasks.head(TaskKey(tenant, task), 1),
+    "support": lambda store, tenant, task, _: store.examples.support(TaskKey(tenant, task), 1),
+    "examples": lambda store, tenant, task, _: store.examples.page(TaskKey(tenant, task), None, 10),
+    "image": lambda store, tenant, task, example: store.examples.image(TaskKey(tenant, task), example),
+    "add": lambda store, tenant, task, _: store.tasks.add_version(
         TaskKey(tenant, task), 1, "added", new_examples(["cat"]), [], head_of(["cat", "dog"])
     ),
-    "remove": lambda store, tenant, task, example: store.add_version(
+    "remove": lambda store, tenant, task, example: store.tasks.add_version(
         TaskKey(tenant, task), 1, "removed", [], [example], head_of(["dog"])
     ),
-    "activate": lambda store, tenant, task, _: store.change(TaskKey(tenant, task), version=1),
-    "rename": lambda store, tenant, task, _: store.change(TaskKey(tenant, task), name="mine now"),
-    "embedded": lambda store, tenant, task, _: store.embedded(TaskKey(tenant, task), 1, BACKBONE.sha256),
-    "images": lambda store, tenant, task, example: store.images(TaskKey(tenant, task), [example]),
-    "refresh": lambda store, tenant, task, _: store.refresh(
+    "activate": lambda store, tenant, task, _: store.tasks.change(TaskKey(tenant, task), version=1),
+    "rename": lambda store, tenant, task, _: store.tasks.change(TaskKey(tenant, task), name="mine now"),
+    "embedded": lambda store, tenant, task, _: store.examples.embedded(TaskKey(tenant, task), 1, BACKBONE.sha256),
+    "images": lambda store, tenant, task, example: store.examples.images(TaskKey(tenant, task), [example]),
+    "refresh": lambda store, tenant, task, _: store.tasks.add_refreshed(
         TaskKey(tenant, task), 1, embedded(ids_of(store, task)), head_of(["cat", "dog"], OTHER)
     ),
-    "forget": lambda store, tenant, task, example: store.forget_example(TaskKey(tenant, task), 1, example, head_of(["dog"])),
-    "delete": lambda store, tenant, task, _: store.delete_task(TaskKey(tenant, task)),
+    "forget": lambda store, tenant, task, example: store.tasks.forget_example(
+        TaskKey(tenant, task), 1, example, head_of(["dog"])
+    ),
+    "delete": lambda store, tenant, task, _: store.tasks.delete(TaskKey(tenant, task)),
 }
 
 
@@ -69,16 +72,20 @@ def embedded(ids: Sequence[str]) -> dict[str, Float32]:
 
 def ids_of(store: Store, task: str) -> tuple[str, ...]:
     """Of the first version's examples."""
-    return store.support(TaskKey(T, task), 1).ids
+    return store.examples.support(TaskKey(T, task), 1).ids
 
 
-def replay(key: str = "key", body: str = "{}") -> Replay:
-    return Replay(key, "f" * 64, 201, body, "/v1/tasks/task_1")
+def asked(key: str = "key", said: str = "{}") -> Asked:
+    return Asked(key, "f" * 64, said)
 
 
-def create_once(store: Store, tenant: str, given: Replay) -> Task:
+def replay_of(task: Task, given: Asked) -> Replay:
+    return Replay(given, task.id, task.version.number, task.name, None, None)
+
+
+def create_once(store: Store, tenant: str, given: Asked) -> Task:
     labels = ["cat", "dog"]
-    return store.create_task(TaskKey(tenant, new_id("task")), "pets", new_examples(labels), head_of(labels), lambda _: given)
+    return store.tasks.create(TaskKey(tenant, new_id("task")), "pets", new_examples(labels), head_of(labels), given)
 
 
 def age(data_dir: Path, by: timedelta) -> None:
@@ -91,18 +98,18 @@ def test_a_task_comes_back_as_it_was_created(store: Store) -> None:
     labels = ["dog", "cat", "dog", "Katze 🐈"]
     examples, head = new_examples(labels), head_of(labels)
     before = datetime.now(UTC)
-    task = store.create_task(TaskKey(T, "task_1"), "pets", examples, head)
+    task = store.tasks.create(TaskKey(T, "task_1"), "pets", examples, head)
 
-    assert store.task(TaskKey(T, "task_1")) == task
+    assert store.tasks.get(TaskKey(T, "task_1")) == task
     assert before <= task.created_at == task.updated_at <= datetime.now(UTC)
     assert task.created_at.tzinfo is UTC
     assert task.version.classes == (ClassCount("Katze 🐈", 1), ClassCount("cat", 1), ClassCount("dog", 2))
     assert task.version.options.alike(head.options)
-    assert store.active(TaskKey(T, "task_1")) == Active(1, BACKBONE, 3)
-    assert store.head(TaskKey(T, "task_1"), 1).to_bytes() == head.to_bytes()
-    assert store.example_image(TaskKey(T, "task_1"), examples[3].id) == (examples[3].image, "image/png")
+    assert store.active.get(TaskKey(T, "task_1")) == Active(1, BACKBONE, 3)
+    assert store.tasks.head(TaskKey(T, "task_1"), 1).to_bytes() == head.to_bytes()
+    assert store.examples.image(TaskKey(T, "task_1"), examples[3].id) == (examples[3].image, "image/png")
 
-    support = store.support(TaskKey(T, "task_1"), 1)
+    support = store.examples.support(TaskKey(T, "task_1"), 1)
     assert support.ids == tuple(example.id for example in examples)
     assert support.labels == tuple(labels)
     assert support.backbone_sha256 == BACKBONE.sha256
@@ -110,7 +117,7 @@ def test_a_task_comes_back_as_it_was_created(store: Store) -> None:
     assert support.embeddings.flags.writeable
     np.testing.assert_array_equal(support.embeddings, [example.embedding for example in examples])
 
-    infos, cursor = store.examples(TaskKey(T, "task_1"), None, 4)
+    infos, cursor = store.examples.page(TaskKey(T, "task_1"), None, 4)
     assert cursor is None
     assert [(i.id, i.label, i.media_type, i.size, i.sha256, i.created_at) for i in infos] == [
         (e.id, e.label, e.media_type, e.size, e.sha256, task.created_at) for e in examples
@@ -120,14 +127,14 @@ def test_a_task_comes_back_as_it_was_created(store: Store) -> None:
 @pytest.mark.parametrize("call", CALLS)
 def test_a_task_of_another_tenant_does_not_exist(store: Store, call: str) -> None:
     task = create(store)
-    example = store.support(task.key, 1).ids[0]
+    example = store.examples.support(task.key, 1).ids[0]
     with pytest.raises(TaskNotFound):
         CALLS[call](store, "other", task.id, example)
-    assert store.tasks("other", None, 10) == ([], None)
-    assert store.task_ids("other") == []
-    assert not store.actives("other", [task.id])
-    assert not store.heads("other", [(task.id, 1)])
-    assert store.task(task.key) == task
+    assert store.tasks.page("other", None, 10) == ([], None)
+    assert store.active.ids("other") == []
+    assert not store.active.get_many("other", [task.id])
+    assert not store.tasks.heads("other", [(task.id, 1)])
+    assert store.tasks.get(task.key) == task
     CALLS[call](store, T, task.id, example)
 
 
@@ -139,23 +146,25 @@ def test_tenants_may_use_the_same_ids_and_keys(store: Store) -> None:
         for tenant in heads
     }
     for tenant, head in heads.items():
-        store.create_task(TaskKey(tenant, "task_1"), tenant, examples[tenant], head, lambda task: replay(body=task.name))
-    store.change(TaskKey("a", "task_1"), name="other")
+        store.tasks.create(TaskKey(tenant, "task_1"), tenant, examples[tenant], head, asked(said=tenant))
+    store.tasks.change(TaskKey("a", "task_1"), name="other")
     for tenant, name in (("a", "other"), ("b", "b")):
-        assert store.task(TaskKey(tenant, "task_1")).name == name
-        assert store.head(TaskKey(tenant, "task_1"), 1).to_bytes() == heads[tenant].to_bytes()
-        assert store.example_image(TaskKey(tenant, "task_1"), ids[0])[0] == examples[tenant][0].image
-        assert store.support(TaskKey(tenant, "task_1"), 1).embeddings.tolist() == [e.embedding.tolist() for e in examples[tenant]]
-        assert [info.sha256 for info in store.examples(TaskKey(tenant, "task_1"), None, 10)[0]] == [
+        assert store.tasks.get(TaskKey(tenant, "task_1")).name == name
+        assert store.tasks.head(TaskKey(tenant, "task_1"), 1).to_bytes() == heads[tenant].to_bytes()
+        assert store.examples.image(TaskKey(tenant, "task_1"), ids[0])[0] == examples[tenant][0].image
+        assert store.examples.support(TaskKey(tenant, "task_1"), 1).embeddings.tolist() == [
+            e.embedding.tolist() for e in examples[tenant]
+        ]
+        assert [info.sha256 for info in store.examples.page(TaskKey(tenant, "task_1"), None, 10)[0]] == [
             e.sha256 for e in examples[tenant]
         ]
-        assert store.replay(tenant, "key") == replay(body=tenant)
+        assert store.replay(tenant, "key") == Replay(asked(said=tenant), "task_1", 1, tenant, None, None)
     for parent in (1, 2):
-        store.add_version(TaskKey("a", "task_1"), parent, "added", new_examples(["cat"]), [], head_of(["cat", "dog"]))
-    second = store.add_version(TaskKey("b", "task_1"), 1, "added", new_examples(["cat"]), [], head_of(["cat", "dog"]))
+        store.tasks.add_version(TaskKey("a", "task_1"), parent, "added", new_examples(["cat"]), [], head_of(["cat", "dog"]))
+    second = store.tasks.add_version(TaskKey("b", "task_1"), 1, "added", new_examples(["cat"]), [], head_of(["cat", "dog"]))
     assert second.version.number == 2
-    store.delete_task(TaskKey("a", "task_1"))
-    assert store.example_image(TaskKey("b", "task_1"), ids[0])[0] == examples["b"][0].image
+    store.tasks.delete(TaskKey("a", "task_1"))
+    assert store.examples.image(TaskKey("b", "task_1"), ids[0])[0] == examples["b"][0].image
 
 
 def test_a_version_made_from_an_old_one_is_refused(store: Store) -> None:
@@ -163,127 +172,127 @@ def test_a_version_made_from_an_old_one_is_refused(store: Store) -> None:
     newer = add(store, task, "cat")
     with pytest.raises(VersionConflict):
         add(store, task, "cat", parent=1)
-    assert store.versions(task.key) == [newer.version, *store.versions(task.key)[1:]]
-    assert len(store.versions(task.key)) == 2
+    assert store.tasks.versions(task.key) == [newer.version, *store.tasks.versions(task.key)[1:]]
+    assert len(store.tasks.versions(task.key)) == 2
 
 
 def test_a_version_made_after_going_back_gets_a_number_of_its_own(store: Store) -> None:
     task = create(store)
     add(store, task, "bird")
-    store.change(task.key, version=1)
+    store.tasks.change(task.key, version=1)
     third = add(store, task, "fish")
     assert third.version.number == 3
     assert [entry.label for entry in third.version.classes] == ["cat", "dog", "fish"]
-    assert [(v.number, v.active) for v in store.versions(task.key)] == [(3, True), (2, False), (1, False)]
+    assert [(v.number, v.active) for v in store.tasks.versions(task.key)] == [(3, True), (2, False), (1, False)]
 
 
 def test_only_examples_of_the_active_version_are_shown(store: Store) -> None:
     task = create(store, labels=["cat", "cat", "dog"])
-    gone = store.support(task.key, 1).ids[0]
-    store.add_version(task.key, 1, "removed", [], [gone], head_of(["cat", "dog"]))
-    assert gone not in {example.id for example in store.examples(task.key, None, 10)[0]}
+    gone = store.examples.support(task.key, 1).ids[0]
+    store.tasks.add_version(task.key, 1, "removed", [], [gone], head_of(["cat", "dog"]))
+    assert gone not in {example.id for example in store.examples.page(task.key, None, 10)[0]}
     with pytest.raises(ExampleNotFound):
-        store.example_image(task.key, gone)
+        store.examples.image(task.key, gone)
     with pytest.raises(ExampleNotFound):
-        store.add_version(task.key, 2, "removed", [], [gone], head_of(["cat", "dog"]))
-    store.change(task.key, version=1)
-    assert len(store.example_image(task.key, gone)[0]) == 50
+        store.tasks.add_version(task.key, 2, "removed", [], [gone], head_of(["cat", "dog"]))
+    store.tasks.change(task.key, version=1)
+    assert len(store.examples.image(task.key, gone)[0]) == 50
 
 
 def test_a_cursor_stays_good_when_its_example_goes(store: Store) -> None:
     task = create(store, labels=["cat"] * 4 + ["dog"])
-    ids = store.support(task.key, 1).ids
-    _, cursor = store.examples(task.key, None, 2)
-    store.add_version(task.key, 1, "removed", [], [ids[1]], head_of(["cat", "dog"]))
-    page, end = store.examples(task.key, cursor, 3)
+    ids = store.examples.support(task.key, 1).ids
+    _, cursor = store.examples.page(task.key, None, 2)
+    store.tasks.add_version(task.key, 1, "removed", [], [ids[1]], head_of(["cat", "dog"]))
+    page, end = store.examples.page(task.key, cursor, 3)
     assert [example.id for example in page] == list(ids[2:])
     assert end is None
 
 
 def test_forgetting_an_example_takes_the_versions_that_have_it(store: Store) -> None:
     task = create(store, labels=["cat", "cat", "dog"])
-    going = store.support(task.key, 1).ids[0]
-    store.add_version(task.key, 1, "removed", [], [going], head_of(["cat", "dog"]))
-    store.change(task.key, version=1)
+    going = store.examples.support(task.key, 1).ids[0]
+    store.tasks.add_version(task.key, 1, "removed", [], [going], head_of(["cat", "dog"]))
+    store.tasks.change(task.key, version=1)
     with pytest.raises(VersionConflict):
-        store.forget_example(task.key, 2, going, None)
+        store.tasks.forget_example(task.key, 2, going, None)
     with pytest.raises(ValueError, match="another one is needed"):
-        store.forget_example(task.key, 1, going, None)
-    assert len(store.versions(task.key)) == 2
-    changed, gone = store.forget_example(task.key, 1, going, head_of(["cat", "dog"]))
+        store.tasks.forget_example(task.key, 1, going, None)
+    assert len(store.tasks.versions(task.key)) == 2
+    changed, gone = store.tasks.forget_example(task.key, 1, going, head_of(["cat", "dog"]))
     assert (changed.version.number, gone) == (3, [1])
-    assert [version.number for version in store.versions(task.key)] == [3, 2]
-    assert store.known_active(task.key) is None
+    assert [version.number for version in store.tasks.versions(task.key)] == [3, 2]
+    assert store.active.known(task.key) is None
     with pytest.raises(ExampleNotFound):
-        store.forget_example(task.key, 3, going, None)
+        store.tasks.forget_example(task.key, 3, going, None)
     last = add(store, changed, "bird")
-    store.change(task.key, version=2)
-    _, gone = store.forget_example(task.key, 2, store.support(task.key, last.version.number).ids[-1], None)
+    store.tasks.change(task.key, version=2)
+    _, gone = store.tasks.forget_example(task.key, 2, store.examples.support(task.key, last.version.number).ids[-1], None)
     assert gone == [4]
-    assert add(store, store.task(task.key), "bird").version.number == 5
+    assert add(store, store.tasks.get(task.key), "bird").version.number == 5
 
 
 def test_a_refreshed_version_has_embeddings_of_its_own(store: Store) -> None:
     task = create(store, labels=["cat", "cat", "dog"])
-    before = store.support(task.key, 1)
+    before = store.examples.support(task.key, 1)
     head = head_of(["cat", "dog"], OTHER)
-    refreshed = store.refresh(task.key, 1, embedded(before.ids), head)
+    refreshed = store.tasks.add_refreshed(task.key, 1, embedded(before.ids), head)
     assert (refreshed.version.number, refreshed.version.change, refreshed.version.backbone) == (2, "refreshed", OTHER)
     assert refreshed.version.classes == task.version.classes
-    assert store.active(task.key) == Active(2, OTHER, 2)
-    assert store.head(task.key, 2).to_bytes() == head.to_bytes()
-    after = store.support(task.key, 2)
+    assert store.active.get(task.key) == Active(2, OTHER, 2)
+    assert store.tasks.head(task.key, 2).to_bytes() == head.to_bytes()
+    after = store.examples.support(task.key, 2)
     assert (after.ids, after.labels, after.backbone_sha256) == (before.ids, before.labels, OTHER.sha256)
     assert after.embeddings.tolist() == [[position] * 6 for position in range(3)]
-    assert store.support(task.key, 1).embeddings.tolist() == before.embeddings.tolist()
+    assert store.examples.support(task.key, 1).embeddings.tolist() == before.embeddings.tolist()
 
     with pytest.raises(VersionConflict):
-        store.refresh(task.key, 1, embedded(before.ids), head)
-    store.change(task.key, version=1)
+        store.tasks.add_refreshed(task.key, 1, embedded(before.ids), head)
+    store.tasks.change(task.key, version=1)
     other_values = {id_: -vector for id_, vector in embedded(before.ids).items()}
-    store.refresh(task.key, 1, other_values, head)
-    assert store.support(task.key, 3).embeddings.tolist() == after.embeddings.tolist()
+    store.tasks.add_refreshed(task.key, 1, other_values, head)
+    assert store.examples.support(task.key, 3).embeddings.tolist() == after.embeddings.tolist()
 
 
 @pytest.mark.parametrize("ids", [slice(0, 2), slice(0, 4)])
 def test_a_refresh_of_other_examples_changes_nothing(store: Store, ids: slice) -> None:
     task = create(store, labels=["cat", "cat", "dog"])
-    given = [*store.support(task.key, 1).ids, "example_of_nobody"]
+    given = [*store.examples.support(task.key, 1).ids, "example_of_nobody"]
     with pytest.raises(ValueError, match="not those of the support set"):
-        store.refresh(task.key, 1, embedded(given[ids]), head_of(["cat", "dog"], OTHER))
-    assert store.task(task.key) == task
+        store.tasks.add_refreshed(task.key, 1, embedded(given[ids]), head_of(["cat", "dog"], OTHER))
+    assert store.tasks.get(task.key) == task
 
 
 def test_a_support_set_is_read_as_far_as_a_backbone_has_embedded_it(store: Store) -> None:
     task = create(store, labels=["cat", "cat", "dog"])
-    support = store.support(task.key, 1)
-    found = store.embedded(task.key, 1, OTHER.sha256)
+    support = store.examples.support(task.key, 1)
+    found = store.examples.embedded(task.key, 1, OTHER.sha256)
     assert (found.ids, found.labels, found.embeddings, found.lacking) == (support.ids, support.labels, {}, list(support.ids))
-    store.refresh(task.key, 1, embedded(support.ids), head_of(["cat", "dog"], OTHER))
-    store.change(task.key, version=1)
-    store.add_version(task.key, 1, "added", new_examples(["dog"]), [support.ids[0]], head_of(["cat", "dog"]))
-    found = store.embedded(task.key, 3, OTHER.sha256)
+    store.tasks.add_refreshed(task.key, 1, embedded(support.ids), head_of(["cat", "dog"], OTHER))
+    store.tasks.change(task.key, version=1)
+    store.tasks.add_version(task.key, 1, "added", new_examples(["dog"]), [support.ids[0]], head_of(["cat", "dog"]))
+    found = store.examples.embedded(task.key, 3, OTHER.sha256)
     assert found.lacking == [found.ids[2]]
     assert {id_: vector.tolist() for id_, vector in found.embeddings.items()} == {
         id_: vector.tolist() for id_, vector in embedded(support.ids).items() if id_ != support.ids[0]
     }
     with pytest.raises(VersionNotFound):
-        store.embedded(task.key, 4, OTHER.sha256)
+        store.examples.embedded(task.key, 4, OTHER.sha256)
 
 
 def test_images_of_several_examples_are_read_at_once(store: Store) -> None:
     task = create(store, labels=["cat"] * 3 + ["dog"])
-    ids = store.support(task.key, 1).ids
-    found = store.images(task.key, [ids[3], ids[1]])
+    ids = store.examples.support(task.key, 1).ids
+    found = store.examples.images(task.key, [ids[3], ids[1]])
     assert [(example.id, example.image) for example in found] == [
-        (id_, store.example_image(task.key, id_)[0]) for id_ in (ids[1], ids[3])
+        (id_, store.examples.image(task.key, id_)[0]) for id_ in (ids[1], ids[3])
     ]
     with pytest.raises(ExampleNotFound, match="example_of_nobody"):
-        store.images(task.key, [ids[0], "example_of_nobody"])
+        store.examples.images(task.key, [ids[0], "example_of_nobody"])
     without = [replace(example, image=None, sha256=None) for example in new_examples(["cat"])]
-    store.add_version(task.key, 1, "added", without, [], head_of(["cat", "dog"]))
+    store.tasks.add_version(task.key, 1, "added", without, [], head_of(["cat", "dog"]))
     with pytest.raises(ImageNotKept):
-        store.images(task.key, [ids[0], without[0].id])
+        store.examples.images(task.key, [ids[0], without[0].id])
 
 
 def test_a_support_set_whose_embeddings_are_missing_says_so(tmp_path: Path) -> None:
@@ -295,13 +304,13 @@ def test_a_support_set_whose_embeddings_are_missing_says_so(tmp_path: Path) -> N
         closing(Store.open(sqlite_url(tmp_path))) as store,
         pytest.raises(BackboneUnavailable, match="1 examples of version 1 have no embedding"),
     ):
-        store.support(task.key, 1)
+        store.examples.support(task.key, 1)
 
 
 @pytest.mark.parametrize("number", [0, 2, 2**31, 2**64])
 def test_a_version_that_does_not_exist(store: Store, number: int) -> None:
     task = create(store)
-    for call in (store.head, store.support, lambda key, number: store.change(key, version=number)):
+    for call in (store.tasks.head, store.examples.support, lambda key, number: store.tasks.change(key, version=number)):
         with pytest.raises(VersionNotFound):
             call(task.key, number)
 
@@ -309,70 +318,78 @@ def test_a_version_that_does_not_exist(store: Store, number: int) -> None:
 def test_a_broken_cursor_is_an_invalid_request(store: Store) -> None:
     task = create(store)
     with pytest.raises(InvalidRequest):
-        store.tasks(T, "nonsense!", 10)
+        store.tasks.page(T, "nonsense!", 10)
     with pytest.raises(InvalidRequest):
-        store.examples(task.key, "nonsense!", 10)
+        store.examples.page(task.key, "nonsense!", 10)
 
 
 def test_a_head_of_other_labels_or_another_backbone_is_refused(store: Store) -> None:
     task = create(store)
     with pytest.raises(ValueError, match="labels"):
-        store.create_task(TaskKey(T, new_id("task")), "pets", new_examples(["cat", "dog"]), head_of(["cat", "cow"]))
+        store.tasks.create(TaskKey(T, new_id("task")), "pets", new_examples(["cat", "dog"]), head_of(["cat", "cow"]))
     other = head_of(["cat", "dog"], BackboneRef(BACKBONE.bundle, "cd" * 32))
     with pytest.raises(BackboneMismatch):
-        store.add_version(task.key, 1, "added", new_examples(["cat"]), [], other)
-    assert store.tasks(T, None, 10) == ([task], None)
+        store.tasks.add_version(task.key, 1, "added", new_examples(["cat"]), [], other)
+    assert store.tasks.page(T, None, 10) == ([task], None)
 
 
 def test_an_answer_is_kept_with_what_it_answers(store: Store) -> None:
     assert store.replay(T, "key") is None
-    seen: list[Task] = []
-
-    def answer(task: Task) -> Replay:
-        seen.append(task)
-        return replay(body=task.created_at.isoformat())
-
     labels = ["cat", "dog"]
-    task = store.create_task(TaskKey(T, "task_1"), "pets", new_examples(labels), head_of(labels), answer)
-    assert seen == [task]
-    assert store.replay(T, "key") == replay(body=task.created_at.isoformat())
+    task = store.tasks.create(TaskKey(T, "task_1"), "pets", new_examples(labels), head_of(labels), asked(said="why"))
+    assert store.replay(T, "key") == replay_of(task, asked(said="why"))
     assert store.replay("other", "key") is None
 
 
+def test_what_was_made_is_found_again_whatever_came_of_the_task_since(store: Store) -> None:
+    task = create_once(store, T, asked())
+    added = store.tasks.add_version(task.key, 1, "added", new_examples(["cat"]), [], head_of(["cat", "dog"]), asked("another"))
+    store.tasks.change(task.key, name="renamed", version=1)
+    for made, key in ((task, "key"), (added, "another")):
+        found = store.replay(T, key)
+        assert found == replay_of(made, asked(key))
+        assert found.version
+        assert found.name
+        again = replace(store.tasks.made(task.key, found.version), name=found.name)
+        assert again == replace(made, version=replace(made.version, active=again.version.active))
+    with pytest.raises(VersionNotFound):
+        store.tasks.made(task.key, 3)
+    with pytest.raises(TaskNotFound):
+        store.tasks.made(TaskKey("other", task.id), 1)
+
+
 def test_the_second_of_two_requests_with_one_key_leaves_nothing(store: Store) -> None:
-    task = create_once(store, T, replay(body="first"))
+    task = create_once(store, T, asked(said="first"))
     with pytest.raises(ReplayExists):
-        create_once(store, T, replay(body="second"))
+        create_once(store, T, asked(said="second"))
     with pytest.raises(ReplayExists):
-        store.add_version(
-            task.key, 1, "added", new_examples(["cat"]), [], head_of(["cat", "dog"]), lambda _: replay(body="third")
-        )
-    assert store.tasks(T, None, 10) == ([task], None)
-    assert len(store.versions(task.key)) == 1
-    assert store.replay(T, "key") == replay(body="first")
+        store.tasks.add_version(task.key, 1, "added", new_examples(["cat"]), [], head_of(["cat", "dog"]), asked(said="third"))
+    assert store.tasks.page(T, None, 10) == ([task], None)
+    assert len(store.tasks.versions(task.key)) == 1
+    assert store.replay(T, "key") == replay_of(task, asked(said="first"))
 
 
-def test_an_answer_that_cannot_be_made_undoes_the_change(store: Store) -> None:
-    def answer(_: Task) -> Replay:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        store.create_task(TaskKey(T, "task_1"), "pets", new_examples(["cat"]), head_of(["cat"]), answer)
-    assert store.tasks(T, None, 10) == ([], None)
+def test_an_answer_that_cannot_be_kept_undoes_the_change(store: Store) -> None:
+    unfit = Asked("key", "f" * 64, object())  # type: ignore[arg-type]
+    with pytest.raises(ProgrammingError):
+        store.tasks.create(TaskKey(T, "task_1"), "pets", new_examples(["cat"]), head_of(["cat"]), unfit)
+    assert store.tasks.page(T, None, 10) == ([], None)
 
 
 def test_the_key_of_an_answer_outlives_its_task_and_not_its_day(tmp_path: Path) -> None:
     with closing(Store.open(sqlite_url(tmp_path))) as store:
-        task = create_once(store, T, replay()).id
-        assert store.replay(T, "key") == replay()
-        store.delete_task(TaskKey(T, task))
+        task = create_once(store, T, asked())
+        assert store.replay(T, "key") == replay_of(task, asked())
+        store.tasks.delete(task.key)
     age(tmp_path, timedelta(hours=23, minutes=59))
     with closing(Store.open(sqlite_url(tmp_path))) as store:
-        assert store.replay(T, "key") == replace(replay(), fingerprint="", body="")
+        left = store.replay(T, "key")
+        assert left == replace(replay_of(task, Asked("key", "", "")), name=None)
+        assert left.forgotten
     age(tmp_path, timedelta(hours=24))
     with closing(Store.open(sqlite_url(tmp_path))) as store:
         assert store.replay(T, "key") is None
-        create_once(store, T, replay(key="another"))
+        create_once(store, T, asked("another"))
     with closing(sqlite3.connect(tmp_path / "headstart.db")) as connection:
         assert connection.execute("SELECT key FROM replays").fetchall() == [("another",)]
 
@@ -395,7 +412,7 @@ def test_what_is_known_in_memory_is_never_from_before_an_acknowledged_change(sto
 
     def read() -> None:
         while not done.is_set():
-            store.active(TaskKey(T, task))
+            store.active.get(TaskKey(T, task))
 
     readers = [threading.Thread(target=read) for _ in range(4)]
     for reader in readers:
@@ -403,17 +420,17 @@ def test_what_is_known_in_memory_is_never_from_before_an_acknowledged_change(sto
     try:
         for turn in range(150):
             version = 1 + turn % 2
-            store.change(TaskKey(T, task), version=version)
+            store.tasks.change(TaskKey(T, task), version=version)
             for _ in range(20):
-                known = store.known_active(TaskKey(T, task))
+                known = store.active.known(TaskKey(T, task))
                 assert known is None or known.version == version
     finally:
         done.set()
         for reader in readers:
             reader.join()
-    assert store.active(TaskKey(T, task)) == store.known_active(TaskKey(T, task)) == Active(version, BACKBONE, 2)
-    store.delete_task(TaskKey(T, task))
-    assert store.known_active(TaskKey(T, task)) is None
+    assert store.active.get(TaskKey(T, task)) == store.active.known(TaskKey(T, task)) == Active(version, BACKBONE, 2)
+    store.tasks.delete(TaskKey(T, task))
+    assert store.active.known(TaskKey(T, task)) is None
 
 
 def test_many_tasks_are_read_in_a_few_statements(store: Store, tmp_path: Path) -> None:
@@ -429,17 +446,17 @@ def test_many_tasks_are_read_in_a_few_statements(store: Store, tmp_path: Path) -
 
     event.listen(Engine, "before_cursor_execute", count)
     try:
-        found = store.actives(T, [*ids, "task_nothing"])
-        heads = store.heads(T, [(id_, 1) for id_ in ids] + [(task.id, 2), (task.id, 3), ("task_nothing", 1)])
+        found = store.active.get_many(T, [*ids, "task_nothing"])
+        heads = store.tasks.heads(T, [(id_, 1) for id_ in ids] + [(task.id, 2), (task.id, 3), ("task_nothing", 1)])
     finally:
         event.remove(Engine, "before_cursor_execute", count)
     assert statements <= 10  # a BEGIN for each of the two among them
     assert found == dict.fromkeys(ids, Active(2, BACKBONE, 3))
     assert heads.keys() == {*((id_, 1) for id_ in ids), (task.id, 2)}
-    assert heads[copies[-1], 1].to_bytes() == store.head(task.key, 1).to_bytes()
+    assert heads[copies[-1], 1].to_bytes() == store.tasks.head(task.key, 1).to_bytes()
     assert heads[task.id, 2].labels == tuple(entry.label for entry in newer.version.classes)
-    assert store.task_ids(T) == sorted(ids, reverse=True)
-    assert store.known_active(TaskKey(T, copies[0])) == Active(2, BACKBONE, 3)
+    assert store.active.ids(T) == sorted(ids, reverse=True)
+    assert store.active.known(TaskKey(T, copies[0])) == Active(2, BACKBONE, 3)
 
 
 def copy_task(data_dir: Path, task: str, ids: Sequence[str]) -> None:

@@ -64,7 +64,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(tenant=st.sampled_from(TENANTS), labels=labels)
     def create(self, tenant: str, labels: list[str]) -> None:
         task, examples, head = new_id("task"), new_examples(labels), head_of(labels)
-        self.store.create_task(TaskKey(tenant, task), "new", examples, head)
+        self.store.tasks.create(TaskKey(tenant, task), "new", examples, head)
         self.model[task] = TaskModel(tenant, "new", versions={1: VersionModel("created", examples, head.to_bytes())})
 
     @precondition(lambda self: self.model)
@@ -86,9 +86,9 @@ class StoreMachine(RuleBasedStateMachine):
         self, task: str, model: TaskModel, change: Change, support: list[NewExample], added: list[NewExample], removed: list[str]
     ) -> None:
         head = head_of([example.label for example in support])
-        changed = self.store.add_version(TaskKey(model.tenant, task), model.active, change, added, removed, head)
+        changed = self.store.tasks.add_version(TaskKey(model.tenant, task), model.active, change, added, removed, head)
         model.add(VersionModel(change, support, head.to_bytes()))
-        assert changed == self.store.task(TaskKey(model.tenant, task))
+        assert changed == self.store.tasks.get(TaskKey(model.tenant, task))
 
     @precondition(lambda self: self.model)
     @rule(pick=picks, version=picks, example=picks)
@@ -101,20 +101,20 @@ class StoreMachine(RuleBasedStateMachine):
             return
         head = head_of([other.label for other in kept]) if len(kept) < len(model.support) else None
         gone = [number for number, each in model.versions.items() if going in each.examples]
-        changed, removed = self.store.forget_example(TaskKey(model.tenant, task), model.active, going.id, head)
+        changed, removed = self.store.tasks.forget_example(TaskKey(model.tenant, task), model.active, going.id, head)
         if head is not None:
             model.add(VersionModel("removed", kept, head.to_bytes()))
         for number in gone:
             del model.versions[number]
         assert sorted(removed) == gone
-        assert changed == self.store.task(TaskKey(model.tenant, task))
+        assert changed == self.store.tasks.get(TaskKey(model.tenant, task))
 
     @precondition(lambda self: self.model)
     @rule(pick=picks, version=picks)
     def activate(self, pick: int, version: int) -> None:
         task, model = self.pick(pick)
         model.active = list(model.versions)[version % len(model.versions)]
-        assert self.store.change(TaskKey(model.tenant, task), version=model.active) == self.store.task(
+        assert self.store.tasks.change(TaskKey(model.tenant, task), version=model.active) == self.store.tasks.get(
             TaskKey(model.tenant, task)
         )
 
@@ -123,13 +123,15 @@ class StoreMachine(RuleBasedStateMachine):
     def rename(self, pick: int, name: str) -> None:
         task, model = self.pick(pick)
         model.name = name
-        assert self.store.change(TaskKey(model.tenant, task), name=name) == self.store.task(TaskKey(model.tenant, task))
+        assert self.store.tasks.change(TaskKey(model.tenant, task), name=name) == self.store.tasks.get(
+            TaskKey(model.tenant, task)
+        )
 
     @precondition(lambda self: self.model)
     @rule(pick=picks)
     def delete(self, pick: int) -> None:
         task, model = self.pick(pick)
-        self.store.delete_task(TaskKey(model.tenant, task))
+        self.store.tasks.delete(TaskKey(model.tenant, task))
         del self.model[task]
 
     @rule()
@@ -140,16 +142,16 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(limit=st.integers(min_value=1, max_value=4))
     def pages_join_up(self, limit: int) -> None:
         for tenant in TENANTS:
-            found, cursor = self.store.tasks(tenant, None, limit)
+            found, cursor = self.store.tasks.page(tenant, None, limit)
             while cursor is not None:
-                page, cursor = self.store.tasks(tenant, cursor, limit)
+                page, cursor = self.store.tasks.page(tenant, cursor, limit)
                 assert 1 <= len(page) <= limit
                 found += page
             assert [task.id for task in found] == [t for t, model in reversed(self.model.items()) if model.tenant == tenant]
         for task, model in self.model.items():
-            examples, cursor = self.store.examples(TaskKey(model.tenant, task), None, limit)
+            examples, cursor = self.store.examples.page(TaskKey(model.tenant, task), None, limit)
             while cursor is not None:
-                more, cursor = self.store.examples(TaskKey(model.tenant, task), cursor, limit)
+                more, cursor = self.store.examples.page(TaskKey(model.tenant, task), cursor, limit)
                 assert 1 <= len(more) <= limit
                 examples += more
             assert [example.id for example in examples] == [example.id for example in model.support]
@@ -157,17 +159,19 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def every_task_is_what_it_should_be(self) -> None:
         for tenant in TENANTS:
-            assert list(self.store.task_ids(tenant)) == [t for t, model in reversed(self.model.items()) if model.tenant == tenant]
+            assert list(self.store.active.ids(tenant)) == [
+                t for t, model in reversed(self.model.items()) if model.tenant == tenant
+            ]
         for task, model in self.model.items():
-            found = self.store.task(TaskKey(model.tenant, task))
+            found = self.store.tasks.get(TaskKey(model.tenant, task))
             assert (found.name, found.version.number) == (model.name, model.active)
             assert found.created_at <= found.version.created_at <= found.updated_at
-            known = self.store.known_active(TaskKey(model.tenant, task))
+            known = self.store.active.known(TaskKey(model.tenant, task))
             assert known is None or known.version == model.active
-            assert self.store.active(TaskKey(model.tenant, task)).version == model.active
-            support = self.store.support(TaskKey(model.tenant, task), model.active)
+            assert self.store.active.get(TaskKey(model.tenant, task)).version == model.active
+            support = self.store.examples.support(TaskKey(model.tenant, task), model.active)
             assert support.ids == tuple(example.id for example in model.support)
-            history = self.store.versions(TaskKey(model.tenant, task))
+            history = self.store.tasks.versions(TaskKey(model.tenant, task))
             assert [version.number for version in history] == list(reversed(model.versions))
             for version, expected in zip(reversed(history), model.versions.values(), strict=True):
                 assert (version.change, version.active) == (expected.change, version.number == model.active)
@@ -179,13 +183,13 @@ class StoreMachine(RuleBasedStateMachine):
     def a_version_is_what_it_was(self, pick: int, version: int) -> None:
         task, model = self.pick(pick)
         number, expected = list(model.versions.items())[version % len(model.versions)]
-        support = self.store.support(TaskKey(model.tenant, task), number)
+        support = self.store.examples.support(TaskKey(model.tenant, task), number)
         assert support.ids == tuple(example.id for example in expected.examples)
         assert support.labels == tuple(example.label for example in expected.examples)
         np.testing.assert_array_equal(support.embeddings, [example.embedding for example in expected.examples])
-        assert self.store.head(TaskKey(model.tenant, task), number).to_bytes() == expected.head
+        assert self.store.tasks.head(TaskKey(model.tenant, task), number).to_bytes() == expected.head
         for example in model.support:
-            assert self.store.example_image(TaskKey(model.tenant, task), example.id) == (example.image, example.media_type)
+            assert self.store.examples.image(TaskKey(model.tenant, task), example.id) == (example.image, example.media_type)
 
 
 TestStoreModel = StoreMachine.TestCase

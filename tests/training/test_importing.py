@@ -317,7 +317,7 @@ def test_of_probabilities_the_classifier_is_cut_off(
 ) -> None:
     path = onnx_of(classifier(small, nn.Linear(8, 5), last), tmp_path / "shares.onnx", dynamo=True)
     assert main(["import", str(path), *NORMALISATION, "--data", str(photographs), "--out", str(tmp_path)]) == 0
-    assert "ends in a classifier: taken is what goes into its last layer, 8 numbers" in capsys.readouterr().out
+    assert "ends in a classifier: the embedding is the input of its last layer, 8 numbers" in capsys.readouterr().out
     pixels = pixels_of(SIZE)
     engine = open_engine(open_bundle(tmp_path / "shares" / "1"), "onnx")
     np.testing.assert_allclose(engine.embed(pixels), by_hand(small, pixels), rtol=1e-4, atol=1e-5)

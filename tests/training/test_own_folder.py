@@ -48,7 +48,7 @@ def rows(document: str) -> list[tuple[int, int, int]]:
 def test_all_classes_are_new_to_a_network_made_elsewhere(evaluate: Evaluate) -> None:
     status, out, err = evaluate({"bus": 8, "apple": 8, "cup": 8}, imported=True)
     assert status == 0
-    assert "net.onnx was trained elsewhere, on classes that are not known here: all 3 count as new" in err
+    assert "net.onnx was trained elsewhere on unknown classes, so all 3 count as new" in err
     assert "3 classes, seed 1" in out
 
 
@@ -67,7 +67,7 @@ def test_images_of_the_dataset_that_it_was_trained_on_are_measured_by_its_test_c
     """`baby`, `bed` and `bicycle` are novel in CIFAR-FS, `crab` a validation class."""
     status, out, err = evaluate({"apple": 8, "baby": 8, "bed": 8, "bicycle": 8, "crab": 8})
     assert status == 0
-    assert "the test classes of CIFAR-FS, by which the backbone was trained" in err
+    assert "the test classes of CIFAR-FS, the backbone's own split" in err
     assert "3 test classes of CIFAR-FS, seed 1" in out
 
 
@@ -80,7 +80,7 @@ def test_numbers_are_a_datasets_classes_where_they_are_all_of_them(evaluate: Eva
     replace_manifest(bundle, manifest.model_copy(update={"training": trained}))
     _, out, err = evaluate(dict.fromkeys((*signs.train, *signs.validation, *signs.test), 6))
     assert f"{len(signs.test)} test classes of {signs.dataset}, seed 1" in out
-    assert f"the test classes of {signs.dataset}, by which the backbone was trained" in err
+    assert f"the test classes of {signs.dataset}, the backbone's own split" in err
 
 
 def test_of_numbers_that_may_be_a_datasets_classes_is_said_so(evaluate: Evaluate, tmp_path: Path) -> None:

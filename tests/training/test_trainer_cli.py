@@ -143,7 +143,7 @@ def test_a_name_that_cannot_be_is_refused_at_once(
     run: Path, exported: Path, flags: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["export", str(run), "--out", str(exported.parent.parent), *flags]) == 1
-    assert "no name" in (error := capsys.readouterr().err) or "exists already" in error
+    assert "not a valid name" in (error := capsys.readouterr().err) or "exists already" in error
 
 
 def test_calibrating_a_bundle_gives_it_the_laws_of_an_export_and_touches_no_file(

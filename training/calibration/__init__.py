@@ -1,1 +1,1 @@
-"""What an export chooses and measures on validation classes: head defaults, temperatures, novelty thresholds."""
+"""Calibration: head defaults, temperatures and novelty thresholds, chosen and measured on validation classes."""

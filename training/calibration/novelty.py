@@ -1,4 +1,4 @@
-"""The law of `models.novelty.thresholds`, fitted on validation-class episodes of several datasets: never on novel classes."""
+"""Fits the law of `models.novelty.thresholds` on validation-class episodes of several datasets, never on novel classes."""
 
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from models.arrays import Reals
 from models.heads.head import Float32, features
 from models.manifest import NoveltyLaw
-from models.novelty.familiarity import Floats, resemblance
+from models.novelty.familiarity import resemblance
 from models.novelty.space import NoveltySpace
 from models.novelty.thresholds import REFUSED, Evidence, evidence, threshold
 from training.evaluation.episodes import Embedded, EpisodeSampler
@@ -20,24 +21,24 @@ _WAYS, _SHOTS = (2, 5, 20), (1, 2, 5, 10)
 _QUERIES = 3  # per class
 _STACK = 20
 _SOFTNESS = 0.01  # of the threshold, in familiarity, so that the share refused has a slope
-_RARE = 0.01  # shares below which do not differ much
+_RARE = 0.01  # shares below this count as nearly equal
 _ROUNDS = 500
 
-# Chosen on eight kinds of picture, each left out in turn, for the least gain on the AUROC of the nearest neighbour and of the
-# highest probability to be greatest; see decision 0011.
+# Chosen on eight kinds of picture, each left out in turn. The choice maximises the least gain in AUROC over the nearest neighbour
+# and over the highest probability; see decision 0011.
 _SPACE = {"centring": 0.15, "directions": 64, "shrinkage": 40.0}
 _FAMILIARITY = {"kappa": 40.0, "nearest": 0.2, "others": 0.2}
 _START = {"spread": 1.25, "floor": 0.03, "gain": 0.03, "deviations": 1.6, "prior": 1.0}
 
-Tasks = tuple[Evidence, Floats]
-"""Of a stack of T tasks: what their examples say, and the familiarity of their queries (T, Q), all of their classes."""
+Tasks = tuple[Evidence, Reals]
+"""A stack of T tasks: the evidence of their examples, and the familiarity (T, Q) of their queries, all of their classes."""
 
 
 def tune_novelty(datasets: Sequence[Embedded], background: Float32) -> NoveltyLaw | None:
-    """The coefficients with which every dataset's tasks refuse 5 % of their own images, as nearly as one law can.
+    """Returns the law with which every dataset's tasks refuse 5 % of their own images, as nearly as one law can.
 
-    What is least is the sum of log²(refused / 5 %) over datasets and kinds of task, so that each counts as much as another, and
-    half as many as are meant are as wrong as twice as many.
+    The coefficients minimise the sum of log²(refused / 5 %) over datasets and kinds of task, which all count equally. So half as
+    many refusals as intended are as wrong as twice as many.
 
     Args:
         datasets: their validation classes.
@@ -66,7 +67,7 @@ def tune_novelty(datasets: Sequence[Embedded], background: Float32) -> NoveltyLa
 
 
 def tasks(data: Embedded, space: NoveltySpace, law: NoveltyLaw, sampler: EpisodeSampler, episodes: int) -> Iterator[Tasks]:
-    """Episodes, a stack at a time, as a law that has these first coefficients sees them."""
+    """Yields episodes, a stack at a time, in the space and familiarity of a law."""
     x = space.features(data.embeddings)
     labels = np.repeat(np.arange(sampler.ways), sampler.shots)
     for start in range(0, episodes, _STACK):
@@ -77,7 +78,7 @@ def tasks(data: Embedded, space: NoveltySpace, law: NoveltyLaw, sampler: Episode
 
 
 def _cells(data: Embedded, space: NoveltySpace, law: NoveltyLaw) -> Iterator[Tasks]:
-    """A stack of tasks of every kind that the classes allow."""
+    """Yields a stack of tasks of every kind that the classes allow."""
     smallest = min(map(len, data.by_class), default=0)
     for ways, shots in product(_WAYS, _SHOTS):
         if ways <= len(data.by_class) and shots < smallest:
@@ -85,14 +86,14 @@ def _cells(data: Embedded, space: NoveltySpace, law: NoveltyLaw) -> Iterator[Tas
             yield _together(list(tasks(data, space, law, sampler, EPISODES)))
 
 
-def _familiarity(support_TnD: Float32, queries_TQD: Float32, ways: int, law: NoveltyLaw) -> Floats:
+def _familiarity(support_TnD: Float32, queries_TQD: Float32, ways: int, law: NoveltyLaw) -> Reals:
     classes = support_TnD.reshape(len(support_TnD), ways, -1, support_TnD.shape[-1])
     means = features(classes.sum(axis=2), None)
     return resemblance(queries_TQD @ means.mT, (queries_TQD @ support_TnD.mT).max(axis=-1), law)
 
 
 def _together(stacks: Sequence[Tasks]) -> Tasks:
-    """Stacks of one kind of task as one."""
+    """Joins stacks of one kind of task."""
     found = [each for each, _ in stacks]
     together = {
         name: np.concatenate([getattr(each, name) for each in found]) for name in ("between", "spread", "middle", "below")
@@ -102,7 +103,7 @@ def _together(stacks: Sequence[Tasks]) -> Tasks:
 
 
 def _refused(cell: Tasks, law: NoveltyLaw) -> float:
-    """The share of queries below the threshold, softly."""
+    """Returns the share of queries below the threshold, smoothed."""
     found, familiarity = cell
     below = (threshold(found, law)[..., None] - familiarity) / _SOFTNESS
     return float((1.0 / (1.0 + np.exp(-np.clip(below, -50.0, 50.0)))).mean())

@@ -1,7 +1,7 @@
-"""How well a bundle in the making does."""
+"""Scores a new bundle on validation and novel classes."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Literal, get_args
 
 import numpy as np
@@ -13,7 +13,7 @@ from models.manifest import Evaluation, HeadDefaults, HeadOptions, Solver
 from training.calibration.novelty import tune_novelty
 from training.calibration.temperatures import tune_temperatures
 from training.calibration.tuning import tune_heads
-from training.data.dataset import ImageSet
+from training.data.dataset import DatasetParts, ImageSet
 from training.evaluation.episodes import SHOTS, WAYS, Embedded, EpisodeSampler, affordable_queries
 from training.evaluation.evaluate import score
 
@@ -22,25 +22,10 @@ _SEED = 1
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Images:
-    """The images of one dataset that a bundle is made with.
-
-    Attributes:
-        dataset: what evaluations call them.
-        base: what the statistics are made from and int8 is calibrated on; None where it has none.
-        validation: classes that head options are chosen on; None where there are too few.
-        novel: classes that nothing is chosen on; None where there are none.
-    """
-
-    dataset: str
-    base: ImageSet | None
-    validation: ImageSet | None
-    novel: ImageSet | None
-
-
 def base_mean(embeddings: Sequence[Float32]) -> Float32:
-    """The `feature_mean` (D,) of a bundle: the datasets' means count equally, however many base images (N, D) each has."""
+    """Returns the `feature_mean` (D,) of a bundle. The datasets' means count equally, however many base images (N, D) each
+    has.
+    """
     mean: Float32 = np.mean([each.mean(axis=0) for each in embeddings], axis=0)
     return mean
 
@@ -54,7 +39,7 @@ class Scorer:
         episodes: per evaluation.
     """
 
-    def __init__(self, datasets: Sequence[Images], mean: Float32, background: Float32, episodes: int) -> None:
+    def __init__(self, datasets: Sequence[DatasetParts], mean: Float32, background: Float32, episodes: int) -> None:
         self._datasets = datasets
         self._mean = mean
         self._background = background
@@ -62,13 +47,14 @@ class Scorer:
         self._embedded: dict[tuple[EngineKind, int], Float32] = {}
 
     def embed(self, engine: Engine, images: ImageSet) -> Float32:
+        """Returns embeddings (N, D) of the images, computed once per engine."""
         key = engine.kind, id(images)
         if key not in self._embedded:
             self._embedded[key] = embed_all(engine, images.images)
         return self._embedded[key]
 
     def choose_heads(self, engine: Engine, say: Say) -> HeadDefaults:
-        """Options chosen on the validation classes; one dataset at least has some."""
+        """Returns options chosen on the validation classes; one dataset at least has some."""
         named = [(data.dataset, data.validation) for data in self._datasets if data.validation is not None]
         say(f"choosing head defaults on validation episodes of {', '.join(name for name, _ in named)}")
         embedded = [Embedded(self.embed(engine, images), images.indices_by_class()) for _, images in named]
@@ -80,12 +66,13 @@ class Scorer:
         self,
         engine: Engine,
         file: str,
-        data: Images,
+        data: DatasetParts,
         part: Literal["validation", "test"],
         options: HeadOptions,
         law: Law | None,
         shots: int,
     ) -> Evaluation:
+        """Scores one part of a dataset; `law` is the temperature law, None for the temperature of the options."""
         images = data.validation if part == "validation" else data.novel
         assert images is not None
         by_class = images.indices_by_class()
@@ -94,8 +81,10 @@ class Scorer:
         return Evaluation(dataset=data.dataset, part=part, file=file, solver=options.solver, seed=_SEED, **asdict(scored))
 
     def evaluations(self, engine: Engine, file: str, heads: HeadDefaults) -> list[Evaluation]:
-        """The parts that datasets have, at 1 and 5 shots: every solver on validation classes, the default one on novel ones."""
-        parts: list[tuple[Images, Literal["validation", "test"], Solver]] = []
+        """Returns evaluations of every part at 1 and 5 shots: every solver on validation classes, the default one on novel
+        ones.
+        """
+        parts: list[tuple[DatasetParts, Literal["validation", "test"], Solver]] = []
         for data in self._datasets:
             if data.validation is not None:
                 parts += [(data, "validation", solver) for solver in get_args(Solver)]
@@ -108,7 +97,7 @@ class Scorer:
         ]
 
     def validation_accuracy(self, engine: Engine, options: HeadOptions, shots: int) -> float:
-        """The mean over the datasets that have validation classes."""
+        """Returns the mean accuracy over the datasets that have validation classes."""
         judged = [data for data in self._datasets if data.validation is not None]
         found = [self.evaluation(engine, engine.kind, data, "validation", options, None, shots) for data in judged]
         return float(np.mean([each.accuracy for each in found]))

@@ -1,17 +1,17 @@
-"""The laws of `models.heads.temperature`, fitted on validation-class episodes: never on novel classes.
+"""Fits the laws of `models.heads.temperature` on validation-class episodes, never on novel classes.
 
-A law is to hold for kinds of picture that it was not fitted on, harder ones among them. So some of the episodes are harder than
-the set's classes: of classes that are alike, or of broader ones, each of which is several of the set's taken together, as "glass"
-is bottles and jars.
+A law must also hold for kinds of picture that it was not fitted on, harder ones among them. So some episodes are harder than the
+set's classes. Some have classes that are alike. Others have broader classes, each made of several of the set's, as "glass" is
+bottles and jars.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from models.arrays import Floats, Ints
 from models.heads.fitting import expected_by_share, fit
 from models.heads.geometry import geometry
 from models.heads.head import Float32, features
@@ -23,7 +23,7 @@ from training.evaluation.evaluate import run_episodes
 from training.evaluation.harder_episodes import AlikeSampler, BroadSampler, nearest_classes
 
 EPISODES = 200
-"""Of each number of ways and shots and each kind: a fifth as many of up to 5 ways, and a K-th as many of K."""
+"""For each number of ways and shots and each kind: a fifth of them up to 5 ways, and a K-th of them for K ways."""
 
 _SEED = 30_000
 _WAYS = (2, 5, 10, 20)
@@ -33,28 +33,27 @@ _QUERIES = 6
 _UNEQUAL = 10  # a class's most shots where they are drawn for each
 _MOST_EXAMPLES = 100  # of a task: larger ones would take longer than all others
 _RIDGE = 1e-3
-_WIDEST = 7.0  # of log T either way, so that a step of the search that is far too long overflows nothing
-
-Values = NDArray[np.float64]
+_WIDEST = 7.0  # of log T either way, so that a far too long step of the search cannot overflow
 
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """T episodes of as many ways and queries.
+    """The answers of T episodes of equal ways and queries.
 
     Attributes:
-        terms: (T, terms) what a law's coefficients multiply.
+        terms: (T, terms) multiplied by a law's coefficients.
         scores: (T, Q, K) of the queries, before the temperature.
         labels: (T, Q) in [0, K).
     """
 
-    terms: Values
+    terms: Floats
     scores: Float32
-    labels: NDArray[np.int64]
+    labels: Ints
 
 
 def tune_temperatures(datasets: Sequence[Embedded], mean: Float32, heads: HeadDefaults) -> TemperatureLaws:
-    """A law per solver: the coefficients of the greatest likelihood of held-out queries, all datasets counting equally.
+    """Returns a law per solver, with the coefficients of the greatest likelihood of held-out queries. All datasets count
+    equally.
 
     Args:
         datasets: their validation classes.
@@ -68,12 +67,12 @@ def tune_temperatures(datasets: Sequence[Embedded], mean: Float32, heads: HeadDe
 
 
 def tune_law(datasets: Sequence[Embedded], mean: Float32, options: HeadOptions) -> SupportLaw:
-    """The law of one solver; see `tune_temperatures`."""
+    """Returns the law of one solver; see `tune_temperatures`."""
     return fit_law([list(answers(data, mean, options)) for data in datasets])
 
 
 def answers(data: Embedded, mean: Float32, options: HeadOptions) -> Iterator[Answered]:
-    """Episodes of every kind that the classes allow, for a law to be fitted on."""
+    """Yields episodes of every kind that the classes allow, for a law to be fitted on."""
     space = features(data.embeddings, mean if options.centre else None)
     smallest = min(map(len, data.by_class))
     nearest = nearest_classes(space, data.by_class)
@@ -89,7 +88,7 @@ def answers(data: Embedded, mean: Float32, options: HeadOptions) -> Iterator[Ans
 
 
 def fit_law(datasets: Sequence[Sequence[Answered]]) -> SupportLaw:
-    """The coefficients of the greatest likelihood, with a penalty on them that keeps apart what the episodes cannot.
+    """Returns the coefficients of the greatest likelihood, with a ridge penalty for those that the episodes leave undetermined.
 
     Each dataset counts as much as another, and each of its kinds of episode.
     """
@@ -98,7 +97,7 @@ def fit_law(datasets: Sequence[Sequence[Answered]]) -> SupportLaw:
     scale[scale == 0.0] = 1.0
     parts = [(answered, 1.0 / (len(data) * len(datasets))) for data in datasets for answered in data]
 
-    def loss(scaled: Values) -> tuple[float, Values]:
+    def loss(scaled: Floats) -> tuple[float, Floats]:
         value, slope = 0.5 * _RIDGE * float(scaled @ scaled), _RIDGE * scaled
         for answered, weight in parts:
             more, slope_T = _cross_entropy(answered, answered.terms @ (scaled / scale))
@@ -114,8 +113,8 @@ def fit_law(datasets: Sequence[Sequence[Answered]]) -> SupportLaw:
     )
 
 
-def _cross_entropy(answered: Answered, log_T: Values) -> tuple[float, Values]:
-    """The mean −log softmax(scores / T) of the labels over all queries, and its slope (T,) in each episode's log T."""
+def _cross_entropy(answered: Answered, log_T: Floats) -> tuple[float, Floats]:
+    """Returns the mean −log softmax(scores / T) of the labels over all queries, and its slope (T,) in each episode's log T."""
     inverse_T1 = np.exp(-np.clip(log_T, -_WIDEST, _WIDEST))[:, None]
     scores_TQK = answered.scores.astype(np.float64)
     true_TQ = np.take_along_axis(scores_TQK, answered.labels[..., None], axis=-1)[..., 0]
@@ -128,12 +127,12 @@ def _cross_entropy(answered: Answered, log_T: Values) -> tuple[float, Values]:
 
 
 def _ways(classes: int) -> list[int]:
-    """All classes at once among them."""
+    """Returns the numbers of ways, all classes at once among them."""
     return sorted({*(ways for ways in _WAYS if ways <= classes), min(classes, max(_WAYS))})
 
 
 def _samplers(by_class: Sequence[Indices], nearest: Indices, ways: int, shots: int, seed: int) -> Iterator[EpisodeSampler]:
-    """Of any classes, of such as are alike, and of broad ones where there are classes enough for them."""
+    """Yields samplers of any classes, of classes that are alike, and of broad ones where there are enough classes for them."""
     classes = len(by_class)
     shape = ways, shots, min(_QUERIES, min(map(len, by_class)) - shots), seed
     yield EpisodeSampler(by_class, *shape)
@@ -153,7 +152,7 @@ def _equal(space: Float32, sampler: EpisodeSampler, episodes: int, options: Head
 
 
 def _unequal(space: Float32, sampler: EpisodeSampler, episodes: int, options: HeadOptions) -> Answered:
-    """With a number of shots of each class's own, drawn log-uniformly from 1 to the sampler's."""
+    """Answers episodes in which each class has its own number of shots, drawn log-uniformly from 1 to the sampler's."""
     terms, scores = [], []
     for index in range(episodes):
         episode = sampler.episode(index)
@@ -167,16 +166,16 @@ def _unequal(space: Float32, sampler: EpisodeSampler, episodes: int, options: He
     return Answered(np.stack(terms), np.stack(scores).astype(np.float32), truth)
 
 
-def _scores(space: Float32, support: Indices, labels: Indices, episode: Episode, options: HeadOptions) -> Values:
+def _scores(space: Float32, support: Indices, labels: Indices, episode: Episode, options: HeadOptions) -> Floats:
     linear = fit(space[support], labels, len(episode.classes), options)
-    scores: Values = space[episode.query.ravel()] @ linear.weight.T + linear.bias
+    scores: Floats = space[episode.query.ravel()] @ linear.weight.T + linear.bias
     return scores
 
 
-def _expected(solver: Solver, counts: NDArray[np.int64]) -> Values | float:
-    """As `models.heads.fitting.fit_head` has it."""
+def _expected(solver: Solver, counts: Ints) -> Floats | float:
+    """Returns the correction for unequal classes that `models.heads.fitting.fit_head` applies."""
     return expected_by_share(counts) if METHODS[solver].learns_shares else 0.0
 
 
-def _terms(space: Float32, support: Indices, labels: Indices) -> Values:
+def _terms(space: Float32, support: Indices, labels: Indices) -> Floats:
     return support_terms(geometry(space[support], labels))

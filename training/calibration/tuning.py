@@ -1,4 +1,4 @@
-"""Head defaults, chosen on validation-class episodes of one or of several datasets: never on novel classes."""
+"""Chooses head defaults on validation-class episodes of one or of several datasets, never on novel classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ class _Drawn:
 
 
 def tune_heads(datasets: Sequence[Embedded], mean: Float32) -> HeadDefaults:
-    """Options per solver: C and centring by accuracy, then the temperature by likelihood, each averaged over the datasets, over
-    5 ways and 20, or all classes where there are fewer, and over 1 and 5 shots.
+    """Returns options per solver: C and centring by accuracy, then the temperature by likelihood.
 
-    Among 5 classes of one dataset most answers may be right under any C, so that what is chosen there is chance.
+    Both are averaged over the datasets, over 5 and 20 ways (or all classes where there are fewer), and over 1 and 5 shots. Among
+    5 classes of one dataset most answers may be right under any C, and the choice would be chance.
 
     Args:
         datasets: their validation classes.
@@ -48,7 +48,7 @@ def tune_heads(datasets: Sequence[Embedded], mean: Float32) -> HeadDefaults:
 
 
 def _draw(data: Embedded, mean: Float32, episodes: int) -> list[_Drawn]:
-    """As many queries of many classes as of 5."""
+    """Draws episodes, with as many queries in total for many classes as for 5."""
     spaces = {centre: features(data.embeddings, mean if centre else None) for centre in (True, False)}
     queries = affordable_queries(data.by_class, max(SHOTS))
     return [

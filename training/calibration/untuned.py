@@ -1,8 +1,8 @@
-"""Head defaults for a network that there are too few labelled images to choose any for.
+"""Head defaults for a network with too few labelled images to choose any for.
 
-They were chosen for the shipped network on several kinds of photograph, and are scaled. Scores go up and down with the cosines
-between features, and so does the temperature under which probabilities are honest. How much cosines vary differs from network to
-network, and can be measured on images that nobody has labelled.
+They were chosen for the shipped network on several kinds of photograph, and are scaled. Scores follow the cosines between
+features, and so does the temperature that calibrates the probabilities. The spread of cosines differs from network to network,
+and can be measured on unlabelled images.
 """
 
 import math
@@ -24,10 +24,10 @@ _SEED = 1
 
 
 def untuned_heads(embeddings: Float32, mean: Float32, say: Say) -> HeadDefaults:
-    """Defaults for a network with such embeddings (N, D), whose mean is `mean` (D,).
+    """Returns defaults for a network with such embeddings (N, D), whose mean is `mean` (D,).
 
     Args:
-        say: receives in words what was done.
+        say: receives a description of the choice.
     """
     bundle = open_bundle(find_bundles(SHIPPED)[DEFAULT_BUNDLE])
     heads = bundle.manifest.head
@@ -53,7 +53,7 @@ class Cosines:
 
 
 def cosines_of(embeddings: Float32, mean: Float32) -> dict[bool, Cosines]:
-    """The cosines of a sample of the embeddings (N, D), centred and not."""
+    """Returns the cosines of a sample of the embeddings (N, D), centred (True) and not (False)."""
     sample = np.random.default_rng(_SEED).permutation(len(embeddings))[:_SAMPLE]
     found = {}
     for centre in (True, False):
@@ -64,12 +64,13 @@ def cosines_of(embeddings: Float32, mean: Float32) -> dict[bool, Cosines]:
 
 
 def scaled(heads: HeadDefaults, factor: float, there: dict[bool, Cosines], now: dict[bool, Cosines]) -> HeadDefaults:
-    """The same options with every temperature `factor` times as high; laws keep their form, and a law of strangers
-    counts in cosines as much wider or narrower.
+    """Returns the options with every temperature `factor` times as high.
+
+    Laws of temperature keep their form. A novelty law's constants in cosines scale with the factor too.
 
     Args:
-        there, now: the cosines of the network that the options are of, and of this one, centred and not: a law of cosines is to
-            find here what it knows there.
+        there, now: the cosines of the options' own network and of this one, centred and not. They map a law of cosines from that
+            network to this one.
     """
     changes: dict[str, object] = {}
     for solver in get_args(Solver):
@@ -86,7 +87,10 @@ def scaled(heads: HeadDefaults, factor: float, there: dict[bool, Cosines], now: 
 
 
 def _carried(law: Law, by: float, there: Cosines, now: Cosines) -> Law:
-    """The law of a temperature that is higher by `by` in its logarithm, of cosines that are as many deviations from the mean."""
+    """Returns a temperature law for this network, from one of another network.
+
+    `by` is added to log T. A cosine here counts as the one there that is as many deviations from the mean.
+    """
     if isinstance(law, TemperatureLaw):
         return law.model_copy(update={"intercept": law.intercept + by})
     narrower = there.spread / now.spread
@@ -96,7 +100,7 @@ def _carried(law: Law, by: float, there: Cosines, now: Cosines) -> Law:
     terms["intercept"] = single.intercept + by + (single.between + single.nearest) * shift
     terms["log_ways"] = single.log_ways + single.nearest_log_ways * shift
     others = {
-        "intercept": several.intercept + by - several.log_likeliest * by,  # the likeliest T of cosines is as much higher
+        "intercept": several.intercept + by - several.log_likeliest * by,  # the likeliest T of cosines rises by as much
         "apart": several.apart * narrower,
     }
     return SupportLaw(single=single.model_copy(update=terms), several=several.model_copy(update=others))

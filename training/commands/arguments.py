@@ -1,21 +1,11 @@
-"""Arguments that several sub-commands take, and what they stand for."""
+"""Arguments that several sub-commands take."""
 
 import argparse
-import sys
-from collections.abc import Callable, Collection, Sequence
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
 from models.bundle import SHIPPED, find_bundles
-from models.manifest import InputSpec
-from training.data.class_split import Part, Split
-from training.data.dataset import DataError, ImageSet, Skipped
-from training.data.loading import load_images
-from training.data.sources import list_left_out
-from training.evaluation.episodes import SHOTS, WAYS
-
-LEAST_TO_MEASURE = max(SHOTS) + 1  # images of a class: examples and one query
 
 SubParsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -27,7 +17,7 @@ def add_command(
     summary: str,
     epilog: str | None = None,
 ) -> argparse.ArgumentParser:
-    """A sub-command whose line breaks in help stay, and which runs `function`."""
+    """Adds and returns a sub-command that runs `function`, and whose help keeps its line breaks."""
     command = commands.add_parser(
         name, help=summary, description=summary, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -36,6 +26,7 @@ def add_command(
 
 
 def add_data(command: argparse.ArgumentParser, *, required: bool) -> None:
+    """Adds `--data` for one dataset, and `--broken-share`."""
     text = "folders of class folders, or zips of them; the same class in several is one class"
     default = "" if required else " (default: the run's)"
     command.add_argument("--data", type=Path, nargs="+", required=required, metavar="PATH", help=text + default)
@@ -43,7 +34,7 @@ def add_data(command: argparse.ArgumentParser, *, required: bool) -> None:
 
 
 def add_datasets(command: argparse.ArgumentParser, more: str, *, required: bool = True) -> None:
-    """`--data`, which may be given once for each of several datasets; `more` says so."""
+    """Adds `--data`, which may be given once for each of several datasets; `more` is the end of its help."""
     command.add_argument(
         "--data",
         type=Path,
@@ -57,17 +48,18 @@ def add_datasets(command: argparse.ArgumentParser, more: str, *, required: bool 
 
 
 def add_broken_share(command: argparse.ArgumentParser) -> None:
+    """Adds `--broken-share`."""
     command.add_argument(
         "--broken-share",
         type=_share,
         default=0.01,
         metavar="SHARE",
-        help="of the files that may be unreadable; they are listed and skipped (default %(default)s)",
+        help="share of the files that may be unreadable; these are listed and skipped (default %(default)s)",
     )
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """An argument's type: an integer not below `least`."""
+    """Returns an argument's type: an integer not below `least`."""
 
     def integer(text: str) -> int:
         value = int(text)
@@ -78,57 +70,6 @@ def at_least(least: int) -> Callable[[str], int]:
     return integer
 
 
-def load(paths: Sequence[Path], classes: Sequence[str], spec: InputSpec, broken_share: float, minimum: int = 1) -> ImageSet:
-    """Images of the classes; every other visible file of the dataset is listed on standard error."""
-    images = load_images(paths, classes, spec, broken_share=broken_share, minimum=minimum)
-    for skipped in (*images.skipped, *list_left_out(paths, classes)):
-        _tell(skipped)
-    return images
-
-
-@cache
-def _tell(skipped: Skipped) -> None:
-    """Once, although each part of a dataset is loaded by itself."""
-    print(f"skipped {skipped}", file=sys.stderr, flush=True)
-
-
-def load_part(
-    paths: Sequence[Path], split: Split, part: Part, spec: InputSpec, base: Collection[str], broken_share: float, minimum: int = 1
-) -> ImageSet:
-    """Images of a part whose classes the backbone must not have been trained on."""
-    classes = split.classes(part)
-    if seen := sorted(set(split.known_as(part)) & set(base)):
-        raise DataError(
-            f"the backbone was trained on {len(seen)} of the {part} classes of {split.dataset}: {', '.join(seen[:5])}, …"
-        )
-    return load(paths, classes, spec, broken_share, minimum)
-
-
-def load_for_episodes(
-    paths: Sequence[Path], split: Split, part: Part, spec: InputSpec, base: Collection[str], broken_share: float
-) -> ImageSet | None:
-    """Likewise, where there are classes enough for the protocol's episodes; None, and a line on standard error, otherwise.
-
-    Raises:
-        DataError: a class has fewer images than an episode takes, or the backbone was trained on it.
-    """
-    classes = split.classes(part)
-    if len(classes) >= WAYS:
-        return load_part(paths, split, part, spec, base, broken_share, LEAST_TO_MEASURE)
-    if classes:
-        text = f"left out the {len(classes)} {part} classes of {split.dataset}: {WAYS}-way episodes need {WAYS}"
-        print(text, file=sys.stderr, flush=True)
-    return None
-
-
-def check_names(names: Sequence[str]) -> None:
-    """Raises: DataError: two datasets have one name, so that figures of the two could not be told apart."""
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(
-            f"two datasets are called {twice[0]}; give one a --split file that names it otherwise, or rename its folder"
-        )
-
-
 def _share(text: str) -> float:
     value = float(text)
     if not 0 <= value < 1:
@@ -137,4 +78,5 @@ def _share(text: str) -> float:
 
 
 def bundle_path(path_or_id: str) -> Path:
+    """Returns the folder of a shipped bundle by its id, or the given path."""
     return find_bundles(SHIPPED).get(path_or_id, Path(path_or_id))

@@ -1,4 +1,4 @@
-"""`calibrate`: what an export chooses for heads and measures of them, for a bundle that exists already."""
+"""`calibrate`: chooses a bundle's head options, and measures it, as an export does, for a bundle that exists already."""
 
 import argparse
 from functools import partial
@@ -8,16 +8,9 @@ from models.engine import EngineKind, open_engine
 from models.heads.solvers import METHODS
 from models.heads.temperature import Law
 from models.manifest import SeveralLaw, SingleLaw, Solver, SupportLaw
-from training.calibration.scoring import Images, Scorer
-from training.commands.arguments import (
-    SubParsers,
-    add_command,
-    add_datasets,
-    at_least,
-    bundle_path,
-    check_names,
-    load_for_episodes,
-)
+from training.calibration.scoring import Scorer
+from training.commands.arguments import SubParsers, add_command, add_datasets, at_least, bundle_path
+from training.commands.datasets import check_names, held_out_images
 from training.data.class_split import read_split
 from training.data.dataset import DataError
 from training.export.card import model_card
@@ -30,21 +23,23 @@ def add_to(commands: SubParsers) -> None:
         commands,
         "calibrate",
         _calibrate,
-        "choose a bundle's head defaults, and how temperatures follow the task, on images of several kinds",
-        "C, centring, temperatures and how strangers are told are chosen on the validation classes of all datasets,\n"
-        "each counting as much as another; accuracy is measured on validation and novel classes, and replaces what was measured\n"
-        "before. Writes manifest.json and the card, and touches no other file: heads that are stored stay valid.",
+        "choose a bundle's head defaults, temperature laws and novelty law on images of several kinds",
+        "C, centring, temperature laws and the novelty law are chosen on the validation classes of all datasets,\n"
+        "which count equally. Accuracy is measured on validation and novel classes, and replaces the earlier figures.\n"
+        "Only manifest.json and the card are written, so stored heads stay valid.",
     )
     calibrate.add_argument("bundle", metavar="BUNDLE", help="a bundle's folder, or the id of a shipped one")
-    add_datasets(calibrate, "given again, another dataset")
+    add_datasets(calibrate, "give it again for another dataset")
     calibrate.add_argument(
         "--split",
         action="append",
         metavar="FILE",
-        help="JSON with the keys dataset, train, validation, test, or a shipped split, as cifar-fs; once for each --data:"
-        " its validation classes are chosen on and its test classes measured with, as far as it has them",
+        help="JSON with the keys dataset, train, validation, test, or a shipped split, as cifar-fs; once for each --data."
+        " Options are chosen on its validation classes, and accuracy is measured on its test classes, where it has them",
     )
-    calibrate.add_argument("--episodes", type=at_least(2), default=2000, help="of each measurement (default %(default)s)")
+    calibrate.add_argument(
+        "--episodes", type=at_least(2), default=2000, help="episodes of each measurement (default %(default)s)"
+    )
 
 
 def _calibrate(arguments: argparse.Namespace) -> None:
@@ -56,17 +51,9 @@ def _calibrate(arguments: argparse.Namespace) -> None:
     bundle = open_bundle(bundle_path(arguments.bundle))
     manifest = bundle.manifest
     spec, trained, share = manifest.input, manifest.training.classes, arguments.broken_share
-    datasets = [
-        Images(
-            split.dataset,
-            None,
-            load_for_episodes(paths, split, "validation", spec, trained, share),
-            load_for_episodes(paths, split, "test", spec, trained, share),
-        )
-        for paths, split in zip(arguments.data, splits, strict=True)
-    ]
+    datasets = [held_out_images(paths, split, spec, trained, share) for paths, split in zip(arguments.data, splits, strict=True)]
     if not any(data.validation for data in datasets):
-        raise DataError("none of the datasets has validation classes enough to choose on")
+        raise DataError("none of the datasets has enough validation classes to choose on")
     scorer = Scorer(datasets, bundle.feature_mean, bundle.background, arguments.episodes)
     chosen = scorer.choose_heads(open_engine(bundle, "onnx"), say)  # as at export: int8 is a copy of it
     head = chosen.model_copy(update={"solver": manifest.head.solver})
@@ -85,7 +72,7 @@ def _calibrate(arguments: argparse.Namespace) -> None:
 
 
 def law_line(solver: Solver, law: Law) -> str:
-    """A law as its equation."""
+    """Returns a law as its equation."""
     if isinstance(law, SupportLaw):
         return f"{solver:<10}{_sum('log T of single examples', law.single)}\n{'':<10}{_sum('log T of several', law.several)}"
     ways = f"{law.log_ways:+.3f} log ways {law.inverse_ways:+.3f} / ways"

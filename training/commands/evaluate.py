@@ -1,4 +1,4 @@
-"""`evaluate`: accuracy of a bundle over few-shot episodes, and which classes it confuses."""
+"""`evaluate`: accuracy of a bundle over few-shot episodes, and the classes that it confuses most."""
 
 import argparse
 import json
@@ -15,7 +15,8 @@ from models.engine import EngineKind, embed_all, open_engine
 from models.heads.head import Float32
 from models.heads.temperature import law_of
 from models.manifest import Manifest, Solver
-from training.commands.arguments import SubParsers, add_command, add_data, at_least, bundle_path, load_part
+from training.commands.arguments import SubParsers, add_command, add_data, at_least, bundle_path
+from training.commands.datasets import load_part
 from training.commands.own_folder import Measured, unseen_classes
 from training.data.class_split import Part, read_split
 from training.data.dataset import DataError
@@ -48,19 +49,23 @@ def add_to(commands: SubParsers) -> None:
     evaluate.add_argument("--ways", type=at_least(2), nargs="+", help="classes per episode (default 5)")
     evaluate.add_argument("--shots", type=at_least(1), nargs="+", help="examples per class (default 1 5)")
     evaluate.add_argument(
-        "--queries", type=at_least(1), help=f"per class (default {QUERIES}; without a split, as many as there are images for)"
+        "--queries",
+        type=at_least(1),
+        help=f"queries per class (default {QUERIES}; without a split, as many as there are images for)",
     )
-    evaluate.add_argument("--episodes", type=at_least(2), default=2000, help="of each way and shot (default %(default)s)")
-    evaluate.add_argument("--seed", type=at_least(0), default=1, help="of the episodes (default %(default)s)")
+    evaluate.add_argument(
+        "--episodes", type=at_least(2), default=2000, help="episodes of each way and shot (default %(default)s)"
+    )
+    evaluate.add_argument("--seed", type=at_least(0), default=1, help="seed of the episodes (default %(default)s)")
     evaluate.add_argument("--solver", choices=get_args(Solver), help="default: the bundle's")
-    evaluate.add_argument("--engine", choices=get_args(EngineKind), default="auto", help="default: what the server would take")
+    evaluate.add_argument("--engine", choices=get_args(EngineKind), default="auto", help="default: the one a server would take")
     evaluate.add_argument(
         "--flip", action="store_true", help="also score the mean embedding of each image and its mirror image, at twice the cost"
     )
     evaluate.add_argument(
-        "--confusion", type=Path, metavar="FILE.png", help="draws which classes are taken for which, over all episodes"
+        "--confusion", type=Path, metavar="FILE.png", help="draw which classes are taken for which, over all episodes"
     )
-    evaluate.add_argument("--json", action="store_true", help="shares of one, for scripts")
+    evaluate.add_argument("--json", action="store_true", help="print JSON for scripts, with accuracies as shares of one")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
@@ -156,7 +161,9 @@ def _print_confused(pairs: Sequence[tuple[str, str, float]]) -> None:
 
 
 def _document(lines: Sequence[_Line], images: int, seconds: float, pairs: Sequence[tuple[str, str, float]]) -> dict[str, Any]:
-    """What `--json` prints: scores of single images in `results`, of images with their mirror images in `flipped`."""
+    """Returns the document of `--json`: scores of single images in `results`, of images with their mirror images in
+    `flipped`.
+    """
     document: dict[str, Any] = {
         "results": [asdict(line.score) for line in lines if line.passes == 1],
         "embedding": {"images": images, "seconds": seconds},

@@ -1,4 +1,4 @@
-"""`export`: from a finished run to a bundle."""
+"""`export`: makes a bundle of a finished run."""
 
 import argparse
 from collections.abc import Collection, Sequence
@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from models.manifest import InputSpec
-from training.calibration.scoring import Images
-from training.commands.arguments import SubParsers, add_command, add_datasets, at_least, check_names, load, load_for_episodes
+from training.commands.arguments import SubParsers, add_command, add_datasets, at_least
+from training.commands.datasets import check_names, held_out_images, load, places_of
 from training.data.class_split import Split, read_split
-from training.data.dataset import DataError
+from training.data.dataset import DataError, DatasetParts
 from training.devices import keep_freed_memory
 from training.export.finished_run import export, refuse_hopeless
 from training.run.checkpoint import Checkpoint
@@ -34,25 +34,32 @@ def add_to(commands: SubParsers) -> None:
         metavar="PATH",
         help="a dataset that was not trained on: head options are chosen on its validation classes too, and it is evaluated",
     )
-    exporting.add_argument("--split", action="append", default=[], metavar="FILE", help="its classes; once for each --also")
+    exporting.add_argument(
+        "--split", action="append", default=[], metavar="FILE", help="the classes of an --also dataset; once for each"
+    )
     exporting.add_argument(
         "--input-size",
         type=at_least(16),
         metavar="PIXELS",
-        help="side of what the bundle looks at (default: the run's); for networks that take images of any size",
+        help="side of the bundle's input (default: the run's); for networks that take images of any size",
     )
     add_bundle(exporting, "the recipe's")
-    exporting.add_argument("--without-torchscript", action="store_true", help="check it but leave it out: half the size")
+    exporting.add_argument(
+        "--without-torchscript", action="store_true", help="check TorchScript but leave it out, for half the size"
+    )
 
 
 def add_bundle(command: argparse.ArgumentParser, name: str) -> None:
-    """Arguments that say which bundle is made; `name` describes the default name."""
-    command.add_argument("--name", help=f"of the bundle (default: {name})")
-    command.add_argument("--version", default="1", help="of the bundle (default %(default)s)")
-    command.add_argument("--out", type=Path, default=Path("bundles"), metavar="DIR", help="default %(default)s")
+    """Adds the arguments that name the bundle and its folder; `name` describes the default name."""
+    command.add_argument("--name", help=f"name of the bundle (default: {name})")
+    command.add_argument("--version", default="1", help="version of the bundle (default %(default)s)")
+    command.add_argument(
+        "--out", type=Path, default=Path("bundles"), metavar="DIR", help="folder of bundles (default %(default)s)"
+    )
 
 
 def say_how_to_serve(bundle: Path) -> None:
+    """Prints the command that serves a bundle in this folder."""
     version, name, folder = bundle.name, bundle.parent.name, bundle.parent.parent
     say(f"wrote {bundle}; serve it with: headstart-server --bundles-dir {folder} --bundle {name}@{version}")
 
@@ -63,29 +70,21 @@ def _export(arguments: argparse.Namespace) -> None:
     name = arguments.name or checkpoint.recipe.name
     refuse_hopeless(checkpoint, name, arguments.version, arguments.out)
     known, size = checkpoint.info.datasets, arguments.input_size or checkpoint.recipe.input_size
-    places: Sequence[Sequence[Path]] = arguments.data or [[Path(path) for path in data.paths] for data in known]
-    if len(places) != len(known):
-        raise DataError(f"the run has {len(known)} datasets; --data was given {len(places)} times")
+    places = places_of(arguments.data, known)
     if len(arguments.split) != len(arguments.also):
         raise DataError(f"--split was given {len(arguments.split)} times, --also {len(arguments.also)} times")
     further = [read_split(source) for source in arguments.split]
     check_names([*(data.split.dataset for data in known), *(split.dataset for split in further)])
     spec, share, classes = InputSpec(height=size, width=size), arguments.broken_share, checkpoint.info.classes
     datasets = [
-        *(_images(paths, data.split, spec, classes, share, True) for paths, data in zip(places, known, strict=True)),
-        *(_images(paths, split, spec, classes, share, False) for paths, split in zip(arguments.also, further, strict=True)),
+        *(_trained_on(paths, data.split, spec, classes, share) for paths, data in zip(places, known, strict=True)),
+        *(held_out_images(paths, split, spec, classes, share) for paths, split in zip(arguments.also, further, strict=True)),
     ]
     with_torchscript = not arguments.without_torchscript
     say_how_to_serve(export(checkpoint, datasets, name, arguments.version, arguments.out, with_torchscript, say, size))
 
 
-def _images(
-    paths: Sequence[Path], split: Split, spec: InputSpec, trained: Collection[str], share: float, with_base: bool
-) -> Images:
-    """What an export needs of a dataset; `trained` are all classes of the run."""
-    return Images(
-        split.dataset,
-        load(paths, split.train, spec, share).first_per_class(_STATISTICS_PER_CLASS) if with_base else None,
-        load_for_episodes(paths, split, "validation", spec, trained, share),
-        load_for_episodes(paths, split, "test", spec, trained, share),
-    )
+def _trained_on(paths: Sequence[Path], split: Split, spec: InputSpec, trained: Collection[str], share: float) -> DatasetParts:
+    """Returns the images of a dataset of the run; `trained` are all classes of the run."""
+    base = load(paths, split.train, spec, share).first_per_class(_STATISTICS_PER_CLASS)
+    return held_out_images(paths, split, spec, trained, share, base)

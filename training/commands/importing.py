@@ -1,4 +1,4 @@
-"""`import`: from a network made elsewhere to a bundle."""
+"""`import`: makes a bundle of a network made elsewhere."""
 
 import argparse
 import re
@@ -10,7 +10,7 @@ from models.manifest import Interpolation
 from training.commands.arguments import SubParsers, add_broken_share, add_command, at_least
 from training.commands.export import add_bundle, say, say_how_to_serve
 from training.importing.classifier import LastLayer
-from training.importing.network import Order, import_network
+from training.importing.network import ImportOptions, import_network
 
 _EPILOG = """examples:
   headstart-train import efficientnet-lite0 --data photos/
@@ -19,15 +19,15 @@ _EPILOG = """examples:
   headstart-train import mine.onnx --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225 --data photos/
 
 A file's output is the embedding: float32 (N, D) or (N, D, 1, 1), of images float32 (N, 3, H, W), normalised. An ONNX file may
-take uint8 (N, H, W, 3) as well; then it normalises by itself. Of a file that ends in softmax the classifier is cut off. A
-file of weights alone goes with the network that they belong to: timm:NAME --weights FILE."""
+take uint8 (N, H, W, 3) as well; then it normalises by itself. A classifier is cut off where the file ends in softmax. A
+file of weights alone needs the name of its network: timm:NAME --weights FILE."""
 
 
 def add_to(commands: SubParsers) -> None:
     importing = add_command(commands, "import", _import, "make a bundle of a network trained elsewhere", _EPILOG)
     text = "efficientnet-lite0, torchvision:NAME, timm:NAME, FILE.onnx or FILE.pt (TorchScript)"
     importing.add_argument("source", metavar="SOURCE", help=text)
-    text = "of torchvision:NAME and timm:NAME: DEFAULT (downloaded), none (random) or a FILE; efficientnet-lite0 has its own"
+    text = "for torchvision:NAME and timm:NAME: DEFAULT (downloaded), none (random) or a FILE; efficientnet-lite0 has its own"
     importing.add_argument("--weights", help=text)
     importing.add_argument(
         "--data",
@@ -35,26 +35,26 @@ def add_to(commands: SubParsers) -> None:
         nargs="+",
         required=True,
         metavar="PATH",
-        help="images like those to be recognised: folders of images, of class folders, or zips of the latter; statistics are made"
-        " from them and, where there are 5 classes of 20 images, head defaults chosen",
+        help="images like those to be recognised: folders of images, of class folders, or zips of the latter; they give the"
+        " statistics and, with 5 classes of 20 images, the head defaults",
     )
     add_broken_share(importing)
     importing.add_argument("--input-size", type=at_least(1), metavar="PIXELS", help="side of the images (default: as published)")
     for flag, number in (("--mean", _mean), ("--std", _deviation)):
-        text = "of each colour channel, on the scale 0 to 1; files need it (default: as published)"
+        text = "value of each colour channel, on the scale 0 to 1; files need it (default: as published)"
         importing.add_argument(flag, type=number, nargs=3, metavar=("R", "G", "B"), help=text)
     interpolations = get_args(Interpolation)
-    importing.add_argument("--interpolation", choices=interpolations, help="default: as published; of files, bicubic")
+    importing.add_argument("--interpolation", choices=interpolations, help="default: as published; bicubic for files")
     importing.add_argument(
         "--last-layer",
         choices=get_args(LastLayer),
-        help="of a file that ends in a linear layer: cut it off, as of a classifier, or keep it, where it makes the embedding",
+        help="for a file that ends in a linear layer: cut it off if it is a classifier, keep it if it makes the embedding",
     )
     add_bundle(importing, "the network's")
 
 
 def _import(arguments: argparse.Namespace) -> None:
-    order = Order(
+    options = ImportOptions(
         arguments.source,
         arguments.weights,
         arguments.input_size,
@@ -64,11 +64,13 @@ def _import(arguments: argparse.Namespace) -> None:
         arguments.last_layer,
     )
     name = arguments.name or _default_name(arguments.source)
-    say_how_to_serve(import_network(order, arguments.data, arguments.broken_share, name, arguments.version, arguments.out, say))
+    say_how_to_serve(import_network(options, arguments.data, arguments.broken_share, name, arguments.version, arguments.out, say))
 
 
 def _default_name(source: str) -> str:
-    """`torchvision:resnet50` -> `resnet50`; of a file, its name, as far as it can be a bundle's."""
+    """Returns `resnet50` for `torchvision:resnet50`; for a file its name, reduced to the characters that a bundle's name may
+    have.
+    """
     network = source.rpartition(":")[2] if is_pretrained(source) else Path(source).stem
     return re.sub(r"[^a-z0-9._-]+", "-", network.lower()).strip("-._")[:64]
 

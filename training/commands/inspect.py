@@ -1,4 +1,4 @@
-"""`inspect`: what a bundle says of itself, every file verified."""
+"""`inspect`: prints a bundle's description, after every file was verified."""
 
 import argparse
 
@@ -9,9 +9,9 @@ from training.commands.calibrate import law_line
 
 
 def add_to(commands: SubParsers) -> None:
-    inspect = add_command(commands, "inspect", _inspect, "verify a bundle and show what it says of itself")
+    inspect = add_command(commands, "inspect", _inspect, "verify a bundle and show its description")
     inspect.add_argument("bundle", metavar="BUNDLE", help="a bundle's folder, or the id of a shipped one")
-    inspect.add_argument("--json", action="store_true", help="the manifest")
+    inspect.add_argument("--json", action="store_true", help="print the manifest as JSON")
 
 
 def _inspect(arguments: argparse.Namespace) -> None:

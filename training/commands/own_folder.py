@@ -1,4 +1,4 @@
-"""What `evaluate` measures with where no split names the classes: those of a folder that the backbone has not seen."""
+"""The images of `evaluate` without a split: the classes of a folder that the backbone has not seen."""
 
 import sys
 from collections.abc import Collection, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.manifest import Imported, Manifest, Training
-from training.commands.arguments import load
+from training.commands.datasets import load
 from training.data.class_split import Split, is_shipped, means_something, read_split
 from training.data.dataset import DataError, ImageSet
 from training.data.loading import some
@@ -39,13 +39,14 @@ def unseen_classes(
     shots: Sequence[int] | None,
     queries: int | None,
 ) -> Measured:
-    """Every class that the backbone was not trained on and that has images enough; a line on standard error says of each other.
+    """Loads every class that the backbone was not trained on and that has enough images. A line on standard error names the
+    others.
 
     Args:
-        ways, shots, queries: None for what there are classes and images enough for: 5 ways, 1 and 5 shots, 15 queries at most.
+        ways, shots, queries: None for as many as the classes and images allow: 5 ways, 1 and 5 shots, 15 queries at most.
 
     Raises:
-        DataError: the paths are no dataset, or hold no two such classes.
+        DataError: the paths are no dataset, or hold fewer than two such classes.
     """
     names = find_classes(paths)
     new, what = _new(names, manifest)
@@ -64,13 +65,13 @@ def unseen_classes(
 
 
 def _new(names: Sequence[str], manifest: Manifest) -> tuple[list[str], str]:
-    """The classes that the backbone was not trained on, and what they are."""
+    """Returns the classes that the backbone was not trained on, and a description of them."""
     made = manifest.training
     if isinstance(made, Imported):
-        _note(f"{made.source} was trained elsewhere, on classes that are not known here: all {len(names)} count as new")
+        _note(f"{made.source} was trained elsewhere on unknown classes, so all {len(names)} count as new")
         return list(names), "classes"
     if (split := _own_split(names, made)) is not None:
-        _note(f"the test classes of {split.dataset}, by which the backbone was trained; --split FILE measures with others")
+        _note(f"measuring on the test classes of {split.dataset}, the backbone's own split; --split FILE names others")
         return [name for name in names if name in split.test], f"test classes of {split.dataset}"
     seen = {name.casefold() for name in made.classes}
     new = [name for name in names if name.casefold() not in seen]
@@ -86,10 +87,10 @@ def _new(names: Sequence[str], manifest: Manifest) -> tuple[list[str], str]:
 
 
 def _own_split(names: Collection[str], made: Training) -> Split | None:
-    """The split that the backbone was trained by, where the images are those of its dataset."""
+    """Returns the split that the backbone was trained by, if the images are those of its dataset."""
     for split in map(read_split, filter(is_shipped, made.split.split(" + "))):
         known = {*split.train, *split.validation, *split.test}
-        # Numbers are anybody's classes, unless they are all of the dataset's.
+        # Any dataset may have numbers as class names. They count as this dataset's only if all of its classes are there.
         of_it = known.issuperset(names) if any(map(means_something, names)) else known.issubset(names)
         if of_it and not set(names).isdisjoint(split.test):
             return split
@@ -97,7 +98,7 @@ def _own_split(names: Collection[str], made: Training) -> Split | None:
 
 
 def _enough(images: ImageSet, shots: Sequence[int], may_be_fewer: bool, queries: int) -> tuple[ImageSet, Sequence[int]]:
-    """The classes with images enough, and the shots that they are enough for."""
+    """Returns the classes with enough images, and the shots that the images are enough for."""
     counts = [len(indices) for indices in images.indices_by_class()]
     needed = max(shots) + queries
     if may_be_fewer and sum(count >= needed for count in counts) < 2:

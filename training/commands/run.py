@@ -1,4 +1,4 @@
-"""`run` and `resume`: from images to a checkpoint."""
+"""`run` and `resume`: train on images and write a checkpoint."""
 
 import argparse
 import subprocess
@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from models.manifest import InputSpec
-from training.commands.arguments import LEAST_TO_MEASURE, SubParsers, add_command, add_datasets, at_least, check_names, load
+from training.commands.arguments import SubParsers, add_command, add_datasets, at_least
+from training.commands.datasets import LEAST_TO_MEASURE, check_names, load, places_of
 from training.data.class_split import Split, carried_split, read_split, refuse_seen, split_classes, write_split
 from training.data.dataset import DataError
 from training.data.sources import find_classes
@@ -24,7 +25,7 @@ def add_to(commands: SubParsers) -> None:
     recipes = "\n".join(f"  {recipe.name:<26}{recipe.summary}" for recipe in RECIPES.values())
     run = add_command(commands, "run", _run, "train a backbone", f"recipes:\n{recipes}")
     run.add_argument("recipe", choices=RECIPES, metavar="RECIPE", help="see the list below")
-    add_datasets(run, "given again, another dataset, trained together with the first and with a head of its own")
+    add_datasets(run, "give it again for another dataset, which is trained together with the first, with a head of its own")
     run.add_argument(
         "--split",
         action="append",
@@ -34,26 +35,26 @@ def add_to(commands: SubParsers) -> None:
         "measure with, but at least 5 each, split by the seed",
     )
     run.add_argument("--out", type=Path, required=True, metavar="DIR", help="receives checkpoint, curves and TensorBoard log")
-    run.add_argument("--seed", type=at_least(0), default=1, help="of everything random (default %(default)s)")
-    run.add_argument("--epochs", type=at_least(1), help="instead of the recipe's")
+    run.add_argument("--seed", type=at_least(0), default=1, help="seed of everything random (default %(default)s)")
+    run.add_argument("--epochs", type=at_least(1), help="epochs, instead of the recipe's")
     run.add_argument(
-        "--input-size", type=at_least(16), metavar="PIXELS", help="side of what the network sees; default: the recipe's"
+        "--input-size", type=at_least(16), metavar="PIXELS", help="side of the network's input (default: the recipe's)"
     )
     run.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="another value for anything in the recipe, as --set balancing=pcgrad --set mixing_temperature=2",
+        help="changes a value of the recipe, as --set balancing=pcgrad --set mixing_temperature=2",
     )
     run.add_argument(
         "--init",
         metavar="NETWORK",
         help="start from efficientnet-lite0, torchvision:NAME, timm:NAME or the folder of a finished run, in place of "
-        "the recipe's network; such weights want a lower rate, as --set learning_rate=0.01",
+        "the recipe's network; such weights need a lower learning rate, as --set learning_rate=0.01",
     )
     run.add_argument(
-        "--weights", metavar="NAME", help="of --init torchvision:… or timm:…: DEFAULT, another name, a file, or none"
+        "--weights", metavar="NAME", help="for --init torchvision:… or timm:…: DEFAULT, another name, a file, or none"
     )
     run.add_argument("--teacher", type=Path, metavar="DIR", help="a finished run on the same data to distil from")
     _add_device(run)
@@ -105,9 +106,7 @@ def _run(arguments: argparse.Namespace) -> None:
 def _resume(arguments: argparse.Namespace) -> None:
     checkpoint = Checkpoint.load(arguments.out)
     known = checkpoint.info.datasets
-    places: Sequence[Sequence[Path]] = arguments.data or [[Path(path) for path in data.paths] for data in known]
-    if len(places) != len(known):
-        raise DataError(f"the run has {len(known)} datasets; --data was given {len(places)} times")
+    places = places_of(arguments.data, known)
     datasets = [
         _load(paths, data.split, checkpoint.recipe, arguments.broken_share) for paths, data in zip(places, known, strict=True)
     ]
@@ -120,7 +119,7 @@ def _resume(arguments: argparse.Namespace) -> None:
 
 
 def _train(checkpoint: Checkpoint, datasets: Sequence[TrainingSet], arguments: argparse.Namespace) -> None:
-    # Imported late: Lightning Fabric takes seconds, and wrong arguments should be told at once.
+    # Imported late: Lightning Fabric takes seconds, and wrong arguments should be reported at once.
     from training.run.distributed import disband, make_fabric
     from training.run.loop import Trainer
 
@@ -165,7 +164,7 @@ def _pairs(data: Sequence[Sequence[Path]], splits: Sequence[str]) -> Iterable[tu
 
 
 def _split(paths: Sequence[Path], source: str | None, seed: int) -> tuple[Split, str]:
-    """The split, and what it is called."""
+    """Returns the split, and its name."""
     if source:
         return read_split(source), source
     name = paths[0].resolve().stem
@@ -175,7 +174,7 @@ def _split(paths: Sequence[Path], source: str | None, seed: int) -> tuple[Split,
 
 
 def _fitting(recipe: Recipe, datasets: Sequence[TrainingSet]) -> Recipe:
-    """The recipe, with one batch of all images where there are fewer than a batch."""
+    """Returns the recipe, with one batch of all images where there are fewer than a batch."""
     images = sum(len(data.base) for data in datasets)
     if recipe.ways or len(datasets) > 1 or images >= recipe.batch_size:
         return recipe
@@ -184,7 +183,7 @@ def _fitting(recipe: Recipe, datasets: Sequence[TrainingSet]) -> Recipe:
 
 
 def _make_folder(out: Path, splits: Sequence[tuple[Split, str]]) -> None:
-    """The run's folder with its split files, for `evaluate --split`."""
+    """Makes the run's folder with its split files, for `evaluate --split`."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -204,7 +203,7 @@ def _load(paths: Sequence[Path], split: Split, recipe: Recipe, broken_share: flo
 
 
 def _teacher(folder: Path, student: Checkpoint) -> Learner:
-    """The learner of a finished run whose classes and input are the student's."""
+    """Returns the learner of a finished run whose classes and input are the student's."""
     teacher = Checkpoint.load(folder)
     if not teacher.finished:
         raise CheckpointError(f"{folder} is not finished, so it cannot teach; resume it first")

@@ -1,4 +1,4 @@
-"""Which classes are for training, which for choosing and which for measuring.
+"""Splits of classes: some to train on, some to choose by and some to measure with.
 
 A split comes from a file (JSON: `{"dataset": …, "train": […], "validation": […], "test": […]}`), from the names of a few-shot
 dataset's pickles, or from a seed.
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from training.data.dataset import DataError
-from training.data.files import composed
+from training.data.files import clean_class_name
 from training.data.pickles import part_of, read_classes
 from training.data.sources import list_pickles
 
@@ -36,21 +36,22 @@ class Split:
     test: tuple[str, ...]
 
     def classes(self, part: Part) -> tuple[str, ...]:
+        """Returns the classes of a part."""
         chosen: tuple[str, ...] = getattr(self, part)
         return chosen
 
     def known_as(self, part: Part) -> tuple[str, ...]:
-        """The same classes as other datasets would know them: a number is told with its dataset."""
+        """Returns the classes under names that are unique among datasets: a number gets its dataset's name."""
         return tuple(name if means_something(name) else f"{self.dataset}/{name}" for name in self.classes(part))
 
 
 def means_something(name: str) -> bool:
-    """Whether the name of a class may be compared with another dataset's: class `1` is another class in each."""
+    """Returns whether a class name may be compared with another dataset's: class `1` is another class in each."""
     return any(map(str.isalpha, name))
 
 
 def is_shipped(name: str) -> bool:
-    """Whether a shipped split has that name."""
+    """Returns whether a shipped split has that name."""
     return (_SHIPPED / f"{name}.json").is_file()
 
 
@@ -58,7 +59,7 @@ def read_split(path_or_name: str | Path) -> Split:
     """Reads a split file, or one of the shipped splits by name (`cifar-fs`, `fc100`).
 
     Raises:
-        DataError: the file is missing, is not such JSON, or a class is in two parts.
+        DataError: the file is missing or malformed, or a class is in two parts.
     """
     shipped = _SHIPPED / f"{path_or_name}.json"
     path = shipped if shipped.is_file() else Path(path_or_name)
@@ -66,9 +67,9 @@ def read_split(path_or_name: str | Path) -> Split:
         raw = json.loads(path.read_text(encoding="utf-8"))
         split = Split(
             dataset=str(raw["dataset"]),
-            train=tuple(map(composed, raw["train"])),
-            validation=tuple(map(composed, raw["validation"])),
-            test=tuple(map(composed, raw["test"])),
+            train=tuple(map(clean_class_name, raw["train"])),
+            validation=tuple(map(clean_class_name, raw["validation"])),
+            test=tuple(map(clean_class_name, raw["test"])),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
@@ -93,9 +94,9 @@ def write_split(split: Split, path: Path) -> None:
 def split_classes(names: Collection[str], seed: int, dataset: str) -> Split:
     """Splits classes by a seed: 64 % base, 16 % validation and 20 % novel, with five or more of each.
 
-    The classes are ranked by the SHA-256 of seed and name, so the split depends on nothing but the seed and the names: not on
-    their order, the machine or a library's generator. Up to 27 classes, validation and novel have five each and the base
-    classes are the rest.
+    The classes are ranked by the SHA-256 of seed and name. So the split depends on the seed and the names alone: not on their
+    order, the machine or a library's generator. Up to 27 classes, validation and novel have five each and the base classes are
+    the rest.
 
     Args:
         dataset: the name of the dataset, for the record.
@@ -120,7 +121,7 @@ def split_classes(names: Collection[str], seed: int, dataset: str) -> Split:
 
 
 def carried_split(paths: Sequence[Path], dataset: str) -> Split | None:
-    """The split that the file names of pickles tell; None where there are no pickles.
+    """Returns the split in the file names of pickles; None where there are no pickles.
 
     Raises:
         DataError: a pickle cannot be read, or two parts share a class.
@@ -136,13 +137,13 @@ def carried_split(paths: Sequence[Path], dataset: str) -> Split | None:
 
 
 def refuse_seen(splits: Sequence[Split], inherited: Collection[str]) -> None:
-    """Makes sure that no dataset chooses by or measures with classes that another one, or the network before, trains on.
+    """Refuses splits in which validation or test classes were trained on, in another dataset or in the earlier network.
 
     Args:
         inherited: classes that the network was trained on before.
 
     Raises:
-        DataError: one does.
+        DataError: one was.
     """
     base = {*inherited, *(name for split in splits for name in split.known_as("train"))}
     for split in splits:

@@ -1,4 +1,4 @@
-"""What a dataset is in memory: images of classes, as uint8 arrays. `training.data.loading` reads one."""
+"""A dataset in memory: images of classes, as uint8 arrays. `training.data.loading` reads one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class ImageSet:
         images: uint8 (N, H, W, 3).
         labels: int64 (N,), indices into `classes`, ascending.
         classes: names, in the order of the split.
-        sources: where each image came from: `<class>/<file>`, with its path before it where two paths have the same.
+        sources: the origin of each image: `<class>/<file>`, with its path in front where two paths have the same.
         skipped: the files that could not be used.
     """
 
@@ -46,16 +46,16 @@ class ImageSet:
         return len(self.labels)
 
     def first_per_class(self, count: int) -> "ImageSet":
-        """The first `count` images of each class."""
+        """Returns the first `count` images of each class."""
         keep = np.concatenate([indices[:count] for indices in self.indices_by_class()])
         return ImageSet(self.images[keep], self.labels[keep], self.classes, tuple(self.sources[i] for i in keep))
 
     def indices_by_class(self) -> list[NDArray[np.int64]]:
-        """For each class, the positions of its images."""
+        """Returns the positions of each class's images."""
         return [np.flatnonzero(self.labels == label) for label in range(len(self.classes))]
 
     def of_classes(self, labels: Sequence[int]) -> "ImageSet":
-        """The images of some of the classes, in the order of `labels`."""
+        """Returns the images of some of the classes, in the order of `labels`."""
         by_class = self.indices_by_class()
         keep = np.concatenate([by_class[label] for label in labels])
         return ImageSet(
@@ -64,3 +64,20 @@ class ImageSet:
             tuple(self.classes[label] for label in labels),
             tuple(self.sources[i] for i in keep),
         )
+
+
+@dataclass(frozen=True)
+class DatasetParts:
+    """The images of one dataset that a bundle is made with.
+
+    Attributes:
+        dataset: its name in evaluations.
+        base: images for the statistics and for int8's calibration; None where there are none.
+        validation: classes that head options are chosen on; None where there are too few.
+        novel: classes that are only measured on; None where there are none.
+    """
+
+    dataset: str
+    base: ImageSet | None
+    validation: ImageSet | None
+    novel: ImageSet | None

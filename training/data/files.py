@@ -1,4 +1,4 @@
-"""The image files of a dataset, and the names that they and their classes are known by."""
+"""The image files of a dataset, and the names of files and classes."""
 
 import unicodedata
 import zipfile
@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from models.images.preprocess import ImageError, media_type
 from models.labels import clean_label
@@ -15,8 +16,8 @@ from training.data.dataset import DataError, Skipped
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 )
-HEAD_BYTES = 1024  # enough to tell any format
-# What reading a member of a zip raises where it is damaged, encrypted (RuntimeError) or compressed in a way that is not known.
+_HEAD_BYTES = 1024  # enough to tell any format
+# Reading a member of a zip raises these where it is damaged, encrypted (RuntimeError) or compressed in an unknown way.
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 NO_IMAGE, NO_CLASS, TOO_DEEP = "not an image", "not in a class folder", "in a folder within a class folder"
 
@@ -27,7 +28,7 @@ class Source:
 
     Attributes:
         place: the file, for messages.
-        key: tells it from every other image of the dataset.
+        key: unique within the dataset.
         content: reads the bytes of the file.
     """
 
@@ -38,7 +39,11 @@ class Source:
     content: Callable[[], bytes]
 
     def read(self) -> bytes:
-        """Raises: DataError: the file cannot be read; the message does not name it."""
+        """Returns the bytes of the file.
+
+        Raises:
+            DataError: the file cannot be read; the message does not name it.
+        """
         try:
             return self.content()
         except OSError as error:
@@ -48,25 +53,27 @@ class Source:
 
 
 def left_out(file: Path, reason: str) -> Skipped:
-    """A file that is no source, by a name that can be printed."""
+    """Returns the record of a file that is no source, under a printable name."""
     return Skipped(printable(str(file)), reason)
 
 
-def is_readable(head: bytes) -> bool:
+def is_readable(opened: IO[bytes]) -> bool:
+    """Returns whether an opened file is an image that can be read, by its first bytes."""
     try:
-        media_type(head)
+        media_type(opened.read(_HEAD_BYTES))
     except ImageError:
         return False
     return True
 
 
 def source_of(class_name: str, file_name: str, place: str, content: Callable[[], bytes]) -> Source:
-    class_name, file_name, place = composed(class_name), printable(file_name), printable(place)
+    """Returns the source of one image, under cleaned and printable names."""
+    class_name, file_name, place = clean_class_name(class_name), printable(file_name), printable(place)
     return Source(class_name, file_name, place, f"{class_name}/{file_name}", content)
 
 
-def composed(name: str) -> str:
-    """The name of a class as the server has its label.
+def clean_class_name(name: str) -> str:
+    """Returns the name of a class in the form of the server's labels.
 
     Raises:
         DataError: it is not UTF-8, since two such names might look the same; or it is no label.
@@ -82,5 +89,7 @@ def composed(name: str) -> str:
 
 
 def printable(name: str) -> str:
-    """The name of a file in Unicode's composed form; bytes that are not UTF-8 are written out, so that no two become one."""
+    """Returns a file's name in Unicode's composed form. Bytes that are not UTF-8 become escapes, so that no two names become
+    one.
+    """
     return unicodedata.normalize("NFC", name.encode(errors="surrogateescape").decode(errors="backslashreplace"))

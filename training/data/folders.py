@@ -6,7 +6,6 @@ from pathlib import Path
 from models.images.preprocess import READABLE
 from training.data.dataset import DataError, Skipped
 from training.data.files import (
-    HEAD_BYTES,
     IMAGE_SUFFIXES,
     NO_CLASS,
     NO_IMAGE,
@@ -20,19 +19,26 @@ from training.data.files import (
 
 
 def is_image(file: Path) -> bool:
-    """Whether the file is called an image, or is one by its content. A link to nothing may be: whoever reads it finds out."""
+    """Returns whether the file has an image's suffix, or is an image by its content. A broken link with such a suffix counts
+    too.
+    """
     if file.suffix.lower() in IMAGE_SUFFIXES:
         return True
     try:
         if not file.is_file():  # a pipe would be waited for
             return False
         with file.open("rb") as opened:
-            return is_readable(opened.read(HEAD_BYTES))
+            return is_readable(opened)
     except OSError:
         return False
 
 
 def sources_of_folder(path: Path) -> Iterator[Source | Skipped]:
+    """Yields every visible file of a folder of class folders: images as sources, other files as skipped.
+
+    Raises:
+        DataError: it is no such folder.
+    """
     if not has_images(path):
         deeper = any(entry.is_dir() for folder in class_folders(path) for entry in visible(folder))
         hint = "; there are folders in its folders: give the one whose folders are the classes" if deeper else ""
@@ -52,7 +58,11 @@ def sources_of_folder(path: Path) -> Iterator[Source | Skipped]:
 
 
 def _check_depth(path: Path) -> None:
-    """Images beside the class folders in `train` and `val` make no classes of these two."""
+    """Refuses a folder whose classes are one level deeper, as in `train` and `val`, although it has some images beside them.
+
+    Raises:
+        DataError: it does.
+    """
     within = {
         folder: [
             entry
@@ -70,21 +80,23 @@ def _check_depth(path: Path) -> None:
 
 
 def has_images(path: Path) -> bool:
+    """Returns whether a folder has a class folder with an image in it."""
     return any(is_image(file) for folder in class_folders(path) for file in visible(folder))
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Every visible file in a folder and its folders."""
+    """Yields every visible file in a folder and its folders."""
     for entry in visible(folder):
         yield from files_below(entry) if entry.is_dir() else [entry]
 
 
 def class_folders(path: Path) -> list[Path]:
+    """Returns the visible folders in a folder."""
     return [folder for folder in visible(path) if folder.is_dir()]
 
 
 def visible(folder: Path) -> list[Path]:
-    """What is in a folder and not hidden.
+    """Returns the entries of a folder that are not hidden.
 
     Raises:
         DataError: the folder cannot be read.

@@ -1,4 +1,4 @@
-"""From image files to arrays, through the preprocessing that serves."""
+"""Loads image files into arrays, through the preprocessing that serves."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from training.data.files import Source
 from training.data.memory import available_memory
 from training.data.sources import list_sources
 
-# A person's own photographs are trusted with more than what the server takes from strangers.
+# A person's own photographs may be larger than those that the server takes from strangers.
 _LIMITS = ImageLimits(max_bytes=100_000_000, max_pixels=100_000_000)
 _SLICE = 1024
 _NAMED = 10
@@ -26,8 +26,8 @@ def load_images(
 ) -> ImageSet:
     """Decodes every image of `classes`, through the preprocessing that serves.
 
-    The order is that of `classes`, then of file names, so that it does not depend on the file system. Beside the result no
-    more is in memory than the images being decoded (and a pickle that holds them).
+    The order is that of `classes`, then of file names, so it does not depend on the file system. Beside the result, only the
+    images being decoded are in memory (and a pickle that holds them).
 
     Args:
         broken_share: the share of the files that may be unusable; they are skipped and listed in the result.
@@ -46,7 +46,7 @@ def load_images(
     skipped: list[Skipped] = []
     sources.reverse()
     with ThreadPoolExecutor() as pool:
-        while sources:  # in slices that are let go of, since an image of a pickle lives as long as its source
+        while sources:  # in slices that are then freed, since an image of a pickle lives as long as its source
             batch = [sources.pop() for _ in range(min(_SLICE, len(sources)))]
             for source, pixels in zip(batch, pool.map(decode, batch, repeat(spec)), strict=True):
                 if isinstance(pixels, Skipped):
@@ -67,7 +67,7 @@ def load_images(
 
 
 def read_originals(paths: Sequence[Path], sources: Sequence[str]) -> list[bytes]:
-    """The encoded bytes of images that `load_images` listed, in the order of `sources`.
+    """Returns the encoded bytes of images that `load_images` listed, in the order of `sources`.
 
     Raises:
         DataError: a source is in none of the paths, or cannot be read.
@@ -84,7 +84,7 @@ def read_originals(paths: Sequence[Path], sources: Sequence[str]) -> list[bytes]
 
 
 def _of_classes(paths: Sequence[Path], classes: Sequence[str]) -> list[Source]:
-    """The images of the classes, in the order of the classes, then of file names."""
+    """Returns the images of the classes, in the order of the classes, then of file names."""
     by_class: dict[str, list[Source]] = {name: [] for name in classes}
     for source in list_sources(paths, by_class.keys()):
         if source.class_name in by_class:
@@ -100,7 +100,7 @@ def _read(source: Source) -> bytes:
 
 
 def decode(source: Source, spec: InputSpec) -> Pixels | Skipped:
-    """The pixels (H, W, 3) of one image, or why there are none."""
+    """Returns the pixels (H, W, 3) of one image, or the reason why there are none."""
     try:
         return load_image(source.read(), spec, _LIMITS)
     except DataError as error:
@@ -129,7 +129,11 @@ def _check_memory(count: int, spec: InputSpec) -> None:
 
 
 def check_broken(skipped: Sequence[Skipped], total: int, share: float) -> None:
-    """Raises: DataError: more than that share of all images had to be skipped."""
+    """Refuses a dataset with too many skipped images.
+
+    Raises:
+        DataError: more than that share of all images had to be skipped.
+    """
     if len(skipped) <= share * total:
         return
     what = f"more than {share:.1%} of {total} images cannot be used" if share else "images that cannot be used"
@@ -137,6 +141,6 @@ def check_broken(skipped: Sequence[Skipped], total: int, share: float) -> None:
 
 
 def some(items: Sequence[str], separator: str = ", ") -> str:
-    """The first items, and how many more there are."""
+    """Returns the first items, and how many more there are."""
     more = f" and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
     return separator.join(items[:_NAMED]) + more

@@ -1,4 +1,4 @@
-"""How much memory there is to load a dataset into."""
+"""The memory available for a dataset."""
 
 import os
 from pathlib import Path
@@ -8,9 +8,9 @@ _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def available_memory() -> int:
-    """Bytes that can be taken without swapping, as far as the system tells.
+    """Returns the bytes that can be taken without swapping, as far as the system tells.
 
-    Linux says what it could free; elsewhere all the memory there is counts. A container's limit bounds both.
+    On Linux this is what the system could free; elsewhere it is all memory. A container's limit bounds both.
     """
     available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if _MEMINFO.is_file():

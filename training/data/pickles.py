@@ -1,13 +1,13 @@
 """The pickles in which mini-ImageNet and tiered-ImageNet are passed around.
 
-Three forms, told apart by their content; the part (`train`, `val`, `test`) is the last word of the file's name:
+There are three forms, recognised by their content. The part (`train`, `val`, `test`) is the last word of the file's name:
 
     mini-imagenet-cache-<part>.pkl                        {"image_data": uint8 (N, 84, 84, 3), "class_dict": {class: [index]}}
     miniImageNet_category_split_<part>.pickle             {"data": uint8 (N, 84, 84, 3), "labels": [int], "catname2label": …}
     <part>_images_png.pkl, with <part>_labels.pkl beside  [uint8 (bytes of a PNG,)], {"label_specific": int (N,), …_str: [name]}
 
-(Ren et al., Meta-Learning for Semi-Supervised Few-Shot Classification, arXiv:1803.00676, for the first and the third;
-Gidaris & Komodakis, Dynamic Few-Shot Visual Learning without Forgetting, arXiv:1804.09458, for the second.)
+The first and the third come from Ren et al., Meta-Learning for Semi-Supervised Few-Shot Classification, arXiv:1803.00676. The
+second comes from Gidaris & Komodakis, Dynamic Few-Shot Visual Learning without Forgetting, arXiv:1804.09458.
 """
 
 import re
@@ -26,7 +26,7 @@ from training.data.safe_pickle import load_pickle
 
 PICKLE_SUFFIXES = frozenset({".pkl", ".pickle"})
 _PARTS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
-# Base classes once more, in images of their own: not a part of the few-shot split.
+# These hold base classes again, in other images, and are no part of the few-shot split.
 _OTHER_IMAGES = ("train_phase_val", "train_phase_test")
 
 
@@ -44,10 +44,10 @@ class PickledImages:
 
 
 def find_pickles(path: Path) -> list[Path]:
-    """The pickles with images that a path stands for: the file itself, or those in the folder; sorted.
+    """Returns the pickles with images that a path stands for: the file itself, or those in the folder; sorted.
 
     Raises:
-        DataError: a pickle was named whose name does not tell its part.
+        DataError: the path is a pickle whose name does not tell its part.
     """
     if path.is_dir():
         return sorted(file for file in path.iterdir() if file.suffix in PICKLE_SUFFIXES and part_of(file))
@@ -59,13 +59,13 @@ def find_pickles(path: Path) -> list[Path]:
 
 
 def part_of(path: Path) -> str:
-    """`train`, `val` or `test`, as the name of a pickle tells; empty where it tells none of them."""
+    """Returns `train`, `val` or `test`, from the name of a pickle; empty where the name has none of them."""
     stem = path.stem.removesuffix("_images_png")
     return "" if stem.endswith(_OTHER_IMAGES) else _PARTS.get(re.split("[-_]", stem)[-1], "")
 
 
 def read_classes(path: Path) -> set[str]:
-    """The names of the classes of a pickle.
+    """Returns the names of the classes of a pickle.
 
     Raises:
         DataError: see `read_pickle`.
@@ -75,7 +75,7 @@ def read_classes(path: Path) -> set[str]:
 
 
 def read_pickle(path: Path, wanted: Collection[str] | None = None) -> PickledImages:
-    """The images of a pickle, or none if it is known beforehand to hold none of the `wanted` classes.
+    """Returns the images of a pickle, or none if it is known beforehand to hold none of the `wanted` classes.
 
     Raises:
         DataError: the file is missing, too large for memory, damaged, of another form, or names anything but data.
@@ -95,7 +95,7 @@ def read_pickle(path: Path, wanted: Collection[str] | None = None) -> PickledIma
 
 
 def encoded(image: NDArray[np.uint8]) -> bytes:
-    """An image of a pickle as the bytes of a file, so that it takes the way of every other image. Lossless."""
+    """Returns an image of a pickle as the bytes of an image file, without loss. So it is read like every other image."""
     if image.ndim != 3:
         return image.tobytes()
     height, width, _channels = image.shape
@@ -114,7 +114,7 @@ def _labels_beside(path: Path) -> Path | None:
 
 
 def _tiered_classes(path: Path, content: Any) -> list[str]:
-    """The class of each image. Different synsets share a name (`crane`), so the number goes with it."""
+    """Returns the class of each image. Different synsets share a name (`crane`), so the number goes with it."""
     try:
         names, part = content["label_specific_str"], path.stem.removesuffix("_labels")
         return [f"{names[label]} ({part} {label})" for label in map(int, content["label_specific"])]
@@ -137,10 +137,12 @@ def _pixels_and_classes(path: Path, content: Any) -> tuple[list[str], Any]:
 
 
 def _is_image(value: object) -> bool:
-    """Pixels (H, W, 3), or the bytes of a file as OpenCV returns them: (length,), formerly (length, 1)."""
+    """Returns whether a value is pixels (H, W, 3), or the bytes of a file as OpenCV returns them: (length,), formerly
+    (length, 1).
+    """
     return isinstance(value, np.ndarray) and value.dtype == np.uint8 and (value.ndim in {1, 2} or value.shape[2:] == (3,))
 
 
 def _names(content: Mapping[str, Any]) -> dict[int, str]:
-    """The names of the labels, where the file has them; labels alone are numbers."""
+    """Returns the names of the labels, where the file has them; without them labels are numbers."""
     return {int(label): str(name) for name, label in content.get("catname2label", {}).items()}

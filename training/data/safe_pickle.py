@@ -1,7 +1,7 @@
-"""Pickles read without running what they say.
+"""Reads pickles without running their code.
 
 Unpickling calls whatever a file names. Here it may name containers and NumPy arrays of numbers or text only, and the functions
-that rebuild those arrays are ours: NumPy's own would take over a type description whose flags let raw bytes pass for objects.
+that rebuild those arrays are ours. NumPy's own would accept a type description whose flags let raw bytes pass for objects.
 """
 
 import collections
@@ -18,7 +18,7 @@ from training.data.memory import available_memory
 
 
 def load_pickle(path: Path) -> Any:
-    """What a pickle holds: containers, text, numbers, and NumPy arrays of numbers.
+    """Returns the content of a pickle: containers, text, numbers, and NumPy arrays of numbers.
 
     Raises:
         DataError: the file is missing, too large for memory, damaged, or names anything else.
@@ -43,7 +43,11 @@ class _Unpickler(pickle.Unpickler):
         self._path = path
 
     def find_class(self, module: str, name: str) -> Any:
-        """Raises: DataError: the file names anything but data."""
+        """Returns our stand-in for what the file names.
+
+        Raises:
+            DataError: the file names anything but data.
+        """
         module = module.replace("__builtin__", "builtins").replace("numpy._core", "numpy.core")
         try:
             return _ALLOWED[f"{module}.{name}"]
@@ -91,7 +95,7 @@ def _from_buffer(buffer: bytes, description: object, shape: tuple[int, ...], ord
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """How Python 3 writes bytes for Python 2."""
+    """Rebuilds bytes as Python 3 writes them for Python 2."""
     if encoding != "latin1":
         raise ValueError(f"bytes written as {encoding}")
     return text.encode("latin1")

@@ -1,11 +1,12 @@
-"""Where the images of a dataset lie.
+"""Finds the images of a dataset.
 
 A dataset is one or more paths: a folder of class folders, a zip of them, or the pickles of a few-shot dataset (see
-`training.data.pickles`), one by one or in a folder; the same class in several paths is one class. Every visible file of a class
-folder that is called an image or is one counts; what else is visible is told by `list_left_out`, so that no file is lost
-unseen. In a zip, the folders around the class folders do not matter; but a class that is asked for as `Greek/letter1` is the
-folder of that name in a folder of that name. Class names are compared as the server compares labels (`models.labels`),
-whichever form the file system prefers.
+`training.data.pickles`), one by one or in a folder. The same class in several paths is one class.
+
+A file of a class folder counts if it is visible and has an image's suffix or content. `list_left_out` lists every other visible
+file, so that no file is lost unnoticed. In a zip, the folders around the class folders do not matter. But a wanted class
+`Greek/letter1` is the folder `letter1` in a folder `Greek`. Class names are compared as the server compares labels
+(`models.labels`), whichever Unicode form the file system prefers.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -14,14 +15,14 @@ from functools import partial
 from pathlib import Path
 
 from training.data.dataset import Skipped
-from training.data.files import Source, composed, source_of
+from training.data.files import Source, clean_class_name, source_of
 from training.data.folders import class_folders, has_images, sources_of_folder
 from training.data.pickles import PICKLE_SUFFIXES, encoded, find_pickles, read_classes, read_pickle
 from training.data.zips import empty_classes_of_zip, sources_of_zip
 
 
 def find_classes(paths: Sequence[Path]) -> tuple[str, ...]:
-    """The names of all classes, sorted. A class folder counts even if no image is in it, so that it is not lost unseen.
+    """Returns the names of all classes, sorted. An empty class folder counts too, so that it is not lost unnoticed.
 
     Raises:
         DataError: a path is no dataset.
@@ -33,12 +34,14 @@ def find_classes(paths: Sequence[Path]) -> tuple[str, ...]:
             found.update(*map(read_classes, pickles))
         else:
             found |= {source.class_name for source in list_sources([path])}
-            found |= {composed(folder.name) for folder in class_folders(path)} if path.is_dir() else empty_classes_of_zip(path)
+            found |= (
+                {clean_class_name(folder.name) for folder in class_folders(path)} if path.is_dir() else empty_classes_of_zip(path)
+            )
     return tuple(sorted(found))
 
 
 def list_pickles(path: Path) -> list[Path] | None:
-    """The pickles with images that a path stands for; None where it is a folder of class folders or a zip.
+    """Returns the pickles with images that a path stands for; None where it is a folder of class folders or a zip.
 
     Raises:
         DataError: the folder cannot be read, or the name of a pickle does not tell its part.
@@ -49,7 +52,7 @@ def list_pickles(path: Path) -> list[Path] | None:
 
 
 def list_sources(paths: Sequence[Path], wanted: Collection[str] | None = None) -> Iterator[Source]:
-    """Every image of a dataset; images of other classes than the `wanted` ones may be left out.
+    """Yields every image of a dataset; images of other classes than the `wanted` ones may be left out.
 
     Raises:
         DataError: a path is no dataset.
@@ -59,7 +62,7 @@ def list_sources(paths: Sequence[Path], wanted: Collection[str] | None = None) -
         for source in _of_path(path, wanted):
             if isinstance(source, Skipped):
                 continue
-            # The same name in another path is another image of the class; so is the same in Unicode's other form.
+            # The same name in another path, or in Unicode's other form, is another image of the class.
             key = source.place if source.key in seen else source.key
             key = f"{key} ({len(seen)})" if key in seen else key
             seen.add(key)
@@ -67,7 +70,7 @@ def list_sources(paths: Sequence[Path], wanted: Collection[str] | None = None) -
 
 
 def list_left_out(paths: Sequence[Path], wanted: Collection[str] | None = None) -> Iterator[Skipped]:
-    """Every visible file beside the images of `list_sources`, and why it is none of them; raises as that does."""
+    """Yields every visible file that is no image of `list_sources`, with the reason. Raises as that does."""
     for path in paths:
         yield from (found for found in _of_path(path, wanted) if isinstance(found, Skipped))
 

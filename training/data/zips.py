@@ -9,12 +9,11 @@ from models.zip_names import member_path, undecodable
 from training.data.dataset import DataError, Skipped
 from training.data.files import (
     DAMAGED,
-    HEAD_BYTES,
     IMAGE_SUFFIXES,
     NO_CLASS,
     NO_IMAGE,
     Source,
-    composed,
+    clean_class_name,
     is_readable,
     left_out,
     source_of,
@@ -22,6 +21,14 @@ from training.data.files import (
 
 
 def sources_of_zip(path: Path, wanted: Collection[str]) -> Iterator[Source | Skipped]:
+    """Yields every visible file of a zip of class folders: images as sources, other files as skipped.
+
+    Args:
+        wanted: classes; a name like `Greek/letter1` is the folder of that name in a folder of that name.
+
+    Raises:
+        DataError: it is no zip, or two folders may be one class.
+    """
     archive, every = _open_zip(path)
     members = [(member, info) for member, info in every if not info.is_dir()]
     images = [(member, info) for member, info in members if _is_image_in(archive, member, info)]
@@ -31,7 +38,7 @@ def sources_of_zip(path: Path, wanted: Collection[str]) -> Iterator[Source | Ski
     if not in_full:
         _check_names({member.parent for member, _ in in_classes}, path)
     for member, info in in_classes:
-        full = composed("/".join(member.parent.parts[-2:]))
+        full = clean_class_name("/".join(member.parent.parts[-2:]))
         class_name = full if full in in_full else member.parent.name
         yield source_of(class_name, member.name, f"{path}/{member}", partial(archive.read, info))
     used, seen = {info for _, info in in_classes}, {info for _, info in images}
@@ -41,7 +48,7 @@ def sources_of_zip(path: Path, wanted: Collection[str]) -> Iterator[Source | Ski
 
 
 def _open_zip(path: Path) -> tuple[zipfile.ZipFile, list[tuple[PurePosixPath, zipfile.ZipInfo]]]:
-    """A zip, and its visible files and folders by path.
+    """Opens a zip, and returns it with its visible files and folders by path.
 
     Raises:
         DataError: it is none, or the name of a folder in it cannot be read.
@@ -60,13 +67,13 @@ def _open_zip(path: Path) -> tuple[zipfile.ZipFile, list[tuple[PurePosixPath, zi
 
 
 def empty_classes_of_zip(path: Path) -> set[str]:
-    """The classes of a zip's folders that hold nothing at all, beside the folders of other classes."""
+    """Returns the classes of a zip's empty folders that lie beside the folders of other classes."""
     _, members = _open_zip(path)
     filled = {folder for member, info in members if not info.is_dir() for folder in member.parents}
     classes = {member.parent for member, info in members if not info.is_dir()}
     beside = {folder.parent for folder in classes}
     return {
-        composed(member.name)
+        clean_class_name(member.name)
         for member, info in members
         if info.is_dir() and member not in filled and member.parent in beside and member.name
     }
@@ -77,13 +84,18 @@ def _is_image_in(archive: zipfile.ZipFile, member: PurePosixPath, info: zipfile.
         return True
     try:
         with archive.open(info) as opened:
-            return is_readable(opened.read(HEAD_BYTES))
+            return is_readable(opened)
     except DAMAGED:
         return False
 
 
 def _check_names(folders: Collection[PurePosixPath], path: Path) -> None:
-    """Folders of one name may be one class (`train/cat`, `val/cat`) or two (`Greek/letter1`, `Latin/letter1`)."""
+    """Refuses two class folders of one name: they may be one class (`train/cat`, `val/cat`) or two (`Greek/letter1`,
+    `Latin/letter1`).
+
+    Raises:
+        DataError: there are two.
+    """
     by_name: dict[str, PurePosixPath] = {}
     for folder in sorted(folders):
         if (other := by_name.setdefault(folder.name, folder)) != folder:

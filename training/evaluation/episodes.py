@@ -42,7 +42,7 @@ class Episode:
 
 
 def affordable_queries(by_class: Sequence[Indices], shots: int) -> int:
-    """The protocol's 15 queries per class, or what the smallest class has beside its shots; at least 1."""
+    """Returns the protocol's 15 queries per class, or as many as the smallest class has beside its shots; at least 1."""
     return max(1, min(QUERIES, min(map(len, by_class)) - shots))
 
 
@@ -71,7 +71,7 @@ class EpisodeSampler:
             raise DataError(f"{self.shots}-shot episodes with {self.queries} queries need more than {smallest} images per class")
 
     def episode(self, index: int) -> Episode:
-        """The episode of that number."""
+        """Returns the episode of that number."""
         rng = np.random.Generator(np.random.PCG64((self.seed, self.ways, self.shots, index)))
         classes = rng.choice(len(self.by_class), self.ways, replace=False)
         images = np.stack([rng.choice(self.by_class[k], self.shots + self.queries, replace=False) for k in classes])

@@ -1,7 +1,7 @@
 """Accuracy over few-shot episodes, with its 95 % interval and calibration error.
 
-Embeddings come from `models.engine` on images from `models.images.preprocess`, and heads from `models.heads.fitting`: the code
-that serves is the code that is scored.
+Embeddings come from `models.engine` on images from `models.images.preprocess`, and heads from `models.heads.fitting`. So the
+code that serves is the code that is scored.
 """
 
 from collections.abc import Generator, Iterator
@@ -42,7 +42,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcomes:
-    """What the heads of T episodes said of their queries.
+    """The answers of the heads of T episodes to their queries.
 
     Attributes:
         classes: (T, K) the episodes' classes, in the order of their labels.
@@ -58,7 +58,7 @@ class Outcomes:
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
-        """(T, Q, K)."""
+        """The queries' probabilities, (T, Q, K)."""
         return softmax(self.scores, self.temperatures)
 
 
@@ -77,7 +77,7 @@ def score(
         embeddings: (N, D) of every image that the sampler indexes.
         mean: (D,) the bundle's feature mean, used if `options.centre`.
         confusion: receives every prediction.
-        law: what each head's temperature follows; None for that of the options.
+        law: each head's temperature law; None for the temperature of the options.
     """
     space = features(embeddings, mean if options.centre else None)
     accuracies, confidences, correct = [], [], []
@@ -105,7 +105,7 @@ def score(
 def episode_scores(
     space: Float32, sampler: EpisodeSampler, episodes: int, options: HeadOptions
 ) -> Iterator[tuple[Float32, NDArray[np.int64]]]:
-    """The queries' scores (T, Q, K) and true labels (T, Q) of all episodes, T at a time; see `run_episodes`."""
+    """Yields the queries' scores (T, Q, K) and true labels (T, Q) of all episodes, T at a time; see `run_episodes`."""
     return ((outcomes.scores, outcomes.labels) for outcomes in run_episodes(space, sampler, episodes, options))
 
 
@@ -116,7 +116,7 @@ def run_episodes(
 
     Args:
         space: (N, D) features of every image that the sampler indexes.
-        law: what each head's temperature follows; None for that of the options.
+        law: each head's temperature law; None for the temperature of the options.
     """
     examples = sampler.ways * sampler.shots
     size = max(1, min(_MOST_IN_STACK, _NUMBERS_IN_STACK // examples**2))
@@ -124,7 +124,7 @@ def run_episodes(
     def test(start: int) -> Outcomes:
         return _test_stack(space, sampler, range(start, min(start + size, episodes)), options, law)
 
-    # A thread per stack keeps the cores busier than threads inside each small product, which spend their time meeting.
+    # A thread per stack keeps the cores busier than threads inside each small product, which mostly wait for each other.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(available_cores()) as pool:
         yield from pool.map(test, range(0, episodes, size))
 
@@ -147,7 +147,7 @@ def _test_stack(space: Float32, sampler: EpisodeSampler, indices: range, options
 
 
 def calibration_error(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
-    """Expected calibration error over equal-width bins (Guo et al., ICML 2017, equation 3)."""
+    """Returns the expected calibration error over equal-width bins (Guo et al., ICML 2017, equation 3)."""
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     gap = np.bincount(bins, confidence - correct, minlength=CALIBRATION_BINS)
     return float(np.abs(gap).sum() / len(confidence))

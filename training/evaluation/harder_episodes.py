@@ -1,4 +1,4 @@
-"""Episodes that are harder than their images' classes: of classes that are alike, or broader, each several taken together."""
+"""Harder episodes: of classes that are alike, or of broader classes, each made of several."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class BroadSampler(EpisodeSampler):
             raise DataError(f"{self.ways} classes of {self.merged} each need {self.ways * self.merged}, got {len(self.by_class)}")
 
     def episode(self, index: int) -> Episode:
-        """The episode of that number; `classes` are the first of those taken together."""
+        """Returns the episode of that number; `classes` are the first of each merged group."""
         rng = np.random.Generator(np.random.PCG64((self.seed, self.ways, self.shots, index, self.merged)))
         drawn = rng.choice(len(self.by_class), (self.ways, self.merged), replace=False)
         each = self.shots + self.queries
@@ -39,7 +39,7 @@ class BroadSampler(EpisodeSampler):
 
 @dataclass(frozen=True)
 class AlikeSampler(EpisodeSampler):
-    """Draws a class, and the episode's classes from those most like it, itself among them.
+    """Draws a class, and then the episode's classes from those most like it, itself among them.
 
     Args:
         nearest: for each class, all classes, the most alike first; see `nearest_classes`.
@@ -48,7 +48,7 @@ class AlikeSampler(EpisodeSampler):
     nearest: Indices
 
     def episode(self, index: int) -> Episode:
-        """The episode of that number."""
+        """Returns the episode of that number."""
         rng = np.random.Generator(np.random.PCG64((self.seed, self.ways, self.shots, index)))
         among = self.nearest[rng.integers(len(self.by_class)), : int(_AMONG * self.ways)]
         classes = rng.choice(among, self.ways, replace=False)
@@ -57,7 +57,7 @@ class AlikeSampler(EpisodeSampler):
 
 
 def nearest_classes(features: Float32, by_class: Sequence[Indices]) -> Indices:
-    """(C, C): the classes in the order of the cosines between their means and a class's, for each class.
+    """Returns, for each class, all classes in the order of the cosines between their means and its own, (C, C).
 
     Args:
         features: (N, D).

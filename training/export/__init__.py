@@ -1,1 +1,1 @@
-"""From a network to a bundle."""
+"""Export: makes a bundle of a network."""

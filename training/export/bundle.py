@@ -1,4 +1,4 @@
-"""From a network to a bundle. Refuses when ONNX, TorchScript and what they came from disagree.
+"""Makes a bundle of a network. Refuses when ONNX, TorchScript and their source disagree.
 
 `make_bundle` reads from top to bottom. It takes trained checkpoints (`training.export.finished_run`) and networks made elsewhere
 (`training.importing.network`). Each step that needs embeddings runs on a draft of the bundle, opened by the engine that serves.
@@ -33,19 +33,22 @@ from models.bundle import (
     write_bundle,
 )
 from models.engine import Engine, EngineError, EngineKind, embed_all, open_engine
+from models.heads.head import Float32
 from models.heads.solvers import METHODS
 from models.images.preprocess import Pixels
 from models.manifest import (
     BUNDLE_NAME,
     Architecture,
+    HeadDefaults,
     Imported,
     InputSpec,
     Manifest,
     Training,
 )
 from models.processor import has_int8_instructions
-from training.calibration.scoring import Images, Say, Scorer, base_mean
+from training.calibration.scoring import Say, Scorer, base_mean
 from training.calibration.untuned import untuned_heads
+from training.data.dataset import DatasetParts
 from training.export.candidate import Candidate
 from training.export.card import model_card
 from training.export.golden import golden_pixels
@@ -66,19 +69,19 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class ExportError(Exception):
-    """A bundle that cannot be made, or whose files do not compute what they came from."""
+    """A bundle that cannot be made, or whose files disagree with their source."""
 
 
 def refuse_taken(out: Path, name: str, version: str) -> None:
-    """Fails before any work where the work could not be written.
+    """Fails early if the bundle could not be written at the end.
 
     Raises:
-        ExportError: the name or the version is no name.
+        ExportError: the name or the version is not allowed.
         BundleError: that version exists already.
     """
     for text in (name, version):
         if not re.fullmatch(BUNDLE_NAME, text):
-            raise ExportError(f"{text!r} is no name; use lower-case letters, digits, '.', '_' and '-', at most 64")
+            raise ExportError(f"{text!r} is not a valid name; use lower-case letters, digits, '.', '_' and '-', at most 64")
     if (out / name / version).exists():
         raise BundleError(f"{out / name / version} exists already; give the new bundle another version")
 
@@ -91,7 +94,7 @@ def draft_manifest(
     spec: InputSpec,
     training: Training | Imported,
 ) -> Manifest:
-    """The manifest of a draft: no files or evaluations yet, and the heads of what new tasks get."""
+    """Returns the manifest of a draft: no files or evaluations yet, and the head defaults of the bundle that new tasks get."""
     return Manifest(
         name=name,
         version=version,
@@ -107,9 +110,12 @@ def draft_manifest(
 
 
 def make_bundle(
-    draft: Manifest, candidate: Candidate, datasets: Sequence[Images], out: Path, with_torchscript: bool, say: Say
+    draft: Manifest, candidate: Candidate, datasets: Sequence[DatasetParts], out: Path, with_torchscript: bool, say: Say
 ) -> Path:
-    """Writes the bundle that `draft` begins to describe, and returns its folder; see `training.export.finished_run.export`."""
+    """Writes the bundle that `draft` begins to describe, and returns its folder.
+
+    For arguments and errors see `training.export.finished_run.export`.
+    """
     base = [data.base for data in datasets if data.base is not None]
     sample = _evenly([images.images for images in base], _CALIBRATION_IMAGES)
     graphs = _graphs(candidate, sample, say)
@@ -124,21 +130,13 @@ def make_bundle(
         if not all(np.abs(each).max() <= np.finfo(np.float16).max for each in embeddings):  # NaN fails too.
             raise ExportError("embeddings of the given images are not finite, or too large for the statistics")
         mean = base_mean(embeddings)
-        background = _evenly(embeddings, _BACKGROUND).astype(np.float16).astype(np.float32)  # as it will be read again
+        background = _evenly(embeddings, _BACKGROUND).astype(np.float16).astype(np.float32)  # as a reader of the bundle gets it
         scorer = Scorer(datasets, mean, background, _EPISODES)
         chosen = any(data.validation for data in datasets)
         heads = scorer.choose_heads(engines["onnx"], say) if chosen else untuned_heads(np.concatenate(embeddings), mean, say)
         for options in map(heads.options, METHODS):
             say(f"  {options.solver}: C {options.C:g}, temperature {options.temperature:.3g}, centre {options.centre}")
-        if small := engines.get("onnx-int8"):
-            plain = engines["onnx"]
-            if chosen:
-                kept = int8_loses_little(small, plain, scorer, heads.logistic, say)
-            else:
-                kept = int8_agrees(small, plain, mean, sample, say)
-            if not kept:
-                del engines["onnx-int8"]
-        if "onnx-int8" not in engines:
+        if not _keeps_int8(engines, scorer if chosen else None, heads, mean, sample, say):
             graphs.pop(ONNX_INT8, None)
         evaluations = []
         for kind, file in (("onnx", ONNX), ("onnx-int8", ONNX_INT8)):
@@ -154,7 +152,9 @@ def make_bundle(
 
 
 def _graphs(candidate: Candidate, sample: Pixels, say: Say) -> dict[str, bytes]:
-    """The backbone files by name; int8 where what it costs can be measured, calibrated on `sample`."""
+    """Returns the backbone files by name. int8 is among them if its accuracy can be measured here; it is calibrated on
+    `sample`.
+    """
     say("making ONNX and TorchScript")
     graphs = candidate.graphs(sample[:2])
     if not has_int8_instructions():
@@ -168,8 +168,20 @@ def _graphs(candidate: Candidate, sample: Pixels, say: Say) -> dict[str, bytes]:
     return graphs
 
 
+def _keeps_int8(
+    engines: Mapping[str, Engine], scorer: Scorer | None, heads: HeadDefaults, mean: Float32, sample: Pixels, say: Say
+) -> bool:
+    """Returns whether the bundle keeps its int8 file; `scorer` is None where no validation classes can measure its accuracy."""
+    if "onnx-int8" not in engines:
+        return False
+    small, plain = engines["onnx-int8"], engines["onnx"]
+    if scorer is None:
+        return int8_agrees(small, plain, mean, sample, say)
+    return int8_loses_little(small, plain, scorer, heads.logistic, say)
+
+
 def _open_draft(folder: Path, draft: Manifest, contents: Mapping[str, bytes], say: Say) -> dict[str, Engine]:
-    """An engine for each file; none for an int8 file that would not be served, so far is it from float32."""
+    """Returns an engine for each file. An int8 file gets none if it is so far from float32 that it would not be served."""
     blank = np.zeros(draft.embedding_dim, dtype=np.float32)
     bundle = open_bundle(write_bundle(folder, draft, {**contents, STATISTICS: statistics_bytes(blank, blank[None])}))
     engines: dict[str, Engine] = {kind: open_engine(bundle, kind) for file, kind in _KINDS.items() if file in contents}
@@ -192,7 +204,7 @@ def _check_parity(engines: Mapping[str, Engine], candidate: Candidate, pixels: P
 
 
 def _evenly(parts: Sequence[NDArray[Scalar]], count: int) -> NDArray[Scalar]:
-    """`count` rows, or all there are: a random one of each part in turn, as long as it has any left."""
+    """Returns `count` rows, or all there are: a random one of each part in turn, as long as it has any left."""
     orders = [np.random.default_rng(_SEED).permutation(len(rows)) for rows in parts]
     turns = sorted((turn, part) for part, order in enumerate(orders) for turn in range(min(len(order), count)))
     return np.stack([parts[part][orders[part][turn]] for turn, part in turns[:count]])

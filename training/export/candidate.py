@@ -1,4 +1,4 @@
-"""A backbone on its way into a bundle: what an export needs of a network, whoever made it."""
+"""Candidates: backbones on their way into a bundle. An export needs nothing else of a network."""
 
 from typing import Protocol
 
@@ -12,15 +12,15 @@ from training.export.graphs import to_onnx, to_torchscript
 
 
 class Candidate(Protocol):
-    """A backbone on its way into a bundle; `name` says what its files must agree with."""
+    """A backbone on its way into a bundle; `name` says in messages what its files must agree with."""
 
     name: str
 
     def graphs(self, example: Pixels) -> dict[str, bytes]:
-        """`backbone.onnx`, and `backbone.ts` where there is a PyTorch network; `example` has at least 2 images."""
+        """Returns `backbone.onnx`, and `backbone.ts` where there is a PyTorch network; `example` has at least 2 images."""
 
     def embed(self, pixels: Pixels) -> Float32:
-        """What every file must compute: uint8 (N, H, W, 3) -> float32 (N, D)."""
+        """Returns the embeddings that every file must compute: uint8 (N, H, W, 3) -> float32 (N, D)."""
 
 
 class Eager:

@@ -1,4 +1,4 @@
-"""The model card that travels in a bundle: what it is, how well it does, what it must not be trusted with."""
+"""The model card of a bundle: what it is, its accuracy, and its limits."""
 
 from collections.abc import Sequence
 
@@ -71,7 +71,7 @@ _UNMEASURED = """Not measured, and head options not chosen for it: too few class
 
 
 def model_card(manifest: Manifest) -> str:
-    """The card in Markdown."""
+    """Returns the card in Markdown."""
     made = manifest.training
     architecture = manifest.architecture
     widths = f" with widths {'-'.join(map(str, architecture.widths))}" if architecture.widths else ""

@@ -1,4 +1,4 @@
-"""From a finished run to a bundle."""
+"""Makes a bundle of a finished run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,8 @@ import torch
 
 from models.backbones import Backbone, PixelBackbone, Projected
 from models.manifest import InputSpec, Training
-from training.calibration.scoring import Images, Say
+from training.calibration.scoring import Say
+from training.data.dataset import DatasetParts
 from training.evaluation.episodes import Embedded
 from training.export.bundle import ExportError, draft_manifest, make_bundle, refuse_taken
 from training.export.candidate import Eager
@@ -20,7 +21,7 @@ _PROJECTION_IMAGES = 20  # of each base class
 
 def export(
     checkpoint: Checkpoint,
-    datasets: Sequence[Images],
+    datasets: Sequence[DatasetParts],
     name: str,
     version: str,
     out: Path,
@@ -32,13 +33,13 @@ def export(
 
     Args:
         datasets: those of the run, and others that it is to be evaluated on; one at least has base images. Each counts as much
-            as any other, in the statistics and in what is chosen.
+            as any other, in the statistics and in every choice.
         with_torchscript: whether `backbone.ts` is kept; its parity is checked either way.
         say: receives a line per step.
-        input_size: side of what the bundle looks at, in pixels, where it is not to be the run's.
+        input_size: side of the bundle's input, in pixels; None for the run's.
 
     Raises:
-        ExportError: the run is not finished, the name or version is no name, or a file disagrees with eager PyTorch.
+        ExportError: the run is not finished, the name or version is not allowed, or a file disagrees with eager PyTorch.
         BundleError: that version exists already.
         DataError: there are too few validation or novel classes for 5-way episodes.
     """
@@ -58,8 +59,8 @@ def export(
     return make_bundle(draft, Eager(PixelBackbone(backbone)), datasets, out, with_torchscript, say)
 
 
-def _projected(backbone: Backbone, datasets: Sequence[Images], width: int, say: Say) -> Backbone:
-    """The backbone with a last layer of that width, fitted on some images of every base class."""
+def _projected(backbone: Backbone, datasets: Sequence[DatasetParts], width: int, say: Say) -> Backbone:
+    """Returns the backbone with a last layer of that width, fitted on some images of every base class."""
     eager = Eager(PixelBackbone(backbone))
     parts = []
     for images in (data.base for data in datasets if data.base is not None):
@@ -78,7 +79,7 @@ def refuse_hopeless(checkpoint: Checkpoint, name: str, version: str, out: Path) 
     """Fails, before any image is read, where the export would fail at its end.
 
     Raises:
-        ExportError: the run is not finished, or the name or version is no name.
+        ExportError: the run is not finished, or the name or version is not allowed.
         BundleError: that version exists already.
     """
     if not checkpoint.finished:

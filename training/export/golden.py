@@ -11,10 +11,10 @@ _SPREAD, _COLOUR = 55.0, 0.4  # of the levels, and of one channel apart from the
 
 
 def golden_pixels(height: int, width: int) -> Pixels:
-    """Coloured clouds, uint8 (N, height, width, 3): 8 of up to 84 × 84 pixels, fewer of more, at least 2.
+    """Returns coloured clouds, uint8 (N, height, width, 3): 8 of up to 84 × 84 pixels, fewer of more, at least 2.
 
-    Their amplitude falls with the frequency as 1/f, as that of photographs does (Field, 1987): int8 computes on them about as
-    exactly as on photographs, which is not so of flat areas.
+    Their amplitude falls with the frequency as 1/f, as that of photographs does (Field, 1987). So int8 computes on them about as
+    exactly as on photographs; on flat areas it does not.
     """
     rng = np.random.default_rng(_SEED)
     count = max(_FEWEST, min(_MOST, _PIXELS // (height * width)))

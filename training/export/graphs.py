@@ -1,4 +1,4 @@
-"""From a PyTorch network to the files that serve: ONNX, its int8 version, TorchScript."""
+"""Converts a PyTorch network to the files that serve: ONNX, its int8 version, TorchScript."""
 
 import io
 import tempfile
@@ -29,7 +29,7 @@ class GraphError(Exception):
 
 
 def to_onnx(network: PixelBackbone, example: Pixels) -> bytes:
-    """The network as a self-contained ONNX file: input `pixels`, output `embeddings`, N dynamic, batch norm folded.
+    """Returns the network as a self-contained ONNX file: input `pixels`, output `embeddings`, N dynamic, batch norm folded.
 
     Args:
         example: uint8 (N, H, W, 3), N at least 2; fixes H and W.
@@ -48,13 +48,13 @@ def to_onnx(network: PixelBackbone, example: Pixels) -> bytes:
 
 
 def finished(model: onnx.ModelProto) -> bytes:
-    """The model as a checked file, without the exporter's notes on where each node came from: they hold file names.
+    """Returns the model as a checked file. It drops the exporter's notes on the origin of each node, which hold file names.
 
     Raises:
         onnx.checker.ValidationError: it is no valid model.
     """
     graph = model.graph
-    # What is noted of the values between nodes can be derived again, and may hold an outdated batch size.
+    # The notes on values between nodes can be derived again, and may hold an outdated batch size.
     del model.metadata_props[:], graph.metadata_props[:], graph.value_info[:]
     for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
         del part.metadata_props[:]
@@ -64,7 +64,7 @@ def finished(model: onnx.ModelProto) -> bytes:
 
 
 def run_onnx(model: bytes) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
-    """What ONNX Runtime makes of a model of one input: a function from that input to every output.
+    """Returns a function that runs a model of one input in ONNX Runtime: from that input to every output.
 
     Raises:
         GraphError: ONNX Runtime cannot load it or, when called, cannot run it.
@@ -88,15 +88,17 @@ def run_onnx(model: bytes) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
 
 
 def first_line(error: Exception) -> str:
-    """An error of a library that writes pages, fit for one line."""
+    """Returns the first line of an error, for libraries that write pages."""
     return next((line.strip()[:300] for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def to_int8(model: bytes, calibration: Pixels) -> bytes:
-    """Static quantisation to int8 (QDQ): weights per channel, activations by min-max over `calibration`, uint8 (N, H, W, 3).
+    """Quantises a model to int8 statically (QDQ) and returns it.
 
-    A linear layer at the end stays float32: it takes a hundredth of the time, and its scale is set by the widest of directions
-    that heads weigh alike.
+    Weights are quantised per channel, activations by min-max over `calibration`, uint8 (N, H, W, 3).
+
+    A linear layer at the end stays float32. It takes a hundredth of the time. In int8, the widest direction would set the scale
+    of all, although heads weigh them alike.
 
     Raises:
         GraphError: the quantiser cannot.
@@ -117,24 +119,24 @@ def to_int8(model: bytes, calibration: Pixels) -> bytes:
                 calibrate_method=CalibrationMethod.MinMax,
                 nodes_to_exclude=_last_products(onnx.load(prepared)),
             )
-        except Exception as error:  # It raises whatever a graph of somebody else makes it stumble over.
+        except Exception as error:  # A foreign graph can make it raise anything.
             raise GraphError(f"it cannot be quantised: {first_line(error)}") from error
         return target.read_bytes()
 
 
 def _last_products(model: onnx.ModelProto) -> list[str]:
-    """The names of the matrix products that give the graph's outputs."""
+    """Returns the names of the matrix products that give the graph's outputs."""
     outputs = {output.name for output in model.graph.output}
     return [node.name for node in model.graph.node if node.op_type in ("MatMul", "Gemm") and outputs & set(node.output)]
 
 
 def to_torchscript(network: PixelBackbone, example: Pixels) -> bytes:
-    """The network as TorchScript, traced and frozen."""
+    """Returns the network as TorchScript, traced and frozen."""
     with torch.inference_mode(), warnings.catch_warnings():
         # PyTorch steers new code to torch.export; TorchScript remains the format that loads without Python code.
         warnings.simplefilter("ignore", category=FutureWarning)
         warnings.simplefilter("ignore", category=DeprecationWarning)
-        # On Python branches that the trace freezes; whoever traces compares it with the network on other batches.
+        # The trace freezes Python branches. The export checks the traced network on other batches.
         jit: Any = torch.jit
         warnings.simplefilter("ignore", category=jit.TracerWarning)
         traced = jit.freeze(jit.trace(network, (torch.from_numpy(example),)))
@@ -144,7 +146,8 @@ def to_torchscript(network: PixelBackbone, example: Pixels) -> bytes:
 
 
 def scripted_to_onnx(module: Any, example: torch.Tensor) -> onnx.ModelProto:
-    """A TorchScript module as an ONNX model, N dynamic, by PyTorch's older exporter: the newer one takes Python code only.
+    """Converts a TorchScript module to an ONNX model, N dynamic, with PyTorch's older exporter. The newer one takes Python code
+    only.
 
     Raises:
         GraphError: PyTorch cannot.

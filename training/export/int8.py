@@ -1,6 +1,6 @@
-"""Whether the int8 version of a bundle in the making may stay: what it costs in accuracy, measured.
+"""Decides whether a new bundle keeps its int8 version, by the measured loss of accuracy.
 
-How much faster it is depends on the processor, so that each server measures it for itself (`models.engine`).
+Its speed depends on the processor, so each server measures that for itself (`models.engine`).
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ MIN_AGREEMENT = 0.97  # see decision 0038
 
 
 def int8_loses_little(small: Engine, plain: Engine, scorer: Scorer, options: HeadOptions, say: Say) -> bool:
-    """Whether int8 loses no more accuracy on validation episodes than is allowed."""
+    """Returns whether int8 loses no more accuracy on validation episodes than is allowed."""
     accuracies = [[scorer.validation_accuracy(engine, options, shots) for engine in (plain, small)] for shots in SHOTS]
     loss = max(before - after for before, after in accuracies)
     passes = loss <= MAX_LOSS
@@ -26,7 +26,7 @@ def int8_loses_little(small: Engine, plain: Engine, scorer: Scorer, options: Hea
 
 
 def int8_agrees(small: Engine, plain: Engine, mean: Float32, pixels: Pixels, say: Say) -> bool:
-    """Whether int8 makes nearly the same features as float32 of images whose classes nobody knows.
+    """Returns whether int8 makes nearly the same features as float32, for images of unknown classes.
 
     Args:
         mean: (D,) the bundle's feature mean.
@@ -40,5 +40,5 @@ def int8_agrees(small: Engine, plain: Engine, mean: Float32, pixels: Pixels, say
 
 
 def agreement(first: Float32, second: Float32, mean: Float32) -> float:
-    """The mean cosine between the centred features of two embeddings (N, D) of the same images."""
+    """Returns the mean cosine between the centred features of two embeddings (N, D) of the same images."""
     return float(np.mean(np.sum(features(first, mean) * features(second, mean), axis=1)))

@@ -1,8 +1,8 @@
-"""A last linear layer after which what varies within classes varies alike in every direction.
+"""A last linear layer after which images of one class vary alike in every direction.
 
 Within-class covariance normalisation (Hatch, Kajarekar & Stolcke, Within-class covariance normalization for SVM-based speaker
-recognition, Interspeech 2006): a head of few examples cannot see along which directions images of one class differ,
-and the base classes can. Directions are kept that the base images use most.
+recognition, Interspeech 2006). A head of few examples cannot see the directions along which images of one class differ; the base
+classes can. The directions that the base images use most are kept.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from models.heads.head import Float32
 from training.evaluation.episodes import Embedded
 
-# Of the covariance that is replaced by the same variance in every direction: much, for it is to hold on classes of other kinds.
+# The share of the covariance that is replaced by an equal variance in every direction. It is large, so that the projection also
+# holds for classes of other kinds.
 _SHRINKAGE = 0.6
 
 
 def within_class_projection(datasets: Sequence[Embedded], width: int) -> Float32:
-    """The matrix (D, width) to multiply embeddings (N, D) by; each dataset counts alike, however many images it has.
+    """Returns the matrix (D, width) to multiply embeddings (N, D) by. Each dataset counts alike, however many images it has.
 
     Args:
         datasets: base classes of two images or more, embeddings (N, D).
@@ -41,7 +42,7 @@ def _units(rows_ND: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _within(data: Embedded, units_ND: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The pooled covariance (D, D) of one dataset's classes, of trace one."""
+    """Returns the pooled covariance (D, D) of one dataset's classes, of trace one."""
     residuals = np.concatenate([units_ND[own] - units_ND[own].mean(axis=0) for own in data.by_class])
     scatter = residuals.T @ residuals
     covariance: NDArray[np.float64] = scatter / np.trace(scatter)

@@ -1,1 +1,1 @@
-"""From a network made elsewhere to a bundle."""
+"""Importing: makes a bundle of a network made elsewhere."""

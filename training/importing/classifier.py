@@ -1,7 +1,7 @@
-"""ONNX files that end in a classifier: told from the graph, and cut before the last layer.
+"""ONNX files that end in a classifier: recognised from the graph, and cut before the last layer.
 
-What a classifier says of an image, a number for each of the classes that it was trained on, is a poor embedding: the layer
-before knows more of classes that the classifier never saw.
+A classifier's output has a number for each class that it was trained on. That is a poor embedding: the layer before knows more
+of classes that the classifier never saw.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from training.export.graphs import GraphError
 
 LastLayer = Literal["cut", "keep"]
 
-# What may follow the last layer without changing which values it computes, only their form or scale.
+# Operators that may follow the last layer: they change only the form or scale of its values.
 _FORM = frozenset(
     {"Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Cast", "Dropout", "QuantizeLinear", "DequantizeLinear"}
 )
@@ -24,7 +24,7 @@ _PROBABILITIES = frozenset({"Softmax", "LogSoftmax", "Sigmoid"})
 
 @dataclass(frozen=True)
 class Ending:
-    """How a classifier ends.
+    """The end of a classifier.
 
     Attributes:
         probabilities: whether softmax or sigmoid follows the last layer.
@@ -36,14 +36,15 @@ class Ending:
 
 
 def without_classifier(model: onnx.ModelProto, name: str, last_layer: LastLayer | None) -> onnx.ModelProto:
-    """The model, or the part of it that computes what goes into its last layer.
+    """Returns the model, or the part of it that computes the input of its last layer.
 
     Args:
         name: of its file.
-        last_layer: whether the last layer goes; None cuts what ends in probabilities, which nobody takes for an embedding.
+        last_layer: whether the last layer is cut off or kept. None cuts it off only if the model ends in probabilities, since
+            these are never an embedding.
 
     Raises:
-        GraphError: the last layer is linear, so that it may be a classifier, and nothing was said of it; or it cannot be cut.
+        GraphError: the last layer is linear, so it may be a classifier, and `last_layer` is None; or it cannot be cut.
     """
     if last_layer == "keep":
         return model
@@ -66,7 +67,7 @@ def without_classifier(model: onnx.ModelProto, name: str, last_layer: LastLayer 
 
 
 def ending(model: onnx.ModelProto) -> Ending | None:
-    """How a model of one output ends, if that is a linear layer or probabilities."""
+    """Returns the ending of a model with one output, if it is a linear layer or probabilities."""
     made_by = {name: node for node in model.graph.node for name in node.output}
     constants = _constants(model)
     value, probabilities, added = model.graph.output[0].name, False, False
@@ -86,7 +87,7 @@ def ending(model: onnx.ModelProto) -> Ending | None:
 
 
 def cut(model: onnx.ModelProto, features: str) -> onnx.ModelProto:
-    """The part of a model that computes the value `features`, as its one output; the rest is left out."""
+    """Returns the part of a model that computes the value `features`, its only output."""
     needed, kept = {features}, []
     for node in reversed(model.graph.node):  # They are sorted, as ONNX asks.
         if needed.intersection(node.output):
@@ -103,7 +104,7 @@ def cut(model: onnx.ModelProto, features: str) -> onnx.ModelProto:
 
 
 def _constants(model: onnx.ModelProto) -> set[str]:
-    """The values that no image changes, as far as they are made of initializers."""
+    """Returns the values that no image changes, as far as they are made of initializers."""
     known = {tensor.name for tensor in model.graph.initializer}
     for node in model.graph.node:
         if all(name in known for name in node.input if name):  # `Constant` has no input.
@@ -124,7 +125,7 @@ def _kernel(node: onnx.NodeProto, model: onnx.ModelProto) -> list[int]:
 
 
 def _reads(node: onnx.NodeProto) -> Iterator[str]:
-    """The values that a node uses, in the branches of an `If` and the bodies of a `Loop` too."""
+    """Yields the values that a node uses, in the branches of an `If` and the bodies of a `Loop` too."""
     yield from node.input
     for attribute in node.attribute:
         for inner in (attribute.g, *attribute.graphs):

@@ -1,8 +1,8 @@
 """Files made elsewhere, ONNX or TorchScript, as candidates (`training.export.candidate.Candidate`) for a bundle.
 
-Such a file maps images float32 (N, 3, H, W), normalised, to embeddings float32 (N, D) or (N, D, 1, 1); what turns pixels into
-such images is put in front. An ONNX file may also take pixels itself, uint8 (N, H, W, 3), with arithmetic of its own. Of a
-classifier's file the last layer is cut off.
+Such a file maps images float32 (N, 3, H, W), normalised, to embeddings float32 (N, D) or (N, D, 1, 1). The arithmetic that makes
+such images from pixels is put in front. An ONNX file may also take pixels itself, uint8 (N, H, W, 3), with arithmetic of its
+own. From a classifier's file the last layer is cut off.
 """
 
 import warnings
@@ -33,7 +33,7 @@ _TOLERANCE = 1e-4
 
 
 class OnnxFile:
-    """Somebody's ONNX file.
+    """An ONNX file made elsewhere.
 
     Args:
         normalisation: mean and standard deviation of each channel on the scale [0, 1]; None for a file that takes pixels.
@@ -46,7 +46,7 @@ class OnnxFile:
         is_cut: whether the file's last layer was cut off.
 
     Raises:
-        GraphError: it is no such file, or what it makes of an image depends on the batch that the image is in.
+        GraphError: it is no such file, or an image's embedding depends on the other images of its batch.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class OnnxFile:
         return {ONNX: self._graph}
 
     def embed(self, pixels: Pixels) -> Float32:
-        """By the file as it was given, up to where it was cut, one image at a time, normalised by NumPy."""
+        """Embeds images with the file as given, up to where it was cut, one image at a time, normalised by NumPy."""
         return np.concatenate([self._one(image) for image in pixels])
 
     def _one(self, image: Pixels) -> Float32:
@@ -83,7 +83,7 @@ class OnnxFile:
 
 
 class TorchScriptFile:
-    """Somebody's TorchScript file; what `OnnxFile` says holds here too.
+    """A TorchScript file made elsewhere. Arguments and attributes are those of `OnnxFile`.
 
     Raises:
         GraphError: as for `OnnxFile`, or PyTorch cannot convert it to ONNX.
@@ -107,14 +107,16 @@ class TorchScriptFile:
         _check_batches(self, self._graph)
 
     def graphs(self, example: Pixels) -> dict[str, bytes]:
-        """ONNX alone where the last layer was cut off: compiled TorchScript cannot be cut."""
+        """Returns ONNX alone where the last layer was cut off: compiled TorchScript cannot be cut."""
         if self.is_cut:
             return {ONNX: self._graph}
         network = PixelBackbone(Backbone(_Flat(self._module, self.embedding_dim), *self._normalisation)).eval()
         return {ONNX: self._graph, TORCHSCRIPT: to_torchscript(network, example)}
 
     def embed(self, pixels: Pixels) -> Float32:
-        """By the file as it was given, one image at a time, normalised by NumPy; where it was cut, by its conversion to ONNX."""
+        """Embeds images with the file as given, one image at a time, normalised by NumPy; where it was cut, with its
+        conversion to ONNX.
+        """
         return np.concatenate([self._one(image) for image in pixels])
 
     def _one(self, image: Pixels) -> Float32:
@@ -123,7 +125,7 @@ class TorchScriptFile:
 
     @torch.inference_mode()
     def _answer(self, images: Float32) -> Float32:
-        """What the file itself makes of normalised images (N, 3, H, W)."""
+        """Returns the file's own output for normalised images (N, 3, H, W)."""
         try:
             output = self._module(torch.from_numpy(images))
         except Exception as error:  # Its own code, which may raise anything.
@@ -134,7 +136,11 @@ class TorchScriptFile:
         return answer
 
     def _check_conversion(self, whole: onnx.ModelProto) -> None:
-        """Whether the conversion that is cut agrees with the file in what both can compute: the classifier's output."""
+        """Checks that the conversion agrees with the file in the output that both compute, the classifier's.
+
+        Raises:
+            GraphError: it does not.
+        """
         images = np.random.default_rng(0).standard_normal((2, 3, *self.size), dtype=np.float32)
         wanted, converted = self._answer(images), run_onnx(whole.SerializeToString())(images)[0]
         if not np.linalg.norm(converted - wanted) <= _TOLERANCE * np.linalg.norm(wanted):  # NaN fails too.
@@ -201,7 +207,7 @@ def _image_size(source: onnx.ValueInfoProto, name: str, input_size: int | None) 
 
 
 def _normalised(pixels: Pixels, normalisation: Normalisation) -> Float32:
-    """uint8 (N, H, W, 3) -> float32 (N, 3, H, W)."""
+    """Converts uint8 (N, H, W, 3) to normalised float32 (N, 3, H, W)."""
     mean, std = (np.array(values, dtype=np.float32) for values in normalisation)
     images: Float32 = ((pixels.astype(np.float32) / np.float32(255.0) - mean) / std).transpose(0, 3, 1, 2)
     return np.ascontiguousarray(images)
@@ -215,7 +221,11 @@ def _embeddings(output: NDArray[Any], count: int, name: str) -> Float32:
 
 
 def _check_batches(file: OnnxFile | TorchScriptFile, graph: bytes) -> None:
-    """Whether the wrapped graph gives every image, whatever its company, what the file gives it alone."""
+    """Checks that the wrapped graph gives every image of a batch the embedding that the file gives it alone.
+
+    Raises:
+        GraphError: it does not.
+    """
     pixels = np.random.default_rng(0).integers(0, 256, (max(_BATCHES), *file.size, 3), dtype=np.uint8)
     wanted = file.embed(pixels)
     run: Run = run_onnx(graph)
@@ -231,5 +241,5 @@ def _check_batches(file: OnnxFile | TorchScriptFile, graph: bytes) -> None:
 
 
 def _last_line(error: Exception) -> str:
-    """TorchScript's errors end in what happened, after pages on where."""
+    """Returns the last line of an error. TorchScript's errors end in the cause, after pages on the place."""
     return str(error).strip().splitlines()[-1][:300]

@@ -1,4 +1,4 @@
-"""A network made elsewhere -> bundle."""
+"""Imports a network made elsewhere: opens it and makes a bundle of it."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,8 +9,9 @@ from models.backbones import Backbone, PixelBackbone
 from models.backbones.efficientnet_lite import EFFICIENTNET_LITE
 from models.backbones.pretrained import is_pretrained, load_pretrained
 from models.manifest import RGB, Architecture, Imported, InputSpec, Interpolation
-from training.calibration.scoring import Images, Say
+from training.calibration.scoring import Say
 from training.calibration.untuned import LEAST_IMAGES
+from training.data.dataset import DatasetParts
 from training.export.bundle import ExportError, draft_manifest, make_bundle, refuse_taken
 from training.export.candidate import Candidate, Eager
 from training.importing.classifier import LastLayer
@@ -24,8 +25,8 @@ _OWN = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)  # of a graph that normalises by itself
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is to be imported, and its preprocessing where it is not the published one.
+class ImportOptions:
+    """The network to import, and its preprocessing where it differs from the published one.
 
     Attributes:
         source: `torchvision:NAME`, `timm:NAME`, or the path of an ONNX or a TorchScript file.
@@ -46,7 +47,7 @@ class Order:
 
 @dataclass(frozen=True)
 class _Opened:
-    """An order, filled: the candidate with what the manifest says of it."""
+    """The opened network: the candidate, with its description for the manifest."""
 
     candidate: Candidate
     architecture: Architecture
@@ -57,31 +58,33 @@ class _Opened:
     file: Path | None
 
 
-def import_network(order: Order, data: Sequence[Path], broken_share: float, name: str, version: str, out: Path, say: Say) -> Path:
+def import_network(
+    options: ImportOptions, data: Sequence[Path], broken_share: float, name: str, version: str, out: Path, say: Say
+) -> Path:
     """Writes the bundle `<out>/<name>/<version>/` and returns its folder.
 
     Args:
-        data: images for the statistics and, where they are of classes enough, for choosing head options; see `load_photographs`.
+        data: images for the statistics, and for choosing head options if they have enough classes; see `load_photographs`.
         broken_share: the share of them that may be unreadable.
         say: receives a line per step.
 
     Raises:
-        ExportError: the order is incomplete, or a file of the bundle disagrees with its source.
-        PretrainedError, GraphError: the network cannot be had, or is none.
+        ExportError: the options are incomplete, or a file of the bundle disagrees with its source.
+        PretrainedError, GraphError: the network is not available, or the file is no network.
         DataError: the images cannot be used.
         BundleError: that version exists already.
     """
     refuse_taken(out, name, version)
     check_paths(data)
-    opened = _open_library(order) if is_pretrained(order.source) else _open_file(order)
+    opened = _open_library(options) if is_pretrained(options.source) else _open_file(options)
     if isinstance(opened.candidate, OnnxFile | TorchScriptFile) and opened.candidate.is_cut:
-        say(f"{opened.name} ends in a classifier: taken is what goes into its last layer, {opened.embedding_dim} numbers")
+        say(f"{opened.name} ends in a classifier: the embedding is the input of its last layer, {opened.embedding_dim} numbers")
     photographs = load_photographs(data, opened.spec, broken_share)
     for skipped in photographs.skipped:
         say(f"skipped {skipped}")
     if len(photographs) < LEAST_IMAGES:
         say(f"warning: {len(photographs)} images are too few for good statistics; give {LEAST_IMAGES} or more")
-    images = Images(", ".join(path.resolve().stem for path in data), photographs, enough_for_episodes(photographs), None)
+    images = DatasetParts(", ".join(path.resolve().stem for path in data), photographs, enough_for_episodes(photographs), None)
     origin = Imported(
         source=opened.name,
         weights=opened.weights,
@@ -92,49 +95,49 @@ def import_network(order: Order, data: Sequence[Path], broken_share: float, name
     return make_bundle(draft, opened.candidate, [images], out, True, say)
 
 
-def _open_library(order: Order) -> _Opened:
-    pretrained = load_pretrained(order.source, order.weights, order.input_size)
-    mean, std = order.mean or pretrained.mean, order.std or pretrained.std
+def _open_library(options: ImportOptions) -> _Opened:
+    pretrained = load_pretrained(options.source, options.weights, options.input_size)
+    mean, std = options.mean or pretrained.mean, options.std or pretrained.std
     size = pretrained.input_size
     return _Opened(
         Eager(PixelBackbone(Backbone(pretrained.network, mean, std))),
-        Architecture(name=order.source, widths=(), mean=mean, std=std),
+        Architecture(name=options.source, widths=(), mean=mean, std=std),
         pretrained.network.embedding_dim,
-        InputSpec(height=size, width=size, interpolation=order.interpolation or pretrained.interpolation),
-        order.source,
+        InputSpec(height=size, width=size, interpolation=options.interpolation or pretrained.interpolation),
+        options.source,
         pretrained.weights,
         pretrained.file,
     )
 
 
-def _open_file(order: Order) -> _Opened:
-    path = Path(order.source)
+def _open_file(options: ImportOptions) -> _Opened:
+    path = Path(options.source)
     if path.is_file() and path.suffix != _ONNX:
         refuse_weights(path)
     if not path.is_file() or path.suffix not in (_ONNX, *_TORCHSCRIPT):
         known = (
             f"{', '.join(EFFICIENTNET_LITE)}, torchvision:NAME, timm:NAME, or a file ending in {_ONNX}, {', '.join(_TORCHSCRIPT)}"
         )
-        raise ExportError(f"cannot import {order.source}: {'no such file; ' if not path.is_file() else ''}give {known}")
-    if order.weights is not None:
+        raise ExportError(f"cannot import {options.source}: {'no such file; ' if not path.is_file() else ''}give {known}")
+    if options.weights is not None:
         raise ExportError(f"{path.name} holds its own weights; leave out --weights")
-    if (order.mean is None) != (order.std is None):
+    if (options.mean is None) != (options.std is None):
         raise ExportError("--mean and --std belong together")
-    normalisation = None if order.mean is None or order.std is None else (order.mean, order.std)
+    normalisation = None if options.mean is None or options.std is None else (options.mean, options.std)
     candidate: OnnxFile | TorchScriptFile
     if path.suffix == _ONNX:
-        candidate = OnnxFile(path, normalisation, order.input_size, order.last_layer)
-    elif normalisation is None or order.input_size is None:
+        candidate = OnnxFile(path, normalisation, options.input_size, options.last_layer)
+    elif normalisation is None or options.input_size is None:
         raise ExportError(f"{path.name} does not say what it takes; say it with --input-size, --mean and --std")
     else:
-        candidate = TorchScriptFile(path, normalisation, order.input_size, order.last_layer)
+        candidate = TorchScriptFile(path, normalisation, options.input_size, options.last_layer)
     mean, std = normalisation or _OWN
     height, width = candidate.size
     return _Opened(
         candidate,
         Architecture(name="onnx" if path.suffix == _ONNX else "torchscript", widths=(), mean=mean, std=std),
         candidate.embedding_dim,
-        InputSpec(height=height, width=width, interpolation=order.interpolation or "bicubic"),
+        InputSpec(height=height, width=width, interpolation=options.interpolation or "bicubic"),
         path.name,
         path.name,
         path,

@@ -1,4 +1,4 @@
-"""Images to make an imported backbone's statistics from: as many as that takes, of whatever folder there is."""
+"""Images for an imported backbone's statistics: a sample from whatever folders there are."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ import numpy as np
 
 from models.manifest import InputSpec
 from training.data.dataset import DataError, ImageSet, Skipped
-from training.data.files import Source, composed, left_out
+from training.data.files import Source, clean_class_name, left_out
 from training.data.folders import files_below, is_image, visible
 from training.data.loading import check_broken, decode
 from training.data.sources import list_left_out, list_sources
@@ -22,10 +22,10 @@ _SEED = 1
 
 
 def check_paths(paths: Sequence[Path]) -> None:
-    """Fails, before a network is downloaded or loaded, where a path is nothing at all.
+    """Fails, before a network is downloaded or loaded, where a path does not exist.
 
     Raises:
-        DataError: one is.
+        DataError: one does not.
     """
     for path in paths:
         if not path.exists():
@@ -33,10 +33,10 @@ def check_paths(paths: Sequence[Path]) -> None:
 
 
 def load_photographs(paths: Sequence[Path], spec: InputSpec, broken_share: float) -> ImageSet:
-    """A sample of at most 100 classes and 4,000 images, drawn with a fixed seed.
+    """Loads a sample of at most 100 classes and 4,000 images, drawn with a fixed seed.
 
     Args:
-        paths: whatever `training.data.sources` reads, or folders of images, of which each is one class.
+        paths: paths that `training.data.sources` reads, or folders of images, each of which is one class.
         broken_share: the share of the sample that may be unusable; it is skipped and listed in the result.
 
     Raises:
@@ -62,7 +62,7 @@ def load_photographs(paths: Sequence[Path], spec: InputSpec, broken_share: float
 
 
 def enough_for_episodes(images: ImageSet) -> ImageSet | None:
-    """The classes with images enough for 5-way episodes of 5 shots, if there are 5 such classes."""
+    """Returns the classes with enough images for 5-way episodes of 5 shots, or None with fewer than 5 such classes."""
     by_class = images.indices_by_class()
     large = [label for label, indices in enumerate(by_class) if len(indices) >= _PER_EPISODE]
     if len(large) < WAYS:
@@ -71,16 +71,16 @@ def enough_for_episodes(images: ImageSet) -> ImageSet | None:
 
 
 def _loose(path: Path) -> list[Source]:
-    """The images that lie in a folder itself: one class, which has the folder's name."""
+    """Returns the images that lie in a folder itself: one class, which has the folder's name."""
     if not path.is_dir():
         return []
     files = [file for file in sorted(visible(path)) if is_image(file) and not file.is_dir()]
-    name = composed(path.resolve().name)
+    name = clean_class_name(path.resolve().name)
     return [Source(name, file.name, str(file), f"{name}/{file.name}", file.read_bytes) for file in files]
 
 
 def _left_out(path: Path) -> list[Skipped]:
-    """The visible files that are no part of the sample's choice."""
+    """Returns the visible files that the sample is not drawn from."""
     loose = {source.place for source in _loose(path)}
     if not loose:
         return list(list_left_out([path]))

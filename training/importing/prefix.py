@@ -1,4 +1,4 @@
-"""From pixels to what an ONNX file made elsewhere expects: the arithmetic is put in front, inside the graph."""
+"""Puts the arithmetic from pixels to an ONNX file's expected input in front of it, inside the graph."""
 
 import onnx
 import onnx.compose
@@ -14,7 +14,7 @@ _OLDEST_IR = 4  # Initializers need not be inputs from here on.
 
 
 def interface(model: onnx.ModelProto, name: str) -> tuple[onnx.ValueInfoProto, onnx.ValueInfoProto]:
-    """The one input and the one output of a model.
+    """Returns the one input and the one output of a model.
 
     Raises:
         GraphError: it has another number of either, or its output is not float32.
@@ -32,12 +32,12 @@ def interface(model: onnx.ModelProto, name: str) -> tuple[onnx.ValueInfoProto, o
 
 
 def dimensions(value: onnx.ValueInfoProto) -> list[int | None]:
-    """The sizes of a value; None is a size that is left open."""
+    """Returns the sizes of a value; None is a size that is left open."""
     return [part.dim_value or None for part in value.type.tensor_type.shape.dim]
 
 
 def takes_pixels(source: onnx.ValueInfoProto, name: str) -> bool:
-    """Whether an input is uint8 (N, H, W, 3), and not float32 (N, 3, H, W).
+    """Returns True if an input is uint8 (N, H, W, 3), and False if it is float32 (N, 3, H, W).
 
     Raises:
         GraphError: it is neither.
@@ -51,7 +51,7 @@ def takes_pixels(source: onnx.ValueInfoProto, name: str) -> bool:
 
 
 def with_prefix(model: onnx.ModelProto, normalisation: Normalisation | None, size: tuple[int, int], name: str) -> bytes:
-    """The model as a bundle's backbone: uint8 (N, H, W, 3) -> float32 (N, D), N dynamic. `model` is changed.
+    """Returns the model as a bundle's backbone: uint8 (N, H, W, 3) -> float32 (N, D), N dynamic. `model` is changed.
 
     Args:
         normalisation: mean and standard deviation of each channel on the scale [0, 1]; None where the model takes pixels.

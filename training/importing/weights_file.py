@@ -1,4 +1,4 @@
-"""Files that were given as a network and hold none: weights alone, or a pickled program."""
+"""Files given as a network that hold none: weights alone, or a pickled program."""
 
 import zipfile
 from pathlib import Path
@@ -12,7 +12,7 @@ _PICKLE = b"\x80"  # how protocol 2, which PyTorch writes, begins
 
 
 def refuse_weights(path: Path) -> None:
-    """Says what to do with a file that holds weights without their network; any other file passes.
+    """Refuses a file that holds weights without their network, with advice; any other file passes.
 
     Raises:
         GraphError: it is a state dict or a checkpoint, or a pickle that only its own Python code can read.
@@ -42,7 +42,7 @@ def _weights(path: Path) -> str:
 
 
 def _is_pickled(path: Path) -> bool:
-    """Whether PyTorch's `save` wrote it; TorchScript is a zip as well, with code in it."""
+    """Returns whether PyTorch's `save` wrote the file; TorchScript is a zip as well, with code in it."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()

@@ -1,4 +1,4 @@
-"""What training minimises: one objective per file, each from embeddings or logits to a loss."""
+"""Training objectives: one per file, each from embeddings or logits to a loss."""
 
 from training.objectives.anchor import anchor_distance
 from training.objectives.distillation import distillation

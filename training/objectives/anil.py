@@ -1,8 +1,8 @@
 """ANIL: almost no inner loop (Raghu, Raghu, Bengio & Vinyals, ICLR 2020, arXiv:1909.09157).
 
 MAML whose inner loop adapts the last layer alone. The layer is linear, so the gradient of its cross-entropy is written out,
-(softmax(XWᵀ + b) − Y)ᵀ X / n, for all episodes at once; autograd then differentiates the steps, second order included. As
-the backbone does not move within an episode, one forward pass embeds the whole batch, which is what makes ANIL cheap.
+(softmax(XWᵀ + b) − Y)ᵀ X / n, for all episodes at once. Autograd then differentiates the steps, second order included. The
+backbone does not move within an episode, so one forward pass embeds the whole batch. That makes ANIL cheap.
 """
 
 import torch
@@ -14,8 +14,8 @@ from training.objectives.episodic import EpisodicObjective, one_hot_labels
 class Anil(EpisodicObjective):
     """Learns where the last layer starts. Shapes: see `training.objectives.episodic`.
 
-    It starts from zero: which class of an episode comes first says nothing, so a random start only has to be unlearned
-    (Kao et al., ICLR 2022, arXiv:2106.15367).
+    It starts from zero. The order of an episode's classes means nothing, so a random start would only have to be unlearned (Kao
+    et al., ICLR 2022, arXiv:2106.15367).
 
     Args:
         dim: D, the width of the embedding.
@@ -32,7 +32,7 @@ class Anil(EpisodicObjective):
         self.bias = nn.Parameter(torch.zeros(ways))
 
     def scores(self, support_TKSD: Tensor, query_TqD: Tensor) -> Tensor:
-        """The logits of the last layer after the inner loop."""
+        """Returns the logits (T, q, K) of the last layer after the inner loop."""
         x_TnD = support_TKSD.flatten(1, 2)
         y_nK = one_hot_labels(support_TKSD)
         weight_TKD = self.weight.expand(len(x_TnD), -1, -1)

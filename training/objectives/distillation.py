@@ -9,7 +9,7 @@ from torch.nn import functional
 
 
 def distillation(student_NK: Tensor, teacher_NK: Tensor, temperature: float) -> Tensor:
-    """T² times the mean Kullback-Leibler divergence of the softened student from the softened teacher.
+    """Returns T² times the mean Kullback-Leibler divergence of the softened student from the softened teacher.
 
     T² keeps the gradient's size independent of the temperature.
     """

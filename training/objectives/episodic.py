@@ -1,4 +1,4 @@
-"""What the episodic baselines share: an episode's queries are classified from its support set, and the loss is their
+"""The shared parts of the episodic baselines. An episode's queries are classified from its support set, and the loss is their
 cross-entropy.
 
 Shape legend: T episodes, K classes (ways), S support images and Q queries of each class, n = K·S, q = K·Q, D features.
@@ -17,21 +17,21 @@ class EpisodicObjective(nn.Module, ABC):
 
     @abstractmethod
     def scores(self, support_TKSD: Tensor, query_TqD: Tensor) -> Tensor:
-        """The logits (T, q, K) of each episode's queries."""
+        """Returns the logits (T, q, K) of each episode's queries."""
 
     def forward(self, support_TKSD: Tensor, query_TKQD: Tensor) -> Tensor:
-        """The mean cross-entropy of all queries."""
+        """Returns the mean cross-entropy of all queries."""
         return query_loss(self.scores(support_TKSD, query_TKQD.flatten(1, 2)))
 
 
 def query_loss(scores_TqK: Tensor) -> Tensor:
-    """The mean cross-entropy of queries that come in the order of their classes, equally many of each."""
+    """Returns the mean cross-entropy of queries in the order of their classes, equally many of each."""
     tasks, queries, ways = scores_TqK.shape
     labels_q = torch.arange(ways, device=scores_TqK.device).repeat_interleave(queries // ways)
     return functional.cross_entropy(scores_TqK.flatten(0, 1), labels_q.repeat(tasks))
 
 
 def one_hot_labels(support_TKSD: Tensor) -> Tensor:
-    """(n, K): the classes of an episode's flattened support set."""
+    """Returns the classes of an episode's flattened support set, (n, K)."""
     ways, shots = support_TKSD.shape[1:3]
     return torch.eye(ways, dtype=support_TKSD.dtype, device=support_TKSD.device).repeat_interleave(shots, dim=0)

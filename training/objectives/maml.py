@@ -1,8 +1,8 @@
 """MAML: model-agnostic meta-learning (Finn, Abbeel & Levine, ICML 2017, arXiv:1703.03400), second order.
 
-Every weight of backbone and last layer takes a few gradient steps on an episode's support set; the loss is that of the
-adapted network on the queries, differentiated through those steps. Batch normalisation is transductive as in the paper's
-code: statistics are those of the support set, then those of the queries, in training as in use.
+Every weight of backbone and last layer takes a few gradient steps on an episode's support set. The loss is that of the adapted
+network on the queries, differentiated through those steps. Batch normalisation is transductive as in the paper's code: its
+statistics are those of the support set, then those of the queries, in training as in use.
 """
 
 import torch
@@ -15,7 +15,7 @@ from training.objectives.episodic import query_loss
 
 
 class Maml(nn.Module):
-    """Learns, beside the backbone, where the last layer starts: from zero, as in `Anil`.
+    """Learns the backbone and where the last layer starts: from zero, as in `Anil`.
 
     Shape legend: see `training.objectives.episodic`; 3HW are an image's channels, height and width.
 
@@ -35,11 +35,11 @@ class Maml(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, backbone: nn.Module, support_TKS3HW: Tensor, query_TKQ3HW: Tensor) -> Tensor:
-        """The mean cross-entropy of all queries; `backbone` has been through `use_batch_statistics`."""
+        """Returns the mean cross-entropy of all queries. `use_batch_statistics` must have prepared `backbone`."""
         return query_loss(self.scores(backbone, support_TKS3HW, query_TKQ3HW.flatten(1, 2)))
 
     def scores(self, backbone: nn.Module, support_TKS3HW: Tensor, query_Tq3HW: Tensor) -> Tensor:
-        """The logits (T, q, K) of each episode's queries after adaptation."""
+        """Returns the logits (T, q, K) of each episode's queries after adaptation."""
         learner = nn.Sequential(backbone, self.head)
         ways, shots = support_TKS3HW.shape[1:3]
         labels_n = torch.arange(ways, device=support_TKS3HW.device).repeat_interleave(shots)
@@ -55,7 +55,7 @@ class Maml(nn.Module):
         return torch.stack([of_one_episode(*episode) for episode in zip(support_Tn3HW, query_Tq3HW, strict=True)])
 
     def _adapt(self, learner: nn.Module, support_n3HW: Tensor, labels_n: Tensor) -> dict[str, Tensor]:
-        """The learner's weights after the inner loop, as functions of those it has."""
+        """Returns the learner's weights after the inner loop, as functions of those it has."""
 
         def loss(weights: dict[str, Tensor]) -> Tensor:
             return functional.cross_entropy(functional_call(learner, weights, (support_n3HW,)), labels_n)
@@ -68,8 +68,10 @@ class Maml(nn.Module):
 
 
 def use_batch_statistics(backbone: nn.Module) -> None:
-    """Makes batch normalisation transductive in training mode: it then neither reads nor writes running statistics, which
-    `torch.func` could not follow."""
+    """Makes batch normalisation transductive in training mode.
+
+    It then neither reads nor writes running statistics, which `torch.func` could not follow.
+    """
     for layer in backbone.modules():
         if isinstance(layer, _BatchNorm):
             layer.track_running_stats = False

@@ -6,10 +6,10 @@ one-hot labels Y (n, K), the Gram matrix G = XXᵀ and α = Cβ, so that w_k = C
 
     minimise  ½ Σ_k β_kᵀ (C G) β_k − ⟨Y, β⟩    over β (n, K)    subject to  β ≤ Y  and  Σ_k β_ik = 0.
 
-Solved for all episodes at once by a primal-dual interior-point method. First-order methods would need hundreds of steps on
-Gram matrices as ill-conditioned as those of a ReLU network; this one needs about ten, and its last linear system is the one
-that the implicit derivative needs. Per class that system is n wide, and a Schur complement n wide couples the classes: the
-generic solver of the paper (OptNet, arXiv:1703.00443) factors one that is n·K wide.
+It is solved for all episodes at once by a primal-dual interior-point method. First-order methods would need hundreds of steps on
+Gram matrices as ill-conditioned as those of a ReLU network. This method needs about ten, and its last linear system is the one
+that the implicit derivative needs. Per class that system is n wide, and a Schur complement n wide couples the classes. The
+generic solver of the paper (OptNet, arXiv:1703.00443) factors a system that is n·K wide.
 """
 
 import math
@@ -23,7 +23,7 @@ from torch.autograd.function import once_differentiable
 from training.objectives.episodic import EpisodicObjective, one_hot_labels
 
 _STEPS = 15
-_BARRIER = 1e-9  # Complementary products end here: small beside β's scale of one, large beside float64's rounding.
+_BARRIER = 1e-9  # The final size of complementary products: small beside β's scale of one, large beside float64's rounding.
 _TO_THE_WALL = 0.99
 
 
@@ -41,14 +41,14 @@ class SvmHead(EpisodicObjective):
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
 
     def scores(self, support_TKSD: Tensor, query_TqD: Tensor) -> Tensor:
-        """scale · X' W, with W the machine's K vectors."""
+        """Returns scale · X' W, with W the machine's K vectors."""
         x_TnD = support_TKSD.flatten(1, 2)
         alpha_TnK = svm_dual(x_TnD, one_hot_labels(support_TKSD), self.C)
         return self.log_scale.exp() * (query_TqD @ x_TnD.transpose(1, 2) @ alpha_TnK)
 
 
 def svm_dual(x_TnD: Tensor, y_nK: Tensor, C: float) -> Tensor:
-    """The dual variables α (T, n, K) of T machines on the same labels, differentiable in x; w_k = Σ_i α_ik x_i."""
+    """Returns the dual variables α (T, n, K) of T machines on the same labels, differentiable in x; w_k = Σ_i α_ik x_i."""
     wide_TnD = x_TnD.double()
     beta_TnK: Tensor = _Dual.apply(C * wide_TnD @ wide_TnD.transpose(1, 2), y_nK.double())
     return C * beta_TnK.to(x_TnD.dtype)
@@ -58,8 +58,8 @@ class _Dual(torch.autograd.Function):
     """β as a function of C·G, by the implicit function theorem.
 
     On the central path, with slacks s = Y − β and multipliers λ = barrier / s, stationarity reads C·Gβ − Y + λ + ν1ᵀ = 0.
-    Its differential (C·G + diag(λ_k / s_k)) dβ_k + dν = −d(C·G) β_k, with Σ_k dβ_k = 0, is Newton's own system, whose solution
-    operator N is symmetric: a loss of gradient g in β has the gradient −N(g) βᵀ in C·G.
+    Its differential is (C·G + diag(λ_k / s_k)) dβ_k + dν = −d(C·G) β_k, with Σ_k dβ_k = 0. That is Newton's own system, whose
+    solution operator N is symmetric. So a loss of gradient g in β has the gradient −N(g) βᵀ in C·G.
     """
 
     @staticmethod
@@ -77,10 +77,12 @@ class _Dual(torch.autograd.Function):
 
 
 def _interior_point(gram_Tnn: Tensor, y_nK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mehrotra's predictor-corrector (Nocedal & Wright, Numerical Optimization, algorithm 16.4), a fixed number of steps so
-    that a GPU need not be waited for.
+    """Runs Mehrotra's predictor-corrector (Nocedal & Wright, Numerical Optimization, algorithm 16.4).
 
-    β starts at Y − 1/K, strictly inside, and Σ_k β_ik = 0 holds from there on; the slacks are Y − β throughout.
+    The number of steps is fixed, so that the CPU never waits for a GPU.
+
+    β starts at Y − 1/K, strictly inside, and Σ_k β_ik = 0
+    holds from there on; the slacks are Y − β throughout.
 
     Returns:
         β, and the factors of the system at the solution, as `_newton_system` takes them.
@@ -110,14 +112,16 @@ def _interior_point(gram_Tnn: Tensor, y_nK: Tensor) -> tuple[Tensor, Tensor, Ten
 
 
 def _factor(gram_Tnn: Tensor, stiffness_TnK: Tensor) -> tuple[Tensor, Tensor]:
-    """The inverses (T, K, n, n) of G + diag(stiffness_k), and the Cholesky factor (T, n, n) of their sum over the classes."""
+    """Returns the inverses (T, K, n, n) of G + diag(stiffness_k), and the Cholesky factor (T, n, n) of their sum over the
+    classes.
+    """
     systems = gram_Tnn[:, None] + torch.diag_embed(stiffness_TnK.transpose(1, 2))
     inverses = torch.cholesky_inverse(torch.linalg.cholesky_ex(systems).L)
     return inverses, torch.linalg.cholesky_ex(inverses.sum(dim=1)).L
 
 
 def _newton_system(inverses_TKnn: Tensor, schur_Tnn: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """The map from R to (dβ, dν) with (G + diag_k) dβ_k + dν = R_k for every class k, and Σ_k dβ_k = 0."""
+    """Returns the map from R to (dβ, dν) with (G + diag_k) dβ_k + dν = R_k for every class k, and Σ_k dβ_k = 0."""
 
     def solve(right_TnK: Tensor) -> tuple[Tensor, Tensor]:
         free_TKn = (inverses_TKnn @ right_TnK.transpose(1, 2)[..., None])[..., 0]
@@ -129,7 +133,7 @@ def _newton_system(inverses_TKnn: Tensor, schur_Tnn: Tensor) -> Callable[[Tensor
 
 
 def _length(slack: Tensor, slack_step: Tensor, dual: Tensor, dual_step: Tensor) -> Tensor:
-    """The longest step (T, 1, 1) up to one that keeps each task's slacks and duals positive, and a little less."""
+    """Returns the longest step (T, 1, 1), at most one, that keeps each task's slacks and duals positive, and a little less."""
     shrink = torch.maximum(-slack_step / slack, -dual_step / dual).amax(dim=(1, 2), keepdim=True)
     return (_TO_THE_WALL / shrink.clamp(min=1e-30)).clamp(max=1.0)
 

@@ -1,8 +1,8 @@
 """Multi-task learning with memory-efficient heads (Wang, Zhao & Li, ICML 2021, arXiv:2106.09017, section 5).
 
-Joint training minimises the mean of the tasks' losses over the shared backbone and one head per task. With a head of its
-own, each of the millions of possible N-way tasks would need N·D numbers; instead all tasks share one bank of class vectors,
-and a task's head is the rows of its classes. With every base class in one task this is ordinary joint classification.
+Joint training minimises the mean of the tasks' losses over the shared backbone and one head per task. With heads of their own,
+each of the millions of possible N-way tasks would need N·D numbers. Instead all tasks share one bank of class vectors, and a
+task's head is the rows of its classes. With every base class in one task this is ordinary joint classification.
 """
 
 import math
@@ -20,10 +20,10 @@ class ClassBank(nn.Module):
     Args:
         classes: C, the number of base classes.
         dim: D, the width of the embedding.
-        normalise: whether embeddings are scaled to unit length, times a learned scale, before they meet the class vectors:
-            then training judges the directions that few-shot heads will judge.
-        cosine_scale: where given, scores are this times the cosine between embedding and class vector (Gidaris & Komodakis,
-            CVPR 2018, section 3.2, with the scale fixed); without intercepts.
+        normalise: whether embeddings are scaled to unit length, times a learned scale, before they meet the class vectors.
+            Training then uses directions, as few-shot heads will.
+        cosine_scale: where given, scores are this times the cosine between embedding and class vector, without intercepts
+            (Gidaris & Komodakis, CVPR 2018, section 3.2, with the scale fixed).
         label_smoothing: share of each label that is spread over the classes of its task.
     """
 
@@ -39,7 +39,7 @@ class ClassBank(nn.Module):
         self.scale = nn.Parameter(torch.tensor(_INITIAL_SCALE)) if normalise else None
 
     def logits(self, embeddings_ND: Tensor, tasks_TK: Tensor | None) -> Tensor:
-        """Scores of each image against the classes of its task.
+        """Returns the scores of each image against the classes of its task.
 
         Args:
             tasks_TK: the classes of T tasks of K ways; the N images are T equal runs, one per task. None is one task of
@@ -62,7 +62,7 @@ class ClassBank(nn.Module):
         return logits_TnK.flatten(0, 1)
 
     def forward(self, embeddings_ND: Tensor, labels_N: Tensor, tasks_TK: Tensor | None) -> Tensor:
-        """The mean cross-entropy over the images.
+        """Returns the mean cross-entropy over the images.
 
         Args:
             labels_N: indices of base classes.

@@ -13,6 +13,8 @@ class ProtoNet(EpisodicObjective):
     """Has no parameters. Shapes: see `training.objectives.episodic`."""
 
     def scores(self, support_TKSD: Tensor, query_TqD: Tensor) -> Tensor:
-        """−‖query − prototype‖², less ‖query‖², which is the same for every class and cancels in the softmax."""
+        """Returns −‖query − prototype‖² + ‖query‖², (T, q, K). The second term is the same for every class and cancels in the
+        softmax.
+        """
         prototypes_TKD = support_TKSD.mean(dim=2)
         return 2.0 * query_TqD @ prototypes_TKD.transpose(1, 2) - prototypes_TKD.square().sum(dim=2)[:, None]

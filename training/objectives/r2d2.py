@@ -2,8 +2,8 @@
 arXiv:1805.08136).
 
 With the support embeddings X (n, D) and one-hot labels Y (n, K), W = (XᵀX + λI)⁻¹ XᵀY. By the Woodbury identity that is
-Xᵀ (XXᵀ + λI)⁻¹ Y: an n-wide system instead of a D-wide one, and differentiable as it stands. λ and the scale α of the logits
-α·X'W + β are learned with the backbone; the paper's shift β is left out, because softmax cannot see it.
+Xᵀ (XXᵀ + λI)⁻¹ Y: an n-wide system instead of a D-wide one. It is differentiable as it stands. λ and the scale α of the logits
+α·X'W + β are learned with the backbone. The paper's shift β is left out, because it cancels in the softmax.
 """
 
 import math
@@ -18,7 +18,7 @@ class RidgeHead(EpisodicObjective):
     """Learns λ and α, both as logarithms, which keeps them positive. Shapes: see `training.objectives.episodic`.
 
     Args:
-        penalty: λ at the start; 50 is what the MetaOptNet authors' code uses for unnormalised embeddings.
+        penalty: λ at the start; the MetaOptNet authors' code uses 50 for unnormalised embeddings.
         scale: α at the start.
     """
 
@@ -28,7 +28,7 @@ class RidgeHead(EpisodicObjective):
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
 
     def scores(self, support_TKSD: Tensor, query_TqD: Tensor) -> Tensor:
-        """α · X' Xᵀ (XXᵀ + λI)⁻¹ Y."""
+        """Returns α · X' Xᵀ (XXᵀ + λI)⁻¹ Y."""
         x_TnD = support_TKSD.flatten(1, 2)
         y_nK = one_hot_labels(support_TKSD)
         identity_nn = torch.eye(x_TnD.shape[1], dtype=x_TnD.dtype, device=x_TnD.device)

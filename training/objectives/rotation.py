@@ -1,5 +1,7 @@
-"""Rotation as a second task: which of four quarter turns was the image given? (Gidaris et al., ICLR 2018; as an auxiliary
-loss for few-shot backbones, Gidaris et al., ICCV 2019.)"""
+"""Rotation as a second task: predicting by how many quarter turns an image was rotated.
+
+From Gidaris et al., ICLR 2018; as an auxiliary loss for few-shot backbones, Gidaris et al., ICCV 2019.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +11,7 @@ TURNS = 4
 
 
 def turn(images_N3HW: Tensor, turns_N: Tensor) -> Tensor:
-    """Each square image rotated counter-clockwise by its number of quarter turns (0 to 3)."""
+    """Returns each square image rotated counter-clockwise by its number of quarter turns (0 to 3)."""
     quarters = torch.stack([torch.rot90(images_N3HW, quarter, dims=(2, 3)) for quarter in range(TURNS)])
     return quarters[turns_N, torch.arange(len(images_N3HW), device=images_N3HW.device)]
 
@@ -22,5 +24,5 @@ class Rotation(nn.Module):
         self.head = nn.Linear(dim, TURNS)
 
     def forward(self, embeddings_ND: Tensor, turns_N: Tensor) -> Tensor:
-        """The mean cross-entropy of predicting each image's number of quarter turns."""
+        """Returns the mean cross-entropy of predicting each image's number of quarter turns."""
         return functional.cross_entropy(self.head(embeddings_ND), turns_N)

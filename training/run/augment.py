@@ -16,11 +16,11 @@ class Augmentation(BaseModel):
         padding: pixels of zero padding on each side before the crop back to size; not used with `least_area`.
         least_area: where given, the crop is of this share of the image or more, of a shape between 3:4 and 4:3, and scaled
             (Szegedy et al., CVPR 2015, section 6).
-        crop_size: side of what such a crop is scaled to. In a crop smaller than what serves, objects appear about as large as
-            they do in serving (Touvron et al., "Fixing the train-test resolution discrepancy", NeurIPS 2019), and it costs less.
+        crop_size: side of the scaled crop. In a crop smaller than the serving input, objects appear about as large as they do in
+            serving (Touvron et al., "Fixing the train-test resolution discrepancy", NeurIPS 2019), and it costs less.
         flip: whether half of the images are mirrored; not for signs and letters.
         jitter: brightness, contrast and saturation are each scaled by a factor from [1 - jitter, 1 + jitter].
-        shrink: share of the batches whose images are scaled down and up again, so that small pictures are known too.
+        shrink: share of the batches whose images are scaled down and up again, so that the network learns small pictures too.
         shrink_to: the least and the greatest side that they are scaled down to.
     """
 
@@ -35,7 +35,7 @@ class Augmentation(BaseModel):
     shrink_to: tuple[int, int] = (28, 80)
 
     def draw(self, count: int, device: torch.device) -> "Draws":
-        """Random numbers for `count` images, from PyTorch's global generator."""
+        """Returns random numbers for `count` images, from PyTorch's global generator."""
         top, left = torch.randint(0, 2 * self.padding + 1, (2, count, 1), device=device)
         flipped = (torch.rand(count, 1, device=device) < 0.5) & self.flip
         brightness, contrast, saturation = 1.0 + self.jitter * (2.0 * torch.rand((3, count, 1, 1, 1), device=device) - 1.0)
@@ -46,18 +46,18 @@ class Augmentation(BaseModel):
         return Draws(top, left, flipped, brightness, contrast, saturation, windows, side)
 
     def _windows(self, count: int, least_area: float, device: torch.device) -> Tensor:
-        """Affine maps (N, 2, 3) from the crop's coordinates to the image's, both from -1 to 1."""
+        """Returns affine maps (N, 2, 3) from the crop's coordinates to the image's, both from -1 to 1."""
         area = least_area + (1.0 - least_area) * torch.rand(count, device=device)
         shape = torch.exp(math.log(4 / 3) * (2.0 * torch.rand(count, device=device) - 1.0))
         sides = torch.stack([(area * shape).sqrt(), (area / shape).sqrt()], dim=1).clamp(max=1.0)
         return torch.cat([torch.diag_embed(sides), ((2.0 * torch.rand_like(sides) - 1.0) * (1.0 - sides))[:, :, None]], dim=2)
 
     def __call__(self, pixels_NHW3: Tensor) -> Tensor:
-        """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) in [0, 1], freshly drawn."""
+        """Converts uint8 (N, H, W, 3) to float32 (N, 3, H, W) in [0, 1], with a fresh draw."""
         return self.apply(pixels_NHW3, self.draw(len(pixels_NHW3), pixels_NHW3.device))
 
     def apply(self, pixels_NHW3: Tensor, draws: "Draws") -> Tensor:
-        """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) in [0, 1], as drawn."""
+        """Converts uint8 (N, H, W, 3) to float32 (N, 3, H, W) in [0, 1], with the given draws."""
         images = pixels_NHW3.permute(0, 3, 1, 2).to(torch.float32) / 255.0
         images = self._crop_and_flip(images, draws) if draws.windows is None else self._scaled_crop(images, draws.windows, draws)
         images = _jitter(images, draws)
@@ -85,9 +85,9 @@ class Augmentation(BaseModel):
 
 
 class Draws(NamedTuple):
-    """What was drawn for each of N images: offsets and flips (N, 1), colour factors (N, 1, 1, 1), windows (N, 2, 3).
+    """The random draws for N images: offsets and flips (N, 1), colour factors (N, 1, 1, 1), windows (N, 2, 3).
 
-    `shrunk_side` is of all of them; 0 leaves their size alone.
+    `shrunk_side` holds for all of them; 0 leaves their size alone.
     """
 
     top: Tensor
@@ -100,7 +100,7 @@ class Draws(NamedTuple):
     shrunk_side: int
 
     def of(self, images: slice) -> "Draws":
-        """The draws of some of the images."""
+        """Returns the draws of some of the images."""
         windows = None if self.windows is None else self.windows[images]
         top, left, flipped = self.top[images], self.left[images], self.flipped[images]
         factors = self.brightness[images], self.contrast[images], self.saturation[images]
@@ -114,6 +114,6 @@ def _jitter(images: Tensor, draws: Draws) -> Tensor:
 
 
 def luma(images_N3HW: Tensor) -> Tensor:
-    """The grey value of each pixel (ITU-R BT.601), (N, 1, H, W)."""
+    """Returns the grey value of each pixel (ITU-R BT.601), (N, 1, H, W)."""
     weights = torch.tensor([0.299, 0.587, 0.114], device=images_N3HW.device).view(1, 3, 1, 1)
     return (images_N3HW * weights).sum(dim=1, keepdim=True)

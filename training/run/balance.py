@@ -1,7 +1,7 @@
-"""How several objectives share one backbone: by weights, fixed or learned, or by combining their gradients.
+"""Balancing of several objectives that share one backbone: by weights, fixed or learned, or by combining their gradients.
 
-Each way is a module whose `backward` takes one step's losses and leaves gradients on every parameter. Losses arrive with a
-prior weight: the recipe's, times the share of the batch that the objective judged, so that their sum is a mean over images.
+Each way is a module whose `backward` takes one step's losses and leaves gradients on every parameter. Losses arrive with a prior
+weight: the recipe's, times the share of the batch that the objective uses. So their sum is a mean over images.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ class Balance(nn.Module):
         names: of every objective that can appear in a step.
 
     Attributes:
-        one_pass: whether a step goes back through the backbone once. A compiled backbone can no second time.
+        one_pass: whether a step goes back through the backbone only once. A compiled backbone allows no second pass.
     """
 
     one_pass = True
@@ -54,7 +54,7 @@ class Balance(nn.Module):
         fabric.backward(self.total(terms, embeddings_ND))
 
     def total(self, terms: Mapping[str, Term], embeddings_ND: Tensor) -> Tensor:  # noqa: ARG002
-        """What is minimised."""
+        """Returns the loss to minimise."""
         return torch.stack([term.weight * term.loss for term in terms.values()]).sum()
 
 
@@ -108,7 +108,7 @@ class GradNorm(Balance):
         mean = weighted.mean()
         progress = now / first  # the inverse training rate
         target = mean * (progress / progress.mean()) ** _GRADNORM_ALPHA
-        # A step down the gradient of Σ |w·G - target| (equation 2, target held constant) in log w, relative to the mean: so
+        # A step down the gradient of Σ |w·G - target| (equation 2, target held constant) in log w, relative to the mean. So
         # weights stay positive, and the size of a step depends neither on the weights nor on the scale of the losses.
         weights = weights * torch.exp(-_GRADNORM_RATE * torch.sign(weighted - target) * weighted / mean)
         self.weights[chosen] = weights * len(weights) / weights.sum()
@@ -117,8 +117,8 @@ class GradNorm(Balance):
 class GradientCombination(Balance):
     """The objectives' gradients of the backbone combined into one direction by an aggregator of torchjd.
 
-    PCGrad (Yu et al., NeurIPS 2020) removes from each gradient what conflicts with another; MGDA (Désidéri 2012; Sener &
-    Koltun, NeurIPS 2018) takes the shortest convex combination, which worsens no objective. The heads follow their own losses.
+    PCGrad (Yu et al., NeurIPS 2020) removes from each gradient the part that conflicts with another. MGDA (Désidéri 2012; Sener
+    & Koltun, NeurIPS 2018) takes the shortest convex combination, which worsens no objective. The heads follow their own losses.
     """
 
     one_pass = False
@@ -141,7 +141,7 @@ class GradientCombination(Balance):
 
 
 def make_balance(balancing: Balancing, names: Sequence[str], shared: Sequence[Parameter]) -> Balance:
-    """The way of balancing that a recipe names.
+    """Returns the way of balancing that a recipe names.
 
     Args:
         names: of every objective that can appear in a step.

@@ -1,5 +1,6 @@
-"""Which base images each training step sees. A step's draw depends on the seed and the step alone, so resuming needs no
-generator state."""
+"""The base images of each training step. A step's draw depends on the seed and the step alone, so resuming needs no generator
+state.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +20,12 @@ class Batch:
     tasks: NDArray[np.int64] | None
 
     def shard(self, rank: int, world: int) -> slice:
-        """Which of the images process `rank` of `world` takes."""
+        """Returns the range of the images that process `rank` of `world` takes."""
         size = len(self.images) // world
         return slice(rank * size, (rank + 1) * size)
 
     def shard_tasks(self, rank: int, world: int) -> NDArray[np.int64] | None:
-        """The tasks of those images."""
+        """Returns the tasks of those images."""
         if self.tasks is None:
             return None
         size = len(self.tasks) // world
@@ -32,7 +33,7 @@ class Batch:
 
 
 def mix(images: Sequence[int], recipe: Recipe, world: int = 1) -> list[int]:
-    """How many images of a batch come from each dataset: in proportion to images^(1 / mixing temperature).
+    """Returns how many images of a batch come from each dataset: in proportion to images^(1 / mixing temperature).
 
     A temperature of 1 is proportional to size, infinity is uniform (Raffel et al., JMLR 2020, section 3.5.2).
 
@@ -52,7 +53,7 @@ def mix(images: Sequence[int], recipe: Recipe, world: int = 1) -> list[int]:
         raise DataError(f"a batch of {recipe.batch_size} images is too small for {len(images)} datasets in units of {unit}")
     logs = np.log(images) / recipe.mixing_temperature
     wanted = np.exp(logs - logs.max())
-    # Each dataset has one unit; the rest goes where the share lacks most.
+    # Each dataset has one unit. Each further unit goes to the dataset that is furthest below its share.
     counts = np.ones(len(images), dtype=np.int64)
     while counts.sum() < units:
         counts[np.argmax(units * wanted / wanted.sum() - counts)] += 1
@@ -86,7 +87,7 @@ class BatchSampler:
         self._order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
     def batch(self, step: int) -> Batch:
-        """The batch of that step."""
+        """Returns the batch of that step."""
         return self._draw_tasks(step) if self._recipe.ways else self._next_of_pass(step)
 
     def _next_of_pass(self, step: int) -> Batch:

@@ -1,4 +1,4 @@
-"""A training run on disk: one file that holds all that resuming and exporting need."""
+"""A training run on disk: one file with everything that resuming and exporting need."""
 
 import os
 from dataclasses import asdict, dataclass, field
@@ -40,10 +40,10 @@ class DatasetInfo:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a run was started with, and the data it found.
+    """The settings that a run was started with, and the data it found.
 
     Attributes:
-        datasets: in the order of their class banks; the first one is what export and evaluation are about.
+        datasets: in the order of their class banks; the first one is the subject of export and evaluation.
         mean, std: of each colour channel over the base images of all datasets.
         initial: the network that training started from, or None for random weights.
         teacher: the folder of the run it was distilled from, or None.
@@ -62,20 +62,20 @@ class RunInfo:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Every class that the backbone was trained on, once, by the name that other datasets would know it by."""
+        """Every class that the backbone was trained on, once, under a name that is unique among datasets."""
         own = (name for dataset in self.datasets for name in dataset.split.known_as("train"))
         return tuple(dict.fromkeys((*own, *self.inherited)))
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "RunInfo":
-        """The reverse of `dataclasses.asdict`."""
+        """Reverses `dataclasses.asdict`."""
         datasets = tuple(DatasetInfo(**{**part, "split": Split(**part["split"])}) for part in state["datasets"])
         return cls(**{**state, "datasets": datasets})
 
 
 @dataclass
 class Checkpoint:
-    """The state after `step` steps; `history` has a row per finished epoch, `losses` an entry per step of the one under way."""
+    """The state after `step` steps; `history` has a row per finished epoch, `losses` an entry per step of the current one."""
 
     info: RunInfo
     step: int = 0
@@ -89,7 +89,7 @@ class Checkpoint:
 
     @property
     def finished(self) -> bool:
-        """Whether every epoch of the recipe is done."""
+        """True if every epoch of the recipe is done."""
         return len(self.history) == self.recipe.epochs
 
     @property
@@ -102,17 +102,17 @@ class Checkpoint:
         return Architecture(name=recipe.network, widths=recipe.widths, mean=self.info.mean, std=self.info.std)
 
     def trained_backbone(self) -> Backbone:
-        """The network with the weights of this checkpoint, in evaluation mode on the CPU."""
+        """Returns the network with the weights of this checkpoint, in evaluation mode on the CPU."""
         return self.trained_learner().backbone.eval()
 
     def trained_learner(self) -> Learner:
-        """The network with its heads and the weights of this checkpoint, on the CPU."""
+        """Returns the network with its heads and the weights of this checkpoint, on the CPU."""
         learner = self.new_learner()
         learner.load_state_dict(self.learner)
         return learner
 
     def new_learner(self) -> Learner:
-        """The network of the recipe with heads for the run's datasets, randomly initialised.
+        """Returns the network of the recipe with heads for the run's datasets, randomly initialised.
 
         Raises:
             CheckpointError: there is no such network.
@@ -125,7 +125,7 @@ class Checkpoint:
         return Learner(backbone, [len(dataset.split.train) for dataset in self.info.datasets], recipe)
 
     def save(self, folder: Path) -> None:
-        """Writes the checkpoint whole or not at all: a full disk leaves the previous one usable.
+        """Writes the checkpoint completely or not at all: a full disk leaves the previous one usable.
 
         Raises:
             CheckpointError: the file cannot be written.

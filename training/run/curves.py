@@ -9,7 +9,7 @@ History = list[dict[str, float]]
 
 
 def draw(history: History, path: Path) -> None:
-    """Loss, and validation accuracy where it was measured, against epochs."""
+    """Draws loss, and validation accuracy where it was measured, against epochs."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
     epochs = [row["epoch"] for row in history]

@@ -1,4 +1,4 @@
-"""One device or several behind one interface, several computing what one would."""
+"""One device or several behind one interface. Several compute the same as one."""
 
 from typing import Any, cast
 
@@ -14,10 +14,12 @@ from training.run.recipes import Recipe
 
 
 def make_fabric(device: torch.device, devices: int, recipe: Recipe) -> Fabric:
-    """Lightning Fabric for that device, or for `devices` of its kind with distributed data parallelism. Not launched yet.
+    """Returns Lightning Fabric for that device, or for `devices` of its kind with distributed data parallelism. It is not
+    launched yet.
 
     Raises:
-        DeviceError: there are fewer devices, one of several is named, or the recipe's balancing needs all gradients on one.
+        DeviceError: there are fewer devices, `device` names one of several, or the recipe's balancing needs all gradients on
+            one.
     """
     if devices > 1 and device.index is not None:
         raise DeviceError(f"{device} is one device; of {devices}, name the kind only: {device.type}")
@@ -36,14 +38,16 @@ def make_fabric(device: torch.device, devices: int, recipe: Recipe) -> Fabric:
 
 
 def disband(fabric: Fabric) -> None:
-    """Ends what the processes share, all at once: one that exits while another still listens to it can make that one abort."""
+    """Ends the processes' shared state in all of them at once. One that exits while another still listens to it can make that
+    one abort.
+    """
     if fabric.world_size > 1:
         fabric.barrier()
         distributed.destroy_process_group()
 
 
 def synchronise_batch_norm(learner: Learner, device: torch.device) -> Learner:
-    """The learner with every batch normalisation synchronised; the names of its parameters stay.
+    """Returns the learner with every batch normalisation synchronised; the names of its parameters stay.
 
     Raises:
         DeviceError: one does more than normalise, or not by images (N, C, H, W); conversion would lose that.

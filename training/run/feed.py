@@ -1,4 +1,4 @@
-"""From a step's number to the images it trains on, augmented on the training device."""
+"""The images of each training step, drawn by the step's number and augmented on the training device."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ class TrainingSet:
 
 
 class Feed:
-    """The base images of every dataset, on the device, and how a batch is drawn from them.
+    """The base images of every dataset, on the device, and the sampling of batches from them.
 
-    A step's random numbers are drawn for the whole batch in every process, so that the number of processes changes nothing.
+    A step's random numbers are drawn for the whole batch in every process, so the number of processes changes nothing.
 
     Args:
         datasets: base images, in the order of their class banks.
@@ -56,10 +56,10 @@ class Feed:
         self._labels = [torch.from_numpy(data.labels).to(self._device) for data in datasets]
 
     def draw(self, step: int) -> tuple[Tensor, list[Share], Tensor | None]:
-        """This process's part of a step's batch, with PyTorch's global random numbers.
+        """Returns this process's part of a step's batch, drawn with PyTorch's global random numbers.
 
         Returns:
-            Images float32 (N, 3, H, W) in [0, 1]; whose they are; and by how many quarter turns each is rotated (N,), or None.
+            Images float32 (N, 3, H, W) in [0, 1]; their shares by dataset; and each image's quarter turns (N,), or None.
         """
         rotate = self._recipe.rotation == "all" or (self._recipe.rotation == "alternate" and step % 2 == 1)
         images, shares, turns = zip(*(self._draw_from(d, step, rotate) for d in range(len(self._samplers))), strict=True)
@@ -85,7 +85,7 @@ class Feed:
 
 
 def channel_statistics(sets: Sequence[ImageSet]) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Mean and standard deviation of each colour channel over all pixels, on the scale [0, 1]."""
+    """Returns mean and standard deviation of each colour channel over all pixels, on the scale [0, 1]."""
     levels = np.arange(256) / 255.0
     means, deviations = [], []
     for channel in range(3):
@@ -98,7 +98,7 @@ def channel_statistics(sets: Sequence[ImageSet]) -> tuple[tuple[float, float, fl
 
 
 def _histogram(images: ImageSet, channel: int) -> NDArray[np.int64]:
-    """How often each level occurs; in slices, because NumPy counts a copy that is eight times as large."""
+    """Counts each level of a channel, in slices: NumPy counts a copy that is eight times as large."""
     counts = np.zeros(256, dtype=np.int64)
     for start in range(0, len(images), _SLICE):
         counts += np.bincount(images.images[start : start + _SLICE, ..., channel].ravel(), minlength=256)

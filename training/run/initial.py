@@ -1,4 +1,4 @@
-"""Where a training run may begin, other than at random: a network made elsewhere, or a finished run."""
+"""Starting points of a training run, other than random weights: a network made elsewhere, or a finished run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from training.run.checkpoint import Checkpoint, CheckpointError
 
 @dataclass(frozen=True)
 class Initial:
-    """Where a training run may begin.
+    """The starting point of a training run.
 
     Attributes:
         architecture: its `mean` and `std` are those that the weights were trained with.
@@ -31,7 +31,7 @@ class Initial:
     classes: tuple[str, ...] = ()
 
     def put_into(self, checkpoint: Checkpoint) -> None:
-        """Gives a run that has not begun these weights, and heads drawn from its seed.
+        """Gives a fresh run these weights, and heads drawn from its seed.
 
         Raises:
             CheckpointError: they do not fit the recipe's network.
@@ -46,15 +46,15 @@ class Initial:
 
 
 def initial_network(source: str, weights: str | None = None, input_size: int | None = None) -> Initial:
-    """The network that `headstart-train run --init SOURCE` starts from.
+    """Returns the network that `headstart-train run --init SOURCE` starts from.
 
     Args:
         source: `efficientnet-lite0`, `torchvision:NAME`, `timm:NAME`, or the folder of a finished run.
         weights: of a published network: see `load_pretrained`.
-        input_size: where it is not to be the one that the network was made for.
+        input_size: None for the size that the network was made for.
 
     Raises:
-        PretrainedError: the network or its weights cannot be had, or are not named.
+        PretrainedError: the network or its weights are not available, or no weights are named.
         CheckpointError: there is no such run, or it is not finished, or weights were named beside it.
     """
     if is_pretrained(source):

@@ -12,7 +12,7 @@ class Interrupted(Exception):
 
 @contextmanager
 def stop_signals() -> Iterator["_Stop"]:
-    """Within, SIGINT and SIGTERM only raise a flag, which the yielded object tells when called."""
+    """Inside the block, SIGINT and SIGTERM only set a flag. Calling the yielded object returns the flag."""
     stop = _Stop()
     before = {number: signal.signal(number, stop.request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

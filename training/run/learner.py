@@ -1,4 +1,4 @@
-"""The network and the heads it is trained through: from a batch of images to the loss of each objective."""
+"""The network and its training heads: from a batch of images to the loss of each objective."""
 
 import copy
 from collections.abc import Sequence
@@ -32,17 +32,17 @@ class Share(NamedTuple):
     tasks_TK: Tensor | None
 
     def repeat(self, times: int) -> "Share":
-        """The same images that many times, one whole copy after the other."""
+        """Returns the images that many times, one whole copy after the other."""
         tasks_TK = None if self.tasks_TK is None else self.tasks_TK.repeat(times, 1)
         return Share(self.dataset, self.labels_n.repeat(times), tasks_TK)
 
 
 class Learner(nn.Module):
-    """A backbone, a class bank per dataset, a head that tells rotations, and the backbone as it was, where the recipe anchors.
+    """A backbone, a class bank per dataset and a rotation head. Where the recipe anchors, also the initial backbone.
 
     Args:
         classes: the number of base classes of each dataset.
-        recipe: says what of the backbone is trained, and how the banks score.
+        recipe: says which parts of the backbone are trained, and how the banks score.
 
     Raises:
         RecipeError: the recipe fixes stages of a network that has none, or wants a projection wider than its embeddings.
@@ -73,7 +73,7 @@ class Learner(nn.Module):
         self.initial = copy.deepcopy(backbone).requires_grad_(False) if recipe.anchor_weight else None
 
     def load_initial(self, state: dict[str, Tensor]) -> None:
-        """Gives the backbone the weights to start from, and keeps them as the anchor.
+        """Gives the backbone its initial weights, and keeps them as the anchor.
 
         Raises:
             RuntimeError: they are of another network.
@@ -83,7 +83,9 @@ class Learner(nn.Module):
             self.initial.load_state_dict(state)
 
     def train(self, mode: bool = True) -> Self:
-        """Batch normalisation stays in evaluation where the recipe fixes its statistics, and all of the anchor does."""
+        """Sets training mode. Batch normalisation stays in evaluation where the recipe fixes its statistics, and so does all
+        of the anchor.
+        """
         super().train(mode)
         if self._fixed_stages is not None:
             for module in self.backbone.modules():
@@ -96,7 +98,7 @@ class Learner(nn.Module):
     def forward(
         self, images_N3HW: Tensor, shares: Sequence[Share], turns_N: Tensor | None, teacher: Optional["Learner"] = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Embeddings (N, D), and the mean loss of each objective over the images it judges.
+        """Returns embeddings (N, D), and the mean loss of each objective over its images.
 
         Args:
             images_N3HW: the images of all shares, one share after the other, in [0, 1].
@@ -115,7 +117,7 @@ class Learner(nn.Module):
             return embeddings_ND, losses
 
     def _embeddings(self, images_N3HW: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Embeddings (N, D), and those by the network as it was. Stages that both have in common are computed once."""
+        """Returns embeddings (N, D), and those by the initial network. Stages that both have in common are computed once."""
         if self._fixed_stages is None:
             embeddings_ND = self.backbone(images_N3HW).float()
             with torch.no_grad():
@@ -129,7 +131,7 @@ class Learner(nn.Module):
 
     @torch.no_grad()
     def embed(self, images_N3HW: Tensor) -> Tensor:
-        """Embeddings (N, D), without gradients."""
+        """Returns embeddings (N, D), without gradients."""
         embeddings: Tensor = self.backbone.forward(images_N3HW)  # not the compiled call: batches here have any size
         return embeddings.float()
 

@@ -38,10 +38,10 @@ class Trainer:
     """One run: a network, its objectives and its place in the schedule.
 
     Args:
-        checkpoint: where to start: freshly made, or loaded from `folder`.
+        checkpoint: the state to start from: freshly made, or loaded from `folder`.
         datasets: as many as the checkpoint names, in its order.
         folder: receives the checkpoint, the curves and the TensorBoard log.
-        fabric: where to train; launched.
+        fabric: the launched device or devices to train on.
         teacher: the finished run to distil from, with the same datasets.
 
     Raises:
@@ -77,15 +77,12 @@ class Trainer:
         self.balance = make_balance(recipe.balancing, self._objectives(), list(self.learner.backbone.parameters())).to(device)
         if device.type == "cuda" and self.balance.one_pass:
             self.learner.backbone.compile()
-        of_banks = {id(parameter) for parameter in self.learner.banks.parameters()}
-        trained = [parameter for parameter in self.learner.parameters() if parameter.requires_grad]
-        groups: list[dict[str, Any]] = [
-            {"params": [parameter for parameter in trained if id(parameter) not in of_banks], "factor": 1.0},
-            {"params": [parameter for parameter in trained if id(parameter) in of_banks], "factor": recipe.bank_rate},
-            {"params": list(self.balance.parameters()), "factor": 1.0, "weight_decay": 0.0},
-        ]
         self.optimizer = torch.optim.SGD(
-            groups, lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
+            self._parameter_groups(),
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            nesterov=True,
         )
         if checkpoint.step:
             self.balance.load_state_dict(checkpoint.balance)
@@ -93,6 +90,16 @@ class Trainer:
         self.model, self.stepper = fabric.setup(self.learner, self.optimizer, move_to_device=False)
         if world == 1:
             self.model = self.learner  # Fabric's wrapper allows no gradients but `fabric.backward`'s; balancing takes others.
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """Returns the parameters of the network, of the class banks and of the balance, with factors of the learning rate."""
+        of_banks = {id(parameter) for parameter in self.learner.banks.parameters()}
+        trained = [parameter for parameter in self.learner.parameters() if parameter.requires_grad]
+        return [
+            {"params": [parameter for parameter in trained if id(parameter) not in of_banks], "factor": 1.0},
+            {"params": [parameter for parameter in trained if id(parameter) in of_banks], "factor": self.recipe.bank_rate},
+            {"params": list(self.balance.parameters()), "factor": 1.0, "weight_decay": 0.0},
+        ]
 
     def run(self) -> Checkpoint:
         """Trains to the end of the schedule and returns the final checkpoint, which is also on disk.
@@ -119,12 +126,12 @@ class Trainer:
                     self._save(step + 1, time.monotonic() - started, [float(loss) for loss in losses])
                     saved = time.monotonic()
                 if stopping and step + 1 < self.total_steps:
-                    self.fabric.barrier()  # Fabric kills the process that saves once another has ended with an error.
+                    self.fabric.barrier()  # Fabric kills the saving process once another has ended with an error.
                     raise Interrupted(f"stopped after step {step + 1} of {self.total_steps}")
         return self.checkpoint
 
     def step(self, step: int) -> Tensor:
-        """Trains on the batch of that step; returns the loss, a scalar on the device, averaged over processes."""
+        """Trains on the batch of that step. Returns the loss, a scalar on the device, averaged over processes."""
         self._seed(2, step)
         for group in self.optimizer.param_groups:
             group["lr"] = group["factor"] * self.recipe.rate(step / self.total_steps)
@@ -145,18 +152,18 @@ class Trainer:
         return loss if self.fabric.world_size == 1 else self.fabric.all_reduce(loss, reduce_op="mean")  # type: ignore[return-value]
 
     def _seed(self, *purpose: int) -> None:
-        """Seeds PyTorch from the run's seed and what the numbers are for."""
+        """Seeds PyTorch from the run's seed and the purpose of the numbers."""
         torch.manual_seed(int(np.random.SeedSequence((self.checkpoint.info.seed, *purpose)).generate_state(1)[0]))
 
     def _objectives(self) -> list[str]:
-        """The names of every objective that a step can have."""
+        """Returns the names of every objective that a step can have."""
         kinds = (CLASSES, DISTILLATION) if self.teacher else (CLASSES,)
         names = [f"{kind}/{position}" for kind in kinds for position in range(len(self.validation))]
         names += [] if self.recipe.rotation == "off" else [ROTATION]
         return [*names, ANCHOR] if self.recipe.anchor_weight else names
 
     def _weight(self, name: str, shares: Sequence[Share]) -> float:
-        """The prior weight of an objective: the recipe's, times the share of the batch that it judges."""
+        """Returns the prior weight of an objective: the recipe's, times the share of the batch that it uses."""
         kind, _, position = name.partition("/")
         if kind == ROTATION:
             return self.recipe.rotation_weight
@@ -179,11 +186,11 @@ class Trainer:
         try:
             curves.draw(self.checkpoint.history, self.folder / "curves.png")
             curves.log(row, self.folder / "tensorboard")
-        except OSError as error:  # Not worth losing an epoch for; a full disk is told by the checkpoint, which comes next.
+        except OSError as error:  # Not worth losing an epoch. The checkpoint comes next, and reports a full disk.
             tqdm.write(f"the curves were not written: {error}")
 
     def _validate(self) -> dict[str, float]:
-        """Accuracy on episodes of the validation classes, with class-mean heads; one column per dataset and shot."""
+        """Measures accuracy on episodes of the validation classes, with class-mean heads; one column per dataset and shot."""
         options = HeadOptions(solver="prototype", C=1.0, temperature=1.0, centre=False)
         result = {}
         for images, info in zip(self.validation, self.checkpoint.info.datasets, strict=True):
@@ -200,7 +207,7 @@ class Trainer:
         return result
 
     def embed(self, images: ImageSet) -> Float32:
-        """Embeddings (N, D) by the network as it is now."""
+        """Returns embeddings (N, D) by the network in its current state."""
         self.learner.eval()
         parts = []
         for start in range(0, len(images), 256):
@@ -210,7 +217,7 @@ class Trainer:
         return torch.cat(parts).numpy()
 
     def _agreed(self, here: bool) -> bool:
-        """Whether any process was asked to stop."""
+        """Returns whether any process was asked to stop."""
         return here if self.fabric.world_size == 1 else self.fabric.strategy.reduce_boolean_decision(here, all=False)
 
     def _save(self, step: int, seconds: float, losses: list[float]) -> None:

@@ -15,12 +15,12 @@ class Recipe(BaseModel):
     """Everything about a training run but its data, its seed and its device.
 
     Attributes:
-        name: what `headstart-train run` takes.
+        name: the argument of `headstart-train run`.
         summary: hardware, duration and expected score, for `headstart-train run --help`.
         network: `resnet12`, `conv4`, or a pretrained one, as `efficientnet-lite0` or `torchvision:resnet50`.
         widths: channels of the blocks of `resnet12` and `conv4`.
         input_size: side in pixels of the square images that the network serves, and that augmentation starts from.
-        epochs: as many images as the base images of all datasets, that many times.
+        epochs: passes over as many images as all datasets have base images.
         ways: classes of each training task; None trains one task of every base class (joint training).
         shots: images per class in each training task; used with `ways` only.
         normalise: whether training classifies embeddings of unit length.
@@ -29,22 +29,22 @@ class Recipe(BaseModel):
         batch_size: images per step, over all datasets and devices.
         learning_rate: the peak of the schedule, for SGD with Nesterov momentum.
         bank_rate: the learning rate of the class banks, as a multiple of the network's.
-        fixed_stages: of an EfficientNet-Lite: the stem, this many stages and every depthwise kernel keep the weights they
-            started with, and so do all means and variances of batch normalisation; None trains everything.
-        anchor_weight: of the cosine distance between an image's embedding and the one by the network that training started from.
+        fixed_stages: for an EfficientNet-Lite. The stem, this many stages and every depthwise kernel keep their initial weights,
+            and so do all means and variances of batch normalisation. None trains everything.
+        anchor_weight: of the cosine distance between an image's embedding and its embedding by the initial network.
         projection: width of a last linear layer that an export fits on the base classes; None adds none. See
             `training.export.within_class`.
         schedule: `cosine` (with linear warm-up over the share `warmup` of all steps) or `step` (a tenth at each milestone).
         milestones: shares of all steps at which `step` decays.
-        rotation: telling by how many quarter turns an image was rotated, as another objective: `off`; `alternate` turns the
+        rotation: another objective, predicting by how many quarter turns an image was rotated. `off`; `alternate` turns the
             images of every second batch at random; `all` shows every image in all four rotations, at four times the cost.
         rotation_weight: of that objective; classes have weight 1.
         distillation_weight: of distillation where there is a teacher; classes then have 1 minus this.
-        distillation_temperature: what logits are divided by before they are compared with the teacher's.
+        distillation_temperature: divides logits before they are compared with the teacher's.
         balancing: how objectives share the backbone. See `training.run.balance`.
         mixing_temperature: how datasets share a batch: 1 by their size, infinity evenly. See `training.run.batches.mix`.
         dropblock: rate of DropBlock in the last two blocks of ResNet-12.
-        precision: what the network computes in; losses and weights stay float32. `auto` is bfloat16 where the device has it.
+        precision: the network's number format; losses and weights stay float32. `auto` is bfloat16 where the device has it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,7 +82,7 @@ class Recipe(BaseModel):
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
 
     def rate(self, progress: float) -> float:
-        """The learning rate after the share `progress` of all steps."""
+        """Returns the learning rate after the share `progress` of all steps."""
         if self.schedule == "step":
             return self.learning_rate * 0.1 ** sum(progress >= milestone for milestone in self.milestones)
         if progress < self.warmup:
@@ -96,10 +96,10 @@ class RecipeError(ValueError):
 
 
 def changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
-    """The recipe with other values, which may be text.
+    """Returns the recipe with other values, which may be text.
 
     Raises:
-        RecipeError: a name is not one of a recipe's, or a value cannot be.
+        RecipeError: a recipe has no such name, or a value is not allowed.
     """
     if unknown := sorted(changes.keys() - Recipe.model_fields.keys()):
         raise RecipeError(f"a recipe has no {', '.join(unknown)}; it has {', '.join(Recipe.model_fields)}")
@@ -134,7 +134,7 @@ _PAPER = Recipe(
     milestones=(1 / 3, 2 / 3, 5 / 6),
     dropblock=0.1,
 )
-# What fits two CPU cores is a sixteenth of the images; so short a training is regularised less and goes at a higher rate.
+# Two CPU cores can train on a sixteenth of the images. So short a training is regularised less and has a higher rate.
 _ON_CPU = {"rotation": "alternate", "learning_rate": 0.1, "warmup": 0.3, "dropblock": 0.0}
 _LARGER = {"input_size": 84, "augmentation": Augmentation(padding=8)}
 

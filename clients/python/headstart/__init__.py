@@ -40,11 +40,12 @@ from headstart.images.examples import Examples, LabelledImage
 from headstart.images.folders import image_files, labelled_folder
 from headstart.images.kinds import Image
 from headstart.options import Candidate, HeadOptions
+from headstart.replies.backbones import Backbone
 from headstart.replies.comparison import Comparison, Difference, Trial, Untried
 from headstart.replies.predictions import ManyPredictions, Neighbour, Prediction, Predictions, Unreadable, UnusableTask
 from headstart.replies.quality import ClassQuality, Confusion, Duplicate, Prior, Quality, Suspect
 from headstart.replies.refreshes import Accuracy, Reason, Refresh, RefreshedTask
-from headstart.replies.tasks import Backbone, ClassSize, Example, Head, Task, Version
+from headstart.replies.tasks import ClassSize, Example, Head, Task, Version
 from headstart.version import VERSION as __version__
 
 __all__ = [

@@ -3,19 +3,19 @@
 from urllib.parse import quote
 
 from headstart.http.transport import Transport, parse
-from headstart.replies.tasks import Backbone
+from headstart.replies.backbones import Backbone
 
 _BACKBONES = "/v1/backbones"
 
 
 class Backbones:
-    """Lists, opens and closes backbones, and chooses the one that new tasks get."""
+    """Lists, opens and closes backbones, and sets the default."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
     def list(self) -> tuple[Backbone, ...]:
-        """The backbones in the server's folders of bundles, open or not."""
+        """All backbones in the server's folders of bundles, open or not."""
         response = self._transport.send("GET", _BACKBONES)
         return parse(lambda body: tuple(Backbone.from_json(each) for each in body["backbones"]), response)
 
@@ -23,7 +23,7 @@ class Backbones:
         """Has the server open a bundle, `name@version`, if it is not open already.
 
         Raises:
-            InvalidBundle: it cannot be trusted, read, or run there; nothing was changed.
+            InvalidBundle: the bundle cannot be trusted, read, or run on the server; nothing was changed.
         """
         return parse(Backbone.from_json, self._transport.send("POST", _BACKBONES, json={"id": backbone}))
 

@@ -1,4 +1,4 @@
-"""The client: one method for each thing the API does with tasks, and an object each for backbones and refreshes."""
+"""The client: a method for everything the API does with tasks, and an object each for backbones and refreshes."""
 
 import json
 import os
@@ -26,21 +26,24 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 class Client:
-    """Talks to one Headstart server; may be shared between threads.
+    """A client of one Headstart server; threads may share it.
 
-    Predictions of more images than the server takes at once become several requests: the client asks `/v1/limits` at the first
-    call of several images. What failed because a connection broke
-    or the server was busy is tried again, a few times, and never done twice.
+    A prediction of more images than the server takes at once is sent as several requests. The first prediction of several images
+    asks `/v1/limits` for that. A request that fails because a connection broke or the server was busy is tried again a few
+    times, and is never carried out twice.
 
     Args:
-        url: the server's address; without it, the environment's `HEADSTART_URL`, or this machine's port 8000.
-        token: sent as `Authorization: Bearer …`; without it, the environment's `HEADSTART_TOKEN`.
+        url: the server's address; by default the environment's `HEADSTART_URL`, or this machine's port 8000.
+        token: sent as `Authorization: Bearer …`; by default the environment's `HEADSTART_TOKEN`.
         headers: sent with every request.
-        timeout: seconds the server may be silent within one request.
+        timeout: seconds that the server may be silent within one request.
 
     Attributes:
-        backbones: lists, opens and closes backbones, and chooses the default.
+        backbones: lists, opens and closes backbones, and sets the default.
         refreshes: moves tasks onto another bundle.
+
+    Raises:
+        ValueError: the address, the token or a header is malformed.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class Client:
         self._transport.close()
 
     def ready(self) -> bool:
-        """Whether a server is there and able to serve, found in a single try."""
+        """True if a server is there and able to serve; tries once."""
         return self._transport.answers("/readyz")
 
     def create_task(
@@ -80,19 +83,22 @@ class Client:
         broken: Broken | None = None,
         progress: Progress | None = None,
     ) -> Task:
-        """Makes a classifier of labelled images: all of them in one request, which makes one version.
+        """Makes a classifier from labelled images. All are sent in one request, which makes one version.
 
         Args:
-            shrink: whether large images are made smaller here, where Pillow is installed, to twice the size that the backbone
-                looks at, and no less than 512 pixels: that saves most of what would be sent and stored. Where they would not fit
-                into one request, they are saved at a lower quality, and below 512 pixels at last.
-            broken: is told of every image that cannot be read, and those are left out. Without it they are an error.
+            name: of the task; None calls it by its id.
+            options: for fitting the last layer.
+            shrink: makes large images smaller before they are sent, if Pillow is installed. Their short side becomes twice the
+                backbone's input, and no less than 512 pixels, which saves most of the bytes that would be sent and stored. Images
+                that do not fit into one request even so are saved at a lower quality, and in the end below 512 pixels.
+            broken: called for every image that cannot be read; the image is left out. Without it, such an image is an error.
+            progress: called as examples are made ready to be sent.
 
         Raises:
-            NoImages: there are no examples, or none of a class that can be read.
-            RequestTooLarge: they are more than the server takes in one request.
-            InvalidImage: some cannot be read; the detail names them.
-            TypeError: what was given is no image or label.
+            NoImages: there are no examples, or a class has none that can be read.
+            RequestTooLarge: the examples are more than the server takes in one request.
+            InvalidImage: some images cannot be read; the detail names them.
+            TypeError: something given is no image or no label.
         """
         fields = {} if name is None else {"name": name}
         if options:
@@ -109,10 +115,10 @@ class Client:
         broken: Broken | None = None,
         progress: Progress | None = None,
     ) -> Task:
-        """Teaches a task more, of classes it has and of new ones: in one request, which makes one version.
+        """Adds examples of existing or new classes to a task, in one request, which makes one version.
 
         Args:
-            shrink, broken: as in `create_task`.
+            shrink, broken, progress: as in `create_task`.
 
         Raises:
             NoImages, RequestTooLarge, InvalidImage, TypeError: as in `create_task`.
@@ -126,13 +132,13 @@ class Client:
         return self.task(task) if response is None else parse(Task.from_json, response)
 
     def relabel_example(self, task: str, example: str, label: str) -> Task:
-        """Makes a version in which an example has another label; its image has another id there."""
+        """Makes a version in which an example has another label. The example gets a new id there."""
         return parse(Task.from_json, self._transport.send("PATCH", _path(task, "examples", example), json={"label": label}))
 
     def forget_example(self, task: str, example: str) -> Task:
-        """Removes an example for good, with every version that was fitted with it; a version without it is active then.
+        """Removes an example for good, with every version that was fitted with it, and makes a version without it active.
 
-        An example that was removed before, and that earlier versions still have, can be forgotten too.
+        An example that was removed, but that earlier versions still have, can be forgotten too.
         """
         response = self._transport.delete(_path(task, "examples", example), params={"forget": True})
         return self.task(task) if response is None else parse(Task.from_json, response)
@@ -147,15 +153,16 @@ class Client:
         mode: Literal["inductive", "transductive"] = "inductive",
         progress: Progress | None = None,
     ) -> Predictions:
-        """Says what images show, in their order.
+        """Predicts the labels of images, in their order.
 
         Args:
-            top_k: labels in the scores of each image, the most probable first; by default all.
-            unknown: whether to say which images are of none of the task's classes, and which examples each resembles.
-            mode: "transductive" judges images in one another's light, those of a large call in the requests it becomes.
+            top_k: how many labels the scores of each image hold, the most probable first; by default all.
+            unknown: "judge" also finds images that are of none of the task's classes, and the examples nearest to each image.
+            mode: "transductive" judges the images of each request together, "inductive" each image alone.
+            progress: called after every request.
 
         Raises:
-            InvalidImage: the only image of the call could not be read; among others it takes its place as `Unreadable`.
+            InvalidImage: the only image of the call cannot be read. Among other images it becomes an `Unreadable`.
             NoImages: there are no images.
         """
         params: dict[str, str | int] = {"unknown": unknown, "mode": mode}
@@ -172,18 +179,18 @@ class Client:
         unknown: Literal["judge", "ignore"] = "ignore",
         progress: Progress | None = None,
     ) -> ManyPredictions:
-        """Says what images show by every one of several tasks, at little more than the cost of one: ids, or "all".
-
-        Of a call of several requests, all are those that there are at the first.
+        """Predicts the labels of images by several tasks, at little more than the cost of one task.
 
         Args:
-            top_k: labels in the scores of each image, the most probable first.
-            unknown: "judge" says which images are of none of a task's classes too, which takes longer the more tasks there are.
+            tasks: ids, or "all". In a call of several requests, "all" means the tasks that answered the first.
+            top_k: how many labels the scores of each image hold, the most probable first.
+            unknown: "judge" also finds images that are of none of a task's classes, which takes longer the more tasks there are.
+            progress: called after every request.
 
         Raises:
-            InvalidImage: the only image of the call could not be read; among others it takes its place as `Unreadable`.
+            InvalidImage: the only image of the call cannot be read. Among other images it becomes an `Unreadable`.
             NoImages: there are no images.
-            Unavailable: the only task cannot be asked; among others it takes its place as `UnusableTask`.
+            Unavailable: the only task cannot answer. Among other tasks it becomes an `UnusableTask`.
         """
         asked = [tasks] if isinstance(tasks, str) else list(tasks)
         params = {"top_k": top_k, "unknown": unknown}
@@ -213,50 +220,49 @@ class Client:
         """An example's image, byte for byte as it was sent.
 
         Raises:
-            ImageNotKept: the server keeps none; `Example.image_kept` says so.
+            ImageNotKept: the server did not keep it; `Example.image_kept` says so.
         """
         return self._transport.send("GET", _path(task, "examples", example, "image")).content
 
     def quality(self, task: str) -> Quality:
-        """How good the active version is, and which of its examples to look at; takes seconds for thousands of examples."""
+        """Judges the active version by its own examples, and finds suspicious ones. Takes seconds for thousands of examples."""
         return parse(Quality.from_json, self._transport.send("GET", _path(task, "quality")))
 
     def compare(self, task: str, candidates: Iterable[Candidate] | None = None) -> Comparison:
         """Tries solvers, options and backbones on the examples of the active version, and changes nothing.
 
-        Another backbone embeds the examples again, which takes a while where there are many.
+        Another backbone embeds the examples again, which takes a while for many examples.
 
         Args:
-            candidates: what one leaves out stays as it is now; without any, the three solvers and the other open backbones.
+            candidates: fields that a candidate leaves out stay as they are now; by default the three solvers and the other open
+                backbones.
 
         Raises:
-            BackboneNotFound, ImageNotKept, InvalidInput: the only candidate cannot be tried; among others it takes its place as
+            BackboneNotFound, ImageNotKept, InvalidInput: the only candidate cannot be tried. Among other candidates it becomes an
                 `Untried`.
         """
         asked = {} if candidates is None else {"candidates": list(candidates)}
         return parse(Comparison.from_json, self._transport.send("POST", _path(task, "compare"), json=asked))
 
     def versions(self, task: str) -> tuple[Version, ...]:
-        """The task's history, the newest version first."""
+        """All versions of a task, the newest first."""
         response = self._transport.send("GET", _path(task, "versions"))
         return parse(lambda body: tuple(Version.from_json(each) for each in body["versions"]), response)
 
     def activate(self, task: str, version: int) -> Task:
-        """Makes a version the one that answers: back to an older one, or forward again."""
+        """Makes a version the active one, which answers: an older or a newer one."""
         return parse(Task.from_json, self._transport.send("PATCH", _path(task), json={"active_version": version}))
 
     @cached_property
     def _limits(self) -> Limits:
-        """The server's, asked once: few servers change them, and a question before every call would cost each a round trip."""
+        """The server's limits, asked for once: to ask before every call would cost each a round trip."""
         return ask_limits(self._transport)
 
     def _input_side(self, task: str | None) -> int | None:
-        """The side of what a task's backbone looks at, or that which new tasks get; None if the server does not say."""
+        """The input side, in pixels, of the backbone of a task, or of new tasks; None if the server does not say."""
         used = None if task is None else self.task(task).backbone
-        for backbone in self.backbones.list():
-            if backbone.default if used is None else backbone.id == used:
-                return backbone.input_side
-        return None
+        found = (each for each in self.backbones.list() if (each.default if used is None else each.id == used))
+        return next((each.input_side for each in found), None)
 
 
 def _path(task: str, *rest: str) -> str:

@@ -1,28 +1,28 @@
-"""Everything the client raises of its own.
+"""All errors that the client itself raises.
 
     HeadstartError
     ├── NoImages                  a folder or list without the images a call needs; nothing was sent
     ├── RequestTooLarge           more examples than the server takes in one request; nothing was sent
     ├── ServerUnreachable         no answer: nothing listens, the connection broke or time ran out
-    ├── UnexpectedReply           something answered, and not as this API does
-    │   └── ProxyError            a proxy or gateway before the server answered in its place, and what that means
-    ├── UnreadableImages          `Predictions.checked()` on a reply with images the server could not read
-    └── ApiError                  the server said no, and why
+    ├── UnexpectedReply           something answered that does not speak this API
+    │   └── ProxyError            a proxy or gateway in front of the server answered in its place
+    ├── UnreadableImages          `Predictions.checked()` on a reply with images that the server could not read
+    └── ApiError                  the server refused the request
         ├── NotFound
         │   ├── TaskNotFound
         │   ├── ExampleNotFound
-        │   ├── ImageNotKept          of this example the server has the embedding only
+        │   ├── ImageNotKept          the server keeps only the embedding of this example
         │   ├── VersionNotFound
         │   ├── BackboneNotFound
         │   └── RefreshNotFound
-        ├── InvalidInput          to be corrected before it is sent again
+        ├── InvalidInput          the request must be corrected before it is sent again
         │   ├── InvalidImage      one of the images is broken, too large or of an unsupported format
         │   └── InvalidBundle     a bundle cannot be trusted, read, or run on that server
         ├── Conflict              somebody else changed the same thing at the same time
         ├── BackboneInUse         tasks use it, or it is the default, or work is under way on it
         ├── BackboneNotOpen       only an open one can be the default
-        ├── WrongRefreshState     it has ended, or not yet, or is not paused
-        └── Unavailable           nothing is wrong with the request; where waiting may help, several tries have been made
+        ├── WrongRefreshState     a refresh in this state allows no such change
+        └── Unavailable           the request is right, but cannot be answered now
             ├── BackboneUnavailable   the server lacks the bundle of the task, or of new tasks
             └── Overloaded
 
@@ -35,7 +35,7 @@ from typing import Any
 
 
 class HeadstartError(Exception):
-    """Base of all."""
+    """Base of all errors of the client."""
 
 
 class NoImages(HeadstartError, ValueError):
@@ -47,7 +47,7 @@ class RequestTooLarge(HeadstartError, ValueError):
 
 
 class ServerUnreachable(HeadstartError):
-    """No answer came; what was asked may or may not have been done."""
+    """No reply came; the server may or may not have carried out the request."""
 
 
 class UnexpectedReply(HeadstartError):
@@ -55,10 +55,10 @@ class UnexpectedReply(HeadstartError):
 
 
 class ProxyError(UnexpectedReply):
-    """A proxy or gateway between here and the server answered in its place; the message says which and what to do.
+    """A proxy or gateway in front of the server answered in its place. The message names it and says what to do.
 
     Attributes:
-        status: of its reply.
+        status: HTTP status of its reply.
     """
 
     def __init__(self, status: int, message: str) -> None:
@@ -74,8 +74,8 @@ class UnreadableImages(HeadstartError):
     """Some images of a prediction could not be read.
 
     Attributes:
-        details: the server's reason by the image's position in the call.
-        names: of all images of the call: paths, or their places.
+        details: the server's reason for each, by the image's position in the call.
+        names: of all images of the call: paths, or their places in it.
     """
 
     def __init__(self, details: Mapping[int, str], names: Sequence[str] = ()) -> None:
@@ -89,14 +89,14 @@ class UnreadableImages(HeadstartError):
 
 
 class ApiError(HeadstartError):
-    """The server said no.
+    """The server refused the request.
 
     Attributes:
-        status: of the HTTP reply.
-        code: stable, made for programs.
-        detail: made for people.
-        request_id: finds the request in the server's log.
-        retry_after: seconds after which the server asks to be tried again, where it says so.
+        status: HTTP status of the reply.
+        code: stable, for programs.
+        detail: for people.
+        request_id: identifies the request in the server's log.
+        retry_after: seconds to wait before another try; None if the server does not say.
     """
 
     def __init__(
@@ -114,11 +114,11 @@ class ApiError(HeadstartError):
 
 
 class NotFound(ApiError):
-    """What the request names does not exist."""
+    """Something that the request names does not exist."""
 
 
 class TaskNotFound(NotFound):
-    """There is no such task, or no longer."""
+    """No such task exists, or it was deleted."""
 
 
 class ExampleNotFound(NotFound):
@@ -138,11 +138,11 @@ class BackboneNotFound(NotFound):
 
 
 class RefreshNotFound(NotFound):
-    """There is no such refresh."""
+    """No such refresh exists."""
 
 
 class InvalidInput(ApiError):
-    """The request has to be corrected before it is sent again."""
+    """The request must be corrected before it is sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +158,14 @@ class InvalidImage(InvalidInput):
     """Some of the images are broken, too large or of an unsupported format.
 
     Attributes:
-        images: which of those sent, where the server says so.
+        images: the refused ones; empty if the server does not say.
     """
 
     images: tuple[BrokenImage, ...] = ()
 
 
 class InvalidBundle(InvalidInput):
-    """The bundle cannot be trusted, read, or run on that server; the detail says why."""
+    """The bundle cannot be trusted, read, or run on the server; the detail says why."""
 
 
 class BackboneInUse(ApiError):
@@ -173,27 +173,27 @@ class BackboneInUse(ApiError):
 
 
 class BackboneNotOpen(ApiError):
-    """The backbone has to be opened first."""
+    """The backbone must be opened first."""
 
 
 class WrongRefreshState(ApiError):
-    """The refresh is not in a state where this can be done; the detail says which it is in."""
+    """The refresh is in a state that does not allow this; the detail names the state."""
 
 
 class Conflict(ApiError):
-    """Somebody else changed the same thing at the same time: look again, then decide again."""
+    """Another request changed the same thing at the same time. Read it again before trying again."""
 
 
 class Unavailable(ApiError):
-    """The server cannot answer now. Where waiting may help, the client has already tried several times."""
+    """The server cannot answer now. If waiting may help, the client has already tried several times."""
 
 
 class BackboneUnavailable(Unavailable):
-    """The bundle of the task, or of new tasks, is missing or damaged on the server, which no waiting mends."""
+    """The bundle of the task, or of new tasks, is missing or damaged on the server. Waiting does not help."""
 
 
 class Overloaded(Unavailable):
-    """More work arrives than the server can do."""
+    """The server has more work than it can do."""
 
 
 _BY_CODE: Mapping[str, type[ApiError]] = {
@@ -214,7 +214,7 @@ _BY_CODE: Mapping[str, type[ApiError]] = {
     "overloaded": Overloaded,
 }
 
-# For codes younger than this client.
+# For codes that are newer than this client.
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     400: InvalidInput,
     404: NotFound,

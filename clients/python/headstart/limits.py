@@ -1,21 +1,21 @@
-"""How much the server takes in one request."""
+"""The server's limits of one request."""
 
 from dataclasses import dataclass
 from typing import Self
 
 from headstart.errors import NotFound, UnexpectedReply
 from headstart.http.transport import Transport, parse
-from headstart.replies.tasks import JsonObject
+from headstart.replies.values import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Most of what one request may bring.
+    """The most that one request may hold.
 
     Attributes:
-        body_bytes: of its body.
-        images: to be recognised.
-        new_examples: to be learned from.
+        body_bytes: bytes of its body.
+        images: images to recognise.
+        new_examples: examples to learn from.
     """
 
     body_bytes: int
@@ -28,11 +28,11 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits(body_bytes=64_000_000, images=256, new_examples=1024)
-"""Of a server that nobody has set otherwise."""
+"""The limits of a server with default settings."""
 
 
 def ask_limits(transport: Transport) -> Limits:
-    """Those of this server; the defaults of one that is too old to say."""
+    """The limits of this server; the defaults if it is too old to say."""
     try:
         return parse(Limits.from_json, transport.send("GET", "/v1/limits"))
     except (NotFound, UnexpectedReply):

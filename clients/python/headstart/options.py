@@ -1,10 +1,10 @@
-"""How the last layer is fitted, as the API takes it."""
+"""Options for fitting a task's last layer, as the API takes them."""
 
 from typing import Literal, TypedDict
 
 
 class HeadOptions(TypedDict, total=False):
-    """How the last layer is fitted; what is left out comes from the backbone's defaults."""
+    """Options for fitting the last layer. Those left out come from the backbone's defaults."""
 
     solver: Literal["logistic", "ridge", "prototype"]
     C: float
@@ -13,7 +13,7 @@ class HeadOptions(TypedDict, total=False):
 
 
 class Candidate(TypedDict, total=False):
-    """A way to fit a task's last layer, to be tried; what is left out stays as the task has it."""
+    """A way to fit a task's last layer, for `Client.compare`. Fields left out stay as the task has them."""
 
     backbone: str
     options: HeadOptions

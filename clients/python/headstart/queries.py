@@ -1,4 +1,4 @@
-"""Images to be recognised, on their way to the server: in as few requests as it takes."""
+"""Sends the images of a prediction, in as few requests as the server's limits allow."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,23 +9,24 @@ from headstart.http.transport import Transport, parse
 from headstart.images.kinds import Image, one_or_many
 from headstart.images.loading import Loaded, in_requests, load
 from headstart.limits import DEFAULT_LIMITS, Limits
-from headstart.replies.predictions import ManyPredictions, Predictions, joined, joined_many
-from headstart.replies.tasks import JsonObject
+from headstart.replies.joining import joined, joined_many
+from headstart.replies.predictions import ManyPredictions, Predictions
+from headstart.replies.values import JsonObject
 
 Reply = TypeVar("Reply")
 
-_TASKS_SHARE = 64  # One byte of so many is kept for the ids of many tasks.
+_TASKS_SHARE = 64  # One 64th of a body is kept free for the ids of many tasks.
 
 
 class Queries:
-    """The images of one call.
+    """The images of one prediction.
 
     Args:
-        limits: asked once for what the server takes in one request, where there are several images.
-        progress: called with how many more images are done after every request.
+        limits: returns the server's limits; called only if there are several images.
+        progress: called after every request, with how many more images are done.
 
     Raises:
-        TypeError: one of the images is no image.
+        TypeError: one of them is no image.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Queries:
         self._names: list[str] = []
 
     def predict(self, path: str, params: Mapping[str, str | int]) -> Predictions:
-        """The labels that the task at `path` gives.
+        """The predictions of one task.
 
         Raises:
             InvalidImage: the only image cannot be read.
@@ -53,7 +54,7 @@ class Queries:
             return joined(outcomes, tuple(self._names))
 
     def predict_many(self, path: str, tasks: Iterable[str], params: Mapping[str, str | int]) -> ManyPredictions:
-        """The labels that several tasks give: ids, or "all". For "all", later requests ask the tasks that answered the first.
+        """The predictions of several tasks: ids, or "all". Of "all", later requests ask the tasks that answered the first.
 
         Raises:
             InvalidImage: the only image cannot be read.
@@ -70,7 +71,7 @@ class Queries:
             return joined_many(outcomes, tuple(self._names))
 
     def _batches(self) -> Iterator[list[Loaded]]:
-        """The images of each request, one after the other; a batch counts as done when the next is asked for."""
+        """Yields the images of each request; a batch counts as done when the next one is needed."""
         queries = load((position, "", image) for position, image in enumerate(self._images))
         limits = self._limits() if len(self._images) > 1 else DEFAULT_LIMITS
         room = limits.body_bytes - limits.body_bytes // _TASKS_SHARE
@@ -83,7 +84,7 @@ class Queries:
     def _ask(
         self, kind: Callable[[JsonObject], Reply], path: str, batch: Sequence[Loaded], **parts: Mapping[str, int | str]
     ) -> Reply | InvalidImage:
-        """A prediction reply, or the refusal of the only image."""
+        """The reply to a batch, or the refusal of its only image."""
         files = [image.part for image in batch]
         try:
             return parse(kind, self._transport.send("POST", path, files=files, **parts))

@@ -25,7 +25,7 @@ class Refreshes:
 
         Raises:
             BackboneNotFound: the bundle is not in the server's folders.
-            TaskNotFound: one of the tasks does not exist; nothing was begun.
+            TaskNotFound: one of the tasks does not exist; nothing was started.
         """
         wanted = tasks if tasks == "all" else [tasks] if isinstance(tasks, str) else list(tasks)
         body = {"to": to, "tasks": wanted, "max_drop": max_drop}
@@ -37,7 +37,7 @@ class Refreshes:
         return pages(self._transport, _REFRESHES, "refreshes", Refresh.from_json)
 
     def get(self, refresh: str) -> Refresh:
-        """One refresh, and how far it is."""
+        """One refresh, with its progress."""
         return parse(Refresh.from_json, self._transport.send("GET", _path(refresh)))
 
     def tasks(self, refresh: str) -> Iterator[RefreshedTask]:

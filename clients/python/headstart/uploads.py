@@ -1,4 +1,4 @@
-"""Labelled images on their way to the server: made smaller first, and all in one request, since each request makes a version."""
+"""Sends labelled images: made smaller first, and in one request, because each request makes a version."""
 
 import os
 import uuid
@@ -17,21 +17,22 @@ from headstart.images.loading import Loaded, load
 from headstart.limits import DEFAULT_LIMITS, Limits, ask_limits
 from headstart.replies.tasks import Task
 
-_NAMED = 10
-_IN_MEMORY = 8  # times the body's limit, of images that may get smaller still
+_NAMED = 10  # labels or images in a message
+_IN_MEMORY = 8  # times the limit of a body may be in memory, as images may still get smaller
 
 Progress = Callable[[int], None]
-"""Called with how many more images are done: of a prediction after every request, of examples when they are ready to be sent."""
+"""Called with how many more images are done: in a prediction after every request, in an upload as they are made ready."""
 
 Broken = Callable[[str, str], None]
-"""Called with the name of an image that cannot be read, its path if it has one, and the reason."""
+"""Called with the name of an image that cannot be read (its path if it has one) and the reason."""
 
 
 class Shrinker:
     """Makes images smaller.
 
     Args:
-        input_side: asked once an image is worth it; what the backbone looks at, None if the server does not say.
+        input_side: returns the side of the backbone's input in pixels, None if the server does not say; called at most once, for
+            the first image that is worth shrinking.
     """
 
     def __init__(self, input_side: Callable[[], int | None]) -> None:
@@ -40,19 +41,19 @@ class Shrinker:
         self._known: list[int | None] = []
 
     def shrink(self, content: bytes) -> bytes:
-        """The image as it is sent where there are few."""
+        """An image of a usual request."""
         if not is_worth_shrinking(content):
             return content
         side = self._side()
         return shrink(content, side) if side else content
 
     def shrink_further(self, content: bytes, quality: int, least: int) -> bytes:
-        """The image as it is sent where there are many."""
+        """An image of a request that would be too large otherwise: see `formats.shrink_further`."""
         side = self._side()
         return shrink_further(content, side, quality, least) if side else content
 
     def _side(self) -> int | None:
-        with self._asking:  # once, and not from every thread
+        with self._asking:  # Otherwise each thread would ask.
             if not self._known:
                 self._known.append(self._ask())
         return self._known[0]
@@ -63,7 +64,7 @@ class Upload:
 
     Args:
         shrinker: makes large images smaller; None sends all as they are.
-        broken: is told of every image that cannot be read, and those are left out. Without it they are an error.
+        broken: called for every image that cannot be read; the image is left out. Without it, such an image is an error.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Upload:
         self._broken = broken
 
     def send(self, path: str, fields: Mapping[str, str], progress: Progress | None) -> Task:
-        """The task after one request to `path`.
+        """Sends the examples to `path`, and returns the task after that.
 
         Raises:
             NoImages: there are no examples, or none of a class that can be read.
@@ -136,7 +137,7 @@ class Upload:
 
     @cached_property
     def _limits(self) -> Limits:
-        """The server's own, which only calls beyond the usual ones ask for."""
+        """The server's limits; only calls beyond the default limits ask for them."""
         return ask_limits(self._transport)
 
     def _too_many(self) -> RequestTooLarge:
@@ -155,7 +156,7 @@ class Upload:
         )
 
 
-_ONE_VERSION = "Each request makes a version, so nothing was sent. Give fewer, and add the others by a call of their own"
+_ONE_VERSION = "Each request makes a version, so nothing was sent. Give fewer, and add the others in a second call"
 
 
 def _each(images: Sequence[Loaded], shrinker: Shrinker, quality: int, least: int) -> list[Loaded]:

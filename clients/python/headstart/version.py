@@ -1,3 +1,3 @@
-"""The client's version, read here by the package's build too."""
+"""The client's version, which the package's build reads from here."""
 
 VERSION = "0.1.0"

@@ -13,17 +13,17 @@ from models.heads.head import Array
 from models.heads.solvers.method import Method
 from models.heads.solvers.newton import EPSILON, STEP_TOLERANCE, Newton, softmax
 
-_LEFT_OUT_AT_ONCE = 25_000  # logits that the caches hold with what is made of them
+_LEFT_OUT_AT_ONCE = 25_000  # logits that the caches hold together with intermediate results
 
 
 def fit(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array]:
-    """Multinomial logistic regression: minimises C · Σ cross-entropy + ½‖W‖² with the intercept unpenalised.
+    """Fits multinomial logistic regression: minimises C · Σ cross-entropy + ½‖W‖² with the intercept unpenalised.
 
-    The objective of scikit-learn's `LogisticRegression(C)`. With two classes that has one vector w = W₁ − W₀ and the penalty
-    ½‖w‖², which at the optimum (W₁ = −W₀) is ‖W‖²: the penalty is doubled here too.
+    This is the objective of scikit-learn's `LogisticRegression(C)`. With two classes, scikit-learn has one vector w = W₁ − W₀
+    and the penalty ½‖w‖². At the optimum (W₁ = −W₀) that is ‖W‖², so the penalty is doubled here too.
 
-    With n < D it is solved by the examples' inner products alone. Where that does not reach the optimum, and with n ≥ D, it is
-    solved in their principal axes.
+    With n < D the problem is solved from the examples' inner products alone. Where that does not reach the optimum, and with n ≥
+    D, it is solved in the examples' principal axes.
 
     Args:
         xp: the array API namespace of the arrays.
@@ -41,18 +41,19 @@ def fit(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array]:
 
 
 def left_out_logits(xp: Any, x_nD: Array, y_nK: Array, C: float, left_out_Gn: Array) -> Array | None:
-    """The logits (n, K) that a task's examples have, each from the fit without the group that it is left out with.
+    """Returns each example's logits (n, K) from the fit without the group that it is left out with.
 
-    Those fits are a stack of tasks that share one Gram matrix: each counts what it leaves out zero times, and starts from the
-    fit of all, from which it is a few steps of Newton's method away. The logits of what is left out come with the others'.
+    The G fits are a stack of tasks that share one Gram matrix. Each gives its left-out examples a count of zero. Each starts
+    from the fit of all examples, which is a few Newton steps away. The logits of the left-out examples come out with the
+    others'.
 
     Args:
         x_nD, y_nK: as `fit` takes them, of one task.
-        left_out_Gn: bool, which examples each of G groups has; an example is in one at most, and each class has one that is not
-            in the group.
+        left_out_Gn: bool, the examples of each of G groups. An example is in at most one group. Each class has an example
+            outside the group.
 
     Returns:
-        None if a fit does not reach the optimum by the examples' inner products alone. Zeros for an example of no group.
+        None if a fit does not reach the optimum from the examples' inner products alone. Zeros for an example of no group.
     """
     if y_nK.shape[-1] == 2:
         C = C / 2
@@ -75,16 +76,16 @@ def left_out_logits(xp: Any, x_nD: Array, y_nK: Array, C: float, left_out_Gn: Ar
 
 
 def left_out_scores(x_nD: Floats, y_nK: Floats, C: float, groups: Ints, judged: Bools) -> Floats | None:
-    """`left_out_logits` of every group that is judged."""
+    """Returns `left_out_logits` for every group that is judged."""
     found: Floats | None = left_out_logits(np, x_nD, y_nK, C, np.unique(groups[judged])[:, None] == groups)
     return found
 
 
 def _in_span(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array] | None:
-    """Weight and bias, if they are the optimum's."""
+    """Returns weight and bias, or None if they are not the optimum's."""
     gram = _centred(xp, _centred(xp, x_TnD @ x_TnD.mT).mT)
     a_TnK, b_T1K, _ = _in_gram(xp, gram, y_TnK, C)
-    # Of the features as they are: to take the mean from what they are multiplied by is less work than to take it from them.
+    # The features stay uncentred: it is less work to subtract the mean from the coefficients.
     weight_TDK = x_TnD.mT @ _centred(xp, a_TnK)
     logits_TnK = x_TnD @ weight_TDK
     b_T1K = b_T1K - xp.mean(logits_TnK, axis=1, keepdims=True)
@@ -93,30 +94,30 @@ def _in_span(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Arra
 
 
 def _in_gram(xp: Any, gram: Array, y_TnK: Array, C: float) -> tuple[Array, Array, Array]:
-    """Coefficients, intercept and logits, from the inner products (T, n, n) of the centred examples."""
+    """Returns coefficients, intercept and logits, from the inner products (T, n, n) of the centred examples."""
     y, b_T1K = _first_step(xp, y_TnK)
     ridge = gram / y.shape[-1] + xp.eye(gram.shape[-1], dtype=gram.dtype, device=device(gram)) / C
     return Newton(xp, gram, True, y_TnK, C).solve(xp.linalg.solve(ridge, y), b_T1K)
 
 
 def _is_optimum(xp: Any, x_TnD: Array, excess_TnK: Array, weight_TDK: Array, C: float) -> bool:
-    """Whether every task's weight is as near the optimum's as Newton's method would bring it.
+    """Returns whether every task's weight is as near the optimum's as Newton's method would bring it.
 
     C times the gradient's norm is at least the distance, since the Hessian is nowhere below 1 / C.
     """
     gradient = x_TnD.mT @ _centred(xp, excess_TnK) - weight_TDK / C
-    # Not `>`: what is not a number is no optimum.
+    # `<=` and not `>`, so that NaN is no optimum.
     return float(xp.max(xp.sum(gradient * gradient, axis=(1, 2)))) <= (STEP_TOLERANCE / C) ** 2
 
 
 def _along_axes(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array]:
-    """Weight and bias."""
+    """Returns weight and bias, from the examples' coordinates along their principal axes."""
     n, D = x_TnD.shape[1:]
     x = _centred(xp, x_TnD)
     if n < D:
         squares_Tn, vectors = xp.linalg.eigh(x @ x.mT)
         squares_T1d = squares_Tn[:, None]
-        # Centred examples span n − 1 axes, equal ones fewer: what is left is rounding error, and must not be divided by.
+        # Centred examples span n − 1 axes, equal ones fewer. The rest is rounding error, and must not be divided by.
         real = squares_T1d > n * EPSILON * squares_T1d[..., -1:]
         roots_T1d = xp.sqrt(xp.where(real, squares_T1d, 1.0))
         z_Tnd, axes_TDd = xp.where(real, vectors * roots_T1d, 0.0), x.mT @ (vectors / roots_T1d)
@@ -131,15 +132,17 @@ def _along_axes(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, A
 
 
 def _first_step(xp: Any, y_TnK: Array) -> tuple[Array, Array]:
-    """What Newton's first step has in closed form: the targets of the ridge regression that makes its coefficients, and its
-    intercept. At zero, where P is 1 / K everywhere, the Hessian is the same for every class.
+    """Returns the closed form of Newton's first step: the targets of a ridge regression that gives its coefficients, and its
+    intercept.
+
+    At zero, where P is 1 / K everywhere, the Hessian is the same for every class.
     """
     share_T1K = xp.mean(y_TnK, axis=1, keepdims=True)
     return y_TnK - share_T1K, y_TnK.shape[-1] * share_T1K - 1.0
 
 
 def _centred(xp: Any, a_Tnm: Array) -> Array:
-    """Without the mean of the examples."""
+    """Subtracts the mean of the examples."""
     return a_Tnm - xp.mean(a_Tnm, axis=1, keepdims=True)
 
 

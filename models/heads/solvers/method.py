@@ -21,9 +21,9 @@ class Method:
         fit: takes the arrays' namespace (array API), features (T, n, D), one-hot labels (T, n, K) and C; returns weight (T, K, D)
             and bias (T, K). All are float64. Every class has an example.
         left_out_scores: takes features (n, D), one-hot labels (n, K), C, the group of each example (n,) and which examples are
-            judged (n,); returns the scores (n, K) that each judged example has from the fit without its group, or None where
-            it cannot tell exactly. A group lies within one class. Without this function, and where it returns None, each group
-            is left out by a fit of its own.
+            judged (n,). It returns the scores (n, K) that each judged example has from the fit without its group. It returns None
+            where it cannot compute them exactly. A group lies within one class. Without this function, and where it returns None,
+            each group is left out by a fit of its own.
         penalised: whether C changes the fit.
         learns_shares: whether the bias follows the classes' shares of the examples, so that a head has to be corrected for them
             (`models.heads.fitting.expected_by_share`).

@@ -2,8 +2,9 @@
 
 Shape legend: T tasks, n examples of a task, D features, K classes (ways), d coordinates of the solution.
 
-A small task's fit is hundreds of operations of a microsecond each, so that what an operation costs beside its arithmetic counts:
-where the array API's functions cost twice as much as the methods that NumPy and PyTorch share, these stand here.
+A small task's fit is hundreds of operations of a microsecond each, so the overhead of an operation counts beside its arithmetic.
+The array API's functions cost twice as much as the methods that NumPy and PyTorch share. Where they do, this file uses the
+methods.
 """
 
 from collections.abc import Callable
@@ -11,51 +12,58 @@ from typing import Any
 
 from models.heads.head import Array
 
-# A logistic fit is done when Newton's step is this short: scores of features of norm one move by little more, and as the step
-# is still taken, the error left is far below the 1e-4 in probability that the fit promises.
+# A logistic fit is done when Newton's step is this short: scores of features of norm one move by little more. The step is still
+# taken, so the remaining error is far below the 1e-4 in probability that the fit promises.
 STEP_TOLERANCE = 1e-5
 MAX_NEWTON_STEPS = 100
 MAX_CG_STEPS = 500
 FORCING = 0.01  # Conjugate gradients reduce the squared error by at least this factor.
 MAX_SEARCHES = 30
-SLOPE_LEFT = 0.1  # Along a step, where the objective's slope is at most this share of that at its start is far enough.
+SLOPE_LEFT = 0.1  # A search along a step ends where the objective's slope is at most this share of its slope at the start.
 EPSILON = 2.0**-52
 TINY = 1e-300  # Makes 0 / 0 zero, and changes nothing else.
 
 
 def softmax(xp: Any, logits: Array) -> Array:
+    """Returns the softmax along the last axis."""
     exponentials = xp.exp(logits - xp.max(logits, axis=-1, keepdims=True))
     return exponentials / xp.sum(exponentials, axis=-1, keepdims=True)
 
 
 class Newton:
-    """Newton's method for a stack of logistic regressions, all tasks in step; each step by conjugate gradients (truncated
-    Newton; Nocedal & Wright, Numerical Optimization, algorithm 7.1), so that no K·D-wide matrix is ever formed.
+    """Newton's method for a stack of logistic regressions, all tasks in step.
 
-    The unknowns V (T, d + 1, K) are coefficients A over the intercept b. With examples X (T, n, D), centred, the weight is either
-    Aᵀ X, in the span of the examples (d = n), or A are its coordinates along principal axes; so that the logits are Z A + b,
-    with the Gram matrix Z = X Xᵀ, or with the examples' coordinates Z. In terms of the weight W and b,
+    Each step is solved by conjugate gradients (truncated Newton; Nocedal & Wright, Numerical Optimization, algorithm 7.1), so
+    that no K·D-wide matrix is ever formed.
+
+    The unknowns V (T, d + 1, K) are coefficients A over the intercept b. The examples X (T, n, D) are centred. There are two
+    ways to make the weight:
+
+    - in the span of the examples, the weight is Aᵀ X (d = n), and Z = X Xᵀ is the Gram matrix;
+    - along principal axes, A are the weight's coordinates, and Z are the examples' coordinates.
+
+    In both, the logits are Z A + b. In terms of the weight W and b,
 
         objective   Σ_i −log P[i, y_i] + ‖W‖² / 2C,   P = softmax(logits)      (that of `logistic.fit`, over C)
         gradient    Xᵀ (P − Y) + W / C,   and for b: Σ_i (P − Y)[i]
         Hessian·V   Xᵀ S + V / C,   and for b: Σ_i S[i],   S = P ∘ (U − rowsum(P ∘ U)),   U the logits of V
 
-    In the span, Xᵀ Q is the weight with the coefficients Q: products with Xᵀ cost nothing, and the inner products of weights,
-    which are all that conjugate gradients need beside, come from the images Z A. So each of their steps costs one product with
-    Z, in the place of a preconditioner, and the examples need no decomposition first (cf. Chapelle, Training a Support Vector
-    Machine in the Primal, 2007, section 3). But coefficients are not unique where examples depend on each other: what a residual
-    then holds of no weight at all (one image under two labels leaves plenty) drowns small residuals in rounding, so that only so
-    much is solved for.
+    In the span, Xᵀ Q is the weight with the coefficients Q, so products with Xᵀ cost nothing. Conjugate gradients also need
+    inner products of weights, and these come from the images Z A. So each of their steps costs one product with Z, in the place
+    of a preconditioner, and the examples need no decomposition first (cf. Chapelle, Training a Support Vector Machine in the
+    Primal, 2007, section 3). But coefficients are not unique where examples depend on each other. A residual may then hold a
+    part that makes no weight; one image under two labels leaves plenty. Its rounding drowns small residuals, so the solution
+    stops at that size.
 
-    Along principal axes a step costs two products with Z, and the Hessian's diagonal is a preconditioner that no C is too large
-    for: averaged over the classes, so that no step leaves the subspace Σ_k A_k = 0, in which gradient and optimum lie. At zero
+    Along principal axes a step costs two products with Z. The Hessian's diagonal is the preconditioner, and it works for any C.
+    It is averaged over the classes, so that no step leaves the subspace Σ_k A_k = 0, in which gradient and optimum lie. At zero
     it is the whole Hessian.
 
-    An example may count `counts` times, zero or one, the same or differently in each task. P and Y hold zeros where it counts
-    none, which takes it out of the gradient and the Hessian alike. Z may be one matrix for all tasks.
+    An example may count `counts` times, zero or one, the same or differently in each task. P and Y hold zeros for an example
+    that counts zero times. That removes it from the gradient and the Hessian. Z may be one matrix for all tasks.
 
-    The image of unknowns V is (Z A; b) in the span, and V itself along principal axes: what makes logits of them, and, in an
-    inner product with V, the squares of weight and intercept.
+    The image of unknowns V is (Z A; b) in the span, and V itself along principal axes. Logits are made from the image. Its inner
+    product with V gives the squares of weight and intercept.
     """
 
     def __init__(self, xp: Any, z_Tnd: Array, in_span: bool, y_TnK: Array, C: float, counts_Tn1: Array | None = None) -> None:
@@ -75,7 +83,7 @@ class Newton:
             self.z = xp.concat([rows, 0.0 * only_b], axis=2)
             self.of_b = only_b * only_b.mT
             self.negligible = (0.05 * STEP_TOLERANCE / C) ** 2
-            # Of a residual's own square, how much its product with Z may be off in the square of the weight that it makes.
+            # A residual's square times this bounds the rounding error in the square of the weight that it makes.
             self.rounding = EPSILON * xp.linalg.trace(z_Tnd)[:, None, None]
         else:
             self.z = xp.concat([z_Tnd, ones_Tn1], axis=2)
@@ -83,19 +91,22 @@ class Newton:
             self.negligible = (0.05 * STEP_TOLERANCE) ** 2 / C
 
     def solve(self, towards: Array, towards_b: Array) -> tuple[Array, Array, Array]:
-        """A, b and the logits at the optimum; the first step is taken from zero towards the ones given, as far as that helps."""
+        """Returns A, b and the logits at the optimum.
+
+        The first step goes from zero towards `towards` and `towards_b`, as far as that lowers the objective.
+        """
         step = self.xp.concat([towards, towards_b], axis=1)
         return self._descend(0.0 * step, 0.0 * self.y, step, self._image(step))
 
     def solve_from(self, a: Array, b: Array) -> tuple[Array, Array, Array]:
-        """The same from an A and b that are near the optimum."""
+        """Returns A, b and the logits at the optimum, from an A and b near it."""
         v = self.xp.concat([a, b], axis=1)
         logits = self._logits(self._image(v))
         step, image = self._step(self._probabilities(logits), v)
         return self._descend(v, logits, step, image)
 
     def _descend(self, v: Array, logits: Array, step: Array, image: Array) -> tuple[Array, Array, Array]:
-        """A, b and the logits at the optimum, from unknowns V with these logits, of which the first step is known."""
+        """Returns A, b and the logits at the optimum, from unknowns V with these logits and a known first step."""
         probabilities = self._probabilities(logits)
         for _ in range(MAX_NEWTON_STEPS):
             negligible = _dot(image, step) <= STEP_TOLERANCE**2
@@ -119,7 +130,7 @@ class Newton:
         precondition = self._preconditioner(probabilities)
         residual = self._pulled_back(self.y - probabilities) - self.penalty * v
         image = precondition(residual)
-        # Rounding, which alone can make a square negative, must not.
+        # Only rounding can make this square negative.
         rho = xp.abs(_dot(residual, image))
         # Tighter as the gradient vanishes, so that the outer iteration is superlinear without solving early steps too well.
         goal = rho / (1.0 / FORCING + 1.0 / (xp.sqrt(rho) + TINY)) + self.negligible
@@ -146,7 +157,7 @@ class Newton:
         return xp.concat([step[:, :-1], step_image[:, -1:]], axis=1), step_image
 
     def _preconditioner(self, probabilities: Array) -> Callable[[Array], Array]:
-        """What makes of a residual (T, d + 1, K) the image of a direction."""
+        """Returns a function from a residual (T, d + 1, K) to the image of a direction."""
         xp = self.xp
         # P sums to one, so the classes' mean of P (1 − P) is (1 − Σ P²) / K; the class coupling makes K into K − 1.
         spread_Tn1 = (1.0 - xp.vecdot(probabilities, probabilities)[..., None]) / (probabilities.shape[-1] - 1)
@@ -165,8 +176,9 @@ class Newton:
     def _search(
         self, logits: Array, probabilities: Array, change: Array, of_penalty: tuple[Array, Array], negligible: Array
     ) -> tuple[Array, Array]:
-        """How far to go along a step: to about where the objective is least, by Newton's method in one dimension. That costs no
-        product with Z, and saves steps where curvature falls as they go, as it does in separable tasks.
+        """Searches along a step for about the least objective, by Newton's method in one dimension.
+
+        That costs no product with Z. It saves steps where the curvature falls along the way, as it does in separable tasks.
 
         Args:
             probabilities: P at the start.
@@ -194,7 +206,7 @@ class Newton:
             guess = xp.minimum(share - slope / (curvature + TINY), 4.0 * share)
             guess = xp.where((guess > low) & (guess < high), guess, 0.5 * (low + xp.minimum(high, 4.0 * share)))
             share = xp.where(found, share, guess)
-        # Rounding hides the least; at `low` the objective, being convex, is below that at the start.
+        # Rounding hides the minimum. At `low` the convex objective is below its value at the start.
         share = xp.where(found, share, low)
         return share, self._probabilities(logits + share * change)
 
@@ -209,11 +221,11 @@ class Newton:
         return image[:, :-1] + image[:, -1:] if self.in_span else self.z @ image
 
     def _pulled_back(self, q: Array) -> Array:
-        """The unknowns whose weight is Xᵀ Q, and Σ_i Q[i] beside: what the gradient is made of."""
+        """Returns the unknowns whose weight is Xᵀ Q, with Σ_i Q[i] for the intercept. The gradient is made of these."""
         return self.xp.concat([q, self.ones @ q], axis=1) if self.in_span else self.z.mT @ q
 
 
 def _dot(a: Array, b: Array) -> Array:
-    """Each task's inner product of two stacks of arrays, (T, 1, 1)."""
+    """Returns each task's inner product of two stacks of arrays, (T, 1, 1)."""
     tasks = len(a)
     return a.reshape((tasks, 1, -1)) @ b.reshape((tasks, -1, 1))

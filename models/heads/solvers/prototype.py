@@ -11,7 +11,7 @@ from models.heads.solvers.method import Method
 
 
 def fit(xp: Any, x_TnD: Array, y_TnK: Array, _C: float) -> tuple[Array, Array]:
-    """Weight (T, K, D), the class means with norm one, and zeros (T, K)."""
+    """Returns weight (T, K, D), the class means with norm one, and zeros (T, K)."""
     means_TKD = y_TnK.mT @ x_TnD / xp.sum(y_TnK, axis=1)[..., None]
     norms_TK1 = xp.linalg.vector_norm(means_TKD, axis=-1, keepdims=True)
     weight_TKD = means_TKD / xp.where(norms_TK1 > 0, norms_TK1, xp.ones_like(norms_TK1))
@@ -19,7 +19,7 @@ def fit(xp: Any, x_TnD: Array, y_TnK: Array, _C: float) -> tuple[Array, Array]:
 
 
 def left_out_scores(x_nD: Floats, y_nK: Floats, _C: float, groups: Ints, _judged: Bools) -> Floats:
-    """Scores (n, K). Only the mean of an example's own class changes when its group is left out."""
+    """Returns scores (n, K). Only the mean of an example's own class changes when its group is left out."""
     sums_KD = y_nK.T @ x_nD
     of_group_nD = np.empty_like(x_nD)
     for g in by_size(groups):

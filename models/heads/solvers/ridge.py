@@ -12,10 +12,13 @@ from models.heads.solvers.method import Method
 
 
 def fit(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array]:
-    """Weight (T, K, D) and bias (T, K) that minimise C ‖X Wᵀ + b − Y‖² + ‖W‖², with b unpenalised.
+    """Returns weight (T, K, D) and bias (T, K) that minimise C ‖X Wᵀ + b − Y‖² + ‖W‖², with b unpenalised.
 
-    Centring X and Y removes b from the problem; then, with λ = 1/C, W = Yᵀ X (XᵀX + λI)⁻¹ = Yᵀ (XXᵀ + λI)⁻¹ X, and the
-    smaller of the two systems is solved.
+    Centring X and Y removes b from the problem. Then, with λ = 1/C,
+
+        W = Yᵀ X (XᵀX + λI)⁻¹ = Yᵀ (XXᵀ + λI)⁻¹ X
+
+    and the smaller of the two systems is solved.
     """
     x_mean_T1D, y_mean_T1K = xp.mean(x_TnD, axis=1, keepdims=True), xp.mean(y_TnK, axis=1, keepdims=True)
     x, y = x_TnD - x_mean_T1D, y_TnK - y_mean_T1K
@@ -30,10 +33,10 @@ def fit(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array]:
 
 
 def left_out_scores(x_nD: Floats, y_nK: Floats, C: float, groups: Ints, _judged: Bools) -> Floats:
-    """Scores (n, K) by the predicted residual sum of squares (Allen, 1974), of groups.
+    """Returns scores (n, K) by the predicted residual sum of squares (Allen, 1974), of groups.
 
-    With the hat matrix H, which maps targets to fitted values, a fit without the examples g misses them by (I − H[g, g])⁻¹ times
-    the residuals that the fit of all examples has there.
+    The hat matrix H maps targets to fitted values. A fit without the examples g misses them by (I − H[g, g])⁻¹ times the
+    residuals that the fit of all examples has there.
     """
     n = len(x_nD)
     centred = x_nD - x_nD.mean(axis=0)

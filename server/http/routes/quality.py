@@ -78,7 +78,7 @@ async def compare_candidates(task: str, request: Request, service: Served) -> Re
     only one. Other backbones embed the stored images behind everyone else's, which may take minutes for a large task.
     """
     await service.pools.in_thread(
-        service.store.active, TaskKey(TENANT, task)
+        service.store.active.get, TaskKey(TENANT, task)
     )  # An unknown task is answered before its body is read.
     asked = await read_json_if_any(request, CompareBody)
     return reply(await while_connected(request, compare(service, TaskKey(TENANT, task), asked.candidates)))

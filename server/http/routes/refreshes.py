@@ -22,7 +22,7 @@ from server.errors import (
 )
 from server.http.bodies.content import WITH_TASKS, read_json
 from server.http.dependencies import GIVEN, TENANT, Served, reply
-from server.http.idempotency import Keep, create_once
+from server.http.idempotency import create_once
 from server.http.openapi import REFRESH_BODY, answered
 from server.http.problems import documented
 from server.http.routes.tasks import Cursor, IdempotencyKey, Limit
@@ -30,8 +30,8 @@ from server.refresh.replies import refresh_reply, refresh_task_reply
 from server.refresh.worker import RefreshWorker
 from server.schemas.refreshes import RefreshBody, RefreshPage, RefreshReply, RefreshTaskPage
 from server.service import Service
-from server.store.records import Replay
-from server.store.refresh_records import Refresh, RefreshAction
+from server.store.records import Asked, Replay
+from server.store.refresh_records import RefreshAction
 
 router = APIRouter(prefix="/v1/refreshes", tags=["refreshes"])
 
@@ -71,20 +71,19 @@ async def begin(request: Request, service: Served, working: Working, idempotency
     asked = await read_json(request, service, RefreshBody, WITH_TASKS)
     await service.backbones.check_known(asked.to)
 
-    async def create(keep: Keep[RefreshReply] | None) -> RefreshReply:
-        def answer(refresh: Refresh) -> Replay:
-            assert keep is not None
-            return keep(refresh_reply(refresh, None))
+    store = service.store.refreshes
 
-        store = service.store.refreshes
-        created = await service.pools.in_writer(
-            store.create, TENANT, asked.to, asked.max_drop, asked.tasks, answer if keep else None
-        )
+    async def create(kept: Asked | None) -> RefreshReply:
+        created = await service.pools.in_writer(store.create, TENANT, asked.to, asked.max_drop, asked.tasks, kept)
         working.on_change(created.id)
         return refresh_reply(created, None)
 
+    async def again(replay: Replay) -> RefreshReply:
+        assert replay.refresh is not None
+        return refresh_reply(await service.pools.in_thread(store.as_created, TENANT, replay.refresh), None)
+
     purpose = json.dumps(["refresh", asdict(asked)])
-    return await create_once(service, idempotency_key, purpose, (), create, lambda body: f"{router.prefix}/{body.id}", 202)
+    return await create_once(service, idempotency_key, purpose, (), create, again, lambda body: f"{router.prefix}/{body.id}", 202)
 
 
 @router.get(
@@ -98,7 +97,7 @@ async def list_refreshes(
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=100, description="entries per page")] = 20,
 ) -> Response:
-    found, next_cursor = await service.pools.in_thread(service.store.refreshes.refreshes, TENANT, cursor, limit)
+    found, next_cursor = await service.pools.in_thread(service.store.refreshes.page, TENANT, cursor, limit)
     shown = [refresh_reply(refresh, working.under_way) for refresh in found]
     return reply(RefreshPage(refreshes=shown, next_cursor=next_cursor))
 
@@ -109,7 +108,7 @@ async def list_refreshes(
     responses={200: answered(RefreshReply, "The refresh"), **documented(RefreshNotFound, StorageFailed)},
 )
 async def show(refresh: str, service: Served, working: Working) -> Response:
-    found = await service.pools.in_thread(service.store.refreshes.refresh, TENANT, refresh)
+    found = await service.pools.in_thread(service.store.refreshes.get, TENANT, refresh)
     return reply(refresh_reply(found, working.under_way))
 
 

@@ -1,6 +1,7 @@
 """`/v1/tasks`: create, list, show, change, remove; their examples and versions."""
 
 import json
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
@@ -42,6 +43,7 @@ from server.http.problems import documented
 from server.journeys import adapt
 from server.journeys.forget import delete_task, forget_example
 from server.journeys.relabel import relabel_example
+from server.journeys.replay import changed_task_again
 from server.journeys.support_set import clean_label
 from server.schemas.from_records import example_reply, task_reply, version_reply
 from server.schemas.replies import ChangedTaskReply, ExamplePage, TaskPage, TaskReply, VersionPage
@@ -100,9 +102,10 @@ async def create(request: Request, service: Served, idempotency_key: Idempotency
         idempotency_key,
         purpose,
         asked.examples,
-        lambda keep: while_connected(
-            request, adapt.create_task(service, TENANT, asked.name, asked.options, asked.examples, keep)
+        lambda kept: while_connected(
+            request, adapt.create_task(service, TENANT, asked.name, asked.options, asked.examples, kept)
         ),
+        partial(changed_task_again, service, TENANT),
         _location,
     )
 
@@ -113,7 +116,7 @@ async def create(request: Request, service: Served, idempotency_key: Idempotency
     responses={200: answered(TaskPage, "A page of tasks"), **documented(InvalidRequest, StorageFailed)},
 )
 async def list_tasks(service: Served, cursor: Cursor = None, limit: Limit = 50) -> Response:
-    tasks, next_cursor = await service.pools.in_thread(service.store.tasks, TENANT, cursor, limit)
+    tasks, next_cursor = await service.pools.in_thread(service.store.tasks.page, TENANT, cursor, limit)
     return reply(TaskPage(tasks=[task_reply(task) for task in tasks], next_cursor=next_cursor))
 
 
@@ -123,7 +126,7 @@ async def list_tasks(service: Served, cursor: Cursor = None, limit: Limit = 50) 
     responses={200: answered(TaskReply, "The task"), **documented(TaskNotFound, StorageFailed)},
 )
 async def show(task: str, service: Served) -> Response:
-    return reply(task_reply(await service.pools.in_thread(service.store.task, TaskKey(TENANT, task))))
+    return reply(task_reply(await service.pools.in_thread(service.store.tasks.get, TaskKey(TENANT, task))))
 
 
 @router.patch(
@@ -141,7 +144,7 @@ async def change(task: str, request: Request, service: Served) -> Response:
     if wanted.name is None and wanted.active_version is None:
         raise InvalidRequest("nothing to change; give name, active_version or both")
     key = TaskKey(TENANT, task)
-    changed = await service.pools.in_writer(service.store.change, key, name=wanted.name, version=wanted.active_version)
+    changed = await service.pools.in_writer(service.store.tasks.change, key, name=wanted.name, version=wanted.active_version)
     return reply(task_reply(changed))
 
 
@@ -163,7 +166,7 @@ async def delete(task: str, service: Served) -> Response:
     responses={200: answered(VersionPage, "Every version"), **documented(TaskNotFound, StorageFailed)},
 )
 async def versions(task: str, service: Served) -> Response:
-    found = await service.pools.in_thread(service.store.versions, TaskKey(TENANT, task))
+    found = await service.pools.in_thread(service.store.tasks.versions, TaskKey(TENANT, task))
     return reply(VersionPage(versions=[version_reply(version) for version in found]))
 
 
@@ -173,7 +176,7 @@ async def versions(task: str, service: Served) -> Response:
     responses={200: answered(ExamplePage, "A page of examples"), **documented(TaskNotFound, InvalidRequest, StorageFailed)},
 )
 async def examples(task: str, service: Served, cursor: Cursor = None, limit: Limit = 100) -> Response:
-    found, next_cursor = await service.pools.in_thread(service.store.examples, TaskKey(TENANT, task), cursor, limit)
+    found, next_cursor = await service.pools.in_thread(service.store.examples.page, TaskKey(TENANT, task), cursor, limit)
     return reply(ExamplePage(examples=[example_reply(example) for example in found], next_cursor=next_cursor))
 
 
@@ -190,7 +193,7 @@ async def examples(task: str, service: Served, cursor: Cursor = None, limit: Lim
 async def add(task: str, request: Request, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
     """The same bodies as creation, without name and options. A label that is new to the task is a new class."""
     await service.pools.in_thread(
-        service.store.active, TaskKey(TENANT, task)
+        service.store.active.get, TaskKey(TENANT, task)
     )  # An unknown task is answered before its body is read.
     added = await read_examples(request, service)
     return await create_once(
@@ -198,7 +201,8 @@ async def add(task: str, request: Request, service: Served, idempotency_key: Ide
         idempotency_key,
         json.dumps(["add", task]),
         added,
-        lambda keep: while_connected(request, adapt.add_examples(service, TaskKey(TENANT, task), added, keep)),
+        lambda kept: while_connected(request, adapt.add_examples(service, TaskKey(TENANT, task), added, kept)),
+        partial(changed_task_again, service, TENANT),
         _location,
     )
 
@@ -268,7 +272,7 @@ async def remove(
     },
 )
 async def example_image(task: str, example: str, service: Served) -> Response:
-    image, media_type = await service.pools.in_thread(service.store.example_image, TaskKey(TENANT, task), example)
+    image, media_type = await service.pools.in_thread(service.store.examples.image, TaskKey(TENANT, task), example)
     # The bytes are somebody's upload: a browser must not take them for anything but an image.
     return Response(image, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})
 

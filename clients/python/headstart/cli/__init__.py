@@ -1,1 +1,1 @@
-"""The `headstart` command, on the client's public methods only."""
+"""The `headstart` command. It uses only the client's public methods."""

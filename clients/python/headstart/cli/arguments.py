@@ -1,4 +1,4 @@
-"""The command line, as `--help` explains it."""
+"""The parser of the command line, with the texts of `--help`."""
 
 import argparse
 import sys
@@ -23,28 +23,28 @@ example:
   headstart predict birds new/*.jpg
 
 environment:
-  HEADSTART_URL    the server's address; --url goes before it
-  HEADSTART_TOKEN  sent as a bearer token, where a proxy wants one
+  HEADSTART_URL    the server's address, unless --url names it
+  HEADSTART_TOKEN  sent as a bearer token, for a proxy that asks for one
 
 exit codes:
   {Exit.DONE}    done
   {Exit.REFUSED}    the server refused the request, or could not read some of the images
-       (the others are answered)
+       (the others have answers)
   {Exit.MISUSED}    the command line cannot be carried out, or a file or folder cannot be
        used
   {Exit.UNREACHABLE}    no Headstart server answered
   {Exit.STOPPED}  you stopped it
-  {Exit.CLOSED}  nobody reads its output any more
+  {Exit.CLOSED}  its output was closed before it ended
 """
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> Namespace:
-    """The command line's options; `run` holds the sub-command's function."""
+    """Parses the command line; `run` of the result is the sub-command's function."""
     return _parser().parse_args(_spelled_out(arguments), Namespace(url=None, json=False))
 
 
 def _spelled_out(arguments: Sequence[str] | None) -> list[str]:
-    """The arguments with the share that `--unsure` has where it stands alone: argparse would take a file for it."""
+    """Adds the default value to an `--unsure` that has none: argparse would take the next file for it."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     return [
         f"{predicting.UNSURE}={predicting.DEFAULT_UNSURE}"
@@ -91,8 +91,8 @@ def _parser() -> ArgumentParser:
 
 
 def _everywhere() -> ArgumentParser:
-    """Options that may stand before the sub-command or after it."""
-    # A default here would let the sub-command's parser overwrite what stood before it.
+    """Options that may stand before or after the sub-command."""
+    # With a default, the sub-command's parser would overwrite an option that stands before it.
     options = ArgumentParser(add_help=False, argument_default=SUPPRESS)
     options.add_argument("--url", metavar="URL", help=f"the server's address (HEADSTART_URL, or else {DEFAULT_URL})")
     options.add_argument("--json", action="store_true", help="print the API's JSON on stdout, and nothing else")

@@ -1,4 +1,4 @@
-"""What went wrong, what to do about it, and the exit code: the one table from errors to the shell."""
+"""The table from errors to messages, advice and exit codes."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -46,7 +46,7 @@ class Misused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error as people and shells hear of it."""
+    """An error as people and shells see it."""
 
     exit: Exit
     message: str
@@ -59,7 +59,7 @@ _ADVICE: tuple[tuple[type[HeadstartError], Exit, str], ...] = (
         Exit.UNREACHABLE,
         "Start a server with `headstart-server`, or name the address of yours with --url or HEADSTART_URL.",
     ),
-    (ProxyError, Exit.UNREACHABLE, "This came from what stands before the Headstart server, whose log may say more."),
+    (ProxyError, Exit.UNREACHABLE, "A proxy in front of the Headstart server sent this; its log may say more."),
     (UnexpectedReply, Exit.UNREACHABLE, "Check --url and HEADSTART_URL: is that a Headstart server, of this version?"),
     (NoImages, Exit.MISUSED, "A folder to learn from looks like birds/robin/1.jpg, birds/wren/1.jpg: a folder for each class."),
     (RequestTooLarge, Exit.REFUSED, ""),
@@ -68,7 +68,7 @@ _ADVICE: tuple[tuple[type[HeadstartError], Exit, str], ...] = (
     (VersionNotFound, Exit.REFUSED, "`headstart history TASK` shows the versions there are."),
     (BackboneNotFound, Exit.REFUSED, "`headstart backbones` shows the bundles in the server's folders."),
     (RefreshNotFound, Exit.REFUSED, "`headstart refreshes` shows the refreshes there are."),
-    (WrongRefreshState, Exit.REFUSED, "`headstart refreshes show REFRESH` shows the state that it is in."),
+    (WrongRefreshState, Exit.REFUSED, "`headstart refreshes show REFRESH` shows its state."),
     (BackboneNotOpen, Exit.REFUSED, "`headstart backbones open BACKBONE` opens it."),
     (BackboneInUse, Exit.REFUSED, "`headstart backbones` shows how many tasks use each, and the one that new tasks get."),
     (InvalidBundle, Exit.REFUSED, "Mend or replace the bundle on the server, then open it again. Nothing was changed."),
@@ -80,22 +80,25 @@ _ADVICE: tuple[tuple[type[HeadstartError], Exit, str], ...] = (
     ),
     (InvalidInput, Exit.REFUSED, "Correct this and try again. Nothing was changed."),
     (Conflict, Exit.REFUSED, "Look at the task with `headstart show TASK`, then try again."),
-    (BackboneUnavailable, Exit.REFUSED, "`headstart backbones` shows which bundles the server lacks, and who needs them."),
+    (
+        BackboneUnavailable,
+        Exit.REFUSED,
+        "`headstart backbones` shows the bundles that the server lacks, and how many tasks need them.",
+    ),
     (Unavailable, Exit.REFUSED, "The server was tried several times; try again later."),
     (ApiError, Exit.REFUSED, "Try again."),
+    (HeadstartError, Exit.REFUSED, ""),
 )
 
 
 def explain(error: HeadstartError | Misused | OSError) -> Failure:
-    """The failure for an error."""
+    """The failure that an error is shown as."""
     if isinstance(error, Misused):
         return Failure(Exit.MISUSED, str(error))
     if isinstance(error, OSError):
         return Failure(Exit.MISUSED, f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
     message = "\n".join([str(error), *getattr(error, "__notes__", [])])
     if isinstance(error, ApiError) and error.status >= 500 and error.request_id:
-        message += f"\nThe server's log knows this as request {error.request_id}."
-    for kind, code, advice in _ADVICE:
-        if isinstance(error, kind):
-            return Failure(code, message, advice)
-    return Failure(Exit.REFUSED, message)
+        message += f"\nThe server's log names this request {error.request_id}."
+    code, advice = next((code, advice) for kind, code, advice in _ADVICE if isinstance(error, kind))
+    return Failure(code, message, advice)

@@ -1,4 +1,4 @@
-"""Tasks, examples and image files as a command line names them."""
+"""Finds the tasks, examples and image files that a command line names."""
 
 from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,34 +18,34 @@ TASK = "the task's id, or its name where no other task has the same"
 
 
 def add_task(parser: ArgumentParser) -> None:
-    """`TASK`."""
+    """The argument `TASK`."""
     parser.add_argument("task", metavar="TASK", help=TASK)
 
 
 def add_tasks(parser: ArgumentParser) -> None:
-    """`--task TASK`, as often as there are tasks to name; none means all."""
+    """`--task TASK`, which may be repeated; without it, all tasks."""
     parser.add_argument(
         "--task",
         metavar="TASK",
         action="append",
         default=[],
         dest="tasks",
-        help=f"{TASK}; to be repeated (default: every task)",
+        help=f"{TASK}; may be repeated (default: every task)",
     )
 
 
 def task(client: Client, wanted: str) -> Task:
-    """The task with this id, or else the only one with this name.
+    """The task with this id, or else the only task with this name.
 
     Raises:
-        Misused: several have the name.
-        TaskNotFound: none has.
+        Misused: several tasks have the name.
+        TaskNotFound: no task has this id or name.
     """
     if wanted.startswith("task_"):
         try:
             return client.task(wanted)
         except NotFound:
-            pass  # a name may look like an id
+            pass  # A name may look like an id.
     match called(client, wanted):
         case [found]:
             return found
@@ -54,8 +54,8 @@ def task(client: Client, wanted: str) -> Task:
         case several:
             which = "\n".join(f"  {task_summary(each)}" for each in several)
             raise Misused(
-                f"{len(several)} tasks are called {wanted!r}; say which by its id:\n{which}\n"
-                f"A name of its own is easier to say: headstart rename {several[0].id} NAME"
+                f"{len(several)} tasks are called {wanted!r}; give the id of one:\n{which}\n"
+                f"To give it a name of its own: headstart rename {several[0].id} NAME"
             )
 
 
@@ -66,19 +66,26 @@ def called(client: Client, name: str) -> list[Task]:
 
 
 def refuse_twin(client: Client, name: str, way_out: str, besides: str | None = None) -> None:
-    """Raises: Misused: a task has this name, `besides` the one with this id; `way_out` says what to do instead."""
+    """Refuses a name that another task has.
+
+    Args:
+        way_out: says what to do instead.
+        besides: the id of the task that may have the name.
+
+    Raises:
+        Misused: another task has this name.
+    """
     if taken := [each for each in called(client, name) if each.id != besides]:
         which = "\n".join(f"  {task_summary(each)}" for each in taken)
-        raise Misused(f"there is a task called {name!r} already:\n{which}\n{way_out}")
+        raise Misused(f"a task called {name!r} exists already:\n{which}\n{way_out}")
 
 
 def example(client: Client, of: Task, wanted: str) -> str:
-    """The id of an example of the active version, said by its id, its file's name, or the end of the file's path from the class
-    on.
+    """The id of an example of the active version, from its id, its file's name, or CLASS/FILE at the end of a path.
 
     Raises:
-        Misused: several have the name.
-        ExampleNotFound: none has.
+        Misused: several examples have the name.
+        ExampleNotFound: no example has this name.
     """
     if wanted.startswith("example_"):
         return wanted
@@ -90,11 +97,11 @@ def example(client: Client, of: Task, wanted: str) -> str:
             raise ExampleNotFound(404, "example_not_found", detail)
         case several:
             which = "\n".join(f"  {each.id}  {printable(each.label)}" for each in several)
-            raise Misused(f"{len(several)} examples are called {wanted!r}; say which as CLASS/FILE, or by its id:\n{which}")
+            raise Misused(f"{len(several)} examples are called {wanted!r}; give one as CLASS/FILE, or its id:\n{which}")
 
 
 def images(paths: Iterable[Path], output: Output) -> list[Path]:
-    """Every image that the command line names, those in folders by path; tells of the other files in folders."""
+    """Every image that the command line names, those in a folder by path. Lists a folder's other files."""
     found: list[Path] = []
     for path in paths:
         inside = image_files(path) if path.is_dir() else [path]
@@ -105,7 +112,7 @@ def images(paths: Iterable[Path], output: Output) -> list[Path]:
 
 
 def unused(folder: Path, examples: Sequence[tuple[str, Path]]) -> dict[str, str]:
-    """The visible files of a folder that are no examples, and why."""
+    """The visible files of a folder that are not among the examples, each with the reason."""
     used = [path for _, path in examples]
     return {printable_path(path): reason for path, reason in left_out(folder, used).items()}
 
@@ -115,14 +122,8 @@ def tell_unused(files: Mapping[str, str], output: Output) -> None:
         output.remark(f"headstart: left out {printable(path)}: {reason}")
 
 
-def file_name(found: Example) -> str | None:
-    """The name of an example's file, where the server knows it."""
-    name: str | None = found.raw.get("file_name")
-    return name
-
-
 def _is_called(each: Example, wanted: str) -> bool:
-    name = file_name(each)
+    name = each.file_name
     if name is None:
         return False
     given, whole = PurePath(clean_label(wanted)).parts, (clean_label(each.label), *PurePath(clean_label(name)).parts)

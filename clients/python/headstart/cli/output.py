@@ -1,4 +1,4 @@
-"""Where the command writes: answers to stdout, everything else to stderr."""
+"""The command's output: answers go to stdout, everything else to stderr."""
 
 import csv
 import io
@@ -14,18 +14,18 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from headstart.cli.failures import Failure, Misused
-from headstart.replies.tasks import JsonObject
+from headstart.replies.values import JsonObject
 
 # A pipe has no edge to wrap at.
 _WIDTH_OF_A_PIPE = 1000
 
 
 def open_streams() -> None:
-    """Lets anything be printed: what a console's encoding lacks is written as an escape, and what is closed swallows it."""
+    """Prepares both streams: characters that the encoding lacks are escaped, and a closed stream swallows its output."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - open for as long as the process is
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - open until the process ends
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
@@ -39,41 +39,41 @@ class Output:
         self._remarks = _console(sys.stderr)
 
     def answer(self, body: JsonObject, table: Callable[[], RenderableType]) -> None:
-        """What was asked for."""
+        """Prints the answer, as a table or as JSON."""
         if self.as_json:
             self._answers.out(json.dumps(body, indent=2))
         else:
             self._answers.print(table())
 
     def csv(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Prints what was asked for as CSV, for spreadsheets."""
+        """Prints the answer as CSV, for spreadsheets."""
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([columns, *rows])
         self._answers.out(text.getvalue(), end="")
 
     def done(self, sentence: str) -> None:
-        """Said when the API itself answers with nothing."""
+        """Prints a sentence in place of an answer that has no body."""
         if not self.as_json:
             self._answers.print(sentence)
 
     def remark(self, text: str) -> None:
-        """What people should know beside the answer."""
+        """Prints a remark beside the answer."""
         self._remarks.print(text)
 
     def failure(self, failure: Failure) -> None:
-        """Why there is no answer, and what to do."""
+        """Prints the reason why there is no answer, and advice."""
         self.remark(f"headstart: {failure.message}")
         if failure.advice:
             self.remark(failure.advice)
 
     def confirm(self, question: str) -> bool:
-        """Asks a person.
+        """Asks a person on the terminal.
 
         Raises:
-            Misused: there is nobody to ask.
+            Misused: stdin is no terminal.
         """
         if not sys.stdin.isatty():
-            raise Misused("there is no terminal to ask on; --yes does it without asking")
+            raise Misused("cannot ask, since stdin is not a terminal; pass --yes to do it without asking")
         try:
             return self._remarks.input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
         except EOFError:
@@ -81,7 +81,7 @@ class Output:
 
     @contextmanager
     def progress(self, doing: str, images: int) -> Iterator[Callable[[int], None]]:
-        """A bar on a terminal, nothing elsewhere; what it yields is called with how many more images are done."""
+        """Shows a bar on a terminal, nothing elsewhere. Yields a function to call with how many more images are done."""
         columns = (
             self._spinner(),
             TextColumn(doing),
@@ -96,8 +96,10 @@ class Output:
 
     @contextmanager
     def following(self, doing: str) -> Iterator[Callable[[int, int, str], None]]:
-        """A bar on a terminal, a line for each tenth elsewhere, nothing beside JSON; what it yields is told how many of how many
-        images are done, and how that goes."""
+        """Shows a bar on a terminal, a line for each tenth elsewhere, nothing beside JSON.
+
+        Yields a function of the images done, of all images, and of a text about the pace.
+        """
         columns = (self._spinner(), TextColumn(doing), BarColumn(), MofNCompleteColumn(), TextColumn("images{task.fields[pace]}"))
         bar = Progress(*columns, console=self._remarks, transient=True, disable=not sys.stderr.isatty())
         row = bar.add_task(doing, total=None, pace="")
@@ -119,12 +121,12 @@ class Output:
 
 
 def _console(stream: TextIO) -> Console:
-    # Names and labels come from others: they are shown as they are, never read as markup.
+    # Names and labels come from others, so they are never read as markup.
     width = None if stream.isatty() else _WIDTH_OF_A_PIPE
     return _Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> NoReturn:
-        """Leaves it to the command to end."""
+        """Rich would exit; the command ends by itself."""
         raise BrokenPipeError

@@ -1,1 +1,1 @@
-"""The connection to one server: its address, its headers, tries again, and replies that are not of this API."""
+"""The connection to one server: its address, headers, retries, and replies that are not of this API."""

@@ -1,4 +1,4 @@
-"""A server's address: checked before it is used, and shown without the password that may be in it."""
+"""A server's address: checked before it is used, and shown without its password."""
 
 import re
 from urllib.parse import urlsplit
@@ -7,10 +7,10 @@ import httpx
 
 
 def checked(url: str) -> str:
-    """The address as people may see it, without user and password.
+    """Checks an address and returns it without user and password, as people may see it.
 
     Raises:
-        ValueError: no server can be at it; the message keeps the password to itself.
+        ValueError: it is no address of a server. The message leaves out the password.
     """
     try:
         parts = urlsplit(url)
@@ -26,5 +26,5 @@ def checked(url: str) -> str:
 
 
 def without_password(url: httpx.URL) -> str:
-    """A URL as people may see it."""
+    """A URL without user and password, as people may see it."""
     return str(url.copy_with(userinfo=b""))

@@ -1,4 +1,4 @@
-"""The headers that a caller wants on every request, the token among them: checked here, so that no message repeats a secret."""
+"""The headers of every request, with the token. They are checked here, so that no error message repeats a secret."""
 
 import os
 import re
@@ -12,32 +12,33 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 def request_headers(url: str, token: str | None, headers: Mapping[str, str] | None) -> dict[str, str]:
-    """What every request carries.
+    """The headers that every request carries.
 
     Args:
-        url: the server's address; user and password in it are sent too.
-        token: sent as `Authorization: Bearer …` (RFC 6750); without it, the environment's `HEADSTART_TOKEN`, unless address or
-            headers say who asks.
+        url: the server's address. httpx sends the user and password in it as `Authorization: Basic …`.
+        token: sent as `Authorization: Bearer …` (RFC 6750). Without it, the environment's `HEADSTART_TOKEN` is sent, unless the
+            address or the headers authenticate already.
+        headers: sent as they are.
 
     Raises:
-        ValueError: two of the three say who asks, or something is no header.
-        TypeError: something is not text.
+        ValueError: more than one of the three authenticates, or a header or the token is malformed.
+        TypeError: a header or the token is not text.
     """
     given = dict(headers or {})
     for name, value in given.items():
         if not isinstance(name, str) or not isinstance(value, str):
-            raise TypeError(f"headers: names and values are text; {name!r} is not")
+            raise TypeError(f"headers: names and values must be text; {name!r} is not")
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-            raise ValueError(f"headers: {name!r} has a name or a value that no header may have")
-    said = "authorization" in {name.lower() for name in given} or bool(httpx.URL(url).userinfo)
-    if token is not None and said:
-        raise ValueError("the token, an Authorization header and a user in the address all say who asks; give one of them")
-    if token is None and not said:
+            raise ValueError(f"headers: the name or the value of {name!r} has characters that a header cannot have")
+    authenticated = "authorization" in {name.lower() for name in given} or bool(httpx.URL(url).userinfo)
+    if token is not None and authenticated:
+        raise ValueError("give only one of: a token, an Authorization header, a user in the address")
+    if token is None and not authenticated:
         token = os.environ.get("HEADSTART_TOKEN") or None
     if token is None:
         return given
     if not isinstance(token, str):
-        raise TypeError(f"token: a token is text, not {type(token).__name__}")
+        raise TypeError(f"token: must be text, not {type(token).__name__}")
     if not _TOKEN.fullmatch(token.strip()):
-        raise ValueError("token: it is empty or holds characters that no header may have")
+        raise ValueError("token: is empty or has characters that a header cannot have")
     return {**given, "Authorization": f"Bearer {token.strip()}"}

@@ -1,4 +1,4 @@
-"""Replies of something else than the server, told such that somebody knows where to look."""
+"""Replies that did not come from a Headstart server, as errors that say where to look."""
 
 import re
 from http import HTTPStatus
@@ -9,11 +9,11 @@ from headstart.errors import ProxyError, UnexpectedReply
 from headstart.http.address import without_password
 
 _MEANS = {
-    401: "it wants to know who asks: give a token, or the header it expects",
-    403: "it does not let this request through: does it want a token or a header?",
-    407: "it wants to know who asks; the environment's HTTPS_PROXY or HTTP_PROXY may name user and password",
-    408: "it waited too long for the request: raise its time limit for bodies",
-    413: "it takes no body of this size: raise its limit (nginx: client_max_body_size), or send fewer or smaller images at once",
+    401: "it asks for authentication: give a token, or the header that it expects",
+    403: "it does not let this request through: does it expect a token or a header?",
+    407: "it asks for authentication: HTTPS_PROXY or HTTP_PROXY in the environment may hold user and password",
+    408: "it waited too long for the request: raise its time limit for request bodies",
+    413: "the request is too large for it: raise its limit (nginx: client_max_body_size), or send fewer or smaller images",
     429: "it lets no more requests through for now; try again later",
     502: "it got no usable answer from the server behind it: is that running?",
     503: "the server behind it is not available: is that running?",
@@ -44,11 +44,11 @@ def _named(response: httpx.Response) -> str:
 
 
 def _who(response: httpx.Response) -> str:
-    """The reply's words on its sender; a page's title is often all there is."""
+    """The sender of a reply, by its headers and its page's title, which is often all there is."""
     told = [response.headers[name] for name in ("Server", "Via") if name in response.headers]
     if title := _TITLE.search(response.text[:10_000]):
         told.append(f"“{' '.join(title[1].split())[:100]}”")
-    return f"something before the Headstart server ({', '.join(told) or 'it does not say what'})"
+    return f"something in front of the Headstart server ({', '.join(told) or 'it does not say what'})"
 
 
 def _meaning(response: httpx.Response) -> str:

@@ -1,4 +1,4 @@
-"""Sends requests, and sends them again where that is safe: every answer comes back as a reply or as an error of ours."""
+"""Sends requests, retries them where that is safe, and turns every response into a reply or an error of ours."""
 
 import random
 import time
@@ -14,7 +14,6 @@ from headstart.errors import ServerUnreachable, api_error
 from headstart.http.address import checked
 from headstart.http.credentials import request_headers
 from headstart.http.foreign_replies import foreign_reply
-from headstart.replies.tasks import JsonObject
 from headstart.version import VERSION
 
 Reply = TypeVar("Reply")
@@ -22,14 +21,14 @@ Item = TypeVar("Item")
 
 TRIES = 4
 FIRST_PAUSE = 0.2
-# A server that asks for more patience than this is reported, not waited for.
+# Seconds. A server that asks for a longer pause is not waited for.
 LONGEST_PAUSE = 30.0
 CONNECT_TIMEOUT = 5.0
-_LARGE = 1_000_000  # bytes, which is as much as nginx takes unless it is told otherwise
+_LARGE = 1_000_000  # bytes: nginx's own default limit
 
 _BUSY = frozenset({429, 503})
 _PROBLEM = "application/problem+json"
-# The connection failed. A reply that is merely late is not among them: asking again would add to the load that made it late.
+# A reply that is merely late is not among them: another try would add to the load that made it late.
 _BROKEN_CONNECTION = (httpx.NetworkError, httpx.ConnectTimeout, httpx.RemoteProtocolError)
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
 
@@ -37,8 +36,8 @@ _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
 class Transport:
     """A pool of connections to one server, for any number of threads.
 
-    Every request of this API may be sent twice: reading, removing, setting, opening and comparing do the same when done again,
-    and a POST that creates carries an `Idempotency-Key`.
+    Every request of this API may be sent twice. To read, remove, set, open or compare twice has the effect of once, and a POST
+    that creates carries an `Idempotency-Key`.
 
     Args:
         token, headers: as in `headstart.http.credentials.request_headers`.
@@ -50,7 +49,7 @@ class Transport:
             base_url=url,
             timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
             headers={"User-Agent": f"headstart-client/{VERSION}", **request_headers(url, token, headers)},
-            # A proxy of the company's cannot reach this machine's own loopback.
+            # A company's proxy cannot reach this machine's own loopback.
             trust_env=urlsplit(url).hostname not in {"127.0.0.1", "::1", "localhost"},
         )
 
@@ -63,19 +62,19 @@ class Transport:
         return _successful(response)
 
     def delete(self, path: str, **parts: Any) -> httpx.Response | None:
-        """The successful reply, or None when an earlier try had removed it already and said so late or not at all."""
+        """The successful reply; None if an earlier try removed the thing, but its reply was lost."""
         response, done_before = self._exchange(self._http.build_request("DELETE", path, **parts))
         return None if done_before and response.status_code == 404 else _successful(response)
 
     def answers(self, path: str) -> bool:
-        """Whether this path answers with success now, found in a single try."""
+        """True if this path answers with success now; tries once."""
         try:
             return self._http.get(path).is_success
         except httpx.TransportError:
             return False
 
     def _exchange(self, request: httpx.Request) -> tuple[httpx.Response, bool]:
-        """The last try's reply, and whether an earlier try may have been carried out without a success to show for it."""
+        """The last try's reply, and whether an earlier try may have succeeded without a reply."""
         done_before = False
         for attempt in range(1, TRIES + 1):
             pause = random.uniform(0.5, 1) * FIRST_PAUSE * 2 ** (attempt - 1)  # noqa: S311 - spreads clients out, keeps no secret
@@ -97,18 +96,22 @@ class Transport:
         return response, done_before
 
 
-def parse(kind: Callable[[JsonObject], Reply], response: httpx.Response) -> Reply:
-    """A reply's body as one of our types."""
+def parse(kind: Callable[[Mapping[str, Any]], Reply], response: httpx.Response) -> Reply:
+    """A reply's body as one of our types.
+
+    Raises:
+        UnexpectedReply: the body is not of this API.
+    """
     try:
         return kind(response.json())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise foreign_reply(response) from error
 
 
-def pages(transport: Transport, path: str, key: str, kind: Callable[[JsonObject], Item]) -> Iterator[Item]:
-    """Everything in a list of the API's, page by page as it is asked for."""
+def pages(transport: Transport, path: str, key: str, kind: Callable[[Mapping[str, Any]], Item]) -> Iterator[Item]:
+    """All items of one of the API's lists; each page is fetched when its first item is needed."""
 
-    def page(body: JsonObject) -> tuple[list[Item], str | None]:
+    def page(body: Mapping[str, Any]) -> tuple[list[Item], str | None]:
         return [kind(item) for item in body[key]], body["next_cursor"]
 
     cursor: str | None = None
@@ -130,22 +133,22 @@ def _successful(response: httpx.Response) -> httpx.Response:
 
 
 def _of_large(error: Exception, request: httpx.Request) -> str:
-    """The likely reason why the connection of a large request broke: a server that refuses a body often closes at once."""
+    """A hint for large requests: a server that refuses a body often closes the connection at once."""
     size = int(request.headers.get("Content-Length", 0))
     if size < _LARGE or isinstance(error, _NEVER_SENT):
         return ""
-    return f" The request had {size / 1e6:.1f} MB: does something in between take no more than a part of that?"
+    return f" The request had {size / 1e6:.1f} MB: does a proxy on the way limit the size of requests?"
 
 
 def _stays(response: httpx.Response) -> bool:
-    """Whether a Headstart server refuses for a reason that waiting does not mend: it says `Retry-After` where that helps. A
-    proxy in front of it may not."""
+    """True for a Headstart server's refusal that waiting does not mend. Where waiting helps, it says `Retry-After`; a proxy may
+    leave that out."""
     ours = response.status_code == 503 and response.headers.get("Content-Type", "").startswith(_PROBLEM)
     return ours and "Retry-After" not in response.headers
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds; the header also allows a date, which proxies use."""
+    """The seconds of `Retry-After`, which may also hold a date (RFC 9110, section 10.2.3); None without it."""
     value = response.headers.get("Retry-After", "")
     if value.isdecimal():
         return float(value)

@@ -1,1 +1,1 @@
-"""Images as callers have them, and as they are sent: in which forms, from which files, of what size."""
+"""Images on this side of the connection: the forms they come in, folders of them, loading and shrinking."""

@@ -1,4 +1,4 @@
-"""Labelled images in the forms that callers have them in."""
+"""The forms in which callers give labelled images."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -14,10 +14,10 @@ Examples = str | os.PathLike[str] | Mapping[str, Image | Iterable[Image]] | Iter
 
 
 def labelled(examples: Examples) -> list[LabelledImage]:
-    """Any way of giving examples as (label, image) pairs.
+    """Examples in any form as (label, image) pairs.
 
     Raises:
-        TypeError: it is none; the message says where.
+        TypeError: they are in no such form; the message says where.
     """
     if isinstance(examples, str | os.PathLike):
         return [*labelled_folder(examples)]

@@ -1,4 +1,4 @@
-"""Image files in folders: found, labelled by their folder's name, and left out with a reason."""
+"""Image files in folders: finds them, labels them by their folder, and says why other files are left out."""
 
 import os
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ IMAGE_SUFFIXES = frozenset(
 
 
 def image_files(folder: str | os.PathLike[str]) -> list[Path]:
-    """The image files in a folder and its sub-folders, by path; hidden ones are left out, and what is no image.
+    """The image files in a folder and its sub-folders, by path. Hidden files and files of other kinds are left out.
 
     Raises:
         NoImages: there are none.
@@ -28,9 +28,9 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def left_out(folder: str | os.PathLike[str], used: Iterable[Path]) -> dict[Path, str]:
-    """Every other visible file in a folder and its sub-folders, and why it is not used."""
+    """All other visible files in a folder and its sub-folders, with the reason why each is not used."""
     taken = set(used)
-    linked = {path.parent for path in taken}  # A class folder may be a link.
+    linked = {path.parent for path in taken}  # A class folder may itself be a link.
     return {path: _why_unused(path) for path in _visible_files(Path(folder)) if path not in taken and path not in linked}
 
 
@@ -38,7 +38,7 @@ def labelled_folder(folder: str | os.PathLike[str]) -> list[tuple[str, Path]]:
     """Reads a folder that has a folder per class: `birds/robin/1.jpg` is an example of `robin`.
 
     Raises:
-        NoImages: it has no folders, or one of them holds no images, or folders of its own, or a name that is not UTF-8.
+        NoImages: the folder has no folders, or one of them has no images, has folders itself, or has a name that is not UTF-8.
     """
     root = Path(folder)
     classes = sorted(path for path in root.iterdir() if path.is_dir() and not _hidden(path.relative_to(root)))
@@ -60,7 +60,7 @@ def labelled_folder(folder: str | os.PathLike[str]) -> list[tuple[str, Path]]:
 
 
 def printable_path(path: str | os.PathLike[str]) -> str:
-    """A path with its bytes that are not UTF-8 written out."""
+    """A path as text; bytes that are not UTF-8 are written as escapes."""
     return str(path).encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
@@ -73,8 +73,10 @@ def _why_unused(path: Path) -> str:
 
 
 def _visible_files(root: Path) -> list[Path]:
-    """What is no folder in a folder and its sub-folders, links to folders included, by path. Raises OSError for what cannot be
-    looked into.
+    """The visible files in a folder and its sub-folders, and links to folders, by path.
+
+    Raises:
+        OSError: a folder cannot be read.
     """
     found: list[Path] = []
     for inside, folders, files in os.walk(root, onerror=_refuse):
@@ -89,8 +91,8 @@ def _refuse(error: OSError) -> NoReturn:
 
 
 def _is_image(path: Path) -> bool:
-    """Whether a file is called an image, or is one by its content."""
-    if not path.is_file():  # a pipe would be waited for
+    """True if a file is an image by its name or by its content."""
+    if not path.is_file():  # Reading from a pipe would wait.
         return False
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return True

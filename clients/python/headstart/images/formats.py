@@ -1,4 +1,4 @@
-"""Which images the server reads, and how large ones are made smaller before they are sent."""
+"""The image formats that the server reads, and how large images are made smaller before they are sent."""
 
 import io
 from typing import TYPE_CHECKING
@@ -8,43 +8,42 @@ if TYPE_CHECKING:
 
 READABLE = "JPEG, PNG, WebP, HEIC and AVIF"
 
-# A smaller file is not worth the while.
-_LEAST_BYTES = 100_000
+_LEAST_BYTES = 100_000  # A smaller file is not worth the time.
 _QUALITY = 95
-_LEAST_SIDE = 512  # for backbones that look closer, which the task may be moved to
+_LEAST_SIDE = 512  # pixels: the task may be moved to a backbone with a larger input
 
 FURTHER = ((85, _LEAST_SIDE), (80, 0))
-"""What `shrink_further` does in turn where many images have to fit into one request: JPEG quality, least short side in pixels."""
+"""Steps of `shrink_further`, taken until all images fit into one request: JPEG quality, least short side in pixels."""
 
 _FAMILY = frozenset({b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 
 
 def is_readable(head: bytes) -> bool:
-    """Whether a file that begins so is of a format that the server reads."""
+    """True if a file that begins with these bytes is of a format that the server reads."""
     if head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return True
     return not _brands(head).isdisjoint(_FAMILY)
 
 
 def is_worth_shrinking(content: bytes) -> bool:
-    """Whether `shrink` may make it smaller."""
+    """True if a file is large enough for `shrink` to be worth its time."""
     return len(content) >= _LEAST_BYTES
 
 
 def shrink(content: bytes, side: int) -> bytes:
     """The image with a short side of twice `side` pixels, or 512 if that is more, upright, as a JPEG with its colour profile.
 
-    That is what the server would make of it before it looks closer. What cannot be made smaller so comes back as it is: without
-    Pillow (and pillow-heif for HEIC), small and transparent images, and what cannot be read, of which the server says why.
+    The server shrinks images likewise before its backbone sees them. Some files come back as they are: small and transparent
+    images, files that cannot be read (the server says why), and all files where Pillow is missing (for HEIC, pillow-heif).
     """
-    if not is_worth_shrinking(content):
-        return content
     return _smallest(content, max(2 * side, _LEAST_SIDE), _QUALITY, whole=False)
 
 
 def shrink_further(content: bytes, side: int, quality: int, least: int) -> bytes:
-    """`shrink` to a short side of twice `side`, or `least` if that is more, at a lower quality: of images of any size, and of
-    transparent ones on white, as the server sees them."""
+    """`shrink` at a lower quality, to a short side of twice `side`, or `least` if that is more.
+
+    It takes images of any size, and puts transparent ones on white, as the server does.
+    """
     return _smallest(content, max(2 * side, least), quality, whole=True)
 
 
@@ -57,7 +56,7 @@ def _smallest(content: bytes, short: int, quality: int, *, whole: bool) -> bytes
 
 
 def _smaller(content: bytes, short: int, quality: int, *, whole: bool) -> bytes | None:
-    """As a JPEG; None where that cannot be, or would not change its size in pixels and `whole` does not ask for it."""
+    """The image as a JPEG. None if it cannot be one, or if it has few enough pixels already and `whole` is false."""
     from PIL import ImageOps
 
     image = _opened(content)
@@ -87,7 +86,7 @@ def _on_white(image: "Image") -> "Image":
 def _opened(content: bytes) -> "Image":
     from PIL import Image
 
-    Image.init()  # or some formats would not be known yet
+    Image.init()  # registers the formats, which Pillow otherwise does late
     if b"avif" not in _brands(content) and not _brands(content).isdisjoint(_FAMILY):
         from pillow_heif import HeifImageFile
 
@@ -96,7 +95,7 @@ def _opened(content: bytes) -> "Image":
 
 
 def _brands(head: bytes) -> set[bytes]:
-    """What a file of the HEIF family says that it is compatible with; empty for other files."""
+    """The brands of a file of the HEIF family (ISO/IEC 14496-12, `ftyp`); empty for other files."""
     if head[4:8] != b"ftyp":
         return set()
     end = min(int.from_bytes(head[:4]), 1024, len(head))

@@ -1,4 +1,4 @@
-"""The kinds of thing that an image may be given as, told without importing Pillow or NumPy: who has such a thing, has them."""
+"""The forms in which callers give images. Pillow and NumPy are not imported: callers who have such images have them."""
 
 import io
 import os
@@ -30,7 +30,7 @@ _AS_PNG = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "I;16B"})
 
 
 def is_picture(image: object) -> TypeGuard[Picture]:
-    """Whether it is a Pillow image, or an array of two or three axes: others hold several images."""
+    """True for a Pillow image, and for an array of two or three axes; arrays of more axes hold several images."""
     if _is_pillow(image):
         return True
     interface = getattr(image, "__array_interface__", None)
@@ -60,10 +60,10 @@ def checked_image(argument: str, image: Image) -> Image:
 
 
 def one_or_many(argument: str, images: Image | Iterable[Image]) -> list[Image]:
-    """A single image as a list of one: a path is itself a sequence, of characters, and a picture one of rows.
+    """The images as a list; a single image becomes a list of one, though a path is itself a sequence of characters.
 
     Args:
-        argument: what the caller calls them.
+        argument: the argument's name, for messages.
 
     Raises:
         TypeError: one of them is no image.
@@ -76,7 +76,7 @@ def one_or_many(argument: str, images: Image | Iterable[Image]) -> list[Image]:
 
 
 def as_png(picture: Picture) -> bytes:
-    """Without loss; what a Pillow image knows of its orientation and colours goes with it."""
+    """A picture as a PNG file, which loses nothing; a Pillow image's orientation and colour profile are kept."""
     try:
         from PIL import Image as Pillow
     except ImportError as error:
@@ -90,7 +90,7 @@ def as_png(picture: Picture) -> bytes:
 
 
 def _without_axis(picture: Picture) -> Any:
-    """An array of one channel without its last axis, which Pillow does not take."""
+    """An array of one channel without its last axis: Pillow takes no axis of length 1."""
     array = cast("Any", picture)
     return array[:, :, 0] if array.__array_interface__["shape"][2:] == (1,) else array
 

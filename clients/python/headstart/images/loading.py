@@ -1,4 +1,4 @@
-"""Images read into memory, and cut into requests."""
+"""Reads images into memory, and cuts them into requests."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -11,20 +11,20 @@ from headstart.errors import NoImages
 from headstart.images.folders import printable_path
 from headstart.images.kinds import Image, OpenFile, as_png, is_picture
 
-_PART_BYTES = 1000  # of a form, around an image, and of its label: 128 characters at most
+_PART_BYTES = 1000  # of a form: the headers around an image, and its label of at most 128 characters
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """An image as it is sent.
+    """One image as it is sent.
 
     Attributes:
-        position: in the call.
+        position: in the call, from 0.
         name: its path, or else its place in the call.
-        label: of an example.
-        file_name: what its file is called, without folders; empty for one that has no file.
+        label: of an example; empty for a query.
+        file_name: its file's name without folders; empty if it has no file.
     """
 
     position: int
@@ -35,12 +35,12 @@ class Loaded:
 
     @property
     def form_bytes(self) -> int:
-        """The room that it takes in a form, at most."""
+        """The most bytes that it takes in a form."""
         return _PART_BYTES + len(self.content)
 
     @property
     def part(self) -> tuple[str, tuple[str, bytes]]:
-        """The part of a form that carries it. A file's part has a name; the server takes this one for none."""
+        """The part of a form that carries it. Such a part needs a file name; the server takes `.` for none."""
         return "images", (self.file_name or ".", self.content)
 
 
@@ -52,12 +52,12 @@ def load(
     """Reads images, (position, label, image) each, on all cores and in their order.
 
     Args:
-        prepare: what becomes of each file's bytes.
-        progress: called with 1 for each.
+        prepare: turns each file's bytes into the bytes that are sent.
+        progress: called with 1 for each image.
 
     Raises:
         OSError: a file cannot be read.
-        TypeError: a file gives text, or Pillow is not there to send a picture with.
+        TypeError: a file gives text, or a picture was given and Pillow is not installed.
     """
 
     def one(image: tuple[int, str, Image]) -> Loaded:
@@ -68,7 +68,7 @@ def load(
 
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
-        for some in _slices(images, 4 * workers):  # so that few are in memory before they are wanted
+        for some in _slices(images, 4 * workers):  # Few images are in memory before they are needed.
             for loaded in pool.map(one, some):
                 if progress:
                     progress(1)
@@ -76,7 +76,7 @@ def load(
 
 
 def in_requests(images: Iterable[Loaded], most_images: int, most_bytes: int) -> Iterator[list[Loaded]]:
-    """Cuts images, in their order, into what one request may carry. An image that is too large for any goes alone.
+    """Cuts images, in their order, into requests of limited size. An image above `most_bytes` goes alone.
 
     Raises:
         NoImages: there are none.
@@ -108,7 +108,7 @@ def _read(image: Image, position: int) -> bytes:
 
 
 def _path_of(image: Image) -> str | None:
-    """Where an image is from: its path, that of its open file, or of the file that a Pillow image was opened from."""
+    """The path of an image: its own, that of its open file, or that of the file which Pillow opened."""
     path = image if isinstance(image, str | os.PathLike) else getattr(image, "name", None) or getattr(image, "filename", None)
     if not path or not isinstance(path, str | os.PathLike):
         return None

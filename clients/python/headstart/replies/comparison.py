@@ -1,23 +1,22 @@
-"""Ways to fit a task's last layer, side by side, as frozen types."""
+"""Comparisons of ways to fit a task's last layer, as frozen types."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
-from headstart.replies.quality import Interval
-from headstart.replies.tasks import Head, JsonObject
+from headstart.replies.tasks import Head
+from headstart.replies.values import Interval, JsonObject, interval
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What a candidate does beside the active version, on the same examples.
+    """A candidate's results less those of the active version, on the same examples.
 
     Attributes:
-        accuracy, interval: the candidate's less the active version's, with its 95 % interval.
-        gained: how many examples the candidate alone recognises.
-        lost: how many the active version alone recognises.
-        log_loss, log_loss_interval: likewise the candidate's less the active version's, less than 0 being better; the interval is
-            None for fewer than five examples.
+        accuracy, interval: the difference, with its 95 % interval.
+        gained: how many examples only the candidate recognises.
+        lost: how many examples only the active version recognises.
+        log_loss, log_loss_interval: likewise; below 0 the candidate is better. The interval is None for fewer than five examples.
     """
 
     accuracy: float
@@ -30,28 +29,27 @@ class Difference:
     @classmethod
     def from_json(cls, body: JsonObject) -> Self:
         low, high = body["interval"]
-        losses = body["log_loss_interval"]
         return cls(
             accuracy=body["accuracy"],
             interval=(low, high),
             gained=body["gained"],
             lost=body["lost"],
             log_loss=body["log_loss"],
-            log_loss_interval=None if losses is None else (losses[0], losses[1]),
+            log_loss_interval=interval(body["log_loss_interval"]),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What came of one way: each example was judged by a head fitted so without it.
+    """The results of one way: each example was judged by a head that was fitted without it.
 
     Attributes:
         method: `leave-one-out`, or `20 folds` where that would take too long.
-        judged: how many examples could be judged: all but those that are alone in their class.
-        accuracy, interval: the share of those that were recognised, with its 95 % interval; None if none was judged.
-        log_loss: how unsure it was of the examples' own labels: 0 for being sure and right.
-        difference: to the active version; None of that itself, and if nothing was judged.
-        milliseconds: what judging it took, without embedding.
+        judged: how many examples could be judged: all except those that are alone in their class.
+        accuracy, interval: the recognised share, with its 95 % interval; None if none was judged.
+        log_loss: mean negative logarithm of the probability of each example's own label; 0 is best.
+        difference: to the active version; None for the active version itself, and if nothing was judged.
+        milliseconds: time that judging took, without embedding.
     """
 
     backbone: str
@@ -67,7 +65,7 @@ class Trial:
 
     @classmethod
     def from_json(cls, body: JsonObject) -> Self:
-        interval, difference = body["interval"], body["difference"]
+        difference = body["difference"]
         return cls(
             backbone=body["backbone"],
             head=Head.from_json(body["head"]),
@@ -75,7 +73,7 @@ class Trial:
             judged=body["judged"],
             recognised=body["recognised"],
             accuracy=body["accuracy"],
-            interval=None if interval is None else (interval[0], interval[1]),
+            interval=interval(body["interval"]),
             log_loss=body["log_loss"],
             difference=None if difference is None else Difference.from_json(difference),
             milliseconds=body["milliseconds"],
@@ -97,8 +95,8 @@ class Comparison:
 
     Attributes:
         current: the active version as it is.
-        candidates: in the order asked; the advice counts them from 1.
-        best: what recognised most examples and, of as many, was surest of their labels; `current` where no candidate is better.
+        candidates: in the order of the call; the advice counts them from 1.
+        best: the way that recognised most examples; among equals, the lowest log-loss. `current` if no candidate is better.
         advice: which is better, and whether chance would explain it, in a sentence.
         raw: the JSON as it arrived.
     """
@@ -110,7 +108,7 @@ class Comparison:
     best: Trial
     advice: str
     timing_ms: Mapping[str, float]
-    raw: Mapping[str, Any] = field(repr=False, compare=False)
+    raw: JsonObject = field(repr=False, compare=False)
 
     @classmethod
     def from_json(cls, body: JsonObject) -> Self:

@@ -1,11 +1,11 @@
-"""What images were recognised as: one result for each, and no way to take an unreadable one for a label."""
+"""Predictions: one result for each image. An unreadable image has no label, so that it cannot be taken for one."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Self, overload
 
-from headstart.errors import InvalidImage, UnreadableImages
-from headstart.replies.tasks import JsonObject, summed
+from headstart.errors import UnreadableImages
+from headstart.replies.values import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +13,8 @@ class Neighbour:
     """An example that an image resembles.
 
     Attributes:
-        similarity: cosine of their features, 1 for the same pixels.
-        file_name: what the example's file was called, None where that is not known.
+        similarity: cosine of their features; 1 for the same pixels.
+        file_name: name of the example's file; None if it is not known.
     """
 
     example: str
@@ -25,14 +25,14 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What one image was recognised as.
+    """The prediction for one image.
 
     Attributes:
         scores: probabilities by label, the most probable first.
-        known: False for a stranger, "none of these": then `label` is only the likest of the task's classes. None where no verdict
-            was asked for.
-        novelty: 0 for what looks like the task's classes, 1 for a stranger; the verdict turns at ½.
-        nearest: the examples it most resembles, the most similar first; `Client.example_image` fetches them.
+        known: False if the image is of none of the task's classes; `label` is then only the most similar class. None if the call
+            did not ask for this.
+        novelty: 0 for an image like the task's classes, 1 for one unlike them; `known` is False above ½.
+        nearest: the examples most similar to the image, the most similar first; `Client.example_image` fetches them.
     """
 
     label: str
@@ -47,7 +47,7 @@ class Prediction:
 class Unreadable:
     """Stands in the place of an image that could not be read.
 
-    It has no label, so that code which forgets about it fails, for the type checker and when it runs.
+    It has no label, so code that forgets this case fails: in the type checker, and at run time.
     """
 
     code: str
@@ -59,9 +59,9 @@ class Predictions(Sequence[Prediction | Unreadable]):
     """One result for every image, in the order of the call.
 
     Attributes:
-        version: of the task. A call of several requests, between which the task changed, shows the last.
-        mode: "transductive" if images were judged in one another's light, and "inductive" if each alone, which is so too where it
-            was asked for but would not help.
+        version: of the task. If the task changed between the requests of a call, the last version.
+        mode: "transductive" if the images were judged together, "inductive" if each alone. The server judges them alone, too, if
+            to judge them together would not help.
         timing_ms: decode, embed, head and total on the server, summed over the requests of the call.
         raw: the JSON as it arrived, the replies of several requests joined into one.
         names: of the images: paths, or their places in the call.
@@ -113,13 +113,13 @@ class Predictions(Sequence[Prediction | Unreadable]):
             results=tuple(_result(result) for result in body["predictions"]),
             timing_ms=body["timing_ms"],
             raw=body,
-            mode=body.get("mode", "inductive"),  # Earlier servers, and replies of many tasks, do not tell.
+            mode=body.get("mode", "inductive"),  # Earlier servers, and replies of many tasks, do not say.
         )
 
 
 @dataclass(frozen=True, slots=True)
 class UnusableTask:
-    """Stands in the place of a task that could not be asked; like `Unreadable`, it has nothing to be taken for an answer."""
+    """Stands in the place of a task that could not answer. Like `Unreadable`, it has nothing that looks like an answer."""
 
     task: str
     version: int
@@ -130,7 +130,7 @@ class UnusableTask:
 
 @dataclass(frozen=True, slots=True)
 class ManyPredictions:
-    """What each of several tasks said, in the order asked; of all tasks, the newest first.
+    """The predictions of several tasks, in the order of the call; of all tasks, the newest first.
 
     Attributes:
         timing_ms: decode, embed, head and total on the server, for all tasks together.
@@ -149,65 +149,18 @@ class ManyPredictions:
 
     @property
     def unusable(self) -> tuple[UnusableTask, ...]:
-        """The tasks that could not be asked."""
+        """The tasks that could not answer."""
         return tuple(result for result in self.results if isinstance(result, UnusableTask))
 
     @property
     def unreadable(self) -> dict[int, Unreadable]:
-        """The images that could not be read, by their position in the call; for one task they are so for every other."""
+        """The images that could not be read, by their position in the call: the same for every task."""
         return next((result.unreadable for result in self.results if isinstance(result, Predictions)), {})
 
     @classmethod
     def from_json(cls, body: JsonObject) -> Self:
         timing_ms = body["timing_ms"]
         return cls(tuple(_of_task(result, timing_ms) for result in body["results"]), timing_ms, body)
-
-
-def joined_many(outcomes: Sequence[ManyPredictions | InvalidImage], names: tuple[str, ...] = ()) -> ManyPredictions:
-    """`joined`, for replies of the same tasks. A task that could not be asked once is unusable.
-
-    Raises:
-        InvalidImage: there is nothing but refusals.
-    """
-    replies = [outcome for outcome in outcomes if isinstance(outcome, ManyPredictions)]
-    if not replies:
-        raise next(outcome for outcome in outcomes if isinstance(outcome, InvalidImage))
-    results: list[JsonObject] = []
-    for position in range(len(replies[0])):
-        failed = next((reply for reply in replies if isinstance(reply.results[position], UnusableTask)), None)
-        if failed:
-            results.append(failed.raw["results"][position])
-            continue
-        answers = (outcome if isinstance(outcome, InvalidImage) else outcome.results[position] for outcome in outcomes)
-        whole = joined([answer for answer in answers if not isinstance(answer, UnusableTask)])
-        results.append({name: value for name, value in whole.raw.items() if name != "timing_ms"})
-    whole_reply = ManyPredictions.from_json({"results": results, "timing_ms": summed(reply.timing_ms for reply in replies)})
-    named = (replace(each, names=names) if isinstance(each, Predictions) else each for each in whole_reply)
-    return replace(whole_reply, results=tuple(named))
-
-
-def joined(outcomes: Sequence[Predictions | InvalidImage], names: tuple[str, ...] = ()) -> Predictions:
-    """The replies to several requests as the reply to one.
-
-    The server refuses a request whose only image is unreadable; among others that image takes its own place.
-
-    Raises:
-        InvalidImage: there is nothing but such refusals.
-    """
-    replies = [outcome for outcome in outcomes if isinstance(outcome, Predictions)]
-    if not replies:
-        raise next(outcome for outcome in outcomes if isinstance(outcome, InvalidImage))
-    results: list[JsonObject] = []
-    for outcome in outcomes:
-        if isinstance(outcome, Predictions):
-            results += outcome.raw["predictions"]
-        else:
-            results.append({"error": {"code": outcome.code, "detail": outcome.detail}})
-    whole = {**replies[-1].raw, "predictions": results, "timing_ms": summed(reply.timing_ms for reply in replies)}
-    # The last request may have had one image only, which is judged alone.
-    if any(reply.mode == "transductive" for reply in replies):
-        whole["mode"] = "transductive"
-    return replace(Predictions.from_json(whole), names=names)
 
 
 def _of_task(body: JsonObject, timing_ms: Mapping[str, float]) -> Predictions | UnusableTask:

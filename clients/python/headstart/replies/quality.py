@@ -1,21 +1,20 @@
-"""How good a task is, as far as its support set alone can tell, as frozen types."""
+"""The quality of a task, judged by its own examples alone, as frozen types."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
-Interval = tuple[float, float]
+from headstart.replies.values import Interval, JsonObject, interval
 
 
 @dataclass(frozen=True, slots=True)
 class ClassQuality:
-    """How one class is recognised.
+    """The quality of one class.
 
     Attributes:
-        groups: how many examples there are, if near-duplicates and shots of one thing count as one.
-        judged: how many of its examples could be judged; none if there is only one group.
+        groups: how many examples there are if near-duplicates and shots of one thing count as one.
+        judged: how many of its examples could be judged; 0 if there is only one group.
         recognised: how many of those were recognised.
-        accuracy, interval: that share, each group counting as one, with its 95 % interval; None if none was judged.
+        accuracy, interval: the recognised share, each group counting as one, with its 95 % interval; None if none was judged.
     """
 
     label: str
@@ -27,21 +26,21 @@ class ClassQuality:
     interval: Interval | None
 
     @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> Self:
+    def from_json(cls, body: JsonObject) -> Self:
         return cls(
             label=body["label"],
             examples=body["examples"],
-            groups=body.get("groups", body["examples"]),  # Earlier servers did not tell.
+            groups=body.get("groups", body["examples"]),  # Earlier servers do not say.
             judged=body["judged"],
             recognised=body["recognised"],
             accuracy=body["accuracy"],
-            interval=_interval(body),
+            interval=interval(body["interval"]),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """How many examples of one class were taken for another."""
+    """A pair of classes, and how many examples of the first were recognised as the second."""
 
     label: str
     recognised_as: str
@@ -50,11 +49,11 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What the backbone's own evaluations found on other classes, at the ways and shots nearest to the task's.
+    """The accuracy that the backbone's own evaluations found on other classes, at the ways and shots nearest to the task's.
 
     Attributes:
         accuracy: the mean over the datasets.
-        lowest, highest: of the hardest and of the easiest of them.
+        lowest, highest: on the hardest and on the easiest dataset.
     """
 
     accuracy: float
@@ -67,8 +66,13 @@ class Prior:
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """An example that the others contradict, the label that it seems to belong to, the probability of that, and what its file was
-    called, where that is known."""
+    """An example whose label the other examples contradict.
+
+    Attributes:
+        suggested: the label that it seems to belong to.
+        confidence: the probability of that label.
+        file_name: name of its file; None if it is not known.
+    """
 
     example: str
     label: str
@@ -79,7 +83,7 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """An example that is all but an earlier one; under another label one of the two is wrong."""
+    """An example that is nearly the same as an earlier one, `of`. If their labels differ, one of them is wrong."""
 
     example: str
     label: str
@@ -92,18 +96,18 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How good a version of a task is: each example is judged by a head fitted without it, and without what looks like
-    another shot of the same thing.
+    """The quality of a version of a task.
+
+    Each example is judged by a head that was fitted without it, and without other shots of the same thing.
 
     Attributes:
         method: `leave-one-out`, or `20 folds` where that would take too long.
-        judged: how many examples could be judged: all but those of classes with one group.
-        groups: how many examples there are, if near-duplicates and shots of one thing count as one.
-        accuracy, interval: the share of those that were recognised, each group counting as one, with its 95 % interval; None if
-            none was judged.
-        one_session: classes whose examples look like one session, so that none tells how images from elsewhere are recognised.
+        judged: how many examples could be judged: all except those of classes with one group.
+        groups: how many examples there are if near-duplicates and shots of one thing count as one.
+        accuracy, interval: the recognised share, each group counting as one, with its 95 % interval; None if none was judged.
+        one_session: classes whose examples look like one session; accuracy on images from elsewhere is not known for them.
         confusions: the most frequent first.
-        prior: what to expect where not every example could be judged; None if all were, or the backbone does not say.
+        prior: what to expect if not every example could be judged; None if all were, or if the backbone does not say.
         advice: which class gains most from more images, in a sentence.
         suspects: the clearest first.
         raw: the JSON as it arrived.
@@ -123,10 +127,10 @@ class Quality:
     advice: str
     suspects: tuple[Suspect, ...]
     duplicates: tuple[Duplicate, ...]
-    raw: Mapping[str, Any] = field(repr=False, compare=False)
+    raw: JsonObject = field(repr=False, compare=False)
 
     @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> Self:
+    def from_json(cls, body: JsonObject) -> Self:
         classes = tuple(ClassQuality.from_json(each) for each in body["classes"])
         return cls(
             task=body["task"],
@@ -135,7 +139,7 @@ class Quality:
             judged=body["judged"],
             groups=sum(each.groups for each in classes),
             accuracy=body["accuracy"],
-            interval=_interval(body),
+            interval=interval(body["interval"]),
             classes=classes,
             one_session=tuple(body.get("one_session", ())),
             confusions=tuple(Confusion(each["label"], each["recognised_as"], each["examples"]) for each in body["confusions"]),
@@ -150,19 +154,12 @@ class Quality:
         )
 
 
-def _duplicate(body: Mapping[str, Any]) -> Duplicate:
+def _duplicate(body: JsonObject) -> Duplicate:
     names = (body.get("file_name"), body.get("of_file_name"))
     return Duplicate(body["example"], body["label"], body["of"], body["of_label"], body["similarity"], *names)
 
 
-def _interval(body: Mapping[str, Any]) -> Interval | None:
-    if body["interval"] is None:
-        return None
-    low, high = body["interval"]
-    return low, high
-
-
-def _prior(body: Mapping[str, Any] | None) -> Prior | None:
+def _prior(body: JsonObject | None) -> Prior | None:
     if body is None:
         return None
     return Prior(body["accuracy"], body["lowest"], body["highest"], body["ways"], body["shots"], tuple(body["datasets"]))

@@ -1,32 +1,34 @@
-"""Refreshes: the moving of tasks onto another bundle, as the server tells of it."""
+"""Refreshes and their tasks, as frozen types."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
+
+from headstart.replies.values import JsonObject
 
 AT_WORK = frozenset({"running", "rolling_back"})
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why something was done or was not: `code` is stable, `detail` is for people."""
+    """The reason for a state or an outcome: `code` is stable, `detail` is for people."""
 
     code: str
     detail: str
 
     @classmethod
-    def from_json(cls, body: Mapping[str, Any] | None) -> Self | None:
+    def from_json(cls, body: JsonObject | None) -> Self | None:
         return None if body is None else cls(body["code"], body["detail"])
 
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Before and after, each told of the same examples; None where it could not be told.
+    """A task's accuracy before and after, on the same examples; None if it could not be judged.
 
     Attributes:
         judged_by: `leave-one-out`, `20 folds`, `evaluations` (the bundles' own, of other classes) or `nothing`.
-        judged: how many examples were.
+        judged: how many examples were judged.
     """
 
     judged_by: str
@@ -37,14 +39,15 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True)
 class RefreshedTask:
-    """What became of a task.
+    """One task of a refresh, and its outcome.
 
     Attributes:
-        outcome: `waiting`, `moved`, `kept` (it would have fallen by too much, or nothing could tell), `unchanged` (it was there
-            already), `gone`, `failed`, `skipped`; in a rollback `returning`, `returned` or `not_returned`.
-        images: in its support set when the refresh was asked for.
-        version_before, version_after, version_returned: what was active, what the refresh and what the rollback made active.
-        reason: why that became of it; None while it is pending.
+        outcome: `waiting`, `moved`, `kept` (its accuracy would have fallen too far, or could not be judged), `unchanged` (it was
+            on the bundle already), `gone`, `failed` or `skipped`; in a rollback `returning`, `returned` or `not_returned`.
+        images: in its support set when the refresh was started.
+        version_before, version_after, version_returned: the version that was active, that the refresh made active, and that the
+            rollback made active.
+        reason: for the outcome; None while it is pending.
     """
 
     task: str
@@ -56,10 +59,10 @@ class RefreshedTask:
     version_returned: int | None
     accuracy: Accuracy | None
     reason: Reason | None
-    raw: Mapping[str, Any] = field(repr=False, compare=False)
+    raw: JsonObject = field(repr=False, compare=False)
 
     @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> Self:
+    def from_json(cls, body: JsonObject) -> Self:
         versions, told = body["versions"], body["accuracy"]
         return cls(
             task=body["task"],
@@ -77,16 +80,16 @@ class RefreshedTask:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """A refresh, as far as it is.
+    """A refresh and its progress.
 
     Attributes:
         to: the bundle that its tasks are moved to.
         state: `running`, `paused`, `cancelled`, `finished`, `failed`, `rolling_back` or `rolled_back`.
-        reason: why it failed.
+        reason: why it failed; None if it did not.
         tasks: how many there are of each outcome.
-        images_done, images: of the tasks' support sets; in a rollback, of those of the tasks that were moved.
-        images_per_second, seconds_left: while the server works on it.
-        judged: how many tasks told an accuracy; `accuracy_before` and `accuracy_after` are its means over those.
+        images_done, images: of the tasks' support sets; in a rollback, only of the tasks that were moved.
+        images_per_second, seconds_left: None unless the server is working on it.
+        judged: how many tasks have an accuracy; `accuracy_before` and `accuracy_after` are the means over those.
     """
 
     id: str
@@ -104,15 +107,15 @@ class Refresh:
     accuracy_after: float | None
     created_at: datetime
     updated_at: datetime
-    raw: Mapping[str, Any] = field(repr=False, compare=False)
+    raw: JsonObject = field(repr=False, compare=False)
 
     @property
     def at_work(self) -> bool:
-        """Whether the server works on it, or will when those before it are done."""
+        """True while the server works on it, or will after the refreshes before it."""
         return self.state in AT_WORK
 
     @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> Self:
+    def from_json(cls, body: JsonObject) -> Self:
         told = body["accuracy"] or {"tasks": 0, "before": None, "after": None}
         return cls(
             id=body["id"],

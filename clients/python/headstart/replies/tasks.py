@@ -1,13 +1,12 @@
-"""What the server answers, as frozen types. Fields this version has no name for are kept in `raw`."""
+"""Tasks, their examples and their versions, as frozen types."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 from headstart.replies.quality import Quality
-
-JsonObject = Mapping[str, Any]
+from headstart.replies.values import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +19,7 @@ class ClassSize:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """How the task's last layer was fitted."""
+    """The options that a task's last layer was fitted with."""
 
     solver: str
     C: float
@@ -37,9 +36,9 @@ class Task:
     """A task in its active version.
 
     Attributes:
-        backbone: `name@version` of what embeds its images.
-        quality: how good it is after a change of its examples; None in other answers, and above 100 examples.
-        timing_ms: decode, embed, fit, store and total of the change that made this answer; empty where nothing was changed.
+        backbone: the id, `name@version`, of the backbone that embeds its images.
+        quality: after a change of its examples; None in other replies, and above 100 examples.
+        timing_ms: decode, embed, fit, store and total of the change; empty if nothing was changed.
         raw: the JSON as it arrived.
     """
 
@@ -82,8 +81,8 @@ class Example:
     """One labelled image of a task's support set.
 
     Attributes:
-        sha256: of the bytes that were sent, None if they were not kept.
-        file_name: what its file was called, None where that is not known.
+        sha256: of the bytes that were sent; None if they were not kept.
+        file_name: name of its file; None if it is not known.
     """
 
     id: str
@@ -138,68 +137,11 @@ class Version:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Backbone:
-    """A backbone the server knows.
-
-    Attributes:
-        default: new tasks get it.
-        missing: tasks or new ones need it and it is not in the server's folders; what would be read there is None.
-        open: it is loaded and warm.
-        engines: what runs it while it is open.
-        active_tasks: how many tasks use it in their active version.
-        unserved_tasks: how many of those are refused, since its file is missing or damaged.
-    """
-
-    id: str
-    default: bool
-    missing: bool
-    open: bool
-    engines: tuple[str, ...]
-    active_tasks: int
-    unserved_tasks: int
-    embedding_dim: int | None
-    architecture: str | None
-    dataset: str | None
-    raw: JsonObject = field(repr=False, compare=False)
-
-    @property
-    def input_side(self) -> int | None:
-        """The longer side of what it looks at, in pixels; None if the server does not say."""
-        size = self.raw.get("input", {})
-        return max(size.get("height", 0), size.get("width", 0)) or None
-
-    @classmethod
-    def from_json(cls, body: JsonObject) -> Self:
-        return cls(
-            id=body["id"],
-            default=body["default"],
-            missing=body.get("missing", False),
-            open=body["open"],
-            engines=tuple(body["engines"]),
-            active_tasks=body["active_tasks"],
-            unserved_tasks=body.get("unserved_tasks", 0),
-            embedding_dim=body["embedding_dim"],
-            architecture=body["architecture"],
-            dataset=body["dataset"],
-            raw=body,
-        )
-
-
-def summed(timings: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """The milliseconds of each stage over several requests."""
-    total: dict[str, float] = {}
-    for timing in timings:
-        for stage, milliseconds in timing.items():
-            total[stage] = total.get(stage, 0.0) + milliseconds
-    return total
-
-
 def _classes(body: JsonObject) -> tuple[ClassSize, ...]:
     return tuple(ClassSize(size["label"], size["examples"]) for size in body["classes"])
 
 
 def _quality(body: JsonObject) -> Quality | None:
-    """That of a task's reply, which names task and version itself."""
+    """The quality in a task's reply. It lacks task and version, which the reply itself has."""
     found = body.get("quality")
     return None if found is None else Quality.from_json({"task": body["id"], "version": body["version"], **found})

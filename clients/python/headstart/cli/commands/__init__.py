@@ -1,1 +1,1 @@
-"""The sub-commands of `headstart`, in a file for each thing that they are about."""
+"""The sub-commands of `headstart`, one file for each subject."""

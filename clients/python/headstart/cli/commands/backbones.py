@@ -16,7 +16,7 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
     backbones = command("backbones", list_backbones, summary, "headstart backbones open birds@2")
     actions = backbones.add_subparsers(title="instead of listing", metavar="ACTION")
     for name, run, does in (
-        ("open", open_backbone, "have the server open a bundle that is in its folders"),
+        ("open", open_backbone, "open a bundle that is in the server's folders"),
         ("default", make_default, "give new tasks an open backbone"),
         ("close", close_backbone, "close a backbone that no task uses"),
     ):

@@ -1,4 +1,4 @@
-"""The commands that say what images show."""
+"""The commands that predict the labels of images."""
 
 import math
 from argparse import ArgumentParser, Namespace
@@ -20,24 +20,26 @@ UNSURE, DEFAULT_UNSURE = "--unsure", 0.9
 
 def add_to(command: Callable[..., ArgumentParser]) -> None:
     """Adds these commands; `command` adds one."""
-    likest = "the label of an image that is not known is only the likest"
-    asking = command("predict", predict, "say what images show", "headstart predict birds new/1.jpg new/2.jpg more/")
+    likest = "the label of an unknown image is only its most similar class"
+    asking = command("predict", predict, "predict the labels of images", "headstart predict birds new/1.jpg new/2.jpg more/")
     finding.add_task(asking)
-    files = "an image, or a folder for all images in it and below, by path; the answers keep this order"
+    files = "an image, or a folder with images in it or its sub-folders; the answers keep this order"
     asking.add_argument("files", metavar="FILE", nargs="+", type=Path, help=files)
 
-    asking.add_argument("--ignore-unknown", action="store_true", help="do not say which images are of none of the task's classes")
+    asking.add_argument(
+        "--ignore-unknown", action="store_true", help="do not look for images that are of none of the task's classes"
+    )
     asking.add_argument(
         "--transductive",
         action="store_true",
-        help="judge the images in one another's light: better where they are many and examples few",
+        help="judge the images together rather than one by one: better for many images and few examples",
     )
     asking.add_argument(
         UNSURE,
         metavar="SHARE",
         type=share,
-        help="show only the images whose label is less probable than this, from 0 to 1 (alone: "
-        f"{DEFAULT_UNSURE}), or that are of none of the classes, or unreadable",
+        help=f"show only images whose label is less probable than SHARE (from 0 to 1; {DEFAULT_UNSURE} without a value), "
+        "that are of none of the classes, or that cannot be read",
     )
     asking.add_argument(
         "--csv", action="store_true", help="print " + ", ".join(prediction_tables.CSV_COLUMNS) + ", for spreadsheets; " + likest
@@ -46,7 +48,7 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
     asking_many = command(
         "predict-many",
         predict_many,
-        "say what images show by all tasks at once, or by some",
+        "predict the labels of images by all tasks at once, or by some",
         "headstart predict-many new/*.jpg --task birds --task weather",
     )
     asking_many.add_argument("files", metavar="FILE", nargs="+", type=Path, help=files)
@@ -72,15 +74,17 @@ def predict(client: Client, args: Namespace, output: Output) -> Exit:
     shown = [at for at, result in enumerate(predictions) if args.unsure is None or _is_unsure(result, args.unsure)]
     rows = prediction_tables.rows(files, predictions, shown)
     if args.csv:
-        output.csv(prediction_tables.CSV_COLUMNS, [prediction_tables.csv_row(row) for row in rows])
+        output.csv(prediction_tables.CSV_COLUMNS, [prediction_tables.csv_row(*row) for row in rows])
     else:
         bodies = _with_files(predictions.raw["predictions"], files)
         body = {**predictions.raw, "predictions": [bodies[at] for at in shown]}
-        output.answer(body, lambda: prediction_tables.predictions(rows))
+        output.answer(body, lambda: prediction_tables.predictions_table(rows))
     if args.unsure is not None:
         output.remark(f"{len(shown)} of {len(files)} images are unsure: below {100 * args.unsure:g}%, or of none of the classes.")
     if args.transductive and predictions.mode == "inductive":
-        output.remark("headstart: each image was judged alone: there are too few images, or enough examples, for them to help.")
+        output.remark(
+            "headstart: each image was judged alone: to judge so few images together, or with so many examples, would not help."
+        )
     return _unreadable(files, predictions.unreadable, output)
 
 
@@ -100,7 +104,7 @@ def predict_many(client: Client, args: Namespace, output: Output) -> Exit:
             {**each, "predictions": _with_files(each["predictions"], files)} if "predictions" in each else each
             for each in answers.raw["results"]
         ]
-        output.answer({**answers.raw, "results": results}, lambda: prediction_tables.predictions_of_many(rows))
+        output.answer({**answers.raw, "results": results}, lambda: prediction_tables.many_predictions_table(rows))
     for failed in answers.unusable:
         output.remark(f"headstart: {failed.task}: {failed.detail} ({failed.code})")
     read = _unreadable(files, answers.unreadable, output)
@@ -108,7 +112,11 @@ def predict_many(client: Client, args: Namespace, output: Output) -> Exit:
 
 
 def share(text: str) -> float:
-    """A probability from 0 to 1. Raises: ValueError: it is none."""
+    """Parses a probability from 0 to 1.
+
+    Raises:
+        ValueError: the text is none.
+    """
     number = float(text)
     if not 0 <= number <= 1 or math.isnan(number):
         raise ValueError(text)
@@ -117,7 +125,7 @@ def share(text: str) -> float:
 
 def _check_format(args: Namespace) -> None:
     if args.csv and args.json:
-        raise Misused("--csv and --json exclude each other")
+        raise Misused("--csv and --json cannot be used together")
 
 
 def _is_unsure(result: Prediction | Unreadable, least: float) -> bool:
@@ -125,14 +133,14 @@ def _is_unsure(result: Prediction | Unreadable, least: float) -> bool:
 
 
 def _with_files(answers: Sequence[Mapping[str, Any]], files: Sequence[Path]) -> list[dict[str, Any]]:
-    """The API's answers with the file that each is about."""
+    """The API's answers, each with its file."""
     return [{"file": printable_path(file), **answer} for file, answer in zip(files, answers, strict=True)]
 
 
 def _unreadable(files: Sequence[Path], unreadable: Mapping[int, Unreadable], output: Output) -> Exit:
-    """Tells which images could not be read."""
+    """Lists the images that could not be read, and returns the exit code."""
     for position, image in unreadable.items():
         output.remark(f"headstart: {printable(printable_path(files[position]))}: {image.detail} ({image.code})")
     if unreadable:
-        output.remark(f"{len(unreadable)} of {len(files)} images could not be read; the others are answered.")
+        output.remark(f"{len(unreadable)} of {len(files)} images could not be read; the others have answers.")
     return Exit.REFUSED if unreadable else Exit.DONE

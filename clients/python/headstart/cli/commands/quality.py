@@ -1,4 +1,4 @@
-"""The commands that say how good a task is, and how it could be better."""
+"""`headstart quality` and `headstart compare`."""
 
 import math
 from argparse import ArgumentParser, Namespace
@@ -18,7 +18,7 @@ from headstart.replies.comparison import Untried
 
 def add_to(command: Callable[..., ArgumentParser]) -> None:
     """Adds these commands; `command` adds one."""
-    summary = "tell how good a task is, and which examples to look at"
+    summary = "show how good a task is, and which examples to look at"
     finding.add_task(command("quality", quality, summary, "headstart quality birds"))
 
     comparing = command(
@@ -49,11 +49,11 @@ def compare(client: Client, args: Namespace, output: Output) -> Exit:
 
 
 def _add_candidates(parser: ArgumentParser) -> None:
-    """What `headstart compare` tries."""
+    """The options for the candidates of `headstart compare`."""
     group = parser.add_argument_group(
         "candidates",
-        "Each may be given several times, and all combinations are tried; what is left out stays as it is. Without any, the "
-        "three solvers are tried, and the other backbones that are open.",
+        "Each option may be repeated; all combinations are tried. An option that is left out keeps the task's value. "
+        "Without any, the three solvers and the other open backbones are tried.",
     )
     for flag, metavar, kind, what in (
         ("--backbone", "BACKBONE", str, "name@version"),
@@ -65,14 +65,18 @@ def _add_candidates(parser: ArgumentParser) -> None:
 
 
 def _number(text: str) -> float:
-    """A number that JSON can hold; ValueError if it is none."""
+    """Parses a number that JSON can hold.
+
+    Raises:
+        ValueError: the text is none.
+    """
     if not math.isfinite(number := float(text)):
         raise ValueError(text)
     return number
 
 
 def _candidates(args: Namespace) -> list[Candidate] | None:
-    """Every combination of the values that the command line gives; None if it gives none."""
+    """Every combination of the values on the command line; None if there are none."""
     given: dict[str, list[Any]] = {name: getattr(args, name) for name in ("backbone", "solver", "C", "temperature")}
     given = {name: values for name, values in given.items() if values}
     if not given:

@@ -1,4 +1,4 @@
-"""`headstart refresh` and `headstart refreshes`."""
+"""`headstart refresh` and `headstart refreshes`: start, watch and steer refreshes."""
 
 import time
 from argparse import ArgumentParser, Namespace
@@ -15,32 +15,35 @@ _LOOK_SECONDS = 0.25
 
 
 def add_to(command: Callable[..., ArgumentParser]) -> None:
-    """The commands that move tasks onto another bundle; `command` adds one."""
+    """Adds these commands; `command` adds one."""
     moving = command(
         "refresh",
         refresh,
-        "move tasks onto another bundle, unless they fall by too much there or nothing can tell",
+        "move tasks onto another bundle; a task stays if its accuracy would fall too far or cannot be judged",
         "headstart refresh birds@2 --max-drop 0.02",
     )
     moving.add_argument("backbone", metavar="BACKBONE", help="name@version of the bundle to move to")
     finding.add_tasks(moving)
-    drop = "how far a task's accuracy may fall, as a share; one that falls further stays, at 1 none (default %(default)s)"
+    drop = (
+        "how far a task's accuracy may fall, as a share; a task that would fall further stays; 1 moves every task "
+        "(default %(default)s)"
+    )
     moving.add_argument("--max-drop", metavar="SHARE", type=float, default=0.02, help=drop)
 
     summary = "list the refreshes; watch, pause, resume, cancel or roll back one"
     refreshes = command("refreshes", list_refreshes, summary, "headstart refreshes follow refresh_01")
     actions = refreshes.add_subparsers(title="instead of listing", metavar="ACTION")
     for name, run, does in (
-        ("show", show, "show how far a refresh is, and tasks before and after"),
-        ("tasks", tasks, "list every task of a refresh and what became of it"),
+        ("show", show, "show the progress of a refresh, and its tasks before and after"),
+        ("tasks", tasks, "list every task of a refresh with its outcome"),
         ("follow", follow, "watch a refresh until it ends"),
         ("pause", pause, "pause a refresh"),
         ("resume", resume, "go on with a paused refresh"),
-        ("cancel", cancel, "cancel a refresh; what was moved stays so"),
+        ("cancel", cancel, "cancel a refresh; tasks that it moved stay moved"),
         ("rollback", rollback, "return every task that a refresh moved"),
     ):
         action = command(name, run, does, f"headstart refreshes {name} refresh_01", actions)
-        action.add_argument("refresh", metavar="REFRESH", help="the refresh's id; `headstart refreshes` lists those there are")
+        action.add_argument("refresh", metavar="REFRESH", help="the id of a refresh; `headstart refreshes` lists them")
 
 
 def refresh(client: Client, args: Namespace, output: Output) -> Exit:
@@ -94,7 +97,7 @@ def rollback(client: Client, args: Namespace, output: Output) -> Exit:
 
 
 def _follow(client: Client, begun: Refresh, output: Output) -> Exit:
-    """Shows how far a refresh is until nothing is done for it any more, then what became of it."""
+    """Shows the progress of a refresh until the server stops working on it, then its outcome."""
     now = begun
     doing = "Returning" if begun.state == "rolling_back" else "Moving"
     try:
@@ -105,7 +108,7 @@ def _follow(client: Client, begun: Refresh, output: Output) -> Exit:
                 now = client.refreshes.get(begun.id)
     except KeyboardInterrupt:
         output.remark(f"Stopped watching; the server goes on. To watch again: headstart refreshes follow {begun.id}")
-        output.remark("`headstart refreshes` can also pause, cancel and, once it has ended, roll it back.")
+        output.remark("`headstart refreshes` can also pause or cancel it and, once it has ended, roll it back.")
         return Exit.STOPPED
     return _report(client, now, output)
 

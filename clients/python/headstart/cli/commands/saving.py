@@ -1,4 +1,4 @@
-"""A task's images as files again, in a folder for each class."""
+"""Saves a task's images as files, in a folder for each class."""
 
 import re
 import unicodedata
@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 
 from headstart.cli.failures import Misused
-from headstart.cli.finding import file_name
 from headstart.client import Client
 from headstart.errors import ImageNotKept
 from headstart.replies.tasks import Example
@@ -22,13 +21,13 @@ def save(
 ) -> tuple[dict[str, str], list[Example]]:
     """Writes the images as the server has them, byte for byte, to `folder/LABEL/FILE`.
 
-    Labels and names come from others: none leads out of the folder, hides, or takes another's place.
+    Labels and names come from others. No name leads out of the folder, is hidden, or overwrites another.
 
     Returns:
         The folder of each label, and the examples whose images the server did not keep.
 
     Raises:
-        Misused: the folder holds something already.
+        Misused: the folder is not empty.
         OSError: it cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,8 +46,8 @@ def save(
                 folders[each.label] = _free(_safe(each.label), "", {_alike(name) for name in folders.values()})
                 (folder / folders[each.label]).mkdir()
                 taken[each.label] = set()
-            # The suffix is that of what the image is, be it another than the file's was.
-            stem = PurePath(file_name(each) or each.id).stem
+            # The suffix says the image's format, which the file's own suffix may not.
+            stem = PurePath(each.file_name or each.id).stem
             name = _free(_safe(stem), _SUFFIXES.get(each.media_type, ""), taken[each.label])
             taken[each.label].add(_alike(name))
             (folder / folders[each.label] / name).write_bytes(image)
@@ -57,7 +56,7 @@ def save(
 
 
 def _free(stem: str, suffix: str, taken: set[str]) -> str:
-    """A name that none has, be it by case or by Unicode form only."""
+    """A name that is not taken, not even in other case or Unicode form."""
     number = 1
     while _alike(name := f"{stem}{'' if number == 1 else f' ({number})'}{suffix}") in taken:
         number += 1
@@ -65,7 +64,7 @@ def _free(stem: str, suffix: str, taken: set[str]) -> str:
 
 
 def _safe(text: str) -> str:
-    """A name that every file system takes."""
+    """The text as a name that every file system takes."""
     name = "".join("_" if character in _FORBIDDEN or unicodedata.category(character) == "Cc" else character for character in text)
     name = re.sub(r"^\.+|[. ]+$", lambda match: "_" * len(match[0]), name) or "_"
     name = f"_{name}" if _RESERVED.match(name) else name

@@ -1,4 +1,4 @@
-"""The commands about whole tasks and their versions."""
+"""The commands about tasks and their versions."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -17,13 +17,13 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
     finding.add_task(command("show", show, "show a task with its classes", "headstart show birds"))
     finding.add_task(command("history", history, "list a task's versions, the newest first", "headstart history birds"))
 
-    rolling_back = command("rollback", rollback, "let another version of a task answer", "headstart rollback birds 3")
+    rolling_back = command("rollback", rollback, "make another version of a task the active one", "headstart rollback birds 3")
     finding.add_task(rolling_back)
-    rolling_back.add_argument("version", metavar="VERSION", type=int, help="one of those that `headstart history` lists")
+    rolling_back.add_argument("version", metavar="VERSION", type=int, help="a version that `headstart history` lists")
 
     renaming = command("rename", rename, "give a task another name; its id stays", "headstart rename birds garden-birds")
     finding.add_task(renaming)
-    renaming.add_argument("name", metavar="NAME", help="what no other task is called")
+    renaming.add_argument("name", metavar="NAME", help="the new name, which no other task has")
 
     deleting = command("delete", delete, "remove a task with all its images", "headstart delete birds")
     finding.add_task(deleting)

@@ -1,4 +1,4 @@
-"""The commands that give a task its examples, and that look after those it has."""
+"""The commands that make a task and that change its examples."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -15,40 +15,40 @@ from headstart.errors import NoImages
 from headstart.images.folders import labelled_folder
 from headstart.replies.tasks import Task
 
-_EXAMPLE = "its file's name, as robin/7.jpg, or its id; `headstart examples TASK` lists both"
-_FOLDER = "a folder with a folder for each class, named as the class, with its images inside"
+_EXAMPLE = "the example's file name, such as robin/7.jpg, or its id; `headstart examples TASK` lists both"
+_FOLDER = "a folder with a sub-folder for each class, named after the class, with its images inside"
 
 
 def add_to(command: Callable[..., ArgumentParser]) -> None:
     """Adds these commands; `command` adds one."""
-    creating = command("create", create, "make a classifier of a folder of images", "headstart create birds photos/birds")
-    creating.add_argument("name", metavar="NAME", help="what to call the new task")
+    creating = command("create", create, "make a classifier from a folder of images", "headstart create birds photos/birds")
+    creating.add_argument("name", metavar="NAME", help="the name of the new task")
     creating.add_argument("folder", metavar="FOLDER", type=Path, help=_FOLDER)
     _add_skip_broken(creating)
 
     adding = command(
         "add",
         add,
-        "teach a task more, of its classes or of new ones: a new version, active at once",
+        "add examples of existing or new classes; makes a new version, active at once",
         "headstart add birds photos/more\n  headstart add birds --label robin new/1.jpg new/2.jpg",
     )
     finding.add_task(adding)
     adding.add_argument(
         "files", metavar="FOLDER|FILE", nargs="+", type=Path, help=f"{_FOLDER}; or, with --label, images of one class"
     )
-    adding.add_argument("--label", metavar="LABEL", help="the class of all these images, or of those in these folders")
+    adding.add_argument("--label", metavar="LABEL", help="the class of all these images")
     _add_skip_broken(adding)
 
     summary = "list a task's examples, the oldest first, or save their images"
     listing = command("examples", examples, summary, "headstart examples birds --save birds-again")
     finding.add_task(listing)
-    save = "write the images to a new folder, byte for byte as they were learned from, in a folder for each class"
+    save = "write the images to a new folder, byte for byte as they were sent, with a sub-folder for each class"
     listing.add_argument("--save", metavar="FOLDER", type=Path, help=save)
 
     removing = command(
         "remove",
         remove,
-        "take an example out of a task: a new version, active at once; earlier versions keep it",
+        "remove an example from a task; makes a new version, active at once; earlier versions keep it",
         "headstart remove birds robin/7.jpg",
     )
     _add_example(removing)
@@ -56,11 +56,11 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
     relabelling = command(
         "relabel",
         relabel,
-        "put an example into another class, of the task's or a new one: a new version, active at once",
+        "move an example to another class, existing or new; makes a new version, active at once",
         "headstart relabel birds robin/7.jpg wren",
     )
     _add_example(relabelling)
-    relabelling.add_argument("label", metavar="LABEL", help="the class that it belongs to")
+    relabelling.add_argument("label", metavar="LABEL", help="the class that the example belongs to")
 
     forgetting = command(
         "forget",
@@ -87,7 +87,7 @@ def create(client: Client, args: Namespace, output: Output) -> Exit:
     finding.refuse_twin(
         client,
         args.name,
-        "`headstart add` teaches it more, `headstart delete` removes it; or choose another name for the new one.",
+        "Add to it with `headstart add`, remove it with `headstart delete`, or choose another name.",
     )
     unused = finding.unused(args.folder, examples)
     broken = unused.__setitem__ if args.skip_broken else None
@@ -126,7 +126,7 @@ def examples(client: Client, args: Namespace, output: Output) -> Exit:
         if folder != label:
             output.remark(f"headstart: the class {printable(label)} is in the folder {printable(folder)}.")
     if lost:
-        output.remark(f"headstart: the server kept no image of {_counted(len(lost))}.")
+        output.remark(f"headstart: the server did not keep the images of {_counted(len(lost))}.")
     return Exit.REFUSED if lost else Exit.DONE
 
 
@@ -161,22 +161,22 @@ def forget(client: Client, args: Namespace, output: Output) -> Exit:
 
 
 def _labelled(args: Namespace, output: Output) -> tuple[list[tuple[str, Path]], dict[str, str]]:
-    """The examples that the command line names, and which files are none and why.
+    """The examples that the command line names, and the files that are left out with the reason.
 
     Raises:
-        Misused: it does not tell their classes.
+        Misused: the command line does not say the classes of the images.
     """
     if args.label is not None:
         return [(args.label, file) for file in finding.images(args.files, output)], {}
     if len(args.files) != 1 or args.files[0].is_file():
         raise Misused(
-            f"of which class are they? headstart add {args.task} --label LABEL FILE..., or headstart add {args.task} FOLDER "
-            "with a folder for each class"
+            f"these images have no class; use headstart add {args.task} --label LABEL FILE..., or "
+            f"headstart add {args.task} FOLDER with a folder for each class"
         )
     try:
         examples = labelled_folder(args.files[0])
     except NoImages as error:
-        error.add_note(f"If its images are of one class: headstart add {args.task} --label LABEL {args.files[0]}")
+        error.add_note(f"If all its images are of one class: headstart add {args.task} --label LABEL {args.files[0]}")
         raise
     return examples, finding.unused(args.files[0], examples)
 

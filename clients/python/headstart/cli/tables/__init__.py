@@ -1,1 +1,1 @@
-"""The API's replies as tables that people read."""
+"""The API's replies as tables for people."""

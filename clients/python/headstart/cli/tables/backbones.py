@@ -1,4 +1,4 @@
-"""Backbones as people read them."""
+"""Backbones as a table."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from rich.console import RenderableType
 
 from headstart.cli.tables.fitting import Column, FittedTable
 from headstart.cli.tables.text import printable
-from headstart.replies.tasks import Backbone
+from headstart.replies.backbones import Backbone
 
 
 def backbones_table(found: Sequence[Backbone]) -> RenderableType:

@@ -1,4 +1,4 @@
-"""Tables that fit the width there is: nothing in them wraps."""
+"""Tables that fit the terminal: no cell wraps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,20 +11,19 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.table import Table
 
-_EDGES, _BETWEEN = 2, 3  # what the box takes
-_LEAST = 12  # of a text that is cut
+_EDGES, _BETWEEN = 2, 3  # columns that the box takes
+_LEAST = 12  # columns that a cut text keeps
 _HEADING = 3  # lines
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """How a column is shown where there is too little room for all.
+    """A column, and what happens to it in a narrow terminal.
 
     Attributes:
-        goes: those with 1 go first, then those with 2, and so on, but before all of them those that tell every row alike; 0
-            stays.
-        cut: where a text that is too long loses some: its end, or, of a path, its start. None: nowhere, as of an id.
-        below: it goes below its row.
+        goes: the order in which columns are left out: 1 first; 0 stays. Columns with the same text in every row go before all.
+        cut: the end of a long text that is cut off: its end or, of a path, its start. None cuts nothing, for example of an id.
+        below: prints the text below its row.
     """
 
     title: str
@@ -36,7 +35,7 @@ class Column:
 
 @dataclass(slots=True)
 class FittedTable:
-    """Rows under a heading; a pipe, which has no edge, gets all of it."""
+    """Rows under a heading. A pipe has no width, and gets everything."""
 
     columns: Sequence[Column]
     rows: list[tuple[str, ...]] = field(default_factory=list)
@@ -55,7 +54,7 @@ class FittedTable:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for place in shown:
             column = self.columns[place]
-            # Where even that is too much, an id is folded: it can still be copied.
+            # A folded id can still be copied.
             table.add_column(column.title, justify="right" if column.number else "left", overflow="fold")
         dots = "..." if options.ascii_only else "…"
         for row in self.rows:
@@ -71,7 +70,7 @@ class FittedTable:
                     yield from (Segment(f"    {text}"), Segment.line())
 
     def _fitting(self, width: int) -> tuple[list[int], int | None]:
-        """The columns that there is room for, by place, and the one below each row."""
+        """The places of the columns that fit, and of the column that goes below each row."""
         shown = list(range(len(self.columns)))
         below = next((place for place in shown if self.columns[place].below), None)
         if below is None or self._natural(shown) <= width:
@@ -86,7 +85,7 @@ class FittedTable:
         return shown, below
 
     def _narrowed(self, shown: Sequence[int], width: int) -> dict[int, int]:
-        """The width of each column, the widest of those that may be cut losing first."""
+        """The width of each column; the widest of those that may be cut loses first."""
         widths = {place: self._width(place) for place in shown}
         while sum(widths.values()) + _around(shown) > width:
             cuttable = [place for place in shown if self.columns[place].cut and widths[place] > _LEAST]
@@ -99,7 +98,7 @@ class FittedTable:
         return sum(map(self._width, shown)) + _around(shown)
 
     def _least(self, shown: Sequence[int]) -> int:
-        """The width at which nothing has to go: twice the least for what may be cut."""
+        """The width at which no column must go; a column that may be cut counts twice its least width."""
         return _around(shown) + sum(
             min(self._width(place), 2 * _LEAST) if self.columns[place].cut else self._width(place) for place in shown
         )

@@ -1,42 +1,32 @@
-"""Predictions as people and spreadsheets read them."""
+"""Predictions as tables, and as CSV for spreadsheets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import RenderableType
 
 from headstart.cli.tables.fitting import Column, FittedTable
-from headstart.cli.tables.text import printable, told_example
+from headstart.cli.tables.text import example_name, printable
 from headstart.images.folders import printable_path
 from headstart.replies.predictions import ManyPredictions, Prediction, Predictions, Unreadable
 
 CSV_COLUMNS = ("file", "label", "probability", "known", "novelty", "error")
 CSV_COLUMNS_OF_MANY = ("file", "name", "task", "label", "probability", "error")
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One image and its answer, `raw` as the API gave it."""
-
-    file: str
-    result: Prediction | Unreadable
-    raw: Mapping[str, Any]
-
+Row = tuple[str, Prediction | Unreadable]
+"""A file and its prediction."""
 
 RowOfMany = tuple[str, str, str, Prediction | Unreadable]
-"""A file, the name of a task, its id, and what it says."""
+"""A file, a task's name, its id, and its prediction."""
 
 
 def rows(files: Sequence[Path], answers: Predictions, shown: Sequence[int]) -> list[Row]:
-    """Those of the images at these positions."""
-    raw = answers.raw["predictions"]
-    return [Row(printable_path(files[at]), answers.results[at], raw[at]) for at in shown]
+    """The rows of the images at the positions `shown`."""
+    return [(printable_path(files[at]), answers.results[at]) for at in shown]
 
 
 def rows_of_many(files: Sequence[Path], answers: ManyPredictions, names: Mapping[str, str]) -> list[RowOfMany]:
-    """Image by image, every task's answer."""
+    """A row for each image and task, image by image."""
     usable = [answer for answer in answers if isinstance(answer, Predictions)]
     # A task may have been created since the names were read.
     return [
@@ -46,8 +36,8 @@ def rows_of_many(files: Sequence[Path], answers: ManyPredictions, names: Mapping
     ]
 
 
-def predictions(found: Sequence[Row]) -> RenderableType:
-    """The label of every image, how sure it is, and the next likely one; a stranger is none of these."""
+def predictions_table(found: Sequence[Row]) -> RenderableType:
+    """For every image its label, how sure that is, and the next label; or that it is of none of the classes."""
     table = FittedTable(
         (
             Column("image", cut="start"),
@@ -57,16 +47,16 @@ def predictions(found: Sequence[Row]) -> RenderableType:
             Column("nearest example", goes=1),
         )
     )
-    for row in found:
-        file, result = printable(row.file), row.result
+    for path, result in found:
+        file = printable(path)
         if isinstance(result, Unreadable):
             table.add_row(file, "unreadable", "", printable(result.detail), "")
             continue
         (first, sure), *others = [(printable(label), f"{share:.1%}") for label, share in result.scores.items()]
         nearest = ""
-        if row.raw.get("nearest"):
-            closest = row.raw["nearest"][0]
-            nearest = f"{told_example(closest, 'example')} ({closest['similarity']:.2f})"
+        if result.nearest:
+            closest = result.nearest[0]
+            nearest = f"{example_name(closest.example, closest.label, closest.file_name)} ({closest.similarity:.2f})"
         if result.known is False:
             table.add_row(file, "none of these", "", f"{first} {sure}", nearest)
         else:
@@ -74,8 +64,8 @@ def predictions(found: Sequence[Row]) -> RenderableType:
     return table
 
 
-def predictions_of_many(found: Sequence[RowOfMany]) -> RenderableType:
-    """The label of every image by every task, image by image."""
+def many_predictions_table(found: Sequence[RowOfMany]) -> RenderableType:
+    """For every image its label by every task, image by image."""
     table = FittedTable(
         (
             Column("image", cut="start"),
@@ -93,14 +83,13 @@ def predictions_of_many(found: Sequence[RowOfMany]) -> RenderableType:
     return table
 
 
-def csv_row(row: Row) -> tuple[str, ...]:
-    """The cells of `CSV_COLUMNS`; of a stranger, the label is the likest one."""
-    result = row.result
+def csv_row(file: str, result: Prediction | Unreadable) -> tuple[str, ...]:
+    """The cells of `CSV_COLUMNS`; an unknown image has the label of its most similar class."""
     if isinstance(result, Unreadable):
-        return row.file, "", "", "", "", result.detail
+        return file, "", "", "", "", result.detail
     known = "" if result.known is None else str(result.known).lower()
     novelty = "" if result.novelty is None else f"{result.novelty:.4f}"
-    return row.file, result.label, f"{result.probability:.6f}", known, novelty, ""
+    return file, result.label, f"{result.probability:.6f}", known, novelty, ""
 
 
 def csv_row_of_many(file: str, name: str, task: str, result: Prediction | Unreadable) -> tuple[str, ...]:

@@ -1,15 +1,15 @@
-"""How good a task is, and how other ways to fit it would do, as people read it."""
+"""The quality of a task, and comparisons of ways to fit it, as tables."""
 
 from rich.console import Group, RenderableType
 
 from headstart.cli.tables.fitting import Column, FittedTable
-from headstart.cli.tables.text import percent, percent_range, printable, told_example
+from headstart.cli.tables.text import example_name, percent, percent_range, printable
 from headstart.replies.comparison import Comparison, Trial
 from headstart.replies.quality import Prior, Quality
 
 
 def quality_table(found: Quality) -> RenderableType:
-    """How good a task is, class by class, and what to look at; what there is none of is left out."""
+    """The quality of a task, class by class, and the examples to look at; empty tables are left out."""
     parts: list[RenderableType] = [_verdict(found)]
     if found.prior:
         parts.append(_expected(found.prior))
@@ -35,7 +35,7 @@ def quality_table(found: Quality) -> RenderableType:
 
 
 def comparison_table(found: Comparison) -> RenderableType:
-    """One line for the active version and for each candidate, the best marked, and what to make of it."""
+    """One line for the active version and for each candidate, with the best marked, and advice."""
     table = FittedTable(
         (
             Column(""),
@@ -56,11 +56,11 @@ def comparison_table(found: Comparison) -> RenderableType:
             *(_trial(each) if isinstance(each, Trial) else ["cannot be tried", "", "", "", "", ""]),
         )
     judged = f"on {found.current.judged} examples by {found.current.method}"
-    return Group(f"Version {found.version}, and what could be in its place, {judged}:", table, printable(found.advice))
+    return Group(f"Version {found.version} and the candidates, {judged}:", table, printable(found.advice))
 
 
 def _suspects(found: Quality) -> FittedTable:
-    known = any(each.get("file_name") for each in found.raw["suspects"])
+    known = any(each.file_name for each in found.suspects)
     table = FittedTable(
         (
             *((Column("file", cut="start"),) if known else ()),
@@ -70,14 +70,14 @@ def _suspects(found: Quality) -> FittedTable:
             Column("sure", number=True),
         )
     )
-    for each, raw in zip(found.suspects, found.raw["suspects"], strict=True):
-        file = (told_example(raw, "example"),) if known else ()
+    for each in found.suspects:
+        file = (example_name(each.example, each.label, each.file_name),) if known else ()
         table.add_row(*file, each.example, printable(each.label), printable(each.suggested), f"{each.confidence:.1%}")
     return table
 
 
 def _duplicates(found: Quality) -> FittedTable:
-    known = any(each.get("file_name") or each.get("of_file_name") for each in found.raw["duplicates"])
+    known = any(each.file_name or each.of_file_name for each in found.duplicates)
     table = FittedTable(
         (
             *((Column("file", cut="start"),) if known else ()),
@@ -88,10 +88,10 @@ def _duplicates(found: Quality) -> FittedTable:
             Column("alike", number=True, goes=1),
         )
     )
-    for twin, raw in zip(found.duplicates, found.raw["duplicates"], strict=True):
-        file = (told_example(raw, "example"),) if known else ()
+    for twin in found.duplicates:
+        file = (example_name(twin.example, twin.label, twin.file_name),) if known else ()
         labels = printable(twin.label), printable(twin.of_label)
-        same = told_example(raw, "of", "of_") if known else twin.of
+        same = example_name(twin.of, twin.of_label, twin.of_file_name) if known else twin.of
         table.add_row(*file, twin.example, labels[0], same, labels[1], f"{twin.similarity:.1%}")
     return table
 
@@ -111,7 +111,7 @@ def _trial(each: Trial) -> list[str]:
 
 def _verdict(found: Quality) -> str:
     if found.accuracy is None:
-        return f"Version {found.version}: no example can be judged, since each is alone in its class, or like all others of it."
+        return f"Version {found.version}: no example can be judged: each is the only one of its class, or like all others of it."
     recognised = sum(each.recognised for each in found.classes)
     share = f"{percent(found.accuracy)} (95 % interval {percent_range(found.interval)})"
     return f"Version {found.version}: {share} recognised by {found.method}, {recognised} of {found.judged} examples."
@@ -123,22 +123,22 @@ def _expected(prior: Prior) -> str:
     datasets = ", ".join(printable(dataset) for dataset in prior.datasets)
     return (
         f"The backbone's own evaluations found {mean} with {prior.ways} classes of {prior.shots} on {datasets}, "
-        "the nearest to this task."
+        "the setting nearest to this task."
     )
 
 
 def _alike(found: Quality) -> list[RenderableType]:
-    """What is to be said of shots of one thing, if there are any."""
+    """Remarks on shots of one thing, if there are any."""
     parts: list[RenderableType] = []
     examples = sum(each.examples for each in found.classes)
     if found.groups < examples:
         parts.append(
-            f"The {examples} examples look like {found.groups} different things: shots of one thing were left out together, and "
-            "count as one."
+            f"The {examples} examples look like {found.groups} different things: shots of one thing are left out together, "
+            "and count as one."
         )
     if found.one_session:
         parts.append(
-            f"Images of one session only, as it seems: {', '.join(map(printable, found.one_session))}. How well others will be "
-            "recognised cannot be told."
+            f"Images that seem to be of one session only: {', '.join(map(printable, found.one_session))}. How well other images "
+            "will be recognised is not known."
         )
     return parts

@@ -1,4 +1,4 @@
-"""Refreshes as people read them."""
+"""Refreshes and their tasks as tables."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ def refreshes_table(found: Sequence[Refresh]) -> RenderableType:
 
 
 def refresh_table(found: Refresh, tasks: Sequence[RefreshedTask]) -> RenderableType:
-    """How good tasks were before and after, by what became of them; and each task with the reason."""
+    """The mean accuracy of a refresh's tasks before and after, by outcome, and each task with the reason."""
     reason = f": {printable(found.reason.detail)}" if found.reason else pace(found)
     parts: list[RenderableType] = [f"Refresh {found.id} onto {printable(found.to)}: {found.state.replace('_', ' ')}{reason}."]
     table = FittedTable((Column(""), *(Column(title, number=True) for title in ("tasks", "judged", "before", "after"))))
@@ -45,7 +45,7 @@ def refresh_table(found: Refresh, tasks: Sequence[RefreshedTask]) -> RenderableT
     if tasks:
         parts.append(refreshed_tasks_table(tasks))
     if found.tasks.get("moved") and not found.at_work:
-        parts.append(f"To return what was moved: headstart refreshes rollback {found.id}")
+        parts.append(f"To return the moved tasks: headstart refreshes rollback {found.id}")
     return Group(*parts)
 
 
@@ -73,7 +73,7 @@ def refreshed_tasks_table(found: Sequence[RefreshedTask]) -> RenderableType:
 
 
 def pace(found: Refresh) -> str:
-    """How fast a refresh gets on, and how long it will take; empty while nobody knows."""
+    """The pace of a refresh and the time left; empty while they are not known."""
     if found.images_per_second is None or found.seconds_left is None:
         return ""
     minutes, seconds = divmod(round(found.seconds_left), 60)

@@ -1,4 +1,4 @@
-"""Tasks, their examples and their versions as people read them."""
+"""Tasks, their examples and their versions as tables."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from headstart.replies.tasks import Example, Task, Version
 def tasks_table(found: Sequence[Task]) -> RenderableType:
     """One line for each task."""
     if not found:
-        return "There are no tasks yet. `headstart create NAME FOLDER` makes one of a folder with a folder per class."
+        return "There are no tasks yet. `headstart create NAME FOLDER` makes one from a folder with a sub-folder for each class."
     table = FittedTable(
         (
             Column("task"),
@@ -49,7 +49,7 @@ def task_table(shown: Task) -> RenderableType:
 
 
 def changed_task(now: Task, what: str) -> RenderableType:
-    """A task after a change, and what to do with it."""
+    """A task after a change, and how to try it."""
     milliseconds = f" in {now.timing_ms['total']:.0f} ms" if "total" in now.timing_ms else ""
     return Group(
         f"{what}{milliseconds}: version {now.version} of {printable(now.name)} answers now.",
@@ -59,7 +59,7 @@ def changed_task(now: Task, what: str) -> RenderableType:
 
 
 def task_summary(shown: Task) -> str:
-    """One task in a line, where there is a choice to be made."""
+    """One task in a line, for a list to choose from."""
     return f"{shown.id}  {shown.examples} examples in {len(shown.classes)} classes, {when(shown.updated_at)}"
 
 
@@ -76,13 +76,13 @@ def examples_table(found: Sequence[Example]) -> RenderableType:
         )
     )
     for each in found:
-        file = printable(each.raw.get("file_name") or "")
+        file = printable(each.file_name or "")
         table.add_row(each.id, printable(each.label), file, each.media_type, str(each.bytes), when(each.created_at))
     return table
 
 
 def versions_table(found: Sequence[Version]) -> RenderableType:
-    """A task's history."""
+    """One line for each version of a task."""
     table = FittedTable(
         (
             Column("version", number=True),

@@ -1,21 +1,18 @@
 """Texts, shares and moments as people read them."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
-from headstart.replies.quality import Interval
+from headstart.replies.values import Interval
 
 
 def printable(text: str) -> str:
-    """Text of others without what a terminal would obey."""
+    """Text of others, without characters that a terminal would obey."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-def told_example(body: Mapping[str, Any], id_field: str, prefix: str = "") -> str:
+def example_name(example: str, label: str, file_name: str | None) -> str:
     """An example as its owner knows it: by class and file, or else by its id."""
-    name = body.get(f"{prefix}file_name")
-    return printable(f"{body[f'{prefix}label']}/{name}" if name else body[id_field])
+    return printable(f"{label}/{file_name}" if file_name else example)
 
 
 def percent(share: float | None) -> str:

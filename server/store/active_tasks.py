@@ -1,0 +1,83 @@
+"""The active version of each task: what every request asks first."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+
+from models.heads.head import BackboneRef
+from server.errors import TaskNotFound
+from server.store.active_versions import ActiveVersions
+from server.store.database import Database
+from server.store.records import Active, TaskKey
+from server.store.statements import ACTIVE, active_of, active_rows
+from server.store.tables import tasks, versions
+
+
+class ActiveTasks:
+    """The tasks there are and the active version of each, in memory where they were asked for. Thread-safe.
+
+    `server.store.store.Store` says what holds for every call.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._versions = ActiveVersions()
+
+    def ids(self, tenant: str) -> Sequence[str]:
+        """The id of every task, newest first; unless they are in memory, read from the index alone."""
+        if (known := self._versions.known_ids(tenant)) is not None:
+            return known
+        changes = self._versions.changes()
+        query = select(tasks.c.id).where(tasks.c.tenant == tenant).order_by(tasks.c.ordinal.desc())
+        with self._database.read() as connection:
+            ids = connection.scalars(query).all()
+        self._versions.keep_ids(tenant, ids, changes)
+        return ids
+
+    def get(self, key: TaskKey) -> Active:
+        """The active version's number, backbone and number of classes, at the cost of two look-ups by primary key at most."""
+        if (active := self.get_many(key.tenant, [key.id]).get(key.id)) is None:
+            raise TaskNotFound(key.id)
+        return active
+
+    def get_many(self, tenant: str, task_ids: Sequence[str]) -> dict[str, Active]:
+        """What `get` returns, of each of these tasks that exists; a statement for every few hundred not in memory."""
+        found = self._versions.known_among(tenant, task_ids)
+        if unknown := [task for task in task_ids if task not in found]:
+            changes = self._versions.changes()
+            with self._database.read() as connection:
+                read = {row.id: active_of(row) for row in active_rows(connection, tenant, unknown)}
+            for task, active in read.items():
+                self._versions.keep(TaskKey(tenant, task), active, changes)
+            found |= read
+        return found
+
+    def known(self, key: TaskKey) -> Active | None:
+        """What `get` would return, if that is in memory; this never blocks."""
+        return self._versions.known(key)
+
+    def by_backbone(self) -> dict[BackboneRef, int]:
+        """How many tasks' active versions use each backbone that is used at all: every tenant's, since they share bundles."""
+        backbone = (versions.c.bundle, versions.c.backbone_sha256)
+        query = select(*backbone, func.count().label("used")).join_from(tasks, versions, ACTIVE).group_by(*backbone)
+        with self._database.read() as connection:
+            return {BackboneRef(row.bundle, row.backbone_sha256): int(row.used) for row in connection.execute(query)}
+
+    def by_bundle(self) -> dict[str, int]:
+        """The same, whichever of a bundle's files they use."""
+        used: Counter[str] = Counter()
+        for backbone, count in self.by_backbone().items():
+            used[backbone.bundle] += count
+        return dict(used)
+
+    def newest_bundle(self) -> str | None:
+        """The bundle of the newest task's active version, whoever's that is; None without a task."""
+        query = select(versions.c.bundle).join_from(tasks, versions, ACTIVE).order_by(tasks.c.ordinal.desc()).limit(1)
+        with self._database.read() as connection:
+            bundle: str | None = connection.execute(query).scalar_one_or_none()
+        return bundle
+
+    def forget(self, key: TaskKey) -> None:
+        """To be told after every transaction that may have made, changed or removed the task, before anybody hears of it."""
+        self._versions.forget(key)

@@ -1,0 +1,18 @@
+"""What is kept for retries says which version or refresh was made, from which the reply is rendered again.
+
+Answers of before are kept as they are, for their 24 hours: those have a status.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("replays", recreate="always") as batch:
+        batch.alter_column("status", existing_type=sa.Integer, nullable=True)
+        batch.add_column(sa.Column("version", sa.Integer, nullable=True), insert_after="task")
+        batch.add_column(sa.Column("name", sa.String, nullable=True), insert_after="version")
+        batch.add_column(sa.Column("refresh", sa.String, nullable=True), insert_after="name")

@@ -1,0 +1,290 @@
+"""Tasks and their versions."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, delete, insert, select
+
+from models.heads.head import Float32, Head
+from server.errors import TaskNotFound, VersionNotFound
+from server.ids import cursor_after_number, read_number
+from server.store.active_tasks import ActiveTasks
+from server.store.database import Database
+from server.store.new_versions import add_changed, add_refreshed, find_parent
+from server.store.records import Asked, Change, NewExample, Task, TaskKey, Version
+from server.store.refresh_notes import forget_in_refreshes, note_version
+from server.store.refresh_records import RefreshNote
+from server.store.removal import (
+    remove_images,
+    remove_unused_examples,
+    remove_versions,
+    removing,
+    versions_of,
+    versions_with,
+)
+from server.store.replays import forget_answers, keep_version
+from server.store.statements import (
+    OF_TASK,
+    VERSION,
+    find_version,
+    head_rows,
+    insert_examples,
+    insert_version,
+    new_version,
+    next_ordinal,
+    now_after,
+    read_task,
+    select_tasks,
+    task_of,
+    update_task,
+    version_of,
+)
+from server.store.tables import tasks, versions
+
+
+class TaskStore:
+    """The tasks that there are. Thread-safe; `server.store.store.Store` says what holds for every call."""
+
+    def __init__(self, database: Database, active: ActiveTasks) -> None:
+        self._database = database
+        self._active = active
+
+    def get(self, key: TaskKey) -> Task:
+        """A task with its active version."""
+        with self._database.read() as connection:
+            return read_task(connection, key)
+
+    def page(self, tenant: str, cursor: str | None, limit: int) -> tuple[list[Task], str | None]:
+        """A page of at most `limit` tasks, newest first, and the cursor of the next page, None after the last.
+
+        Raises:
+            InvalidRequest: the cursor did not come from here.
+        """
+        query = select_tasks(tenant).order_by(tasks.c.ordinal.desc()).limit(limit + 1)
+        if cursor is not None:
+            query = query.where(tasks.c.ordinal < read_number(cursor))
+        with self._database.read() as connection:
+            found = connection.execute(query).all()
+        following = cursor_after_number(found[limit - 1].ordinal) if len(found) > limit else None
+        return [task_of(row) for row in found[:limit]], following
+
+    def made(self, key: TaskKey, version: int) -> Task:
+        """A task as it was when that version was made, under the name that it has now.
+
+        Raises:
+            VersionNotFound: the task has no such version.
+        """
+        query = select(*VERSION).join_from(tasks, versions, OF_TASK).where(tasks.c.tenant == key.tenant, tasks.c.id == key.id)
+        with self._database.read() as connection:
+            task = read_task(connection, key)
+            row = connection.execute(query.where(versions.c.number == version)).one_or_none()
+        if row is None:
+            raise VersionNotFound(version)
+        found = version_of(row)
+        return replace(task, updated_at=found.created_at, version=found)
+
+    def versions(self, key: TaskKey) -> list[Version]:
+        """Every version of a task, newest first."""
+        query = select(*VERSION).join_from(tasks, versions, OF_TASK).where(tasks.c.tenant == key.tenant, tasks.c.id == key.id)
+        with self._database.read() as connection:
+            found = [version_of(row) for row in connection.execute(query.order_by(versions.c.number.desc()))]
+        if not found:
+            raise TaskNotFound(key.id)
+        return found
+
+    def head(self, key: TaskKey, version: int) -> Head:
+        """The head of a version.
+
+        Raises:
+            VersionNotFound: the task has no such version.
+        """
+        with self._database.read() as connection:
+            data: bytes = find_version(connection, key, version, versions.c.head).head
+        return Head.from_bytes(data)
+
+    def heads(self, tenant: str, wanted: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Head]:
+        """The head of each of these tasks and versions that exists; a statement for every few hundred."""
+        with self._database.read() as connection:
+            rows = list(head_rows(connection, tenant, wanted))
+        return {(row.task, row.number): Head.from_bytes(row.head) for row in rows}
+
+    def create(self, key: TaskKey, name: str, added: Sequence[NewExample], head: Head, asked: Asked | None = None) -> Task:
+        """Creates a task of `added`, with `head` as its version 1.
+
+        Raises:
+            ReplayExists: the key of `asked` has been answered; nothing is created.
+        """
+        counts = Counter(example.label for example in added)
+        with self._changing(key) as connection:
+            now = datetime.now(UTC)
+            task = Task(key, name, now, now, new_version(1, "created", counts, head, now))
+            ordinal = next_ordinal(connection, key.tenant, tasks)
+            connection.execute(
+                insert(tasks).values(
+                    tenant=key.tenant,
+                    id=key.id,
+                    name=name,
+                    active_version=1,
+                    last_version=1,
+                    created_at=now,
+                    updated_at=now,
+                    ordinal=ordinal,
+                )
+            )
+            insert_examples(connection, task, added)
+            insert_version(connection, task, [example.id for example in added], head)
+            keep_version(connection, task, asked)
+        return task
+
+    def add_version(
+        self,
+        key: TaskKey,
+        parent: int,
+        change: Change,
+        added: Sequence[NewExample],
+        removed: Sequence[str],
+        head: Head,
+        asked: Asked | None = None,
+    ) -> Task:
+        """Makes a version of the parent's support set without `removed` and with `added`, and makes it the active one.
+
+        Raises, with nothing changed:
+            VersionConflict: `parent` is not the active version any more.
+            ExampleNotFound: `removed` names an example that the parent does not have.
+            BackboneMismatch: `head` was fitted on another backbone than the parent's.
+            ReplayExists: the key of `asked` has been answered.
+        """
+        with self._changing(key) as connection:
+            before = find_parent(connection, key, parent)
+            task = add_changed(connection, before, change, added, removed, head)
+            keep_version(connection, task, asked)
+        return task
+
+    def add_refreshed(
+        self,
+        key: TaskKey,
+        parent: int,
+        embedded: Mapping[str, Float32],
+        head: Head,
+        note: RefreshNote | None = None,
+    ) -> Task:
+        """Makes a version of the parent's support set on another backbone, and makes it the active one.
+
+        Args:
+            embedded: by id, a float32 (D,) for every example of the parent, made by the backbone of `head`. Where an example has
+                one of that backbone from before, that stays.
+            head: fitted on them.
+            note: what is written in the refresh that this is part of, beside the version that is made.
+
+        Raises, with nothing changed:
+            VersionConflict: `parent` is not the active version any more.
+            RefreshStopped: the note is not wanted any more.
+            ValueError: `embedded` are not the parent's examples, or the labels of `head` not theirs.
+        """
+        with self._changing(key) as connection:
+            before = find_parent(connection, key, parent)
+            task = add_refreshed(connection, before, embedded, head)
+            note_version(connection, task, note)
+        return task
+
+    def put_back(self, key: TaskKey, parent: int, version: int, note: RefreshNote) -> Task:
+        """Makes an existing version the active one again where a refresh is rolled back.
+
+        Raises, with nothing changed:
+            VersionConflict: `parent` is not the active version any more.
+            VersionNotFound: the task has no version `version` any more.
+            RefreshStopped: the note is not wanted any more.
+        """
+        with self._changing(key) as connection:
+            find_parent(connection, key, parent)
+            task = _activate(connection, key, version)
+            note_version(connection, task, note)
+        return task
+
+    def forget_example(self, key: TaskKey, parent: int, example_id: str, head: Head | None) -> tuple[Task, list[int]]:
+        """Removes an example, every version that was fitted with it, examples that no other version has, and what retries of
+        requests to the task would get.
+
+        Its bytes are in the files until `erase`.
+
+        Args:
+            head: fitted on the parent's support set without the example, for a new version, which becomes the active one; None
+                if the parent does not have it, and stays active.
+
+        Returns:
+            The task, and the numbers of the versions that went.
+
+        Raises, with nothing changed:
+            VersionConflict: `parent` is not the active version any more.
+            ExampleNotFound: the task has no such example, or `head` is given and the parent does not have it.
+        """
+
+        def forget() -> tuple[Task, list[int]]:
+            with self._changing(key, removes=True) as connection:
+                before = find_parent(connection, key, parent)
+                gone = versions_with(connection, key, example_id)
+                if head is not None:
+                    add_changed(connection, before, "removed", [], [example_id], head)
+                elif parent in gone:
+                    raise ValueError("the active version has the example, so another one is needed")
+                remove_versions(connection, key, gone)
+                remove_unused_examples(connection, key)
+                forget_answers(connection, key)
+                update_task(connection, key, updated_at=now_after(before.created_at))
+                return read_task(connection, key), gone
+
+        return removing(self._database, forget)
+
+    def change(self, key: TaskKey, *, name: str | None = None, version: int | None = None) -> Task:
+        """Gives a task another name, makes an existing version the active one, or does both at once.
+
+        Raises, with nothing changed:
+            VersionNotFound: the task has no such version.
+        """
+        with self._changing(key) as connection:
+            if version is not None:
+                _activate(connection, key, version)
+            if name is not None:
+                now = now_after(read_task(connection, key).created_at)
+                update_task(connection, key, name=name, updated_at=now)
+            return read_task(connection, key)
+
+    def delete(self, key: TaskKey) -> list[int]:
+        """Removes a task with all its versions, examples and images; the schema's foreign keys see to those.
+
+        Its bytes are in the files until `erase`. Of answers kept for retries only the keys stay, for their 24 hours.
+        On a full disk the images of a large task go some at a time first: a crash in between leaves a task without those.
+
+        Returns:
+            The numbers of its versions.
+        """
+
+        def remove() -> list[int]:
+            with self._changing(key, removes=True) as connection:
+                gone = versions_of(connection, key)
+                if not connection.execute(delete(tasks).where(tasks.c.tenant == key.tenant, tasks.c.id == key.id)).rowcount:
+                    raise TaskNotFound(key.id)
+                forget_answers(connection, key)
+                forget_in_refreshes(connection, key)
+            return gone
+
+        return removing(self._database, remove, lambda room: remove_images(self._database, key, room))
+
+    @contextmanager
+    def _changing(self, key: TaskKey, *, removes: bool = False) -> Iterator[Connection]:
+        """A transaction after which the task may be another, or gone, or there for the first time."""
+        try:
+            with self._database.write(removes=removes) as connection:
+                yield connection
+        finally:  # Also after a failure: a disk may fail to say that it has written.
+            self._active.forget(key)
+
+
+def _activate(connection: Connection, key: TaskKey, version: int) -> Task:
+    find_version(connection, key, version)
+    now = now_after(read_task(connection, key).created_at)
+    update_task(connection, key, active_version=version, updated_at=now)
+    return read_task(connection, key)

@@ -1,0 +1,95 @@
+"""Every benchmark's command at toy size: it starts, goes one round, and prints its figures."""
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+import benchmarks
+from models.bundle import SHIPPED
+from tests.helpers.bundles import small_bundle
+from tests.helpers.domains import write_domain
+
+_ROUND = ("--rounds", "1", "--seconds", "0.1")
+SERVING = {
+    "background": _ROUND,
+    "engine": _ROUND,
+    "evaluation_speed": ("--ways", "5", "--shots", "1"),
+    "forgetting": ("--rounds", "1"),
+    "gpu": ("--device", "cpu", "--seconds", "0.05"),
+    "head": ("--ways", "5", "--shots", "1"),
+    "http": _ROUND,
+    "many_tasks": _ROUND,
+    "open_close": ("--cycles", "4", "--engine", "onnx"),
+    "overload": ("--rounds", "1", "--seconds", "0.5"),
+    "request_cost": ("--rounds", "1", "--requests", "4"),
+    "scale": (*_ROUND, "--active", "5", "--stored", "0", "5"),
+    "training_speed": (*_ROUND, "--recipes", "cifar-fs-resnet12-small", "--device", "cpu"),
+    "verdicts": _ROUND,
+}
+# Of a size that no flag makes smaller: slow tests.
+LONG = {"gpu", "http", "many_tasks", "open_close", "overload", "request_cost", "scale", "training_speed", "verdicts"}
+ACCURACY = ("bursts", "quality", "transductive")
+ELSEWHERE = {
+    "domains": "tests/benchmarks/test_domains.py",
+    "input_sizes": "tests/models/test_input_sizes.py",
+    "paper_table": "tests/benchmarks/test_paper_table.py",
+    "training_cost": "tests/training/test_meta_objectives.py",
+}
+NOT_RUN = {
+    "calibration": "needs CIFAR-100: its tasks have up to 20 classes of 35 images",
+    "decode": "needs OpenCV and libvips",
+    "novelty": "needs all ten domains, by which it tunes its laws",
+    "peers": "installs other servers",
+    "refresh": "needs CIFAR-100, on which its two bundles differ",
+    "served_accuracy": "needs CIFAR-100, and a server beside it",
+    "several_tasks": "needs CIFAR-100 and Omniglot",
+    "suspects": "needs cleanlab",
+}
+NO_COMMANDS = {"bundles", "free_engine", "server_process"}
+
+
+def test_every_command_is_run_somewhere_or_it_is_said_why_not() -> None:
+    (folder,) = map(Path, benchmarks.__path__)
+    commands = {path.stem for path in folder.glob("[a-z]*.py")} | {path.parent.name for path in folder.glob("*/__main__.py")}
+    told = [*SERVING, *ACCURACY, *ELSEWHERE, *NOT_RUN, *NO_COMMANDS]
+    assert sorted(told) == sorted(commands)
+
+
+def table_of(name: str, *flags: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """What `python -m benchmarks.NAME` prints with these flags."""
+    monkeypatch.setattr(sys, "argv", [name, *flags])
+    runpy.run_module(f"benchmarks.{name}", run_name="__main__")
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in SERVING])
+def test_of_speed(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADSTART_ENGINE", "onnx")  # for the servers that it starts
+    figures = tmp_path / "figures.json"
+    flag = "--out" if name == "training_speed" else "--json"
+    table = table_of(name, *SERVING[name], flag, str(figures), capsys=capsys, monkeypatch=monkeypatch)
+    assert len(re.findall(r"\d", table)) > 3
+    assert figures.read_text().startswith(("{", "["))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A domain of made-up classes, and a bundle."""
+    folder = tmp_path_factory.mktemp("accuracy")
+    write_domain(folder, "clothing", seed=1, classes=12, each=24)
+    small_bundle(SHIPPED / "cifar-fs-resnet12" / "1", folder / "bundles", "small")
+    return folder
+
+
+@pytest.mark.parametrize("name", ACCURACY)
+def test_of_accuracy(
+    name: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ["--data", str(data), "--bundle", "small@1", "--bundles-dir", str(data / "bundles"), "--engine", "onnx"]
+    flags += ["--domains", "clothing", "--episodes", "2", "--json", str(tmp_path / "figures.json")]
+    table = table_of(name, *flags, capsys=capsys, monkeypatch=monkeypatch)
+    assert len(re.findall(r"^clothing .*\d", table, re.MULTILINE)) >= 2
+    assert (tmp_path / "figures.json").read_text().startswith("{")
