@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from server.schemas.replies import PredictManyReply, PredictReply
+from server.schemas.predictions import PredictManyReply, PredictReply
 from tests.helpers.samples import Labelled
 from tests.helpers.uploads import create, queries
 

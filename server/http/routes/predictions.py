@@ -27,7 +27,7 @@ from server.http.problems import documented
 from server.journeys.active_task import Mode, Unknown, find_task
 from server.journeys.predict import predict
 from server.journeys.predict_many import find_tasks, predict_many
-from server.schemas.replies import PredictManyReply, PredictReply
+from server.schemas.predictions import PredictManyReply, PredictReply
 from server.store.records import TaskKey
 
 router = APIRouter(prefix="/v1", tags=["predictions"])
