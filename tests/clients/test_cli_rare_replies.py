@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,14 +70,20 @@ def test_a_refusal_that_names_no_image_is_passed_on() -> None:
     assert (len(sent), raised.value.detail, raised.value.images) == (1, "why", ())
 
 
-def test_ctrl_c_while_a_refresh_is_watched_says_that_it_goes_on() -> None:
-    running = {
+def test_an_error_of_the_server_is_named_by_its_request(capsys: Capture) -> None:
+    with network(problem(500, "internal_error")) as (client, _):
+        assert main(["list", "--url", client.url]) == 1
+    assert "The server's log names this request req_1." in capsys.readouterr().err
+
+
+def refresh(state: str, tasks: dict[str, int]) -> dict[str, Any]:
+    return {
         "id": "refresh_1",
         "to": "b@2",
         "max_drop": 0.02,
-        "state": "running",
+        "state": state,
         "reason": None,
-        "tasks": {"waiting": 1},
+        "tasks": tasks,
         "images": {"done": 1, "total": 9},
         "images_per_second": None,
         "seconds_left": None,
@@ -84,7 +91,17 @@ def test_ctrl_c_while_a_refresh_is_watched_says_that_it_goes_on() -> None:
         "created_at": MOMENT,
         "updated_at": MOMENT,
     }
-    with network(Answer(200, running)) as (client, sent):
+
+
+def test_a_refresh_of_no_tasks_has_no_tables(capsys: Capture) -> None:
+    page: dict[str, Any] = {"tasks": [], "next_cursor": None}
+    with network(Answer(200, refresh("finished", {})), Answer(200, page)) as (client, _):
+        assert main(["refreshes", "show", "refresh_1", "--url", client.url]) == 0
+    assert capsys.readouterr().out == "Refresh refresh_1 onto b@2: finished.\n"
+
+
+def test_ctrl_c_while_a_refresh_is_watched_says_that_it_goes_on() -> None:
+    with network(Answer(200, refresh("running", {"waiting": 1}))) as (client, sent):
         command = [sys.executable, "-m", "headstart", "refreshes", "follow", "refresh_1", "--url", client.url]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         while len(sent) < 2:  # It watches.

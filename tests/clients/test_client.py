@@ -25,7 +25,7 @@ from headstart import (
     VersionNotFound,
 )
 from headstart.limits import Limits
-from headstart.replies.joining import joined_many
+from headstart.replies.joining import joined, joined_many
 from tests.helpers.samples import SAMPLES, Labelled
 from tests.helpers.servers import ServerProcess
 
@@ -149,6 +149,15 @@ def test_a_task_that_cannot_be_asked_takes_its_place() -> None:
     assert many.unusable == (second,) == (UnusableTask("task_2", 1, "b@1", "backbone_unavailable", "gone"),)
     assert not hasattr(second, "results")
     assert many.timing_ms == {"total": 2.0}
+
+
+def test_a_call_is_transductive_if_one_of_its_requests_is() -> None:
+    about = {"task": "task_1", "version": 1, "backbone": "b@1", "timing_ms": {"total": 1.0}}
+    prediction = {"label": "cat", "probability": 0.9, "scores": {"cat": 0.9}}
+    replies = [
+        Predictions.from_json({**about, "mode": mode, "predictions": [prediction]}) for mode in ("transductive", "inductive")
+    ]
+    assert (joined(replies).mode, joined(replies[1:]).mode) == ("transductive", "inductive")
 
 
 def test_an_unreadable_image_takes_its_place_and_has_no_label(client: Client, task: Task, queries: Labelled) -> None:

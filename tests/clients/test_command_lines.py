@@ -36,6 +36,7 @@ module, *arguments = sys.argv[1:]
 class Interrupting:
     def find_spec(name, path=None, target=None):
         if name == module:
+            sys.meta_path.remove(Interrupting)
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Interrupting)
 sys.argv = ["headstart", *arguments]
@@ -199,3 +200,5 @@ def test_the_command_that_is_installed_is_the_one_that_catches_it() -> None:
     project = tomllib.loads((ROOT / "clients" / "python" / "pyproject.toml").read_text())
     assert project["project"]["scripts"] == {"headstart": "headstart_command:main"}
     assert "headstart_command.py" in project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
+    done = run("-c", "import sys; from headstart_command import main; sys.exit(main())", "fly")
+    assert (done.returncode, b"invalid choice: 'fly'" in done.stderr) == (2, True)
