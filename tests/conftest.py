@@ -1,7 +1,9 @@
 """Fixtures that many tests share: a running server, and real images for it to learn and to recognise."""
 
 import signal
+import ssl
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -16,6 +18,9 @@ from tests.helpers.servers import ServerProcess
 
 # Shells let background jobs ignore Ctrl-C, tests among them, and then whatever these start would ignore it too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# httpx reads the certificate authorities for every client, which takes 20 ms; no test speaks TLS.
+ssl.create_default_context = cache(ssl.create_default_context)  # type: ignore[assignment]
 
 settings.register_profile("quick", max_examples=10)  # for `make test-quick`
 

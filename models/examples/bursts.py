@@ -34,7 +34,7 @@ _PAIR, _CLASS, _TASK = 0.90, 0.78, 0.68
 _LESS_ALIKE = 80  # percent of images of all kinds
 _SHARE_OF_CLASS, _FEWEST_OF_CLASS, _SHARE_OF_TASK = 0.75, 3, 0.5
 _ROUNDING = 1e-4
-_ROWS = 1000  # of the matrix of cosines at a time
+_ROWS = 1000
 
 
 def least_similarity(background: Float32) -> float:
@@ -47,7 +47,7 @@ def least_similarity(background: Float32) -> float:
     return float(np.percentile(_nearest(background, np.zeros_like(own))[0], _LESS_ALIKE))
 
 
-def bursts(features: Float32, labels: Ints, least: float) -> Ints:
+def bursts(features: Float32, labels: Ints, least: float, rows: int = _ROWS) -> Ints:
     """Returns the group of each example, (n,): shots of one thing share a group, and other examples have their own.
 
     A group lies within one class. An example that another class has too is grouped with none: its neighbours must tell which of
@@ -57,8 +57,9 @@ def bursts(features: Float32, labels: Ints, least: float) -> Ints:
         features: (n, D) of norm one, not centred.
         labels: (n,), integers; at least two classes.
         least: the least cosine that shots of one thing have (`least_similarity`).
+        rows: of the matrix of cosines that are in memory at once.
     """
-    own, other = _nearest(features, labels)
+    own, other = _nearest(features, labels, rows)
     c = other.mean()
     likeness = np.where(own >= least, (own - c) / max(1.0 - c, _ROUNDING), 0.0)
     of_task = _TASK if (likeness >= _TASK).mean() >= _SHARE_OF_TASK else _PAIR
@@ -71,14 +72,14 @@ def bursts(features: Float32, labels: Ints, least: float) -> Ints:
         cosine = max(least, c + of_label * (1.0 - c))
         alike = of_class[(own[of_class] >= cosine) & (other[of_class] + _ROUNDING < cosine)]
         if len(alike):
-            groups[alike] = alike[_joined(features[alike], cosine)]
+            groups[alike] = alike[_joined(features[alike], cosine, rows)]
     return groups
 
 
-def _nearest(features: Float32, labels: Ints) -> tuple[Float32, Float32]:
+def _nearest(features: Float32, labels: Ints, rows_at_once: int = _ROWS) -> tuple[Float32, Float32]:
     """Returns each example's largest cosine with another of its class, or -1, and with one of another class, (n,) each."""
     own, other = np.empty((2, len(labels)), np.float32)
-    for rows, cosines in _cosines(features):
+    for rows, cosines in _cosines(features, rows_at_once):
         same = labels[rows, None] == labels
         other[rows] = np.where(same, -1.0, cosines).max(axis=1)
         same[np.arange(len(cosines)), np.arange(len(labels))[rows]] = False
@@ -86,14 +87,14 @@ def _nearest(features: Float32, labels: Ints) -> tuple[Float32, Float32]:
     return own, other
 
 
-def _joined(features: Float32, least: float) -> Ints:
+def _joined(features: Float32, least: float, rows_at_once: int) -> Ints:
     """Returns, for each row, the first row of its connected group, (n,).
 
     Two rows are linked if their cosine is at least `least`. This is single linkage: on a walk around a thing only neighbouring
     shots are alike.
     """
     first = np.arange(len(features))
-    for rows, cosines in _cosines(features):
+    for rows, cosines in _cosines(features, rows_at_once):
         for i, alike in zip(np.arange(len(features))[rows], cosines >= least, strict=True):
             alike[i] = True
             together = np.unique(first[alike])
@@ -102,7 +103,7 @@ def _joined(features: Float32, least: float) -> Ints:
     return first
 
 
-def _cosines(features: Float32) -> Iterator[tuple[slice, Float32]]:
-    for start in range(0, len(features), _ROWS):
-        rows = slice(start, start + _ROWS)
+def _cosines(features: Float32, rows_at_once: int) -> Iterator[tuple[slice, Float32]]:
+    for start in range(0, len(features), rows_at_once):
+        rows = slice(start, start + rows_at_once)
         yield rows, features[rows] @ features.T

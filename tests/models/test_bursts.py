@@ -1,12 +1,10 @@
 """Shots of one thing among examples of which they are known."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.arrays import Ints
-from models.examples import bursts as module
 from models.examples.bursts import bursts, least_similarity
 from models.heads.head import Float32, features
 
@@ -80,7 +78,6 @@ def test_one_image_everywhere_is_grouped_with_nothing() -> None:
     assert_same_parts(bursts(x[[0, 0, 0, 0]], np.array([0, 0, 1, 1]), LEAST), np.arange(4))
 
 
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_change_nothing() -> None:
     x, y, of = shots_of([[4, 3, 5], [6, 1], [3]])
-    monkeypatch.setattr(module, "_ROWS", 4)
-    assert_same_parts(bursts(x, y, LEAST), of)
+    assert_same_parts(bursts(x, y, LEAST, rows=4), of)

@@ -163,13 +163,12 @@ def test_the_law_that_is_fitted_is_that_of_the_labels() -> None:
 
 
 @pytest.mark.parametrize(("classes", "images"), [(5, 20), (12, 50)])
-def test_laws_are_fitted_on_whatever_classes_there_are(classes: int, images: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(temperatures, "EPISODES", 25)
+def test_laws_are_fitted_on_whatever_classes_there_are(classes: int, images: int) -> None:
     rng = np.random.default_rng(0)
     centres = np.repeat(rng.normal(size=(classes, 32)), images, axis=0)
     embeddings = (centres + 1.5 * rng.normal(size=centres.shape)).astype(np.float32)
     data = Embedded(embeddings, [np.arange(images * k, images * (k + 1)) for k in range(classes)])
-    found = temperatures.tune_temperatures([data], np.zeros(32, np.float32), DEFAULTS).prototype
+    found = temperatures.tune_temperatures([data], np.zeros(32, np.float32), DEFAULTS, episodes=25).prototype
     space, labels = features(embeddings, None), np.repeat(np.arange(5), images)[: 5 * images]
     ten, one = (np.concatenate([np.arange(images * k, images * k + shots) for k in range(5)]) for shots in (10, 1))
     # Class means of more examples err less: their scores say more, and are to be believed more.

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +15,6 @@ from models.novelty.space import NoveltySpace
 from models.novelty.thresholds import evidence, threshold
 from tests.helpers.heads import options
 from tests.helpers.laws import NOVELTY_LAW
-from training.calibration import novelty
 from training.calibration.novelty import tasks, tune_novelty
 from training.evaluation.episodes import Embedded, EpisodeSampler
 
@@ -88,11 +86,10 @@ def kind(seed: int, spread: float, shared: float, classes: int = 30, each: int =
     return Embedded(embeddings.astype(np.float32), [np.flatnonzero(labels == k) for k in range(classes)])
 
 
-def test_a_law_of_some_kinds_of_picture_holds_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(novelty, "EPISODES", 20)
+def test_a_law_of_some_kinds_of_picture_holds_for_another() -> None:
     datasets = [kind(0, 1.0, 0.5), kind(1, 0.6, 2.0)]
     background = np.concatenate([data.embeddings for data in datasets])
-    law = tune_novelty(datasets, background)
+    law = tune_novelty(datasets, background, episodes=20)
     assert law is not None
     for other in (kind(2, 1.5, 1.0), kind(3, 0.8, 1.5)):
         space = NoveltySpace.of(features(background, None), law)

@@ -15,13 +15,13 @@ from alembic.config import Config
 from msgspec.structs import asdict
 from sqlalchemy import create_engine
 
-from benchmarks.server_process import ServerProcess
 from server.journeys.support_set import LabelledImage, fingerprint
 from server.schemas.requests import TaskOptions
 from server.store.records import TaskKey
 from server.store.store import Store, sqlite_url
 from tests.helpers.leftovers import found_in
 from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
 from tests.helpers.stored import BACKBONE, add, head_of, new_examples
 from tests.helpers.uploads import multipart
 

@@ -67,13 +67,19 @@ def test_who_begins_while_the_store_is_asked_is_waited_for(backbones: Backbones,
     async def run() -> None:
         served, _ = await backbones.open(ids[1])
         asked = store.active.by_bundle
-        begun = asyncio.Event()
+        until_idle = served.wait_until_idle
+        begun, waited_for, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
 
         async def begin() -> None:
             with served.use():
                 begun.set()
-                await asyncio.sleep(0.05)
+                await ended.wait()
+
+        async def wait() -> None:
+            if not served.idle:
+                waited_for.set()
+            await until_idle()
 
         def ask() -> dict[str, int]:
             found = asked()
@@ -84,10 +90,11 @@ def test_who_begins_while_the_store_is_asked_is_waited_for(backbones: Backbones,
             return found
 
         store.active.by_bundle = ask  # type: ignore[method-assign]
+        served.wait_until_idle = wait  # type: ignore[method-assign]
         closing = asyncio.create_task(backbones.close(ids[1]))
-        await begun.wait()
-        await asyncio.sleep(0.02)
+        await asyncio.wait_for(waited_for.wait(), 10)
         assert not closing.done()
+        ended.set()
         await closing
         assert served.idle
 

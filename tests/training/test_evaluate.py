@@ -75,15 +75,13 @@ def test_score_equals_a_loop_with_scikit_learn(embeddings: Float32, ways: int, s
     np.testing.assert_array_equal(confusion.could, could)
 
 
-def test_scores_do_not_depend_on_how_episodes_are_stacked(embeddings: Float32, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_do_not_depend_on_how_episodes_are_stacked(embeddings: Float32) -> None:
     sampler = EpisodeSampler(BY_CLASS, 5, 5, 7, seed=0)
 
-    def scores() -> Float32:
-        return np.concatenate([part for part, _ in episode_scores(embeddings, sampler, EPISODES, options())])
+    def scores(**limit: int) -> Float32:
+        return np.concatenate([part for part, _ in episode_scores(embeddings, sampler, EPISODES, options(), **limit)])
 
-    together = scores()
-    monkeypatch.setattr("training.evaluation.evaluate._MOST_IN_STACK", 5)
-    np.testing.assert_allclose(scores(), together, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(scores(most_in_stack=5), scores(), rtol=0, atol=1e-5)
 
 
 def test_an_unfinished_evaluation_leaves_the_thread_settings_as_they_were(embeddings: Float32) -> None:

@@ -34,7 +34,7 @@ Tasks = tuple[Evidence, Reals]
 """A stack of T tasks: the evidence of their examples, and the familiarity (T, Q) of their queries, all of their classes."""
 
 
-def tune_novelty(datasets: Sequence[Embedded], background: Float32) -> NoveltyLaw | None:
+def tune_novelty(datasets: Sequence[Embedded], background: Float32, episodes: int | None = None) -> NoveltyLaw | None:
     """Returns the law with which every dataset's tasks refuse 5 % of their own images, as nearly as one law can.
 
     The coefficients minimise the sum of log²(refused / 5 %) over datasets and kinds of task, which all count equally. So half as
@@ -43,13 +43,14 @@ def tune_novelty(datasets: Sequence[Embedded], background: Float32) -> NoveltyLa
     Args:
         datasets: their validation classes.
         background: (M, D) embeddings of no task in particular, the bundle's.
+        episodes: of each kind of task and dataset; `EPISODES` by default.
 
     Returns:
         None where no dataset has two classes of two images.
     """
     law = NoveltyLaw.model_validate(_SPACE | _FAMILIARITY | _START)
     space = NoveltySpace.of(features(background, None), law)
-    cells = [cell for data in datasets for cell in _cells(data, space, law)]
+    cells = [cell for data in datasets for cell in _cells(data, space, law, episodes or EPISODES)]
     if not cells:
         return None
 
@@ -77,13 +78,13 @@ def tasks(data: Embedded, space: NoveltySpace, law: NoveltyLaw, sampler: Episode
         yield evidence(support, labels, law), _familiarity(support, queries, sampler.ways, law)
 
 
-def _cells(data: Embedded, space: NoveltySpace, law: NoveltyLaw) -> Iterator[Tasks]:
+def _cells(data: Embedded, space: NoveltySpace, law: NoveltyLaw, episodes: int) -> Iterator[Tasks]:
     """Yields a stack of tasks of every kind that the classes allow."""
     smallest = min(map(len, data.by_class), default=0)
     for ways, shots in product(_WAYS, _SHOTS):
         if ways <= len(data.by_class) and shots < smallest:
             sampler = EpisodeSampler(data.by_class, ways, shots, min(_QUERIES, smallest - shots), _SEED)
-            yield _together(list(tasks(data, space, law, sampler, EPISODES)))
+            yield _together(list(tasks(data, space, law, sampler, episodes)))
 
 
 def _familiarity(support_TnD: Float32, queries_TQD: Float32, ways: int, law: NoveltyLaw) -> Reals:

@@ -51,7 +51,9 @@ class Answered:
     labels: Ints
 
 
-def tune_temperatures(datasets: Sequence[Embedded], mean: Float32, heads: HeadDefaults) -> TemperatureLaws:
+def tune_temperatures(
+    datasets: Sequence[Embedded], mean: Float32, heads: HeadDefaults, episodes: int | None = None
+) -> TemperatureLaws:
     """Returns a law per solver, with the coefficients of the greatest likelihood of held-out queries. All datasets count
     equally.
 
@@ -59,32 +61,34 @@ def tune_temperatures(datasets: Sequence[Embedded], mean: Float32, heads: HeadDe
         datasets: their validation classes.
         mean: (D,) the bundle's feature mean.
         heads: the options whose scores are to be scaled.
+        episodes: for each number of ways and shots and each kind; `EPISODES` by default.
 
     Raises:
         DataError: there are too few validation images.
     """
-    return TemperatureLaws.model_validate({solver: tune_law(datasets, mean, heads.options(solver)) for solver in METHODS})
+    laws = {solver: tune_law(datasets, mean, heads.options(solver), episodes) for solver in METHODS}
+    return TemperatureLaws.model_validate(laws)
 
 
-def tune_law(datasets: Sequence[Embedded], mean: Float32, options: HeadOptions) -> SupportLaw:
+def tune_law(datasets: Sequence[Embedded], mean: Float32, options: HeadOptions, episodes: int | None = None) -> SupportLaw:
     """Returns the law of one solver; see `tune_temperatures`."""
-    return fit_law([list(answers(data, mean, options)) for data in datasets])
+    return fit_law([list(answers(data, mean, options, episodes)) for data in datasets])
 
 
-def answers(data: Embedded, mean: Float32, options: HeadOptions) -> Iterator[Answered]:
+def answers(data: Embedded, mean: Float32, options: HeadOptions, episodes: int | None = None) -> Iterator[Answered]:
     """Yields episodes of every kind that the classes allow, for a law to be fitted on."""
     space = features(data.embeddings, mean if options.centre else None)
     smallest = min(map(len, data.by_class))
     nearest = nearest_classes(space, data.by_class)
     for ways in _ways(len(data.by_class)):
-        episodes = max(1, EPISODES // max(ways, WAYS))
+        drawn = max(1, (episodes or EPISODES) // max(ways, WAYS))
         for shots in (n for n in _SHOTS if 2 * n <= smallest and n * ways <= _MOST_EXAMPLES):
             for sampler in _samplers(data.by_class, nearest, ways, shots, _SEED):
-                yield _equal(space, sampler, episodes, options)
+                yield _equal(space, sampler, drawn, options)
         shots = min(_UNEQUAL, smallest // 2, _MOST_EXAMPLES // ways)
         if shots > 1:
             for sampler in _samplers(data.by_class, nearest, ways, shots, _SEED + 1):
-                yield _unequal(space, sampler, max(1, episodes // 2), options)
+                yield _unequal(space, sampler, max(1, drawn // 2), options)
 
 
 def fit_law(datasets: Sequence[Sequence[Answered]]) -> SupportLaw:

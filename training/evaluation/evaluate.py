@@ -103,23 +103,30 @@ def score(
 
 
 def episode_scores(
-    space: Float32, sampler: EpisodeSampler, episodes: int, options: HeadOptions
+    space: Float32, sampler: EpisodeSampler, episodes: int, options: HeadOptions, most_in_stack: int = _MOST_IN_STACK
 ) -> Iterator[tuple[Float32, NDArray[np.int64]]]:
     """Yields the queries' scores (T, Q, K) and true labels (T, Q) of all episodes, T at a time; see `run_episodes`."""
-    return ((outcomes.scores, outcomes.labels) for outcomes in run_episodes(space, sampler, episodes, options))
+    stacks = run_episodes(space, sampler, episodes, options, most_in_stack=most_in_stack)
+    return ((outcomes.scores, outcomes.labels) for outcomes in stacks)
 
 
 def run_episodes(
-    space: Float32, sampler: EpisodeSampler, episodes: int, options: HeadOptions, law: Law | None = None
+    space: Float32,
+    sampler: EpisodeSampler,
+    episodes: int,
+    options: HeadOptions,
+    law: Law | None = None,
+    most_in_stack: int = _MOST_IN_STACK,
 ) -> Generator[Outcomes, None, None]:
     """Fits and applies the heads of all episodes, a stack of T on each core, and yields the stacks in order.
 
     Args:
         space: (N, D) features of every image that the sampler indexes.
         law: each head's temperature law; None for the temperature of the options.
+        most_in_stack: the largest T.
     """
     examples = sampler.ways * sampler.shots
-    size = max(1, min(_MOST_IN_STACK, _NUMBERS_IN_STACK // examples**2))
+    size = max(1, min(most_in_stack, _NUMBERS_IN_STACK // examples**2))
 
     def test(start: int) -> Outcomes:
         return _test_stack(space, sampler, range(start, min(start + size, episodes)), options, law)
