@@ -12,7 +12,7 @@ from server.store.records import TaskKey
 _Value = TypeVar("_Value")
 
 TaskVersion = tuple[str, int]
-_Key = tuple[TaskKey, int]
+_Key = tuple[str, str, int]  # flat, since a request for many tasks makes a thousand
 
 
 class VersionCache(Generic[_Value]):
@@ -34,7 +34,7 @@ class VersionCache(Generic[_Value]):
     def get(self, key: TaskKey, version: int) -> _Value | None:
         """The value, if it is in memory."""
         with self._lock:
-            return self._values.get((key, version))
+            return self._values.get((*key, version))
 
     def load(self, key: TaskKey, version: int, read: Callable[[], _Value]) -> _Value:
         """The value, from `read` if need be; raises what that raises."""
@@ -42,7 +42,7 @@ class VersionCache(Generic[_Value]):
         if value is None:
             drops = self._drops
             value = read()
-            self._keep_unless_dropped({(key, version): value}, drops)
+            self._keep_unless_dropped({(*key, version): value}, drops)
         return value
 
     def load_many(
@@ -50,26 +50,25 @@ class VersionCache(Generic[_Value]):
     ) -> dict[TaskVersion, _Value]:
         """The values of those that are in memory, or that `read` finds among the others; raises what that raises."""
         with self._lock:
-            keys: dict[TaskVersion, _Key] = {(task, version): (TaskKey(tenant, task), version) for task, version in wanted}
-            found = {name: value for name, key in keys.items() if (value := self._values.get(key)) is not None}
+            found = {name: value for name in wanted if (value := self._values.get((tenant, *name))) is not None}
             drops = self._drops
         if missing := [name for name in wanted if name not in found]:
             values = read(missing)
-            self._keep_unless_dropped({keys[name]: value for name, value in values.items()}, drops)
+            self._keep_unless_dropped({(tenant, *name): value for name, value in values.items()}, drops)
             found |= values
         return found
 
     def keep(self, key: TaskKey, version: int, value: _Value) -> None:
         """Puts a value where the next one to ask will find it."""
         with self._lock:
-            self._put((key, version), value)
+            self._put((*key, version), value)
 
     def drop(self, key: TaskKey, versions: Iterable[int]) -> None:
         """To be told which versions have been removed. Requests that hold one of their values may finish with it."""
         with self._lock:
             self._drops += 1
             for version in versions:
-                self._values.pop((key, version), None)
+                self._values.pop((*key, version), None)
 
     def _keep_unless_dropped(self, values: Mapping[_Key, _Value], drops: int) -> None:
         with self._lock:

@@ -17,7 +17,7 @@ class ActiveVersions:
     """
 
     def __init__(self) -> None:
-        self._known: LRUCache[TaskKey, Active] = LRUCache(_MAX_TASKS)
+        self._known: LRUCache[tuple[str, str], Active] = LRUCache(_MAX_TASKS)
         self._ids: LRUCache[str, Sequence[str]] = LRUCache(_MAX_TASKS, getsizeof=len)
         self._lock = threading.Lock()
         self._changes = 0
@@ -30,7 +30,7 @@ class ActiveVersions:
     def known_among(self, tenant: str, tasks: Iterable[str]) -> dict[str, Active]:
         """The active versions of those tasks of which it is in memory."""
         with self._lock:
-            return {task: active for task in tasks if (active := self._known.get(TaskKey(tenant, task))) is not None}
+            return {task: active for task in tasks if (active := self._known.get((tenant, task))) is not None}
 
     def changes(self) -> int:
         """How many tasks have been forgotten so far; to be asked before reading what `keep` is to be given."""
