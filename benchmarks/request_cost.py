@@ -25,14 +25,14 @@ from typing import Any
 
 import httpx
 
-from benchmarks.free_engine import STAGES_FLAG
 from benchmarks.server_process import ROOT, free_port
+from benchmarks.serving.free_engine import STAGES_FLAG
 from benchmarks.serving.load import LoadGenerator, post, post_form, post_images
 from benchmarks.shared.command import benchmark_parser, write_json
 from benchmarks.shared.setting import create_task, creation, sample_images, support_set
 from models.bundle import PAPER_BUNDLE
 
-_FREE_ENGINE = ROOT / "benchmarks" / "free_engine.py"
+_FREE_ENGINE = ROOT / "benchmarks" / "serving" / "free_engine.py"
 _START_SECONDS = 60.0
 _TASKS = 20  # that one request for many tasks asks
 _SEVERAL = 32  # images of a larger request

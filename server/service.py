@@ -35,7 +35,7 @@ class Service:
         except BaseException:
             self.store.close()
             raise
-        self.active = ActiveHeads(self.store, self.metrics)
+        self.heads = ActiveHeads(self.store, self.metrics)
         self.support = ActiveSupport(self.store)
         self.key_locks = KeyLocks()  # of idempotency keys: a retry that overtakes its first try waits for it
         # A change is fitted from the version before it: those of one task wait for each other instead of fitting in vain.
@@ -62,7 +62,7 @@ class Service:
 
     def drop(self, key: TaskKey, versions: Sequence[int]) -> None:
         """To be told which versions have been removed: nothing of them stays in memory but what requests under way hold."""
-        self.active.drop(key, versions)
+        self.heads.drop(key, versions)
         self.support.drop(key, versions)
 
     def close(self) -> None:

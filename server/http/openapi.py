@@ -8,7 +8,6 @@ from typing import Any
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from msgspec.json import schema_components
-from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from server.errors import (
@@ -21,8 +20,7 @@ from server.errors import (
 )
 from server.http.bodies.images import RAW_IMAGES
 from server.http.problems import MEDIA_TYPE, documented
-from server.http.samples import OTHER_TASK_ID, REPLIES, TASK_ID
-from server.schemas.base import Request
+from server.schemas.base import OTHER_TASK_ID, TASK_ID, Reply, Request
 from server.schemas.refreshes import RefreshBody
 from server.schemas.replies import Problem
 from server.schemas.requests import (
@@ -45,7 +43,7 @@ _REF = "#/components/schemas/{name}"
 _IMAGE = {"type": "string", "format": "binary"}
 
 
-def answered(model: type[BaseModel], description: str, *, location: str | None = None) -> dict[str, Any]:
+def answered(model: type[Reply], description: str, *, location: str | None = None) -> dict[str, Any]:
     """A successful response for a route's `responses`, with its example.
 
     Args:
@@ -54,7 +52,7 @@ def answered(model: type[BaseModel], description: str, *, location: str | None =
     response: dict[str, Any] = {
         "description": description,
         "model": model,
-        "content": {"application/json": {"example": REPLIES[model]}},
+        "content": {"application/json": {"example": model.EXAMPLE}},
     }
     if location:
         response["headers"] = {

@@ -49,9 +49,9 @@ async def find_task(service: Service, key: TaskKey, unknown: Unknown = "judge", 
 
 
 async def _load(service: Service, key: TaskKey, version: int, unknown: Unknown, mode: Mode) -> ActiveTask:
-    head = service.active.cached(key, version)
+    head = service.heads.cached(key, version)
     if head is None:
-        head = await service.pools.in_thread(service.active.load, key, version)
+        head = await service.pools.in_thread(service.heads.load, key, version)
     searchable, support = None, None
     if unknown == "judge" or mode == "transductive":
         searchable = service.support.cached(key, version)

@@ -67,7 +67,7 @@ async def create_task(
             task = await service.pools.in_writer(
                 service.store.tasks.create, key, name or key.id, new, head, with_said(asked, quality, watch.milliseconds())
             )
-    service.active.keep(task.key, task.version.number, head)
+    service.heads.keep(task.key, task.version.number, head)
     return changed_task_reply(task, quality, watch.milliseconds())
 
 
@@ -130,7 +130,7 @@ async def _new_version(
             changed = await service.pools.in_writer(
                 service.store.tasks.add_version, key, parent.version.number, change, added, gone, head, kept
             )
-        service.active.keep(key, changed.version.number, head)
+        service.heads.keep(key, changed.version.number, head)
         return changed_task_reply(changed, quality, watch.milliseconds())
 
     async with service.changing(key):

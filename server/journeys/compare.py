@@ -34,7 +34,7 @@ from server.journeys.trials import Trial, advice, best_of, run_trial
 from server.metrics import Stopwatch
 from server.schemas.comparison import CandidateReply, ComparisonReply, Difference, FailedCandidate
 from server.schemas.from_records import head_reply
-from server.schemas.replies import ProblemInPlace
+from server.schemas.predictions import ProblemInPlace
 from server.schemas.requests import Candidate, TaskOptions
 from server.service import Service
 from server.store.records import Support, Task, TaskKey

@@ -71,7 +71,7 @@ async def _remove(service: Service, key: TaskKey, example_id: str, watch: Stopwa
             )
         service.drop(key, gone)
         if head is not None:
-            service.active.keep(key, changed.version.number, head)
+            service.heads.keep(key, changed.version.number, head)
         return changed, quality
 
     async with service.changing(key):

@@ -5,28 +5,37 @@ the images.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
+from msgspec.json import Encoder
 from numpy.typing import NDArray
 
 from models.images.preprocess import ImageError
 from models.novelty.support_index import Neighbours
 from server.cache.support import SearchableSupport
-from server.errors import InvalidRequest, LimitExceeded
+from server.errors import HeadstartError, InvalidRequest, LimitExceeded
 from server.journeys.active_task import ActiveTask
 from server.journeys.classify import classify
 from server.journeys.embed import embed_images, image_error
 from server.metrics import Stopwatch
-from server.schemas.replies import FailedPrediction, JudgedPrediction, Neighbour, Prediction, PredictReply, ProblemInPlace
 from server.service import Service
 from server.settings import Settings
 
+Data = dict[str, Any]
+"""Data that JSON is made of. A function names the model of `server.schemas.predictions`; making models costs many times more."""
 
-async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], top_k: int | None) -> PredictReply:
+encode = Encoder().encode
+
+
+async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], top_k: int | None) -> bytes:
     """Recognises images.
 
     Args:
         top_k: how many labels each prediction scores, the most probable first; None is all.
+
+    Returns:
+        A `PredictReply` as JSON.
 
     Raises:
         InvalidRequest, LimitExceeded: there are no images, or too many.
@@ -42,16 +51,18 @@ async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], t
     with watch.stage("head"):
         classified = await classify(service, task, embedded.embeddings, backbone)
         ranking, scores = ranked(classified.probabilities, top_k)
-        predictions = as_predictions(task.head.labels, ranking.tolist(), scores.tolist())
+        predictions: Iterable[Data] = as_predictions(task.head.labels, ranking.tolist(), scores.tolist())
         if classified.found is not None:
             predictions = with_verdicts(predictions, service.address(task.id), *classified.found)
-    return PredictReply(
-        task=task.id,
-        version=task.version,
-        backbone=task.head.backbone.bundle,
-        mode="transductive" if classified.together else "inductive",
-        predictions=in_order(embedded.errors, predictions),
-        timing_ms=watch.milliseconds(),
+    return encode(
+        {
+            "task": task.id,
+            "version": task.version,
+            "backbone": task.head.backbone.bundle,
+            "mode": "transductive" if classified.together else "inductive",
+            "predictions": in_order(embedded.errors, predictions),
+            "timing_ms": watch.milliseconds(),
+        }
     )
 
 
@@ -83,39 +94,42 @@ def ranked(probabilities: NDArray[np.float64], top_k: int | None) -> tuple[NDArr
     return ranking, np.take_along_axis(probabilities, ranking, axis=-1)
 
 
-def as_predictions(
-    labels: Sequence[str], ranking: Sequence[Sequence[int]], scores: Sequence[Sequence[float]]
-) -> Iterable[Prediction]:
-    """What N images were recognised as by one head, from what `ranked` found, (N, k) each."""
-    for classes, probabilities in zip(ranking, scores, strict=True):
-        named = {labels[k]: probability for k, probability in zip(classes, probabilities, strict=True)}
-        yield Prediction(label=labels[classes[0]], probability=probabilities[0], scores=named)
+def as_predictions(labels: Sequence[str], ranking: Sequence[Sequence[int]], scores: Sequence[Sequence[float]]) -> list[Data]:
+    """A `Prediction` for each of N images by one head, from what `ranked` found, (N, k) each."""
+    return [
+        {
+            "label": labels[classes[0]],
+            "probability": probabilities[0],
+            "scores": dict(zip([labels[k] for k in classes], probabilities, strict=True)),
+        }
+        for classes, probabilities in zip(ranking, scores, strict=True)
+    ]
 
 
-def with_verdicts(
-    predictions: Iterable[Prediction], address: str, support: SearchableSupport, found: Neighbours
-) -> Iterable[JudgedPrediction]:
-    """Likewise, with what was found of each image in the support set of the task at that address."""
+def with_verdicts(predictions: Iterable[Data], address: str, support: SearchableSupport, found: Neighbours) -> Iterable[Data]:
+    """Each as a `JudgedPrediction`, with what was found in the support set of the task at that address."""
     novelties, nearest, similarities = found.novelty.tolist(), found.examples.tolist(), found.similarities.tolist()
     for prediction, novelty, examples, cosines in zip(predictions, novelties, nearest, similarities, strict=True):
         neighbours = [
-            Neighbour(
-                example=support.ids[position],
-                label=support.labels[position],
-                similarity=round(cosine, 3),
-                image=f"{address}/examples/{support.ids[position]}/image" if support.images_kept[position] else None,
-                file_name=support.file_names[position],
-            )
+            {
+                "example": support.ids[position],
+                "label": support.labels[position],
+                "similarity": round(cosine, 3),
+                "image": f"{address}/examples/{support.ids[position]}/image" if support.images_kept[position] else None,
+                "file_name": support.file_names[position],
+            }
             for position, cosine in zip(examples, cosines, strict=True)
         ]
         rounded = round(novelty, 4)
-        yield JudgedPrediction(**dict(prediction), known=rounded <= 0.5, novelty=rounded, nearest=neighbours)
+        yield {**prediction, "known": rounded <= 0.5, "novelty": rounded, "nearest": neighbours}
 
 
-def in_order(errors: Sequence[ImageError | None], predictions: Iterable[Prediction]) -> list[Prediction | FailedPrediction]:
-    """The predictions of the readable images, with the errors of the others in their places."""
+def in_order(errors: Sequence[ImageError | None], predictions: Iterable[Data]) -> list[Data]:
+    """The predictions of the readable images, and in the places of the others a `FailedPrediction`."""
     readable = iter(predictions)
-    return [
-        FailedPrediction(error=ProblemInPlace(code=error.code, detail=error.detail)) if error else next(readable)
-        for error in errors
-    ]
+    return [failed(error) if error else next(readable) for error in errors]
+
+
+def failed(error: ImageError | HeadstartError) -> Data:
+    """A `FailedPrediction`: what went wrong, in the place of an answer."""
+    return {"error": {"code": error.code, "detail": error.detail}}

@@ -45,7 +45,7 @@ async def relabel_example(service: Service, key: TaskKey, example_id: str, label
             changed = await service.pools.in_writer(
                 service.store.tasks.add_version, key, number, "relabelled", [copy], gone, head
             )
-        service.active.keep(key, changed.version.number, head)
+        service.heads.keep(key, changed.version.number, head)
         return changed_task_reply(changed, quality, watch.milliseconds())
 
     async with service.changing(key):

@@ -84,7 +84,7 @@ async def _move(service: Service, job: RefreshJob, task: Task, target: ServedBac
         return
     embedded = dict(zip(support.ids, support.embeddings, strict=True))
     moved = await service.pools.in_writer(service.store.tasks.add_refreshed, task.key, task.version.number, embedded, head, note)
-    service.active.keep(task.key, moved.version.number, head)
+    service.heads.keep(task.key, moved.version.number, head)
     if service.support.cached(task.key, task.version.number):  # It is being asked, and would be held up.
         await service.pools.in_background(service.support.keep, task.key, moved.version.number, support, target)
 
@@ -119,7 +119,7 @@ async def _return(
     back = await service.pools.in_writer(
         service.store.tasks.add_refreshed, task.key, task.version.number, embedded, head, changed
     )
-    service.active.keep(task.key, back.version.number, head)
+    service.heads.keep(task.key, back.version.number, head)
 
 
 async def _fit(

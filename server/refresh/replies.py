@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from server.refresh.progress import UnderWay
+from server.schemas.predictions import ProblemInPlace
 from server.schemas.refreshes import (
     DoneOf,
     MeanAccuracy,
@@ -11,7 +12,6 @@ from server.schemas.refreshes import (
     RefreshTaskReply,
     RefreshVersions,
 )
-from server.schemas.replies import ProblemInPlace
 from server.store.refresh_records import Outcome, Reason, Refresh, RefreshTask
 
 # Of outcomes that come over many tasks at once, which need no note of their own.

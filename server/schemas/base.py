@@ -1,6 +1,6 @@
-"""What request bodies share, and what response bodies share."""
+"""What request bodies share, and what response bodies share, examples included."""
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,11 +11,22 @@ class Request(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
 
 
 class Reply(BaseModel):
-    """Made by us alone."""
+    """Made by us alone.
+
+    Attributes:
+        EXAMPLE: as the reference shows it, of one that a route answers.
+    """
 
     model_config = ConfigDict(frozen=True)
+
+    EXAMPLE: ClassVar[Any]
 
 
 FileName = Annotated[
     str | None, Field(description="what the image's file was called; null where its sender did not say, or no images are kept")
 ]
+
+# What examples name.
+TASK_ID, EXAMPLE_ID = "task_01kam0c7v3e9m2q8x5t4r6w1zy", "example_01kam0c7v3q2w8e5r7t9y4u6ia"
+OTHER_TASK_ID = "task_01kam0h2s8b4d6f1g7j3k5n9pw"
+TIME = "2026-11-21T09:30:00Z"

@@ -1,10 +1,10 @@
 """How good a task is: response bodies."""
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from server.schemas.base import FileName, Reply
+from server.schemas.base import EXAMPLE_ID, TASK_ID, FileName, Reply
 
 Interval = Annotated[
     tuple[float, float] | None,
@@ -85,9 +85,28 @@ class Quality(Reply):
     suspects: list[SuspectReply] = Field(description="examples whose label the others contradict, the clearest first")
     duplicates: list[DuplicateReply]
 
+    EXAMPLE: ClassVar[Any] = {
+        "method": "leave-one-out",
+        "judged": 10,
+        "accuracy": 0.8,
+        "interval": [0.49, 0.943],
+        "classes": [
+            {"label": "cat", "examples": 5, "judged": 5, "recognised": 3, "accuracy": 0.6, "interval": [0.231, 0.882]},
+            {"label": "dog", "examples": 5, "judged": 5, "recognised": 5, "accuracy": 1.0, "interval": [0.566, 1.0]},
+        ],
+        "confusions": [{"label": "cat", "recognised_as": "dog", "examples": 2}],
+        "prior": None,
+        "advice": "More images of 'cat' would help most: left out, its 5 got 47% on average; 2 were taken for another class, and "
+        "0 of others for it.",
+        "suspects": [{"example": EXAMPLE_ID, "label": "cat", "suggested": "dog", "confidence": 0.91, "file_name": "cat3.jpg"}],
+        "duplicates": [],
+    }
+
 
 class QualityReply(Quality):
     """The quality of a task's active version."""
 
     task: str
     version: int
+
+    EXAMPLE: ClassVar[Any] = {"task": TASK_ID, "version": 1, **Quality.EXAMPLE}

@@ -1,13 +1,13 @@
 """Request and response bodies of refreshes."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 from pydantic import Field
 
-from server.schemas.base import Reply, Request
-from server.schemas.replies import ProblemInPlace
+from server.schemas.base import OTHER_TASK_ID, TASK_ID, TIME, Reply, Request
+from server.schemas.predictions import ProblemInPlace
 from server.store.refresh_records import Outcome, RefreshState
 
 
@@ -51,12 +51,29 @@ class RefreshReply(Reply):
     created_at: datetime
     updated_at: datetime = Field(description="when the state last changed")
 
+    EXAMPLE: ClassVar[Any] = {
+        "id": "refresh_01kam1d5x7c9v2b4n6m8q0w3er",
+        "to": "name@2",
+        "max_drop": 0.02,
+        "state": "running",
+        "reason": None,
+        "tasks": {"waiting": 120, "moved": 371, "kept": 7, "gone": 1, "failed": 1},
+        "images": {"done": 9480, "total": 12480},
+        "images_per_second": 212.4,
+        "seconds_left": 14.1,
+        "accuracy": {"tasks": 378, "before": 0.861, "after": 0.912},
+        "created_at": TIME,
+        "updated_at": TIME,
+    }
+
 
 class RefreshPage(Reply):
     """Newest first."""
 
     refreshes: list[RefreshReply]
     next_cursor: str | None = Field(description="pass as `cursor` for the next page; null on the last")
+
+    EXAMPLE: ClassVar[Any] = {"refreshes": [RefreshReply.EXAMPLE], "next_cursor": None}
 
 
 class RefreshVersions(Reply):
@@ -94,3 +111,27 @@ class RefreshTaskPage(Reply):
 
     tasks: list[RefreshTaskReply]
     next_cursor: str | None = Field(description="pass as `cursor` for the next page; null on the last")
+
+    EXAMPLE: ClassVar[Any] = {
+        "tasks": [
+            {
+                "task": TASK_ID,
+                "outcome": "moved",
+                "images": 10,
+                "backbone_before": "name@1",
+                "versions": {"before": 1, "after": 2, "returned": None},
+                "accuracy": {"judged_by": "leave-one-out", "judged": 10, "before": 0.8, "after": 0.9},
+                "reason": None,
+            },
+            {
+                "task": OTHER_TASK_ID,
+                "outcome": "kept",
+                "images": 20,
+                "backbone_before": "name@1",
+                "versions": {"before": 3, "after": None, "returned": None},
+                "accuracy": {"judged_by": "leave-one-out", "judged": 20, "before": 0.95, "after": 0.9},
+                "reason": {"code": "accuracy_fell", "detail": "accuracy would fall from 0.950 to 0.900, by more than 0.02"},
+            },
+        ],
+        "next_cursor": None,
+    }

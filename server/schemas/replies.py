@@ -1,14 +1,17 @@
 """Response bodies."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from models.engine import EngineKind
 from models.manifest import Evaluation, InputSpec, Solver
-from server.schemas.base import FileName, Reply
+from server.schemas.base import EXAMPLE_ID, TASK_ID, TIME, FileName, Reply
+from server.schemas.predictions import ProblemInPlace
 from server.schemas.quality import Quality
+
+_CLASSES = [{"label": "cat", "examples": 5}, {"label": "dog", "examples": 5}]
 
 
 class ClassReply(Reply):
@@ -21,6 +24,8 @@ class HeadReply(Reply):
     C: float
     temperature: float
     centre: bool
+
+    EXAMPLE: ClassVar[Any] = {"solver": "logistic", "C": 3.0, "temperature": 0.33, "centre": False}
 
 
 class TaskReply(Reply):
@@ -35,6 +40,17 @@ class TaskReply(Reply):
     created_at: datetime
     updated_at: datetime
 
+    EXAMPLE: ClassVar[Any] = {
+        "id": TASK_ID,
+        "name": "pets",
+        "version": 1,
+        "backbone": "name@1",
+        "classes": _CLASSES,
+        "head": HeadReply.EXAMPLE,
+        "created_at": TIME,
+        "updated_at": TIME,
+    }
+
 
 class ChangedTaskReply(TaskReply):
     """A task after a change of its support set, with the milliseconds each stage took."""
@@ -42,12 +58,20 @@ class ChangedTaskReply(TaskReply):
     quality: Quality | None = Field(description="null above 100 examples: ask for it with `GET …/quality`")
     timing_ms: dict[str, float] = Field(description="decode, embed, fit, store, total")
 
+    EXAMPLE: ClassVar[Any] = {
+        **TaskReply.EXAMPLE,
+        "quality": Quality.EXAMPLE,
+        "timing_ms": {"decode": 1.2, "embed": 14.5, "fit": 1.1, "store": 2.3, "total": 19.4},
+    }
+
 
 class TaskPage(Reply):
     """Newest first."""
 
     tasks: list[TaskReply]
     next_cursor: str | None = Field(description="pass as `cursor` for the next page; null on the last")
+
+    EXAMPLE: ClassVar[Any] = {"tasks": [TaskReply.EXAMPLE], "next_cursor": None}
 
 
 class ExampleReply(Reply):
@@ -67,6 +91,22 @@ class ExamplePage(Reply):
     examples: list[ExampleReply]
     next_cursor: str | None = Field(description="pass as `cursor` for the next page; null on the last")
 
+    EXAMPLE: ClassVar[Any] = {
+        "examples": [
+            {
+                "id": EXAMPLE_ID,
+                "label": "cat",
+                "media_type": "image/jpeg",
+                "bytes": 48213,
+                "image_kept": True,
+                "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                "created_at": TIME,
+                "file_name": "cat3.jpg",
+            }
+        ],
+        "next_cursor": None,
+    }
+
 
 class VersionReply(Reply):
     """One immutable version of a task."""
@@ -85,86 +125,19 @@ class VersionPage(Reply):
 
     versions: list[VersionReply]
 
-
-class ProblemInPlace(Reply):
-    """What went wrong with one of several, in the place of its answer."""
-
-    code: str
-    detail: str
-
-
-class Prediction(Reply):
-    """What one image was recognised as."""
-
-    label: str
-    probability: float
-    scores: dict[str, float] = Field(description="probability by label, the most probable first; `top_k` of them")
-
-
-class Neighbour(Reply):
-    """An example of the task that an image resembles."""
-
-    example: str
-    label: str
-    similarity: float = Field(description="cosine of their features, to three decimals: 1 for the same pixels")
-    image: str | None = Field(description="its address on this server; null if the server was told to keep no images")
-    file_name: FileName
-
-
-class JudgedPrediction(Prediction):
-    """A prediction with a verdict on whether the image is of any of the task's classes at all."""
-
-    known: bool = Field(description="false for a stranger, `none of these`: then `label` is only the likest of the classes")
-    novelty: float = Field(description="0 for what looks like the task's classes, 1 for a stranger; the verdict turns at ½")
-    nearest: list[Neighbour] = Field(description="the three examples it most resembles, the most similar first")
-
-
-class FailedPrediction(Reply):
-    """An image that could not be read; its neighbours are unaffected."""
-
-    error: ProblemInPlace
-
-
-class PredictReply(Reply):
-    """Predictions in the order of the images."""
-
-    task: str
-    version: int
-    backbone: str
-    mode: Literal["inductive", "transductive"] = Field(
-        description="how the images were judged: `inductive`, each alone, also where `transductive` would not help"
-    )
-    predictions: list[JudgedPrediction | Prediction | FailedPrediction] = Field(
-        description="without `known`, `novelty` and `nearest` if `unknown=ignore` was asked for"
-    )
-    timing_ms: dict[str, float] = Field(description="decode, embed, head, total")
-
-
-class TaskPredictions(Reply):
-    """What one of several tasks says; predictions in the order of the images."""
-
-    task: str
-    version: int
-    backbone: str
-    predictions: list[JudgedPrediction | Prediction | FailedPrediction] = Field(
-        description="with `known`, `novelty` and `nearest` if `unknown=judge` was asked for"
-    )
-
-
-class FailedTask(Reply):
-    """A task that cannot be asked now; the others are unaffected."""
-
-    task: str
-    version: int
-    backbone: str
-    error: ProblemInPlace
-
-
-class PredictManyReply(Reply):
-    """Results in the order of the tasks; of all tasks, the newest first."""
-
-    results: list[TaskPredictions | FailedTask]
-    timing_ms: dict[str, float] = Field(description="decode, embed, head, total")
+    EXAMPLE: ClassVar[Any] = {
+        "versions": [
+            {
+                "version": 1,
+                "active": True,
+                "change": "created",
+                "backbone": "name@1",
+                "classes": _CLASSES,
+                "head": HeadReply.EXAMPLE,
+                "created_at": TIME,
+            }
+        ]
+    }
 
 
 class BackboneReply(Reply):
@@ -181,10 +154,25 @@ class BackboneReply(Reply):
     dataset: str | None
     evaluations: list[Evaluation]
 
+    EXAMPLE: ClassVar[Any] = {
+        "id": "name@1",
+        "default": True,
+        "open": True,
+        "engines": ["onnx-int8"],
+        "active_tasks": 12,
+        "embedding_dim": 512,
+        "input": {"height": 32, "width": 32, "resize": "cover", "interpolation": "bicubic", "colour": "rgb"},
+        "architecture": "resnet12",
+        "dataset": "CIFAR-FS",
+        "evaluations": [],
+    }
+
 
 class BackboneList(Reply):
     default: str = Field(description="name@version of the one that new tasks get")
     backbones: list[BackboneReply]
+
+    EXAMPLE: ClassVar[Any] = {"backbones": [BackboneReply.EXAMPLE]}
 
 
 class ProblemImage(ProblemInPlace):
@@ -219,7 +207,19 @@ class Limits(Reply):
     classes: int = Field(description="of one task")
     examples: int = Field(description="of one task")
 
+    EXAMPLE: ClassVar[Any] = {
+        "body_bytes": 64_000_000,
+        "image_bytes": 30_000_000,
+        "image_pixels": 25_000_000,
+        "images": 256,
+        "new_examples": 1024,
+        "classes": 1000,
+        "examples": 20_000,
+    }
+
 
 class Health(Reply):
     status: str = Field(description="`ok`; of `/readyz` `ready`, `degraded` where some tasks lack their bundle, `unavailable`")
     checks: dict[str, str] = Field(default_factory=dict)
+
+    EXAMPLE: ClassVar[Any] = {"status": "ready", "checks": {"engine": "ok", "store": "ok", "bundles": "ok"}}

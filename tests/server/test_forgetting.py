@@ -314,7 +314,7 @@ class TestVersions:
     ) -> None:
         service = Service(Settings(data_dir=tmp_path / "data", bundle=PAPER_BUNDLE, engine="onnx"))
         given = [LabelledImage(label, image) for label, image in support]
-        load = service.active.load
+        load = service.heads.load
 
         def late(key: TaskKey, version: int) -> Head:
             if version == 1:
@@ -325,8 +325,8 @@ class TestVersions:
         async def look_up() -> int:
             task = await create_task(service, "default", None, TaskOptions(), given, None)
             key = TaskKey("default", task.id)
-            service.active.drop(key, [1])
-            monkeypatch.setattr(service.active, "load", late)
+            service.heads.drop(key, [1])
+            monkeypatch.setattr(service.heads, "load", late)
             return (await find_task(service, key)).version
 
         try:

@@ -11,7 +11,7 @@ import pytest
 
 from models.bundle import PAPER_BUNDLE, open_bundle
 from server.errors import LimitExceeded, Overloaded
-from server.schemas.replies import PredictManyReply
+from server.schemas.predictions import PredictManyReply
 from server.service import Service
 from server.settings import Settings
 from tests.helpers import uploads

@@ -104,7 +104,7 @@ def test_calibrating_on_several_datasets_measures_them_all(
     assert {name for name, entry in after.files.items() if entry != before.files[name]} <= {CARD}
     capsys.readouterr()
     assert main(["calibrate", str(exported), *novel, "--episodes", "20"]) == 1
-    assert "none of the datasets has validation classes" in capsys.readouterr().err
+    assert "none of the datasets has enough validation classes" in capsys.readouterr().err
     assert main(["calibrate", str(exported), *one, *novel[:2], "--episodes", "20"]) == 1
     assert "--split was given 1 times, --data 2 times" in capsys.readouterr().err
     assert main(["calibrate", str(exported), *one, *one, "--episodes", "20"]) == 1

@@ -21,13 +21,13 @@ from server.errors import (
     UnsupportedMediaType,
 )
 from server.http.bodies.images import read_many_queries, read_queries
-from server.http.dependencies import TENANT, Served, reply, while_connected
+from server.http.dependencies import TENANT, Served, while_connected
 from server.http.openapi import PREDICT_BODY, PREDICT_MANY_BODY, answered
 from server.http.problems import documented
 from server.journeys.active_task import Mode, Unknown, find_task
 from server.journeys.predict import predict
 from server.journeys.predict_many import find_tasks, predict_many
-from server.schemas.replies import PredictManyReply, PredictReply
+from server.schemas.predictions import PredictManyReply, PredictReply
 from server.store.records import TaskKey
 
 router = APIRouter(prefix="/v1", tags=["predictions"])
@@ -72,7 +72,7 @@ async def recognise(
     """
     active = await find_task(service, TaskKey(TENANT, task), unknown, mode)
     images = await read_queries(request, service)
-    return reply(await while_connected(request, predict(service, active, images, top_k)))
+    return Response(await while_connected(request, predict(service, active, images, top_k)), media_type="application/json")
 
 
 @router.post(

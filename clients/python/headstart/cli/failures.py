@@ -83,7 +83,7 @@ _ADVICE: tuple[tuple[type[HeadstartError], Exit, str], ...] = (
     (
         BackboneUnavailable,
         Exit.REFUSED,
-        "`headstart backbones` shows the bundles that the server lacks, and how many tasks need them.",
+        "`headstart backbones` shows which bundles the server lacks, and how many tasks need them.",
     ),
     (Unavailable, Exit.REFUSED, "The server was tried several times; try again later."),
     (ApiError, Exit.REFUSED, "Try again."),

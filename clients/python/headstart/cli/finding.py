@@ -14,7 +14,7 @@ from headstart.images.folders import image_files, left_out, printable_path
 from headstart.labels import clean_label
 from headstart.replies.tasks import Example, Task
 
-TASK = "the task's id, or its name where no other task has the same"
+TASK = "the task's id, or its name if no other task has it"
 
 
 def add_task(parser: ArgumentParser) -> None:

@@ -32,9 +32,10 @@ def list_backbones(client: Client, args: Namespace, output: Output) -> Exit:  # 
         refuses_new = backbone.default and not backbone.open
         if backbone.unserved_tasks or refuses_new:
             new = " and new tasks" if refuses_new else ""
+            name = printable(backbone.id)
             output.remark(
-                f"headstart: {printable(backbone.id)} is missing or damaged on the server: {backbone.unserved_tasks} "
-                f"tasks that use it{new} are refused. Bring its folder back, then `headstart backbones open` it."
+                f"headstart: {name} is missing or damaged on the server: {backbone.unserved_tasks} "
+                f"tasks that use it{new} are refused. Bring its folder back, then run `headstart backbones open {name}`."
             )
     return Exit.DONE
 

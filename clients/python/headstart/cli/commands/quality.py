@@ -52,8 +52,9 @@ def _add_candidates(parser: ArgumentParser) -> None:
     """The options for the candidates of `headstart compare`."""
     group = parser.add_argument_group(
         "candidates",
-        "Each option may be repeated; all combinations are tried. An option that is left out keeps the task's value. "
-        "Without any, the three solvers and the other open backbones are tried.",
+        "Each option may be repeated; all combinations are tried. An option that is left\n"
+        "out keeps the task's value. Without any, the three solvers and the other open\n"
+        "backbones are tried.",
     )
     for flag, metavar, kind, what in (
         ("--backbone", "BACKBONE", str, "name@version"),
