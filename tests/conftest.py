@@ -25,10 +25,24 @@ ssl.create_default_context = cache(ssl.create_default_context)  # type: ignore[a
 settings.register_profile("quick", max_examples=10)  # for `make test-quick`
 
 _SLOW_SECONDS = 1200
+_LONGEST = {  # files of half a minute and more, which come first so that no worker is left with one at the end
+    "test_command_lines",
+    "test_compare",
+    "test_concurrency",
+    "test_database",
+    "test_durability",
+    "test_forgetting",
+    "test_importing",
+    "test_meta_objectives",
+    "test_predict_many",
+    "test_refreshes",
+    "test_running_bundles",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests get more time, and the tests of a file one worker: many share a server."""
+    """Slow tests get more time, the tests of a file one worker (many share a server), and the longest files come first."""
+    items.sort(key=lambda item: item.path.stem not in _LONGEST)
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(_SLOW_SECONDS))
