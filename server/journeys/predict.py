@@ -23,7 +23,7 @@ from server.service import Service
 from server.settings import Settings
 
 Data = dict[str, Any]
-"""Data that JSON is made of. A function says which of `server.schemas.predictions` it is; to make that costs many times as much."""
+"""JSON as data. A function says which of `server.schemas.predictions` it is; to make that itself costs many times as much."""
 
 encode = Encoder().encode
 
