@@ -8,7 +8,8 @@ from base64 import b64decode, urlsafe_b64encode
 from server.errors import InvalidRequest
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32: no i, l, o or u to misread, and in ASCII order.
-_SHIFTS = range(125, -1, -5)  # 26 characters of 5 bits, for 128 bits
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_SHIFTS = range(120, -1, -10)  # 26 characters of 5 bits, two at a time, for 128 bits
 _RANDOM_BITS = 80
 
 _MOST_DIGITS = 18  # of a number that a database's column holds
@@ -41,7 +42,7 @@ def new_id(prefix: str) -> str:
     system's clock goes on, so that the store has numbers of its own for the order of what it lists.
     """
     number = _clock.tick()
-    return f"{prefix}_" + "".join(_ALPHABET[number >> shift & 31] for shift in _SHIFTS)
+    return f"{prefix}_" + "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
 
 
 def copy_of(identifier: str) -> str:

@@ -78,6 +78,7 @@ _STAGES: dict[str, tuple[str, ...]] = {
     "decoding": ("server.engine.decoder:Decoder.decode",),
     "queue": ("server.engine.batcher:Batcher.embed", "server.engine.batcher:_answer"),
     "head and verdict": (
+        "server.journeys.classify:classify",
         "server.journeys.classify:judge",
         "server.journeys.predict:ranked",
     ),

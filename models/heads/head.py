@@ -56,7 +56,7 @@ def features(embeddings: Array, mean: Array | None) -> Array:
         embeddings: (…, D).
         mean: (D,) on the same device, or None not to centre.
     """
-    xp = array_namespace(embeddings)
+    xp = np if isinstance(embeddings, np.ndarray) else array_namespace(embeddings)  # which takes half as long as all the rest
     centred = embeddings if mean is None else embeddings - mean
     norms = xp.sqrt(xp.vecdot(centred, centred))[..., None]
     return centred / xp.maximum(norms, xp.finfo(norms.dtype).smallest_normal)

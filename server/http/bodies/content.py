@@ -6,6 +6,7 @@ from typing import TypeVar
 from fastapi import Request
 from msgspec import ValidationError
 from msgspec.json import Decoder
+from starlette.requests import ClientDisconnect
 
 from server.errors import BodyTooLarge, InvalidRequest, LimitExceeded, UnsupportedMediaType
 from server.schemas.base import Request as Body
@@ -35,6 +36,20 @@ def media_type(request: Request) -> str:
     if encoding not in {"", "identity"}:
         raise UnsupportedMediaType(f"a body with Content-Encoding {encoding[:100]} is not taken; send it as it is, uncompressed")
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def read_bytes(request: Request) -> bytes:
+    """The body as it is.
+
+    Raises:
+        ClientDisconnect: the client left before its end.
+    """
+    parts: list[bytes] = []
+    while (message := await request.receive())["type"] != "http.disconnect":
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+    raise ClientDisconnect
 
 
 async def read_json(request: Request, service: Service, model: type[_Body], most_bytes: int = WITHOUT_IMAGES) -> _Body:

@@ -11,7 +11,7 @@ from fastapi import Request
 from models.images.preprocess import MEDIA_TYPES
 from server.errors import InvalidRequest, LimitExceeded
 from server.http.bodies.archive import read_archive
-from server.http.bodies.content import JSON, MOST_COMMAS, WITH_TASKS, media_type, read_json
+from server.http.bodies.content import JSON, MOST_COMMAS, WITH_TASKS, media_type, read_bytes, read_json
 from server.http.bodies.file_names import clean_file_name
 from server.http.bodies.forms import Form, read_form
 from server.journeys.support_set import LabelledImage, clean_label
@@ -82,7 +82,7 @@ async def read_examples(request: Request, service: Service) -> list[LabelledImag
 async def read_queries(request: Request, service: Service) -> list[bytes]:
     """The images of `POST /v1/tasks/{task}/predict`; raises as `read_task` does."""
     if _is_raw_image(request):
-        return [await request.body()]
+        return [await read_bytes(request)]
     if media_type(request) == JSON:
         body = await read_json(request, service, PredictBody, service.settings.max_body_bytes)
         return await _decoded(body.images, service, service.settings.max_images)
@@ -98,7 +98,7 @@ async def read_many_queries(request: Request, service: Service, named: list[str]
     """
     tasks: Literal["all"] | list[str] | None = None
     if _is_raw_image(request):
-        images = [await request.body()]
+        images = [await read_bytes(request)]
     elif media_type(request) == JSON:
         body = await read_json(request, service, PredictManyBody, service.settings.max_body_bytes)
         tasks, images = body.tasks, await _decoded(body.images, service, service.settings.max_images)
