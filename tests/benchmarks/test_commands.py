@@ -48,7 +48,7 @@ NOT_RUN = {
     "several_tasks": "needs CIFAR-100 and Omniglot",
     "suspects": "needs cleanlab",
 }
-NO_COMMANDS = {"bundles", "free_engine", "server_process"}
+NO_COMMANDS = {"bundles", "server_process"}
 
 
 def test_every_command_is_run_somewhere_or_it_is_said_why_not() -> None:

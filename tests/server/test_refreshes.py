@@ -89,17 +89,17 @@ def look(api: httpx.Client, id_: str) -> dict[str, Any]:
     return refresh
 
 
-def until(api: httpx.Client, id_: str, there: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+def until(api: httpx.Client, id_: str, there: Callable[[dict[str, Any]], bool], pause: float = 0.01) -> dict[str, Any]:
     deadline = time.monotonic() + 150
     while time.monotonic() < deadline:
         if there(refresh := look(api, id_)):
             return refresh
-        time.sleep(0.01)
+        time.sleep(pause)
     pytest.fail(f"{refresh} came to nothing")
 
 
 def ended(api: httpx.Client, id_: str) -> dict[str, Any]:
-    return until(api, id_, lambda refresh: refresh["state"] not in {"running", "rolling_back"})
+    return until(api, id_, lambda refresh: refresh["state"] not in {"running", "rolling_back"}, pause=0.05)
 
 
 def moved(api: httpx.Client, to: str, tasks: list[str] | str, **more: Any) -> dict[str, Any]:
