@@ -50,7 +50,7 @@ def test_a_head_that_cannot_be_read_is_a_fault_of_the_server(tmp_path: Path, sup
         response = api.post(f"/v1/tasks/{broken}/predict", headers=MINE, **queries([WHITE]))
         assert_problem(response, 500, "internal_error")
         assert (response.headers["x-request-id"], response.json()["request_id"]) == ("mine", "mine")
-        assert_told(lines_since(process, before), "server.access", 500)
+        assert_told(lines_since(process, before), "server.http.front", 500)
         assert 'headstart_errors_total{code="internal_error"} 1.0' in api.get("/metrics").text
         assert predict(api, sound, [WHITE]), "others are served"
 
