@@ -1,4 +1,4 @@
-"""The active version of each task: what every request asks first."""
+"""The active version of each task. Every request asks for it first."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from server.store.tables import tasks, versions
 
 
 class ActiveTasks:
-    """The tasks there are and the active version of each, in memory where they were asked for. Thread-safe.
+    """The tasks and the active version of each, kept in memory once they were asked for. Thread-safe.
 
     `server.store.store.Store` says what holds for every call.
     """
@@ -25,7 +25,7 @@ class ActiveTasks:
         self._versions = ActiveVersions()
 
     def ids(self, tenant: str) -> Sequence[str]:
-        """The id of every task, newest first; unless they are in memory, read from the index alone."""
+        """Returns the id of every task, newest first. Ids that are not in memory are read from the index alone."""
         if (known := self._versions.known_ids(tenant)) is not None:
             return known
         changes = self._versions.changes()
@@ -36,13 +36,16 @@ class ActiveTasks:
         return ids
 
     def get(self, key: TaskKey) -> Active:
-        """The active version's number, backbone and number of classes, at the cost of two look-ups by primary key at most."""
+        """Returns the active version's number, backbone and number of classes. It costs at most two look-ups by primary key."""
         if (active := self.get_many(key.tenant, [key.id]).get(key.id)) is None:
             raise TaskNotFound(key.id)
         return active
 
     def get_many(self, tenant: str, task_ids: Sequence[str]) -> dict[str, Active]:
-        """What `get` returns, of each of these tasks that exists; a statement for every few hundred not in memory."""
+        """Returns by id, for each of these tasks that exists, the same as `get`.
+
+        It executes one statement for every few hundred tasks that are not in memory.
+        """
         found = self._versions.known_among(tenant, task_ids)
         if unknown := [task for task in task_ids if task not in found]:
             changes = self._versions.changes()
@@ -54,30 +57,36 @@ class ActiveTasks:
         return found
 
     def known(self, key: TaskKey) -> Active | None:
-        """What `get` would return, if that is in memory; this never blocks."""
+        """Returns the same as `get` if it is in memory, else None. Never blocks."""
         return self._versions.known(key)
 
     def by_backbone(self) -> dict[BackboneRef, int]:
-        """How many tasks' active versions use each backbone that is used at all: every tenant's, since they share bundles."""
+        """Returns, for each backbone in use, the number of tasks whose active version uses it.
+
+        It counts the tasks of all tenants, since they share the bundles.
+        """
         backbone = (versions.c.bundle, versions.c.backbone_sha256)
         query = select(*backbone, func.count().label("used")).join_from(tasks, versions, ACTIVE).group_by(*backbone)
         with self._database.read() as connection:
             return {BackboneRef(row.bundle, row.backbone_sha256): int(row.used) for row in connection.execute(query)}
 
     def by_bundle(self) -> dict[str, int]:
-        """The same, whichever of a bundle's files they use."""
+        """Returns the same by bundle: tasks count whichever of the bundle's files they use."""
         used: Counter[str] = Counter()
         for backbone, count in self.by_backbone().items():
             used[backbone.bundle] += count
         return dict(used)
 
     def newest_bundle(self) -> str | None:
-        """The bundle of the newest task's active version, whoever's that is; None without a task."""
+        """Returns the bundle of the newest task's active version, of any tenant; None if there is no task."""
         query = select(versions.c.bundle).join_from(tasks, versions, ACTIVE).order_by(tasks.c.ordinal.desc()).limit(1)
         with self._database.read() as connection:
             bundle: str | None = connection.execute(query).scalar_one_or_none()
         return bundle
 
     def forget(self, key: TaskKey) -> None:
-        """To be told after every transaction that may have made, changed or removed the task, before anybody hears of it."""
+        """Forgets what is in memory about the task.
+
+        Call it after every transaction that may have made, changed or removed the task, before anybody hears of the change.
+        """
         self._versions.forget(key)

@@ -1,4 +1,4 @@
-"""The database under the store: this process alone on the file, one connection that writes, a few that read."""
+"""The database under the store. This process alone has the file open: one connection writes, a few read."""
 
 import errno
 import logging
@@ -22,28 +22,28 @@ from server.store.database_files import DatabaseFiles, FilesTaken, StoreSizes, d
 from server.store.tables import PAGE_SIZE
 
 _READERS = 8
-_BUSY_MS = 5_000  # Only a tool beside the server can hold a lock against us, such as one that makes a backup.
+_BUSY_MS = 5_000  # Only a tool beside the server can hold a lock that we wait for, such as one that makes a backup.
 
-_ERASE_MS = 100  # Writes wait meanwhile, so whoever erases tries again rather than wait longer.
+_ERASE_MS = 100  # Writes wait meanwhile. So a caller of `erase` tries again later rather than waits longer here.
 
 _WRITER_PRAGMAS = (
-    f"page_size = {PAGE_SIZE}",  # of a file yet to be made; how images are stored rests on it
+    f"page_size = {PAGE_SIZE}",  # of a new file; the storage of images depends on it
     "journal_mode = WAL",
     "synchronous = FULL",
     "foreign_keys = ON",
-    # Removing is a promise about people's images, and without this their bytes would stay in the file's free pages. It costs
-    # writing zeros, and only where something is deleted. What it does not reach, `ErasableBlob` and `Database.erase` see to.
+    # We promise that removed images are gone. Without this, their bytes would stay in the file's free pages. Its cost is
+    # writing zeros, and only when something is deleted. `ErasableBlob` and `Database.erase` handle what it does not reach.
     "secure_delete = ON",
 )
 
-# A reader neither writes nor moves the WAL into the database: with SQLite before 3.51.3, two connections that do so at
-# the same moment can corrupt it.
+# A reader neither writes nor moves the WAL into the database. With SQLite before 3.51.3, two connections that move it at the same
+# moment can corrupt the database.
 _READER_PRAGMAS = ("query_only = ON", "wal_autocheckpoint = 0")
 
-_PROVEN_SECONDS = 5.0  # for which a write that succeeded shows that the disk can be written to
+_PROVEN_SECONDS = 5.0  # a successful write proves for so long that the disk can be written to
 
-# What a failed commit leaves is known where SQLite had not written all of it. Where it had, and the disk then failed to say that
-# it has it, the change may be there after a crash.
+# After these errors of a commit SQLite had not written everything, so the change is not there. After others it may have written
+# everything before the disk failed to confirm. Then the change may be there after a crash.
 _NOT_WRITTEN = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY}
 
 _FAILED = "the server's storage failed; nothing was changed; try again later"
@@ -72,19 +72,19 @@ class Database:
         self._resources = resources
         self._writing = threading.Lock()
         self._closed = False
-        self._removed_in_log = True  # The log of a process that was killed may hold anything.
-        self._proven: float | None = None  # when a write last succeeded, if none has failed since
+        self._removed_in_log = True  # A process that was killed may have left anything in the log.
+        self._proven: float | None = None  # the time of the last successful write, if none has failed since
 
     @classmethod
     def open(cls, url: str) -> "Database":
-        """Locks the file, creating it where there is none, and brings its schema up to date.
+        """Locks the file, creates it if there is none, and brings its schema up to date.
 
         Raises:
             StoreInUse: another process has it open.
             StoreError: it is not a database that this release can use.
         """
         path = _path(url)
-        with ExitStack() as resources:  # Closed from the last to the first: the WAL is folded in when the writer goes.
+        with ExitStack() as resources:  # Closed in reverse order. Closing the writer moves the WAL into the database.
             try:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 files = resources.enter_context(DatabaseFiles.hold(path))
@@ -122,10 +122,10 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A snapshot: every statement in it sees the same state.
+        """Yields a connection to a snapshot: all its statements see the same state.
 
         Raises:
-            StorageFailed: it cannot be read.
+            StorageFailed: the database cannot be read.
         """
         with _storage_failures("the server's storage failed; try again later"):
             self._check_open()
@@ -135,28 +135,31 @@ class Database:
 
     @contextmanager
     def write(self, *, removes: bool = False) -> Iterator[Connection]:
-        """A transaction: on disk when the block is left, or, if an exception leaves it, without a trace. One at a time.
+        """Yields a connection with a transaction. Only one runs at a time.
+
+        When the block ends, the transaction is on disk. When an exception ends it, the transaction leaves no trace.
 
         Args:
-            removes: whether it removes what `erase` is to be called for. Only then it may use up the disk's last room.
+            removes: whether the transaction removes something, so that `erase` must be called after it. Only then may it use
+                the disk space that is kept for removing.
 
         Raises:
-            StorageFailed: it cannot be written, for want of space or another reason. Where the disk failed at the very end,
-                it may have been stored all the same, and the detail says so.
+            StorageFailed: it cannot be written, because the disk is full or for another reason. If the disk failed at the very
+                end, the change may have been stored all the same; the detail then says so.
         """
         with _storage_failures(_FAILED), self._writing:
             self._check_open()
             proven, self._proven = self._proven, None
             if not removes and not self._files.keep_room():
                 raise StorageFailed(_FULL, disk_full=True)
-            self._removed_in_log |= removes  # Also if it fails: a disk may fail to say that it has written.
+            self._removed_in_log |= removes  # Also if the write fails: the disk may have written without confirming it.
             with self._writer.connect() as connection:
                 try:
                     yield connection
                 except DBAPIError:
                     raise
                 except BaseException:
-                    self._proven = proven  # The disk did not do that.
+                    self._proven = proven  # The disk is not the cause.
                     raise
                 self._check_files(_GONE)
                 if not removes:
@@ -166,13 +169,13 @@ class Database:
             self._proven = time.monotonic()
 
     def erase(self) -> bool:
-        """Tries to empty the write-ahead log into the database: then what was removed before is in no file any more.
+        """Tries to move the write-ahead log into the database. Then no file holds the data that was removed before.
 
         Returns:
-            False if readers of an older state, or another program that writes, were in the way for 0.1 s.
+            False if readers of an older state, or another program that writes, prevented it for 0.1 s.
 
         Raises:
-            StorageFailed: it cannot be written.
+            StorageFailed: the database cannot be written.
         """
         with _storage_failures(_FAILED), self._writing:
             self._check_open()
@@ -180,7 +183,7 @@ class Database:
                 try:
                     emptied = _empty_log(self._writer)
                 except sqlite3.OperationalError as error:
-                    # What was added last may have to move from the log into the database, and there is no more room for it.
+                    # Recent additions may have to move from the log into the database, and the disk has no room for them.
                     if not _is_full(error) or not self._files.give(self._files.log_size):
                         raise
                     emptied = _empty_log(self._writer)
@@ -190,16 +193,20 @@ class Database:
             return not self._removed_in_log
 
     def give_room(self) -> int:
-        """Gives up the disk space that is kept for removing until `erase` has made room; how many bytes a removal may take."""
+        """Gives up the disk space that is kept for removing, until `erase` has made room.
+
+        Returns:
+            The number of bytes that a removal may take.
+        """
         with self._writing:
             self._files.give(self._files.room)
             return self._files.room
 
     def check(self) -> None:
-        """Reads, and writes unless a write has just succeeded, so that a failure shows.
+        """Checks that the database can be read and written. It writes only if no write has just succeeded.
 
         Raises:
-            StorageFailed: something could not be stored now; with `disk_full`, for want of space alone.
+            StorageFailed: nothing can be stored now; with `disk_full` if the only reason is lack of space.
         """
         with _storage_failures(_FAILED), self._writing:
             self._check_open()
@@ -207,29 +214,29 @@ class Database:
             if self._proven is None or time.monotonic() - self._proven > _PROVEN_SECONDS:
                 self._proven = None
                 with self._writer.connect() as connection:
-                    connection.exec_driver_sql("PRAGMA user_version = 0")  # as it is; the page that says so is written
+                    connection.exec_driver_sql("PRAGMA user_version = 0")  # It is 0 already, but its page is written.
                     _commit(connection)
                 self._proven = time.monotonic()
             if not self._files.keep_room() or self._files.free < self._files.room:
                 raise StorageFailed(f"the disk is full: {self._files.free / 1e6:.1f} MB are free", disk_full=True)
 
     def sizes(self) -> StoreSizes:
-        """Raises StorageFailed if its files are gone."""
+        """Returns the sizes of the database's files. Raises StorageFailed if they are gone."""
         with _storage_failures(_GONE):
             return self._files.sizes()
 
     def _check_open(self) -> None:
-        if self._closed:  # An engine would connect again, and by now another process may own the file.
+        if self._closed:  # An engine would connect again, although another process may own the file by now.
             raise StorageFailed("the server is stopping")
 
     def _check_files(self, detail: str) -> None:
-        """What is written to a file that has no name any more would be lost with this process."""
+        """Refuses to go on if a file was removed or replaced: data written to a nameless file is lost with this process."""
         if name := self._files.replaced:
             _log.error("%s is not the file that this server opened: it was removed or replaced; stop the server", name)
             raise StorageFailed(detail, retry_after=None)
 
     def _check_growth(self, connection: Connection) -> None:
-        """What is in the log must fit into the database, or else neither can be written any more."""
+        """Refuses a log that would not fit into the database: after that, neither file could be written any more."""
         pages: int = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         if pages * PAGE_SIZE - self._files.size > self._files.free:
             raise StorageFailed(_FULL, disk_full=True)
@@ -237,7 +244,7 @@ class Database:
 
 @contextmanager
 def _storage_failures(detail: str) -> Iterator[None]:
-    """Turns what the disk or the database does to us into StorageFailed; our own mistakes pass."""
+    """Turns failures of the disk or the database into StorageFailed. Errors of our own code pass unchanged."""
     try:
         yield
     except (IntegrityError, ProgrammingError, DataError):
@@ -250,7 +257,7 @@ def _storage_failures(detail: str) -> Iterator[None]:
 
 
 def _commit(connection: Connection) -> None:
-    """Raises StorageFailed if that fails such that nobody can tell whether it was written."""
+    """Commits. Raises StorageFailed if the commit fails and nobody can tell whether it was written."""
     try:
         connection.commit()
     except DBAPIError as error:
@@ -265,7 +272,7 @@ def _is_full(error: BaseException) -> bool:
 
 
 def _code(error: BaseException) -> int | None:
-    """SQLite's primary result code, if it comes from there."""
+    """Returns SQLite's primary result code if the error comes from SQLite, else None."""
     code = getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
 
@@ -281,7 +288,7 @@ def _path(url: str) -> Path:
 
 
 def _engine(url: str, connections: int, begin: str, pragmas: tuple[str, ...]) -> Engine:
-    # `isolation_level=None` keeps the driver from starting transactions by its own rules, so that `begin` starts each of them.
+    # `isolation_level=None` keeps the driver from starting transactions by its own rules: `begin` starts each of them.
     engine = create_engine(
         url,
         pool_size=connections,
@@ -310,7 +317,7 @@ def _migrate(connection: Connection) -> None:
 
 
 def _empty_log(writer: Engine) -> bool:
-    """Whether the log is empty now. Past SQLAlchemy, which would begin a transaction first."""
+    """Tries to empty the log; returns whether it is empty. It bypasses SQLAlchemy, which would begin a transaction first."""
     with closing(writer.raw_connection()) as connection:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {_ERASE_MS}")

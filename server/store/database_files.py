@@ -1,4 +1,4 @@
-"""The files of the database: held by this process alone, private to its user, and with room kept on their disk for removing."""
+"""The files of the database: this process alone holds them, and only its user may read them. Disk space is kept for removing."""
 
 import errno
 import fcntl
@@ -13,9 +13,9 @@ from typing import BinaryIO
 _log = logging.getLogger(__name__)
 
 _PRIVATE = 0o600
-_ROOM = 32 * 2**20  # bytes: what zeroing the largest image writes to the log, and more
-_ROOM_PART = 8  # of a small disk the reserve takes no more than one such part
-_START_ROOM = 2**20  # bytes: the index and the head of the log, which each start writes anew
+_ROOM = 32 * 2**20  # bytes: more than zeroing the largest image writes to the log
+_ROOM_PART = 8  # the reserve takes at most one eighth of the disk
+_START_ROOM = 2**20  # bytes: each start writes the index and the head of the log anew
 
 Identity = tuple[int, int]
 
@@ -26,7 +26,7 @@ class FilesTaken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StoreSizes:
-    """Bytes of the database, of its log, and free on their disk beside what is kept for removing."""
+    """Bytes of the database, of its log, and of free space on their disk. The space kept for removing does not count as free."""
 
     database: int
     log: int
@@ -34,11 +34,11 @@ class StoreSizes:
 
 
 class DatabaseFiles:
-    """A database's file, its write-ahead log and its index, and a reserve of disk space beside them.
+    """A database's file, its write-ahead log and its index, with a reserve of disk space beside them.
 
     Attributes:
-        path: of the database itself, whatever links lead to it.
-        room: how many bytes of disk space are kept, and are to be free, for removing.
+        path: the path of the database itself, with links resolved.
+        room: the number of bytes of disk space that are kept for removing. As many again should be free.
     """
 
     def __init__(self, named: Path) -> None:
@@ -52,16 +52,16 @@ class DatabaseFiles:
     @classmethod
     @contextmanager
     def hold(cls, named: Path) -> Iterator["DatabaseFiles"]:
-        """Locks the database, made if need be, for this process. The locks go with the process, however that ends.
+        """Locks the database for this process, and creates it if need be. The locks end with the process, however that ends.
 
         Raises:
             FilesTaken: another process has it.
-            OSError: it cannot be made or written to.
+            OSError: it cannot be created or written to.
         """
         with ExitStack() as resources:
-            # Two, since earlier releases lock only a file beside the database. The database itself is what links and a second
-            # data directory lead to. SQLite's own locks are of another kind and do not meet these. They would go if any other
-            # descriptor of the file were closed, so this one is opened before SQLite's and closed after.
+            # Two locks. Earlier releases lock only a file beside the database. Links and a second data directory lead to the
+            # database itself. SQLite's own locks are of another kind and do not conflict with these. They would be lost if any
+            # other descriptor of the file were closed, so this one is opened before SQLite's and closed after.
             for path in (named.with_name(f"{named.name}.lock"), named):
                 file = resources.enter_context(_opened(path))
                 try:
@@ -71,20 +71,20 @@ class DatabaseFiles:
             files = cls(named)
             for path in (files.path, files._beside("wal", "-"), files._beside("shm", "-")):
                 with suppress(FileNotFoundError, PermissionError):
-                    path.chmod(_PRIVATE)  # SQLite gives the mode of the database to what it makes beside it.
+                    path.chmod(_PRIVATE)  # SQLite gives the files that it makes beside the database the same mode.
             files.room = min(_ROOM, _disk_size(files.path) // _ROOM_PART)
             if files.free < _START_ROOM:
                 files.give(_START_ROOM)
             yield files
 
     def remember(self) -> None:
-        """To be called when SQLite has made all its files: `replaced` compares with what they are now."""
+        """Remembers the files as they are now, for `replaced`. Call it when SQLite has made all of them."""
         paths = (self._named, self._beside("wal", "-"), self._beside("shm", "-"))
         self._known = {path: _identity(path) for path in paths}
 
     @property
     def replaced(self) -> str | None:
-        """The name of a file that is not the one any more that this process has open, be it removed or replaced."""
+        """The name of a file that was removed or replaced since this process opened it; None if there is none."""
         for path, known in self._known.items():
             try:
                 if _identity(path) != known:
@@ -100,7 +100,7 @@ class DatabaseFiles:
 
     @property
     def log_size(self) -> int:
-        """Bytes of its log."""
+        """Bytes of the database's log."""
         try:
             return self._beside("wal", "-").stat().st_size
         except FileNotFoundError:
@@ -108,14 +108,18 @@ class DatabaseFiles:
 
     @property
     def free(self) -> int:
-        """Bytes that this process may still write to the disk, the reserve not counted."""
+        """Bytes that this process may still write to the disk. The reserve does not count."""
         return _free(self.path)
 
     def sizes(self) -> StoreSizes:
         return StoreSizes(self.size, self.log_size, self.free)
 
     def keep_room(self) -> bool:
-        """Takes the reserve from the disk unless it is there; whether it is, or the file system does not know such a thing."""
+        """Takes the reserve from the disk, unless it is there already.
+
+        Returns:
+            Whether the reserve is there; True also if the file system cannot reserve space.
+        """
         if not self._reserving or self._reserved >= self.room:
             return True
         try:
@@ -129,7 +133,7 @@ class DatabaseFiles:
         return True
 
     def give(self, size: int) -> bool:
-        """Gives up so many bytes of the reserve for now; False if there is none."""
+        """Gives up `size` bytes of the reserve for now. Returns False if there is no reserve."""
         there = self._reserved
         if there:
             os.truncate(self._reserve, max(0, there - size))
@@ -147,7 +151,7 @@ class DatabaseFiles:
 
 
 def disk_is_full(folder: Path) -> bool:
-    """Whether there is less left than a database needs to be opened."""
+    """Returns whether the disk has less space left than a database needs to be opened."""
     try:
         return _free(folder) < _START_ROOM
     except OSError:
