@@ -1,4 +1,4 @@
-"""How the store makes a task's next version, within a transaction. Each statement names its tenant."""
+"""Makes a task's next version, within a transaction. Each statement names its tenant."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from server.store.statements import (
 
 
 def find_parent(connection: Connection, key: TaskKey, number: int) -> Task:
-    """The task, for this transaction alone to change. Raises VersionConflict if another version than `number` is active."""
+    """Returns the task, which only this transaction may change. Raises VersionConflict if `number` is not the active version."""
     task = lock_task(connection, key)
     if task.version.number != number:
         raise VersionConflict
@@ -39,9 +39,11 @@ def add_changed(
     removed: Sequence[str],
     head: Head,
 ) -> Task:
-    """The task after a change of its active support set; what is relabelled keeps its place.
+    """Changes the active support set and returns the task after that. A relabelled example keeps its place.
 
-    Raises ExampleNotFound or BackboneMismatch if they do not fit.
+    Raises:
+        ExampleNotFound: `removed` names an example that the support set does not have.
+        BackboneMismatch: `head` was fitted on another backbone than that of the support set's embeddings.
     """
     if before.version.backbone != head.backbone:
         raise BackboneMismatch(f"the support set's embeddings are of {before.version.backbone}, not of {head.backbone}")
@@ -59,7 +61,10 @@ def add_changed(
 
 
 def add_refreshed(connection: Connection, before: Task, embeddings: Mapping[str, Float32], head: Head) -> Task:
-    """The task with its active support set on the backbone of `head`. Raises ValueError if other examples are embedded."""
+    """Moves the active support set to the backbone of `head` and returns the task after that.
+
+    Raises ValueError if `embeddings` are not those of the support set's examples.
+    """
     support = support_ids(connection, before.key, before.version.number)
     if embeddings.keys() != set(support):
         raise ValueError("the embeddings are not those of the support set")

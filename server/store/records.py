@@ -1,4 +1,4 @@
-"""What goes into the store and what comes out of it."""
+"""The records that the store takes and returns."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,10 +30,10 @@ class NewExample:
     """A labelled image about to be stored.
 
     Attributes:
-        image: the bytes as they were sent, `size` many, of type `media_type`, hashing to `sha256` (hexadecimal). Where images
-            are not kept, it and `sha256` are None: a hash tells whether a given image is the one.
+        image: the bytes as they were sent: `size` bytes of type `media_type` with the hash `sha256` (hexadecimal). If images
+            are not kept, it and `sha256` are None: the hash would tell whether a given image is the one.
         embedding: float32 (D,), made by the backbone of the head that comes with it.
-        file_name: of the image, if its sender said so and images are kept.
+        file_name: the name of the image's file, if its sender gave it and images are kept.
     """
 
     id: str
@@ -55,26 +55,28 @@ class ClassCount:
 
 
 class FittedOptions(HeadOptions):
-    """How a version's head was fitted, and which of these options somebody asked for, by name; None in a version that was stored
-    before that was kept.
+    """The options that a version's head was fitted with.
+
+    Attributes:
+        asked: the names of the options that somebody asked for; None in versions of releases that did not keep them.
     """
 
     asked: tuple[str, ...] | None = None
 
     def alike(self, other: HeadOptions) -> bool:
-        """Whether heads fitted with either are the same, whoever asked for what."""
+        """Returns whether both options fit the same head. It does not matter who asked for which of them."""
         return all(getattr(self, name) == getattr(other, name) for name in HeadOptions.model_fields)
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of a task. All of it is immutable but `active`, which was true or not when it was read.
+    """One version of a task. Nothing of it ever changes but `active`, which holds for the time of reading.
 
     Attributes:
         number: from 1, growing with time.
-        change: what made it.
+        change: the kind of change that made it.
         classes: in the order of the head's labels.
-        options: how its head was fitted.
+        options: the options that its head was fitted with.
     """
 
     number: int
@@ -103,7 +105,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """The number of a task's active version, the backbone that embeds its queries, and how many classes it has."""
+    """The number of a task's active version, the backbone that embeds its queries, and its number of classes."""
 
     version: int
     backbone: BackboneRef
@@ -112,14 +114,14 @@ class Active:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Support:
-    """What a head is fitted on: n examples, in the order in which they were added.
+    """A support set of n examples, in the order in which they were added. A head is fitted on it.
 
     Attributes:
         ids, labels: n each.
-        images_kept: n; whether each image can be had back.
-        file_names: n; what each image's file was called, where that is known.
-        embeddings: float32 (n, D), the caller's own to write to.
-        backbone_sha256: the backbone file that made every one of them.
+        images_kept: n; whether each image was kept.
+        file_names: n; the name of each image's file, None where it is not known.
+        embeddings: float32 (n, D); a copy that the caller may write to.
+        backbone_sha256: the hash of the backbone file that made all embeddings.
     """
 
     ids: tuple[str, ...]
@@ -132,11 +134,11 @@ class Support:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PartlyEmbedded:
-    """A support set as far as some backbone, be it the version's own or another, has embedded it.
+    """A support set with the embeddings by one backbone, which may have embedded only a part of it.
 
     Attributes:
         ids, labels, images_kept, file_names: n each, in the order in which the examples were added.
-        embeddings: by id, float32 (D,); of those examples that have one.
+        embeddings: by id, float32 (D,), for those examples that have one.
     """
 
     ids: tuple[str, ...]
@@ -147,13 +149,13 @@ class PartlyEmbedded:
 
     @property
     def lacking(self) -> list[str]:
-        """The ids of the others, in order."""
+        """The ids of the examples without an embedding, in order."""
         return [id_ for id_ in self.ids if id_ not in self.embeddings]
 
 
 @dataclass(frozen=True, slots=True)
 class ExampleInfo:
-    """An example without its image; `size` is the image's in bytes, `sha256` None where the image was not kept."""
+    """An example without its image. `size` is that of the image in bytes; `sha256` is None if the image was not kept."""
 
     id: str
     label: str
@@ -166,7 +168,7 @@ class ExampleInfo:
 
 @dataclass(frozen=True, slots=True)
 class ExampleImage:
-    """An example's id and its image, as it was sent."""
+    """An example's id, and its image as it was sent."""
 
     id: str
     image: bytes
@@ -174,11 +176,11 @@ class ExampleImage:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request under an idempotency key: what is kept of it in the transaction that does what it asks for.
+    """The record of a request under an idempotency key. The transaction that fulfils the request stores it.
 
     Attributes:
-        fingerprint: sha256 of the parsed request, to tell a retry from another request under the same key.
-        said: JSON; what the reply says beside what was made, such as the quality of a new version.
+        fingerprint: sha256 of the parsed request. It tells a retry from another request under the same key.
+        said: JSON; the parts of the reply that do not follow from what was made, such as the quality of a new version.
     """
 
     key: str
@@ -188,7 +190,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class KeptReply:
-    """A reply as an earlier release kept it: its status, its `Location` header, if it had one, and its JSON."""
+    """A reply as an earlier release kept it: its status, its `Location` header if it had one, and its JSON."""
 
     status: int
     location: str | None
@@ -197,15 +199,17 @@ class KeptReply:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What came of a request under an idempotency key. A reply to a retry is rendered from what it made, which does not change.
+    """The result of a request under an idempotency key.
+
+    The reply to a retry is rendered again from what the request made, which does not change.
 
     Attributes:
-        asked: the request. Its fingerprint and what was said are empty once an image that the former is a hash of, or labels in
-            the latter, have been forgotten.
+        asked: the request. Its `fingerprint` is a hash over images and its `said` may hold labels. So both are empty once the
+            task or one of its examples has been forgotten.
         task, version: the id of the task and the number of the version that it made, if it made one.
-        name: of that task at that time.
+        name: the name of that task at that time.
         refresh: the id of the refresh that it made, if it made one.
-        reply: of an answer kept by an earlier release, which says nothing of the above.
+        reply: the whole reply, if an earlier release kept it; such a record has none of the above.
     """
 
     asked: Asked
@@ -217,5 +221,5 @@ class Replay:
 
     @property
     def forgotten(self) -> bool:
-        """Whether only the key is left."""
+        """True if only the key is left."""
         return not self.asked.fingerprint

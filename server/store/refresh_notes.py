@@ -1,4 +1,4 @@
-"""What is written of a task in the refreshes that it is part of, within a transaction. Each statement names its tenant."""
+"""Writes notes on a task in the refreshes that it is part of, within a transaction. Each statement names its tenant."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from server.store.tables import refresh_tasks, refreshes
 
 
 def note_version(connection: Connection, task: Task, note: RefreshNote | None) -> None:
-    """Notes the version that the task now has together with that. Raises RefreshStopped if that is not wanted any more."""
+    """Writes the note, if there is one, with the task's new version. Raises RefreshStopped as `write_note` does."""
     if note is not None:
         write_note(connection, task.key, note.with_version(task.version.number))
 
 
 def write_note(connection: Connection, key: TaskKey, note: RefreshNote) -> None:
-    """Raises RefreshStopped unless the task is still pending and its refresh at work."""
+    """Writes the note. Raises RefreshStopped unless the task is still pending and its refresh still at work."""
     row = update(refresh_tasks).where(
         refresh_tasks.c.tenant == key.tenant, refresh_tasks.c.refresh == note.refresh, refresh_tasks.c.task == key.id
     )
@@ -31,7 +31,10 @@ def write_note(connection: Connection, key: TaskKey, note: RefreshNote) -> None:
 
 
 def forget_in_refreshes(connection: Connection, key: TaskKey) -> None:
-    """Leaves of a deleted task that it is gone, also where it is still pending: numbers told by its images go with those."""
+    """Marks a deleted task as gone in every refresh, also where it is pending.
+
+    Figures that were computed from its images are removed together with the images.
+    """
     row = update(refresh_tasks).where(belongs_to(refresh_tasks, key))
     told = ("judged_by", "judged", "accuracy_before", "accuracy_after", "code", "detail")
     connection.execute(row.values(outcome="gone", **dict.fromkeys(told)))

@@ -1,4 +1,4 @@
-"""What goes into the tables of refreshes and what comes out of them."""
+"""The records that the tables of refreshes take and return."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,29 +10,30 @@ from models.heads.head import BackboneRef
 RefreshState = Literal["running", "paused", "cancelled", "finished", "failed", "rolling_back", "rolled_back"]
 
 Outcome = Literal["waiting", "moved", "kept", "unchanged", "gone", "failed", "skipped", "returning", "returned", "not_returned"]
-"""What became of a task. `waiting` and `returning` are still to be moved and to be returned; `kept` falls by too much, or nothing
-speaks for its move; `unchanged` was on the bundle already; `skipped` was waiting when the refresh was cancelled or failed."""
+"""The outcome for a task. A task that is `waiting` is still to be moved; one that is `returning` is still to be returned. A task
+is `kept` if its accuracy would fall by too much, or if nothing speaks for the move. It is `unchanged` if it was on the bundle
+already. It is `skipped` if it was waiting when the refresh was cancelled or failed."""
 
 PENDING: tuple[Outcome, ...] = ("waiting", "returning")
 MOVED_ONCE: tuple[Outcome, ...] = ("returning", "returned", "not_returned")
-"""Those of tasks that a rollback is about."""
+"""The outcomes of the tasks that a rollback returns."""
 
 RefreshAction = Literal["pause", "resume", "cancel", "rollback"]
 
 
 class RefreshStopped(Exception):
-    """The refresh was paused or cancelled, or the task deleted, meanwhile: nothing was written."""
+    """The refresh was paused or cancelled meanwhile, or the task was deleted. Nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """How good a task is before and after, told of the same examples.
+    """The accuracy of a task before and after, on the same examples.
 
     Attributes:
-        by: `leave-one-out` or `20 folds` of the support set; `evaluations`, the bundles' own, where no example could be judged;
+        by: `leave-one-out` or `20 folds` of the support set; `evaluations` (the bundles' own) if no example could be judged;
             or `nothing`.
-        judged: how many examples were.
-        before, after: shares; None where they could not be told.
+        judged: the number of examples that were judged.
+        before, after: shares; None if they could not be estimated.
     """
 
     by: str
@@ -43,7 +44,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why something was done or was not: a stable code, and what to tell people."""
+    """The reason why something was done or not: a stable code, and a text for people."""
 
     code: str
     detail: str
@@ -51,7 +52,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class RefreshNote:
-    """What is to be written of a task that is not pending any more; what is None stays as it was."""
+    """The changes to the row of a task that is not pending any more. Fields that are None stay as they were."""
 
     refresh: str
     outcome: Outcome
@@ -63,7 +64,7 @@ class RefreshNote:
     reason: Reason | None = None
 
     def with_version(self, number: int) -> "RefreshNote":
-        """The note of a task that was moved, or returned, by making this version the active one."""
+        """Returns the note for a task that was moved or returned by making this version the active one."""
         if self.outcome == "moved":
             return replace(self, version_after=number)
         return replace(self, version_returned=number)
@@ -71,7 +72,7 @@ class RefreshNote:
 
 @dataclass(frozen=True, slots=True)
 class RefreshJob:
-    """A refresh to go on with; `state` is `running` or `rolling_back`."""
+    """A refresh that is at work; `state` is `running` or `rolling_back`."""
 
     tenant: str
     id: str
@@ -82,7 +83,7 @@ class RefreshJob:
 
 @dataclass(frozen=True, slots=True)
 class RefreshTask:
-    """A task of a refresh. `images` is the size of its support set when the refresh was asked for."""
+    """A task of a refresh. `images` is the size of its support set at the time when the refresh was asked for."""
 
     task: str
     outcome: Outcome
@@ -97,12 +98,13 @@ class RefreshTask:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """A refresh and how far it is.
+    """A refresh and its progress.
 
     Attributes:
-        tasks: how many there are of each outcome that there is.
-        images, images_done: of the tasks that it moves or, once it is rolled back, returns.
-        judged: how many tasks' support sets told an accuracy; `before` and `after` are its means over those, None without any.
+        tasks: the number of tasks by outcome, without outcomes that no task has.
+        images, images_done: images of the tasks that it moves, or, from its rollback on, of those that it returns.
+        judged: the number of tasks whose accuracy was estimated on their support sets.
+        before, after: the mean accuracies of those tasks; None if there are none.
     """
 
     id: str

@@ -1,4 +1,7 @@
-"""Refreshes in the database: what is to be done, what was done, and what may be done next. Each statement names its tenant."""
+"""Refreshes in the database: their tasks, their progress, and the actions that each state allows.
+
+Each statement names its tenant.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -29,7 +32,7 @@ from server.store.replays import keep_refresh
 from server.store.statements import all_active_rows, named_active_rows, next_ordinal, now_after
 from server.store.tables import refresh_tasks, refreshes
 
-# Action -> the states it may be done in, and the state it leads to, in which doing it again changes nothing.
+# Action -> the states that allow it, and the state it leads to. Repeating it in that state changes nothing.
 _ACTIONS: Mapping[RefreshAction, tuple[tuple[RefreshState, ...], RefreshState]] = {
     "pause": (("running",), "paused"),
     "resume": (("paused",), "running"),
@@ -52,10 +55,10 @@ _TOLD: tuple[Any, ...] = (
 
 
 class RefreshStore:
-    """The refreshes that there are. Thread-safe; each call blocks for one transaction.
+    """The stored refreshes. Thread-safe; each call blocks for one transaction.
 
     Raises:
-        RefreshNotFound: from every method that is given a refresh's id, if there is no such refresh.
+        RefreshNotFound: from every method that takes a refresh's id, if there is no such refresh.
         StorageFailed: from every method, if the disk fails; nothing is half written.
     """
 
@@ -65,7 +68,7 @@ class RefreshStore:
     def create(
         self, tenant: str, bundle: str, max_drop: float, wanted: Literal["all"] | Sequence[str], asked: Asked | None = None
     ) -> Refresh:
-        """A refresh, running, of the tasks that there are.
+        """Creates a running refresh of the wanted tasks and returns it.
 
         Raises:
             TaskNotFound: one of the tasks does not exist; nothing is written.
@@ -89,12 +92,12 @@ class RefreshStore:
             return _find(connection, tenant, id_)
 
     def get(self, tenant: str, id_: str) -> Refresh:
-        """A refresh, as far as it is."""
+        """Returns a refresh with its progress so far."""
         with self._database.read() as connection:
             return _find(connection, tenant, id_)
 
     def as_created(self, tenant: str, id_: str) -> Refresh:
-        """A refresh as it was when it was made: running, and each of its tasks waiting."""
+        """Returns a refresh as it was when it was made: running, and each of its tasks waiting."""
         of_it = (refresh_tasks.c.tenant == tenant, refresh_tasks.c.refresh == id_)
         count = select(func.count().label("tasks"), func.coalesce(func.sum(refresh_tasks.c.images), 0).label("images"))
         with self._database.read() as connection:
@@ -117,7 +120,7 @@ class RefreshStore:
         )
 
     def page(self, tenant: str, cursor: str | None, limit: int) -> tuple[list[Refresh], str | None]:
-        """A page of at most `limit` refreshes, newest first, and the cursor of the next page, None after the last.
+        """Returns a page of at most `limit` refreshes, newest first, and the cursor of the next page, None after the last.
 
         Raises:
             InvalidRequest: the cursor did not come from here.
@@ -131,7 +134,7 @@ class RefreshStore:
         return found, cursor_after_number(rows[limit - 1].ordinal) if len(rows) > limit else None
 
     def tasks(self, tenant: str, id_: str, cursor: str | None, limit: int) -> tuple[list[RefreshTask], str | None]:
-        """A page of at most `limit` tasks of a refresh, the oldest task first, and the cursor of the next page.
+        """Returns a page of at most `limit` tasks of a refresh, the oldest task first, and the cursor of the next page.
 
         Raises:
             InvalidRequest: the cursor did not come from here.
@@ -145,20 +148,20 @@ class RefreshStore:
         return found[:limit], cursor_after(found[limit - 1].task) if len(found) > limit else None
 
     def by_state(self) -> dict[RefreshState, int]:
-        """How many refreshes there are in each state that there is, whoever's they are."""
+        """Returns the number of refreshes by state, of all tenants, without states that no refresh is in."""
         query = select(refreshes.c.state, func.count().label("there")).group_by(refreshes.c.state)
         with self._database.read() as connection:
             return {row.state: row.there for row in connection.execute(query)}
 
     def job(self) -> RefreshJob | None:
-        """The oldest refresh of any tenant that is running or being rolled back."""
+        """Returns the oldest refresh of any tenant that is running or being rolled back; None if there is none."""
         query = select(refreshes).where(refreshes.c.state.in_(tuple(_ENDS))).order_by(refreshes.c.ordinal).limit(1)
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else RefreshJob(row.tenant, row.id, row.bundle, row.max_drop, row.state)
 
     def next_task(self, job: RefreshJob) -> RefreshTask | None:
-        """The next pending task, None if there is none or the refresh is not in the state any more that it was in."""
+        """Returns the next pending task; None if there is none, or if the refresh has left the state that `job` gives."""
         query = _tasks_of(job.tenant, job.id).where(refresh_tasks.c.outcome == _PENDING_IN[job.state])
         with self._database.read() as connection:
             if _find_state(connection, job.tenant, job.id) != job.state:
@@ -167,19 +170,19 @@ class RefreshStore:
         return None if row is None else _task_of(row)
 
     def note(self, key: TaskKey, note: RefreshNote) -> None:
-        """Writes what became of a task where that changed nothing of it.
+        """Writes the outcome for a task that the refresh did not change.
 
         Raises:
-            RefreshStopped: the task is not pending any more, or its refresh not at work; nothing is written.
+            RefreshStopped: the task is not pending any more, or its refresh is not at work; nothing is written.
         """
         with self._database.write() as connection:
             write_note(connection, key, note)
 
     def change(self, tenant: str, id_: str, action: RefreshAction) -> Refresh:
-        """Pauses, resumes or cancels a refresh, or begins to roll it back; what is done already stays so.
+        """Pauses, resumes or cancels a refresh, or begins to roll it back. It leaves what was done already as it is.
 
         Raises:
-            WrongRefreshState: not in the state that it is in.
+            WrongRefreshState: the state of the refresh does not allow the action.
         """
         allowed, after = _ACTIONS[action]
         with self._database.write() as connection:
@@ -195,8 +198,10 @@ class RefreshStore:
             return _find(connection, tenant, id_)
 
     def end(self, job: RefreshJob) -> None:
-        """To be called when `next_task` found none. Does nothing if the refresh is in another state by now, or if a task is
-        pending after all: it may have been paused when `next_task` looked, and resumed since.
+        """Ends a refresh. Call it when `next_task` found no task.
+
+        It does nothing if the refresh is in another state by now, or if a task is pending after all. That can happen if the
+        refresh was paused when `next_task` looked, and was resumed since.
         """
         pending = _tasks_of(job.tenant, job.id).where(refresh_tasks.c.outcome == _PENDING_IN[job.state]).limit(1)
         with self._database.write() as connection:
@@ -205,7 +210,7 @@ class RefreshStore:
             _set_state(connection, job.tenant, job.id, _ENDS[job.state])
 
     def fail(self, job: RefreshJob, reason: Reason) -> None:
-        """Ends a running refresh that cannot go on; does nothing if it is in another state by now."""
+        """Ends a running refresh that cannot go on. Does nothing if it is in another state by now."""
         with self._database.write() as connection:
             if _find_state(connection, job.tenant, job.id) == "running":
                 _set_state(connection, job.tenant, job.id, "failed", code=reason.code, detail=reason.detail)
@@ -243,7 +248,7 @@ def _turn(connection: Connection, tenant: str, id_: str, before: Sequence[Outcom
 
 
 def _with_tasks(connection: Connection, tenant: str, rows: Sequence[Row[Any]]) -> list[Refresh]:
-    """Each of these refreshes with what there is to tell of its tasks together."""
+    """Returns each of these refreshes with the figures over all its tasks."""
     ids = [row.id for row in rows]
     query = select(*_TOLD).where(refresh_tasks.c.tenant == tenant, refresh_tasks.c.refresh.in_(ids))
     told: dict[str, list[Row[Any]]] = {id_: [] for id_ in ids}

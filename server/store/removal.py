@@ -1,4 +1,4 @@
-"""What removing for good says to the database: the store's statements that leave nothing behind. Each names its tenant."""
+"""The store's statements that remove data for good and leave nothing behind. Each names its tenant."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -16,9 +16,9 @@ _Result = TypeVar("_Result")
 
 
 def removing(database: Database, remove: Callable[[], _Result], first: Callable[[int], None] = lambda _room: None) -> _Result:
-    """Removes; on a full disk, with the space that is kept for that, of which `first` is told the size.
+    """Calls `remove`. On a full disk it gives up the space that is kept for removing, calls `first` with its size, and retries.
 
-    What is removed is overwritten with zeros, which go through the log and so need as much space again.
+    Removed data is overwritten with zeros. These go through the log and so need as much space again.
     """
     try:
         return remove()
@@ -32,7 +32,7 @@ def removing(database: Database, remove: Callable[[], _Result], first: Callable[
 
 
 def remove_images(database: Database, key: TaskKey, room: int) -> None:
-    """Removes a task's images, as many at once as the room allows the log to grow by."""
+    """Removes a task's images, in parts that the log can take within `room` bytes."""
     while True:
         database.give_room()
         with database.write(removes=True) as connection:
@@ -43,14 +43,15 @@ def remove_images(database: Database, key: TaskKey, room: int) -> None:
 
 
 def versions_of(connection: Connection, key: TaskKey) -> list[int]:
-    """The numbers of a task's versions."""
+    """Returns the numbers of a task's versions."""
     query = select(versions.c.number).where(belongs_to(versions, key))
     return list(connection.execute(query).scalars())
 
 
 def versions_with(connection: Connection, key: TaskKey, example: str) -> list[int]:
-    """The numbers of the versions that were fitted with an example's image, be it under another label. Raises ExampleNotFound if
-    the task has no such example.
+    """Returns the numbers of the versions that were fitted with an example's image, under this or another label.
+
+    Raises ExampleNotFound if the task has no such example.
     """
     known = select(examples.c.id).where(belongs_to(examples, key), examples.c.id == example)
     if connection.execute(known).one_or_none() is None:
@@ -67,7 +68,7 @@ def remove_versions(connection: Connection, key: TaskKey, numbers: list[int]) ->
 
 
 def remove_some_images(connection: Connection, key: TaskKey, most: int) -> bool:
-    """Removes images of a task, `most` bytes or a single one, with their hashes; whether there were any."""
+    """Removes images of a task and their hashes: at most `most` bytes, but at least one image. Returns whether there was any."""
     of_task = belongs_to(examples, key)
     with_image = select(examples.c.id, examples.c.size).where(of_task, examples.c.sha256.is_not(None))
     some: list[str] = []
@@ -82,7 +83,7 @@ def remove_some_images(connection: Connection, key: TaskKey, most: int) -> bool:
 
 
 def remove_unused_examples(connection: Connection, key: TaskKey) -> None:
-    """Removes the examples of a task that none of its versions has: nobody could see or return to them."""
+    """Removes the examples of a task that none of its versions has. Nobody could see them or return to them."""
     lists = select(versions.c.examples).where(belongs_to(versions, key))
     used = set[str]().union(*connection.execute(lists).scalars())
     ids = select(examples.c.id).where(belongs_to(examples, key))

@@ -1,4 +1,4 @@
-"""What is kept of requests under idempotency keys, within a transaction. Each statement names its tenant."""
+"""Keeps, reads and forgets the results of requests under idempotency keys. Each statement names its tenant."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,32 +13,32 @@ _LIFETIME = timedelta(hours=24)
 
 
 def keep_version(connection: Connection, task: Task, asked: Asked | None) -> None:
-    """Keep, for a retry of the request, that it made the task's new version. Raises ReplayExists if the key has an answer."""
+    """Keeps, for a retry of the request, that it made the task's new version. Raises ReplayExists if the key has an answer."""
     if asked is not None:
         made: dict[str, str | int] = {"task": task.id, "version": task.version.number, "name": task.name}
         _keep(connection, task.key.tenant, asked, task.updated_at, made)
 
 
 def keep_refresh(connection: Connection, tenant: str, refresh: str, asked: Asked | None, now: datetime) -> None:
-    """Keep, for a retry of the request, that it made a refresh. Raises ReplayExists if the key has an answer."""
+    """Keeps, for a retry of the request, that it made a refresh. Raises ReplayExists if the key has an answer."""
     if asked is not None:
         _keep(connection, tenant, asked, now, {"task": "", "refresh": refresh})
 
 
 def read_replay(connection: Connection, tenant: str, key: str) -> Replay | None:
-    """What came of the request under a key within the last 24 hours, if anything."""
+    """Returns the result of the request under a key if it was answered within the last 24 hours, else None."""
     query = select(replays).where(replays.c.tenant == tenant, replays.c.key == key)
     row = connection.execute(query.where(replays.c.created_at > datetime.now(UTC) - _LIFETIME)).one_or_none()
     return None if row is None else _replay_of(row)
 
 
 def forget_answers(connection: Connection, key: TaskKey) -> None:
-    """Leave only the keys of the requests that made the versions of a task, so that a retry does not do again what was done."""
+    """Forgets all but the keys of the requests that made a task's versions. With the key, a retry does not repeat the work."""
     connection.execute(update(replays).where(belongs_to(replays, key)).values(fingerprint="", name=None, body=""))
 
 
 def _keep(connection: Connection, tenant: str, asked: Asked, now: datetime, made: dict[str, str | int]) -> None:
-    """Also forgets what is too old."""
+    """Stores the result of a request, and deletes those that are too old. Raises ReplayExists if the key has an answer."""
     connection.execute(delete(replays).where(replays.c.tenant == tenant, replays.c.created_at <= now - _LIFETIME))
     values = {"tenant": tenant, "key": asked.key, "fingerprint": asked.fingerprint, "body": asked.said, "created_at": now}
     try:

@@ -1,4 +1,4 @@
-"""What several of the store's calls say to the database. Each statement names its tenant."""
+"""Statements that several of the store's calls share. Each statement names its tenant."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,8 +21,8 @@ from server.store.records import (
 )
 from server.store.tables import embeddings, examples, file_names, tasks, versions
 
-_MOST_VALUES = 300  # to look for at once: databases limit the parameters of a statement, SQLite before 3.32 to 999
-_MAX_INTEGER = 2**31 - 1  # of a column: no version has a greater number
+_MOST_VALUES = 300  # looked up by one statement. Databases limit a statement's parameters, SQLite before 3.32 to 999.
+_MAX_INTEGER = 2**31 - 1  # the largest in a column: no version has a greater number
 
 OF_TASK = and_(versions.c.tenant == tasks.c.tenant, versions.c.task == tasks.c.id)
 ACTIVE = and_(OF_TASK, versions.c.number == tasks.c.active_version)
@@ -37,32 +37,35 @@ VERSION: tuple[ColumnElement[Any], ...] = (
     versions.c.options,
     versions.c.classes,
 )
-"""The columns that `version_of` reads: none of them is large."""
+"""The columns that `version_of` reads. None of them is large."""
 
 
 def belongs_to(table: Table, key: TaskKey) -> ColumnElement[bool]:
-    """Whether a row of a table with a column `task` is about this task."""
+    """Returns the condition that a row is about this task, for a table with a column `task`."""
     return and_(table.c.tenant == key.tenant, table.c.task == key.id)
 
 
 def select_tasks(tenant: str) -> Select[Any]:
-    """The tenant's tasks, each with its active version; the rows are for `task_of`."""
+    """Returns the query for the tenant's tasks, each with its active version. `task_of` reads its rows."""
     query = select(tasks.c.tenant, tasks.c.id, tasks.c.name, tasks.c.created_at, tasks.c.updated_at, tasks.c.ordinal, *VERSION)
     return query.join_from(tasks, versions, ACTIVE).where(tasks.c.tenant == tenant)
 
 
 def active_rows(connection: Connection, tenant: str, wanted: Sequence[str]) -> Iterator[Row[Any]]:
-    """What `active_of` reads of the active version of each of these tasks, and its id; a statement for every few hundred."""
+    """Yields a row for `active_of`, with the task's id, for each of these tasks that exists.
+
+    It executes one statement for every few hundred tasks.
+    """
     query = _select_active(tenant)
     for start in range(0, len(wanted), _MOST_VALUES):
         yield from connection.execute(query.where(tasks.c.id.in_(wanted[start : start + _MOST_VALUES])))
 
 
 def named_active_rows(connection: Connection, tenant: str, wanted: Sequence[str]) -> Iterator[Row[Any]]:
-    """The same, if every one of these tasks exists.
+    """Yields the same rows, if every one of these tasks exists.
 
     Raises:
-        TaskNotFound: one does not; nothing is looked for beyond the statement that misses it.
+        TaskNotFound: one of them does not exist; no further statement is executed.
     """
     for start in range(0, len(wanted), _MOST_VALUES):
         some = wanted[start : start + _MOST_VALUES]
@@ -74,7 +77,7 @@ def named_active_rows(connection: Connection, tenant: str, wanted: Sequence[str]
 
 
 def all_active_rows(connection: Connection, tenant: str) -> Iterator[Row[Any]]:
-    """The same of every task."""
+    """Yields the same rows for every task of the tenant."""
     yield from connection.execute(_select_active(tenant))
 
 
@@ -84,24 +87,24 @@ def _select_active(tenant: str) -> Select[Any]:
 
 
 def head_rows(connection: Connection, tenant: str, wanted: Sequence[tuple[str, int]]) -> Iterator[Row[Any]]:
-    """The head of each of these tasks and versions, a statement for every few hundred."""
+    """Yields a row with the head for each of these tasks and versions that exists. One statement serves a few hundred."""
     columns = (versions.c.task, versions.c.number, versions.c.head)
     query: Select[Any] = select(*columns).where(versions.c.tenant == tenant)
     version = tuple_(versions.c.task, versions.c.number)
     for start in range(0, len(wanted), _MOST_VALUES):
         some = wanted[start : start + _MOST_VALUES]
-        # The first condition is for SQLite, which looks up no pairs in an index.
+        # The first condition is for SQLite, which does not look up pairs in an index.
         some_tasks = versions.c.task.in_([task for task, _ in some])
         yield from connection.execute(query.where(some_tasks, version.in_(some)))
 
 
 def read_task(connection: Connection, key: TaskKey) -> Task:
-    """Raises TaskNotFound if there is none."""
+    """Returns the task with its active version. Raises TaskNotFound if there is none."""
     return _only_task(connection, select_tasks(key.tenant), key.id)
 
 
 def lock_task(connection: Connection, key: TaskKey) -> Task:
-    """`read_task`, and nobody else changes it before this transaction ends, also where several transactions write."""
+    """Returns the same as `read_task`, and locks the task until this transaction ends, on databases with several writers too."""
     return _only_task(connection, select_tasks(key.tenant).with_for_update(of=tasks), key.id)
 
 
@@ -113,7 +116,7 @@ def _only_task(connection: Connection, query: Select[Any], task: str) -> Task:
 
 
 def find_version(connection: Connection, key: TaskKey, number: int, *columns: Column[Any]) -> Row[Any]:
-    """These columns of a version. Raises TaskNotFound or VersionNotFound if there is none."""
+    """Returns these columns of a version. Raises TaskNotFound or VersionNotFound if there is none."""
     query = select(versions.c.number, *columns).where(belongs_to(versions, key))
     row = connection.execute(query.where(versions.c.number == min(number, _MAX_INTEGER))).one_or_none()
     if row is None:
@@ -123,19 +126,19 @@ def find_version(connection: Connection, key: TaskKey, number: int, *columns: Co
 
 
 def last_number(connection: Connection, key: TaskKey) -> int:
-    """The highest version number that a task has given, be it to a version since removed."""
+    """Returns the highest version number that a task has given. That version may have been removed since."""
     query = select(tasks.c.last_version).where(tasks.c.tenant == key.tenant, tasks.c.id == key.id)
     return int(connection.execute(query).scalar_one())
 
 
 def support_ids(connection: Connection, key: TaskKey, number: int) -> list[str]:
-    """The ids of a version's support set, in order. Raises TaskNotFound or VersionNotFound if there is none."""
+    """Returns the ids of a version's support set, in order. Raises TaskNotFound or VersionNotFound if there is none."""
     ids: list[str] = find_version(connection, key, number, versions.c.examples).examples
     return ids
 
 
 def labels_of(connection: Connection, key: TaskKey, wanted: Sequence[str], support: Sequence[str]) -> dict[str, str]:
-    """The label of each wanted example. Raises ExampleNotFound for one that is not in the support set."""
+    """Returns the label of each wanted example. Raises ExampleNotFound if one is not in the support set."""
     if not wanted:
         return {}
     if unknown := set(wanted) - set(support):
@@ -146,24 +149,24 @@ def labels_of(connection: Connection, key: TaskKey, wanted: Sequence[str], suppo
 
 
 def next_ordinal(connection: Connection, tenant: str, table: Table) -> int:
-    """The number of the row that is about to be added to this table of tasks or refreshes."""
+    """Returns the ordinal for the row that is about to be added to this table of tasks or refreshes."""
     return 1 + (connection.execute(select(func.max(table.c.ordinal)).where(table.c.tenant == tenant)).scalar_one() or 0)
 
 
 def now_after(created: datetime) -> datetime:
-    """What the clock says, but not before something's creation: it may have been set back since."""
+    """Returns the time by the clock, but never a time before `created`: the clock may have been set back since."""
     return max(datetime.now(UTC), created)
 
 
 def update_task(connection: Connection, key: TaskKey, **values: Any) -> None:
-    """Raises TaskNotFound if there is none."""
+    """Updates these columns of the task. Raises TaskNotFound if there is none."""
     changed = connection.execute(update(tasks).where(tasks.c.tenant == key.tenant, tasks.c.id == key.id).values(**values))
     if not changed.rowcount:
         raise TaskNotFound(key.id)
 
 
 def insert_examples(connection: Connection, task: Task, added: Sequence[NewExample]) -> None:
-    """Stores examples as made by the backbone, and at the time, of the task's new version."""
+    """Stores examples of the task's new version: with its time of creation, and with embeddings by its backbone."""
     rows = [
         {
             "tenant": task.key.tenant,
@@ -195,7 +198,7 @@ def _insert_file_names(connection: Connection, task: Task, added: Sequence[NewEx
 
 
 def insert_embeddings(connection: Connection, task: Task, embedded: Mapping[str, Float32]) -> None:
-    """Stores embeddings, by example, as made by the backbone of the task's new version."""
+    """Stores embeddings, given by example id, that the backbone of the task's new version made."""
     rows = [
         {
             "tenant": task.key.tenant,
@@ -211,7 +214,7 @@ def insert_embeddings(connection: Connection, task: Task, embedded: Mapping[str,
 
 
 def embedded_by(connection: Connection, key: TaskKey, backbone_sha256: str) -> set[str]:
-    """The ids of a task's examples that have an embedding by a backbone."""
+    """Returns the ids of those of a task's examples that have an embedding by the backbone."""
     query = select(embeddings.c.example).where(belongs_to(embeddings, key))
     return set(connection.execute(query.where(embeddings.c.backbone_sha256 == backbone_sha256)).scalars())
 
@@ -237,7 +240,10 @@ def insert_version(connection: Connection, task: Task, support: Sequence[str], h
 
 
 def new_version(number: int, change: Change, counts: Counter[str], head: Head, now: datetime) -> Version:
-    """An active version as it is about to be stored; `counts` are the examples by label."""
+    """Returns an active version that is about to be stored. `counts` are the numbers of examples by label.
+
+    Raises ValueError if the labels of `head` are not those of the examples.
+    """
     if set(+counts) != set(head.labels):
         raise ValueError("the head's labels are not those of its support set")
     classes = tuple(ClassCount(label, counts[label]) for label in head.labels)

@@ -1,4 +1,4 @@
-"""The store: tasks, their examples and versions, refreshes, and what is kept for retries."""
+"""The store: tasks, their examples and versions, refreshes, and the records kept for retries."""
 
 from pathlib import Path
 
@@ -18,13 +18,15 @@ __all__ = ["Store", "StoreError", "StoreInUse", "sqlite_url"]
 
 
 def sqlite_url(data_dir: Path) -> str:
-    """The URL of the embedded database in `data_dir`."""
+    """Returns the URL of the embedded database in `data_dir`."""
     return URL.create("sqlite", database=str(data_dir.absolute() / "headstart.db")).render_as_string()
 
 
 class Store:
-    """What the server remembers. Thread-safe. Each call of its parts but `active.known` blocks for one transaction; what it
-    wrote is on disk. What belongs to another tenant does not exist.
+    """The store: everything that the server remembers. Thread-safe.
+
+    Each call of its parts except `active.known` blocks for one transaction. When it returns, what it wrote is on disk. Data of
+    another tenant is treated as if it did not exist.
 
     Attributes:
         tasks: the tasks and their versions.
@@ -33,7 +35,7 @@ class Store:
         refreshes: the refreshes.
 
     Raises:
-        TaskNotFound: from every such call that is given a task's key, if there is no such task.
+        TaskNotFound: from every such call that takes a task's key, if there is no such task.
         StorageFailed: from every such call, if the disk fails; nothing is half written.
     """
 
@@ -46,7 +48,7 @@ class Store:
 
     @classmethod
     def open(cls, url: str) -> "Store":
-        """Opens the database, creating it or bringing its schema up to date.
+        """Opens the database. Creates it if there is none, and brings its schema up to date.
 
         Raises:
             StoreInUse: another process has it open.
@@ -59,24 +61,28 @@ class Store:
         self._database.close()
 
     def check(self) -> None:
-        """Reads from the database and shows that it can be written to.
+        """Checks that the database can be read and written.
 
         Raises:
-            StorageFailed: it cannot; with `disk_full`, for want of space alone.
+            StorageFailed: it cannot; with `disk_full` if the only reason is lack of space.
         """
         with self._database.read() as connection:  # `SELECT 1` alone would never touch the file.
             connection.execute(select(literal(1)).select_from(tasks).limit(1)).all()
         self._database.check()
 
     def sizes(self) -> StoreSizes:
-        """How large it is, and how large it may become."""
+        """Returns the size of the database and the space it may still take."""
         return self._database.sizes()
 
     def erase(self) -> bool:
-        """Whether no file holds a byte any more of what was removed before; to be called again where it is not so yet."""
+        """Tries to clear the files of all data that was removed before.
+
+        Returns:
+            Whether no file holds a byte of it any more. If not, call it again later.
+        """
         return self._database.erase()
 
     def replay(self, tenant: str, key: str) -> Replay | None:
-        """What came of the request under an idempotency key within the last 24 hours, if anything."""
+        """Returns the result of the request under an idempotency key if it was answered in the last 24 hours, else None."""
         with self._database.read() as connection:
             return read_replay(connection, tenant, key)

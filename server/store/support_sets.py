@@ -1,4 +1,4 @@
-"""How the store reads a version's support set, within a transaction. Each statement names its tenant."""
+"""Reads a version's support set, within a transaction. Each statement names its tenant."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,10 @@ _FILE_NAME_OF = and_(
 
 
 def read_support(connection: Connection, key: TaskKey, number: int) -> Support:
-    """Raises VersionNotFound, or BackboneUnavailable if an example has no embedding by the version's backbone."""
+    """Returns a version's support set with the embeddings by its backbone.
+
+    Raises VersionNotFound, or BackboneUnavailable if an example has no such embedding.
+    """
     row = find_version(connection, key, number, versions.c.examples, versions.c.backbone_sha256)
     found = _embedded(connection, key, row.examples, row.backbone_sha256)
     if found.lacking:
@@ -34,12 +37,12 @@ def read_support(connection: Connection, key: TaskKey, number: int) -> Support:
 
 
 def read_embedded(connection: Connection, key: TaskKey, number: int, backbone_sha256: str) -> PartlyEmbedded:
-    """A version's support set with the embeddings it has by any one backbone. Raises VersionNotFound."""
+    """Returns a version's support set with the embeddings that it has by this backbone. Raises VersionNotFound."""
     return _embedded(connection, key, support_ids(connection, key, number), backbone_sha256)
 
 
 def read_examples(connection: Connection, key: TaskKey, number: int, after: str, limit: int) -> list[ExampleInfo]:
-    """The next `limit` examples of a version in the order in which they were added, after the one with the id `after`."""
+    """Returns the `limit` examples of a version that follow the one with the id `after`, in the order of their addition."""
     columns = (examples.c[name] for name in ("id", "label", "media_type", "size", "sha256", "created_at"))
     support = support_ids(connection, key, number)
     there = [original(example) for example in support]
@@ -57,8 +60,9 @@ def read_examples(connection: Connection, key: TaskKey, number: int, after: str,
 
 
 def read_example(connection: Connection, key: TaskKey, number: int, example: str) -> NewExample:
-    """An example of a version with all that is stored of it; of one that was relabelled, what it is now. Raises VersionNotFound
-    or ExampleNotFound.
+    """Returns an example of a version with all that is stored of it. If it was relabelled, returns it as the version has it.
+
+    Raises VersionNotFound or ExampleNotFound.
     """
     version = find_version(connection, key, number, versions.c.examples, versions.c.backbone_sha256)
     known = select(examples.c.id).where(belongs_to(examples, key), examples.c.id == example)
@@ -78,8 +82,10 @@ def read_example(connection: Connection, key: TaskKey, number: int, example: str
 
 
 def read_images(connection: Connection, key: TaskKey, ids: Sequence[str]) -> list[ExampleImage]:
-    """The images of these examples, in the order of their ids. Raises TaskNotFound, ExampleNotFound or ImageNotKept
-    if one is not there."""
+    """Returns the images of these examples, in the order of their ids.
+
+    Raises TaskNotFound, ExampleNotFound or ImageNotKept if one is not there.
+    """
     rows = _rows_of(connection, select(examples.c.id, examples.c.image), key, sorted(ids))
     found = [ExampleImage(*row) for row in rows]
     if missing := set(ids) - {example.id for example in found}:
@@ -91,12 +97,12 @@ def read_images(connection: Connection, key: TaskKey, ids: Sequence[str]) -> lis
 
 
 def _embedded(connection: Connection, key: TaskKey, ids: Sequence[str], backbone_sha256: str) -> PartlyEmbedded:
-    """These examples with the embeddings they have by a backbone."""
+    """Returns these examples with the embeddings that they have by this backbone."""
     query = select(examples.c.id, examples.c.label, examples.c.sha256, embeddings.c.embedding).join_from(
         examples, embeddings, and_(_EMBEDDING_OF, embeddings.c.backbone_sha256 == backbone_sha256), isouter=True
     )
     rows = {row.id: row for row in connection.execute(query.where(belongs_to(examples, key)))}
-    # Not joined: of a whole task, one walk through the names is quicker than a look-up for each.
+    # Not joined: for a whole task, one walk through the names is quicker than a look-up for each.
     of_task = select(file_names.c.example, file_names.c.name).where(belongs_to(file_names, key))
     names = {row.example: _text(row.name) for row in connection.execute(of_task)}
     vectors = {id_: np.frombuffer(rows[id_].embedding, "<f4") for id_ in ids if rows[id_].embedding is not None}
@@ -110,8 +116,9 @@ def _embedded(connection: Connection, key: TaskKey, ids: Sequence[str], backbone
 
 
 def _rows_of(connection: Connection, query: Select[Any], key: TaskKey, ids: Sequence[str]) -> list[Any]:
-    """The rows of these examples, whose ids ascend; a range and a filter instead of an IN, whose number of parameters databases
-    limit.
+    """Returns the rows of these examples, whose ids ascend.
+
+    It uses a range and a filter instead of an IN, since databases limit the number of an IN's parameters.
     """
     if not ids:
         return []

@@ -1,8 +1,8 @@
-"""The schema, as the store's statements see it. `server.store.migrations` creates it; a test holds the two together.
+"""The schema, as the store's statements see it. `server.store.migrations` creates it; a test compares the two.
 
-Every table begins its primary key with the tenant. Large columns come last: SQLite reads a row from the front and keeps what
-does not fit a page in a chain of further pages, so an example is read without its image and a version without its head.
-What is a function of somebody's image is an `ErasableBlob`.
+The primary key of every table begins with the tenant. Large columns come last. SQLite reads a row from the front and keeps what
+does not fit a page in a chain of further pages. So an example is read without its image, and a version without its head.
+Every value that is computed from somebody's image is an `ErasableBlob`.
 """
 
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """Aware datetimes in UTC, on databases that keep time zones and on those that drop them."""
+    """Aware datetimes in UTC, both on databases that keep time zones and on those that drop them."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -43,17 +43,18 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 PAGE_SIZE = 4096  # bytes, of every database that this release makes
 _OVERFLOW = PAGE_SIZE - 4  # bytes of a row's content that one page of its chain holds
-_IN_TREE = 489  # bytes of a row that stay in the tree at most, if the rest fills whole pages: (PAGE_SIZE - 12) * 32 // 255 - 23
+_IN_TREE = 489  # most bytes of a row that stay in the tree, if the rest fills whole pages: (PAGE_SIZE - 12) * 32 // 255 - 23
 
 
 class ErasableBlob(TypeDecorator[bytes]):
-    """Bytes that are gone from the file once their row is deleted, on a SQLite that zeroes what it deletes.
+    """Bytes that leave the file when their row is deleted, on a SQLite that zeroes what it deletes.
 
-    SQLite keeps the front of a row in a page of the table's tree. When it merges such pages it copies rows between them, and
-    where a row was before, its bytes may stay: `secure_delete` does not see them, and they outlive the row. The pages that
-    hold the rest of a row are its own; they are never copied, and zeroed when it goes. So the value is led by 489 bytes, its
-    length in decimal and zeros, and ends in zeros, such that it fills whole pages of that kind: then of the row no more than
-    what comes before the value, or those 489 bytes, stay in the tree (SQLite's file format, "B-tree cells").
+    SQLite keeps the front of a row in a page of the table's tree. When it merges such pages, it copies rows between them. The
+    bytes may stay where the row was before: `secure_delete` does not see them, and they outlive the row. The rest of a row is
+    in pages of its own, which are never copied, and are zeroed when the row is deleted.
+
+    So 489 bytes come before the value: its length in decimal, then zeros. Zeros follow it, so that it fills whole pages of its
+    own. Then only the columns before the value, or those 489 bytes, stay in the tree (SQLite's file format, "B-tree cells").
     """
 
     impl = LargeBinary
@@ -82,7 +83,7 @@ tasks = Table(
     Column("active_version", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
-    Column("last_version", Integer, nullable=False, server_default="0"),  # the highest number given; none is given twice
+    Column("last_version", Integer, nullable=False, server_default="0"),  # the highest number given: none is given twice
     Column("ordinal", Integer, nullable=False, server_default="0"),  # in the order of creation, whatever the clock said then
     PrimaryKeyConstraint("tenant", "id", name="pk_tasks"),
     Index("ix_tasks_ordinal", "tenant", "ordinal", "id"),
@@ -106,7 +107,7 @@ versions = Table(
     ForeignKeyConstraint(["tenant", "task"], ["tasks.tenant", "tasks.id"], name="fk_versions_tasks", ondelete="CASCADE"),
 )
 
-# An example outlives the versions that use it, since every version can be returned to, until it is forgotten or its task ends.
+# An example stays until it is forgotten or its task is deleted, since every version can be made active again.
 examples = Table(
     "examples",
     metadata,
@@ -123,8 +124,8 @@ examples = Table(
     ForeignKeyConstraint(["tenant", "task"], ["tasks.tenant", "tasks.id"], name="fk_examples_tasks", ondelete="CASCADE"),
 )
 
-# What the file of an example was called, where its sender said so. It may name somebody, so it is as erasable as the image.
-# A table of its own, since a column behind the image would be read through all of it.
+# The name of an example's file, if its sender gave it. It may name somebody, so it is as erasable as the image.
+# It has a table of its own: to read a column behind the image, SQLite would read the whole image.
 file_names = Table(
     "file_names",
     metadata,
@@ -141,7 +142,7 @@ file_names = Table(
     ),
 )
 
-# An example has an embedding by the backbone of every version that uses it: a version can be returned to without its image.
+# An example has an embedding by the backbone of every version that uses it. So a version can be made active without its images.
 embeddings = Table(
     "embeddings",
     metadata,
@@ -159,18 +160,18 @@ embeddings = Table(
     ),
 )
 
-# Not removed with the task that was made: a retry after that must not create the task again. `fingerprint` and `body` are empty
-# then, and after any example of the task was forgotten. A row without `status` says what was made, and in `body` what the reply
-# says beside that; one of an earlier release has the reply itself.
+# A row stays when the task that was made is deleted: a retry after that must not create the task again. `fingerprint` and `body`
+# are then empty, and also after any example of the task was forgotten. A row without `status` says what was made, and its `body`
+# holds the other parts of the reply. A row of an earlier release has the reply itself.
 replays = Table(
     "replays",
     metadata,
     Column("tenant", String, nullable=False),
     Column("key", String, nullable=False),
     Column("task", String, nullable=False),
-    Column("version", Integer, nullable=True),  # that was made of the task
-    Column("name", String, nullable=True),  # of the task at that time
-    Column("refresh", String, nullable=True),  # that was made
+    Column("version", Integer, nullable=True),  # the number of the version that was made
+    Column("name", String, nullable=True),  # the name of the task at that time
+    Column("refresh", String, nullable=True),  # the id of the refresh that was made
     Column("fingerprint", String, nullable=False),
     Column("status", Integer, nullable=True),
     Column("location", String, nullable=True),
@@ -186,19 +187,19 @@ refreshes = Table(
     metadata,
     Column("tenant", String, nullable=False),
     Column("id", String, nullable=False),
-    Column("bundle", String, nullable=False),  # that tasks are moved to
+    Column("bundle", String, nullable=False),  # the one that tasks are moved to
     Column("max_drop", Float, nullable=False),
     Column("state", String, nullable=False),
     Column("code", String, nullable=True),  # with the detail: why it failed
     Column("detail", String, nullable=True),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
-    Column("ordinal", Integer, nullable=False, server_default="0"),  # as that of a task
+    Column("ordinal", Integer, nullable=False, server_default="0"),  # like that of a task
     PrimaryKeyConstraint("tenant", "id", name="pk_refreshes"),
     Index("ix_refreshes_ordinal", "tenant", "ordinal", "id"),
 )
 
-# Not tied to the tasks: of one that is deleted the row says that it is gone, and no more.
+# No foreign key to the tasks. When a task is deleted, its rows stay and say only that it is gone.
 refresh_tasks = Table(
     "refresh_tasks",
     metadata,

@@ -46,19 +46,19 @@ from server.store.tables import tasks, versions
 
 
 class TaskStore:
-    """The tasks that there are. Thread-safe; `server.store.store.Store` says what holds for every call."""
+    """The stored tasks and their versions. Thread-safe; `server.store.store.Store` says what holds for every call."""
 
     def __init__(self, database: Database, active: ActiveTasks) -> None:
         self._database = database
         self._active = active
 
     def get(self, key: TaskKey) -> Task:
-        """A task with its active version."""
+        """Returns a task with its active version."""
         with self._database.read() as connection:
             return read_task(connection, key)
 
     def page(self, tenant: str, cursor: str | None, limit: int) -> tuple[list[Task], str | None]:
-        """A page of at most `limit` tasks, newest first, and the cursor of the next page, None after the last.
+        """Returns a page of at most `limit` tasks, newest first, and the cursor of the next page, None after the last.
 
         Raises:
             InvalidRequest: the cursor did not come from here.
@@ -72,7 +72,7 @@ class TaskStore:
         return [task_of(row) for row in found[:limit]], following
 
     def made(self, key: TaskKey, version: int) -> Task:
-        """A task as it was when that version was made, under the name that it has now.
+        """Returns a task as it was when that version was made, but with the name that it has now.
 
         Raises:
             VersionNotFound: the task has no such version.
@@ -87,7 +87,7 @@ class TaskStore:
         return replace(task, updated_at=found.created_at, version=found)
 
     def versions(self, key: TaskKey) -> list[Version]:
-        """Every version of a task, newest first."""
+        """Returns every version of a task, newest first."""
         query = select(*VERSION).join_from(tasks, versions, OF_TASK).where(tasks.c.tenant == key.tenant, tasks.c.id == key.id)
         with self._database.read() as connection:
             found = [version_of(row) for row in connection.execute(query.order_by(versions.c.number.desc()))]
@@ -96,7 +96,7 @@ class TaskStore:
         return found
 
     def head(self, key: TaskKey, version: int) -> Head:
-        """The head of a version.
+        """Returns the head of a version.
 
         Raises:
             VersionNotFound: the task has no such version.
@@ -106,13 +106,13 @@ class TaskStore:
         return Head.from_bytes(data)
 
     def heads(self, tenant: str, wanted: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Head]:
-        """The head of each of these tasks and versions that exists; a statement for every few hundred."""
+        """Returns the head of each of these tasks and versions that exists. It executes one statement for every few hundred."""
         with self._database.read() as connection:
             rows = list(head_rows(connection, tenant, wanted))
         return {(row.task, row.number): Head.from_bytes(row.head) for row in rows}
 
     def create(self, key: TaskKey, name: str, added: Sequence[NewExample], head: Head, asked: Asked | None = None) -> Task:
-        """Creates a task of `added`, with `head` as its version 1.
+        """Creates a task with the examples `added`, and `head` as its version 1.
 
         Raises:
             ReplayExists: the key of `asked` has been answered; nothing is created.
@@ -149,7 +149,7 @@ class TaskStore:
         head: Head,
         asked: Asked | None = None,
     ) -> Task:
-        """Makes a version of the parent's support set without `removed` and with `added`, and makes it the active one.
+        """Makes a version from the parent's support set without `removed` and with `added`, and makes it the active one.
 
         Raises, with nothing changed:
             VersionConflict: `parent` is not the active version any more.
@@ -171,18 +171,18 @@ class TaskStore:
         head: Head,
         note: RefreshNote | None = None,
     ) -> Task:
-        """Makes a version of the parent's support set on another backbone, and makes it the active one.
+        """Makes a version from the parent's support set on another backbone, and makes it the active one.
 
         Args:
-            embedded: by id, a float32 (D,) for every example of the parent, made by the backbone of `head`. Where an example has
-                one of that backbone from before, that stays.
-            head: fitted on them.
-            note: what is written in the refresh that this is part of, beside the version that is made.
+            embedded: by id, a float32 (D,) for every example of the parent, made by the backbone of `head`. If an example
+                already has an embedding by that backbone, the stored one stays.
+            head: fitted on these embeddings.
+            note: written in the refresh that this is part of, together with the number of the new version.
 
         Raises, with nothing changed:
             VersionConflict: `parent` is not the active version any more.
-            RefreshStopped: the note is not wanted any more.
-            ValueError: `embedded` are not the parent's examples, or the labels of `head` not theirs.
+            RefreshStopped: the task is not pending in the refresh any more, or the refresh is not at work.
+            ValueError: `embedded` is not of the parent's examples, or `head` does not have their labels.
         """
         with self._changing(key) as connection:
             before = find_parent(connection, key, parent)
@@ -191,12 +191,12 @@ class TaskStore:
         return task
 
     def put_back(self, key: TaskKey, parent: int, version: int, note: RefreshNote) -> Task:
-        """Makes an existing version the active one again where a refresh is rolled back.
+        """Makes an existing version the active one again, when a refresh is rolled back.
 
         Raises, with nothing changed:
             VersionConflict: `parent` is not the active version any more.
             VersionNotFound: the task has no version `version` any more.
-            RefreshStopped: the note is not wanted any more.
+            RefreshStopped: the task is not pending in the refresh any more, or the refresh is not at work.
         """
         with self._changing(key) as connection:
             find_parent(connection, key, parent)
@@ -205,21 +205,21 @@ class TaskStore:
         return task
 
     def forget_example(self, key: TaskKey, parent: int, example_id: str, head: Head | None) -> tuple[Task, list[int]]:
-        """Removes an example, every version that was fitted with it, examples that no other version has, and what retries of
-        requests to the task would get.
+        """Removes an example and every version that was fitted with it.
 
-        Its bytes are in the files until `erase`.
+        It also removes the examples that no other version has, and the answers kept for retries of requests to the task. The
+        bytes of the example stay in the files until `erase`.
 
         Args:
-            head: fitted on the parent's support set without the example, for a new version, which becomes the active one; None
-                if the parent does not have it, and stays active.
+            head: fitted on the parent's support set without the example. It gives a new version, which becomes the active one.
+                None if the parent does not have the example; then the parent stays active.
 
         Returns:
-            The task, and the numbers of the versions that went.
+            The task, and the numbers of the versions that were removed.
 
         Raises, with nothing changed:
             VersionConflict: `parent` is not the active version any more.
-            ExampleNotFound: the task has no such example, or `head` is given and the parent does not have it.
+            ExampleNotFound: the task has no such example, or `head` is given and the parent does not have the example.
         """
 
         def forget() -> tuple[Task, list[int]]:
@@ -253,13 +253,13 @@ class TaskStore:
             return read_task(connection, key)
 
     def delete(self, key: TaskKey) -> list[int]:
-        """Removes a task with all its versions, examples and images; the schema's foreign keys see to those.
+        """Removes a task with all its versions, examples and images, by the foreign keys of the schema.
 
-        Its bytes are in the files until `erase`. Of answers kept for retries only the keys stay, for their 24 hours.
-        On a full disk the images of a large task go some at a time first: a crash in between leaves a task without those.
+        Its bytes stay in the files until `erase`. Of the answers kept for retries only the keys stay, for their 24 hours.
+        On a full disk the images of a large task are removed first, in parts. A crash in between leaves a task without them.
 
         Returns:
-            The numbers of its versions.
+            The numbers of the versions that the task had.
         """
 
         def remove() -> list[int]:
@@ -275,11 +275,11 @@ class TaskStore:
 
     @contextmanager
     def _changing(self, key: TaskKey, *, removes: bool = False) -> Iterator[Connection]:
-        """A transaction after which the task may be another, or gone, or there for the first time."""
+        """Yields a connection with a transaction that may create, change or remove the task."""
         try:
             with self._database.write(removes=removes) as connection:
                 yield connection
-        finally:  # Also after a failure: a disk may fail to say that it has written.
+        finally:  # Also after a failure: the disk may have written without confirming it.
             self._active.forget(key)
 
 

@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection, and inside the transaction, that `server.store.database` hands over."""
+"""Runs the migrations on the connection that `server.store.database` hands over, inside its transaction."""
 
 from alembic import context
 

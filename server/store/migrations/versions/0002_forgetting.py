@@ -1,6 +1,7 @@
-"""Forgetting: values that leave the file with their rows, images that need not be kept, numbers that are never given again.
+"""Forgetting: values that leave the file with their rows, images that need not be kept, numbers that are never reused.
 
-What was stored before is rewritten into new tables, so that copies that SQLite left in the pages of the old ones go with those.
+Rows that were stored before are rewritten into new tables. SQLite may have left copies of them in the pages of the old tables;
+these go with the old tables.
 """
 
 import sqlalchemy as sa
@@ -9,7 +10,7 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
-_IN_TREE, _OVERFLOW = 489, 4092  # of `server.store.tables.ErasableBlob`, as it was then
+_IN_TREE, _OVERFLOW = 489, 4092  # those of `server.store.tables.ErasableBlob` at the time of this migration
 _ROWS = 100
 
 
@@ -22,7 +23,7 @@ def upgrade() -> None:
     with op.batch_alter_table("versions", recreate="always"):
         pass
 
-    # Added in place: dropping the old table would, by the foreign keys, drop all that belongs to a task.
+    # Added in place: by the foreign keys, dropping the old table would delete everything that belongs to a task.
     op.add_column("tasks", sa.Column("last_version", sa.Integer, nullable=False, server_default="0"))
     last = "SELECT max(number) FROM versions WHERE versions.tenant = tasks.tenant AND versions.task = tasks.id"
     op.execute(f"UPDATE tasks SET last_version = ({last})")  # noqa: S608

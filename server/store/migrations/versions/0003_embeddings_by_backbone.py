@@ -1,4 +1,4 @@
-"""Embeddings leave the examples for a table of their own, where an example may have one of each of several backbones."""
+"""Embeddings move from the examples to a table of their own. There an example may have one embedding by each backbone."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,6 +24,6 @@ def upgrade() -> None:
         ),
     )
     op.execute("INSERT INTO embeddings SELECT tenant, task, id, backbone_sha256, embedding FROM examples")
-    # In place: dropping the old table would, by the foreign key just made, drop the embeddings.
+    # In place: by the foreign key just made, dropping the old table would delete the embeddings.
     op.drop_column("examples", "embedding")
     op.drop_column("examples", "backbone_sha256")

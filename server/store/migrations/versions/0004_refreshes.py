@@ -1,4 +1,4 @@
-"""Refreshes: the moving of tasks onto another bundle, and what became of each task in it."""
+"""Refreshes, which move tasks to another bundle, and the outcome for each task."""
 
 import sqlalchemy as sa
 from alembic import op

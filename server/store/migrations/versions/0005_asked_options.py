@@ -1,6 +1,6 @@
-"""A version's `options` say which of them somebody asked for: in JSON, so that no table changes.
+"""A version's `options` say which of them somebody asked for. They are JSON, so no table changes.
 
-Earlier releases cannot read such options. With a revision of its own they refuse the database, instead of failing on its tasks.
+Earlier releases cannot read such options. This revision makes them refuse the database, instead of failing on its tasks.
 """
 
 revision = "0005"
@@ -8,4 +8,4 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Versions of before stay as they are: what was asked for is guessed (`server.journeys.head_options`)."""
+    """Changes nothing. For older versions, `server.journeys.head_options` guesses what was asked for."""

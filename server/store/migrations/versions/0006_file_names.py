@@ -1,4 +1,4 @@
-"""What the files of examples were called: a table of its own, so that no image is rewritten. Examples of before have no name."""
+"""The file names of examples get a table of their own, so that no image is rewritten. Older examples have no file name."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,6 +1,6 @@
-"""Tasks and refreshes are numbered in the order in which they were made, which clocks that are set back do not change.
+"""Tasks and refreshes are numbered in the order of their creation. A clock that is set back does not change this order.
 
-Those of before get the numbers of their rows, which SQLite gives in that order.
+Older tasks and refreshes get the numbers of their rows, which SQLite gives in that order.
 """
 
 import sqlalchemy as sa

@@ -1,6 +1,6 @@
-"""What is kept for retries says which version or refresh was made, from which the reply is rendered again.
+"""The records kept for retries say which version or refresh was made. The reply is rendered again from that.
 
-Answers of before are kept as they are, for their 24 hours: those have a status.
+Older answers are kept as they are, for their 24 hours. They are the rows with a status.
 """
 
 import sqlalchemy as sa
