@@ -1,4 +1,4 @@
-"""Heads in memory, by task version, and those of many tasks that are asked together."""
+"""Heads in memory: by task version, and stacked for requests that ask many tasks together."""
 
 import threading
 from collections.abc import Hashable, Iterable, Sequence
@@ -15,7 +15,7 @@ from server.store.records import TaskKey
 from server.store.store import Store
 
 _MAX_BYTES, _MAX_MANY_BYTES = 512 * 2**20, 128 * 2**20
-_HEAD_BYTES = 1024  # that a head takes beside its weight
+_HEAD_BYTES = 1024  # a head's memory beside its weight
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,8 +23,8 @@ class LoadedMany:
     """The heads of some tasks' versions, ready to be applied to the same images.
 
     Attributes:
-        stacks: their positions are those of the versions asked for.
-        missing: the positions of versions that do not exist.
+        stacks: the heads; their positions are positions among the versions asked for.
+        missing: the positions of the versions that do not exist.
     """
 
     stacks: Sequence[HeadStack]
@@ -32,7 +32,7 @@ class LoadedMany:
 
     @property
     def nbytes(self) -> int:
-        """About how much memory they take."""
+        """The approximate memory of the heads, in bytes."""
         return sum(stack.nbytes + _HEAD_BYTES * len(stack.positions) for stack in self.stacks)
 
 
@@ -48,11 +48,11 @@ class ActiveHeads:
         metrics.active_heads.set_function(lambda: len(self._heads))
 
     def cached(self, key: TaskKey, version: int) -> Head | None:
-        """The head, if it is in memory."""
+        """Returns the head if it is in memory, else None."""
         return self._heads.get(key, version)
 
     def load(self, key: TaskKey, version: int) -> Head:
-        """The head, from the store if need be; blocks while it is read.
+        """Returns the head, read from the store if need be. Blocks while it is read.
 
         Raises:
             TaskNotFound, VersionNotFound: there is no such version.
@@ -61,7 +61,7 @@ class ActiveHeads:
         return self._heads.load(key, version, lambda: self._store.tasks.head(key, version))
 
     def load_many(self, tenant: str, wanted: Sequence[TaskVersion]) -> LoadedMany:
-        """The heads of these tasks and versions; blocks while those not in memory are read, in a few statements.
+        """Returns the heads of these tasks and versions. Blocks while it reads those not in memory, in a few statements.
 
         Raises:
             StorageFailed: the store cannot be read.
@@ -71,23 +71,23 @@ class ActiveHeads:
             known, drops = self._many.get(key), self._drops
         if known is not None:
             for stack in known.stacks:
-                stack.gather()  # Who asks twice may ask often.
+                stack.gather()  # A second request suggests that more will follow.
             return known
         found = self._heads.load_many(tenant, wanted, lambda missing: self._store.tasks.heads(tenant, missing))
         heads = [found.get(name) for name in wanted]
         loaded = LoadedMany(stack_heads(heads), [position for position, head in enumerate(heads) if head is None])
         with self._lock:
-            # Otherwise some may be of those dropped meanwhile.
+            # After a drop, some of the heads may be of dropped versions.
             if drops == self._drops and not loaded.missing and loaded.nbytes <= _MAX_MANY_BYTES:
                 self._many[key] = loaded
         return loaded
 
     def keep(self, key: TaskKey, version: int, head: Head) -> None:
-        """Puts a head that was just fitted where the next query will find it."""
+        """Keeps a head that was just fitted, for the next query."""
         self._heads.keep(key, version, head)
 
     def drop(self, key: TaskKey, versions: Iterable[int]) -> None:
-        """To be told which versions have been removed. Requests that hold one of their heads may finish with it."""
+        """Drops the heads of versions that have been removed. Requests that hold such a head may finish with it."""
         self._heads.drop(key, versions)
         with self._lock:
             self._drops += 1

@@ -1,4 +1,4 @@
-"""Support sets in memory, ready to be searched, by task version."""
+"""Support sets in memory by task version, with an index for searching them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from server.store.records import Support, TaskKey
 from server.store.store import Store
 
 _MAX_BYTES = 512 * 2**20
-_EXAMPLE_BYTES = 192  # what an id, a label and a file's name take, in the mean
+_EXAMPLE_BYTES = 192  # the mean memory of an id, a label and a file name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SearchableSupport:
-    """The support set of a version.
+    """The support set of a version, with its index.
 
     Attributes:
         ids, labels, images_kept, file_names: as in `server.store.records.Support`, in the order of the index's examples.
@@ -30,7 +30,7 @@ class SearchableSupport:
 
 
 class ActiveSupport:
-    """Makes the index of a support set once and keeps it, within a bound on memory. Thread-safe."""
+    """Builds the index of a support set once and keeps it, within a bound on memory. Thread-safe."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -39,14 +39,16 @@ class ActiveSupport:
         )
 
     def cached(self, key: TaskKey, version: int) -> SearchableSupport | None:
-        """The support set, if it is in memory."""
+        """Returns the support set if it is in memory, else None."""
         return self._support.get(key, version)
 
     def load(self, key: TaskKey, version: int, backbone: ServedBackbone) -> SearchableSupport:
-        """The support set; blocks while it is read and its index made, if need be: milliseconds for a hundred examples.
+        """Returns the support set. If it is not in memory, blocks while it is read and its index is built.
+
+        That takes milliseconds for a hundred examples.
 
         Args:
-            backbone: of the version.
+            backbone: the backbone of the version.
 
         Raises:
             TaskNotFound, VersionNotFound: there is no such version.
@@ -56,11 +58,11 @@ class ActiveSupport:
         return self._support.load(key, version, lambda: _searchable(self._store.examples.support(key, version), backbone))
 
     def keep(self, key: TaskKey, version: int, support: Support, backbone: ServedBackbone) -> None:
-        """Makes the index of a support set that is at hand, where the next query will find it."""
+        """Builds the index of a given support set and keeps it, for the next query."""
         self._support.keep(key, version, _searchable(support, backbone))
 
     def drop(self, key: TaskKey, versions: Iterable[int]) -> None:
-        """To be told which versions have been removed."""
+        """Drops the support sets of versions that have been removed."""
         self._support.drop(key, versions)
 
 

@@ -1,5 +1,7 @@
-"""Things in memory by task version. Versions are immutable, so none goes stale; the least used leave first, and those of removed
-versions at once."""
+"""A cache by task version. Versions are immutable, so no value goes stale.
+
+The least recently used values leave first. Values of removed versions leave at once.
+"""
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,15 +14,15 @@ from server.store.records import TaskKey
 _Value = TypeVar("_Value")
 
 TaskVersion = tuple[str, int]
-_Key = tuple[str, str, int]  # flat, since a request for many tasks makes a thousand
+_Key = tuple[str, str, int]  # flat, since a request for many tasks makes a thousand of them
 
 
 class VersionCache(Generic[_Value]):
-    """Within a bound on memory. Thread-safe.
+    """Values by task version, within a bound on memory. Thread-safe.
 
     Args:
-        max_bytes: of all values together.
-        size: bytes of one.
+        max_bytes: the bound on all values together, in bytes.
+        size: returns the bytes of one value.
     """
 
     def __init__(self, max_bytes: int, size: Callable[[_Value], int]) -> None:
@@ -32,12 +34,12 @@ class VersionCache(Generic[_Value]):
         return len(self._values)
 
     def get(self, key: TaskKey, version: int) -> _Value | None:
-        """The value, if it is in memory."""
+        """Returns the value if it is in memory, else None."""
         with self._lock:
             return self._values.get((*key, version))
 
     def load(self, key: TaskKey, version: int, read: Callable[[], _Value]) -> _Value:
-        """The value, from `read` if need be; raises what that raises."""
+        """Returns the value, from `read` if it is not in memory. Raises the errors of `read`."""
         value = self.get(key, version)
         if value is None:
             drops = self._drops
@@ -48,7 +50,7 @@ class VersionCache(Generic[_Value]):
     def load_many(
         self, tenant: str, wanted: Sequence[TaskVersion], read: Callable[[Sequence[TaskVersion]], Mapping[TaskVersion, _Value]]
     ) -> dict[TaskVersion, _Value]:
-        """The values of those that are in memory, or that `read` finds among the others; raises what that raises."""
+        """Returns the values that are in memory, and those that `read` finds of the others. Raises the errors of `read`."""
         with self._lock:
             found = {name: value for name in wanted if (value := self._values.get((tenant, *name))) is not None}
             drops = self._drops
@@ -59,12 +61,12 @@ class VersionCache(Generic[_Value]):
         return found
 
     def keep(self, key: TaskKey, version: int, value: _Value) -> None:
-        """Puts a value where the next one to ask will find it."""
+        """Keeps a value for the next caller."""
         with self._lock:
             self._put((*key, version), value)
 
     def drop(self, key: TaskKey, versions: Iterable[int]) -> None:
-        """To be told which versions have been removed. Requests that hold one of their values may finish with it."""
+        """Drops the values of versions that have been removed. Requests that hold such a value may finish with it."""
         with self._lock:
             self._drops += 1
             for version in versions:
@@ -72,7 +74,7 @@ class VersionCache(Generic[_Value]):
 
     def _keep_unless_dropped(self, values: Mapping[_Key, _Value], drops: int) -> None:
         with self._lock:
-            if drops == self._drops:  # Otherwise they may be among those dropped meanwhile.
+            if drops == self._drops:  # After a drop, they may be of dropped versions.
                 for key, value in values.items():
                     self._put(key, value)
 
