@@ -119,9 +119,9 @@ class TemperatureLaws(_Part):
     ridge: TemperatureLaw | SupportLaw
     prototype: TemperatureLaw | SupportLaw
 
-    def of(self, solver: Solver) -> TemperatureLaw | SupportLaw:
-        """Returns the law of a solver."""
-        law: TemperatureLaw | SupportLaw = getattr(self, solver)
+    def of(self, solver: Solver) -> TemperatureLaw | SupportLaw | None:
+        """Returns the law of a solver; None for a solver that is younger than the bundle."""
+        law: TemperatureLaw | SupportLaw | None = getattr(self, solver)
         return law
 
 

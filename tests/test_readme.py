@@ -45,6 +45,13 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server of this module alone, since README's names may be taken in the one that others use."""
+    with ServerProcess(tmp_path_factory.mktemp("readme") / "data") as process:
+        yield process
+
+
 @pytest.fixture
 def tidied(api: httpx.Client) -> Iterator[None]:
     """Removes the tasks that the test leaves, since names are taken once."""

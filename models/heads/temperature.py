@@ -80,8 +80,8 @@ def temperature(law: Law, features: Reals, labels: Ints) -> float:
 
 
 def law_of(defaults: HeadDefaults, solver: Solver | None = None) -> Law | None:
-    """Returns the law of `solver`, or of the default solver; None for a bundle without laws, which has one temperature for
-    every task.
+    """Returns the law of `solver`, or of the default solver; None for a bundle without such a law, whose options
+    have one temperature for every task.
     """
     return None if defaults.temperatures is None else defaults.temperatures.of(solver or defaults.solver)
 

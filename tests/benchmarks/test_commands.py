@@ -61,6 +61,7 @@ def test_every_command_is_run_somewhere_or_it_is_said_why_not() -> None:
 def table_of(name: str, *flags: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
     """What `python -m benchmarks.NAME` prints with these flags."""
     monkeypatch.setattr(sys, "argv", [name, *flags])
+    monkeypatch.delitem(sys.modules, f"benchmarks.{name}", raising=False)  # as in a process that has just begun
     runpy.run_module(f"benchmarks.{name}", run_name="__main__")
     return capsys.readouterr().out
 

@@ -6,11 +6,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
 
+from models.manifest import Solver
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart, predict
@@ -137,7 +138,7 @@ def test_every_acknowledged_change_survives_sigkill(tmp_path: Path, support: Lab
     assert threading.active_count() < 20
 
 
-@pytest.mark.parametrize("solver", ["logistic", "ridge", "prototype"])
+@pytest.mark.parametrize("solver", get_args(Solver))
 def test_a_task_answers_after_a_restart_as_before(tmp_path: Path, support: Labelled, queries: Labelled, solver: str) -> None:
     answers: list[list[dict[str, Any]]] = []
     for _ in range(2):

@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import numpy as np
@@ -14,6 +14,7 @@ from PIL import Image
 from models.bundle import DEFAULT_BUNDLE, ONNX_INT8, SHIPPED, open_bundle
 from models.engine import embed_all, open_engine
 from models.images.preprocess import load_image
+from models.manifest import Solver
 from server.journeys.intervals import left_out_accuracy
 from server.schemas.quality import QualityReply
 from tests.helpers.heads import left_out_by_scikit_learn
@@ -94,7 +95,7 @@ class TestAccuracy:
         assert task["quality"]["method"] == "leave-one-out"
         assert_judged(task["quality"], labels, verdicts)
 
-    @pytest.mark.parametrize("solver", ["logistic", "ridge", "prototype"])
+    @pytest.mark.parametrize("solver", get_args(Solver))
     def test_equals_what_tasks_created_without_each_example_answer(
         self, api: httpx.Client, support: Labelled, solver: str
     ) -> None:

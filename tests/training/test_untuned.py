@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from models.bundle import DEFAULT_BUNDLE, SHIPPED, find_bundles, open_bundle
 from models.heads.geometry import Geometry, LeftOutMeans
 from models.heads.temperature import coefficients, options_for, support_terms
-from models.manifest import SupportLaw
+from models.manifest import Solver, SupportLaw
 from tests.helpers.laws import NOVELTY_LAW, SUPPORT_LAW
 from training.calibration import untuned
 
@@ -38,7 +39,7 @@ def test_defaults_of_another_network_are_scaled_by_the_spread_of_features() -> N
     heads = untuned.untuned_heads(rows, rows.mean(axis=0), said.append)
     now, there = (untuned.cosines_of(*of) for of in ((rows, rows.mean(axis=0)), (shipped.background, shipped.feature_mean)))
     factor = now[True].spread / there[True].spread
-    for solver in ("logistic", "ridge", "prototype"):
+    for solver in get_args(Solver):
         before, after = shipped.manifest.head.options(solver), heads.options(solver)
         assert after.temperature == pytest.approx(factor * before.temperature)
         assert (after.C, after.centre) == (before.C, before.centre)

@@ -77,12 +77,15 @@ def scaled(heads: HeadDefaults, factor: float, there: dict[bool, Cosines], now: 
         options = heads.options(solver)
         changes[solver] = options.model_copy(update={"temperature": options.temperature * factor})
     if (laws := heads.temperatures) is not None:
-        centred = {s: heads.options(s).centre for s in get_args(Solver)}
-        carried = {s: _carried(laws.of(s), math.log(factor), there[c], now[c]) for s, c in centred.items()}
+        carried: dict[str, Law] = {}
+        for solver in get_args(Solver):
+            if (law := laws.of(solver)) is not None:
+                centred = heads.options(solver).centre
+                carried[solver] = _carried(law, math.log(factor), there[centred], now[centred])
         changes["temperatures"] = laws.model_copy(update=carried)
-    if (law := heads.novelty) is not None:
-        in_cosines = {"kappa": law.kappa / factor, "floor": law.floor * factor, "gain": law.gain * factor}
-        changes["novelty"] = NoveltyLaw.model_validate(law.model_dump() | in_cosines)
+    if (novelty := heads.novelty) is not None:
+        in_cosines = {"kappa": novelty.kappa / factor, "floor": novelty.floor * factor, "gain": novelty.gain * factor}
+        changes["novelty"] = NoveltyLaw.model_validate(novelty.model_dump() | in_cosines)
     return heads.model_copy(update=changes)
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from models.bundle import ONNX, ONNX_INT8, open_bundle, replace_card
 from models.engine import EngineKind, open_engine
 from models.heads.solvers import METHODS
-from models.heads.temperature import Law
+from models.heads.temperature import Law, law_of
 from models.manifest import SeveralLaw, SingleLaw, Solver, SupportLaw
 from training.calibration.scoring import Scorer
 from training.commands.arguments import SubParsers, add_command, add_datasets, at_least, bundle_path
@@ -65,10 +65,9 @@ def _calibrate(arguments: argparse.Namespace) -> None:
             evaluations += scorer.evaluations(open_engine(bundle, kind), file, head)
     described = manifest.model_copy(update={"head": head, "evaluations": tuple(evaluations)})
     replace_card(bundle.path, described, model_card(described).encode())
-    laws = head.temperatures
-    assert laws is not None
-    for options in map(head.options, METHODS):
-        print(law_line(options.solver, laws.of(options.solver)))
+    for solver in METHODS:
+        if (law := law_of(head, solver)) is not None:
+            print(law_line(solver, law))
 
 
 def law_line(solver: Solver, law: Law) -> str:

@@ -3,6 +3,7 @@
 import argparse
 
 from models.bundle import open_bundle
+from models.heads.temperature import law_of
 from models.manifest import Imported, Training
 from training.commands.arguments import SubParsers, add_command, bundle_path
 from training.commands.calibrate import law_line
@@ -28,9 +29,8 @@ def _inspect(arguments: argparse.Namespace) -> None:
     for line in _origin(manifest.training):
         print(f"  {line}")
     print(f"  head      {head.solver}, C {head.C:g}, temperature {head.temperature:g}, centre {head.centre}")
-    if manifest.head.temperatures is not None:
-        law = law_line(head.solver, manifest.head.temperatures.of(head.solver))
-        print("  " + law.replace("\n", "\n  "))
+    if (law := law_of(manifest.head)) is not None:
+        print("  " + law_line(head.solver, law).replace("\n", "\n  "))
     for e in manifest.evaluations:
         print(
             f"  {e.dataset:<16}{e.part:<12}{e.file:<20}{e.solver:<10}{e.ways}-way {e.shots}-shot "
