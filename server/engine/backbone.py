@@ -43,17 +43,17 @@ class ServedBackbone:
 
     @cached_property
     def duplicate_similarity(self) -> float:
-        """The similarity from which two embeddings count as those of the same image. Computed on first use, by any thread."""
+        """The least cosine of the embeddings of two images that count as one. Computed on first use, by any thread."""
         return duplicate_similarity(features(self.bundle.background, None))
 
     @cached_property
     def burst_similarity(self) -> float:
-        """The least similarity of the embeddings of two shots of the same thing. Computed on first use, by any thread."""
+        """The least cosine of the embeddings of two shots of the same thing. Computed on first use, by any thread."""
         return least_similarity(features(self.bundle.background, None))
 
     @cached_property
     def background(self) -> Background:
-        """Statistics of the bundle's background images, which belong to no task. Computed on first use, by any thread."""
+        """The bundle's background: features of images of no task in particular. Computed on first use, by any thread."""
         return Background.of(self.bundle.background, self.bundle.feature_mean, self.bundle.manifest.head.novelty)
 
     def groups(self, labels: Sequence[str], embeddings: Float32) -> Ints:

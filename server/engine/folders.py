@@ -56,5 +56,5 @@ def check_id(id_: str, bundles_dir: Path) -> None:
 def _described(id_: str, path: Path) -> Manifest:
     manifest = read_manifest(path)
     if manifest.id != id_:
-        raise BundleError(f"holds {manifest.id}; its folders must say so", path)
+        raise BundleError(f"the manifest says {manifest.id}; the folders must have the same name and version", path)
     return manifest
