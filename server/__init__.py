@@ -1,1 +1,1 @@
-"""The HTTP service: a few labelled images in, a working classifier out, in one request. Imports `models`."""
+"""The HTTP service: one request brings a few labelled images and gets a working classifier. It imports `models`."""

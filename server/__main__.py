@@ -1,4 +1,4 @@
-"""`headstart-server`: reads the settings, opens everything, serves until told to stop."""
+"""`headstart-server`: reads the settings, opens everything, and serves until a signal stops it."""
 # ruff: noqa: E402
 
 from server.starting import SIGNALS, leave_when_told
@@ -42,7 +42,7 @@ _SWITCH_SECONDS = 0.001
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit status: 0 after a clean stop, 1 when it could not start, 2 when the settings make no sense."""
+    """Runs the server and returns the exit status: 0 after a clean stop, 1 if it could not start, 2 for invalid settings."""
     print_anything()
     try:
         settings = load_settings(sys.argv[1:] if argv is None else argv)
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"headstart-server: {error}", file=sys.stderr)
         return 2
     configure_logging(settings)
-    os.umask(0o077)  # What is written beside the database is its owner's alone, like that.
+    os.umask(0o077)  # Files beside the database are private to its owner, like the database.
     if ANY in settings.hosts:
         _log.info("requests are served whatever name their Host has; --allowed-hosts keeps web pages of other names out")
     try:
@@ -59,10 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f"{settings.host}:{settings.port}"
         print(f"headstart-server: cannot listen on {where} ({error.strerror}); choose another --port", file=sys.stderr)
         return 1
-    # How long the event loop waits for a thread that computes in Python; five times as long by default.
+    # The time that the event loop waits for a thread that computes in Python. The default is five times as long.
     sys.setswitchinterval(_SWITCH_SECONDS)
-    # As many fits run at once as there are cores. Two matrix products that share cores wait for each other many times as long as
-    # they compute, and everybody with them.
+    # As many fits run at once as there are cores. Matrix products that share cores wait for each other many times as long as they
+    # compute, and everybody waits with them.
     threadpool_limits(1, user_api="blas")
     try:
         most = connections_that_fit(settings.max_connections)
@@ -74,8 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (BundleError, EngineError, StoreError) as error:
         print(f"headstart-server: {error}", file=sys.stderr)
         return 1
-    # A garbage collection holds up every request while it looks at all there is: near a tenth of a second for what start-up
-    # made, which stays, and more for the requests that wait in an overloaded server, which leave no cycles behind.
+    # A garbage collection holds up every request while it looks at all objects. The objects of the start take nearly a tenth of a
+    # second, and they stay anyway. Waiting requests of an overloaded server take more, and they leave no cycles behind.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
@@ -85,8 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         host=settings.host,
         port=settings.port,
         log_config=None,
-        access_log=False,  # ours say more
-        proxy_headers=False,  # nothing here asks who the client is
+        access_log=False,  # our own log lines say more
+        proxy_headers=False,  # nothing here uses the client's address
         timeout_keep_alive=settings.keep_alive,
         timeout_graceful_shutdown=settings.shutdown_timeout,
         server_header=False,
@@ -96,8 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     def stop(_number: int, _frame: FrameType | None) -> None:
         server.should_exit = True
 
-    # For the moment until uvicorn has handlers of its own. It raises the signal that stopped it once more when it is done; by
-    # then that is no news, and the exit status is 0.
+    # These handlers serve until uvicorn installs its own. When uvicorn is done, it raises the signal that stopped it once more.
+    # Then these handlers change nothing, and the exit status is 0.
     for number in SIGNALS:
         signal.signal(number, stop)
     server.run()

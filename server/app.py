@@ -1,4 +1,4 @@
-"""The application: what it is made of, and its lifespan."""
+"""The application: its parts and its lifespan."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,7 +25,7 @@ ROUTES = [
 
 
 def create_app(settings: Settings) -> Front:
-    """The application, warm: what cannot be opened is raised here, before anything listens.
+    """Returns the application, warm. Everything is opened here, so that errors come before anything listens.
 
     Raises:
         BundleError, EngineError: the bundle for new tasks cannot be opened.
@@ -43,6 +43,6 @@ def create_app(settings: Settings) -> Front:
 
     endpoints = Endpoints(ROUTES, {Service: service, RefreshWorker: working})
     docs = docs_routes(lambda: openapi_document(ROUTES), settings.root)
-    # A slash too many leads nowhere else: that would be to the Host of the request, and to http behind a proxy that ends TLS.
+    # No redirect for a superfluous slash. It would go to the Host of the request, and to http behind a proxy that ends TLS.
     others = Router(docs, redirect_slashes=False, lifespan=lifespan)
     return Front(endpoints, others, settings, service.metrics, service.backbones.check_room)

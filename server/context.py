@@ -1,4 +1,4 @@
-"""The id of the request being answered, wherever in the code we are."""
+"""The id of the request that is being answered, available anywhere in the code."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 @contextmanager
 def on_behalf_of(request: str) -> Iterator[None]:
-    """Log lines of the block bear this request's id, on a thread that works for several requests."""
+    """Gives log lines of the block this request's id. It is for threads that work for several requests."""
     token = request_id.set(request)
     try:
         yield

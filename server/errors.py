@@ -1,4 +1,4 @@
-"""Everything that can go wrong and that a caller hears about. Knows nothing of HTTP: `server.http.problems` holds that table.
+"""All errors that callers hear about. This module knows nothing of HTTP: `server.http.problems` has the status of each error.
 
     HeadstartError                       code
     ├── NotFound
@@ -9,7 +9,7 @@
     │   ├── AnswerForgotten              answer_forgotten
     │   ├── BackboneNotFound             backbone_not_found
     │   └── RefreshNotFound              refresh_not_found
-    ├── Invalid                          the request was understood and cannot be fulfilled
+    ├── Invalid                          the request was understood but cannot be fulfilled
     │   ├── InvalidRequest               invalid_request
     │   ├── InvalidLabel                 invalid_label
     │   ├── TooFewClasses                too_few_classes
@@ -41,18 +41,18 @@
         ├── StorageFailed                storage_failed
         └── ErasurePending               erasure_pending
 
-A detail is written for the caller: it never holds a path, an address, a traceback or anything of another tenant.
+A detail is written for the caller: it never contains a path, an address, a traceback or anything of another tenant.
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-_LONGEST_DETAIL = 500  # A detail may quote the request, which may be large.
+_LONGEST_DETAIL = 500  # characters: a detail may quote the request, which may be large
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadableImage:
-    """One of the images of a refused request, by its position from 0, what is wrong with it, and what its file is called."""
+    """An unreadable image of a refused request: its position from 0, its error's code and detail, and the name of its file."""
 
     position: int
     code: str
@@ -61,9 +61,13 @@ class UnreadableImage:
 
 
 class HeadstartError(Exception):
-    """Base of all; `detail` says what happened and what to do, `images` which of several images cannot be read, if that is it.
+    """The base of all errors.
 
-    It is worth trying again after `retry_after` seconds, or not where that is None.
+    Attributes:
+        code: a stable name of the error.
+        detail: a text for people that says what happened and what to do.
+        images: the images that cannot be read, if that is the error and the request had several.
+        retry_after: the seconds after which a retry may help; None if it does not help.
     """
 
     code: ClassVar[str]
@@ -76,7 +80,7 @@ class HeadstartError(Exception):
 
 
 class NotFound(HeadstartError):
-    """What the request names does not exist."""
+    """Something that the request names does not exist."""
 
 
 class TaskNotFound(NotFound):
@@ -112,7 +116,7 @@ class AnswerForgotten(NotFound):
 
     def __init__(self) -> None:
         super().__init__(
-            "the answer to this Idempotency-Key was forgotten with the task or the example that it told of; "
+            "the answer to this Idempotency-Key was forgotten together with its task or an example of it; "
             "nothing was done; to create again, use a new key"
         )
 
@@ -132,7 +136,7 @@ class RefreshNotFound(NotFound):
 
 
 class Invalid(HeadstartError):
-    """The request was understood and cannot be fulfilled as it is."""
+    """The request was understood but cannot be fulfilled as it is."""
 
 
 class InvalidRequest(Invalid):
@@ -164,7 +168,7 @@ class ImageUnsupported(Invalid):
 
 
 class LimitExceeded(Invalid):
-    """More of something than a setting allows; the detail names the limit, its value and what was sent."""
+    """The request has more of something than a setting allows. The detail names it, the number sent and the limit."""
 
     code = "limit_exceeded"
 
@@ -177,7 +181,7 @@ class IdempotencyKeyReused(Invalid):
 
 
 class TooLarge(HeadstartError):
-    """More bytes or pixels than a setting allows."""
+    """The request has more bytes or pixels than a setting allows."""
 
 
 class BodyTooLarge(TooLarge):
@@ -196,7 +200,7 @@ class UnsupportedMediaType(HeadstartError):
 
 
 class MalformedRequest(HeadstartError):
-    """Not HTTP/1.1 as the standard has it."""
+    """The request is not HTTP/1.1 as the standard defines it."""
 
     code = "malformed_request"
 
@@ -254,7 +258,8 @@ class WrongRefreshState(HeadstartError):
     code = "wrong_refresh_state"
 
     def __init__(self, refresh: str, state: str, action: str) -> None:
-        super().__init__(f"refresh {refresh} is {state}, and there {action} is not possible")
+        verb = "roll back" if action == "rollback" else action
+        super().__init__(f"cannot {verb} refresh {refresh}: it is {state}")
 
 
 class Unavailable(HeadstartError):
@@ -272,14 +277,18 @@ class EngineFailed(Unavailable):
 
 
 class BackboneUnavailable(Unavailable):
-    """Stays so until somebody brings the bundle back."""
+    """The bundle is missing or cannot be run. This lasts until somebody brings it back."""
 
     code = "backbone_unavailable"
     retry_after = None
 
 
 class StorageFailed(Unavailable):
-    """`disk_full` says whether that is why: then reading and removing still work, and waiting alone does not help."""
+    """The store cannot be read or written.
+
+    Attributes:
+        disk_full: whether a full disk is the reason. Then reading and removing still work, and waiting alone does not help.
+    """
 
     code = "storage_failed"
 

@@ -1,4 +1,4 @@
-"""Names of hosts, as the settings allow them."""
+"""Names of hosts in the settings."""
 
 import ipaddress
 
@@ -6,7 +6,7 @@ ANY = "*"
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or an address (IPv6 with or without brackets) is this machine's own."""
+    """Returns whether a name or an address (IPv6 with or without brackets) is a loopback one."""
     try:
         return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
     except ValueError:

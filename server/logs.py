@@ -1,4 +1,4 @@
-"""Logs: readable on a terminal, one JSON object per line otherwise. Never an image, nor a label above debug level."""
+"""Logs: readable on a terminal, one JSON object per line otherwise. They contain no images, and labels only at debug level."""
 
 import logging
 import sys
@@ -39,9 +39,9 @@ def configure_logging(settings: Settings) -> None:
     text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Text("%(asctime)s %(levelname)-7s %(message)s%(suffix)s", "%H:%M:%S") if text else _Json())
-    # What no line tells need not be found out for each (Python's logging HOWTO, "Optimization").
+    # Facts that no line contains need not be collected for each (Python's logging HOWTO, "Optimization").
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
-    # Its chatter at info level says nothing to an operator.
+    # Its lines at info level tell an operator nothing.
     logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""What operators watch: Prometheus metrics, in a registry of their own for each application."""
+"""Prometheus metrics for operators. Each application has a registry of its own."""
 
 import sqlite3
 import time
@@ -23,7 +23,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 
 class Metrics:
-    """Every metric of the server; the attributes say which."""
+    """Every metric of the server, each an attribute."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -64,13 +64,13 @@ class Metrics:
             collector(registry=registry)
 
     def show(self, gauge: Gauge, values: Mapping[tuple[str, ...], float]) -> None:
-        """Makes these, by their labels, the only values of a gauge."""
+        """Sets these values of a gauge, by their labels, and removes all others."""
         gauge.clear()
         for labels, value in values.items():
             gauge.labels(*labels).set(value)
 
     def render(self) -> bytes:
-        """The text exposition format."""
+        """Returns all metrics in the text exposition format."""
         return generate_latest(self._registry)
 
 
@@ -102,6 +102,6 @@ class Stopwatch:
             self._of_stage(name).observe(seconds)
 
     def milliseconds(self) -> dict[str, float]:
-        """Every stage so far, and the total since the request was understood."""
+        """Returns the time of every stage so far, and the total since this stopwatch was made."""
         stages = {**self._stages, "total": time.perf_counter() - self._started}
         return {name: round(1000.0 * seconds, 3) for name, seconds in stages.items()}

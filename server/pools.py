@@ -1,4 +1,4 @@
-"""Pools of threads for what would hold up the event loop, and the budget of what replies for many tasks may hold."""
+"""Pools of threads for work that would hold up the event loop, and the budget of scores in replies for many tasks."""
 
 import os
 import sys
@@ -17,39 +17,39 @@ _R = TypeVar("_R")
 
 _READERS = 8
 _WAITING_FITS = 256
-_NICENESS = 10  # of fits that nobody waits for; the engine's threads have 5
+_NICENESS = 10  # of the thread for fits that nobody waits for; the engine's threads have 5
 
 
 class Pools:
-    """A pool for each kind of work. To be used on the event loop.
+    """A pool of threads for each kind of work. Use it on the event loop.
 
     Raises:
-        Overloaded: from every method but `close`, once that was called.
+        Overloaded: from every method but `close`, once `close` was called.
     """
 
     def __init__(self) -> None:
-        # Apart, so that neither a slow fit nor a slow disk holds up the reads that every prediction begins with.
+        # Separate pools, so that neither a slow fit nor a slow write holds up the reads that every prediction begins with.
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._fitters = ThreadPoolExecutor(available_cores(), thread_name_prefix="fit")
         self._fits = 0
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background", initializer=_yield_to_others)
-        # One, since what heads cost beside their products is Python's time, of which the event loop needs its share.
+        # One thread, since applying heads takes Python's lock outside of the matrix products, and the event loop needs it too.
         self._applier = ThreadPoolExecutor(1, thread_name_prefix="apply")
 
     async def in_thread(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        """Run what blocks for a moment (reading the store, parsing a body) beside the event loop."""
+        """Runs a function that blocks for a moment, such as reading the store or parsing a body, beside the event loop."""
         return await run_in(self._readers, function, *args, **kwargs)
 
     async def in_writer(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        """Run a change of the store, after those that came before it."""
+        """Runs a change of the store, after those that came before it."""
         return await run_in(self._writer, function, *args, **kwargs)
 
     async def in_fitter(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        """Run a fit; as many run at once as there are cores.
+        """Runs a fit. As many run at once as there are cores.
 
         Raises:
-            Overloaded: too many wait already.
+            Overloaded: too many fits wait already.
         """
         if self._fits >= _WAITING_FITS:
             raise Overloaded(f"{self._fits} tasks are waiting to be fitted; try again")
@@ -60,24 +60,24 @@ class Pools:
             self._fits -= 1
 
     async def in_background(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        """Run a fit that nobody waits for, after those before it and while the engine's threads leave a core."""
+        """Runs a fit that nobody waits for: after those before it, and while the engine's threads leave a core idle."""
         return await run_in(self._background, function, *args, **kwargs)
 
     async def in_applier(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        """Apply heads for many tasks, after those who asked before; a large request does so a few tasks at a time."""
+        """Applies heads for many tasks, in the order of the calls. A large request makes a call for every few tasks."""
         return await run_in(self._applier, function, *args, **kwargs)
 
     def close(self) -> None:
-        """Finish what is under way."""
+        """Finishes the work under way and ends the threads."""
         for pool in (self._applier, self._background, self._fitters, self._writer, self._readers):
             pool.shutdown()
 
 
 class ScoreBudget:
-    """How many scores the replies for many tasks may hold together. To be used on the event loop.
+    """A limit on the scores that all replies for many tasks hold at once. Use it on the event loop.
 
     Args:
-        limit: that number.
+        limit: the most scores.
     """
 
     def __init__(self, limit: int) -> None:
@@ -86,11 +86,11 @@ class ScoreBudget:
 
     @contextmanager
     def admit(self, scores: int) -> Iterator[None]:
-        """Reserve room for what a reply for many tasks will hold.
+        """Reserves room for the scores of a reply, for the length of the block.
 
         Raises:
-            LimitExceeded: there will never be so much.
-            Overloaded: there is too little now.
+            LimitExceeded: the reply alone exceeds the limit.
+            Overloaded: there is too little room now.
         """
         limit = self._limit
         if scores > limit:

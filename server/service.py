@@ -1,4 +1,4 @@
-"""What the journeys work with, opened together and closed together."""
+"""The parts that the journeys use, opened together and closed together."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ from server.settings import Settings
 from server.store.records import TaskKey
 from server.store.store import Store, sqlite_url
 
-_WAITING_CHANGES = 256  # of one task
+_WAITING_CHANGES = 256  # most changes of one task that hold or await its lock
 
 
 class Service:
@@ -37,8 +37,8 @@ class Service:
             raise
         self.heads = ActiveHeads(self.store, self.metrics)
         self.support = ActiveSupport(self.store)
-        self.key_locks = KeyLocks()  # of idempotency keys: a retry that overtakes its first try waits for it
-        # A change is fitted from the version before it: those of one task wait for each other instead of fitting in vain.
+        self.key_locks = KeyLocks()  # by idempotency key: a retry waits for a first try that is still running
+        # A change is fitted from the version before it. So the changes of a task wait for each other instead of fitting in vain.
         self._task_locks = KeyLocks()
         self.decoder = Decoder(settings.image_limits)
         self.pools = Pools()
@@ -46,10 +46,12 @@ class Service:
 
     @asynccontextmanager
     async def changing(self, key: TaskKey) -> AsyncIterator[None]:
-        """Waits for the changes of a task that came before; to be held from the reading of its support set until it is stored.
+        """Waits for the earlier changes of a task, then holds back later ones for the length of the block.
+
+        The block must span a whole change, from reading the support set until the new version is stored.
 
         Raises:
-            Overloaded: too many wait already.
+            Overloaded: too many changes of the task wait already.
         """
         if (waiting := self._task_locks.users(key)) >= _WAITING_CHANGES:
             raise Overloaded(f"{waiting} changes of this task are waiting for each other; try again")
@@ -57,16 +59,16 @@ class Service:
             yield
 
     def address(self, task: str) -> str:
-        """The path at which clients find a task."""
+        """Returns the path at which clients find a task."""
         return f"{self.settings.root}/v1/tasks/{task}"
 
     def drop(self, key: TaskKey, versions: Sequence[int]) -> None:
-        """To be told which versions have been removed: nothing of them stays in memory but what requests under way hold."""
+        """Drops removed versions from memory. Only requests under way may still hold something of them."""
         self.heads.drop(key, versions)
         self.support.drop(key, versions)
 
     def close(self) -> None:
-        """Finishes what is under way, then closes engines and store."""
+        """Finishes the work under way, then closes the engines and the store."""
         self.backbones.stop()
         self.decoder.close()
         self.pools.close()

@@ -1,4 +1,4 @@
-"""Every setting of the server: a flag and an environment variable `HEADSTART_<NAME>`; flags beat the environment."""
+"""Every setting of the server. Each is a flag and an environment variable `HEADSTART_<NAME>`; flags take precedence."""
 
 import os
 import re
@@ -111,14 +111,14 @@ class Settings(BaseSettings):
 
     @property
     def hosts(self) -> frozenset[str]:
-        """What requests may call the server, beside the names of loopback."""
+        """The names by which requests may address the server, beside those of loopback."""
         if self.allowed_hosts is None:
             return frozenset() if is_loopback(self.host) else frozenset({ANY})
         return _split(self.allowed_hosts)
 
     @property
     def origins(self) -> frozenset[str]:
-        """Whose web pages may use the server, beside its own."""
+        """The origins whose web pages may use the server, beside its own."""
         return _split(self.allowed_origins)
 
     @property
@@ -132,10 +132,10 @@ class Settings(BaseSettings):
 
 
 def load_settings(arguments: Sequence[str]) -> Settings:
-    """Settings from command-line arguments, then the environment, then the defaults.
+    """Returns the settings from command-line arguments, then the environment, then the defaults.
 
     Raises:
-        InvalidSettings: a value or a flag is unknown or impossible.
+        InvalidSettings: a flag or a variable is unknown, or a value is impossible.
         SystemExit: `--help` was asked for.
     """
     names = {f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in Settings.model_fields}

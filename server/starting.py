@@ -1,4 +1,4 @@
-"""Signals before there is a server to stop: the first process of a container has none of the usual handling of SIGTERM."""
+"""Handles signals before the server runs. The first process of a container does not have the usual handling of SIGTERM."""
 
 import os
 import signal
@@ -7,8 +7,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def leave_when_told() -> None:
-    """From now on SIGTERM and Ctrl-C end this process at once with status 0: nothing has been answered that could be lost, and
-    whatever is being written to the disk is made so that it may end anywhere.
+    """Makes SIGTERM and Ctrl-C end this process at once with status 0.
+
+    At this time no answer has been given that could be lost, and every write to the disk may safely be interrupted.
     """
     for number in SIGNALS:
         signal.signal(number, lambda _number, _frame: os._exit(0))

@@ -14,7 +14,7 @@ _R = TypeVar("_R")
 
 
 async def run_in(pool: ThreadPoolExecutor, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-    """Run a function on a thread of the pool, in the context of the caller: what it logs bears the id of the request.
+    """Runs a function on a thread of the pool, in the context of the caller: its log lines have the id of the request.
 
     Raises:
         Overloaded: the pool takes no more work, since the server is stopping.
@@ -22,6 +22,6 @@ async def run_in(pool: ThreadPoolExecutor, function: Callable[_P, _R], *args: _P
     call = partial(copy_context().run, partial(function, *args, **kwargs))
     try:
         running = asyncio.get_running_loop().run_in_executor(pool, call)
-    except RuntimeError as error:  # of a pool that has been shut down
+    except RuntimeError as error:  # The pool has been shut down.
         raise Overloaded("the server is stopping") from error
     return await running

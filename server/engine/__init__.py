@@ -1,1 +1,1 @@
-"""The engine: bundles found, opened and run in batches, and image bytes decoded for them."""
+"""The engine: finds, opens and runs bundles in batches, and decodes images for them."""

@@ -1,4 +1,4 @@
-"""An opened bundle, warm, behind its queue."""
+"""An opened bundle that serves, with its engine behind a queue."""
 
 import asyncio
 import time
@@ -21,12 +21,13 @@ from server.settings import Settings
 
 
 class ServedBackbone:
-    """A backbone that serves, until it is closed. Its batcher is for blocks of `Backbones.use`, on the event loop; all else stays
-    good when it is closed.
+    """A backbone that serves until it is closed.
+
+    Use its batcher only in blocks of `Backbones.use`, on the event loop. Everything else stays valid after closing.
 
     Attributes:
-        uses: how many blocks have used it so far.
-        last_used: by `time.monotonic`.
+        uses: the number of blocks that have used it so far.
+        last_used: the time of the latest use, by `time.monotonic`.
     """
 
     def __init__(self, bundle: Bundle, engine: Engine, settings: Settings, metrics: Metrics) -> None:
@@ -42,21 +43,23 @@ class ServedBackbone:
 
     @cached_property
     def duplicate_similarity(self) -> float:
-        """How alike two embeddings are of images that are taken for one; found out when first asked for, by any thread."""
+        """The least cosine of the embeddings of two images that count as one. Computed on first use, by any thread."""
         return duplicate_similarity(features(self.bundle.background, None))
 
     @cached_property
     def burst_similarity(self) -> float:
-        """How alike two embeddings are at least of shots of one thing; likewise."""
+        """The least cosine of the embeddings of two shots of the same thing. Computed on first use, by any thread."""
         return least_similarity(features(self.bundle.background, None))
 
     @cached_property
     def background(self) -> Background:
-        """What is known of images of no task in particular; likewise."""
+        """The bundle's background: features of images of no task in particular. Computed on first use, by any thread."""
         return Background.of(self.bundle.background, self.bundle.feature_mean, self.bundle.manifest.head.novelty)
 
     def groups(self, labels: Sequence[str], embeddings: Float32) -> Ints:
-        """Groups of n examples that are left out together, (n,): shots of one thing in one class; see `models.examples.bursts`.
+        """Returns the group of each of n examples, (n,). Examples of a group are left out together.
+
+        A group holds shots of the same thing in one class (`models.examples.bursts`).
 
         Args:
             embeddings: (n, D), made by this backbone.
@@ -66,12 +69,12 @@ class ServedBackbone:
 
     @property
     def idle(self) -> bool:
-        """Whether nobody uses it."""
+        """True if nobody uses it."""
         return not self._users
 
     @contextmanager
     def use(self) -> Iterator[Self]:
-        """Keep it open for the length of the block, however long that is."""
+        """Keeps it open for the length of the block, however long that is."""
         self._users += 1
         self.uses += 1
         self._idle.clear()
@@ -84,15 +87,15 @@ class ServedBackbone:
                 self._idle.set()
 
     async def wait_until_idle(self) -> None:
-        """Wait for all who use it."""
+        """Waits until nobody uses it."""
         await self._idle.wait()
 
     async def check(self) -> None:
-        """Sends the golden images through the very queue that serves.
+        """Checks the golden images' embeddings, through the same queue that serves requests.
 
         Raises:
             EngineFailed: the engine fails.
-            BundleError: its answer is not the golden one.
+            BundleError: the embeddings are not the golden ones.
         """
         with self.use():
             embeddings: Float32 = await self.batcher.embed(self.bundle.golden_pixels)

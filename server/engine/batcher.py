@@ -1,8 +1,8 @@
-"""A bounded queue of images, and threads that run what is waiting in batches for everyone.
+"""A bounded queue of images, and threads that run the waiting images of all requests in batches.
 
-The unit of work is an image, not a request. A free engine takes what is queued at once; what arrives while it works is the
-next batch. Where an engine serves several threads at once they share out what is queued (`server.engine.queue`). Images arrive
-here decoded and validated, so no request can spoil another's batch.
+The unit of work is an image, not a request. A free engine takes the queued images at once. Images that arrive while it works
+are the next batch. If an engine serves several threads at once, they share the queued images (`server.engine.queue`). Images
+arrive here decoded and validated, so no request can spoil another's batch.
 """
 
 import asyncio
@@ -31,24 +31,24 @@ _log = logging.getLogger(__name__)
 
 _PACES = 15
 _NICENESS = 5
-_BACKGROUND_SHARE = 16  # of the largest batch, so that who comes while background work is embedded waits a short while
+_BACKGROUND_SHARE = 16  # background chunks are this fraction of the largest batch, so that new images wait only briefly for one
 
 
 class Batcher:
-    """Owns an engine and the threads that use it. Those who wait for it share one event loop.
+    """An engine and the threads that use it. All its callers share one event loop.
 
     Args:
-        capacity: images of all requests under way; beyond it, `admit` refuses.
+        capacity: the most images of all requests under way. Beyond it, `admit` refuses.
         name: the bundle's id, for the metrics.
-        longest_wait: seconds; `admit` refuses too what would wait longer, told by how long images waited lately. A backbone may
-            be slow, though: two batches may always be under way.
+        longest_wait: seconds. `admit` also refuses images that would wait longer, as estimated from recent waits. Two batches
+            may always be under way, however slow the backbone is.
     """
 
     def __init__(self, engine: Engine, capacity: int, name: str, metrics: Metrics, longest_wait: float = math.inf) -> None:
         self._max_batch = engine.max_batch
         self._capacity = capacity
         self._longest_wait = longest_wait
-        # The median of several, since one batch may take seconds when the machine is suspended or a GPU sets itself up.
+        # The median of several batches, since one may take seconds when the machine was suspended or a GPU initialises.
         self._paces: deque[float] = deque(maxlen=_PACES)
         self._seconds_per_image = 0.0
         self._queue = ImageQueue(engine.parallel, engine.max_batch)
@@ -61,7 +61,7 @@ class Batcher:
         self._queue_gauge = metrics.queue_images.labels(name)
         self._admitted_gauge = metrics.admitted_images.labels(name)
         self._batch_sizes = metrics.batch_images.labels(name)
-        # The engine belongs to the threads alone, so that it leaves memory with the last of them.
+        # Only the threads hold the engine, so that it leaves memory with the last of them.
         self._threads = [
             threading.Thread(target=self._run, args=(engine,), name=f"engine {name}", daemon=True) for _ in range(engine.parallel)
         ]
@@ -70,7 +70,7 @@ class Batcher:
 
     @property
     def room(self) -> int:
-        """How many images would be admitted now."""
+        """The number of images that would be admitted now."""
         too_long = self._ahead * self._seconds_per_image > self._longest_wait and self._ahead >= 2 * self._max_batch
         return 0 if too_long else self._capacity - self._admitted
 
@@ -88,7 +88,7 @@ class Batcher:
                 f"the server is working on {self._admitted} images; it takes {self._capacity} at most, and no more than "
                 f"{self._longest_wait:g} seconds' work; try again"
             )
-        ahead = min(images, self._max_batch)  # A large set is queued a batch at a time, and others get in between.
+        ahead = min(images, self._max_batch)  # A large set is queued batch by batch, with other requests in between.
         self._ahead += ahead
         self._admitted += images
         self._admitted_gauge.set(self._admitted)
@@ -100,21 +100,28 @@ class Batcher:
             self._admitted_gauge.set(self._admitted)
 
     async def embed(self, pixels: Pixels) -> Float32:
-        """uint8 (N, H, W, 3) -> float32 (N, D), in chunks queued one after another so that a large set starves nobody.
+        """Returns the embeddings of the images, float32 (N, D).
 
-        A caller that is cancelled leaves nothing in the queue.
+        The images are queued chunk by chunk, so that a large set does not starve other requests. A caller that is cancelled
+        leaves nothing in the queue.
+
+        Args:
+            pixels: uint8 (N, H, W, 3).
 
         Raises:
-            EngineFailed: the batch failed, or the engine's thread is gone.
+            EngineFailed: the batch failed, or the engine's thread has ended.
         """
         return await self._embed_in_chunks(pixels, self._max_batch, background=False)
 
     async def embed_in_background(self, pixels: Pixels) -> Float32:
-        """As `embed`, in smaller chunks, while nobody's images wait or at least one chunk a second. It needs no admission."""
+        """Returns the same as `embed`, in smaller chunks and without admission.
+
+        A chunk runs while no other images wait. One that has waited for a second runs in any case.
+        """
         return await self._embed_in_chunks(pixels, max(1, self._max_batch // _BACKGROUND_SHARE), background=True)
 
     def close(self) -> None:
-        """Answers what is queued, then ends the threads, and the engine with them."""
+        """Answers all queued images, then ends the threads, and the engine with them."""
         with self._wake:
             self._closing = True
             self._wake.notify_all()
@@ -138,15 +145,15 @@ class Batcher:
 
     def _run(self, engine: Engine) -> None:
         if sys.platform == "linux" and not engine.kind.endswith("-cuda"):
-            # Where threads have priorities of their own, and one such as this could have every core, the event loop comes first:
-            # it needs little, and would else answer and refuse late.
+            # On Linux each thread has its own priority, and an engine on the CPU may use every core. The event loop comes first:
+            # it needs little time, and without this it would answer and refuse late.
             with suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         try:
             while batch := self._take():
                 self._embed(batch, engine)
         finally:
-            # Whatever ended this thread, nobody is left waiting for it, and no other goes on as if nothing had happened.
+            # Whatever ended this thread, no caller may wait for it in vain, and the other threads must stop too.
             with self._wake:
                 self._closing = True
                 left = self._queue.clear()
@@ -155,10 +162,10 @@ class Batcher:
             _tell(left, None)
 
     def _take(self) -> list[Entry]:
-        """Waits for work and takes this thread's share of it; nothing is left when it is empty."""
+        """Waits for work and returns this thread's share of it. The list is empty when the batcher closes and no work is left."""
         with self._wake:
             while True:
-                # One thread at most is on background work, which has all cores if it is alone; who comes finds another free.
+                # At most one thread does background work. New images then find another thread free.
                 batch = self._queue.take(background=self._closing or not self._in_background)
                 self._in_background |= any(entry.background for entry in batch)
                 self._queue_gauge.set(self._queue.images)
@@ -168,7 +175,7 @@ class Batcher:
                 self._wake.wait()
 
     def _finish(self, batch: list[Entry]) -> None:
-        """Learns from a batch how long images wait."""
+        """Updates the estimate of how long images wait, from a finished batch."""
         last = batch[-1]
         pace = (time.monotonic() - last.since) / last.ahead
         with self._wake:
@@ -176,7 +183,7 @@ class Batcher:
             if last.background:
                 self._in_background = False
                 self._wake.notify()
-            # How long a lone image takes says little about a full queue, and how long background work takes nothing.
+            # The time of a single image says little about a full queue, and the time of background work says nothing.
             if not last.background and (last.ahead >= self._max_batch or not self._paces):
                 self._paces.append(pace)
                 self._seconds_per_image = median(self._paces)
@@ -187,7 +194,7 @@ class Batcher:
             pixels = batch[0].pixels if len(batch) == 1 else np.concatenate([entry.pixels for entry in batch])
             self._batch_sizes.observe(len(pixels))
             embeddings = engine.embed(pixels)
-        except BaseException as error:  # Whatever was raised, every waiter gets an answer, and the next batch its chance.
+        except BaseException as error:  # Whatever was raised, every caller gets an answer, and the next batch runs.
             _log_failure(batch, error)
             if not isinstance(error, Exception):
                 raise
@@ -197,7 +204,7 @@ class Batcher:
 
 
 def _log_failure(batch: Collection[Entry], error: BaseException) -> None:
-    """Log a line for each request whose images are in the batch, the traceback with the first."""
+    """Logs a line for each request whose images are in the batch, with the traceback in the first line."""
     trace: BaseException | None = error
     for request in dict.fromkeys(entry.request for entry in batch):
         with on_behalf_of(request):
@@ -206,10 +213,10 @@ def _log_failure(batch: Collection[Entry], error: BaseException) -> None:
 
 
 def _tell(entries: Collection[Entry], embeddings: Float32 | None) -> None:
-    """Gives each entry its part of a batch's embeddings, or EngineFailed; wakes the event loop once for all of them."""
+    """Gives each entry its part of a batch's embeddings, or EngineFailed. It wakes the event loop once for all of them."""
     if entries:
         loop = next(iter(entries)).embeddings.get_loop()
-        with suppress(RuntimeError):  # of a loop that was closed: nobody waits any more
+        with suppress(RuntimeError):  # The loop was closed: nobody waits any more.
             loop.call_soon_threadsafe(_answer, entries, embeddings)
 
 
@@ -217,7 +224,7 @@ def _answer(entries: Collection[Entry], embeddings: Float32 | None) -> None:
     start = 0
     for entry in entries:
         end = start + len(entry.pixels)
-        if not entry.embeddings.done():  # its caller may have gone meanwhile
+        if not entry.embeddings.done():  # Its caller may have been cancelled meanwhile.
             if embeddings is None:
                 entry.embeddings.set_exception(EngineFailed("the engine failed on this batch; try again"))
             else:

@@ -1,6 +1,6 @@
-"""`python -m server.engine.decode_process`: decodes what comes in, one image after another, and how to ask it.
+"""`python -m server.engine.decode_process` decodes the images that it is sent, one after another. `start` and `ask` use it.
 
-A request is a line of JSON and the image; a reply is a line of JSON and, where it tells no error, the pixels.
+A request is a line of JSON and the image. A reply is a line of JSON and, if there is no error, the pixels.
 """
 
 import json
@@ -16,11 +16,11 @@ import numpy as np
 from models.images.preprocess import ImageError, ImageLimits, Pixels, load_image
 from models.manifest import InputSpec
 
-_NICENESS = 5  # As the engine's threads: the event loop and light images come first, and neither starves the other.
+_NICENESS = 5  # As that of the engine's threads. The event loop and light images come first; neither of the two starves.
 
 
 def start() -> subprocess.Popen[bytes]:
-    """A process to `ask`; it ends when this one does.
+    """Starts a process to `ask`. It ends when this process ends.
 
     Raises:
         OSError: it cannot be started.
@@ -31,11 +31,11 @@ def start() -> subprocess.Popen[bytes]:
 
 
 def ask(process: subprocess.Popen[bytes], image: bytes, spec: InputSpec, limits: ImageLimits) -> Pixels | ImageError:
-    """As `load_image`, the error returned.
+    """Returns the same as `load_image`, run by the process. An ImageError is returned, not raised.
 
     Raises:
         OSError, EOFError: the process has ended.
-        MemoryError: it has too little memory for the image, and goes on.
+        MemoryError: the process has too little memory for the image. It can decode others.
     """
     requests, replies = process.stdin, process.stdout
     assert requests
@@ -52,13 +52,13 @@ def ask(process: subprocess.Popen[bytes], image: bytes, spec: InputSpec, limits:
 
 
 def main() -> None:
-    """Serves until there is nobody who could ask."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # which a terminal and some supervisors send to every process there is
+    """Answers requests until the process that started this one ends."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # A terminal and some supervisors send them to every process.
         signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         os.nice(_NICENESS)
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # Whatever a decoder may print is no reply.
+    os.dup2(2, 1)  # Output that a decoder may print must not mix with the replies.
     while True:
         try:
             head = _receive(requests)

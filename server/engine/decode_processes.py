@@ -1,4 +1,4 @@
-"""Processes that decode heavy images: what takes long, holds Python's lock or crashes there takes nothing from the server."""
+"""Processes that decode heavy images. Slow decoding, holding Python's lock, or a crash there does not affect the server."""
 
 import signal
 import subprocess
@@ -23,12 +23,12 @@ _NO_MEMORY = "too little memory to decode a large image; try again"
 
 
 class DecodeProcesses:
-    """As many processes as there are cores, four at most, each started when it is first needed.
+    """One process for each core, but at most four. Each is started when it is first needed.
 
-    Together they decode as many pixels at once as one image may have, or half as many for each of them where that is more.
+    Together they decode a bounded number of pixels at once: half of an image's limit per process, but at least one whole limit.
 
     Attributes:
-        count: how many there may be.
+        count: the most processes that there may be.
     """
 
     def __init__(self, limits: ImageLimits) -> None:
@@ -44,24 +44,24 @@ class DecodeProcesses:
         self._closed = False
 
     async def decode(self, image: bytes, spec: InputSpec, work: int) -> Decoded:
-        """As `load_image`, the error returned; an image that ends its process is broken.
+        """Returns the same as `load_image`. An ImageError is returned, not raised. An image that ends its process is broken.
 
         Args:
-            work: what it costs, in pixels.
+            work: the cost of the image, in pixels.
 
         Raises:
-            Overloaded: there is not memory enough, or this was closed.
+            Overloaded: there is too little memory, or `close` was called.
         """
         return await run_in(self._pool, self._decode, image, spec, work)
 
     def close(self) -> None:
-        """Ends every process, whatever it is at."""
+        """Ends every process at once, even while it decodes."""
         with self._changed:
             self._closed = True
             for process in self._processes:
                 process.kill()
             self._changed.notify_all()
-        self._pool.shutdown()  # Who waits is refused at its turn; cancelled, its request would end without a word.
+        self._pool.shutdown()  # Waiting callers are refused in turn. If they were cancelled, their requests would get no answer.
         for process in self._processes:
             process.communicate()
 
@@ -80,14 +80,14 @@ class DecodeProcesses:
 
     @contextmanager
     def _admit(self, work: int) -> Iterator[None]:
-        """Waits for room. First come, first served: small images must not keep a large one waiting for ever."""
+        """Waits for room, first come, first served. Otherwise small images could keep a large one waiting forever."""
         turn = object()
         with self._changed:
             self._waiting.append(turn)
             self._changed.wait_for(lambda: self._closed or (self._waiting[0] is turn and self._fits(work)))
             self._waiting.remove(turn)
             self._work += work
-            self._changed.notify_all()  # The next may fit beside it.
+            self._changed.notify_all()  # The next image may fit too.
         try:
             yield
         finally:
@@ -110,7 +110,7 @@ class DecodeProcesses:
                 process = self._idle.pop()
                 if process.poll() is None:
                     return process
-                self._processes.discard(process)  # It was killed while it had nothing to do: no image is to blame.
+                self._processes.discard(process)  # It was killed while it was idle: no image is to blame.
                 process.communicate()
             try:
                 process = start()
@@ -120,7 +120,11 @@ class DecodeProcesses:
             return process
 
     def _bury(self, process: subprocess.Popen[bytes]) -> ImageError:
-        """Of a process that ended or answers no more: what that says of the image, if it was not killed from outside."""
+        """Removes a process that ended or no longer answers, and returns the error of the image that it had.
+
+        Raises:
+            Overloaded: `close` was called, or the process was killed for want of memory.
+        """
         with self._changed:
             if self._closed:
                 raise Overloaded(_STOPPING)

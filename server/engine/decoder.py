@@ -1,4 +1,4 @@
-"""Image bytes in, pixels or an error out: `models.images.preprocess` on bounded threads, and in processes for heavy images."""
+"""Decodes image bytes to pixels with `models.images.preprocess`: light images on threads, heavy images in processes."""
 
 import asyncio
 from collections import deque
@@ -15,23 +15,23 @@ from server.threads import run_in
 
 _SMALL_BYTES, _SMALL_PIXELS = 8192, 128 * 128
 _LOT_BYTES, _LOT_IMAGES = 64 * 1024, 32
-_LIGHT_WORK = 1_000_000  # pixels: some 15 ms of a core
-_REQUEST_IMAGES = 80  # of the largest size: as much heavy work may one request bring
-_REQUESTS = 2  # and as much as so many may wait at once
+_LIGHT_WORK = 1_000_000  # pixels: about 15 ms of a core
+_REQUEST_IMAGES = 80  # images of the largest size: the most heavy work of one request
+_REQUESTS = 2  # such requests: the most heavy work that may wait at once
 
 
 @dataclass(frozen=True, slots=True)
 class _Lot:
-    """Images that stand beside one another in a request, from position `start` on."""
+    """Neighbouring images of a request, from position `start` on."""
 
     start: int
     images: Sequence[bytes]
 
 
 class Decoder:
-    """Decodes light images on as many threads as there are cores, and heavy ones in processes that give way to everything else.
+    """Decodes light images on as many threads as there are cores, and heavy ones in processes of lower priority.
 
-    How many images wait is bounded by the batcher's admission, how much work they are by this.
+    The batcher's admission bounds the number of images that wait. This class bounds the work of the heavy ones.
     """
 
     def __init__(self, limits: ImageLimits) -> None:
@@ -43,13 +43,13 @@ class Decoder:
         self._heavy_work = 0
 
     async def decode(self, images: Sequence[bytes], spec: InputSpec) -> list[Decoded]:
-        """Each image fully decoded and fitted to `spec`, or its error, in order: one broken image spoils no other.
+        """Returns for each image, in order, its pixels fitted to `spec`, or its error. A broken image does not affect the others.
 
         A caller that is cancelled leaves nothing in the queues.
 
         Raises:
-            LimitExceeded: the images are more work than one request may bring; none of the heavy ones was decoded.
-            Overloaded: more heavy work waits than may, there is too little memory, or this was closed.
+            LimitExceeded: the images are more work than one request may bring. None of the heavy ones was decoded.
+            Overloaded: too much heavy work waits, there is too little memory, or the decoder was closed.
         """
         try:
             return await self._decode(images, spec)
@@ -57,7 +57,7 @@ class Decoder:
             raise Overloaded("too little memory to decode an image; try again") from error
 
     def close(self) -> None:
-        """Waits for no image that is heavy."""
+        """Stops decoding. It does not wait for heavy images."""
         self._pool.shutdown()
         self._processes.close()
 
@@ -72,7 +72,10 @@ class Decoder:
         return [one for one in decoded if not isinstance(one, int)]
 
     def _decode_if_small(self, image: bytes, spec: InputSpec) -> Decoded | None:
-        """None for what is worth a thread: handing a small image to one, and its pixels back, costs more than decoding it."""
+        """Returns the pixels or the error of a small image, None for a larger one.
+
+        Passing a small image to a thread and its pixels back costs more than decoding it here.
+        """
         try:
             opened = open_image(image, spec, self._small)
             return opened.decode() if opened.work <= _SMALL_PIXELS else None
@@ -80,9 +83,9 @@ class Decoder:
             return None if error.code == "image_too_large" else _without_frames(error)
 
     async def _decode_light(self, images: Sequence[bytes], spec: InputSpec) -> list[Decoded | int]:
-        """Every image decoded, or its work where that is heavy."""
+        """Returns each image decoded, or its work in pixels if it is heavy."""
         decoded: dict[int, Decoded | int] = {}
-        # A few lots at a time, so that the next request's images do not stand behind all of a large one's.
+        # A few lots at a time, so that the next request does not wait for all images of a large one.
         lots, share = deque(_lots(images)), 2 * self._threads
         while lots:
             turn = [lots.popleft() for _ in range(min(share, len(lots)))]
@@ -94,7 +97,10 @@ class Decoder:
         return [decoded[position] for position in range(len(images))]
 
     async def _decode_heavy(self, images: Sequence[bytes], work: dict[int, int], spec: InputSpec) -> list[Decoded]:
-        """Those images of which `work` tells how much they are, by position; as many at a time as there are processes."""
+        """Returns the images at the positions in `work` decoded, in its order. `work` gives the pixels of each.
+
+        It decodes as many at a time as there are processes.
+        """
         total, limit = sum(work.values()), _REQUEST_IMAGES * self._limits.max_pixels
         if total > limit:
             raise LimitExceeded("pixels of large images in this request", total, limit)
@@ -112,7 +118,7 @@ class Decoder:
             self._heavy_work -= total
 
     def _lot(self, images: Sequence[bytes], spec: InputSpec) -> list[Decoded | int]:
-        """The first images of a lot: as many as are light work together, and at least one."""
+        """Decodes the first images of a lot: as many as are light work together, and at least one. Heavy ones give their work."""
         done: list[Decoded | int] = []
         room = _LIGHT_WORK
         for image in images:
@@ -131,12 +137,16 @@ class Decoder:
 
 
 def _without_frames(error: ImageError) -> ImageError:
-    """The one raised, and its cause, hold the frames they came through, and those the image: a cycle if it is returned."""
+    """Returns a copy of the error without its traceback.
+
+    A raised error and its cause hold the frames that they passed through, and these hold the image. Returning the error itself
+    would make a reference cycle.
+    """
     return ImageError(error.code, error.detail)
 
 
 def _lots(images: Sequence[bytes]) -> Iterator[_Lot]:
-    """What is worth a thread's while: small images together, a large one alone."""
+    """Yields lots that are worth passing to a thread: small images together, a large one alone."""
     start = size = 0
     for position, image in enumerate(images):
         if position > start and (size + len(image) > _LOT_BYTES or position - start == _LOT_IMAGES):

@@ -1,4 +1,7 @@
-"""Which bundle new tasks get: the one that was set and is remembered in the data directory, and none for being the newest."""
+"""The bundle that new tasks get. It is the one that was set last, which the data directory remembers.
+
+A bundle does not become the default merely because it is the newest.
+"""
 
 import logging
 import os
@@ -17,11 +20,11 @@ _FILE = "default-bundle"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What new tasks get.
+    """The choice of the bundle that new tasks get.
 
     Attributes:
-        why: who said so, as the log has it.
-        needed: whether the server is of no use without it; otherwise tasks of other bundles are served meanwhile.
+        why: the reason for the choice, for the log.
+        needed: whether the server refuses to start without it. Otherwise it serves the tasks of other bundles meanwhile.
     """
 
     id: str
@@ -30,11 +33,13 @@ class Choice:
 
 
 def choose_default(settings: Settings, store: Store) -> Choice:
-    """The bundle that the settings name; or else the one remembered; or else, in a data directory from before anything was
-    remembered, that of its newest task; or else the shipped default.
+    """Returns the bundle that new tasks get.
+
+    It is the bundle that the settings name, or else the remembered one. Data directories of earlier releases remember none:
+    there it is the bundle of the newest task. Without a task it is the shipped default.
 
     Raises:
-        BundleError: what is remembered cannot be read.
+        BundleError: the file with the remembered bundle cannot be read.
     """
     if settings.bundle:
         return Choice(settings.bundle, "set at this start", needed=True)
@@ -46,10 +51,10 @@ def choose_default(settings: Settings, store: Store) -> Choice:
 
 
 def remember_default(id_: str, data_dir: Path) -> None:
-    """Keeps what `choose_default` will find.
+    """Writes the bundle's id where `choose_default` looks for it.
 
     Raises:
-        StorageFailed: it cannot be written.
+        StorageFailed: the file cannot be written.
     """
     file = data_dir / _FILE
     temporary = file.with_name(f".{file.name}.tmp")

@@ -1,4 +1,4 @@
-"""What is to be said about each bundle: whether it is there, what runs it, and who needs it."""
+"""Descriptions of bundles: whether each is there, the engines that run it, and the tasks that need it."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ class Description:
     """A bundle that is in the folders, open, or needed.
 
     Attributes:
-        manifest: None if it is needed and there is none that can be read.
-        engines: what it is open on; none if it is not open.
-        default: new tasks get it.
-        active_tasks: how many tasks' active versions use it.
-        unserved_tasks: how many of those use a file of it that is not here, or could not be opened.
+        manifest: None if the bundle is needed but no manifest of it can be read.
+        engines: the engines that it is open on; empty if it is not open.
+        default: whether new tasks get it.
+        active_tasks: the number of tasks whose active version uses it.
+        unserved_tasks: the number of those tasks that use a file of it that is not here or could not be opened.
     """
 
     id: str
@@ -30,7 +30,7 @@ class Description:
 
     @property
     def unserved(self) -> bool:
-        """Whether one of its tasks, or new ones, cannot be served."""
+        """True if some of its tasks, or new tasks, cannot be served."""
         return self.unserved_tasks > 0 or (self.default and not self.engines)
 
 
@@ -41,13 +41,14 @@ def descriptions(
     failed: Collection[BackboneRef],
     default_id: str,
 ) -> dict[str, Description]:
-    """Each bundle by id.
+    """Returns the description of each bundle by id.
 
     Args:
-        found: the manifests in the folders.
-        used: how many tasks' active versions use each backbone.
-        served: what is open.
-        failed: what could not be opened for its tasks.
+        found: the manifests in the folders, by id.
+        used: the number of tasks whose active version uses each backbone.
+        served: the backbones that are open.
+        failed: the backbones that could not be opened for their tasks.
+        default_id: the id of the bundle that new tasks get.
     """
     open_now = list(served)
     known = {**found, **{each.bundle.id: each.bundle.manifest for each in open_now}}

@@ -1,4 +1,4 @@
-"""The bundles in this server's folders, looked for whenever they are asked for, since folders are filled while it runs."""
+"""The bundles in this server's folders. Each call looks into the folders anew, since bundles are added while the server runs."""
 
 import logging
 from collections.abc import Collection
@@ -11,12 +11,12 @@ _log = logging.getLogger(__name__)
 
 
 def find(bundles_dir: Path) -> dict[str, Path]:
-    """Every bundle of the shipped folder and of `bundles_dir` by id; under the id of a shipped one, that."""
+    """Returns the path of every bundle of the shipped folder and of `bundles_dir`, by id. Shipped bundles take precedence."""
     return find_bundles(bundles_dir) | find_bundles(SHIPPED)
 
 
 def manifests(bundles_dir: Path, wanted: Collection[str] | None = None) -> dict[str, Manifest]:
-    """The manifest of each of them, or of each that is wanted, that has one which can be read."""
+    """Returns by id the manifest of every bundle, or of every wanted one. Bundles with an unreadable manifest are left out."""
     found = {}
     for id_, path in find(bundles_dir).items():
         if wanted is not None and id_ not in wanted:
@@ -29,10 +29,10 @@ def manifests(bundles_dir: Path, wanted: Collection[str] | None = None) -> dict[
 
 
 def open_found(id_: str, bundles_dir: Path) -> Bundle:
-    """One of them, every file verified.
+    """Opens one of the bundles, with every file verified.
 
     Raises:
-        KeyError: there is none of that id.
+        KeyError: there is no bundle of that id.
         BundleError: it cannot be trusted or read.
     """
     path = find(bundles_dir)[id_]
@@ -41,7 +41,9 @@ def open_found(id_: str, bundles_dir: Path) -> Bundle:
 
 
 def check_id(id_: str, bundles_dir: Path) -> None:
-    """Tasks are tied to the very files of a bundle, so one under the id of a shipped bundle would leave them without.
+    """Refuses a bundle in `bundles_dir` that has the id of a shipped bundle.
+
+    Tasks depend on the exact files of their bundle. If another bundle took its id, they would lose those files.
 
     Raises:
         BundleError: `bundles_dir` has such a bundle.
@@ -54,5 +56,5 @@ def check_id(id_: str, bundles_dir: Path) -> None:
 def _described(id_: str, path: Path) -> Manifest:
     manifest = read_manifest(path)
     if manifest.id != id_:
-        raise BundleError(f"holds {manifest.id}; its folders must say so", path)
+        raise BundleError(f"the manifest says {manifest.id}; the folders must have the same name and version", path)
     return manifest

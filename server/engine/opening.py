@@ -1,4 +1,4 @@
-"""From a bundle's folder to an engine that runs it: verified, checked against its golden images, warm."""
+"""Opens a bundle on an engine: verified, checked against its golden images, and warm."""
 
 import logging
 
@@ -17,10 +17,12 @@ Opened = tuple[Bundle, Engine]
 
 
 def open_default(choice: Choice, settings: Settings) -> Opened | None:
-    """The bundle that new tasks get; None if it cannot be opened and the server is of use without it.
+    """Opens the bundle that new tasks get. Returns None if it cannot be opened and the server does not need it.
 
     Raises:
-        BundleError, EngineError: the server cannot do without it, or no engine as the settings ask for runs it.
+        BundleError: it cannot be opened and the server needs it; or the folder of bundles is missing or holds the id of a
+            shipped one.
+        EngineError: no engine that the settings allow runs it.
     """
     folder = settings.bundles_dir
     if not folder.is_dir():
@@ -41,10 +43,10 @@ def open_default(choice: Choice, settings: Settings) -> Opened | None:
 
 
 def open_bundle_of(id_: str, settings: Settings) -> Opened:
-    """A bundle, on the engine that the settings choose for it.
+    """Opens a bundle on the engine that the settings choose for it.
 
     Raises:
-        BackboneNotFound: there is none of that id.
+        BackboneNotFound: there is no bundle of that id.
         InvalidBundle: it cannot be trusted, read, or run here.
     """
     try:
@@ -58,7 +60,7 @@ def open_bundle_of(id_: str, settings: Settings) -> Opened:
 
 
 def open_file(backbone: BackboneRef, settings: Settings, *, on_cuda: bool) -> Opened:
-    """The bundle of a backbone file, on an engine that runs this very file.
+    """Opens the bundle of a backbone file on an engine that runs exactly this file.
 
     Args:
         on_cuda: whether engines on a GPU are tried first.
@@ -86,7 +88,7 @@ def open_file(backbone: BackboneRef, settings: Settings, *, on_cuda: bool) -> Op
 
 def _run(bundle: Bundle, settings: Settings, kind: EngineKind) -> Opened:
     engine = open_engine(bundle, kind, settings.threads, settings.data_dir / "int8-speedups.json")
-    # Fits a head that nobody needs, so that the first task does not pay for loading the linear algebra.
+    # Fits a head that nobody needs, so that the first task does not wait for the linear algebra to load.
     labels = [str(i % 2) for i in range(len(bundle.golden_embeddings))]
     fit_head(bundle.golden_embeddings, labels, engine.space, bundle.manifest.head.options())
     release_memory()

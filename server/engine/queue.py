@@ -1,4 +1,4 @@
-"""What waits for an engine: images that somebody awaits, and behind them those of background work."""
+"""The queue of an engine: images of requests, and after them images of background work."""
 
 import asyncio
 import time
@@ -15,12 +15,14 @@ _LONGEST_BACKGROUND_WAIT = 1.0  # seconds
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """Images of one request that are embedded together, uint8 (n, H, W, 3), and who waits for them on the event loop.
+    """Images of one request that are embedded together, and the future that their caller awaits.
 
     Attributes:
-        ahead: images that were to be embedded before it, and its own.
-        background: it comes after everyone else's.
-        since: when it was queued, by `time.monotonic`.
+        pixels: uint8 (n, H, W, 3).
+        embeddings: the future of their embeddings, float32 (n, D), on the event loop.
+        ahead: the number of images to embed before this entry is done, its own included.
+        background: whether it comes after all other images.
+        since: the time when it was queued, by `time.monotonic`.
         request: the id of the request that brought it, for the log.
     """
 
@@ -33,13 +35,13 @@ class Entry:
 
 
 class ImageQueue:
-    """First come, first served, but background work only while nobody else waits.
+    """Images in the order in which they came. Background work is taken only while no other images wait.
 
-    So that it gets on under any load, background work that has waited for a second is the next batch. Not thread-safe.
+    Background work that has waited for a second is the next batch, so that it advances under any load. Not thread-safe.
 
     Args:
-        sharers: threads that take batches from it.
-        max_batch: images of one batch.
+        sharers: the number of threads that take batches from it.
+        max_batch: the most images of one batch.
     """
 
     def __init__(self, sharers: int, max_batch: int) -> None:
@@ -47,7 +49,7 @@ class ImageQueue:
         self._max_batch = max_batch
         self._awaited: deque[Entry] = deque()
         self._background: deque[Entry] = deque()
-        self.images = 0  # that somebody awaits
+        self.images = 0  # without those of background work
 
     def put(self, entry: Entry) -> None:
         if entry.background:
@@ -57,9 +59,9 @@ class ImageQueue:
             self.images += len(entry.pixels)
 
     def take(self, background: bool = True) -> list[Entry]:
-        """The next batch: a thread's share of what is awaited, or one entry of background work. Empty if there is nothing.
+        """Returns the next batch: a thread's share of the images of requests, or one entry of background work.
 
-        Entries whose caller has gone are left out.
+        It is empty if nothing waits. Entries whose caller was cancelled are left out.
 
         Args:
             background: whether background work may be taken now.
@@ -71,7 +73,7 @@ class ImageQueue:
         return self._take_awaited() or self._take_background()
 
     def clear(self) -> list[Entry]:
-        """All that is left."""
+        """Removes all entries and returns them."""
         left = [*self._awaited, *self._background]
         self._awaited.clear()
         self._background.clear()
@@ -98,5 +100,5 @@ class ImageQueue:
 
 
 def count_images(entries: Iterable[Entry]) -> int:
-    """Images of several entries."""
+    """Returns the number of images of several entries."""
     return sum(len(entry.pixels) for entry in entries)

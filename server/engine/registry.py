@@ -1,4 +1,4 @@
-"""The bundles that are open, each with an engine and a batcher of its own, and the one that new tasks get."""
+"""The open bundles, each with its own engine and batcher, and the bundle that new tasks get."""
 
 import asyncio
 import logging
@@ -25,15 +25,15 @@ _PATIENCE_SECONDS = 10.0
 
 
 class Backbones:
-    """Opens bundles of the shipped folder and of `settings.bundles_dir`, and closes them. To be used on the event loop.
+    """The bundles of the shipped folder and of `settings.bundles_dir`: opens and closes them. Use it on the event loop.
 
-    At most `settings.open_bundles` engines are open, and one more while it takes another's place: that of the one which was
-    idle longest, but never of the default one. The tasks of a closed bundle open it again.
+    At most `settings.open_bundles` engines are open, and one more while it replaces another. It replaces the one that was idle
+    longest, but never the default one. The tasks of a closed bundle open it again.
 
-    Where the bundle that is remembered for new tasks is not there, those are refused until it is, or another one is chosen.
+    If the remembered bundle for new tasks is missing, new tasks are refused until it is back or another one is chosen.
 
     Attributes:
-        default_id: of the bundle that new tasks get.
+        default_id: the id of the bundle that new tasks get.
         served_default: that bundle; None while it cannot be served.
 
     Raises:
@@ -45,7 +45,7 @@ class Backbones:
         self._metrics = metrics
         self._store = store
         self._served: dict[BackboneRef, ServedBackbone] = {}
-        self._preferred: dict[str, ServedBackbone] = {}  # by bundle: on the engine that the settings choose for it
+        self._preferred: dict[str, ServedBackbone] = {}  # by bundle id, each on the engine that the settings choose for it
         self._opening: dict[BackboneRef, asyncio.Task[None]] = {}
         self._failed: dict[BackboneRef, str] = {}
         self._one_at_a_time = asyncio.Lock()  # Opening takes the cores and the memory of another engine.
@@ -54,7 +54,7 @@ class Backbones:
         self.default_id = choice.id
         self.served_default = self._serve(*opened, preferred=True) if opened else None
         _log.info("new tasks get %s (%s)", choice.id, choice.why)
-        with suppress(StorageFailed):  # It is in the log, and holds until the next start.
+        with suppress(StorageFailed):  # The failure is in the log. The choice holds until the next start.
             remember_default(choice.id, settings.data_dir)
         for each in self._describe(folders.manifests(settings.bundles_dir), store.active.by_backbone()).values():
             if each.unserved:
@@ -63,7 +63,7 @@ class Backbones:
 
     @property
     def default(self) -> ServedBackbone:
-        """The one that new tasks get.
+        """The backbone that new tasks get.
 
         Raises:
             BackboneUnavailable: it is not on this server, or cannot be opened.
@@ -77,18 +77,18 @@ class Backbones:
 
     @asynccontextmanager
     async def use(self, backbone: BackboneRef) -> AsyncIterator[ServedBackbone]:
-        """The backbone that a head was fitted on, opened if need be, and open for the length of the block.
+        """Yields the backbone that a head was fitted on. It is opened if need be, and stays open for the length of the block.
 
         Raises:
             BackboneUnavailable: its bundle is not on this server, has changed, or cannot be run here.
-            Overloaded: as many are open as may be, and all at work.
+            Overloaded: the limit of open bundles is reached, and all are at work.
         """
         with (await self._opened(backbone)).use() as served:
             yield served
 
     @asynccontextmanager
     async def use_if_there(self, backbone: BackboneRef) -> AsyncIterator[ServedBackbone | None]:
-        """As `use`, but None where that raises BackboneUnavailable."""
+        """Does the same as `use`, but yields None where that raises BackboneUnavailable."""
         async with AsyncExitStack() as stack:
             try:
                 served = await stack.enter_async_context(self.use(backbone))
@@ -98,14 +98,14 @@ class Backbones:
 
     @asynccontextmanager
     async def use_bundle(self, id_: str) -> AsyncIterator[ServedBackbone]:
-        """As `use`, the bundle of this id as `open` opens it; raises as `open` does."""
+        """Does the same as `use` for the bundle of this id, opened as by `open`. Raises the errors of `open`."""
         served, _ = await self.open(id_)
         with served.use():
             yield served
 
     @contextmanager
     def use_default(self) -> Iterator[ServedBackbone]:
-        """As `use`, the backbone that new tasks get.
+        """Does the same as `use` for the backbone that new tasks get.
 
         Raises:
             BackboneUnavailable: it is not on this server, or cannot be opened.
@@ -114,28 +114,32 @@ class Backbones:
             yield served
 
     async def open(self, id_: str) -> tuple[ServedBackbone, bool]:
-        """The bundle on the engine that the settings choose for it, opened if need be; and whether that was needed.
+        """Opens a bundle on the engine that the settings choose for it, unless it is open there already.
 
-        It is verified, warm and checked before anyone sees it. What failed before is tried again.
+        It is verified, checked and warm before anyone can use it. A bundle that failed before is tried again.
+
+        Returns:
+            The bundle's backbone, and whether this call opened it.
 
         Raises, with nothing changed:
             BackboneNotFound: there is no such bundle.
             InvalidBundle: it cannot be trusted, read, or run here.
-            Overloaded: as many are open as may be, and all at work.
+            Overloaded: the limit of open bundles is reached, and all are at work.
         """
         async with self._one_at_a_time:
             served, is_new = await self._open(id_)
-            if id_ == self.default_id:  # which may have been missing
+            if id_ == self.default_id:  # The default may have been missing.
                 self.served_default = served
             return served, is_new
 
     async def make_default(self, id_: str) -> ServedBackbone:
-        """New tasks get this bundle, after a restart too unless `settings.bundle` says otherwise.
+        """Gives this bundle to new tasks from now on, also after a restart, unless `settings.bundle` says otherwise.
 
         Raises, with nothing changed:
-            BackboneNotFound, BackboneNotOpen: it is not open.
-            StorageFailed: it cannot be remembered.
-            InvalidBundle, Overloaded: as in `open`, where it was opened only for tasks that another of its files serves.
+            BackboneNotFound: there is no such bundle.
+            BackboneNotOpen: it is not open.
+            StorageFailed: the choice cannot be remembered.
+            InvalidBundle, Overloaded: as in `open`, if the bundle was open only for tasks that use another of its files.
         """
         async with self._one_at_a_time:
             if not self._engines_of(id_):
@@ -149,11 +153,11 @@ class Backbones:
         return served
 
     async def close(self, id_: str) -> None:
-        """Closes a bundle once what is under way on it is done; one that is not open stays so.
+        """Closes a bundle when the work under way on it is done. Does nothing if it is not open.
 
         Raises, with nothing changed:
             BackboneNotFound: there is no such bundle.
-            BackboneInUse: it is the default, tasks use it, or what is under way takes long.
+            BackboneInUse: it is the default, tasks use it, or the work under way takes too long.
         """
         if not self._engines_of(id_):
             await self.check_known(id_)
@@ -170,41 +174,41 @@ class Backbones:
             raise BackboneNotFound(id_)
 
     async def describe(self) -> dict[str, Description]:
-        """Every bundle that is in the folders now, or open, or needed, by id."""
+        """Returns the description of every bundle that is in the folders now, open, or needed, by id."""
         found = await asyncio.to_thread(folders.manifests, self._settings.bundles_dir)
         return self._describe(found, await asyncio.to_thread(self._store.active.by_backbone))
 
     async def unserved(self) -> list[Description]:
-        """Those that tasks, or new ones, need and that cannot be served: what is to be brought back."""
+        """Returns the bundles that existing or new tasks need and that cannot be served. An operator must bring them back."""
         used = await asyncio.to_thread(self._store.active.by_backbone)
         needed = {backbone.bundle for backbone in used} | {self.default_id}
         described = self._describe(await asyncio.to_thread(folders.manifests, self._settings.bundles_dir, needed), used)
         return [each for each in described.values() if each.unserved]
 
     def check_room(self) -> None:
-        """To be asked before anything is done for a request that brings images.
+        """Refuses a request with images if there is room for none. Call it before any other work for the request.
 
         Raises:
-            Overloaded: not one would be admitted, whichever of the open backbones it is for.
+            Overloaded: no open backbone would admit even one image.
         """
         if self._served and all(served.batcher.room < 1 for served in self._served.values()):
             raise Overloaded("the server is working on as many images as it takes; try again")
 
     async def check(self) -> None:
-        """Checks every backbone that is open; raises as `ServedBackbone.check` does."""
+        """Checks every open backbone. Raises the errors of `ServedBackbone.check`."""
         await asyncio.gather(*(served.check() for served in self._served.values()))
 
     def stop(self) -> None:
-        """Answers what is queued, then stops every engine."""
+        """Answers all queued images, then stops every engine."""
         for served in self._served.values():
             served.batcher.close()
 
     async def _opened(self, backbone: BackboneRef) -> ServedBackbone:
-        """The backbone, open when this returns; nothing may be awaited before it is used."""
+        """Returns the backbone, open. The caller must not await anything before it uses it."""
         while backbone not in self._served:
             if backbone in self._failed:
                 raise BackboneUnavailable(self._failed[backbone])
-            # One attempt for all who ask, finished even if they leave.
+            # All callers share one attempt. It finishes even if they are cancelled.
             if backbone not in self._opening:
                 self._opening[backbone] = asyncio.create_task(self._open_for_tasks(backbone))
             await asyncio.shield(self._opening[backbone])
@@ -239,7 +243,7 @@ class Backbones:
                     await self._make_room()
                     self._serve(bundle, engine, preferred=False)
         except BackboneUnavailable as error:
-            self._failed[backbone] = error.detail  # What failed would fail again, until somebody mends it and opens it.
+            self._failed[backbone] = error.detail  # It would fail again until somebody mends the bundle and opens it.
             raise
         finally:
             del self._opening[backbone]
@@ -248,11 +252,14 @@ class Backbones:
         if len(self._served) >= self._settings.open_bundles:
             closable = [served for served in self._served.values() if served.idle and served is not self.served_default]
             if not closable:
-                raise Overloaded(f"{len(self._served)} bundles are open, as many as may be, and all at work; try again")
+                raise Overloaded(f"all {len(self._served)} bundles that may be open at once are at work; try again")
             await self._close([min(closable, key=lambda served: served.last_used)])
 
     async def _unused(self, id_: str) -> list[ServedBackbone]:
-        """The engines of a bundle as soon as nobody uses them; BackboneInUse if that would not be enough."""
+        """Returns the engines of a bundle as soon as nobody uses them.
+
+        Raises BackboneInUse if the bundle is the default or tasks use it.
+        """
         while engines := self._engines_of(id_):
             before = [served.uses for served in engines if served.idle]
             used = (await asyncio.to_thread(self._store.active.by_bundle)).get(id_, 0)
@@ -260,7 +267,7 @@ class Backbones:
                 raise BackboneInUse(f"new tasks get backbone {id_}; make another one the default first")
             if used:
                 raise BackboneInUse(f"tasks whose active version uses backbone {id_}: {used}; it stays open for them")
-            # A task may have been stored since the store was asked, but not by somebody who used nothing meanwhile.
+            # A task may have been stored since the store was asked. Whoever stored it used an engine meanwhile.
             if engines == self._engines_of(id_) and before == [served.uses for served in engines]:
                 break
             for served in engines:

@@ -62,7 +62,7 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
     VersionNotFound: (HTTPStatus.NOT_FOUND, "this task has no version 7"),
     AnswerForgotten: (
         HTTPStatus.GONE,
-        "the answer to this Idempotency-Key was forgotten with the task or the example that it told of; "
+        "the answer to this Idempotency-Key was forgotten together with its task or an example of it; "
         "nothing was done; to create again, use a new key",
     ),
     BackboneNotFound: (HTTPStatus.NOT_FOUND, "there is no backbone 'name@2' on this server"),
@@ -72,7 +72,7 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
     Conflict: (HTTPStatus.CONFLICT, "other requests keep changing this task; try again"),
     BackboneInUse: (HTTPStatus.CONFLICT, "tasks whose active version uses backbone name@1: 12; it stays open for them"),
     BackboneNotOpen: (HTTPStatus.CONFLICT, "backbone name@2 is not open; open it first"),
-    WrongRefreshState: (HTTPStatus.CONFLICT, "refresh refresh_01… is finished, and there pause is not possible"),
+    WrongRefreshState: (HTTPStatus.CONFLICT, "cannot pause refresh refresh_01…: it is finished"),
     BodyTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request body is larger than the limit of 64000000 bytes"),
     ImageTooLarge: (
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

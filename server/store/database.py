@@ -49,7 +49,7 @@ _NOT_WRITTEN = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONL
 _FAILED = "the server's storage failed; nothing was changed; try again later"
 _FULL = "the disk of the server is full; nothing was changed; reading, predicting and removing go on"
 _UNKNOWN = "the server's storage failed while it was writing: the change may have been stored: retry with the same key"
-_GONE = "the server's database was removed or replaced under it; it must be restarted, with the right one"
+_GONE = "the server's database file was removed or replaced while it ran; restart it with the right file"
 
 _log = logging.getLogger(__name__)
 

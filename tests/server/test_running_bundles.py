@@ -144,7 +144,7 @@ def rename(bundle: Path) -> None:
         (lambda bundle: spoil(bundle.parent.parent, f"{bundle.parent.name}@{bundle.name}"), "backbone.onnx: the file differs"),
         (lambda bundle: (bundle / GOLDEN).unlink(), "golden.safetensors: cannot be read"),
         (lambda bundle: (bundle / MANIFEST).write_text("{"), "manifest.json: cannot be read"),
-        (rename, "@7; its folders must say so"),
+        (rename, "@7; the folders must have the same name and version"),
         (lambda bundle: other_golden(bundle, embeddings=np.ones((4, 48), np.float32)), "embeddings are off"),
         (lambda bundle: other_golden(bundle, embeddings=np.ones((4, 5), np.float32)), "its embeddings are"),
         (lambda bundle: other_golden(bundle, pixels=np.zeros((4, 8, 8, 3), np.uint8)), "does not run on the golden images"),
