@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 class Process(Protocol):
-    """What is used of a process, as `subprocess.Popen` has it."""
+    """The part of `subprocess.Popen` that is used of a process."""
 
     @property
     def pid(self) -> int: ...

@@ -1,4 +1,4 @@
-"""What is told of each request when it is answered: a line in the log, and the metrics."""
+"""The record of each answered request: a line in the log, and the metrics."""
 
 import logging
 from urllib.parse import quote

@@ -18,7 +18,7 @@ class TooManyConnections(Exception):
 
 
 def connections_that_fit(wanted: int | None) -> int:
-    """How many may be open: `wanted`, or as many as leave files enough for all else.
+    """Returns the number that may be open: `wanted`, or as many as leave enough files for everything else.
 
     Raises:
         TooManyConnections: they would not leave as many.
@@ -54,7 +54,7 @@ class Connections:
     _warned: float = float("-inf")
 
     def make_room(self, there_are: int) -> bool:
-        """Whether there is room for the newest of so many; one that has nothing under way is closed for it."""
+        """Returns whether there is room for one more; a connection that has nothing under way is closed for it."""
         if there_are <= self.most:
             return True
         if (now := time.monotonic()) - self._warned > _SECONDS_BETWEEN_WARNINGS:

@@ -1,4 +1,4 @@
-"""What every route needs: the service, the tenant, the reply, and an eye on the client's leaving."""
+"""The needs of every route: the service, the tenant, the reply, and a watch for the client's leaving."""
 
 import asyncio
 from collections.abc import Coroutine

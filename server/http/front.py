@@ -137,7 +137,7 @@ class Front:
             body.release()
 
     async def _call(self, scope: Scope, body: LimitedBody) -> ASGIApp:
-        """What the endpoint answers; or the application that has the path, if any."""
+        """Returns the endpoint's answer, or the application that serves a path without an endpoint."""
         methods, parts = self._endpoints.find(scope["path"].removeprefix(self._root))
         if not methods:
             return self._others

@@ -1,4 +1,4 @@
-"""What FastAPI cannot see for itself: bodies in several forms, and an example for each call."""
+"""The parts of the OpenAPI document that FastAPI cannot see: bodies in several forms, and an example for each call."""
 
 from collections.abc import Sequence
 from copy import deepcopy

@@ -1,5 +1,8 @@
-"""What a web page may do. Browsers send simple requests to any server for any page, and only keep the answer from it (CORS): so a
-page could create, predict or delete on a server that its visitor can reach, were it not told apart here."""
+"""The rights of web pages.
+
+Browsers send a page's simple requests to any server, and only keep the answer from the page (CORS). Without this check a page
+could create, predict or delete on any server that its visitor can reach.
+"""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a route's function takes from the query and the headers of a request, and how it is read."""
+"""The parameters that a route's function takes from the query and the headers of a request."""
 
 import inspect
 from collections import Counter

@@ -214,7 +214,7 @@ class Connection(HttpToolsProtocol):
         return b"\r\n".join([*lines, b"", b""])
 
     def _take_host_from_url(self) -> None:
-        """Of `GET http://name/path` the name counts, and not the `Host` header (RFC 9112, 3.2.2)."""
+        """Takes the host of `GET http://name/path` from the address, and not from the `Host` header (RFC 9112, 3.2.2)."""
         parts = httptools.parse_url(self.url)
         if parts.host is None:
             raise MalformedRequest("the URL names no host and does not begin with a slash")
@@ -291,8 +291,11 @@ class Connection(HttpToolsProtocol):
 
 
 class _Farewell:
-    """What the last answer is written to. A socket that is closed with bytes unread is reset, and the answer may be lost: so the
-    other side gets time to read it, and what it is still sending is thrown away."""
+    """The transport of the last answer.
+
+    A socket that is closed with bytes unread is reset, and the answer may be lost. So the other side gets time to read it, and
+    whatever it is still sending is thrown away.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._transport = connection.transport

@@ -1,4 +1,4 @@
-"""Which version of a task answers a request, and what of it the answer needs."""
+"""The version of a task that answers a request, and the parts of it that the answer needs."""
 
 from dataclasses import dataclass
 from typing import Literal

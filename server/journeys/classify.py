@@ -1,4 +1,4 @@
-"""What a task makes of embeddings: probabilities of its classes, and whether they are of any of them at all."""
+"""From embeddings to a task's answer: probabilities of its classes, and novelty."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ _MOMENT = 2**14  # rows of a support set times images, which take the event loop
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Classified:
-    """Of N images by a head of K classes.
+    """The answer of a head of K classes for N images.
 
     Attributes:
         probabilities: (N, K).

@@ -154,7 +154,7 @@ def _of_solver(solver: Solver, bundle: Bundle, labels: Sequence[str], embeddings
 
 
 async def _try(service: Service, now: _Now, groups: Ints, ways: Sequence[_Way], watch: Stopwatch) -> list[Trial | HeadstartError]:
-    """What came of each way, or why it cannot be tried. One backbone's embeddings are in memory at a time."""
+    """Returns the outcome of each way, or why it cannot be tried. One backbone's embeddings are in memory at a time."""
     tried: dict[int, Trial | HeadstartError] = {}
     for id_ in dict.fromkeys(way.backbone for way in ways):
         of_it = {position: way for position, way in enumerate(ways) if way.backbone == id_}

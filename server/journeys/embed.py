@@ -17,7 +17,7 @@ _ERRORS: dict[str, type[HeadstartError]] = {error.code: error for error in (Imag
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedded:
-    """What became of N images.
+    """The embeddings of N images, and the errors of those that cannot be read.
 
     Attributes:
         errors: N entries; None for an image that could be read.

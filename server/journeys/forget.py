@@ -81,8 +81,10 @@ async def _remove(service: Service, key: TaskKey, example_id: str, watch: Stopwa
 async def _head_without(
     service: Service, task: Task, example_id: str, watch: Stopwatch
 ) -> tuple[str, Head | None, Quality | None]:
-    """What the active version calls the example, be it under another label, and its head, fitted again without it; None if it was
-    fitted without it.
+    """Returns the example's id in the active version, a head fitted without the example, and its quality.
+
+    The id may be another one where the example has another label now. Head and quality are None if the version's head was
+    fitted without the example.
     """
     try:
         found = await service.pools.in_thread(service.store.examples.get, task.key, task.version.number, example_id)

@@ -1,4 +1,4 @@
-"""How a task's head is fitted: as its owner asked, and for the rest as the backbone says of such a support set."""
+"""The options of a task's head: as its owner asked, and otherwise as the backbone chooses for such a support set."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -63,8 +63,10 @@ def _with(
 
 
 def _asked(before: FittedOptions, was: HeadDefaults | None) -> dict[str, Any]:
-    """What somebody asked for. Of a version stored before that was kept it is guessed: what is not its backbone's own choice, and
-    a temperature with as few digits as people type.
+    """Returns the options that somebody asked for.
+
+    Versions stored before that was kept need a guess: options that differ from the backbone's own choice, and a temperature with
+    as few digits as people type.
     """
     if before.asked is not None:
         return {name: getattr(before, name) for name in before.asked}

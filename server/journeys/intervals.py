@@ -1,4 +1,4 @@
-"""How far what was counted or measured on a few examples can be from the truth."""
+"""Confidence intervals of shares and means that were measured on a few examples."""
 
 import math
 

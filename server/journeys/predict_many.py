@@ -32,7 +32,7 @@ _Seen = tuple[ServedBackbone, Embedded] | BackboneUnavailable
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
-    """What every turn of a request needs."""
+    """The data that every turn of a request needs."""
 
     service: Service
     tenant: str
@@ -111,7 +111,7 @@ def _find(service: Service, tenant: str, wanted: Literal["all"] | Sequence[str])
 
 
 async def _see(service: Service, backbone: BackboneRef, images: Sequence[bytes], watch: Stopwatch) -> _Seen:
-    """What a backbone makes of the images, or why it cannot: that is the affair of its tasks alone."""
+    """Returns the images' embeddings by one backbone, or why there are none; an error concerns its tasks alone."""
     try:
         async with service.backbones.use(backbone) as served:
             return served, await embed_images(service, served, images, watch)
@@ -171,7 +171,7 @@ def _judged(
     served: ServedBackbone,
     embedded: Embedded,
 ) -> Iterator[tuple[int, str]]:
-    """As `_results`, with verdicts: each task's support set is searched, which takes most of the time."""
+    """Returns the results of `_results` with verdicts. Searching each task's support set takes most of the time."""
     ranking, scores = ranked(probabilities, asked.top_k)
     found = zip(stack.positions, stack.labels, ranking.tolist(), scores.tolist(), strict=True)
     for position, labels, classes, shares in found:
@@ -219,6 +219,6 @@ def _failed(task: str, active: Active, error: HeadstartError) -> str:
 
 
 def _written(task: str, active: Active, **found: Any) -> str:
-    """What is said of a task, as JSON."""
+    """Returns one task's part of the reply, as JSON."""
     result: Data = {"task": task, "version": active.version, "backbone": active.backbone.bundle, **found}
     return encode(result).decode()

@@ -1,4 +1,4 @@
-"""How good a task is, as far as its support set alone can tell.
+"""The quality of a task, as far as its support set alone can tell.
 
 Support set read -> shots of one thing found (`models.examples.bursts`) -> each example judged by heads fitted without them
 -> suspects and duplicates -> one sentence of advice.
@@ -112,7 +112,7 @@ def _confusions(names: Sequence[str], indices: Ints, left_out: LeftOut) -> list[
 
 
 def _prior(backbone: ServedBackbone, solver: Solver, ways: int, examples: int) -> Prior | None:
-    """What the bundle's evaluations on novel classes found, at the way and shot nearest to the task's."""
+    """Returns what the bundle's evaluations on novel classes found, at the way and shot nearest to the task's."""
     found = accuracies(backbone, solver)
     if not found:
         return None
@@ -129,7 +129,7 @@ def _prior(backbone: ServedBackbone, solver: Solver, ways: int, examples: int) -
 
 
 def _advice(classes: Sequence[ClassQuality], confusions: Sequence[Confusion], left_out: LeftOut, indices: Ints) -> str:
-    """Which class gains most from more images."""
+    """Returns a sentence that names the class that gains most from more images."""
     alone = [entry.label for entry in classes if entry.examples == 1]
     if alone:
         return f"Add an image of {_first_of(alone)}: leave-one-out cannot judge a class with one image."

@@ -13,7 +13,7 @@ from server.store.records import Asked, Replay, TaskKey
 
 
 class _Said(BaseModel):
-    """What a `ChangedTaskReply` says beside the version."""
+    """The part of a `ChangedTaskReply` that the version does not hold."""
 
     quality: Quality | None
     timing_ms: dict[str, float]

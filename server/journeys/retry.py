@@ -21,7 +21,7 @@ CHANGED_OR_SHRUNK = (*CHANGED, ExampleNotFound)
 async def retry_on_conflict(
     change: Callable[[], Awaitable[_Result]], conflicts: tuple[type[Exception], ...] = CHANGED
 ) -> _Result:
-    """What `change` returns, which reads the task, and is called again if it raises one of the conflicts.
+    """Returns what `change` returns. It reads the task, and is called again if it raises one of the conflicts.
 
     Raises:
         Conflict: others changed the task each time.

@@ -20,7 +20,7 @@ class LabelledImage:
     name: str | None = None
 
     def place(self, position: int, images: int) -> str:
-        """How messages call the image at this position, from 0, among those of its request."""
+        """Returns the name that messages give to the image at this position, from 0, in its request."""
         place = f"image {position + 1} of {images}"
         if self.name is None:
             return place

@@ -15,7 +15,7 @@ from server.journeys.intervals import Interval, left_out_accuracy
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Of a class, or of all.
+    """The counts of one class, or of all classes.
 
     Attributes:
         groups: how many the examples form, of those that are left out together.
@@ -88,7 +88,7 @@ def tally(left_out: LeftOut, labels: Ints) -> tuple[Tally, list[Tally]]:
 
 
 def _with_unjudged(found: Tally, unknown: float) -> Tally:
-    """Of a share of the classes nothing is known: between none and all of their images may be recognised."""
+    """Widens an interval for classes that could not be judged: between none and all of their images may be recognised."""
     if found.interval is None:
         return found
     low, high = found.interval

@@ -25,7 +25,7 @@ _CHANCE = 0.05
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """What came of one way.
+    """The outcome of one way to fit the head.
 
     Attributes:
         backbone: the bundle's id.
@@ -59,7 +59,7 @@ class Trial:
         return float(self.losses.mean()) if len(self.losses) else None
 
     def gained(self, other: "Trial") -> int:
-        """How many examples this one recognises and the other does not."""
+        """Returns how many examples this one recognises and the other does not."""
         return int((self.right & ~other.right).sum())
 
     def accuracy_gained(self, other: "Trial") -> float:
@@ -115,7 +115,7 @@ def best_of(current: Trial, tried: Mapping[int, Trial]) -> int:
 
 
 def advice(current: Trial, tried: Mapping[int, Trial]) -> str:
-    """Whether one of those tried, by number from 1, is better than the active version, and whether that may be chance.
+    """Returns a sentence: whether a candidate, by number from 1, beats the active version, and whether by chance.
 
     The best of several is often the luckiest, so that its lead must stand in an interval as wide as all of them together need
     (Bonferroni).

@@ -1,4 +1,4 @@
-"""How fast the refresh at hand gets on, which no database need know."""
+"""The pace of the refresh under way, which is kept in memory only."""
 
 import time
 from collections import deque

@@ -48,7 +48,7 @@ def refresh_reply(refresh: Refresh, under_way: UnderWay | None) -> RefreshReply:
 
 
 def refresh_task_reply(task: RefreshTask) -> RefreshTaskReply:
-    """What became of a task."""
+    """Returns the reply about one task of a refresh."""
     judgement = task.judgement
     accuracy = None
     if judgement:

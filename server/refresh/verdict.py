@@ -1,4 +1,4 @@
-"""Whether a task is to be moved onto another backbone: by its own examples, or else by what the two bundles' evaluations say."""
+"""The verdict on moving a task onto another backbone: by its own examples, or else by the two bundles' evaluations."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class MoveVerdict:
-    """Whether the task is moved, what that rests on, and why."""
+    """The decision whether a task is moved, its evidence, and the reason."""
 
     moves: bool
     judgement: Judgement
@@ -60,7 +60,7 @@ def judge_move(before: Side | None, after: Side, max_drop: float) -> MoveVerdict
 
 
 def _left_out(side: Side, groups: Ints) -> tuple[str, Tally]:
-    """How the examples were left out, and what came of it."""
+    """Returns how the examples were left out, and the result."""
     support = side.support
     verdict = judge_left_out(support.labels, support.embeddings, side.backbone.space, side.options, groups)
     return verdict.left_out.method, verdict.of_all

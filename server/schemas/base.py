@@ -1,4 +1,4 @@
-"""What request bodies share, and what response bodies share, examples included."""
+"""The common parts of request bodies and of response bodies, examples included."""
 
 from typing import Annotated, Any, ClassVar
 

@@ -11,7 +11,7 @@ from server.schemas.replies import HeadReply
 
 
 class Difference(Reply):
-    """What a candidate does beside the active version, on the same examples."""
+    """A candidate beside the active version, on the same examples."""
 
     accuracy: float = Field(description="the candidate's less the active version's")
     interval: Annotated[tuple[float, float], Field(description="95 % interval of that, for paired examples")]

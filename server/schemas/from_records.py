@@ -58,5 +58,5 @@ def _classes(classes: tuple[ClassCount, ...]) -> list[ClassReply]:
 
 
 def head_reply(options: HeadOptions) -> HeadReply:
-    """How a head is fitted."""
+    """Returns the options of a head."""
     return HeadReply(**{name: getattr(options, name) for name in HeadReply.model_fields})

@@ -1,4 +1,4 @@
-"""What images were recognised as: response bodies."""
+"""Predictions: response bodies."""
 
 from typing import Any, ClassVar, Literal
 
@@ -8,14 +8,14 @@ from server.schemas.base import EXAMPLE_ID, OTHER_TASK_ID, TASK_ID, FileName, Re
 
 
 class ProblemInPlace(Reply):
-    """What went wrong with one of several, in the place of its answer."""
+    """The error of one of several, in the place of its answer."""
 
     code: str
     detail: str
 
 
 class Prediction(Reply):
-    """What one image was recognised as."""
+    """The prediction for one image."""
 
     label: str
     probability: float
@@ -92,7 +92,7 @@ class PredictReply(Reply):
 
 
 class TaskPredictions(Reply):
-    """What one of several tasks says; predictions in the order of the images."""
+    """The predictions of one of several tasks, in the order of the images."""
 
     task: str
     version: int

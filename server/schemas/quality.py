@@ -1,4 +1,4 @@
-"""How good a task is: response bodies."""
+"""The quality of a task: response bodies."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -31,7 +31,7 @@ class Confusion(Reply):
 
 
 class Prior(Reply):
-    """What the bundle's evaluations found at the way and shot nearest to the task's: of other classes, not of this task."""
+    """The bundle's evaluations at the way and shot nearest to the task's: on other classes, not on this task."""
 
     accuracy: float = Field(description="mean over the datasets")
     lowest: float = Field(description="of the dataset that was hardest")
@@ -64,8 +64,9 @@ class DuplicateReply(Reply):
 
 
 class Quality(Reply):
-    """How good a task is, as far as its support set alone can tell: each example is judged by a head fitted without it, and
-    without what looks like another shot of the same thing.
+    """The quality of a task, as far as its support set alone can tell.
+
+    Each example is judged by a head fitted without it, and without examples that look like other shots of the same thing.
     """
 
     method: str = Field(description="`leave-one-out`, which is exact, or above 500 examples `20 folds`")

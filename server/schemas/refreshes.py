@@ -77,7 +77,7 @@ class RefreshPage(Reply):
 
 
 class RefreshVersions(Reply):
-    """Of the task: what was active before, what the refresh made, what the rollback made active."""
+    """The task's versions: active before, made by the refresh, made active by the rollback."""
 
     before: int | None
     after: int | None
@@ -95,7 +95,7 @@ class RefreshAccuracy(Reply):
 
 
 class RefreshTaskReply(Reply):
-    """What became of a task."""
+    """The outcome of a refresh for one task."""
 
     task: str
     outcome: Outcome

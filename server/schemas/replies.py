@@ -197,7 +197,7 @@ class Problem(Reply):
 
 
 class Limits(Reply):
-    """How much a request, or a task, may hold on this server; beyond, it is refused."""
+    """The most that a request, or a task, may hold on this server; more is refused."""
 
     body_bytes: int
     image_bytes: int

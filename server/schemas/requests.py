@@ -29,7 +29,7 @@ def clean_name(raw: str) -> str:
 
 
 class TaskOptions(Request, frozen=True):
-    """How the head is fitted; what is left out comes from the backbone's defaults."""
+    """The options of the head; those left out come from the backbone's defaults."""
 
     solver: Annotated[Solver | None, Meta(description="how the last layer is fitted")] = None
     C: Annotated[

@@ -72,7 +72,7 @@ def _check_directory_size(file: IO[bytes]) -> None:
 
 
 def _zip64_directory_bytes(file: IO[bytes], tail: bytes, locator: int) -> int:
-    """As the record says that belongs to the locator (APPNOTE 4.3.14): it lies before it, and where the locator says."""
+    """Returns the size from the record of the locator (APPNOTE 4.3.14), which lies before it and where it says."""
     (offset,) = struct.unpack_from("<Q", tail, locator + 8)
     before = locator - _ZIP64_END_BYTES
     if before >= 0 and tail.startswith(_ZIP64_END, before):

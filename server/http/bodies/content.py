@@ -1,4 +1,4 @@
-"""What a request says that its body is, and the body as JSON: read no further than its first fault, at a bounded price."""
+"""The content type of a request, and its body as JSON: read no further than its first fault, at a bounded price."""
 
 from functools import cache
 from typing import TypeVar

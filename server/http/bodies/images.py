@@ -1,4 +1,4 @@
-"""What the routes with images ask for, in all the forms that the API takes: multipart, JSON with base64, raw images, a zip."""
+"""Requests with images, in all the forms that the API takes: multipart, JSON with base64, raw images, a zip."""
 
 import binascii
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ _WHITESPACE = b" \t\r\n"
 
 @dataclass(frozen=True, slots=True)
 class TaskRequest:
-    """What `POST /v1/tasks` asks for, in whichever form it came."""
+    """The request of `POST /v1/tasks`, in whichever form it came."""
 
     name: str | None
     options: TaskOptions
@@ -47,7 +47,7 @@ class TaskRequest:
 
 @dataclass(frozen=True, slots=True)
 class ManyQueries:
-    """What `POST /v1/predict` asks for: images, and the ids of tasks."""
+    """The request of `POST /v1/predict`: images, and the ids of tasks."""
 
     tasks: Literal["all"] | list[str]
     images: list[bytes]
@@ -156,7 +156,7 @@ async def _decoded(images: Sequence[str], service: Service, most: int) -> list[b
 
 
 def _from_base64(text: str, where: str) -> bytes:
-    """What the text stands for; it may be a `data:` address (RFC 2397), and have line breaks (RFC 2045)."""
+    """Returns the decoded bytes. The text may be a `data:` address (RFC 2397) and have line breaks (RFC 2045)."""
     if text[:5].lower() == "data:":
         head, _, text = text.partition(",")
         if not head.lower().endswith(";base64"):

@@ -14,7 +14,7 @@ _SMALL_BODY = 65_536  # bytes that are read however much else is: requests witho
 
 
 class BodyLimits:
-    """What the bodies of all requests under way share.
+    """The limits that the bodies of all requests under way share.
 
     Attributes:
         held: bytes of them in memory.

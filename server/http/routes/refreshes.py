@@ -150,7 +150,7 @@ async def resume(refresh: str, service: Served, working: Working) -> Response:
     responses={200: answered(RefreshReply, "Cancelled: no task is moved after this answer"), **_CHANGE_ERRORS},
 )
 async def cancel(refresh: str, service: Served, working: Working) -> Response:
-    """What was moved stays so, and may be rolled back."""
+    """Tasks that were moved stay moved, and may be rolled back."""
     return await _change(refresh, "cancel", service, working)
 
 
