@@ -252,7 +252,7 @@ class Backbones:
         if len(self._served) >= self._settings.open_bundles:
             closable = [served for served in self._served.values() if served.idle and served is not self.served_default]
             if not closable:
-                raise Overloaded(f"all {len(self._served)} bundles that may be open at once are at work; try again")
+                raise Overloaded(f"{len(self._served)} bundles are open, the most allowed, and all at work; try again")
             await self._close([min(closable, key=lambda served: served.last_used)])
 
     async def _unused(self, id_: str) -> list[ServedBackbone]:
