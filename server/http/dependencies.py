@@ -25,7 +25,7 @@ Served = Annotated[Service, GIVEN]
 
 
 def reply(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON response. The body is ours and already validated, so FastAPI need not do it again."""
+    """Returns a JSON response. The body is ours and already validated, so FastAPI need not do it again."""
     return Response(body.model_dump_json(), status, headers, "application/json")
 
 

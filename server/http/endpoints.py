@@ -73,7 +73,7 @@ class Endpoints:
             methods |= dict.fromkeys(route.methods or (), endpoint)
 
     def find(self, path: str) -> tuple[Mapping[str, Endpoint], Mapping[str, str]]:
-        """The endpoints of a path by method, and the parts of the path by name; both empty if there are none."""
+        """Returns the endpoints of a path by method, and the parts of the path by name; both empty if there are none."""
         if path in self._whole:
             return self._whole[path], {}
         for pattern, methods in self._patterns.items():

@@ -148,7 +148,7 @@ class Front:
         return await endpoint(Request(scope, body.receive), parts)
 
     def _failure(self, scope: Scope, error: HeadstartError | HTTPException | ClientDisconnect) -> Response:
-        """The answer to what was raised."""
+        """Returns the answer to what was raised."""
         if isinstance(error, HeadstartError):
             self._metrics.errors.labels(error.code).inc()
             return error_problem(error)

@@ -44,7 +44,7 @@ _IMAGE = {"type": "string", "format": "binary"}
 
 
 def answered(model: type[Reply], description: str, *, location: str | None = None) -> dict[str, Any]:
-    """A successful response for a route's `responses`, with its example.
+    """Returns a successful response for a route's `responses`, with its example.
 
     Args:
         location: what its `Location` is, of a route that creates.
@@ -148,7 +148,7 @@ PREDICT_MANY_BODY = _body(
 
 
 def openapi_document(routes: Sequence[APIRoute]) -> dict[str, Any]:
-    """The document of these routes, with the schemas that only request bodies and problems use."""
+    """Returns the document of these routes, with the schemas that only request bodies and problems use."""
     document = get_openapi(title="Headstart", version=version("headstart-server"), description=_DESCRIPTION, routes=routes)
     bodies: tuple[type[Request], ...] = (
         TaskBody,

@@ -39,7 +39,7 @@ class Parameters:
             self.defaults[name] = parameter.default
 
     def given(self, request: Request) -> Mapping[str, Any]:
-        """The values that a request gives; the others have their defaults.
+        """Returns the values that a request gives; the others have their defaults.
 
         Raises:
             InvalidRequest: the query has a parameter that is unknown, or one twice that may be given once; or a value does not

@@ -130,7 +130,7 @@ MEDIA_TYPE = "application/problem+json"
 def problem(
     status: int, code: str, detail: str, headers: dict[str, str] | None = None, images: Sequence[UnreadableImage] = ()
 ) -> Response:
-    """A response in RFC 9457's form; `images` is a member of ours where there are any."""
+    """Returns a response in RFC 9457's form; `images` is a member of ours where there are any."""
     body = Problem(
         type="about:blank",
         title=code.replace("_", " "),
@@ -144,14 +144,14 @@ def problem(
 
 
 def error_problem(error: HeadstartError) -> Response:
-    """The response to one of our own errors."""
+    """Returns the response to one of our own errors."""
     status, _ = TABLE[type(error)]
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
     return problem(status, error.code, error.detail, headers, error.images)
 
 
 def documented(*errors: type[HeadstartError]) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that answers these errors, an example each, for the OpenAPI document."""
+    """Returns the `responses` of a route that answers these errors, an example each, for the OpenAPI document."""
     responses: dict[int | str, dict[str, Any]] = {}
     for error in errors:
         status, detail = TABLE[error]

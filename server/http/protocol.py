@@ -203,7 +203,7 @@ class Connection(HttpToolsProtocol):
                 self.parser.feed_data(head)
 
     def _head_without_upgrade(self) -> bytes:
-        """The head of the request at hand, without what asks for another protocol."""
+        """Returns the head of the request at hand, without what asks for another protocol."""
         lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
         for name, value in self.headers:
             if name == b"connection":

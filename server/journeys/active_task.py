@@ -32,7 +32,7 @@ class ActiveTask:
 
 
 async def find_task(service: Service, key: TaskKey, unknown: Unknown = "judge", mode: Mode = "inductive") -> ActiveTask:
-    """The active version of a task, before anything else is done for the request.
+    """Returns the active version of a task, before anything else is done for the request.
 
     Raises:
         TaskNotFound: there is no such task.

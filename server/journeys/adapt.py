@@ -140,7 +140,7 @@ async def _new_version(
 async def refit(
     service: Service, task: Task, added: Sequence[NewExample], removed: str | None, watch: Stopwatch
 ) -> tuple[Head, Quality | None]:
-    """A head for the active support set with `added` and without `removed`, and how good it is.
+    """Returns a head for the active support set with `added` and without `removed`, and how good it is.
 
     Raises:
         TaskNotFound, VersionNotFound: the version was removed meanwhile.
@@ -184,7 +184,7 @@ async def _assess(
     embeddings: Float32,
     options: HeadOptions,
 ) -> Quality | None:
-    """The quality of a small task; a large one's takes longer than all else, and is left to who asks for it."""
+    """Returns the quality of a small task; a large one's takes longer than all else, and is left to who asks for it."""
     if len(ids) > _MAX_JUDGED:
         return None
     return await service.pools.in_fitter(assess, ids, file_names, labels, embeddings, options, backbone)

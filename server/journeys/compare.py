@@ -172,7 +172,7 @@ async def _try(service: Service, now: _Now, groups: Ints, ways: Sequence[_Way], 
 
 
 async def _seen_by(service: Service, now: _Now, id_: str | None) -> tuple[ServedBackbone, Support]:
-    """The support set as a backbone embeds it. A bundle that is named is run from the file that new tasks would get."""
+    """Returns the support set as a backbone embeds it. A bundle that is named is run from the file that new tasks would get."""
     if id_ is None:
         return now.backbone, now.support
     async with service.backbones.use_bundle(id_) as backbone:

@@ -48,7 +48,7 @@ async def embed_images(service: Service, backbone: ServedBackbone, images: Seque
 
 
 def image_error(error: ImageError, where: str) -> HeadstartError:
-    """The error to answer with when an image spoils the whole request; `where` says which image it was."""
+    """Returns the error to answer with when an image spoils the whole request; `where` says which image it was."""
     return _ERRORS[error.code](f"{where}: {error.detail}")
 
 

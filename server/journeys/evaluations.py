@@ -26,5 +26,5 @@ def accuracies(backbone: ServedBackbone, solver: Solver) -> Mapping[Setting, flo
 
 
 def distance(setting: Setting, ways: int, examples: int) -> float:
-    """The distance of a task from a setting: in the logarithms of its number of classes, and of its examples a class."""
+    """Returns the distance of a task from a setting: in the logarithms of its number of classes, and of its examples a class."""
     return abs(math.log(setting.ways / ways)) + abs(math.log(setting.shots / (examples / ways)))

@@ -60,7 +60,7 @@ async def delete_task(service: Service, key: TaskKey) -> None:
 
 
 async def _remove(service: Service, key: TaskKey, example_id: str, watch: Stopwatch) -> tuple[Task, Quality | None]:
-    """The task without the example, in the database and in memory; and its quality, if the active version had it."""
+    """Returns the task without the example, in the database and in memory; and its quality, if the active version had it."""
 
     async def attempt() -> tuple[Task, Quality | None]:
         task = await service.pools.in_thread(service.store.tasks.get, key)

@@ -15,7 +15,7 @@ _TYPED_DIGITS = 9  # a law's temperature has all of a float's
 
 
 def chosen(bundle: Bundle, asked: TaskOptions, labels: Sequence[str], embeddings: Float32) -> FittedOptions:
-    """The options of a new task.
+    """Returns the options of a new task.
 
     Args:
         bundle: its backbone's.

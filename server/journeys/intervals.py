@@ -14,7 +14,7 @@ Interval = tuple[float, float]
 
 
 def wilson(right: float, judged: float, z: float = Z95) -> Interval | None:
-    """The score interval of a share (Wilson, 1927), which keeps inside [0, 1] and does not vanish at its ends.
+    """Returns the score interval of a share (Wilson, 1927), which keeps inside [0, 1] and does not vanish at its ends.
 
     Args:
         z: how many standard errors wide it is to either side.
@@ -96,7 +96,7 @@ def _correlation(both: float, first: float, second: float, neither: float) -> fl
 
 
 def mean(values: NDArray[np.float64], z: float = Z95) -> Interval | None:
-    """The interval of a mean (Student, 1908), his quantile as a series in the normal one (Abramowitz & Stegun, 26.7.5).
+    """Returns the interval of a mean (Student, 1908), his quantile as a series in the normal one (Abramowitz & Stegun, 26.7.5).
 
     Args:
         values: (m,).

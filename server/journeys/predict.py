@@ -80,7 +80,7 @@ def check_images(images: Sequence[bytes], settings: Settings) -> None:
 
 
 def ranked(probabilities: NDArray[np.float64], top_k: int | None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The classes by probability, the most probable first.
+    """Returns the classes by probability, the most probable first.
 
     Args:
         probabilities: (…, K).
@@ -95,7 +95,7 @@ def ranked(probabilities: NDArray[np.float64], top_k: int | None) -> tuple[NDArr
 
 
 def as_predictions(labels: Sequence[str], ranking: Sequence[Sequence[int]], scores: Sequence[Sequence[float]]) -> list[Data]:
-    """A `Prediction` for each of N images by one head, from what `ranked` found, (N, k) each."""
+    """Returns a `Prediction` for each of N images by one head, from what `ranked` found, (N, k) each."""
     return [
         {
             "label": labels[classes[0]],
@@ -107,7 +107,7 @@ def as_predictions(labels: Sequence[str], ranking: Sequence[Sequence[int]], scor
 
 
 def with_verdicts(predictions: Iterable[Data], address: str, support: SearchableSupport, found: Neighbours) -> Iterable[Data]:
-    """Each as a `JudgedPrediction`, with what was found in the support set of the task at that address."""
+    """Returns each as a `JudgedPrediction`, with what was found in the support set of the task at that address."""
     novelties, nearest, similarities = found.novelty.tolist(), found.examples.tolist(), found.similarities.tolist()
     for prediction, novelty, examples, cosines in zip(predictions, novelties, nearest, similarities, strict=True):
         neighbours = [
@@ -125,11 +125,11 @@ def with_verdicts(predictions: Iterable[Data], address: str, support: Searchable
 
 
 def in_order(errors: Sequence[ImageError | None], predictions: Iterable[Data]) -> list[Data]:
-    """The predictions of the readable images, and in the places of the others a `FailedPrediction`."""
+    """Returns the predictions of the readable images, and in the places of the others a `FailedPrediction`."""
     readable = iter(predictions)
     return [failed(error) if error else next(readable) for error in errors]
 
 
 def failed(error: ImageError | HeadstartError) -> Data:
-    """A `FailedPrediction`: what went wrong, in the place of an answer."""
+    """Returns a `FailedPrediction`: what went wrong, in the place of an answer."""
     return {"error": {"code": error.code, "detail": error.detail}}

@@ -52,7 +52,7 @@ _VERDICT = 4 * NEAREST  # scores that take as much of a reply as a verdict does
 
 
 async def find_tasks(service: Service, tenant: str, wanted: Literal["all"] | Sequence[str]) -> list[Found]:
-    """The active versions of these tasks in their order, or of all there are, newest first; before anything else is done.
+    """Returns the active versions of these tasks in their order, or of all there are, newest first; before anything else is done.
 
     Raises:
         InvalidRequest: no task is named.
@@ -130,7 +130,7 @@ def _raise_if_only(seen: Mapping[BackboneRef, _Seen], tasks: Sequence[Found], im
 
 
 def _turns(tasks: Sequence[Found], images: int) -> Iterator[Sequence[Found]]:
-    """The tasks, a few at a time, so that neither others' requests nor memory suffer from how many there are."""
+    """Returns the tasks, a few at a time, so that neither others' requests nor memory suffer from how many there are."""
     most, most_rows = _TURN_PREDICTIONS // images, min(_TURN_ROWS, _TURN_SCORES // images)
     start, rows = 0, 0
     for end, (_, active) in enumerate(tasks):
@@ -143,7 +143,7 @@ def _turns(tasks: Sequence[Found], images: int) -> Iterator[Sequence[Found]]:
 
 
 def _answer(asked: _Asked, tasks: Sequence[Found]) -> bytes:
-    """The results of a turn as JSON, without the brackets around them."""
+    """Returns the results of a turn as JSON, without the brackets around them."""
     loaded = asked.service.heads.load_many(asked.tenant, [(task, active.version) for task, active in tasks])
     results = {position: _failed(*tasks[position], TaskNotFound(tasks[position][0])) for position in loaded.missing}
     usable: list[tuple[HeadStack, Probabilities, ServedBackbone, Embedded]] = []
@@ -205,7 +205,7 @@ def _results(
 
 
 def _prediction(labels: Sequence[str], ranking: Sequence[int], numbers: Iterator[str]) -> str:
-    """A `Prediction` as JSON; `numbers` gives the probabilities of the classes of `ranking`."""
+    """Returns a `Prediction` as JSON; `numbers` gives the probabilities of the classes of `ranking`."""
     label, probability = _text(labels[ranking[0]]), next(numbers)
     scores = f"{label}:{probability}"
     for k in ranking[1:]:

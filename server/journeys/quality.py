@@ -24,7 +24,7 @@ from server.store.records import TaskKey
 
 
 async def task_quality(service: Service, key: TaskKey) -> QualityReply:
-    """The quality of a task's active version.
+    """Returns the quality of a task's active version.
 
     Raises:
         TaskNotFound: there is no such task.
@@ -46,7 +46,7 @@ def assess(
     options: HeadOptions,
     backbone: ServedBackbone,
 ) -> Quality:
-    """The quality of a head fitted with these options on n examples, (n, D) embeddings made by the backbone."""
+    """Returns the quality of a head fitted with these options on n examples, (n, D) embeddings made by the backbone."""
     manifest, space = backbone.bundle.manifest, backbone.space
     plain = space.features(embeddings, centre=False)
     verdict = judge_left_out(labels, embeddings, space, options, backbone.groups(labels, embeddings))

@@ -21,7 +21,7 @@ async def support_on(
     backbone: ServedBackbone,
     progress: Callable[[int], None] | None = None,
 ) -> Support:
-    """The support set of a version as `backbone` embeds it: behind everyone else's images, and stored by nobody.
+    """Returns the support set of a version as `backbone` embeds it: behind everyone else's images, and stored by nobody.
 
     Args:
         backbone: in use by the caller.

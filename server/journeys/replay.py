@@ -28,7 +28,7 @@ def with_said(asked: Asked | None, quality: Quality | None, timing_ms: dict[str,
 
 
 async def changed_task_again(service: Service, tenant: str, replay: Replay) -> ChangedTaskReply:
-    """The reply to the first try of a request that made a version.
+    """Returns the reply to the first try of a request that made a version.
 
     Raises:
         AnswerForgotten: the version was forgotten just now.

@@ -29,7 +29,7 @@ class LabelledImage:
 
 
 def clean_label(raw: str) -> str:
-    """The label as `models.labels` has it.
+    """Returns the label as `models.labels` has it.
 
     Raises:
         InvalidLabel: it is empty, longer than 128 characters, or holds control characters.

@@ -54,7 +54,7 @@ class Verdict:
 def judge_left_out(
     labels: Sequence[str], embeddings: Float32, space: EmbeddingSpace, options: HeadOptions, groups: Ints
 ) -> Verdict:
-    """Judge heads fitted with these options, each example by one that was fitted without its group.
+    """Judges heads fitted with these options, each example by one that was fitted without its group.
 
     Args:
         labels, embeddings: of the n examples, the latter (n, D) in this space.
@@ -66,7 +66,7 @@ def judge_left_out(
 
 
 def tally(left_out: LeftOut, labels: Ints) -> tuple[Tally, list[Tally]]:
-    """All together, and class by class.
+    """Returns all together, and class by class.
 
     Args:
         labels: (n,) in [0, K).

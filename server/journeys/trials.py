@@ -77,7 +77,7 @@ class Trial:
         return mean(self._of_groups(self.losses - other.losses), z)
 
     def _of_groups(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """The mean of (m,) values in each group."""
+        """Returns the mean of (m,) values in each group."""
         sizes = np.bincount(self.groups)
         means: NDArray[np.float64] = np.bincount(self.groups, values)[sizes > 0] / sizes[sizes > 0]
         return means

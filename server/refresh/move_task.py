@@ -125,7 +125,7 @@ async def _return(
 async def _fit(
     service: Service, task: Task, usual: ServedBackbone | None, target: ServedBackbone, progress: Progress
 ) -> tuple[Support, Head]:
-    """The active support set on another backbone, and a head of it.
+    """Returns the active support set on another backbone, and a head of it.
 
     Args:
         usual: the backbone it is on, which tells of a version of before that was kept what of its options somebody asked for.
@@ -139,7 +139,7 @@ async def _fit(
 
 
 async def _as_it_serves(service: Service, task: Task) -> Side | None:
-    """The active support set on its own backbone; None if that is not on this server any more."""
+    """Returns the active support set on its own backbone; None if that is not on this server any more."""
     async with service.backbones.use_if_there(task.version.backbone) as backbone:
         if backbone is None:
             return None

@@ -22,7 +22,7 @@ _OF_OUTCOME: Mapping[Outcome, Reason] = {
 
 
 def refresh_reply(refresh: Refresh, under_way: UnderWay | None) -> RefreshReply:
-    """A refresh, with what only the server that works on it knows, if it does so now."""
+    """Returns a refresh, with what only the server that works on it knows, if it does so now."""
     done, rate, left = refresh.images_done, None, None
     if under_way and under_way.job.id == refresh.id and under_way.job.state == refresh.state:
         done = min(done + under_way.embedded, refresh.images)

@@ -7,7 +7,7 @@ from server.store.records import ClassCount, ExampleInfo, Task, Version
 
 
 def task_reply(task: Task) -> TaskReply:
-    """A task in its active version."""
+    """Returns a task in its active version."""
     version = task.version
     return TaskReply(
         id=task.id,
@@ -22,7 +22,7 @@ def task_reply(task: Task) -> TaskReply:
 
 
 def changed_task_reply(task: Task, quality: Quality | None, timing_ms: dict[str, float]) -> ChangedTaskReply:
-    """A task after a change, with how good it is now and what each stage took."""
+    """Returns a task after a change, with how good it is now and what each stage took."""
     return ChangedTaskReply(**dict(task_reply(task)), quality=quality, timing_ms=timing_ms)
 
 
@@ -40,7 +40,7 @@ def version_reply(version: Version) -> VersionReply:
 
 
 def example_reply(example: ExampleInfo) -> ExampleReply:
-    """An example without its image."""
+    """Returns an example without its image."""
     return ExampleReply(
         id=example.id,
         label=example.label,

@@ -17,7 +17,7 @@ _MOST_CANDIDATES = 32
 
 
 def clean_name(raw: str) -> str:
-    """The name of a task, cleaned as labels are.
+    """Returns the name of a task, cleaned as labels are.
 
     Raises:
         ValueError: it is empty, longer than 128 characters, or holds control characters.
@@ -40,7 +40,7 @@ class TaskOptions(Request, frozen=True):
     centre: Annotated[bool | None, Meta(description="subtract the base classes' mean embedding before normalising")] = None
 
     def given(self) -> dict[str, Any]:
-        """Those that are not left out."""
+        """Returns those that are not left out."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 

@@ -31,7 +31,7 @@ _Member = tuple[str, PurePosixPath, zipfile.ZipInfo]
 
 
 def read_archive(file: IO[bytes], settings: Settings) -> list[LabelledImage]:
-    """Every image of the archive with its folder's name as label, sorted by path.
+    """Returns every image of the archive with its folder's name as label, sorted by path.
 
     Raises:
         InvalidArchive: it is not a zip, is damaged or encrypted, has files outside class folders, class folders without files, or
@@ -85,7 +85,7 @@ def _zip64_directory_bytes(file: IO[bytes], tail: bytes, locator: int) -> int:
 
 
 def _members(archive: zipfile.ZipFile) -> list[_Member]:
-    """Every image file."""
+    """Returns every image file."""
     found: list[tuple[PurePosixPath, zipfile.ZipInfo]] = []
     folders: set[PurePosixPath] = set()
     for info in archive.infolist():

@@ -27,7 +27,7 @@ _Body = TypeVar("_Body", bound=Body)
 
 
 def media_type(request: Request) -> str:
-    """The type of the body, in lower case and without its parameters; empty where it is not said.
+    """Returns the type of the body, in lower case and without its parameters; empty where it is not said.
 
     Raises:
         UnsupportedMediaType: the body is compressed.
@@ -39,7 +39,7 @@ def media_type(request: Request) -> str:
 
 
 async def read_bytes(request: Request) -> bytes:
-    """The body as it is.
+    """Returns the body as it is.
 
     Raises:
         ClientDisconnect: the client left before its end.
@@ -53,7 +53,7 @@ async def read_bytes(request: Request) -> bytes:
 
 
 async def read_json(request: Request, service: Service, model: type[_Body], most_bytes: int = WITHOUT_IMAGES) -> _Body:
-    """The body as `model`.
+    """Returns the body as `model`.
 
     Raises:
         InvalidRequest: it is not JSON, or does not fit.
@@ -68,7 +68,7 @@ async def read_json(request: Request, service: Service, model: type[_Body], most
 
 
 async def read_json_if_any(request: Request, model: type[_Body]) -> _Body:
-    """The body, which holds no images, as `model`, or what that is without any; raises as `read_json` does."""
+    """Returns the body, which holds no images, as `model`, or what that is without any; raises as `read_json` does."""
     raw, commas = await _read(request, WITHOUT_IMAGES)
     if not raw:
         return model()
@@ -82,7 +82,7 @@ def _check_is_json(request: Request) -> None:
 
 
 async def _read(request: Request, most_bytes: int) -> tuple[bytearray, int]:
-    """The body, no further than it has too many commas, and how many it has."""
+    """Returns the body, no further than it has too many commas, and how many it has."""
     raw, commas = bytearray(), 0
     async for chunk in request.stream():
         raw += chunk

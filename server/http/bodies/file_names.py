@@ -10,7 +10,7 @@ MAX_FILE_NAME = 128
 
 
 def clean_file_name(raw: str | None, *, folders: bool = False) -> str | None:
-    """The name as it is kept, composed (NFC); None if nothing is left of it.
+    """Returns the name as it is kept, composed (NFC); None if nothing is left of it.
 
     A character that would not print on one line becomes U+FFFD, and a long name keeps its end, which tells more.
 

@@ -67,7 +67,7 @@ class Form:
         return self._texts.get(field, [])
 
     def text(self, field: str) -> str | None:
-        """The text of a field that may be given once.
+        """Returns the text of a field that may be given once.
 
         Raises:
             InvalidRequest: it is given more than once.
@@ -79,7 +79,7 @@ class Form:
 
 
 async def read_form(request: Request, fields: Collection[str], most_files: int, most_texts: int) -> Form:
-    """The form in the body.
+    """Returns the form in the body.
 
     Args:
         fields: those it may have; `images` and `archive` are files and the others texts.
@@ -134,7 +134,7 @@ class _FormReader:
         }
 
     def form(self, charset: str) -> Form:
-        """All of it, once nothing more comes; `charset` is what its Content-Type declares."""
+        """Returns all of it, once nothing more comes; `charset` is what its Content-Type declares."""
         if not self._closed:
             raise InvalidRequest("the multipart body ends without its closing boundary; nothing of it was used")
         named = self._texts.pop(_CHARSET, [])

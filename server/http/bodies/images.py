@@ -54,7 +54,7 @@ class ManyQueries:
 
 
 async def read_task(request: Request, service: Service) -> TaskRequest:
-    """The body of `POST /v1/tasks`.
+    """Returns the body of `POST /v1/tasks`.
 
     Raises:
         Invalid, TooLarge, UnsupportedMediaType, BodyTimeout: it is none of the documented forms, or over a limit.
@@ -72,7 +72,7 @@ async def read_task(request: Request, service: Service) -> TaskRequest:
 
 
 async def read_examples(request: Request, service: Service) -> list[LabelledImage]:
-    """The body of `POST /v1/tasks/{task}/examples`; raises as `read_task` does."""
+    """Returns the body of `POST /v1/tasks/{task}/examples`; raises as `read_task` does."""
     if media_type(request) == JSON:
         body = await read_json(request, service, ExamplesBody, service.settings.max_body_bytes)
         return await _from_json(body.examples, service)
@@ -80,7 +80,7 @@ async def read_examples(request: Request, service: Service) -> list[LabelledImag
 
 
 async def read_queries(request: Request, service: Service) -> list[bytes]:
-    """The images of `POST /v1/tasks/{task}/predict`; raises as `read_task` does."""
+    """Returns the images of `POST /v1/tasks/{task}/predict`; raises as `read_task` does."""
     if _is_raw_image(request):
         return [await read_bytes(request)]
     if media_type(request) == JSON:
@@ -91,7 +91,7 @@ async def read_queries(request: Request, service: Service) -> list[bytes]:
 
 
 async def read_many_queries(request: Request, service: Service, named: list[str] | None) -> ManyQueries:
-    """The query and the body of `POST /v1/predict`; raises as `read_task` does.
+    """Returns the query and the body of `POST /v1/predict`; raises as `read_task` does.
 
     Args:
         named: the texts in the query that name tasks; where there are none, the body does.

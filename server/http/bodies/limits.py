@@ -44,7 +44,7 @@ class LimitedBody:
         self._brought = 0
 
     async def receive(self) -> Message:
-        """The next message.
+        """Returns the next message.
 
         Raises:
             BodyTooLarge, BodyTimeout: the body breaks a limit.
