@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,17 @@ def client_of(process: ServerProcess) -> httpx.Client:
 
 
 def lines_since(process: ServerProcess, before: int) -> list[dict[str, Any]]:
-    """The server's own lines of the log after its first `before` characters. ONNX Runtime prints some beside them."""
-    return [json.loads(line) for line in process.log()[before:].splitlines() if line.startswith("{")]
+    """The server's own lines of the log after its first `before` characters, up to the one about the answer.
+
+    That line is written once the answer is out. ONNX Runtime prints some lines of its own.
+    """
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        lines = [json.loads(line) for line in process.log()[before:].splitlines(keepends=True) if line[0] + line[-1] == "{\n"]
+        if any(line["logger"] == "server.access" for line in lines):
+            return lines
+        time.sleep(0.01)
+    raise AssertionError(f"no line about the answer in {process.log()[before:]}")
 
 
 def assert_told(lines: list[dict[str, Any]], logger: str, status: int) -> None:
