@@ -30,9 +30,10 @@ except ModuleNotFoundError as error:
 
 from server.hosts import ANY
 from server.http.connections import Connections, TooManyConnections, connections_that_fit
+from server.http.front import Front
 from server.http.protocol import Config
 from server.logs import configure_logging
-from server.settings import InvalidSettings, load_settings
+from server.settings import InvalidSettings, Settings, load_settings
 from server.store.store import StoreError
 
 _log = logging.getLogger(__name__)
@@ -79,9 +80,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
+    _serve(app, Connections(most, settings.header_timeout, settings.body_timeout, settings.body_rate), settings)
+    return 0
+
+
+def _serve(app: Front, connections: Connections, settings: Settings) -> None:
+    """Serves until a signal tells the process to stop."""
     config = Config(
         app,
-        Connections(most, settings.header_timeout, settings.body_timeout, settings.body_rate),
+        connections,
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -101,7 +108,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in SIGNALS:
         signal.signal(number, stop)
     server.run()
-    return 0
 
 
 def _family(host: str) -> socket.AddressFamily:

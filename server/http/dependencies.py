@@ -1,4 +1,4 @@
-"""The needs of every route: the service, the tenant, the reply, and a watch for the client's leaving."""
+"""Common parts of all routes: the service, the tenant, the reply, and the watch for a client that leaves."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -17,7 +17,7 @@ _Result = TypeVar("_Result")
 
 
 def _given() -> None:
-    """Stands for what `server.http.endpoints` gives a function by the type of its parameter."""
+    """Marks a parameter that `server.http.endpoints` fills by its type. It is never called."""
 
 
 GIVEN = Depends(_given)
@@ -30,11 +30,11 @@ def reply(body: BaseModel, status: int = 200, headers: dict[str, str] | None = N
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, _Result]) -> _Result:
-    """Does the work unless the client leaves first: then it is cancelled, and what it had queued is skipped.
+    """Does the work unless the client leaves first. Then the work is cancelled, and what it had queued is skipped.
 
     Raises:
         ClientDisconnect: the client left.
-        BodyTooLarge, BodyTimeout: what is left of the body breaks a limit.
+        BodyTooLarge, BodyTimeout: the rest of the body breaks a limit.
     """
     task = asyncio.current_task()
     assert task is not None

@@ -1,7 +1,7 @@
 """The API's routes as plain endpoints.
 
-Routes are declared with FastAPI's `APIRouter`, of which the OpenAPI document is made. They are not served by FastAPI: to solve
-dependencies anew for each request costs more than most requests do. An endpoint knows from the start what its function takes.
+Routes are declared with FastAPI's `APIRouter`, and the OpenAPI document is made of them. FastAPI does not serve them, since it
+solves their dependencies anew for each request (decision 0100). An endpoint finds out once what its function takes.
 """
 
 import re
@@ -19,7 +19,7 @@ class Endpoint:
     """A route's function, ready to be called.
 
     Args:
-        given: what functions take by a parameter of that type, declared with `Depends`.
+        given: by type, the values of parameters that are declared with `Depends`.
 
     Attributes:
         path: with the names of its parts, such as `/v1/tasks/{task}`.

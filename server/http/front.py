@@ -1,7 +1,7 @@
-"""Every request from its head to its line in the log, in plain ASGI.
+"""The ASGI application: every request from its head to its line in the log.
 
-Named (`X-Request-ID`) -> its protocol and host checked -> its origin checked, and room for its images -> an endpoint found and
-called with a limited body -> answered, an error as a problem -> told to the log and the metrics.
+Id given (`X-Request-ID`) -> protocol and host checked -> origin checked, and room for images -> endpoint found and called with a
+limited body -> answered, an error as a problem -> logged and counted.
 """
 
 import logging
@@ -79,8 +79,8 @@ class Front:
             scope["root_path"] = self._root
             if not scope["path"].startswith(f"{self._root}/"):  # The proxy has removed it, and to Starlette it is a part.
                 scope["path"] = self._root + scope["path"]
-        scope["app"] = self  # By this Starlette raises what it would else answer in its own words.
-        # HEAD is routed as GET; of its answer the connection, which has the first scope, sends no body.
+        scope["app"] = self  # With it Starlette raises an error where it would else answer in its own words.
+        # HEAD is routed as GET. The connection has the first scope, and sends no body.
         inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
         async def send_with_id(message: Message) -> None:
@@ -97,7 +97,7 @@ class Front:
         except Exception:
             _log.exception("unexpected")
             self._metrics.errors.labels("internal_error").inc()
-            if status:  # Half a reply has gone out; the server ends the connection so that nobody takes it for a whole one.
+            if status:  # The reply has begun. The server ends the connection, so that nobody takes it for a whole one.
                 raise
             detail = "something went wrong on the server; its log has the details under this request_id"
             await problem(500, "internal_error", detail)(inner, receive, send_with_id)
@@ -120,9 +120,9 @@ class Front:
             await self._admitted(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request, unless a web page asks that may not, or it brings images while there is no room for one.
+        """Answers a request. Refuses web pages without the right to ask, and images while there is no room for one.
 
-        What is refused must cost next to nothing: by that an overloaded server lives.
+        A refusal must cost next to nothing, or an overloaded server does little else.
         """
         body = LimitedBody(self._bodies, scope, receive)
         try:

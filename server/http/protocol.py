@@ -1,13 +1,13 @@
-"""HTTP/1.1 on a socket: uvicorn's protocol on httptools, with what that leaves open closed.
+"""HTTP/1.1 on a socket: uvicorn's protocol on httptools, with limits that it lacks.
 
-- An upgrade that nobody takes is ignored (RFC 9110, 7.8). llhttp, the parser below, would leave its body out, or read it as the
-  next request.
-- The head of a request, its URL and a `Content-Length` have a size, and the fields after a body are no headers.
-- Whoever sends nothing, or sends it drop by drop, or does not read the answer, is left.
-- At most so many connections are open; a new one takes the place of one that is silent or idle, the longest first.
+- An upgrade that the server does not support is ignored (RFC 9110, 7.8). llhttp, the parser below, would drop the body of such a
+  request, or read it as the next request.
+- The head of a request, its URL and its `Content-Length` are bounded. Fields after a body are no headers.
+- A connection is closed if its client sends nothing, sends too slowly, or does not read the answer.
+- The number of open connections is bounded. A new one takes the place of the one that has been silent or idle longest.
 
-What cannot be served reaches the application as a request whose scope holds the error under `REFUSED`: it is answered in
-its turn, in the form of every other error, logged and counted.
+A request that cannot be served reaches the application with the error under `REFUSED` in its scope. So it is answered in its
+turn, in the form of every other error, logged and counted.
 """
 
 import asyncio
@@ -36,13 +36,13 @@ _FAREWELL_SECONDS = 2.0
 
 
 def check_protocol(scope: Mapping[str, Any]) -> None:
-    """Raises what the connection refuses."""
+    """Raises the error with which the connection refuses a request, if any."""
     if error := scope.get(REFUSED):
         raise error
 
 
 class Config(uvicorn.Config):
-    """Uvicorn's, and what its connections share."""
+    """Uvicorn's configuration, and the state that its connections share."""
 
     def __init__(self, app: Any, connections: Connections, **others: Any) -> None:
         super().__init__(app, http=Connection, ws="none", **others)
@@ -77,7 +77,7 @@ class Connection(HttpToolsProtocol):
         self._answering: RequestResponseCycle | None = None
         self._reader_watch: asyncio.TimerHandle | None = None
 
-    # What the transport says
+    # Called by the transport
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -125,7 +125,7 @@ class Connection(HttpToolsProtocol):
         self._forget_the_reader()
         super().resume_writing()
 
-    # What the parser says
+    # Called by the parser
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -187,7 +187,7 @@ class Connection(HttpToolsProtocol):
         self._answering = cycle
         super()._start_asgi_task(cycle, app)
 
-    # What follows from it
+    # Called by the methods above
 
     def _parse(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -238,7 +238,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.transport.close()
 
     def _begin_refused(self) -> None:
-        """A request without a body in the place of one whose head is none."""
+        """Begins a request without a body in the place of one whose head cannot be read."""
         known = self._reading is _Reading.HEAD and self.url
         method, url = (self.parser.get_method().decode(), self.url) if known else ("-", b"-")
         self.parser = httptools.HttpRequestParser(self)

@@ -1,7 +1,7 @@
-"""The journey of trying before changing: other solvers, options and backbones on a task's own examples, and nothing published.
+"""The journey of a comparison: other solvers, options and backbones tried on a task's own examples, and nothing published.
 
-Active version read -> judged as it is -> each backbone that is asked for opened, its embeddings of the support set made
-(`server.journeys.reembed`) -> its candidates judged on them -> all side by side, with one sentence of advice.
+Active version read -> judged as it is -> each backbone asked for opened -> support set embedded by it (`reembed`)
+-> its candidates judged -> all side by side, with one sentence of advice.
 """
 
 from collections.abc import Callable, Sequence

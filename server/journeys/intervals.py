@@ -32,14 +32,18 @@ def wilson(right: float, judged: float, z: float = Z95) -> Interval | None:
 
 
 def left_out_accuracy(right: float, judged: float, seen: float) -> Interval | None:
-    """The interval of the accuracy that a head has on further images of the kind that its examples are of, told by how many of
-    those were recognised by heads fitted without them: Wilson's, corrected by what sets them apart from independent trials of
-    that head. Of images of another kind than all examples no example tells.
+    """Returns the interval of a head's accuracy on further images of the same kind as its examples.
 
-    The heads had fewer examples than the one that serves. Error falls about as the inverse of the examples of a class: 4 of 5
-    seen, it is 4/5 of that counted. Where few errors are to be expected, one or two may be bad luck: the upper end allows for
-    1.25 of them. And examples that judge one another tell as much as somewhat fewer independent ones. The numbers were chosen
-    over nine domains; see decision 0019, and `benchmarks.quality` for how often the interval holds the accuracy.
+    It follows from how many examples were recognised by heads fitted without them. It is Wilson's interval, corrected for what
+    sets these verdicts apart from independent trials of one head. It says nothing of images of another kind.
+
+    - The heads had fewer examples than the one that serves. Error falls about as the inverse of the examples of a class: with 4
+      of 5 seen, it is 4/5 of the counted error.
+    - Where few errors are expected, one or two may be bad luck. The upper end allows for 1.25 of them.
+    - Examples that judge one another tell as much as somewhat fewer independent ones.
+
+    The numbers were chosen over nine domains (decision 0019). `benchmarks.quality` prints how often the interval holds the
+    accuracy.
 
     Args:
         right, judged: of examples, or, where some were left out together, of the groups that they form.
@@ -58,9 +62,11 @@ def left_out_accuracy(right: float, judged: float, seen: float) -> Interval | No
 
 
 def paired_difference(both: float, first: float, second: float, neither: float, z: float = Z95) -> Interval | None:
-    """The interval of p₁ − p₂, two shares of the same examples: the score intervals of both, squared and added with what their
-    verdicts have in common (Newcombe, Improved confidence intervals for the difference between binomial proportions based on
-    paired data, Statistics in Medicine 17, 1998, method 10).
+    """Returns the interval of p₁ − p₂, two shares of the same examples.
+
+    The score intervals of both are squared and added, with a term for what their verdicts have in common (Newcombe, Improved
+    confidence intervals for the difference between binomial proportions based on paired data, Statistics in Medicine 17, 1998,
+    method 10).
 
     Args:
         both, first, second, neither: how many examples both got right, the first alone, the second alone, and neither; shots of

@@ -1,4 +1,4 @@
-"""The query journey: images in, what each was recognised as out.
+"""The query journey: images in, predictions out.
 
 Task found (`active_task`: 404 before any work) -> embedded (`embed`) -> classified (`classify`) -> predictions in the order of
 the images.

@@ -67,13 +67,13 @@ class Trial:
         return float(self._of_groups(1.0 * self.right - other.right).mean())
 
     def accuracy_difference(self, other: "Trial", z: float = Z95) -> Interval | None:
-        """The interval of this one's accuracy less the other's, which judged the same examples; None if there are none."""
+        """Returns the interval of this trial's accuracy minus the other's on the same examples; None if there are none."""
         cases = self.right & other.right, self.right & ~other.right, other.right & ~self.right, ~self.right & ~other.right
         both, first, second, neither = (float(self._of_groups(case).sum()) for case in cases)
         return paired_difference(both, first, second, neither, z)
 
     def loss_difference(self, other: "Trial", z: float = Z95) -> Interval | None:
-        """Likewise of the mean losses; None of fewer than five groups."""
+        """Returns the interval of this trial's mean loss minus the other's; None if there are fewer than five groups."""
         return mean(self._of_groups(self.losses - other.losses), z)
 
     def _of_groups(self, values: NDArray[Any]) -> NDArray[np.float64]:

@@ -128,7 +128,8 @@ async def _fit(
     """Returns the active support set on another backbone, and a head of it.
 
     Args:
-        usual: the backbone it is on, which tells of a version of before that was kept what of its options somebody asked for.
+        usual: the backbone that the set is on. An old version does not say which options its owner asked for; the defaults of
+            this backbone tell.
     """
     support = await support_on(service, task.key, task.version.number, target, progress)
     was = usual.bundle.manifest.head if usual else None

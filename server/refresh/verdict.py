@@ -36,8 +36,10 @@ class MoveVerdict:
 
 
 def judge_move(before: Side | None, after: Side, max_drop: float) -> MoveVerdict:
-    """Judges both heads by leave-one-out on the same examples. Where each is alone in its class, or like all others of it, none
-    can be left out, and the task stays, unless the bundles' evaluations on several datasets favour the move.
+    """Judges both heads by leave-one-out on the same examples.
+
+    Where each example is alone in its class, or like all others of it, none can be left out. Then the task stays, unless the
+    bundles' evaluations on several datasets favour the move.
 
     Args:
         before: None if the task's own backbone is not on this server any more: then it answers nothing where it is, and moves.
@@ -67,8 +69,10 @@ def _left_out(side: Side, groups: Ints) -> tuple[str, Tally]:
 
 
 def _by_evaluations(before: Side, after: Side, max_drop: float) -> MoveVerdict:
-    """The move is favoured where both bundles were evaluated on the novel classes of two datasets or more, at the same way and
-    shot, and the new one is at least as good in the mean and on none worse by more than `max_drop`.
+    """Judges a move by the two bundles' evaluations.
+
+    Both need evaluations on the novel classes of at least two datasets, at the same way and shot. The move is favoured if the new
+    bundle is at least as good in the mean, and on no dataset worse by more than `max_drop`.
     """
     alone = "each example is alone in its class, or like all others of it, so that none can be left out"
     if max_drop >= 1:

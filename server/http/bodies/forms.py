@@ -1,8 +1,8 @@
 """Multipart forms (RFC 7578), read in memory and refused at the first part that is wrong.
 
-python-multipart finds the parts. What they mean is decided here: a form counts only once its closing boundary has come, and a
-text is in the charset of its part, else of the form (its `_charset_` or that of its Content-Type), else in UTF-8. Files stay in
-memory, under the limit of the body, so that no disk is needed.
+python-multipart finds the parts. This module says what they mean. A form counts only once its closing boundary has come. A text
+is in the charset of its part. If the part names none, the form's counts (its `_charset_`, or that of its Content-Type), and else
+UTF-8. Files stay in memory, under the limit of the body, so that no disk is needed.
 """
 
 import io

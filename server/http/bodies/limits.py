@@ -51,7 +51,7 @@ class LimitedBody:
             Overloaded: the bodies under way are too large together.
             HeadstartError: what the connection refuses.
         """
-        if self._complete:  # What follows the body is the client's leaving, which may take its time.
+        if self._complete:  # The next message is the client's leaving, which may take any time.
             return await self._receive()
         limits = self._limits
         if not self._received and _declared(self._scope) > limits.most:
@@ -69,7 +69,7 @@ class LimitedBody:
         return message
 
     def release(self) -> None:
-        """To be told that the request is answered."""
+        """Gives back the room of the body. Call it once the request is answered."""
         self._limits.held -= self._received
 
     async def _piece(self) -> Message:
@@ -90,7 +90,7 @@ class LimitedBody:
 
 
 def _declared(scope: Scope) -> int:
-    """Bytes that the request says it has."""
+    """Returns the bytes that the request declares."""
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit():
             return int(value)

@@ -33,9 +33,9 @@ async def alive() -> Response:
     responses={200: answered(Health, "Ready"), 503: answered(Health, "Not able to serve; `checks` says what fails")},
 )
 async def ready(service: Served) -> Response:
-    """Sends images of known embedding through the queue that serves, reads from the store, writes to it unless that has just
-    been done, and looks for the bundles that tasks need. Where some tasks lack theirs, or the disk is full, it is `degraded`, and
-    answers 200, since all else is served.
+    """Sends images of known embedding through the queue that serves. Reads from the store, and writes to it unless that has
+    just been done. Looks for the bundles that tasks need. If some tasks lack theirs, or the disk is full, the server is
+    `degraded`; the answer is still 200, since everything else is served.
     """
     checks = {}
     healthy, degraded = True, False

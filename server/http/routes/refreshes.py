@@ -62,11 +62,11 @@ Working = Annotated[RefreshWorker, GIVEN]
     openapi_extra=REFRESH_BODY,
 )
 async def begin(request: Request, service: Served, working: Working, idempotency_key: IdempotencyKey = None) -> Response:
-    """Each task's images are embedded again behind everybody else's, its head is fitted in shadow and judged beside the one that
-    serves, and it becomes the active version unless the task's accuracy falls by more than `max_drop`. Where no example can be
+    """Moves tasks onto another bundle while they serve. Each task's images are embedded again in the background. Its new head is
+    judged beside the one that serves, and becomes active unless the accuracy falls by more than `max_drop`. If no example can be
     left out, the task stays, unless the two bundles' evaluations on several datasets favour the move.
 
-    `all` are the tasks that there are now. One refresh is worked on at a time, the oldest first.
+    `all` means every task that exists now. The server works on one refresh at a time, the oldest first.
     """
     asked = await read_json(request, service, RefreshBody, WITH_TASKS)
     await service.backbones.check_known(asked.to)
@@ -161,8 +161,8 @@ async def cancel(refresh: str, service: Served, working: Working) -> Response:
     responses={202: answered(RefreshReply, "The refresh, which is being rolled back from now on"), **_CHANGE_ERRORS},
 )
 async def roll_back(refresh: str, service: Served, working: Working) -> Response:
-    """A task is as it was before; one whose examples have changed since keeps those, fitted on the bundle that it came from.
-    To be asked of a refresh that has ended; asked again, it tries what could not be returned.
+    """Returns each task to what it was before. A task whose examples have changed since keeps them, with a head fitted on the
+    bundle that it came from. The refresh must have ended. A second call tries the tasks that could not be returned.
     """
     return await _change(refresh, "rollback", service, working, 202)
 
