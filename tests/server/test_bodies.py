@@ -62,11 +62,14 @@ class TestLargeJson:
     """Nothing is read beyond the first fault, and no body costs many times its size."""
 
     @staticmethod
-    def peak(server: ServerProcess) -> int:
-        """The most memory that the server has ever had, in bytes."""
-        status = Path(f"/proc/{server.process.pid}/status")
-        if not status.exists():
+    def peak(server: ServerProcess, anew: bool = False) -> int:
+        """The most memory that the server has had, in bytes: ever, or from now on (proc(5), clear_refs)."""
+        process = Path(f"/proc/{server.process.pid}")
+        if not process.exists():
             pytest.skip("needs Linux")
+        if anew:
+            (process / "clear_refs").write_text("5")
+        status = process / "status"
         return 1024 * int(status.read_text().partition("VmHWM:")[2].split()[0])
 
     @pytest.mark.parametrize(
@@ -92,9 +95,14 @@ class TestLargeJson:
     def test_that_is_sound(self, server: ServerProcess, api: httpx.Client, task: str) -> None:
         image = encode(noise(1400, 1400))
         body = json.dumps({"images": [base64_of(image)] * 4}).encode()
-        before = self.peak(server)
-        response = api.post(f"/v1/tasks/{task}/predict", content=body, headers={"Content-Type": "application/json"})
-        assert len(response.json()["predictions"]) == 4
+
+        def predict_all() -> None:
+            response = api.post(f"/v1/tasks/{task}/predict", content=body, headers={"Content-Type": "application/json"})
+            assert len(response.json()["predictions"]) == 4
+
+        predict_all()  # The first large body also pays for memory that the allocator keeps from then on.
+        before = self.peak(server, anew=True)
+        predict_all()
         decoding = 4 * 3 * 1400 * 1400
         assert self.peak(server) - before < 3 * len(body) + decoding
 
