@@ -173,12 +173,19 @@ def test_closing_waits_for_no_heavy_image(large: Decoder) -> None:
 
 
 async def decode_and_signal(decoder: Decoder, number: int) -> list[object]:
-    """What comes of heavy images if the first of a new decoder's processes gets a signal while it is at work."""
+    """What comes of heavy images if the processes of a new decoder get a signal while one is at work.
+
+    It returns when those processes are gone. One that was idle may otherwise be asked again before the signal reaches it.
+    """
     request = asyncio.create_task(decoder.decode([plain(3000)] * 16, SPEC))
     await until_decoding()
-    for child in children():
+    there = children()
+    for child in there:
         child.send_signal(number)
-    return list(await request)
+    try:
+        return list(await request)
+    finally:
+        psutil.wait_procs(there, timeout=20)
 
 
 def test_an_image_that_ends_its_process_is_broken_and_spoils_no_other(large: Decoder) -> None:
