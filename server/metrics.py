@@ -92,14 +92,18 @@ class Stopwatch:
         self._stages: dict[str, float] = {}
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
+    def stage(self, name: str, begun: float = 0.0) -> Iterator[None]:
+        """Records the time that the block takes, after the seconds that the stage took elsewhere."""
+        started = time.perf_counter() - begun
         try:
             yield
         finally:
-            seconds = time.perf_counter() - started
-            self._stages[name] = self._stages.get(name, 0.0) + seconds
-            self._of_stage(name).observe(seconds)
+            self.record(name, time.perf_counter() - started)
+
+    def record(self, name: str, seconds: float) -> None:
+        """Adds to the time of a stage."""
+        self._stages[name] = self._stages.get(name, 0.0) + seconds
+        self._of_stage(name).observe(seconds)
 
     def milliseconds(self) -> dict[str, float]:
         """Returns the time of every stage so far, and the total since this stopwatch was made."""

@@ -109,10 +109,13 @@ class Head:
         Raises:
             BackboneMismatch: `space` is not the one that this head was fitted in.
         """
+        return self.probabilities_of(space.features(embeddings, self.options.centre), space)
+
+    def probabilities_of(self, features: Float32, space: EmbeddingSpace) -> NDArray[np.float64]:
+        """Returns the same as `probabilities`, from features (N, D) that `space` made with this head's centring."""
         if space.backbone != self.backbone:
             raise BackboneMismatch(f"a head fitted on {self.backbone} cannot read embeddings of {space.backbone}")
-        scores = space.features(embeddings, self.options.centre) @ self.weight.T + self.bias
-        return softmax(scores, self.options.temperature)
+        return softmax(features @ self.weight.T + self.bias, self.options.temperature)
 
     def to_bytes(self) -> bytes:
         """Returns the head as a safetensors file, with its description in the file's metadata."""

@@ -4,9 +4,10 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Self
 
+from models.answers.on_host import HostAnswers
 from models.arrays import Ints
 from models.bundle import Bundle
 from models.engine import Engine, file_of
@@ -34,7 +35,9 @@ class ServedBackbone:
         self.bundle = bundle
         self.kind = engine.kind
         self.space: EmbeddingSpace = engine.space
-        self.batcher = Batcher(engine, settings.queue_images, bundle.id, metrics, settings.queue_seconds)
+        self._background = cache(lambda: Background.of(bundle.background, bundle.feature_mean, bundle.manifest.head.novelty))
+        answers = HostAnswers(self.space, self._background)
+        self.batcher = Batcher(engine, answers, settings.queue_images, bundle.id, metrics, settings.queue_seconds)
         self.uses = 0
         self.last_used = time.monotonic()
         self._users = 0
@@ -51,10 +54,10 @@ class ServedBackbone:
         """The least cosine of the embeddings of two shots of the same thing. Computed on first use, by any thread."""
         return least_similarity(features(self.bundle.background, None))
 
-    @cached_property
+    @property
     def background(self) -> Background:
         """The bundle's background: features of images of no task in particular. Computed on first use, by any thread."""
-        return Background.of(self.bundle.background, self.bundle.feature_mean, self.bundle.manifest.head.novelty)
+        return self._background()
 
     def groups(self, labels: Sequence[str], embeddings: Float32) -> Ints:
         """Returns the group of each of n examples, (n,). Examples of a group are left out together.

@@ -167,6 +167,7 @@ def _judged(
 ) -> Iterator[tuple[int, str]]:
     """Yields the results of `_results` with verdicts. Searching each task's support set takes most of the time."""
     ranking, scores = ranked(probabilities, asked.top_k)
+    queries = served.background.queries(embedded.embeddings)
     found = zip(stack.positions, stack.labels, ranking.tolist(), scores.tolist(), strict=True)
     for position, labels, classes, shares in found:
         task, active = tasks[position]
@@ -175,7 +176,7 @@ def _judged(
         except (TaskNotFound, VersionNotFound):  # removed meanwhile
             yield position, _failed(task, active, TaskNotFound(task))
             continue
-        neighbours = support.index.search(embedded.embeddings, served.background, NEAREST)
+        neighbours = support.index.search(queries, served.background, NEAREST)
         address = asked.service.address(task)
         predictions = with_verdicts(as_predictions(labels, classes, shares), address, support, neighbours)
         yield position, _written(task, active, predictions=in_order(embedded.errors, predictions))
