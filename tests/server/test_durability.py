@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,6 +71,11 @@ def step(api: httpx.Client, support: Labelled, ledger: Ledger, rng: random.Rando
     ledger.acknowledged[reply["id"]] = reply
 
 
+def changed(before: Sequence[Mapping[str, State]], ledgers: Sequence[Ledger]) -> int:
+    """How many of the ledgers are not as they were."""
+    return sum(one != ledger.acknowledged for one, ledger in zip(before, ledgers, strict=True))
+
+
 def check_after_restart(url: str, ledgers: list[Ledger], query: bytes) -> None:
     with httpx.Client(base_url=url, timeout=30) as api:
         found = every_task(api)
@@ -127,11 +133,14 @@ def test_every_acknowledged_change_survives_sigkill(tmp_path: Path, support: Lab
                     pool.submit(write_until_killed, process.url, support, ledger, random.Random(rng.random()))
                     for ledger in ledgers
                 ]
-                time.sleep(rng.uniform(0.05, 0.8))
+                deadline = time.monotonic() + 30
+                while changed(before, ledgers) < 2 and time.monotonic() < deadline:  # until it is at work, however slow it is
+                    time.sleep(0.01)
+                time.sleep(rng.uniform(0.0, 0.6))
                 process.kill()
                 for writer in writers:
                     writer.result()
-            changes += sum(one != ledger.acknowledged for one, ledger in zip(before, ledgers, strict=True))
+            changes += changed(before, ledgers)
     with ServerProcess(tmp_path / "data") as process:
         check_after_restart(process.url, ledgers, queries[0][1])
     assert changes > kills  # the kills came in the middle of work, not of idleness
