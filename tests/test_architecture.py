@@ -62,7 +62,7 @@ HOMES: Mapping[str, set[str]] = {
     "sqlalchemy": {"server/store/"},
     "alembic": {"server/store/database.py", "server/store/migrations/"},
     "onnxruntime": {"models/engine.py", "training/export/graphs.py"},
-    "torch": {"models/engine.py", "models/backbones/", "training/"},
+    "torch": {"models/engine.py", "models/answers/on_device.py", "models/answers/tables.py", "models/backbones/", "training/"},
     "PIL": {"models/images/preprocess.py", "models/images/colour.py", "clients/python/headstart/images/"},
     "pillow_heif": {"models/images/preprocess.py", "clients/python/headstart/images/"},
     "safetensors": {"models/heads/head.py", "models/bundle.py"},

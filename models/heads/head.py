@@ -79,7 +79,7 @@ class _About(BaseModel):
     sha256: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Head:
     """The last layer of one task version.
 

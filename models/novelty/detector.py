@@ -30,13 +30,13 @@ from models.novelty.familiarity import left_out_cosines, resemblance, smooth_max
 from models.novelty.space import NoveltySpace
 from models.novelty.thresholds import REFUSED, evidence, threshold
 
-_CENTRING, _KAPPA, _WEIGHT = 0.75, 10.0, 2.0  # Here and below: of bundles without a law.
+_CENTRING, KAPPA_WITHOUT_LAW, WEIGHT_WITHOUT_LAW = 0.75, 10.0, 2.0  # Here and below: of bundles without a law.
 
 # Mean and deviation of members' familiarity above the background's mean, in deviations of the background's: of 1-shot tasks.
 _MEMBERS_MEAN, _MEMBERS_DEVIATION = 0.92, 0.91
 _PRIOR = 5  # examples
 
-_WIDTH = 0.05  # of the threshold, in familiarity
+WIDTH = 0.05  # of the threshold, in familiarity
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,12 +159,12 @@ def fit_detector(embeddings: Float32, labels: Ints, background: Background) -> N
 
 def novelty_of(familiarity: Reals, threshold: Reals | float) -> Reals:
     """Returns the novelty (…, Q) in [0, 1]: ½ at the threshold, and more for strangers."""
-    novelty: Reals = 1.0 / (1.0 + np.exp((familiarity - threshold) / _WIDTH))
+    novelty: Reals = 1.0 / (1.0 + np.exp((familiarity - threshold) / WIDTH))
     return novelty
 
 
 def _familiarity_without_law(to_means: Reals, typicality: Reals, usual: Reals | float) -> Reals:
-    familiarity: Reals = smooth_maximum(to_means, _KAPPA) + _WEIGHT * np.minimum(0.0, typicality - usual)
+    familiarity: Reals = smooth_maximum(to_means, KAPPA_WITHOUT_LAW) + WEIGHT_WITHOUT_LAW * np.minimum(0.0, typicality - usual)
     return familiarity
 
 

@@ -42,7 +42,7 @@ class Neighbours:
         return cls(*(np.concatenate([getattr(part, name.name) for part in parts]) for name in fields(cls)))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class SupportIndex:
     """The index of n examples of K classes.
 

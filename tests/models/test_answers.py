@@ -1,10 +1,14 @@
 """Answers to a batch of questions against each question answered alone, by the head and the index themselves."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.answers.on_device import DeviceAnswers
 from models.answers.on_host import HostAnswers
 from models.answers.question import Answer, Question
 from models.arrays import Ints
@@ -53,10 +57,21 @@ def test_a_mixed_batch_is_answered_as_each_question_alone(
         questions.append((Question(head, index if strangers else None, 3), slice(start, start + images)))
         start += images
     embeddings = draw(np.random.default_rng(1), start)
-    answers = HostAnswers(SPACE, lambda: background)(embeddings, questions)
-    assert len(answers) == len(questions)
+    on_device = DeviceAnswers(SPACE, lambda: background, torch.device("cpu"))
+    for answers in (
+        HostAnswers(SPACE, lambda: background)(embeddings, questions),
+        *(on_device(torch.from_numpy(embeddings), questions) for _ in range(2)),
+    ):
+        assert len(answers) == len(questions)
+        assert_as_each_alone(answers, questions, embeddings, background)
+
+
+def assert_as_each_alone(
+    answers: Sequence[Answer], questions: Sequence[tuple[Question, slice]], embeddings: Float32, background: Background
+) -> None:
     for (question, rows), answer in zip(questions, answers, strict=True):
         np.testing.assert_allclose(answer.probabilities, question.head.probabilities(embeddings[rows], SPACE), atol=1e-6)
+        assert answer.probabilities.dtype == np.float64
         if question.index is None:
             assert answer.neighbours is None
             continue
