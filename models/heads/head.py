@@ -37,10 +37,15 @@ class BackboneRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmbeddingSpace:
-    """The space of a backbone file's embeddings: the file, and the embeddings' mean over the base classes, float32 (D,)."""
+    """The space of a backbone file's embeddings.
+
+    Attributes:
+        backbone: the file.
+        mean: of the embeddings over the base classes, float32 (D,), on the device that the embeddings are on.
+    """
 
     backbone: BackboneRef
-    mean: Float32
+    mean: Array
 
     def features(self, embeddings: Array, centre: bool) -> Array:
         """Returns `features` with this space's mean, if `centre`."""
