@@ -23,6 +23,7 @@ from models.heads.head import BackboneMismatch, EmbeddingSpace, Head, features
 from models.novelty.detector import KAPPA_WITHOUT_LAW, WEIGHT_WITHOUT_LAW, WIDTH, Background
 from models.novelty.space import NoveltySpace
 from models.novelty.support_index import Neighbours, SupportIndex
+from models.tensors import on_device
 
 _TABLES_BYTES = 2 * 2**30  # of all heads, and as much of all indices
 _GATHERED_BYTES = 256 * 2**20  # of the rows of one product
@@ -131,7 +132,7 @@ class DeviceAnswers:
         return self._put(self._background().direction)
 
     def _put(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+        return on_device(array, self._device)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,10 +37,13 @@ class BackboneRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmbeddingSpace:
-    """The space of a backbone file's embeddings: the file, and the embeddings' mean over the base classes, float32 (D,)."""
+    """The space of a backbone file's embeddings: the file, and the embeddings' mean over the base classes, float32 (D,).
+
+    The mean lies where the embeddings do that become features: in a NumPy array, or in a tensor on a device.
+    """
 
     backbone: BackboneRef
-    mean: Float32
+    mean: Array
 
     def features(self, embeddings: Array, centre: bool) -> Array:
         """Returns `features` with this space's mean, if `centre`."""

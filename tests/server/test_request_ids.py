@@ -62,6 +62,7 @@ class BrokenEngine:
 
     kind: EngineKind = "onnx"
     parallel = 1
+    device = None
     max_batch = MAX_BATCH
 
     def __init__(self) -> None:
