@@ -65,8 +65,10 @@ HOMES: Mapping[str, set[str]] = {
     "torch": {
         "models/engine.py",
         "models/tensors.py",
+        "models/cuda_graphs.py",
         "models/answers/on_device.py",
         "models/answers/tables.py",
+        "models/heads/solvers/dense_newton.py",
         "models/backbones/",
         "training/",
     },

@@ -37,9 +37,11 @@ class BackboneRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmbeddingSpace:
-    """The space of a backbone file's embeddings: the file, and the embeddings' mean over the base classes, float32 (D,).
+    """The space of a backbone file's embeddings.
 
-    The mean lies where the embeddings do that become features: in a NumPy array, or in a tensor on a device.
+    Attributes:
+        backbone: the file.
+        mean: of the embeddings over the base classes, float32 (D,), on the device that the embeddings are on.
     """
 
     backbone: BackboneRef
