@@ -1,7 +1,7 @@
 """Tensors that behave as if they were on a device, for tests without one.
 
-`DeviceTensor` computes on the CPU, but its values stay inside. What would make a host wait for a GPU is counted or refused. A test
-that wants to see the values says so (`revealed`).
+`DeviceTensor` computes on the CPU, but its values stay inside. What would make a host wait for a GPU is counted or refused. A
+test that wants to see the values says so (`revealed`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence

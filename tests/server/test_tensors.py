@@ -3,6 +3,7 @@
 The tensors are on the CPU here. Everything but the kernels is what a GPU runs.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -72,7 +73,7 @@ def test_a_task_answers_alike(both: list[httpx.Client], support: Labelled, queri
     images = [image for _, image in queries]
     found = []
     for client in both:
-        task = create(client, support[::2], solver=solver)["id"]
+        task = create(client, support[::2], options=json.dumps({"solver": solver}))["id"]
         said = [*ask(client, task, images[:1]), *ask(client, task, images), *ask(client, task, images, unknown="ignore")]
         said += ask(client, task, images[:8], mode="transductive")
         assert client.post(f"/v1/tasks/{task}/examples", **multipart(queries[:3])).status_code == 201
@@ -87,7 +88,7 @@ def test_a_mixed_batch_is_answered_alike(both: list[httpx.Client], support: Labe
     parts = [support[:10], support, support[:15], support[5:]]
     found = []
     for client in both:
-        tasks = [create(client, part, solver=solver)["id"] for part in parts for solver in SOLVERS]
+        tasks = [create(client, part, options=json.dumps({"solver": solver}))["id"] for part in parts for solver in SOLVERS]
         with ThreadPoolExecutor(len(tasks)) as pool:
             asked = [pool.submit(ask, client, task, [*images[n : n + 3], b"broken", *images[:n]]) for n, task in enumerate(tasks)]
             found.append([one for each in asked for one in each.result()])
