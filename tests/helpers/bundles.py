@@ -7,9 +7,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from models.bundle import GOLDEN, ONNX, STATISTICS, golden_bytes, open_bundle, statistics_bytes, write_bundle
+from models.bundle import GOLDEN, ONNX, STATISTICS, golden_bytes, read_manifest, statistics_bytes, write_bundle
 from models.heads.head import Float32
 from models.images.preprocess import Pixels
+
+SMALL = "small@1"
+"""The id of the small bundle that many tests share: the fixtures `small_bundles` and `small_flags`."""
 
 _SIDE, _POOL = 32, 8
 _DIM = 3 * (_SIDE // _POOL) ** 2
@@ -17,7 +20,7 @@ _DIM = 3 * (_SIDE // _POOL) ** 2
 
 def another_bundle(source: Path, folder: Path, name: str) -> str:
     """A bundle that does what `source` does in float32, from a backbone file of its own, and its id."""
-    manifest = open_bundle(source).manifest.model_copy(update={"name": name})
+    manifest = read_manifest(source).model_copy(update={"name": name})
     graph = onnx.load(source / ONNX)
     graph.doc_string = name
     contents = {file: (source / file).read_bytes() for file in (STATISTICS, GOLDEN)}
@@ -44,8 +47,9 @@ def small_bundle(
         STATISTICS: statistics_bytes(np.zeros(_DIM, np.float32), _mean_colours(golden)),
         GOLDEN: golden_bytes(golden, _mean_colours(golden)),
     }
-    shipped = open_bundle(like).manifest
-    manifest = shipped.model_copy(update={"name": name, "version": version, "embedding_dim": _DIM, "created_at": created_at})
+    manifest = read_manifest(like).model_copy(
+        update={"name": name, "version": version, "embedding_dim": _DIM, "created_at": created_at}
+    )
     write_bundle(folder, manifest, contents)
     return manifest.id
 

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -28,6 +28,7 @@ class Ledger:
 
     acknowledged: dict[str, State] = field(default_factory=dict)
     pending: str | None = None  # a task's id, or "new"
+    changes: int = 0  # acknowledged ones
 
 
 def write_until_killed(url: str, support: Labelled, ledger: Ledger, rng: random.Random) -> None:
@@ -37,6 +38,7 @@ def write_until_killed(url: str, support: Labelled, ledger: Ledger, rng: random.
             while True:
                 step(api, support, ledger, rng)
                 ledger.pending = None
+                ledger.changes += 1
         except httpx.TransportError:
             return
 
@@ -113,13 +115,24 @@ def check_whole(api: httpx.Client, task: State, query: bytes) -> None:
     assert predict(api, task["id"], [query])[0]["scores"].keys() == {c["label"] for c in task["classes"]}
 
 
+def wait_for_changes(ledgers: list[Ledger], count: int, writers: list[Future[None]]) -> None:
+    """Returns when the writers have so many more changes acknowledged."""
+    before = sum(ledger.changes for ledger in ledgers)
+    while sum(ledger.changes for ledger in ledgers) < before + count:
+        assert not any(writer.done() for writer in writers), "a writer stops when the server does"
+        time.sleep(0.002)
+
+
 @pytest.mark.parametrize("kills", [10, pytest.param(50, marks=pytest.mark.slow)])
-def test_every_acknowledged_change_survives_sigkill(tmp_path: Path, support: Labelled, queries: Labelled, kills: int) -> None:
+def test_every_acknowledged_change_survives_sigkill(
+    tmp_path: Path, small_flags: tuple[str, ...], support: Labelled, queries: Labelled, kills: int
+) -> None:
+    """Each kill comes a moment after some number of changes, so that it meets the server at work however slow the machine is."""
     rng = random.Random(1)
     ledgers = [Ledger() for _ in range(WRITERS)]
     changes = 0
     for _ in range(kills):
-        with ServerProcess(tmp_path / "data") as process:
+        with ServerProcess(tmp_path / "data", *small_flags) as process:
             check_after_restart(process.url, ledgers, queries[0][1])
             before = [dict(ledger.acknowledged) for ledger in ledgers]
             with ThreadPoolExecutor(WRITERS) as pool:
@@ -127,22 +140,25 @@ def test_every_acknowledged_change_survives_sigkill(tmp_path: Path, support: Lab
                     pool.submit(write_until_killed, process.url, support, ledger, random.Random(rng.random()))
                     for ledger in ledgers
                 ]
-                time.sleep(rng.uniform(0.05, 0.8))
+                wait_for_changes(ledgers, rng.randint(WRITERS, 40), writers)
+                time.sleep(rng.uniform(0, 0.02))
                 process.kill()
                 for writer in writers:
                     writer.result()
             changes += sum(one != ledger.acknowledged for one, ledger in zip(before, ledgers, strict=True))
-    with ServerProcess(tmp_path / "data") as process:
+    with ServerProcess(tmp_path / "data", *small_flags) as process:
         check_after_restart(process.url, ledgers, queries[0][1])
     assert changes > kills  # the kills came in the middle of work, not of idleness
     assert threading.active_count() < 20
 
 
 @pytest.mark.parametrize("solver", get_args(Solver))
-def test_a_task_answers_after_a_restart_as_before(tmp_path: Path, support: Labelled, queries: Labelled, solver: str) -> None:
+def test_a_task_answers_after_a_restart_as_before(
+    tmp_path: Path, small_flags: tuple[str, ...], support: Labelled, queries: Labelled, solver: str
+) -> None:
     answers: list[list[dict[str, Any]]] = []
     for _ in range(2):
-        with ServerProcess(tmp_path / "data") as server, httpx.Client(base_url=server.url, timeout=60) as api:
+        with ServerProcess(tmp_path / "data", *small_flags) as server, httpx.Client(base_url=server.url, timeout=60) as api:
             if not answers:
                 task = create(api, support, options=f'{{"solver": "{solver}"}}')["id"]
             answers.append(predict(api, task, [image for _, image in queries[:8]]))
