@@ -65,8 +65,7 @@ class ServerProcess:
             self.process = self._launched(arguments, log)
         self._wait_until_ready(until)
 
-    @staticmethod
-    def _launched(arguments: list[str], log: BinaryIO) -> Process:
+    def _launched(self, arguments: list[str], log: BinaryIO) -> Process:
         command = [sys.executable, "-W", "error", "-m", "server", *arguments]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=environment)  # noqa: S603 -- the command is ours
