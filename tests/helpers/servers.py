@@ -1,5 +1,6 @@
 """Server processes that start fast, for tests."""
 
+import io
 import multiprocessing
 import os
 import runpy
@@ -67,7 +68,8 @@ def run_server(*flags: str, folder: Path, **environment: str) -> "subprocess.Com
     out.touch()
     err.touch()
     status = _Forked(list(flags), out, err, {**os.environ, **environment}).wait(60)
-    return subprocess.CompletedProcess(flags, status, out.read_text(), err.read_text())
+    printed = [path.read_text(environment.get("PYTHONIOENCODING")) for path in (out, err)]
+    return subprocess.CompletedProcess(flags, status, *printed)
 
 
 class _Forked:
@@ -120,6 +122,9 @@ def _serve(arguments: list[str], out: Path, err: Path, environment: dict[str, st
     os.environ.clear()
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if encoding := environment.get("PYTHONIOENCODING"):  # which the interpreter obeys at its start
+        sys.stdout = io.TextIOWrapper(io.FileIO(1, "w"), encoding=encoding, write_through=True)
+        sys.stderr = io.TextIOWrapper(io.FileIO(2, "w"), encoding=encoding, errors="backslashreplace", write_through=True)
     if prepare is not None:
         prepare()
     sys.argv = ["server", *arguments]
