@@ -17,7 +17,7 @@ from server.store.records import Task, TaskKey, VersionConflict
 from server.store.refresh_records import Judgement, Reason, RefreshAction, RefreshNote, RefreshState, RefreshStopped
 from server.store.store import Store, sqlite_url
 from tests.helpers import stored
-from tests.helpers.stored import BACKBONE, head_of
+from tests.helpers.stored import BACKBONE, head_of, open_empty
 
 T = "default"
 OTHER = BackboneRef("other@1", "cd" * 32)
@@ -56,7 +56,7 @@ class RefreshMachine(RuleBasedStateMachine):
     def start(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.url = sqlite_url(Path(self.folder.name))
-        self.store = Store.open(self.url)
+        self.store = open_empty(Path(self.folder.name))
         self.tasks: list[str] = []
         self.model: dict[str, RefreshModel] = {}
 
