@@ -26,8 +26,7 @@ ssl.create_default_context = cache(ssl.create_default_context)  # type: ignore[a
 settings.register_profile("quick", max_examples=10)  # for `make test-quick`
 
 _SLOW_SECONDS = 1200
-_LONGEST = {  # files of half a minute and more, which come first so that no worker is left with one at the end
-    "test_command_lines",
+_LONGEST = {  # files of a quarter of a minute and more, which come first so that no worker is left with one at the end
     "test_compare",
     "test_concurrency",
     "test_database",
@@ -35,7 +34,7 @@ _LONGEST = {  # files of half a minute and more, which come first so that no wor
     "test_forgetting",
     "test_importing",
     "test_meta_objectives",
-    "test_predict_many",
+    "test_quality",
     "test_refreshes",
     "test_running_bundles",
 }

@@ -99,7 +99,7 @@ def test_other_refusals_are_never_repeated(status: int) -> None:
 
 
 def test_a_late_answer_is_not_asked_for_again() -> None:
-    with network(Answer(200, TASK, after=1)) as (client, sent), pytest.raises(ServerUnreachable, match="timed out"):
+    with network(Answer(200, TASK, after=1), timeout=0.5) as (client, sent), pytest.raises(ServerUnreachable, match="timed out"):
         client.task("task_1")
     assert len(sent) == 1
 

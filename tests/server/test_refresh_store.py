@@ -202,7 +202,7 @@ TestRefreshStore.settings = settings(max_examples=40, stateful_step_count=30, de
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store.open(sqlite_url(tmp_path))
+    return open_empty(tmp_path)
 
 
 def test_what_is_another_tenants_does_not_exist(store: Store) -> None:
