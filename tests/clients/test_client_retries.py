@@ -36,6 +36,12 @@ CALLS: dict[str, tuple[Answer, Callable[[Client], object]]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a try that the server gave no time for; how long they are is in no test."""
+    monkeypatch.setattr("headstart.http.transport.FIRST_PAUSE", 0.01)
+
+
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("failure", [BUSY, problem(429, "overloaded"), LOST], ids=["503", "429", "lost"])
 def test_a_failed_try_is_repeated_as_the_same_request(name: str, failure: Answer | None) -> None:
