@@ -38,7 +38,7 @@ def main() -> None:
     parser = benchmark_parser("background", __doc__, rounds=5, seconds=2.0)
     arguments = parser.parse_args()
     bundle = paper_bundle()
-    batcher = Batcher(open_engine(bundle), 10_000, bundle.id, Metrics())
+    batcher = Batcher(open_engine(bundle), lambda _embeddings, _asked: [], 10_000, bundle.id, Metrics())
     figures = {}
     print(f"{'callers':>8}{'':>12}{'p50, ms':>9}{'p99, ms':>9}{'images/s':>10}{'background images/s':>21}")
     for callers in (0, *_CALLERS):

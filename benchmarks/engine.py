@@ -37,7 +37,7 @@ def main() -> None:
         for callers in sorted({1, engine.parallel})
         for size in (1, 4, 8, engine.max_batch)
     }
-    batcher = Batcher(engine, max(_CALLERS), bundle.id, Metrics())
+    batcher = Batcher(engine, lambda _embeddings, _asked: [], max(_CALLERS), bundle.id, Metrics())
     shared = {f"batcher, {callers} callers": partial(_batched, batcher, pixels, callers) for callers in _CALLERS}
     rates = race({**raw, **shared}, arguments.rounds, arguments.seconds)
     batcher.close()

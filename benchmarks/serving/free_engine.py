@@ -101,6 +101,7 @@ class _FreeEngine:
     """Takes the first pixels of an image for its embedding."""
 
     parallel = 1
+    device = None
     max_batch = 32
 
     def __init__(self, bundle: Bundle, kind: EngineKind) -> None:

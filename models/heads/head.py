@@ -37,10 +37,15 @@ class BackboneRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmbeddingSpace:
-    """The space of a backbone file's embeddings: the file, and the embeddings' mean over the base classes, float32 (D,)."""
+    """The space of a backbone file's embeddings.
+
+    Attributes:
+        backbone: the file.
+        mean: of the embeddings over the base classes, float32 (D,), on the device that the embeddings are on.
+    """
 
     backbone: BackboneRef
-    mean: Float32
+    mean: Array
 
     def features(self, embeddings: Array, centre: bool) -> Array:
         """Returns `features` with this space's mean, if `centre`."""
@@ -79,7 +84,7 @@ class _About(BaseModel):
     sha256: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Head:
     """The last layer of one task version.
 
@@ -109,10 +114,13 @@ class Head:
         Raises:
             BackboneMismatch: `space` is not the one that this head was fitted in.
         """
+        return self.probabilities_of(space.features(embeddings, self.options.centre), space)
+
+    def probabilities_of(self, features: Float32, space: EmbeddingSpace) -> NDArray[np.float64]:
+        """Returns the same as `probabilities`, from features (N, D) that `space` made with this head's centring."""
         if space.backbone != self.backbone:
             raise BackboneMismatch(f"a head fitted on {self.backbone} cannot read embeddings of {space.backbone}")
-        scores = space.features(embeddings, self.options.centre) @ self.weight.T + self.bias
-        return softmax(scores, self.options.temperature)
+        return softmax(features @ self.weight.T + self.bias, self.options.temperature)
 
     def to_bytes(self) -> bytes:
         """Returns the head as a safetensors file, with its description in the file's metadata."""

@@ -30,13 +30,30 @@ from models.novelty.familiarity import left_out_cosines, resemblance, smooth_max
 from models.novelty.space import NoveltySpace
 from models.novelty.thresholds import REFUSED, evidence, threshold
 
-_CENTRING, _KAPPA, _WEIGHT = 0.75, 10.0, 2.0  # Here and below: of bundles without a law.
+_CENTRING, KAPPA_WITHOUT_LAW, WEIGHT_WITHOUT_LAW = 0.75, 10.0, 2.0  # Here and below: of bundles without a law.
 
 # Mean and deviation of members' familiarity above the background's mean, in deviations of the background's: of 1-shot tasks.
 _MEMBERS_MEAN, _MEMBERS_DEVIATION = 0.92, 0.91
 _PRIOR = 5  # examples
 
-_WIDTH = 0.05  # of the threshold, in familiarity
+WIDTH = 0.05  # of the threshold, in familiarity
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Queries:
+    """Images as the detectors of one backbone see them.
+
+    Attributes:
+        features: (…, Q, D) in the space of the background.
+        typicality: (…, Q); None where a law does without it.
+    """
+
+    features: Float32
+    typicality: Reals | None
+
+    def of(self, rows: slice | Ints) -> "Queries":
+        """Returns some of the Q images, of queries without leading dimensions."""
+        return Queries(self.features[rows], None if self.typicality is None else self.typicality[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,19 +82,23 @@ class Background:
         space = NoveltySpace.of(plain, law) if law else NoveltySpace.centred(np.float32(_CENTRING) * mean)
         return cls(law, space, space.features(embeddings), direction, plain @ direction)
 
-    def familiarity(self, embeddings: Float32, to_means: Reals, nearest: Reals, usual: Reals | float) -> Reals:
+    def queries(self, embeddings: Float32) -> Queries:
+        """Returns images as detectors see them, from their embeddings (…, Q, D) by the same backbone."""
+        typicality = None if self.law else features(embeddings, None) @ self.direction
+        return Queries(self.space.features(embeddings), typicality)
+
+    def familiarity(self, queries: Queries, to_means: Reals, nearest: Reals, usual: Reals | float) -> Reals:
         """Returns the familiarity (…, Q) of queries, higher for images more like a task's classes; about ±1 at most.
 
         Args:
-            embeddings: (…, Q, D).
             to_means: (…, Q, K) cosines with the class means.
             nearest: (…, Q) the highest cosine with an example.
             usual: (…, 1) t of the task, which counts where there is no law.
         """
         if self.law:
             return resemblance(to_means, nearest, self.law)
-        typicality = features(embeddings, None) @ self.direction
-        return _familiarity_without_law(to_means, typicality, usual)
+        assert queries.typicality is not None
+        return _familiarity_without_law(to_means, queries.typicality, usual)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,9 +124,10 @@ class NoveltyDetector:
             embeddings: (…, Q, D).
             background: of the same backbone.
         """
-        queries = background.space.features(embeddings)
-        to_means = queries @ self.class_means.astype(np.float32).mT
-        return background.familiarity(embeddings, to_means, (queries @ self.examples.mT).max(axis=-1), self.usual[..., None])
+        queries = background.queries(embeddings)
+        to_means = queries.features @ self.class_means.astype(np.float32).mT
+        nearest = (queries.features @ self.examples.mT).max(axis=-1)
+        return background.familiarity(queries, to_means, nearest, self.usual[..., None])
 
     def weights(self, embeddings: Float32, background: Background) -> Reals:
         """Returns each query's weight for the classes, (…, Q) in [0, 1], ½ at the threshold; see `models.heads.transductive`."""
@@ -137,12 +159,12 @@ def fit_detector(embeddings: Float32, labels: Ints, background: Background) -> N
 
 def novelty_of(familiarity: Reals, threshold: Reals | float) -> Reals:
     """Returns the novelty (…, Q) in [0, 1]: ½ at the threshold, and more for strangers."""
-    novelty: Reals = 1.0 / (1.0 + np.exp((familiarity - threshold) / _WIDTH))
+    novelty: Reals = 1.0 / (1.0 + np.exp((familiarity - threshold) / WIDTH))
     return novelty
 
 
 def _familiarity_without_law(to_means: Reals, typicality: Reals, usual: Reals | float) -> Reals:
-    familiarity: Reals = smooth_maximum(to_means, _KAPPA) + _WEIGHT * np.minimum(0.0, typicality - usual)
+    familiarity: Reals = smooth_maximum(to_means, KAPPA_WITHOUT_LAW) + WEIGHT_WITHOUT_LAW * np.minimum(0.0, typicality - usual)
     return familiarity
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.arrays import Array
 from models.heads.head import Float32, features
 from models.manifest import NoveltyLaw
 
@@ -35,9 +36,9 @@ class NoveltySpace:
     """
 
     normalise: bool
-    centre: Float32
-    directions: Float32
-    less: Float32
+    centre: Array
+    directions: Array
+    less: Array
 
     @classmethod
     def centred(cls, centre: Float32) -> "NoveltySpace":
@@ -55,11 +56,9 @@ class NoveltySpace:
         less = 1.0 - np.sqrt(floor / (variances[first] + floor))
         return cls(True, np.float32(law.centring) * mean, vectors[first], less.astype(np.float32))
 
-    def features(self, embeddings: Float32) -> Float32:
-        """Returns features (…, D) of norm one, of embeddings (…, D)."""
+    def features(self, embeddings: Array) -> Array:
+        """Returns features (…, D) of norm one, of embeddings (…, D), on the device of both."""
         if not self.normalise:
-            centred: Float32 = features(embeddings, self.centre)
-            return centred
+            return features(embeddings, self.centre)
         x = features(embeddings, None) - self.centre
-        whitened: Float32 = features(x - (x @ self.directions.T * self.less) @ self.directions, None)
-        return whitened
+        return features(x - (x @ self.directions.T * self.less) @ self.directions, None)

@@ -4,14 +4,15 @@ The index is flat: every row is compared. A number takes eight bits, with a scal
 quarter of float32's memory, and cosines of 640 numbers are off by some 3e-4.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import Ints, Reals
 from models.heads.head import Float32
-from models.novelty.detector import Background, fit_detector, novelty_of
+from models.novelty.detector import Background, Queries, fit_detector, novelty_of
 
 _LARGEST = 127
 _ROWS_AT_ONCE = 1024  # in float32 these stay in the core's cache
@@ -31,8 +32,17 @@ class Neighbours:
     examples: Ints
     similarities: Float32
 
+    def of(self, rows: slice) -> "Neighbours":
+        """Returns the results of some of the queries."""
+        return Neighbours(self.novelty[rows], self.examples[rows], self.similarities[rows])
 
-@dataclass(frozen=True, slots=True, eq=False)
+    @classmethod
+    def joined(cls, parts: "Sequence[Neighbours]") -> "Neighbours":
+        """Returns the results of several searches of one index, one after another."""
+        return cls(*(np.concatenate([getattr(part, name.name) for part in parts]) for name in fields(cls)))
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class SupportIndex:
     """The index of n examples of K classes.
 
@@ -72,22 +82,22 @@ class SupportIndex:
         """The size of the arrays in memory, in bytes."""
         return self.codes.nbytes + self.scales.nbytes
 
-    def search(self, embeddings: Float32, background: Background, count: int) -> Neighbours:
-        """Compares queries with every class and every example.
+    def search(self, queries: Queries, background: Background, count: int) -> Neighbours:
+        """Compares Q queries with every class and every example.
 
         Args:
-            embeddings: (Q, D), made by the backbone of the support set.
-            background: of that backbone.
+            queries: images as that background sees them.
+            background: of the backbone of the support set.
             count: examples to find for each query; all n, if there are fewer. Of equally similar ones the first is first.
         """
-        queries = background.space.features(embeddings)
-        cosines = np.empty((len(queries), len(self.codes)), np.float32)
+        features = queries.features
+        cosines = np.empty((len(features), len(self.codes)), np.float32)
         for start in range(0, len(self.codes), _ROWS_AT_ONCE):
             block = slice(start, start + _ROWS_AT_ONCE)
-            cosines[:, block] = queries @ self.codes[block].astype(np.float32).T
+            cosines[:, block] = features @ self.codes[block].astype(np.float32).T
         cosines *= self.scales
         to_means, to_examples = cosines[:, : self.ways], cosines[:, self.ways :]
-        familiarity = background.familiarity(embeddings, to_means, to_examples.max(axis=1), self.usual)
+        familiarity = background.familiarity(queries, to_means, to_examples.max(axis=1), self.usual)
         novelty = novelty_of(familiarity, self.threshold)
         nearest = np.argsort(-to_examples, axis=1, kind="stable")[:, :count]
-        return Neighbours(novelty, nearest, to_examples[np.arange(len(queries))[:, None], nearest])
+        return Neighbours(novelty, nearest, to_examples[np.arange(len(features))[:, None], nearest])

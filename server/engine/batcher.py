@@ -3,6 +3,9 @@
 The unit of work is an image, not a request. A free engine takes the queued images at once. Images that arrive while it works
 are the next batch. If an engine serves several threads at once, they share the queued images (`server.engine.queue`). Images
 arrive here decoded and validated, so no request can spoil another's batch.
+
+The thread that embeds a batch also answers the questions about its images, all at once (`models.answers`). So what several
+requests share is computed once, and the event loop does none of it.
 """
 
 import asyncio
@@ -13,19 +16,24 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import accumulate
 from statistics import median
 
 import numpy as np
 
-from models.engine import Engine
-from models.heads.head import Float32
+from models.answers.question import Answer, Question
+from models.arrays import Array
+from models.engine import Engine, on_cuda
 from models.images.preprocess import Pixels
 from server.context import on_behalf_of
-from server.engine.queue import Entry, ImageQueue, count_images
+from server.engine.queue import Entry, ImageQueue, Result, count_images, joined
 from server.errors import EngineFailed, Overloaded
 from server.metrics import Metrics
+
+Answers = Callable[[Array, Sequence[tuple[Question, slice]]], Sequence[Answer]]
+"""Answers questions from the embeddings of a batch, each about some of the rows, as `models.answers.on_host.HostAnswers` does."""
 
 _log = logging.getLogger(__name__)
 
@@ -38,13 +46,23 @@ class Batcher:
     """An engine and the threads that use it. All its callers share one event loop.
 
     Args:
+        answers: called on the threads.
         capacity: the most images of all requests under way. Beyond it, `admit` refuses.
         name: the bundle's id, for the metrics.
         longest_wait: seconds. `admit` also refuses images that would wait longer, as estimated from recent waits. Two batches
             may always be under way, however slow the backbone is.
     """
 
-    def __init__(self, engine: Engine, capacity: int, name: str, metrics: Metrics, longest_wait: float = math.inf) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        answers: Answers,
+        capacity: int,
+        name: str,
+        metrics: Metrics,
+        longest_wait: float = math.inf,
+    ) -> None:
+        self._answers = answers
         self._max_batch = engine.max_batch
         self._capacity = capacity
         self._longest_wait = longest_wait
@@ -99,8 +117,8 @@ class Batcher:
             self._admitted -= images
             self._admitted_gauge.set(self._admitted)
 
-    async def embed(self, pixels: Pixels) -> Float32:
-        """Returns the embeddings of the images, float32 (N, D).
+    async def embed(self, pixels: Pixels) -> Array:
+        """Returns the embeddings of the images, float32 (N, D), where the engine leaves them.
 
         The images are queued chunk by chunk, so that a large set does not starve other requests. A caller that is cancelled
         leaves nothing in the queue.
@@ -111,14 +129,26 @@ class Batcher:
         Raises:
             EngineFailed: the batch failed, or the engine's thread has ended.
         """
-        return await self._embed_in_chunks(pixels, self._max_batch, background=False)
+        return (await self.run(pixels, None)).embeddings
 
-    async def embed_in_background(self, pixels: Pixels) -> Float32:
+    async def run(self, pixels: Pixels, question: Question | None) -> Result:
+        """Returns the embeddings of the images, as `embed` does, and the answer to a question about them.
+
+        Args:
+            pixels: uint8 (N, H, W, 3), N at least 1.
+
+        Raises:
+            EngineFailed: the batch failed, or the engine's thread has ended.
+        """
+        return await self._run_in_chunks(pixels, self._max_batch, question)
+
+    async def embed_in_background(self, pixels: Pixels) -> Array:
         """Returns the same as `embed`, in smaller chunks and without admission.
 
         A chunk runs while no other images wait. One that has waited for a second runs in any case.
         """
-        return await self._embed_in_chunks(pixels, max(1, self._max_batch // _BACKGROUND_SHARE), background=True)
+        size = max(1, self._max_batch // _BACKGROUND_SHARE)
+        return (await self._run_in_chunks(pixels, size, background=True)).embeddings
 
     def close(self) -> None:
         """Answers all queued images, then ends the threads, and the engine with them."""
@@ -128,23 +158,24 @@ class Batcher:
         for thread in self._threads:
             thread.join()
 
-    async def _embed_in_chunks(self, pixels: Pixels, size: int, *, background: bool) -> Float32:
-        parts = [await self._put(pixels[at : at + size], background) for at in range(0, len(pixels), size)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    async def _run_in_chunks(
+        self, pixels: Pixels, size: int, question: Question | None = None, *, background: bool = False
+    ) -> Result:
+        return joined([await self._put(pixels[at : at + size], question, background) for at in range(0, len(pixels), size)])
 
-    def _put(self, pixels: Pixels, background: bool) -> "asyncio.Future[Float32]":
-        embeddings: asyncio.Future[Float32] = asyncio.get_running_loop().create_future()
+    def _put(self, pixels: Pixels, question: Question | None, background: bool) -> "asyncio.Future[Result]":
+        result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         with self._wake:
             if self._closing:
                 raise EngineFailed("the engine has stopped; try again")
             ahead = self._queue.images + self._running + len(pixels)
-            self._queue.put(Entry(pixels, embeddings, ahead, background))
+            self._queue.put(Entry(pixels, question, result, ahead, background))
             self._queue_gauge.set(self._queue.images)
             self._wake.notify()
-        return embeddings
+        return result
 
     def _run(self, engine: Engine) -> None:
-        if sys.platform == "linux" and not engine.kind.endswith("-cuda"):
+        if sys.platform == "linux" and not on_cuda(engine.kind):
             # On Linux each thread has its own priority, and an engine on the CPU may use every core. The event loop comes first:
             # it needs little time, and without this it would answer and refuse late.
             with suppress(OSError):
@@ -189,18 +220,31 @@ class Batcher:
                 self._seconds_per_image = median(self._paces)
 
     def _embed(self, batch: list[Entry], engine: Engine) -> None:
-        embeddings = None
+        results = None
         try:
             pixels = batch[0].pixels if len(batch) == 1 else np.concatenate([entry.pixels for entry in batch])
             self._batch_sizes.observe(len(pixels))
-            embeddings = engine.embed(pixels)
+            results = self._results(batch, engine.embed(pixels))
         except BaseException as error:  # Whatever was raised, every caller gets an answer, and the next batch runs.
             _log_failure(batch, error)
             if not isinstance(error, Exception):
                 raise
         finally:
             self._finish(batch)
-            _tell(batch, embeddings)
+            _tell(batch, results)
+
+    def _results(self, batch: Sequence[Entry], embeddings: Array) -> list[Result]:
+        """Returns what comes of each entry, with the questions answered."""
+        ends = list(accumulate(len(entry.pixels) for entry in batch))
+        rows = [slice(end - len(entry.pixels), end) for entry, end in zip(batch, ends, strict=True)]
+        asked = [(entry.question, own) for entry, own in zip(batch, rows, strict=True) if entry.question is not None]
+        started = time.perf_counter()
+        answers = iter(self._answers(embeddings, asked) if asked else [])
+        seconds = time.perf_counter() - started
+        return [
+            Result(embeddings[own], None if entry.question is None else next(answers), seconds)
+            for entry, own in zip(batch, rows, strict=True)
+        ]
 
 
 def _log_failure(batch: Collection[Entry], error: BaseException) -> None:
@@ -212,21 +256,19 @@ def _log_failure(batch: Collection[Entry], error: BaseException) -> None:
         trace = None
 
 
-def _tell(entries: Collection[Entry], embeddings: Float32 | None) -> None:
-    """Gives each entry its part of a batch's embeddings, or EngineFailed. It wakes the event loop once for all of them."""
+def _tell(entries: Collection[Entry], results: Sequence[Result] | None) -> None:
+    """Gives each entry its result, or EngineFailed. It wakes the event loop once for all of them."""
     if entries:
-        loop = next(iter(entries)).embeddings.get_loop()
+        loop = next(iter(entries)).result.get_loop()
         with suppress(RuntimeError):  # The loop was closed: nobody waits any more.
-            loop.call_soon_threadsafe(_answer, entries, embeddings)
+            loop.call_soon_threadsafe(_hand_out, entries, results)
 
 
-def _answer(entries: Collection[Entry], embeddings: Float32 | None) -> None:
-    start = 0
-    for entry in entries:
-        end = start + len(entry.pixels)
-        if not entry.embeddings.done():  # Its caller may have been cancelled meanwhile.
-            if embeddings is None:
-                entry.embeddings.set_exception(EngineFailed("the engine failed on this batch; try again"))
-            else:
-                entry.embeddings.set_result(embeddings[start:end])
-        start = end
+def _hand_out(entries: Collection[Entry], results: Sequence[Result] | None) -> None:
+    for position, entry in enumerate(entries):
+        if entry.result.done():  # Its caller may have been cancelled meanwhile.
+            continue
+        if results is None:
+            entry.result.set_exception(EngineFailed("the engine failed on this batch; try again"))
+        else:
+            entry.result.set_result(results[position])

@@ -3,14 +3,30 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from models.heads.head import Float32
+from models.answers.question import Answer, Question
+from models.arrays import Array, concatenated
 from models.images.preprocess import Pixels
 from server.context import request_id
 
 _LONGEST_BACKGROUND_WAIT = 1.0  # seconds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """What comes of n images.
+
+    Attributes:
+        embeddings: float32 (n, D), where the engine left them.
+        answer: to the question about them; None if there was none.
+        seconds: that the answers of the whole batch took.
+    """
+
+    embeddings: Array
+    answer: Answer | None
+    seconds: float
 
 
 @dataclass(slots=True, eq=False)
@@ -19,7 +35,8 @@ class Entry:
 
     Attributes:
         pixels: uint8 (n, H, W, 3).
-        embeddings: the future of their embeddings, float32 (n, D), on the event loop.
+        question: what is asked about them, beside their embeddings.
+        result: a future of the event loop.
         ahead: the number of images to embed before this entry is done, its own included.
         background: whether it comes after all other images.
         since: the time when it was queued, by `time.monotonic`.
@@ -27,11 +44,24 @@ class Entry:
     """
 
     pixels: Pixels
-    embeddings: "asyncio.Future[Float32]"
+    question: Question | None
+    result: "asyncio.Future[Result]"
     ahead: int
     background: bool = False
     since: float = field(default_factory=time.monotonic)
     request: str = field(default_factory=request_id.get)
+
+
+def joined(results: Sequence[Result]) -> Result:
+    """Returns the results of one request's chunks as one."""
+    if len(results) == 1:
+        return results[0]
+    answers = [result.answer for result in results if result.answer is not None]
+    return Result(
+        concatenated([result.embeddings for result in results]),
+        Answer.joined(answers) if answers else None,
+        sum(result.seconds for result in results),
+    )
 
 
 class ImageQueue:
@@ -86,7 +116,7 @@ class ImageQueue:
         while self._awaited and (not batch or len(self._awaited[0].pixels) <= room):
             entry = self._awaited.popleft()
             self.images -= len(entry.pixels)
-            if not entry.embeddings.cancelled():
+            if not entry.result.cancelled():
                 batch.append(entry)
                 room -= len(entry.pixels)
         return batch
@@ -94,7 +124,7 @@ class ImageQueue:
     def _take_background(self) -> list[Entry]:
         while self._background:
             entry = self._background.popleft()
-            if not entry.embeddings.cancelled():
+            if not entry.result.cancelled():
                 return [entry]
         return []
 

@@ -1,10 +1,12 @@
-"""From embeddings to a task's answer: probabilities of its classes, and novelty."""
+"""From embedded images to a task's answer: probabilities of its classes, and novelty."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.answers.question import Question
+from models.arrays import Reals, on_host
 from models.heads.fitting import classes_of
 from models.heads.head import Float32
 from models.heads.transductive import are_shared, share_queries
@@ -12,10 +14,11 @@ from models.novelty.support_index import Neighbours
 from server.cache.support import SearchableSupport
 from server.engine.backbone import ServedBackbone
 from server.journeys.active_task import ActiveTask
+from server.journeys.embed import Embedded
 from server.service import Service
+from server.store.records import Support
 
 NEAREST = 3
-_MOMENT = 2**14  # rows of a support set times images, which take the event loop a millisecond or two
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,24 +36,33 @@ class Classified:
     found: tuple[SearchableSupport, Neighbours] | None
 
 
-async def classify(service: Service, task: ActiveTask, embeddings: Float32, backbone: ServedBackbone) -> Classified:
-    """Judges embeddings (N, D), made by the task's backbone: beside the event loop, where it would be held up."""
-    rows = 0 if task.searchable is None else len(task.searchable.index.codes)
-    if task.support is None and rows * len(embeddings) <= _MOMENT:
-        return _classify(task, embeddings, backbone)
-    return await service.pools.in_applier(_classify, task, embeddings, backbone)
+def question_of(task: ActiveTask) -> Question:
+    """Returns the question to send with the images of a request."""
+    return Question(task.head, None if task.searchable is None else task.searchable.index, NEAREST)
 
 
-def _classify(task: ActiveTask, embeddings: Float32, backbone: ServedBackbone) -> Classified:
-    space = backbone.space
-    probabilities = task.head.probabilities(embeddings, space)
-    if task.searchable is None:
-        return Classified(probabilities, False, None)
-    neighbours = task.searchable.index.search(embeddings, backbone.background, NEAREST)
-    together = False
-    if task.support is not None:
-        _, classes = classes_of(task.support.labels)
-        together = are_shared(np.bincount(classes).tolist(), len(embeddings))
-        support, queries = (space.features(each, centre=True) for each in (task.support.embeddings, embeddings))
-        probabilities = share_queries(probabilities, support, classes, queries, 1.0 - neighbours.novelty)
-    return Classified(probabilities, together, (task.searchable, neighbours) if task.unknown == "judge" else None)
+async def classify(service: Service, task: ActiveTask, embedded: Embedded, backbone: ServedBackbone) -> Classified:
+    """Judges the readable images of a request, which were embedded with `question_of` the task."""
+    answer = embedded.answer
+    if answer is None:  # No image can be read.
+        return Classified(np.empty((0, len(task.head.labels))), False, None)
+    found = None
+    if task.searchable is not None and answer.neighbours is not None and task.unknown == "judge":
+        found = task.searchable, answer.neighbours
+    if task.support is None or answer.neighbours is None:
+        return Classified(answer.probabilities, False, found)
+    alone, weights = answer.probabilities, 1.0 - answer.neighbours.novelty
+    together, shared = await service.pools.in_applier(
+        _shared, task.support, alone, on_host(embedded.embeddings), weights, backbone
+    )
+    return Classified(shared, together, found)
+
+
+def _shared(
+    support: Support, alone: NDArray[np.float64], embeddings: Float32, weights: Reals, backbone: ServedBackbone
+) -> tuple[bool, NDArray[np.float64]]:
+    """Returns whether the images help each other, and their probabilities then."""
+    _, classes = classes_of(support.labels)
+    shots, queries = (backbone.space.features(each, centre=True) for each in (support.embeddings, embeddings))
+    together = are_shared(np.bincount(classes).tolist(), len(embeddings))
+    return together, share_queries(alone, shots, classes, queries, weights)

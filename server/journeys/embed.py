@@ -1,13 +1,16 @@
 """The stretch of road that both journeys share: admitted -> decoded -> embedded in one batch with everyone's."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from models.heads.head import Float32
+from models.answers.question import Answer, Question
+from models.arrays import Array
 from models.images.preprocess import ImageError, Pixels
 from server.engine.backbone import ServedBackbone
+from server.engine.queue import Result
 from server.errors import HeadstartError, ImageBroken, ImageTooLarge, ImageUnsupported
 from server.metrics import Stopwatch
 from server.service import Service
@@ -21,18 +24,25 @@ class Embedded:
 
     Attributes:
         errors: N entries; None for an image that could be read.
-        embeddings: float32 (M, D) of the M readable images, in order.
+        embeddings: float32 (M, D) of the M readable images, in order, where the engine left them.
+        answer: to the question about these, if there was one and M is not zero.
+        seconds: that answering took.
     """
 
     errors: list[ImageError | None]
-    embeddings: Float32
+    embeddings: Array
+    answer: Answer | None
+    seconds: float
 
 
-async def embed_images(service: Service, backbone: ServedBackbone, images: Sequence[bytes], watch: Stopwatch) -> Embedded:
+async def embed_images(
+    service: Service, backbone: ServedBackbone, images: Sequence[bytes], watch: Stopwatch, question: Question | None = None
+) -> Embedded:
     """Embeds encoded images; one that cannot be read never reaches a batch.
 
     Args:
         backbone: in use by the caller.
+        question: to be answered about the images in the same batch, by a head of this backbone.
 
     Raises:
         Overloaded: the server is working on as many images as it takes; refused before anything is decoded.
@@ -42,9 +52,11 @@ async def embed_images(service: Service, backbone: ServedBackbone, images: Seque
         with watch.stage("decode"):
             decoded = await service.decoder.decode(images, backbone.bundle.manifest.input)
         readable: list[Pixels] = [pixels for pixels in decoded if not isinstance(pixels, ImageError)]
-        with watch.stage("embed"):
-            embeddings = await backbone.batcher.embed(np.stack(readable)) if readable else _nothing(backbone)
-    return Embedded([pixels if isinstance(pixels, ImageError) else None for pixels in decoded], embeddings)
+        started = time.perf_counter()
+        result = await backbone.batcher.run(np.stack(readable), question) if readable else _nothing(backbone)
+        watch.record("embed", time.perf_counter() - started - result.seconds)
+    errors = [pixels if isinstance(pixels, ImageError) else None for pixels in decoded]
+    return Embedded(errors, result.embeddings, result.answer, result.seconds)
 
 
 def image_error(error: ImageError, where: str) -> HeadstartError:
@@ -52,5 +64,5 @@ def image_error(error: ImageError, where: str) -> HeadstartError:
     return _ERRORS[error.code](f"{where}: {error.detail}")
 
 
-def _nothing(backbone: ServedBackbone) -> Float32:
-    return np.empty((0, backbone.bundle.manifest.embedding_dim), dtype=np.float32)
+def _nothing(backbone: ServedBackbone) -> Result:
+    return Result(np.empty((0, backbone.bundle.manifest.embedding_dim), dtype=np.float32), None, 0.0)

@@ -1,7 +1,7 @@
 """The query journey: images in, predictions out.
 
-Task found (`active_task`: 404 before any work) -> embedded (`embed`) -> classified (`classify`) -> predictions in the order of
-the images.
+Task found (`active_task`: 404 before any work) -> embedded, and classified in the same batch (`embed`, `classify`) -> predictions
+in the order of the images.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from models.novelty.support_index import Neighbours
 from server.cache.support import SearchableSupport
 from server.errors import HeadstartError, InvalidRequest, LimitExceeded
 from server.journeys.active_task import ActiveTask
-from server.journeys.classify import classify
+from server.journeys.classify import classify, question_of
 from server.journeys.embed import embed_images, image_error
 from server.metrics import Stopwatch
 from server.service import Service
@@ -45,11 +45,11 @@ async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], t
     watch = Stopwatch(service.metrics)
     check_images(images, service.settings)
     async with service.backbones.use(task.head.backbone) as backbone:
-        embedded = await embed_images(service, backbone, images, watch)
+        embedded = await embed_images(service, backbone, images, watch, question_of(task))
     if len(images) == 1 and embedded.errors[0] is not None:
         raise image_error(embedded.errors[0], "the image cannot be used")
-    with watch.stage("head"):
-        classified = await classify(service, task, embedded.embeddings, backbone)
+    with watch.stage("head", begun=embedded.seconds):
+        classified = await classify(service, task, embedded, backbone)
         ranking, scores = ranked(classified.probabilities, top_k)
         predictions: Iterable[Data] = as_predictions(task.head.labels, ranking.tolist(), scores.tolist())
         if classified.found is not None:
@@ -90,8 +90,10 @@ def ranked(probabilities: NDArray[np.float64], top_k: int | None) -> tuple[NDArr
         The positions of the classes and their probabilities, (…, min(top_k, K)) each.
     """
     # A stable sort, so that of equally probable labels the task's first wins, here as in the offline evaluation.
-    ranking = np.argsort(-probabilities, axis=-1, kind="stable")[..., :top_k]
-    return ranking, np.take_along_axis(probabilities, ranking, axis=-1)
+    negated = -probabilities
+    ranking = negated.argsort(axis=-1, kind="stable")[..., :top_k]
+    negated.sort(axis=-1)
+    return ranking, -negated[..., :top_k]
 
 
 def as_predictions(labels: Sequence[str], ranking: Sequence[Sequence[int]], scores: Sequence[Sequence[float]]) -> list[Data]:

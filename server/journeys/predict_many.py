@@ -5,9 +5,10 @@ Tasks found (404 before any work) -> embedded once for each backbone (`embed`) -
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from models.arrays import on_host
 from models.heads.apply import HeadStack, Probabilities
 from models.heads.head import BackboneRef
 from models.images.preprocess import ImageError
@@ -108,7 +109,8 @@ async def _see(service: Service, backbone: BackboneRef, images: Sequence[bytes],
     """Returns the images' embeddings by one backbone, or why there are none; an error concerns its tasks alone."""
     try:
         async with service.backbones.use(backbone) as served:
-            return served, await embed_images(service, served, images, watch)
+            embedded = await embed_images(service, served, images, watch)
+            return served, replace(embedded, embeddings=on_host(embedded.embeddings))  # where the stacks of heads are
     except BackboneUnavailable as error:
         return error
 
@@ -167,6 +169,7 @@ def _judged(
 ) -> Iterator[tuple[int, str]]:
     """Yields the results of `_results` with verdicts. Searching each task's support set takes most of the time."""
     ranking, scores = ranked(probabilities, asked.top_k)
+    queries = served.background.queries(embedded.embeddings)
     found = zip(stack.positions, stack.labels, ranking.tolist(), scores.tolist(), strict=True)
     for position, labels, classes, shares in found:
         task, active = tasks[position]
@@ -175,7 +178,7 @@ def _judged(
         except (TaskNotFound, VersionNotFound):  # removed meanwhile
             yield position, _failed(task, active, TaskNotFound(task))
             continue
-        neighbours = support.index.search(embedded.embeddings, served.background, NEAREST)
+        neighbours = support.index.search(queries, served.background, NEAREST)
         address = asked.service.address(task)
         predictions = with_verdicts(as_predictions(labels, classes, shares), address, support, neighbours)
         yield position, _written(task, active, predictions=in_order(embedded.errors, predictions))

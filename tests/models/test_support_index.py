@@ -34,7 +34,7 @@ counts = st.lists(st.integers(1, 6), min_size=2, max_size=6)
 def test_neighbours_are_those_of_float32(shots: list[int], count: int, seed: int) -> None:
     embeddings, labels, background = world(shots, seed)
     queries = (2.0 + np.random.default_rng(seed + 1).normal(size=(9, DIM))).astype(np.float32)
-    found = SupportIndex.of(embeddings, labels, background).search(queries, background, count)
+    found = SupportIndex.of(embeddings, labels, background).search(background.queries(queries), background, count)
     cosines = background.space.features(queries) @ background.space.features(embeddings).T
     assert found.examples.shape == found.similarities.shape == (9, min(count, len(labels)))
     assert all(len(set(row)) == len(row) for row in found.examples.tolist())
@@ -50,14 +50,14 @@ def test_novelty_is_that_of_the_detector(shots: list[int], seed: int, law: Novel
     detector = fit_detector(embeddings, labels, background)
     rng = np.random.default_rng(seed + 1)
     queries = np.concatenate([embeddings, 4.0 * rng.normal(size=(20, DIM)).astype(np.float32)])
-    novelty = SupportIndex.of(embeddings, labels, background).search(queries, background, 1).novelty
+    novelty = SupportIndex.of(embeddings, labels, background).search(background.queries(queries), background, 1).novelty
     np.testing.assert_allclose(novelty, novelty_of(detector.familiarity(queries, background), detector.threshold), atol=0.05)
 
 
 def test_an_example_is_its_own_nearest_and_of_equals_the_first() -> None:
     embeddings, labels, background = world([4, 4], 0)
     twice, both = np.concatenate([embeddings, embeddings]), np.concatenate([labels, labels])
-    found = SupportIndex.of(twice, both, background).search(embeddings, background, 2)
+    found = SupportIndex.of(twice, both, background).search(background.queries(embeddings), background, 2)
     np.testing.assert_array_equal(found.examples, [[position, position + 8] for position in range(8)])
     np.testing.assert_allclose(found.similarities, 1.0, atol=_CLOSE)
 
@@ -66,7 +66,7 @@ def test_a_large_support_set_is_searched_in_blocks_and_no_query_is_fine() -> Non
     embeddings, labels, background = world([1500, 1000], 0)
     index = SupportIndex.of(embeddings, labels, background)
     assert index.nbytes == 2502 * (DIM + 4)
-    found = index.search(embeddings[[3, 1400, 2400]], background, 1)
+    found = index.search(background.queries(embeddings[[3, 1400, 2400]]), background, 1)
     np.testing.assert_array_equal(found.examples[:, 0], [3, 1400, 2400])
-    nothing = index.search(embeddings[:0], background, 3)
+    nothing = index.search(background.queries(embeddings[:0]), background, 3)
     assert (nothing.novelty.shape, nothing.examples.shape) == ((0,), (0, 3))

@@ -3,14 +3,16 @@
 import asyncio
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
 
+from models.answers.question import Answer, Question
 from models.engine import MAX_BATCH, EngineKind
-from models.heads.head import BackboneRef, EmbeddingSpace, Float32
+from models.heads.head import BackboneRef, EmbeddingSpace, Float32, Head
 from models.images.preprocess import Pixels
+from models.manifest import HeadOptions
 from server.engine import queue as image_queue
 from server.engine.batcher import Batcher
 from server.errors import EngineFailed, Overloaded
@@ -19,11 +21,18 @@ from server.metrics import Metrics
 CAPACITY = 200
 
 
+def nothing_asked(_embeddings: Float32, asked: Sequence[tuple[Question, slice]]) -> Sequence[Answer]:
+    """The answers of a batcher that nobody asks."""
+    assert not asked
+    return []
+
+
 class WatchedEngine:
     """Embeds an image as its first two bytes. Waits for `gate` before each batch; fails while `broken`."""
 
     kind: EngineKind = "onnx"
     parallel = 1
+    device = None
     max_batch = MAX_BATCH
 
     def __init__(self) -> None:
@@ -52,7 +61,7 @@ def engine() -> WatchedEngine:
 
 @pytest.fixture
 def batcher(engine: WatchedEngine) -> Iterator[Batcher]:
-    batcher = Batcher(engine, CAPACITY, "fake@1", Metrics())
+    batcher = Batcher(engine, nothing_asked, CAPACITY, "fake@1", Metrics())
     yield batcher
     engine.gate.set()
     batcher.close()
@@ -169,7 +178,7 @@ def test_a_batch_that_cannot_even_be_put_together_answers_its_waiters(batcher: B
 
 def test_what_would_wait_too_long_is_refused_and_the_first_never(engine: WatchedEngine) -> None:
     engine.max_batch = 1
-    batcher = Batcher(engine, CAPACITY, "fake@1", Metrics(), longest_wait=0.05)
+    batcher = Batcher(engine, nothing_asked, CAPACITY, "fake@1", Metrics(), longest_wait=0.05)
 
     async def embed_in(seconds: float) -> None:
         engine.gate.clear()
@@ -197,7 +206,7 @@ def test_what_would_wait_too_long_is_refused_and_the_first_never(engine: Watched
 
 def test_a_large_set_shuts_nobody_out(engine: WatchedEngine) -> None:
     engine.max_batch = 2
-    batcher = Batcher(engine, CAPACITY, "fake@1", Metrics(), longest_wait=0.05)
+    batcher = Batcher(engine, nothing_asked, CAPACITY, "fake@1", Metrics(), longest_wait=0.05)
 
     async def run() -> None:
         for _ in range(3):
@@ -215,7 +224,7 @@ def test_a_large_set_shuts_nobody_out(engine: WatchedEngine) -> None:
 
 def test_threads_of_a_parallel_engine_share_out_what_is_queued(engine: WatchedEngine) -> None:
     engine.parallel = 2
-    batcher = Batcher(engine, CAPACITY, "fake@1", Metrics())
+    batcher = Batcher(engine, nothing_asked, CAPACITY, "fake@1", Metrics())
 
     async def run() -> None:
         engine.gate.clear()
@@ -240,7 +249,7 @@ def test_threads_of_a_parallel_engine_share_out_what_is_queued(engine: WatchedEn
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_an_engine_that_ends_its_thread_leaves_nobody_waiting(engine: WatchedEngine) -> None:
     engine.parallel = 2
-    batcher = Batcher(engine, CAPACITY, "fake@1", Metrics())
+    batcher = Batcher(engine, nothing_asked, CAPACITY, "fake@1", Metrics())
 
     async def run() -> None:
         engine.broken = SystemExit()
@@ -255,7 +264,7 @@ def test_an_engine_that_ends_its_thread_leaves_nobody_waiting(engine: WatchedEng
 
 
 def test_a_dead_thread_answers_its_waiters_and_refuses_new_ones(engine: WatchedEngine) -> None:
-    batcher = Batcher(engine, CAPACITY, "fake@1", Metrics())
+    batcher = Batcher(engine, nothing_asked, CAPACITY, "fake@1", Metrics())
 
     async def run() -> None:
         engine.gate.clear()
@@ -270,6 +279,55 @@ def test_a_dead_thread_answers_its_waiters_and_refuses_new_ones(engine: WatchedE
         await batcher_closing
 
     asyncio.run(run())
+
+
+def question(name: str) -> Question:
+    options = HeadOptions(solver="prototype", C=1.0, centre=False, temperature=1.0)
+    head = Head((name, "other"), np.zeros((2, 2), np.float32), np.zeros(2, np.float32), options, BackboneRef("fake@1", "0" * 64))
+    return Question(head)
+
+
+def test_questions_of_a_batch_are_answered_together(engine: WatchedEngine) -> None:
+    batches: list[list[tuple[str, int, int]]] = []
+
+    def answers(embeddings: Float32, asked: Sequence[tuple[Question, slice]]) -> Sequence[Answer]:
+        batches.append([(each.head.labels[0], rows.start, rows.stop) for each, rows in asked])
+        if any(each.head.labels[0] == "broken" for each, _ in asked):
+            raise ArithmeticError
+        return [Answer(embeddings[rows].astype(np.float64), None) for _, rows in asked]
+
+    batcher = Batcher(engine, answers, CAPACITY, "fake@1", Metrics())
+
+    async def ask() -> None:
+        engine.gate.clear()
+        first = asyncio.create_task(batcher.embed(images(1)))
+        await enter_engine(engine)
+        a, plain, b = (
+            asyncio.create_task(batcher.run(images(count, first=count), asked))
+            for count, asked in ((2, question("a")), (3, None), (MAX_BATCH + 1, question("b")))
+        )
+        await until(lambda: batcher._queue.images == 5 + MAX_BATCH)
+        engine.gate.set()
+        for count, result in ((2, await a), (MAX_BATCH + 1, await b)):
+            assert result.answer is not None
+            np.testing.assert_array_equal(result.answer.probabilities[:, 0], np.arange(count, 2 * count))
+            np.testing.assert_array_equal(result.embeddings, result.answer.probabilities)
+            assert result.seconds > 0
+        assert ((await plain).answer, (await plain).seconds > 0) == (None, True)
+        assert (await first).shape == (1, 2)
+        with pytest.raises(EngineFailed):
+            await batcher.run(images(1), question("broken"))
+        assert (await batcher.run(images(1), question("a"))).answer is not None
+
+    asyncio.run(ask())
+    batcher.close()
+    assert batches == [
+        [("a", 0, 2)],
+        [("b", 0, MAX_BATCH)],
+        [("b", 0, 1)],
+        [("broken", 0, 1)],
+        [("a", 0, 1)],
+    ]
 
 
 def test_background_work_waits_for_everyone_else_in_chunks_of_its_own(batcher: Batcher, engine: WatchedEngine) -> None:
@@ -291,7 +349,7 @@ def test_background_work_waits_for_everyone_else_in_chunks_of_its_own(batcher: B
 
 def test_background_work_leaves_a_thread_to_those_who_come(engine: WatchedEngine) -> None:
     engine.parallel = 2
-    batcher = Batcher(engine, CAPACITY, "fake@1", Metrics())
+    batcher = Batcher(engine, nothing_asked, CAPACITY, "fake@1", Metrics())
 
     async def run() -> None:
         engine.gate.clear()
@@ -328,7 +386,7 @@ def test_background_work_gets_on_while_others_never_stop_coming(batcher: Batcher
 @pytest.mark.parametrize("threads", [1, 2])
 def test_background_work_is_answered_when_the_batcher_closes(engine: WatchedEngine, threads: int) -> None:
     engine.parallel = threads
-    batcher = Batcher(engine, CAPACITY, "fake@1", Metrics())
+    batcher = Batcher(engine, nothing_asked, CAPACITY, "fake@1", Metrics())
 
     async def run() -> None:
         engine.gate.clear()
@@ -349,7 +407,7 @@ def test_background_work_is_answered_when_the_batcher_closes(engine: WatchedEngi
 
 def test_background_work_says_nothing_about_how_long_images_wait(engine: WatchedEngine) -> None:
     engine.max_batch = 4
-    batcher = Batcher(engine, CAPACITY, "fake@1", Metrics(), longest_wait=0.05)
+    batcher = Batcher(engine, nothing_asked, CAPACITY, "fake@1", Metrics(), longest_wait=0.05)
 
     async def run() -> None:
         for _ in range(20):
@@ -365,7 +423,7 @@ def test_background_work_says_nothing_about_how_long_images_wait(engine: Watched
 
 def test_the_engine_leaves_memory_when_the_batcher_is_closed() -> None:
     engine = WatchedEngine()
-    batcher = Batcher(engine, CAPACITY, "fake@1", Metrics())
+    batcher = Batcher(engine, nothing_asked, CAPACITY, "fake@1", Metrics())
     alive = weakref.ref(engine)
     asyncio.run(batcher.embed(images(3)))
     del engine

@@ -27,7 +27,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 def entry(loop: asyncio.AbstractEventLoop, images: int, background: bool = False, age: float = 0.0) -> Entry:
     pixels = np.zeros((images, 1, 1, 3), np.uint8)
-    return Entry(pixels, loop.create_future(), images, background, time.monotonic() - age)
+    return Entry(pixels, None, loop.create_future(), images, background, time.monotonic() - age)
 
 
 @settings(deadline=None)
@@ -41,7 +41,7 @@ def test_everyone_who_stays_is_taken_once_in_order_and_the_background_last(
 
     def take() -> list[Entry]:
         batch = queue.take()
-        here = [each for each in waiting if not each.embeddings.cancelled()]
+        here = [each for each in waiting if not each.result.cancelled()]
         awaited = [each for each in here if not each.background]
         if awaited:
             assert batch == awaited[: len(batch)]
@@ -58,14 +58,14 @@ def test_everyone_who_stays_is_taken_once_in_order_and_the_background_last(
             take()
         elif step[0] == "cancel":
             if put:
-                put[int(step[1]) % len(put)].embeddings.cancel()
+                put[int(step[1]) % len(put)].result.cancel()
         else:
             put.append(entry(loop, int(step[0]), bool(step[1])))
             waiting.append(put[-1])
             queue.put(put[-1])
     while take():
         pass
-    assert all(each.embeddings.cancelled() for each in waiting)
+    assert all(each.result.cancelled() for each in waiting)
     assert queue.images == 0
 
 
@@ -83,7 +83,7 @@ def test_background_work_that_waited_long_goes_first_once(loop: asyncio.Abstract
         queue.put(each)
     assert [queue.take() for _ in range(4)] == [[old], [awaited], [young], []]
     gone = entry(loop, 1, background=True, age=1e6)
-    gone.embeddings.cancel()
+    gone.result.cancel()
     queue.put(gone)
     queue.put(awaited)
     assert queue.take() == [awaited]

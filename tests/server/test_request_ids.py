@@ -64,6 +64,7 @@ class BrokenEngine:
 
     kind: EngineKind = "onnx"
     parallel = 1
+    device = None
     max_batch = MAX_BATCH
 
     def __init__(self) -> None:
@@ -86,7 +87,7 @@ def test_lines_of_the_engines_thread_bear_the_ids_of_the_requests_in_the_batch()
             await batcher.embed(np.zeros((1, 1, 1, 3), np.uint8))
 
     async def ask_all() -> None:
-        batcher = Batcher(BrokenEngine(), 10, "fake@1", Metrics())
+        batcher = Batcher(BrokenEngine(), lambda _embeddings, _asked: [], 10, "fake@1", Metrics())
         await asyncio.gather(*(asyncio.create_task(ask(batcher, id_)) for id_ in ("one", "two", "three")))
         await asyncio.to_thread(batcher.close)
 

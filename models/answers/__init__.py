@@ -1,0 +1,1 @@
+"""From embeddings to answers, for a batch of images that several requests ask about."""

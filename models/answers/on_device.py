@@ -1,0 +1,220 @@
+"""Answers on a GPU, by PyTorch: heads and support indices stay there, and a batch of mixed tasks is a few products.
+
+Heads of similar size share a table. A batch gathers its rows from the tables, one for each image, and multiplies them at once.
+Only probabilities, novelty and neighbours come back to the host.
+
+Shape legend: N images of a batch, D features, S slots of a table, K classes, n examples; K and n are padded to powers of two.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.answers.question import Answer, Question
+from models.answers.tables import Rows, Tables
+from models.arrays import on_host
+from models.heads.head import BackboneMismatch, EmbeddingSpace, Head, features
+from models.novelty.detector import KAPPA_WITHOUT_LAW, WEIGHT_WITHOUT_LAW, WIDTH, Background
+from models.novelty.space import NoveltySpace
+from models.novelty.support_index import Neighbours, SupportIndex
+from models.tensors import on_device
+
+_TABLES_BYTES = 2 * 2**30  # of all heads, and as much of all indices
+_GATHERED_BYTES = 256 * 2**20  # of the rows of one product
+
+
+class DeviceAnswers:
+    """Answers questions about images of one backbone, as `models.answers.on_host.HostAnswers` does. One thread calls it.
+
+    Args:
+        space: of the backbone, in the host's memory.
+        background: returns the backbone's background. It is called only where a question has an index.
+        device: of the embeddings.
+    """
+
+    def __init__(self, space: EmbeddingSpace, background: Callable[[], Background], device: torch.device) -> None:
+        self._space = space
+        self._background = background
+        self._device = device
+        self._mean = self._put(space.mean)
+        self._heads = Tables[Head](device, _TABLES_BYTES, _head_rows)
+        self._indices = Tables[SupportIndex](device, _TABLES_BYTES, _index_rows)
+
+    @torch.inference_mode()
+    def __call__(self, embeddings: Tensor, asked: Sequence[tuple[Question, slice]]) -> list[Answer]:
+        """Returns an answer to each question.
+
+        Args:
+            embeddings: (N, D) on the device, of the images of a batch.
+            asked: the questions, and the rows of the images that each is about.
+
+        Raises:
+            BackboneMismatch: a head was fitted in another space.
+        """
+        for question, _ in asked:
+            if question.head.backbone != self._space.backbone:
+                raise BackboneMismatch(f"a head fitted on {question.head.backbone} cannot read these embeddings")
+        rows = [np.arange(own.start, own.stop) for _, own in asked]
+        probabilities = self._probabilities(embeddings, [question.head for question, _ in asked], rows)
+        searched = [position for position, (question, _) in enumerate(asked) if question.index is not None]
+        neighbours = dict(zip(searched, self._neighbours(embeddings, asked, searched, rows), strict=True))
+        return [Answer(found, neighbours.get(position)) for position, found in enumerate(probabilities)]
+
+    def _probabilities(
+        self, embeddings: Tensor, heads: Sequence[Head], rows: Sequence[NDArray[np.int64]]
+    ) -> list[NDArray[np.float64]]:
+        """Returns the probabilities of each head's rows."""
+        plain, centred = features(embeddings, None), features(embeddings, self._mean)
+        found: list[NDArray[np.float64]] = [np.empty(0)] * len(heads)
+        for members, table, slots in self._heads.look_up(heads):
+            here, of_rows, own = self._placed(members, slots, rows)
+            f_ND = torch.where(table["centre"][of_rows][:, None], centred[here], plain[here])
+            scores_NK = _products(f_ND, table["weight"], of_rows, slots) + table["bias"][of_rows]
+            shares = torch.softmax(scores_NK.double() / table["temperature"][of_rows][:, None], dim=-1)
+            for position, part in zip(members, np.split(on_host(shares), own), strict=True):
+                found[position] = part[:, : len(heads[position].labels)]
+        return found
+
+    def _neighbours(
+        self,
+        embeddings: Tensor,
+        asked: Sequence[tuple[Question, slice]],
+        searched: Sequence[int],
+        rows: Sequence[NDArray[np.int64]],
+    ) -> list[Neighbours]:
+        """Returns what each of the questions `searched` finds in its index."""
+        if not searched:
+            return []
+        background = self._background()
+        queries, typicality = self._novelty_space.features(embeddings), None
+        if background.law is None:
+            typicality = features(embeddings, None) @ self._direction
+        indices = [index for position in searched if (index := asked[position][0].index) is not None]
+        counts = [asked[position][0].nearest for position in searched]
+        rows = [rows[position] for position in searched]
+        found: list[Neighbours | None] = [None] * len(indices)
+        for members, table, slots in self._indices.look_up(indices):
+            here, of_rows, own = self._placed(members, slots, rows)
+            cosines = _products(queries[here], table["codes"], of_rows, slots) * table["scales"][of_rows]
+            width = table["means"].shape[1]
+            looked = _Searched(cosines[:, :width], cosines[:, width:], table, of_rows)
+            familiarity = looked.familiarity(background, None if typicality is None else typicality[here])
+            novelty = torch.sigmoid((table["threshold"][of_rows] - familiarity) / WIDTH)
+            similarities, nearest = looked.nearest(max(counts[position] for position in members))
+            parts = [np.split(on_host(each), own) for each in (novelty, nearest, similarities)]
+            for member, (strange, examples, cosine) in zip(members, zip(*parts, strict=True), strict=True):
+                count = min(counts[member], len(indices[member].codes) - indices[member].ways)
+                found[member] = Neighbours(strange, examples[:, :count], cosine[:, :count])
+        return [each for each in found if each is not None]
+
+    def _placed(
+        self, members: Sequence[int], slots: Sequence[int], rows: Sequence[NDArray[np.int64]]
+    ) -> tuple[Tensor, Tensor, list[int]]:
+        """Returns the rows of some questions, the slot of each row, and where the rows of the next question begin."""
+        counts = [len(rows[position]) for position in members]
+        placed = np.stack([np.concatenate([rows[position] for position in members]), np.repeat(slots, counts)])
+        here, of_rows = self._put(placed)
+        return here, of_rows, np.cumsum(counts)[:-1].tolist()
+
+    @cached_property
+    def _novelty_space(self) -> NoveltySpace:
+        space = self._background().space
+        return NoveltySpace(space.normalise, *(self._put(each) for each in (space.centre, space.directions, space.less)))
+
+    @cached_property
+    def _direction(self) -> Tensor:
+        return self._put(self._background().direction)
+
+    def _put(self, array: NDArray[Any]) -> Tensor:
+        return on_device(array, self._device)
+
+
+@dataclass(frozen=True, slots=True)
+class _Searched:
+    """Cosines of N queries, each with the classes and examples of its own task.
+
+    Attributes:
+        to_means: (N, K), of which the first `ways` count.
+        to_examples: (N, n), of which the first `examples` count.
+        table: of the indices.
+        slots: (N,).
+    """
+
+    to_means: Tensor
+    to_examples: Tensor
+    table: Mapping[str, Tensor]
+    slots: Tensor
+
+    def familiarity(self, background: Background, typicality: Tensor | None) -> Tensor:
+        """Returns the familiarity (N,) of `models.novelty.detector`."""
+        real = self.table["means"][self.slots]
+        ways = real.sum(dim=1)
+        law = background.law
+        kappa = law.kappa if law else KAPPA_WITHOUT_LAW
+        highest = self.to_means.masked_fill(~real, -torch.inf).amax(dim=1)
+        powers = torch.exp(kappa * (self.to_means - highest[:, None])) * real
+        smooth = highest + torch.log(powers.sum(dim=1) / ways) / kappa
+        if law is None:
+            assert typicality is not None
+            return smooth + WEIGHT_WITHOUT_LAW * (typicality - self.table["usual"][self.slots]).clamp(max=0.0)
+        nearest = self._examples().amax(dim=1)
+        mean = (self.to_means * real).sum(dim=1) / ways
+        return (1.0 - law.nearest) * smooth + law.nearest * nearest - law.others * mean
+
+    def nearest(self, count: int) -> tuple[Tensor, Tensor]:
+        """Returns the cosines and positions (N, count) of the most similar examples, of equal ones the first first."""
+        similarities, positions = torch.sort(self._examples(), dim=1, descending=True, stable=True)
+        return similarities[:, :count], positions[:, :count]
+
+    def _examples(self) -> Tensor:
+        return self.to_examples.masked_fill(~self.table["examples"][self.slots], -torch.inf)
+
+
+def _products(f_ND: Tensor, table_SKD: Tensor, of_rows: Tensor, slots: Sequence[int]) -> Tensor:
+    """Returns the product of each row with its own slot, (N, K)."""
+    if len(set(slots)) == 1:
+        return f_ND @ table_SKD[slots[0]].to(f_ND.dtype).mT
+    at_once = max(1, _GATHERED_BYTES // (table_SKD[0].numel() * f_ND.element_size()))
+    parts = [
+        torch.bmm(table_SKD[of_rows[start : start + at_once]].to(f_ND.dtype), f_ND[start : start + at_once, :, None])[..., 0]
+        for start in range(0, len(f_ND), at_once)
+    ]
+    return torch.cat(parts)
+
+
+def _head_rows(head: Head) -> Rows:
+    """Returns the rows of a head. Classes that only fill it up have a probability of zero."""
+    ways = len(head.labels)
+    pad = _padded(ways) - ways
+    return {
+        "weight": np.pad(head.weight, ((0, pad), (0, 0))),
+        "bias": np.pad(head.bias, (0, pad), constant_values=-np.inf),
+        "temperature": np.array(head.options.temperature),
+        "centre": np.array(head.options.centre),
+    }
+
+
+def _index_rows(index: SupportIndex) -> Rows:
+    """Returns the rows of an index: class means and examples, each filled up."""
+    ways = index.ways
+    means, examples = index.codes[:ways], index.codes[ways:]
+    pads = [_padded(len(each)) - len(each) for each in (means, examples)]
+    return {
+        "codes": np.concatenate([np.pad(each, ((0, pad), (0, 0))) for each, pad in zip((means, examples), pads, strict=True)]),
+        "scales": np.concatenate([np.pad(index.scales[:ways], (0, pads[0])), np.pad(index.scales[ways:], (0, pads[1]))]),
+        "means": np.arange(_padded(ways)) < ways,
+        "examples": np.arange(_padded(len(examples))) < len(examples),
+        "usual": np.array(index.usual, np.float32),
+        "threshold": np.array(index.threshold, np.float32),
+    }
+
+
+def _padded(count: int) -> int:
+    """Returns the next power of two."""
+    return 1 << (count - 1).bit_length()
