@@ -11,12 +11,11 @@ from typing import cast
 
 import onnx
 import torch
-from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 from torch import Tensor, nn
 
 from models.backbones import Backbone, PixelBackbone, build_backbone
-from models.bundle import ONNX, Bundle, BundleError
+from models.bundle import ONNX, Bundle
 from models.manifest import Imported
 from training.run.checkpoint import CheckpointError
 
@@ -24,13 +23,13 @@ from training.run.checkpoint import CheckpointError
 def read_network(bundle: Bundle) -> Backbone:
     """Returns the network of a bundle that `headstart-train export` made, in evaluation mode.
 
-    Each kernel has the length that fresh ones have, since the shorter it is, the more a step of training turns it (van
-    Laarhoven, arXiv:1706.05350, section 3). The batch normalisation behind it takes that back and adds b. It has mean 0 and
-    variance 1 until `renormalise` measures them.
+    Each filter has length one, since the shorter it is, the more a step of training turns it (van Laarhoven, arXiv:1706.05350,
+    section 3). The batch normalisation behind it gives the length back and adds b. It has mean 0 and variance 1 until
+    `renormalise` measures them.
 
     Raises:
-        CheckpointError: the bundle was imported, or its file is not of the network that its manifest describes.
-        BundleError: the file was changed.
+        CheckpointError: the bundle was imported, or its export added a layer, or its file is not of the network that its
+            manifest describes.
     """
     manifest = bundle.manifest
     if isinstance(manifest.training, Imported):
@@ -46,8 +45,8 @@ def read_network(bundle: Bundle) -> Backbone:
         _load(exported, onnx.load_model_from_string(bundle.read(ONNX)))
         with torch.no_grad():
             bundle.check_golden(ONNX, exported(torch.from_numpy(bundle.golden_pixels)).numpy())
-    except (DecodeError, KeyError, RuntimeError, BundleError) as error:
-        reason = str(error).splitlines()[-1].strip()
+    except Exception as error:  # A file that is no such network raises many types.
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).splitlines()[-1].strip()
         raise CheckpointError(f"{bundle.id}: {ONNX} is not a {manifest.architecture.name} of this release: {reason}") from error
     return backbone
 
@@ -66,7 +65,7 @@ def _load(network: PixelBackbone, model: onnx.ModelProto) -> None:
     for (convolution, first), (norm, second) in pairwise(leaves):
         if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
             kernel = f"{convolution}.weight"
-            lengths = tensors[kernel].flatten(1).norm(dim=1) / first.weight.flatten(1).norm(dim=1).mean().detach()
+            lengths = tensors[kernel].flatten(1).norm(dim=1)
             state[kernel] = tensors[kernel] / lengths.clamp(min=1e-12)[:, None, None, None]
             state[f"{norm}.weight"], state[f"{norm}.bias"] = lengths, tensors[biases[kernel]]
             state[f"{norm}.running_var"] = torch.full_like(lengths, 1.0 - second.eps)

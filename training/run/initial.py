@@ -41,11 +41,11 @@ class Initial:
     classes: tuple[str, ...] = ()
     folded: bool = False
 
-    def put_into(self, checkpoint: Checkpoint, datasets: Sequence[ImageSet]) -> None:
+    def put_into(self, checkpoint: Checkpoint, datasets: Sequence[ImageSet] = ()) -> None:
         """Gives a fresh run these weights, and heads drawn from its seed.
 
         Args:
-            datasets: the run's base images.
+            datasets: the run's base images; they are used where the weights are folded.
 
         Raises:
             CheckpointError: they do not fit the recipe's network.
