@@ -22,6 +22,7 @@ from training.devices import describe
 from training.evaluation.episodes import SHOTS, WAYS, EpisodeSampler, affordable_queries
 from training.evaluation.evaluate import score
 from training.run import curves
+from training.run.average import WeightAverage
 from training.run.balance import Term, make_balance
 from training.run.checkpoint import Checkpoint
 from training.run.distributed import synchronise_batch_norm
@@ -73,6 +74,7 @@ class Trainer:
         if world > 1:
             self.learner = synchronise_batch_norm(self.learner, device)
         self.learner.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = WeightAverage(self.learner, recipe.ema_decay, checkpoint.average) if recipe.ema_decay else None
         self.teacher = teacher.to(device).eval().requires_grad_(False) if teacher else None
         self.balance = make_balance(recipe.balancing, self._objectives(), list(self.learner.backbone.parameters())).to(device)
         if device.type == "cuda" and self.balance.one_pass:
@@ -148,6 +150,8 @@ class Trainer:
             for parameter in self.balance.parameters():
                 parameter.grad = self.fabric.all_reduce(parameter.grad, reduce_op="mean")  # type: ignore[arg-type, assignment]
         self.stepper.step()
+        if self.average:
+            self.average.update(self.learner)
         loss = torch.stack([term.weight * term.loss.detach() for term in terms.values()]).sum()
         return loss if self.fabric.world_size == 1 else self.fabric.all_reduce(loss, reduce_op="mean")  # type: ignore[return-value]
 
@@ -207,13 +211,13 @@ class Trainer:
         return result
 
     def embed(self, images: ImageSet) -> Float32:
-        """Returns embeddings (N, D) by the network in its current state."""
-        self.learner.eval()
+        """Returns embeddings (N, D) by the network that an export would take now."""
+        learner = (self.average.learner if self.average else self.learner).eval()
         parts = []
         for start in range(0, len(images), 256):
             pixels = torch.from_numpy(images.images[start : start + 256]).to(self.fabric.device)
             with self.fabric.autocast():
-                parts.append(self.learner.embed(pixels.permute(0, 3, 1, 2).float() / 255.0).cpu())
+                parts.append(learner.embed(pixels.permute(0, 3, 1, 2).float() / 255.0).cpu())
         return torch.cat(parts).numpy()
 
     def _agreed(self, here: bool) -> bool:
@@ -230,6 +234,7 @@ class Trainer:
             learner=self.learner.state_dict(),
             balance=self.balance.state_dict(),
             optimizer=self.optimizer.state_dict(),
+            average=self.average.state_dict() if self.average else {},
         )
         if self.fabric.is_global_zero:
             self.checkpoint.save(self.folder)

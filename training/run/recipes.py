@@ -36,6 +36,8 @@ class Recipe(BaseModel):
             `training.export.within_class`.
         schedule: `cosine` (with linear warm-up over the share `warmup` of all steps) or `step` (a tenth at each milestone).
         milestones: shares of all steps at which `step` decays.
+        ema_decay: of the exponential moving average of the weights, which is measured and exported; 0 takes the last weights. See
+            `training.run.average`.
         rotation: another objective, predicting by how many quarter turns an image was rotated. `off`; `alternate` turns the
             images of every second batch at random; `all` shows every image in all four rotations, at four times the cost.
         rotation_weight: of that objective; classes have weight 1.
@@ -71,6 +73,7 @@ class Recipe(BaseModel):
     schedule: Literal["cosine", "step"] = "cosine"
     warmup: float = Field(default=0.3, ge=0, lt=1)
     milestones: tuple[float, ...] = ()
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
     rotation: Literal["off", "alternate", "all"] = "off"
     rotation_weight: float = Field(default=1.0, gt=0)
     distillation_weight: float = Field(default=0.5, gt=0, lt=1)
