@@ -26,7 +26,8 @@ class WeightAverage:
     """
 
     def __init__(self, learner: Learner, decay: float, state: Mapping[str, Tensor]) -> None:
-        self._model = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        function = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        self._model = AveragedModel(learner, multi_avg_fn=function, use_buffers=True)
         if state:
             self._model.load_state_dict(state)
 

@@ -28,7 +28,7 @@ from training.run.checkpoint import Checkpoint
 from training.run.distributed import synchronise_batch_norm
 from training.run.feed import Feed, TrainingSet
 from training.run.interrupt import Interrupted, stop_signals
-from training.run.learner import ANCHOR, CLASSES, DISTILLATION, ROTATION, Learner, Share
+from training.run.learner import ANCHOR, CLASSES, DISTILLATION, INVARIANCE, ROTATION, Learner, Share
 
 _SAVE_EVERY_SECONDS = 600
 _VALIDATION_IMAGES_PER_CLASS = 60
@@ -164,6 +164,7 @@ class Trainer:
         kinds = (CLASSES, DISTILLATION) if self.teacher else (CLASSES,)
         names = [f"{kind}/{position}" for kind in kinds for position in range(len(self.validation))]
         names += [] if self.recipe.rotation == "off" else [ROTATION]
+        names += [INVARIANCE] if self.recipe.invariance_weight else []
         return [*names, ANCHOR] if self.recipe.anchor_weight else names
 
     def _weight(self, name: str, shares: Sequence[Share]) -> float:
@@ -171,6 +172,8 @@ class Trainer:
         kind, _, position = name.partition("/")
         if kind == ROTATION:
             return self.recipe.rotation_weight
+        if kind == INVARIANCE:
+            return self.recipe.invariance_weight
         if kind == ANCHOR:
             return self.recipe.anchor_weight
         judged = len(shares[int(position)].labels_n) / sum(len(share.labels_n) for share in shares)

@@ -41,6 +41,10 @@ class Recipe(BaseModel):
         rotation: another objective, predicting by how many quarter turns an image was rotated. `off`; `alternate` turns the
             images of every second batch at random; `all` shows every image in all four rotations, at four times the cost.
         rotation_weight: of that objective; classes have weight 1.
+        invariance_weight: of another objective, the likeness of an image's rotations to each other; 0 leaves it out. It needs the
+            rotation `all`. See `training.objectives.invariance`.
+        mixup: α of manifold mixup at a random block of ResNet-12, in joint training; 0 mixes nothing. See
+            `training.objectives.mixup`.
         distillation_weight: of distillation where there is a teacher; classes then have 1 minus this.
         distillation_temperature: divides logits before they are compared with the teacher's.
         balancing: how objectives share the backbone. See `training.run.balance`.
@@ -76,6 +80,8 @@ class Recipe(BaseModel):
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
     rotation: Literal["off", "alternate", "all"] = "off"
     rotation_weight: float = Field(default=1.0, gt=0)
+    invariance_weight: float = Field(default=0.0, ge=0)
+    mixup: float = Field(default=0.0, ge=0)
     distillation_weight: float = Field(default=0.5, gt=0, lt=1)
     distillation_temperature: float = Field(default=4.0, gt=0)
     balancing: Balancing = "fixed"
