@@ -14,7 +14,7 @@ from torch.distributions import Beta
 
 
 class Mix(NamedTuple):
-    """How one batch is mixed.
+    """The mixing of one batch.
 
     Attributes:
         block: whose input is mixed; 0 mixes the images themselves.

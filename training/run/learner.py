@@ -39,7 +39,7 @@ class Share(NamedTuple):
 
 
 class _Targets(NamedTuple):
-    """What the losses of N images compare their embeddings with: labels, turns, and embeddings by teacher and anchor."""
+    """The targets of N images: labels, turns, and embeddings by teacher and anchor."""
 
     shares: Sequence[Share]
     turns_N: Tensor | None
