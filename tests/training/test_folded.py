@@ -23,7 +23,6 @@ from models.bundle import (
     write_bundle,
 )
 from models.manifest import Architecture, Imported
-from tests.helpers.images import noise
 from tests.helpers.trainer_data import BASE, write_colours
 from training.__main__ import main
 from training.export.golden import golden_pixels
@@ -114,11 +113,12 @@ def test_a_run_starts_from_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert checkpoint.info.initial == "bundle tiny@1"
     assert checkpoint.info.inherited == tuple(BASE)
     assert checkpoint.architecture == open_bundle(bundle).manifest.architecture
-    backbone = checkpoint.trained_backbone()
-    torch.testing.assert_close(backbone.network.blocks[0].weight, initial.network.blocks[0].weight)  # type: ignore[index, union-attr]
-    images = torch.from_numpy(noise(SIZE, SIZE)).permute(2, 0, 1)[None] / 255.0
-    assert not torch.equal(backbone.network.blocks[1].running_mean, initial.network.blocks[1].running_mean)  # type: ignore[index, union-attr]
-    assert backbone(images).isfinite().all()
+    started, given = checkpoint.trained_backbone().network.state_dict(), initial.network.state_dict()
+    torch.testing.assert_close(started["blocks.0.weight"], given["blocks.0.weight"])
+    # The scale took over the deviation of what it scales; three steps of training moved only the statistics, a little.
+    deviation = started["blocks.1.running_var"].sqrt()
+    torch.testing.assert_close(started["blocks.1.weight"], given["blocks.1.weight"] * deviation, rtol=0.1, atol=0)
+    assert (deviation - 1).abs().max() > 0.2
 
 
 def test_a_shipped_bundle_is_known_by_its_id() -> None:
