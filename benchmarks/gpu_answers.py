@@ -37,7 +37,7 @@ _IMAGES = 100
 
 @dataclass(frozen=True)
 class Row:
-    """What was compared, the greatest difference from the CPU's answer, and how much it may be; None if it does not run here."""
+    """A comparison: the greatest difference from the CPU's answer, None if it does not run here, and the most that it may be."""
 
     what: str
     difference: float | None

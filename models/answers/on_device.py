@@ -32,7 +32,7 @@ _GATHERED_BYTES = 256 * 2**20  # of the rows of one product
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
-    """What was computed for the questions whose heads, or whose indices, share a table.
+    """The results for the questions whose heads, or whose indices, share a table.
 
     Attributes:
         members: positions among the questions.
