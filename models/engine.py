@@ -1,50 +1,48 @@
-"""Runs a bundle's backbone: ONNX Runtime (CPU, CUDA) or TorchScript (CPU, CUDA) behind one interface."""
+"""Runs a bundle's backbone behind one interface, and chooses what runs it. The libraries that do are in `models.runtimes`."""
 
 import ctypes
-import io
-import json
 import logging
-import threading
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Container
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
-from pydantic import TypeAdapter, ValidationError
 
-from models.bundle import ONNX, ONNX_INT8, TORCHSCRIPT, Bundle, BundleError
+from models.arrays import Array, on_host
+from models.bundle import ONNX_INT8, Bundle
 from models.heads.head import EmbeddingSpace, Float32
 from models.images.preprocess import Pixels
+from models.measured import recall
 from models.processor import available_cores, has_int8_instructions, processor_name
+from models.runtimes.batches import BUCKETS, MAX_BATCH
+from models.runtimes.devices import cuda_device, device_name
+from models.runtimes.kinds import EngineError, EngineKind, file_of, on_cuda
+from models.runtimes.onnx import OnnxEngine
+from models.runtimes.torchscript import TorchScriptEngine
 
-EngineKind = Literal["auto", "onnx", "onnx-int8", "onnx-cuda", "torchscript", "torchscript-cuda"]
+__all__ = [
+    "MAX_BATCH",
+    "Engine",
+    "EngineError",
+    "EngineKind",
+    "cuda_device",
+    "device_name",
+    "embed_all",
+    "file_of",
+    "on_cuda",
+    "open_engine",
+    "release_memory",
+    "speedup",
+]
 
-MAX_BATCH = 32  # on a CPU, which larger batches do not make faster
-MAX_BATCH_CUDA = 256
 INT8_MIN_SPEEDUP = 1.2
-_MOST_PARALLEL = 4
 _TIMED_BATCH, _TURNS = 8, 7
 
-_SPEEDUPS = TypeAdapter(dict[str, float])
-
 _log = logging.getLogger(__name__)
-
-
-class EngineError(Exception):
-    """An engine that this machine or this bundle cannot offer.
-
-    Attributes:
-        problem: the message without a library's own words, which may name private paths.
-    """
-
-    def __init__(self, problem: str, said: Exception | None = None) -> None:
-        super().__init__(f"{problem}: {said}" if said else problem)
-        self.problem = problem
 
 
 class Engine(Protocol):
@@ -53,18 +51,26 @@ class Engine(Protocol):
     Attributes:
         parallel: the number of threads that may call `embed` at once; the engine is fully used only when so many do.
         max_batch: images of one call.
+        device: the `torch.device` of embeddings that are tensors; None where they are NumPy arrays.
     """
 
     kind: EngineKind
     space: EmbeddingSpace
     parallel: int
     max_batch: int
+    device: Any
 
-    def embed(self, pixels: Pixels) -> Float32:
+    def embed(self, pixels: Pixels) -> Array:
         """uint8 (N, H, W, 3), N from 1 to `max_batch` -> float32 (N, D)."""
 
 
-def open_engine(bundle: Bundle, kind: EngineKind = "auto", threads: int | None = None, remembered: Path | None = None) -> Engine:
+def open_engine(
+    bundle: Bundle,
+    kind: EngineKind = "auto",
+    threads: int | None = None,
+    remembered: Path | None = None,
+    tensors_on: Container[str] = (),
+) -> Engine:
     """Loads a bundle's backbone, warms it and checks it against the bundle's golden embeddings.
 
     Args:
@@ -72,6 +78,7 @@ def open_engine(bundle: Bundle, kind: EngineKind = "auto", threads: int | None =
             this machine runs it at least 1.2 times as fast as float32. Otherwise it takes float32.
         threads: CPU threads of one inference; by default, the cores that this process may use.
         remembered: a file that keeps the measurements of `auto`, so that each start takes the same engine; made if missing.
+        tensors_on: the types of device, `cuda` and `cpu`, where embeddings stay, as PyTorch tensors.
 
     Raises:
         EngineError: the machine or the bundle lacks what `kind` needs.
@@ -79,20 +86,21 @@ def open_engine(bundle: Bundle, kind: EngineKind = "auto", threads: int | None =
     """
     count = threads or available_cores()
     if kind != "auto":
-        return _open(bundle, kind, count)
+        return _open(bundle, kind, count, tensors_on)
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         try:
-            return _open(bundle, "onnx-cuda", count)
+            return _open(bundle, "onnx-cuda", count, tensors_on)
         except EngineError as error:  # onnxruntime-gpu is installed, but there is no device.
             _log.info("no CUDA: %s", error)
-    return _open(bundle, "onnx-int8" if _int8_pays(bundle, count, remembered) else "onnx", count)
+    return _open(bundle, "onnx-int8" if _int8_pays(bundle, count, remembered) else "onnx", count, tensors_on)
 
 
-def _open(bundle: Bundle, kind: EngineKind, threads: int) -> Engine:
+def _open(bundle: Bundle, kind: EngineKind, threads: int, tensors_on: Container[str] = ()) -> Engine:
     if file_of(kind) not in bundle.manifest.files:
         raise EngineError(f"bundle {bundle.id} has no {file_of(kind)}, which the engine {kind} runs")
-    engine: Engine = (_TorchScriptEngine if kind.startswith("torchscript") else _OnnxEngine)(bundle, kind, threads)
-    if kind.endswith("-cuda"):
+    tensors = ("cuda" if on_cuda(kind) else "cpu") in tensors_on
+    engine: Engine = (TorchScriptEngine if kind.startswith("torchscript") else OnnxEngine)(bundle, kind, threads, tensors)
+    if on_cuda(kind):
         _warm(engine, bundle.golden_pixels.shape[1:])
     try:
         embeddings = embed_all(engine, bundle.golden_pixels)
@@ -104,7 +112,7 @@ def _open(bundle: Bundle, kind: EngineKind, threads: int) -> Engine:
 
 def _warm(engine: Engine, shape: tuple[int, ...]) -> None:
     """Runs every batch size that the engine will see. `max_batch` becomes the largest that the device has memory for."""
-    for size in _BUCKETS:
+    for size in BUCKETS:
         try:
             engine.embed(np.zeros((size, *shape), dtype=np.uint8))
         except Exception as error:  # ONNX Runtime's and PyTorch's exceptions share no other base.
@@ -124,25 +132,14 @@ def _int8_pays(bundle: Bundle, threads: int, remembered: Path | None) -> bool:
         return False
     sha256 = bundle.manifest.files[ONNX_INT8].sha256
     setting = f"{bundle.id} {sha256}, {processor_name()}, {threads} threads, ONNX Runtime {onnxruntime.__version__}"
-    known = _read_speedups(remembered)
-    if setting not in known:
+
+    def measure() -> float:
         batch = np.resize(bundle.golden_pixels, (_TIMED_BATCH, *bundle.golden_pixels.shape[1:]))
-        known[setting] = speedup(_open(bundle, "onnx-int8", threads), _open(bundle, "onnx", threads), batch)
-        _log.info("int8 runs %.1f times as fast as float32 here", known[setting])
-        if remembered:
-            try:
-                remembered.parent.mkdir(parents=True, exist_ok=True)
-                remembered.write_text(json.dumps(known, indent=1) + "\n")
-            except OSError as error:  # The next start measures again.
-                _log.warning("%s: %s", remembered, error.strerror)
-    return known[setting] >= INT8_MIN_SPEEDUP
+        found = speedup(_open(bundle, "onnx-int8", threads), _open(bundle, "onnx", threads), batch)
+        _log.info("int8 runs %.1f times as fast as float32 here", found)
+        return found
 
-
-def _read_speedups(remembered: Path | None) -> dict[str, float]:
-    try:
-        return _SPEEDUPS.validate_json(remembered.read_bytes()) if remembered else {}
-    except (OSError, ValidationError):  # not there yet, or half written
-        return {}
+    return recall(remembered, setting, measure) >= INT8_MIN_SPEEDUP
 
 
 def speedup(fast: Engine, slow: Engine, batch: Pixels) -> float:
@@ -162,122 +159,9 @@ def release_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def file_of(kind: EngineKind) -> str:
-    """Returns the name of the bundle's file that an engine of that kind runs."""
-    if kind.startswith("torchscript"):
-        return TORCHSCRIPT
-    return ONNX_INT8 if kind == "onnx-int8" else ONNX
-
-
 def embed_all(engine: Engine, pixels: Pixels) -> Float32:
     """Returns the embeddings (N, D) of any number of images, in batches of at most `engine.max_batch`."""
     if not len(pixels):
         return np.empty((0, len(engine.space.mean)), dtype=np.float32)
     size = engine.max_batch
-    return np.concatenate([engine.embed(pixels[start : start + size]) for start in range(0, len(pixels), size)])
-
-
-# The batch sizes of a CUDA engine.
-_BUCKETS = tuple(2**i for i in range(MAX_BATCH_CUDA.bit_length()))
-
-
-def _padded(pixels: Pixels) -> Pixels:
-    size = next(size for size in _BUCKETS if size >= len(pixels))
-    if size == len(pixels):
-        return pixels
-    padded = np.zeros((size, *pixels.shape[1:]), dtype=np.uint8)
-    padded[: len(pixels)] = pixels
-    return padded
-
-
-class _OnnxEngine:
-    """ONNX Runtime on a CPU or on CUDA.
-
-    On a CPU a lone caller gets all threads, and callers beside each other get equal shares. Threads that run one batch together
-    wait for one another after every operator, and longer where other work holds a core.
-    """
-
-    def __init__(self, bundle: Bundle, kind: EngineKind, threads: int) -> None:
-        file, on_cuda = file_of(kind), kind.endswith("-cuda")
-        if on_cuda and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-            raise EngineError(f"the engine {kind} needs onnxruntime-gpu and a CUDA device")
-        model = bundle.read(file)
-        self.parallel = 1 if on_cuda else min(threads, _MOST_PARALLEL)
-        self.max_batch = MAX_BATCH_CUDA if on_cuda else MAX_BATCH
-        try:
-            self._alone = _session(model, threads, on_cuda)
-            self._beside = self._alone if self.parallel == 1 else _session(model, -(-threads // self.parallel), on_cuda)
-        except Exception as error:  # ONNX Runtime's exceptions share no base but Exception.
-            raise EngineError(f"bundle {bundle.id}: ONNX Runtime cannot load {file}", error) from error
-        if on_cuda and "CUDAExecutionProvider" not in self._alone.get_providers():
-            raise EngineError("ONNX Runtime fell back from CUDA to the CPU; see its log for the missing library")
-        self._input = self._alone.get_inputs()[0].name
-        self._pads = on_cuda
-        self._callers = 0
-        self._lock = threading.Lock()
-        self.kind = kind
-        self.space = bundle.space(file)
-
-    def embed(self, pixels: Pixels) -> Float32:
-        batch = _padded(pixels) if self._pads else pixels
-        with self._entered() as callers:
-            session = self._alone if callers == 1 else self._beside
-            (embeddings,) = session.run(None, {self._input: batch})
-        result: Float32 = embeddings[: len(pixels)]
-        return result
-
-    @contextmanager
-    def _entered(self) -> Iterator[int]:
-        """Counts the callers that are inside `embed`."""
-        with self._lock:
-            self._callers += 1
-            callers = self._callers
-        try:
-            yield callers
-        finally:
-            with self._lock:
-                self._callers -= 1
-
-
-def _session(model: bytes, threads: int, on_cuda: bool) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Spinning threads would keep the decoders from the cores between batches.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    cuda = ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"})
-    return onnxruntime.InferenceSession(model, options, providers=[cuda] if on_cuda else ["CPUExecutionProvider"])
-
-
-class _TorchScriptEngine:
-    def __init__(self, bundle: Bundle, kind: EngineKind, threads: int) -> None:
-        try:
-            import torch
-        except ImportError as error:
-            raise EngineError(f"the engine {kind} needs PyTorch: pip install 'headstart-server[gpu]'") from error
-        self._torch = torch
-        self._device = torch.device("cuda" if kind.endswith("-cuda") else "cpu")
-        if self._device.type == "cuda" and not torch.cuda.is_available():
-            raise EngineError(f"the engine {kind} needs a CUDA device")
-        torch.set_num_threads(threads)
-        try:
-            with warnings.catch_warnings():
-                # PyTorch steers new code to torch.export; TorchScript remains the format that loads without Python code.
-                warnings.simplefilter("ignore", category=FutureWarning)
-                load: Any = torch.jit.load
-                self._module = load(io.BytesIO(bundle.read(TORCHSCRIPT)), map_location=self._device).eval()
-        except RuntimeError as error:
-            raise BundleError(f"{TORCHSCRIPT}: PyTorch cannot load it", bundle.path) from error
-        self.kind = kind
-        self.space = bundle.space(TORCHSCRIPT)
-        self.parallel = 1
-        self.max_batch = MAX_BATCH_CUDA if self._device.type == "cuda" else MAX_BATCH
-
-    def embed(self, pixels: Pixels) -> Float32:
-        torch = self._torch
-        batch = _padded(pixels) if self._device.type == "cuda" else pixels
-        with torch.inference_mode():
-            embeddings = self._module(torch.from_numpy(np.ascontiguousarray(batch)).to(self._device))
-        result: Float32 = embeddings[: len(pixels)].cpu().numpy()
-        return result
+    return np.concatenate([on_host(engine.embed(pixels[start : start + size])) for start in range(0, len(pixels), size)])

@@ -58,6 +58,11 @@ class Settings(BaseSettings):
     )
     open_bundles: int = Field(4, ge=2, description="bundles in memory at once; the one idle longest gives way to another")
     engine: EngineKind = Field("auto", description="what runs the backbone; auto takes the fastest that this machine has")
+    fit_device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto",
+        description="what fits heads; auto: the GPU of an engine, for the sizes that it fits faster; with cpu such an engine "
+        "hands all that it makes to the CPU",
+    )
     threads: int | None = Field(None, ge=1, description="CPU threads of one inference (default: the cores we may use)")
     queue_images: int = Field(
         1024,

@@ -8,10 +8,11 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from models.tensors import on_device
 
 T = TypeVar("T")
 Rows = Mapping[str, NDArray[Any]]
@@ -115,7 +116,7 @@ class _Table:
     def write(self, key: int, rows: Rows) -> None:
         slot = self.free.pop()
         for name, row in rows.items():
-            self.tensors[name][slot] = torch.from_numpy(np.ascontiguousarray(row)).to(self._device)
+            self.tensors[name][slot] = on_device(row, self._device)
         self.slots[key] = slot
 
     def remove(self, key: int) -> None:

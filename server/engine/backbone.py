@@ -8,15 +8,15 @@ from functools import cache, cached_property
 from typing import Self
 
 from models.answers.on_host import HostAnswers
-from models.arrays import Ints
-from models.bundle import Bundle
+from models.arrays import Ints, on_host
 from models.engine import Engine, file_of
 from models.examples.bursts import bursts, least_similarity
 from models.examples.suspects import duplicate_similarity
 from models.heads.fitting import classes_of
 from models.heads.head import EmbeddingSpace, Float32, features
 from models.novelty.detector import Background
-from server.engine.batcher import Batcher
+from server.engine.batcher import Answers, Batcher
+from server.engine.opening import Opened
 from server.metrics import Metrics
 from server.settings import Settings
 
@@ -27,22 +27,32 @@ class ServedBackbone:
     Use its batcher only in blocks of `Backbones.use`, on the event loop. Everything else stays valid after closing.
 
     Attributes:
+        fitter: fits heads on its embeddings.
         uses: the number of blocks that have used it so far.
         last_used: the time of the latest use, by `time.monotonic`.
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, opened: Opened, settings: Settings, metrics: Metrics) -> None:
+        bundle, engine = opened.bundle, opened.engine
         self.bundle = bundle
+        self.fitter = opened.fitter
         self.kind = engine.kind
         self.space: EmbeddingSpace = engine.space
         self._background = cache(lambda: Background.of(bundle.background, bundle.feature_mean, bundle.manifest.head.novelty))
-        answers = HostAnswers(self.space, self._background)
+        answers = self._answers(engine)
         self.batcher = Batcher(engine, answers, settings.queue_images, bundle.id, metrics, settings.queue_seconds)
         self.uses = 0
         self.last_used = time.monotonic()
         self._users = 0
         self._idle = asyncio.Event()
         self._idle.set()
+
+    def _answers(self, engine: Engine) -> Answers:
+        if engine.device is None:
+            return HostAnswers(self.space, self._background)
+        from models.answers.on_device import DeviceAnswers
+
+        return DeviceAnswers(self.space, self._background, engine.device)
 
     @cached_property
     def duplicate_similarity(self) -> float:
@@ -101,5 +111,5 @@ class ServedBackbone:
             BundleError: the embeddings are not the golden ones.
         """
         with self.use():
-            embeddings: Float32 = await self.batcher.embed(self.bundle.golden_pixels)
+            embeddings = on_host(await self.batcher.embed(self.bundle.golden_pixels))
         self.bundle.check_golden(file_of(self.kind), embeddings)

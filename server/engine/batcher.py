@@ -24,15 +24,15 @@ from statistics import median
 import numpy as np
 
 from models.answers.question import Answer, Question
-from models.engine import Engine
-from models.heads.head import Float32
+from models.arrays import Array
+from models.engine import Engine, on_cuda
 from models.images.preprocess import Pixels
 from server.context import on_behalf_of
 from server.engine.queue import Entry, ImageQueue, Result, count_images, joined
 from server.errors import EngineFailed, Overloaded
 from server.metrics import Metrics
 
-Answers = Callable[[Float32, Sequence[tuple[Question, slice]]], Sequence[Answer]]
+Answers = Callable[[Array, Sequence[tuple[Question, slice]]], Sequence[Answer]]
 """Answers questions from the embeddings of a batch, each about some of the rows, as `models.answers.on_host.HostAnswers` does."""
 
 _log = logging.getLogger(__name__)
@@ -117,8 +117,8 @@ class Batcher:
             self._admitted -= images
             self._admitted_gauge.set(self._admitted)
 
-    async def embed(self, pixels: Pixels) -> Float32:
-        """Returns the embeddings of the images, float32 (N, D).
+    async def embed(self, pixels: Pixels) -> Array:
+        """Returns the embeddings of the images, float32 (N, D), where the engine leaves them.
 
         The images are queued chunk by chunk, so that a large set does not starve other requests. A caller that is cancelled
         leaves nothing in the queue.
@@ -142,7 +142,7 @@ class Batcher:
         """
         return await self._run_in_chunks(pixels, self._max_batch, question)
 
-    async def embed_in_background(self, pixels: Pixels) -> Float32:
+    async def embed_in_background(self, pixels: Pixels) -> Array:
         """Returns the same as `embed`, in smaller chunks and without admission.
 
         A chunk runs while no other images wait. One that has waited for a second runs in any case.
@@ -175,7 +175,7 @@ class Batcher:
         return result
 
     def _run(self, engine: Engine) -> None:
-        if sys.platform == "linux" and not engine.kind.endswith("-cuda"):
+        if sys.platform == "linux" and not on_cuda(engine.kind):
             # On Linux each thread has its own priority, and an engine on the CPU may use every core. The event loop comes first:
             # it needs little time, and without this it would answer and refuse late.
             with suppress(OSError):
@@ -233,7 +233,7 @@ class Batcher:
             self._finish(batch)
             _tell(batch, results)
 
-    def _results(self, batch: Sequence[Entry], embeddings: Float32) -> list[Result]:
+    def _results(self, batch: Sequence[Entry], embeddings: Array) -> list[Result]:
         """Returns what comes of each entry, with the questions answered."""
         ends = list(accumulate(len(entry.pixels) for entry in batch))
         rows = [slice(end - len(entry.pixels), end) for entry, end in zip(batch, ends, strict=True)]

@@ -1,10 +1,13 @@
 """Opens a bundle on an engine: verified, checked against its golden images, and warm."""
 
 import logging
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
 
 from models.bundle import Bundle, BundleError
-from models.engine import Engine, EngineError, EngineKind, file_of, open_engine, release_memory
-from models.heads.fitting import fit_head
+from models.engine import Engine, EngineError, EngineKind, cuda_device, device_name, file_of, open_engine, release_memory
+from models.heads.fitter import Fitter, measured_fitter
 from models.heads.head import BackboneRef
 from server.engine import folders
 from server.engine.default_bundle import Choice
@@ -13,7 +16,15 @@ from server.settings import Settings
 
 _log = logging.getLogger(__name__)
 
-Opened = tuple[Bundle, Engine]
+_MEASURED = "int8-speedups.json", "fit-speedups.json"
+
+
+class Opened(NamedTuple):
+    """A bundle that can serve."""
+
+    bundle: Bundle
+    engine: Engine
+    fitter: Fitter
 
 
 def open_default(choice: Choice, settings: Settings) -> Opened | None:
@@ -87,9 +98,25 @@ def open_file(backbone: BackboneRef, settings: Settings, *, on_cuda: bool) -> Op
 
 
 def _run(bundle: Bundle, settings: Settings, kind: EngineKind) -> Opened:
-    engine = open_engine(bundle, kind, settings.threads, settings.data_dir / "int8-speedups.json")
+    int8, fits = (settings.data_dir / name for name in _MEASURED)
+    tensors_on = () if settings.fit_device == "cpu" or not find_spec("torch") else ("cuda",)
+    engine = open_engine(bundle, kind, settings.threads, int8, tensors_on)
+    fitter = _fitter(engine, settings, fits)
     # Fits a head that nobody needs, so that the first task does not wait for the linear algebra to load.
     labels = [str(i % 2) for i in range(len(bundle.golden_embeddings))]
-    fit_head(bundle.golden_embeddings, labels, engine.space, bundle.manifest.head.options())
+    fitter.fit(bundle.golden_embeddings, labels, bundle.manifest.head.options())
     release_memory()
-    return bundle, engine
+    return Opened(bundle, engine, fitter)
+
+
+def _fitter(engine: Engine, settings: Settings, measured: Path) -> Fitter:
+    """Returns what fits heads on the engine's embeddings.
+
+    Raises:
+        EngineError: the settings want a GPU, and there is none.
+    """
+    if settings.fit_device == "cuda":
+        return Fitter(engine.space, cuda_device())
+    if settings.fit_device == "auto" and engine.device is not None:
+        return measured_fitter(engine.space, engine.device, device_name(engine.device), measured)
+    return Fitter(engine.space)

@@ -6,10 +6,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from models.answers.question import Answer, Question
-from models.heads.head import Float32
+from models.arrays import Array, concatenated
 from models.images.preprocess import Pixels
 from server.context import request_id
 
@@ -18,15 +16,15 @@ _LONGEST_BACKGROUND_WAIT = 1.0  # seconds
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """What comes of n images.
+    """The result of n images.
 
     Attributes:
-        embeddings: float32 (n, D).
+        embeddings: float32 (n, D), where the engine left them.
         answer: to the question about them; None if there was none.
         seconds: that the answers of the whole batch took.
     """
 
-    embeddings: Float32
+    embeddings: Array
     answer: Answer | None
     seconds: float
 
@@ -60,7 +58,7 @@ def joined(results: Sequence[Result]) -> Result:
         return results[0]
     answers = [result.answer for result in results if result.answer is not None]
     return Result(
-        np.concatenate([result.embeddings for result in results]),
+        concatenated([result.embeddings for result in results]),
         Answer.joined(answers) if answers else None,
         sum(result.seconds for result in results),
     )

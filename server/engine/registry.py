@@ -5,15 +5,14 @@ import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 
-from models.bundle import Bundle
-from models.engine import Engine, release_memory
+from models.engine import on_cuda, release_memory
 from models.heads.head import BackboneRef
 from models.manifest import Manifest
 from server.engine import folders
 from server.engine.backbone import ServedBackbone
 from server.engine.default_bundle import choose_default, remember_default
 from server.engine.descriptions import Description, descriptions
-from server.engine.opening import open_bundle_of, open_default, open_file
+from server.engine.opening import Opened, open_bundle_of, open_default, open_file
 from server.errors import BackboneInUse, BackboneNotFound, BackboneNotOpen, BackboneUnavailable, Overloaded, StorageFailed
 from server.metrics import Metrics
 from server.settings import Settings
@@ -52,7 +51,7 @@ class Backbones:
         choice = choose_default(settings, store)
         opened = open_default(choice, settings)
         self.default_id = choice.id
-        self.served_default = self._serve(*opened, preferred=True) if opened else None
+        self.served_default = self._serve(opened, preferred=True) if opened else None
         _log.info("new tasks get %s (%s)", choice.id, choice.why)
         with suppress(StorageFailed):  # The failure is in the log. The choice holds until the next start.
             remember_default(choice.id, settings.data_dir)
@@ -226,22 +225,22 @@ class Backbones:
         self._failed = {backbone: why for backbone, why in self._failed.items() if backbone.bundle != id_}
         if id_ in self._preferred:
             return self._preferred[id_], False
-        bundle, engine = await asyncio.to_thread(open_bundle_of, id_, self._settings)
-        if opened_for_tasks := self._served.get(engine.space.backbone):
+        opened = await asyncio.to_thread(open_bundle_of, id_, self._settings)
+        if opened_for_tasks := self._served.get(opened.engine.space.backbone):
             self._preferred[id_] = opened_for_tasks
             return opened_for_tasks, False
         await self._make_room()
-        return self._serve(bundle, engine, preferred=True), True
+        return self._serve(opened, preferred=True), True
 
     async def _open_for_tasks(self, backbone: BackboneRef) -> None:
         try:
             async with self._one_at_a_time:
                 if backbone not in self._served:
                     kind = self.served_default.kind if self.served_default else self._settings.engine
-                    on_cuda = kind == "auto" or kind.endswith("-cuda")
-                    bundle, engine = await asyncio.to_thread(open_file, backbone, self._settings, on_cuda=on_cuda)
+                    cuda = kind == "auto" or on_cuda(kind)
+                    opened = await asyncio.to_thread(open_file, backbone, self._settings, on_cuda=cuda)
                     await self._make_room()
-                    self._serve(bundle, engine, preferred=False)
+                    self._serve(opened, preferred=False)
         except BackboneUnavailable as error:
             self._failed[backbone] = error.detail  # It would fail again until somebody mends the bundle and opens it.
             raise
@@ -287,10 +286,10 @@ class Backbones:
     def _engines_of(self, id_: str) -> list[ServedBackbone]:
         return [served for served in self._served.values() if served.bundle.id == id_]
 
-    def _serve(self, bundle: Bundle, engine: Engine, *, preferred: bool) -> ServedBackbone:
-        served = ServedBackbone(bundle, engine, self._settings, self._metrics)
+    def _serve(self, opened: Opened, *, preferred: bool) -> ServedBackbone:
+        served = ServedBackbone(opened, self._settings, self._metrics)
         self._served[served.space.backbone] = served
         if preferred:
-            self._preferred[bundle.id] = served
-        _log.info("serving %s on %s", bundle.id, served.kind)
+            self._preferred[served.bundle.id] = served
+        _log.info("serving %s on %s", served.bundle.id, served.kind)
         return served

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.heads.fitting import fit_head
+from models.arrays import Array, on_host
 from models.heads.head import Float32, Head
 from models.images.preprocess import media_type
 from models.manifest import HeadOptions
@@ -54,11 +54,12 @@ async def create_task(
     check_support_set(labels, service.settings)
 
     with service.backbones.use_default() as backbone:  # Once the task is stored, it is what keeps the backbone open.
-        embeddings = await _embed(service, backbone, examples, watch)
+        made = await _embed(service, backbone, examples, watch)
+        embeddings = await service.pools.in_thread(on_host, made)
         new = await service.pools.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
         with watch.stage("fit"):
             wanted = await service.pools.in_fitter(chosen, backbone.bundle, options, labels, embeddings)
-            head = await service.pools.in_fitter(fit_head, embeddings, labels, backbone.space, wanted)
+            head = await service.pools.in_fitter(backbone.fitter.fit, made, labels, wanted)
             ids, names = [example.id for example in new], [example.file_name for example in new]
             quality = await _assess(service, backbone, ids, names, labels, embeddings, wanted)
 
@@ -87,7 +88,7 @@ async def add_examples(
     spelt = spelt_as_before({example.label for example in examples}, {entry.label for entry in task.version.classes})
     examples = [replace(example, label=spelt[example.label]) for example in examples]
     async with service.backbones.use(task.version.backbone) as backbone:
-        embeddings = await _embed(service, backbone, examples, watch)
+        embeddings = on_host(await _embed(service, backbone, examples, watch))
     new = await service.pools.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
     return await _new_version(service, task, new, None, watch, asked)
 
@@ -159,11 +160,11 @@ async def refit(
         with watch.stage("fit"):
             bundle, before = backbone.bundle, task.version.options
             options = await service.pools.in_fitter(chosen_again, before, bundle.manifest.head, bundle, labels, embeddings)
-            head = await service.pools.in_fitter(fit_head, embeddings, labels, backbone.space, options)
+            head = await service.pools.in_fitter(backbone.fitter.fit, embeddings, labels, options)
             return head, await _assess(service, backbone, ids, names, labels, embeddings, options)
 
 
-async def _embed(service: Service, backbone: ServedBackbone, examples: Sequence[LabelledImage], watch: Stopwatch) -> Float32:
+async def _embed(service: Service, backbone: ServedBackbone, examples: Sequence[LabelledImage], watch: Stopwatch) -> Array:
     """Embeddings of every example; a broken image refuses the whole set, since a head without it would not be what was asked."""
     embedded = await embed_images(service, backbone, [example.image for example in examples], watch)
     unreadable = [(position, error) for position, error in enumerate(embedded.errors) if error is not None]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.answers.question import Question
-from models.arrays import Reals
+from models.arrays import Reals, on_host
 from models.heads.fitting import classes_of
 from models.heads.head import Float32
 from models.heads.transductive import are_shared, share_queries
@@ -52,7 +52,9 @@ async def classify(service: Service, task: ActiveTask, embedded: Embedded, backb
     if task.support is None or answer.neighbours is None:
         return Classified(answer.probabilities, False, found)
     alone, weights = answer.probabilities, 1.0 - answer.neighbours.novelty
-    together, shared = await service.pools.in_applier(_shared, task.support, alone, embedded.embeddings, weights, backbone)
+    together, shared = await service.pools.in_applier(
+        _shared, task.support, alone, on_host(embedded.embeddings), weights, backbone
+    )
     return Classified(shared, together, found)
 
 

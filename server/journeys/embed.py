@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.answers.question import Answer, Question
-from models.heads.head import Float32
+from models.arrays import Array
 from models.images.preprocess import ImageError, Pixels
 from server.engine.backbone import ServedBackbone
 from server.engine.queue import Result
@@ -24,13 +24,13 @@ class Embedded:
 
     Attributes:
         errors: N entries; None for an image that could be read.
-        embeddings: float32 (M, D) of the M readable images, in order.
+        embeddings: float32 (M, D) of the M readable images, in order, where the engine left them.
         answer: to the question about these, if there was one and M is not zero.
         seconds: that answering took.
     """
 
     errors: list[ImageError | None]
-    embeddings: Float32
+    embeddings: Array
     answer: Answer | None
     seconds: float
 

@@ -5,9 +5,10 @@ Tasks found (404 before any work) -> embedded once for each backbone (`embed`) -
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from models.arrays import on_host
 from models.heads.apply import HeadStack, Probabilities
 from models.heads.head import BackboneRef
 from models.images.preprocess import ImageError
@@ -108,7 +109,8 @@ async def _see(service: Service, backbone: BackboneRef, images: Sequence[bytes],
     """Returns the images' embeddings by one backbone, or why there are none; an error concerns its tasks alone."""
     try:
         async with service.backbones.use(backbone) as served:
-            return served, await embed_images(service, served, images, watch)
+            embedded = await embed_images(service, served, images, watch)
+            return served, replace(embedded, embeddings=on_host(embedded.embeddings))  # where the stacks of heads are
     except BackboneUnavailable as error:
         return error
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from models.arrays import on_host
 from models.heads.head import Float32
 from models.images.preprocess import ImageError, Pixels
 from server.engine.backbone import ServedBackbone
@@ -55,5 +56,5 @@ async def _embed(service: Service, key: TaskKey, ids: Sequence[str], backbone: S
         if isinstance(pixels, ImageError):
             raise image_error(pixels, f"the image of {example.id}")
         readable.append(pixels)
-    embedded = await backbone.batcher.embed_in_background(np.stack(readable))
+    embedded = on_host(await backbone.batcher.embed_in_background(np.stack(readable)))
     return {example.id: embedding for example, embedding in zip(examples, embedded, strict=True)}

@@ -7,7 +7,6 @@ or, where the examples have changed since, they are fitted on the backbone from 
 
 from collections.abc import Callable
 
-from models.heads.fitting import fit_head
 from models.heads.head import Head
 from server.engine.backbone import ServedBackbone
 from server.errors import VersionNotFound
@@ -136,7 +135,7 @@ async def _fit(
     options = await service.pools.in_background(
         chosen_again, task.version.options, was, target.bundle, support.labels, support.embeddings
     )
-    return support, await service.pools.in_background(fit_head, support.embeddings, support.labels, target.space, options)
+    return support, await service.pools.in_background(target.fitter.fit, support.embeddings, support.labels, options)
 
 
 async def _as_it_serves(service: Service, task: Task) -> Side | None:

@@ -32,6 +32,7 @@ class WatchedEngine:
 
     kind: EngineKind = "onnx"
     parallel = 1
+    device = None
     max_batch = MAX_BATCH
 
     def __init__(self) -> None:
