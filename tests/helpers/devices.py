@@ -4,7 +4,7 @@
 test that wants to see the values says so (`revealed`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -74,7 +74,7 @@ def on_device(values: np.ndarray[Any, Any] | Tensor) -> "DeviceTensor":
 def revealed(tensor: Tensor) -> np.ndarray[Any, Any]:
     """Returns the values, for a test to compare."""
     assert isinstance(tensor, DeviceTensor)
-    values: np.ndarray[Any, Any] = tensor.inner.numpy()
+    values: np.ndarray[Any, Any] = tensor.plain.numpy()
     return values
 
 
@@ -85,14 +85,14 @@ class DeviceTensor(Tensor):
     another one.
 
     Attributes:
-        inner: the plain tensor with the values.
+        plain: the plain tensor with the values.
     """
 
-    inner: Tensor
+    plain: Tensor
 
     @staticmethod
     def __new__(cls, inner: Tensor) -> "DeviceTensor":
-        made: DeviceTensor = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made: DeviceTensor = Tensor._make_wrapper_subclass(
             cls,
             inner.shape,
             dtype=inner.dtype,
@@ -100,7 +100,7 @@ class DeviceTensor(Tensor):
             strides=inner.stride(),
             storage_offset=inner.storage_offset(),
         )
-        made.inner = inner
+        made.plain = inner
         return made
 
     def __repr__(self) -> str:  # type: ignore[override]
@@ -116,11 +116,11 @@ class DeviceTensor(Tensor):
             raise HostCopyError(f"{func.__name__} of {args[0]!r}")
         if func is Tensor.cpu or (func is Tensor.to and _names_the_host(*args[1:], *kwargs.values())):
             return _copied(args[0])
-        return super().__torch_function__(func, types, args, kwargs)  # type: ignore[misc]
+        return super().__torch_function__(func, types, args, kwargs)  # type: ignore[no-untyped-call]
 
     @classmethod
-    def __torch_dispatch__(
-        cls, func: Any, _types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
         packet = func.overloadpacket
@@ -135,7 +135,7 @@ class DeviceTensor(Tensor):
             _traffic.waits += 1
         if packet not in _FREE and not func.is_view:
             _traffic.launches += 1
-        if isinstance(args[0], DeviceTensor) and found is args[0].inner:  # changed in place
+        if isinstance(args[0], DeviceTensor) and found is args[0].plain:  # changed in place
             return args[0]
         return tree_map(lambda each: DeviceTensor(each) if isinstance(each, Tensor) else each, found)
 
@@ -146,7 +146,7 @@ def _copied(tensor: DeviceTensor) -> Tensor:
         if _traffic.copies > _traffic.copies_allowed:
             raise HostCopyError(f"copied to the host: {tensor!r}")
     _traffic.waits += 1
-    return tensor.inner.clone()
+    return tensor.plain.clone()
 
 
 def _names_the_host(*values: Any) -> bool:
@@ -154,7 +154,7 @@ def _names_the_host(*values: Any) -> bool:
 
 
 def _inner(value: Any) -> Any:
-    return value.inner if isinstance(value, DeviceTensor) else value
+    return value.plain if isinstance(value, DeviceTensor) else value
 
 
 def _written(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

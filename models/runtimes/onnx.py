@@ -1,0 +1,92 @@
+"""ONNX Runtime as an engine."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from models.arrays import Array
+from models.bundle import Bundle
+from models.images.preprocess import Pixels
+from models.runtimes.batches import MAX_BATCH, MAX_BATCH_CUDA, padded
+from models.runtimes.devices import torch_for
+from models.runtimes.kinds import EngineError, EngineKind, file_of, on_cuda
+
+_MOST_PARALLEL = 4
+
+
+class OnnxEngine:
+    """ONNX Runtime on a CPU or on CUDA.
+
+    On a CPU a lone caller gets all threads, and callers beside each other get equal shares. Threads that run one batch together
+    wait for one another after every operator, and longer where other work holds a core.
+    """
+
+    def __init__(self, bundle: Bundle, kind: EngineKind, threads: int, tensors: bool) -> None:
+        file, cuda = file_of(kind), on_cuda(kind)
+        if cuda and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+            raise EngineError(f"the engine {kind} needs onnxruntime-gpu and a CUDA device")
+        model = bundle.read(file)
+        self.parallel = 1 if cuda else min(threads, _MOST_PARALLEL)
+        self.max_batch = MAX_BATCH_CUDA if cuda else MAX_BATCH
+        try:
+            self._alone = _session(model, threads, cuda)
+            self._beside = self._alone if self.parallel == 1 else _session(model, -(-threads // self.parallel), cuda)
+        except Exception as error:  # ONNX Runtime's exceptions share no base but Exception.
+            raise EngineError(f"bundle {bundle.id}: ONNX Runtime cannot load {file}", error) from error
+        if cuda and "CUDAExecutionProvider" not in self._alone.get_providers():
+            raise EngineError("ONNX Runtime fell back from CUDA to the CPU; see its log for the missing library")
+        self._input = self._alone.get_inputs()[0].name
+        self._pads = cuda
+        self._callers = 0
+        self._lock = threading.Lock()
+        self.kind = kind
+        self.space = bundle.space(file)
+        self.device: Any = torch_for(f"the engine {kind}").device("cuda" if cuda else "cpu") if tensors else None
+
+    def embed(self, pixels: Pixels) -> Array:
+        batch = padded(pixels) if self._pads else pixels
+        with self._entered() as callers:
+            session = self._alone if callers == 1 else self._beside
+            embeddings = self._into_tensor(session, batch) if self.device else session.run(None, {self._input: batch})[0]
+        return embeddings[: len(pixels)]
+
+    def _into_tensor(self, session: onnxruntime.InferenceSession, batch: Pixels) -> Array:
+        """Returns the embeddings where they are made, in memory that PyTorch allocates."""
+        from models.tensors import finish, made_on, on_device
+
+        images = on_device(batch, self.device)
+        embeddings = made_on(self.device, (len(batch), len(self.space.mean)))
+        place = self.device.type, self.device.index or 0
+        binding = session.io_binding()
+        binding.bind_input(self._input, *place, np.uint8, batch.shape, images.data_ptr())
+        binding.bind_output(session.get_outputs()[0].name, *place, np.float32, tuple(embeddings.shape), embeddings.data_ptr())
+        finish(self.device)  # ONNX Runtime's stream does not wait for PyTorch's. At the end of a run it waits for its own.
+        session.run_with_iobinding(binding)
+        return embeddings
+
+    @contextmanager
+    def _entered(self) -> Iterator[int]:
+        """Counts the callers that are inside `embed`."""
+        with self._lock:
+            self._callers += 1
+            callers = self._callers
+        try:
+            yield callers
+        finally:
+            with self._lock:
+                self._callers -= 1
+
+
+def _session(model: bytes, threads: int, cuda: bool) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Spinning threads would keep the decoders from the cores between batches.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    provider = ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"}) if cuda else "CPUExecutionProvider"
+    return onnxruntime.InferenceSession(model, options, providers=[provider])
