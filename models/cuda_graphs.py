@@ -65,7 +65,7 @@ class Replayed:
             return _Graph(self._function, [each.new_zeros((rows, *each.shape[1:])) for each in inputs])
         except RuntimeError:
             torch.cuda.set_stream(stream)  # A capture that fails at its end leaves the thread on its own stream.
-            _log.warning("no CUDA graph of %s for these shapes; it runs without one", self._function.__name__, exc_info=True)
+            _log.warning("no CUDA graph of %s for these shapes; it runs without one", self._function, exc_info=True)
             return self._function
 
 

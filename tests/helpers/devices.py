@@ -28,7 +28,7 @@ _WAITING = {
     _aten.unique_dim,
 }
 # Operations that compute nothing: views, and memory whose values do not matter.
-_FREE = {_aten.alias, _aten.detach, _aten.empty, _aten.empty_like, _aten.empty_strided, _aten.lift_fresh}
+_FREE = {_aten._unsafe_view, _aten.alias, _aten.detach, _aten.empty, _aten.empty_like, _aten.empty_strided, _aten.lift_fresh}
 
 
 class HostCopyError(AssertionError):

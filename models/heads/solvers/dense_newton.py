@@ -1,7 +1,7 @@
 """Logistic regression for tasks of few examples, as a fixed sequence of operations on PyTorch tensors.
 
 On a GPU the fit of a small task costs what starting its operations costs, and every look at a number makes the host wait. So
-this file decides nothing on the host. Every fit takes the same number of Newton steps, each solved by factorisation, and
+this file decides nothing on the host. The number of Newton steps is fixed, each is solved by factorisation, and the fit
 tells at the end where the optimum was reached. Such a sequence can be replayed as one CUDA graph (`models.cuda_graphs`).
 
 The objective is that of `logistic.fit`. Its weight is C Aᵀ X, with coefficients A (n, K) and centred examples X. With the kernel
@@ -16,6 +16,7 @@ these matrices are positive definite, also where examples are equal. Beside that
 Shape legend: T tasks, n examples of a task, D features, K classes, S shares of a step.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -24,8 +25,8 @@ from torch import Tensor
 from models.cuda_graphs import Replayed
 from models.heads.solvers.newton import STEP_TOLERANCE
 
-# Enough for features of norm one, separable or not, with C up to 1000. At C = 3 the optimum is reached after four.
-STEPS = 6
+# Enough for features of norm one, separable or not: few for C up to 10, many for C up to 1000.
+_FEW_STEPS, _MANY_STEPS = 6, 8
 # Multiplications of one factorisation for each class of each task. Above, conjugate gradients cost less (`newton.Newton`).
 _LARGEST = 2**30
 # Numbers in as many matrices. Above, arithmetic costs more than starting operations does, and graphs would hold much memory.
@@ -51,12 +52,13 @@ def attempt_all(x_TnD: Tensor, y_TnK: Tensor, C: float) -> Attempt:
     """Returns `attempt`, on a GPU replayed as a graph. The tensors are the caller's own."""
     tasks, n, K = y_TnK.shape
     C_T11 = torch.full((tasks, 1, 1), C, dtype=x_TnD.dtype, device=x_TnD.device)
-    run = _replayed if tasks * K * n**2 <= _CAPTURED else attempt
+    replayed, function = _FEW if C <= 10.0 else _MANY
+    run = replayed if tasks * K * n**2 <= _CAPTURED else function
     return Attempt(*run(x_TnD, y_TnK, C_T11))
 
 
-def attempt(x_TnD: Tensor, y_TnK: Tensor, C_T11: Tensor) -> Attempt:
-    """Takes `STEPS` Newton steps from zero.
+def attempt(x_TnD: Tensor, y_TnK: Tensor, C_T11: Tensor, steps: int) -> Attempt:
+    """Takes Newton steps from zero.
 
     Args:
         x_TnD: features, float64.
@@ -69,7 +71,7 @@ def attempt(x_TnD: Tensor, y_TnK: Tensor, C_T11: Tensor) -> Attempt:
     shares_S = torch.exp2(0.5 * torch.arange(-_WHOLE, 5, dtype=x_TnD.dtype, device=x_TnD.device))  # 1/32 … 4
     a_TnK, b_T1K = torch.zeros_like(y_TnK), torch.zeros_like(y_TnK[:, :1])
     step_of_b = b_T1K
-    for _ in range(STEPS):
+    for _ in range(steps):
         of_a = kernel_Tnn @ a_TnK
         towards_a, towards_b = _newton(kernel_Tnn, eye_nn, y_TnK, of_a + b_T1K)
         step_of_a, step_of_b = towards_a - a_TnK, towards_b - b_T1K
@@ -160,4 +162,6 @@ def _centred(a_Tnm: Tensor) -> Tensor:
     return a_Tnm - a_Tnm.mean(1, keepdim=True)
 
 
-_replayed = Replayed(attempt)
+_FEW, _MANY = (
+    (Replayed(function), function) for function in (partial(attempt, steps=_FEW_STEPS), partial(attempt, steps=_MANY_STEPS))
+)
