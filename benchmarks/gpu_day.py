@@ -16,10 +16,10 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import torch
@@ -31,6 +31,7 @@ from training.devices import describe, pick_device
 from training.run.checkpoint import FILE_NAME
 
 _SOURCES = ("models", "server", "training", "benchmarks")
+_MEASURED = "gpu_answers", "gpu"
 _LEAST_SECONDS = 60.0  # that a step gets; with less left, the day is over
 _LAST_SECONDS = 30.0  # of training, in which it stops and its checkpoint goes home
 _LOOKS_SECONDS = 20.0  # between two looks for a new checkpoint
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="for every recipe, to try it all")
     arguments = parser.parse_args(argv)
     day = GpuDay(arguments.out, arguments.work or arguments.out.with_name(f"{arguments.out.name}-work"), arguments)
-    return day.run(time.monotonic() + 60.0 * arguments.minutes)
+    return day.run(monotonic() + 60.0 * arguments.minutes)
 
 
 class GpuDay:
@@ -72,14 +73,12 @@ class GpuDay:
 
     def run(self, deadline: float) -> int:
         """Does what there is time for. Returns the exit status."""
-        steps: list[tuple[str, Callable[[float], bool]]] = [
-            (name, partial(self._measure, name)) for name in ("gpu_answers", "gpu")
-        ]
+        steps: list[tuple[str, Callable[[float], bool]]] = [(name, partial(self._measure, name)) for name in _MEASURED]
         if self._arguments.data:
             steps += [(split, partial(self._train, split)) for split in self._arguments.splits]
         failed = []
         for name, step in steps:
-            if deadline - time.monotonic() < _LEAST_SECONDS:
+            if deadline - monotonic() < _LEAST_SECONDS:
                 print(f"no time is left for {name}", flush=True)
             elif not step(deadline):
                 failed.append(name)
@@ -94,14 +93,15 @@ class GpuDay:
             return True
         figures = self._work / f"{name}.json"
         command = [sys.executable, "-m", f"benchmarks.{name}", "--device", self._arguments.device, "--json", str(figures)]
-        started = time.monotonic()
+        started = monotonic()
         try:
-            status = subprocess.run(command, cwd=ROOT, timeout=deadline - started, check=False).returncode  # noqa: S603
+            # Half of the time at most, so that something is left for training.
+            status = subprocess.run(command, cwd=ROOT, timeout=(deadline - started) / 2, check=False).returncode  # noqa: S603
         except subprocess.TimeoutExpired:
             print(f"{name}: it did not end in time", file=sys.stderr)
             return False
         if figures.exists():  # `gpu_answers` writes it, and then fails, if answers are wrong.
-            seconds = round(time.monotonic() - started, 1)
+            seconds = round(monotonic() - started, 1)
             self._note(name, {"setting": self._setting, "seconds": seconds, "figures": json.loads(figures.read_text())})
         return status == 0
 
@@ -115,15 +115,15 @@ class GpuDay:
         process = subprocess.Popen([sys.executable, "-m", "benchmarks.paper_table", *arguments], cwd=ROOT)  # noqa: S603
         while process.poll() is None:
             try:
-                process.wait(max(0.0, min(_LOOKS_SECONDS, deadline - _LAST_SECONDS - time.monotonic())))
+                process.wait(max(0.0, min(_LOOKS_SECONDS, deadline - _LAST_SECONDS - monotonic())))
             except subprocess.TimeoutExpired:
-                if time.monotonic() >= deadline - _LAST_SECONDS:
+                if monotonic() >= deadline - _LAST_SECONDS:
                     process.send_signal(signal.SIGINT)  # It writes its checkpoint and ends.
                     process.wait()
             self._bring_home(paper, split)
         self._bring_home(paper, split)
         print(f"{split}: {'done' if process.returncode == 0 else 'it goes on the next time'}", flush=True)
-        return process.returncode == 0 or time.monotonic() >= deadline - _LAST_SECONDS
+        return process.returncode == 0 or monotonic() >= deadline - _LAST_SECONDS
 
     def _bring_home(self, paper: Path, split: str) -> None:
         """Writes the pieces of changed checkpoints, and the table so far."""

@@ -3,28 +3,18 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from benchmarks import paper_table
+from tests.helpers.toy_table import TOY, write_pictures
 from training.calibration import temperatures, tuning
-from training.data.class_split import read_split
 from training.export import bundle as exporting
 from training.run.checkpoint import Checkpoint
-
-TOY = ["network=conv4", "widths=4", "epochs=1", "rotation=off", "input_size=16", "dropblock=0"]
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A folder for each class of FC100, of 7 pictures."""
-    rng = np.random.default_rng(0)
-    split = read_split("fc100")
-    for name in (*split.train, *split.validation, *split.test):
-        (tmp_path / "data" / name).mkdir(parents=True)
-        for i in range(7):
-            Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(tmp_path / "data" / name / f"{i}.png")
+    write_pictures(tmp_path / "data")
     return tmp_path / "data"
 
 

@@ -21,6 +21,7 @@ from server.app import create_app
 from server.engine import backbone, opening
 from server.settings import Settings
 from tests.helpers.samples import Labelled
+from tests.helpers.servers import FAST_ENGINE
 from tests.helpers.uploads import create, multipart
 from tests.helpers.uploads import queries as form
 
@@ -30,7 +31,7 @@ PROBABILITY, SIMILARITY = 1e-4, 2e-3
 
 @contextmanager
 def serving(folder: Path) -> Iterator[httpx.Client]:
-    settings = Settings(data_dir=folder, engine="onnx", bundle=PAPER_BUNDLE, log_level="warning")
+    settings = Settings(data_dir=folder, engine=FAST_ENGINE, bundle=PAPER_BUNDLE, log_level="warning")
     with TestClient(create_app(settings), base_url="http://127.0.0.1:8000") as client:
         yield cast(httpx.Client, client)
 
