@@ -149,7 +149,8 @@ def _fits(device: torch.device, seconds: float) -> dict[str, float]:
         return work
 
     works: dict[str, Callable[[], None]] = {}
-    for place, features in {"CPU": x, gpu: there}.items():
+    places: dict[str, Any] = {"CPU": x, gpu: there}
+    for place, features in places.items():
         works[f"{place}, one at a time"] = fitted(features[0], y[0], 5)
         works[f"{place}, {_TASKS:,} at once"] = fitted(features, y, 5)
     works[f"{gpu}, without a graph"] = _without_graph(there[:1], y[:1])
