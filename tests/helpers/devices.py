@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_map
 _aten = torch.ops.aten
 
 # Operations with a result whose shape or success depends on values. For these, PyTorch waits for a GPU.
-_WAITING = {
+WAITING = {
     _aten._linalg_check_errors,
     _aten._unique2,
     _aten.bincount,
@@ -131,7 +131,7 @@ class DeviceTensor(Tensor):
         if packet is _aten._local_scalar_dense:
             _traffic.waits += 1
             return found
-        if packet in _WAITING or (packet in {_aten.index, _aten.index_put, _aten.index_put_} and _by_booleans(args[1])):
+        if packet in WAITING or (packet in {_aten.index, _aten.index_put, _aten.index_put_} and _by_booleans(args[1])):
             _traffic.waits += 1
         if packet not in _FREE and not func.is_view:
             _traffic.launches += 1

@@ -26,7 +26,7 @@ from models.cuda_graphs import Replayed
 from models.heads.solvers.newton import STEP_TOLERANCE
 
 # Enough for features of norm one, separable or not: few for C up to 10, many for C up to 1000.
-_FEW_STEPS, _MANY_STEPS = 6, 8
+FEW_STEPS, MANY_STEPS = 6, 8
 # Multiplications of one factorisation for each class of each task. Above, conjugate gradients cost less (`newton.Newton`).
 _LARGEST = 2**30
 # Numbers in as many matrices. Above, arithmetic costs more than starting operations does, and graphs would hold much memory.
@@ -163,5 +163,5 @@ def _centred(a_Tnm: Tensor) -> Tensor:
 
 
 _FEW, _MANY = (
-    (Replayed(function), function) for function in (partial(attempt, steps=_FEW_STEPS), partial(attempt, steps=_MANY_STEPS))
+    (Replayed(function), function) for function in (partial(attempt, steps=FEW_STEPS), partial(attempt, steps=MANY_STEPS))
 )
