@@ -51,6 +51,14 @@ class EmbeddingSpace:
         """Returns `features` with this space's mean, if `centre`."""
         return features(embeddings, self.mean if centre else None)
 
+    def on(self, device: Any) -> "EmbeddingSpace":
+        """Returns the same space for embeddings on a `torch.device`, or this one if that is None."""
+        if device is None:
+            return self
+        from models.tensors import on_device
+
+        return EmbeddingSpace(self.backbone, on_device(self.mean, device))
+
 
 def features(embeddings: Array, mean: Array | None) -> Array:
     """Returns f = (z − μ) / ‖z − μ‖ along the last axis; a zero vector stays zero.
