@@ -155,6 +155,16 @@ def test_what_is_said_to_be_the_optimum_is_near_it(steps: int) -> None:
         assert reached.all() or steps < 5 or C > 1.0
 
 
+def test_an_intercept_on_its_way_is_no_optimum() -> None:
+    """Features of zero need no weight, so only the intercept tells."""
+    x, one_hot = torch.zeros(1, 10, 4).double(), torch.nn.functional.one_hot(torch.tensor([[0] * 9 + [1]])).double()
+    ones = torch.ones(1, 1, 1).double()
+    assert not dense_newton.attempt(x, one_hot, ones, 1).reached.any()
+    _, bias, reached = dense_newton.attempt(x, one_hot, ones, dense_newton.FEW_STEPS)
+    assert reached.all()
+    np.testing.assert_allclose(torch.softmax(bias, -1).numpy(), [[0.9, 0.1]], atol=1e-6)
+
+
 def test_only_tasks_that_do_not_reach_the_optimum_go_the_general_way(monkeypatch: pytest.MonkeyPatch) -> None:
     general = counted_general_fits(monkeypatch)
     x, y = tasks(6, 5, 20, 64, np.inf)
