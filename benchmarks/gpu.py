@@ -6,6 +6,7 @@ One command for a machine with a GPU and the extras `gpu` and `train`; `--device
 shipped backbone's architecture. Those of PyTorch have random weights, which cost the same. Times are absolute.
 """
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from itertools import cycle, islice
@@ -84,7 +85,8 @@ def _runs(bundle: Bundle, device: torch.device, pixels: Pixels) -> dict[str, Run
         return run
 
     example = torch.from_numpy(pixels[:2]).to(device)
-    with torch.inference_mode():
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=FutureWarning)  # as in `training.export.graphs.to_torchscript`
         traced = torch.jit.trace(network, example)  # type: ignore[no-untyped-call]
     runs: dict[str, Run] = {"torch.compile": of(torch.compile(network, dynamic=False)), "TorchScript": of(traced)}
     providers = onnxruntime.get_available_providers()
