@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from itertools import product
 from typing import Any, get_args
 
 import numpy as np
@@ -133,6 +134,35 @@ def test_the_steps_are_enough_for_features_of_norm_one(
     x, y = tasks(16, ways, shots, 640, spread)
     fit(torch.from_numpy(x), torch.from_numpy(y), ways, options(C=C))
     assert general == []
+
+
+def test_more_steps_are_taken_where_C_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    general = counted_general_fits(monkeypatch)
+    x, y = tasks(8, 10, 5, 64, 0.3)
+    fit(torch.from_numpy(x), torch.from_numpy(y), 10, options(C=1000.0))
+    assert general == []
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5])
+def test_what_is_said_to_be_the_optimum_is_near_it(steps: int) -> None:
+    for spread, C in product([0.05, 1.0, np.inf], [0.01, 1.0, 10.0, 100.0, 1000.0]):
+        x, y = tasks(8, 5, 5, 64, spread)
+        one_hot = torch.nn.functional.one_hot(torch.from_numpy(y)).double()
+        weight, bias, reached = dense_newton.attempt(torch.from_numpy(x), one_hot, torch.full((8, 1, 1), C).double(), steps)
+        here = fit(x, y, 5, options(C=C))
+        found, wanted = probabilities(weight.numpy(), bias.numpy(), asked(x)), probabilities(here.weight, here.bias, asked(x))
+        assert np.abs(found - wanted)[reached.numpy()].max(initial=0.0) < 2e-5
+        assert reached.all() or steps < 5 or C > 1.0
+
+
+def test_an_intercept_on_its_way_is_no_optimum() -> None:
+    """Features of zero need no weight, so only the intercept tells."""
+    x, one_hot = torch.zeros(1, 10, 4).double(), torch.nn.functional.one_hot(torch.tensor([[0] * 9 + [1]])).double()
+    ones = torch.ones(1, 1, 1).double()
+    assert not dense_newton.attempt(x, one_hot, ones, 1).reached.any()
+    _, bias, reached = dense_newton.attempt(x, one_hot, ones, dense_newton.FEW_STEPS)
+    assert reached.all()
+    np.testing.assert_allclose(torch.softmax(bias, -1).numpy(), [[0.9, 0.1]], atol=1e-6)
 
 
 def test_only_tasks_that_do_not_reach_the_optimum_go_the_general_way(monkeypatch: pytest.MonkeyPatch) -> None:

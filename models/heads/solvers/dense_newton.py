@@ -31,8 +31,6 @@ FEW_STEPS, MANY_STEPS = 6, 8
 _LARGEST = 2**30
 # Numbers in as many matrices. Above, arithmetic costs more than starting operations does, and graphs would hold much memory.
 _CAPTURED = 2**20
-_WHOLE = 10  # the position of 1 among the shares of a step
-_ROUNDING = 1e-12  # A search cannot tell objectives apart that are closer than this share of them.
 
 
 class Attempt(NamedTuple):
@@ -68,7 +66,7 @@ def attempt(x_TnD: Tensor, y_TnK: Tensor, C_T11: Tensor, steps: int) -> Attempt:
     centred = _centred(x_TnD)
     kernel_Tnn = C_T11 * (centred @ centred.mT)
     eye_nn = torch.eye(y_TnK.shape[1], dtype=x_TnD.dtype, device=x_TnD.device)
-    shares_S = torch.exp2(0.5 * torch.arange(-_WHOLE, 5, dtype=x_TnD.dtype, device=x_TnD.device))  # 1/32 … 4
+    shares_S = torch.exp2(0.5 * torch.arange(-10, 5, dtype=x_TnD.dtype, device=x_TnD.device))  # 1/32 … 4
     a_TnK, b_T1K = torch.zeros_like(y_TnK), torch.zeros_like(y_TnK[:, :1])
     step_of_b = b_T1K
     for _ in range(steps):
@@ -113,20 +111,14 @@ def _newton(kernel: Tensor, eye: Tensor, y: Tensor, logits: Tensor) -> tuple[Ten
 
 
 def _share(shares_S: Tensor, y: Tensor, of_a: Tensor, b: Tensor, step: Tensor, step_of_b: Tensor, of_step: Tensor) -> Tensor:
-    """Returns the share of the step, (T, 1, 1), with the least objective of those that are tried.
-
-    The whole step where rounding hides which is least. Only that is exact near the optimum.
-    """
+    """Returns the share of the step, (T, 1, 1), with the least objective of those that are tried."""
     along = shares_S[:, None, None, None]
     logits_STnK = of_a + b + along * (of_step + step_of_b)
     losses_ST = (torch.logsumexp(logits_STnK, -1) - (y * logits_STnK).sum(-1)).sum(-1)
     # Half of tr Aᵀ G A, of which only what changes along the step is needed.
     slope_T, curvature_T = (of_a * step).sum((-2, -1)), (of_step * step).sum((-2, -1))
     objective_ST = losses_ST + shares_S[:, None] * (slope_T + 0.5 * shares_S[:, None] * curvature_T)
-    least_T, index_T = objective_ST.min(0)
-    whole_T = objective_ST[_WHOLE]
-    equal_T = whole_T - least_T <= _ROUNDING * (1.0 + whole_T.abs())
-    return shares_S[index_T.masked_fill(equal_T, _WHOLE)][:, None, None]
+    return shares_S[objective_ST.argmin(0)][:, None, None]
 
 
 def _checked(x: Tensor, y: Tensor, C: Tensor, a: Tensor, b: Tensor, step_of_b: Tensor) -> Attempt:
