@@ -12,12 +12,14 @@ from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from time import perf_counter
 from typing import Any
 
 import httpx
 import numpy as np
 import onnxruntime
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.head import DIM, OPTIONS, episode
 from benchmarks.server_process import ServerProcess
@@ -29,12 +31,15 @@ from models.backbones.build import PixelBackbone, build_backbone
 from models.bundle import ONNX, Bundle
 from models.engine import EngineKind, open_engine
 from models.heads.fitting import fit
+from models.heads.solvers.dense_newton import FEW_STEPS, attempt
 from models.images.preprocess import Pixels
+from models.tensors import finish
 from training.devices import describe, pick_device
 
 _BATCHES = (1, 8, 32, 64, 128, 256)
 _TASKS = 1000
 _REQUESTS = 200
+_LARGE, _LARGE_ON_CPU = (1000, 20), (20, 20)  # ways and shots
 
 Run = Callable[[Pixels], Any]
 
@@ -126,20 +131,70 @@ def _latency(device: torch.device) -> dict[str, float]:
 
 
 def _fits(device: torch.device, seconds: float) -> dict[str, float]:
-    """5-way 5-shot heads per second: one at a time and a thousand at once, on the CPU and on the device."""
+    """Returns logistic heads per second, in float64 on the CPU and on the device, and what the device is started for.
+
+    5-way 5-shot tasks are fitted one at a time and a thousand at once, and a task of a thousand classes (few on a CPU) alone.
+    `without a graph` is the same sequence of operations as one at a time, started one by one.
+    """
     drawn = [episode(5, 5, seed) for seed in range(_TASKS)]
     x, y = np.stack([features for features, _ in drawn]), np.stack([labels for _, labels in drawn])
-    there = torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
-    places: dict[str, tuple[Any, Any]] = {"CPU": (x, y), "GPU" if device.type == "cuda" else "CPU, PyTorch": there}
-    contestants = {}
-    for place, (features, labels) in places.items():
-        contestants[f"{place}, one at a time"] = repeat(partial(fit, features[0], labels[0], 5, OPTIONS))
-        contestants[f"{place}, {_TASKS:,} at once"] = repeat(partial(fit, features, labels, 5, OPTIONS))
-    rates: Rates = race(contestants, seconds=seconds)
-    found = {name: rates.median(name) * (_TASKS if name.endswith("at once") else 1) for name in contestants}
+    gpu = "GPU" if device.type == "cuda" else "CPU, PyTorch"
+    there = torch.from_numpy(x).to(device)
+
+    def fitted(features: Any, labels: Any, ways: int) -> Callable[[], None]:
+        def work() -> None:
+            fit(features, labels, ways, OPTIONS)
+            finish(device)
+
+        return work
+
+    works: dict[str, Callable[[], None]] = {}
+    places: dict[str, Any] = {"CPU": x, gpu: there}
+    for place, features in places.items():
+        works[f"{place}, one at a time"] = fitted(features[0], y[0], 5)
+        works[f"{place}, {_TASKS:,} at once"] = fitted(features, y, 5)
+    works[f"{gpu}, without a graph"] = _without_graph(there[:1], y[:1])
+    rates: Rates = race({name: repeat(work) for name, work in works.items()}, seconds=seconds)
+    found = {name: rates.median(name) * (_TASKS if name.endswith("at once") else 1) for name in works}
+    ways, shots = _LARGE if device.type == "cuda" else _LARGE_ON_CPU
+    large, labels = episode(ways, shots, 0)
+    here, on_gpu = fitted(large, labels, ways), fitted(torch.from_numpy(large).to(device), labels, ways)
+    found[f"CPU, {ways:,}-way {shots}-shot"] = 1.0 / _seconds(here)
+    on_gpu()
+    found[f"{gpu}, {ways:,}-way {shots}-shot"] = 1.0 / median(_seconds(on_gpu) for _ in range(3))
     for name, rate in found.items():
-        print(f"fits, {DIM} features, {name}: {rate:,.0f} per second")
+        print(f"fits, {DIM} features, {name}: {rate:,.3g} per second")
+    for name in (f"{gpu}, one at a time", f"{gpu}, without a graph"):
+        started = found[f"{name}, started"] = float(_started(works[name], device))
+        print(f"fits, {name}: the host starts the GPU {started:,.0f} times")
     return found
+
+
+def _without_graph(features: torch.Tensor, labels: Any) -> Callable[[], None]:
+    """Returns the fit of one task by its Newton steps alone."""
+    x = features.double()
+    y = torch.nn.functional.one_hot(torch.from_numpy(labels).to(x.device)).double()
+    C = torch.full((1, 1, 1), OPTIONS.C, dtype=x.dtype, device=x.device)
+
+    def work() -> None:
+        bool(attempt(x, y, C, FEW_STEPS).reached.all())
+
+    return work
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    started = perf_counter()
+    work()
+    return perf_counter() - started
+
+
+def _started(work: Callable[[], None], device: torch.device) -> int:
+    """Returns how many kernels, graphs and copies the host starts on a GPU; zero without one."""
+    activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
+    with profile(activities=activities) as profiled:
+        work()
+    names = ("cudaLaunch", "cudaGraphLaunch", "cudaMemcpy", "cudaMemset", "cuLaunch")
+    return sum(event.name.startswith(names) for event in profiled.events() or ())
 
 
 if __name__ == "__main__":

@@ -65,8 +65,7 @@ class ServerProcess:
             self.process = self._launched(arguments, log)
         self._wait_until_ready(until)
 
-    @staticmethod
-    def _launched(arguments: list[str], log: BinaryIO) -> Process:
+    def _launched(self, arguments: list[str], log: BinaryIO) -> Process:
         command = [sys.executable, "-W", "error", "-m", "server", *arguments]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=environment)  # noqa: S603 -- the command is ours
@@ -94,14 +93,16 @@ class ServerProcess:
 
     def _wait_until_ready(self, until: str) -> None:
         deadline = time.monotonic() + _START_SECONDS
+        address = self.url.removeprefix("http://").split(":")
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the server ended with status {self.process.returncode}:\n{self.log()}")
             try:
+                socket.create_connection((address[0], int(address[1])), timeout=1).close()  # costs less than a client
                 if httpx.get(f"{self.url}{until}").status_code == 200:
                     return
-            except httpx.TransportError:
+            except (OSError, httpx.TransportError):
                 pass
-            time.sleep(0.05)
+            time.sleep(0.01)
         self.kill()
         raise RuntimeError(f"the server was not ready in {_START_SECONDS:g} s:\n{self.log()}")

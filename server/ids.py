@@ -26,10 +26,12 @@ class _Clock:
     def tick(self) -> int:
         fresh = time.time_ns() // 1_000_000 << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
         with self._lock:
-            # Within one millisecond, and while the system's clock is behind, the step from the last number is random too.
-            # With a step of one, anyone who knows an id could guess the next one.
-            self._last = max(fresh, self._last + 1 + secrets.randbits(64))
-            return self._last
+            if fresh <= self._last:
+                # Within one millisecond, and while the system's clock is behind, the step from the last number is random too.
+                # With a step of one, anyone who knows an id could guess the next one.
+                fresh = self._last + 1 + secrets.randbits(64)
+            self._last = fresh
+            return fresh
 
 
 _clock = _Clock()

@@ -2,8 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
@@ -91,14 +90,9 @@ class Stopwatch:
         self._started = time.perf_counter()
         self._stages: dict[str, float] = {}
 
-    @contextmanager
-    def stage(self, name: str, begun: float = 0.0) -> Iterator[None]:
-        """Records the time that the block takes, after the seconds that the stage took elsewhere."""
-        started = time.perf_counter() - begun
-        try:
-            yield
-        finally:
-            self.record(name, time.perf_counter() - started)
+    def stage(self, name: str, begun: float = 0.0) -> "_Stage":
+        """Measures the block that it is entered for, after the seconds that the stage took elsewhere. Stages of a name add up."""
+        return _Stage(self, name, begun)
 
     def record(self, name: str, seconds: float) -> None:
         """Adds to the time of a stage."""
@@ -109,3 +103,18 @@ class Stopwatch:
         """Returns the time of every stage so far, and the total since this stopwatch was made."""
         stages = {**self._stages, "total": time.perf_counter() - self._started}
         return {name: round(1000.0 * seconds, 3) for name, seconds in stages.items()}
+
+
+class _Stage:
+    """A context manager, at a fraction of the price of a generator that is one."""
+
+    def __init__(self, watch: Stopwatch, name: str, begun: float) -> None:
+        self._watch = watch
+        self._name = name
+        self._begun = begun
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter() - self._begun
+
+    def __exit__(self, *_error: object) -> None:
+        self._watch.record(self._name, time.perf_counter() - self._started)

@@ -12,9 +12,10 @@ from hypothesis import settings
 
 from headstart import Client
 from models.bundle import PAPER_BUNDLE, SHIPPED, find_bundles
+from tests.helpers.bundles import SMALL, small_bundle
 from tests.helpers.images import encode
 from tests.helpers.samples import Labelled, part_of, read_samples, shrunk
-from tests.helpers.servers import ServerProcess
+from tests.helpers.servers import FAST_ENGINE, ServerProcess
 
 # Shells let background jobs ignore Ctrl-C, tests among them, and then whatever these start would ignore it too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -25,8 +26,7 @@ ssl.create_default_context = cache(ssl.create_default_context)  # type: ignore[a
 settings.register_profile("quick", max_examples=10)  # for `make test-quick`
 
 _SLOW_SECONDS = 1200
-_LONGEST = {  # files of half a minute and more, which come first so that no worker is left with one at the end
-    "test_command_lines",
+_LONGEST = {  # files of a quarter of a minute and more, which come first so that no worker is left with one at the end
     "test_compare",
     "test_concurrency",
     "test_database",
@@ -34,7 +34,7 @@ _LONGEST = {  # files of half a minute and more, which come first so that no wor
     "test_forgetting",
     "test_importing",
     "test_meta_objectives",
-    "test_predict_many",
+    "test_quality",
     "test_refreshes",
     "test_running_bundles",
 }
@@ -71,7 +71,7 @@ def queries() -> Labelled:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server that many tests use; what they leave in it must not matter to others."""
-    with ServerProcess(tmp_path_factory.mktemp("server") / "data") as process:
+    with ServerProcess(tmp_path_factory.mktemp("server") / "data", "--engine", FAST_ENGINE) as process:
         yield process
         assert process.stop() == 0, process.log()
 
@@ -94,3 +94,17 @@ def client(server: ServerProcess) -> Iterator[Client]:
 def shipped_bundle() -> Path:
     """The folder of the shipped bundle that tests' servers use, whose network is small."""
     return find_bundles(SHIPPED)[PAPER_BUNDLE]
+
+
+@pytest.fixture(scope="session")
+def small_bundles(tmp_path_factory: pytest.TempPathFactory, shipped_bundle: Path) -> Path:
+    """A folder with the bundle `SMALL`, which opens and embeds in no time, for tests to which it does not matter how well."""
+    folder = tmp_path_factory.mktemp("small")
+    assert small_bundle(shipped_bundle, folder, "small") == SMALL
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_flags(small_bundles: Path) -> tuple[str, ...]:
+    """Flags of a server whose new tasks get the bundle `SMALL`."""
+    return ("--bundles-dir", str(small_bundles), "--bundle", SMALL)

@@ -76,7 +76,7 @@ _STAGES: dict[str, tuple[str, ...]] = {
         "server.journeys.adapt:create_task",
     ),
     "decoding": ("server.engine.decoder:Decoder.decode",),
-    "queue": ("server.engine.batcher:Batcher.embed", "server.engine.batcher:_answer"),
+    "queue": ("server.engine.batcher:Batcher.embed", "server.engine.batcher:Batcher.run", "server.engine.batcher:_hand_out"),
     "head and verdict": (
         "server.journeys.classify:classify",
         "server.journeys.classify:judge",

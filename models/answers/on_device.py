@@ -6,6 +6,7 @@ Only probabilities, novelty and neighbours come back to the host.
 Shape legend: N images of a batch, D features, S slots of a table, K classes, n examples; K and n are padded to powers of two.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,21 @@ _TABLES_BYTES = 2 * 2**30  # of all heads, and as much of all indices
 _GATHERED_BYTES = 256 * 2**20  # of the rows of one product
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """The results for the questions whose heads, or whose indices, share a table.
+
+    Attributes:
+        members: positions among the questions.
+        starts: where the rows of each member but the first begin.
+        values: tensors with a row for each image.
+    """
+
+    members: Sequence[int]
+    starts: Sequence[int]
+    values: Sequence[Tensor]
+
+
 class DeviceAnswers:
     """Answers questions about images of one backbone, as `models.answers.on_host.HostAnswers` does. One thread calls it.
 
@@ -48,7 +64,7 @@ class DeviceAnswers:
 
     @torch.inference_mode()
     def __call__(self, embeddings: Tensor, asked: Sequence[tuple[Question, slice]]) -> list[Answer]:
-        """Returns an answer to each question.
+        """Returns an answer to each question. All answers come to the host in one copy.
 
         Args:
             embeddings: (N, D) on the device, of the images of a batch.
@@ -60,67 +76,51 @@ class DeviceAnswers:
         for question, _ in asked:
             if question.head.backbone != self._space.backbone:
                 raise BackboneMismatch(f"a head fitted on {question.head.backbone} cannot read these embeddings")
-        rows = [np.arange(own.start, own.stop) for _, own in asked]
-        probabilities = self._probabilities(embeddings, [question.head for question, _ in asked], rows)
-        searched = [position for position, (question, _) in enumerate(asked) if question.index is not None]
-        neighbours = dict(zip(searched, self._neighbours(embeddings, asked, searched, rows), strict=True))
-        return [Answer(found, neighbours.get(position)) for position, found in enumerate(probabilities)]
+        judged, searched = self._judged(embeddings, asked), self._searched(embeddings, asked)
+        found = _fetched([*judged, *searched])
+        return [_answer(question, *found[position]) for position, (question, _) in enumerate(asked)]
 
-    def _probabilities(
-        self, embeddings: Tensor, heads: Sequence[Head], rows: Sequence[NDArray[np.int64]]
-    ) -> list[NDArray[np.float64]]:
-        """Returns the probabilities of each head's rows."""
+    def _judged(self, embeddings: Tensor, asked: Sequence[tuple[Question, slice]]) -> list[_Part]:
+        """Computes the probabilities of every question, (n, K)."""
         plain, centred = features(embeddings, None), features(embeddings, self._mean)
-        found: list[NDArray[np.float64]] = [np.empty(0)] * len(heads)
-        for members, table, slots in self._heads.look_up(heads):
-            here, of_rows, own = self._placed(members, slots, rows)
+        parts = []
+        for members, table, slots in self._heads.look_up([question.head for question, _ in asked]):
+            here, of_rows, starts = self._placed([asked[position][1] for position in members], slots)
             f_ND = torch.where(table["centre"][of_rows][:, None], centred[here], plain[here])
             scores_NK = _products(f_ND, table["weight"], of_rows, slots) + table["bias"][of_rows]
-            shares = torch.softmax(scores_NK.double() / table["temperature"][of_rows][:, None], dim=-1)
-            for position, part in zip(members, np.split(on_host(shares), own), strict=True):
-                found[position] = part[:, : len(heads[position].labels)]
-        return found
+            shares_NK = torch.softmax(scores_NK.double() / table["temperature"][of_rows][:, None], dim=-1)
+            parts.append(_Part(members, starts, [shares_NK]))
+        return parts
 
-    def _neighbours(
-        self,
-        embeddings: Tensor,
-        asked: Sequence[tuple[Question, slice]],
-        searched: Sequence[int],
-        rows: Sequence[NDArray[np.int64]],
-    ) -> list[Neighbours]:
-        """Returns what each of the questions `searched` finds in its index."""
-        if not searched:
+    def _searched(self, embeddings: Tensor, asked: Sequence[tuple[Question, slice]]) -> list[_Part]:
+        """Computes novelty (n,), and positions and cosines of the nearest examples (n, count), for questions with an index."""
+        with_index = [position for position, (question, _) in enumerate(asked) if question.index is not None]
+        indices = [index for question, _ in asked if (index := question.index) is not None]
+        if not indices:
             return []
-        background = self._background()
-        queries, typicality = self._novelty_space.features(embeddings), None
+        background, typicality = self._background(), None
+        queries = self._novelty_space.features(embeddings)
         if background.law is None:
             typicality = features(embeddings, None) @ self._direction
-        indices = [index for position in searched if (index := asked[position][0].index) is not None]
-        counts = [asked[position][0].nearest for position in searched]
-        rows = [rows[position] for position in searched]
-        found: list[Neighbours | None] = [None] * len(indices)
-        for members, table, slots in self._indices.look_up(indices):
-            here, of_rows, own = self._placed(members, slots, rows)
+        parts = []
+        for found, table, slots in self._indices.look_up(indices):
+            members = [with_index[position] for position in found]
+            here, of_rows, starts = self._placed([asked[position][1] for position in members], slots)
             cosines = _products(queries[here], table["codes"], of_rows, slots) * table["scales"][of_rows]
-            width = table["means"].shape[1]
-            looked = _Searched(cosines[:, :width], cosines[:, width:], table, of_rows)
-            familiarity = looked.familiarity(background, None if typicality is None else typicality[here])
+            ways = table["means"].shape[1]
+            searched = _Searched(cosines[:, :ways], cosines[:, ways:], table, of_rows)
+            familiarity = searched.familiarity(background, None if typicality is None else typicality[here])
             novelty = torch.sigmoid((table["threshold"][of_rows] - familiarity) / WIDTH)
-            similarities, nearest = looked.nearest(max(counts[position] for position in members))
-            parts = [np.split(on_host(each), own) for each in (novelty, nearest, similarities)]
-            for member, (strange, examples, cosine) in zip(members, zip(*parts, strict=True), strict=True):
-                count = min(counts[member], len(indices[member].codes) - indices[member].ways)
-                found[member] = Neighbours(strange, examples[:, :count], cosine[:, :count])
-        return [each for each in found if each is not None]
+            nearest = searched.nearest(max(asked[position][0].nearest for position in members))
+            parts.append(_Part(members, starts, [novelty, *nearest]))
+        return parts
 
-    def _placed(
-        self, members: Sequence[int], slots: Sequence[int], rows: Sequence[NDArray[np.int64]]
-    ) -> tuple[Tensor, Tensor, list[int]]:
-        """Returns the rows of some questions, the slot of each row, and where the rows of the next question begin."""
-        counts = [len(rows[position]) for position in members]
-        placed = np.stack([np.concatenate([rows[position] for position in members]), np.repeat(slots, counts)])
-        here, of_rows = self._put(placed)
-        return here, of_rows, np.cumsum(counts)[:-1].tolist()
+    def _placed(self, rows: Sequence[slice], slots: Sequence[int]) -> tuple[Tensor, Tensor, list[int]]:
+        """Returns the rows of some questions, the slot of each row, and where the rows of each question but the first begin."""
+        counts = [own.stop - own.start for own in rows]
+        here = np.concatenate([np.arange(own.start, own.stop) for own in rows])
+        on_there, of_rows = self._put(np.stack([here, np.repeat(slots, counts)]))
+        return on_there, of_rows, np.cumsum(counts)[:-1].tolist()
 
     @cached_property
     def _novelty_space(self) -> NoveltySpace:
@@ -168,9 +168,9 @@ class _Searched:
         return (1.0 - law.nearest) * smooth + law.nearest * nearest - law.others * mean
 
     def nearest(self, count: int) -> tuple[Tensor, Tensor]:
-        """Returns the cosines and positions (N, count) of the most similar examples, of equal ones the first first."""
+        """Returns the positions and cosines (N, count) of the most similar examples, of equal ones the first first."""
         similarities, positions = torch.sort(self._examples(), dim=1, descending=True, stable=True)
-        return similarities[:, :count], positions[:, :count]
+        return positions[:, :count], similarities[:, :count]
 
     def _examples(self) -> Tensor:
         return self.to_examples.masked_fill(~self.table["examples"][self.slots], -torch.inf)
@@ -186,6 +186,30 @@ def _products(f_ND: Tensor, table_SKD: Tensor, of_rows: Tensor, slots: Sequence[
         for start in range(0, len(f_ND), at_once)
     ]
     return torch.cat(parts)
+
+
+def _fetched(parts: Sequence[_Part]) -> Mapping[int, list[NDArray[np.float64]]]:
+    """Brings all values to the host at once. Returns those of each question, in the order of the parts."""
+    tensors = [value for part in parts for value in part.values]
+    flat = on_host(torch.cat([tensor.double().reshape(-1) for tensor in tensors]))
+    arrays = iter(np.split(flat, np.cumsum([tensor.numel() for tensor in tensors])[:-1]))
+    found: dict[int, list[NDArray[np.float64]]] = defaultdict(list)
+    for part in parts:
+        for value in part.values:
+            by_member = np.split(next(arrays).reshape(value.shape), part.starts)
+            for position, own in zip(part.members, by_member, strict=True):
+                found[position].append(own)
+    return found
+
+
+def _answer(question: Question, shares: NDArray[np.float64], *searched: NDArray[np.float64]) -> Answer:
+    """Returns an answer without what fills up the tables."""
+    neighbours = None
+    if question.index is not None:
+        novelty, examples, similarities = searched
+        count = min(question.nearest, len(question.index.codes) - question.index.ways)
+        neighbours = Neighbours(novelty, examples[:, :count].astype(np.int64), similarities[:, :count].astype(np.float32))
+    return Answer(shares[:, : len(question.head.labels)], neighbours)
 
 
 def _head_rows(head: Head) -> Rows:

@@ -86,5 +86,14 @@ class ResNet12(nn.Module):
                 nn.init.kaiming_normal_(module.weight, NEGATIVE_SLOPE, mode="fan_out")
 
     def forward(self, x_N3HW: Tensor) -> Tensor:
-        maps: Tensor = self.blocks(x_N3HW)
+        return self.late(x_N3HW, 0)
+
+    def early(self, x_N3HW: Tensor, blocks: int) -> Tensor:
+        """Returns the feature maps after that many blocks."""
+        maps: Tensor = self.blocks[:blocks](x_N3HW)
+        return maps
+
+    def late(self, maps_NCHW: Tensor, blocks: int) -> Tensor:
+        """Returns the embeddings, from the feature maps after that many blocks."""
+        maps: Tensor = self.blocks[blocks:](maps_NCHW)
         return maps.mean(dim=(2, 3))

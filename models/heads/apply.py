@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
+from models.arrays import Array
 from models.heads.head import BackboneMismatch, EmbeddingSpace, Float32, Head, softmax
+from models.heads.solvers import newton
 
 Probabilities = NDArray[np.float64]
 
@@ -21,6 +24,8 @@ class HeadStack:
         heads: T, all of one backbone, centring and K.
         positions: T, of these heads in what was stacked.
 
+    Embeddings on a device are answered there. The heads are copied to it once, and stay there as long as the stack.
+
     Attributes:
         nbytes: the size of the weights.
     """
@@ -34,19 +39,20 @@ class HeadStack:
         self._bias = np.concatenate([head.bias for head in heads])
         self._temperature = np.array([[head.options.temperature] for head in heads])
         self.nbytes = sum(weight.nbytes for weight in self._weights)
+        self._there: tuple[object, Array, Array, Array] | None = None
 
     def gather(self) -> None:
         """Copies the weights to adjacent memory. That pays if the stack is applied again and again."""
         self._weights = list(_gathered(self._weights))
 
-    def probabilities(self, embeddings: Float32, space: EmbeddingSpace) -> Probabilities:
+    def probabilities(self, embeddings: Array, space: EmbeddingSpace) -> Array:
         """Returns the same as `Head.probabilities`, to float32 rounding.
 
         Args:
-            embeddings: (N, D), made by the backbone of `space`.
+            embeddings: (N, D), made by the backbone of `space`, whose mean is on the same device.
 
         Returns:
-            (T, N, K).
+            (T, N, K), float64, on the device of the embeddings.
 
         Raises:
             BackboneMismatch: `space` is not the one that these heads were fitted in.
@@ -54,9 +60,23 @@ class HeadStack:
         if space.backbone != self.backbone:
             raise BackboneMismatch(f"heads fitted on {self.backbone} cannot read embeddings of {space.backbone}")
         features = space.features(embeddings, self._centre)
+        if not isinstance(features, np.ndarray):
+            return self._on_device(features)
         scores = _products(features, _gathered(self._weights), len(self._bias)) + self._bias
         by_head = scores.reshape(len(features), len(self.labels), len(self.labels[0]))
         return softmax(by_head, self._temperature).swapaxes(0, 1)
+
+    def _on_device(self, features: Array) -> Array:
+        """Returns the probabilities for features on a device, from one product."""
+        xp, where = array_namespace(features), device(features)
+        if self._there is None or self._there[0] != where:
+            arrays = np.concatenate(self._weights), self._bias, self._temperature
+            weight, bias, temperature = (xp.asarray(array, device=where) for array in arrays)
+            self._there = where, weight, bias, temperature
+        _, weight, bias, temperature = self._there
+        scores = xp.reshape(features @ weight.mT + bias, (len(features), len(self.labels), len(self.labels[0])))
+        shares = newton.softmax(xp, xp.astype(scores, xp.float64) / temperature)
+        return xp.permute_dims(shares, (1, 0, 2))
 
 
 def stack_heads(heads: Sequence[Head | None]) -> list[HeadStack]:

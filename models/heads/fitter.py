@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,19 +22,20 @@ _OPTIONS = HeadOptions(solver="logistic", C=1.0, centre=True, temperature=1.0)
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Fitter:
     """Fits heads in one embedding space. Thread-safe.
 
-    Attributes:
+    Args:
         space: with its mean in the host's memory.
         device: the `torch.device` for large tasks; None to fit all on the host.
         least: the fewest examples of a task that is fitted on the device.
     """
 
-    space: EmbeddingSpace
-    device: Any = None
-    least: int = 0
+    def __init__(self, space: EmbeddingSpace, device: Any = None, least: int = 0) -> None:
+        self.space = space
+        self.device = device
+        self.least = least
+        self._there = space.on(device)
 
     def fit(self, embeddings: Array, labels: Sequence[str], options: HeadOptions) -> Head:
         """Returns what `models.heads.fitting.fit_head` does.
@@ -49,10 +49,11 @@ class Fitter:
         """
         if self.device is None or len(labels) < self.least:
             return fit_head(on_host(embeddings), labels, self.space, options)
-        from models.tensors import on_device
+        if isinstance(embeddings, np.ndarray):
+            from models.tensors import on_device
 
-        there: Array = on_device(embeddings, self.device) if isinstance(embeddings, np.ndarray) else embeddings
-        return fit_head(there, labels, replace(self.space, mean=on_device(self.space.mean, self.device)), options)
+            embeddings = on_device(embeddings, self.device)
+        return fit_head(embeddings, labels, self._there, options)
 
 
 def measured_fitter(space: EmbeddingSpace, device: Any, name: str, remembered: Path | None) -> Fitter:
@@ -73,7 +74,7 @@ def measured_fitter(space: EmbeddingSpace, device: Any, name: str, remembered: P
             break
         least = ways * shots
     _log.info("%s fits heads of %s", name, "no task" if least is None else f"tasks with {least} examples and more")
-    return here if least is None else replace(there, least=least)
+    return here if least is None else Fitter(space, device, least)
 
 
 def _speedup(here: Fitter, there: Fitter, ways: int, shots: int) -> float:

@@ -37,9 +37,11 @@ class BackboneRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmbeddingSpace:
-    """The space of a backbone file's embeddings: the file, and the embeddings' mean over the base classes, float32 (D,).
+    """The space of a backbone file's embeddings.
 
-    The mean lies where the embeddings do that become features: in a NumPy array, or in a tensor on a device.
+    Attributes:
+        backbone: the file.
+        mean: of the embeddings over the base classes, float32 (D,), on the device that the embeddings are on.
     """
 
     backbone: BackboneRef
@@ -48,6 +50,14 @@ class EmbeddingSpace:
     def features(self, embeddings: Array, centre: bool) -> Array:
         """Returns `features` with this space's mean, if `centre`."""
         return features(embeddings, self.mean if centre else None)
+
+    def on(self, device: Any) -> "EmbeddingSpace":
+        """Returns the same space for embeddings on a `torch.device`, or this one if that is None."""
+        if device is None:
+            return self
+        from models.tensors import on_device
+
+        return EmbeddingSpace(self.backbone, on_device(self.mean, device))
 
 
 def features(embeddings: Array, mean: Array | None) -> Array:

@@ -112,7 +112,8 @@ class OpenedImage:
             raise
         except Exception as error:  # A parser fed hostile bytes may raise anything; all of it means the same to the sender.
             raise ImageError(*_BROKEN) from error
-        return np.array(fitted, dtype=np.uint8)
+        # NumPy's own conversion asks for several protocols before it finds the one that Pillow has.
+        return np.frombuffer(fitted.tobytes(), np.uint8).reshape(fitted.height, fitted.width, 3).copy()
 
 
 def open_image(data: bytes, spec: InputSpec, limits: ImageLimits = ImageLimits()) -> OpenedImage:
@@ -240,7 +241,7 @@ def _to_rgb(image: ImageFile.ImageFile, extent: tuple[float, float], spec: Input
     upright = orientation(contents.exif or image.info.get("exif") or b"", contents.xmp or image.info.get("xmp") or b"")
     fitted = _fit(flat, extent, spec, upright)
     if convert is None:
-        return fitted.convert("RGB")
+        return fitted if fitted.mode == "RGB" else fitted.convert("RGB")
     converted = ImageCms.applyTransform(fitted, convert)
     assert converted is not None
     return converted

@@ -28,6 +28,8 @@ class ServedBackbone:
 
     Attributes:
         fitter: fits heads on its embeddings.
+        space: of its embeddings in the host's memory.
+        space_there: the same, where the engine leaves them.
         uses: the number of blocks that have used it so far.
         last_used: the time of the latest use, by `time.monotonic`.
     """
@@ -38,6 +40,7 @@ class ServedBackbone:
         self.fitter = opened.fitter
         self.kind = engine.kind
         self.space: EmbeddingSpace = engine.space
+        self.space_there = self.space.on(engine.device)
         self._background = cache(lambda: Background.of(bundle.background, bundle.feature_mean, bundle.manifest.head.novelty))
         answers = self._answers(engine)
         self.batcher = Batcher(engine, answers, settings.queue_images, bundle.id, metrics, settings.queue_seconds)

@@ -16,7 +16,7 @@ _LONGEST_BACKGROUND_WAIT = 1.0  # seconds
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """What comes of n images.
+    """The result of n images.
 
     Attributes:
         embeddings: float32 (n, D), where the engine left them.

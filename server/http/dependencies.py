@@ -13,6 +13,8 @@ from server.service import Service
 
 TENANT = "default"
 
+_UNWATCHED_SECONDS = 0.1  # Most work ends before. A watch is a task of its own, and costs more than a timer.
+
 _Result = TypeVar("_Result")
 
 
@@ -32,6 +34,8 @@ def reply(body: BaseModel, status: int = 200, headers: dict[str, str] | None = N
 async def while_connected(request: Request, work: Coroutine[Any, Any, _Result]) -> _Result:
     """Does the work unless the client leaves first. Then the work is cancelled, and what it had queued is skipped.
 
+    It notices within a tenth of a second.
+
     Raises:
         ClientDisconnect: the client left.
         BodyTooLarge, BodyTimeout: the rest of the body breaks a limit.
@@ -39,24 +43,32 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, _Result]) 
     task = asyncio.current_task()
     assert task is not None
     left = False
+    leaving: asyncio.Task[None] | None = None
 
     def leave(_leaving: "asyncio.Task[None]") -> None:
         nonlocal left
         left = True
         task.cancel()
 
-    leaving = asyncio.ensure_future(_disconnected(request))
-    leaving.add_done_callback(leave)
+    def watch() -> None:
+        nonlocal leaving
+        leaving = asyncio.ensure_future(_disconnected(request))
+        leaving.add_done_callback(leave)
+
+    timer = asyncio.get_running_loop().call_later(_UNWATCHED_SECONDS, watch)
     try:
         return await work
     except asyncio.CancelledError:
         if not left or task.uncancel():  # The server stops.
             raise
+        assert leaving is not None
         leaving.result()  # A body that breaks a limit is not a client that left.
         raise ClientDisconnect from None
     finally:
-        leaving.remove_done_callback(leave)
-        leaving.cancel()
+        timer.cancel()
+        if leaving is not None:
+            leaving.remove_done_callback(leave)
+            leaving.cancel()
 
 
 async def _disconnected(request: Request) -> None:

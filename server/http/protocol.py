@@ -181,7 +181,7 @@ class Connection(HttpToolsProtocol):
             if self.cycle.response_complete:
                 self._wait(self._shared.body_seconds, self.transport.abort)
         elif self.cycle.response_complete:
-            self._wait_for_the_next()
+            self._shared.idle[self] = self.leave  # Uvicorn has set its timer.
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle

@@ -90,8 +90,10 @@ def ranked(probabilities: NDArray[np.float64], top_k: int | None) -> tuple[NDArr
         The positions of the classes and their probabilities, (…, min(top_k, K)) each.
     """
     # A stable sort, so that of equally probable labels the task's first wins, here as in the offline evaluation.
-    ranking = np.argsort(-probabilities, axis=-1, kind="stable")[..., :top_k]
-    return ranking, np.take_along_axis(probabilities, ranking, axis=-1)
+    negated = -probabilities
+    ranking = negated.argsort(axis=-1, kind="stable")[..., :top_k]
+    negated.sort(axis=-1)
+    return ranking, -negated[..., :top_k]
 
 
 def as_predictions(labels: Sequence[str], ranking: Sequence[Sequence[int]], scores: Sequence[Sequence[float]]) -> list[Data]:

@@ -5,7 +5,7 @@ Tasks found (404 before any work) -> embedded once for each backbone (`embed`) -
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from models.arrays import on_host
@@ -109,8 +109,7 @@ async def _see(service: Service, backbone: BackboneRef, images: Sequence[bytes],
     """Returns the images' embeddings by one backbone, or why there are none; an error concerns its tasks alone."""
     try:
         async with service.backbones.use(backbone) as served:
-            embedded = await embed_images(service, served, images, watch)
-            return served, replace(embedded, embeddings=on_host(embedded.embeddings))  # where the stacks of heads are
+            return served, await embed_images(service, served, images, watch)
     except BackboneUnavailable as error:
         return error
 
@@ -150,7 +149,8 @@ def _answer(asked: _Asked, tasks: Sequence[Found]) -> bytes:
             results |= {position: _failed(*tasks[position], outcome) for position in stack.positions}
         else:
             served, embedded = outcome
-            usable.append((stack, stack.probabilities(embedded.embeddings, served.space), served, embedded))
+            probabilities = on_host(stack.probabilities(embedded.embeddings, served.space_there))
+            usable.append((stack, probabilities, served, embedded))
     for stack, probabilities, served, embedded in usable:
         if asked.unknown == "judge":
             results |= _judged(asked, tasks, stack, probabilities, served, embedded)
@@ -169,7 +169,7 @@ def _judged(
 ) -> Iterator[tuple[int, str]]:
     """Yields the results of `_results` with verdicts. Searching each task's support set takes most of the time."""
     ranking, scores = ranked(probabilities, asked.top_k)
-    queries = served.background.queries(embedded.embeddings)
+    queries = served.background.queries(on_host(embedded.embeddings))
     found = zip(stack.positions, stack.labels, ranking.tolist(), scores.tolist(), strict=True)
     for position, labels, classes, shares in found:
         task, active = tasks[position]

@@ -19,6 +19,7 @@ SERVING = {
     "evaluation_speed": ("--ways", "5", "--shots", "1"),
     "forgetting": ("--rounds", "1"),
     "gpu": ("--device", "cpu", "--seconds", "0.05"),
+    "gpu_answers": ("--device", "cpu"),
     "head": ("--ways", "5", "--shots", "1"),
     "http": _ROUND,
     "many_tasks": _ROUND,
@@ -33,6 +34,7 @@ SERVING = {
 LONG = {"gpu", "http", "many_tasks", "open_close", "overload", "request_cost", "scale", "training_speed", "verdicts"}
 ACCURACY = ("bursts", "quality", "transductive")
 ELSEWHERE = {
+    "gpu_day": "tests/benchmarks/test_gpu_day.py",
     "domains": "tests/benchmarks/test_domains.py",
     "input_sizes": "tests/models/test_input_sizes.py",
     "paper_table": "tests/benchmarks/test_paper_table.py",

@@ -3,37 +3,31 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from benchmarks import paper_table
-from training.calibration import temperatures, tuning
-from training.data.class_split import read_split
-from training.export import bundle as exporting
+from tests.helpers.cheap_runs import few_episodes, with_the_older_exporter, without_curves, without_int8
+from tests.helpers.toy_table import TOY, write_pictures
 from training.run.checkpoint import Checkpoint
-
-TOY = ["network=conv4", "widths=4", "epochs=1", "rotation=off", "input_size=16", "dropblock=0"]
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A folder for each class of FC100, of 7 pictures."""
-    rng = np.random.default_rng(0)
-    split = read_split("fc100")
-    for name in (*split.train, *split.validation, *split.test):
-        (tmp_path / "data" / name).mkdir(parents=True)
-        for i in range(7):
-            Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(tmp_path / "data" / name / f"{i}.png")
+    write_pictures(tmp_path / "data")
     return tmp_path / "data"
+
+
+def cheaply(patch: pytest.MonkeyPatch) -> None:
+    few_episodes(patch)
+    without_curves(patch)
+    without_int8(patch)
+    with_the_older_exporter(patch)
 
 
 def test_generations_are_trained_exported_and_tabled_and_a_second_start_goes_on(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(exporting, "_EPISODES", 20)
-    monkeypatch.setattr(tuning, "EPISODES", 10)
-    monkeypatch.setattr(temperatures, "EPISODES", 10)
+    cheaply(monkeypatch)
     out = tmp_path / "out"
     command = ["--data", str(data), "--out", str(out), "--splits", "fc100"]
     command += [part for change in TOY for part in ("--set", change)]
@@ -54,9 +48,7 @@ def test_generations_are_trained_exported_and_tabled_and_a_second_start_goes_on(
 
 
 def test_two_cores_have_recipes_of_their_own(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporting, "_EPISODES", 20)
-    monkeypatch.setattr(tuning, "EPISODES", 10)
-    monkeypatch.setattr(temperatures, "EPISODES", 10)
+    cheaply(monkeypatch)
     command = ["--cpu", "--data", str(data), "--out", str(tmp_path / "out"), "--splits", "fc100", "--generations", "1"]
     assert paper_table.main([*command, *(part for change in TOY for part in ("--set", change))]) == 0
     assert [row["bundle"] for row in json.loads((tmp_path / "out" / "table.json").read_text())] == ["fc100-resnet12-cpu@0"]

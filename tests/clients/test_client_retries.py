@@ -36,6 +36,12 @@ CALLS: dict[str, tuple[Answer, Callable[[Client], object]]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a try that the server gave no time for; how long they are is in no test."""
+    monkeypatch.setattr("headstart.http.transport.FIRST_PAUSE", 0.01)
+
+
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("failure", [BUSY, problem(429, "overloaded"), LOST], ids=["503", "429", "lost"])
 def test_a_failed_try_is_repeated_as_the_same_request(name: str, failure: Answer | None) -> None:
@@ -99,7 +105,7 @@ def test_other_refusals_are_never_repeated(status: int) -> None:
 
 
 def test_a_late_answer_is_not_asked_for_again() -> None:
-    with network(Answer(200, TASK, after=1)) as (client, sent), pytest.raises(ServerUnreachable, match="timed out"):
+    with network(Answer(200, TASK, after=1), timeout=0.5) as (client, sent), pytest.raises(ServerUnreachable, match="timed out"):
         client.task("task_1")
     assert len(sent) == 1
 

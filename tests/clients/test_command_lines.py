@@ -1,12 +1,13 @@
 """What the three commands do where their surroundings are unkind: no traceback, no password, a status that tells."""
 
+import io
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from benchmarks.server_process import ROOT, free_port
 from headstart import Client
 from headstart.__main__ import main
 from tests.helpers.samples import Labelled
-from tests.helpers.servers import ServerProcess
+from tests.helpers.servers import ServerProcess, run_server
+from training.__main__ import main as headstart_train
 
 PASSWORD = "s3cret"
 WITHOUT = """
@@ -31,7 +33,7 @@ runpy.run_module(module, run_name="__main__")
 """
 
 INTERRUPTED = """
-import os, signal, sys
+import os, runpy, signal, sys
 module, *arguments = sys.argv[1:]
 class Interrupting:
     def find_spec(name, path=None, target=None):
@@ -39,10 +41,10 @@ class Interrupting:
             sys.meta_path.remove(Interrupting)
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Interrupting)
-sys.argv = ["headstart", *arguments]
-from headstart_command import main
-sys.exit(main())
+sys.argv = ["command", *arguments]
 """
+RUN_TRAINING = INTERRUPTED + "runpy.run_module('training', run_name='__main__')"
+RUN_HEADSTART = INTERRUPTED + "from headstart_command import main; sys.exit(main())"
 
 
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
@@ -52,20 +54,42 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[bytes]
     )
 
 
+def run_here(command: Callable[[list[str]], int], arguments: list[str], encoding: str) -> subprocess.CompletedProcess[bytes]:
+    """One of our commands in this process, whose output has the encoding that PYTHONIOENCODING would give it."""
+    out, err = io.BytesIO(), io.BytesIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding=encoding, write_through=True))
+        patch.setattr(sys, "stderr", io.TextIOWrapper(err, encoding=encoding, errors="backslashreplace", write_through=True))
+        try:
+            code = command(arguments)
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
 def test_a_console_that_lacks_characters_gets_them_escaped(
-    encoding: str, server: ServerProcess, client: Client, support: Labelled
+    encoding: str,
+    server: ServerProcess,
+    client: Client,
+    support: Labelled,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     task = client.create_task(f"Übung {encoding} 🐦", [(f"鳥 {label}", image) for label, image in support])
+    monkeypatch.setenv("HEADSTART_URL", server.url)
     for command in (["show", task.id], ["list"], ["quality", task.id], ["show", "nobody 🐦"]):
-        done = run("-m", "headstart", *command, HEADSTART_URL=server.url, PYTHONIOENCODING=encoding)
+        done = run_here(main, command, encoding)
+        if command == ["show", task.id]:
+            assert (done.returncode, done.stdout) == (0, run("-m", "headstart", *command, PYTHONIOENCODING=encoding).stdout)
         assert b"Traceback" not in done.stderr
         assert done.returncode == (1 if "nobody 🐦" in command else 0)
         text = (done.stdout + done.stderr).decode(encoding)
         assert ("🐦" if encoding == "utf-8" else r"\U0001f426") in text or "quality" in command
-    for module, *arguments in (["training", "run", "--help"], ["server", "--help"], ["headstart", "--help"]):
-        done = run("-m", module, *arguments, PYTHONIOENCODING=encoding)
+    for done in (run_here(main, ["--help"], encoding), run_here(headstart_train, ["run", "--help"], encoding)):
         assert (done.returncode, done.stderr) == (0, b"")
+    of_server = run_server("--help", folder=tmp_path, PYTHONIOENCODING=encoding)
+    assert (of_server.returncode, of_server.stderr) == (0, "")
 
 
 def test_a_reader_that_has_gone_ends_the_command_silently(server: ServerProcess) -> None:
@@ -154,25 +178,18 @@ def test_a_library_that_lacks_is_named_with_what_brings_it(module: str, lacking:
 
 def test_the_servers_database_url_is_not_printed_with_its_password(tmp_path: Path) -> None:
     for url in (f"postgresql://me:{PASSWORD}@host/db", f"sqlite://me:{PASSWORD}@host/x.db", f"sqlite://me:{PASSWORD}@host:x/db"):
-        command = ("-m", "server", "--port", str(free_port()), "--data-dir", str(tmp_path), "--database-url", url)
-        done = run(*command)
+        flags = ("--port", str(free_port()), "--data-dir", str(tmp_path / "data"), "--database-url", url)
+        done = run_server(*flags, folder=tmp_path)
         assert done.returncode == 1
-        assert b"the database URL must be sqlite:///" in done.stderr
-        assert b"Traceback" not in done.stderr
-        assert PASSWORD.encode() not in done.stdout + done.stderr
+        assert "the database URL must be sqlite:///" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert PASSWORD not in done.stdout + done.stderr
 
 
-def test_ctrl_c_while_pytorch_is_loaded_is_no_traceback(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    script = "import sys, runpy; sys.stderr.write('.'); sys.stderr.flush(); runpy.run_module('training', run_name='__main__')"
-    with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=output, stderr=output)
-    while not log.stat().st_size:
-        time.sleep(0.01)
-    time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
-    assert log.read_text() == ".headstart-train: stopped\n"
+@pytest.mark.parametrize("module", ["torch", "torch.nn"])
+def test_ctrl_c_while_pytorch_is_loaded_is_no_traceback(module: str) -> None:
+    done = run("-c", RUN_TRAINING, module)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"headstart-train: stopped\n")
 
 
 def test_ctrl_c_ends_the_command_with_a_word(tmp_path: Path) -> None:
@@ -184,7 +201,7 @@ def test_ctrl_c_ends_the_command_with_a_word(tmp_path: Path) -> None:
             process = subprocess.Popen([sys.executable, "-m", "headstart", "list", "--url", url], stdout=output, stderr=output)
         connection, _ = silent.accept()
         with connection:
-            time.sleep(0.1)
+            assert connection.recv(1)
             process.send_signal(signal.SIGINT)
             assert process.wait(30) == 130
     assert log.read_text() == "Stopped.\n"
@@ -192,7 +209,7 @@ def test_ctrl_c_ends_the_command_with_a_word(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("module", ["headstart", "httpx", "headstart.replies.tasks", "rich.console", "headstart.cli.output"])
 def test_ctrl_c_while_the_command_is_loaded_is_no_traceback(module: str) -> None:
-    done = run("-c", INTERRUPTED, module, "list")
+    done = run("-c", RUN_HEADSTART, module, "list")
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"Stopped.\n")
 
 

@@ -7,21 +7,26 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from models.bundle import GOLDEN, ONNX, STATISTICS, golden_bytes, open_bundle, statistics_bytes, write_bundle
+from models.bundle import GOLDEN, ONNX, ONNX_INT8, STATISTICS, golden_bytes, read_manifest, statistics_bytes, write_bundle
 from models.heads.head import Float32
 from models.images.preprocess import Pixels
+
+SMALL = "small@1"
+"""The id of the small bundle that many tests share: the fixtures `small_bundles` and `small_flags`."""
 
 _SIDE, _POOL = 32, 8
 _DIM = 3 * (_SIDE // _POOL) ** 2
 
 
 def another_bundle(source: Path, folder: Path, name: str) -> str:
-    """A bundle that does what `source` does in float32, from a backbone file of its own, and its id."""
-    manifest = open_bundle(source).manifest.model_copy(update={"name": name})
-    graph = onnx.load(source / ONNX)
-    graph.doc_string = name
+    """A bundle that does what `source` does, from backbone files of its own, and its id."""
+    manifest = read_manifest(source).model_copy(update={"name": name})
     contents = {file: (source / file).read_bytes() for file in (STATISTICS, GOLDEN)}
-    write_bundle(folder, manifest, {**contents, ONNX: graph.SerializeToString()})
+    for file in (ONNX, ONNX_INT8):
+        graph = onnx.load(source / file)
+        graph.doc_string = name
+        contents[file] = graph.SerializeToString()
+    write_bundle(folder, manifest, contents)
     return manifest.id
 
 
@@ -32,11 +37,12 @@ def small_bundle(
     version: str = "1",
     created_at: datetime = datetime(2020, 1, 1, tzinfo=UTC),
     brittle: bool = False,
+    int8: bool = False,
 ) -> str:
     """A bundle whose backbone embeds an image as the mean colours of its 16 squares, and its id.
 
     It opens in no time, and recognises other images than the bundle `like`, from which it has its head defaults. A brittle one
-    fails on images that are white throughout.
+    fails on images that are white throughout. With `int8` there is a file for that engine too, which does the same.
     """
     golden = np.random.default_rng(0).integers(0, 256, (4, _SIDE, _SIDE, 3), dtype=np.uint8)
     contents = {
@@ -44,8 +50,11 @@ def small_bundle(
         STATISTICS: statistics_bytes(np.zeros(_DIM, np.float32), _mean_colours(golden)),
         GOLDEN: golden_bytes(golden, _mean_colours(golden)),
     }
-    shipped = open_bundle(like).manifest
-    manifest = shipped.model_copy(update={"name": name, "version": version, "embedding_dim": _DIM, "created_at": created_at})
+    if int8:
+        contents[ONNX_INT8] = contents[ONNX]
+    manifest = read_manifest(like).model_copy(
+        update={"name": name, "version": version, "embedding_dim": _DIM, "created_at": created_at}
+    )
     write_bundle(folder, manifest, contents)
     return manifest.id
 

@@ -52,8 +52,12 @@ def problem(status: int, code: str, retry_after: str | None = None) -> Answer:
 
 
 @contextmanager
-def network(*script: Answer | None) -> Iterator[tuple[Client, list[Sent]]]:
-    """A client of a server that gives these answers, one after the other, and then the last for ever."""
+def network(*script: Answer | None, timeout: float = 30.0) -> Iterator[tuple[Client, list[Sent]]]:
+    """A client of a server that gives these answers, one after the other, and then the last for ever.
+
+    Args:
+        timeout: seconds that the client waits for an answer.
+    """
     sent: list[Sent] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -83,7 +87,7 @@ def network(*script: Answer | None) -> Iterator[tuple[Client, list[Sent]]]:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            with Client(f"http://127.0.0.1:{server.server_port}", timeout=0.5) as client:
+            with Client(f"http://127.0.0.1:{server.server_port}", timeout=timeout) as client:
                 yield client, sent
         finally:
             server.shutdown()

@@ -1,20 +1,39 @@
 """What tests of the store have in common: small support sets, and heads that nobody had to fit."""
 
+import atexit
 import hashlib
+import shutil
+import tempfile
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
 from models.heads.head import BackboneRef, Head
 from server.ids import new_id
 from server.store.records import NewExample, Task, TaskKey
-from server.store.store import Store
+from server.store.store import Store, sqlite_url
 from tests.helpers.heads import options
 
 DIM = 4
 BACKBONE = BackboneRef("tiny@1", "ab" * 32)
 
 _random = np.random.default_rng(0)
+
+
+def open_empty(folder: Path) -> Store:
+    """A store without tasks, whose schema was made for another one: migrating costs more than many tests do with it."""
+    shutil.copy(_template() / "headstart.db", folder)
+    return Store.open(sqlite_url(folder))
+
+
+@cache
+def _template() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="headstart-tests-"))
+    atexit.register(shutil.rmtree, folder)
+    Store.open(sqlite_url(folder)).close()
+    return folder
 
 
 def new_examples(labels: Sequence[str], image_bytes: int = 50) -> list[NewExample]:

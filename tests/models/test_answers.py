@@ -12,11 +12,12 @@ from models.answers.on_device import DeviceAnswers
 from models.answers.on_host import HostAnswers
 from models.answers.question import Answer, Question
 from models.arrays import Ints
-from models.heads.fitting import fit_head
+from models.heads.fitting import fit_head, fit_linear
 from models.heads.head import BackboneMismatch, BackboneRef, EmbeddingSpace, Float32, Head
 from models.manifest import HeadOptions, Solver
 from models.novelty.detector import Background
 from models.novelty.support_index import SupportIndex
+from tests.helpers.devices import on_device, revealed, watched
 from tests.helpers.laws import NOVELTY_LAW
 
 DIM = 24
@@ -109,3 +110,35 @@ def test_the_answers_of_parts_are_that_of_the_whole() -> None:
     np.testing.assert_array_equal(again.neighbours.novelty, whole.neighbours.novelty)
     np.testing.assert_array_equal(again.neighbours.examples, whole.neighbours.examples)
     np.testing.assert_array_equal(again.neighbours.similarities, whole.neighbours.similarities)
+
+
+@pytest.mark.parametrize("solver", ["logistic", "ridge", "prototype"])
+@pytest.mark.parametrize("ways", [2, 5, 64, 1000])
+def test_nothing_but_answers_comes_to_the_host(solver: Solver, ways: int) -> None:
+    """From embeddings to fitted heads to the answers of a mixed batch, on tensors that refuse to be copied."""
+    rng = np.random.default_rng(3)
+    background = Background.of(KNOWN, KNOWN.mean(axis=0), NOVELTY_LAW)
+    space = EmbeddingSpace(SPACE.backbone, on_device(SPACE.mean))
+    options = HeadOptions(solver=solver, C=2.0, centre=True, temperature=0.7)
+    labels = np.tile(np.arange(ways), 2)
+    support = draw(rng, 2 * ways) + 2.0 * draw(rng, ways)[labels]
+    with watched():
+        linear = fit_linear(on_device(support), labels, ways, space, options)
+    names = tuple(f"class {k}" for k in range(ways))
+    head = Head(names, revealed(linear.weight), revealed(linear.bias), options, SPACE.backbone)
+    wanted = fit_head(support, [names[k] for k in labels], SPACE, options)
+    small, index = task(0, 3, 2, "logistic", False, background)
+    queries = draw(rng, 6)
+    asked = [
+        (Question(head, SupportIndex.of(support, labels, background), 3), slice(0, 2)),
+        (Question(small, index, 3), slice(2, 4)),
+        (Question(head), slice(4, 6)),
+    ]
+    answer = DeviceAnswers(SPACE, lambda: background, torch.device("cpu"))
+    with watched(copies=1) as traffic:
+        answers = answer(on_device(queries), asked)
+    assert traffic.copies == 1
+    assert traffic.launches > 0
+    expected = [wanted.probabilities(queries[:2], SPACE), *(q.head.probabilities(queries[own], SPACE) for q, own in asked[1:])]
+    for found, probabilities in zip(answers, expected, strict=True):
+        np.testing.assert_allclose(found.probabilities, probabilities, atol=1e-4)

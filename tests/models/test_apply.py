@@ -4,12 +4,14 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.heads import apply
 from models.heads.apply import stack_heads
 from models.heads.head import BackboneMismatch, BackboneRef, EmbeddingSpace, Float32, Head
+from tests.helpers.devices import on_device, revealed, watched
 from tests.helpers.heads import options
 
 BACKBONE = BackboneRef("small@1", "ab" * 32)
@@ -64,6 +66,25 @@ def test_each_head_gives_what_it_gives_alone_to_rounding(
                     np.testing.assert_allclose(of_head, alone, rtol=0, atol=rounding(head, dim))
                 stack.gather()
     assert sorted(answered) == [position for position, head in enumerate(heads) if head is not None]
+
+
+@pytest.mark.parametrize(("ways", "count"), [(2, 1), (5, 9), (40, 3)])
+def test_embeddings_on_a_device_are_answered_there(ways: int, count: int) -> None:
+    dim = 24
+    space, embeddings = space_of(dim), embeddings_of(count, dim)
+    heads = [head_of(ways, dim, 0.1 + seed, centre=True, seed=seed) for seed in range(7)]
+    (stack,) = stack_heads(heads)
+    there = dataclasses.replace(space, mean=on_device(space.mean))
+    for _ in range(2):
+        with watched() as traffic:
+            shares = stack.probabilities(on_device(embeddings), there)
+        assert (traffic.copies, traffic.waits) == (0, 0)
+        assert shares.dtype == torch.float64
+        for head, of_head in zip(heads, revealed(shares), strict=True):
+            alone = head.probabilities(embeddings, space)
+            np.testing.assert_allclose(of_head, alone, rtol=0, atol=rounding(head, dim))
+    with pytest.raises(BackboneMismatch):
+        stack.probabilities(on_device(embeddings), dataclasses.replace(there, backbone=BackboneRef("other@1", "cd" * 32)))
 
 
 def test_heads_of_the_size_of_real_ones_are_stacked_and_agree() -> None:

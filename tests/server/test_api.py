@@ -118,7 +118,7 @@ class TestPrediction:
         self, api: httpx.Client, task: str, support: Labelled, queries: Labelled, shipped_bundle: Path
     ) -> None:
         bundle = open_bundle(shipped_bundle)
-        engine = open_engine(bundle, "onnx")
+        engine = open_engine(bundle, api.get(f"/v1/backbones/{bundle.id}").json()["engines"][0])
         spec = bundle.manifest.input
         support_z = embed_all(engine, np.stack([load_image(image, spec) for _, image in support]))
         query_z = embed_all(engine, np.stack([load_image(image, spec) for _, image in queries]))

@@ -272,10 +272,11 @@ class TestUnknown:
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def small(tmp_path_factory: pytest.TempPathFactory, small_flags: tuple[str, ...]) -> Iterator[httpx.Client]:
     """A client of a server with small limits."""
     folder = tmp_path_factory.mktemp("small") / "data"
-    with ServerProcess(folder, *SMALL_LIMITS) as process, httpx.Client(base_url=process.url, timeout=30) as client:
+    flags = (*small_flags, *SMALL_LIMITS)
+    with ServerProcess(folder, *flags) as process, httpx.Client(base_url=process.url, timeout=30) as client:
         yield client
 
 
@@ -318,9 +319,9 @@ class TestLimits:
 
 
 @pytest.fixture(scope="module")
-def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def hasty(tmp_path_factory: pytest.TempPathFactory, small_flags: tuple[str, ...]) -> Iterator[ServerProcess]:
     """A server that waits half a second for the rest of a body."""
-    with ServerProcess(tmp_path_factory.mktemp("hasty") / "data", "--body-timeout", "0.5") as process:
+    with ServerProcess(tmp_path_factory.mktemp("hasty") / "data", *small_flags, "--body-timeout", "0.5") as process:
         yield process
         assert "Traceback" not in process.log()
 
@@ -365,8 +366,8 @@ class TestCutOff:
         assert httpx.get(f"{hasty.url}/readyz").status_code == 200
 
 
-def test_the_log_holds_no_label_and_no_traceback(tmp_path: Path, support: Labelled) -> None:
-    with ServerProcess(tmp_path / "data", "--log-format", "json") as process:
+def test_the_log_holds_no_label_and_no_traceback(tmp_path: Path, small_flags: tuple[str, ...], support: Labelled) -> None:
+    with ServerProcess(tmp_path / "data", *small_flags, "--log-format", "json") as process:
         with httpx.Client(base_url=process.url, timeout=30) as api:
             task = create(api, [("secret label", support[0][1]), ("other secret", support[5][1])])["id"]
             predict(api, task, [support[0][1], b"broken"])

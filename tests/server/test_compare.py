@@ -24,7 +24,7 @@ from headstart import BackboneNotFound, Client, InvalidInput, TaskNotFound, Untr
 from headstart import Trial as Tried
 from headstart.__main__ import main
 from models.arrays import Floats, Ints
-from models.bundle import open_bundle
+from models.bundle import open_bundle, read_manifest
 from models.engine import embed_all, open_engine
 from models.images.preprocess import load_image
 from models.manifest import HeadOptions
@@ -34,7 +34,7 @@ from tests.helpers.bundles import another_bundle, small_bundle, spoil
 from tests.helpers.heads import left_out_by_scikit_learn
 from tests.helpers.problems import assert_problem
 from tests.helpers.samples import Labelled
-from tests.helpers.servers import ServerProcess
+from tests.helpers.servers import FAST_ENGINE, ServerProcess
 from tests.helpers.uploads import create, mislabelled, multipart
 
 
@@ -45,19 +45,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shipped(shipped_bundle: Path) -> str:
-    return open_bundle(shipped_bundle).id
+    return read_manifest(shipped_bundle).id
 
 
 @pytest.fixture(scope="module")
 def small(shipped_bundle: Path, folder: Path) -> str:
     """The id of a bundle that recognises other images than the shipped one."""
-    return small_bundle(shipped_bundle, folder, "small")
+    return small_bundle(shipped_bundle, folder, "small", int8=True)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, folder: Path, shipped: str) -> Iterator[ServerProcess]:
     data_dir = tmp_path_factory.mktemp("server") / "data"
-    with ServerProcess(data_dir, "--bundles-dir", str(folder), "--bundle", shipped, "--open-bundles", "10") as process:
+    flags = ("--engine", FAST_ENGINE, "--bundles-dir", str(folder), "--bundle", shipped, "--open-bundles", "10")
+    with ServerProcess(data_dir, *flags) as process:
         yield process
         assert process.stop() == 0, process.log()
         assert "Traceback" not in process.log()
@@ -278,7 +279,7 @@ class TestCandidates:
     def test_of_one_backbone_see_the_images_embedded_once(
         self, api: httpx.Client, folder: Path, shipped_bundle: Path, support: Labelled
     ) -> None:
-        id_ = small_bundle(shipped_bundle, folder, "counted")
+        id_ = small_bundle(shipped_bundle, folder, "counted", int8=True)
         task = create(api, support)["id"]
         assert not api.get(f"/v1/backbones/{id_}").json()["open"]
         found = ask(api, task, *({"backbone": id_, "options": {"C": C}} for C in (1, 2, 3)))
@@ -290,7 +291,7 @@ class TestCandidates:
     def test_that_cannot_be_tried_have_an_error_in_their_place(
         self, api: httpx.Client, folder: Path, shipped_bundle: Path, small: str, task: str
     ) -> None:
-        spoilt = small_bundle(shipped_bundle, folder, "spoilt")
+        spoilt = small_bundle(shipped_bundle, folder, "spoilt", int8=True)
         spoil(folder, spoilt)
         unknown, broken = {"backbone": "nothing@1"}, {"backbone": spoilt}
         reply = ask(api, task, unknown, {"backbone": small}, broken, {"backbone": "nothing@1", "options": {"C": 1}})
@@ -458,51 +459,49 @@ def contents(data_dir: Path) -> tuple[list[str], set[str]]:
         return list(connection.iterdump()), {path.name for path in data_dir.iterdir() if path.suffix != ".json"}
 
 
-def test_nothing_is_stored_or_published(tmp_path: Path, shipped_bundle: Path, shipped: str, examples: Labelled) -> None:
-    small = small_bundle(shipped_bundle, tmp_path, "small")
-    flags = ("--bundles-dir", str(tmp_path), "--bundle", shipped)
+def test_nothing_is_stored_or_published(tmp_path: Path, shipped_bundle: Path, examples: Labelled) -> None:
+    own, other = small_bundle(shipped_bundle, tmp_path, "own"), small_bundle(shipped_bundle, tmp_path, "other", brittle=True)
+    flags = ("--bundles-dir", str(tmp_path), "--bundle", own)
     with ServerProcess(tmp_path / "data", *flags) as process, httpx.Client(base_url=process.url, timeout=60) as api:
         task = create(api, examples)
         assert process.stop() == 0
     before = contents(tmp_path / "data")
     with ServerProcess(tmp_path / "data", *flags) as process, httpx.Client(base_url=process.url, timeout=60) as api:
-        ask(api, task["id"], {"backbone": small, "options": {"solver": "ridge", "C": 9}}, {"options": {"centre": True}})
+        ask(api, task["id"], {"backbone": other, "options": {"solver": "ridge", "C": 9}}, {"options": {"centre": True}})
         ask(api, task["id"])
         (version,) = api.get(f"/v1/tasks/{task['id']}/versions").json()["versions"]
-        assert (version["head"], version["backbone"]) == (task["head"], shipped)
+        assert (version["head"], version["backbone"]) == (task["head"], own)
         assert process.stop() == 0
     assert contents(tmp_path / "data") == before
     assert any(task["id"] in line for line in before[0]), "nothing would be little to compare"
 
 
 def test_images_that_were_not_kept_cannot_be_shown_to_another_backbone(
-    tmp_path: Path, shipped_bundle: Path, shipped: str, support: Labelled
+    tmp_path: Path, shipped_bundle: Path, support: Labelled
 ) -> None:
-    small = small_bundle(shipped_bundle, tmp_path, "small")
-    flags = ("--bundles-dir", str(tmp_path), "--bundle", shipped, "--keep-images=false")
+    own, other = small_bundle(shipped_bundle, tmp_path, "own"), small_bundle(shipped_bundle, tmp_path, "other", brittle=True)
+    flags = ("--bundles-dir", str(tmp_path), "--bundle", own, "--keep-images=false")
     with ServerProcess(tmp_path / "data", *flags) as process, httpx.Client(base_url=process.url, timeout=60) as api:
         task = create(api, support)["id"]
-        _, elsewhere, here = ask(api, task, {"backbone": small}, {"options": {"solver": "ridge"}})["candidates"]
+        _, elsewhere, here = ask(api, task, {"backbone": other}, {"options": {"solver": "ridge"}})["candidates"]
         assert elsewhere["error"]["code"] == "image_not_kept"
         assert here["judged"] == 25
-        assert_problem(post(api, task, {"backbone": small}), 404, "image_not_kept")
-        assert ask(api, task, {"backbone": shipped})["candidates"][1]["judged"] == 25, "its embeddings are there"
+        assert_problem(post(api, task, {"backbone": other}), 404, "image_not_kept")
+        assert ask(api, task, {"backbone": own})["candidates"][1]["judged"] == 25, "its embeddings are there"
 
 
-def test_images_that_cannot_be_read_any_more_are_named(
-    tmp_path: Path, shipped_bundle: Path, shipped: str, support: Labelled
-) -> None:
-    small = small_bundle(shipped_bundle, tmp_path, "small")
-    flags = ("--bundles-dir", str(tmp_path), "--bundle", shipped)
+def test_images_that_cannot_be_read_any_more_are_named(tmp_path: Path, shipped_bundle: Path, support: Labelled) -> None:
+    own, other = small_bundle(shipped_bundle, tmp_path, "own"), small_bundle(shipped_bundle, tmp_path, "other", brittle=True)
+    flags = ("--bundles-dir", str(tmp_path), "--bundle", own)
     with ServerProcess(tmp_path / "data", *flags) as process, httpx.Client(base_url=process.url, timeout=60) as api:
         task = create(api, support)["id"]
         first = api.get(f"/v1/tasks/{task}/examples").json()["examples"][0]["id"]
     lower = (*flags, "--max-image-pixels", "100")
     with ServerProcess(tmp_path / "data", *lower) as process, httpx.Client(base_url=process.url, timeout=60) as api:
-        _, elsewhere, _ = ask(api, task, {"backbone": small}, {})["candidates"]
+        _, elsewhere, _ = ask(api, task, {"backbone": other}, {})["candidates"]
         assert elsewhere["error"]["code"] == "image_too_large"
         assert first in elsewhere["error"]["detail"]
-        assert_problem(post(api, task, {"backbone": small}), 413, "image_too_large")
+        assert_problem(post(api, task, {"backbone": other}), 413, "image_too_large")
 
 
 def embedded(api: httpx.Client, id_: str) -> int:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, Pool, create_engine, event
 
 from server.errors import ExampleNotFound, StorageFailed, TaskNotFound
+from server.store import database as module
 from server.store.records import TaskKey, VersionConflict
 from server.store.store import Store, StoreError, StoreInUse, sqlite_url
 from server.store.tables import ErasableBlob, metadata
@@ -327,9 +328,9 @@ def test_a_disk_that_refuses_fails_one_request_and_not_the_store(tmp_path: Path,
         assert create(store, image_bytes=20_000).id in all_tasks(store)
 
 
-def test_a_database_locked_by_a_tool_is_a_storage_failure(tmp_path: Path) -> None:
+def test_a_database_locked_by_a_tool_is_a_storage_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BUSY_MS", 50)
     with (
-        on_connect(lambda connection: connection.execute("PRAGMA busy_timeout = 50").close()),
         closing(Store.open(sqlite_url(tmp_path))) as store,
         closing(sqlite3.connect(tmp_path / "headstart.db", isolation_level=None)) as tool,
     ):

@@ -120,12 +120,14 @@ def check_whole(api: httpx.Client, task: State, query: bytes) -> None:
 
 
 @pytest.mark.parametrize("kills", [10, pytest.param(50, marks=pytest.mark.slow)])
-def test_every_acknowledged_change_survives_sigkill(tmp_path: Path, support: Labelled, queries: Labelled, kills: int) -> None:
+def test_every_acknowledged_change_survives_sigkill(
+    tmp_path: Path, small_flags: tuple[str, ...], support: Labelled, queries: Labelled, kills: int
+) -> None:
     rng = random.Random(1)
     ledgers = [Ledger() for _ in range(WRITERS)]
     changes = 0
     for _ in range(kills):
-        with ServerProcess(tmp_path / "data") as process:
+        with ServerProcess(tmp_path / "data", *small_flags) as process:
             check_after_restart(process.url, ledgers, queries[0][1])
             before = [dict(ledger.acknowledged) for ledger in ledgers]
             with ThreadPoolExecutor(WRITERS) as pool:
@@ -136,22 +138,24 @@ def test_every_acknowledged_change_survives_sigkill(tmp_path: Path, support: Lab
                 deadline = time.monotonic() + 30
                 while changed(before, ledgers) < 2 and time.monotonic() < deadline:  # until it is at work, however slow it is
                     time.sleep(0.01)
-                time.sleep(rng.uniform(0.0, 0.6))
+                time.sleep(rng.uniform(0.0, 0.2))
                 process.kill()
                 for writer in writers:
                     writer.result()
             changes += changed(before, ledgers)
-    with ServerProcess(tmp_path / "data") as process:
+    with ServerProcess(tmp_path / "data", *small_flags) as process:
         check_after_restart(process.url, ledgers, queries[0][1])
     assert changes > kills  # the kills came in the middle of work, not of idleness
     assert threading.active_count() < 20
 
 
 @pytest.mark.parametrize("solver", get_args(Solver))
-def test_a_task_answers_after_a_restart_as_before(tmp_path: Path, support: Labelled, queries: Labelled, solver: str) -> None:
+def test_a_task_answers_after_a_restart_as_before(
+    tmp_path: Path, small_flags: tuple[str, ...], support: Labelled, queries: Labelled, solver: str
+) -> None:
     answers: list[list[dict[str, Any]]] = []
     for _ in range(2):
-        with ServerProcess(tmp_path / "data") as server, httpx.Client(base_url=server.url, timeout=60) as api:
+        with ServerProcess(tmp_path / "data", *small_flags) as server, httpx.Client(base_url=server.url, timeout=60) as api:
             if not answers:
                 task = create(api, support, options=f'{{"solver": "{solver}"}}')["id"]
             answers.append(predict(api, task, [image for _, image in queries[:8]]))

@@ -133,9 +133,10 @@ def test_a_name_is_no_part_of_what_a_retry_asks(api: httpx.Client, support: Labe
     assert [name for _, name in listed(api, first.json()["id"])] == ["a.png", "b.png"]
 
 
-def test_a_server_that_keeps_no_images_keeps_no_names(tmp_path: Path) -> None:
+def test_a_server_that_keeps_no_images_keeps_no_names(tmp_path: Path, small_flags: tuple[str, ...]) -> None:
     examples = [("cat", encode(noise(8, 8, seed=1))), ("dog", encode(noise(8, 8, seed=2)))]
-    with ServerProcess(tmp_path / "data", "--keep-images=false") as process, httpx.Client(base_url=process.url) as api:
+    flags = (*small_flags, "--keep-images=false")
+    with ServerProcess(tmp_path / "data", *flags) as process, httpx.Client(base_url=process.url) as api:
         task = api.post("/v1/tasks", **named(examples, ["Jane Doe.png", "John Doe.png"])).json()["id"]
         assert listed(api, task) == [("cat", None), ("dog", None)]
         assert not any(b"Doe" in path.read_bytes() for path in (tmp_path / "data").iterdir())

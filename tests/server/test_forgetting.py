@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, select
 
 from headstart import Client, ImageNotKept
-from models.bundle import PAPER_BUNDLE, open_bundle
+from models.bundle import open_bundle
 from models.heads.fitting import fit_head
 from models.heads.head import BackboneRef, EmbeddingSpace, Head
 from server.journeys.active_task import find_task
@@ -28,10 +28,11 @@ from server.service import Service
 from server.settings import Settings
 from server.store.records import TaskKey
 from server.store.tables import embeddings, examples, versions
+from tests.helpers.bundles import SMALL
 from tests.helpers.images import encode, noise
 from tests.helpers.leftovers import found_in
 from tests.helpers.samples import Labelled
-from tests.helpers.servers import ServerProcess
+from tests.helpers.servers import ServerProcess, give_up_erasing_soon
 from tests.helpers.uploads import create, multipart, predict
 
 
@@ -41,8 +42,8 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(data_dir: Path) -> Iterator[ServerProcess]:
-    with ServerProcess(data_dir) as process:
+def server(data_dir: Path, small_flags: tuple[str, ...]) -> Iterator[ServerProcess]:
+    with ServerProcess(data_dir, *small_flags) as process:
         yield process
         assert process.stop() == 0, process.log()
 
@@ -94,12 +95,13 @@ def embeddings_of(data_dir: Path, task: str) -> dict[str, bytes]:
     return {row.example: row.embedding for row in stored(data_dir, query)}
 
 
-def refit_from(data_dir: Path, task: str, shipped_bundle: Path) -> tuple[bytes, bytes]:
+def refit_from(data_dir: Path, task: str, small_bundles: Path) -> tuple[bytes, bytes]:
     """The active head as it is stored, and one fitted here on the embeddings of its examples as they are stored."""
     row = stored(data_dir, select(versions).where(versions.c.task == task).order_by(versions.c.number.desc()))[0]
     labels = dict(stored(data_dir, select(examples.c.id, examples.c.label).where(examples.c.task == task)))
     vectors = embeddings_of(data_dir, task)
-    space = EmbeddingSpace(BackboneRef(row.bundle, row.backbone_sha256), open_bundle(shipped_bundle).feature_mean)
+    bundle = open_bundle(small_bundles.joinpath(*SMALL.split("@")))
+    space = EmbeddingSpace(BackboneRef(row.bundle, row.backbone_sha256), bundle.feature_mean)
     fresh = fit_head(
         np.stack([np.frombuffer(vectors[example], "<f4") for example in row.examples]),
         [labels[example] for example in row.examples],
@@ -134,7 +136,7 @@ def readers(server: ServerProcess, task: str, image: bytes) -> Iterator[None]:
                 )
                 failures.extend(answer.text for answer in answers if answer.status_code != 200)
 
-    threads = [threading.Thread(target=read) for _ in range(4)]
+    threads = [threading.Thread(target=read) for _ in range(2)]
     for thread in threads:
         thread.start()
     try:
@@ -198,30 +200,42 @@ class TestFiles:
                 assert api.delete(f"/v1/tasks/{task}").status_code == 204
                 assert found_in(data_dir, gone) == 0
 
-    def test_what_a_reader_holds_back_is_told_and_erased_when_asked_again(self, api: httpx.Client, data_dir: Path) -> None:
+    def test_what_a_reader_holds_back_is_told_and_erased_when_asked_again(
+        self, tmp_path: Path, small_flags: tuple[str, ...]
+    ) -> None:
         given = unique(4, seed=7)
-        task = create(api, given)["id"]
-        example = ids(api, task)[0]
-        with reading(data_dir):
-            for answer in (forget(api, task, example), forget(api, task, example)):
-                assert (answer.status_code, answer.json()["code"]) == (503, "erasure_pending")
-                assert answer.headers["retry-after"] == "5"
-            assert example not in ids(api, task)
-            assert found_in(data_dir, [given[0][1]]) == 1
-        again = forget(api, task, example)
-        assert (again.status_code, again.json()["code"]) == (404, "example_not_found")
-        assert found_in(data_dir, [given[0][1]]) == 0
+        folder = tmp_path / "data"
+        with (
+            ServerProcess(folder, *small_flags, prepare=give_up_erasing_soon) as process,
+            httpx.Client(base_url=process.url, timeout=60) as api,
+        ):
+            task = create(api, given)["id"]
+            example = ids(api, task)[0]
+            with reading(folder):
+                for answer in (forget(api, task, example), forget(api, task, example)):
+                    assert (answer.status_code, answer.json()["code"]) == (503, "erasure_pending")
+                    assert answer.headers["retry-after"] == "5"
+                assert example not in ids(api, task)
+                assert found_in(folder, [given[0][1]]) == 1
+            again = forget(api, task, example)
+            assert (again.status_code, again.json()["code"]) == (404, "example_not_found")
+            assert found_in(folder, [given[0][1]]) == 0
 
-    def test_a_server_that_was_killed_before_it_erased_does_so_when_it_starts(self, tmp_path: Path) -> None:
+    def test_a_server_that_was_killed_before_it_erased_does_so_when_it_starts(
+        self, tmp_path: Path, small_flags: tuple[str, ...]
+    ) -> None:
         given = unique(4, seed=8)
         folder = tmp_path / "data"
-        with ServerProcess(folder) as process, httpx.Client(base_url=process.url, timeout=60) as api:
+        with (
+            ServerProcess(folder, *small_flags, prepare=give_up_erasing_soon) as process,
+            httpx.Client(base_url=process.url, timeout=60) as api,
+        ):
             task = create(api, given)["id"]
             with reading(folder):
                 assert api.delete(f"/v1/tasks/{task}").status_code == 503
                 process.kill()
         assert found_in(folder, [image for _, image in given]) == 4
-        with ServerProcess(folder):
+        with ServerProcess(folder, *small_flags):
             assert found_in(folder, [image for _, image in given]) == 0
 
     def test_kept_answers_hold_nothing_of_it(self, api: httpx.Client, data_dir: Path) -> None:
@@ -310,9 +324,9 @@ class TestVersions:
                 forgotten(api, task, ids(api, task)[-1])
 
     def test_a_version_forgotten_between_two_look_ups_is_answered_by_the_next(
-        self, tmp_path: Path, support: Labelled, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, small_bundles: Path, support: Labelled, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        service = Service(Settings(data_dir=tmp_path / "data", bundle=PAPER_BUNDLE, engine="onnx"))
+        service = Service(Settings(data_dir=tmp_path / "data", bundles_dir=small_bundles, bundle=SMALL, engine="onnx"))
         given = [LabelledImage(label, image) for label, image in support]
         load = service.heads.load
 
@@ -378,14 +392,14 @@ class TestHeads:
     )
     @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_what_is_left_is_byte_for_byte_the_head_of_a_fresh_fit(
-        self, api: httpx.Client, data_dir: Path, shipped_bundle: Path, count: int, pick: int, seed: int, solver: str
+        self, api: httpx.Client, data_dir: Path, small_bundles: Path, count: int, pick: int, seed: int, solver: str
     ) -> None:
         """Labels go round, so that any one example may go."""
         given = [(f"class {i % max(2, count // 2)}", image) for i, (_, image) in enumerate(unique(count, seed))]
         given.append((given[pick % count][0], unique(1, seed + 1)[0][1]))
         task = create(api, given, options=f'{{"solver": "{solver}"}}')["id"]
         forgotten(api, task, ids(api, task)[pick % count])
-        left, fresh = refit_from(data_dir, task, shipped_bundle)
+        left, fresh = refit_from(data_dir, task, small_bundles)
         assert left == fresh
 
     def test_it_answers_as_a_task_that_never_had_the_example(
@@ -401,9 +415,11 @@ class TestHeads:
 
 
 class TestWithoutImages:
-    def test_only_embeddings_are_stored_from_then_on(self, tmp_path: Path, queries: Labelled) -> None:
+    def test_only_embeddings_are_stored_from_then_on(
+        self, tmp_path: Path, small_flags: tuple[str, ...], queries: Labelled
+    ) -> None:
         folder, given, more, later = tmp_path / "data", unique(6, seed=42), unique(2, seed=43), unique(1, seed=44)
-        with ServerProcess(folder, "--keep-images=false") as process, Client(process.url) as client:
+        with ServerProcess(folder, *small_flags, "--keep-images=false") as process, Client(process.url) as client:
             task = client.create_task("blind", given).id
             assert client.add_examples(task, more).examples == 8
             listed = list(client.examples(task))
@@ -416,7 +432,7 @@ class TestWithoutImages:
             assert client.remove_example(task, listed[0].id).version == 3
             assert client.predict(task, queries[0][1]).checked()
             assert found_in(folder, [image for _, image in given + more]) == 0
-        with ServerProcess(folder, "--keep-images", "true") as process, Client(process.url) as client:
+        with ServerProcess(folder, *small_flags, "--keep-images", "true") as process, Client(process.url) as client:
             client.add_examples(task, later)
             *before, last = client.examples(task)
             assert ({each.image_kept for each in before}, last.image_kept) == ({False}, True)

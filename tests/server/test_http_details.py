@@ -76,8 +76,8 @@ def test_a_slash_at_the_end_leads_nowhere_else(api: httpx.Client, task: str) -> 
 
 
 @pytest.fixture(scope="module")
-def prefixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("prefixed") / "data", "--root-path", f"{_PREFIX}/") as process:
+def prefixed(tmp_path_factory: pytest.TempPathFactory, small_flags: tuple[str, ...]) -> Iterator[ServerProcess]:
+    with ServerProcess(tmp_path_factory.mktemp("prefixed") / "data", *small_flags, "--root-path", f"{_PREFIX}/") as process:
         yield process
 
 

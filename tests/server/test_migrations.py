@@ -105,7 +105,9 @@ def test_a_database_of_the_first_schema(tmp_path: Path, tasks: int) -> None:
     assert left == [tasks - len(gone), 3 * (tasks - len(gone)), 3 * (tasks - len(gone))]
 
 
-def test_an_answer_kept_by_an_earlier_release_is_given_again_byte_for_byte(tmp_path: Path, support: Labelled) -> None:
+def test_an_answer_kept_by_an_earlier_release_is_given_again_byte_for_byte(
+    tmp_path: Path, small_flags: tuple[str, ...], support: Labelled
+) -> None:
     data = tmp_path / "data"
     data.mkdir()
     given = support[::5]
@@ -120,7 +122,7 @@ def test_an_answer_kept_by_an_earlier_release_is_given_again_byte_for_byte(tmp_p
             (T, "key", "task_000", asked, 201, "/v1/tasks/task_000", now, body),
             (T, "forgotten", "task_001", "", 201, "/v1/tasks/task_001", now, ""),
         )
-    with ServerProcess(data) as server, httpx.Client(base_url=server.url, timeout=60) as api:
+    with ServerProcess(data, *small_flags) as server, httpx.Client(base_url=server.url, timeout=60) as api:
         again = api.post("/v1/tasks", **multipart(given, name="pets"), headers={"Idempotency-Key": "key"})
         assert (again.status_code, again.text, again.headers["location"]) == (201, body, "/v1/tasks/task_000")
         assert again.headers["idempotent-replayed"] == "true"

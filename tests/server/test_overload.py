@@ -19,12 +19,13 @@ ROOM = 4
 
 
 @pytest.fixture
-def full_server(tmp_path: Path, support: uploads.Labelled) -> Iterator[tuple[str, str]]:
+def full_server(tmp_path: Path, small_flags: tuple[str, ...], support: uploads.Labelled) -> Iterator[tuple[str, str]]:
     """The URL of a server with as many images under way as it takes, nearly all of the time; and the path of a task."""
     large = io.BytesIO()
     Image.new("RGB", (4000, 4000), "green").save(large, "PNG")  # a good while to decode, and little to send
     done = threading.Event()
-    with ServerProcess(tmp_path / "data", "--queue-images", str(ROOM), "--max-images", str(ROOM)) as server:
+    limits = ("--queue-images", str(ROOM), "--max-images", str(ROOM))
+    with ServerProcess(tmp_path / "data", *small_flags, *limits) as server:
         reply = httpx.post(f"{server.url}/v1/tasks", **uploads.multipart([*support[:2], *support[-2:]])).raise_for_status()
         path = f"{reply.headers['location']}/predict"
 

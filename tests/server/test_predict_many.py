@@ -1,7 +1,5 @@
 """One image, many tasks, over real HTTP: every task answers as it does when it is asked alone."""
 
-import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,12 +7,12 @@ from typing import Any
 import httpx
 import pytest
 
-from models.bundle import PAPER_BUNDLE, open_bundle
 from server.errors import LimitExceeded, Overloaded
 from server.schemas.predictions import PredictManyReply
 from server.service import Service
 from server.settings import Settings
 from tests.helpers import uploads
+from tests.helpers.bundles import SMALL, small_bundle
 from tests.helpers.problems import assert_problem
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess
@@ -92,9 +90,11 @@ def test_labels_of_any_characters(api: httpx.Client, support: Labelled, queries:
     assert_equal(result["predictions"], alone(api, task, [image for _, image in queries], 5))
 
 
-def test_what_changes_between_requests_for_the_same_tasks(tmp_path: Path, support: Labelled, queries: Labelled) -> None:
+def test_what_changes_between_requests_for_the_same_tasks(
+    tmp_path: Path, small_flags: tuple[str, ...], support: Labelled, queries: Labelled
+) -> None:
     images = [queries[0][1], queries[20][1]]
-    with ServerProcess(tmp_path / "data") as server, httpx.Client(base_url=server.url, timeout=60) as api:
+    with ServerProcess(tmp_path / "data", *small_flags) as server, httpx.Client(base_url=server.url, timeout=60) as api:
         made = [create(api, support[: 5 * ways : 2])["id"] for ways in (5, 2, 3, 5)]
 
         def check(left: Sequence[str], versions: Sequence[int]) -> None:
@@ -210,10 +210,12 @@ class TestRefusals:
             assert response.json()["detail"].endswith(f"the limit is {limit}")
 
 
-def test_what_a_reply_may_hold_is_limited(tmp_path: Path, support: Labelled, queries: Labelled) -> None:
+def test_what_a_reply_may_hold_is_limited(
+    tmp_path: Path, small_flags: tuple[str, ...], support: Labelled, queries: Labelled
+) -> None:
     images = [image for _, image in queries[:3]]
     with (
-        ServerProcess(tmp_path / "data", "--max-scores", "12") as server,
+        ServerProcess(tmp_path / "data", *small_flags, "--max-scores", "12") as server,
         httpx.Client(base_url=server.url, timeout=60) as api,
     ):
         pair, five = create(api, support[:10])["id"], create(api, support)["id"]
@@ -224,8 +226,8 @@ def test_what_a_reply_may_hold_is_limited(tmp_path: Path, support: Labelled, que
         assert "15; the limit is 12" in response.json()["detail"]
 
 
-def test_what_many_requests_may_hold_at_once_is_limited(tmp_path: Path) -> None:
-    service = Service(Settings(data_dir=tmp_path, bundle=PAPER_BUNDLE, max_scores=10))
+def test_what_many_requests_may_hold_at_once_is_limited(tmp_path: Path, small_bundles: Path) -> None:
+    service = Service(Settings(data_dir=tmp_path, bundles_dir=small_bundles, bundle=SMALL, max_scores=10))
     try:
         with service.scores.admit(6):
             with pytest.raises(Overloaded), service.scores.admit(5):
@@ -240,29 +242,19 @@ def test_what_many_requests_may_hold_at_once_is_limited(tmp_path: Path) -> None:
         service.close()
 
 
-@pytest.fixture(scope="module")
-def other_bundle(tmp_path_factory: pytest.TempPathFactory, shipped_bundle: Path) -> Path:
-    """A folder of bundles that holds the shipped one under another name."""
-    folder = tmp_path_factory.mktemp("bundles")
-    copy = folder / "other" / "1"
-    shutil.copytree(shipped_bundle, copy)
-    manifest = json.loads((copy / "manifest.json").read_text())
-    (copy / "manifest.json").write_text(json.dumps({**manifest, "name": "other"}))
-    return folder
-
-
 def test_all_tasks_on_every_bundle_one_that_this_server_lacks_included(
-    tmp_path: Path, shipped_bundle: Path, other_bundle: Path, support: Labelled, queries: Labelled
+    tmp_path: Path, shipped_bundle: Path, small_flags: tuple[str, ...], support: Labelled, queries: Labelled
 ) -> None:
-    shipped = open_bundle(shipped_bundle).id
+    folder = tmp_path / "bundles"
+    assert [small_bundle(shipped_bundle, folder, name) for name in ("small", "other")] == [SMALL, "other@1"]
     images = [image for _, image in queries[:3]]
     made: list[str] = []
 
     def client(server: ServerProcess) -> httpx.Client:
         return httpx.Client(base_url=server.url, timeout=60)
 
-    for bundle in ("other@1", shipped, "other@1", shipped):
-        flags = ("--bundles-dir", str(other_bundle), "--bundle", bundle)
+    for bundle in ("other@1", SMALL, "other@1", SMALL):
+        flags = ("--bundles-dir", str(folder), "--bundle", bundle)
         with ServerProcess(tmp_path / "data", *flags) as server, client(server) as api:
             if not made:
                 assert ask(api, "all", images)["results"] == []
@@ -270,15 +262,15 @@ def test_all_tasks_on_every_bundle_one_that_this_server_lacks_included(
             if len(made) == 4:
                 together = ask(api, "all", images, top_k=5)["results"]
                 assert [result["task"] for result in together] == made[::-1]
-                assert [result["backbone"] for result in together] == [shipped, "other@1"] * 2
+                assert [result["backbone"] for result in together] == [SMALL, "other@1"] * 2
                 for result in together:
                     assert_equal(result["predictions"], alone(api, result["task"], images, 5))
 
-    with ServerProcess(tmp_path / "data", "--bundle", shipped) as server, client(server) as api:
+    with ServerProcess(tmp_path / "data", *small_flags) as server, client(server) as api:
         left = ask(api, "all", images, top_k=5)["results"]
         assert [result["task"] for result in left] == made[::-1]
         for result, before in zip(left, together, strict=True):
-            if before["backbone"] == shipped:
+            if before["backbone"] == SMALL:
                 assert_equal(result["predictions"], before["predictions"])
             else:
                 assert result.keys() == {"task", "version", "backbone", "error"}

@@ -17,7 +17,7 @@ from server.store.records import Task, TaskKey, VersionConflict
 from server.store.refresh_records import Judgement, Reason, RefreshAction, RefreshNote, RefreshState, RefreshStopped
 from server.store.store import Store, sqlite_url
 from tests.helpers import stored
-from tests.helpers.stored import BACKBONE, head_of
+from tests.helpers.stored import BACKBONE, head_of, open_empty
 
 T = "default"
 OTHER = BackboneRef("other@1", "cd" * 32)
@@ -56,7 +56,7 @@ class RefreshMachine(RuleBasedStateMachine):
     def start(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.url = sqlite_url(Path(self.folder.name))
-        self.store = Store.open(self.url)
+        self.store = open_empty(Path(self.folder.name))
         self.tasks: list[str] = []
         self.model: dict[str, RefreshModel] = {}
 
@@ -202,7 +202,7 @@ TestRefreshStore.settings = settings(max_examples=40, stateful_step_count=30, de
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store.open(sqlite_url(tmp_path))
+    return open_empty(tmp_path)
 
 
 def test_what_is_another_tenants_does_not_exist(store: Store) -> None:

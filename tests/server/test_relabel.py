@@ -114,8 +114,10 @@ def test_the_head_is_that_of_a_fresh_task_with_the_right_labels(api: httpx.Clien
 
 
 @pytest.mark.parametrize("by", ["the old id", "the new id"])
-def test_forgetting_finds_the_image_under_every_label(by: str, tmp_path: Path, support: Labelled) -> None:
-    with ServerProcess(tmp_path / "data") as server, Client(server.url) as client:
+def test_forgetting_finds_the_image_under_every_label(
+    by: str, tmp_path: Path, small_flags: tuple[str, ...], support: Labelled
+) -> None:
+    with ServerProcess(tmp_path / "data", *small_flags) as server, Client(server.url) as client:
         task = client.create_task("t", support)
         first = next(client.examples(task.id)).id
         image = client.example_image(task.id, first)

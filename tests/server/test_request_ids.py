@@ -29,9 +29,11 @@ def lines_of(log: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.splitlines()]
 
 
-def test_lines_of_the_stores_threads_bear_the_id_of_their_request(tmp_path: Path, support: Labelled) -> None:
+def test_lines_of_the_stores_threads_bear_the_id_of_their_request(
+    tmp_path: Path, small_flags: tuple[str, ...], support: Labelled
+) -> None:
     """The database goes under a server that runs: then each call of the store says so in the log, beside the access log."""
-    with ServerProcess(tmp_path / "data", "--log-format", "json") as process:
+    with ServerProcess(tmp_path / "data", *small_flags, "--log-format", "json") as process:
         with httpx.Client(base_url=process.url, timeout=60) as api:
             create(api, support)
             before = len(process.log())

@@ -48,14 +48,16 @@ def assert_told(lines: list[dict[str, Any]], logger: str, status: int) -> None:
     assert lines[1]["status"] == status
 
 
-def test_a_head_that_cannot_be_read_is_a_fault_of_the_server(tmp_path: Path, support: Labelled) -> None:
+def test_a_head_that_cannot_be_read_is_a_fault_of_the_server(
+    tmp_path: Path, small_flags: tuple[str, ...], support: Labelled
+) -> None:
     """Somebody wrote into the database while the server was away."""
     data = tmp_path / "data"
-    with ServerProcess(data) as process, client_of(process) as api:
+    with ServerProcess(data, *small_flags) as process, client_of(process) as api:
         broken, sound = (create(api, support)["id"] for _ in range(2))
     with closing(sqlite3.connect(data / "headstart.db")) as database, database:
         assert database.execute("UPDATE versions SET head = x'00' WHERE task = ?", [broken]).rowcount == 1
-    with ServerProcess(data, "--log-format", "json") as process, client_of(process) as api:
+    with ServerProcess(data, *small_flags, "--log-format", "json") as process, client_of(process) as api:
         before = len(process.log())
         response = api.post(f"/v1/tasks/{broken}/predict", headers=MINE, **queries([WHITE]))
         assert_problem(response, 500, "internal_error")
@@ -65,8 +67,11 @@ def test_a_head_that_cannot_be_read_is_a_fault_of_the_server(tmp_path: Path, sup
         assert predict(api, sound, [WHITE]), "others are served"
 
 
-def test_a_database_that_is_damaged_under_the_server_is_a_failure_of_its_storage(tmp_path: Path, support: Labelled) -> None:
-    with ServerProcess(tmp_path / "data", "--log-format", "json") as process, client_of(process) as api:
+def test_a_database_that_is_damaged_under_the_server_is_a_failure_of_its_storage(
+    tmp_path: Path, small_flags: tuple[str, ...], support: Labelled
+) -> None:
+    flags = (*small_flags, "--log-format", "json")
+    with ServerProcess(tmp_path / "data", *flags) as process, client_of(process) as api:
         task = create(api, support)["id"]
         for file in ("headstart.db", "headstart.db-wal"):
             path = tmp_path / "data" / file

@@ -14,23 +14,23 @@ import httpx
 import pytest
 
 from benchmarks.bundles import copy_bundle
-from benchmarks.server_process import ROOT, ServerProcess, free_port
+from benchmarks.server_process import ROOT, free_port
 from models.bundle import PAPER_BUNDLE
 from server.settings import Settings, load_settings
 from tests.helpers.samples import Labelled
-from tests.helpers.servers import run_server
+from tests.helpers.servers import ServerProcess, run_server
 from tests.helpers.uploads import create, queries
 
 _GONE_SECONDS = 2
 
 
-def test_sigterm_under_load_answers_what_is_under_way(tmp_path: Path, support: Labelled) -> None:
+def test_sigterm_under_load_answers_what_is_under_way(tmp_path: Path, small_flags: tuple[str, ...], support: Labelled) -> None:
     """Every request that reached the server is answered; only connections it no longer takes may be refused."""
-    with ServerProcess(tmp_path / "data") as process:
+    with ServerProcess(tmp_path / "data", *small_flags) as process:
         with httpx.Client(base_url=process.url, timeout=60) as api:
             task = create(api, support)["id"]
         images = [image for _, image in support] * 4
-        stopping = threading.Event()
+        stopping, busy = threading.Event(), threading.Semaphore(0)
 
         def load(_: int) -> tuple[int, int]:
             answered = lost = 0
@@ -46,10 +46,12 @@ def test_sigterm_under_load_answers_what_is_under_way(tmp_path: Path, support: L
                     assert response.status_code == 200, response.text
                     assert len(response.json()["predictions"]) == len(images)
                     answered += 1
+                    busy.release()
 
         with ThreadPoolExecutor(8) as pool:
             results = pool.map(load, range(8))
-            time.sleep(1.5)
+            for _ in range(24):  # answers, after which each client is in the middle of one of its requests
+                assert busy.acquire(timeout=60)
             stopping.set()
             process.process.send_signal(signal.SIGTERM)
             assert process.process.wait(60) == 0
@@ -151,8 +153,8 @@ def test_help_names_every_setting(tmp_path: Path) -> None:
         assert f"--{name.replace('_', '-')}" in ended.stdout
 
 
-def test_a_port_in_use_is_told_and_the_data_directory_too(tmp_path: Path) -> None:
-    with ServerProcess(tmp_path / "data") as process:
+def test_a_port_in_use_is_told_and_the_data_directory_too(tmp_path: Path, small_flags: tuple[str, ...]) -> None:
+    with ServerProcess(tmp_path / "data", *small_flags) as process:
         port = process.url.rpartition(":")[2]
         other = run_server("--data-dir", str(tmp_path / "other"), "--port", port, folder=tmp_path)
         assert other.returncode == 1

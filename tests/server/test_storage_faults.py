@@ -163,15 +163,17 @@ def test_a_store_that_fills_its_disk_by_itself_can_still_remove(disk: Path) -> N
         assert not ids(store)
 
 
-def test_a_server_starts_on_a_full_disk_and_serves_what_it_has(disk: Path, support: Labelled, queries: Labelled) -> None:
+def test_a_server_starts_on_a_full_disk_and_serves_what_it_has(
+    disk: Path, small_flags: tuple[str, ...], support: Labelled, queries: Labelled
+) -> None:
     data = disk / "data"
-    with ServerProcess(data) as process, httpx.Client(base_url=process.url, timeout=60) as api:
+    with ServerProcess(data, *small_flags) as process, httpx.Client(base_url=process.url, timeout=60) as api:
         kept, going = create_over_http(api, support)["id"], create_over_http(api, support)["id"]
         process.stop()
     for log in disk.glob("*.log"):
         log.unlink()
     fill(disk)
-    with ServerProcess(data) as process, httpx.Client(base_url=process.url, timeout=60) as api:
+    with ServerProcess(data, *small_flags) as process, httpx.Client(base_url=process.url, timeout=60) as api:
         assert api.get(f"/v1/tasks/{kept}").status_code == 200
         assert predict(api, kept, [queries[0][1]])
         ready = api.get("/readyz")
@@ -186,8 +188,8 @@ def test_a_server_starts_on_a_full_disk_and_serves_what_it_has(disk: Path, suppo
         assert [task["id"] for task in api.get("/v1/tasks").json()["tasks"]] == [kept]
 
 
-def test_a_server_whose_database_goes_says_so(tmp_path: Path, support: Labelled) -> None:
-    with ServerProcess(tmp_path / "data") as process, httpx.Client(base_url=process.url, timeout=60) as api:
+def test_a_server_whose_database_goes_says_so(tmp_path: Path, small_flags: tuple[str, ...], support: Labelled) -> None:
+    with ServerProcess(tmp_path / "data", *small_flags) as process, httpx.Client(base_url=process.url, timeout=60) as api:
         task = create_over_http(api, support)["id"]
         assert api.get("/readyz").json()["checks"]["store"] == "ok"
         for path in (tmp_path / "data").glob("headstart.db*"):

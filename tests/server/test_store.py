@@ -25,7 +25,7 @@ from server.ids import new_id
 from server.store.active_versions import ActiveVersions
 from server.store.records import Active, Asked, ClassCount, Replay, ReplayExists, Task, TaskKey, VersionConflict
 from server.store.store import Store, sqlite_url
-from tests.helpers.stored import BACKBONE, add, create, head_of, new_examples
+from tests.helpers.stored import BACKBONE, add, create, head_of, new_examples, open_empty
 
 T = "default"
 OTHER = BackboneRef("other@1", "cd" * 32)
@@ -61,7 +61,7 @@ CALLS: dict[str, Callable[[Store, str, str, str], object]] = {
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    with closing(Store.open(sqlite_url(tmp_path))) as opened:
+    with closing(open_empty(tmp_path)) as opened:
         yield opened
 
 
@@ -414,7 +414,7 @@ def test_what_is_known_in_memory_is_never_from_before_an_acknowledged_change(sto
         while not done.is_set():
             store.active.get(TaskKey(T, task))
 
-    readers = [threading.Thread(target=read) for _ in range(4)]
+    readers = [threading.Thread(target=read) for _ in range(2)]
     for reader in readers:
         reader.start()
     try:

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from server.ids import new_id
 from server.store.records import Change, NewExample, TaskKey
 from server.store.store import Store, sqlite_url
-from tests.helpers.stored import head_of, new_examples
+from tests.helpers.stored import head_of, new_examples, open_empty
 
 TENANTS = ("ours", "theirs")
 
@@ -51,7 +51,7 @@ class StoreMachine(RuleBasedStateMachine):
     def start(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.url = sqlite_url(Path(self.folder.name))
-        self.store = Store.open(self.url)
+        self.store = open_empty(Path(self.folder.name))
         self.model: dict[str, TaskModel] = {}
 
     def teardown(self) -> None:

@@ -17,7 +17,7 @@ from models.images.preprocess import load_image
 from models.novelty.detector import Background, fit_detector, novelty_of
 from tests.helpers.images import encode
 from tests.helpers.samples import Labelled
-from tests.helpers.servers import ServerProcess
+from tests.helpers.servers import FAST_ENGINE, ServerProcess
 from tests.helpers.uploads import as_json, create, multipart, predict
 from tests.helpers.uploads import queries as many_images
 
@@ -112,9 +112,11 @@ def test_the_verdict_follows_the_support_set_and_what_is_forgotten_is_nobodys_ne
     assert predict(api, own, [stranger])[0] == before
 
 
-def test_where_images_are_not_kept_neighbours_have_no_address(tmp_path: Path, three: Labelled, queries: Labelled) -> None:
+def test_where_images_are_not_kept_neighbours_have_no_address(
+    tmp_path: Path, small_flags: tuple[str, ...], three: Labelled, queries: Labelled
+) -> None:
     with (
-        ServerProcess(tmp_path / "data", "--keep-images=false") as server,
+        ServerProcess(tmp_path / "data", *small_flags, "--keep-images=false") as server,
         httpx.Client(base_url=server.url, timeout=60) as api,
     ):
         (one,) = predict(api, create(api, three)["id"], [queries[0][1]])
@@ -127,14 +129,15 @@ def test_verdicts_and_shared_answers_are_those_of_the_models(
     """After a restart too: what is served is what is measured."""
     images = [image for _, image in queries[:20]]
     few = [example for i, example in enumerate(three) if i % 5 < 2]  # From five of a class on, images do not help each other.
-    with ServerProcess(tmp_path / "data", "--engine", "onnx") as server, httpx.Client(base_url=server.url, timeout=60) as api:
+    flags = ("--engine", FAST_ENGINE)
+    with ServerProcess(tmp_path / "data", *flags) as server, httpx.Client(base_url=server.url, timeout=60) as api:
         own = create(api, few)["id"]
-    with ServerProcess(tmp_path / "data", "--engine", "onnx") as server, httpx.Client(base_url=server.url, timeout=60) as api:
+    with ServerProcess(tmp_path / "data", *flags) as server, httpx.Client(base_url=server.url, timeout=60) as api:
         response = api.post(f"/v1/tasks/{own}/predict", params={"mode": "transductive"}, **many_images(images))
         together, alone = response.json()["predictions"], predict(api, own, images)
 
     bundle = open_bundle(shipped_bundle)
-    engine, spec = open_engine(bundle, "onnx"), bundle.manifest.input
+    engine, spec = open_engine(bundle, FAST_ENGINE), bundle.manifest.input
     support, query = (
         embed_all(engine, np.stack([load_image(image, spec) for image in each])) for each in ([i for _, i in few], images)
     )

@@ -135,10 +135,10 @@ class TestPages:
 
 
 @pytest.fixture(scope="module")
-def open_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def open_api(tmp_path_factory: pytest.TempPathFactory, small_flags: tuple[str, ...]) -> Iterator[httpx.Client]:
     """A server that pages of `_PAGE` may use, under two names."""
     data = tmp_path_factory.mktemp("allowed") / "data"
-    flags = ("--allowed-origins", f"{_PAGE}, http://other.example:81", "--allowed-hosts", "api.example")
+    flags = (*small_flags, "--allowed-origins", f"{_PAGE}, http://other.example:81", "--allowed-hosts", "api.example")
     with ServerProcess(data, *flags) as process, httpx.Client(base_url=process.url, timeout=60) as api:
         yield api
 

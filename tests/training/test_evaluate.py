@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_info
 
 from models.heads.head import Float32
+from tests.helpers.bundles import small_bundle
 from tests.helpers.heads import options
 from tests.helpers.samples import Labelled
 from training.__main__ import main
@@ -138,15 +139,17 @@ def test_a_picture_is_drawn_of_any_number_of_classes(classes: int, tmp_path: Pat
 def evaluate(
     tmp_path_factory: pytest.TempPathFactory, shipped_bundle: Path, support: Labelled, queries: Labelled
 ) -> Callable[..., int]:
-    """Runs `evaluate` on the sample images, 15 of each of five classes that the shipped bundle has never seen."""
+    """Runs `evaluate` on the sample images, 15 of each of five classes, with a small bundle."""
     folder = tmp_path_factory.mktemp("samples")
     for k, (label, image) in enumerate([*support, *queries]):
         (folder / "images" / label).mkdir(parents=True, exist_ok=True)
         (folder / "images" / label / f"{k}.png").write_bytes(image)
     file = folder / "split.json"
     file.write_text(json.dumps({"dataset": "samples", "train": [], "validation": [], "test": sorted({y for y, _ in support})}))
+    small_bundle(shipped_bundle, folder / "bundles", "small")
+    bundle = folder / "bundles" / "small" / "1"
     data = ["--data", str(folder / "images"), "--split", str(file)]
-    return lambda *flags: main(["evaluate", str(shipped_bundle), *data, "--episodes", "20", "--queries", "4", *flags])
+    return lambda *flags: main(["evaluate", str(bundle), *data, "--engine", "onnx", "--episodes", "20", "--queries", "4", *flags])
 
 
 def test_evaluate_scores_every_way_with_every_shot(evaluate: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:

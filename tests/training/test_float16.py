@@ -15,6 +15,7 @@ from models.engine import EngineError, on_cuda, open_engine
 from server.engine.opening import open_file
 from server.settings import Settings
 from tests.helpers.bundles import small_bundle
+from tests.helpers.cheap_runs import with_the_older_exporter, without_int8
 from tests.helpers.images import encode, noise
 from training.__main__ import main
 from training.export import accuracy_gate
@@ -157,7 +158,8 @@ def imported(photographs: Path, out: Path) -> Bundle:
 def test_an_import_keeps_it_if_it_agrees_with_float32(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(exporting, "has_int8_instructions", lambda: False)
+    without_int8(monkeypatch)
+    with_the_older_exporter(monkeypatch)
     assert ONNX_FP16 in imported(photographs, tmp_path / "first").manifest.files
     assert "fp16 kept: its features have a cosine of 1.000 to float32's" in capsys.readouterr().out
     monkeypatch.setattr(accuracy_gate, "MIN_AGREEMENT", 1.01)
@@ -177,7 +179,8 @@ def test_a_bad_version_or_none_spoils_no_import(
                 weight.CopyFrom(numpy_helper.from_array(bits.view(np.float16), weight.name))
         return bytes(half.SerializeToString())
 
-    monkeypatch.setattr(exporting, "has_int8_instructions", lambda: False)
+    without_int8(monkeypatch)
+    with_the_older_exporter(monkeypatch)
     monkeypatch.setattr(exporting, "to_float16", coarse)
     assert ONNX_FP16 not in imported(photographs, tmp_path / "first").manifest.files
     assert "fp16 left out: backbone.fp16.onnx: on this engine its embeddings are off by" in capsys.readouterr().out

@@ -1,10 +1,13 @@
 """Networks made elsewhere: what is made of them computes what they do, serves, and what cannot be used is refused in one line."""
 
+import io
 import re
 import sys
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -12,6 +15,7 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
+from onnx.utils import Extractor
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -20,11 +24,11 @@ from models.bundle import DEFAULT_BUNDLE, ONNX, ONNX_FP16, ONNX_INT8, SHIPPED, T
 from models.engine import open_engine
 from models.manifest import Imported
 from models.processor import has_int8_instructions
+from tests.helpers.cheap_runs import few_episodes, without_int8
 from tests.helpers.images import encode, noise
 from tests.helpers.made_elsewhere import SIZE, Outputs, Small, graph, pooled, scripted, with_external_data, with_fixed_batch
 from tests.helpers.servers import ServerProcess
 from training.__main__ import main
-from training.calibration import temperatures, tuning
 from training.export import accuracy_gate
 from training.export import bundle as exporting
 from training.export.golden import golden_pixels
@@ -103,19 +107,13 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 # From a library's network to a bundle.
 
 
-def few_episodes(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(exporting, "_EPISODES", 10)
-    patch.setattr(tuning, "EPISODES", 4)
-    patch.setattr(temperatures, "EPISODES", 4)
-
-
 @pytest.fixture(scope="module")
 def imported(classes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundles")
     flags = ["--weights", "none", "--input-size", "32", "--data", str(classes), "--out", str(folder)]
     with pytest.MonkeyPatch.context() as patch:
-        few_episodes(patch)
-        patch.setattr(exporting, "has_int8_instructions", lambda: False)
+        few_episodes(patch, card=10, choice=4)
+        without_int8(patch)
         torch.manual_seed(0)
         assert main(["import", "torchvision:resnet18", *flags]) == 0
     return folder / "resnet18" / "1"
@@ -181,7 +179,7 @@ def test_an_onnx_file_gets_its_preprocessing_in_front(onnx_file: Path, small: Sm
 def test_an_onnx_file_gets_an_int8_version_where_there_are_classes_to_measure_it(
     onnx_file: Path, classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few_episodes(monkeypatch)
+    few_episodes(monkeypatch, card=10, choice=4)
     monkeypatch.setattr(accuracy_gate, "MAX_LOSS", 1.0)
     assert main(["import", str(onnx_file), *NORMALISATION, "--data", str(classes), "--out", str(tmp_path)]) == 0
     bundle = open_bundle(tmp_path / "small-net" / "1")
@@ -226,8 +224,9 @@ def test_agreement_is_the_mean_cosine_of_centred_features() -> None:
 
 
 def test_a_graph_that_takes_pixels_is_left_to_normalise_by_itself(
-    shipped_bundle: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    shipped_bundle: Path, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    without_int8(monkeypatch)
     flags = ["--name", "again", "--data", photographs, "--out", tmp_path]
     assert main(["import", str(shipped_bundle / ONNX), *map(str, flags)]) == 0
     pixels = pixels_of(32)
@@ -279,29 +278,58 @@ def classifier(small: Small, *head: nn.Module) -> nn.Sequential:
     return nn.Sequential(small, *head).eval()
 
 
-def onnx_of(network: nn.Module, path: Path, *, dynamo: bool) -> Path:
-    images = (torch.rand(2, 3, SIZE, SIZE),)
+HEADS: dict[str, nn.Module] = {
+    "linear": nn.Linear(8, 5),
+    "pointwise": Pointwise(),
+    "product": Product(),
+    "softmax": nn.Sequential(nn.Linear(8, 5), nn.Softmax(1)),
+    "log softmax": nn.Sequential(nn.Linear(8, 5), nn.LogSoftmax(1)),
+    "sigmoid": nn.Sequential(nn.Linear(8, 5), nn.Sigmoid()),
+    "softmax of no linear layer": nn.Softmax(1),
+}
+
+
+class Heads(nn.Module):
+    """All heads beside one another, so that one export gives the files of all of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(HEADS.values())
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [head(x) for head in self.heads]
+
+
+@cache
+def onnx_of_heads(small: Small, dynamo: bool) -> onnx.ModelProto:
+    network, images = classifier(small, Heads()), (torch.rand(2, 3, SIZE, SIZE),)
+    names: dict[str, Any] = {"input_names": ["images"], "output_names": list(HEADS)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # The older exporter is on its way out.
         if dynamo:
             shapes = ({0: torch.export.Dim("batch", min=1, max=1 << 20)},)
-            program = torch.onnx.export(network, images, dynamo=True, dynamic_shapes=shapes, verbose=False)
+            program = torch.onnx.export(network, images, dynamo=True, dynamic_shapes=shapes, verbose=False, **names)
             assert program is not None
-            onnx.save(program.model_proto, str(path))
-        else:
-            torch.onnx.export(
-                network, images, str(path), dynamo=False, input_names=["images"], dynamic_axes={"images": {0: "batch"}}
-            )
+            return program.model_proto
+        buffer = io.BytesIO()
+        export: Any = torch.onnx.export  # Its annotations leave out what the older exporter takes.
+        export(network, images, buffer, dynamo=False, dynamic_axes={name: {0: "batch"} for name in ("images", *HEADS)}, **names)
+        return onnx.load_from_string(buffer.getvalue())
+
+
+def onnx_of(small: Small, head: str, path: Path, *, dynamo: bool) -> Path:
+    """Writes the part of the export that gives this head's output."""
+    onnx.save(Extractor(onnx_of_heads(small, dynamo)).extract_model(["images"], [head]), str(path))
     return path
 
 
 @pytest.mark.parametrize("dynamo", [True, False])
-@pytest.mark.parametrize("head", [nn.Linear(8, 5), Pointwise(), Product()], ids=["linear", "pointwise", "product"])
+@pytest.mark.parametrize("head", ["linear", "pointwise", "product"])
 def test_a_classifiers_scores_are_no_embedding_unless_it_is_said(
-    head: nn.Module, dynamo: bool, small: Small, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    head: str, dynamo: bool, small: Small, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    network = classifier(small, head)
-    path = onnx_of(network, tmp_path / "scores.onnx", dynamo=dynamo)
+    network = classifier(small, HEADS[head])
+    path = onnx_of(small, head, tmp_path / "scores.onnx", dynamo=dynamo)
     flags = [*NORMALISATION, "--data", photographs, "--out", tmp_path]
     assert "--last-layer cut takes what goes into that layer" in refusal(capsys, path, *flags)
     pixels = pixels_of(SIZE)
@@ -313,11 +341,11 @@ def test_a_classifiers_scores_are_no_embedding_unless_it_is_said(
     assert all(5 not in tensor.dims for tensor in left), "the classifier's weights are still in the file"
 
 
-@pytest.mark.parametrize("last", [nn.Softmax(1), nn.LogSoftmax(1), nn.Sigmoid()], ids=lambda layer: type(layer).__name__)
+@pytest.mark.parametrize("head", ["softmax", "log softmax", "sigmoid"])
 def test_of_probabilities_the_classifier_is_cut_off(
-    last: nn.Module, small: Small, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    head: str, small: Small, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = onnx_of(classifier(small, nn.Linear(8, 5), last), tmp_path / "shares.onnx", dynamo=True)
+    path = onnx_of(small, head, tmp_path / "shares.onnx", dynamo=True)
     assert main(["import", str(path), *NORMALISATION, "--data", str(photographs), "--out", str(tmp_path)]) == 0
     assert "ends in a classifier: the embedding is the input of its last layer, 8 numbers" in capsys.readouterr().out
     pixels = pixels_of(SIZE)
@@ -328,7 +356,7 @@ def test_of_probabilities_the_classifier_is_cut_off(
 def test_probabilities_of_no_linear_layer_are_refused(
     small: Small, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = onnx_of(classifier(small, nn.Softmax(1)), tmp_path / "odd.onnx", dynamo=True)
+    path = onnx_of(small, "softmax of no linear layer", tmp_path / "odd.onnx", dynamo=True)
     flags = [*NORMALISATION, "--data", photographs, "--out", tmp_path / "bundles"]
     assert "export the network without its classifier" in refusal(capsys, path, *flags)
 
@@ -347,7 +375,8 @@ def test_a_torchscript_classifier_is_cut_in_its_conversion_to_onnx(
     np.testing.assert_allclose(open_engine(bundle, "onnx").embed(pixels), by_hand(small, pixels), rtol=1e-4, atol=1e-5)
 
 
-def test_efficientnet_lite0_is_one_word(photographs: Path, tmp_path: Path) -> None:
+def test_efficientnet_lite0_is_one_word(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_int8(monkeypatch)
     flags = ["--input-size", "32", "--data", str(photographs), "--out", str(tmp_path)]
     assert main(["import", "efficientnet-lite0", *flags]) == 0
     manifest = open_bundle(tmp_path / "efficientnet-lite0" / "1").manifest
@@ -433,35 +462,44 @@ def test_files_and_flags_that_do_not_fit_are_refused(
     name: str,
     flags: list[str],
     message: str,
-    small: Small,
+    odd_files: Path,
     photographs: Path,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(odd_files)
+    before = sorted(odd_files.rglob("*"))
+    assert message in refusal(capsys, name, "--data", photographs, *flags)
+    assert sorted(odd_files.rglob("*")) == before
+
+
+@pytest.fixture(scope="module")
+def odd_files(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of files that are no network, or not all of one, and of folders that are no data."""
+    folder = tmp_path_factory.mktemp("odd")
+
     class Pair(nn.Module):
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
             return x, x
 
-    monkeypatch.chdir(tmp_path)
     for text in ("text.onnx", "text.pt", "text.txt"):
-        Path(text).write_text("hello, I am no network")
-    Path("empty.onnx").write_bytes(b"")
-    Path("empty").mkdir()
-    for folder, contents in {"single": [encode(noise(8, 8))], "broken": [encode(noise(8, 8)), b"no image"]}.items():
-        Path(folder).mkdir()
+        (folder / text).write_text("hello, I am no network")
+    (folder / "empty.onnx").write_bytes(b"")
+    (folder / "empty").mkdir()
+    for name, contents in {"single": [encode(noise(8, 8))], "broken": [encode(noise(8, 8)), b"no image"]}.items():
+        (folder / name).mkdir()
         for i, content in enumerate(contents):
-            Path(folder, f"{i}.png").write_bytes(content)
-    torch.save(small.state_dict(), "state.pt")
-    torch.save({"epoch": 3, "state_dict": small.state_dict()}, "checkpoint.pt")
-    torch.save(small.state_dict(), "legacy.pth", _use_new_zipfile_serialization=False)
-    save_file(small.state_dict(), "weights.safetensors")
-    torch.save(small, "module.pt")
-    torch.save(torch.zeros(3), "tensor.pt")
-    scripted(Pair(), Path("tuple.pt"), "trace")
-    scripted(small, Path("small.pt"), "trace")
-    onnx.save(graph(*pooled("embeddings")), "good.onnx")
-    assert message in refusal(capsys, name, "--data", photographs, *flags)
+            (folder / name / f"{i}.png").write_bytes(content)
+    torch.save(small.state_dict(), folder / "state.pt")
+    torch.save({"epoch": 3, "state_dict": small.state_dict()}, folder / "checkpoint.pt")
+    torch.save(small.state_dict(), folder / "legacy.pth", _use_new_zipfile_serialization=False)
+    save_file(small.state_dict(), folder / "weights.safetensors")
+    torch.save(small, folder / "module.pt")
+    torch.save(torch.zeros(3), folder / "tensor.pt")
+    scripted(Pair(), folder / "tuple.pt", "trace")
+    scripted(small, folder / "small.pt", "trace")
+    onnx.save(graph(*pooled("embeddings")), str(folder / "good.onnx"))
+    return folder
 
 
 @pytest.mark.parametrize("flags", [["--mean", "123", "117", "104"], ["--std", "0", "0.2", "0.2"], ["--mean", "0.5"]])

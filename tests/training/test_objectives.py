@@ -23,6 +23,8 @@ from training.run.learner import Learner
 from training.run.loop import Trainer
 from training.run.recipes import Balancing, Recipe
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 # --- how datasets share a batch ---
 
 
@@ -102,12 +104,12 @@ def gradient(balancing: Balancing, steps: int = 1, scale: float = 1.0) -> tuple[
     """What the shared vector gets when loss i is exp(slope_i · vector), the second one scaled; at the origin."""
     shared = torch.nn.Parameter(torch.zeros(1, 3))
     heads = [torch.nn.Parameter(torch.ones(())) for _ in SLOPES]
-    balance = make_balance(balancing, ["one", "two"], [shared])
+    balance, device = make_balance(balancing, ["one", "two"], [shared]), fabric()
     for _ in range(steps):
         shared.grad = None
         embeddings = shared * 1.0
         losses = [head * torch.exp((embeddings * slope).sum()) for head, slope in zip(heads, SLOPES, strict=True)]
-        balance.backward({"one": Term(losses[0], 1.0), "two": Term(losses[1], scale)}, embeddings, fabric())
+        balance.backward({"one": Term(losses[0], 1.0), "two": Term(losses[1], scale)}, embeddings, device)
     assert shared.grad is not None
     assert all(head.grad is not None for head in heads)
     return shared.grad[0], balance

@@ -10,11 +10,12 @@ from PIL import Image
 
 from models.backbones.pretrained import load_pretrained
 from models.bundle import open_bundle
+from tests.helpers.cheap_runs import few_episodes, with_the_older_exporter, without_int8
 from tests.helpers.trainer_data import BASE, write_colours
 from training.__main__ import main
-from training.calibration import temperatures, tuning
-from training.export import bundle as exporting
 from training.run.checkpoint import Checkpoint
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 TINY = ["--device", "cpu", "--epochs", "1", "--set", "batch_size=32"]
 
@@ -72,9 +73,9 @@ def test_ten_images_of_each_class_and_a_broken_one_make_a_bundle(
     (tmp_path / "images" / "new0" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     share = ["--broken-share", "0.05"]
     assert run(tmp_path / "run", tmp_path, "--set", "widths=4", "--seed", "2", *share) == 0
-    monkeypatch.setattr(exporting, "_EPISODES", 40)
-    monkeypatch.setattr(tuning, "EPISODES", 10)
-    monkeypatch.setattr(temperatures, "EPISODES", 10)
+    few_episodes(monkeypatch)
+    without_int8(monkeypatch)
+    with_the_older_exporter(monkeypatch)
     assert main(["export", str(tmp_path / "run"), "--name", "few", "--out", str(tmp_path / "bundles"), *share]) == 0
     bundle = tmp_path / "bundles" / "few" / "1"
     assert {line.queries for line in open_bundle(bundle).manifest.evaluations} == {4}  # 9 images less 5 examples

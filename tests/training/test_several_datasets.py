@@ -10,15 +10,16 @@ import pytest
 from models.backbones import PixelBackbone
 from models.bundle import CARD, ONNX, open_bundle
 from models.engine import embed_all, open_engine
+from tests.helpers.cheap_runs import few_episodes, with_the_older_exporter, without_int8
 from tests.helpers.trainer_data import BASE, NOVEL, VALIDATION, write_colours
 from training.__main__ import main
-from training.calibration import temperatures, tuning
 from training.data.loading import load_images
 from training.evaluation.episodes import Embedded
-from training.export import bundle as exporting
 from training.export.candidate import Eager
 from training.export.within_class import within_class_projection
 from training.run.checkpoint import Checkpoint
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 FIRST, SECOND = BASE[:6], BASE[6:]
 
@@ -52,9 +53,9 @@ def exported(data: Path) -> Path:
         == 0
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporting, "_EPISODES", 20)
-        patch.setattr(tuning, "EPISODES", 10)
-        patch.setattr(temperatures, "EPISODES", 10)
+        few_episodes(patch)
+        without_int8(patch)
+        with_the_older_exporter(patch)
         assert main(["export", str(data / "run"), *others, "--name", "both", "--out", str(data / "bundles")]) == 0
     return data / "bundles" / "both" / "1"
 
@@ -94,8 +95,7 @@ def test_a_projection_is_fitted_on_the_base_classes_and_ends_the_network(exporte
 def test_calibrating_on_several_datasets_measures_them_all(
     exported: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(tuning, "EPISODES", 10)
-    monkeypatch.setattr(temperatures, "EPISODES", 10)
+    few_episodes(monkeypatch)
     before = open_bundle(exported).manifest
     one, novel = (["--data", str(data / "images"), "--split", str(data / f"{name}.json")] for name in ("whole", "novel"))
     assert main(["calibrate", str(exported), *one, *novel, "--episodes", "20"]) == 0

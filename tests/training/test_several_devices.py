@@ -10,31 +10,35 @@ from typing import Any
 import pytest
 import torch
 
-from tests.helpers.training_runs import BASE, CPU, recipe, started
+from tests.helpers.several_devices import learnt
+from tests.helpers.training_runs import BASE, CPU, fabric, recipe, started
 from training.devices import DeviceError
 from training.run.distributed import make_fabric, synchronise_batch_norm
 
 ROOT = Path(__file__).parents[2]
 
 
-def train(devices: int, changes: dict[str, Any]) -> dict[str, list[float]]:
-    command = [sys.executable, "-m", "tests.helpers.several_devices", str(devices), json.dumps(changes)]
+CHANGES: dict[str, dict[str, Any]] = {
+    "joint": {"rotation": "alternate", "balancing": "uncertainty"},
+    "tasks": {"ways": 4, "shots": 2, "rotation": "all"},
+}
+
+
+@pytest.fixture(scope="module")
+def together() -> dict[str, dict[str, list[float]]]:
+    """What two processes learn, for each of the recipes."""
+    command = [sys.executable, "-m", "tests.helpers.several_devices", json.dumps(list(CHANGES.values()))]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stderr
-    found: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return dict(zip(CHANGES, json.loads(done.stdout.splitlines()[-1]), strict=True))
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"rotation": "alternate", "balancing": "uncertainty"}, {"ways": 4, "shots": 2, "rotation": "all"}],
-    ids=["joint", "tasks"],
-)
-def test_two_processes_have_the_loss_curve_of_one(changes: dict[str, Any]) -> None:
-    alone, together = train(1, changes), train(2, changes)
-    assert together["losses"] == pytest.approx(alone["losses"], rel=1e-4)
-    assert together["statistics"] == pytest.approx(alone["statistics"], rel=1e-3)
+@pytest.mark.parametrize("name", CHANGES)
+def test_two_processes_have_the_loss_curve_of_one(name: str, together: dict[str, dict[str, list[float]]]) -> None:
+    alone = learnt(CHANGES[name], fabric())
+    assert together[name]["losses"] == pytest.approx(alone["losses"], rel=1e-4)
+    assert together[name]["statistics"] == pytest.approx(alone["statistics"], rel=1e-3)
 
 
 @pytest.mark.parametrize("balancing", ["gradnorm", "pcgrad", "mgda"])

@@ -15,12 +15,10 @@ from models.backbones import PixelBackbone
 from models.bundle import MANIFEST, ONNX, ONNX_FP16, ONNX_INT8, TORCHSCRIPT, open_bundle, replace_manifest
 from models.engine import open_engine
 from models.processor import has_int8_instructions
+from tests.helpers.cheap_runs import converted, few_episodes
 from tests.helpers.trainer_data import BASE, NOVEL, VALIDATION, write_colours
 from training.__main__ import main
-from training.calibration import temperatures, tuning
-from training.export import bundle as exporting
 from training.export import candidate
-from training.export.graphs import to_onnx
 from training.run.checkpoint import Checkpoint
 
 
@@ -33,7 +31,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(data: Path) -> Path:
     """A finished run."""
-    flags = ["--data", str(data / "images"), "--split", str(data / "split.json"), "--epochs", "2"]
+    flags = ["--data", str(data / "images"), "--split", str(data / "split.json"), "--epochs", "2", "--set", "widths=16"]
     assert main(["run", "quick", *flags, "--out", str(data / "run")]) == 0
     return data / "run"
 
@@ -41,9 +39,7 @@ def run(data: Path) -> Path:
 @pytest.fixture(scope="module")
 def exported(run: Path, data: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporting, "_EPISODES", 40)
-        patch.setattr(tuning, "EPISODES", 10)
-        patch.setattr(temperatures, "EPISODES", 10)
+        few_episodes(patch, card=40)
         assert main(["export", str(run), "--name", "colours", "--out", str(data / "bundles")]) == 0
     return data / "bundles" / "colours" / "1"
 
@@ -99,7 +95,7 @@ def test_export_refuses_a_graph_that_computes_something_else(
     def wrong(network: PixelBackbone, example: np.ndarray) -> bytes:
         with torch.no_grad():
             network.backbone.std.mul_(1.0005)
-            model = to_onnx(network, example)
+            model = converted(network, example)
             network.backbone.std.div_(1.0005)
         return model
 
@@ -157,8 +153,7 @@ def test_calibrating_a_bundle_gives_it_the_laws_of_an_export_and_touches_no_file
     without = fitted.head.model_copy(update={"temperatures": None, "novelty": None})
     replace_manifest(bundle, fitted.model_copy(update={"head": without}))
     before = {path.name: path.read_bytes() for path in bundle.iterdir() if path.name != MANIFEST}
-    monkeypatch.setattr(tuning, "EPISODES", 10)
-    monkeypatch.setattr(temperatures, "EPISODES", 10)
+    few_episodes(monkeypatch)
     flags = ["--data", str(data / "images"), "--split", str(data / "split.json"), "--episodes", "40"]
     assert main(["calibrate", str(bundle), *flags]) == 0
     assert "log T of several = " in capsys.readouterr().out

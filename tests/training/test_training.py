@@ -28,6 +28,8 @@ from training.run.interrupt import Interrupted
 from training.run.loop import Trainer
 from training.run.recipes import RECIPES, Recipe
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 JOINT = recipe(rotation="alternate")
 TASKS = recipe(network="resnet12", widths=(4, 4, 4, 8), ways=4, shots=2, dropblock=0.1, precision="float32", schedule="step")
 
@@ -178,13 +180,6 @@ def test_channel_statistics_are_those_of_all_pixels() -> None:
 
 
 # --- runs ---
-
-
-@pytest.fixture(autouse=True)
-def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing is slow and decides nothing here."""
-    monkeypatch.setattr(curves, "draw", lambda *_: None)
-    monkeypatch.setattr(curves, "log", lambda *_: None)
 
 
 def start(chosen: Recipe) -> Checkpoint:

@@ -50,8 +50,9 @@ def add_to(commands: SubParsers) -> None:
     run.add_argument(
         "--init",
         metavar="NETWORK",
-        help="start from efficientnet-lite0, torchvision:NAME, timm:NAME or the folder of a finished run, in place of "
-        "the recipe's network; such weights need a lower learning rate, as --set learning_rate=0.01",
+        help="start from efficientnet-lite0, torchvision:NAME, timm:NAME, the folder of a finished run or of a bundle, or a "
+        "shipped bundle's id, in place of the recipe's network; such weights need a lower learning rate, as "
+        "--set learning_rate=0.01",
     )
     run.add_argument(
         "--weights", metavar="NAME", help="for --init torchvision:… or timm:…: DEFAULT, another name, a file, or none"
@@ -98,7 +99,7 @@ def _run(arguments: argparse.Namespace) -> None:
     )
     checkpoint = Checkpoint(info)
     if initial:
-        initial.put_into(checkpoint)
+        initial.put_into(checkpoint, [data.base for data in datasets])
     _make_folder(arguments.out, splits)
     _train(checkpoint, datasets, arguments)
 

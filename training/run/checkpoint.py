@@ -10,6 +10,7 @@ import torch
 from models.backbones import Backbone, build_backbone
 from models.manifest import Architecture
 from training.data.class_split import Split
+from training.run.average import averaged_weights
 from training.run.learner import Learner
 from training.run.recipes import Recipe
 
@@ -75,7 +76,11 @@ class RunInfo:
 
 @dataclass
 class Checkpoint:
-    """The state after `step` steps; `history` has a row per finished epoch, `losses` an entry per step of the current one."""
+    """The state after `step` steps.
+
+    `history` has a row per finished epoch, `losses` an entry per step of the current one. `average` is empty where the recipe
+    averages no weights.
+    """
 
     info: RunInfo
     step: int = 0
@@ -86,6 +91,7 @@ class Checkpoint:
     learner: dict[str, Any] = field(default_factory=dict)
     balance: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
+    average: dict[str, Any] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -102,13 +108,13 @@ class Checkpoint:
         return Architecture(name=recipe.network, widths=recipe.widths, mean=self.info.mean, std=self.info.std)
 
     def trained_backbone(self) -> Backbone:
-        """Returns the network with the weights of this checkpoint, in evaluation mode on the CPU."""
+        """Returns the network with the weights that are exported, in evaluation mode on the CPU."""
         return self.trained_learner().backbone.eval()
 
     def trained_learner(self) -> Learner:
-        """Returns the network with its heads and the weights of this checkpoint, on the CPU."""
+        """Returns the network with its heads on the CPU. It has the averaged weights, or the last ones where there are none."""
         learner = self.new_learner()
-        learner.load_state_dict(self.learner)
+        learner.load_state_dict(averaged_weights(self.average) or self.learner)
         return learner
 
     def new_learner(self) -> Learner:

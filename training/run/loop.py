@@ -22,12 +22,13 @@ from training.devices import describe
 from training.evaluation.episodes import SHOTS, WAYS, EpisodeSampler, affordable_queries
 from training.evaluation.evaluate import score
 from training.run import curves
+from training.run.average import WeightAverage
 from training.run.balance import Term, make_balance
 from training.run.checkpoint import Checkpoint
 from training.run.distributed import synchronise_batch_norm
 from training.run.feed import Feed, TrainingSet
 from training.run.interrupt import Interrupted, stop_signals
-from training.run.learner import ANCHOR, CLASSES, DISTILLATION, ROTATION, Learner, Share
+from training.run.learner import ANCHOR, CLASSES, DISTILLATION, INVARIANCE, ROTATION, Learner, Share
 
 _SAVE_EVERY_SECONDS = 600
 _VALIDATION_IMAGES_PER_CLASS = 60
@@ -73,6 +74,7 @@ class Trainer:
         if world > 1:
             self.learner = synchronise_batch_norm(self.learner, device)
         self.learner.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = WeightAverage(self.learner, recipe.ema_decay, checkpoint.average) if recipe.ema_decay else None
         self.teacher = teacher.to(device).eval().requires_grad_(False) if teacher else None
         self.balance = make_balance(recipe.balancing, self._objectives(), list(self.learner.backbone.parameters())).to(device)
         if device.type == "cuda" and self.balance.one_pass:
@@ -148,6 +150,8 @@ class Trainer:
             for parameter in self.balance.parameters():
                 parameter.grad = self.fabric.all_reduce(parameter.grad, reduce_op="mean")  # type: ignore[arg-type, assignment]
         self.stepper.step()
+        if self.average:
+            self.average.update(self.learner)
         loss = torch.stack([term.weight * term.loss.detach() for term in terms.values()]).sum()
         return loss if self.fabric.world_size == 1 else self.fabric.all_reduce(loss, reduce_op="mean")  # type: ignore[return-value]
 
@@ -160,6 +164,7 @@ class Trainer:
         kinds = (CLASSES, DISTILLATION) if self.teacher else (CLASSES,)
         names = [f"{kind}/{position}" for kind in kinds for position in range(len(self.validation))]
         names += [] if self.recipe.rotation == "off" else [ROTATION]
+        names += [INVARIANCE] if self.recipe.invariance_weight else []
         return [*names, ANCHOR] if self.recipe.anchor_weight else names
 
     def _weight(self, name: str, shares: Sequence[Share]) -> float:
@@ -167,6 +172,8 @@ class Trainer:
         kind, _, position = name.partition("/")
         if kind == ROTATION:
             return self.recipe.rotation_weight
+        if kind == INVARIANCE:
+            return self.recipe.invariance_weight
         if kind == ANCHOR:
             return self.recipe.anchor_weight
         judged = len(shares[int(position)].labels_n) / sum(len(share.labels_n) for share in shares)
@@ -207,13 +214,13 @@ class Trainer:
         return result
 
     def embed(self, images: ImageSet) -> Float32:
-        """Returns embeddings (N, D) by the network in its current state."""
-        self.learner.eval()
+        """Returns embeddings (N, D) by the network that an export would take now."""
+        learner = (self.average.learner if self.average else self.learner).eval()
         parts = []
         for start in range(0, len(images), 256):
             pixels = torch.from_numpy(images.images[start : start + 256]).to(self.fabric.device)
             with self.fabric.autocast():
-                parts.append(self.learner.embed(pixels.permute(0, 3, 1, 2).float() / 255.0).cpu())
+                parts.append(learner.embed(pixels.permute(0, 3, 1, 2).float() / 255.0).cpu())
         return torch.cat(parts).numpy()
 
     def _agreed(self, here: bool) -> bool:
@@ -230,6 +237,7 @@ class Trainer:
             learner=self.learner.state_dict(),
             balance=self.balance.state_dict(),
             optimizer=self.optimizer.state_dict(),
+            average=self.average.state_dict() if self.average else {},
         )
         if self.fabric.is_global_zero:
             self.checkpoint.save(self.folder)

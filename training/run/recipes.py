@@ -36,9 +36,15 @@ class Recipe(BaseModel):
             `training.export.within_class`.
         schedule: `cosine` (with linear warm-up over the share `warmup` of all steps) or `step` (a tenth at each milestone).
         milestones: shares of all steps at which `step` decays.
+        ema_decay: of the exponential moving average of the weights, which is measured and exported; 0 takes the last weights. See
+            `training.run.average`.
         rotation: another objective, predicting by how many quarter turns an image was rotated. `off`; `alternate` turns the
             images of every second batch at random; `all` shows every image in all four rotations, at four times the cost.
         rotation_weight: of that objective; classes have weight 1.
+        invariance_weight: of another objective, the likeness of an image's rotations to each other; 0 leaves it out. It needs the
+            rotation `all`. See `training.objectives.invariance`.
+        mixup: α of manifold mixup at a random block of ResNet-12, in joint training; 0 mixes nothing. See
+            `training.objectives.mixup`.
         distillation_weight: of distillation where there is a teacher; classes then have 1 minus this.
         distillation_temperature: divides logits before they are compared with the teacher's.
         balancing: how objectives share the backbone. See `training.run.balance`.
@@ -71,8 +77,11 @@ class Recipe(BaseModel):
     schedule: Literal["cosine", "step"] = "cosine"
     warmup: float = Field(default=0.3, ge=0, lt=1)
     milestones: tuple[float, ...] = ()
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
     rotation: Literal["off", "alternate", "all"] = "off"
     rotation_weight: float = Field(default=1.0, gt=0)
+    invariance_weight: float = Field(default=0.0, ge=0)
+    mixup: float = Field(default=0.0, ge=0)
     distillation_weight: float = Field(default=0.5, gt=0, lt=1)
     distillation_temperature: float = Field(default=4.0, gt=0)
     balancing: Balancing = "fixed"

@@ -6,7 +6,7 @@ Shape legend: T tasks, n examples of a task, D features, K classes (ways), d coo
 from typing import Any
 
 import numpy as np
-from array_api_compat import device
+from array_api_compat import device, is_numpy_array
 
 from models.arrays import Bools, Floats, Ints
 from models.heads.head import Array
@@ -25,6 +25,9 @@ def fit(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array]:
     With n < D the problem is solved from the examples' inner products alone. Where that does not reach the optimum, and with n ≥
     D, it is solved in the examples' principal axes.
 
+    Small tasks of PyTorch tensors take a fixed number of steps first (`dense_newton`). Only those that do not reach the optimum
+    with them are solved as above. Asking whether all do is the only time that the host waits for the device.
+
     Args:
         xp: the array API namespace of the arrays.
         x_TnD: features, float64.
@@ -35,9 +38,17 @@ def fit(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array]:
     """
     if y_TnK.shape[-1] == 2:
         C = C / 2
-    if x_TnD.shape[1] < x_TnD.shape[2] and (found := _in_span(xp, x_TnD, y_TnK, C)) is not None:
-        return found
-    return _along_axes(xp, x_TnD, y_TnK, C)
+    if is_numpy_array(x_TnD):
+        return _solved(xp, x_TnD, y_TnK, C)
+    from models.heads.solvers import dense_newton  # It imports PyTorch, which a server on a CPU does not have.
+
+    if not dense_newton.is_small(*y_TnK.shape):
+        return _solved(xp, x_TnD, y_TnK, C)
+    weight_TKD, bias_TK, reached_T = dense_newton.attempt_all(x_TnD, y_TnK, C)
+    if not bool(xp.all(reached_T)):
+        (rest,) = xp.nonzero(~reached_T)
+        weight_TKD[rest], bias_TK[rest] = _solved(xp, x_TnD[rest], y_TnK[rest], C)
+    return weight_TKD, bias_TK
 
 
 def left_out_logits(xp: Any, x_nD: Array, y_nK: Array, C: float, left_out_Gn: Array) -> Array | None:
@@ -79,6 +90,13 @@ def left_out_scores(x_nD: Floats, y_nK: Floats, C: float, groups: Ints, judged: 
     """Returns `left_out_logits` for every group that is judged."""
     found: Floats | None = left_out_logits(np, x_nD, y_nK, C, np.unique(groups[judged])[:, None] == groups)
     return found
+
+
+def _solved(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array]:
+    """Returns weight and bias by as many steps as it takes."""
+    if x_TnD.shape[1] < x_TnD.shape[2] and (found := _in_span(xp, x_TnD, y_TnK, C)) is not None:
+        return found
+    return _along_axes(xp, x_TnD, y_TnK, C)
 
 
 def _in_span(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array] | None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from array_api_compat import device
+from array_api_compat import device, is_numpy_array
 
 from models.arrays import Bools, Floats, Ints
 from models.heads.head import Array
@@ -25,11 +25,16 @@ def fit(xp: Any, x_TnD: Array, y_TnK: Array, C: float) -> tuple[Array, Array]:
     n, D = x.shape[1:]
     if n < D:
         dual = x @ x.mT + xp.eye(n, dtype=x.dtype, device=device(x)) / C
-        weight_TKD = xp.linalg.solve(dual, y).mT @ x
+        weight_TKD = _solve(xp, dual, y).mT @ x
     else:
         primal = x.mT @ x + xp.eye(D, dtype=x.dtype, device=device(x)) / C
-        weight_TKD = xp.linalg.solve(primal, x.mT @ y).mT
+        weight_TKD = _solve(xp, primal, x.mT @ y).mT
     return weight_TKD, (y_mean_T1K - x_mean_T1D @ weight_TKD.mT)[:, 0]
+
+
+def _solve(xp: Any, a: Array, b: Array) -> Array:
+    """Solves a system that is never singular. PyTorch's `solve` would wait for a GPU, to see whether it is."""
+    return xp.linalg.solve(a, b) if is_numpy_array(a) else xp.linalg.solve_ex(a, b).result
 
 
 def left_out_scores(x_nD: Floats, y_nK: Floats, C: float, groups: Ints, _judged: Bools) -> Floats:
