@@ -282,11 +282,12 @@ def test_tensorrt_that_does_not_load_is_refused_and_its_engines_are_kept_by_file
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
     with pytest.raises(EngineError, match="fell back from TensorRT to CUDA"):
         open_engine(bundle, "onnx-tensorrt", remembered=tmp_path)
-    (((tensorrt, options), (cuda, _)),) = asked
+    (((tensorrt, options), (cuda, cuda_options)),) = asked
     assert (tensorrt, cuda) == ("TensorrtExecutionProvider", "CUDAExecutionProvider")
     assert options["trt_engine_cache_path"] == str(tmp_path / "tensorrt" / bundle.manifest.files[ONNX].sha256)
     assert options["trt_profile_max_shapes"] == "pixels:256x32x32x3"
     assert not options["trt_fp16_enable"]
+    assert cuda_options["use_tf32"] == "0"
 
 
 @pytest.mark.parametrize("kind", ["onnx-cuda", "onnx-tensorrt"])
