@@ -26,11 +26,12 @@ from benchmarks.head import DIM, OPTIONS, episode
 from benchmarks.server_process import ServerProcess
 from benchmarks.serving.load import LoadGenerator, post_form, post_images
 from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.float16 import with_float16
 from benchmarks.shared.setting import create_task, creation, paper_bundle, sample_images, support_set
 from benchmarks.shared.turns import Rates, race, repeat
 from models.backbones.build import PixelBackbone, build_backbone
 from models.bundle import ONNX, Bundle
-from models.engine import EngineKind, open_engine
+from models.engine import EngineError, EngineKind, embed_all, open_engine
 from models.heads.fitting import fit
 from models.heads.solvers.dense_newton import FEW_STEPS, attempt
 from models.images.preprocess import Pixels
@@ -94,10 +95,21 @@ def _runs(bundle: Bundle, device: torch.device, pixels: Pixels) -> dict[str, Run
     for provider in wanted:
         if provider in providers:
             runs[provider] = _session(bundle, provider)
-    kind: EngineKind = "onnx-cuda" if device.type == "cuda" else "onnx"
-    engine = open_engine(bundle, kind)
-    size = engine.max_batch
-    runs["engine"] = lambda batch: [engine.embed(batch[start : start + size]) for start in range(0, len(batch), size)]
+    return runs | _engines(bundle, device)
+
+
+def _engines(bundle: Bundle, device: torch.device) -> dict[str, Run]:
+    kinds: dict[str, EngineKind] = {"engine": "onnx", "engine, float16": "onnx-fp16"}
+    if device.type == "cuda":
+        kinds = {"engine": "onnx-cuda", "engine, float16": "onnx-fp16-cuda", "TensorRT, float16": "onnx-fp16-tensorrt"}
+    runs: dict[str, Run] = {}
+    with TemporaryDirectory() as folder:
+        halved = with_float16(bundle, Path(folder))
+        for name, kind in kinds.items():
+            try:
+                runs[name] = partial(embed_all, open_engine(halved, kind))
+            except EngineError as error:
+                print(f"{kind} does not run here: {error}")
     return runs
 
 

@@ -29,7 +29,7 @@ from benchmarks.server_process import ServerProcess
 from benchmarks.serving.load import LoadGenerator, Outcome, Reply, post
 from benchmarks.shared.command import benchmark_parser, write_json
 from benchmarks.shared.setting import creation, paper_bundle, sample_images
-from models.bundle import ONNX, ONNX_INT8, SHIPPED, find_bundles, open_bundle, write_bundle
+from models.bundle import ONNX, ONNX_FP16, ONNX_INT8, SHIPPED, find_bundles, open_bundle, write_bundle
 from training.data.class_split import read_split
 from training.data.loading import load_images, read_originals
 from training.evaluation.episodes import EpisodeSampler
@@ -151,7 +151,7 @@ def _twin(source: Path, folder: Path) -> Path:
     """Returns a bundle that does the same from backbone files of its own, so that it cannot use the other's embeddings."""
     bundle = open_bundle(source)
     contents = {name: (source / name).read_bytes() for name in bundle.manifest.files}
-    for name in contents.keys() & {ONNX, ONNX_INT8}:
+    for name in contents.keys() & {ONNX, ONNX_INT8, ONNX_FP16}:
         graph = onnx.load_from_string(contents[name])
         graph.doc_string = "twin"
         contents[name] = graph.SerializeToString()

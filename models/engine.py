@@ -13,15 +13,15 @@ import numpy as np
 import onnxruntime
 
 from models.arrays import Array, on_host
-from models.bundle import ONNX_INT8, Bundle
+from models.bundle import ONNX_FP16, ONNX_INT8, Bundle, BundleError
 from models.heads.head import EmbeddingSpace, Float32
 from models.images.preprocess import Pixels
 from models.measured import recall
 from models.processor import available_cores, has_int8_instructions, processor_name
 from models.runtimes.batches import BUCKETS, MAX_BATCH
-from models.runtimes.devices import cuda_device, device_name
+from models.runtimes.devices import cuda_device, device_name, gpu_name
 from models.runtimes.kinds import EngineError, EngineKind, file_of, on_cuda
-from models.runtimes.onnx import OnnxEngine
+from models.runtimes.onnx import OnnxEngine, can_run
 from models.runtimes.torchscript import TorchScriptEngine
 
 __all__ = [
@@ -39,8 +39,9 @@ __all__ = [
     "speedup",
 ]
 
-INT8_MIN_SPEEDUP = 1.2
+MIN_SPEEDUP = 1.2
 _TIMED_BATCH, _TURNS = 8, 7
+_INT8_MEASURED, _GPU_MEASURED, _TENSORRT_BUILT = "int8-speedups.json", "gpu-speedups.json", "tensorrt"
 
 _log = logging.getLogger(__name__)
 
@@ -74,10 +75,11 @@ def open_engine(
     """Loads a bundle's backbone, warms it and checks it against the bundle's golden embeddings.
 
     Args:
-        kind: `auto` takes CUDA where ONNX Runtime and the machine have it. Otherwise it takes int8 where the bundle has it and
-            this machine runs it at least 1.2 times as fast as float32. Otherwise it takes float32.
+        kind: `auto` takes CUDA where ONNX Runtime and the machine have it, and there float16 and TensorRT where each pays.
+            Otherwise it takes int8 where that pays, and else float32. What pays runs here at least 1.2 times as fast.
         threads: CPU threads of one inference; by default, the cores that this process may use.
-        remembered: a file that keeps the measurements of `auto`, so that each start takes the same engine; made if missing.
+        remembered: a folder that keeps the measurements of `auto`, so that each start takes the same engine, and what TensorRT
+            built; made if missing.
         tensors_on: the types of device, `cuda` and `cpu`, where embeddings stay, as PyTorch tensors.
 
     Raises:
@@ -86,20 +88,42 @@ def open_engine(
     """
     count = threads or available_cores()
     if kind != "auto":
-        return _open(bundle, kind, count, tensors_on)
-    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        return _open(bundle, kind, count, remembered, tensors_on)
+    if can_run("onnx-cuda"):
         try:
-            return _open(bundle, "onnx-cuda", count, tensors_on)
+            return _open_fastest_on_cuda(bundle, count, remembered, tensors_on)
         except EngineError as error:  # onnxruntime-gpu is installed, but there is no device.
             _log.info("no CUDA: %s", error)
-    return _open(bundle, "onnx-int8" if _int8_pays(bundle, count, remembered) else "onnx", count, tensors_on)
+    return _open(bundle, "onnx-int8" if _int8_pays(bundle, count, remembered) else "onnx", count, remembered, tensors_on)
 
 
-def _open(bundle: Bundle, kind: EngineKind, threads: int, tensors_on: Container[str] = ()) -> Engine:
+def _open_fastest_on_cuda(bundle: Bundle, threads: int, remembered: Path | None, tensors_on: Container[str]) -> Engine:
+    """Opens the fastest engine that runs on the GPU. If one that was measured to pay fails, it opens the next fastest."""
+    kinds: list[EngineKind] = ["onnx-cuda"]
+    if ONNX_FP16 in bundle.manifest.files and _pays_on_gpu(bundle, "onnx-fp16-cuda", "onnx-cuda", threads, remembered):
+        kinds.append("onnx-fp16-cuda")
+    built: EngineKind = "onnx-tensorrt" if kinds[-1] == "onnx-cuda" else "onnx-fp16-tensorrt"
+    if can_run(built) and _pays_on_gpu(bundle, built, kinds[-1], threads, remembered):
+        kinds.append(built)
+    for kind in kinds[:0:-1]:
+        try:
+            return _open(bundle, kind, threads, remembered, tensors_on)
+        except (EngineError, BundleError) as error:
+            _log.warning("%s cannot be served by %s: %s", bundle.id, kind, error)
+    return _open(bundle, "onnx-cuda", threads, remembered, tensors_on)
+
+
+def _open(
+    bundle: Bundle, kind: EngineKind, threads: int, remembered: Path | None = None, tensors_on: Container[str] = ()
+) -> Engine:
     if file_of(kind) not in bundle.manifest.files:
         raise EngineError(f"bundle {bundle.id} has no {file_of(kind)}, which the engine {kind} runs")
     tensors = ("cuda" if on_cuda(kind) else "cpu") in tensors_on
-    engine: Engine = (TorchScriptEngine if kind.startswith("torchscript") else OnnxEngine)(bundle, kind, threads, tensors)
+    engine: Engine
+    if kind.startswith("torchscript"):
+        engine = TorchScriptEngine(bundle, kind, threads, tensors)
+    else:
+        engine = OnnxEngine(bundle, kind, threads, tensors, remembered / _TENSORRT_BUILT if remembered else None)
     if on_cuda(kind):
         _warm(engine, bundle.golden_pixels.shape[1:])
     try:
@@ -134,12 +158,35 @@ def _int8_pays(bundle: Bundle, threads: int, remembered: Path | None) -> bool:
     setting = f"{bundle.id} {sha256}, {processor_name()}, {threads} threads, ONNX Runtime {onnxruntime.__version__}"
 
     def measure() -> float:
-        batch = np.resize(bundle.golden_pixels, (_TIMED_BATCH, *bundle.golden_pixels.shape[1:]))
-        found = speedup(_open(bundle, "onnx-int8", threads), _open(bundle, "onnx", threads), batch)
-        _log.info("int8 runs %.1f times as fast as float32 here", found)
-        return found
+        return _measured(bundle, _open(bundle, "onnx-int8", threads), _open(bundle, "onnx", threads), _TIMED_BATCH)
 
-    return recall(remembered, setting, measure) >= INT8_MIN_SPEEDUP
+    return recall(remembered and remembered / _INT8_MEASURED, setting, measure) >= MIN_SPEEDUP
+
+
+def _pays_on_gpu(bundle: Bundle, fast: EngineKind, slow: EngineKind, threads: int, remembered: Path | None) -> bool:
+    """Returns whether an engine on the GPU is enough faster than another there. One that fails does not pay.
+
+    They are timed with their largest batches. Small ones take the time of the launches, in any precision.
+    """
+    sha256 = bundle.manifest.files[file_of(fast)].sha256
+    setting = f"{bundle.id} {sha256}, {fast} against {slow}, {gpu_name()}, ONNX Runtime {onnxruntime.__version__}"
+
+    def measure() -> float:
+        quick, plain = _open(bundle, fast, threads, remembered), _open(bundle, slow, threads, remembered)
+        return _measured(bundle, quick, plain, min(quick.max_batch, plain.max_batch))
+
+    try:
+        return recall(remembered and remembered / _GPU_MEASURED, setting, measure) >= MIN_SPEEDUP
+    except (EngineError, BundleError) as error:  # Nothing is remembered, so the next start tries again.
+        _log.info("%s: %s is not compared with %s: %s", bundle.id, fast, slow, error)
+        return False
+
+
+def _measured(bundle: Bundle, fast: Engine, slow: Engine, size: int) -> float:
+    """Returns how many times as fast as the other an engine embeds a batch of that size."""
+    found = speedup(fast, slow, np.resize(bundle.golden_pixels, (size, *bundle.golden_pixels.shape[1:])))
+    _log.info("%s runs %.1f times as fast as %s here", fast.kind, found, slow.kind)
+    return found
 
 
 def speedup(fast: Engine, slow: Engine, batch: Pixels) -> float:

@@ -146,15 +146,14 @@ def opener(
 
     Args:
         bundles: a folder of bundles beside the shipped ones.
-        keep: see `Embedder`; the measured speed of int8 is kept there too, so that each run takes the same engine.
+        keep: see `Embedder`; measured speeds of engines are kept there too, so that each run takes the same one.
     """
     known = find_bundles(SHIPPED) | (find_bundles(bundles) if bundles else {})
-    remembered = keep / "speedups.json" if keep else None
 
     @cache
     def open_(name: str) -> Embedder:
         bundle = open_bundle(known.get(name, Path(name)))
-        opened = open_engine(bundle, engine, remembered=remembered)
+        opened = open_engine(bundle, engine, remembered=keep)
         return Embedder(bundle, opened, bundle.manifest.input, data, keep, per_class)
 
     return open_

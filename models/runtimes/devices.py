@@ -18,6 +18,14 @@ def cuda_device() -> Any:
     return torch.device("cuda")
 
 
+def gpu_name() -> str:
+    """Returns what `device_name` does of the GPU; no more than that it is one where PyTorch is missing."""
+    try:
+        return device_name(cuda_device())
+    except EngineError:
+        return "a GPU"
+
+
 def device_name(device: Any) -> str:
     """Returns the name of a `torch.device`'s hardware, with the release of PyTorch."""
     torch = torch_for("on a device")

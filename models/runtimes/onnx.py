@@ -1,21 +1,24 @@
-"""ONNX Runtime as an engine."""
+"""ONNX Runtime as an engine: on a CPU, on CUDA, or with TensorRT."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 
 from models.arrays import Array
-from models.bundle import Bundle
+from models.bundle import ONNX_FP16, PIXELS, Bundle
 from models.images.preprocess import Pixels
 from models.runtimes.batches import MAX_BATCH, MAX_BATCH_CUDA, padded
 from models.runtimes.devices import torch_for
-from models.runtimes.kinds import EngineError, EngineKind, file_of, on_cuda
+from models.runtimes.kinds import EngineError, EngineKind, file_of, on_cuda, on_tensorrt
 
 _MOST_PARALLEL = 4
+_TENSORRT, _CUDA, _CPU = "TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"
+_USUAL_BATCH = 32  # for which TensorRT chooses its kernels
 
 
 class OnnxEngine:
@@ -23,22 +26,28 @@ class OnnxEngine:
 
     On a CPU a lone caller gets all threads, and callers beside each other get equal shares. Threads that run one batch together
     wait for one another after every operator, and longer where other work holds a core.
+
+    Args:
+        built: the folder that keeps what TensorRT builds, which takes minutes; None to keep nothing.
     """
 
-    def __init__(self, bundle: Bundle, kind: EngineKind, threads: int, tensors: bool) -> None:
+    def __init__(self, bundle: Bundle, kind: EngineKind, threads: int, tensors: bool, built: Path | None = None) -> None:
         file, cuda = file_of(kind), on_cuda(kind)
-        if cuda and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-            raise EngineError(f"the engine {kind} needs onnxruntime-gpu and a CUDA device")
+        if not can_run(kind):
+            needed = "onnxruntime-gpu, TensorRT" if on_tensorrt(kind) else "onnxruntime-gpu"
+            raise EngineError(f"the engine {kind} needs {needed} and a CUDA device")
         model = bundle.read(file)
         self.parallel = 1 if cuda else min(threads, _MOST_PARALLEL)
         self.max_batch = MAX_BATCH_CUDA if cuda else MAX_BATCH
         try:
-            self._alone = _session(model, threads, cuda)
-            self._beside = self._alone if self.parallel == 1 else _session(model, -(-threads // self.parallel), cuda)
+            providers = _providers(bundle, kind, built)
+            self._alone = _session(model, threads, providers)
+            self._beside = self._alone if self.parallel == 1 else _session(model, -(-threads // self.parallel), providers)
         except Exception as error:  # ONNX Runtime's exceptions share no base but Exception.
             raise EngineError(f"bundle {bundle.id}: ONNX Runtime cannot load {file}", error) from error
-        if cuda and "CUDAExecutionProvider" not in self._alone.get_providers():
-            raise EngineError("ONNX Runtime fell back from CUDA to the CPU; see its log for the missing library")
+        if _provider_of(kind) not in self._alone.get_providers():
+            wanted, instead = ("TensorRT", "CUDA") if on_tensorrt(kind) else ("CUDA", "the CPU")
+            raise EngineError(f"ONNX Runtime fell back from {wanted} to {instead}; see its log for the missing library")
         self._input = self._alone.get_inputs()[0].name
         self._pads = cuda
         self._callers = 0
@@ -81,12 +90,44 @@ class OnnxEngine:
                 self._callers -= 1
 
 
-def _session(model: bytes, threads: int, cuda: bool) -> onnxruntime.InferenceSession:
+def can_run(kind: EngineKind) -> bool:
+    """Returns whether this installation of ONNX Runtime has what runs engines of that kind. A device may still be missing."""
+    return _provider_of(kind) in onnxruntime.get_available_providers()
+
+
+def _provider_of(kind: EngineKind) -> str:
+    if on_tensorrt(kind):
+        return _TENSORRT
+    return _CUDA if on_cuda(kind) else _CPU
+
+
+def _providers(bundle: Bundle, kind: EngineKind, built: Path | None) -> list[str | tuple[str, dict[str, Any]]]:
+    """Returns the execution providers for a session, the preferred one first. Each runs what those before it cannot."""
+    if not on_cuda(kind):
+        return [_CPU]
+    # TensorFloat-32 has no more digits than float16, which the golden check of a float32 file does not allow.
+    cuda = _CUDA, {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
+    if not on_tensorrt(kind):
+        return [cuda]
+    file, spec = file_of(kind), bundle.manifest.input
+    # https://onnxruntime.ai/docs/execution-providers/TensorRT-ExecutionProvider.html
+    options: dict[str, Any] = {"trt_fp16_enable": file == ONNX_FP16}
+    # One profile for every size of batch. Otherwise each larger batch would have an engine built.
+    for bound, count in (("min", 1), ("opt", _USUAL_BATCH), ("max", MAX_BATCH_CUDA)):
+        options[f"trt_profile_{bound}_shapes"] = f"{PIXELS}:{count}x{spec.height}x{spec.width}x3"
+    if built:
+        # ONNX Runtime names TensorRT's engines by the graph and not by its weights, so each file has a folder of its own.
+        folder = built / bundle.manifest.files[file].sha256
+        folder.mkdir(parents=True, exist_ok=True)
+        options |= {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(folder)}
+    return [(_TENSORRT, options), cuda]
+
+
+def _session(model: bytes, threads: int, providers: list[str | tuple[str, dict[str, Any]]]) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # Spinning threads would keep the decoders from the cores between batches.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    provider = ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"}) if cuda else "CPUExecutionProvider"
-    return onnxruntime.InferenceSession(model, options, providers=[provider])
+    return onnxruntime.InferenceSession(model, options, providers=providers)

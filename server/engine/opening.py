@@ -16,7 +16,7 @@ from server.settings import Settings
 
 _log = logging.getLogger(__name__)
 
-_MEASURED = "int8-speedups.json", "fit-speedups.json"
+_FITS_MEASURED = "fit-speedups.json"
 
 
 class Opened(NamedTuple):
@@ -79,8 +79,8 @@ def open_file(backbone: BackboneRef, settings: Settings, *, on_cuda: bool) -> Op
     Raises:
         BackboneUnavailable: it is not here, has changed, or cannot be run.
     """
-    cpu: list[EngineKind] = ["onnx", "onnx-int8", "torchscript"]
-    cuda: list[EngineKind] = ["onnx-cuda", "torchscript-cuda"]
+    cpu: list[EngineKind] = ["onnx", "onnx-int8", "onnx-fp16", "torchscript"]
+    cuda: list[EngineKind] = ["onnx-cuda", "onnx-fp16-cuda", "torchscript-cuda"]
     try:
         bundle = folders.open_found(backbone.bundle, settings.bundles_dir)
         for kind in cuda + cpu if on_cuda else cpu:
@@ -98,10 +98,9 @@ def open_file(backbone: BackboneRef, settings: Settings, *, on_cuda: bool) -> Op
 
 
 def _run(bundle: Bundle, settings: Settings, kind: EngineKind) -> Opened:
-    int8, fits = (settings.data_dir / name for name in _MEASURED)
     tensors_on = () if settings.fit_device == "cpu" or not find_spec("torch") else ("cuda",)
-    engine = open_engine(bundle, kind, settings.threads, int8, tensors_on)
-    fitter = _fitter(engine, settings, fits)
+    engine = open_engine(bundle, kind, settings.threads, settings.data_dir, tensors_on)
+    fitter = _fitter(engine, settings, settings.data_dir / _FITS_MEASURED)
     # Fits a head that nobody needs, so that the first task does not wait for the linear algebra to load.
     labels = [str(i % 2) for i in range(len(bundle.golden_embeddings))]
     fitter.fit(bundle.golden_embeddings, labels, bundle.manifest.head.options())

@@ -19,7 +19,7 @@ SERVING = {
     "evaluation_speed": ("--ways", "5", "--shots", "1"),
     "forgetting": ("--rounds", "1"),
     "gpu": ("--device", "cpu", "--seconds", "0.05"),
-    "gpu_answers": ("--device", "cpu"),
+    "gpu_answers": ("--device", "cpu", "--ways", "2", "5"),
     "head": ("--ways", "5", "--shots", "1"),
     "http": _ROUND,
     "many_tasks": _ROUND,

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from models.backbones import PixelBackbone
+from models.bundle import PIXELS
 from models.images.preprocess import Pixels
 from training.calibration import temperatures, tuning
 from training.export import bundle as exporting
 from training.export import candidate
-from training.export.graphs import EMBEDDINGS, PIXELS, finished
+from training.export.graphs import EMBEDDINGS, finished
 from training.run import curves
 
 

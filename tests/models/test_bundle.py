@@ -5,10 +5,11 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,9 +20,11 @@ from models.bundle import (
     CARD,
     DEFAULT_BUNDLE,
     ONNX,
+    ONNX_FP16,
     ONNX_INT8,
     PAPER_BUNDLE,
     SHIPPED,
+    Bundle,
     BundleError,
     find_bundles,
     open_bundle,
@@ -32,6 +35,7 @@ from models.engine import Engine, EngineError, EngineKind, embed_all, open_engin
 from models.images.preprocess import Pixels
 from models.onnx_file import has_external_data
 from models.processor import available_cores, has_int8_instructions
+from models.runtimes.onnx import can_run
 from tests.helpers.bundles import small_bundle
 
 
@@ -133,7 +137,7 @@ def test_int8_is_close_to_float_and_does_not_depend_on_the_batch(shipped_bundle:
 
 @pytest.mark.skipif(not has_int8_instructions(), reason="this processor never runs int8 by itself")
 def test_whether_int8_pays_is_measured_once(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bundle, remembered = open_bundle(small), tmp_path / "new" / "speedups.json"
+    bundle, remembered = open_bundle(small), tmp_path / "new"
     measured: list[tuple[str, str]] = []
 
     def hardly_faster(fast: Engine, slow: Engine, batch: Pixels) -> float:
@@ -147,9 +151,156 @@ def test_whether_int8_pays_is_measured_once(small: Path, tmp_path: Path, monkeyp
     assert open_engine(bundle, remembered=remembered).kind == "onnx"
     assert open_engine(bundle, threads=available_cores() + 1, remembered=remembered).kind == "onnx-int8"  # another matter
     assert open_engine(bundle).kind == "onnx-int8"
-    remembered.write_text("{half")
+    (remembered / "int8-speedups.json").write_text("{half")
     assert open_engine(bundle, remembered=remembered).kind == "onnx-int8"
     assert measured == [("onnx-int8", "onnx")]
+
+
+class OnGpu:
+    """An engine of a kind that needs a GPU, without one."""
+
+    def __init__(self, bundle: Bundle, kind: EngineKind, broken: bool) -> None:
+        if broken:
+            raise EngineError(f"the engine {kind} does not run")
+        self.kind, self.space, self.parallel, self.max_batch, self.device = kind, bundle.space(ONNX), 1, 64, None
+        self._bundle = bundle
+
+    def embed(self, pixels: Pixels) -> np.ndarray:
+        return np.resize(self._bundle.golden_embeddings, (len(pixels), self._bundle.golden_embeddings.shape[1]))
+
+
+class Gpu:
+    """A machine with a GPU.
+
+    Attributes:
+        speeds: how many times as fast as `onnx-cuda` each kind runs.
+        broken: kinds that fail.
+        opened: every engine in its order.
+        measured: each pair of engines that was timed, with the size of the batch.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.speeds: dict[EngineKind, float] = {"onnx-cuda": 1.0}
+        self.broken: set[EngineKind] = set()
+        self.opened: list[EngineKind] = []
+        self.measured: list[tuple[EngineKind, EngineKind, int]] = []
+        patch.setattr(engine, "can_run", lambda kind: kind in self.speeds)
+        patch.setattr(engine, "OnnxEngine", self._open)
+        patch.setattr(engine, "speedup", self._speedup)
+
+    def _open(self, bundle: Bundle, kind: EngineKind, *_: object) -> OnGpu:
+        self.opened.append(kind)
+        return OnGpu(bundle, kind, kind in self.broken)
+
+    def _speedup(self, fast: Engine, slow: Engine, batch: Pixels) -> float:
+        self.measured.append((fast.kind, slow.kind, len(batch)))
+        return self.speeds[fast.kind] / self.speeds[slow.kind]
+
+
+class TestOnGpu:
+    """What `auto` takes where there is a GPU."""
+
+    @pytest.fixture
+    def gpu(self, monkeypatch: pytest.MonkeyPatch) -> Gpu:
+        return Gpu(monkeypatch)
+
+    @pytest.fixture
+    def bundle(self, shipped_bundle: Path, tmp_path: Path) -> Bundle:
+        """A bundle with a float16 file, whatever that holds."""
+        source = open_bundle(shipped_bundle)
+        contents = {name: (shipped_bundle / name).read_bytes() for name in source.manifest.files}
+        return open_bundle(write_bundle(tmp_path / "bundles", source.manifest, {**contents, ONNX_FP16: contents[ONNX]}))
+
+    def test_float16_is_taken_where_it_was_measured_to_pay(self, gpu: Gpu, bundle: Bundle, tmp_path: Path) -> None:
+        gpu.speeds["onnx-fp16-cuda"] = 1.19
+        assert open_engine(bundle, remembered=tmp_path / "slow").kind == "onnx-cuda"
+        gpu.speeds["onnx-fp16-cuda"] = 1.21
+        assert open_engine(bundle, remembered=tmp_path / "fast").kind == "onnx-fp16-cuda"
+        assert gpu.measured == [("onnx-fp16-cuda", "onnx-cuda", 64)] * 2
+
+    def test_the_choice_is_remembered(self, gpu: Gpu, bundle: Bundle, tmp_path: Path) -> None:
+        gpu.speeds["onnx-fp16-cuda"] = 2.0
+        open_engine(bundle, remembered=tmp_path / "kept")
+        gpu.speeds["onnx-fp16-cuda"] = 0.5
+        gpu.opened.clear()
+        assert open_engine(bundle, remembered=tmp_path / "kept").kind == "onnx-fp16-cuda"
+        assert gpu.opened == ["onnx-fp16-cuda"]
+        assert len(gpu.measured) == 1
+
+    def test_without_a_float16_file_nothing_is_measured(self, gpu: Gpu, shipped_bundle: Path) -> None:
+        gpu.speeds["onnx-fp16-cuda"] = 2.0
+        assert open_engine(open_bundle(shipped_bundle)).kind == "onnx-cuda"
+        assert not gpu.measured
+
+    @pytest.mark.parametrize(
+        ("float16", "tensorrt", "both", "taken"),
+        [
+            (1.0, 1.3, 9.0, "onnx-tensorrt"),
+            (1.0, 1.1, 9.0, "onnx-cuda"),
+            (2.0, 9.0, 2.2, "onnx-fp16-cuda"),
+            (2.0, 1.0, 2.6, "onnx-fp16-tensorrt"),
+        ],
+    )
+    def test_tensorrt_runs_the_chosen_file_where_that_pays(
+        self, gpu: Gpu, bundle: Bundle, float16: float, tensorrt: float, both: float, taken: EngineKind
+    ) -> None:
+        gpu.speeds |= {"onnx-fp16-cuda": float16, "onnx-tensorrt": tensorrt, "onnx-fp16-tensorrt": both}
+        assert open_engine(bundle).kind == taken
+
+    def test_what_fails_is_not_taken_and_not_remembered(self, gpu: Gpu, bundle: Bundle, tmp_path: Path) -> None:
+        gpu.speeds |= {"onnx-fp16-cuda": 2.0, "onnx-fp16-tensorrt": 4.0}
+        gpu.broken = {"onnx-fp16-tensorrt"}
+        assert open_engine(bundle, remembered=tmp_path / "kept").kind == "onnx-fp16-cuda"
+        gpu.broken = set()
+        assert open_engine(bundle, remembered=tmp_path / "kept").kind == "onnx-fp16-tensorrt"
+        gpu.broken = {"onnx-fp16-tensorrt"}
+        assert open_engine(bundle, remembered=tmp_path / "kept").kind == "onnx-fp16-cuda"
+        gpu.broken = {"onnx-fp16-tensorrt", "onnx-fp16-cuda"}
+        assert open_engine(bundle, remembered=tmp_path / "kept").kind == "onnx-cuda"
+
+    def test_without_a_device_the_cpu_serves(self, gpu: Gpu, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(engine, "has_int8_instructions", lambda: False)
+        gpu.speeds["onnx-fp16-cuda"] = 2.0
+        gpu.broken = {"onnx-cuda", "onnx-fp16-cuda"}
+        assert open_engine(bundle).kind == "onnx"
+
+
+def test_tensorrt_that_does_not_load_is_refused_and_its_engines_are_kept_by_file(
+    shipped_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = open_bundle(shipped_bundle)
+    asked: list[list[tuple[str, dict[str, Any]]]] = []
+
+    class Session:
+        def __init__(self, _model: bytes, _options: object, providers: list[tuple[str, dict[str, Any]]]) -> None:
+            asked.append(providers)
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["TensorrtExecutionProvider", "CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    with pytest.raises(EngineError, match="fell back from TensorRT to CUDA"):
+        open_engine(bundle, "onnx-tensorrt", remembered=tmp_path)
+    (((tensorrt, options), (cuda, cuda_options)),) = asked
+    assert (tensorrt, cuda) == ("TensorrtExecutionProvider", "CUDAExecutionProvider")
+    assert options["trt_engine_cache_path"] == str(tmp_path / "tensorrt" / bundle.manifest.files[ONNX].sha256)
+    assert options["trt_profile_max_shapes"] == "pixels:256x32x32x3"
+    assert not options["trt_fp16_enable"]
+    assert cuda_options["use_tf32"] == "0"
+
+
+@pytest.mark.parametrize("kind", ["onnx-cuda", "onnx-tensorrt"])
+def test_a_gpu_that_onnx_runtime_lacks_is_refused(shipped_bundle: Path, kind: EngineKind) -> None:
+    if can_run(kind):
+        pytest.skip("this installation has it")
+    with pytest.raises(EngineError, match=r"needs onnxruntime-gpu.* and a CUDA device"):
+        open_engine(open_bundle(shipped_bundle), kind)
+
+
+def test_operations_name_every_kind_of_engine() -> None:
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    assert not {kind for kind in get_args(EngineKind) if f"`{kind}`" not in operations}
 
 
 @pytest.mark.parametrize("kind", ["onnx", "auto"])

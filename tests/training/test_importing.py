@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models.backbones import build_backbone
-from models.bundle import DEFAULT_BUNDLE, ONNX, ONNX_INT8, SHIPPED, TORCHSCRIPT, find_bundles, open_bundle
+from models.bundle import DEFAULT_BUNDLE, ONNX, ONNX_FP16, ONNX_INT8, SHIPPED, TORCHSCRIPT, find_bundles, open_bundle
 from models.engine import open_engine
 from models.manifest import Imported
 from models.processor import has_int8_instructions
@@ -29,8 +29,8 @@ from tests.helpers.images import encode, noise
 from tests.helpers.made_elsewhere import SIZE, Outputs, Small, graph, pooled, scripted, with_external_data, with_fixed_batch
 from tests.helpers.servers import ServerProcess
 from training.__main__ import main
+from training.export import accuracy_gate
 from training.export import bundle as exporting
-from training.export import int8
 from training.export.golden import golden_pixels
 from training.export.graphs import to_int8
 
@@ -138,7 +138,8 @@ def test_an_imported_bundle_says_what_it_is(imported: Path, capsys: pytest.Captu
     manifest = bundle.manifest
     assert manifest.architecture.name == "torchvision:resnet18"
     assert manifest.training == Imported(source="torchvision:resnet18", weights="random", sha256=None, images=103)
-    assert manifest.files.keys() == {ONNX, TORCHSCRIPT, "statistics.safetensors", "golden.safetensors", "README.md"}
+    backbones = {ONNX, ONNX_FP16, TORCHSCRIPT}
+    assert manifest.files.keys() == {*backbones, "statistics.safetensors", "golden.safetensors", "README.md"}
     assert {(e.part, e.shots) for e in manifest.evaluations} == {("validation", 1), ("validation", 5)}
     card = (imported / "README.md").read_text()
     assert "unknown to Headstart" in card
@@ -160,7 +161,8 @@ def test_an_onnx_file_gets_its_preprocessing_in_front(onnx_file: Path, small: Sm
     flags = [*NORMALISATION, "--data", str(photographs), "--out", str(tmp_path)]
     assert main(["import", str(onnx_file), *flags]) == 0
     bundle = open_bundle(tmp_path / "small-net" / "1")
-    assert set(bundle.manifest.files) - {ONNX_INT8} == {ONNX, "statistics.safetensors", "golden.safetensors", "README.md"}
+    others = {"statistics.safetensors", "golden.safetensors", "README.md"}
+    assert set(bundle.manifest.files) - {ONNX_INT8} == {ONNX, ONNX_FP16, *others}
     pixels = pixels_of(SIZE, 7)
     np.testing.assert_allclose(open_engine(bundle, "onnx").embed(pixels), by_hand(small, pixels), rtol=1e-4, atol=1e-5)
     manifest = bundle.manifest
@@ -178,11 +180,11 @@ def test_an_onnx_file_gets_an_int8_version_where_there_are_classes_to_measure_it
     onnx_file: Path, classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few_episodes(monkeypatch, card=10, choice=4)
-    monkeypatch.setattr(int8, "MAX_LOSS", 1.0)
+    monkeypatch.setattr(accuracy_gate, "MAX_LOSS", 1.0)
     assert main(["import", str(onnx_file), *NORMALISATION, "--data", str(classes), "--out", str(tmp_path)]) == 0
     bundle = open_bundle(tmp_path / "small-net" / "1")
     assert open_engine(bundle, "onnx-int8").embed(pixels_of(SIZE)).shape == (3, 8)
-    assert {e.file for e in bundle.manifest.evaluations} == {ONNX, ONNX_INT8}
+    assert {e.file for e in bundle.manifest.evaluations} == {ONNX, ONNX_INT8, ONNX_FP16}
 
 
 @pytest.mark.skipif(not has_int8_instructions(), reason="int8 is offered where the processor can measure what it costs")
@@ -198,7 +200,7 @@ def test_without_classes_int8_has_to_agree_with_float32(
     assert re.search(r"int8 kept: its features have a cosine of (1\.000|0\.99)", printed), printed
     assert ONNX_INT8 in open_bundle(tmp_path / "small-net" / "1").manifest.files
 
-    monkeypatch.setattr(int8, "MIN_AGREEMENT", 1.01)
+    monkeypatch.setattr(accuracy_gate, "MIN_AGREEMENT", 1.01)
     assert main([*flags, "--version", "2"]) == 0
     assert "int8 left out: its features have a cosine of" in capsys.readouterr().out
     assert ONNX_INT8 not in open_bundle(tmp_path / "small-net" / "2").manifest.files
@@ -218,7 +220,7 @@ def test_an_int8_file_that_no_server_would_open_spoils_no_import(
 def test_agreement_is_the_mean_cosine_of_centred_features() -> None:
     mean = np.array([1.0, 1.0], dtype=np.float32)
     first, second = (np.array(rows, dtype=np.float32) for rows in ([[2, 1], [1, 3]], [[1, 5], [1, 2]]))
-    assert int8.agreement(first, second, mean) == pytest.approx((0.0 + 1.0) / 2)
+    assert accuracy_gate.agreement(first, second, mean) == pytest.approx((0.0 + 1.0) / 2)
 
 
 def test_a_graph_that_takes_pixels_is_left_to_normalise_by_itself(

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from models.backbones import PixelBackbone
-from models.bundle import MANIFEST, ONNX, ONNX_INT8, TORCHSCRIPT, open_bundle, replace_manifest
+from models.bundle import MANIFEST, ONNX, ONNX_FP16, ONNX_INT8, TORCHSCRIPT, open_bundle, replace_manifest
 from models.engine import open_engine
 from models.processor import has_int8_instructions
 from tests.helpers.cheap_runs import converted, few_episodes
@@ -79,10 +79,11 @@ def test_the_exports_compute_what_eager_pytorch_does(run: Path, exported: Path) 
 def test_a_bundle_describes_itself(exported: Path) -> None:
     bundle = open_bundle(exported)
     manifest = bundle.manifest
-    assert {ONNX, TORCHSCRIPT} <= manifest.files.keys()
+    assert {ONNX, ONNX_FP16, TORCHSCRIPT} <= manifest.files.keys()
     assert (ONNX_INT8 in manifest.files) <= has_int8_instructions()
     assert manifest.training.classes == tuple(BASE)
-    assert {(e.part, e.shots) for e in manifest.evaluations if e.file == ONNX} >= {("test", 1), ("test", 5)}
+    for file in (ONNX, ONNX_FP16):
+        assert {(e.part, e.shots) for e in manifest.evaluations if e.file == file} >= {("test", 1), ("test", 5)}
     assert "colours@1" in (exported / "README.md").read_text()
     for path in exported.iterdir():
         assert str(exported.parent.parent.parent).encode() not in path.read_bytes(), f"{path.name} holds a path of this machine"

@@ -3,7 +3,7 @@
 import argparse
 from functools import partial
 
-from models.bundle import ONNX, ONNX_INT8, open_bundle, replace_card
+from models.bundle import ONNX, ONNX_FP16, ONNX_INT8, open_bundle, replace_card
 from models.engine import EngineKind, open_engine
 from models.heads.solvers import METHODS
 from models.heads.temperature import Law, law_of
@@ -14,6 +14,7 @@ from training.commands.datasets import check_names, held_out_images
 from training.data.class_split import read_split
 from training.data.dataset import DataError
 from training.export.card import model_card
+from training.export.float16 import open_as_on_gpu
 
 say = partial(print, flush=True)
 
@@ -58,11 +59,12 @@ def _calibrate(arguments: argparse.Namespace) -> None:
     chosen = scorer.choose_heads(open_engine(bundle, "onnx"), say)  # as at export: int8 is a copy of it
     head = chosen.model_copy(update={"solver": manifest.head.solver})
     evaluations = []
-    kinds: dict[str, EngineKind] = {ONNX: "onnx", ONNX_INT8: "onnx-int8"}
+    kinds: dict[str, EngineKind] = {ONNX: "onnx", ONNX_INT8: "onnx-int8", ONNX_FP16: "onnx-fp16"}
     for file, kind in kinds.items():
         if file in manifest.files:
             say(f"evaluating {file}, {arguments.episodes} episodes for each line of the card")
-            evaluations += scorer.evaluations(open_engine(bundle, kind), file, head)
+            engine = open_as_on_gpu(bundle) if file == ONNX_FP16 else open_engine(bundle, kind)
+            evaluations += scorer.evaluations(engine, file, head)
     described = manifest.model_copy(update={"head": head, "evaluations": tuple(evaluations)})
     replace_card(bundle.path, described, model_card(described).encode())
     for solver in METHODS:

@@ -20,6 +20,7 @@ from models.bundle import (
     DEFAULT_BUNDLE,
     GOLDEN,
     ONNX,
+    ONNX_FP16,
     ONNX_INT8,
     SHIPPED,
     STATISTICS,
@@ -49,11 +50,12 @@ from models.processor import has_int8_instructions
 from training.calibration.scoring import Say, Scorer, base_mean
 from training.calibration.untuned import untuned_heads
 from training.data.dataset import DatasetParts
+from training.export.accuracy_gate import agrees, loses_little
 from training.export.candidate import Candidate
 from training.export.card import model_card
+from training.export.float16 import open_as_on_gpu
 from training.export.golden import golden_pixels
-from training.export.graphs import GraphError, to_int8
-from training.export.int8 import int8_agrees, int8_loses_little
+from training.export.graphs import GraphError, to_float16, to_int8
 
 PARITY_TOLERANCE = 1e-4
 
@@ -64,6 +66,7 @@ _BACKGROUND = 1000
 _EPISODES = 2000
 
 _KINDS: dict[str, EngineKind] = {ONNX: "onnx", TORCHSCRIPT: "torchscript"}
+_SMALLER: dict[str, EngineKind] = {ONNX_INT8: "onnx-int8", ONNX_FP16: "onnx-fp16"}  # versions of less precision
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -136,10 +139,11 @@ def make_bundle(
         heads = scorer.choose_heads(engines["onnx"], say) if chosen else untuned_heads(np.concatenate(embeddings), mean, say)
         for options in map(heads.options, METHODS):
             say(f"  {options.solver}: C {options.C:g}, temperature {options.temperature:.3g}, centre {options.centre}")
-        if not _keeps_int8(engines, scorer if chosen else None, heads, mean, sample, say):
-            graphs.pop(ONNX_INT8, None)
+        for file in _SMALLER:
+            if not _keeps(file, engines, scorer if chosen else None, heads, mean, sample, say):
+                graphs.pop(file, None)
         evaluations = []
-        for kind, file in (("onnx", ONNX), ("onnx-int8", ONNX_INT8)):
+        for file, kind in {ONNX: "onnx", **_SMALLER}.items():
             if file in graphs and any(data.validation or data.novel for data in datasets):
                 say(f"evaluating {file}, {_EPISODES} episodes for each line of the card")
                 evaluations += scorer.evaluations(engines[kind], file, heads)
@@ -152,8 +156,8 @@ def make_bundle(
 
 
 def _graphs(candidate: Candidate, sample: Pixels, say: Say) -> dict[str, bytes]:
-    """Returns the backbone files by name. int8 is among them if its accuracy can be measured here; it is calibrated on
-    `sample`.
+    """Returns the backbone files by name. Versions of less precision are among them if their accuracy can be measured here; int8
+    is calibrated on `sample`.
     """
     say("making ONNX and TorchScript")
     graphs = candidate.graphs(sample[:2])
@@ -165,31 +169,52 @@ def _graphs(candidate: Candidate, sample: Pixels, say: Say) -> dict[str, bytes]:
             graphs[ONNX_INT8] = to_int8(graphs[ONNX], sample)
         except GraphError as error:
             say(f"no int8 version: {error}")
+    say("converting to float16")
+    try:
+        graphs[ONNX_FP16] = to_float16(graphs[ONNX])
+    except GraphError as error:
+        say(f"no float16 version: {error}")
     return graphs
 
 
-def _keeps_int8(
-    engines: Mapping[str, Engine], scorer: Scorer | None, heads: HeadDefaults, mean: Float32, sample: Pixels, say: Say
+def _keeps(
+    file: str,
+    engines: Mapping[str, Engine],
+    scorer: Scorer | None,
+    heads: HeadDefaults,
+    mean: Float32,
+    sample: Pixels,
+    say: Say,
 ) -> bool:
-    """Returns whether the bundle keeps its int8 file; `scorer` is None where no validation classes can measure its accuracy."""
-    if "onnx-int8" not in engines:
+    """Returns whether the bundle keeps a file of less precision; `scorer` is None where no validation classes can measure its
+    accuracy.
+    """
+    if _SMALLER[file] not in engines:
         return False
-    small, plain = engines["onnx-int8"], engines["onnx"]
+    name, small, plain = _name(file), engines[_SMALLER[file]], engines["onnx"]
     if scorer is None:
-        return int8_agrees(small, plain, mean, sample, say)
-    return int8_loses_little(small, plain, scorer, heads.logistic, say)
+        return agrees(name, small, plain, mean, sample, say)
+    return loses_little(name, small, plain, scorer, heads.logistic, say)
+
+
+def _name(file: str) -> str:
+    return _SMALLER[file].removeprefix("onnx-")
 
 
 def _open_draft(folder: Path, draft: Manifest, contents: Mapping[str, bytes], say: Say) -> dict[str, Engine]:
-    """Returns an engine for each file. An int8 file gets none if it is so far from float32 that it would not be served."""
+    """Returns an engine for each file. A file of less precision gets none if it is so far from float32 that it would not be
+    served.
+    """
     blank = np.zeros(draft.embedding_dim, dtype=np.float32)
     bundle = open_bundle(write_bundle(folder, draft, {**contents, STATISTICS: statistics_bytes(blank, blank[None])}))
     engines: dict[str, Engine] = {kind: open_engine(bundle, kind) for file, kind in _KINDS.items() if file in contents}
-    if ONNX_INT8 in contents:
+    for file, kind in _SMALLER.items():
+        if file not in contents:
+            continue
         try:
-            engines["onnx-int8"] = open_engine(bundle, "onnx-int8")
+            engines[kind] = open_as_on_gpu(bundle) if file == ONNX_FP16 else open_engine(bundle, kind)
         except (BundleError, EngineError) as error:
-            say(f"int8 left out: {error.problem}")
+            say(f"{_name(file)} left out: {error.problem}")
     return engines
 
 

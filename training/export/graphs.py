@@ -1,4 +1,4 @@
-"""Converts a PyTorch network to the files that serve: ONNX, its int8 version, TorchScript."""
+"""Converts a PyTorch network to the files that serve: ONNX, its int8 and float16 versions, TorchScript."""
 
 import io
 import tempfile
@@ -16,10 +16,11 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from models.backbones import PixelBackbone
+from models.bundle import PIXELS
 from models.images.preprocess import Pixels
 from models.processor import available_cores
 
-PIXELS, EMBEDDINGS = "pixels", "embeddings"
+EMBEDDINGS = "embeddings"
 
 _CALIBRATION_BATCH = 32
 
@@ -128,6 +129,24 @@ def _last_products(model: onnx.ModelProto) -> list[str]:
     """Returns the names of the matrix products that give the graph's outputs."""
     outputs = {output.name for output in model.graph.output}
     return [node.name for node in model.graph.node if node.op_type in ("MatMul", "Gemm") and outputs & set(node.output)]
+
+
+def to_float16(model: bytes) -> bytes:
+    """Converts weights and arithmetic of a float32 model to float16 and returns it. Pixels stay uint8, embeddings float32.
+
+    Raises:
+        GraphError: the converter cannot.
+    """
+    # Its package puts a folder of its own on Python's path, so it is imported only when needed.
+    from onnxruntime.transformers.onnx_model import OnnxModel
+
+    try:
+        half = OnnxModel(onnx.load_from_string(model))
+        half.convert_float_to_float16(use_symbolic_shape_infer=False, keep_io_types=True)
+        half.topological_sort()
+        return finished(half.model)
+    except Exception as error:  # A foreign graph can make it raise anything.
+        raise GraphError(f"it cannot be converted to float16: {first_line(error)}") from error
 
 
 def to_torchscript(network: PixelBackbone, example: Pixels) -> bytes:

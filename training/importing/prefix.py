@@ -4,8 +4,9 @@ import onnx
 import onnx.compose
 from onnx import TensorProto, helper
 
+from models.bundle import PIXELS
 from models.manifest import RGB
-from training.export.graphs import EMBEDDINGS, PIXELS, GraphError, finished, first_line
+from training.export.graphs import EMBEDDINGS, GraphError, finished, first_line
 
 Normalisation = tuple[RGB, RGB]
 

@@ -1,6 +1,6 @@
-"""Decides whether a new bundle keeps its int8 version, by the measured loss of accuracy.
+"""Decides whether a new bundle keeps a version of less precision, int8 or float16, by the measured loss of accuracy.
 
-Its speed depends on the processor, so each server measures that for itself (`models.engine`).
+Its speed depends on the machine, so each server measures that for itself (`models.engine`).
 """
 
 import numpy as np
@@ -16,17 +16,17 @@ MAX_LOSS = 0.003  # of accuracy, a share of one
 MIN_AGREEMENT = 0.97  # see decision 0038
 
 
-def int8_loses_little(small: Engine, plain: Engine, scorer: Scorer, options: HeadOptions, say: Say) -> bool:
-    """Returns whether int8 loses no more accuracy on validation episodes than is allowed."""
+def loses_little(name: str, small: Engine, plain: Engine, scorer: Scorer, options: HeadOptions, say: Say) -> bool:
+    """Returns whether a version of less precision loses no more accuracy on validation episodes than is allowed."""
     accuracies = [[scorer.validation_accuracy(engine, options, shots) for engine in (plain, small)] for shots in SHOTS]
     loss = max(before - after for before, after in accuracies)
     passes = loss <= MAX_LOSS
-    say(f"int8 {'kept' if passes else 'left out'}: loses {100 * loss:.2f} points (allowed {100 * MAX_LOSS:g})")
+    say(f"{name} {'kept' if passes else 'left out'}: loses {100 * loss:.2f} points (allowed {100 * MAX_LOSS:g})")
     return passes
 
 
-def int8_agrees(small: Engine, plain: Engine, mean: Float32, pixels: Pixels, say: Say) -> bool:
-    """Returns whether int8 makes nearly the same features as float32, for images of unknown classes.
+def agrees(name: str, small: Engine, plain: Engine, mean: Float32, pixels: Pixels, say: Say) -> bool:
+    """Returns whether a version of less precision makes nearly the same features as float32, for images of unknown classes.
 
     Args:
         mean: (D,) the bundle's feature mean.
@@ -35,7 +35,7 @@ def int8_agrees(small: Engine, plain: Engine, mean: Float32, pixels: Pixels, say
     likeness = agreement(embed_all(small, pixels), embed_all(plain, pixels), mean)
     passes = likeness >= MIN_AGREEMENT
     needed = f"needed {MIN_AGREEMENT:g}, since without classes its accuracy cannot be measured"
-    say(f"int8 {'kept' if passes else 'left out'}: its features have a cosine of {likeness:.3f} to float32's ({needed})")
+    say(f"{name} {'kept' if passes else 'left out'}: its features have a cosine of {likeness:.3f} to float32's ({needed})")
     return passes
 
 
