@@ -130,7 +130,8 @@ def _greatest(one: Sequence[Answer], other: Sequence[Answer], name: str) -> floa
         found: Float32 = getattr(answer if name == "probabilities" else answer.neighbours, name)
         return found
 
-    return max(float(np.abs(values(a) - values(b)).max()) for a, b in zip(one, other, strict=True))
+    # NumPy's maximum is NaN if a number is; Python's would pass over it.
+    return float(np.max([np.abs(values(a) - values(b)).max() for a, b in zip(one, other, strict=True)]))
 
 
 if __name__ == "__main__":

@@ -13,10 +13,12 @@ training resumes from its checkpoint, if need be put together from the pieces.
 import argparse
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -88,22 +90,29 @@ class GpuDay:
 
     def _measure(self, name: str, deadline: float) -> bool:
         """Runs a benchmark that writes JSON, unless its result is of this tree and hardware."""
-        if self._results.get(name, {}).get("setting") == self._setting:
+        known = self._results.get(name, {})
+        if known.get("setting") == self._setting:
             print(f"{name}: there is a result of this tree", flush=True)
-            return True
+            return bool(known["passed"])
         figures = self._work / f"{name}.json"
+        figures.unlink(missing_ok=True)  # Old figures must not pass for new ones.
         command = [sys.executable, "-m", f"benchmarks.{name}", "--device", self._arguments.device, "--json", str(figures)]
         started = monotonic()
+        process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)  # noqa: S603
         try:
-            # Half of the time at most, so that something is left for training.
-            status = subprocess.run(command, cwd=ROOT, timeout=(deadline - started) / 2, check=False).returncode  # noqa: S603
+            process.wait((deadline - started) / 2)  # Something must be left for training.
         except subprocess.TimeoutExpired:
             print(f"{name}: it did not end in time", file=sys.stderr)
             return False
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with the servers that it may have started
+            process.wait()
         if figures.exists():  # `gpu_answers` writes it, and then fails, if answers are wrong.
-            seconds = round(monotonic() - started, 1)
-            self._note(name, {"setting": self._setting, "seconds": seconds, "figures": json.loads(figures.read_text())})
-        return status == 0
+            passed, seconds = process.returncode == 0, round(monotonic() - started, 1)
+            found = {"setting": self._setting, "passed": passed, "seconds": seconds, "figures": json.loads(figures.read_text())}
+            self._note(name, found)
+        return process.returncode == 0
 
     def _train(self, split: str, deadline: float) -> bool:
         """Goes on with one dataset's part of the paper's table until it is done or the time is over."""
@@ -128,20 +137,28 @@ class GpuDay:
     def _bring_home(self, paper: Path, split: str) -> None:
         """Writes the pieces of changed checkpoints, and the table so far."""
         result = self._results.get(split, {"checkpoints": {}})
+        outdated: list[Path] = []
         for checkpoint in sorted(paper.glob(f"*/{FILE_NAME}")):
             run, changed = checkpoint.parent.name, checkpoint.stat().st_mtime_ns
-            if result["checkpoints"].get(run, {}).get("changed") != changed:
-                result["checkpoints"][run] = {"changed": changed, "pieces": write_pieces(checkpoint, self._out, run)}
+            known = result["checkpoints"].get(run, {})
+            if known.get("changed") != changed:
+                # Under another name than the last one's pieces, which stay until the results name the new ones.
+                name = f"{run}.{'b' if known.get('name', '').endswith('a') else 'a'}"
+                pieces = write_pieces(checkpoint, self._out, name)
+                result["checkpoints"][run] = {"changed": changed, "name": name, "pieces": pieces}
+                outdated += self._out.glob(f"{known['name']}.[0-9]*") if known else []
         table = paper / "table.json"
         if table.exists():
             result["table"] = json.loads(table.read_text())
         self._note(split, {**result, "setting": self._setting})
+        for piece in outdated:
+            piece.unlink()
 
     def _restore(self, paper: Path, split: str) -> None:
         """Puts checkpoints together that are not here, as on a new machine."""
         for run, entry in self._results.get(split, {}).get("checkpoints", {}).items():
             checkpoint = paper / run / FILE_NAME
-            if not checkpoint.exists() and not join_pieces(self._out, run, entry["pieces"], checkpoint):
+            if not checkpoint.exists() and not join_pieces(self._out, entry["name"], entry["pieces"], checkpoint):
                 print(f"{run}: pieces of its checkpoint are missing, so it begins again", file=sys.stderr)
 
     def _note(self, name: str, result: dict[str, Any]) -> None:

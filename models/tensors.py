@@ -25,6 +25,6 @@ def made_on(device: torch.device, shape: tuple[int, ...]) -> Tensor:
 
 
 def finish(device: torch.device) -> None:
-    """Waits until a GPU has done what this thread has queued."""
+    """Waits until a GPU has done what was queued on this thread's stream. Threads share one unless they choose another."""
     if device.type == "cuda":
         torch.cuda.current_stream(device).synchronize()

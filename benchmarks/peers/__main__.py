@@ -28,7 +28,7 @@ from benchmarks.shared.setting import create_task, paper_bundle, sample_images, 
 from models.engine import EngineKind, open_engine
 from models.processor import available_cores
 
-_SHARED = ("numpy", "onnxruntime", "pillow", "pydantic", "safetensors", "array-api-compat")
+_SHARED = ("numpy", "onnxruntime", "pillow", "pillow-heif", "pydantic", "safetensors", "array-api-compat")
 _START_SECONDS = 120.0
 _CONNECTIONS = 64
 _WARM_IMAGES = 500

@@ -26,7 +26,7 @@ from models.novelty.space import NoveltySpace
 from models.novelty.support_index import Neighbours, SupportIndex
 from models.tensors import on_device
 
-_TABLES_BYTES = 2 * 2**30  # of all heads, and as much of all indices
+_TABLES_BYTES = 2**29  # of all heads, and as much of all indices
 _GATHERED_BYTES = 256 * 2**20  # of the rows of one product
 
 
@@ -73,6 +73,8 @@ class DeviceAnswers:
         Raises:
             BackboneMismatch: a head was fitted in another space.
         """
+        for tables in (self._heads, self._indices):
+            tables.forget()
         for question, _ in asked:
             if question.head.backbone != self._space.backbone:
                 raise BackboneMismatch(f"a head fitted on {question.head.backbone} cannot read these embeddings")

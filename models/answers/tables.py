@@ -5,7 +5,7 @@ Only the thread that looks things up uses them. A thing that nobody else holds a
 
 import weakref
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -16,6 +16,7 @@ from models.tensors import on_device
 
 T = TypeVar("T")
 Rows = Mapping[str, NDArray[Any]]
+Shapes = tuple[tuple[int, ...], ...]
 Found = tuple[list[int], Mapping[str, Tensor], list[int]]
 """Positions of things in one table, its tensors by name (slots, …), and the slots of these things."""
 
@@ -34,8 +35,8 @@ class Tables(Generic[T]):
         self._device = device
         self._max_bytes = max_bytes
         self._rows = rows
-        self._tables: dict[tuple[tuple[int, ...], ...], _Table] = {}
-        self._places: dict[int, _Table] = {}
+        self._tables: OrderedDict[Shapes, _Table] = OrderedDict()  # the least recently used first
+        self._places: dict[int, Shapes] = {}
         self._gone: deque[int] = deque()
 
     @property
@@ -45,45 +46,61 @@ class Tables(Generic[T]):
 
     def __len__(self) -> int:
         """The number of things that have a slot."""
-        self._forget()
+        self.forget()
         return len(self._places)
 
     def look_up(self, things: Sequence[T]) -> list[Found]:
         """Returns the slots of things by table. A thing without a slot is copied to the device."""
-        self._forget()
-        wanted = {id(thing) for thing in things}
-        for thing in things:
+        self.forget()
+        wanted = {id(thing): thing for thing in things}
+        for key in wanted:
+            if key in self._places:
+                self._tables.move_to_end(self._places[key])
+        for thing in wanted.values():
             if id(thing) not in self._places:
-                self._add(thing, wanted)
-        by_table: dict[_Table, list[int]] = defaultdict(list)
+                self._add(thing, wanted.keys())
+        by_table: dict[Shapes, list[int]] = defaultdict(list)
         for position, thing in enumerate(things):
             by_table[self._places[id(thing)]].append(position)
         return [
             (members, table.tensors, [table.slot(id(things[position])) for position in members])
-            for table, members in by_table.items()
+            for shapes, members in by_table.items()
+            for table in [self._tables[shapes]]
         ]
 
-    def _add(self, thing: T, wanted: set[int]) -> None:
-        rows = self._rows(thing)
-        table = self._tables.setdefault(tuple(row.shape for row in rows.values()), _Table(self._device))
-        if not table.free:
-            size = sum(row.nbytes for row in rows.values()) * max(1, table.capacity)
-            oldest = next((key for key in table.slots if key not in wanted), None)
-            if oldest is not None and self.nbytes + size > self._max_bytes:
-                self._places.pop(oldest)
-                table.remove(oldest)
-            else:
-                table.grow(rows)
-        table.write(id(thing), rows)
-        self._places[id(thing)] = table
-        weakref.finalize(thing, self._gone.append, id(thing)).atexit = False
-
-    def _forget(self) -> None:
-        """Frees the slots of things that are gone. Their ids may be those of new things from now on."""
+    def forget(self) -> None:
+        """Clears the slots of things that nobody else holds any more. Their ids may be those of new things from now on."""
         while self._gone:
             key = self._gone.popleft()
-            if table := self._places.pop(key, None):
-                table.remove(key)
+            if shapes := self._places.pop(key, None):
+                self._tables[shapes].remove(key)
+
+    def _add(self, thing: T, wanted: Set[int]) -> None:
+        rows = self._rows(thing)
+        shapes = tuple(row.shape for row in rows.values())
+        table = self._tables.setdefault(shapes, _Table(self._device))
+        self._tables.move_to_end(shapes)
+        if not table.free:
+            self._make_room(table, sum(row.nbytes for row in rows.values()) * max(1, table.capacity), wanted)
+        if not table.free:
+            table.grow(rows)
+        table.write(id(thing), rows, weakref.finalize(thing, self._gone.append, id(thing)))
+        self._places[id(thing)] = shapes
+
+    def _make_room(self, table: "_Table", more: int, wanted: Set[int]) -> None:
+        """Makes room for `more` bytes: drops whole tables that were not used for longest, and then this table's oldest thing."""
+        for shapes, other in list(self._tables.items()):
+            if self.nbytes + more <= self._max_bytes:
+                return
+            if other is not table and wanted.isdisjoint(other.slots):
+                for key in list(other.slots):
+                    del self._places[key]
+                    other.remove(key)
+                del self._tables[shapes]
+        oldest = next((key for key in table.slots if key not in wanted), None)
+        if oldest is not None and self.nbytes + more > self._max_bytes:
+            del self._places[oldest]
+            table.remove(oldest)
 
 
 class _Table:
@@ -92,7 +109,7 @@ class _Table:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self.tensors: dict[str, Tensor] = {}
-        self.slots: OrderedDict[int, int] = OrderedDict()
+        self.slots: OrderedDict[int, tuple[int, weakref.finalize[..., Any]]] = OrderedDict()
         self.free: list[int] = []
         self.capacity = 0
 
@@ -102,7 +119,7 @@ class _Table:
 
     def slot(self, key: int) -> int:
         self.slots.move_to_end(key)
-        return self.slots[key]
+        return self.slots[key][0]
 
     def grow(self, rows: Rows) -> None:
         """Doubles the number of slots."""
@@ -113,11 +130,18 @@ class _Table:
         self.free = list(range(self.capacity + more - 1, self.capacity - 1, -1))
         self.capacity += more
 
-    def write(self, key: int, rows: Rows) -> None:
+    def write(self, key: int, rows: Rows, when_gone: "weakref.finalize[..., Any]") -> None:
+        """Gives a thing a slot; `when_gone` says when nobody holds the thing any more."""
         slot = self.free.pop()
         for name, row in rows.items():
             self.tensors[name][slot] = on_device(row, self._device)
-        self.slots[key] = slot
+        when_gone.atexit = False
+        self.slots[key] = slot, when_gone
 
     def remove(self, key: int) -> None:
-        self.free.append(self.slots.pop(key))
+        """Frees a slot. What it held is overwritten, since it may have been deleted."""
+        slot, when_gone = self.slots.pop(key)
+        when_gone.detach()
+        for tensor in self.tensors.values():
+            tensor[slot] = 0
+        self.free.append(slot)

@@ -14,6 +14,7 @@ from models.heads.fitting import fit_head
 from models.heads.head import EmbeddingSpace, Head
 from models.manifest import HeadOptions
 from models.measured import recall
+from models.processor import available_cores, processor_name
 
 _SIZES = ((5, 5), (20, 5), (20, 20), (50, 20))  # ways and shots of the fits that are timed
 _TURNS = 5
@@ -69,7 +70,8 @@ def measured_fitter(space: EmbeddingSpace, device: Any, name: str, remembered: P
     here, there = Fitter(space), Fitter(space, device)
     least = None
     for ways, shots in reversed(_SIZES):
-        setting = f"fit of {ways} x {shots} examples of {len(space.mean)} numbers, {name}"
+        machine = f"{name}, {processor_name()}, {available_cores()} cores"
+        setting = f"fit of {ways} x {shots} examples of {len(space.mean)} numbers, {machine}"
         if recall(remembered, setting, lambda: _speedup(here, there, ways, shots)) <= 1.0:  # noqa: B023 (called at once)
             break
         least = ways * shots

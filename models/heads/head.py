@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 from safetensors.numpy import load, save
 
+from models.arrays import Array
 from models.manifest import HeadOptions
 
-Array = Any  # The array API standard has no static type for "an array of any conforming library".
 Float32 = NDArray[np.float32]
 
 

@@ -18,6 +18,15 @@ def cuda_device() -> Any:
     return torch.device("cuda")
 
 
+def torch_has_cuda() -> bool:
+    """Returns whether PyTorch is there and can use a GPU. It takes seconds where PyTorch is there."""
+    try:
+        cuda_device()
+    except EngineError:
+        return False
+    return True
+
+
 def gpu_name() -> str:
     """Returns what `device_name` does of the GPU; no more than that it is one where PyTorch is missing."""
     try:

@@ -37,7 +37,7 @@ class OnnxEngine:
             needed = "onnxruntime-gpu, TensorRT" if on_tensorrt(kind) else "onnxruntime-gpu"
             raise EngineError(f"the engine {kind} needs {needed} and a CUDA device")
         model = bundle.read(file)
-        self.parallel = 1 if cuda else min(threads, _MOST_PARALLEL)
+        self.parallel = 1 if cuda or tensors else min(threads, _MOST_PARALLEL)
         self.max_batch = MAX_BATCH_CUDA if cuda else MAX_BATCH
         try:
             providers = _providers(bundle, kind, built)

@@ -38,9 +38,12 @@ class TorchScriptEngine:
         self.max_batch = MAX_BATCH_CUDA if self._device.type == "cuda" else MAX_BATCH
 
     def embed(self, pixels: Pixels) -> Array:
-        from models.tensors import on_device
+        from models.tensors import finish, on_device
 
         batch = padded(pixels) if self._device.type == "cuda" else pixels
         with self._torch.inference_mode():
             embeddings = self._module(on_device(batch, self._device))[: len(pixels)]
-        return embeddings if self.device else on_host(embeddings)
+        if not self.device:
+            return on_host(embeddings)
+        finish(self.device)  # Otherwise the batcher would take the batch for done, and errors would come later and elsewhere.
+        return embeddings

@@ -8,7 +8,7 @@ from functools import cache, cached_property
 from typing import Self
 
 from models.answers.on_host import HostAnswers
-from models.arrays import Ints, on_host
+from models.arrays import Array, Ints, on_host
 from models.engine import Engine, file_of
 from models.examples.bursts import bursts, least_similarity
 from models.examples.suspects import duplicate_similarity
@@ -49,6 +49,11 @@ class ServedBackbone:
         self._users = 0
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def no_embeddings(self) -> Array:
+        """The embeddings of no image, (0, D), where the engine leaves those of others."""
+        return self.space_there.mean[None][:0]
 
     def _answers(self, engine: Engine) -> Answers:
         if engine.device is None:
@@ -114,5 +119,5 @@ class ServedBackbone:
             BundleError: the embeddings are not the golden ones.
         """
         with self.use():
-            embeddings = on_host(await self.batcher.embed(self.bundle.golden_pixels))
+            embeddings = await asyncio.to_thread(on_host, await self.batcher.embed(self.bundle.golden_pixels))
         self.bundle.check_golden(file_of(self.kind), embeddings)

@@ -183,6 +183,7 @@ class Batcher:
         try:
             while batch := self._take():
                 self._embed(batch, engine)
+                del batch  # An idle thread keeps nothing of a request.
         finally:
             # Whatever ended this thread, no caller may wait for it in vain, and the other threads must stop too.
             with self._wake:
@@ -233,18 +234,28 @@ class Batcher:
             self._finish(batch)
             _tell(batch, results)
 
-    def _results(self, batch: Sequence[Entry], embeddings: Array) -> list[Result]:
-        """Returns what comes of each entry, with the questions answered."""
+    def _results(self, batch: Sequence[Entry], embeddings: Array) -> list[Result | None]:
+        """Returns the result of each entry, with the questions answered; None where an answer failed."""
         ends = list(accumulate(len(entry.pixels) for entry in batch))
         rows = [slice(end - len(entry.pixels), end) for entry, end in zip(batch, ends, strict=True)]
-        asked = [(entry.question, own) for entry, own in zip(batch, rows, strict=True) if entry.question is not None]
+        asked = {at: (entry.question, rows[at]) for at, entry in enumerate(batch) if entry.question is not None}
         started = time.perf_counter()
-        answers = iter(self._answers(embeddings, asked) if asked else [])
+        answers = dict(zip(asked, self._answered(embeddings, list(asked.values())), strict=True))
         seconds = time.perf_counter() - started
         return [
-            Result(embeddings[own], None if entry.question is None else next(answers), seconds)
-            for entry, own in zip(batch, rows, strict=True)
+            None if at in asked and answers[at] is None else Result(embeddings[own], answers.get(at), seconds)
+            for at, own in enumerate(rows)
         ]
+
+    def _answered(self, embeddings: Array, asked: Sequence[tuple[Question, slice]]) -> Sequence[Answer | None]:
+        """Returns the answers; None for one that fails by itself, which must not spoil the others."""
+        try:
+            return self._answers(embeddings, asked) if asked else []
+        except Exception:
+            _log.exception("%d questions failed together; each is asked by itself", len(asked))
+            if len(asked) == 1:
+                return [None]
+            return [answer for each in asked for answer in self._answered(embeddings, [each])]
 
 
 def _log_failure(batch: Collection[Entry], error: BaseException) -> None:
@@ -256,7 +267,7 @@ def _log_failure(batch: Collection[Entry], error: BaseException) -> None:
         trace = None
 
 
-def _tell(entries: Collection[Entry], results: Sequence[Result] | None) -> None:
+def _tell(entries: Collection[Entry], results: Sequence[Result | None] | None) -> None:
     """Gives each entry its result, or EngineFailed. It wakes the event loop once for all of them."""
     if entries:
         loop = next(iter(entries)).result.get_loop()
@@ -264,11 +275,11 @@ def _tell(entries: Collection[Entry], results: Sequence[Result] | None) -> None:
             loop.call_soon_threadsafe(_hand_out, entries, results)
 
 
-def _hand_out(entries: Collection[Entry], results: Sequence[Result] | None) -> None:
+def _hand_out(entries: Collection[Entry], results: Sequence[Result | None] | None) -> None:
     for position, entry in enumerate(entries):
         if entry.result.done():  # Its caller may have been cancelled meanwhile.
             continue
-        if results is None:
+        if results is None or (result := results[position]) is None:
             entry.result.set_exception(EngineFailed("the engine failed on this batch; try again"))
         else:
-            entry.result.set_result(results[position])
+            entry.result.set_result(result)

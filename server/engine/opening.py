@@ -1,7 +1,6 @@
 """Opens a bundle on an engine: verified, checked against its golden images, and warm."""
 
 import logging
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +8,8 @@ from models.bundle import Bundle, BundleError
 from models.engine import Engine, EngineError, EngineKind, cuda_device, device_name, file_of, open_engine, release_memory
 from models.heads.fitter import Fitter, measured_fitter
 from models.heads.head import BackboneRef
+from models.runtimes.devices import torch_has_cuda
+from models.runtimes.onnx import can_run
 from server.engine import folders
 from server.engine.default_bundle import Choice
 from server.errors import BackboneNotFound, BackboneUnavailable, InvalidBundle
@@ -98,8 +99,9 @@ def open_file(backbone: BackboneRef, settings: Settings, *, on_cuda: bool) -> Op
 
 
 def _run(bundle: Bundle, settings: Settings, kind: EngineKind) -> Opened:
-    tensors_on = () if settings.fit_device == "cpu" or not find_spec("torch") else ("cuda",)
-    engine = open_engine(bundle, kind, settings.threads, settings.data_dir, tensors_on)
+    # PyTorch is asked only where an engine may run on a GPU: importing it takes seconds and much memory.
+    stays = settings.fit_device != "cpu" and (kind == "torchscript-cuda" or can_run("onnx-cuda")) and torch_has_cuda()
+    engine = open_engine(bundle, kind, settings.threads, settings.data_dir, ("cuda",) if stays else ())
     fitter = _fitter(engine, settings, settings.data_dir / _FITS_MEASURED)
     # Fits a head that nobody needs, so that the first task does not wait for the linear algebra to load.
     labels = [str(i % 2) for i in range(len(bundle.golden_embeddings))]

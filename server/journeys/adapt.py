@@ -88,7 +88,7 @@ async def add_examples(
     spelt = spelt_as_before({example.label for example in examples}, {entry.label for entry in task.version.classes})
     examples = [replace(example, label=spelt[example.label]) for example in examples]
     async with service.backbones.use(task.version.backbone) as backbone:
-        embeddings = on_host(await _embed(service, backbone, examples, watch))
+        embeddings = await service.pools.in_thread(on_host, await _embed(service, backbone, examples, watch))
     new = await service.pools.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
     return await _new_version(service, task, new, None, watch, asked)
 

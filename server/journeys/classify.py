@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.answers.question import Question
-from models.arrays import Reals, on_host
+from models.arrays import Array, Reals, on_host
 from models.heads.fitting import classes_of
-from models.heads.head import Float32
 from models.heads.transductive import are_shared, share_queries
 from models.novelty.support_index import Neighbours
 from server.cache.support import SearchableSupport
@@ -19,6 +18,7 @@ from server.service import Service
 from server.store.records import Support
 
 NEAREST = 3
+_MOMENT = 2**17  # rows of a support set times images, which take a CPU some ten milliseconds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,9 +36,13 @@ class Classified:
     found: tuple[SearchableSupport, Neighbours] | None
 
 
-def question_of(task: ActiveTask) -> Question:
-    """Returns the question to send with the images of a request."""
-    return Question(task.head, None if task.searchable is None else task.searchable.index, NEAREST)
+def question_of(task: ActiveTask, images: int) -> Question:
+    """Returns the question to send with so many images of a request.
+
+    It leaves out a search that would hold up the others of the batch. `classify` makes that one afterwards.
+    """
+    index = None if task.searchable is None else task.searchable.index
+    return Question(task.head, index if index and len(index.codes) * images <= _MOMENT else None, NEAREST)
 
 
 async def classify(service: Service, task: ActiveTask, embedded: Embedded, backbone: ServedBackbone) -> Classified:
@@ -46,23 +50,28 @@ async def classify(service: Service, task: ActiveTask, embedded: Embedded, backb
     answer = embedded.answer
     if answer is None:  # No image can be read.
         return Classified(np.empty((0, len(task.head.labels))), False, None)
-    found = None
-    if task.searchable is not None and answer.neighbours is not None and task.unknown == "judge":
-        found = task.searchable, answer.neighbours
-    if task.support is None or answer.neighbours is None:
+    if task.searchable is None:
+        return Classified(answer.probabilities, False, None)
+    neighbours = answer.neighbours
+    if neighbours is None:
+        neighbours = await service.pools.in_applier(_search, task.searchable, embedded.embeddings, backbone)
+    found = (task.searchable, neighbours) if task.unknown == "judge" else None
+    if task.support is None:
         return Classified(answer.probabilities, False, found)
-    alone, weights = answer.probabilities, 1.0 - answer.neighbours.novelty
-    together, shared = await service.pools.in_applier(
-        _shared, task.support, alone, on_host(embedded.embeddings), weights, backbone
-    )
+    alone, weights = answer.probabilities, 1.0 - neighbours.novelty
+    together, shared = await service.pools.in_applier(_shared, task.support, alone, embedded.embeddings, weights, backbone)
     return Classified(shared, together, found)
 
 
+def _search(searchable: SearchableSupport, embeddings: Array, backbone: ServedBackbone) -> Neighbours:
+    return searchable.index.search(backbone.background.queries(on_host(embeddings)), backbone.background, NEAREST)
+
+
 def _shared(
-    support: Support, alone: NDArray[np.float64], embeddings: Float32, weights: Reals, backbone: ServedBackbone
+    support: Support, alone: NDArray[np.float64], embeddings: Array, weights: Reals, backbone: ServedBackbone
 ) -> tuple[bool, NDArray[np.float64]]:
     """Returns whether the images help each other, and their probabilities then."""
     _, classes = classes_of(support.labels)
-    shots, queries = (backbone.space.features(each, centre=True) for each in (support.embeddings, embeddings))
-    together = are_shared(np.bincount(classes).tolist(), len(embeddings))
+    shots, queries = (backbone.space.features(each, centre=True) for each in (support.embeddings, on_host(embeddings)))
+    together = are_shared(np.bincount(classes).tolist(), len(queries))
     return together, share_queries(alone, shots, classes, queries, weights)

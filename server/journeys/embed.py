@@ -53,7 +53,9 @@ async def embed_images(
             decoded = await service.decoder.decode(images, backbone.bundle.manifest.input)
         readable: list[Pixels] = [pixels for pixels in decoded if not isinstance(pixels, ImageError)]
         started = time.perf_counter()
-        result = await backbone.batcher.run(np.stack(readable), question) if readable else _nothing(backbone)
+        result = Result(backbone.no_embeddings, None, 0.0)
+        if readable:
+            result = await backbone.batcher.run(np.stack(readable), question)
         watch.record("embed", time.perf_counter() - started - result.seconds)
     errors = [pixels if isinstance(pixels, ImageError) else None for pixels in decoded]
     return Embedded(errors, result.embeddings, result.answer, result.seconds)
@@ -62,7 +64,3 @@ async def embed_images(
 def image_error(error: ImageError, where: str) -> HeadstartError:
     """Returns the error to answer with when an image spoils the whole request; `where` says which image it was."""
     return _ERRORS[error.code](f"{where}: {error.detail}")
-
-
-def _nothing(backbone: ServedBackbone) -> Result:
-    return Result(np.empty((0, backbone.bundle.manifest.embedding_dim), dtype=np.float32), None, 0.0)

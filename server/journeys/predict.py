@@ -45,7 +45,7 @@ async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], t
     watch = Stopwatch(service.metrics)
     check_images(images, service.settings)
     async with service.backbones.use(task.head.backbone) as backbone:
-        embedded = await embed_images(service, backbone, images, watch, question_of(task))
+        embedded = await embed_images(service, backbone, images, watch, question_of(task, len(images)))
     if len(images) == 1 and embedded.errors[0] is not None:
         raise image_error(embedded.errors[0], "the image cannot be used")
     with watch.stage("head", begun=embedded.seconds):

@@ -56,5 +56,5 @@ async def _embed(service: Service, key: TaskKey, ids: Sequence[str], backbone: S
         if isinstance(pixels, ImageError):
             raise image_error(pixels, f"the image of {example.id}")
         readable.append(pixels)
-    embedded = on_host(await backbone.batcher.embed_in_background(np.stack(readable)))
+    embedded = await service.pools.in_thread(on_host, await backbone.batcher.embed_in_background(np.stack(readable)))
     return {example.id: embedding for example, embedding in zip(examples, embedded, strict=True)}

@@ -1,6 +1,7 @@
 """Tables of things on a device: whatever is looked up, in whatever order, its rows are in the slot that was told."""
 
 import gc
+import weakref
 
 import numpy as np
 import torch
@@ -73,3 +74,29 @@ def test_a_thing_that_is_gone_leaves_its_slot_to_others() -> None:
     assert len(tables) == 0
     assert_found(tables, [Thing(number, 1) for number in range(4)])
     assert tables.nbytes == size
+
+
+def test_what_is_gone_is_overwritten() -> None:
+    tables = Tables[Thing](torch.device("cpu"), 2**20, rows_of)
+    assert_found(tables, [Thing(7, 1)])
+    gc.collect()
+    tables.forget()
+    assert [bool(tensor.any()) for table in tables._tables.values() for tensor in table.tensors.values()] == [False, False]
+
+
+def test_tables_that_nobody_asks_any_more_make_room_for_others() -> None:
+    tables = Tables[Thing](torch.device("cpu"), 8 * (WIDTH * 4 + 8), rows_of)
+    small, large = [Thing(number, 1) for number in range(8)], [Thing(number, 3) for number in range(8, 10)]
+    for thing in (*small, *large, *large):
+        assert_found(tables, [thing])
+    assert len(tables) == 2
+    assert tables.nbytes == 2 * (3 * WIDTH * 4 + 8)
+
+
+def test_a_thing_is_watched_once() -> None:
+    before = len(weakref.finalize._registry)  # type: ignore[attr-defined]
+    tables = Tables[Thing](torch.device("cpu"), 0, rows_of)
+    things = [Thing(number, 1) for number in range(2)]
+    for thing in things * 20:
+        assert_found(tables, [thing])
+    assert len(weakref.finalize._registry) - before == 1  # type: ignore[attr-defined]

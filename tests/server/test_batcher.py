@@ -15,6 +15,7 @@ from models.images.preprocess import Pixels
 from models.manifest import HeadOptions
 from server.engine import queue as image_queue
 from server.engine.batcher import Batcher
+from server.engine.queue import Result
 from server.errors import EngineFailed, Overloaded
 from server.metrics import Metrics
 
@@ -315,8 +316,19 @@ def test_questions_of_a_batch_are_answered_together(engine: WatchedEngine) -> No
             assert result.seconds > 0
         assert ((await plain).answer, (await plain).seconds > 0) == (None, True)
         assert (await first).shape == (1, 2)
-        with pytest.raises(EngineFailed):
-            await batcher.run(images(1), question("broken"))
+        engine.gate.clear()
+        engine.entered.clear()
+        busy = asyncio.create_task(batcher.embed(images(1)))
+        await enter_engine(engine)
+        beside = [asyncio.create_task(batcher.run(images(1), asked)) for asked in (question("broken"), question("c"), None)]
+        await until(lambda: batcher._queue.images == 3)
+        engine.gate.set()
+        await busy
+        failed, answered, embedded = await asyncio.gather(*beside, return_exceptions=True)
+        assert isinstance(failed, EngineFailed)  # It fails alone.
+        assert isinstance(answered, Result)
+        assert answered.answer is not None
+        assert isinstance(embedded, Result)
         assert (await batcher.run(images(1), question("a"))).answer is not None
 
     asyncio.run(ask())
@@ -325,9 +337,26 @@ def test_questions_of_a_batch_are_answered_together(engine: WatchedEngine) -> No
         [("a", 0, 2)],
         [("b", 0, MAX_BATCH)],
         [("b", 0, 1)],
+        [("broken", 0, 1), ("c", 1, 2)],
         [("broken", 0, 1)],
+        [("c", 1, 2)],
         [("a", 0, 1)],
     ]
+
+
+def test_an_idle_thread_keeps_nothing_of_a_request(engine: WatchedEngine) -> None:
+    batcher = Batcher(
+        engine, lambda embeddings, asked: [Answer(embeddings[rows], None) for _, rows in asked], CAPACITY, "fake@1", Metrics()
+    )
+
+    async def ask() -> weakref.ref[Head]:
+        asked = question("a")
+        await batcher.run(images(1), asked)
+        await until(lambda: waiting_threads(batcher) == 1)
+        return weakref.ref(asked.head)
+
+    assert asyncio.run(ask())() is None
+    batcher.close()
 
 
 def test_background_work_waits_for_everyone_else_in_chunks_of_its_own(batcher: Batcher, engine: WatchedEngine) -> None:

@@ -93,6 +93,8 @@ def test_a_mixed_batch_is_answered_alike(both: list[httpx.Client], support: Labe
         with ThreadPoolExecutor(len(tasks)) as pool:
             asked = [pool.submit(ask, client, task, [*images[n : n + 3], b"broken", *images[:n]]) for n, task in enumerate(tasks)]
             found.append([one for each in asked for one in each.result()])
+        broken = client.post("/v1/predict", params={"tasks": ",".join(tasks)}, **form([b"broken", b"too"]))
+        assert broken.status_code == 200, broken.text
         many = client.post("/v1/predict", params={"tasks": ",".join(tasks)}, **form(images[:4])).json()
         found[-1] += [one for result in many["results"] for one in result["predictions"]]
     assert_alike(*found)

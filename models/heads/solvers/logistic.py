@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import device, is_numpy_array
 
-from models.arrays import Bools, Floats, Ints
-from models.heads.head import Array
+from models.arrays import Array, Bools, Floats, Ints
 from models.heads.solvers.method import Method
 from models.heads.solvers.newton import EPSILON, STEP_TOLERANCE, Newton, softmax
 

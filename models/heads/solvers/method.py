@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from models.arrays import Bools, Floats, Ints
-from models.heads.head import Array
+from models.arrays import Array, Bools, Floats, Ints
 
 Fit = Callable[[Any, Array, Array, float], tuple[Array, Array]]
 LeftOutScores = Callable[[Floats, Floats, float, Ints, Bools], Floats | None]

@@ -10,7 +10,7 @@ methods.
 from collections.abc import Callable
 from typing import Any
 
-from models.heads.head import Array
+from models.arrays import Array
 
 # A logistic fit is done when Newton's step is this short: scores of features of norm one move by little more. The step is still
 # taken, so the remaining error is far below the 1e-4 in probability that the fit promises.

@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from models.arrays import Bools, Floats, Ints
-from models.heads.head import Array
+from models.arrays import Array, Bools, Floats, Ints
 from models.heads.solvers.groups import by_size
 from models.heads.solvers.method import Method
 

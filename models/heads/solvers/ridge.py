@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import device, is_numpy_array
 
-from models.arrays import Bools, Floats, Ints
-from models.heads.head import Array
+from models.arrays import Array, Bools, Floats, Ints
 from models.heads.solvers.groups import by_size
 from models.heads.solvers.method import Method
 
