@@ -73,7 +73,7 @@ class DeviceAnswers:
         Raises:
             BackboneMismatch: a head was fitted in another space.
         """
-        for tables in (self._heads, self._indices):
+        for tables in (self._heads, self._indices):  # both, also where no question has an index
             tables.forget()
         for question, _ in asked:
             if question.head.backbone != self._space.backbone:
