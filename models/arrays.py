@@ -23,6 +23,4 @@ def on_host(array: Array) -> NDArray[Any]:
 
 def concatenated(arrays: Sequence[Array]) -> Array:
     """Returns arrays of one kind, one after another."""
-    if len(arrays) == 1:
-        return arrays[0]
     return np.concatenate(arrays) if isinstance(arrays[0], np.ndarray) else array_namespace(arrays[0]).concat(list(arrays))

@@ -1,5 +1,6 @@
 """Small training runs: a recipe of seconds, images of noise, a trainer on the CPU."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +56,19 @@ def fabric() -> Fabric:
 
 def trainer(checkpoint: Checkpoint, folder: Path, *more: ImageSet, teacher: Learner | None = None) -> Trainer:
     return Trainer(checkpoint, [TrainingSet(data, None) for data in (BASE, *more)], folder, fabric(), teacher)
+
+
+def assert_resumes_bit_for_bit(chosen: Recipe, steps: int, folder: Path) -> None:
+    """A run on two datasets that stops after some steps and is resumed ends with the weights of one that never stopped."""
+    straight, halves = folder / "straight", folder / "halves"
+    straight.mkdir()
+    halves.mkdir()
+    expected = trainer(started(chosen, BASE, OTHER), straight, OTHER).run()
+    assert all(math.isfinite(row["loss"]) for row in expected.history)
+    first = trainer(started(chosen, BASE, OTHER), halves, OTHER)
+    for step in range(steps):
+        first.step(step)
+    first._save(steps, 0.0, [])
+    resumed = trainer(Checkpoint.load(halves), halves, OTHER).run()
+    for name, value in expected.learner.items():
+        assert torch.equal(value, resumed.learner[name]), name

@@ -10,10 +10,9 @@ import torch
 from torch.nn import functional
 
 from models.backbones import ResNet12
-from tests.helpers.training_runs import BASE, CLASSES, CPU, OTHER, recipe, started, trainer
+from tests.helpers.training_runs import BASE, CLASSES, CPU, OTHER, assert_resumes_bit_for_bit, recipe, started, trainer
 from training.objectives import TURNS, Invariance, Mix, draw_mix
 from training.run import learner as learners
-from training.run.checkpoint import Checkpoint
 from training.run.learner import Share
 from training.run.recipes import RecipeError
 
@@ -124,18 +123,7 @@ def test_invariance_compares_the_rotations_of_each_image() -> None:
 
 @pytest.mark.parametrize("chosen", [MIXED, INVARIANT], ids=["mixup", "invariance"])
 def test_runs_with_them_resume_bit_for_bit(chosen: Any, tmp_path: Path) -> None:
-    straight, halves = tmp_path / "straight", tmp_path / "halves"
-    straight.mkdir()
-    halves.mkdir()
-    expected = trainer(started(chosen, BASE, OTHER), straight, OTHER).run()
-    assert all(math.isfinite(row["loss"]) for row in expected.history)
-    first = trainer(started(chosen, BASE, OTHER), halves, OTHER)
-    for step in range(3):
-        first.step(step)
-    first._save(3, 0.0, [])
-    resumed = trainer(Checkpoint.load(halves), halves, OTHER).run()
-    for name, value in expected.learner.items():
-        assert torch.equal(value, resumed.learner[name]), name
+    assert_resumes_bit_for_bit(chosen, 3, tmp_path)
 
 
 def test_invariance_is_learned(tmp_path: Path) -> None:

@@ -11,12 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.helpers.training_runs import BASE, CPU, OTHER, fabric, recipe, started, trainer
+from tests.helpers.training_runs import BASE, CPU, OTHER, assert_resumes_bit_for_bit, fabric, recipe, started, trainer
 from training.data.dataset import DataError
 from training.objectives import TURNS, ClassBank, distillation
 from training.run.balance import Balance, GradNorm, Term, make_balance
 from training.run.batches import mix
-from training.run.checkpoint import Checkpoint
 from training.run.distributed import make_fabric
 from training.run.feed import Feed, TrainingSet
 from training.run.learner import Learner
@@ -168,18 +167,8 @@ def test_gradnorm_evens_out_the_gradients() -> None:
 )
 def test_two_datasets_train_and_resume_bit_for_bit(changes: dict[str, Any], tmp_path: Path) -> None:
     chosen = recipe(epochs=2, **changes)
-    straight, halves = tmp_path / "straight", tmp_path / "halves"
-    straight.mkdir()
-    halves.mkdir()
-    expected = trainer(started(chosen, BASE, OTHER), straight, OTHER).run()
-    assert all(math.isfinite(row["loss"]) for row in expected.history)
-    first = trainer(started(chosen, BASE, OTHER), halves, OTHER)
-    for step in range(first.feed.steps_per_epoch + 1):
-        first.step(step)
-    first._save(first.feed.steps_per_epoch + 1, 0.0, [])
-    resumed = trainer(Checkpoint.load(halves), halves, OTHER).run()
-    for name, value in expected.learner.items():
-        assert torch.equal(value, resumed.learner[name]), name
+    steps_per_epoch = trainer(started(chosen, BASE, OTHER), tmp_path, OTHER).feed.steps_per_epoch
+    assert_resumes_bit_for_bit(chosen, steps_per_epoch + 1, tmp_path)
 
 
 @pytest.mark.parametrize("balancing", ["gradnorm", "pcgrad", "mgda"])
