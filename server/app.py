@@ -12,6 +12,7 @@ from server.http.front import Front
 from server.http.openapi import openapi_document
 from server.http.routes import backbones, health, limits, predictions, quality, refreshes, tasks
 from server.http.routes.docs import docs_routes
+from server.http.routes.page import page_routes
 from server.refresh.worker import RefreshWorker
 from server.service import Service
 from server.settings import Settings
@@ -42,7 +43,7 @@ def create_app(settings: Settings) -> Front:
         service.close()
 
     endpoints = Endpoints(ROUTES, {Service: service, RefreshWorker: working})
-    docs = docs_routes(lambda: openapi_document(ROUTES), settings.root)
+    pages = [*page_routes(), *docs_routes(lambda: openapi_document(ROUTES), settings.root)]
     # No redirect for a superfluous slash. It would go to the Host of the request, and to http behind a proxy that ends TLS.
-    others = Router(docs, redirect_slashes=False, lifespan=lifespan)
+    others = Router(pages, redirect_slashes=False, lifespan=lifespan)
     return Front(endpoints, others, settings, service.metrics, service.backbones.check_room)

@@ -310,10 +310,6 @@ class TestReference:
         ):
             assert name in metrics
 
-    def test_the_front_door_leads_to_the_reference(self, api: httpx.Client) -> None:
-        response = api.get("/")
-        assert (response.status_code, response.headers["location"]) == (307, "/docs")
-
     def test_a_sane_request_id_comes_back_and_any_other_is_replaced(self, api: httpx.Client) -> None:
         assert api.get("/healthz", headers={"X-Request-ID": "mine-1"}).headers["x-request-id"] == "mine-1"
         assert api.get("/healthz", headers={"X-Request-ID": "no spaces"}).headers["x-request-id"].startswith("req_")

@@ -29,6 +29,8 @@ class TestHead:
         for path in (
             "/healthz",
             "/readyz",
+            "/",
+            "/page/page.js",
             "/docs",
             "/openapi.json",
             "/v1/tasks?limit=1",
@@ -95,13 +97,13 @@ class TestRootPath:
             for found in (one, many.json()["results"][0]["predictions"][0]):
                 for neighbour in found["nearest"]:
                     assert neighbour["image"] == f"{_PREFIX}/v1/tasks/{task}/examples/{neighbour['example']}/image"
-            assert api.get("/").headers["location"] == f"{_PREFIX}/docs"
-            page = httpx.URL("http://localhost/").join(f"{_PREFIX}/docs")
-            scripts = [page.join(source).path for source in re.findall(r'<script src="([^"]+)"', api.get("/docs").text)]
-            assert scripts
-            for script in scripts:
-                assert script.startswith(f"{_PREFIX}/")
-                assert api.get(script.removeprefix(_PREFIX)).status_code == 200
+            for path in ("/", "/docs"):
+                page = httpx.URL("http://localhost/").join(f"{_PREFIX}{path}")
+                scripts = [page.join(source).path for source in re.findall(r'<script src="([^"]+)"', api.get(path).text)]
+                assert scripts
+                for script in scripts:
+                    assert script.startswith(f"{_PREFIX}/")
+                    assert api.get(script.removeprefix(_PREFIX)).status_code == 200
             assert api.get("/openapi.json").json()["servers"] == [{"url": _PREFIX}]
             assert_problem(api.get("/v1/tasks/"), 404, "not_found")
             assert api.put("/v1/tasks").headers["allow"] == "GET, HEAD, POST"

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from fastapi import Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.routing import BaseRoute, Mount, Route
 
@@ -64,7 +64,6 @@ def docs_routes(make_document: Callable[[], dict[str, Any]], root: str) -> list[
         Route("/openapi.json", openapi),
         Route("/docs", _page),
         Route("/docs/start.js", _start),
-        Route("/", _to_docs),
         Mount("/docs/assets", StaticFiles(packages=[("fastapi_swagger", "resources")])),
     ]
 
@@ -75,7 +74,3 @@ async def _page(_request: Request) -> Response:
 
 async def _start(_request: Request) -> Response:
     return Response(_START, media_type="text/javascript", headers=_HEADERS)
-
-
-async def _to_docs(_request: Request) -> Response:
-    return RedirectResponse("/docs")

@@ -1,0 +1,59 @@
+// The calls that the page makes.
+
+import { asJson, call, upload } from "./http";
+import type {
+  ChangedTaskReply,
+  ComparisonReply,
+  ExamplePage,
+  Limits,
+  PredictReply,
+  Quality,
+  TaskPage,
+  TaskReply,
+  VersionPage,
+} from "./types";
+
+export const limits = () => call<Limits>("GET", "limits");
+
+export async function allTasks(): Promise<TaskReply[]> {
+  const found: TaskReply[] = [];
+  let cursor = "";
+  do {
+    const page = await call<TaskPage>("GET", `tasks?limit=1000${cursor}`);
+    found.push(...page.tasks);
+    cursor = page.next_cursor ? `&cursor=${encodeURIComponent(page.next_cursor)}` : "";
+  } while (cursor);
+  return found;
+}
+
+export const rename = (task: string, name: string) => call<TaskReply>("PATCH", `tasks/${task}`, asJson({ name }));
+export const deleteTask = (task: string) => call<void>("DELETE", `tasks/${task}`);
+export const activate = (task: string, version: number) =>
+  call<TaskReply>("PATCH", `tasks/${task}`, asJson({ active_version: version }));
+export const versions = (task: string) => call<VersionPage>("GET", `tasks/${task}/versions`);
+export const quality = (task: string) => call<Quality>("GET", `tasks/${task}/quality`);
+export const compare = (task: string) => call<ComparisonReply>("POST", `tasks/${task}/compare`);
+
+/** The first thousand examples: enough to show what the classes look like. */
+export const examples = (task: string) => call<ExamplePage>("GET", `tasks/${task}/examples?limit=1000`);
+
+export const relabel = (task: string, example: string, label: string) =>
+  call<ChangedTaskReply>("PATCH", `tasks/${task}/examples/${example}`, asJson({ label }));
+export const removeExample = (task: string, example: string) =>
+  call<ChangedTaskReply>("DELETE", `tasks/${task}/examples/${example}`);
+
+export const imageAddress = (task: string, example: string) => `v1/tasks/${task}/examples/${example}/image`;
+
+export const teach = (
+  task: string | null,
+  form: FormData,
+  key: string,
+  signal: AbortSignal,
+  told: (share: number) => void,
+) => upload<ChangedTaskReply>(task ? `tasks/${task}/examples` : "tasks", form, key, signal, told);
+
+export function predict(task: string, images: Blob[], signal?: AbortSignal): Promise<PredictReply> {
+  const form = new FormData();
+  for (const image of images) form.append("images", image, "image");
+  return call<PredictReply>("POST", `tasks/${task}/predict`, signal ? { body: form, signal } : { body: form });
+}

@@ -1,0 +1,173 @@
+// The parts of the server's replies that the page reads. Each interface has the name of its schema in the OpenAPI document, and
+// a test compares the fields.
+
+export interface ClassReply {
+  label: string;
+  examples: number;
+}
+
+export interface HeadReply {
+  solver: string;
+  C: number;
+}
+
+export interface TaskReply {
+  id: string;
+  name: string;
+  version: number;
+  backbone: string;
+  classes: ClassReply[];
+}
+
+export type Interval = [number, number] | null;
+
+export interface ClassQuality {
+  label: string;
+  examples: number;
+  judged: number;
+  recognised: number;
+  accuracy: number | null;
+  interval: Interval;
+}
+
+export interface Confusion {
+  label: string;
+  recognised_as: string;
+  examples: number;
+}
+
+export interface Prior {
+  accuracy: number;
+  lowest: number;
+  highest: number;
+}
+
+export interface SuspectReply {
+  example: string;
+  label: string;
+  suggested: string;
+  confidence: number;
+  file_name: string | null;
+}
+
+export interface DuplicateReply {
+  example: string;
+  label: string;
+  of: string;
+  of_label: string;
+  file_name: string | null;
+  of_file_name: string | null;
+}
+
+export interface Quality {
+  judged: number;
+  accuracy: number | null;
+  interval: Interval;
+  classes: ClassQuality[];
+  confusions: Confusion[];
+  prior: Prior | null;
+  advice: string;
+  suspects: SuspectReply[];
+  duplicates: DuplicateReply[];
+}
+
+export interface ChangedTaskReply extends TaskReply {
+  quality: Quality | null;
+}
+
+export interface TaskPage {
+  tasks: TaskReply[];
+  next_cursor: string | null;
+}
+
+export interface ExampleReply {
+  id: string;
+  label: string;
+  image_kept: boolean;
+  file_name: string | null;
+}
+
+export interface ExamplePage {
+  examples: ExampleReply[];
+  next_cursor: string | null;
+}
+
+export interface VersionReply {
+  version: number;
+  active: boolean;
+  change: string;
+  backbone: string;
+  classes: ClassReply[];
+  head: HeadReply;
+  created_at: string;
+}
+
+export interface VersionPage {
+  versions: VersionReply[];
+}
+
+export interface Neighbour {
+  example: string;
+  label: string;
+  image: string | null;
+  file_name: string | null;
+}
+
+export interface JudgedPrediction {
+  label: string;
+  probability: number;
+  scores: Record<string, number>;
+  known: boolean;
+  nearest: Neighbour[];
+}
+
+export interface ProblemInPlace {
+  code: string;
+  detail: string;
+}
+
+export interface FailedPrediction {
+  error: ProblemInPlace;
+}
+
+export interface PredictReply {
+  predictions: (JudgedPrediction | FailedPrediction)[];
+}
+
+export interface CandidateReply {
+  current: boolean;
+  backbone: string;
+  head: HeadReply;
+  judged: number;
+  recognised: number;
+  accuracy: number | null;
+  interval: Interval;
+}
+
+export interface FailedCandidate {
+  backbone: string;
+  error: ProblemInPlace;
+}
+
+export interface ComparisonReply {
+  candidates: (CandidateReply | FailedCandidate)[];
+  best: number;
+  advice: string;
+}
+
+export interface ProblemImage extends ProblemInPlace {
+  position: number;
+}
+
+export interface Problem {
+  code: string;
+  detail: string;
+  images: ProblemImage[] | null;
+}
+
+export interface Limits {
+  body_bytes: number;
+  image_bytes: number;
+  images: number;
+  new_examples: number;
+}

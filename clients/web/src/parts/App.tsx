@@ -1,0 +1,68 @@
+// The page: its head, its tabs, and what is on its way to the server.
+
+import { failure } from "../state/failures";
+import { chosen, go, tab } from "../state/route";
+import { start, task, tasks } from "../state/tasks";
+import { Ask } from "../tabs/Ask";
+import { Improve } from "../tabs/Improve";
+import { Teach } from "../tabs/Teach";
+import { Trust } from "../tabs/Trust";
+import { Use } from "../tabs/Use";
+import { texts } from "../texts";
+import { OnTheirWay } from "./OnTheirWay";
+import { TabBar } from "./TabBar";
+import { TaskMenu } from "./TaskMenu";
+
+const PANELS = { teach: Teach, ask: Ask, improve: Improve, trust: Trust, use: Use };
+
+export function App() {
+  const Panel = PANELS[tab.value];
+  return (
+    <>
+      <header>
+        <div class="head">
+          <h1>{texts.product}</h1>
+          <TaskMenu />
+        </div>
+        <TabBar />
+      </header>
+      <main>
+        {failure.value && (
+          <div class="notice bad" role="alert">
+            <p>{failure.value}</p>
+            {tasks.value === null ? (
+              <button type="button" onClick={start}>
+                {texts.tryAgain}
+              </button>
+            ) : (
+              <button type="button" onClick={() => (failure.value = null)}>
+                {texts.dismiss}
+              </button>
+            )}
+          </div>
+        )}
+        <OnTheirWay />
+        <div role="tabpanel" id="panel" aria-labelledby={`tab-${tab.value}`} tabIndex={-1} key={tab.value === "teach" ? tab.value : `${tab.value} ${chosen.value}`}>
+          {tasks.value === null ? (
+            <p class="quiet">{failure.value ? "" : texts.loading}</p>
+          ) : task.value || tab.value === "teach" ? (
+            <Panel />
+          ) : (
+            <NoTask />
+          )}
+        </div>
+      </main>
+    </>
+  );
+}
+
+function NoTask() {
+  return (
+    <div class="empty">
+      <p>{texts.needsTask}</p>
+      <button type="button" class="main" onClick={() => go(null, "teach")}>
+        {texts.goTeach}
+      </button>
+    </div>
+  );
+}

@@ -1,0 +1,60 @@
+// What the chosen task can do now, what the last change did to it, and the way back.
+
+import { useEffect, useState } from "preact/hooks";
+import { previous, undo } from "../state/changes";
+import { news, quality, task } from "../state/tasks";
+import { texts } from "../texts";
+import { Bar } from "./Bar";
+
+export function Status() {
+  const now = task.value;
+  if (!now) return null;
+  const pictures = now.classes.reduce((sum, each) => sum + each.examples, 0);
+  return (
+    <section class="card status" aria-label={texts.answering(now.version, now.classes.length, pictures)}>
+      <div role="status" class="status-text">
+        <p>{texts.answering(now.version, now.classes.length, pictures)}</p>
+        <Accuracy />
+        <LastChange />
+      </div>
+      {previous.value !== null && (
+        <button type="button" aria-label={texts.undoTo(previous.value)} onClick={undo}>
+          {texts.undo}
+        </button>
+      )}
+    </section>
+  );
+}
+
+export function Accuracy() {
+  const known = quality.value;
+  if (!known) return <p class="quiet">{texts.loading}</p>;
+  if (known.accuracy === null) {
+    const { prior } = known;
+    return (
+      <p class="quiet">
+        {texts.notJudged} {prior && texts.prior(prior.accuracy, prior.lowest, prior.highest)}
+      </p>
+    );
+  }
+  return (
+    <div class="accuracy">
+      <strong class="figure">{texts.accuracy(known.accuracy)}</strong>
+      <Bar share={known.accuracy} interval={known.interval} />
+      <span class="quiet">{texts.accuracyMeans(known.judged, known.interval)}</span>
+    </div>
+  );
+}
+
+function LastChange() {
+  const now = task.value;
+  const last = news.value;
+  const [shown, setShown] = useState("");
+  const isOfThis = now !== null && last?.task === now.id && last.version === now.version;
+  const accuracy = quality.value?.accuracy;
+  useEffect(() => {
+    if (!isOfThis) setShown("");
+    else if (accuracy !== undefined) setShown(texts.change(last.added, last.before, accuracy));
+  }, [last, isOfThis, accuracy]);
+  return shown ? <p class="change">{shown}</p> : null;
+}

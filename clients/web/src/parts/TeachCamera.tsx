@@ -1,0 +1,48 @@
+// Pictures taken with the camera, each into the class that is chosen.
+
+import { useRef } from "preact/hooks";
+import { add } from "../state/outbox";
+import { chosen } from "../state/route";
+import { texts } from "../texts";
+import { useCamera } from "./camera";
+
+interface Properties {
+  labels: string[];
+  label: string;
+  onLabel: (label: string) => void;
+}
+
+export function TeachCamera({ labels, label, onLabel }: Properties) {
+  const { video, failed, grab } = useCamera();
+  const count = useRef(0);
+  const take = async () => {
+    const image = await grab();
+    if (!image || !label.trim()) return;
+    const file = new File([image], `camera-${++count.current}.jpg`, { type: "image/jpeg" });
+    await add(chosen.value, [{ file, label: label.trim() }]);
+  };
+  if (failed) return <p class="notice bad">{failed}</p>;
+  return (
+    <section class="card camera" aria-label={texts.openCamera}>
+      <video ref={video} autoplay playsInline muted />
+      <div class="row">
+        <input
+          aria-label={texts.pictureFor}
+          placeholder={texts.className}
+          list="labels-of-camera"
+          maxLength={128}
+          value={label}
+          onInput={(event) => onLabel(event.currentTarget.value)}
+        />
+        <datalist id="labels-of-camera">
+          {labels.map((each) => (
+            <option key={each} value={each} />
+          ))}
+        </datalist>
+        <button type="button" class="main" disabled={!label.trim()} onClick={take}>
+          {texts.takePicture}
+        </button>
+      </div>
+    </section>
+  );
+}

@@ -1,0 +1,3 @@
+export function Improve() {
+  return null;
+}

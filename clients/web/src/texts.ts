@@ -1,0 +1,161 @@
+// Every text of the page, in English.
+
+const plural = (count: number, one: string, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
+const percent = (share: number) => `${Math.round(100 * share)} %`;
+const range = (interval: [number, number]) => `${Math.round(100 * interval[0])} to ${percent(interval[1])}`;
+
+export const texts = {
+  percent,
+  range,
+  pictures: (count: number) => plural(count, "picture"),
+
+  // The head of the page
+  product: "Headstart",
+  chooseTask: "Classifier",
+  newTask: "New classifier",
+  newName: (labels: string[]) => `${labels.slice(0, 3).join(", ")}${labels.length > 3 ? " …" : ""}`.slice(0, 128),
+  rename: "Rename",
+  newNameLabel: "New name",
+  save: "Save",
+  cancel: "Cancel",
+  remove: "Delete",
+  confirmRemove: (name: string) => `Delete “${name}” with all its pictures? This cannot be undone.`,
+  loading: "Loading …",
+  unreachable: "The server cannot be reached. Is it running?",
+  tryAgain: "Try again",
+  dismiss: "Dismiss",
+  tabs: { teach: "Teach", ask: "Ask", improve: "Improve", trust: "Trust", use: "Use" },
+  needsTask: "There is nothing here yet. First teach it two kinds of picture.",
+  goTeach: "Go to Teach",
+
+  // Teach
+  teachTitle: "Show it a few pictures of each kind",
+  teachLead: "Two kinds are enough to begin. About five pictures of each work well.",
+  dropFolders: "Drop folders here",
+  dropFoldersHint: "Each folder becomes a class, named like the folder.",
+  chooseFolder: "Choose a folder",
+  loose: (count: number) => `${plural(count, "picture")} without a folder. Which class do they show?`,
+  className: "Name of the class",
+  addThem: "Add",
+  addClass: "Add a class",
+  addClassHint: "such as “cat”",
+  addPictures: "Add pictures",
+  addPicturesTo: (label: string) => `Add pictures to ${label}`,
+  takePicture: "Take a picture",
+  takePictureFor: (label: string) => `Take a picture for ${label}`,
+  openCamera: "Use the camera",
+  closeCamera: "Close the camera",
+  pictureFor: "Class of the next picture",
+  removePicture: (label: string, name: string) => `Remove ${name || "a picture"} from ${label}`,
+  more: (count: number) => `and ${count.toLocaleString("en")} more`,
+  oneClass: "One class so far. Add a second, and it begins to answer.",
+  answering: (version: number, classes: number, pictures: number) =>
+    `It is answering. Version ${version} knows ${plural(classes, "class", "classes")} from ${plural(pictures, "picture")}.`,
+  accuracy: (share: number) => `${percent(share)} right`,
+  accuracyMeans: (judged: number, interval: [number, number] | null) =>
+    `measured on ${judged === 1 ? "1 picture" : `${judged} of its own pictures`}, each left out in turn` +
+    (interval ? `; on new pictures probably ${range(interval)}` : ""),
+  notJudged: "How good is it? It can tell once each class has two pictures or more.",
+  prior: (accuracy: number, lowest: number, highest: number) =>
+    `On other kinds of picture about ${percent(accuracy)} were right with as few (${range([lowest, highest])}).`,
+  change: (added: number, before: number | null, after: number | null) => {
+    const what = added ? `${plural(added, "picture")} added. ` : "";
+    if (before === null || after === null) return what.trim();
+    const points = Math.round(100 * (after - before));
+    return `${what}${points === 0 ? "Accuracy as before." : `Accuracy ${points > 0 ? "+" : "−"}${Math.abs(points)} points.`}`;
+  },
+  undo: "Undo",
+  undoTo: (version: number) => `Undo: back to version ${version}`,
+  classRight: (recognised: number, judged: number) => `${recognised} of ${judged} right`,
+
+  // On their way
+  preparing: (images: number) => `Preparing ${plural(images, "picture")}`,
+  sending: (images: number) => `Sending ${plural(images, "picture")}`,
+  learning: (images: number) => `Learning from ${plural(images, "picture")}`,
+  retrying: (images: number) =>
+    `The server cannot be reached. ${plural(images, "picture")} ${images === 1 ? "waits" : "wait"} here and will be sent again.`,
+  stop: "Stop",
+  refusedTitle: (count: number) => `${plural(count, "file")} could not be used`,
+  tooLarge: (bytes: number) => `the file is larger than ${Math.round(bytes / 1e6)} MB`,
+
+  // Ask
+  askTitle: "What is this?",
+  dropImages: "Drop or paste pictures here",
+  dropImagesHint: "They are only looked at, not kept.",
+  chooseImages: "Choose pictures",
+  live: "What the camera sees",
+  frames: (rate: number) => `${rate.toFixed(rate < 10 ? 1 : 0)} answers a second`,
+  noneOfThese: "None of these",
+  likest: (label: string) => `It looks most like ${label}.`,
+  sure: (share: number) => `${percent(share)} sure`,
+  because: "Because it looks like these",
+  noImage: "not kept",
+  clear: "Clear",
+  asking: "Looking …",
+  teachThis: "Is that wrong? Teach it",
+  taught: (label: string) => `Added to ${label}.`,
+
+  // Camera
+  noCamera: "No camera can be used here.",
+  cameraRefused: "The browser does not allow the camera. Its address bar has a setting for it.",
+  cameraInsecure: "A browser gives a page the camera on this machine or over https only.",
+
+  // Improve
+  improveTitle: "Put right what looks wrong",
+  suspectsTitle: "Is the class right?",
+  suspectsLead: "These pictures look more like another class. Unusual pictures are among them, so look before you change.",
+  noSuspects: "No picture looks as if it were in the wrong class.",
+  isNow: (label: string) => `Now in ${label}`,
+  looksLike: (label: string) => `Looks like ${label}`,
+  move: (label: string) => `Move to ${label}`,
+  keep: (label: string) => `Keep in ${label}`,
+  removeIt: "Remove",
+  duplicatesTitle: "Pictures that are there twice",
+  duplicatesLead: "A copy teaches nothing new. If the two are in different classes, one of them is wrong.",
+  noDuplicates: "No picture is there twice.",
+  sameClass: (label: string) => `both in ${label}`,
+  twoClasses: (one: string, other: string) => `in ${one} and in ${other}`,
+  removeCopy: "Remove the copy",
+  removeFrom: (label: string) => `Remove from ${label}`,
+
+  // Trust
+  trustTitle: "How far can I trust it?",
+  perClass: "Class by class",
+  confusion: "What is taken for what",
+  confusionLead: "Each row is a class. The numbers say what its pictures were recognised as, each left out in turn.",
+  confusionRow: "Pictures of",
+  versionsTitle: "Versions",
+  versionsLead: "Nothing is lost: each change made a version, and any can be returned to.",
+  version: "Version",
+  madeBy: "Change",
+  when: "When",
+  content: "Pictures",
+  right: "Right",
+  active: "in use",
+  activate: "Use this one",
+  activateVersion: (version: number) => `Use version ${version}`,
+  changes: {
+    created: "created",
+    added: "pictures added",
+    removed: "picture removed",
+    relabelled: "picture moved",
+    refreshed: "new network",
+  } as Record<string, string>,
+  compareTitle: "Would another method do better?",
+  compareLead: "This tries other ways to learn from the same pictures. It changes nothing.",
+  compare: "Compare",
+  comparing: "Comparing …",
+  method: "Method",
+  network: "Network",
+  inUse: "in use",
+  best: "best",
+
+  // Use
+  useTitle: "Use it from your own programs",
+  useLead: (name: string) => `These lines ask “${name}” on this server. They work as they are; put in your own picture.`,
+  copy: "Copy",
+  copied: "Copied",
+  copyWhat: (name: string) => `Copy ${name}`,
+  moreDocs: "Everything else the server can do: ",
+  reference: "the reference",
+};

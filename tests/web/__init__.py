@@ -1,0 +1,1 @@
+"""Tests of the page that the server shows at `/`, in a browser."""
