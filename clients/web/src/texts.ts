@@ -65,6 +65,7 @@ export const texts = {
     return `${what}${points === 0 ? "Accuracy as before." : `Accuracy ${points > 0 ? "+" : "−"}${Math.abs(points)} points.`}`;
   },
   undo: "Undo",
+  askNow: "Ask it something",
   undoTo: (version: number) => `Undo: back to version ${version}`,
   classRight: (recognised: number, judged: number) => `${recognised} of ${judged} right`,
 
@@ -101,7 +102,6 @@ export const texts = {
   cameraInsecure: "A browser gives a page the camera on this machine or over https only.",
 
   // Improve
-  improveTitle: "Put right what looks wrong",
   suspectsTitle: "Is the class right?",
   suspectsLead: "These pictures look more like another class. Unusual pictures are among them, so look before you change.",
   noSuspects: "No picture looks as if it were in the wrong class.",
@@ -113,8 +113,6 @@ export const texts = {
   duplicatesTitle: "Pictures that are there twice",
   duplicatesLead: "A copy teaches nothing new. If the two are in different classes, one of them is wrong.",
   noDuplicates: "No picture is there twice.",
-  sameClass: (label: string) => `both in ${label}`,
-  twoClasses: (one: string, other: string) => `in ${one} and in ${other}`,
   removeCopy: "Remove the copy",
   removeFrom: (label: string) => `Remove from ${label}`,
 
@@ -148,7 +146,14 @@ export const texts = {
   method: "Method",
   network: "Network",
   inUse: "in use",
-  best: "best",
+
+  candidate: "No.",
+  range95: "Probably",
+  probably: (interval: [number, number]) => `probably ${range(interval)}`,
+  classNotJudged: (examples: number) =>
+    examples === 1 ? "one picture: a second tells how good it is" : "all pictures look like one occasion; one from elsewhere would tell",
+  noConfusion: "Every picture was recognised as what it shows, each left out in turn.",
+  takenFor: (examples: number, label: string, other: string) => `${plural(examples, "picture")} of ${label} taken for ${other}`,
 
   // Use
   useTitle: "Use it from your own programs",

@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { previous, undo } from "../state/changes";
+import { go } from "../state/route";
 import { news, quality, task } from "../state/tasks";
 import { texts } from "../texts";
 import { Bar } from "./Bar";
@@ -17,11 +18,16 @@ export function Status() {
         <Accuracy />
         <LastChange />
       </div>
-      {previous.value !== null && (
-        <button type="button" aria-label={texts.undoTo(previous.value)} onClick={undo}>
-          {texts.undo}
+      <div class="row">
+        {previous.value !== null && (
+          <button type="button" aria-label={texts.undoTo(previous.value)} onClick={undo}>
+            {texts.undo}
+          </button>
+        )}
+        <button type="button" class="main" onClick={() => go(now.id, "ask")}>
+          {texts.askNow}
         </button>
-      )}
+      </div>
     </section>
   );
 }

@@ -39,7 +39,7 @@ export function Teach() {
           {texts.dropFoldersHint}
         </p>
         <div class="row">
-          <FileButton class="main" text={texts.chooseFolder} folder onFound={take} />
+          <FileButton class={labels.value.length ? "" : "main"} text={texts.chooseFolder} folder onFound={take} />
           <button type="button" onClick={() => setCamera(camera === null ? (labels.value[0] ?? "") : null)}>
             {camera === null ? texts.openCamera : texts.closeCamera}
           </button>

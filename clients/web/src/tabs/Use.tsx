@@ -1,3 +1,60 @@
+// Lines for other programs that ask this very task.
+
+import { useState } from "preact/hooks";
+import { task } from "../state/tasks";
+import { snippets } from "../snippets";
+import { texts } from "../texts";
+
 export function Use() {
-  return null;
+  const now = task.value;
+  if (!now) return null;
+  const address = location.origin + location.pathname.replace(/\/$/, "");
+  return (
+    <>
+      <div>
+        <h2>{texts.useTitle}</h2>
+        <p class="quiet">{texts.useLead(now.name)}</p>
+      </div>
+      {snippets(address, now.id).map(({ name, code }) => (
+        <Snippet key={name} name={name} code={code} />
+      ))}
+      <p class="quiet">
+        {texts.moreDocs}
+        <a href="docs">{texts.reference}</a>
+      </p>
+    </>
+  );
+}
+
+function Snippet({ name, code }: { name: string; code: string }) {
+  const [copied, setCopied] = useState(false);
+  const copy = async () => {
+    await copyText(code);
+    setCopied(true);
+    setTimeout(() => setCopied(false), 2000);
+  };
+  return (
+    <section class="card snippet" aria-label={name}>
+      <div class="row between">
+        <h3>{name}</h3>
+        <button type="button" aria-label={texts.copyWhat(name)} onClick={copy}>
+          {copied ? texts.copied : texts.copy}
+        </button>
+      </div>
+      <pre tabIndex={0} aria-label={name}>
+        <code>{code}</code>
+      </pre>
+    </section>
+  );
+}
+
+/** Copies a text. Without https a browser has only the old way. */
+async function copyText(text: string): Promise<void> {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = document.createElement("textarea");
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
 }
