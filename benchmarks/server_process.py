@@ -52,10 +52,18 @@ class ServerProcess:
         flags: further command-line flags.
         bundle: the bundle of new tasks, unless the flags name one; None leaves it to the server.
         until: the path that answers 200 when it is ready.
+        port: None for a free one.
     """
 
-    def __init__(self, data_dir: Path, *flags: str, bundle: str | None = PAPER_BUNDLE, until: str = "/readyz") -> None:
-        port = free_port()
+    def __init__(
+        self,
+        data_dir: Path,
+        *flags: str,
+        bundle: str | None = PAPER_BUNDLE,
+        until: str = "/readyz",
+        port: int | None = None,
+    ) -> None:
+        port = port or free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.log_path = data_dir.with_name(f"{data_dir.name}-{port}.log")
         arguments = ["--port", str(port), "--data-dir", str(data_dir), *flags]

@@ -40,11 +40,12 @@ class ServerProcess(server_process.ServerProcess):
         *flags: str,
         bundle: str | None = PAPER_BUNDLE,
         until: str = "/readyz",
+        port: int | None = None,
         prepare: Callable[[], None] | None = None,
     ) -> None:
         self._prepare = prepare
         engine = () if "--engine" in flags else ("--engine", "onnx")
-        super().__init__(data_dir, *engine, *flags, bundle=bundle, until=until)
+        super().__init__(data_dir, *engine, *flags, bundle=bundle, until=until, port=port)
 
     def _launched(self, arguments: list[str], log: BinaryIO) -> "_Forked":
         return _Forked(arguments, Path(log.name), Path(log.name), dict(os.environ), self._prepare)

@@ -39,7 +39,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def web_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """The server of the tests of the page, which leave tasks in it."""
-    with ServerProcess(tmp_path_factory.mktemp("web") / "data", "--engine", FAST_ENGINE) as process:
+    with ServerProcess(tmp_path_factory.mktemp("web") / "data", "--engine", FAST_ENGINE, bundle=None) as process:
         yield process
 
 

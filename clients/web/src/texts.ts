@@ -1,8 +1,13 @@
 // Every text of the page, in English.
 
 const plural = (count: number, one: string, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
-const percent = (share: number) => `${Math.round(100 * share)} %`;
-const range = (interval: [number, number]) => `${Math.round(100 * interval[0])} to ${percent(interval[1])}`;
+/** Neither 0 nor 100 % where it is only nearly so. */
+const percent = (share: number) => {
+  const nearest = Math.round(100 * share);
+  if (nearest === 0 && share > 0) return "under 1 %";
+  return nearest === 100 && share < 1 ? "over 99 %" : `${nearest} %`;
+};
+const range = (interval: [number, number]) => `${Math.round(100 * interval[0])} to ${Math.round(100 * interval[1])} %`;
 
 export const texts = {
   percent,
@@ -53,7 +58,7 @@ export const texts = {
     `It is answering. Version ${version} knows ${plural(classes, "class", "classes")} from ${plural(pictures, "picture")}.`,
   accuracy: (share: number) => `${percent(share)} right`,
   accuracyMeans: (judged: number, interval: [number, number] | null) =>
-    `measured on ${judged === 1 ? "1 picture" : `${judged} of its own pictures`}, each left out in turn` +
+    `Measured on ${judged === 1 ? "1 picture" : `${judged} of its own pictures`}, each left out in turn` +
     (interval ? `; on new pictures probably ${range(interval)}` : ""),
   notJudged: "How good is it? It can tell once each class has two pictures or more.",
   prior: (accuracy: number, lowest: number, highest: number) =>
@@ -90,6 +95,7 @@ export const texts = {
   likest: (label: string) => `It looks most like ${label}.`,
   sure: (share: number) => `${percent(share)} sure`,
   because: "Because it looks like these",
+  nearest: "The nearest pictures that it knows",
   noImage: "not kept",
   clear: "Clear",
   asking: "Looking …",

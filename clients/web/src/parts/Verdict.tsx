@@ -38,7 +38,7 @@ export function Verdict({ prediction }: { prediction: JudgedPrediction }) {
         </dl>
       )}
       <div class="nearest">
-        <p class="quiet">{texts.because}</p>
+        <p class="quiet">{prediction.known ? texts.because : texts.nearest}</p>
         <ul>
           {prediction.nearest.map((each) => (
             <li key={each.example}>

@@ -20,11 +20,14 @@ export function Versions() {
         <table>
           <thead>
             <tr>
-              {[texts.version, texts.madeBy, texts.content, texts.right, texts.when].map((each) => (
+              {[texts.version, texts.madeBy, texts.content, texts.right].map((each) => (
                 <th scope="col" key={each}>
                   {each}
                 </th>
               ))}
+              <th scope="col" class="wide-only">
+                {texts.when}
+              </th>
               <td />
             </tr>
           </thead>
@@ -52,7 +55,7 @@ function Row({ version }: { version: VersionReply }) {
       <td>{texts.changes[version.change] ?? version.change}</td>
       <td>{pictures}</td>
       <td>{version.accuracy == null ? "–" : texts.percent(version.accuracy)}</td>
-      <td>{new Date(version.created_at).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" })}</td>
+      <td class="wide-only">{new Date(version.created_at).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" })}</td>
       <td>
         {version.active ? (
           <strong>{texts.active}</strong>

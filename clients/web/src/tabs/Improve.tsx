@@ -20,14 +20,14 @@ export function Improve() {
   const suspects = known.suspects.filter((each) => !kept.value.has(each.example));
   return (
     <>
-      <div>
+      <div class="lead">
         <h2>{texts.suspectsTitle}</h2>
         <p class="quiet">{suspects.length ? texts.suspectsLead : texts.noSuspects}</p>
       </div>
       {suspects.slice(0, SHOWN).map((each) => (
         <Suspect key={each.example} suspect={each} />
       ))}
-      <div>
+      <div class="lead">
         <h2>{texts.duplicatesTitle}</h2>
         <p class="quiet">{known.duplicates.length ? texts.duplicatesLead : texts.noDuplicates}</p>
       </div>

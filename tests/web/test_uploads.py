@@ -1,0 +1,114 @@
+"""Pictures on their way: many, refused ones, and a server that goes away."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+from playwright.sync_api import Page, Route, expect
+
+from tests.helpers.images import encode
+from tests.helpers.images import photograph as drawn
+from tests.helpers.servers import ServerProcess
+from tests.web.conftest import OpenPage
+from tests.web.driver import FISH, PALACE, TOOL, choose, create, drop, photographs, samples
+
+
+def shows(page: Page, version: int, pictures: int) -> None:
+    """Waits until the page shows a version of two classes."""
+    text = f"Version {version} knows 2 classes from {pictures} pictures."
+    expect(page.get_by_text(text)).to_be_visible(timeout=60_000)
+
+
+def versions(server: ServerProcess, page: Page) -> list[dict[str, Any]]:
+    """The versions of the task that the page shows."""
+    match = re.search(r"#(task_\w+)", page.url)
+    assert match
+    found: list[dict[str, Any]] = httpx.get(f"{server.url}/v1/tasks/{match[1]}/versions").json()["versions"]
+    return found
+
+
+def test_three_hundred_photographs_are_one_version(open_page: OpenPage, web_server: ServerProcess, tmp_path: Path) -> None:
+    for label in ("one", "other"):
+        (tmp_path / label).mkdir()
+        for number in range(150):
+            picture = drawn(64, 48, seed=number + 1000 * (label == "one")).resize((1200, 900))
+            (tmp_path / label / f"{number}.jpg").write_bytes(encode(picture, "JPEG"))
+    page = open_page("new/teach")
+    drop(page.get_by_label("Drop folders here"), [tmp_path / "one", tmp_path / "other"])
+    expect(page.get_by_text("Preparing 300 pictures")).to_be_visible()
+    shows(page, 1, 300)
+    expect(page.get_by_text("Preparing")).to_have_count(0)
+    assert len(versions(web_server, page)) == 1
+    expect(page.locator(".figure")).to_be_visible(timeout=60_000)
+
+
+def test_an_upload_can_be_stopped(open_page: OpenPage, web_server: ServerProcess) -> None:
+    task = create(web_server.url, samples(FISH, PALACE), "stopping")
+    page = open_page(f"{task}/teach")
+    held: list[Route] = []
+    page.route("**/examples", held.append)
+    choose(page, "Add pictures to fish", photographs(TOOL))
+    expect(page.get_by_text("5 pictures", exact=False).first).to_be_visible()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+    expect(page.locator(".thumb.waiting")).to_have_count(0)
+    assert len(held) == 1
+    assert len(versions(web_server, page)) == 1
+
+
+def test_refused_files_are_named_with_the_reason_and_the_rest_goes_on(open_page: OpenPage, tmp_path: Path) -> None:
+    for label, path in samples(FISH, PALACE)[2:8]:
+        (tmp_path / label).mkdir(exist_ok=True)
+        (tmp_path / label / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "fish" / "notes.txt").write_text("no picture at all")
+    whole = photographs(PALACE)[4].read_bytes()
+    (tmp_path / "palace" / "cut.jpg").write_bytes(whole[:40] + b"\0" * 500)
+    page = open_page("new/teach")
+    drop(page.get_by_label("Drop folders here"), [tmp_path / "fish", tmp_path / "palace"])
+    shows(page, 1, 6)
+    refusals = page.get_by_role("alert")
+    expect(refusals).to_contain_text("2 files could not be used")
+    expect(refusals.locator("li").filter(has_text="notes.txt")).to_contain_text("JPEG, PNG, WebP, HEIC or AVIF")
+    expect(refusals.locator("li").filter(has_text="cut.jpg")).to_contain_text("damaged")
+    refusals.get_by_role("button", name="Dismiss").click()
+    expect(refusals).to_have_count(0)
+
+
+def test_an_answer_that_was_lost_makes_no_second_version(open_page: OpenPage, web_server: ServerProcess) -> None:
+    task = create(web_server.url, samples(FISH, PALACE), "lost answer")
+    page = open_page(f"{task}/teach", lost=True)
+    keys: list[str] = []
+
+    def lose_the_first(route: Route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        if len(keys) == 1:
+            route.fetch()
+            route.abort("connectionreset")
+        else:
+            route.continue_()
+
+    page.route("**/examples", lose_the_first)
+    choose(page, "Add pictures to fish", photographs(TOOL)[:2])
+    shows(page, 2, 12)
+    assert len(keys) == 2
+    assert keys[0] == keys[1]
+    assert len(versions(web_server, page)) == 2
+
+
+def test_a_restart_of_the_server_loses_nothing(open_page: OpenPage, tmp_path: Path, small_flags: tuple[str, ...]) -> None:
+    with ServerProcess(tmp_path / "data", *small_flags) as first:
+        port = int(first.url.rpartition(":")[2])
+        task = create(first.url, samples(FISH, PALACE), "restart")
+        page = open_page(f"{task}/teach", first, lost=True)
+        shows(page, 1, 10)
+        first.kill()
+        choose(page, "Add pictures to fish", photographs(TOOL)[:3])
+        waiting = page.get_by_text("The server cannot be reached. 3 pictures wait here")
+        expect(waiting).to_be_visible()
+        expect(page.locator(".thumb.waiting")).to_have_count(3)
+    with ServerProcess(tmp_path / "data", *small_flags, port=port) as second:
+        shows(page, 2, 13)
+        expect(waiting).to_have_count(0)
+        expect(page.locator(".thumb.waiting")).to_have_count(0)
+        assert len(versions(second, page)) == 2
