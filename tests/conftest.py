@@ -43,7 +43,7 @@ _LONGEST = {  # files of a quarter of a minute and more, which come first so tha
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow tests get more time, the tests of a file one worker (many share a server), and the longest files come first."""
-    items.sort(key=lambda item: item.path.stem not in _LONGEST)
+    items.sort(key=lambda item: item.path.stem not in _LONGEST and item.path.parent.stem != "web")
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(_SLOW_SECONDS))

@@ -1,9 +1,9 @@
 """A browser on the page of a real server. Every test asserts that nothing was said on the console, and no other host asked."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,20 +47,21 @@ def web_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProce
 def open_page(browser: Browser, web_server: ServerProcess) -> Iterator[OpenPage]:
     """Opens the page in a browser of its own, at an address behind `#`. Options are Playwright's of a context.
 
-    With `server` it is the page of another server, and with `lost=True` failed connections may stand on the console.
+    With `server` it is the page of another server. What matches `expected` may stand on the console: a browser tells there of
+    connections that fail, and of refusals.
     """
     SCREENSHOTS.mkdir(exist_ok=True)
     contexts = []
     complaints: list[str] = []
 
-    def opened(at: str = "", server: ServerProcess = web_server, lost: bool = False, **options: Any) -> Page:
+    def opened(at: str = "", server: ServerProcess = web_server, expected: str = "^$", **options: Any) -> Page:
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(1000 * _SECONDS)
 
         def told(message: ConsoleMessage) -> None:
-            if message.type in {"error", "warning"} and not (lost and "ERR_CONNECTION" in message.text):
+            if message.type in {"error", "warning"} and not re.search(expected, message.text):
                 complaints.append(f"{message.type}: {message.text}")
 
         page.on("console", told)
@@ -78,9 +79,3 @@ def open_page(browser: Browser, web_server: ServerProcess) -> Iterator[OpenPage]
     for context in contexts:
         context.close()
     assert not complaints
-
-
-@pytest.fixture
-def photographs(tmp_path: Path) -> Path:
-    """An empty folder for photographs."""
-    return tmp_path

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.helpers.images import encode
@@ -12,6 +13,15 @@ from tests.helpers.images import photograph as drawn
 from tests.helpers.servers import ServerProcess
 from tests.web.conftest import OpenPage
 from tests.web.driver import FISH, PALACE, TOOL, choose, create, drop, photographs, samples
+
+pytestmark = pytest.mark.xdist_group("web")  # They share a browser and a server.
+
+
+_WATCH = """() => {
+  window.told = [];
+  const tell = () => told.push(document.querySelector(".on-their-way").textContent);
+  new MutationObserver(tell).observe(document.body, {subtree: true, childList: true, characterData: true});
+}"""
 
 
 def shows(page: Page, version: int, pictures: int) -> None:
@@ -32,13 +42,16 @@ def test_three_hundred_photographs_are_one_version(open_page: OpenPage, web_serv
     for label in ("one", "other"):
         (tmp_path / label).mkdir()
         for number in range(150):
-            picture = drawn(64, 48, seed=number + 1000 * (label == "one")).resize((1200, 900))
+            large = number % 25 == 0  # 12 of them
+            picture = drawn(64, 48, seed=number + 1000 * (label == "one")).resize((2400, 1800) if large else (400, 300))
             (tmp_path / label / f"{number}.jpg").write_bytes(encode(picture, "JPEG"))
     page = open_page("new/teach")
+    page.evaluate(_WATCH)
     drop(page.get_by_label("Drop folders here"), [tmp_path / "one", tmp_path / "other"])
-    expect(page.get_by_text("Preparing 300 pictures")).to_be_visible()
     shows(page, 1, 300)
-    expect(page.get_by_text("Preparing")).to_have_count(0)
+    expect(page.locator("progress")).to_have_count(0)
+    told = page.evaluate("told")
+    assert [each for each in ("Preparing", "Sending", "Learning from") if f"{each} 300 pictures" not in " ".join(told)] == []
     assert len(versions(web_server, page)) == 1
     expect(page.locator(".figure")).to_be_visible(timeout=60_000)
 
@@ -47,7 +60,11 @@ def test_an_upload_can_be_stopped(open_page: OpenPage, web_server: ServerProcess
     task = create(web_server.url, samples(FISH, PALACE), "stopping")
     page = open_page(f"{task}/teach")
     held: list[Route] = []
-    page.route("**/examples", held.append)
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/examples", hold)
     choose(page, "Add pictures to fish", photographs(TOOL))
     expect(page.get_by_text("5 pictures", exact=False).first).to_be_visible()
     page.get_by_role("button", name="Stop").click()
@@ -64,7 +81,7 @@ def test_refused_files_are_named_with_the_reason_and_the_rest_goes_on(open_page:
     (tmp_path / "fish" / "notes.txt").write_text("no picture at all")
     whole = photographs(PALACE)[4].read_bytes()
     (tmp_path / "palace" / "cut.jpg").write_bytes(whole[:40] + b"\0" * 500)
-    page = open_page("new/teach")
+    page = open_page("new/teach", expected="422")
     drop(page.get_by_label("Drop folders here"), [tmp_path / "fish", tmp_path / "palace"])
     shows(page, 1, 6)
     refusals = page.get_by_role("alert")
@@ -77,7 +94,7 @@ def test_refused_files_are_named_with_the_reason_and_the_rest_goes_on(open_page:
 
 def test_an_answer_that_was_lost_makes_no_second_version(open_page: OpenPage, web_server: ServerProcess) -> None:
     task = create(web_server.url, samples(FISH, PALACE), "lost answer")
-    page = open_page(f"{task}/teach", lost=True)
+    page = open_page(f"{task}/teach", expected="ERR_CONNECTION")
     keys: list[str] = []
 
     def lose_the_first(route: Route) -> None:
@@ -100,7 +117,7 @@ def test_a_restart_of_the_server_loses_nothing(open_page: OpenPage, tmp_path: Pa
     with ServerProcess(tmp_path / "data", *small_flags) as first:
         port = int(first.url.rpartition(":")[2])
         task = create(first.url, samples(FISH, PALACE), "restart")
-        page = open_page(f"{task}/teach", first, lost=True)
+        page = open_page(f"{task}/teach", first, expected="ERR_CONNECTION")
         shows(page, 1, 10)
         first.kill()
         choose(page, "Add pictures to fish", photographs(TOOL)[:3])

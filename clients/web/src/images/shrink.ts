@@ -1,12 +1,15 @@
 // Photographs made smaller before they are sent. The server looks at far fewer pixels than a camera takes.
 
-export const LONG_SIDE = 1024;
-const ENOUGH_BYTES = 400_000; // A file below this, and of few pixels, is sent as it is.
-const AS_IT_IS = new Set(["image/jpeg", "image/png", "image/webp"]);
+const LONG_SIDE = 1024; // pixels
+const SMALL = 200_000; // bytes of a file that is sent as it is
+const KNOWN = new Set(["image/jpeg", "image/png", "image/webp"]);
 
-/** Returns the image with its longer side of at most 1,024 pixels, upright, or the file itself where that gains nothing or the
- * browser cannot read it. Then the server says what it is. */
+/**
+ * Returns the image with a longer side of at most 1,024 pixels, upright. A small file comes back as it is, and so does one that
+ * the browser cannot read: the server says what is wrong with it.
+ */
 export async function shrunk(file: Blob): Promise<Blob> {
+  if (file.size <= SMALL && KNOWN.has(file.type)) return file;
   let bitmap: ImageBitmap;
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
@@ -15,7 +18,6 @@ export async function shrunk(file: Blob): Promise<Blob> {
   }
   try {
     const scale = Math.min(1, LONG_SIDE / Math.max(bitmap.width, bitmap.height));
-    if (scale === 1 && file.size <= ENOUGH_BYTES && AS_IT_IS.has(file.type)) return file;
     return await drawn(bitmap, bitmap.width * scale, bitmap.height * scale);
   } finally {
     bitmap.close();

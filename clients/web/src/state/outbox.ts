@@ -12,6 +12,8 @@ export interface Labelled {
   label: string;
 }
 
+const AT_ONCE = 4; // photographs that are made smaller: browsers decode beside the page
+
 let preparing = 0;
 let stopping = new AbortController();
 let isDelivering = false;
@@ -20,21 +22,42 @@ let isDelivering = false;
 export async function add(task: string | null, labelled: Labelled[]): Promise<void> {
   const { signal } = stopping;
   const ready: Item[] = [];
+  const most = limits.value?.image_bytes ?? Infinity;
+  let done = 0;
+  const prepare = async ({ file, label }: Labelled, place: number) => {
+    progress.value = { step: "preparing", images: labelled.length, share: done / labelled.length };
+    const image = await shrunk(file);
+    done++;
+    if (signal.aborted) return;
+    if (image.size > most) refuse(file.name, texts.tooLarge(most));
+    else ready[place] = { id: nextId(), task, label, name: file.name, image, preview: URL.createObjectURL(image) };
+  };
   preparing++;
   try {
-    for (const { file, label } of labelled) {
-      progress.value = { step: "preparing", images: labelled.length, share: ready.length / labelled.length };
-      const image = await shrunk(file);
-      if (signal.aborted) return;
-      const most = limits.value?.image_bytes ?? Infinity;
-      if (image.size > most) refuse(file.name, texts.tooLarge(most));
-      else ready.push({ id: nextId(), task, label, name: file.name, image, preview: URL.createObjectURL(image) });
-    }
-    items.value = [...items.value, ...ready];
+    await eachOf(labelled, AT_ONCE, prepare, signal);
+    if (signal.aborted) return;
+    items.value = [...items.value, ...ready.filter(Boolean)];
   } finally {
     if (--preparing === 0 && !isDelivering) progress.value = null;
   }
   await send();
+}
+
+/** Does the work for each entry, for a few at once, until it is stopped. */
+async function eachOf<Entry>(
+  entries: Entry[],
+  atOnce: number,
+  work: (entry: Entry, place: number) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const left = entries.entries();
+  const one = async () => {
+    for (const [place, entry] of left) {
+      if (signal.aborted) return;
+      await work(entry, place);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, one));
 }
 
 /** Gives up what has not been sent. What the server has acknowledged stays. */
