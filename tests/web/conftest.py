@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.helpers.servers import FAST_ENGINE, ServerProcess
 from tests.web.driver import SCREENSHOTS
@@ -18,7 +18,9 @@ _FLAGS = (
     "--use-fake-ui-for-media-stream",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # There is no other host.
 )
-_SECONDS = 20
+_SECONDS = 30
+
+expect.set_options(timeout=1000 * _SECONDS)
 
 OpenPage = Callable[..., Page]
 

@@ -27,7 +27,7 @@ def muddled(web_server: ServerProcess) -> str:
     """A task with a palace among the towers, and a fish that is there twice."""
     fish = photographs(FISH)
     wrong = [("tower", SAMPLES / "query" / "palace" / "louvre.jpg"), ("fish", fish[0])]
-    return create(web_server.url, [*samples(*SUPPORT), *wrong], "muddled")
+    return create(web_server.url, [*samples(*SUPPORT), *wrong], "my pictures")
 
 
 def test_a_wrong_label_is_put_right_by_one_click_and_a_copy_removed(open_page: OpenPage, web_server: ServerProcess) -> None:

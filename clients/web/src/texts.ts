@@ -96,7 +96,7 @@ export const texts = {
   sure: (share: number) => `${percent(share)} sure`,
   because: "Because it looks like these",
   nearest: "The nearest pictures that it knows",
-  noImage: "not kept",
+  noImage: "no preview",
   clear: "Clear",
   asking: "Looking …",
   teachThis: "Is that wrong? Teach it",

@@ -6,7 +6,7 @@ import type { ChangedTaskReply } from "../api/types";
 import { texts } from "../texts";
 import { said } from "./failures";
 import { type Item, adopt, progress, refuse, settle } from "./items";
-import { changed } from "./tasks";
+import { changed, refresh } from "./tasks";
 
 const LONGEST_WAIT = 4; // seconds between attempts
 
@@ -16,10 +16,12 @@ export async function deliver(batch: Item[], signal: AbortSignal): Promise<void>
   try {
     const reply = await untilAnswered(task, batch, signal);
     if (task === null) adopt(reply.id);
-    await changed(reply, batch.length);
+    const shown = changed(reply, batch.length);
     settle(batch);
+    await shown;
   } catch (error) {
     if (!signal.aborted) drop(batch, error);
+    else await refresh(); // The server may have stored them nevertheless.
   }
 }
 

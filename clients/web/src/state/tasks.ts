@@ -33,12 +33,14 @@ const keyOf = (each: TaskReply) => `${each.id}@${each.version}`;
 
 export async function start(): Promise<void> {
   await attempt(async () => {
-    const [known, found] = await Promise.all([api.limits(), api.allTasks()]);
-    limits.value = known;
-    tasks.value = found;
-    if (!isNamed() || (chosen.value && !task.value)) go(found[0]?.id ?? null);
+    limits.value = await api.limits();
+    tasks.value = await api.allTasks();
+    if (!isNamed() || (chosen.value && !task.value)) go(tasks.value[0]?.id ?? null);
   });
 }
+
+/** Reads the tasks again. */
+export const refresh = () => attempt(async () => (tasks.value = await api.allTasks()));
 
 /** Takes a reply that brought a task into another version. */
 export async function changed(reply: ChangedTaskReply, added: number): Promise<void> {
