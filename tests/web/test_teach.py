@@ -107,7 +107,6 @@ def test_a_picture_can_be_removed(open_page: OpenPage, web_server: ServerProcess
 def test_the_camera_teaches_and_is_answered_live(open_page: OpenPage) -> None:
     page = open_page("new/teach")
     page.get_by_role("button", name="Use the camera").click()
-    page.wait_for_function("document.querySelector('video').videoWidth > 0")
     for label in ("one", "other"):
         page.get_by_label("Class of the next picture").fill(label)
         page.get_by_role("button", name="Take a picture", exact=True).click()

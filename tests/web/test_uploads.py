@@ -93,7 +93,7 @@ def test_refused_files_are_named_with_the_reason_and_the_rest_goes_on(open_page:
 
 def test_an_answer_that_was_lost_makes_no_second_version(open_page: OpenPage, web_server: ServerProcess) -> None:
     task = create(web_server.url, samples(FISH, PALACE), "lost answer")
-    page = open_page(f"{task}/teach", expected="ERR_CONNECTION")
+    page = open_page(f"{task}/teach", expected="net::ERR_")
     keys: list[str] = []
 
     def lose_the_first(route: Route) -> None:
@@ -116,7 +116,7 @@ def test_a_restart_of_the_server_loses_nothing(open_page: OpenPage, tmp_path: Pa
     with ServerProcess(tmp_path / "data", *small_flags) as first:
         port = int(first.url.rpartition(":")[2])
         task = create(first.url, samples(FISH, PALACE), "restart")
-        page = open_page(f"{task}/teach", first, expected="ERR_CONNECTION")
+        page = open_page(f"{task}/teach", first, expected="net::ERR_")
         shows(page, 1, 10)
         first.kill()
         choose(page, "Add pictures to fish", photographs(TOOL)[:3])

@@ -60,6 +60,7 @@ export const texts = {
   accuracyMeans: (judged: number, interval: [number, number] | null) =>
     `Measured on ${judged === 1 ? "1 picture" : `${judged} of its own pictures`}, each left out in turn` +
     (interval ? `; on new pictures probably ${range(interval)}` : ""),
+  measuring: "Measuring how good it is …",
   notJudged: "How good is it? It can tell once each class has two pictures or more.",
   prior: (accuracy: number, lowest: number, highest: number) =>
     `On other kinds of picture about ${percent(accuracy)} were right with as few (${range([lowest, highest])}).`,

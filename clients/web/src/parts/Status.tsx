@@ -34,7 +34,7 @@ export function Status() {
 
 export function Accuracy() {
   const known = quality.value;
-  if (!known) return <p class="quiet">{texts.loading}</p>;
+  if (!known) return <p class="quiet">{texts.measuring}</p>;
   if (known.accuracy === null) {
     const { prior } = known;
     return (

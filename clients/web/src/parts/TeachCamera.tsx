@@ -13,7 +13,7 @@ interface Properties {
 }
 
 export function TeachCamera({ labels, label, onLabel }: Properties) {
-  const { video, failed, grab } = useCamera();
+  const { video, failed, ready, grab } = useCamera();
   const count = useRef(0);
   const take = async () => {
     const image = await grab();
@@ -39,7 +39,7 @@ export function TeachCamera({ labels, label, onLabel }: Properties) {
             <option key={each} value={each} />
           ))}
         </datalist>
-        <button type="button" class="main" disabled={!label.trim()} onClick={take}>
+        <button type="button" class="main" disabled={!ready || !label.trim()} onClick={take}>
           {texts.takePicture}
         </button>
       </div>

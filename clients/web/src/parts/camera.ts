@@ -9,6 +9,7 @@ const SIDE = 640; // pixels of a frame's longer side: the server looks at fewer
 export interface Camera {
   video: { current: HTMLVideoElement | null };
   failed: string | null;
+  ready: boolean;
   /** Returns what the camera sees now, as a JPEG; null while it sees nothing. */
   grab: () => Promise<Blob | null>;
 }
@@ -16,6 +17,7 @@ export interface Camera {
 export function useCamera(): Camera {
   const video = useRef<HTMLVideoElement>(null);
   const [failed, setFailed] = useState<string | null>(null);
+  const [ready, setReady] = useState(false);
   useEffect(() => {
     let stream: MediaStream | null = null;
     let closed = false;
@@ -23,8 +25,9 @@ export function useCamera(): Camera {
     open()
       .then((opened) => {
         stream = opened;
-        if (closed) stop();
-        else if (video.current) video.current.srcObject = opened;
+        if (closed || !video.current) return stop();
+        video.current.onloadeddata = () => setReady(true);
+        video.current.srcObject = opened;
       })
       .catch((error: unknown) => !closed && setFailed(reason(error)));
     return () => {
@@ -38,7 +41,7 @@ export function useCamera(): Camera {
     const scale = Math.min(1, SIDE / Math.max(width, height));
     return drawn(video.current, width * scale, height * scale);
   };
-  return { video, failed, grab };
+  return { video, failed, ready, grab };
 }
 
 async function open(): Promise<MediaStream> {

@@ -16,9 +16,8 @@ export async function deliver(batch: Item[], signal: AbortSignal): Promise<void>
   try {
     const reply = await untilAnswered(task, batch, signal);
     if (task === null) adopt(reply.id);
-    const shown = changed(reply, batch.length);
+    changed(reply, batch.length);
     settle(batch);
-    await shown;
   } catch (error) {
     if (!signal.aborted) drop(batch, error);
     else await refresh(); // The server may have stored them nevertheless.

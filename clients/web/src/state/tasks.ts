@@ -43,7 +43,7 @@ export async function start(): Promise<void> {
 export const refresh = () => attempt(async () => (tasks.value = await api.allTasks()));
 
 /** Takes a reply that brought a task into another version. */
-export async function changed(reply: ChangedTaskReply, added: number): Promise<void> {
+export function changed(reply: ChangedTaskReply, added: number): void {
   const before = tasks.value?.find((each) => each.id === reply.id);
   if (before && before.version !== reply.version) left.set(reply.id, [...(left.get(reply.id) ?? []), before.version]);
   if (reply.quality) replied.set(keyOf(reply), reply.quality);
@@ -51,7 +51,6 @@ export async function changed(reply: ChangedTaskReply, added: number): Promise<v
   put(reply);
   if (!before && chosen.value === null) go(reply.id);
   news.value = { task: reply.id, version: reply.version, added, before: accuracy };
-  await looking;
 }
 
 /** Puts a task as it is now into the list. */
@@ -62,28 +61,25 @@ export function put(reply: TaskReply): void {
 }
 
 let shown: TaskReply | null = null;
-let looking: Promise<unknown> = Promise.resolve();
 
 effect(() => {
   const now = task.value;
   if (now?.id === shown?.id && now?.version === shown?.version) return;
-  if (now?.id !== shown?.id) quality.value = examples.value = versions.value = null;
+  if (now?.id !== shown?.id) examples.value = versions.value = null;
+  quality.value = (now && replied.get(keyOf(now))) ?? null;
   shown = now;
-  if (now) looking = untracked(() => look(now));
+  if (now) void untracked(() => look(now));
 });
 
 /** Reads what belongs to a task's active version, unless another was chosen meanwhile. */
 async function look(now: TaskReply): Promise<void> {
   await attempt(async () => {
-    const [page, history, judged] = await Promise.all([
-      api.examples(now.id),
-      api.versions(now.id),
-      replied.get(keyOf(now)) ?? api.quality(now.id),
-    ]);
-    if (shown && keyOf(shown) === keyOf(now)) {
-      examples.value = page.examples;
-      versions.value = history.versions;
-      quality.value = judged;
-    }
+    const isShown = () => shown && keyOf(shown) === keyOf(now);
+    const [page, history] = await Promise.all([api.examples(now.id), api.versions(now.id)]);
+    if (!isShown()) return;
+    examples.value = page.examples;
+    versions.value = history.versions;
+    const judged = replied.get(keyOf(now)) ?? (await api.quality(now.id)); // which may take seconds
+    if (isShown()) quality.value = judged;
   });
 }

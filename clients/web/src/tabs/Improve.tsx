@@ -16,7 +16,7 @@ const kept = signal<ReadonlySet<string>>(new Set());
 
 export function Improve() {
   const known = quality.value;
-  if (!known) return <p class="quiet">{texts.loading}</p>;
+  if (!known) return <p class="quiet">{texts.measuring}</p>;
   const suspects = known.suspects.filter((each) => !kept.value.has(each.example));
   return (
     <>
