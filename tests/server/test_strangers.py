@@ -15,6 +15,7 @@ from models.heads.head import features
 from models.heads.transductive import share_queries
 from models.images.preprocess import load_image
 from models.novelty.detector import Background, fit_detector, novelty_of
+from server.journeys.classify import _MOMENT
 from tests.helpers.images import encode
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import FAST_ENGINE, ServerProcess
@@ -221,3 +222,19 @@ def test_the_sdk_knows_strangers(server: ServerProcess, task: dict[str, Any], qu
         (many,) = client.predict_many(task["id"], queries[0][1], unknown="judge", top_k=3)
         assert isinstance(many, Predictions)
         assert many.checked()[0].nearest == found.nearest
+
+
+def test_a_search_too_long_for_the_batch_finds_the_same(tmp_path: Path, small_flags: tuple[str, ...]) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (768, 4, 4, 3), dtype=np.uint8)
+    images = [encode(one) for one in colours]
+    examples = [("even" if position % 2 else "odd", image) for position, image in enumerate(images[:512])]
+    with ServerProcess(tmp_path, *small_flags) as server, httpx.Client(base_url=server.url, timeout=60) as api:
+        created = api.post("/v1/tasks", **as_json(examples))
+        assert created.status_code == 201, created.text
+        task = created.json()["id"]
+        assert _MOMENT < (2 + 512) * 256
+        together, alone = predict(api, task, images[512:]), predict(api, task, images[512:520])
+    for one, other in zip(together, alone, strict=False):
+        assert one["known"] == other["known"]
+        assert one["novelty"] == pytest.approx(other["novelty"], abs=1e-4)
+        assert [near["example"] for near in one["nearest"]] == [near["example"] for near in other["nearest"]]

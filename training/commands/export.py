@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 
+from models.bundle import ONNX_FP16, TORCHSCRIPT
 from models.manifest import InputSpec
 from training.commands.arguments import SubParsers, add_command, add_datasets, at_least
 from training.commands.datasets import check_names, held_out_images, load, places_of
@@ -44,9 +45,10 @@ def add_to(commands: SubParsers) -> None:
         help="side of the bundle's input (default: the run's); for networks that take images of any size",
     )
     add_bundle(exporting, "the recipe's")
-    exporting.add_argument(
-        "--without-torchscript", action="store_true", help="check TorchScript but leave it out, for half the size"
-    )
+    exporting.set_defaults(without=[])
+    leaving_out = partial(exporting.add_argument, action="append_const", dest="without")
+    leaving_out("--without-torchscript", const=TORCHSCRIPT, help="check TorchScript but leave it out, for half the size")
+    leaving_out("--without-float16", const=ONNX_FP16, help="make no float16 version, which only a GPU runs")
 
 
 def add_bundle(command: argparse.ArgumentParser, name: str) -> None:
@@ -80,8 +82,7 @@ def _export(arguments: argparse.Namespace) -> None:
         *(_trained_on(paths, data.split, spec, classes, share) for paths, data in zip(places, known, strict=True)),
         *(held_out_images(paths, split, spec, classes, share) for paths, split in zip(arguments.also, further, strict=True)),
     ]
-    with_torchscript = not arguments.without_torchscript
-    say_how_to_serve(export(checkpoint, datasets, name, arguments.version, arguments.out, with_torchscript, say, size))
+    say_how_to_serve(export(checkpoint, datasets, name, arguments.version, arguments.out, arguments.without, say, size))
 
 
 def _trained_on(paths: Sequence[Path], split: Split, spec: InputSpec, trained: Collection[str], share: float) -> DatasetParts:

@@ -7,7 +7,7 @@ So statistics, head defaults and evaluations describe what users will get.
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -113,7 +113,7 @@ def draft_manifest(
 
 
 def make_bundle(
-    draft: Manifest, candidate: Candidate, datasets: Sequence[DatasetParts], out: Path, with_torchscript: bool, say: Say
+    draft: Manifest, candidate: Candidate, datasets: Sequence[DatasetParts], out: Path, without: Collection[str], say: Say
 ) -> Path:
     """Writes the bundle that `draft` begins to describe, and returns its folder.
 
@@ -121,7 +121,7 @@ def make_bundle(
     """
     base = [data.base for data in datasets if data.base is not None]
     sample = _evenly([images.images for images in base], _CALIBRATION_IMAGES)
-    graphs = _graphs(candidate, sample, say)
+    graphs = _graphs(candidate, sample, without, say)
     golden = golden_pixels(draft.input.height, draft.input.width)
     fixed = {GOLDEN: golden_bytes(golden, candidate.embed(golden))}
 
@@ -148,14 +148,13 @@ def make_bundle(
                 say(f"evaluating {file}, {_EPISODES} episodes for each line of the card")
                 evaluations += scorer.evaluations(engines[kind], file, heads)
 
-    if not with_torchscript:
-        graphs.pop(TORCHSCRIPT, None)
+    graphs = {file: content for file, content in graphs.items() if file not in without}
     final = draft.model_copy(update={"head": heads, "evaluations": tuple(evaluations)})
     fixed |= {STATISTICS: statistics_bytes(mean, background), CARD: model_card(final).encode()}
     return write_bundle(out, final, {**graphs, **fixed})
 
 
-def _graphs(candidate: Candidate, sample: Pixels, say: Say) -> dict[str, bytes]:
+def _graphs(candidate: Candidate, sample: Pixels, without: Collection[str], say: Say) -> dict[str, bytes]:
     """Returns the backbone files by name. Versions of less precision are among them if their accuracy can be measured here; int8
     is calibrated on `sample`.
     """
@@ -169,11 +168,12 @@ def _graphs(candidate: Candidate, sample: Pixels, say: Say) -> dict[str, bytes]:
             graphs[ONNX_INT8] = to_int8(graphs[ONNX], sample)
         except GraphError as error:
             say(f"no int8 version: {error}")
-    say("converting to float16")
-    try:
-        graphs[ONNX_FP16] = to_float16(graphs[ONNX])
-    except GraphError as error:
-        say(f"no float16 version: {error}")
+    if ONNX_FP16 not in without:
+        say("converting to float16")
+        try:
+            graphs[ONNX_FP16] = to_float16(graphs[ONNX])
+        except GraphError as error:
+            say(f"no float16 version: {error}")
     return graphs
 
 

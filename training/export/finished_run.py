@@ -1,6 +1,6 @@
 """Makes a bundle of a finished run."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ def export(
     name: str,
     version: str,
     out: Path,
-    with_torchscript: bool,
+    without: Collection[str],
     say: Say,
     input_size: int | None = None,
 ) -> Path:
@@ -34,7 +34,7 @@ def export(
     Args:
         datasets: those of the run, and others that it is to be evaluated on; one at least has base images. Each counts as much
             as any other, in the statistics and in every choice.
-        with_torchscript: whether `backbone.ts` is kept; its parity is checked either way.
+        without: names of files to leave out. The parity of `backbone.ts` is checked either way.
         say: receives a line per step.
         input_size: side of the bundle's input, in pixels; None for the run's.
 
@@ -56,7 +56,7 @@ def export(
         InputSpec(height=size, width=size),
         _training(checkpoint),
     )
-    return make_bundle(draft, Eager(PixelBackbone(backbone)), datasets, out, with_torchscript, say)
+    return make_bundle(draft, Eager(PixelBackbone(backbone)), datasets, out, without, say)
 
 
 def _projected(backbone: Backbone, datasets: Sequence[DatasetParts], width: int, say: Say) -> Backbone:

@@ -92,7 +92,7 @@ def import_network(
         images=len(photographs),
     )
     draft = draft_manifest(name, version, opened.architecture, opened.embedding_dim, opened.spec, origin)
-    return make_bundle(draft, opened.candidate, [images], out, True, say)
+    return make_bundle(draft, opened.candidate, [images], out, (), say)
 
 
 def _open_library(options: ImportOptions) -> _Opened:
