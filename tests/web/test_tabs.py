@@ -61,6 +61,9 @@ def test_trust_shows_what_is_mistaken_and_returns_to_a_version(open_page: OpenPa
         place = ["fish", "palace", "tower"].index(confusion["recognised_as"])
         expect(row.get_by_role("cell").nth(place)).to_have_text(str(confusion["examples"]))
     assert quality["confusions"]
+    history = page.get_by_role("region", name="Versions").get_by_role("row")
+    expect(history.nth(1)).to_contain_text(f"pictures added16{round(100 * quality['accuracy'])} %")
+    expect(history.nth(2)).to_contain_text(re.compile(r"created11\d+ %"))
     page.get_by_role("button", name="Compare").click()
     compared = page.get_by_role("region", name="Would another method do better?")
     expect(compared.get_by_role("cell", name="prototype", exact=True)).to_be_visible()

@@ -99,8 +99,7 @@ export interface VersionReply {
   backbone: string;
   classes: ClassReply[];
   head: HeadReply;
-  /** When it was made; servers of earlier releases tell none. */
-  accuracy?: number | null;
+  accuracy: number | null;
   created_at: string;
 }
 
