@@ -77,7 +77,7 @@ def add_refreshed(connection: Connection, before: Task, embeddings: Mapping[str,
 def _add(connection: Connection, before: Task, change: Change, counts: Counter[str], support: Sequence[str], head: Head) -> Task:
     now = now_after(before.created_at)
     version = new_version(last_number(connection, before.key) + 1, change, counts, head, now)
-    task = Task(before.key, before.name, before.created_at, now, version)
+    task = Task(before.key, before.name, before.created_at, now, version, before.capture)
     update_task(connection, task.key, active_version=version.number, last_version=version.number, updated_at=now)
     insert_version(connection, task, support, head)
     return task
