@@ -16,10 +16,12 @@ from models.examples.usefulness import by_usefulness
 from models.heads.head import Float32
 from server.cache.support import SearchableSupport
 from server.engine.backbone import ServedBackbone
+from server.errors import CaptureNotFound, VersionNotFound
 from server.ids import cursor_after_number, read_number
 from server.journeys.active_task import ActiveTask, find_task
 from server.journeys.classify import NEAREST
 from server.journeys.predict import as_predictions, ranked, with_verdicts
+from server.journeys.retry import retry_on_conflict
 from server.schemas.captures import AnsweredReply, CapturePage, CaptureReply
 from server.service import Service
 from server.store.capture_records import CaptureInfo
@@ -42,14 +44,18 @@ async def review_queue(service: Service, key: TaskKey, order: Order, limit: int,
 
     Raises:
         TaskNotFound: there is no such task.
-        CaptureNotFound: one was removed meanwhile.
         InvalidRequest: `after` did not come from an earlier page.
+        Conflict: others kept changing the task at the same time.
         Unavailable: the server cannot do it now.
     """
     start = 0 if after is None else read_number(after)
-    task = await find_task(service, key)
-    async with service.backbones.use(task.head.backbone) as backbone:
-        return await service.pools.in_fitter(_page, service, task, backbone, order, start, limit)
+
+    async def attempt() -> CapturePage:
+        task = await find_task(service, key)
+        async with service.backbones.use(task.head.backbone) as backbone:
+            return await service.pools.in_fitter(_page, service, task, backbone, order, start, limit)
+
+    return await retry_on_conflict(attempt, (VersionNotFound, CaptureNotFound))
 
 
 def _page(service: Service, task: ActiveTask, backbone: ServedBackbone, order: Order, start: int, limit: int) -> CapturePage:
