@@ -29,6 +29,8 @@ from server.store.records import TaskKey
 
 Order = Literal["most-useful", "newest", "unknown"]
 
+_AT_ONCE = 512  # embeddings whose features stay in the core's cache
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scored:
@@ -59,34 +61,34 @@ async def review_queue(service: Service, key: TaskKey, order: Order, limit: int,
 
 
 def _page(service: Service, task: ActiveTask, backbone: ServedBackbone, order: Order, start: int, limit: int) -> CapturePage:
-    found = service.store.captures.scan(task.key, task.head.backbone.sha256)
+    found = service.store.captures.scan(task.key, task.head.backbone.sha256, task.head.weight.shape[1])
+    support = service.store.examples.support(task.key, task.version).embeddings
+    fresh = np.flatnonzero(~seen(found.embeddings, support))
     groups: list[list[str]] = []
-    more, duplicates = False, 0
-    if found.embeddings is not None:
-        support = service.store.examples.support(task.key, task.version).embeddings
-        fresh = np.flatnonzero(~seen(found.embeddings, support))
-        duplicates = len(found.ids) - len(fresh)
-        if len(fresh):
-            scored = _scored(task, backbone, found.embeddings[fresh])
-            together = grouped(scored.embeddings, _ordered(scored, order, support), start + limit + 1)
-            more = len(together) > start + limit
-            groups = [[found.ids[at] for at in fresh[group]] for group in together[start : start + limit]]
+    more = False
+    if len(fresh):
+        scored = _scored(task, backbone, found.embeddings[fresh])
+        together = grouped(scored.embeddings, _ordered(scored, order, support), start + limit + 1)
+        more = len(together) > start + limit
+        groups = [[found.ids[at] for at in fresh[group]] for group in together[start : start + limit]]
     infos = service.store.captures.get(task.key, [group[0] for group in groups])
     return CapturePage(
         task=task.id,
         version=task.version,
         captures=_entries(service, task, backbone, infos, groups) if groups else [],
         total=len(found.ids) + found.others,
-        duplicates=duplicates,
+        duplicates=len(found.ids) - len(fresh),
         other_backbone=found.others,
         next_cursor=cursor_after_number(start + limit) if more else None,
     )
 
 
 def _scored(task: ActiveTask, backbone: ServedBackbone, embeddings: Float32) -> _Scored:
-    probabilities = task.head.probabilities(embeddings, backbone.space)
-    queries = backbone.background.queries(embeddings)
-    return _Scored(embeddings, probabilities, _searchable(task).index.novelty(queries, backbone.background))
+    index, background = _searchable(task).index, backbone.background
+    parts = [embeddings[start : start + _AT_ONCE] for start in range(0, len(embeddings), _AT_ONCE)]
+    probabilities = [task.head.probabilities(part, backbone.space) for part in parts]
+    novelty = [index.novelty(background.queries(part), background) for part in parts]
+    return _Scored(embeddings, np.concatenate(probabilities), np.concatenate(novelty))
 
 
 def _ordered(scored: _Scored, order: Order, support: Float32) -> Ints:

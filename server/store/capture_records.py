@@ -75,10 +75,10 @@ class ScannedCaptures:
 
     Attributes:
         ids: N.
-        embeddings: float32 (N, D); None if there are no captures.
+        embeddings: float32 (N, D).
         others: how many more captures there are, whose embeddings are of other backbones.
     """
 
     ids: tuple[str, ...]
-    embeddings: Float32 | None
+    embeddings: Float32
     others: int

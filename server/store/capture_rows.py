@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, insert, select, update
 
 from models.arrays import on_host
 from models.heads.head import Float32
@@ -18,7 +18,7 @@ from server.errors import CaptureNotFound
 from server.store.capture_records import Answered, CaptureInfo, NewCapture
 from server.store.records import CaptureSetting, TaskKey
 from server.store.statements import belongs_to
-from server.store.tables import capture_images, captures, examples
+from server.store.tables import capture_images, captures, examples, part_of
 
 _MOST_VALUES = 300  # looked up by one statement
 _COUNT = struct.Struct("<I")  # of the numbers of an embedding
@@ -60,10 +60,9 @@ def read_captures(connection: Connection, key: TaskKey, ids: Sequence[str]) -> l
     return [found[id_] for id_ in ids]
 
 
-def embedding_of(content: bytes) -> Float32:
-    """Returns the embedding (D,) in a column `content`."""
-    (count,) = _COUNT.unpack_from(content)
-    return np.frombuffer(content, "<f4", count, _COUNT.size).astype(np.float32, copy=False)
+def embedding_in(dim: int) -> ColumnElement[bytes]:
+    """Returns the bytes of the embedding (dim,) in the column `content`."""
+    return part_of(captures.c.content, _COUNT.size, 4 * dim)
 
 
 def surplus(connection: Connection, key: TaskKey, setting: CaptureSetting, now: datetime) -> set[str]:
@@ -79,8 +78,10 @@ def surplus(connection: Connection, key: TaskKey, setting: CaptureSetting, now: 
 
 def delete_captures(connection: Connection, key: TaskKey, ids: Collection[str]) -> int:
     """Removes these captures with their images. Returns how many there were."""
-    of_task = delete(captures).where(belongs_to(captures, key))
-    return sum(connection.execute(of_task.where(captures.c.id == id_)).rowcount for id_ in ids)
+    if not ids:
+        return 0
+    one = delete(captures).where(belongs_to(captures, key), captures.c.id == bindparam("gone"))
+    return connection.execute(one, [{"gone": id_} for id_ in ids]).rowcount
 
 
 def remove_captures(connection: Connection, key: TaskKey) -> None:
@@ -122,7 +123,8 @@ def _infos(connection: Connection, key: TaskKey, ids: Sequence[str]) -> Iterator
 
 
 def _info(row: Row[Any]) -> CaptureInfo:
-    vector = embedding_of(row.content)
+    (count,) = _COUNT.unpack_from(row.content)
+    vector = np.frombuffer(row.content, "<f4", count, _COUNT.size).astype(np.float32, copy=False)
     answered = _answer.decode(row.content[_COUNT.size + vector.nbytes :])
     return CaptureInfo(
         id=row.id,

@@ -11,7 +11,7 @@ from models.heads.head import Head
 from server.errors import CaptureNotFound, ImageNotKept
 from server.store.active_tasks import ActiveTasks
 from server.store.capture_records import CaptureInfo, NewCapture, ScannedCaptures
-from server.store.capture_rows import copy_images, delete_captures, embedding_of, insert_captures, read_captures, surplus
+from server.store.capture_rows import copy_images, delete_captures, embedding_in, insert_captures, read_captures, surplus
 from server.store.database import Database
 from server.store.new_versions import add_changed, find_parent
 from server.store.records import Asked, NewExample, Task, TaskKey
@@ -69,16 +69,16 @@ class CaptureStore:
                     delete_captures(connection, key, ids)
         return bool(gone)
 
-    def scan(self, key: TaskKey, backbone_sha256: str) -> ScannedCaptures:
-        """Returns the embeddings of a task's captures that are by one backbone, the newest first."""
+    def scan(self, key: TaskKey, backbone_sha256: str, dim: int) -> ScannedCaptures:
+        """Returns the embeddings (dim,) of a task's captures that are by one backbone, the newest first."""
         of_task = belongs_to(captures, key)
-        query = select(captures.c.id, captures.c.content).where(of_task, captures.c.backbone_sha256 == backbone_sha256)
+        query = select(captures.c.id, embedding_in(dim)).where(of_task, captures.c.backbone_sha256 == backbone_sha256)
         with self._database.read() as connection:
             read_task(connection, key)
             rows = connection.execute(query.order_by(captures.c.ordinal.desc())).all()
             count: int = connection.execute(select(func.count()).select_from(captures).where(of_task)).scalar_one()
-        embeddings = np.stack([embedding_of(row.content) for row in rows]) if rows else None
-        return ScannedCaptures(tuple(row.id for row in rows), embeddings, count - len(rows))
+        vectors = np.frombuffer(b"".join([vector for _, vector in rows]), "<f4").astype(np.float32, copy=False)
+        return ScannedCaptures(tuple(id_ for id_, _ in rows), vectors.reshape(-1, dim), count - len(rows))
 
     def get(self, key: TaskKey, ids: Sequence[str]) -> list[CaptureInfo]:
         """Returns these captures, in this order.
