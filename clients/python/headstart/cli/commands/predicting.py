@@ -80,7 +80,8 @@ def predict(client: Client, args: Namespace, output: Output) -> Exit:
     shown = [at for at, result in enumerate(predictions) if args.unsure is None or _is_unsure(result, args.unsure)]
     rows = prediction_tables.rows(files, predictions, shown)
     if args.csv:
-        columns, cells = prediction_tables.CSV_COLUMNS, [prediction_tables.csv_row(*row) for row in rows]
+        columns: Sequence[str] = prediction_tables.CSV_COLUMNS
+        cells: list[Sequence[str]] = [prediction_tables.csv_row(*row) for row in rows]
         if args.remember:
             columns = (*columns, "prediction")
             cells = [(*each, prediction_tables.identifier(result)) for each, (_, result) in zip(cells, rows, strict=True)]
