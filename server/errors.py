@@ -4,6 +4,7 @@
     ├── NotFound
     │   ├── TaskNotFound                 task_not_found
     │   ├── ExampleNotFound              example_not_found
+    │   ├── CaptureNotFound              capture_not_found
     │   ├── ImageNotKept                 image_not_kept
     │   ├── VersionNotFound              version_not_found
     │   ├── AnswerForgotten              answer_forgotten
@@ -97,11 +98,18 @@ class ExampleNotFound(NotFound):
         super().__init__(f"the active version of this task has no example {example!r}")
 
 
+class CaptureNotFound(NotFound):
+    code = "capture_not_found"
+
+    def __init__(self, capture: str) -> None:
+        super().__init__(f"this task has no capture {capture!r}: it was decided about, it is too old, or it never was")
+
+
 class ImageNotKept(NotFound):
     code = "image_not_kept"
 
-    def __init__(self) -> None:
-        super().__init__("the server kept no image of this example, only its embedding: it was started with --keep-images=false")
+    def __init__(self, what: str = "example") -> None:
+        super().__init__(f"the server kept no image of this {what}, only its embedding: it was started with --keep-images=false")
 
 
 class VersionNotFound(NotFound):

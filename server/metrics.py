@@ -56,6 +56,10 @@ class Metrics:
         self.disk_free_bytes = Gauge(
             "headstart_disk_free_bytes", "Free on the database's disk, beside what is kept for removing", registry=registry
         )
+        self.captures = Counter("headstart_captures", "Captured predictions stored in the background", registry=registry)
+        self.captures_dropped = Counter(
+            "headstart_captures_dropped", "Captures that were not stored, by reason", ["reason"], registry=registry
+        )
         self.active_heads = Gauge("headstart_active_heads", "Heads in memory", registry=registry)
         build = Info("headstart_build", "Releases of what is running", registry=registry)
         build.info({"version": version("headstart-server"), "sqlite": sqlite3.sqlite_version, "onnxruntime": _onnxruntime()})

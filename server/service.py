@@ -12,6 +12,7 @@ from server.locks import KeyLocks
 from server.metrics import Metrics
 from server.pools import Pools, ScoreBudget
 from server.settings import Settings
+from server.store.capture_writer import CaptureWriter
 from server.store.records import TaskKey
 from server.store.store import Store, sqlite_url
 
@@ -35,6 +36,7 @@ class Service:
         except BaseException:
             self.store.close()
             raise
+        self.captures = CaptureWriter(self.store, self.metrics, settings.keep_images)
         self.heads = ActiveHeads(self.store, self.metrics)
         self.support = ActiveSupport(self.store)
         self.key_locks = KeyLocks()  # by idempotency key: a retry waits for a first try that is still running
@@ -72,4 +74,5 @@ class Service:
         self.backbones.stop()
         self.decoder.close()
         self.pools.close()
+        self.captures.close()
         self.store.close()

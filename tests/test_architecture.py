@@ -41,6 +41,7 @@ FLOORS: Mapping[str, Sequence[str]] = {
         "client",
         "uploads",
         "queries",
+        "captures",
         "refreshes",
         "backbones",
         "limits",

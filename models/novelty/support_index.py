@@ -90,14 +90,25 @@ class SupportIndex:
             background: of the backbone of the support set.
             count: examples to find for each query; all n, if there are fewer. Of equally similar ones the first is first.
         """
-        features = queries.features
-        cosines = np.empty((len(features), len(self.codes)), np.float32)
+        cosines = self._cosines(queries)
+        to_examples = cosines[:, self.ways :]
+        nearest = np.argsort(-to_examples, axis=1, kind="stable")[:, :count]
+        novelty = self._novelty(cosines, queries, background)
+        return Neighbours(novelty, nearest, to_examples[np.arange(len(cosines))[:, None], nearest])
+
+    def novelty(self, queries: Queries, background: Background) -> Reals:
+        """Returns the novelty (Q,) of queries, as `search` does, without looking for the examples that each resembles most."""
+        return self._novelty(self._cosines(queries), queries, background)
+
+    def _cosines(self, queries: Queries) -> Float32:
+        """Returns the cosines of queries with every class and every example, (Q, K + n)."""
+        cosines = np.empty((len(queries.features), len(self.codes)), np.float32)
         for start in range(0, len(self.codes), _ROWS_AT_ONCE):
             block = slice(start, start + _ROWS_AT_ONCE)
-            cosines[:, block] = features @ self.codes[block].astype(np.float32).T
+            cosines[:, block] = queries.features @ self.codes[block].astype(np.float32).T
         cosines *= self.scales
-        to_means, to_examples = cosines[:, : self.ways], cosines[:, self.ways :]
-        familiarity = background.familiarity(queries, to_means, to_examples.max(axis=1), self.usual)
-        novelty = novelty_of(familiarity, self.threshold)
-        nearest = np.argsort(-to_examples, axis=1, kind="stable")[:, :count]
-        return Neighbours(novelty, nearest, to_examples[np.arange(len(features))[:, None], nearest])
+        return cosines
+
+    def _novelty(self, cosines: Float32, queries: Queries, background: Background) -> Reals:
+        to_means, nearest = cosines[:, : self.ways], cosines[:, self.ways :].max(axis=1)
+        return novelty_of(background.familiarity(queries, to_means, nearest, self.usual), self.threshold)

@@ -20,17 +20,19 @@ from server.errors import (
 )
 from server.http.bodies.images import RAW_IMAGES
 from server.http.problems import MEDIA_TYPE, documented
-from server.schemas.base import OTHER_TASK_ID, TASK_ID, Reply, Request
+from server.schemas.base import OTHER_PREDICTION_ID, OTHER_TASK_ID, PREDICTION_ID, TASK_ID, Reply, Request
 from server.schemas.refreshes import RefreshBody
 from server.schemas.replies import Problem
 from server.schemas.requests import (
     BackboneBody,
     BackbonePatch,
     CompareBody,
+    CorrectionBody,
     ExamplePatch,
     ExamplesBody,
     PredictBody,
     PredictManyBody,
+    ResolveBody,
     TaskBody,
     TaskPatch,
 )
@@ -96,6 +98,7 @@ _TASK_FIELDS = {
     **_SUPPORT_FIELDS,
     "name": {"type": "string", "minLength": 1, "maxLength": 128},
     "options": {"type": "string", "contentMediaType": "application/json", "description": "TaskOptions, as JSON"},
+    "capture": {"type": "string", "contentMediaType": "application/json", "description": "CaptureOptions, as JSON"},
 }
 _FILES = {"images": ["(bytes of cat1.jpg)", "(bytes of dog1.jpg)"], "labels": ["cat", "dog"]}
 _LABELLED = [{"label": "cat", "image": "iVBORw0KGgo…"}, {"label": "dog", "image": "iVBORw0KGgo…"}]
@@ -117,6 +120,9 @@ COMPARE_BODY = {"requestBody": {"content": {"application/json": _json(CompareBod
 PATCH_BODY = _body(**{"application/json": _json(TaskPatch, {"active_version": 1})})
 PATCH_BODY["requestBody"]["content"]["application/json"]["schema"]["minProperties"] = 1
 EXAMPLE_PATCH_BODY = _body(**{"application/json": _json(ExamplePatch, {"label": "cat"})})
+_DECISIONS = [{"captures": [PREDICTION_ID], "label": "cat"}, {"captures": [OTHER_PREDICTION_ID], "discard": True}]
+RESOLVE_BODY = _body(**{"application/json": _json(ResolveBody, {"decisions": _DECISIONS})})
+CORRECTION_BODY = _body(**{"application/json": _json(CorrectionBody, {"prediction": PREDICTION_ID, "label": "cat"})})
 BACKBONE_BODY = _body(**{"application/json": _json(BackboneBody, {"id": "name@1"})})
 BACKBONE_PATCH_BODY = _body(**{"application/json": _json(BackbonePatch, {"default": True})})
 REFRESH_BODY = _body(**{"application/json": _json(RefreshBody, {"to": "name@2", "tasks": "all", "max_drop": 0.02})})
@@ -156,6 +162,8 @@ def openapi_document(routes: Sequence[APIRoute]) -> dict[str, Any]:
         TaskPatch,
         ExamplePatch,
         CompareBody,
+        ResolveBody,
+        CorrectionBody,
         PredictBody,
         PredictManyBody,
         BackboneBody,

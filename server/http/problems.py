@@ -16,6 +16,7 @@ from server.errors import (
     BackboneUnavailable,
     BodyTimeout,
     BodyTooLarge,
+    CaptureNotFound,
     Conflict,
     EngineFailed,
     ErasurePending,
@@ -55,6 +56,10 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
     OriginNotAllowed: (HTTPStatus.FORBIDDEN, "a web page of https://example.org may not do this; …"),
     TaskNotFound: (HTTPStatus.NOT_FOUND, "there is no task 'task_01…'"),
     ExampleNotFound: (HTTPStatus.NOT_FOUND, "the active version of this task has no example 'example_01…'"),
+    CaptureNotFound: (
+        HTTPStatus.NOT_FOUND,
+        "this task has no capture 'prediction_01…': it was decided about, it is too old, or it never was",
+    ),
     ImageNotKept: (
         HTTPStatus.NOT_FOUND,
         "the server kept no image of this example, only its embedding: it was started with --keep-images=false",

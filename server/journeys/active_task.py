@@ -7,7 +7,7 @@ from models.heads.head import Head
 from server.cache.support import SearchableSupport
 from server.errors import VersionNotFound
 from server.service import Service
-from server.store.records import Support, TaskKey
+from server.store.records import Active, CaptureSetting, Support, TaskKey
 
 Unknown = Literal["judge", "ignore"]
 Mode = Literal["inductive", "transductive"]
@@ -18,17 +18,23 @@ class ActiveTask:
     """A task's version that was active when the request came in: it answers the whole request, whatever changes meanwhile.
 
     Attributes:
+        capture: which of its predictions are captured.
         unknown: whether the answer says which images are strangers.
         searchable: its support set, where strangers are to be told.
         support: likewise, with its embeddings, where queries are judged together.
     """
 
-    id: str
+    key: TaskKey
     version: int
+    capture: CaptureSetting
     head: Head
     unknown: Unknown
     searchable: SearchableSupport | None
     support: Support | None
+
+    @property
+    def id(self) -> str:
+        return self.key.id
 
 
 async def find_task(service: Service, key: TaskKey, unknown: Unknown = "judge", mode: Mode = "inductive") -> ActiveTask:
@@ -43,12 +49,13 @@ async def find_task(service: Service, key: TaskKey, unknown: Unknown = "judge", 
         if active is None:
             active = await service.pools.in_thread(service.store.active.get, key)
         try:
-            return await _load(service, key, active.version, unknown, mode)
+            return await _load(service, key, active, unknown, mode)
         except VersionNotFound:  # It was forgotten between two look-ups, and another one is active now.
             active = None
 
 
-async def _load(service: Service, key: TaskKey, version: int, unknown: Unknown, mode: Mode) -> ActiveTask:
+async def _load(service: Service, key: TaskKey, active: Active, unknown: Unknown, mode: Mode) -> ActiveTask:
+    version = active.version
     head = service.heads.cached(key, version)
     if head is None:
         head = await service.pools.in_thread(service.heads.load, key, version)
@@ -60,4 +67,4 @@ async def _load(service: Service, key: TaskKey, version: int, unknown: Unknown, 
                 searchable = await service.pools.in_thread(service.support.load, key, version, backbone)
     if mode == "transductive":
         support = await service.pools.in_thread(service.store.examples.support, key, version)
-    return ActiveTask(key.id, version, head, unknown, searchable, support)
+    return ActiveTask(key, version, active.capture, head, unknown, searchable, support)

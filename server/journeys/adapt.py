@@ -28,7 +28,7 @@ from server.schemas.quality import Quality
 from server.schemas.replies import ChangedTaskReply
 from server.schemas.requests import TaskOptions
 from server.service import Service
-from server.store.records import Asked, Change, NewExample, Support, Task, TaskKey
+from server.store.records import Asked, CaptureSetting, Change, NewExample, Support, Task, TaskKey
 
 _MAX_JUDGED = 100
 
@@ -40,8 +40,12 @@ async def create_task(
     options: TaskOptions,
     examples: Sequence[LabelledImage],
     asked: Asked | None,
+    capture: CaptureSetting | None = None,
 ) -> ChangedTaskReply:
     """Makes a task of a support set.
+
+    Args:
+        capture: which of its predictions are captured; None if nobody said.
 
     Raises:
         Invalid, TooLarge: the support set breaks a rule, or an image cannot be read.
@@ -67,7 +71,7 @@ async def create_task(
         with watch.stage("store"):
             kept = with_said(asked, quality, watch.milliseconds())
             task = await service.pools.in_writer(
-                service.store.tasks.create, key, name or key.id, new, head, kept, accuracy_of(quality)
+                service.store.tasks.create, key, name or key.id, new, head, kept, accuracy_of(quality), capture
             )
     service.heads.keep(task.key, task.version.number, head)
     return changed_task_reply(task, quality, watch.milliseconds())

@@ -35,6 +35,11 @@ class Classified:
     together: bool
     found: tuple[SearchableSupport, Neighbours] | None
 
+    @property
+    def novelty(self) -> Reals | None:
+        """The novelty of each image, (N,), where the answer tells strangers."""
+        return None if self.found is None else self.found[1].novelty
+
 
 def question_of(task: ActiveTask, images: int) -> Question:
     """Returns the question to send with so many images of a request.

@@ -34,6 +34,10 @@ class Embedded:
     answer: Answer | None
     seconds: float
 
+    def readable(self, images: Sequence[bytes]) -> list[bytes]:
+        """Returns those of the N images that could be read."""
+        return [image for image, error in zip(images, self.errors, strict=True) if error is None]
+
 
 async def embed_images(
     service: Service, backbone: ServedBackbone, images: Sequence[bytes], watch: Stopwatch, question: Question | None = None

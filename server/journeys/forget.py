@@ -27,7 +27,8 @@ async def forget_example(service: Service, key: TaskKey, example_id: str) -> Cha
     """Removes an example and every version of the task that was fitted with it, be it of the active version or not.
 
     Where it is, a version without it becomes the active one: its head is the one that a fresh fit would give. An example that was
-    relabelled goes under every label that it had.
+    relabelled goes under every label that it had. All captures of the task go too: any of them may show the same thing, and each
+    holds what one of the versions answered.
 
     Raises:
         TaskNotFound, ExampleNotFound: there is no such task, or it has no such example.
@@ -37,11 +38,12 @@ async def forget_example(service: Service, key: TaskKey, example_id: str) -> Cha
         Unavailable: the server cannot do it now.
     """
     watch = Stopwatch(service.metrics)
+    await service.pools.in_thread(service.captures.drop, key)  # What waits may show the same image.
     try:
         task, quality = await _remove(service, key, example_id, watch)
     finally:  # Also if there is no such example: an earlier request may have removed it and not have been able to erase it.
         with watch.stage("store"):
-            await _erase(service)
+            await erase(service)
     return changed_task_reply(task, quality, watch.milliseconds())
 
 
@@ -57,7 +59,7 @@ async def delete_task(service: Service, key: TaskKey) -> None:
         gone = await service.pools.in_writer(service.store.tasks.delete, key)
         service.drop(key, gone)
     finally:
-        await _erase(service)
+        await erase(service)
 
 
 async def _remove(service: Service, key: TaskKey, example_id: str, watch: Stopwatch) -> tuple[Task, Quality | None]:
@@ -94,7 +96,8 @@ async def _head_without(
     return found.id, *await refit(service, task, [], found.id, watch)
 
 
-async def _erase(service: Service) -> None:
+async def erase(service: Service) -> None:
+    """Waits until no file holds a byte of what was removed before. Raises ErasurePending if another program prevents it."""
     for _ in range(_ERASING_ATTEMPTS):
         if await service.pools.in_writer(service.store.erase):
             return

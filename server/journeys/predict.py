@@ -11,16 +11,19 @@ import numpy as np
 from msgspec.json import Encoder
 from numpy.typing import NDArray
 
+from models.arrays import Ints
 from models.images.preprocess import ImageError
 from models.novelty.support_index import Neighbours
 from server.cache.support import SearchableSupport
 from server.errors import HeadstartError, InvalidRequest, LimitExceeded
 from server.journeys.active_task import ActiveTask
-from server.journeys.classify import classify, question_of
-from server.journeys.embed import embed_images, image_error
+from server.journeys.capture import captures_of, remember, to_capture
+from server.journeys.classify import Classified, classify, question_of
+from server.journeys.embed import Embedded, embed_images, image_error
 from server.metrics import Stopwatch
 from server.service import Service
 from server.settings import Settings
+from server.store.capture_records import NewCapture
 
 Data = dict[str, Any]
 """Data that JSON is made of. A function names the model of `server.schemas.predictions`; making models costs many times more."""
@@ -28,11 +31,12 @@ Data = dict[str, Any]
 encode = Encoder().encode
 
 
-async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], top_k: int | None) -> bytes:
+async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], top_k: int | None, keep: bool = False) -> bytes:
     """Recognises images.
 
     Args:
         top_k: how many labels each prediction scores, the most probable first; None is all.
+        keep: whether every prediction is remembered, and gets an id.
 
     Returns:
         A `PredictReply` as JSON.
@@ -40,6 +44,7 @@ async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], t
     Raises:
         InvalidRequest, LimitExceeded: there are no images, or too many.
         ImageBroken, ImageUnsupported, ImageTooLarge: the only image cannot be read.
+        Conflict: the version was forgotten meanwhile, so that its predictions cannot be remembered.
         Unavailable: the server cannot do it now.
     """
     watch = Stopwatch(service.metrics)
@@ -54,6 +59,12 @@ async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], t
         predictions: Iterable[Data] = as_predictions(task.head.labels, ranking.tolist(), scores.tolist())
         if classified.found is not None:
             predictions = with_verdicts(predictions, service.address(task.id), *classified.found)
+    if keep:
+        taken = _taken(task, images, embedded, classified, np.arange(len(classified.probabilities)))
+        await remember(service, task.capture, taken)
+        predictions = [{**each, "prediction": capture.id} for each, capture in zip(predictions, taken, strict=True)]
+    elif len(rows := to_capture(task.capture, classified.probabilities, classified.novelty)):
+        service.captures.offer(_taken(task, images, embedded, classified, rows))
     return encode(
         {
             "task": task.id,
@@ -64,6 +75,12 @@ async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], t
             "timing_ms": watch.milliseconds(),
         }
     )
+
+
+def _taken(task: ActiveTask, images: Sequence[bytes], embedded: Embedded, classified: Classified, rows: Ints) -> list[NewCapture]:
+    """Returns the captures of those of the readable images that `rows` names."""
+    seen = (embedded.readable(images), embedded.embeddings, classified.probabilities, classified.novelty)
+    return captures_of(task.key, task.version, task.head, *seen, rows)
 
 
 def check_images(images: Sequence[bytes], settings: Settings) -> None:

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from models.arrays import on_host
+from models.arrays import Reals, on_host
 from models.heads.apply import HeadStack, Probabilities
 from models.heads.head import BackboneRef
 from models.images.preprocess import ImageError
 from server.engine.backbone import ServedBackbone
-from server.errors import BackboneUnavailable, HeadstartError, InvalidRequest, TaskNotFound, VersionNotFound
+from server.errors import BackboneUnavailable, HeadstartError, InvalidRequest, StorageFailed, TaskNotFound, VersionNotFound
 from server.journeys.active_task import Unknown
+from server.journeys.capture import captures_of, to_capture
 from server.journeys.classify import NEAREST
 from server.journeys.embed import Embedded, embed_images, image_error
 from server.journeys.predict import Data, as_predictions, check_images, encode, failed, in_order, ranked, with_verdicts
@@ -34,6 +35,7 @@ class _Asked:
 
     service: Service
     tenant: str
+    images: Sequence[bytes]
     seen: Mapping[BackboneRef, _Seen]
     top_k: int
     unknown: Unknown
@@ -82,7 +84,7 @@ async def predict_many(
         seen = {backbone: await _see(service, backbone, images, watch) for backbone in backbones}
         _raise_if_only(seen, tasks, images)
         with watch.stage("head"):
-            asked = _Asked(service, tenant, seen, top_k, unknown)
+            asked = _Asked(service, tenant, images, seen, top_k, unknown)
             results = [await service.pools.in_applier(_answer, asked, turn) for turn in _turns(tasks, len(images))]
     return b'{"results":[%b],"timing_ms":%b}' % (b",".join(results), encode(watch.milliseconds()))
 
@@ -156,6 +158,8 @@ def _answer(asked: _Asked, tasks: Sequence[Found]) -> bytes:
             results |= _judged(asked, tasks, stack, probabilities, served, embedded)
         else:
             results |= _results(tasks, stack, probabilities, embedded.errors, asked.top_k)
+            for position, shares in zip(stack.positions, probabilities, strict=True):
+                _capture(asked, tasks[position], embedded, shares, None)
     return ",".join([results[position] for position in range(len(tasks))]).encode()
 
 
@@ -170,8 +174,8 @@ def _judged(
     """Yields the results of `_results` with verdicts. Searching each task's support set takes most of the time."""
     ranking, scores = ranked(probabilities, asked.top_k)
     queries = served.background.queries(on_host(embedded.embeddings))
-    found = zip(stack.positions, stack.labels, ranking.tolist(), scores.tolist(), strict=True)
-    for position, labels, classes, shares in found:
+    found = zip(stack.positions, stack.labels, probabilities, ranking.tolist(), scores.tolist(), strict=True)
+    for position, labels, of_task, classes, shares in found:
         task, active = tasks[position]
         try:
             support = asked.service.support.load(TaskKey(asked.tenant, task), active.version, served)
@@ -182,6 +186,21 @@ def _judged(
         address = asked.service.address(task)
         predictions = with_verdicts(as_predictions(labels, classes, shares), address, support, neighbours)
         yield position, _written(task, active, predictions=in_order(embedded.errors, predictions))
+        _capture(asked, tasks[position], embedded, of_task, neighbours.novelty)
+
+
+def _capture(asked: _Asked, found: Found, embedded: Embedded, probabilities: Probabilities, novelty: Reals | None) -> None:
+    """Captures the predictions of one task that it is set to capture; `probabilities` are (N, K) of the readable images."""
+    task, active = found
+    if active.capture.keep == "none" or not len(rows := to_capture(active.capture, probabilities, novelty)):
+        return
+    key = TaskKey(asked.tenant, task)
+    try:
+        head = asked.service.heads.load(key, active.version)
+    except (TaskNotFound, VersionNotFound, StorageFailed):  # removed meanwhile, or unreadable: no prediction fails because of it
+        return
+    seen = (embedded.readable(asked.images), embedded.embeddings, probabilities, novelty)
+    asked.service.captures.offer(captures_of(key, active.version, head, *seen, rows))
 
 
 def _results(

@@ -29,4 +29,6 @@ FileName = Annotated[
 # What examples name.
 TASK_ID, EXAMPLE_ID = "task_01kam0c7v3e9m2q8x5t4r6w1zy", "example_01kam0c7v3q2w8e5r7t9y4u6ia"
 OTHER_TASK_ID = "task_01kam0h2s8b4d6f1g7j3k5n9pw"
+PREDICTION_ID = "prediction_01kam0c7v3d5f7h9k2m4p6r8t0"
+OTHER_PREDICTION_ID = "prediction_01kam0c8x4e6g8j0n2q4s6v8y1"
 TIME = "2026-11-21T09:30:00Z"

@@ -1,8 +1,18 @@
 """From the store's records to the bodies of replies."""
 
+from dataclasses import asdict
+
 from models.manifest import HeadOptions
 from server.schemas.quality import Quality
-from server.schemas.replies import ChangedTaskReply, ClassReply, ExampleReply, HeadReply, TaskReply, VersionReply
+from server.schemas.replies import (
+    CaptureSettingReply,
+    ChangedTaskReply,
+    ClassReply,
+    ExampleReply,
+    HeadReply,
+    TaskReply,
+    VersionReply,
+)
 from server.store.records import ClassCount, ExampleInfo, Task, Version
 
 
@@ -16,6 +26,7 @@ def task_reply(task: Task) -> TaskReply:
         backbone=version.backbone.bundle,
         classes=_classes(version.classes),
         head=head_reply(version.options),
+        capture=CaptureSettingReply(**asdict(task.capture)),
         created_at=task.created_at,
         updated_at=task.updated_at,
     )

@@ -20,6 +20,7 @@ class Prediction(Reply):
     label: str
     probability: float
     scores: dict[str, float] = Field(description="probability by label, the most probable first; `top_k` of them")
+    prediction: str | None = Field(None, description="its id, with `remember=true` only: for `…/corrections`")
 
 
 class Neighbour(Reply):

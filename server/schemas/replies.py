@@ -10,6 +10,7 @@ from models.manifest import Evaluation, InputSpec, Solver
 from server.schemas.base import EXAMPLE_ID, TASK_ID, TIME, FileName, Reply
 from server.schemas.predictions import ProblemInPlace
 from server.schemas.quality import Interval, Quality
+from server.store.records import Keep
 
 _CLASSES = [{"label": "cat", "examples": 5}, {"label": "dog", "examples": 5}]
 
@@ -28,6 +29,16 @@ class HeadReply(Reply):
     EXAMPLE: ClassVar[Any] = {"solver": "logistic", "C": 3.0, "temperature": 0.33, "centre": False}
 
 
+class CaptureSettingReply(Reply):
+    """Which predictions of a task are captured for review."""
+
+    keep: Keep
+    limit: int = Field(description="most captures of the task; the oldest leaves first")
+    days: int = Field(description="age at which a capture leaves")
+
+    EXAMPLE: ClassVar[Any] = {"keep": "none", "limit": 1000, "days": 30}
+
+
 class TaskReply(Reply):
     """A task in its active version."""
 
@@ -37,6 +48,7 @@ class TaskReply(Reply):
     backbone: str = Field(description="name@version of the bundle that embeds this task's images")
     classes: list[ClassReply]
     head: HeadReply
+    capture: CaptureSettingReply
     created_at: datetime
     updated_at: datetime
 
@@ -47,6 +59,7 @@ class TaskReply(Reply):
         "backbone": "name@1",
         "classes": _CLASSES,
         "head": HeadReply.EXAMPLE,
+        "capture": CaptureSettingReply.EXAMPLE,
         "created_at": TIME,
         "updated_at": TIME,
     }

@@ -8,12 +8,14 @@ from msgspec.structs import asdict, force_setattr
 from models.labels import MAX_LABEL, clean_label
 from models.manifest import Solver
 from server.schemas.base import Request
+from server.store.records import Keep
 
 Name = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_LABEL})]
 
 _IMAGE = "JPEG, PNG, WebP, HEIC or AVIF, base64"
 _AT_LEAST_ONE: dict[str, Any] = {"minItems": 1}
 _MOST_CANDIDATES = 32
+_MOST_CAPTURES, _MOST_DAYS = 10_000, 3650  # more could not be ordered in the time of a request
 
 
 def clean_name(raw: str) -> str:
@@ -44,6 +46,26 @@ class TaskOptions(Request, frozen=True):
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
+class CaptureOptions(Request, frozen=True):
+    """Which predictions of a task are captured for review; what is left out stays as it is."""
+
+    keep: Annotated[
+        Keep | None,
+        Meta(description="`none` (at first), `all`, or `uncertain`: unknown, or probability or margin too low"),
+    ] = None
+    limit: Annotated[
+        Annotated[int, Meta(ge=1, le=_MOST_CAPTURES)] | None,
+        Meta(description="most captures of the task, 1000 at first; the oldest leaves first"),
+    ] = None
+    days: Annotated[
+        Annotated[int, Meta(ge=1, le=_MOST_DAYS)] | None, Meta(description="age at which a capture leaves, 30 at first")
+    ] = None
+
+    def given(self) -> dict[str, Any]:
+        """Returns those that are not left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
 class ExampleBody(Request, frozen=True):
     label: Annotated[str, Meta(description="1 to 128 characters after trimming; case is kept")]
     image: Annotated[str, Meta(description=_IMAGE)]
@@ -57,6 +79,7 @@ class TaskBody(Request, frozen=True, kw_only=True):
 
     name: Name | None = None
     options: TaskOptions = TaskOptions()
+    capture: CaptureOptions = CaptureOptions()
     examples: Annotated[list[ExampleBody], Meta(extra_json_schema={"minItems": 2})]
 
     def __post_init__(self) -> None:
@@ -108,6 +131,7 @@ class TaskPatch(Request, frozen=True):
 
     name: Name | None = None
     active_version: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="roll back or forward to this version")] = None
+    capture: CaptureOptions | None = None
 
     def __post_init__(self) -> None:
         _clean(self)
@@ -117,6 +141,31 @@ class ExamplePatch(Request, frozen=True):
     """`PATCH /v1/tasks/{task}/examples/{example}`."""
 
     label: Annotated[str, Meta(description="the class that it belongs to, of the task's or a new one")]
+
+
+class Decision(Request, frozen=True):
+    """What is decided about some captures: either `label` or `discard`."""
+
+    captures: Annotated[list[str], Meta(description="ids", extra_json_schema=_AT_LEAST_ONE)]
+    label: Annotated[str | None, Meta(description="the class that they belong to, of the task's or a new one")] = None
+    discard: Annotated[bool, Meta(description="remove them for good")] = False
+
+    def __post_init__(self) -> None:
+        if (self.label is not None) == self.discard:
+            raise ValueError("a decision has either label or discard: true")
+
+
+class ResolveBody(Request, frozen=True):
+    """`POST /v1/tasks/{task}/captures/resolve`."""
+
+    decisions: Annotated[list[Decision], Meta(extra_json_schema=_AT_LEAST_ONE)]
+
+
+class CorrectionBody(Request, frozen=True):
+    """`POST /v1/tasks/{task}/corrections`."""
+
+    prediction: Annotated[str, Meta(description="id of a prediction that was remembered or captured")]
+    label: Annotated[str, Meta(description="the class that its image belongs to, of the task's or a new one")]
 
 
 class BackboneBody(Request, frozen=True):

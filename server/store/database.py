@@ -134,7 +134,7 @@ class Database:
                 yield connection
 
     @contextmanager
-    def write(self, *, removes: bool = False) -> Iterator[Connection]:
+    def write(self, *, removes: bool = False, replaces: bool = False) -> Iterator[Connection]:
         """Yields a connection with a transaction. Only one runs at a time.
 
         When the block ends, the transaction is on disk. When an exception ends it, the transaction leaves no trace.
@@ -142,6 +142,8 @@ class Database:
         Args:
             removes: whether the transaction removes something, so that `erase` must be called after it. Only then may it use
                 the disk space that is kept for removing.
+            replaces: whether it removes something and stores something else. Then `erase` must be called after it as well, but
+                it may not use that space.
 
         Raises:
             StorageFailed: it cannot be written, because the disk is full or for another reason. If the disk failed at the very
@@ -152,7 +154,9 @@ class Database:
             proven, self._proven = self._proven, None
             if not removes and not self._files.keep_room():
                 raise StorageFailed(_FULL, disk_full=True)
-            self._removed_in_log |= removes  # Also if the write fails: the disk may have written without confirming it.
+            self._removed_in_log |= (
+                removes or replaces
+            )  # Also if the write fails: the disk may have written without confirming it.
             with self._writer.connect() as connection:
                 try:
                     yield connection

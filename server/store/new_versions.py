@@ -88,7 +88,7 @@ def _add(
 ) -> Task:
     now = now_after(before.created_at)
     version = new_version(last_number(connection, before.key) + 1, change, counts, head, now, accuracy)
-    task = Task(before.key, before.name, before.created_at, now, version)
+    task = Task(before.key, before.name, before.created_at, now, version, before.capture)
     update_task(connection, task.key, active_version=version.number, last_version=version.number, updated_at=now)
     insert_version(connection, task, support, head)
     return task

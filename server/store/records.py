@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from models.heads.head import BackboneRef, Float32
 from models.manifest import HeadOptions
 
+Keep = Literal["none", "uncertain", "all"]
 Change = Literal["created", "added", "removed", "relabelled", "refreshed"]
 
 
@@ -99,6 +100,21 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptureSetting:
+    """Which predictions of a task are captured, and how many captures it may have.
+
+    Attributes:
+        keep: none, those that the head was uncertain of, or all.
+        limit: the most captures; the oldest leaves first.
+        days: the age at which a capture leaves.
+    """
+
+    keep: Keep = "none"
+    limit: int = 1000
+    days: int = 30
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A task with its active version; the times are in UTC."""
 
@@ -107,6 +123,7 @@ class Task:
     created_at: datetime
     updated_at: datetime
     version: Version
+    capture: CaptureSetting = CaptureSetting()
 
     @property
     def id(self) -> str:
@@ -115,11 +132,12 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """The number of a task's active version, the backbone that embeds its queries, and its number of classes."""
+    """The number of a task's active version, the backbone that embeds its queries, its classes' number, and what it captures."""
 
     version: int
     backbone: BackboneRef
     ways: int
+    capture: CaptureSetting = CaptureSetting()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

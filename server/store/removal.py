@@ -14,6 +14,9 @@ from server.store.tables import examples, versions
 
 _Result = TypeVar("_Result")
 
+RemoveSome = Callable[[Connection, TaskKey, int], bool]
+"""Removes at most so many bytes of something of a task, but at least one piece. Returns whether there was any."""
+
 
 def removing(database: Database, remove: Callable[[], _Result], first: Callable[[int], None] = lambda _room: None) -> _Result:
     """Calls `remove`. On a full disk it gives up the space that is kept for removing, calls `first` with its size, and retries.
@@ -31,12 +34,12 @@ def removing(database: Database, remove: Callable[[], _Result], first: Callable[
     return remove()
 
 
-def remove_images(database: Database, key: TaskKey, room: int) -> None:
-    """Removes a task's images, in parts that the log can take within `room` bytes."""
+def remove_in_parts(database: Database, key: TaskKey, room: int, remove_some: RemoveSome) -> None:
+    """Removes something of a task, such as its images, in parts that the log can take within `room` bytes."""
     while True:
         database.give_room()
         with database.write(removes=True) as connection:
-            if not remove_some_images(connection, key, room // 2):
+            if not remove_some(connection, key, room // 2):
                 return
         if not database.erase():
             raise StorageFailed("the disk of the server is full, and its log is being read; try again")

@@ -12,6 +12,7 @@ from server.errors import ExampleNotFound, TaskNotFound, VersionNotFound
 from server.store.records import (
     Accuracy,
     Active,
+    CaptureSetting,
     Change,
     ClassCount,
     FittedOptions,
@@ -23,6 +24,7 @@ from server.store.records import (
 from server.store.tables import embeddings, examples, file_names, tasks, versions
 
 _MOST_VALUES = 300  # looked up by one statement. Databases limit a statement's parameters, SQLite before 3.32 to 999.
+_NO_CAPTURE = CaptureSetting()
 _MAX_INTEGER = 2**31 - 1  # the largest in a column: no version has a greater number
 
 OF_TASK = and_(versions.c.tenant == tasks.c.tenant, versions.c.task == tasks.c.id)
@@ -49,7 +51,8 @@ def belongs_to(table: Table, key: TaskKey) -> ColumnElement[bool]:
 
 def select_tasks(tenant: str) -> Select[Any]:
     """Returns the query for the tenant's tasks, each with its active version. `task_of` reads its rows."""
-    query = select(tasks.c.tenant, tasks.c.id, tasks.c.name, tasks.c.created_at, tasks.c.updated_at, tasks.c.ordinal, *VERSION)
+    of_task = (tasks.c[name] for name in ("tenant", "id", "name", "created_at", "updated_at", "ordinal", "capture"))
+    query = select(*of_task, *VERSION)
     return query.join_from(tasks, versions, ACTIVE).where(tasks.c.tenant == tenant)
 
 
@@ -84,7 +87,10 @@ def all_active_rows(connection: Connection, tenant: str) -> Iterator[Row[Any]]:
 
 
 def _select_active(tenant: str) -> Select[Any]:
-    columns = (tasks.c.id, versions.c.number, versions.c.bundle, versions.c.backbone_sha256, versions.c.classes)
+    columns = (
+        *(tasks.c[name] for name in ("id", "capture")),
+        *(versions.c[name] for name in ("number", "bundle", "backbone_sha256", "classes")),
+    )
     return select(*columns).join_from(tasks, versions, ACTIVE).where(tasks.c.tenant == tenant)
 
 
@@ -256,11 +262,17 @@ def new_version(
 
 
 def active_of(row: Row[Any]) -> Active:
-    return Active(row.number, BackboneRef(row.bundle, row.backbone_sha256), len(row.classes))
+    return Active(row.number, BackboneRef(row.bundle, row.backbone_sha256), len(row.classes), capture_of(row.capture))
 
 
 def task_of(row: Row[Any]) -> Task:
-    return Task(TaskKey(row.tenant, row.id), row.name, row.created_at, row.updated_at, version_of(row))
+    times = row.created_at, row.updated_at
+    return Task(TaskKey(row.tenant, row.id), row.name, *times, version_of(row), capture_of(row.capture))
+
+
+def capture_of(stored: Mapping[str, Any] | None) -> CaptureSetting:
+    """Returns the setting in a task's column `capture`."""
+    return CaptureSetting(**stored) if stored else _NO_CAPTURE
 
 
 def version_of(row: Row[Any]) -> Version:

@@ -5,6 +5,7 @@ from pathlib import Path
 from sqlalchemy import URL, literal, select
 
 from server.store.active_tasks import ActiveTasks
+from server.store.captures import CaptureStore
 from server.store.database import Database, StoreError, StoreInUse
 from server.store.database_files import StoreSizes
 from server.store.examples import ExampleStore
@@ -32,6 +33,7 @@ class Store:
         tasks: the tasks and their versions.
         examples: the examples of tasks, and the support sets that versions have of them.
         active: the active version of each task.
+        captures: the captured predictions of tasks.
         refreshes: the refreshes.
 
     Raises:
@@ -44,6 +46,7 @@ class Store:
         self.active = ActiveTasks(database)
         self.tasks = TaskStore(database, self.active)
         self.examples = ExampleStore(database)
+        self.captures = CaptureStore(database, self.active)
         self.refreshes = RefreshStore(database)
 
     @classmethod

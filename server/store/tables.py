@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from sqlalchemy import (
     JSON,
     Column,
+    ColumnElement,
     DateTime,
     Dialect,
     Float,
@@ -23,6 +24,8 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    func,
+    type_coerce,
 )
 
 
@@ -72,6 +75,11 @@ class ErasableBlob(TypeDecorator[bytes]):
         return value[_IN_TREE : _IN_TREE + int(value[:_IN_TREE].rstrip(b"\0"))]
 
 
+def part_of(column: Column[bytes], start: int, size: int) -> ColumnElement[bytes]:
+    """Returns `size` bytes of the values of an `ErasableBlob` from the byte `start` on, for who reads many and needs no more."""
+    return func.substr(type_coerce(column, LargeBinary), _IN_TREE + 1 + start, size, type_=LargeBinary)
+
+
 metadata = MetaData()
 
 tasks = Table(
@@ -85,6 +93,7 @@ tasks = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Column("last_version", Integer, nullable=False, server_default="0"),  # the highest number given: none is given twice
     Column("ordinal", Integer, nullable=False, server_default="0"),  # in the order of creation, whatever the clock said then
+    Column("capture", JSON, nullable=True),  # the fields of a CaptureSetting; NULL where nobody set one
     PrimaryKeyConstraint("tenant", "id", name="pk_tasks"),
     Index("ix_tasks_ordinal", "tenant", "ordinal", "id"),
 )
@@ -157,6 +166,42 @@ embeddings = Table(
         ["tenant", "task", "example"],
         ["examples.tenant", "examples.task", "examples.id"],
         name="fk_embeddings_examples",
+        ondelete="CASCADE",
+    ),
+)
+
+# A captured prediction. It stays until somebody decides about it, until it is too old, or until newer ones need its place.
+captures = Table(
+    "captures",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("task", String, nullable=False),
+    Column("id", String, nullable=False),
+    Column("ordinal", Integer, nullable=False),  # in the order of capture, whatever the clock said then
+    Column("version", Integer, nullable=False),  # the one that answered
+    Column("backbone_sha256", String, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("media_type", String, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("sha256", String, nullable=True),  # of the image, NULL where the server keeps none
+    Column("content", ErasableBlob, nullable=False),  # embedding and answer, as `server.store.capture_rows` packs them
+    PrimaryKeyConstraint("tenant", "task", "id", name="pk_captures"),
+    ForeignKeyConstraint(["tenant", "task"], ["tasks.tenant", "tasks.id"], name="fk_captures_tasks", ondelete="CASCADE"),
+    Index("ix_captures_ordinal", "tenant", "task", "ordinal", "created_at", "id"),
+)
+
+capture_images = Table(
+    "capture_images",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("task", String, nullable=False),
+    Column("capture", String, nullable=False),
+    Column("image", ErasableBlob, nullable=False),
+    PrimaryKeyConstraint("tenant", "task", "capture", name="pk_capture_images"),
+    ForeignKeyConstraint(
+        ["tenant", "task", "capture"],
+        ["captures.tenant", "captures.task", "captures.id"],
+        name="fk_capture_images_captures",
         ondelete="CASCADE",
     ),
 )

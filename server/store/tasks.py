@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, delete, insert, select
@@ -12,13 +12,15 @@ from models.heads.head import Float32, Head
 from server.errors import TaskNotFound, VersionNotFound
 from server.ids import cursor_after_number, read_number
 from server.store.active_tasks import ActiveTasks
+from server.store.capture_rows import remove_captures, remove_some_captures
 from server.store.database import Database
 from server.store.new_versions import add_changed, add_refreshed, find_parent
-from server.store.records import Accuracy, Asked, Change, NewExample, Task, TaskKey, Version
+from server.store.records import Accuracy, Asked, CaptureSetting, Change, NewExample, Task, TaskKey, Version
 from server.store.refresh_notes import forget_in_refreshes, note_version
 from server.store.refresh_records import RefreshNote
 from server.store.removal import (
-    remove_images,
+    remove_in_parts,
+    remove_some_images,
     remove_unused_examples,
     remove_versions,
     removing,
@@ -119,6 +121,7 @@ class TaskStore:
         head: Head,
         asked: Asked | None = None,
         accuracy: Accuracy | None = None,
+        capture: CaptureSetting | None = None,
     ) -> Task:
         """Creates a task with the examples `added`, and `head` as its version 1.
 
@@ -128,7 +131,8 @@ class TaskStore:
         counts = Counter(example.label for example in added)
         with self._changing(key) as connection:
             now = datetime.now(UTC)
-            task = Task(key, name, now, now, new_version(1, "created", counts, head, now, accuracy))
+            version = new_version(1, "created", counts, head, now, accuracy)
+            task = Task(key, name, now, now, version, capture or CaptureSetting())
             ordinal = next_ordinal(connection, key.tenant, tasks)
             connection.execute(
                 insert(tasks).values(
@@ -140,6 +144,7 @@ class TaskStore:
                     created_at=now,
                     updated_at=now,
                     ordinal=ordinal,
+                    capture=capture and asdict(capture),
                 )
             )
             insert_examples(connection, task, added)
@@ -219,8 +224,8 @@ class TaskStore:
     ) -> tuple[Task, list[int]]:
         """Removes an example and every version that was fitted with it.
 
-        It also removes the examples that no other version has, and the answers kept for retries of requests to the task. The
-        bytes of the example stay in the files until `erase`.
+        It also removes the examples that no other version has, all captures of the task, and the answers kept for retries of
+        requests to the task. The bytes stay in the files until `erase`.
 
         Args:
             head: fitted on the parent's support set without the example. It gives a new version, which becomes the active one.
@@ -244,14 +249,25 @@ class TaskStore:
                     raise ValueError("the active version has the example, so another one is needed")
                 remove_versions(connection, key, gone)
                 remove_unused_examples(connection, key)
+                remove_captures(connection, key)
                 forget_answers(connection, key)
                 update_task(connection, key, updated_at=now_after(before.created_at))
                 return read_task(connection, key), gone
 
-        return removing(self._database, forget)
+        return removing(self._database, forget, lambda room: remove_in_parts(self._database, key, room, remove_some_captures))
 
-    def change(self, key: TaskKey, *, name: str | None = None, version: int | None = None) -> Task:
-        """Gives a task another name, makes an existing version the active one, or does both at once.
+    def change(
+        self,
+        key: TaskKey,
+        *,
+        name: str | None = None,
+        version: int | None = None,
+        capture: Mapping[str, str | int] | None = None,
+    ) -> Task:
+        """Gives a task another name, makes an existing version the active one, changes what it captures, or all at once.
+
+        Args:
+            capture: the fields of its `CaptureSetting` that change.
 
         Raises, with nothing changed:
             VersionNotFound: the task has no such version.
@@ -262,13 +278,17 @@ class TaskStore:
             if name is not None:
                 now = now_after(read_task(connection, key).created_at)
                 update_task(connection, key, name=name, updated_at=now)
+            if capture is not None:
+                before = read_task(connection, key)
+                changed = {**asdict(before.capture), **capture}
+                update_task(connection, key, capture=changed, updated_at=now_after(before.created_at))
             return read_task(connection, key)
 
     def delete(self, key: TaskKey) -> list[int]:
-        """Removes a task with all its versions, examples and images, by the foreign keys of the schema.
+        """Removes a task with all its versions, examples, images and captures, by the foreign keys of the schema.
 
         Its bytes stay in the files until `erase`. Of the answers kept for retries only the keys stay, for their 24 hours.
-        On a full disk the images of a large task are removed first, in parts. A crash in between leaves a task without them.
+        On a full disk its images and its captures are removed first, in parts. A crash in between leaves a task without them.
 
         Returns:
             The numbers of the versions that the task had.
@@ -283,7 +303,11 @@ class TaskStore:
                 forget_in_refreshes(connection, key)
             return gone
 
-        return removing(self._database, remove, lambda room: remove_images(self._database, key, room))
+        def make_room(room: int) -> None:
+            for remove_some in (remove_some_images, remove_some_captures):
+                remove_in_parts(self._database, key, room, remove_some)
+
+        return removing(self._database, remove, make_room)
 
     @contextmanager
     def _changing(self, key: TaskKey, *, removes: bool = False) -> Iterator[Connection]:

@@ -15,6 +15,7 @@ from headstart.errors import (
     BackboneNotFound,
     BackboneNotOpen,
     BackboneUnavailable,
+    CaptureNotFound,
     Conflict,
     ExampleNotFound,
     HeadstartError,
@@ -41,15 +42,17 @@ from headstart.images.folders import image_files, labelled_folder
 from headstart.images.kinds import Image
 from headstart.options import Candidate, HeadOptions
 from headstart.replies.backbones import Backbone
+from headstart.replies.captures import Answered, Capture, CapturePage
 from headstart.replies.comparison import Comparison, Difference, Trial, Untried
 from headstart.replies.predictions import ManyPredictions, Neighbour, Prediction, Predictions, Unreadable, UnusableTask
 from headstart.replies.quality import ClassQuality, Confusion, Duplicate, Prior, Quality, Suspect
 from headstart.replies.refreshes import Accuracy, Reason, Refresh, RefreshedTask
-from headstart.replies.tasks import ClassSize, Example, Head, Task, Version
+from headstart.replies.tasks import CaptureSetting, ClassSize, Example, Head, Task, Version
 from headstart.version import VERSION as __version__
 
 __all__ = [
     "Accuracy",
+    "Answered",
     "ApiError",
     "Backbone",
     "BackboneInUse",
@@ -57,6 +60,10 @@ __all__ = [
     "BackboneNotOpen",
     "BackboneUnavailable",
     "Candidate",
+    "Capture",
+    "CaptureNotFound",
+    "CapturePage",
+    "CaptureSetting",
     "ClassQuality",
     "ClassSize",
     "Client",

@@ -1,7 +1,8 @@
-"""The client: a method for everything the API does with tasks, and an object each for backbones and refreshes."""
+"""The client: a method for everything the API does with tasks, and an object each for backbones, captures and refreshes."""
 
 import json
 import os
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from types import TracebackType
@@ -9,6 +10,7 @@ from typing import Literal, Self
 from urllib.parse import quote
 
 from headstart.backbones import Backbones
+from headstart.captures import Captures
 from headstart.http.transport import Transport, pages, parse
 from headstart.images.examples import Examples, labelled
 from headstart.images.kinds import Image
@@ -19,7 +21,7 @@ from headstart.refreshes import Refreshes
 from headstart.replies.comparison import Comparison
 from headstart.replies.predictions import ManyPredictions, Predictions
 from headstart.replies.quality import Quality
-from headstart.replies.tasks import Example, Task, Version
+from headstart.replies.tasks import Example, Keep, Task, Version
 from headstart.uploads import Broken, Progress, Shrinker, Upload
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -40,6 +42,7 @@ class Client:
 
     Attributes:
         backbones: lists, opens and closes backbones, and sets the default.
+        captures: lists captured predictions and decides about them.
         refreshes: moves tasks onto another bundle.
 
     Raises:
@@ -57,6 +60,7 @@ class Client:
         self.url = (url or os.environ.get("HEADSTART_URL") or DEFAULT_URL).strip().rstrip("/")
         self._transport = Transport(self.url, timeout, token, headers)
         self.backbones = Backbones(self._transport)
+        self.captures = Captures(self._transport)
         self.refreshes = Refreshes(self._transport)
 
     def __enter__(self) -> Self:
@@ -151,6 +155,7 @@ class Client:
         top_k: int | None = None,
         unknown: Literal["judge", "ignore"] = "judge",
         mode: Literal["inductive", "transductive"] = "inductive",
+        remember: bool = False,
         progress: Progress | None = None,
     ) -> Predictions:
         """Predicts the labels of images, in their order.
@@ -159,6 +164,7 @@ class Client:
             top_k: how many labels the scores of each image hold, the most probable first; by default all.
             unknown: "judge" also finds images that are of none of the task's classes, and the examples nearest to each image.
             mode: "transductive" judges the images of each request together, "inductive" each image alone.
+            remember: has the server keep each image with its prediction, which gets an `id` for `correct`.
             progress: called after every request.
 
         Raises:
@@ -168,6 +174,8 @@ class Client:
         params: dict[str, str | int] = {"unknown": unknown, "mode": mode}
         if top_k is not None:
             params["top_k"] = top_k
+        if remember:
+            params["remember"] = "true"
         return Queries(self._transport, images, lambda: self._limits, progress).predict(_path(task, "predict"), params)
 
     def predict_many(
@@ -207,6 +215,30 @@ class Client:
     def rename(self, task: str, name: str) -> Task:
         """Gives a task another name; its id stays."""
         return parse(Task.from_json, self._transport.send("PATCH", _path(task), json={"name": name}))
+
+    def set_capture(self, task: str, *, keep: Keep | None = None, limit: int | None = None, days: int | None = None) -> Task:
+        """Sets which predictions of a task are kept for review; what is None stays as it is.
+
+        Args:
+            keep: "uncertain" are unknown images, and labels that are hardly likelier than others.
+            limit: most captures; the oldest leaves first.
+            days: age at which a capture leaves.
+        """
+        given = {name: value for name, value in (("keep", keep), ("limit", limit), ("days", days)) if value is not None}
+        return parse(Task.from_json, self._transport.send("PATCH", _path(task), json={"capture": given}))
+
+    def correct(self, task: str, prediction: str, label: str) -> Task:
+        """Makes the image of a remembered or captured prediction an example of a class, existing or new, in a new version.
+
+        Args:
+            prediction: its id.
+
+        Raises:
+            CaptureNotFound: it was not kept, or it was decided about already.
+        """
+        key = {"Idempotency-Key": uuid.uuid4().hex}
+        body = {"prediction": prediction, "label": label}
+        return parse(Task.from_json, self._transport.send("POST", _path(task, "corrections"), json=body, headers=key))
 
     def delete(self, task: str) -> None:
         """Removes a task with all its versions and images."""

@@ -11,7 +11,8 @@
         ├── NotFound
         │   ├── TaskNotFound
         │   ├── ExampleNotFound
-        │   ├── ImageNotKept          the server keeps only the embedding of this example
+        │   ├── CaptureNotFound       it was decided about, or is too old
+    │   ├── ImageNotKept          the server keeps only the embedding of this example
         │   ├── VersionNotFound
         │   ├── BackboneNotFound
         │   └── RefreshNotFound
@@ -125,6 +126,10 @@ class ExampleNotFound(NotFound):
     """The active version of the task has no such example."""
 
 
+class CaptureNotFound(NotFound):
+    """The task has no such captured prediction any more: somebody decided about it, or it is too old."""
+
+
 class ImageNotKept(NotFound):
     """The server keeps no images, or kept none when this example was added."""
 
@@ -199,6 +204,7 @@ class Overloaded(Unavailable):
 _BY_CODE: Mapping[str, type[ApiError]] = {
     "task_not_found": TaskNotFound,
     "example_not_found": ExampleNotFound,
+    "capture_not_found": CaptureNotFound,
     "image_not_kept": ImageNotKept,
     "version_not_found": VersionNotFound,
     "backbone_not_found": BackboneNotFound,

@@ -3,7 +3,7 @@
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 from fastapi import Request
@@ -16,6 +16,7 @@ from server.http.bodies.file_names import clean_file_name
 from server.http.bodies.forms import Form, read_form
 from server.journeys.support_set import LabelledImage, clean_label
 from server.schemas.requests import (
+    CaptureOptions,
     ExampleBody,
     ExamplesBody,
     PredictBody,
@@ -33,6 +34,8 @@ _RAW = frozenset(
 )
 
 _MOST_TASK_TEXTS = 1000  # of a form: each costs the event loop, and one may name many
+_Options = TypeVar("_Options", TaskOptions, CaptureOptions)
+
 _WHITESPACE = b" \t\r\n"
 
 
@@ -42,6 +45,7 @@ class TaskRequest:
 
     name: str | None
     options: TaskOptions
+    capture: CaptureOptions
     examples: list[LabelledImage]
 
 
@@ -61,12 +65,13 @@ async def read_task(request: Request, service: Service) -> TaskRequest:
     """
     if media_type(request) == JSON:
         body = await read_json(request, service, TaskBody, service.settings.max_body_bytes)
-        return TaskRequest(body.name, body.options, await _from_json(body.examples, service))
-    form = await _support_form(request, service, "name", "options")
-    name, options = form.text("name"), form.text("options")
+        return TaskRequest(body.name, body.options, body.capture, await _from_json(body.examples, service))
+    form = await _support_form(request, service, "name", "options", "capture")
+    name, options, capture = form.text("name"), form.text("options"), form.text("capture")
     return TaskRequest(
         name=None if name is None else _name(name),
-        options=TaskOptions() if options is None else _options(options),
+        options=TaskOptions() if options is None else _from_text("options", options, TaskOptions),
+        capture=CaptureOptions() if capture is None else _from_text("capture", capture, CaptureOptions),
         examples=await _from_form(form, service),
     )
 
@@ -192,8 +197,8 @@ def _name(raw: str) -> str:
         raise InvalidRequest(str(error)) from None
 
 
-def _options(raw: str) -> TaskOptions:
+def _from_text(name: str, raw: str, model: type[_Options]) -> _Options:
     try:
-        return msgspec.json.decode(raw, type=TaskOptions)
+        return msgspec.json.decode(raw, type=model)
     except ValueError as error:
-        raise InvalidRequest(f"options: {error}") from error
+        raise InvalidRequest(f"{name}: {error}") from error

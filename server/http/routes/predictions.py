@@ -9,6 +9,7 @@ from server.errors import (
     BackboneUnavailable,
     BodyTimeout,
     BodyTooLarge,
+    Conflict,
     EngineFailed,
     ImageBroken,
     ImageTooLarge,
@@ -52,7 +53,7 @@ _ERRORS = (
 @router.post(
     "/tasks/{task}/predict",
     summary="Recognise images",
-    responses={200: answered(PredictReply, "Predictions in the order of the images"), **documented(*_ERRORS)},
+    responses={200: answered(PredictReply, "Predictions in the order of the images"), **documented(*_ERRORS, Conflict)},
     openapi_extra=PREDICT_BODY,
 )
 async def recognise(
@@ -64,6 +65,9 @@ async def recognise(
     mode: Annotated[
         Mode, Query(description="`transductive` judges the images of the request in one another's light")
     ] = "inductive",
+    remember: Annotated[
+        bool, Query(description="store each prediction before it is answered, with an id for corrections")
+    ] = False,
 ) -> Response:
     """Among several images, one that cannot be read takes its place with an `error` and spoils nothing for its neighbours; a
     single one is answered with 413 or 422.
@@ -72,7 +76,9 @@ async def recognise(
     """
     active = await find_task(service, TaskKey(TENANT, task), unknown, mode)
     images = await read_queries(request, service)
-    return Response(await while_connected(request, predict(service, active, images, top_k)), media_type="application/json")
+    return Response(
+        await while_connected(request, predict(service, active, images, top_k, remember)), media_type="application/json"
+    )
 
 
 @router.post(

@@ -48,7 +48,7 @@ from server.journeys.support_set import clean_label
 from server.schemas.from_records import example_reply, task_reply, version_reply
 from server.schemas.replies import ChangedTaskReply, ExamplePage, TaskPage, TaskReply, VersionPage
 from server.schemas.requests import ExamplePatch, TaskPatch
-from server.store.records import TaskKey
+from server.store.records import CaptureSetting, TaskKey
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
@@ -96,14 +96,16 @@ async def create(request: Request, service: Served, idempotency_key: Idempotency
     per class. Or JSON with base64 images.
     """
     asked = await read_task(request, service)
-    purpose = json.dumps(["create", asked.name, asdict(asked.options)])
+    capture = asked.capture.given()
+    purpose = json.dumps(["create", asked.name, asdict(asked.options), *([capture] if capture else [])])
+    setting = CaptureSetting(**capture) if capture else None
     return await create_once(
         service,
         idempotency_key,
         purpose,
         asked.examples,
         lambda kept: while_connected(
-            request, adapt.create_task(service, TENANT, asked.name, asked.options, asked.examples, kept)
+            request, adapt.create_task(service, TENANT, asked.name, asked.options, asked.examples, kept, setting)
         ),
         partial(changed_task_again, service, TENANT),
         _location,
@@ -131,7 +133,7 @@ async def show(task: str, service: Served) -> Response:
 
 @router.patch(
     "/{task}",
-    summary="Rename a task, or roll it back to another version",
+    summary="Rename a task, roll it back to another version, or set what it captures",
     responses={
         200: answered(TaskReply, "The task as it is now"),
         **documented(TaskNotFound, VersionNotFound, *_BODY_ERRORS, StorageFailed),
@@ -141,10 +143,13 @@ async def show(task: str, service: Served) -> Response:
 async def change(task: str, request: Request, service: Served) -> Response:
     """Rolling back takes effect with the answer. No version is lost: any can be made active again."""
     wanted = await read_json(request, service, TaskPatch)
-    if wanted.name is None and wanted.active_version is None:
-        raise InvalidRequest("nothing to change; give name, active_version or both")
-    key = TaskKey(TENANT, task)
-    changed = await service.pools.in_writer(service.store.tasks.change, key, name=wanted.name, version=wanted.active_version)
+    capture = wanted.capture.given() if wanted.capture else None
+    if wanted.name is None and wanted.active_version is None and not capture:
+        raise InvalidRequest("nothing to change; give name, active_version, capture or several of them")
+    change = partial(service.store.tasks.change, TaskKey(TENANT, task), name=wanted.name, version=wanted.active_version)
+    changed = await service.pools.in_writer(change, capture=capture)
+    if capture:
+        service.captures.sweep_soon()  # There may be more than the new limit.
     return reply(task_reply(changed))
 
 

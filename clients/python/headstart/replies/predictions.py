@@ -33,6 +33,7 @@ class Prediction:
             did not ask for this.
         novelty: 0 for an image like the task's classes, 1 for one unlike them; `known` is False above ½.
         nearest: the examples most similar to the image, the most similar first; `Client.example_image` fetches them.
+        id: of a prediction that was remembered, for `Client.correct`; else None.
     """
 
     label: str
@@ -41,6 +42,7 @@ class Prediction:
     known: bool | None = None
     novelty: float | None = None
     nearest: tuple[Neighbour, ...] = ()
+    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,4 +177,12 @@ def _result(body: JsonObject) -> Prediction | Unreadable:
     nearest = tuple(
         Neighbour(each["example"], each["label"], each["similarity"], each.get("file_name")) for each in body.get("nearest", ())
     )
-    return Prediction(body["label"], body["probability"], body["scores"], body.get("known"), body.get("novelty"), nearest)
+    return Prediction(
+        body["label"],
+        body["probability"],
+        body["scores"],
+        body.get("known"),
+        body.get("novelty"),
+        nearest,
+        body.get("prediction"),
+    )

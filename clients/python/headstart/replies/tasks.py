@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Self
+from typing import Literal, Self
 
 from headstart.replies.quality import Quality
 from headstart.replies.values import Interval, JsonObject, interval
@@ -31,6 +31,18 @@ class Head:
         return cls(body["solver"], body["C"], body["temperature"], body["centre"])
 
 
+Keep = Literal["none", "uncertain", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureSetting:
+    """Which predictions of a task are kept for review: at most `limit`, each for at most `days`, the oldest leaving first."""
+
+    keep: Keep
+    limit: int
+    days: int
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """A task in its active version.
@@ -39,6 +51,7 @@ class Task:
         backbone: the id, `name@version`, of the backbone that embeds its images.
         quality: after a change of its examples; None in other replies, and above 100 examples.
         timing_ms: decode, embed, fit, store and total of the change; empty if nothing was changed.
+        capture: which of its predictions are kept for review.
         raw: the JSON as it arrived.
     """
 
@@ -53,6 +66,7 @@ class Task:
     quality: Quality | None
     timing_ms: Mapping[str, float]
     raw: JsonObject = field(repr=False, compare=False)
+    capture: CaptureSetting = CaptureSetting("none", 0, 0)
 
     @property
     def examples(self) -> int:
@@ -73,6 +87,8 @@ class Task:
             quality=_quality(body),
             timing_ms=body.get("timing_ms", {}),
             raw=body,
+            # Earlier servers capture nothing.
+            **({"capture": CaptureSetting(**body["capture"])} if "capture" in body else {}),
         )
 
 

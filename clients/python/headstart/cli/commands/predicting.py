@@ -42,6 +42,11 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
         "that are of none of the classes, or that cannot be read",
     )
     asking.add_argument(
+        "--remember",
+        action="store_true",
+        help="have the server keep each image with its prediction, and show the ids for `headstart correct`",
+    )
+    asking.add_argument(
         "--csv", action="store_true", help="print " + ", ".join(prediction_tables.CSV_COLUMNS) + ", for spreadsheets; " + likest
     )
 
@@ -69,12 +74,18 @@ def predict(client: Client, args: Namespace, output: Output) -> Exit:
             files,
             unknown="ignore" if args.ignore_unknown else "judge",
             mode="transductive" if args.transductive else "inductive",
+            remember=args.remember,
             progress=advance,
         )
     shown = [at for at, result in enumerate(predictions) if args.unsure is None or _is_unsure(result, args.unsure)]
     rows = prediction_tables.rows(files, predictions, shown)
     if args.csv:
-        output.csv(prediction_tables.CSV_COLUMNS, [prediction_tables.csv_row(*row) for row in rows])
+        columns: Sequence[str] = prediction_tables.CSV_COLUMNS
+        cells: list[Sequence[str]] = [prediction_tables.csv_row(*row) for row in rows]
+        if args.remember:
+            columns = (*columns, "prediction")
+            cells = [(*each, prediction_tables.identifier(result)) for each, (_, result) in zip(cells, rows, strict=True)]
+        output.csv(columns, cells)
     else:
         bodies = _with_files(predictions.raw["predictions"], files)
         body = {**predictions.raw, "predictions": [bodies[at] for at in shown]}

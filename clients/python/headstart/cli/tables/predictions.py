@@ -38,6 +38,7 @@ def rows_of_many(files: Sequence[Path], answers: ManyPredictions, names: Mapping
 
 def predictions_table(found: Sequence[Row]) -> RenderableType:
     """For every image its label, how sure that is, and the next label; or that it is of none of the classes."""
+    remembered = any(identifier(result) for _, result in found)
     table = FittedTable(
         (
             Column("image", cut="start"),
@@ -45,12 +46,13 @@ def predictions_table(found: Sequence[Row]) -> RenderableType:
             Column("sure", number=True),
             Column("or else", cut="end", goes=2),
             Column("nearest example", goes=1),
+            *([Column("prediction")] if remembered else []),
         )
     )
     for path, result in found:
-        file = printable(path)
+        file, of = printable(path), (identifier(result),) if remembered else ()
         if isinstance(result, Unreadable):
-            table.add_row(file, "unreadable", "", printable(result.detail), "")
+            table.add_row(file, "unreadable", "", printable(result.detail), "", *of)
             continue
         (first, sure), *others = [(printable(label), f"{share:.1%}") for label, share in result.scores.items()]
         nearest = ""
@@ -58,9 +60,9 @@ def predictions_table(found: Sequence[Row]) -> RenderableType:
             closest = result.nearest[0]
             nearest = f"{example_name(closest.example, closest.label, closest.file_name)} ({closest.similarity:.2f})"
         if result.known is False:
-            table.add_row(file, "none of these", "", f"{first} {sure}", nearest)
+            table.add_row(file, "none of these", "", f"{first} {sure}", nearest, *of)
         else:
-            table.add_row(file, first, sure, " ".join(others[0]) if others else "", nearest)
+            table.add_row(file, first, sure, " ".join(others[0]) if others else "", nearest, *of)
     return table
 
 
@@ -81,6 +83,11 @@ def many_predictions_table(found: Sequence[RowOfMany]) -> RenderableType:
         )
         table.add_row(printable(file), printable(name), task, label, sure)
     return table
+
+
+def identifier(result: Prediction | Unreadable) -> str:
+    """The id of a prediction that was remembered, else nothing."""
+    return result.id or "" if isinstance(result, Prediction) else ""
 
 
 def csv_row(file: str, result: Prediction | Unreadable) -> tuple[str, ...]:

@@ -1,0 +1,66 @@
+"""The API's captures: predictions that the server keeps, until somebody decides about them."""
+
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Literal
+from urllib.parse import quote
+
+from headstart.http.transport import Transport, parse
+from headstart.replies.captures import CapturePage
+from headstart.replies.tasks import Task
+
+Order = Literal["most-useful", "newest", "unknown"]
+
+
+class Captures:
+    """Lists captured predictions and decides about them. `Client.set_capture` says which are captured."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self, task: str, *, order: Order = "most-useful", limit: int = 20, after: str | None = None) -> CapturePage:
+        """A page of the review queue, judged anew by the active version.
+
+        Args:
+            order: "unknown" has the likeliest strangers first.
+            limit: at most 100 entries.
+            after: `next_cursor` of the page before. Begin again without it once something was decided.
+        """
+        params: dict[str, str | int] = {"order": order, "limit": limit}
+        if after is not None:
+            params["after"] = after
+        return parse(CapturePage.from_json, self._transport.send("GET", _path(task), params=params))
+
+    def image(self, task: str, capture: str) -> bytes:
+        """The image of a capture, byte for byte as it was sent.
+
+        Raises:
+            CaptureNotFound: there is no such capture any more.
+            ImageNotKept: the server keeps no images.
+        """
+        return self._transport.send("GET", f"{_path(task)}/{quote(capture, safe='')}/image").content
+
+    def resolve(self, task: str, labels: Mapping[str, str] | None = None, *, discard: Iterable[str] = ()) -> Task:
+        """Carries out all decisions, or none. Labelled captures become examples of one new version.
+
+        Args:
+            labels: the class of each capture, by its id.
+            discard: ids of captures to be removed for good. Where all are discarded, no version is made.
+
+        Raises:
+            CaptureNotFound: one of the captures is gone; the detail names it.
+        """
+        by_label: dict[str, list[str]] = {}
+        for capture, label in (labels or {}).items():
+            by_label.setdefault(label, []).append(capture)
+        decisions: list[dict[str, object]] = [{"captures": ids, "label": label} for label, ids in by_label.items()]
+        if gone := [discard] if isinstance(discard, str) else [*discard]:
+            decisions.append({"captures": gone, "discard": True})
+        key = {"Idempotency-Key": uuid.uuid4().hex}
+        return parse(
+            Task.from_json, self._transport.send("POST", f"{_path(task)}/resolve", json={"decisions": decisions}, headers=key)
+        )
+
+
+def _path(task: str) -> str:
+    return f"/v1/tasks/{quote(task, safe='')}/captures"

@@ -1,0 +1,111 @@
+"""The commands that put captured predictions right."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+
+from headstart.cli import finding
+from headstart.cli.failures import Exit, Misused
+from headstart.cli.output import Output
+from headstart.cli.tables.captures import captures_table
+from headstart.cli.tables.tasks import changed_task
+from headstart.client import Client
+
+_KEEPS = ("none", "uncertain", "all")
+_ORDERS = ("most-useful", "newest", "unknown")
+
+
+def add_to(command: Callable[..., ArgumentParser]) -> None:
+    """Adds these commands; `command` adds one."""
+    capturing = command(
+        "capture",
+        capture,
+        "say which predictions of a task are kept for review, and show it",
+        "headstart capture birds --keep uncertain --limit 500 --days 14",
+    )
+    finding.add_task(capturing)
+    capturing.add_argument(
+        "--keep", choices=_KEEPS, help="uncertain: unknown images, and labels that are hardly likelier than others"
+    )
+    capturing.add_argument("--limit", metavar="N", type=int, help="most captures; the oldest leaves first")
+    capturing.add_argument("--days", metavar="N", type=int, help="age at which a capture leaves")
+
+    reviewing = command(
+        "review",
+        review,
+        "list captured predictions that wait for a decision, or decide about them",
+        "headstart review birds\n  headstart review birds --label wren=prediction_01... --discard prediction_01...",
+    )
+    finding.add_task(reviewing)
+    reviewing.add_argument("--order", choices=_ORDERS, default=_ORDERS[0], help="of the list (default: %(default)s)")
+    reviewing.add_argument(
+        "--limit", metavar="N", type=int, default=20, help="entries of the list, at most 100 (default: %(default)s)"
+    )
+    reviewing.add_argument(
+        "--label",
+        metavar="LABEL=ID",
+        action="append",
+        default=[],
+        dest="labels",
+        help="make this capture an example of a class, existing or new; may be repeated; all decisions make one version",
+    )
+    reviewing.add_argument(
+        "--discard", metavar="ID", action="append", default=[], help="remove this capture for good; may be repeated"
+    )
+
+    correcting = command(
+        "correct",
+        correct,
+        "make the image of a remembered prediction an example of its right class",
+        "headstart correct birds prediction_01... wren",
+    )
+    finding.add_task(correcting)
+    correcting.add_argument(
+        "prediction", metavar="PREDICTION", help="its id, from `headstart predict --remember` or `headstart review`"
+    )
+    correcting.add_argument("label", metavar="LABEL", help="the class that its image belongs to, existing or new")
+
+
+def capture(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart capture TASK [--keep KEEP] [--limit N] [--days N]`"""
+    found = finding.task(client, args.task)
+    given = {name: getattr(args, name) for name in ("keep", "limit", "days") if getattr(args, name) is not None}
+    if given:
+        found = client.set_capture(found.id, **given)
+    now = found.capture
+    output.answer(found.raw, lambda: f"Keeps {now.keep}, at most {now.limit} captures, each for {now.days} days.")
+    return Exit.DONE
+
+
+def review(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart review TASK [--order ORDER] [--limit N] [--label LABEL=ID]… [--discard ID]…`"""
+    labels = dict(map(_labelled, args.labels))
+    found = finding.task(client, args.task)
+    if labels or args.discard:
+        task = client.captures.resolve(found.id, labels, discard=args.discard)
+        output.answer(task.raw, lambda: changed_task(task, f"Decided about {len(labels) + len(args.discard)} captures"))
+        return Exit.DONE
+    page = client.captures.list(found.id, order=args.order, limit=args.limit)
+    output.answer(page.raw, lambda: captures_table(page))
+    shown = sum(len(each.ids) for each in page.captures)
+    left_out = f"; left out: {page.duplicates} like an example, {page.other_backbone} of another backbone"
+    output.remark(f"{shown} of {page.total} captures{left_out if page.duplicates or page.other_backbone else ''}.")
+    return Exit.DONE
+
+
+def correct(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart correct TASK PREDICTION LABEL`"""
+    task = client.correct(finding.task(client, args.task).id, args.prediction, args.label)
+    output.answer(task.raw, lambda: changed_task(task, "Corrected a prediction"))
+    return Exit.DONE
+
+
+def _labelled(text: str) -> tuple[str, str]:
+    """The id and the label of `LABEL=ID`.
+
+    Raises:
+        Misused: it is of another form.
+    """
+    label, equals, capture = text.rpartition("=")
+    if not equals or not label or not capture:
+        raise Misused(f"--label {text!r} is not of the form LABEL=ID, such as wren=prediction_01...")
+    return capture, label

@@ -1,0 +1,182 @@
+"""`/v1/tasks/{task}/captures` and `…/corrections`: captured predictions, and what people decide about them."""
+
+import json
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from models.images.preprocess import MEDIA_TYPES
+from server.errors import (
+    AnswerForgotten,
+    BackboneUnavailable,
+    BodyTimeout,
+    BodyTooLarge,
+    CaptureNotFound,
+    Conflict,
+    EngineFailed,
+    ErasurePending,
+    IdempotencyKeyReused,
+    ImageBroken,
+    ImageNotKept,
+    ImageTooLarge,
+    ImageUnsupported,
+    InvalidLabel,
+    InvalidRequest,
+    LimitExceeded,
+    Overloaded,
+    StorageFailed,
+    TaskNotFound,
+    UnsupportedMediaType,
+)
+from server.http.bodies.content import read_json
+from server.http.dependencies import TENANT, Served, reply, while_connected
+from server.http.idempotency import create_once
+from server.http.openapi import CORRECTION_BODY, RESOLVE_BODY, answered
+from server.http.problems import documented
+from server.http.routes.tasks import IdempotencyKey
+from server.journeys.replay import changed_task_again
+from server.journeys.resolve import Decisions, resolve
+from server.journeys.review import Order, review_queue
+from server.journeys.support_set import clean_label
+from server.schemas.captures import CapturePage
+from server.schemas.replies import ChangedTaskReply
+from server.schemas.requests import CorrectionBody, Decision, ResolveBody
+from server.service import Service
+from server.store.records import TaskKey
+
+router = APIRouter(prefix="/v1/tasks/{task}", tags=["review"])
+
+_MOST_BYTES = 1_000_000  # of decisions: as many ids as a task may have captures
+
+_ERRORS = (TaskNotFound, CaptureNotFound, ImageNotKept, StorageFailed)
+_CHANGE_ERRORS = (
+    *_ERRORS,
+    AnswerForgotten,
+    BackboneUnavailable,
+    BodyTimeout,
+    BodyTooLarge,
+    Conflict,
+    EngineFailed,
+    IdempotencyKeyReused,
+    ImageBroken,
+    ImageTooLarge,
+    ImageUnsupported,
+    InvalidLabel,
+    InvalidRequest,
+    LimitExceeded,
+    Overloaded,
+    UnsupportedMediaType,
+)
+
+
+@router.get(
+    "/captures",
+    summary="The review queue: captured predictions that wait for a decision",
+    responses={
+        200: answered(CapturePage, "A page of captures"),
+        **documented(TaskNotFound, InvalidRequest, Conflict, Overloaded, BackboneUnavailable, StorageFailed),
+    },
+)
+async def captures(
+    task: str,
+    request: Request,
+    service: Served,
+    order: Annotated[Order, Query(description="`unknown` has the likeliest strangers first")] = "most-useful",
+    limit: Annotated[int, Query(ge=1, le=100, description="entries per page")] = 20,
+    after: Annotated[
+        str | None, Query(description="`next_cursor` of the page before", json_schema_extra={"minLength": 1})
+    ] = None,
+) -> Response:
+    """The active version judges all captures anew at each call. Begin again without `after` once something was decided."""
+    return reply(await while_connected(request, review_queue(service, TaskKey(TENANT, task), order, limit, after)))
+
+
+@router.get(
+    "/captures/{capture}/image",
+    summary="A captured image, as it was sent",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The image",
+            "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES},
+        },
+        **documented(*_ERRORS),
+    },
+)
+async def capture_image(task: str, capture: str, service: Served) -> Response:
+    image, media_type = await service.pools.in_thread(service.store.captures.image, TaskKey(TENANT, task), capture)
+    return Response(image, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})
+
+
+@router.post(
+    "/captures/resolve",
+    status_code=201,
+    summary="Decide about captures: one new version, active in the answer",
+    responses={
+        201: answered(ChangedTaskReply, "The task in its new version", location="the task"),
+        **documented(*_CHANGE_ERRORS, ErasurePending),
+    },
+    openapi_extra=RESOLVE_BODY,
+)
+async def resolve_captures(task: str, request: Request, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
+    """All decisions are carried out, or none. Captures with a label become examples. Discarded ones are in no file any more when
+    the answer comes. Where all are discarded, no version is made.
+    """
+    wanted = await read_json(request, service, ResolveBody, _MOST_BYTES)
+    return await _decide(task, request, service, idempotency_key, wanted.decisions)
+
+
+@router.post(
+    "/corrections",
+    status_code=201,
+    summary="Put a remembered prediction right: a new version, active in the answer",
+    responses={
+        201: answered(ChangedTaskReply, "The task in its new version", location="the task"),
+        **documented(*_CHANGE_ERRORS),
+    },
+    openapi_extra=CORRECTION_BODY,
+)
+async def correct(task: str, request: Request, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
+    """The image becomes an example of that class. The prediction leaves the review queue."""
+    wanted = await read_json(request, service, CorrectionBody)
+    decision = Decision(captures=[wanted.prediction], label=wanted.label)
+    return await _decide(task, request, service, idempotency_key, [decision])
+
+
+async def _decide(task: str, request: Request, service: Service, idempotency_key: str | None, wanted: list[Decision]) -> Response:
+    decisions = _decisions(wanted)
+    key = TaskKey(TENANT, task)
+    return await create_once(
+        service,
+        idempotency_key,
+        json.dumps(["resolve", task, decisions.labels, decisions.discarded]),
+        [],
+        lambda kept: while_connected(request, resolve(service, key, decisions, kept)),
+        partial(changed_task_again, service, TENANT),
+        lambda changed: f"/v1/tasks/{changed.id}",
+    )
+
+
+def _decisions(wanted: list[Decision]) -> Decisions:
+    """Returns the decisions by capture.
+
+    Raises:
+        InvalidLabel: a label cannot be one.
+        InvalidRequest: a capture is named twice.
+    """
+    labels: dict[str, str] = {}
+    discarded: list[str] = []
+    named: set[str] = set()
+    for decision in wanted:
+        label = None if decision.label is None else clean_label(decision.label)
+        for capture in decision.captures:
+            if capture in named:
+                raise InvalidRequest(f"capture {capture!r} is named twice; decide once about each")
+            named.add(capture)
+            if label is None:
+                discarded.append(capture)
+            else:
+                labels[capture] = label
+    return Decisions(labels, discarded)

@@ -1,0 +1,86 @@
+"""Which predictions of a request are captured, and how: in the background, or before the answer where it was asked for."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+
+from models.arrays import Array, Bools, Floats, Ints, Reals
+from models.heads.head import Head
+from server.errors import Conflict, LimitExceeded
+from server.ids import new_id
+from server.journeys.retry import KEEPS_CHANGING
+from server.service import Service
+from server.store.capture_records import Answered, NewCapture
+from server.store.records import CaptureSetting, TaskKey
+
+# Below ½ the head itself holds its label for more likely wrong than right. Within a margin of 0.2 the second label has at least
+# two thirds of the first one's probability.
+_LEAST_PROBABILITY, _LEAST_MARGIN = 0.5, 0.2
+
+
+def to_capture(setting: CaptureSetting, probabilities: Floats, novelty: Reals | None) -> Ints:
+    """Returns the positions of those of N predictions that a task captures.
+
+    Args:
+        probabilities: (N, K), K at least 2.
+        novelty: (N,); None where strangers were not asked for.
+    """
+    if setting.keep == "none":
+        return np.empty(0, np.int64)
+    chosen = np.ones(len(probabilities), np.bool_) if setting.keep == "all" else _uncertain(probabilities, novelty)
+    return np.flatnonzero(chosen)
+
+
+def captures_of(
+    key: TaskKey,
+    version: int,
+    head: Head,
+    images: Sequence[bytes],
+    embeddings: Array,
+    probabilities: Floats,
+    novelty: Reals | None,
+    rows: Ints,
+) -> list[NewCapture]:
+    """Returns the captures of those of N predictions that `rows` names.
+
+    Args:
+        images: N, those that could be read.
+        embeddings: (N, D).
+        probabilities: (N, K), by the head of that version.
+        novelty: (N,); None where strangers were not asked for.
+    """
+    now = datetime.now(UTC)
+    copies = embeddings[rows]  # An array of its own: a view would keep the whole batch in memory.
+    labels = probabilities[rows].argmax(axis=1).tolist()
+    found = []
+    for at, row, k in zip(range(len(rows)), rows.tolist(), labels, strict=True):
+        strange = None if novelty is None else round(float(novelty[row]), 4)
+        known = None if strange is None else strange <= 0.5
+        answered = Answered(head.labels[k], float(probabilities[row, k]), known, strange)
+        id_ = new_id("prediction")
+        found.append(NewCapture(id_, key, version, head.backbone.sha256, images[row], copies[at], answered, now))
+    return found
+
+
+async def remember(service: Service, setting: CaptureSetting, taken: Sequence[NewCapture]) -> None:
+    """Stores captures at once.
+
+    Raises:
+        LimitExceeded: they are more than the task may have.
+        Conflict: the version that answered was forgotten meanwhile.
+        StorageFailed: they cannot be stored.
+    """
+    if len(taken) > setting.limit:
+        raise LimitExceeded("images to remember", len(taken), setting.limit)
+    stored, removed = await service.pools.in_writer(service.store.captures.add, taken, service.settings.keep_images)
+    if removed:
+        service.captures.sweep_soon(erase=True)
+    if len(stored) < len(taken):
+        raise Conflict(KEEPS_CHANGING)
+
+
+def _uncertain(probabilities: Floats, novelty: Reals | None) -> Bools:
+    second, first = np.partition(probabilities, -2, axis=1)[:, -2:].T
+    uncertain: Bools = (first < _LEAST_PROBABILITY) | (first - second < _LEAST_MARGIN)
+    return uncertain if novelty is None else uncertain | (novelty.round(4) > 0.5)

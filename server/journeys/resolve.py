@@ -1,0 +1,134 @@
+"""Decisions about captured predictions: some become examples of one new, active version, others are removed for good."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.arrays import on_host
+from models.heads.head import Float32
+from models.images.preprocess import ImageError, Pixels
+from server.engine.backbone import ServedBackbone
+from server.errors import InvalidRequest, LimitExceeded
+from server.ids import new_id
+from server.journeys.adapt import refit
+from server.journeys.embed import image_error
+from server.journeys.forget import erase
+from server.journeys.quality import accuracy_of
+from server.journeys.replay import with_said
+from server.journeys.retry import retry_on_conflict
+from server.journeys.support_set import spelt_as_before
+from server.metrics import Stopwatch
+from server.schemas.from_records import changed_task_reply
+from server.schemas.replies import ChangedTaskReply
+from server.service import Service
+from server.store.capture_records import CaptureInfo
+from server.store.records import Asked, NewExample, Task, TaskKey
+
+_AT_ONCE = 16  # images read and decoded again, as for a refresh
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """The decisions of one request.
+
+    Attributes:
+        labels: the class that each capture belongs to, by the id of the capture; labels are cleaned.
+        discarded: ids of captures to be removed.
+    """
+
+    labels: Mapping[str, str]
+    discarded: Sequence[str]
+
+
+async def resolve(service: Service, key: TaskKey, decisions: Decisions, asked: Asked | None) -> ChangedTaskReply:
+    """Carries out all the decisions, or none of them.
+
+    Raises:
+        TaskNotFound, CaptureNotFound: there is no such task, or it has no such capture any more.
+        ImageNotKept: another backbone embedded a capture, and its image was not kept.
+        InvalidRequest, LimitExceeded: there is nothing to do, or too much.
+        Conflict: others kept changing the task at the same time.
+        ErasurePending: all is done, but bytes of discarded captures are still in the database's log.
+        Unavailable: the server cannot do it now.
+        ReplayExists: the request was answered meanwhile under its idempotency key.
+    """
+    _check(service, decisions)
+    watch = Stopwatch(service.metrics)
+
+    async def attempt() -> ChangedTaskReply:
+        task = await service.pools.in_thread(service.store.tasks.get, key)
+        added = await _examples(service, task, decisions.labels)
+        head, quality = await refit(service, task, list(added.values()), None, watch) if added else (None, None)
+        with watch.stage("store"):
+            kept = with_said(asked, quality, watch.milliseconds())
+            changed = await service.pools.in_writer(
+                service.store.captures.resolve,
+                key,
+                task.version.number,
+                added,
+                decisions.discarded,
+                head,
+                kept,
+                accuracy_of(quality),
+            )
+        if head is not None:
+            service.heads.keep(key, changed.version.number, head)
+        return changed_task_reply(changed, quality, watch.milliseconds())
+
+    try:
+        async with service.changing(key):
+            return await retry_on_conflict(attempt)
+    finally:  # Also if a capture is gone: an earlier request may have removed it and not have been able to erase it.
+        if decisions.discarded:
+            await erase(service)
+
+
+def _check(service: Service, decisions: Decisions) -> None:
+    if not decisions.labels and not decisions.discarded:
+        raise InvalidRequest("there are no captures; name at least one")
+    if len(decisions.labels) > (most := service.settings.queue_images):
+        raise LimitExceeded("captures to label in this request", len(decisions.labels), most)
+
+
+async def _examples(service: Service, task: Task, labels: Mapping[str, str]) -> dict[str, NewExample]:
+    """Returns, by the id of each labelled capture, the example that it becomes. The store adds the image."""
+    infos = await service.pools.in_thread(service.store.captures.get, task.key, list(labels))
+    spelt = spelt_as_before(set(labels.values()), {entry.label for entry in task.version.classes})
+    elsewhere = await _embedded_again(
+        service, task, [info for info in infos if info.backbone_sha256 != task.version.backbone.sha256]
+    )
+    return {
+        info.id: NewExample(
+            id=new_id("example"),
+            label=spelt[labels[info.id]],
+            image=None,
+            size=info.size,
+            media_type=info.media_type,
+            sha256=info.sha256 if service.settings.keep_images else None,
+            embedding=elsewhere.get(info.id, info.embedding),
+        )
+        for info in infos
+    }
+
+
+async def _embedded_again(service: Service, task: Task, infos: Sequence[CaptureInfo]) -> dict[str, Float32]:
+    """Returns embeddings of captures by the task's backbone, from their images."""
+    if not infos:
+        return {}
+    found: dict[str, Float32] = {}
+    async with service.backbones.use(task.version.backbone) as backbone:
+        for start in range(0, len(infos), _AT_ONCE):
+            found |= await _embed(service, task.key, backbone, [info.id for info in infos[start : start + _AT_ONCE]])
+    return found
+
+
+async def _embed(service: Service, key: TaskKey, backbone: ServedBackbone, ids: Sequence[str]) -> dict[str, Float32]:
+    images = [(await service.pools.in_thread(service.store.captures.image, key, id_))[0] for id_ in ids]
+    readable: list[Pixels] = []
+    for id_, pixels in zip(ids, await service.decoder.decode(images, backbone.bundle.manifest.input), strict=True):
+        if isinstance(pixels, ImageError):
+            raise image_error(pixels, f"the image of {id_}")
+        readable.append(pixels)
+    embedded = await service.pools.in_thread(on_host, await backbone.batcher.embed_in_background(np.stack(readable)))
+    return dict(zip(ids, embedded, strict=True))

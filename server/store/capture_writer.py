@@ -1,0 +1,129 @@
+"""Writes captures in the background, so that no prediction waits for the disk."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from server.errors import StorageFailed
+from server.metrics import Metrics
+from server.store.capture_records import NewCapture
+from server.store.records import TaskKey
+from server.store.store import Store
+
+_WAITING_BYTES = 64 * 2**20  # of images and embeddings; two of the largest images fit
+_GATHER_SECONDS = 0.5  # Captures that come meanwhile share a transaction, of which most of the cost is the disk's confirmation.
+_SWEEP_SECONDS = 600.0  # between two looks for captures that are too old
+
+_log = logging.getLogger(__name__)
+
+
+class CaptureWriter:
+    """A bounded queue of captures, and the thread that stores them and removes those that are too many or too old.
+
+    Whatever fails, captures are dropped and counted, and nobody else notices.
+
+    Args:
+        keep_images: False to store embeddings only.
+    """
+
+    def __init__(self, store: Store, metrics: Metrics, keep_images: bool) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._keep_images = keep_images
+        self._waiting: list[NewCapture] = []
+        self._bytes = 0
+        self._sweep_at = 0.0  # at the start: the server may have been off for days
+        self._erasing = False
+        self._closing = False
+        self._wake = threading.Condition()
+        self._writing = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="captures", daemon=True)
+        self._thread.start()
+
+    def offer(self, taken: Sequence[NewCapture]) -> None:
+        """Queues captures to be stored soon. Those that the queue has no room for are dropped and counted. Never blocks."""
+        with self._wake:
+            was_empty = not self._waiting
+            for capture in taken:
+                if self._bytes + capture.nbytes > _WAITING_BYTES or self._closing:
+                    self._metrics.captures_dropped.labels("queue_full").inc()
+                else:
+                    self._bytes += capture.nbytes
+                    self._waiting.append(capture)
+            if was_empty:
+                self._wake.notify()
+
+    def drop(self, key: TaskKey) -> None:
+        """Drops what waits of a task, and waits until nothing of it is being written."""
+        with self._wake:
+            self._waiting = [capture for capture in self._waiting if capture.key != key]
+            self._bytes = sum(capture.nbytes for capture in self._waiting)
+        with self._writing:
+            pass
+
+    def sweep_soon(self, erase: bool = False) -> None:
+        """Has captures removed that are too many or too old, since a setting changed.
+
+        Args:
+            erase: whether others were just removed, whose bytes are to be erased.
+        """
+        with self._wake:
+            self._erasing |= erase
+            self._sweep_at = 0.0
+            self._wake.notify()
+
+    def close(self) -> None:
+        """Stores what waits, then ends the thread."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not (self._waiting or self._closing or time.monotonic() >= self._sweep_at):
+                    self._wake.wait(max(0.0, self._sweep_at - time.monotonic()))
+                if self._waiting and not self._closing:
+                    self._wake.wait_for(lambda: self._closing, _GATHER_SECONDS)
+                closing = self._closing
+            self._store_waiting()
+            if time.monotonic() >= self._sweep_at:
+                self._sweep_at = time.monotonic() + _SWEEP_SECONDS
+                self._guarded(self._sweep)
+            if self._erasing:
+                self._guarded(self._erase)
+            if closing:
+                return
+
+    def _store_waiting(self) -> None:
+        with self._writing:
+            with self._wake:
+                taken, self._waiting, self._bytes = self._waiting, [], 0
+            if taken and (reason := self._guarded(lambda: self._add(taken))):
+                self._metrics.captures_dropped.labels(reason).inc(len(taken))
+
+    def _add(self, taken: Sequence[NewCapture]) -> None:
+        stored, removed = self._store.captures.add(taken, self._keep_images)
+        self._metrics.captures.inc(len(stored))
+        self._erasing |= removed
+
+    def _sweep(self) -> None:
+        self._erasing = self._store.captures.trim() or self._erasing
+
+    def _erase(self) -> None:
+        if not (erased := self._store.erase()):  # Another program reads the database's log.
+            self._sweep_at = min(self._sweep_at, time.monotonic() + _GATHER_SECONDS)
+        self._erasing = not erased
+
+    def _guarded(self, work: Callable[[], None]) -> str | None:
+        """Does the work. Returns why it failed, or None: whatever it is, this thread goes on."""
+        try:
+            work()
+        except StorageFailed as error:
+            return "disk_full" if error.disk_full else "storage_failed"
+        except Exception:
+            _log.exception("captures could not be stored or removed")
+            return "storage_failed"
+        return None

@@ -1,0 +1,149 @@
+"""The captured predictions of tasks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+from sqlalchemy import func, select
+
+from models.heads.head import Head
+from server.errors import CaptureNotFound, ImageNotKept
+from server.store.active_tasks import ActiveTasks
+from server.store.capture_records import CaptureInfo, NewCapture, ScannedCaptures
+from server.store.capture_rows import copy_images, delete_captures, embedding_in, insert_captures, read_captures, surplus
+from server.store.database import Database
+from server.store.new_versions import add_changed, find_parent
+from server.store.records import Accuracy, Asked, NewExample, Task, TaskKey
+from server.store.removal import removing, versions_of
+from server.store.replays import keep_version
+from server.store.statements import belongs_to, capture_of, now_after, read_task
+from server.store.tables import capture_images, captures, tasks
+
+
+class CaptureStore:
+    """The stored captures. Thread-safe; `server.store.store.Store` says what holds for every call."""
+
+    def __init__(self, database: Database, active: ActiveTasks) -> None:
+        self._database = database
+        self._active = active
+
+    def add(self, taken: Sequence[NewCapture], keep_images: bool) -> tuple[set[str], bool]:
+        """Stores captures of any tasks in one transaction. A task that has too many then loses its oldest.
+
+        Captures of a version that is gone are left out: it was forgotten, or its task was deleted.
+
+        Returns:
+            The ids of those that were stored, and whether any others were removed. Their bytes stay in the files until `erase`.
+        """
+        by_task: dict[TaskKey, list[NewCapture]] = {}
+        for capture in taken:
+            by_task.setdefault(capture.key, []).append(capture)
+        stored: set[str] = set()
+        removed = False
+        with self._database.write(replaces=True) as connection:
+            for key, of_task in by_task.items():
+                there = set(versions_of(connection, key))
+                if usable := [capture for capture in of_task if capture.version in there]:
+                    setting = read_task(connection, key).capture
+                    insert_captures(connection, key, usable[-setting.limit :], keep_images)
+                    gone = surplus(connection, key, setting, datetime.now(UTC))
+                    removed |= delete_captures(connection, key, gone) > 0
+                    stored.update(capture.id for capture in usable[-setting.limit :])
+        return stored, removed
+
+    def trim(self) -> bool:
+        """Removes the captures of all tasks that are too old or too many. Returns whether there were any."""
+        query = select(tasks.c.tenant, tasks.c.id, tasks.c.capture)
+        query = query.where(
+            select(captures.c.id).where(captures.c.tenant == tasks.c.tenant, captures.c.task == tasks.c.id).exists()
+        )
+        now = datetime.now(UTC)
+        with self._database.read() as connection:
+            having = {TaskKey(row.tenant, row.id): capture_of(row.capture) for row in connection.execute(query)}
+            found = {key: surplus(connection, key, setting, now) for key, setting in having.items()}
+        gone = {key: ids for key, ids in found.items() if ids}
+        if gone:
+            with self._database.write(removes=True) as connection:
+                for key, ids in gone.items():
+                    delete_captures(connection, key, ids)
+        return bool(gone)
+
+    def scan(self, key: TaskKey, backbone_sha256: str, dim: int) -> ScannedCaptures:
+        """Returns the embeddings (dim,) of a task's captures that are by one backbone, the newest first."""
+        of_task = belongs_to(captures, key)
+        query = select(captures.c.id, embedding_in(dim)).where(of_task, captures.c.backbone_sha256 == backbone_sha256)
+        with self._database.read() as connection:
+            read_task(connection, key)
+            rows = connection.execute(query.order_by(captures.c.ordinal.desc())).all()
+            count: int = connection.execute(select(func.count()).select_from(captures).where(of_task)).scalar_one()
+        vectors = np.frombuffer(b"".join([vector for _, vector in rows]), "<f4").astype(np.float32, copy=False)
+        return ScannedCaptures(tuple(id_ for id_, _ in rows), vectors.reshape(-1, dim), count - len(rows))
+
+    def get(self, key: TaskKey, ids: Sequence[str]) -> list[CaptureInfo]:
+        """Returns these captures, in this order.
+
+        Raises:
+            CaptureNotFound: the task does not have one of them, or no longer has it.
+        """
+        with self._database.read() as connection:
+            read_task(connection, key)
+            return read_captures(connection, key, ids)
+
+    def image(self, key: TaskKey, id_: str) -> tuple[bytes, str]:
+        """Returns the image of a capture as it was sent, and its media type.
+
+        Raises:
+            CaptureNotFound: the task has no such capture.
+            ImageNotKept: the image was not kept, only its embedding.
+        """
+        images = belongs_to(capture_images, key), capture_images.c.capture == id_
+        with self._database.read() as connection:
+            read_task(connection, key)
+            (info,) = read_captures(connection, key, [id_])
+            image: bytes | None = connection.scalars(select(capture_images.c.image).where(*images)).one_or_none()
+        if image is None:
+            raise ImageNotKept("capture")
+        return image, info.media_type
+
+    def resolve(
+        self,
+        key: TaskKey,
+        parent: int,
+        added: Mapping[str, NewExample],
+        discarded: Sequence[str],
+        head: Head | None,
+        asked: Asked | None = None,
+        accuracy: Accuracy | None = None,
+    ) -> Task:
+        """Makes captures examples of a new version, which becomes the active one, and removes others for good.
+
+        The bytes of the discarded ones stay in the files until `erase`.
+
+        Args:
+            added: by the id of the capture, the example that it becomes; its image is taken from the capture.
+            head: fitted on the parent's support set with `added`. None if there are none; then the parent stays active.
+
+        Raises, with nothing changed:
+            CaptureNotFound: the task does not have one of the captures any more.
+            VersionConflict: `parent` is not the active version any more.
+            ReplayExists: the key of `asked` has been answered.
+        """
+
+        def change() -> Task:
+            with self._database.write(removes=head is None, replaces=True) as connection:
+                task = find_parent(connection, key, parent)
+                if head is not None:
+                    task = add_changed(connection, task, "added", list(added.values()), [], head, accuracy)
+                    kept = {example.id: capture for capture, example in added.items() if example.sha256 is not None}
+                    copy_images(connection, key, kept)
+                for id_ in (*added, *discarded):
+                    if not delete_captures(connection, key, [id_]):
+                        raise CaptureNotFound(id_)
+                keep_version(connection, replace(task, updated_at=now_after(task.created_at)), asked)
+            return task
+
+        try:
+            return change() if head is not None else removing(self._database, change)
+        finally:
+            self._active.forget(key)
