@@ -15,6 +15,7 @@ def task_reply(task: Task) -> TaskReply:
         version=version.number,
         backbone=version.backbone.bundle,
         classes=_classes(version.classes),
+        negatives=version.negatives,
         head=head_reply(version.options),
         created_at=task.created_at,
         updated_at=task.updated_at,
@@ -34,6 +35,7 @@ def version_reply(version: Version) -> VersionReply:
         change=version.change,
         backbone=version.backbone.bundle,
         classes=_classes(version.classes),
+        negatives=version.negatives,
         head=head_reply(version.options),
         created_at=version.created_at,
     )

@@ -74,7 +74,9 @@ def add_refreshed(connection: Connection, before: Task, embeddings: Mapping[str,
     return task
 
 
-def _add(connection: Connection, before: Task, change: Change, counts: Counter[str], support: Sequence[str], head: Head) -> Task:
+def _add(
+    connection: Connection, before: Task, change: Change, counts: Counter[str | None], support: Sequence[str], head: Head
+) -> Task:
     now = now_after(before.created_at)
     version = new_version(last_number(connection, before.key) + 1, change, counts, head, now)
     task = Task(before.key, before.name, before.created_at, now, version)
@@ -83,5 +85,5 @@ def _add(connection: Connection, before: Task, change: Change, counts: Counter[s
     return task
 
 
-def _counts(task: Task) -> Counter[str]:
-    return Counter({entry.label: entry.examples for entry in task.version.classes})
+def _counts(task: Task) -> Counter[str | None]:
+    return Counter({entry.label: entry.examples for entry in task.version.classes} | {None: task.version.negatives})

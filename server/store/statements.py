@@ -137,7 +137,7 @@ def support_ids(connection: Connection, key: TaskKey, number: int) -> list[str]:
     return ids
 
 
-def labels_of(connection: Connection, key: TaskKey, wanted: Sequence[str], support: Sequence[str]) -> dict[str, str]:
+def labels_of(connection: Connection, key: TaskKey, wanted: Sequence[str], support: Sequence[str]) -> dict[str, str | None]:
     """Returns the label of each wanted example. Raises ExampleNotFound if one is not in the support set."""
     if not wanted:
         return {}
@@ -232,26 +232,31 @@ def insert_version(connection: Connection, task: Task, support: Sequence[str], h
             backbone_sha256=version.backbone.sha256,
             created_at=version.created_at,
             options=version.options.model_dump(),
-            classes=[[entry.label, entry.examples] for entry in version.classes],
+            classes=_counted(version),
             examples=list(support),
             head=head.to_bytes(),
         )
     )
 
 
-def new_version(number: int, change: Change, counts: Counter[str], head: Head, now: datetime) -> Version:
-    """Returns an active version that is about to be stored. `counts` are the numbers of examples by label.
+def new_version(number: int, change: Change, counts: Counter[str | None], head: Head, now: datetime) -> Version:
+    """Returns an active version that is about to be stored. `counts` are the numbers of examples by label, or None.
 
     Raises ValueError if the labels of `head` are not those of the examples.
     """
-    if set(+counts) != set(head.labels):
+    if set(+counts) - {None} != set(head.labels):
         raise ValueError("the head's labels are not those of its support set")
     classes = tuple(ClassCount(label, counts[label]) for label in head.labels)
-    return Version(number, True, change, head.backbone, classes, FittedOptions(**dict(head.options)), now)
+    return Version(number, True, change, head.backbone, classes, counts[None], FittedOptions(**dict(head.options)), now)
+
+
+def _counted(version: Version) -> list[list[str | int | None]]:
+    classes: list[list[str | int | None]] = [[entry.label, entry.examples] for entry in version.classes]
+    return [*classes, [None, version.negatives]] if version.negatives else classes
 
 
 def active_of(row: Row[Any]) -> Active:
-    return Active(row.number, BackboneRef(row.bundle, row.backbone_sha256), len(row.classes))
+    return Active(row.number, BackboneRef(row.bundle, row.backbone_sha256), sum(label is not None for label, _ in row.classes))
 
 
 def task_of(row: Row[Any]) -> Task:
@@ -264,7 +269,8 @@ def version_of(row: Row[Any]) -> Version:
         active=row.number == row.active_version,
         change=row.change,
         backbone=BackboneRef(row.bundle, row.backbone_sha256),
-        classes=tuple(ClassCount(label, count) for label, count in row.classes),
+        classes=tuple(ClassCount(label, count) for label, count in row.classes if label is not None),
+        negatives=sum(count for label, count in row.classes if label is None),
         options=FittedOptions(**row.options),
         created_at=row.made_at,
     )
