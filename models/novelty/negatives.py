@@ -18,6 +18,8 @@ from models.arrays import Ints, Reals
 from models.heads.head import Float32
 
 WEIGHT, SOFTNESS = 0.6, 0.05  # w; t, in cosines
+# What the members lose that are refused, or nearly, as a share of what examples lose on average where they lack their own class.
+BESIDE_OTHERS = 1.5
 
 
 def loss(to_negative: Reals, nearest: Reals) -> Reals:
@@ -32,25 +34,24 @@ def loss(to_negative: Reals, nearest: Reals) -> Reals:
 
 
 def left_out_losses(x: Float32, labels: Ints, rows: Ints, negatives: Float32) -> tuple[Reals, Reals]:
-    """Returns what examples lose, (…, m) each: beside the other classes alone, and beside all other examples.
+    """Returns what members are expected to lose, (…, m) each: from what examples lose beside the other classes, and beside all
+    other examples.
 
-    In each, the highest loss counts as the second highest, unless there are only two. Where an example and a negative are the
-    same image, other images of its class are not expected to lose as much.
+    In each, the highest loss counts as the second highest. Where an example and a negative are the same image, other images of
+    its class are not expected to lose as much.
 
     Args:
         x: (…, n, D) of norm one.
         labels: (n,) in [0, K), K at least 2.
-        rows: (m,) the examples that are looked at.
+        rows: (m,) the examples that are looked at, m at least 2.
         negatives: (…, M, D) of norm one, M at least 1.
     """
     x_m = x[..., rows, :]
     to_negative, to_examples = (x_m @ negatives.mT).max(axis=-1), x_m @ x.mT
     same, itself = labels[rows, None] == labels, rows[:, None] == np.arange(len(labels))
     others, all_others = (np.where(gone, -1.0, to_examples).max(axis=-1) for gone in (same, itself))
-    return _without_highest(loss(to_negative, others)), _without_highest(loss(to_negative, all_others))
+    return BESIDE_OTHERS * _without_highest(loss(to_negative, others)), _without_highest(loss(to_negative, all_others))
 
 
 def _without_highest(lost: Reals) -> Reals:
-    if lost.shape[-1] < 3:
-        return lost
     return np.minimum(lost, np.sort(lost, axis=-1)[..., -2:-1])

@@ -37,6 +37,7 @@ class Task:
 
     Attributes:
         backbone: the id, `name@version`, of the backbone that embeds its images.
+        negatives: how many images it has that are of none of its classes.
         quality: after a change of its examples; None in other replies, and above 100 examples.
         timing_ms: decode, embed, fit, store and total of the change; empty if nothing was changed.
         raw: the JSON as it arrived.
@@ -53,10 +54,11 @@ class Task:
     quality: Quality | None
     timing_ms: Mapping[str, float]
     raw: JsonObject = field(repr=False, compare=False)
+    negatives: int = 0
 
     @property
     def examples(self) -> int:
-        """Examples of all classes together."""
+        """Examples of all classes together, without negatives."""
         return sum(size.examples for size in self.classes)
 
     @classmethod
@@ -73,20 +75,22 @@ class Task:
             quality=_quality(body),
             timing_ms=body.get("timing_ms", {}),
             raw=body,
+            negatives=body.get("negatives", 0),  # Earlier servers have none.
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One labelled image of a task's support set.
+    """One image of a task's support set.
 
     Attributes:
+        label: None if it is of none of the classes.
         sha256: of the bytes that were sent; None if they were not kept.
         file_name: name of its file; None if it is not known.
     """
 
     id: str
-    label: str
+    label: str | None
     media_type: str
     bytes: int
     image_kept: bool
@@ -112,7 +116,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One immutable version of a task; `change` says what made it."""
+    """One immutable version of a task; `change` says what made it, `negatives` how many images it has of none of its classes."""
 
     version: int
     active: bool
@@ -122,6 +126,7 @@ class Version:
     head: Head
     created_at: datetime
     raw: JsonObject = field(repr=False, compare=False)
+    negatives: int = 0
 
     @classmethod
     def from_json(cls, body: JsonObject) -> Self:
@@ -134,6 +139,7 @@ class Version:
             head=Head.from_json(body["head"]),
             created_at=datetime.fromisoformat(body["created_at"]),
             raw=body,
+            negatives=body.get("negatives", 0),
         )
 
 
