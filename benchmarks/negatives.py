@@ -25,7 +25,7 @@ from models.novelty.thresholds import REFUSED
 from training.evaluation.episodes import Embedded
 
 _WAYS, _SHOTS, _EACH, _STACK = 5, (1, 5, 10), 3, 25
-_OWN_EACH = 2  # further images of each stranger's class, to draw negatives of the strangers' own kind from
+_FEW, _MORE = 5, 10  # negatives
 
 
 @dataclass(frozen=True)
@@ -96,16 +96,16 @@ def _episode(
 ) -> tuple[Float32, Float32, Float32, dict[str, Float32]]:
     """Returns the support set (n, D), members, strangers, and negatives by their kind."""
     x = classes.embeddings
-    order = rng.permutation([k for k, images in enumerate(classes.by_class) if len(images) >= shots + _EACH + _OWN_EACH])
+    order = rng.permutation([k for k, images in enumerate(classes.by_class) if len(images) >= max(shots, _MORE) + _EACH])
     own, strange, rest = order[:_WAYS], order[_WAYS : 2 * _WAYS], order[2 * _WAYS :]
     images = np.stack([rng.choice(classes.by_class[k], shots + _EACH, replace=False) for k in own])
-    strangers = np.stack([rng.choice(classes.by_class[k], _EACH + _OWN_EACH, replace=False) for k in strange])
-    further = strangers[:, _EACH:].T.ravel()  # the first of each class, then the second
-    negatives = {"none": x[:0], "5 of their kind": x[further[:_WAYS]], "10 of their kind": x[further]}
+    strangers = np.stack([rng.choice(classes.by_class[k], _EACH + _MORE, replace=False) for k in strange])
+    further = strangers[:, _EACH:].T.ravel()  # as many of each class, or nearly
+    negatives = {"none": x[:0], "5 of their kind": x[further[:_FEW]], "10 of their kind": x[further[:_MORE]]}
     if len(rest):
-        negatives["5 of other classes"] = x[rng.choice(np.concatenate([classes.by_class[k] for k in rest]), _WAYS, replace=False)]
+        negatives["5 of other classes"] = x[rng.choice(np.concatenate([classes.by_class[k] for k in rest]), _FEW, replace=False)]
     if others is not None:
-        negatives["5 of other pictures"] = others[rng.choice(len(others), _WAYS, replace=False)]
+        negatives["5 of other pictures"] = others[rng.choice(len(others), _FEW, replace=False)]
     return x[images[:, :shots].ravel()], x[images[:, shots:].ravel()], x[strangers[:, :_EACH].ravel()], negatives
 
 
