@@ -133,14 +133,14 @@ def _episode(classes: Embedded, others: Float32, shots: int, rng: np.random.Gene
 def _rows(domain: str, shots: int, found: dict[str, Scores]) -> Iterator[Row]:
     for name, scores in found.items():
         kinds = [scores["same"], scores.get("other", scores["same"])]
-        of_kinds = [_auroc(scores[""], strangers) for strangers in kinds]
+        of_kinds = [auroc(scores[""], strangers) for strangers in kinds]
         shares = [float((each < 0).mean()) for each in (scores[""], *kinds)]
         refused = (shares[0], shares[1], shares[2]) if name in ("ours", "without a law") else None
         (same, same_ci95), (other, other_ci95) = ((float(each.mean()), interval(each)) for each in of_kinds)
         yield Row(domain, shots, name, same, same_ci95, other, other_ci95, refused)
 
 
-def _auroc(members: Floats, strangers: Floats) -> Floats:
+def auroc(members: Floats, strangers: Floats) -> Floats:
     """Returns how often a member scores above a stranger, (T,), ties counting half."""
     above: Floats = (members[:, :, None] > strangers[:, None]).mean(axis=(1, 2))
     ties: Floats = (members[:, :, None] == strangers[:, None]).mean(axis=(1, 2))

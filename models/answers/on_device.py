@@ -3,7 +3,8 @@
 Heads of similar size share a table. A batch gathers its rows from the tables, one for each image, and multiplies them at once.
 Only probabilities, novelty and neighbours come back to the host.
 
-Shape legend: N images of a batch, D features, S slots of a table, K classes, n examples; K and n are padded to powers of two.
+Shape legend: N images of a batch, D features, S slots of a table, K classes, n examples, M negatives; K, n and M are padded to
+powers of two.
 """
 
 from collections import defaultdict
@@ -18,10 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.answers.question import Answer, Question
-from models.answers.tables import Rows, Tables
+from models.answers.rows import KINDS, head_rows, index_rows
+from models.answers.tables import Tables
 from models.arrays import on_host
 from models.heads.head import BackboneMismatch, EmbeddingSpace, Head, features
 from models.novelty.detector import KAPPA_WITHOUT_LAW, WEIGHT_WITHOUT_LAW, WIDTH, Background
+from models.novelty.negatives import SOFTNESS, WEIGHT
 from models.novelty.space import NoveltySpace
 from models.novelty.support_index import Neighbours, SupportIndex
 from models.tensors import on_device
@@ -59,8 +62,8 @@ class DeviceAnswers:
         self._background = background
         self._device = device
         self._mean = self._put(space.mean)
-        self._heads = Tables[Head](device, _TABLES_BYTES, _head_rows)
-        self._indices = Tables[SupportIndex](device, _TABLES_BYTES, _index_rows)
+        self._heads = Tables[Head](device, _TABLES_BYTES, head_rows)
+        self._indices = Tables[SupportIndex](device, _TABLES_BYTES, index_rows)
 
     @torch.inference_mode()
     def __call__(self, embeddings: Tensor, asked: Sequence[tuple[Question, slice]]) -> list[Answer]:
@@ -109,8 +112,8 @@ class DeviceAnswers:
             members = [with_index[position] for position in found]
             here, of_rows, starts = self._placed([asked[position][1] for position in members], slots)
             cosines = _products(queries[here], table["codes"], of_rows, slots) * table["scales"][of_rows]
-            ways = table["means"].shape[1]
-            searched = _Searched(cosines[:, :ways], cosines[:, ways:], table, of_rows)
+            to_means, to_examples, to_negatives = torch.split(cosines, [table[name].shape[1] for name in KINDS], dim=1)
+            searched = _Searched(to_means, to_examples, to_negatives, table, of_rows)
             familiarity = searched.familiarity(background, None if typicality is None else typicality[here])
             novelty = torch.sigmoid((table["threshold"][of_rows] - familiarity) / WIDTH)
             nearest = searched.nearest(max(asked[position][0].nearest for position in members))
@@ -144,12 +147,14 @@ class _Searched:
     Attributes:
         to_means: (N, K), of which the first `ways` count.
         to_examples: (N, n), of which the first `examples` count.
+        to_negatives: (N, M), of which the first `negatives` count.
         table: of the indices.
         slots: (N,).
     """
 
     to_means: Tensor
     to_examples: Tensor
+    to_negatives: Tensor
     table: Mapping[str, Tensor]
     slots: Tensor
 
@@ -164,10 +169,18 @@ class _Searched:
         smooth = highest + torch.log(powers.sum(dim=1) / ways) / kappa
         if law is None:
             assert typicality is not None
-            return smooth + WEIGHT_WITHOUT_LAW * (typicality - self.table["usual"][self.slots]).clamp(max=0.0)
+            return smooth + WEIGHT_WITHOUT_LAW * (typicality - self.table["usual"][self.slots]).clamp(max=0.0) - self._lost()
         nearest = self._examples().amax(dim=1)
         mean = (self.to_means * real).sum(dim=1) / ways
-        return (1.0 - law.nearest) * smooth + law.nearest * nearest - law.others * mean
+        return (1.0 - law.nearest) * smooth + law.nearest * nearest - law.others * mean - self._lost()
+
+    def _lost(self) -> Tensor | float:
+        """Returns the `loss` (N,) of `models.novelty.negatives`."""
+        if not self.to_negatives.shape[1]:
+            return 0.0
+        to_negative = self.to_negatives.masked_fill(~self.table["negatives"][self.slots], -torch.inf).amax(dim=1)
+        ratio = (to_negative - self._examples().amax(dim=1)) / SOFTNESS
+        return WEIGHT * SOFTNESS * torch.logaddexp(ratio, torch.zeros_like(ratio))
 
     def nearest(self, count: int) -> tuple[Tensor, Tensor]:
         """Returns the positions and cosines (N, count) of the most similar examples, of equal ones the first first."""
@@ -209,38 +222,6 @@ def _answer(question: Question, shares: NDArray[np.float64], *searched: NDArray[
     neighbours = None
     if question.index is not None:
         novelty, examples, similarities = searched
-        count = min(question.nearest, len(question.index.codes) - question.index.ways)
+        count = min(question.nearest, question.index.examples)
         neighbours = Neighbours(novelty, examples[:, :count].astype(np.int64), similarities[:, :count].astype(np.float32))
     return Answer(shares[:, : len(question.head.labels)], neighbours)
-
-
-def _head_rows(head: Head) -> Rows:
-    """Returns the rows of a head. Classes that only fill it up have a probability of zero."""
-    ways = len(head.labels)
-    pad = _padded(ways) - ways
-    return {
-        "weight": np.pad(head.weight, ((0, pad), (0, 0))),
-        "bias": np.pad(head.bias, (0, pad), constant_values=-np.inf),
-        "temperature": np.array(head.options.temperature),
-        "centre": np.array(head.options.centre),
-    }
-
-
-def _index_rows(index: SupportIndex) -> Rows:
-    """Returns the rows of an index: class means and examples, each filled up."""
-    ways = index.ways
-    means, examples = index.codes[:ways], index.codes[ways:]
-    pads = [_padded(len(each)) - len(each) for each in (means, examples)]
-    return {
-        "codes": np.concatenate([np.pad(each, ((0, pad), (0, 0))) for each, pad in zip((means, examples), pads, strict=True)]),
-        "scales": np.concatenate([np.pad(index.scales[:ways], (0, pads[0])), np.pad(index.scales[ways:], (0, pads[1]))]),
-        "means": np.arange(_padded(ways)) < ways,
-        "examples": np.arange(_padded(len(examples))) < len(examples),
-        "usual": np.array(index.usual, np.float32),
-        "threshold": np.array(index.threshold, np.float32),
-    }
-
-
-def _padded(count: int) -> int:
-    """Returns the next power of two."""
-    return 1 << (count - 1).bit_length()

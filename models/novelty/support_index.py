@@ -44,38 +44,40 @@ class Neighbours:
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class SupportIndex:
-    """The index of n examples of K classes.
+    """The index of n examples of K classes, and of M negatives, which only novelty is judged by.
 
     Attributes:
-        codes: int8 (K + n, D), the class means and then the examples, as features in the space of the novelty detector.
-        scales: float32 (K + n,), factors that give the rows of codes norm one.
-        ways: K.
+        codes: int8 (K + n + M, D), class means, examples and negatives, as features in the space of the novelty detector.
+        scales: float32 (K + n + M,), factors that give the rows of codes norm one.
+        ways, examples: K and n.
         usual, threshold: of the novelty detector.
     """
 
     codes: NDArray[np.int8]
     scales: Float32
     ways: int
+    examples: int
     usual: float
     threshold: float
 
     @classmethod
-    def of(cls, embeddings: Float32, labels: Ints, background: Background) -> "SupportIndex":
+    def of(cls, embeddings: Float32, labels: Ints, background: Background, negatives: Float32 | None = None) -> "SupportIndex":
         """Returns the index of a support set.
 
         Args:
             embeddings: (n, D).
             labels: (n,) in [0, K); every class has an example.
             background: of the same backbone.
+            negatives: (M, D) of images of none of the classes; None for M = 0.
         """
-        detector = fit_detector(embeddings, labels, background)
-        rows = np.concatenate([detector.class_means, detector.examples])
+        detector = fit_detector(embeddings, labels, background, negatives)
+        rows = np.concatenate([detector.class_means, detector.examples, detector.negatives])
         largest = np.maximum(np.abs(rows).max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
         rounded = np.rint(rows * (_LARGEST / largest))
         # The scales restore norm one: no cosine exceeds one, and that of the same pixels is one.
         scales = (1.0 / np.maximum(np.linalg.norm(rounded, axis=1), 1.0)).astype(np.float32)
         ways = len(detector.class_means)
-        return cls(rounded.astype(np.int8), scales, ways, float(detector.usual), float(detector.threshold))
+        return cls(rounded.astype(np.int8), scales, ways, len(labels), float(detector.usual), float(detector.threshold))
 
     @property
     def nbytes(self) -> int:
@@ -91,7 +93,7 @@ class SupportIndex:
             count: examples to find for each query; all n, if there are fewer. Of equally similar ones the first is first.
         """
         cosines = self._cosines(queries)
-        to_examples = cosines[:, self.ways :]
+        to_examples = cosines[:, self.ways : self.ways + self.examples]
         nearest = np.argsort(-to_examples, axis=1, kind="stable")[:, :count]
         novelty = self._novelty(cosines, queries, background)
         return Neighbours(novelty, nearest, to_examples[np.arange(len(cosines))[:, None], nearest])
@@ -110,5 +112,6 @@ class SupportIndex:
         return cosines
 
     def _novelty(self, cosines: Float32, queries: Queries, background: Background) -> Reals:
-        to_means, nearest = cosines[:, : self.ways], cosines[:, self.ways :].max(axis=1)
-        return novelty_of(background.familiarity(queries, to_means, nearest, self.usual), self.threshold)
+        to_means, to_examples, to_negatives = np.split(cosines, [self.ways, self.ways + self.examples], axis=1)
+        familiarity = background.familiarity(queries, to_means, to_examples.max(axis=1), to_negatives, self.usual)
+        return novelty_of(familiarity, self.threshold)

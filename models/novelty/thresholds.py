@@ -13,7 +13,11 @@ alike the pictures of this kind are, and a task of one example a class has it to
 tight. A left-out example faces a class mean of one example fewer, which `g` makes up for: the mean of c examples errs by a
 variance in proportion to 1/c. The coefficients are fitted so that 5 % are refused (`training.calibration.novelty`).
 
-Shape legend: n examples of a task, m of them looked at, Q queries, D features, K classes; any leading dimensions are tasks.
+Where a task has negatives, its left-out examples lose familiarity as queries do (`models.novelty.negatives`): `seen` is of what
+is left, and `between` is less by what they lose beside the other classes. So the share refused stays.
+
+Shape legend: n examples of a task, m of them looked at, Q queries, D features, K classes, M negatives; any leading dimensions
+are tasks.
 """
 
 from dataclasses import dataclass
@@ -24,6 +28,7 @@ from models.arrays import Ints, Reals
 from models.heads.head import Float32
 from models.manifest import NoveltyLaw
 from models.novelty.familiarity import left_out_cosines, resemblance
+from models.novelty.negatives import left_out_losses
 
 REFUSED = 0.05  # the share of the classes' own images that may be taken for strangers
 
@@ -62,15 +67,18 @@ def threshold(found: Evidence, law: NoveltyLaw) -> Reals:
     return threshold
 
 
-def evidence(x: Float32, labels: Ints, law: NoveltyLaw) -> Evidence:
+def evidence(x: Float32, labels: Ints, law: NoveltyLaw, negatives: Float32 | None = None) -> Evidence:
     """Returns the evidence of features (…, n, D) of norm one, with labels (n,) in [0, K), K at least 2; every class has an
     example.
 
     With more than 500 examples, 500 are looked at, with each class's share of them. Each is compared with all examples.
+
+    Args:
+        negatives: (…, M, D) of norm one, M at least 0; None for M = 0.
     """
     one_hot_nK = (labels[:, None] == np.arange(labels.max() + 1)).astype(np.float32)
     counts, sums = one_hot_nK.sum(axis=0), one_hot_nK.T @ x
-    rows = _rows(labels)
+    rows = looked_at(labels)
     x_m, own_mK, same_mn = x[..., rows, :], one_hot_nK[rows], labels[rows, None] == labels
     to_examples = x_m @ x.mT
     between = _to_others(x_m, own_mK, sums, np.where(same_mn, _LEAST_COSINE, to_examples).max(axis=-1), law)
@@ -79,12 +87,15 @@ def evidence(x: Float32, labels: Ints, law: NoveltyLaw) -> Evidence:
     sizes = own_mK @ counts
     held_out = sizes > 1
     left_out = resemblance(left_out_cosines(x_m, sums, own_mK, counts), nearest, law)[..., held_out]
+    if negatives is not None and negatives.shape[-2]:
+        beside_others, lost = left_out_losses(x, labels, rows, negatives)
+        between, left_out = between - beside_others.mean(axis=-1, keepdims=True), left_out - lost[..., held_out]
     middle, below = _lower_half(left_out)
     fewer = float(np.mean(1.0 / (sizes * (sizes - 1.0))[held_out])) if held_out.any() else 0.0
     return Evidence(between.mean(axis=-1), between.std(axis=-1), middle, below, fewer, int(held_out.sum()))
 
 
-def _rows(labels: Ints) -> Ints:
+def looked_at(labels: Ints) -> Ints:
     """Returns the positions of the examples that are looked at: all, or the same share of every class."""
     if len(labels) <= _MOST:
         return np.arange(len(labels))

@@ -7,8 +7,9 @@ from models.heads.fitting import classes_of
 from models.novelty.support_index import SupportIndex
 from server.cache.versions import VersionCache
 from server.engine.backbone import ServedBackbone
-from server.store.records import Support, TaskKey
+from server.store.records import TaskKey
 from server.store.store import Store
+from server.store.support_records import Support
 
 _MAX_BYTES = 512 * 2**20
 _EXAMPLE_BYTES = 192  # the mean memory of an id, a label and a file name
@@ -19,7 +20,8 @@ class SearchableSupport:
     """The support set of a version, with its index.
 
     Attributes:
-        ids, labels, images_kept, file_names: as in `server.store.records.Support`, in the order of the index's examples.
+        ids, labels, images_kept, file_names: as in `server.store.records.Support`, in the order of the index's examples. Those
+            without a class are in the index alone.
     """
 
     index: SupportIndex
@@ -68,5 +70,5 @@ class ActiveSupport:
 
 def _searchable(support: Support, backbone: ServedBackbone) -> SearchableSupport:
     _, classes = classes_of(support.labels)
-    index = SupportIndex.of(support.embeddings, classes, backbone.background)
+    index = SupportIndex.of(support.embeddings, classes, backbone.background, support.negatives.embeddings)
     return SearchableSupport(index, support.ids, support.labels, support.images_kept, support.file_names)

@@ -83,9 +83,14 @@ def _multipart(properties: dict[str, Any], required: list[str], example: dict[st
     }
 
 
-def _support_form(properties: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
+def _support_form(properties: dict[str, Any], example: dict[str, Any], *alone: str) -> dict[str, Any]:
+    """Returns the form with images and labels, or with an archive, or at least with one of the fields that may come alone."""
     form = _multipart(properties, [], example)
-    form["schema"]["oneOf"] = [{"required": ["images", "labels"]}, {"required": ["archive"]}]
+    form["schema"] |= {
+        "anyOf": [{"required": ["images"]}, {"required": ["archive"]}, *({"required": [field]} for field in alone)],
+        "dependentRequired": {"images": ["labels"], "labels": ["images"]},
+        "not": {"required": ["images", "archive"]},
+    }
     return form
 
 
@@ -93,6 +98,7 @@ _SUPPORT_FIELDS = {
     "images": {"type": "array", "minItems": 1, "items": _IMAGE, "description": "JPEG, PNG, WebP, HEIC or AVIF"},
     "labels": {"type": "array", "minItems": 1, "items": {"type": "string"}, "description": "one per image, in the same order"},
     "archive": {**_IMAGE, "description": "instead of images and labels: a zip with a folder per class"},
+    "negatives": {"type": "array", "minItems": 1, "items": _IMAGE, "description": "images of none of the classes"},
 }
 _TASK_FIELDS = {
     **_SUPPORT_FIELDS,
@@ -111,7 +117,7 @@ TASK_BODY = _body(
 )
 EXAMPLES_BODY = _body(
     **{
-        "multipart/form-data": _support_form(_SUPPORT_FIELDS, _FILES),
+        "multipart/form-data": _support_form(_SUPPORT_FIELDS, _FILES, "negatives"),
         "application/json": _json(ExamplesBody, {"examples": _LABELLED}),
     }
 )

@@ -7,7 +7,8 @@ from models.heads.head import Head
 from server.cache.support import SearchableSupport
 from server.errors import VersionNotFound
 from server.service import Service
-from server.store.records import Active, CaptureSetting, Support, TaskKey
+from server.store.records import Active, CaptureSetting, TaskKey
+from server.store.support_records import Support
 
 Unknown = Literal["judge", "ignore"]
 Mode = Literal["inductive", "transductive"]

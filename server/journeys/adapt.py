@@ -1,5 +1,7 @@
 """The support journey: labelled images in, a task with a fitted, stored and active head out.
 
+Images of none of the classes go the same way, past the head and its quality.
+
 Checked -> embedded (`embed`) -> head fitted -> judged (`quality`) -> stored in one transaction -> active.
 """
 
@@ -28,7 +30,8 @@ from server.schemas.quality import Quality
 from server.schemas.replies import ChangedTaskReply
 from server.schemas.requests import TaskOptions
 from server.service import Service
-from server.store.records import Asked, CaptureSetting, Change, NewExample, Support, Task, TaskKey
+from server.store.records import Asked, CaptureSetting, Change, NewExample, Task, TaskKey
+from server.store.support_records import Support
 
 _MAX_JUDGED = 100
 
@@ -53,18 +56,18 @@ async def create_task(
         ReplayExists: the request was answered meanwhile under its idempotency key.
     """
     watch = Stopwatch(service.metrics)
-    labels = [example.label for example in examples]
     check_request(examples, service.settings)
-    check_support_set(labels, service.settings)
+    check_support_set([example.label for example in examples], service.settings)
 
     with service.backbones.use_default() as backbone:  # Once the task is stored, it is what keeps the backbone open.
         made = await _embed(service, backbone, examples, watch)
-        embeddings = await service.pools.in_thread(on_host, made)
-        new = await service.pools.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
+        of_all = await service.pools.in_thread(on_host, made)
+        new = await service.pools.in_thread(_new_examples, examples, of_all, service.settings.keep_images)
         with watch.stage("fit"):
+            ids, names, labels, embeddings = _taught(new)
+            fitted = made if len(ids) == len(new) else embeddings
             wanted = await service.pools.in_fitter(chosen, backbone.bundle, options, labels, embeddings)
-            head = await service.pools.in_fitter(backbone.fitter.fit, made, labels, wanted)
-            ids, names = [example.id for example in new], [example.file_name for example in new]
+            head = await service.pools.in_fitter(backbone.fitter.fit, fitted, labels, wanted)
             quality = await _assess(service, backbone, ids, names, labels, embeddings, wanted)
 
         key = TaskKey(tenant, new_id("task"))
@@ -90,12 +93,31 @@ async def add_examples(
     watch = Stopwatch(service.metrics)
     check_request(examples, service.settings)
     task = await service.pools.in_thread(service.store.tasks.get, key)
-    spelt = spelt_as_before({example.label for example in examples}, {entry.label for entry in task.version.classes})
-    examples = [replace(example, label=spelt[example.label]) for example in examples]
+    given = {example.label for example in examples if example.label is not None}
+    spelt = spelt_as_before(given, {entry.label for entry in task.version.classes})
+    examples = [replace(example, label=example.label and spelt[example.label]) for example in examples]
     async with service.backbones.use(task.version.backbone) as backbone:
         embeddings = await service.pools.in_thread(on_host, await _embed(service, backbone, examples, watch))
     new = await service.pools.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
-    return await _new_version(service, task, new, None, watch, asked)
+    return await add_embedded(service, task, new, watch, asked)
+
+
+async def add_embedded(
+    service: Service, task: Task, added: Sequence[NewExample], watch: Stopwatch, asked: Asked | None
+) -> ChangedTaskReply:
+    """Adds examples that have been embedded to a task's active support set, as one new, active version.
+
+    Args:
+        task: as it was when they were embedded, by its backbone.
+        added: with a class, spelt as the task has it, or with None for a label.
+
+    Raises:
+        TaskNotFound: there is no such task.
+        Conflict: the task has another backbone now, or others kept changing it at the same time.
+        TooFewClasses, LimitExceeded: such a support set breaks a rule.
+        Unavailable, ReplayExists: as in `create_task`.
+    """
+    return await _new_version(service, task, added, None, watch, asked)
 
 
 async def remove_example(service: Service, key: TaskKey, example_id: str) -> ChangedTaskReply:
@@ -165,8 +187,10 @@ async def refit(
     async with service.backbones.use(task.version.backbone) as backbone:
         support = await service.pools.in_thread(service.store.examples.support, task.key, task.version.number)
         ids, names, labels, embeddings = _changed(support, added, removed)
+        negatives = len(support.negatives.ids) - (removed in support.negatives.ids)
+        without = [None] * (negatives + sum(example.label is None for example in added))
         try:
-            check_support_set(labels, service.settings)
+            check_support_set([*labels, *without], service.settings)
         except TooFewClasses as error:
             hint = "" if added else "; to be rid of the example, delete the task"
             raise TooFewClasses(f"{error.detail}{hint}") from None
@@ -207,14 +231,24 @@ async def _assess(
 def _changed(
     support: Support, added: Sequence[NewExample], removed: str | None
 ) -> tuple[list[str], list[str | None], list[str], Float32]:
-    """Ids, files' names, labels and embeddings of a support set after a change."""
-    if removed is not None and removed not in support.ids:
+    """Ids, files' names, labels and embeddings of the examples with a class, after a change."""
+    if removed is not None and removed not in support.embedded:
         raise ExampleNotFound(removed)
     stays = [i for i, example in enumerate(support.ids) if example != removed]
-    ids = [support.ids[i] for i in stays] + [example.id for example in added]
-    names = [support.file_names[i] for i in stays] + [example.file_name for example in added]
-    labels = [support.labels[i] for i in stays] + [example.label for example in added]
-    return ids, names, labels, np.concatenate([support.embeddings[stays], *(example.embedding[None] for example in added)])
+    ids, names, labels, embeddings = _taught(added)
+    return (
+        [support.ids[i] for i in stays] + ids,
+        [support.file_names[i] for i in stays] + names,
+        [support.labels[i] for i in stays] + labels,
+        np.concatenate([support.embeddings[stays], embeddings.reshape(len(ids), support.embeddings.shape[1])]),
+    )
+
+
+def _taught(new: Sequence[NewExample]) -> tuple[list[str], list[str | None], list[str], Float32]:
+    """Ids, files' names, labels and embeddings (n, D) of those that have a class."""
+    known = [(example, example.label) for example in new if example.label is not None]
+    ids, names = [example.id for example, _ in known], [example.file_name for example, _ in known]
+    return ids, names, [label for _, label in known], np.array([example.embedding for example, _ in known], np.float32)
 
 
 def _new_examples(examples: Sequence[LabelledImage], embeddings: Float32, keep_images: bool) -> list[NewExample]:

@@ -15,7 +15,7 @@ from server.engine.backbone import ServedBackbone
 from server.journeys.active_task import ActiveTask
 from server.journeys.embed import Embedded
 from server.service import Service
-from server.store.records import Support
+from server.store.support_records import Support
 
 NEAREST = 3
 _MOMENT = 2**17  # rows of a support set times images, which take a CPU some ten milliseconds

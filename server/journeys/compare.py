@@ -37,7 +37,8 @@ from server.schemas.from_records import head_reply
 from server.schemas.predictions import ProblemInPlace
 from server.schemas.requests import Candidate, TaskOptions
 from server.service import Service
-from server.store.records import Support, Task, TaskKey
+from server.store.records import Task, TaskKey
+from server.store.support_records import Support
 
 # What is the matter with one backbone, or with what it can be shown, and not with the others.
 _OF_ONE_BACKBONE = (
@@ -176,7 +177,7 @@ async def _seen_by(service: Service, now: _Now, id_: str | None) -> tuple[Served
     if id_ is None:
         return now.backbone, now.support
     async with service.backbones.use_bundle(id_) as backbone:
-        return backbone, await support_on(service, now.task.key, now.task.version.number, backbone)
+        return backbone, await support_on(service, now.task.key, now.task.version.number, backbone, negatives=False)
 
 
 def _shown(trial: Trial, current: Trial) -> CandidateReply:

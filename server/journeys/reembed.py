@@ -10,7 +10,8 @@ from models.images.preprocess import ImageError, Pixels
 from server.engine.backbone import ServedBackbone
 from server.journeys.embed import image_error
 from server.service import Service
-from server.store.records import Support, TaskKey
+from server.store.records import TaskKey
+from server.store.support_records import Support
 
 _AT_ONCE = 16  # images read and decoded: at their largest, 160 MB, and a moment of the decoder that queries need too
 
@@ -21,12 +22,15 @@ async def support_on(
     version: int,
     backbone: ServedBackbone,
     progress: Callable[[int], None] | None = None,
+    *,
+    negatives: bool = True,
 ) -> Support:
     """Returns the support set of a version as `backbone` embeds it: behind everyone else's images, and stored by nobody.
 
     Args:
         backbone: in use by the caller.
         progress: called with how many images have just been embedded.
+        negatives: whether examples without a class are embedded too. Without them no detector of strangers can be made.
 
     Raises:
         TaskNotFound, VersionNotFound, ExampleNotFound: there is no such version, or it went meanwhile.
@@ -37,6 +41,7 @@ async def support_on(
     """
     sha256 = backbone.space.backbone.sha256
     found = await service.pools.in_thread(service.store.examples.embedded, key, version, sha256)
+    found = found if negatives else found.of_classes()
     embeddings = dict(found.embeddings)
     lacking = found.lacking
     for start in range(0, len(lacking), _AT_ONCE):
@@ -44,8 +49,7 @@ async def support_on(
         embeddings |= await _embed(service, key, some, backbone)
         if progress:
             progress(len(some))
-    vectors = np.stack([embeddings[id_] for id_ in found.ids])
-    return Support(found.ids, found.labels, found.images_kept, found.file_names, vectors, sha256)
+    return found.support(embeddings, sha256)
 
 
 async def _embed(service: Service, key: TaskKey, ids: Sequence[str], backbone: ServedBackbone) -> dict[str, Float32]:

@@ -1,4 +1,4 @@
-"""An example in the wrong class comes into the right one: the same image under another label, in a new, active version.
+"""An example in the wrong class comes into the right one, or into none: the same image under another label, in a new version.
 
 Earlier versions keep it as it was, so what the new one has is a copy with an id of its own. That begins with the id of the first
 (`server.ids.original`): forgetting one forgets the image.
@@ -19,8 +19,11 @@ from server.service import Service
 from server.store.records import TaskKey
 
 
-async def relabel_example(service: Service, key: TaskKey, example_id: str, label: str) -> ChangedTaskReply:
+async def relabel_example(service: Service, key: TaskKey, example_id: str, label: str | None) -> ChangedTaskReply:
     """Gives an example of the active version another label; where it has that label already, nothing is changed.
+
+    Args:
+        label: None if it is of none of the classes.
 
     Raises:
         TaskNotFound, ExampleNotFound: there is no such task, or its active version has no such example.
@@ -33,7 +36,8 @@ async def relabel_example(service: Service, key: TaskKey, example_id: str, label
     async def attempt() -> ChangedTaskReply:
         task = await service.pools.in_thread(service.store.tasks.get, key)
         number = task.version.number
-        spelt = spelt_as_before([label], {entry.label for entry in task.version.classes})[label]
+        classes = {entry.label for entry in task.version.classes}
+        spelt = None if label is None else spelt_as_before([label], classes)[label]
         found = await service.pools.in_thread(service.store.examples.get, key, number, example_id)
         if found.label == spelt:  # It may be the answer to this that did not arrive.
             return changed_task_reply(task, None, watch.milliseconds())

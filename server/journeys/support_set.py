@@ -13,9 +13,10 @@ from server.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """One example as sent: a label, cleaned, encoded image bytes, and what its file is called, cleaned, if that is known."""
+    """One example as sent: a label, cleaned, or None if it is of none of the classes; encoded image bytes; and what its file is
+    called, cleaned, if that is known."""
 
-    label: str
+    label: str | None
     image: bytes
     name: str | None = None
 
@@ -65,14 +66,14 @@ def check_request(examples: Sequence[LabelledImage], settings: Settings) -> None
         raise LimitExceeded("images in this request", len(examples), settings.queue_images)
 
 
-def check_support_set(labels: Sequence[str], settings: Settings) -> None:
-    """Checks a whole support set, as a version would hold it.
+def check_support_set(labels: Sequence[str | None], settings: Settings) -> None:
+    """Checks a whole support set, as a version would hold it. Examples without a class have the label None.
 
     Raises:
         TooFewClasses: there are fewer than two.
         LimitExceeded: there are too many classes or examples.
     """
-    counts = Counter(labels)
+    counts = Counter(label for label in labels if label is not None)
     if len(counts) < 2:
         raise TooFewClasses(f"a task needs at least two classes with one example each; this would leave {len(counts)}")
     if len(counts) > settings.max_classes:
@@ -82,9 +83,12 @@ def check_support_set(labels: Sequence[str], settings: Settings) -> None:
 
 
 def fingerprint(purpose: str, examples: Sequence[LabelledImage]) -> str:
-    """sha256 of what a request asks for, so that a retry is recognised whatever its encoding or multipart boundary."""
+    """sha256 of what a request asks for, so that a retry is recognised whatever its encoding or multipart boundary.
+
+    No label is empty, so that nothing stands for the lack of one.
+    """
     digest = hashlib.sha256()
-    for part in (purpose.encode(), *(data for e in examples for data in (e.label.encode(), e.image))):
+    for part in (purpose.encode(), *(data for e in examples for data in ((e.label or "").encode(), e.image))):
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return digest.hexdigest()

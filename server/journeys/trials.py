@@ -17,7 +17,7 @@ from models.heads.head import EmbeddingSpace
 from models.manifest import HeadOptions
 from server.journeys.intervals import Z95, Interval, mean, paired_difference
 from server.journeys.tally import Tally, judge_left_out
-from server.store.records import Support
+from server.store.support_records import Support
 
 _LEAST = float(np.finfo(np.float64).eps)  # A probability that was rounded to nothing must not make a loss infinite.
 _CHANCE = 0.05

@@ -15,8 +15,9 @@ from server.journeys.reembed import support_on
 from server.journeys.retry import CHANGED_OR_SHRUNK, retry_on_conflict
 from server.refresh.verdict import Side, judge_move
 from server.service import Service
-from server.store.records import Support, Task, TaskKey
+from server.store.records import Task, TaskKey
 from server.store.refresh_records import Reason, RefreshJob, RefreshNote, RefreshTask
+from server.store.support_records import Support
 
 Progress = Callable[[int], None]
 """Called with how many images have just been embedded."""
@@ -81,9 +82,14 @@ async def _move(service: Service, job: RefreshJob, task: Task, target: ServedBac
     if not verdict.moves:
         await service.pools.in_writer(service.store.refreshes.note, task.key, note)
         return
-    embedded = dict(zip(support.ids, support.embeddings, strict=True))
     moved = await service.pools.in_writer(
-        service.store.tasks.add_refreshed, task.key, task.version.number, embedded, head, note, verdict.accuracy
+        service.store.tasks.add_refreshed,
+        task.key,
+        task.version.number,
+        support.embedded,
+        head,
+        note,
+        verdict.accuracy,
     )
     service.heads.keep(task.key, moved.version.number, head)
     if service.support.cached(task.key, task.version.number):  # It is being asked, and would be held up.
@@ -113,12 +119,11 @@ async def _return(
             return
     async with service.backbones.use_if_there(task.version.backbone) as usual:
         support, head = await _fit(service, task, usual, origin, progress)
-    embedded = dict(zip(support.ids, support.embeddings, strict=True))
     changed = note(
         "changed_since", "it was changed since the refresh: a new version has those changes on the bundle that it came from"
     )
     back = await service.pools.in_writer(
-        service.store.tasks.add_refreshed, task.key, task.version.number, embedded, head, changed
+        service.store.tasks.add_refreshed, task.key, task.version.number, support.embedded, head, changed
     )
     service.heads.keep(task.key, back.version.number, head)
 

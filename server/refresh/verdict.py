@@ -9,8 +9,9 @@ from models.manifest import HeadOptions
 from server.engine.backbone import ServedBackbone
 from server.journeys.evaluations import accuracies, distance
 from server.journeys.tally import Tally, judge_left_out
-from server.store.records import Accuracy, Support
+from server.store.records import Accuracy
 from server.store.refresh_records import Judgement, Reason
+from server.store.support_records import Support
 
 _ROUNDING = 1e-9
 _FEWEST_DATASETS = 2

@@ -47,6 +47,7 @@ class TaskReply(Reply):
     version: int = Field(description="the active version")
     backbone: str = Field(description="name@version of the bundle that embeds this task's images")
     classes: list[ClassReply]
+    negatives: int = Field(description="images of none of the classes, by which strangers are told")
     head: HeadReply
     capture: CaptureSettingReply
     created_at: datetime
@@ -58,6 +59,7 @@ class TaskReply(Reply):
         "version": 1,
         "backbone": "name@1",
         "classes": _CLASSES,
+        "negatives": 0,
         "head": HeadReply.EXAMPLE,
         "capture": CaptureSettingReply.EXAMPLE,
         "created_at": TIME,
@@ -89,7 +91,7 @@ class TaskPage(Reply):
 
 class ExampleReply(Reply):
     id: str
-    label: str
+    label: str | None = Field(description="null if it is of none of the classes")
     media_type: str
     bytes: int
     image_kept: bool = Field(description="whether the image can be had back; false if the server was told to keep none")
@@ -129,6 +131,7 @@ class VersionReply(Reply):
     change: str = Field(description="what made it: `created`, `added`, `removed`, `relabelled` or `refreshed`")
     backbone: str
     classes: list[ClassReply]
+    negatives: int = Field(description="images of none of the classes")
     head: HeadReply
     accuracy: float | None = Field(
         description="by leave-one-out when the version was made; null if that was not done, or no example could be judged"
@@ -150,6 +153,7 @@ class VersionPage(Reply):
                 "change": "created",
                 "backbone": "name@1",
                 "classes": _CLASSES,
+                "negatives": 0,
                 "head": HeadReply.EXAMPLE,
                 "accuracy": 0.8,
                 "interval": [0.49, 0.943],

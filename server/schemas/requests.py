@@ -67,7 +67,9 @@ class CaptureOptions(Request, frozen=True):
 
 
 class ExampleBody(Request, frozen=True):
-    label: Annotated[str, Meta(description="1 to 128 characters after trimming; case is kept")]
+    label: Annotated[
+        str | None, Meta(description="1 to 128 characters after trimming; case is kept; null if it is of none of the classes")
+    ]
     image: Annotated[str, Meta(description=_IMAGE)]
     file_name: Annotated[str | None, Meta(description="what the image's file is called, with folders if they tell something")] = (
         None
@@ -140,7 +142,7 @@ class TaskPatch(Request, frozen=True):
 class ExamplePatch(Request, frozen=True):
     """`PATCH /v1/tasks/{task}/examples/{example}`."""
 
-    label: Annotated[str, Meta(description="the class that it belongs to, of the task's or a new one")]
+    label: Annotated[str | None, Meta(description="the class that it belongs to, of the task's or a new one; null for none")]
 
 
 class Decision(Request, frozen=True):

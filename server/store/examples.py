@@ -7,8 +7,9 @@ from sqlalchemy import select
 from server.errors import ExampleNotFound, ImageNotKept
 from server.ids import cursor_after, read_cursor
 from server.store.database import Database
-from server.store.records import ExampleImage, ExampleInfo, NewExample, PartlyEmbedded, Support, TaskKey
+from server.store.records import ExampleImage, ExampleInfo, NewExample, TaskKey
 from server.store.statements import read_task, support_ids
+from server.store.support_records import PartlyEmbedded, Support
 from server.store.support_sets import read_embedded, read_example, read_examples, read_images, read_support
 from server.store.tables import examples
 
@@ -29,10 +30,15 @@ class ExampleStore:
         with self._database.read() as connection:
             return read_support(connection, key, version)
 
-    def page(self, key: TaskKey, cursor: str | None, limit: int) -> tuple[list[ExampleInfo], str | None]:
+    def page(
+        self, key: TaskKey, cursor: str | None, limit: int, negatives: bool | None = None
+    ) -> tuple[list[ExampleInfo], str | None]:
         """Returns a page of at most `limit` examples of the active version, oldest first, and the cursor of the next page.
 
         A cursor stays valid while the support set changes: it names an example, not a position.
+
+        Args:
+            negatives: whether those without a class are wanted, or the others; None for all.
 
         Raises:
             InvalidRequest: the cursor did not come from here.
@@ -41,7 +47,7 @@ class ExampleStore:
         with self._database.read() as connection:
             active = read_task(connection, key).version.number
             # One more than asked for shows whether there is another page.
-            found = read_examples(connection, key, active, after, limit + 1)
+            found = read_examples(connection, key, active, after, limit + 1, negatives)
         return found[:limit], cursor_after(found[limit - 1].id) if len(found) > limit else None
 
     def embedded(self, key: TaskKey, version: int, backbone_sha256: str) -> PartlyEmbedded:

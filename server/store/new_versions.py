@@ -81,7 +81,7 @@ def _add(
     connection: Connection,
     before: Task,
     change: Change,
-    counts: Counter[str],
+    counts: Counter[str | None],
     support: Sequence[str],
     head: Head,
     accuracy: Accuracy | None,
@@ -94,5 +94,5 @@ def _add(
     return task
 
 
-def _counts(task: Task) -> Counter[str]:
-    return Counter({entry.label: entry.examples for entry in task.version.classes})
+def _counts(task: Task) -> Counter[str | None]:
+    return Counter({entry.label: entry.examples for entry in task.version.classes} | {None: task.version.negatives})

@@ -31,6 +31,7 @@ class NewExample:
     """A labelled image about to be stored.
 
     Attributes:
+        label: None if it is of none of the classes.
         image: the bytes as they were sent: `size` bytes of type `media_type` with the hash `sha256` (hexadecimal). If images
             are not kept, it and `sha256` are None: the hash would tell whether a given image is the one.
         embedding: float32 (D,), made by the backbone of the head that comes with it.
@@ -38,7 +39,7 @@ class NewExample:
     """
 
     id: str
-    label: str
+    label: str | None
     image: bytes | None
     size: int
     media_type: str
@@ -85,6 +86,7 @@ class Version:
         number: from 1, growing with time.
         change: the kind of change that made it.
         classes: in the order of the head's labels.
+        negatives: the number of examples without a class.
         options: the options that its head was fitted with.
         accuracy: as it was measured when the version was made; None if that was not done, or no example could be judged.
     """
@@ -94,6 +96,7 @@ class Version:
     change: Change
     backbone: BackboneRef
     classes: tuple[ClassCount, ...]
+    negatives: int
     options: FittedOptions
     created_at: datetime
     accuracy: Accuracy | None
@@ -140,53 +143,15 @@ class Active:
     capture: CaptureSetting = CaptureSetting()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Support:
-    """A support set of n examples, in the order in which they were added. A head is fitted on it.
-
-    Attributes:
-        ids, labels: n each.
-        images_kept: n; whether each image was kept.
-        file_names: n; the name of each image's file, None where it is not known.
-        embeddings: float32 (n, D); a copy that the caller may write to.
-        backbone_sha256: the hash of the backbone file that made all embeddings.
-    """
-
-    ids: tuple[str, ...]
-    labels: tuple[str, ...]
-    images_kept: tuple[bool, ...]
-    file_names: tuple[str | None, ...]
-    embeddings: Float32
-    backbone_sha256: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PartlyEmbedded:
-    """A support set with the embeddings by one backbone, which may have embedded only a part of it.
-
-    Attributes:
-        ids, labels, images_kept, file_names: n each, in the order in which the examples were added.
-        embeddings: by id, float32 (D,), for those examples that have one.
-    """
-
-    ids: tuple[str, ...]
-    labels: tuple[str, ...]
-    images_kept: tuple[bool, ...]
-    file_names: tuple[str | None, ...]
-    embeddings: dict[str, Float32]
-
-    @property
-    def lacking(self) -> list[str]:
-        """The ids of the examples without an embedding, in order."""
-        return [id_ for id_ in self.ids if id_ not in self.embeddings]
-
-
 @dataclass(frozen=True, slots=True)
 class ExampleInfo:
-    """An example without its image. `size` is that of the image in bytes; `sha256` is None if the image was not kept."""
+    """An example without its image. `size` is that of the image in bytes; `sha256` is None if the image was not kept.
+
+    `label` is None if it is of none of the classes.
+    """
 
     id: str
-    label: str
+    label: str | None
     media_type: str
     size: int
     sha256: str | None

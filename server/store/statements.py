@@ -145,7 +145,7 @@ def support_ids(connection: Connection, key: TaskKey, number: int) -> list[str]:
     return ids
 
 
-def labels_of(connection: Connection, key: TaskKey, wanted: Sequence[str], support: Sequence[str]) -> dict[str, str]:
+def labels_of(connection: Connection, key: TaskKey, wanted: Sequence[str], support: Sequence[str]) -> dict[str, str | None]:
     """Returns the label of each wanted example. Raises ExampleNotFound if one is not in the support set."""
     if not wanted:
         return {}
@@ -240,7 +240,7 @@ def insert_version(connection: Connection, task: Task, support: Sequence[str], h
             backbone_sha256=version.backbone.sha256,
             created_at=version.created_at,
             options=version.options.model_dump(),
-            classes=[[entry.label, entry.examples] for entry in version.classes],
+            classes=_counted(version),
             examples=list(support),
             accuracy=version.accuracy,
             head=head.to_bytes(),
@@ -249,20 +249,27 @@ def insert_version(connection: Connection, task: Task, support: Sequence[str], h
 
 
 def new_version(
-    number: int, change: Change, counts: Counter[str], head: Head, now: datetime, accuracy: Accuracy | None
+    number: int, change: Change, counts: Counter[str | None], head: Head, now: datetime, accuracy: Accuracy | None
 ) -> Version:
-    """Returns an active version that is about to be stored. `counts` are the numbers of examples by label.
+    """Returns an active version that is about to be stored. `counts` are the numbers of examples by label, or None.
 
     Raises ValueError if the labels of `head` are not those of the examples.
     """
-    if set(+counts) != set(head.labels):
+    if set(+counts) - {None} != set(head.labels):
         raise ValueError("the head's labels are not those of its support set")
     classes = tuple(ClassCount(label, counts[label]) for label in head.labels)
-    return Version(number, True, change, head.backbone, classes, FittedOptions(**dict(head.options)), now, accuracy)
+    options = FittedOptions(**dict(head.options))
+    return Version(number, True, change, head.backbone, classes, counts[None], options, now, accuracy)
+
+
+def _counted(version: Version) -> list[list[str | int | None]]:
+    classes: list[list[str | int | None]] = [[entry.label, entry.examples] for entry in version.classes]
+    return [*classes, [None, version.negatives]] if version.negatives else classes
 
 
 def active_of(row: Row[Any]) -> Active:
-    return Active(row.number, BackboneRef(row.bundle, row.backbone_sha256), len(row.classes), capture_of(row.capture))
+    ways = sum(label is not None for label, _ in row.classes)
+    return Active(row.number, BackboneRef(row.bundle, row.backbone_sha256), ways, capture_of(row.capture))
 
 
 def task_of(row: Row[Any]) -> Task:
@@ -281,7 +288,8 @@ def version_of(row: Row[Any]) -> Version:
         active=row.number == row.active_version,
         change=row.change,
         backbone=BackboneRef(row.bundle, row.backbone_sha256),
-        classes=tuple(ClassCount(label, count) for label, count in row.classes),
+        classes=tuple(ClassCount(label, count) for label, count in row.classes if label is not None),
+        negatives=sum(count for label, count in row.classes if label is None),
         options=FittedOptions(**row.options),
         created_at=row.made_at,
         accuracy=None if row.accuracy is None else Accuracy(*row.accuracy),

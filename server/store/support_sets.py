@@ -8,8 +8,9 @@ from sqlalchemy import Connection, Select, and_, select
 
 from server.errors import BackboneUnavailable, ExampleNotFound, ImageNotKept
 from server.ids import original
-from server.store.records import ExampleImage, ExampleInfo, NewExample, PartlyEmbedded, Support, TaskKey
+from server.store.records import ExampleImage, ExampleInfo, NewExample, TaskKey
 from server.store.statements import belongs_to, find_version, read_task, support_ids
+from server.store.support_records import PartlyEmbedded, Support
 from server.store.tables import embeddings, examples, file_names, versions
 
 _EMBEDDING_OF = and_(
@@ -32,8 +33,7 @@ def read_support(connection: Connection, key: TaskKey, number: int) -> Support:
             f"{len(found.lacking)} examples of version {number} have no embedding by its backbone "
             f"(file {row.backbone_sha256[:12]}…); make another version active"
         )
-    vectors = np.stack([found.embeddings[id_] for id_ in found.ids])
-    return Support(found.ids, found.labels, found.images_kept, found.file_names, vectors, row.backbone_sha256)
+    return found.support(found.embeddings, row.backbone_sha256)
 
 
 def read_embedded(connection: Connection, key: TaskKey, number: int, backbone_sha256: str) -> PartlyEmbedded:
@@ -41,10 +41,21 @@ def read_embedded(connection: Connection, key: TaskKey, number: int, backbone_sh
     return _embedded(connection, key, support_ids(connection, key, number), backbone_sha256)
 
 
-def read_examples(connection: Connection, key: TaskKey, number: int, after: str, limit: int) -> list[ExampleInfo]:
-    """Returns the `limit` examples of a version that follow the one with the id `after`, in the order of their addition."""
+def read_examples(
+    connection: Connection, key: TaskKey, number: int, after: str, limit: int, negatives: bool | None
+) -> list[ExampleInfo]:
+    """Returns the `limit` examples of a version that follow the one with the id `after`, in the order of their addition.
+
+    Args:
+        negatives: whether those without a class are wanted, or the others; None for all.
+    """
     columns = (examples.c[name] for name in ("id", "label", "media_type", "size", "sha256", "created_at"))
     support = support_ids(connection, key, number)
+    if negatives is not None:
+        without = set(
+            connection.execute(select(examples.c.id).where(belongs_to(examples, key), examples.c.label.is_(None))).scalars()
+        )
+        support = [example for example in support if (example in without) is negatives]
     there = [original(example) for example in support]
     if original(after) in there:  # It may have been relabelled meanwhile.
         first = there.index(original(after)) + 1

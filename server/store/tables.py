@@ -109,7 +109,7 @@ versions = Table(
     Column("backbone_sha256", String, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("options", JSON, nullable=False),
-    Column("classes", JSON, nullable=False),  # [[label, examples], …] in the order of the head's labels
+    Column("classes", JSON, nullable=False),  # [[label, examples], …] as the head's labels; [null, n] last for n without a class
     Column("examples", JSON, nullable=False),  # the ids of the support set, in the order in which they were added
     Column("accuracy", JSON(none_as_null=True), nullable=True),  # [share, low, high]
     Column("head", ErasableBlob, nullable=False),
@@ -124,7 +124,7 @@ examples = Table(
     Column("tenant", String, nullable=False),
     Column("task", String, nullable=False),
     Column("id", String, nullable=False),
-    Column("label", String, nullable=False),
+    Column("label", String, nullable=True),  # NULL where it is of none of the classes
     Column("media_type", String, nullable=False),
     Column("size", Integer, nullable=False),
     Column("sha256", String, nullable=True),  # like the image, NULL where the server keeps none

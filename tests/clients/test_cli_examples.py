@@ -99,7 +99,7 @@ def test_images_come_back_as_files_that_teach_the_same(client: Client, task: Tas
     assert f"Saved 25 examples to {saved}" in said(capsys, "examples", task.name, "--save", str(saved))
     assert sorted(path.name for path in saved.glob("fish/*")) == [*(f"fish{number}.png" for number in range(1, 5)), "same.png"]
     for each in client.examples(task.id):
-        assert (saved / each.label / each.raw["file_name"]).read_bytes() == client.example_image(task.id, each.id)
+        assert (saved / str(each.label) / each.raw["file_name"]).read_bytes() == client.example_image(task.id, each.id)
     assert "is not empty" in said(capsys, "examples", task.name, "--save", str(saved), code=2)
     said(capsys, "create", f"{task.name} again", str(saved))
     again = next(each for each in client.tasks() if each.name == f"{task.name} again")

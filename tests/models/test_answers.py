@@ -29,17 +29,24 @@ def draw(rng: np.random.Generator, count: int) -> Float32:
     return rng.normal(0.5, 1.0, (count, DIM)).astype(np.float32)
 
 
-def task(seed: int, ways: int, shots: int, solver: Solver, centre: bool, background: Background) -> tuple[Head, SupportIndex]:
+def task(
+    seed: int, ways: int, shots: int, solver: Solver, centre: bool, background: Background, negatives: int = 0
+) -> tuple[Head, SupportIndex]:
     rng = np.random.default_rng(seed)
     labels: Ints = np.repeat(np.arange(ways), shots)
     embeddings = draw(rng, len(labels)) + 2.0 * draw(rng, ways)[labels]
     options = HeadOptions(solver=solver, C=2.0, centre=centre, temperature=0.7)
     head = fit_head(embeddings, [f"class {k}" for k in labels], SPACE, options)
-    return head, SupportIndex.of(embeddings, labels, background)
+    return head, SupportIndex.of(embeddings, labels, background, draw(rng, negatives))
 
 
 TASKS = st.tuples(
-    st.integers(0, 5), st.integers(2, 12), st.integers(1, 4), st.sampled_from(["logistic", "ridge", "prototype"]), st.booleans()
+    st.integers(0, 5),
+    st.integers(2, 12),
+    st.integers(1, 4),
+    st.sampled_from(["logistic", "ridge", "prototype"]),
+    st.booleans(),
+    st.integers(0, 5),
 )
 # Each question: which of the tasks, how many images, and whether strangers are asked for.
 ASKED = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 5), st.booleans()), min_size=1, max_size=8)
@@ -48,10 +55,10 @@ ASKED = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 5), st.booleans()),
 @settings(deadline=None, max_examples=40)
 @given(tasks=st.lists(TASKS, min_size=1, max_size=4), asked=ASKED, law=st.booleans(), spare=st.integers(0, 3))
 def test_a_mixed_batch_is_answered_as_each_question_alone(
-    tasks: list[tuple[int, int, int, Solver, bool]], asked: list[tuple[int, int, bool]], law: bool, spare: int
+    tasks: list[tuple[int, int, int, Solver, bool, int]], asked: list[tuple[int, int, bool]], law: bool, spare: int
 ) -> None:
     background = Background.of(KNOWN, KNOWN.mean(axis=0), NOVELTY_LAW if law else None)
-    made = [task(*each, background) for each in tasks]
+    made = [task(*each[:5], background, each[5]) for each in tasks]
     questions, start = [], spare  # Rows that nobody asks about are there too.
     for which, images, strangers in asked:
         head, index = made[which % len(made)]

@@ -18,6 +18,7 @@ from tests.helpers.stored import head_of, new_examples, open_empty
 TENANTS = ("ours", "theirs")
 
 labels = st.lists(st.sampled_from(["cat", "dog", "Löwe"]), min_size=1, max_size=4)
+labels_or_none = st.lists(st.sampled_from(["cat", "dog", None]), min_size=1, max_size=4)
 picks = st.integers(min_value=0, max_value=10**6)  # the n-th of what there is, counting around
 
 
@@ -68,8 +69,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.model[task] = TaskModel(tenant, "new", versions={1: VersionModel("created", examples, head.to_bytes())})
 
     @precondition(lambda self: self.model)
-    @rule(pick=picks, labels=labels)
-    def add(self, pick: int, labels: list[str]) -> None:
+    @rule(pick=picks, labels=labels_or_none)
+    def add(self, pick: int, labels: list[str | None]) -> None:
         task, model = self.pick(pick)
         added = new_examples(labels)
         self.change(task, model, "added", model.support + added, added, [])
@@ -80,6 +81,8 @@ class StoreMachine(RuleBasedStateMachine):
         task, model = self.pick(pick)
         removed = [example for example, stays in zip(model.support[1:], keep, strict=False) if not stays]
         kept = [example for example in model.support if example not in removed]
+        if not any(example.label for example in kept):
+            return
         self.change(task, model, "removed", kept, [], [example.id for example in removed])
 
     def change(
@@ -97,7 +100,7 @@ class StoreMachine(RuleBasedStateMachine):
         of_version = list(model.versions.values())[version % len(model.versions)].examples
         going = of_version[example % len(of_version)]
         kept = [other for other in model.support if other is not going]
-        if not kept:
+        if not any(other.label for other in kept):
             return
         head = head_of([other.label for other in kept]) if len(kept) < len(model.support) else None
         gone = [number for number, each in model.versions.items() if going in each.examples]
@@ -149,12 +152,14 @@ class StoreMachine(RuleBasedStateMachine):
                 found += page
             assert [task.id for task in found] == [t for t, model in reversed(self.model.items()) if model.tenant == tenant]
         for task, model in self.model.items():
-            examples, cursor = self.store.examples.page(TaskKey(model.tenant, task), None, limit)
-            while cursor is not None:
-                more, cursor = self.store.examples.page(TaskKey(model.tenant, task), cursor, limit)
-                assert 1 <= len(more) <= limit
-                examples += more
-            assert [example.id for example in examples] == [example.id for example in model.support]
+            for negatives in (None, True, False):
+                examples, cursor = self.store.examples.page(TaskKey(model.tenant, task), None, limit, negatives)
+                while cursor is not None:
+                    more, cursor = self.store.examples.page(TaskKey(model.tenant, task), cursor, limit, negatives)
+                    assert 1 <= len(more) <= limit
+                    examples += more
+                wanted = [each for each in model.support if negatives in {None, each.label is None}]
+                assert [(found.id, found.label) for found in examples] == [(each.id, each.label) for each in wanted]
 
     @invariant()
     def every_task_is_what_it_should_be(self) -> None:
@@ -170,12 +175,14 @@ class StoreMachine(RuleBasedStateMachine):
             assert known is None or known.version == model.active
             assert self.store.active.get(TaskKey(model.tenant, task)).version == model.active
             support = self.store.examples.support(TaskKey(model.tenant, task), model.active)
-            assert support.ids == tuple(example.id for example in model.support)
+            assert support.ids == tuple(example.id for example in model.support if example.label)
+            assert support.negatives.ids == tuple(example.id for example in model.support if not example.label)
             history = self.store.tasks.versions(TaskKey(model.tenant, task))
             assert [version.number for version in history] == list(reversed(model.versions))
             for version, expected in zip(reversed(history), model.versions.values(), strict=True):
                 assert (version.change, version.active) == (expected.change, version.number == model.active)
-                counts = Counter(example.label for example in expected.examples)
+                counts = Counter(example.label for example in expected.examples if example.label)
+                assert version.negatives == len(expected.examples) - counts.total()
                 assert [(entry.label, entry.examples) for entry in version.classes] == sorted(counts.items())
 
     @precondition(lambda self: self.model)
@@ -184,9 +191,15 @@ class StoreMachine(RuleBasedStateMachine):
         task, model = self.pick(pick)
         number, expected = list(model.versions.items())[version % len(model.versions)]
         support = self.store.examples.support(TaskKey(model.tenant, task), number)
-        assert support.ids == tuple(example.id for example in expected.examples)
-        assert support.labels == tuple(example.label for example in expected.examples)
-        np.testing.assert_array_equal(support.embeddings, [example.embedding for example in expected.examples])
+        known = [example for example in expected.examples if example.label]
+        negatives = [example for example in expected.examples if not example.label]
+        assert support.ids == tuple(example.id for example in known)
+        assert support.labels == tuple(example.label for example in known)
+        np.testing.assert_array_equal(support.embeddings, [example.embedding for example in known])
+        assert support.negatives.ids == tuple(example.id for example in negatives)
+        assert list(support.embedded) == [*support.ids, *support.negatives.ids]
+        for example in negatives:
+            np.testing.assert_array_equal(support.embedded[example.id], example.embedding)
         assert self.store.tasks.head(TaskKey(model.tenant, task), number).to_bytes() == expected.head
         for example in model.support:
             assert self.store.examples.image(TaskKey(model.tenant, task), example.id) == (example.image, example.media_type)

@@ -119,7 +119,9 @@ class Client:
         broken: Broken | None = None,
         progress: Progress | None = None,
     ) -> Task:
-        """Adds examples of existing or new classes to a task, in one request, which makes one version.
+        """Adds examples of existing or new classes, or of none, to a task, in one request, which makes one version.
+
+        Images of none of the classes have the label None. They help to tell strangers and nothing else.
 
         Args:
             shrink, broken, progress: as in `create_task`.
@@ -135,8 +137,8 @@ class Client:
         response = self._transport.delete(_path(task, "examples", example))
         return self.task(task) if response is None else parse(Task.from_json, response)
 
-    def relabel_example(self, task: str, example: str, label: str) -> Task:
-        """Makes a version in which an example has another label. The example gets a new id there."""
+    def relabel_example(self, task: str, example: str, label: str | None) -> Task:
+        """Makes a version in which an example has another label, or None for none. The example gets a new id there."""
         return parse(Task.from_json, self._transport.send("PATCH", _path(task, "examples", example), json={"label": label}))
 
     def forget_example(self, task: str, example: str) -> Task:
@@ -244,9 +246,14 @@ class Client:
         """Removes a task with all its versions and images."""
         self._transport.delete(_path(task))
 
-    def examples(self, task: str) -> Iterator[Example]:
-        """The examples of the active version, the oldest first, fetched page by page."""
-        return pages(self._transport, _path(task, "examples"), "examples", Example.from_json)
+    def examples(self, task: str, *, negatives: bool | None = None) -> Iterator[Example]:
+        """The examples of the active version, the oldest first, fetched page by page.
+
+        Args:
+            negatives: True for only the images of none of the classes, False for only the others.
+        """
+        params = {} if negatives is None else {"negatives": negatives}
+        return pages(self._transport, _path(task, "examples"), "examples", Example.from_json, params)
 
     def example_image(self, task: str, example: str) -> bytes:
         """An example's image, byte for byte as it was sent.

@@ -71,7 +71,7 @@ class Upload:
         self, transport: Transport, given: Sequence[LabelledImage], shrinker: Shrinker | None, broken: Broken | None
     ) -> None:
         self._transport = transport
-        self._given = given
+        self._given = sorted(given, key=lambda example: example[0] is None)  # as the server counts them
         self._shrinker = shrinker
         self._broken = broken
 
@@ -97,14 +97,15 @@ class Upload:
                 self._broken(images[position].name, detail)
         readable = [image for position, image in enumerate(images) if position not in unreadable]
         if untaught := {label for label, _ in self._given} - {image.label for image in readable}:
-            raise NoImages(f"no image of {_some_of(sorted(untaught))} can be read")
+            names = sorted("none of the classes" if label is None else label for label in untaught)
+            raise NoImages(f"no image of {_some_of(names)} can be read")
         return self._post(path, readable, fields)
 
     def _post(self, path: str, images: Sequence[Loaded], fields: Mapping[str, str]) -> Task:
         response = self._transport.send(
             "POST",
             path,
-            data={**fields, "labels": [image.label for image in images]},
+            data={**fields, "labels": [image.label for image in images if image.label is not None]},
             files=[image.part for image in images],
             headers={"Idempotency-Key": uuid.uuid4().hex},
         )

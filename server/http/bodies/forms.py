@@ -21,7 +21,7 @@ from server.http.bodies.content import JSON, MULTIPART, media_type
 if TYPE_CHECKING:  # It is not there at run time.
     from python_multipart.multipart import MultipartCallbacks
 
-_FILES = frozenset({"images", "archive"})
+_FILES = frozenset({"images", "archive", "negatives"})
 _CHARSET = "_charset_"
 # What browsers and mail programs write (WHATWG Encoding). Python knows more: some take a time that grows with the square of the
 # text (punycode), some give what is no Unicode (unicode_escape), and every unknown name that it is asked for stays in memory.
@@ -82,7 +82,7 @@ async def read_form(request: Request, fields: Collection[str], most_files: int, 
     """Returns the form in the body.
 
     Args:
-        fields: those it may have; `images` and `archive` are files and the others texts.
+        fields: those it may have; `images`, `archive` and `negatives` are files and the others texts.
 
     Raises:
         UnsupportedMediaType: the body is no form.

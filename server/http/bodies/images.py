@@ -123,10 +123,16 @@ def _is_raw_image(request: Request) -> bool:
 
 async def _support_form(request: Request, service: Service, *further: str) -> Form:
     most = service.settings.queue_images
-    return await read_form(request, {"images", "labels", "archive", *further}, most, most + 1 + len(further))
+    return await read_form(request, {"images", "labels", "archive", "negatives", *further}, most, most + 1 + len(further))
 
 
 async def _from_form(form: Form, service: Service) -> list[LabelledImage]:
+    """Returns the images with a class, and then those without."""
+    negatives = [LabelledImage(None, file.content.getvalue(), clean_file_name(file.name)) for file in form.files("negatives")]
+    return [*await _of_classes(form, service), *negatives]
+
+
+async def _of_classes(form: Form, service: Service) -> list[LabelledImage]:
     if "archive" in form:
         if "images" in form or "labels" in form:
             raise InvalidRequest("send either an archive, or images with labels")
@@ -144,7 +150,7 @@ async def _from_form(form: Form, service: Service) -> list[LabelledImage]:
 
 
 async def _from_json(examples: Sequence[ExampleBody], service: Service) -> list[LabelledImage]:
-    labels = [clean_label(example.label) for example in examples]
+    labels = [None if example.label is None else clean_label(example.label) for example in examples]
     images = await _decoded([example.image for example in examples], service, service.settings.queue_images)
     return [
         LabelledImage(label, image, clean_file_name(example.file_name, folders=True))

@@ -76,6 +76,7 @@ IdempotencyKey = Annotated[
     ),
 ]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before", json_schema_extra={"minLength": 1})]
+Negatives = Annotated[bool | None, Query(description="true: only images of none of the classes; false: only those of a class")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="entries per page")]
 
 
@@ -93,7 +94,8 @@ async def create(request: Request, service: Served, idempotency_key: Idempotency
     """At least two classes with one image each; 5 to 20 images per class recognise best.
 
     Multipart: files `images` and texts `labels`, equally many, in the same order. Or one file `archive`, a zip with a folder
-    per class. Or JSON with base64 images.
+    per class. With either, files `negatives`: images of none of the classes, by which strangers are told. Or JSON with base64
+    images, where the label of such an image is null.
     """
     asked = await read_task(request, service)
     capture = asked.capture.given()
@@ -180,8 +182,11 @@ async def versions(task: str, service: Served) -> Response:
     summary="The support set of the active version, oldest first",
     responses={200: answered(ExamplePage, "A page of examples"), **documented(TaskNotFound, InvalidRequest, StorageFailed)},
 )
-async def examples(task: str, service: Served, cursor: Cursor = None, limit: Limit = 100) -> Response:
-    found, next_cursor = await service.pools.in_thread(service.store.examples.page, TaskKey(TENANT, task), cursor, limit)
+async def examples(
+    task: str, service: Served, cursor: Cursor = None, limit: Limit = 100, negatives: Negatives = None
+) -> Response:
+    key = TaskKey(TENANT, task)
+    found, next_cursor = await service.pools.in_thread(service.store.examples.page, key, cursor, limit, negatives)
     return reply(ExamplePage(examples=[example_reply(example) for example in found], next_cursor=next_cursor))
 
 
@@ -214,7 +219,7 @@ async def add(task: str, request: Request, service: Served, idempotency_key: Ide
 
 @router.patch(
     "/{task}/examples/{example}",
-    summary="Give an example another label: a new version, active in the answer",
+    summary="Give an example another label, or none: a new version, active in the answer",
     responses={
         200: answered(ChangedTaskReply, "The task in its new version, or as it is if the example has that label already"),
         **documented(
@@ -236,7 +241,7 @@ async def relabel(task: str, example: str, request: Request, service: Served) ->
     example under its old label. Forgetting either id forgets the image.
     """
     wanted = await read_json(request, service, ExamplePatch)
-    label = clean_label(wanted.label)
+    label = None if wanted.label is None else clean_label(wanted.label)
     return reply(await while_connected(request, relabel_example(service, TaskKey(TENANT, task), example, label)))
 
 

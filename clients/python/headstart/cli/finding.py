@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from headstart.cli.failures import Misused
 from headstart.cli.output import Output
 from headstart.cli.tables.tasks import task_summary
-from headstart.cli.tables.text import printable
+from headstart.cli.tables.text import class_name, printable
 from headstart.client import Client
 from headstart.errors import ExampleNotFound, NotFound, TaskNotFound
 from headstart.images.folders import image_files, left_out, printable_path
@@ -96,7 +96,7 @@ def example(client: Client, of: Task, wanted: str) -> str:
             detail = f"{printable(of.name)} has no example with the id or the file name {wanted!r}"
             raise ExampleNotFound(404, "example_not_found", detail)
         case several:
-            which = "\n".join(f"  {each.id}  {printable(each.label)}" for each in several)
+            which = "\n".join(f"  {each.id}  {class_name(each.label)}" for each in several)
             raise Misused(f"{len(several)} examples are called {wanted!r}; give one as CLASS/FILE, or its id:\n{which}")
 
 
@@ -111,7 +111,7 @@ def images(paths: Iterable[Path], output: Output) -> list[Path]:
     return found
 
 
-def unused(folder: Path, examples: Sequence[tuple[str, Path]]) -> dict[str, str]:
+def unused(folder: Path, examples: Sequence[tuple[str | None, Path]]) -> dict[str, str]:
     """The visible files of a folder that are not among the examples, each with the reason."""
     used = [path for _, path in examples]
     return {printable_path(path): reason for path, reason in left_out(folder, used).items()}
@@ -126,5 +126,6 @@ def _is_called(each: Example, wanted: str) -> bool:
     name = each.file_name
     if name is None:
         return False
-    given, whole = PurePath(clean_label(wanted)).parts, (clean_label(each.label), *PurePath(clean_label(name)).parts)
+    of_class = () if each.label is None else (clean_label(each.label),)
+    given, whole = PurePath(clean_label(wanted)).parts, (*of_class, *PurePath(clean_label(name)).parts)
     return given == whole[-len(given) :] or given[-len(whole) :] == whole

@@ -108,7 +108,13 @@ def parse(kind: Callable[[Mapping[str, Any]], Reply], response: httpx.Response) 
         raise foreign_reply(response) from error
 
 
-def pages(transport: Transport, path: str, key: str, kind: Callable[[Mapping[str, Any]], Item]) -> Iterator[Item]:
+def pages(
+    transport: Transport,
+    path: str,
+    key: str,
+    kind: Callable[[Mapping[str, Any]], Item],
+    params: Mapping[str, bool] | None = None,
+) -> Iterator[Item]:
     """All items of one of the API's lists; each page is fetched when its first item is needed."""
 
     def page(body: Mapping[str, Any]) -> tuple[list[Item], str | None]:
@@ -116,7 +122,9 @@ def pages(transport: Transport, path: str, key: str, kind: Callable[[Mapping[str
 
     cursor: str | None = None
     while True:
-        items, cursor = parse(page, transport.send("GET", path, params={"cursor": cursor} if cursor else {}))
+        items, cursor = parse(
+            page, transport.send("GET", path, params={**(params or {}), **({"cursor": cursor} if cursor else {})})
+        )
         yield from items
         if cursor is None:
             return

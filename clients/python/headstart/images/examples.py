@@ -7,10 +7,16 @@ from headstart.images.folders import labelled_folder
 from headstart.images.kinds import Image, checked_image, one_or_many
 from headstart.labels import clean_label
 
-LabelledImage = tuple[str, Image]
+LabelledImage = tuple[str | None, Image]
 
-Examples = str | os.PathLike[str] | Mapping[str, Image | Iterable[Image]] | Iterable[LabelledImage]
-"""A folder with a folder per class, images by label, or (label, image) pairs."""
+Examples = (
+    str
+    | os.PathLike[str]
+    | Mapping[str, Image | Iterable[Image]]
+    | Mapping[str | None, Image | Iterable[Image]]
+    | Iterable[LabelledImage]
+)
+"""A folder with a folder per class, images by label, or (label, image) pairs. The label None says: of none of the classes."""
 
 
 def labelled(examples: Examples) -> list[LabelledImage]:
@@ -39,7 +45,9 @@ def _pair(argument: str, example: object) -> LabelledImage:
     return _checked_label(argument, label), checked_image(argument, image)
 
 
-def _checked_label(argument: str, label: object) -> str:
+def _checked_label(argument: str, label: object) -> str | None:
+    if label is None:
+        return None
     if not isinstance(label, str):
-        raise TypeError(f"{argument}: a label is text, not {type(label).__name__}")
+        raise TypeError(f"{argument}: a label is text, or None, not {type(label).__name__}")
     return clean_label(label)

@@ -23,14 +23,14 @@ class Loaded:
     Attributes:
         position: in the call, from 0.
         name: its path, or else its place in the call.
-        label: of an example; empty for a query.
+        label: of an example; empty for a query, and None for an example of none of the classes.
         file_name: its file's name without folders; empty if it has no file.
     """
 
     position: int
     name: str
     content: bytes
-    label: str = ""
+    label: str | None = ""
     file_name: str = ""
 
     @property
@@ -41,11 +41,11 @@ class Loaded:
     @property
     def part(self) -> tuple[str, tuple[str, bytes]]:
         """The part of a form that carries it. Such a part needs a file name; the server takes `.` for none."""
-        return "images", (self.file_name or ".", self.content)
+        return "images" if self.label is not None else "negatives", (self.file_name or ".", self.content)
 
 
 def load(
-    images: Iterable[tuple[int, str, Image]],
+    images: Iterable[tuple[int, str | None, Image]],
     prepare: Callable[[bytes], bytes] = bytes,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Loaded]:
@@ -60,7 +60,7 @@ def load(
         TypeError: a file gives text, or a picture was given and Pillow is not installed.
     """
 
-    def one(image: tuple[int, str, Image]) -> Loaded:
+    def one(image: tuple[int, str | None, Image]) -> Loaded:
         position, label, given = image
         path = _path_of(given)
         name = f"image {position + 1}" if path is None else printable_path(path)

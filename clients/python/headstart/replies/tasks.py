@@ -49,6 +49,7 @@ class Task:
 
     Attributes:
         backbone: the id, `name@version`, of the backbone that embeds its images.
+        negatives: how many images it has that are of none of its classes.
         quality: after a change of its examples; None in other replies, and above 100 examples.
         timing_ms: decode, embed, fit, store and total of the change; empty if nothing was changed.
         capture: which of its predictions are kept for review.
@@ -67,10 +68,11 @@ class Task:
     timing_ms: Mapping[str, float]
     raw: JsonObject = field(repr=False, compare=False)
     capture: CaptureSetting = CaptureSetting("none", 0, 0)
+    negatives: int = 0
 
     @property
     def examples(self) -> int:
-        """Examples of all classes together."""
+        """Examples of all classes together, without negatives."""
         return sum(size.examples for size in self.classes)
 
     @classmethod
@@ -89,20 +91,22 @@ class Task:
             raw=body,
             # Earlier servers capture nothing.
             **({"capture": CaptureSetting(**body["capture"])} if "capture" in body else {}),
+            negatives=body.get("negatives", 0),  # Earlier servers have none.
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One labelled image of a task's support set.
+    """One image of a task's support set.
 
     Attributes:
+        label: None if it is of none of the classes.
         sha256: of the bytes that were sent; None if they were not kept.
         file_name: name of its file; None if it is not known.
     """
 
     id: str
-    label: str
+    label: str | None
     media_type: str
     bytes: int
     image_kept: bool
@@ -133,6 +137,7 @@ class Version:
     Attributes:
         accuracy: by leave-one-out when it was made; None if that was not done, or no example could be judged.
         interval: of that accuracy, at 95 %.
+        negatives: how many images it has that are of none of its classes.
     """
 
     version: int
@@ -145,6 +150,7 @@ class Version:
     accuracy: float | None
     interval: Interval | None
     raw: JsonObject = field(repr=False, compare=False)
+    negatives: int = 0
 
     @classmethod
     def from_json(cls, body: JsonObject) -> Self:
@@ -159,6 +165,7 @@ class Version:
             accuracy=body.get("accuracy"),  # Earlier servers keep none.
             interval=interval(body.get("interval")),
             raw=body,
+            negatives=body.get("negatives", 0),
         )
 
 

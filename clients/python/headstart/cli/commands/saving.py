@@ -1,4 +1,4 @@
-"""Saves a task's images as files, in a folder for each class."""
+"""Saves a task's images as files: in a folder for each class, and those of none of the classes in a folder beside that."""
 
 import re
 import unicodedata
@@ -16,10 +16,15 @@ _FORBIDDEN = frozenset('/\\:*?"<>|')
 _LONGEST = 200  # bytes; file systems take 255
 
 
+def beside(folder: Path) -> Path:
+    """The folder of the images of none of the classes, where the others are saved to `folder`."""
+    return Path(f"{folder.absolute()}-none-of-these")
+
+
 def save(
     client: Client, task: str, examples: Sequence[Example], folder: Path, advance: Callable[[int], None]
 ) -> tuple[dict[str, str], list[Example]]:
-    """Writes the images as the server has them, byte for byte, to `folder/LABEL/FILE`.
+    """Writes the images as the server has them, byte for byte, to `folder/LABEL/FILE`, or beside it where there is no label.
 
     Labels and names come from others. No name leads out of the folder, is hidden, or overwrites another.
 
@@ -30,27 +35,29 @@ def save(
         Misused: the folder is not empty.
         OSError: it cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        raise Misused(f"{folder} is not empty; name a new folder, so that nothing is overwritten")
+    for each in [folder, beside(folder)] if any(example.label is None for example in examples) else [folder]:
+        each.mkdir(parents=True, exist_ok=True)
+        if any(each.iterdir()):
+            raise Misused(f"{each} is not empty; name a new folder, so that nothing is overwritten")
     folders: dict[str, str] = {}
-    taken: dict[str, set[str]] = {}
+    taken: dict[str | None, set[str]] = {None: set()}
     lost: list[Example] = []
-    for each in examples:
+    for example in examples:
         try:
-            image = client.example_image(task, each.id)
+            image = client.example_image(task, example.id)
         except ImageNotKept:
-            lost.append(each)
+            lost.append(example)
         else:
-            if each.label not in folders:
-                folders[each.label] = _free(_safe(each.label), "", {_alike(name) for name in folders.values()})
-                (folder / folders[each.label]).mkdir()
-                taken[each.label] = set()
+            label = example.label
+            if label is not None and label not in folders:
+                folders[label] = _free(_safe(label), "", {_alike(name) for name in folders.values()})
+                (folder / folders[label]).mkdir()
+                taken[label] = set()
             # The suffix says the image's format, which the file's own suffix may not.
-            stem = PurePath(each.file_name or each.id).stem
-            name = _free(_safe(stem), _SUFFIXES.get(each.media_type, ""), taken[each.label])
-            taken[each.label].add(_alike(name))
-            (folder / folders[each.label] / name).write_bytes(image)
+            stem = PurePath(example.file_name or example.id).stem
+            name = _free(_safe(stem), _SUFFIXES.get(example.media_type, ""), taken[label])
+            taken[label].add(_alike(name))
+            (beside(folder) if label is None else folder / folders[label]).joinpath(name).write_bytes(image)
         advance(1)
     return folders, lost
 

@@ -71,7 +71,9 @@ def delete(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart delete TASK`"""
     task = finding.task(client, args.task)
     called = f"{printable(task.name)} ({task.id})"
-    if not args.yes and not output.confirm(f"Delete {called} with all its versions and {task.examples} images, for good?"):
+    if not args.yes and not output.confirm(
+        f"Delete {called} with all its versions and {task.examples + task.negatives} images, for good?"
+    ):
         output.remark("Nothing was deleted.")
         return Exit.STOPPED
     client.delete(task.id)

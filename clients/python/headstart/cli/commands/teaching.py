@@ -16,6 +16,7 @@ from headstart.images.folders import labelled_folder
 from headstart.replies.tasks import Task
 
 _EXAMPLE = "the example's file name, such as robin/7.jpg, or its id; `headstart examples TASK` lists both"
+_NEGATIVES = "images of none of the classes, or folders of them: they help to tell strangers"
 _FOLDER = "a folder with a sub-folder for each class, named after the class, with its images inside"
 
 
@@ -24,19 +25,22 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
     creating = command("create", create, "make a classifier from a folder of images", "headstart create birds photos/birds")
     creating.add_argument("name", metavar="NAME", help="the name of the new task")
     creating.add_argument("folder", metavar="FOLDER", type=Path, help=_FOLDER)
+    _add_none_of_these(creating)
     _add_skip_broken(creating)
 
     adding = command(
         "add",
         add,
         "add examples of existing or new classes; makes a new version, active at once",
-        "headstart add birds photos/more\n  headstart add birds --label robin new/1.jpg new/2.jpg",
+        "headstart add birds photos/more\n  headstart add birds --label robin new/1.jpg new/2.jpg\n"
+        "  headstart add birds --none-of-these photos/strangers",
     )
     finding.add_task(adding)
     adding.add_argument(
-        "files", metavar="FOLDER|FILE", nargs="+", type=Path, help=f"{_FOLDER}; or, with --label, images of one class"
+        "files", metavar="FOLDER|FILE", nargs="*", type=Path, help=f"{_FOLDER}; or, with --label, images of one class"
     )
     adding.add_argument("--label", metavar="LABEL", help="the class of all these images")
+    _add_none_of_these(adding)
     _add_skip_broken(adding)
 
     summary = "list a task's examples, the oldest first, or save their images"
@@ -56,11 +60,12 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
     relabelling = command(
         "relabel",
         relabel,
-        "move an example to another class, existing or new; makes a new version, active at once",
-        "headstart relabel birds robin/7.jpg wren",
+        "move an example to another class, existing or new, or to none; makes a new version, active at once",
+        "headstart relabel birds robin/7.jpg wren\n  headstart relabel birds robin/7.jpg --none-of-these",
     )
     _add_example(relabelling)
-    relabelling.add_argument("label", metavar="LABEL", help="the class that the example belongs to")
+    relabelling.add_argument("label", metavar="LABEL", nargs="?", help="the class that the example belongs to")
+    relabelling.add_argument("--none-of-these", action="store_true", help="it belongs to none of the classes")
 
     forgetting = command(
         "forget",
@@ -77,19 +82,24 @@ def _add_example(parser: ArgumentParser) -> None:
     parser.add_argument("example", metavar="EXAMPLE", help=_EXAMPLE)
 
 
+def _add_none_of_these(parser: ArgumentParser) -> None:
+    parser.add_argument("--none-of-these", metavar="FOLDER|FILE", nargs="+", default=[], type=Path, help=_NEGATIVES)
+
+
 def _add_skip_broken(parser: ArgumentParser) -> None:
     parser.add_argument("--skip-broken", action="store_true", help="leave out images that cannot be read, and list them")
 
 
 def create(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart create NAME FOLDER`"""
-    examples = labelled_folder(args.folder)
+    examples: list[tuple[str | None, Path]] = [*labelled_folder(args.folder)]
     finding.refuse_twin(
         client,
         args.name,
         "Add to it with `headstart add`, remove it with `headstart delete`, or choose another name.",
     )
     unused = finding.unused(args.folder, examples)
+    examples += _negatives(args, output)
     broken = unused.__setitem__ if args.skip_broken else None
     with output.progress("Learning", len(examples)) as advance:
         task = client.create_task(args.name, examples, broken=broken, progress=advance)
@@ -99,8 +109,9 @@ def create(client: Client, args: Namespace, output: Output) -> Exit:
 
 
 def add(client: Client, args: Namespace, output: Output) -> Exit:
-    """`headstart add TASK FOLDER` and `headstart add TASK --label LABEL FILE…`"""
+    """`headstart add TASK FOLDER`, `headstart add TASK --label LABEL FILE…` and `headstart add TASK --none-of-these FILE…`"""
     examples, unused = _labelled(args, output)
+    examples += _negatives(args, output)
     found = finding.task(client, args.task)
     broken: dict[str, str] = {}
     with output.progress("Learning", len(examples)) as advance:
@@ -121,6 +132,8 @@ def examples(client: Client, args: Namespace, output: Output) -> Exit:
     with output.progress("Saving", len(found)) as advance:
         folders, lost = saving.save(client, task.id, found, args.save, advance)
     saved = f"Saved {_counted(len(found) - len(lost))} to {printable(str(args.save))}, a folder for each class."
+    if any(each.label is None for each in found):
+        saved += f" Those of none of the classes are in {printable(str(saving.beside(args.save)))}."
     output.answer(body, lambda: saved)
     for label, folder in folders.items():
         if folder != label:
@@ -139,10 +152,13 @@ def remove(client: Client, args: Namespace, output: Output) -> Exit:
 
 
 def relabel(client: Client, args: Namespace, output: Output) -> Exit:
-    """`headstart relabel TASK EXAMPLE LABEL`"""
+    """`headstart relabel TASK EXAMPLE LABEL` and `headstart relabel TASK EXAMPLE --none-of-these`"""
+    if (args.label is None) != args.none_of_these:
+        raise Misused("give either a LABEL or --none-of-these")
     task = finding.task(client, args.task)
     changed = client.relabel_example(task.id, finding.example(client, task, args.example), args.label)
-    what = f"{_called(task, args.example)} is in {printable(args.label)} now"
+    where = f"in {printable(args.label)}" if args.label is not None else "of none of the classes"
+    what = f"{_called(task, args.example)} is {where} now"
     output.answer(changed.raw, lambda: changed_task(changed, what))
     return Exit.DONE
 
@@ -160,21 +176,28 @@ def forget(client: Client, args: Namespace, output: Output) -> Exit:
     return Exit.DONE
 
 
-def _labelled(args: Namespace, output: Output) -> tuple[list[tuple[str, Path]], dict[str, str]]:
-    """The examples that the command line names, and the files that are left out with the reason.
+def _negatives(args: Namespace, output: Output) -> list[tuple[str | None, Path]]:
+    """The images of none of the classes that the command line names."""
+    return [(None, file) for file in finding.images(args.none_of_these, output)]
+
+
+def _labelled(args: Namespace, output: Output) -> tuple[list[tuple[str | None, Path]], dict[str, str]]:
+    """The examples of classes that the command line names, and the files that are left out with the reason.
 
     Raises:
         Misused: the command line does not say the classes of the images.
     """
-    if args.label is not None:
+    if args.none_of_these and not args.files and args.label is None:
+        return [], {}
+    if args.label is not None and args.files:
         return [(args.label, file) for file in finding.images(args.files, output)], {}
     if len(args.files) != 1 or args.files[0].is_file():
         raise Misused(
-            f"these images have no class; use headstart add {args.task} --label LABEL FILE..., or "
-            f"headstart add {args.task} FOLDER with a folder for each class"
+            f"no images of a class are named; use headstart add {args.task} --label LABEL FILE..., or "
+            f"headstart add {args.task} FOLDER with a folder for each class, or --none-of-these FILE..."
         )
     try:
-        examples = labelled_folder(args.files[0])
+        examples: list[tuple[str | None, Path]] = [*labelled_folder(args.files[0])]
     except NoImages as error:
         error.add_note(f"If all its images are of one class: headstart add {args.task} --label LABEL {args.files[0]}")
         raise

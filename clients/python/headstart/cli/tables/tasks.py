@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from headstart.cli.tables.fitting import Column, FittedTable
-from headstart.cli.tables.text import percent, printable, when
+from headstart.cli.tables.text import class_name, percent, printable, when
 from headstart.replies.tasks import Example, Task, Version
 
 
@@ -45,6 +45,8 @@ def task_table(shown: Task) -> RenderableType:
     classes = FittedTable((Column("class", cut="end"), Column("examples", number=True)))
     for size in shown.classes:
         classes.add_row(printable(size.label), str(size.examples))
+    if shown.negatives:
+        classes.add_row(class_name(None), str(shown.negatives))
     return Group(facts, classes)
 
 
@@ -77,7 +79,7 @@ def examples_table(found: Sequence[Example]) -> RenderableType:
     )
     for each in found:
         file = printable(each.file_name or "")
-        table.add_row(each.id, printable(each.label), file, each.media_type, str(each.bytes), when(each.created_at))
+        table.add_row(each.id, class_name(each.label), file, each.media_type, str(each.bytes), when(each.created_at))
     return table
 
 

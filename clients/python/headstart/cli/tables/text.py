@@ -10,6 +10,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
+def class_name(label: str | None) -> str:
+    """A class by its label, or the lack of one in brackets."""
+    return "(none of these)" if label is None else printable(label)
+
+
 def example_name(example: str, label: str, file_name: str | None) -> str:
     """An example as its owner knows it: by class and file, or else by its id."""
     return printable(f"{label}/{file_name}" if file_name else example)
