@@ -9,6 +9,7 @@ review queue are made in the database, around 300 centres.
 """
 
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +40,9 @@ _REPEATS = 5
 _TENANT = "default"
 _TICKS = 100  # of processor time in a second, in /proc
 
+Cost = tuple[float, float]
+"""Milliseconds of a request, and of the server's processor time."""
+
 Turn = dict[str, float]
 """Images a second, and milliseconds of the server's processor time for each."""
 
@@ -55,9 +59,8 @@ def main() -> None:
         rows = [_row(keep, turns) for keep in turns]
         task = _filled(data_dir, arguments.captures)
         queue, resolved = _review(data_dir, task, arguments.decisions)
-    for order, milliseconds in queue.items():
-        print(f"queue of {arguments.captures:,}, {order}: {milliseconds:.0f} ms")
-    print(f"{arguments.decisions} decisions, one version: {resolved:.0f} ms")
+    for what, (taken, spent) in {**queue, f"{arguments.decisions} decisions, one version": resolved}.items():
+        print(f"{what}: {taken:.0f} ms, {spent:.0f} ms of processor time")
     write_json(arguments.json, {"predictions": rows, "queue_ms": queue, "resolve_ms": resolved})
 
 
@@ -92,11 +95,11 @@ def _predictions(data_dir: Path, rounds: int, seconds: float) -> dict[str, list[
 
 
 def _settle(api: httpx.Client) -> None:
-    """Waits until the server has stored what waits: what it has stored is then the same for a second."""
+    """Waits until the server has stored what waits: it then stores nothing more for a while."""
     before = ""
     while before != (now := _stored(api)):
         before = now
-        time.sleep(1.0)
+        time.sleep(3.0)  # longer than captures wait for others
 
 
 def _stored(api: httpx.Client) -> str:
@@ -142,15 +145,16 @@ def _filled(data_dir: Path, count: int) -> TaskKey:
     return key
 
 
-def _review(data_dir: Path, key: TaskKey, decisions: int) -> tuple[dict[str, float], float]:
-    """Milliseconds of a page of the queue by order, and of deciding about so many captures."""
+def _review(data_dir: Path, key: TaskKey, decisions: int) -> tuple[dict[str, Cost], Cost]:
+    """What a page of the queue costs by order, and deciding about so many captures."""
     path = f"/v1/tasks/{key.id}/captures"
     with ServerProcess(data_dir) as server, httpx.Client(base_url=server.url, timeout=60) as api:
         queue = {}
         for order in ("most-useful", "newest", "unknown"):
             api.get(path, params={"order": order}).raise_for_status()
-            queue[order] = median(_milliseconds(api, "GET", path, params={"order": order}) for _ in range(_REPEATS))
-        times = []
+            costs = [_cost(server, api, "GET", path, params={"order": order}) for _ in range(_REPEATS)]
+            queue[f"a page of the queue, {order}"] = _median(costs)
+        costs = []
         for _ in range(_REPEATS):
             ids: list[str] = []
             after: dict[str, str] = {}
@@ -161,14 +165,18 @@ def _review(data_dir: Path, key: TaskKey, decisions: int) -> tuple[dict[str, flo
                     break
                 after = {"after": page["next_cursor"]}
             decided = [{"captures": ids[:decisions][k::5], "label": f"class {k}"} for k in range(5)]
-            times.append(_milliseconds(api, "POST", f"{path}/resolve", json={"decisions": decided}))
-    return queue, median(times)
+            costs.append(_cost(server, api, "POST", f"{path}/resolve", json={"decisions": decided}))
+    return queue, _median(costs)
 
 
-def _milliseconds(api: httpx.Client, method: str, path: str, **parts: Any) -> float:
-    started = time.perf_counter()
+def _median(costs: Sequence[Cost]) -> Cost:
+    return median(taken for taken, _ in costs), median(spent for _, spent in costs)
+
+
+def _cost(server: ServerProcess, api: httpx.Client, method: str, path: str, **parts: Any) -> Cost:
+    spent, started = _processor_seconds(server.process.pid), time.perf_counter()
     api.request(method, path, **parts).raise_for_status()
-    return 1e3 * (time.perf_counter() - started)
+    return 1e3 * (time.perf_counter() - started), 1e3 * (_processor_seconds(server.process.pid) - spent)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which captured images teach a task most if a person labels them.
+"""The order in which captured images teach a task most if a person labels them.
 
 Shape legend: N captures, D features, K classes, n examples.
 """

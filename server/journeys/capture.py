@@ -1,4 +1,4 @@
-"""Which predictions of a request are captured, and how: in the background, or before the answer where it was asked for."""
+"""The choice of predictions to capture: in the background, or before the answer where that was asked for."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -30,7 +30,7 @@ class HeadReply(Reply):
 
 
 class CaptureSettingReply(Reply):
-    """Which predictions of a task are captured for review."""
+    """The predictions of a task that are captured for review."""
 
     keep: Keep
     limit: int = Field(description="most captures of the task; the oldest leaves first")

@@ -47,7 +47,7 @@ class TaskOptions(Request, frozen=True):
 
 
 class CaptureOptions(Request, frozen=True):
-    """Which predictions of a task are captured for review; what is left out stays as it is."""
+    """The predictions of a task that are captured for review; what is left out stays as it is."""
 
     keep: Annotated[
         Keep | None,

@@ -12,7 +12,7 @@ from server.store.records import TaskKey
 from server.store.store import Store
 
 _WAITING_BYTES = 64 * 2**20  # of images and embeddings; two of the largest images fit
-_GATHER_SECONDS = 0.5  # Captures that come meanwhile share a transaction, of which most of the cost is the disk's confirmation.
+_GATHER_SECONDS = 2.0  # Captures that come meanwhile share a transaction, which costs as much as storing some thirty of them.
 _SWEEP_SECONDS = 600.0  # between two looks for captures that are too old
 
 _log = logging.getLogger(__name__)

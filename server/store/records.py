@@ -104,7 +104,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class CaptureSetting:
-    """Which predictions of a task are captured, and how many captures it may have.
+    """The predictions of a task that are captured, and how many captures it may have.
 
     Attributes:
         keep: none, those that the head was uncertain of, or all.

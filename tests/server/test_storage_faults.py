@@ -3,21 +3,26 @@
 import os
 import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from sqlalchemy import Engine, event
 
 from server.errors import StorageFailed
+from server.ids import new_id
+from server.store.capture_records import Answered, NewCapture
 from server.store.records import TaskKey
 from server.store.store import Store, StoreInUse, sqlite_url
 from tests.helpers.leftovers import found_in
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess
-from tests.helpers.stored import create, head_of
+from tests.helpers.stored import BACKBONE, DIM, create, head_of
 from tests.helpers.uploads import create as create_over_http
 from tests.helpers.uploads import predict
 
@@ -200,3 +205,46 @@ def test_a_server_whose_database_goes_says_so(tmp_path: Path, small_flags: tuple
         ready = api.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (503, "unavailable")
         assert "removed or replaced" in ready.json()["checks"]["store"]
+
+
+def test_on_a_full_disk_captures_are_dropped_and_counted_and_predictions_go_on(
+    disk: Path, small_flags: tuple[str, ...], support: Labelled, queries: Labelled
+) -> None:
+    with ServerProcess(disk / "data", *small_flags) as process, httpx.Client(base_url=process.url, timeout=60) as api:
+        task = create_over_http(api, support, capture='{"keep": "all"}')["id"]
+        path = f"/v1/tasks/{task}"
+        images = [("images", image) for _, image in queries[:2]]
+        remembered = api.post(f"{path}/predict", params={"remember": "true"}, files=images).json()["predictions"]
+        filler = fill(disk)
+        assert len(predict(api, task, [image for _, image in queries[:3]])) == 3
+        for _ in range(200):
+            if 'headstart_captures_dropped_total{reason="disk_full"} 3.0' in api.get("/metrics").text:
+                break
+            time.sleep(0.05)
+        else:
+            raise AssertionError(api.get("/metrics").text)
+        refused = api.post(f"{path}/predict", params={"remember": "true"}, files=images)
+        assert (refused.status_code, refused.json()["code"]) == (503, "storage_failed")
+        decision = {"captures": [remembered[0]["prediction"]]}
+        resolve = f"{path}/captures/resolve"
+        assert api.post(resolve, json={"decisions": [{**decision, "label": "cat"}]}).status_code == 503
+        assert api.get(f"{path}/captures").json()["total"] == 2
+        assert api.post(resolve, json={"decisions": [{**decision, "discard": True}]}).status_code == 201
+        assert found_in(disk / "data", [queries[0][1]]) == 0
+        filler.unlink()
+        assert api.post(f"{path}/predict", params={"remember": "true"}, files=images).status_code == 200
+
+
+def test_on_a_full_disk_many_captures_go_with_their_task(disk: Path) -> None:
+    with closing(Store.open(sqlite_url(disk / "data"))) as store:
+        task = create(store)
+        image = b"\x89PNG\r\n\x1a\n" + os.urandom(200_000)
+        embedding, now = np.zeros(DIM, np.float32), datetime.now(UTC)
+        answered = Answered("cat", 0.5, True, 0.25)
+        for _ in range(60):  # 12 megabytes: more than may go through the log at once
+            one = NewCapture(new_id("prediction"), task.key, 1, BACKBONE.sha256, image, embedding, answered, now)
+            store.captures.add([one], keep_images=True)
+        fill(disk)
+        store.tasks.delete(task.key)
+        assert store.erase()
+        assert found_in(disk / "data", [image]) == 0

@@ -36,7 +36,7 @@ Keep = Literal["none", "uncertain", "all"]
 
 @dataclass(frozen=True, slots=True)
 class CaptureSetting:
-    """Which predictions of a task are kept for review: at most `limit`, each for at most `days`, the oldest leaving first."""
+    """The predictions of a task that are kept for review: at most `limit`, each for at most `days`, the oldest leaving first."""
 
     keep: Keep
     limit: int
