@@ -8,8 +8,7 @@ import httpx
 import pytest
 
 from headstart import Client
-from models.manifest import read_manifest
-from tests.helpers.bundles import small_bundle
+from tests.helpers.bundles import SMALL, small_bundle
 from tests.helpers.images import encode, noise
 from tests.helpers.leftovers import found_in
 from tests.helpers.samples import Labelled
@@ -191,7 +190,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, shipped_bundle: Path) -> Pa
 
 @pytest.fixture
 def flags(folder: Path) -> tuple[str, ...]:
-    return "--engine", FAST_ENGINE, "--bundles-dir", str(folder), "--bundle", read_manifest(folder / "small" / "1").id
+    return "--engine", FAST_ENGINE, "--bundles-dir", str(folder), "--bundle", SMALL
 
 
 def test_they_are_refreshed_forgotten_and_outlive_a_restart(tmp_path: Path, flags: tuple[str, ...]) -> None:
