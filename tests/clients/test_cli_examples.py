@@ -166,3 +166,29 @@ def test_names_that_are_not_utf8_are_refused_or_written_out(task: Task, tmp_path
     assert "/\\xe9.png" in said(capsys, "predict", task.id, str(file), "--csv")
     body: Any = json.loads(said(capsys, "predict", task.id, str(file), "--json"))
     assert body["predictions"][0]["file"] == f"{tmp_path}/\\xe9.png"
+
+
+def test_images_of_none_of_the_classes(client: Client, task: Task, tmp_path: Path, capsys: Capture) -> None:
+    strange = tmp_path / "strange"
+    strange.mkdir()
+    for number in range(2):
+        (strange / f"{number}.png").write_bytes(encode(noise(32, 32, seed=number)))
+    assert "Added 2 examples in" in said(capsys, "add", task.name, "--none-of-these", str(strange))
+    assert (client.task(task.id).negatives, client.task(task.id).examples) == (2, 25)
+    assert re.search(r"\(none of these\) +2", said(capsys, "show", task.name))
+    assert re.search(r"example_\S+ +\(none of these\) +0\.png", said(capsys, "examples", task.name))
+    said(capsys, "add", task.name, "--none-of-these", "--label", "fish", str(strange), code=2)
+    assert "of none of the classes now" in said(capsys, "relabel", task.name, "fish1.png", "--none-of-these")
+    assert client.task(task.id).negatives == 3
+    assert "is in tool now" in said(capsys, "relabel", task.name, "fish1.png", "tool")
+    assert "LABEL or --none-of-these" in said(capsys, "relabel", task.name, "0.png", code=2)
+    assert "LABEL or --none-of-these" in said(capsys, "relabel", task.name, "0.png", "tool", "--none-of-these", code=2)
+
+    saved = tmp_path / "saved"
+    assert "saved-none-of-these" in said(capsys, "examples", task.name, "--save", str(saved))
+    beside = tmp_path / "saved-none-of-these"
+    assert sorted(path.read_bytes() for path in beside.iterdir()) == sorted(path.read_bytes() for path in strange.iterdir())
+    again = f"{task.name} again"
+    said(capsys, "create", again, str(saved), "--none-of-these", str(beside))
+    made = next(each for each in client.tasks() if each.name == again)
+    assert (made.negatives, made.examples) == (2, 25)

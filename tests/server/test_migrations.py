@@ -14,11 +14,13 @@ from alembic import command
 from alembic.config import Config
 from msgspec.structs import asdict
 from sqlalchemy import create_engine
+from sqlalchemy.dialects import sqlite
 
 from server.journeys.support_set import LabelledImage, fingerprint
 from server.schemas.requests import TaskOptions
 from server.store.records import TaskKey
 from server.store.store import Store, sqlite_url
+from server.store.tables import ErasableBlob
 from tests.helpers.leftovers import found_in
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess
@@ -132,3 +134,39 @@ def test_an_answer_kept_by_an_earlier_release_is_given_again_byte_for_byte(
         gone = api.post("/v1/tasks", **multipart(given, name="pets"), headers={"Idempotency-Key": "forgotten"})
         assert (gone.status_code, gone.json()["code"]) == (410, "answer_forgotten")
         assert api.get("/v1/tasks").json()["tasks"] == []
+
+
+def test_an_example_may_lack_a_label_after_revision_0008(tmp_path: Path) -> None:
+    """The declaration alone changes: rows, keys between tables and the file's integrity stay."""
+    given = new_examples(_LABELS, image_bytes=5000)
+    head = head_of(_LABELS)
+    with closing(database_of("0008", tmp_path)) as database, database:
+        insert(database, "tasks", (T, "task_1", "pets", 1, _TIME, _TIME, 1, 1))
+        ids, classes = json.dumps([example.id for example in given]), '[["cat", 2], ["dog", 1]]'
+        padded = ErasableBlob().process_bind_param
+        to_sqlite = sqlite.dialect()
+        of_backbone = (BACKBONE.bundle, BACKBONE.sha256, _TIME)
+        row = (T, "task_1", 1, "created", *of_backbone, head.options.model_dump_json(), classes, ids)
+        insert(database, "versions", (*row, padded(head.to_bytes(), to_sqlite)))
+        for e in given:
+            told = (T, "task_1", e.id, e.label, e.media_type, e.size, e.sha256, _TIME, padded(e.image, to_sqlite))
+            insert(database, "examples", told)
+            insert(database, "embeddings", (T, "task_1", e.id, BACKBONE.sha256, padded(e.embedding.tobytes(), to_sqlite)))
+
+    key = TaskKey(T, "task_1")
+    with closing(Store.open(sqlite_url(tmp_path))) as store:
+        task = store.tasks.get(key)
+        assert (task.version.negatives, store.active.get(key).ways) == (0, 2)
+        assert store.examples.support(key, 1).labels == tuple(_LABELS)
+        negatives = new_examples([None, None], image_bytes=5000)
+        changed = store.tasks.add_version(key, 1, "added", negatives, [], head)
+        assert (changed.version.negatives, store.active.get(key).ways) == (2, 2)
+        assert store.examples.support(key, 2).negatives.ids == tuple(example.id for example in negatives)
+    with closing(Store.open(sqlite_url(tmp_path))) as store:
+        assert store.examples.support(key, 1).negatives.ids == ()
+        store.tasks.delete(key)
+        assert store.erase()
+        assert found_in(tmp_path, [example.image for example in (*given, *negatives) if example.image]) == 0
+    with closing(sqlite3.connect(tmp_path / "headstart.db")) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert database.execute("SELECT count(*) FROM embeddings").fetchone() == (0,)

@@ -25,7 +25,7 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
     creating = command("create", create, "make a classifier from a folder of images", "headstart create birds photos/birds")
     creating.add_argument("name", metavar="NAME", help="the name of the new task")
     creating.add_argument("folder", metavar="FOLDER", type=Path, help=_FOLDER)
-    _add_none_of_these(creating)
+    creating.add_argument("--none-of-these", metavar="FOLDER|FILE", nargs="+", default=[], type=Path, help=_NEGATIVES)
     _add_skip_broken(creating)
 
     adding = command(
@@ -37,10 +37,12 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
     )
     finding.add_task(adding)
     adding.add_argument(
-        "files", metavar="FOLDER|FILE", nargs="*", type=Path, help=f"{_FOLDER}; or, with --label, images of one class"
+        "files", metavar="FOLDER|FILE", nargs="+", type=Path, help=f"{_FOLDER}; or, with --label, images of one class"
     )
-    adding.add_argument("--label", metavar="LABEL", help="the class of all these images")
-    _add_none_of_these(adding)
+    of_one_kind = adding.add_mutually_exclusive_group()
+    of_one_kind.add_argument("--label", metavar="LABEL", help="the class of all these images")
+    of_none = "all these images are of none of the classes: they help to tell strangers"
+    of_one_kind.add_argument("--none-of-these", action="store_true", help=of_none)
     _add_skip_broken(adding)
 
     summary = "list a task's examples, the oldest first, or save their images"
@@ -82,10 +84,6 @@ def _add_example(parser: ArgumentParser) -> None:
     parser.add_argument("example", metavar="EXAMPLE", help=_EXAMPLE)
 
 
-def _add_none_of_these(parser: ArgumentParser) -> None:
-    parser.add_argument("--none-of-these", metavar="FOLDER|FILE", nargs="+", default=[], type=Path, help=_NEGATIVES)
-
-
 def _add_skip_broken(parser: ArgumentParser) -> None:
     parser.add_argument("--skip-broken", action="store_true", help="leave out images that cannot be read, and list them")
 
@@ -99,7 +97,7 @@ def create(client: Client, args: Namespace, output: Output) -> Exit:
         "Add to it with `headstart add`, remove it with `headstart delete`, or choose another name.",
     )
     unused = finding.unused(args.folder, examples)
-    examples += _negatives(args, output)
+    examples += [(None, file) for file in finding.images(args.none_of_these, output)]
     broken = unused.__setitem__ if args.skip_broken else None
     with output.progress("Learning", len(examples)) as advance:
         task = client.create_task(args.name, examples, broken=broken, progress=advance)
@@ -111,7 +109,6 @@ def create(client: Client, args: Namespace, output: Output) -> Exit:
 def add(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart add TASK FOLDER`, `headstart add TASK --label LABEL FILE…` and `headstart add TASK --none-of-these FILE…`"""
     examples, unused = _labelled(args, output)
-    examples += _negatives(args, output)
     found = finding.task(client, args.task)
     broken: dict[str, str] = {}
     with output.progress("Learning", len(examples)) as advance:
@@ -176,25 +173,18 @@ def forget(client: Client, args: Namespace, output: Output) -> Exit:
     return Exit.DONE
 
 
-def _negatives(args: Namespace, output: Output) -> list[tuple[str | None, Path]]:
-    """The images of none of the classes that the command line names."""
-    return [(None, file) for file in finding.images(args.none_of_these, output)]
-
-
 def _labelled(args: Namespace, output: Output) -> tuple[list[tuple[str | None, Path]], dict[str, str]]:
-    """The examples of classes that the command line names, and the files that are left out with the reason.
+    """The examples that the command line names, and the files that are left out with the reason.
 
     Raises:
         Misused: the command line does not say the classes of the images.
     """
-    if args.none_of_these and not args.files and args.label is None:
-        return [], {}
-    if args.label is not None and args.files:
+    if args.label is not None or args.none_of_these:
         return [(args.label, file) for file in finding.images(args.files, output)], {}
     if len(args.files) != 1 or args.files[0].is_file():
         raise Misused(
-            f"no images of a class are named; use headstart add {args.task} --label LABEL FILE..., or "
-            f"headstart add {args.task} FOLDER with a folder for each class, or --none-of-these FILE..."
+            f"these images have no class; use headstart add {args.task} --label LABEL FILE..., "
+            f"headstart add {args.task} FOLDER with a folder for each class, or headstart add {args.task} --none-of-these FILE..."
         )
     try:
         examples: list[tuple[str | None, Path]] = [*labelled_folder(args.files[0])]
