@@ -16,6 +16,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 _FLAGS = (
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
+    "--disable-gpu",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # There is no other host.
 )
 _SECONDS = 30
@@ -56,7 +57,7 @@ def open_page(browser: Browser, web_server: ServerProcess) -> Iterator[OpenPage]
     contexts = []
     complaints: list[str] = []
 
-    def opened(at: str = "", server: ServerProcess = web_server, expected: str = "^$", **options: Any) -> Page:
+    def opened(at: str = "", server: ServerProcess = web_server, expected: str = "^$", path: str = "/", **options: Any) -> Page:
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
@@ -74,7 +75,7 @@ def open_page(browser: Browser, web_server: ServerProcess) -> Iterator[OpenPage]
                 None if request.url.startswith((f"{server.url}/", "blob:")) else complaints.append(f"asked {request.url}")
             ),
         )
-        page.goto(f"{server.url}/#{at}")
+        page.goto(f"{server.url}{path}#{at}")
         return page
 
     yield opened

@@ -1,5 +1,6 @@
 """The page's files in the repository are those that its sources give."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from benchmarks.server_process import ROOT
 from server.http.routes.page import BUILT
 
 _WEB = ROOT / "clients" / "web"
+_FLOORS = ("tabs", "parts", "state", "images", "api")  # from the top down
 needs_packages = pytest.mark.skipif(
     not (_WEB / "node_modules").exists(), reason="the packages of clients/web are not installed: make page"
 )
@@ -23,6 +25,18 @@ def test_the_page_in_the_package_is_built_from_its_sources(tmp_path: Path) -> No
     assert built.keys() == kept.keys()
     stale = [name for name in kept if built[name] != kept[name]]
     assert not stale, "run `make page` and commit server/web"
+
+
+def test_folders_import_only_what_is_below_them() -> None:
+    """As the arrows of the Python packages; `texts.ts` and `snippets.ts` lie beside the folders, and import nothing."""
+    sources = _WEB / "src"
+    wrong = {
+        f"{path.relative_to(sources)} imports {other}"
+        for path in sources.glob("*/*.ts*")
+        for other in re.findall(r'from "\.\./(\w+)/', path.read_text())
+        if _FLOORS.index(other) <= _FLOORS.index(path.parent.name)
+    }
+    assert not wrong
 
 
 def test_files_of_typescript_are_short() -> None:

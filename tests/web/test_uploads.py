@@ -113,17 +113,19 @@ def test_an_answer_that_was_lost_makes_no_second_version(open_page: OpenPage, we
 
 
 def test_a_restart_of_the_server_loses_nothing(open_page: OpenPage, tmp_path: Path, small_flags: tuple[str, ...]) -> None:
-    with ServerProcess(tmp_path / "data", *small_flags) as first:
+    """Also where the server is offered under a path."""
+    flags = (*small_flags, "--root-path", "/headstart")
+    with ServerProcess(tmp_path / "data", *flags) as first:
         port = int(first.url.rpartition(":")[2])
         task = create(first.url, samples(FISH, PALACE), "restart")
-        page = open_page(f"{task}/teach", first, expected="net::ERR_")
+        page = open_page(f"{task}/teach", first, expected="net::ERR_", path="/headstart/")
         shows(page, 1, 10)
         first.kill()
         choose(page, "Add pictures to fish", photographs(TOOL)[:3])
         waiting = page.get_by_text("The server cannot be reached. 3 pictures wait here")
         expect(waiting).to_be_visible()
         expect(page.locator(".thumb.waiting")).to_have_count(3)
-    with ServerProcess(tmp_path / "data", *small_flags, port=port) as second:
+    with ServerProcess(tmp_path / "data", *flags, port=port) as second:
         shows(page, 2, 13)
         expect(waiting).to_have_count(0)
         expect(page.locator(".thumb.waiting")).to_have_count(0)

@@ -21,9 +21,10 @@ with Client("${server}") as client:
       name: "JavaScript",
       code: `import { readFile } from "node:fs/promises";
 
+const address = "${address}";
 const form = new FormData();
 form.append("images", new Blob([await readFile("photo.jpg")]), "photo.jpg");
-const reply = await fetch("${address}", { method: "POST", body: form });
+const reply = await fetch(address, { method: "POST", body: form });
 for (const { label, probability, known } of (await reply.json()).predictions) {
   console.log(known ? label : "none of these", probability);
 }`,

@@ -1,6 +1,6 @@
 // Pictures taken with the camera, each into the class that is chosen.
 
-import { useRef } from "preact/hooks";
+import { useId, useRef } from "preact/hooks";
 import { add } from "../state/outbox";
 import { chosen } from "../state/route";
 import { texts } from "../texts";
@@ -15,6 +15,7 @@ interface Properties {
 export function TeachCamera({ labels, label, onLabel }: Properties) {
   const { video, failed, ready, grab } = useCamera();
   const count = useRef(0);
+  const known = useId();
   const take = async () => {
     const image = await grab();
     if (!image || !label.trim()) return;
@@ -29,12 +30,12 @@ export function TeachCamera({ labels, label, onLabel }: Properties) {
         <input
           aria-label={texts.pictureFor}
           placeholder={texts.className}
-          list="labels-of-camera"
+          list={known}
           maxLength={128}
           value={label}
           onInput={(event) => onLabel(event.currentTarget.value)}
         />
-        <datalist id="labels-of-camera">
+        <datalist id={known}>
           {labels.map((each) => (
             <option key={each} value={each} />
           ))}

@@ -72,7 +72,7 @@ function Suspect({ suspect }: { suspect: SuspectReply }) {
 function Duplicate({ pair }: { pair: DuplicateReply }) {
   const sameClass = pair.label === pair.of_label;
   return (
-    <article class="card suspect">
+    <article class="card suspect pair">
       <figure>
         <Example id={pair.of} alt={pair.of_file_name ?? pair.of_label} />
         <figcaption>{pair.of_label}</figcaption>

@@ -1,7 +1,7 @@
 // Pictures in, by folder, by basket or by camera.
 
 import { computed } from "@preact/signals";
-import { useState } from "preact/hooks";
+import { useId, useState } from "preact/hooks";
 import type { Found } from "../images/dropped";
 import { labelsOf, named } from "../state/items";
 import { add } from "../state/outbox";
@@ -80,6 +80,7 @@ interface FormProperties {
 /** Asks for the name of a class. */
 function LabelForm({ text, button, onLabel }: FormProperties) {
   const [label, setLabel] = useState("");
+  const known = useId();
   const send = (event: Event) => {
     event.preventDefault();
     if (!label.trim()) return;
@@ -93,14 +94,14 @@ function LabelForm({ text, button, onLabel }: FormProperties) {
         <input
           aria-label={texts.className}
           placeholder={texts.addClassHint}
-          list="labels"
+          list={known}
           maxLength={128}
           value={label}
           onInput={(event) => setLabel(event.currentTarget.value)}
         />
         <button type="submit">{button}</button>
       </div>
-      <datalist id="labels">
+      <datalist id={known}>
         {labels.value.map((each) => (
           <option key={each} value={each} />
         ))}
