@@ -92,13 +92,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     embedder = open_embedder(arguments)
     bundle = embedder.bundle
     background = Background.of(bundle.background, bundle.feature_mean, bundle.manifest.head.novelty)
-    print(f"{'domain':<12}{'shots':>6}{'pool':>6}  {'labels':<11}{'way':<10}{'accuracy after 5, 10, 20, %':^40}  above random after 10")
+    print(f"{'domain':<12}{'shots':>6}{'pool':>6}  {'labels':<12}{'way':<10}{'% after 5, 10, 20':^39}  above random after 10")
     rows = []
     for domain, part in parts(arguments):
         classes = embedder.embed(domain, part)
         for shots in _STARTS:
             with threadpool_limits(1, user_api="blas"):
-                drawn = [episode(classes, shots, np.random.default_rng((arguments.seed, shots, i))) for i in range(arguments.episodes)]
+                drawn = [
+                    episode(classes, shots, np.random.default_rng((arguments.seed, shots, i))) for i in range(arguments.episodes)
+                ]
                 for rounds in (True, False):
                     for row in measure(domain.name, shots, rounds, drawn, bundle, background):
                         rows.append(row)

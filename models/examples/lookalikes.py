@@ -31,11 +31,12 @@ def grouped(embeddings: Float32, order: Ints, count: int) -> list[Ints]:
     Returns:
         At most `count` arrays of positions, in the order of their leaders.
     """
-    ordered = features(embeddings, None)[order]
+    norms = np.sqrt(np.vecdot(embeddings, embeddings))
     free = np.ones(len(order), np.bool_)
     groups: list[Ints] = []
     while len(groups) < count and len(leaders := np.flatnonzero(free)[: min(_ROWS, count)]):
-        alike = ordered[leaders] @ ordered.T >= _ALIKE
+        led_by = order[leaders]
+        alike = ((embeddings[led_by] @ embeddings.T) >= _ALIKE * norms[led_by, None] * norms)[:, order]
         for leader, like in zip(leaders, alike, strict=True):
             if free[leader] and len(groups) < count:
                 like[leader] = True
