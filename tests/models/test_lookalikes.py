@@ -20,7 +20,8 @@ some = st.builds(
 
 
 def by_definition(x: np.ndarray, order: np.ndarray, count: int) -> list[list[int]]:
-    z, left, groups = features(x.astype(np.float64), None), order.tolist(), []
+    z, left = features(x.astype(np.float64), None), order.tolist()
+    groups: list[list[int]] = []
     while left and len(groups) < count:
         groups.append([j for j in left if j == left[0] or z[left[0]] @ z[j] >= 0.85])
         left = [j for j in left if j not in groups[-1]]

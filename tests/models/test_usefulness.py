@@ -34,19 +34,22 @@ def test_an_order_holds_every_image_once_and_is_the_same_each_time(drawn: Pool) 
     assert order.tolist() == by_usefulness(*drawn).tolist()
 
 
-def by_definition(x: np.ndarray, novelty: np.ndarray, support: np.ndarray, count: int) -> list[int]:
+def by_definition(x: np.ndarray, probabilities: np.ndarray, novelty: np.ndarray, support: np.ndarray, count: int) -> list[int]:
     """The first images, each by the gain as it is written, in float64."""
     mean = x.mean(axis=0, dtype=np.float64)
 
     def k(a: np.ndarray, b: np.ndarray) -> float:
-        return float(np.exp(((a - mean) @ (b - mean) / np.linalg.norm(a - mean) / np.linalg.norm(b - mean) - 1) / 0.3))
+        return float(np.exp(((a - mean) @ (b - mean) / np.linalg.norm(a - mean) / np.linalg.norm(b - mean) - 1) / 0.5))
 
+    margins = [first - second for second, first in np.sort(probabilities, axis=1)[:, -2:]]
     chosen: list[int] = []
     for _ in range(count):
         known = [*support, *x[chosen]]
         covered = [max((k(image, each) for each in known), default=0.0) for image in x]
         gains = [
-            (1 - novelty[j]) * sum((1 - novelty[i]) * max(0.0, k(x[i], x[j]) - covered[i]) for i in range(len(x)))
+            (1 - novelty[j])
+            * (1 - margins[j]) ** 0.3
+            * sum((1 - novelty[i]) * max(0.0, k(x[i], x[j]) - covered[i]) for i in range(len(x)))
             for j in range(len(x))
         ]
         chosen.append(max((j for j in range(len(x)) if j not in chosen), key=lambda j: gains[j]))
@@ -58,7 +61,7 @@ def by_definition(x: np.ndarray, novelty: np.ndarray, support: np.ndarray, count
 def test_the_first_images_are_their_definition(count: int, examples: int, seed: int) -> None:
     x, probabilities, novelty, support = pool(count, seed=seed)
     order = by_usefulness(x, probabilities, novelty, support[:examples])
-    assert order[:5].tolist() == by_definition(x, novelty, support[:examples], 5)
+    assert order[:5].tolist() == by_definition(x, probabilities, novelty, support[:examples], 5)
 
 
 @settings(max_examples=30, deadline=None)
