@@ -28,11 +28,14 @@ Data = dict[str, Any]
 encode = Encoder().encode
 
 
-async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], top_k: int | None) -> bytes:
+async def predict(
+    service: Service, task: ActiveTask, images: Sequence[bytes], top_k: int | None, coverage: float | None = None
+) -> bytes:
     """Recognises images.
 
     Args:
         top_k: how many labels each prediction scores, the most probable first; None is all.
+        coverage: how often a prediction's set shall hold the right label, where the task was found with its rule for sets.
 
     Returns:
         A `PredictReply` as JSON.
@@ -54,12 +57,18 @@ async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], t
         predictions: Iterable[Data] = as_predictions(task.head.labels, ranking.tolist(), scores.tolist())
         if classified.found is not None:
             predictions = with_verdicts(predictions, service.address(task.id), *classified.found)
+        about: Data = {}
+        if task.set_rule is not None and coverage is not None:
+            least = task.set_rule.least_probability(coverage)
+            predictions = _with_sets(predictions, task.head.labels, classified.probabilities, least)
+            about = {"coverage": {"asked": coverage, "finest": task.set_rule.finest}}
     return encode(
         {
             "task": task.id,
             "version": task.version,
             "backbone": task.head.backbone.bundle,
             "mode": "transductive" if classified.together else "inductive",
+            **about,
             "predictions": in_order(embedded.errors, predictions),
             "timing_ms": watch.milliseconds(),
         }
@@ -124,6 +133,16 @@ def with_verdicts(predictions: Iterable[Data], address: str, support: Searchable
         ]
         rounded = round(novelty, 4)
         yield {**prediction, "known": rounded <= 0.5, "novelty": rounded, "nearest": neighbours}
+
+
+def _with_sets(
+    predictions: Iterable[Data], labels: Sequence[str], probabilities: NDArray[np.float64], least: float
+) -> Iterable[Data]:
+    """Returns each with its `set`: the labels that are at least so probable, the most probable first."""
+    ranking, scores = ranked(probabilities, None)
+    sizes = (scores >= least).sum(axis=-1).tolist()
+    for prediction, classes, size in zip(predictions, ranking.tolist(), sizes, strict=True):
+        yield {**prediction, "set": [labels[k] for k in classes[:size]]}
 
 
 def in_order(errors: Sequence[ImageError | None], predictions: Iterable[Data]) -> list[Data]:

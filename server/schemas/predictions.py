@@ -20,6 +20,10 @@ class Prediction(Reply):
     label: str
     probability: float
     scores: dict[str, float] = Field(description="probability by label, the most probable first; `top_k` of them")
+    set: list[str] | None = Field(
+        default=None,
+        description="there if `coverage` was asked for: the labels that hold the right one so often, the most probable first",
+    )
 
 
 class Neighbour(Reply):
@@ -50,6 +54,15 @@ class FailedPrediction(Reply):
     }
 
 
+class Coverage(Reply):
+    """What the prediction sets of an answer promise."""
+
+    asked: float = Field(description="the share of images, as varied as the examples, whose set is to hold the right label")
+    finest: float | None = Field(
+        description="the highest coverage that the examples can support by themselves; null where they support none"
+    )
+
+
 class PredictReply(Reply):
     """Predictions in the order of the images."""
 
@@ -59,6 +72,7 @@ class PredictReply(Reply):
     mode: Literal["inductive", "transductive"] = Field(
         description="how the images were judged: `inductive`, each alone, also where `transductive` would not help"
     )
+    coverage: Coverage | None = Field(default=None, description="there if it was asked for")
     predictions: list[JudgedPrediction | Prediction | FailedPrediction] = Field(
         description="without `known`, `novelty` and `nearest` if `unknown=ignore` was asked for"
     )

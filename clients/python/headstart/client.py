@@ -151,6 +151,7 @@ class Client:
         top_k: int | None = None,
         unknown: Literal["judge", "ignore"] = "judge",
         mode: Literal["inductive", "transductive"] = "inductive",
+        coverage: float | None = None,
         progress: Progress | None = None,
     ) -> Predictions:
         """Predicts the labels of images, in their order.
@@ -159,15 +160,18 @@ class Client:
             top_k: how many labels the scores of each image hold, the most probable first; by default all.
             unknown: "judge" also finds images that are of none of the task's classes, and the examples nearest to each image.
             mode: "transductive" judges the images of each request together, "inductive" each image alone.
+            coverage: adds to each prediction the `set` of labels that holds the right one so often, such as 0.9.
             progress: called after every request.
 
         Raises:
             InvalidImage: the only image of the call cannot be read. Among other images it becomes an `Unreadable`.
             NoImages: there are no images.
         """
-        params: dict[str, str | int] = {"unknown": unknown, "mode": mode}
+        params: dict[str, str | int | float] = {"unknown": unknown, "mode": mode}
         if top_k is not None:
             params["top_k"] = top_k
+        if coverage is not None:
+            params["coverage"] = coverage
         return Queries(self._transport, images, lambda: self._limits, progress).predict(_path(task, "predict"), params)
 
     def predict_many(
