@@ -60,7 +60,10 @@ class Task:
 
 
 def main() -> None:
-    arguments = domain_parser("prediction_sets", __doc__, episodes=500).parse_args()
+    parser = domain_parser("prediction_sets", __doc__, episodes=500)
+    parser.add_argument("--ways", type=int, nargs="+", default=_WAYS, help="default: 5 and 20")
+    parser.add_argument("--shots", type=int, nargs="+", default=_SHOTS, help="default: 1, 5 and 20")
+    arguments = parser.parse_args()
     embedder = open_embedder(arguments)
     bundle, space = embedder.bundle, embedder.engine.space
     least = least_similarity(features(bundle.background, None))
@@ -68,7 +71,7 @@ def main() -> None:
     print(f"{'domain':<14}{'ways':<6}{'shots':<7}" + "".join(f"{head:>20}" for head in _HEADS))
     with threadpool_limits(1, user_api="blas"):
         for domain, classes in embedded_domains(arguments, embedder, 1):
-            for ways, shots in product(_WAYS, _SHOTS):
+            for ways, shots in product(arguments.ways, arguments.shots):
                 usable = [images for images in classes.by_class if len(images) >= shots + _FEWEST_QUERIES]
                 if len(usable) < ways:
                     continue
@@ -105,11 +108,10 @@ def _task(
 def _rows(domain: str, ways: int, shots: int, tasks: Sequence[Task]) -> Iterator[Row]:
     true = np.concatenate([task.queries[task.right] for task in tasks])
     for asked in _COVERAGES:
-        least = [task.rule.least_probability(asked) for task in tasks]
-        inside = [task.queries >= bound for task, bound in zip(tasks, least, strict=True)]
+        inside = [task.rule.inside(task.queries, asked) for task in tasks]
         held = 100 * np.array([found[task.right].mean() for task, found in zip(tasks, inside, strict=True)])
         best = np.quantile(true, 1 - asked)
-        refused = [(task.strangers < bound).all(axis=1) for task, bound in zip(tasks, least, strict=True)]
+        refused = [~task.rule.inside(task.strangers, asked).any(axis=1) for task in tasks]
         yield Row(
             domain,
             ways,

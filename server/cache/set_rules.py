@@ -18,7 +18,7 @@ class ActiveSetRules:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._rules = VersionCache[SetRule](_MAX_BYTES, lambda rule: rule.log_odds.nbytes + _RULE_BYTES)
+        self._rules = VersionCache[SetRule](_MAX_BYTES, lambda rule: rule.nbytes + _RULE_BYTES)
 
     def cached(self, key: TaskKey, version: int) -> SetRule | None:
         """Returns the rule if it is in memory, else None."""

@@ -11,6 +11,7 @@ import numpy as np
 from msgspec.json import Encoder
 from numpy.typing import NDArray
 
+from models.arrays import Bools
 from models.images.preprocess import ImageError
 from models.novelty.support_index import Neighbours
 from server.cache.support import SearchableSupport
@@ -59,8 +60,8 @@ async def predict(
             predictions = with_verdicts(predictions, service.address(task.id), *classified.found)
         about: Data = {}
         if task.set_rule is not None and coverage is not None:
-            least = task.set_rule.least_probability(coverage)
-            predictions = _with_sets(predictions, task.head.labels, classified.probabilities, least)
+            inside = task.set_rule.inside(classified.probabilities, coverage)
+            predictions = _with_sets(predictions, task.head.labels, classified.probabilities, inside)
             about = {"coverage": {"asked": coverage, "finest": task.set_rule.finest}}
     return encode(
         {
@@ -136,11 +137,11 @@ def with_verdicts(predictions: Iterable[Data], address: str, support: Searchable
 
 
 def _with_sets(
-    predictions: Iterable[Data], labels: Sequence[str], probabilities: NDArray[np.float64], least: float
+    predictions: Iterable[Data], labels: Sequence[str], probabilities: NDArray[np.float64], inside: Bools
 ) -> Iterable[Data]:
-    """Returns each with its `set`: the labels that are at least so probable, the most probable first."""
-    ranking, scores = ranked(probabilities, None)
-    sizes = (scores >= least).sum(axis=-1).tolist()
+    """Returns each with its `set`: the labels that are `inside` (N, K), the most probable first."""
+    ranking, _ = ranked(probabilities, None)
+    sizes = inside.sum(axis=-1).tolist()
     for prediction, classes, size in zip(predictions, ranking.tolist(), sizes, strict=True):
         yield {**prediction, "set": [labels[k] for k in classes[:size]]}
 

@@ -42,7 +42,7 @@ from headstart.images.kinds import Image
 from headstart.options import Candidate, HeadOptions
 from headstart.replies.backbones import Backbone
 from headstart.replies.comparison import Comparison, Difference, Trial, Untried
-from headstart.replies.predictions import ManyPredictions, Neighbour, Prediction, Predictions, Unreadable, UnusableTask
+from headstart.replies.predictions import Coverage, ManyPredictions, Neighbour, Prediction, Predictions, Unreadable, UnusableTask
 from headstart.replies.quality import ClassQuality, Confusion, Duplicate, Prior, Quality, Suspect
 from headstart.replies.refreshes import Accuracy, Reason, Refresh, RefreshedTask
 from headstart.replies.tasks import ClassSize, Example, Head, Task, Version
@@ -63,6 +63,7 @@ __all__ = [
     "Comparison",
     "Conflict",
     "Confusion",
+    "Coverage",
     "Difference",
     "Duplicate",
     "Example",
