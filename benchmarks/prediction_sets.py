@@ -111,7 +111,7 @@ def _rows(domain: str, ways: int, shots: int, tasks: Sequence[Task]) -> Iterator
         inside = [task.rule.inside(task.queries, asked) for task in tasks]
         held = 100 * np.array([found[task.right].mean() for task, found in zip(tasks, inside, strict=True)])
         best = np.quantile(true, 1 - asked)
-        refused = [~task.rule.inside(task.strangers, asked).any(axis=1) for task in tasks]
+        refused = np.concatenate([~task.rule.inside(task.strangers, asked).any(axis=1) for task in tasks])
         yield Row(
             domain,
             ways,
@@ -121,7 +121,7 @@ def _rows(domain: str, ways: int, shots: int, tasks: Sequence[Task]) -> Iterator
             float(np.mean([found.sum(axis=1).mean() for found in inside])),
             float(np.mean([(task.queries >= best).sum(axis=1).mean() for task in tasks])),
             float(100 * np.mean([(~found.any(axis=1)).mean() for found in inside])),
-            float(100 * np.concatenate(refused).mean()) if len(refused[0]) else None,
+            float(100 * refused.mean()) if len(refused) else None,
         )
 
 

@@ -1,11 +1,11 @@
 """Prediction sets: the labels of an image that hold the right one as often as asked, such as nine times in ten.
 
-A set holds the labels whose probability is at least t (least ambiguous sets: Sadinle, Lei & Wasserman, JASA 2019). Among all rules
-of one coverage this one has the smallest sets. A set may be empty: no label is as probable as those of the task's own images are.
+A set holds the labels whose probability is at least t (least ambiguous sets: Sadinle, Lei & Wasserman, JASA 2019). Among all
+rules of one coverage this one has the smallest sets. A set may be empty: no label is as probable as those of the task's images.
 
-t comes from the left-out examples, as in split conformal prediction. Few shots make it rough to count the examples whose own label
-is at least as probable as t. The probabilities of a left-out example also say how often each label is right. So both are mixed, and
-the more examples there are, the more the count decides:
+t comes from the left-out examples, as in split conformal prediction. Few shots make it rough to count the examples whose own
+label is at least as probable as t. The probabilities of a left-out example also say how often each label is right. So both are
+mixed, and the more examples there are, the more the count decides:
 
     coverage(t) = mean over examples i of  Σ_k [p_ik ≥ t] · (λ p_ik + (1 − λ) [k is i's label]),     λ = 25 / (25 + n)
 

@@ -87,11 +87,11 @@ def rules(counts: list[int], seed: int, order: Ints | None = None, names: list[i
     x, y = examples(counts, seed)
     order = np.arange(len(y)) if order is None else order
     names = list(range(len(counts))) if names is None else names
-    x, labels = x[order].astype(np.float32), [str(names[label]) for label in y[order]]
-    head = fit_head(x, labels, SPACE, options(temperature=0.5, centre=False))
+    support, labels = x[order].astype(np.float32), [str(names[label]) for label in y[order]]
+    head = fit_head(support, labels, SPACE, options(temperature=0.5, centre=False))
     queries = np.random.default_rng(seed + 1).normal(size=(15, 12)).astype(np.float32)
     columns = [head.labels.index(str(name)) for name in names]
-    return set_rule(head, x, labels, SPACE, order), head.probabilities(queries, SPACE)[:, columns]
+    return set_rule(head, support, labels, SPACE, order), head.probabilities(queries, SPACE)[:, columns]
 
 
 TASKS = {"counts": st.lists(st.integers(1, 6), min_size=2, max_size=5), "seed": st.integers(0, 1000)}
@@ -121,9 +121,9 @@ def test_the_order_of_examples_and_classes_does_not_matter(
     (rule, probabilities), (other, again) = rules(counts, seed), rules(counts, seed, order, list(names))
     np.testing.assert_allclose(probabilities, again, atol=1e-4)
     inside, permuted = rule.inside(probabilities, coverage), other.inside(probabilities, coverage)
-    bound = rule.probabilities[min(np.searchsorted(rule.covered, coverage), len(rule.covered) - 1)] if len(rule.covered) else None
-    clear = np.abs(probabilities - bound) > 1e-3 if bound is not None else np.zeros_like(inside)
-    assert (inside == permuted)[clear].all()
+    # Solvers stop at slightly different places, so labels just at the threshold may change sides.
+    near = np.abs(probabilities[:, :, None] - np.append(rule.probabilities, 2.0)).min(axis=2) < 1e-3
+    assert (inside == permuted)[~near].all() or not len(rule.covered)
     assert rule.finest == other.finest
 
 
