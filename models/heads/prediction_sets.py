@@ -33,7 +33,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SetRule:
-    """Which labels are in the prediction sets of a task's version.
+    """The rule that says which labels are in the prediction sets of a task's version.
 
     Attributes:
         probabilities: of left-out examples, falling (M,); empty where too few can be left out.
