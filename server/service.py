@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from server.cache.heads import ActiveHeads
+from server.cache.set_rules import ActiveSetRules
 from server.cache.support import ActiveSupport
 from server.engine.decoder import Decoder
 from server.engine.registry import Backbones
@@ -39,6 +40,7 @@ class Service:
         self.captures = CaptureWriter(self.store, self.metrics, settings.keep_images)
         self.heads = ActiveHeads(self.store, self.metrics)
         self.support = ActiveSupport(self.store)
+        self.set_rules = ActiveSetRules(self.store)
         self.key_locks = KeyLocks()  # by idempotency key: a retry waits for a first try that is still running
         # A change is fitted from the version before it. So the changes of a task wait for each other instead of fitting in vain.
         self._task_locks = KeyLocks()
@@ -68,6 +70,7 @@ class Service:
         """Drops removed versions from memory. Only requests under way may still hold something of them."""
         self.heads.drop(key, versions)
         self.support.drop(key, versions)
+        self.set_rules.drop(key, versions)
 
     def close(self) -> None:
         """Finishes the work under way, then closes the engines and the store."""

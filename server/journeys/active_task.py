@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from models.heads.head import Head
+from models.heads.prediction_sets import SetRule
 from server.cache.support import SearchableSupport
 from server.errors import VersionNotFound
 from server.service import Service
@@ -23,6 +24,7 @@ class ActiveTask:
         unknown: whether the answer says which images are strangers.
         searchable: its support set, where strangers are to be told.
         support: likewise, with its embeddings, where queries are judged together.
+        set_rule: which labels a prediction set holds, where sets are asked for.
     """
 
     key: TaskKey
@@ -32,14 +34,20 @@ class ActiveTask:
     unknown: Unknown
     searchable: SearchableSupport | None
     support: Support | None
+    set_rule: SetRule | None = None
 
     @property
     def id(self) -> str:
         return self.key.id
 
 
-async def find_task(service: Service, key: TaskKey, unknown: Unknown = "judge", mode: Mode = "inductive") -> ActiveTask:
+async def find_task(
+    service: Service, key: TaskKey, unknown: Unknown = "judge", mode: Mode = "inductive", sets: bool = False
+) -> ActiveTask:
     """Returns the active version of a task, before anything else is done for the request.
+
+    Args:
+        sets: whether prediction sets are asked for.
 
     Raises:
         TaskNotFound: there is no such task.
@@ -50,12 +58,14 @@ async def find_task(service: Service, key: TaskKey, unknown: Unknown = "judge", 
         if active is None:
             active = await service.pools.in_thread(service.store.active.get, key)
         try:
-            return await _load(service, key, active, unknown, mode)
+            return await _load(service, key, active, unknown, mode, sets)
         except VersionNotFound:  # It was forgotten between two look-ups, and another one is active now.
             active = None
 
 
-async def _load(service: Service, key: TaskKey, active: Active, unknown: Unknown, mode: Mode) -> ActiveTask:
+async def _load(
+    service: Service, key: TaskKey, active: Active, unknown: Unknown, mode: Mode, sets: bool
+) -> ActiveTask:
     version = active.version
     head = service.heads.cached(key, version)
     if head is None:
@@ -68,4 +78,13 @@ async def _load(service: Service, key: TaskKey, active: Active, unknown: Unknown
                 searchable = await service.pools.in_thread(service.support.load, key, version, backbone)
     if mode == "transductive":
         support = await service.pools.in_thread(service.store.examples.support, key, version)
-    return ActiveTask(key, version, active.capture, head, unknown, searchable, support)
+    rule = await _set_rule(service, key, version, head) if sets else None
+    return ActiveTask(key, version, active.capture, head, unknown, searchable, support, rule)
+
+
+async def _set_rule(service: Service, key: TaskKey, version: int, head: Head) -> SetRule:
+    rule = service.set_rules.cached(key, version)
+    if rule is None:
+        async with service.backbones.use(head.backbone) as backbone:
+            rule = await service.pools.in_fitter(service.set_rules.load, key, version, head, backbone)
+    return rule

@@ -11,7 +11,7 @@ import numpy as np
 from msgspec.json import Encoder
 from numpy.typing import NDArray
 
-from models.arrays import Ints
+from models.arrays import Bools, Ints
 from models.images.preprocess import ImageError
 from models.novelty.support_index import Neighbours
 from server.cache.support import SearchableSupport
@@ -31,11 +31,19 @@ Data = dict[str, Any]
 encode = Encoder().encode
 
 
-async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], top_k: int | None, keep: bool = False) -> bytes:
+async def predict(
+    service: Service,
+    task: ActiveTask,
+    images: Sequence[bytes],
+    top_k: int | None,
+    coverage: float | None = None,
+    keep: bool = False,
+) -> bytes:
     """Recognises images.
 
     Args:
         top_k: how many labels each prediction scores, the most probable first; None is all.
+        coverage: how often a prediction's set shall hold the right label, where the task was found with its rule for sets.
         keep: whether every prediction is remembered, and gets an id.
 
     Returns:
@@ -59,6 +67,11 @@ async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], t
         predictions: Iterable[Data] = as_predictions(task.head.labels, ranking.tolist(), scores.tolist())
         if classified.found is not None:
             predictions = with_verdicts(predictions, service.address(task.id), *classified.found)
+        about: Data = {}
+        if task.set_rule is not None and coverage is not None:
+            inside = task.set_rule.inside(classified.probabilities, coverage)
+            predictions = _with_sets(predictions, task.head.labels, classified.probabilities, inside)
+            about = {"coverage": {"asked": coverage, "finest": task.set_rule.finest}}
     if keep:
         taken = _taken(task, images, embedded, classified, np.arange(len(classified.probabilities)))
         await remember(service, task.capture, taken)
@@ -71,6 +84,7 @@ async def predict(service: Service, task: ActiveTask, images: Sequence[bytes], t
             "version": task.version,
             "backbone": task.head.backbone.bundle,
             "mode": "transductive" if classified.together else "inductive",
+            **about,
             "predictions": in_order(embedded.errors, predictions),
             "timing_ms": watch.milliseconds(),
         }
@@ -141,6 +155,16 @@ def with_verdicts(predictions: Iterable[Data], address: str, support: Searchable
         ]
         rounded = round(novelty, 4)
         yield {**prediction, "known": rounded <= 0.5, "novelty": rounded, "nearest": neighbours}
+
+
+def _with_sets(
+    predictions: Iterable[Data], labels: Sequence[str], probabilities: NDArray[np.float64], inside: Bools
+) -> Iterable[Data]:
+    """Returns each with its `set`: the labels that are `inside` (N, K), the most probable first."""
+    ranking, _ = ranked(probabilities, None)
+    sizes = inside.sum(axis=-1).tolist()
+    for prediction, classes, size in zip(predictions, ranking.tolist(), sizes, strict=True):
+        yield {**prediction, "set": [labels[k] for k in classes[:size]]}
 
 
 def in_order(errors: Sequence[ImageError | None], predictions: Iterable[Data]) -> list[Data]:

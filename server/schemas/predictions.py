@@ -21,6 +21,10 @@ class Prediction(Reply):
     probability: float
     scores: dict[str, float] = Field(description="probability by label, the most probable first; `top_k` of them")
     prediction: str | None = Field(None, description="its id, with `remember=true` only: for `…/corrections`")
+    set: list[str] | None = Field(
+        default=None,
+        description="there if `coverage` was asked for: the labels that hold the right one so often, the most probable first",
+    )
 
 
 class Neighbour(Reply):
@@ -51,6 +55,15 @@ class FailedPrediction(Reply):
     }
 
 
+class Coverage(Reply):
+    """What the prediction sets of an answer promise."""
+
+    asked: float = Field(description="the share of images, as varied as the examples, whose set is to hold the right label")
+    finest: float | None = Field(
+        description="the highest coverage that the examples can support by themselves; null where they support none"
+    )
+
+
 class PredictReply(Reply):
     """Predictions in the order of the images."""
 
@@ -60,6 +73,7 @@ class PredictReply(Reply):
     mode: Literal["inductive", "transductive"] = Field(
         description="how the images were judged: `inductive`, each alone, also where `transductive` would not help"
     )
+    coverage: Coverage | None = Field(default=None, description="there if it was asked for")
     predictions: list[JudgedPrediction | Prediction | FailedPrediction] = Field(
         description="without `known`, `novelty` and `nearest` if `unknown=ignore` was asked for"
     )

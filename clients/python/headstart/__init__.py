@@ -44,7 +44,7 @@ from headstart.options import Candidate, HeadOptions
 from headstart.replies.backbones import Backbone
 from headstart.replies.captures import Answered, Capture, CapturePage
 from headstart.replies.comparison import Comparison, Difference, Trial, Untried
-from headstart.replies.predictions import ManyPredictions, Neighbour, Prediction, Predictions, Unreadable, UnusableTask
+from headstart.replies.predictions import Coverage, ManyPredictions, Neighbour, Prediction, Predictions, Unreadable, UnusableTask
 from headstart.replies.quality import ClassQuality, Confusion, Duplicate, Prior, Quality, Suspect
 from headstart.replies.refreshes import Accuracy, Reason, Refresh, RefreshedTask
 from headstart.replies.tasks import CaptureSetting, ClassSize, Example, Head, Task, Version
@@ -70,6 +70,7 @@ __all__ = [
     "Comparison",
     "Conflict",
     "Confusion",
+    "Coverage",
     "Difference",
     "Duplicate",
     "Example",

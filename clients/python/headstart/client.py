@@ -158,6 +158,7 @@ class Client:
         unknown: Literal["judge", "ignore"] = "judge",
         mode: Literal["inductive", "transductive"] = "inductive",
         remember: bool = False,
+        coverage: float | None = None,
         progress: Progress | None = None,
     ) -> Predictions:
         """Predicts the labels of images, in their order.
@@ -167,17 +168,20 @@ class Client:
             unknown: "judge" also finds images that are of none of the task's classes, and the examples nearest to each image.
             mode: "transductive" judges the images of each request together, "inductive" each image alone.
             remember: has the server keep each image with its prediction, which gets an `id` for `correct`.
+            coverage: adds to each prediction the `set` of labels that holds the right one so often, such as 0.9.
             progress: called after every request.
 
         Raises:
             InvalidImage: the only image of the call cannot be read. Among other images it becomes an `Unreadable`.
             NoImages: there are no images.
         """
-        params: dict[str, str | int] = {"unknown": unknown, "mode": mode}
+        params: dict[str, str | int | float] = {"unknown": unknown, "mode": mode}
         if top_k is not None:
             params["top_k"] = top_k
         if remember:
             params["remember"] = "true"
+        if coverage is not None:
+            params["coverage"] = coverage
         return Queries(self._transport, images, lambda: self._limits, progress).predict(_path(task, "predict"), params)
 
     def predict_many(

@@ -42,7 +42,7 @@ class Queries:
         self._progress = progress
         self._names: list[str] = []
 
-    def predict(self, path: str, params: Mapping[str, str | int]) -> Predictions:
+    def predict(self, path: str, params: Mapping[str, str | int | float]) -> Predictions:
         """The predictions of one task.
 
         Raises:
@@ -82,7 +82,7 @@ class Queries:
                 self._progress(len(batch))
 
     def _ask(
-        self, kind: Callable[[JsonObject], Reply], path: str, batch: Sequence[Loaded], **parts: Mapping[str, int | str]
+        self, kind: Callable[[JsonObject], Reply], path: str, batch: Sequence[Loaded], **parts: Mapping[str, int | str | float]
     ) -> Reply | InvalidImage:
         """The reply to a batch, or the refusal of its only image."""
         files = [image.part for image in batch]

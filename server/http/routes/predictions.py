@@ -68,17 +68,22 @@ async def recognise(
     remember: Annotated[
         bool, Query(description="store each prediction before it is answered, with an id for corrections")
     ] = False,
+    coverage: Annotated[
+        float | None,
+        Query(gt=0, lt=1, description="adds to each prediction the `set` of labels that holds the right one so often"),
+    ] = None,
 ) -> Response:
     """Among several images, one that cannot be read takes its place with an `error` and spoils nothing for its neighbours; a
     single one is answered with 413 or 422.
 
     `known` is false for what is probably none of the task's classes: about one in twenty of their own images is refused too.
     """
-    active = await find_task(service, TaskKey(TENANT, task), unknown, mode)
+    if coverage is not None and mode == "transductive":
+        raise InvalidRequest("coverage is for images judged each alone; ask without mode=transductive")
+    active = await find_task(service, TaskKey(TENANT, task), unknown, mode, coverage is not None)
     images = await read_queries(request, service)
-    return Response(
-        await while_connected(request, predict(service, active, images, top_k, remember)), media_type="application/json"
-    )
+    answer = await while_connected(request, predict(service, active, images, top_k, coverage, remember))
+    return Response(answer, media_type="application/json")
 
 
 @router.post(

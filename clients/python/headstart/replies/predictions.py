@@ -34,6 +34,8 @@ class Prediction:
         novelty: 0 for an image like the task's classes, 1 for one unlike them; `known` is False above ½.
         nearest: the examples most similar to the image, the most similar first; `Client.example_image` fetches them.
         id: of a prediction that was remembered, for `Client.correct`; else None.
+        set: the labels that hold the right one as often as the call asked (`coverage`), the most probable first. None if the
+            call did not ask for this.
     """
 
     label: str
@@ -43,6 +45,7 @@ class Prediction:
     novelty: float | None = None
     nearest: tuple[Neighbour, ...] = ()
     id: str | None = None
+    set: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,19 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
+class Coverage:
+    """What the prediction sets of a reply promise.
+
+    Attributes:
+        asked: the share of images, as varied as the examples, whose set is to hold the right label.
+        finest: the highest coverage that the examples can support by themselves; None where they support none.
+    """
+
+    asked: float
+    finest: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Predictions(Sequence[Prediction | Unreadable]):
     """One result for every image, in the order of the call.
 
@@ -67,6 +83,7 @@ class Predictions(Sequence[Prediction | Unreadable]):
         timing_ms: decode, embed, head and total on the server, summed over the requests of the call.
         raw: the JSON as it arrived, the replies of several requests joined into one.
         names: of the images: paths, or their places in the call.
+        coverage: what the sets promise. None if the call did not ask for sets.
     """
 
     task: str
@@ -77,6 +94,7 @@ class Predictions(Sequence[Prediction | Unreadable]):
     raw: JsonObject = field(repr=False, compare=False)
     names: tuple[str, ...] = field(default=(), repr=False, compare=False)
     mode: str = "inductive"
+    coverage: Coverage | None = None
 
     @overload
     def __getitem__(self, index: int) -> Prediction | Unreadable: ...
@@ -116,6 +134,7 @@ class Predictions(Sequence[Prediction | Unreadable]):
             timing_ms=body["timing_ms"],
             raw=body,
             mode=body.get("mode", "inductive"),  # Earlier servers, and replies of many tasks, do not say.
+            coverage=Coverage(body["coverage"]["asked"], body["coverage"]["finest"]) if body.get("coverage") else None,
         )
 
 
@@ -177,6 +196,7 @@ def _result(body: JsonObject) -> Prediction | Unreadable:
     nearest = tuple(
         Neighbour(each["example"], each["label"], each["similarity"], each.get("file_name")) for each in body.get("nearest", ())
     )
+    within = tuple(body["set"]) if body.get("set") is not None else None
     return Prediction(
         body["label"],
         body["probability"],
@@ -185,4 +205,5 @@ def _result(body: JsonObject) -> Prediction | Unreadable:
         body.get("novelty"),
         nearest,
         body.get("prediction"),
+        within,
     )

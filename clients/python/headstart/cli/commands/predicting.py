@@ -35,6 +35,12 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
         help="judge the images together rather than one by one: better for many images and few examples",
     )
     asking.add_argument(
+        "--coverage",
+        metavar="SHARE",
+        type=share,
+        help="show the set of labels that holds the right one so often, such as 0.9; no label at all is a stranger",
+    )
+    asking.add_argument(
         UNSURE,
         metavar="SHARE",
         type=share,
@@ -75,6 +81,7 @@ def predict(client: Client, args: Namespace, output: Output) -> Exit:
             unknown="ignore" if args.ignore_unknown else "judge",
             mode="transductive" if args.transductive else "inductive",
             remember=args.remember,
+            coverage=args.coverage,
             progress=advance,
         )
     shown = [at for at, result in enumerate(predictions) if args.unsure is None or _is_unsure(result, args.unsure)]
@@ -92,6 +99,8 @@ def predict(client: Client, args: Namespace, output: Output) -> Exit:
         output.answer(body, lambda: prediction_tables.predictions_table(rows))
     if args.unsure is not None:
         output.remark(f"{len(shown)} of {len(files)} images are unsure: below {100 * args.unsure:g}%, or of none of the classes.")
+    if (coverage := predictions.coverage) is not None and (coverage.finest is None or coverage.asked > coverage.finest):
+        output.remark("headstart: the task has too few examples to check so high a coverage; the sets rest on probabilities.")
     if args.transductive and predictions.mode == "inductive":
         output.remark(
             "headstart: each image was judged alone: to judge so few images together, or with so many examples, would not help."

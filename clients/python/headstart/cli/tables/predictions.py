@@ -39,11 +39,13 @@ def rows_of_many(files: Sequence[Path], answers: ManyPredictions, names: Mapping
 def predictions_table(found: Sequence[Row]) -> RenderableType:
     """For every image its label, how sure that is, and the next label; or that it is of none of the classes."""
     remembered = any(identifier(result) for _, result in found)
+    sets = any(isinstance(result, Prediction) and result.set is not None for _, result in found)
     table = FittedTable(
         (
             Column("image", cut="start"),
             Column("label", cut="end"),
             Column("sure", number=True),
+            *([Column("set", cut="end")] if sets else []),
             Column("or else", cut="end", goes=2),
             Column("nearest example", goes=1),
             *([Column("prediction")] if remembered else []),
@@ -52,17 +54,18 @@ def predictions_table(found: Sequence[Row]) -> RenderableType:
     for path, result in found:
         file, of = printable(path), (identifier(result),) if remembered else ()
         if isinstance(result, Unreadable):
-            table.add_row(file, "unreadable", "", printable(result.detail), "", *of)
+            table.add_row(file, "unreadable", "", *[""] * sets, printable(result.detail), "", *of)
             continue
+        within = [", ".join(map(printable, result.set or ())) or "none"] * sets
         (first, sure), *others = [(printable(label), f"{share:.1%}") for label, share in result.scores.items()]
         nearest = ""
         if result.nearest:
             closest = result.nearest[0]
             nearest = f"{example_name(closest.example, closest.label, closest.file_name)} ({closest.similarity:.2f})"
         if result.known is False:
-            table.add_row(file, "none of these", "", f"{first} {sure}", nearest, *of)
+            table.add_row(file, "none of these", "", *within, f"{first} {sure}", nearest, *of)
         else:
-            table.add_row(file, first, sure, " ".join(others[0]) if others else "", nearest, *of)
+            table.add_row(file, first, sure, *within, " ".join(others[0]) if others else "", nearest, *of)
     return table
 
 

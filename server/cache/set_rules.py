@@ -1,0 +1,49 @@
+"""The rules of prediction sets in memory, by task version."""
+
+from collections.abc import Iterable
+
+from models.heads.head import Head
+from models.heads.prediction_sets import SetRule, set_rule
+from server.cache.versions import VersionCache
+from server.engine.backbone import ServedBackbone
+from server.store.records import TaskKey
+from server.store.store import Store
+
+_MAX_BYTES = 16 * 2**20
+_RULE_BYTES = 512
+
+
+class ActiveSetRules:
+    """Makes the rule of a version once and keeps it, within a bound on memory. Thread-safe."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._rules = VersionCache[SetRule](_MAX_BYTES, lambda rule: rule.nbytes + _RULE_BYTES)
+
+    def cached(self, key: TaskKey, version: int) -> SetRule | None:
+        """Returns the rule if it is in memory, else None."""
+        return self._rules.get(key, version)
+
+    def load(self, key: TaskKey, version: int, head: Head, backbone: ServedBackbone) -> SetRule:
+        """Returns the rule. If it is not in memory, blocks while the version's examples are read and left out.
+
+        Args:
+            head: of the version.
+            backbone: of the version.
+
+        Raises:
+            TaskNotFound, VersionNotFound: there is no such version.
+            BackboneUnavailable: its embeddings are missing.
+            StorageFailed: the store cannot be read.
+        """
+
+        def make() -> SetRule:
+            support = self._store.examples.support(key, version)
+            groups = backbone.groups(support.labels, support.embeddings)
+            return set_rule(head, support.embeddings, support.labels, backbone.space, groups)
+
+        return self._rules.load(key, version, make)
+
+    def drop(self, key: TaskKey, versions: Iterable[int]) -> None:
+        """Drops the rules of versions that have been removed."""
+        self._rules.drop(key, versions)
