@@ -63,9 +63,7 @@ async def find_task(
             active = None
 
 
-async def _load(
-    service: Service, key: TaskKey, active: Active, unknown: Unknown, mode: Mode, sets: bool
-) -> ActiveTask:
+async def _load(service: Service, key: TaskKey, active: Active, unknown: Unknown, mode: Mode, sets: bool) -> ActiveTask:
     version = active.version
     head = service.heads.cached(key, version)
     if head is None:
