@@ -18,7 +18,7 @@ from server.errors import Conflict, ExampleNotFound, TooFewClasses, UnreadableIm
 from server.ids import new_id
 from server.journeys.embed import embed_images, image_error
 from server.journeys.head_options import chosen, chosen_again
-from server.journeys.quality import assess
+from server.journeys.quality import accuracy_of, assess
 from server.journeys.replay import with_said
 from server.journeys.retry import KEEPS_CHANGING, retry_on_conflict
 from server.journeys.support_set import LabelledImage, check_request, check_support_set, spelt_as_before
@@ -69,14 +69,9 @@ async def create_task(
 
         key = TaskKey(tenant, new_id("task"))
         with watch.stage("store"):
+            kept = with_said(asked, quality, watch.milliseconds())
             task = await service.pools.in_writer(
-                service.store.tasks.create,
-                key,
-                name or key.id,
-                new,
-                head,
-                with_said(asked, quality, watch.milliseconds()),
-                capture,
+                service.store.tasks.create, key, name or key.id, new, head, kept, accuracy_of(quality), capture
             )
     service.heads.keep(task.key, task.version.number, head)
     return changed_task_reply(task, quality, watch.milliseconds())
@@ -139,7 +134,15 @@ async def _new_version(
             gone = [removed] if removed else []
             kept = with_said(asked, quality, watch.milliseconds())
             changed = await service.pools.in_writer(
-                service.store.tasks.add_version, key, parent.version.number, change, added, gone, head, kept
+                service.store.tasks.add_version,
+                key,
+                parent.version.number,
+                change,
+                added,
+                gone,
+                head,
+                kept,
+                accuracy_of(quality),
             )
         service.heads.keep(key, changed.version.number, head)
         return changed_task_reply(changed, quality, watch.milliseconds())

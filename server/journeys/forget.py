@@ -9,6 +9,7 @@ import asyncio
 from models.heads.head import Head
 from server.errors import ErasurePending, ExampleNotFound
 from server.journeys.adapt import refit
+from server.journeys.quality import accuracy_of
 from server.journeys.retry import retry_on_conflict
 from server.metrics import Stopwatch
 from server.schemas.from_records import changed_task_reply
@@ -69,7 +70,7 @@ async def _remove(service: Service, key: TaskKey, example_id: str, watch: Stopwa
         current, head, quality = await _head_without(service, task, example_id, watch)
         with watch.stage("store"):
             changed, gone = await service.pools.in_writer(
-                service.store.tasks.forget_example, key, task.version.number, current, head
+                service.store.tasks.forget_example, key, task.version.number, current, head, accuracy_of(quality)
             )
         service.drop(key, gone)
         if head is not None:

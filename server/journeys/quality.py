@@ -20,7 +20,7 @@ from server.journeys.evaluations import accuracies, distance
 from server.journeys.tally import Tally, judge_left_out
 from server.schemas.quality import ClassQuality, Confusion, DuplicateReply, Prior, Quality, QualityReply, SuspectReply
 from server.service import Service
-from server.store.records import TaskKey
+from server.store.records import Accuracy, TaskKey
 
 
 async def task_quality(service: Service, key: TaskKey) -> QualityReply:
@@ -87,6 +87,13 @@ def assess(
             for twin in duplicates(plain, indices, backbone.duplicate_similarity)
         ],
     )
+
+
+def accuracy_of(quality: Quality | None) -> Accuracy | None:
+    """Returns what a version keeps of its quality; None if nothing was judged."""
+    if quality is None or quality.accuracy is None or quality.interval is None:
+        return None
+    return Accuracy(quality.accuracy, *quality.interval)
 
 
 def _classes(names: Sequence[str], indices: Ints, of_classes: Sequence[Tally]) -> list[ClassQuality]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from server.errors import ExampleNotFound
 from server.ids import copy_of
 from server.journeys.adapt import refit
+from server.journeys.quality import accuracy_of
 from server.journeys.retry import retry_on_conflict
 from server.journeys.support_set import spelt_as_before
 from server.metrics import Stopwatch
@@ -43,7 +44,7 @@ async def relabel_example(service: Service, key: TaskKey, example_id: str, label
         gone = [example_id]
         with watch.stage("store"):
             changed = await service.pools.in_writer(
-                service.store.tasks.add_version, key, number, "relabelled", [copy], gone, head
+                service.store.tasks.add_version, key, number, "relabelled", [copy], gone, head, None, accuracy_of(quality)
             )
         service.heads.keep(key, changed.version.number, head)
         return changed_task_reply(changed, quality, watch.milliseconds())

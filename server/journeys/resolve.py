@@ -14,6 +14,7 @@ from server.ids import new_id
 from server.journeys.adapt import refit
 from server.journeys.embed import image_error
 from server.journeys.forget import erase
+from server.journeys.quality import accuracy_of
 from server.journeys.replay import with_said
 from server.journeys.retry import retry_on_conflict
 from server.journeys.support_set import spelt_as_before
@@ -62,7 +63,14 @@ async def resolve(service: Service, key: TaskKey, decisions: Decisions, asked: A
         with watch.stage("store"):
             kept = with_said(asked, quality, watch.milliseconds())
             changed = await service.pools.in_writer(
-                service.store.captures.resolve, key, task.version.number, added, decisions.discarded, head, kept
+                service.store.captures.resolve,
+                key,
+                task.version.number,
+                added,
+                decisions.discarded,
+                head,
+                kept,
+                accuracy_of(quality),
             )
         if head is not None:
             service.heads.keep(key, changed.version.number, head)

@@ -82,7 +82,9 @@ async def _move(service: Service, job: RefreshJob, task: Task, target: ServedBac
         await service.pools.in_writer(service.store.refreshes.note, task.key, note)
         return
     embedded = dict(zip(support.ids, support.embeddings, strict=True))
-    moved = await service.pools.in_writer(service.store.tasks.add_refreshed, task.key, task.version.number, embedded, head, note)
+    moved = await service.pools.in_writer(
+        service.store.tasks.add_refreshed, task.key, task.version.number, embedded, head, note, verdict.accuracy
+    )
     service.heads.keep(task.key, moved.version.number, head)
     if service.support.cached(task.key, task.version.number):  # It is being asked, and would be held up.
         await service.pools.in_background(service.support.keep, task.key, moved.version.number, support, target)

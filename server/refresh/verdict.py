@@ -9,7 +9,7 @@ from models.manifest import HeadOptions
 from server.engine.backbone import ServedBackbone
 from server.journeys.evaluations import accuracies, distance
 from server.journeys.tally import Tally, judge_left_out
-from server.store.records import Support
+from server.store.records import Accuracy, Support
 from server.store.refresh_records import Judgement, Reason
 
 _ROUNDING = 1e-9
@@ -28,11 +28,16 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class MoveVerdict:
-    """The decision whether a task is moved, its evidence, and the reason."""
+    """The decision whether a task is moved, its evidence, and the reason.
+
+    Attributes:
+        accuracy: of the head on the new backbone, if its examples could judge it.
+    """
 
     moves: bool
     judgement: Judgement
     reason: Reason
+    accuracy: Accuracy | None = None
 
 
 def judge_move(before: Side | None, after: Side, max_drop: float) -> MoveVerdict:
@@ -58,7 +63,8 @@ def judge_move(before: Side | None, after: Side, max_drop: float) -> MoveVerdict
     shares = f"from {of_before.accuracy:.3f} to {of_after.accuracy:.3f}"
     if fall > max_drop + _ROUNDING:
         return MoveVerdict(False, judgement, Reason("accuracy_fell", f"accuracy would fall {shares}, by more than {max_drop:g}"))
-    return MoveVerdict(True, judgement, Reason("accuracy_held", f"accuracy goes {shares} on the {judged} examples judged"))
+    held = Reason("accuracy_held", f"accuracy goes {shares} on the {judged} examples judged")
+    return MoveVerdict(True, judgement, held, of_after.interval and Accuracy(of_after.accuracy, *of_after.interval))
 
 
 def _left_out(side: Side, groups: Ints) -> tuple[str, Tally]:

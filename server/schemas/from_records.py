@@ -46,6 +46,8 @@ def version_reply(version: Version) -> VersionReply:
         backbone=version.backbone.bundle,
         classes=_classes(version.classes),
         head=head_reply(version.options),
+        accuracy=version.accuracy and version.accuracy.share,
+        interval=version.accuracy and (version.accuracy.low, version.accuracy.high),
         created_at=version.created_at,
     )
 

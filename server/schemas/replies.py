@@ -9,7 +9,7 @@ from models.engine import EngineKind
 from models.manifest import Evaluation, InputSpec, Solver
 from server.schemas.base import EXAMPLE_ID, TASK_ID, TIME, FileName, Reply
 from server.schemas.predictions import ProblemInPlace
-from server.schemas.quality import Quality
+from server.schemas.quality import Interval, Quality
 from server.store.records import Keep
 
 _CLASSES = [{"label": "cat", "examples": 5}, {"label": "dog", "examples": 5}]
@@ -130,6 +130,10 @@ class VersionReply(Reply):
     backbone: str
     classes: list[ClassReply]
     head: HeadReply
+    accuracy: float | None = Field(
+        description="by leave-one-out when the version was made; null if that was not done, or no example could be judged"
+    )
+    interval: Interval
     created_at: datetime
 
 
@@ -147,6 +151,8 @@ class VersionPage(Reply):
                 "backbone": "name@1",
                 "classes": _CLASSES,
                 "head": HeadReply.EXAMPLE,
+                "accuracy": 0.8,
+                "interval": [0.49, 0.943],
                 "created_at": TIME,
             }
         ]

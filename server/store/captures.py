@@ -14,7 +14,7 @@ from server.store.capture_records import CaptureInfo, NewCapture, ScannedCapture
 from server.store.capture_rows import copy_images, delete_captures, embedding_in, insert_captures, read_captures, surplus
 from server.store.database import Database
 from server.store.new_versions import add_changed, find_parent
-from server.store.records import Asked, NewExample, Task, TaskKey
+from server.store.records import Accuracy, Asked, NewExample, Task, TaskKey
 from server.store.removal import removing, versions_of
 from server.store.replays import keep_version
 from server.store.statements import belongs_to, capture_of, now_after, read_task
@@ -114,6 +114,7 @@ class CaptureStore:
         discarded: Sequence[str],
         head: Head | None,
         asked: Asked | None = None,
+        accuracy: Accuracy | None = None,
     ) -> Task:
         """Makes captures examples of a new version, which becomes the active one, and removes others for good.
 
@@ -133,7 +134,7 @@ class CaptureStore:
             with self._database.write(removes=head is None, replaces=True) as connection:
                 task = find_parent(connection, key, parent)
                 if head is not None:
-                    task = add_changed(connection, task, "added", list(added.values()), [], head)
+                    task = add_changed(connection, task, "added", list(added.values()), [], head, accuracy)
                     kept = {example.id: capture for capture, example in added.items() if example.sha256 is not None}
                     copy_images(connection, key, kept)
                 for id_ in (*added, *discarded):

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from models.heads.head import BackboneMismatch, Float32, Head
 from server.ids import original
-from server.store.records import Change, NewExample, Task, TaskKey, VersionConflict
+from server.store.records import Accuracy, Change, NewExample, Task, TaskKey, VersionConflict
 from server.store.statements import (
     embedded_by,
     insert_embeddings,
@@ -38,6 +38,7 @@ def add_changed(
     added: Sequence[NewExample],
     removed: Sequence[str],
     head: Head,
+    accuracy: Accuracy | None = None,
 ) -> Task:
     """Changes the active support set and returns the task after that. A relabelled example keeps its place.
 
@@ -55,12 +56,14 @@ def add_changed(
     copies = {original(example.id): example.id for example in added}
     replaced = (copies.pop(original(example), None) if example in gone else example for example in support)
     after = [*(example for example in replaced if example), *copies.values()]
-    task = _add(connection, before, change, counts, after, head)
+    task = _add(connection, before, change, counts, after, head, accuracy)
     insert_examples(connection, task, added)
     return task
 
 
-def add_refreshed(connection: Connection, before: Task, embeddings: Mapping[str, Float32], head: Head) -> Task:
+def add_refreshed(
+    connection: Connection, before: Task, embeddings: Mapping[str, Float32], head: Head, accuracy: Accuracy | None
+) -> Task:
     """Moves the active support set to the backbone of `head` and returns the task after that.
 
     Raises ValueError if `embeddings` are not those of the support set's examples.
@@ -68,15 +71,23 @@ def add_refreshed(connection: Connection, before: Task, embeddings: Mapping[str,
     support = support_ids(connection, before.key, before.version.number)
     if embeddings.keys() != set(support):
         raise ValueError("the embeddings are not those of the support set")
-    task = _add(connection, before, "refreshed", _counts(before), support, head)
+    task = _add(connection, before, "refreshed", _counts(before), support, head, accuracy)
     there = embedded_by(connection, task.key, head.backbone.sha256)
     insert_embeddings(connection, task, {id_: embeddings[id_] for id_ in support if id_ not in there})
     return task
 
 
-def _add(connection: Connection, before: Task, change: Change, counts: Counter[str], support: Sequence[str], head: Head) -> Task:
+def _add(
+    connection: Connection,
+    before: Task,
+    change: Change,
+    counts: Counter[str],
+    support: Sequence[str],
+    head: Head,
+    accuracy: Accuracy | None,
+) -> Task:
     now = now_after(before.created_at)
-    version = new_version(last_number(connection, before.key) + 1, change, counts, head, now)
+    version = new_version(last_number(connection, before.key) + 1, change, counts, head, now, accuracy)
     task = Task(before.key, before.name, before.created_at, now, version, before.capture)
     update_task(connection, task.key, active_version=version.number, last_version=version.number, updated_at=now)
     insert_version(connection, task, support, head)

@@ -55,6 +55,14 @@ class ClassCount:
     examples: int
 
 
+class Accuracy(NamedTuple):
+    """A share of examples that were recognised when they were left out, and the ends of its interval at 95 %."""
+
+    share: float
+    low: float
+    high: float
+
+
 class FittedOptions(HeadOptions):
     """The options that a version's head was fitted with.
 
@@ -78,6 +86,7 @@ class Version:
         change: the kind of change that made it.
         classes: in the order of the head's labels.
         options: the options that its head was fitted with.
+        accuracy: as it was measured when the version was made; None if that was not done, or no example could be judged.
     """
 
     number: int
@@ -87,6 +96,7 @@ class Version:
     classes: tuple[ClassCount, ...]
     options: FittedOptions
     created_at: datetime
+    accuracy: Accuracy | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, an
 from models.heads.head import BackboneRef, Float32, Head
 from server.errors import ExampleNotFound, TaskNotFound, VersionNotFound
 from server.store.records import (
+    Accuracy,
     Active,
     CaptureSetting,
     Change,
@@ -38,6 +39,7 @@ VERSION: tuple[ColumnElement[Any], ...] = (
     versions.c.created_at.label("made_at"),
     versions.c.options,
     versions.c.classes,
+    versions.c.accuracy,
 )
 """The columns that `version_of` reads. None of them is large."""
 
@@ -240,12 +242,15 @@ def insert_version(connection: Connection, task: Task, support: Sequence[str], h
             options=version.options.model_dump(),
             classes=[[entry.label, entry.examples] for entry in version.classes],
             examples=list(support),
+            accuracy=version.accuracy,
             head=head.to_bytes(),
         )
     )
 
 
-def new_version(number: int, change: Change, counts: Counter[str], head: Head, now: datetime) -> Version:
+def new_version(
+    number: int, change: Change, counts: Counter[str], head: Head, now: datetime, accuracy: Accuracy | None
+) -> Version:
     """Returns an active version that is about to be stored. `counts` are the numbers of examples by label.
 
     Raises ValueError if the labels of `head` are not those of the examples.
@@ -253,7 +258,7 @@ def new_version(number: int, change: Change, counts: Counter[str], head: Head, n
     if set(+counts) != set(head.labels):
         raise ValueError("the head's labels are not those of its support set")
     classes = tuple(ClassCount(label, counts[label]) for label in head.labels)
-    return Version(number, True, change, head.backbone, classes, FittedOptions(**dict(head.options)), now)
+    return Version(number, True, change, head.backbone, classes, FittedOptions(**dict(head.options)), now, accuracy)
 
 
 def active_of(row: Row[Any]) -> Active:
@@ -279,4 +284,5 @@ def version_of(row: Row[Any]) -> Version:
         classes=tuple(ClassCount(label, count) for label, count in row.classes),
         options=FittedOptions(**row.options),
         created_at=row.made_at,
+        accuracy=None if row.accuracy is None else Accuracy(*row.accuracy),
     )

@@ -111,6 +111,7 @@ versions = Table(
     Column("options", JSON, nullable=False),
     Column("classes", JSON, nullable=False),  # [[label, examples], …] in the order of the head's labels
     Column("examples", JSON, nullable=False),  # the ids of the support set, in the order in which they were added
+    Column("accuracy", JSON(none_as_null=True), nullable=True),  # [share, low, high]
     Column("head", ErasableBlob, nullable=False),
     PrimaryKeyConstraint("tenant", "task", "number", name="pk_versions"),
     ForeignKeyConstraint(["tenant", "task"], ["tasks.tenant", "tasks.id"], name="fk_versions_tasks", ondelete="CASCADE"),

@@ -15,7 +15,7 @@ from server.store.active_tasks import ActiveTasks
 from server.store.capture_rows import remove_captures, remove_some_captures
 from server.store.database import Database
 from server.store.new_versions import add_changed, add_refreshed, find_parent
-from server.store.records import Asked, CaptureSetting, Change, NewExample, Task, TaskKey, Version
+from server.store.records import Accuracy, Asked, CaptureSetting, Change, NewExample, Task, TaskKey, Version
 from server.store.refresh_notes import forget_in_refreshes, note_version
 from server.store.refresh_records import RefreshNote
 from server.store.removal import (
@@ -120,6 +120,7 @@ class TaskStore:
         added: Sequence[NewExample],
         head: Head,
         asked: Asked | None = None,
+        accuracy: Accuracy | None = None,
         capture: CaptureSetting | None = None,
     ) -> Task:
         """Creates a task with the examples `added`, and `head` as its version 1.
@@ -130,7 +131,8 @@ class TaskStore:
         counts = Counter(example.label for example in added)
         with self._changing(key) as connection:
             now = datetime.now(UTC)
-            task = Task(key, name, now, now, new_version(1, "created", counts, head, now), capture or CaptureSetting())
+            version = new_version(1, "created", counts, head, now, accuracy)
+            task = Task(key, name, now, now, version, capture or CaptureSetting())
             ordinal = next_ordinal(connection, key.tenant, tasks)
             connection.execute(
                 insert(tasks).values(
@@ -159,6 +161,7 @@ class TaskStore:
         removed: Sequence[str],
         head: Head,
         asked: Asked | None = None,
+        accuracy: Accuracy | None = None,
     ) -> Task:
         """Makes a version from the parent's support set without `removed` and with `added`, and makes it the active one.
 
@@ -170,7 +173,7 @@ class TaskStore:
         """
         with self._changing(key) as connection:
             before = find_parent(connection, key, parent)
-            task = add_changed(connection, before, change, added, removed, head)
+            task = add_changed(connection, before, change, added, removed, head, accuracy)
             keep_version(connection, task, asked)
         return task
 
@@ -181,6 +184,7 @@ class TaskStore:
         embedded: Mapping[str, Float32],
         head: Head,
         note: RefreshNote | None = None,
+        accuracy: Accuracy | None = None,
     ) -> Task:
         """Makes a version from the parent's support set on another backbone, and makes it the active one.
 
@@ -197,7 +201,7 @@ class TaskStore:
         """
         with self._changing(key) as connection:
             before = find_parent(connection, key, parent)
-            task = add_refreshed(connection, before, embedded, head)
+            task = add_refreshed(connection, before, embedded, head, accuracy)
             note_version(connection, task, note)
         return task
 
@@ -215,7 +219,9 @@ class TaskStore:
             note_version(connection, task, note)
         return task
 
-    def forget_example(self, key: TaskKey, parent: int, example_id: str, head: Head | None) -> tuple[Task, list[int]]:
+    def forget_example(
+        self, key: TaskKey, parent: int, example_id: str, head: Head | None, accuracy: Accuracy | None = None
+    ) -> tuple[Task, list[int]]:
         """Removes an example and every version that was fitted with it.
 
         It also removes the examples that no other version has, all captures of the task, and the answers kept for retries of
@@ -238,7 +244,7 @@ class TaskStore:
                 before = find_parent(connection, key, parent)
                 gone = versions_with(connection, key, example_id)
                 if head is not None:
-                    add_changed(connection, before, "removed", [], [example_id], head)
+                    add_changed(connection, before, "removed", [], [example_id], head, accuracy)
                 elif parent in gone:
                     raise ValueError("the active version has the example, so another one is needed")
                 remove_versions(connection, key, gone)

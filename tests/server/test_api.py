@@ -134,12 +134,18 @@ class TestVersions:
     def test_adding_and_removing_make_versions_that_can_be_returned_to(self, api: httpx.Client, support: Labelled) -> None:
         task = create(api, support[:10])
         path = f"/v1/tasks/{task['id']}"
+        measured = [task["quality"]]
         added = api.post(f"{path}/examples", **multipart([("new class", support[20][1])])).json()
+        measured.append(added["quality"])
         assert (added["version"], len(added["classes"])) == (2, 3)
         (extra,) = [e for e in api.get(f"{path}/examples").json()["examples"] if e["label"] == "new class"]
         removed = api.delete(f"{path}/examples/{extra['id']}").json()
         assert (removed["version"], len(removed["classes"])) == (3, 2)
-        assert [v["change"] for v in api.get(f"{path}/versions").json()["versions"]] == ["removed", "added", "created"]
+        measured.append(removed["quality"])
+        history = api.get(f"{path}/versions").json()["versions"]
+        assert [version["change"] for version in history] == ["removed", "added", "created"]
+        for version, quality in zip(reversed(history), measured, strict=True):
+            assert (version["accuracy"], version["interval"]) == (quality["accuracy"], quality["interval"])
 
         back = api.patch(path, json={"active_version": 2}).json()
         assert (back["version"], len(back["classes"])) == (2, 3)

@@ -86,6 +86,7 @@ def test_a_database_of_the_first_schema(tmp_path: Path, tasks: int) -> None:
             assert support.ids == tuple(example.id for example in examples)
             assert support.embeddings.tolist() == [example.embedding.tolist() for example in examples]
             assert store.tasks.head(TaskKey(T, task), 1).to_bytes() == heads[task].to_bytes()
+            assert store.tasks.get(TaskKey(T, task)).version.accuracy is None
             assert [store.examples.image(TaskKey(T, task), e.id)[0] for e in examples] == [e.image for e in examples]
             assert [info.sha256 for info in store.examples.page(TaskKey(T, task), None, 10)[0]] == [e.sha256 for e in examples]
             assert (

@@ -190,6 +190,8 @@ def test_a_task_is_moved_where_it_is_no_worse_and_kept_where_it_falls(
     same = moved(api, SMALL, [task])
     assert (same["tasks"], rows(api, same["id"])[task]["reason"]["code"]) == ({"unchanged": 1}, "same_backbone")
     assert len(versions(api, task)) == 3
+    listed = api.get(f"/v1/tasks/{task}/versions").json()["versions"]
+    assert [each["accuracy"] for each in listed] == [was, 1.0, was]
 
 
 def create_on(api: httpx.Client, backbone: str, examples: Labelled, **fields: str) -> str:

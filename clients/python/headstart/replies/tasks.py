@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal, Self
 
 from headstart.replies.quality import Quality
-from headstart.replies.values import JsonObject
+from headstart.replies.values import Interval, JsonObject, interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,12 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One immutable version of a task; `change` says what made it."""
+    """One immutable version of a task; `change` says what made it.
+
+    Attributes:
+        accuracy: by leave-one-out when it was made; None if that was not done, or no example could be judged.
+        interval: of that accuracy, at 95 %.
+    """
 
     version: int
     active: bool
@@ -137,6 +142,8 @@ class Version:
     classes: tuple[ClassSize, ...]
     head: Head
     created_at: datetime
+    accuracy: float | None
+    interval: Interval | None
     raw: JsonObject = field(repr=False, compare=False)
 
     @classmethod
@@ -149,6 +156,8 @@ class Version:
             classes=_classes(body),
             head=Head.from_json(body["head"]),
             created_at=datetime.fromisoformat(body["created_at"]),
+            accuracy=body.get("accuracy"),  # Earlier servers keep none.
+            interval=interval(body.get("interval")),
             raw=body,
         )
 

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from headstart.cli.tables.fitting import Column, FittedTable
-from headstart.cli.tables.text import printable, when
+from headstart.cli.tables.text import percent, printable, when
 from headstart.replies.tasks import Example, Task, Version
 
 
@@ -90,6 +90,7 @@ def versions_table(found: Sequence[Version]) -> RenderableType:
             Column("change"),
             Column("classes", number=True, goes=1),
             Column("examples", number=True),
+            Column("accuracy", number=True),
             Column("backbone", cut="end", goes=2),
             Column("made"),
         )
@@ -102,6 +103,7 @@ def versions_table(found: Sequence[Version]) -> RenderableType:
             version.change,
             str(len(version.classes)),
             str(examples),
+            percent(version.accuracy),
             version.backbone,
             when(version.created_at),
         )
