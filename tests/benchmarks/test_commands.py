@@ -15,7 +15,7 @@ from tests.helpers.domains import write_domain
 _ROUND = ("--rounds", "1", "--seconds", "0.1")
 SERVING = {
     "background": _ROUND,
-    "captures": (*_ROUND, "--captures", "40", "--decisions", "10"),
+    "captures": (*_ROUND, "--captures", "80", "--decisions", "10"),
     "engine": _ROUND,
     "evaluation_speed": ("--ways", "5", "--shots", "1"),
     "forgetting": ("--rounds", "1"),
