@@ -146,7 +146,7 @@ def _filled(data_dir: Path, count: int) -> TaskKey:
 
 
 def _review(data_dir: Path, key: TaskKey, decisions: int) -> tuple[dict[str, Cost], Cost]:
-    """What a page of the queue costs by order, and deciding about so many captures."""
+    """Returns the cost of a page of the queue, by its name, and of deciding about so many captures."""
     path = f"/v1/tasks/{key.id}/captures"
     with ServerProcess(data_dir) as server, httpx.Client(base_url=server.url, timeout=60) as api:
         queue = {}

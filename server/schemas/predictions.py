@@ -20,7 +20,6 @@ class Prediction(Reply):
     label: str
     probability: float
     scores: dict[str, float] = Field(description="probability by label, the most probable first; `top_k` of them")
-    prediction: str | None = Field(None, description="its id, with `remember=true` only: for `…/corrections`")
     set: list[str] | None = Field(
         default=None,
         description="there if `coverage` was asked for: the labels that hold the right one so often, the most probable first",
@@ -43,6 +42,21 @@ class JudgedPrediction(Prediction):
     known: bool = Field(description="false for a stranger, `none of these`: then `label` is only the likest of the classes")
     novelty: float = Field(description="0 for what looks like the task's classes, 1 for a stranger; the verdict turns at ½")
     nearest: list[Neighbour] = Field(description="the three examples it most resembles, the most similar first")
+
+
+_PREDICTION_ID = Field(description="its id, for `…/corrections`")
+
+
+class RememberedPrediction(Prediction):
+    """A prediction that was stored, with `remember=true`."""
+
+    prediction: str = _PREDICTION_ID
+
+
+class RememberedJudgedPrediction(JudgedPrediction):
+    """A prediction with a verdict that was stored, with `remember=true`."""
+
+    prediction: str = _PREDICTION_ID
 
 
 class FailedPrediction(Reply):
@@ -74,8 +88,8 @@ class PredictReply(Reply):
         description="how the images were judged: `inductive`, each alone, also where `transductive` would not help"
     )
     coverage: Coverage | None = Field(default=None, description="there if it was asked for")
-    predictions: list[JudgedPrediction | Prediction | FailedPrediction] = Field(
-        description="without `known`, `novelty` and `nearest` if `unknown=ignore` was asked for"
+    predictions: list[RememberedJudgedPrediction | RememberedPrediction | JudgedPrediction | Prediction | FailedPrediction] = (
+        Field(description="without `known`, `novelty` and `nearest` if `unknown=ignore` was asked for")
     )
     timing_ms: dict[str, float] = Field(description="decode, embed, head, total")
 

@@ -146,7 +146,7 @@ class ExamplePatch(Request, frozen=True):
 
 
 class Decision(Request, frozen=True):
-    """What is decided about some captures: either `label` or `discard`."""
+    """A decision about some captures: either `label` or `discard`."""
 
     captures: Annotated[list[str], Meta(description="ids", extra_json_schema=_AT_LEAST_ONE)]
     label: Annotated[str | None, Meta(description="the class that they belong to, of the task's or a new one")] = None

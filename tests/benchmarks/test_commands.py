@@ -15,6 +15,7 @@ from tests.helpers.domains import write_domain
 _ROUND = ("--rounds", "1", "--seconds", "0.1")
 SERVING = {
     "background": _ROUND,
+    "captures": (*_ROUND, "--captures", "80", "--decisions", "10"),
     "engine": _ROUND,
     "evaluation_speed": ("--ways", "5", "--shots", "1"),
     "forgetting": ("--rounds", "1"),
@@ -31,7 +32,7 @@ SERVING = {
     "verdicts": _ROUND,
 }
 # Of a size that no flag makes smaller: slow tests.
-LONG = {"gpu", "http", "many_tasks", "open_close", "overload", "request_cost", "scale", "training_speed", "verdicts"}
+LONG = {"captures", "gpu", "http", "many_tasks", "open_close", "overload", "request_cost", "scale", "training_speed", "verdicts"}
 ACCURACY = ("bursts", "negatives", "prediction_sets", "quality", "review", "transductive")
 ELSEWHERE = {
     "gpu_day": "tests/benchmarks/test_gpu_day.py",

@@ -13,7 +13,9 @@ def task(api: httpx.Client, support: Labelled) -> str:
     return str(create(api, support)["id"])
 
 
-@pytest.mark.parametrize("asked", ["", "?unknown=ignore", "?top_k=2", "?mode=transductive"])
+@pytest.mark.parametrize(
+    "asked", ["", "?unknown=ignore", "?top_k=2", "?mode=transductive", "?remember=true", "?remember=true&unknown=ignore"]
+)
 def test_a_prediction_is_a_predict_reply(api: httpx.Client, task: str, support: Labelled, asked: str) -> None:
     response = api.post(f"/v1/tasks/{task}/predict{asked}", **queries([support[0][1], b"no image", support[9][1]]))
     assert len(response.json()["predictions"]) == 3
