@@ -49,5 +49,5 @@ def _checked_label(argument: str, label: object) -> str | None:
     if label is None:
         return None
     if not isinstance(label, str):
-        raise TypeError(f"{argument}: a label is text, or None, not {type(label).__name__}")
+        raise TypeError(f"{argument}: a label is text, not {type(label).__name__}")
     return clean_label(label)

@@ -3,11 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-<<<<<<<< HEAD:server/store/migrations/versions/0010_captures.py
 revision = "0010"
-========
-revision = "0011"
->>>>>>>> capture:server/store/migrations/versions/0011_captures.py
 down_revision = "0009"
 
 
