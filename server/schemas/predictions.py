@@ -70,7 +70,7 @@ class FailedPrediction(Reply):
 
 
 class Coverage(Reply):
-    """What the prediction sets of an answer promise."""
+    """The promise of the prediction sets of an answer."""
 
     asked: float = Field(description="the share of images, as varied as the examples, whose set is to hold the right label")
     finest: float | None = Field(

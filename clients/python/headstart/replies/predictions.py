@@ -61,7 +61,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What the prediction sets of a reply promise.
+    """The promise of the prediction sets of a reply.
 
     Attributes:
         asked: the share of images, as varied as the examples, whose set is to hold the right label.
