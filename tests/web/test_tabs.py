@@ -101,10 +101,16 @@ def test_arrows_move_between_tabs_and_the_address_keeps_the_tab(open_page: OpenP
     expect(page.get_by_role("tab", name="Teach")).to_have_attribute("aria-selected", "true")
 
 
-def test_a_new_task_has_nothing_to_ask_yet(open_page: OpenPage) -> None:
+def test_a_new_task_has_nothing_to_ask_yet_and_others_can_be_chosen(open_page: OpenPage, muddled: str) -> None:
     page = open_page("new/trust")
     page.get_by_role("button", name="Go to Teach").click()
-    expect(page.get_by_role("heading", name="Show it a few pictures of each kind")).to_be_visible()
+    empty = page.get_by_role("heading", name="Show it a few pictures of each kind")
+    expect(empty).to_be_visible()
+    page.get_by_label("Classifier").select_option(muddled)
+    expect(page).to_have_url(re.compile(f"#{muddled}/teach$"))
+    expect(page.get_by_text("Version 1 knows 5 classes from 27 pictures.")).to_be_visible()
+    page.get_by_label("Classifier").select_option("New classifier")
+    expect(empty).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [1280, 390])
