@@ -101,30 +101,34 @@ def test_arrows_move_between_tabs_and_the_address_keeps_the_tab(open_page: OpenP
     expect(page.get_by_role("tab", name="Teach")).to_have_attribute("aria-selected", "true")
 
 
-def test_a_new_task_has_nothing_to_ask_yet(open_page: OpenPage) -> None:
+def test_a_new_task_has_nothing_to_ask_yet_and_others_can_be_chosen(open_page: OpenPage, muddled: str) -> None:
     page = open_page("new/trust")
     page.get_by_role("button", name="Go to Teach").click()
-    expect(page.get_by_role("heading", name="Show it a few pictures of each kind")).to_be_visible()
+    empty = page.get_by_role("heading", name="Show it a few pictures of each kind")
+    expect(empty).to_be_visible()
+    page.get_by_label("Classifier").select_option(muddled)
+    expect(page).to_have_url(re.compile(f"#{muddled}/teach$"))
+    expect(page.get_by_text("Version 1 knows 5 classes from 27 pictures.")).to_be_visible()
+    page.get_by_label("Classifier").select_option("New classifier")
+    expect(empty).to_be_visible()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_tab_is_usable_by_everybody(open_page: OpenPage, muddled: str, scheme: str, width: int) -> None:
+@pytest.mark.parametrize("name", _TABS)
+def test_every_tab_is_usable_by_everybody(open_page: OpenPage, muddled: str, name: str) -> None:
     """Axe finds nothing serious, nothing is wider than the window, and screenshots are kept to be looked at."""
-    page = open_page(f"{muddled}/teach", color_scheme=scheme, viewport={"width": width, "height": 844}, bypass_csp=True)
-    if width > 1000:
-        page.add_script_tag(path=_AXE)
-    for name in _TABS:
-        page.get_by_role("tab", name=name).click()
-        _fill(page, name)
-        page.wait_for_load_state("networkidle")
-        page.screenshot(path=SCREENSHOTS / f"{name.lower()}-{scheme}-{width}.png", full_page=True)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-        if width < 1000:
-            continue
+    page = open_page(f"{muddled}/{name.lower()}", bypass_csp=True)
+    page.add_script_tag(path=_AXE)
+    _fill(page, name)
+    page.wait_for_load_state("networkidle")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for width in (390, 1280):
+            page.set_viewport_size({"width": width, "height": 844})
+            page.screenshot(path=SCREENSHOTS / f"{name.lower()}-{scheme}-{width}.png", full_page=True)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
         found: list[dict[str, Any]] = page.evaluate("axe.run().then((found) => found.violations)")
         serious = [each for each in found if each["impact"] in {"serious", "critical"}]
-        assert not serious, [(name, each["id"], [node["html"] for node in each["nodes"]]) for each in serious]
+        assert not serious, [(scheme, each["id"], [node["html"] for node in each["nodes"]]) for each in serious]
 
 
 def _fill(page: Page, tab: str) -> None:

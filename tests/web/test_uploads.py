@@ -56,6 +56,19 @@ def test_three_hundred_photographs_are_one_version(open_page: OpenPage, web_serv
     expect(page.locator(".figure")).to_be_visible(timeout=60_000)
 
 
+def test_more_than_a_request_may_bring_is_split_evenly(open_page: OpenPage, web_server: ServerProcess) -> None:
+    """The page is told of smaller limits than the server's: six pictures a request."""
+    limits = {**httpx.get(f"{web_server.url}/v1/limits").json(), "new_examples": 6}
+    page = open_page("new/teach")
+    page.route("**/v1/limits", lambda route: route.fulfill(json=limits))
+    page.reload()
+    drop(page.get_by_label("Drop folders here"), [FISH, PALACE])
+    shows(page, 2, 10)
+    first, second = reversed(versions(web_server, page))
+    assert [each["examples"] for each in first["classes"]] == [3, 3]
+    assert [each["examples"] for each in second["classes"]] == [5, 5]
+
+
 def test_an_upload_can_be_stopped(open_page: OpenPage, web_server: ServerProcess) -> None:
     task = create(web_server.url, samples(FISH, PALACE), "stopping")
     page = open_page(f"{task}/teach")

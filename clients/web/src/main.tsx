@@ -1,6 +1,6 @@
 import "./styles/page.css";
 import { render } from "preact";
-import { App } from "./parts/App";
+import { App } from "./App";
 import { start } from "./state/tasks";
 
 const place = document.getElementById("page");

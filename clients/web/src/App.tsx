@@ -1,17 +1,17 @@
 // The page: its head, its tabs, and what is on its way to the server.
 
-import { failure } from "../state/failures";
-import { chosen, go, tab } from "../state/route";
-import { start, task, tasks } from "../state/tasks";
-import { Ask } from "../tabs/Ask";
-import { Improve } from "../tabs/Improve";
-import { Teach } from "../tabs/Teach";
-import { Trust } from "../tabs/Trust";
-import { Use } from "../tabs/Use";
-import { texts } from "../texts";
-import { OnTheirWay } from "./OnTheirWay";
-import { TabBar } from "./TabBar";
-import { TaskMenu } from "./TaskMenu";
+import { failure } from "./state/failures";
+import { chosen, go, tab } from "./state/route";
+import { start, task, tasks } from "./state/tasks";
+import { Ask } from "./tabs/Ask";
+import { Improve } from "./tabs/Improve";
+import { Teach } from "./tabs/Teach";
+import { Trust } from "./tabs/Trust";
+import { Use } from "./tabs/Use";
+import { texts } from "./texts";
+import { OnTheirWay } from "./parts/OnTheirWay";
+import { TabBar } from "./parts/TabBar";
+import { TaskMenu } from "./parts/TaskMenu";
 
 const PANELS = { teach: Teach, ask: Ask, improve: Improve, trust: Trust, use: Use };
 
