@@ -1,4 +1,4 @@
-"""Which images of a pool teach a task most if a person labels them: active learning for a few labels.
+"""Usefulness of images: how much a task learns if a person labels them. Active learning for a few labels.
 
 With few examples a head errs where it has seen nothing, more than where it hesitates. So the images are chosen that cover the
 pool best, with the examples at hand. The one that adds most comes first (facility location, Krause & Golovin, Submodular Function

@@ -1,4 +1,4 @@
-"""Which images of a pool teach most: against the definition by hand, and under changes that must not matter."""
+"""The order of images to label: against the definition by hand, and under changes that must not matter."""
 
 import time
 
