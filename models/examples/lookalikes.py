@@ -13,7 +13,6 @@ from models.arrays import Bools, Ints
 from models.heads.head import Float32, features
 
 _ALIKE = 0.85  # least cosine with the leader: at most 1.5 in 100 groups of several images mixed classes, on four kinds of picture
-_SEEN = 0.95  # what `duplicate_similarity` is for both shipped bundles, within 0.01
 _ROWS = 256  # of the matrix of cosines at a time
 
 
@@ -47,15 +46,16 @@ def grouped(embeddings: Float32, order: Ints, count: int) -> list[Ints]:
     return groups
 
 
-def seen(embeddings: Float32, support: Float32) -> Bools:
+def seen(embeddings: Float32, support: Float32, similarity: float) -> Bools:
     """Returns whether each image, (N,), is nearly the same as an example.
 
     Args:
         embeddings: (N, D).
         support: (n, D) embeddings of the examples.
+        similarity: the cosine from which two images count as one (`models.examples.suspects.duplicate_similarity`).
     """
     pool, known = features(embeddings, None), features(support, None)
     found = np.zeros(len(pool), np.bool_)
     for start in range(0, len(pool), _ROWS):
-        found[start : start + _ROWS] = (pool[start : start + _ROWS] @ known.T).max(axis=1, initial=-1.0) >= _SEEN
+        found[start : start + _ROWS] = (pool[start : start + _ROWS] @ known.T).max(axis=1, initial=-1.0) >= similarity
     return found

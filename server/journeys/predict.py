@@ -65,13 +65,13 @@ async def predict(
         classified = await classify(service, task, embedded, backbone)
         ranking, scores = ranked(classified.probabilities, top_k)
         predictions: Iterable[Data] = as_predictions(task.head.labels, ranking.tolist(), scores.tolist())
-        if classified.found is not None:
-            predictions = with_verdicts(predictions, service.address(task.id), *classified.found)
         about: Data = {}
         if task.set_rule is not None and coverage is not None:
             inside = task.set_rule.inside(classified.probabilities, coverage)
             predictions = _with_sets(predictions, task.head.labels, classified.probabilities, inside)
             about = {"coverage": {"asked": coverage, "finest": task.set_rule.finest}}
+        if classified.found is not None:
+            predictions = with_verdicts(predictions, service.address(task.id), *classified.found)
     if keep:
         taken = _taken(task, images, embedded, classified, np.arange(len(classified.probabilities)))
         await remember(service, task.capture, taken)

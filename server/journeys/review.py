@@ -63,7 +63,7 @@ async def review_queue(service: Service, key: TaskKey, order: Order, limit: int,
 def _page(service: Service, task: ActiveTask, backbone: ServedBackbone, order: Order, start: int, limit: int) -> CapturePage:
     found = service.store.captures.scan(task.key, task.head.backbone.sha256, task.head.weight.shape[1])
     support = service.store.examples.support(task.key, task.version).embeddings
-    fresh = np.flatnonzero(~seen(found.embeddings, support))
+    fresh = np.flatnonzero(~seen(found.embeddings, support, backbone.duplicate_similarity))
     groups: list[list[str]] = []
     more = False
     if len(fresh):

@@ -60,10 +60,10 @@ def test_images_are_seen_that_are_nearly_an_example(x: np.ndarray, support: np.n
     near = x[::2] + shift * np.random.default_rng(seed).normal(size=x[::2].shape).astype(np.float32)
     known = np.concatenate([support, near])
     z, w = features(x.astype(np.float64), None), features(known.astype(np.float64), None)
-    assert seen(x, known).tolist() == [any(a @ b >= 0.95 for b in w) for a in z]
-    assert not seen(x, known[:0]).any()
+    assert seen(x, known, 0.95).tolist() == [any(a @ b >= 0.95 for b in w) for a in z]
+    assert not seen(x, known[:0], 0.95).any()
 
 
 def test_a_scale_changes_nothing_and_many_images_are_compared_with_all_examples() -> None:
     x = np.eye(700, dtype=np.float32)
-    assert np.flatnonzero(seen(3.0 * x, x[[0, 300, 699]])).tolist() == [0, 300, 699]
+    assert np.flatnonzero(seen(3.0 * x, x[[0, 300, 699]], 0.95)).tolist() == [0, 300, 699]

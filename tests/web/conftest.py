@@ -26,7 +26,7 @@ expect.set_options(timeout=1000 * _SECONDS)
 OpenPage = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # Playwright has an event loop at work, beside which no other test could begin one.
 def browser() -> Iterator[Browser]:
     """Chromium, with a fake camera and without a network beyond this machine."""
     if CHROMIUM is None:
