@@ -33,11 +33,11 @@ class Decisions:
     """The decisions of one request.
 
     Attributes:
-        labels: the class that each capture belongs to, by the id of the capture; labels are cleaned.
+        labels: the class that each capture belongs to, by the id of the capture, or None for none; labels are cleaned.
         discarded: ids of captures to be removed.
     """
 
-    labels: Mapping[str, str]
+    labels: Mapping[str, str | None]
     discarded: Sequence[str]
 
 
@@ -91,17 +91,19 @@ def _check(service: Service, decisions: Decisions) -> None:
         raise LimitExceeded("captures to label in this request", len(decisions.labels), most)
 
 
-async def _examples(service: Service, task: Task, labels: Mapping[str, str]) -> dict[str, NewExample]:
+async def _examples(service: Service, task: Task, labels: Mapping[str, str | None]) -> dict[str, NewExample]:
     """Returns, by the id of each labelled capture, the example that it becomes. The store adds the image."""
     infos = await service.pools.in_thread(service.store.captures.get, task.key, list(labels))
-    spelt = spelt_as_before(set(labels.values()), {entry.label for entry in task.version.classes})
+    spelt = spelt_as_before(
+        {label for label in labels.values() if label is not None}, {entry.label for entry in task.version.classes}
+    )
     elsewhere = await _embedded_again(
         service, task, [info for info in infos if info.backbone_sha256 != task.version.backbone.sha256]
     )
     return {
         info.id: NewExample(
             id=new_id("example"),
-            label=spelt[labels[info.id]],
+            label=None if (label := labels[info.id]) is None else spelt[label],
             image=None,
             size=info.size,
             media_type=info.media_type,

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import asdict, force_setattr
 
 from models.labels import MAX_LABEL, clean_label
@@ -149,11 +149,14 @@ class Decision(Request, frozen=True):
     """A decision about some captures: either `label` or `discard`."""
 
     captures: Annotated[list[str], Meta(description="ids", extra_json_schema=_AT_LEAST_ONE)]
-    label: Annotated[str | None, Meta(description="the class that they belong to, of the task's or a new one")] = None
+    label: Annotated[
+        str | UnsetType | None,
+        Meta(description="the class that they belong to, of the task's or a new one; null for none: they become negatives"),
+    ] = UNSET
     discard: Annotated[bool, Meta(description="remove them for good")] = False
 
     def __post_init__(self) -> None:
-        if (self.label is not None) == self.discard:
+        if (self.label is not UNSET) == self.discard:
             raise ValueError("a decision has either label or discard: true")
 
 
@@ -167,7 +170,9 @@ class CorrectionBody(Request, frozen=True):
     """`POST /v1/tasks/{task}/corrections`."""
 
     prediction: Annotated[str, Meta(description="id of a prediction that was remembered or captured")]
-    label: Annotated[str, Meta(description="the class that its image belongs to, of the task's or a new one")]
+    label: Annotated[
+        str | None, Meta(description="the class that its image belongs to, of the task's or a new one; null for none")
+    ]
 
 
 class BackboneBody(Request, frozen=True):

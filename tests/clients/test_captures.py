@@ -84,8 +84,10 @@ def test_the_command_line_remembers_reviews_and_corrects(client: Client, task: T
     assert "captures" in printed.err
     assert main(["--json", "review", task.id, "--limit", "1"]) == 0
     assert len(json.loads(capsys.readouterr().out)["captures"]) == 1
-    assert main(["review", task.id, "--label", f"a=b={ids[0]}", "--discard", ids[1]]) == 0
-    assert "Decided about 2 captures" in capsys.readouterr().out
+    decisions = ["--label", f"a=b={ids[0]}", "--discard", ids[1], "--none-of-these", ids[4]]
+    assert main(["review", task.id, *decisions]) == 0
+    assert client.task(task.id).negatives == 1
+    assert "Decided about 3 captures" in capsys.readouterr().out
     assert main(["correct", task.id, ids[2], "new"]) == 0
     assert {size.label for size in client.task(task.id).classes} >= {"a=b", "new"}
     assert main(["correct", task.id, ids[2], "new"]) == 1

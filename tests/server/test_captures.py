@@ -283,6 +283,17 @@ class TestResolving:
         assert ids_in(queue(api, task)) == ids[5:]
         assert found_in(data_dir, sent[3:5]) == 0
 
+    def test_captures_of_none_of_the_classes_become_negatives(self, api: httpx.Client) -> None:
+        task, sent = task_of(api, 60), images(3, 61)
+        ids = remember(api, task, sent)
+        body = resolve(api, task, {"captures": ids[:1], "label": None}, {"captures": ids[1:2], "label": "cow"}).json()
+        assert (body["version"], body["negatives"]) == (2, 1)
+        assert {each["label"]: each["examples"] for each in body["classes"]} == {"cat": 2, "dog": 2, "cow": 1}
+        (negative,) = api.get(f"/v1/tasks/{task}/examples", params={"negatives": True}).json()["examples"]
+        assert api.get(f"/v1/tasks/{task}/examples/{negative['id']}/image").content == sent[0]
+        corrected = api.post(f"/v1/tasks/{task}/corrections", json={"prediction": ids[2], "label": None}).json()
+        assert (corrected["version"], corrected["negatives"]) == (3, 2)
+
     def test_it_makes_the_version_that_adding_the_images_makes(self, api: httpx.Client) -> None:
         sent, others = images(4, 28), images(6, 29)
         tasks = [task_of(api, 30), task_of(api, 30)]

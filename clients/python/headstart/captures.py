@@ -40,17 +40,17 @@ class Captures:
         """
         return self._transport.send("GET", f"{_path(task)}/{quote(capture, safe='')}/image").content
 
-    def resolve(self, task: str, labels: Mapping[str, str] | None = None, *, discard: Iterable[str] = ()) -> Task:
+    def resolve(self, task: str, labels: Mapping[str, str | None] | None = None, *, discard: Iterable[str] = ()) -> Task:
         """Carries out all decisions, or none. Labelled captures become examples of one new version.
 
         Args:
-            labels: the class of each capture, by its id.
+            labels: the class of each capture, by its id; None if it is of none of the classes.
             discard: ids of captures to be removed for good. Where all are discarded, no version is made.
 
         Raises:
             CaptureNotFound: one of the captures is gone; the detail names it.
         """
-        by_label: dict[str, list[str]] = {}
+        by_label: dict[str | None, list[str]] = {}
         for capture, label in (labels or {}).items():
             by_label.setdefault(label, []).append(capture)
         decisions: list[dict[str, object]] = [{"captures": ids, "label": label} for label, ids in by_label.items()]

@@ -233,8 +233,10 @@ class Client:
         given = {name: value for name, value in (("keep", keep), ("limit", limit), ("days", days)) if value is not None}
         return parse(Task.from_json, self._transport.send("PATCH", _path(task), json={"capture": given}))
 
-    def correct(self, task: str, prediction: str, label: str) -> Task:
+    def correct(self, task: str, prediction: str, label: str | None) -> Task:
         """Makes the image of a remembered or captured prediction an example of a class, existing or new, in a new version.
+
+        With None it is of none of the classes: a negative.
 
         Args:
             prediction: its id.

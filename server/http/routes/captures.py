@@ -121,8 +121,8 @@ async def capture_image(task: str, capture: str, service: Served) -> Response:
     openapi_extra=RESOLVE_BODY,
 )
 async def resolve_captures(task: str, request: Request, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
-    """All decisions are carried out, or none. Captures with a label become examples. Discarded ones are in no file any more when
-    the answer comes. Where all are discarded, no version is made.
+    """All decisions are carried out, or none. Captures with a label become examples, and those with null negatives. Discarded
+    ones are in no file any more when the answer comes. Where all are discarded, no version is made.
     """
     wanted = await read_json(request, service, ResolveBody, _MOST_BYTES)
     return await _decide(task, request, service, idempotency_key, wanted.decisions)
@@ -139,7 +139,7 @@ async def resolve_captures(task: str, request: Request, service: Served, idempot
     openapi_extra=CORRECTION_BODY,
 )
 async def correct(task: str, request: Request, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
-    """The image becomes an example of that class. The prediction leaves the review queue."""
+    """The image becomes an example of that class, or with null a negative. The prediction leaves the review queue."""
     wanted = await read_json(request, service, CorrectionBody)
     decision = Decision(captures=[wanted.prediction], label=wanted.label)
     return await _decide(task, request, service, idempotency_key, [decision])
@@ -166,16 +166,16 @@ def _decisions(wanted: list[Decision]) -> Decisions:
         InvalidLabel: a label cannot be one.
         InvalidRequest: a capture is named twice.
     """
-    labels: dict[str, str] = {}
+    labels: dict[str, str | None] = {}
     discarded: list[str] = []
     named: set[str] = set()
     for decision in wanted:
-        label = None if decision.label is None else clean_label(decision.label)
+        label = clean_label(decision.label) if isinstance(decision.label, str) else None
         for capture in decision.captures:
             if capture in named:
                 raise InvalidRequest(f"capture {capture!r} is named twice; decide once about each")
             named.add(capture)
-            if label is None:
+            if decision.discard:
                 discarded.append(capture)
             else:
                 labels[capture] = label

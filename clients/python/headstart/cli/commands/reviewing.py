@@ -49,6 +49,13 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
         help="make this capture an example of a class, existing or new; may be repeated; all decisions make one version",
     )
     reviewing.add_argument(
+        "--none-of-these",
+        metavar="ID",
+        action="append",
+        default=[],
+        help="keep this capture as an image of none of the classes; may be repeated",
+    )
+    reviewing.add_argument(
         "--discard", metavar="ID", action="append", default=[], help="remove this capture for good; may be repeated"
     )
 
@@ -77,8 +84,8 @@ def capture(client: Client, args: Namespace, output: Output) -> Exit:
 
 
 def review(client: Client, args: Namespace, output: Output) -> Exit:
-    """`headstart review TASK [--order ORDER] [--limit N] [--label LABEL=ID]… [--discard ID]…`"""
-    labels = dict(map(_labelled, args.labels))
+    """`headstart review TASK [--order ORDER] [--limit N] [--label LABEL=ID]… [--none-of-these ID]… [--discard ID]…`"""
+    labels = {**dict(map(_labelled, args.labels)), **dict.fromkeys(args.none_of_these)}
     found = finding.task(client, args.task)
     if labels or args.discard:
         task = client.captures.resolve(found.id, labels, discard=args.discard)
