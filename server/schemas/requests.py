@@ -122,7 +122,7 @@ class CompareBody(Request, frozen=True):
     candidates: Annotated[
         Annotated[list[Candidate], Meta(min_length=1, max_length=_MOST_CANDIDATES)] | None,
         Meta(
-            description="by default the three solvers as the task's backbone has them, and the active version's options on the "
+            description="by default every solver as the task's backbone has them, and the active version's options on the "
             "backbone that new tasks get and on every other that is open"
         ),
     ] = None

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import httpx
 import pytest
@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from models.answers.on_device import DeviceAnswers
 from models.bundle import PAPER_BUNDLE, Bundle
 from models.engine import Engine, EngineKind, open_engine
+from models.manifest import Solver
 from server.app import create_app
 from server.engine import backbone, opening
 from server.settings import Settings
@@ -25,7 +26,7 @@ from tests.helpers.servers import FAST_ENGINE
 from tests.helpers.uploads import create, multipart
 from tests.helpers.uploads import queries as form
 
-SOLVERS = ("logistic", "ridge", "prototype")
+SOLVERS = get_args(Solver)
 PROBABILITY, SIMILARITY = 1e-4, 2e-3
 
 

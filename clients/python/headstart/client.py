@@ -279,7 +279,7 @@ class Client:
         Another backbone embeds the examples again, which takes a while for many examples.
 
         Args:
-            candidates: fields that a candidate leaves out stay as they are now; by default the three solvers and the other open
+            candidates: fields that a candidate leaves out stay as they are now; by default every solver and the other open
                 backbones.
 
         Raises:

@@ -53,7 +53,7 @@ def _add_candidates(parser: ArgumentParser) -> None:
     group = parser.add_argument_group(
         "candidates",
         "Each option may be repeated; all combinations are tried. An option that is left\n"
-        "out keeps the task's value. Without any, the three solvers and the other open\n"
+        "out keeps the task's value. Without any, every solver and the other open\n"
         "backbones are tried.",
     )
     for flag, metavar, kind, what in (
