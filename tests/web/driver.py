@@ -1,10 +1,12 @@
 """A person's hands and eyes: what Playwright has no word for."""
 
+import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 from benchmarks.server_process import ROOT
 from tests.helpers.samples import SAMPLES
@@ -13,19 +15,34 @@ SCREENSHOTS = ROOT / "tests" / "web" / "screenshots"
 SUPPORT = sorted((SAMPLES / "support").iterdir())
 """Folders of five photographs each."""
 FISH, PALACE, TOOL, TOWER, WINDMILL = SUPPORT
+_ATTEMPTS = 20  # of half a second, for a place to look ready
 
 
 def drop(place: Locator, paths: Sequence[Path]) -> None:
-    """Drops files and folders of this machine onto a place, as from a file manager."""
-    place.scroll_into_view_if_needed()
-    box = place.bounding_box()
-    assert box
+    """Drops files and folders of this machine onto a place, as from a file manager, once it looks ready.
+
+    Until then the place may still move: what is above it may only now arrive from the server.
+    """
     data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
-    at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + 12}
     session = place.page.context.new_cdp_session(place.page)
-    for kind in ("dragEnter", "dragOver", "drop"):
-        session.send("Input.dispatchDragEvent", {"type": kind, **at, "data": data})
-    session.detach()
+
+    def send(kind: str, x: float, y: float) -> None:
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": x, "y": y, "data": data})
+
+    for _ in range(_ATTEMPTS):
+        place.scroll_into_view_if_needed()
+        box = place.bounding_box()
+        assert box
+        at = box["x"] + box["width"] / 2, box["y"] + 12
+        send("dragEnter", *at)
+        send("dragOver", *at)
+        with suppress(AssertionError):
+            expect(place).to_have_class(re.compile(r"\bheld\b"), timeout=500)
+            send("drop", *at)
+            session.detach()
+            return
+        send("dragCancel", *at)
+    raise AssertionError("the place never looked ready")
 
 
 def choose(page: Page, button: str, paths: Sequence[Path] | Path) -> None:
