@@ -1,5 +1,6 @@
 """A server that answers as a test says, for replies that a real server gives rarely."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,13 @@ def problem(status: int, code: str, retry_after: str | None = None) -> Answer:
     return Answer(status, body, retry_after)
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing of a client that has gone. It would be said in the middle of another test, which may look at stderr."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def network(*script: Answer | None, timeout: float = 30.0) -> Iterator[tuple[Client, list[Sent]]]:
     """A client of a server that gives these answers, one after the other, and then the last for ever.
@@ -83,7 +91,7 @@ def network(*script: Answer | None, timeout: float = 30.0) -> Iterator[tuple[Cli
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with _Server(("127.0.0.1", 0), Handler) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
