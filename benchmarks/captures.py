@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 
 from benchmarks.server_process import ServerProcess
 from benchmarks.serving.load import LoadGenerator, post_images
@@ -38,7 +39,6 @@ _CONNECTIONS = 8
 _CENTRES, _SPREAD = 300, 0.5
 _REPEATS = 5
 _TENANT = "default"
-_TICKS = 100  # of processor time in a second, in /proc
 
 Cost = tuple[float, float]
 """Milliseconds of a request, and of the server's processor time."""
@@ -107,8 +107,8 @@ def _stored(api: httpx.Client) -> str:
 
 
 def _processor_seconds(process: int) -> float:
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    spent = psutil.Process(process).cpu_times()
+    return float(spent.user + spent.system)
 
 
 def _row(keep: str, turns: dict[str, list[Turn]]) -> dict[str, Any]:
@@ -134,10 +134,10 @@ def _filled(data_dir: Path, count: int) -> TaskKey:
         scale = store.examples.support(key, active.version).embeddings
         centres = scale.mean(axis=0) + scale.std(axis=0) * random.standard_normal((_CENTRES, scale.shape[1]), np.float32)
         answered, now = Answered("fish", 0.4, True, 0.3), datetime.now(UTC)
+        image = sample_images()[0]
         taken: list[NewCapture] = []
         for number in range(count):
             grain = _SPREAD * scale.std(axis=0) * random.standard_normal(scale.shape[1], np.float32)
-            image = sample_images()[number % 25] if number < 1 else taken[0].image
             embedding = centres[number % _CENTRES] + grain
             taken.append(NewCapture(new_id("prediction"), key, 1, active.backbone.sha256, image, embedding, answered, now))
         for start in range(0, count, 500):

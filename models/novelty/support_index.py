@@ -103,7 +103,7 @@ class SupportIndex:
         return self._novelty(self._cosines(queries), queries, background)
 
     def _cosines(self, queries: Queries) -> Float32:
-        """Returns the cosines of queries with every class and every example, (Q, K + n)."""
+        """Returns the cosines of queries with every class, example and negative, (Q, K + n + M)."""
         cosines = np.empty((len(queries.features), len(self.codes)), np.float32)
         for start in range(0, len(self.codes), _ROWS_AT_ONCE):
             block = slice(start, start + _ROWS_AT_ONCE)

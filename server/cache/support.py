@@ -20,8 +20,8 @@ class SearchableSupport:
     """The support set of a version, with its index.
 
     Attributes:
-        ids, labels, images_kept, file_names: as in `server.store.records.Support`, in the order of the index's examples. Those
-            without a class are in the index alone.
+        ids, labels, images_kept, file_names: as in `server.store.support_records.Support`, in the order of the index's
+            examples. Those without a class are in the index alone.
     """
 
     index: SupportIndex

@@ -99,25 +99,7 @@ async def add_examples(
     async with service.backbones.use(task.version.backbone) as backbone:
         embeddings = await service.pools.in_thread(on_host, await _embed(service, backbone, examples, watch))
     new = await service.pools.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
-    return await add_embedded(service, task, new, watch, asked)
-
-
-async def add_embedded(
-    service: Service, task: Task, added: Sequence[NewExample], watch: Stopwatch, asked: Asked | None
-) -> ChangedTaskReply:
-    """Adds examples that have been embedded to a task's active support set, as one new, active version.
-
-    Args:
-        task: as it was when they were embedded, by its backbone.
-        added: with a class, spelt as the task has it, or with None for a label.
-
-    Raises:
-        TaskNotFound: there is no such task.
-        Conflict: the task has another backbone now, or others kept changing it at the same time.
-        TooFewClasses, LimitExceeded: such a support set breaks a rule.
-        Unavailable, ReplayExists: as in `create_task`.
-    """
-    return await _new_version(service, task, added, None, watch, asked)
+    return await _new_version(service, task, new, None, watch, asked)
 
 
 async def remove_example(service: Service, key: TaskKey, example_id: str) -> ChangedTaskReply:

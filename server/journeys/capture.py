@@ -9,6 +9,7 @@ from models.arrays import Array, Bools, Floats, Ints, Reals
 from models.heads.head import Head
 from server.errors import Conflict, LimitExceeded
 from server.ids import new_id
+from server.journeys.classify import verdict_of
 from server.journeys.retry import KEEPS_CHANGING
 from server.service import Service
 from server.store.capture_records import Answered, NewCapture
@@ -55,9 +56,8 @@ def captures_of(
     labels = probabilities[rows].argmax(axis=1).tolist()
     found = []
     for at, row, k in zip(range(len(rows)), rows.tolist(), labels, strict=True):
-        strange = None if novelty is None else round(float(novelty[row]), 4)
-        known = None if strange is None else strange <= 0.5
-        answered = Answered(head.labels[k], float(probabilities[row, k]), known, strange)
+        verdict = (None, None) if novelty is None else verdict_of(float(novelty[row]))
+        answered = Answered(head.labels[k], float(probabilities[row, k]), *verdict)
         id_ = new_id("prediction")
         found.append(NewCapture(id_, key, version, head.backbone.sha256, images[row], copies[at], answered, now))
     return found
@@ -83,4 +83,4 @@ async def remember(service: Service, setting: CaptureSetting, taken: Sequence[Ne
 def _uncertain(probabilities: Floats, novelty: Reals | None) -> Bools:
     second, first = np.partition(probabilities, -2, axis=1)[:, -2:].T
     uncertain: Bools = (first < _LEAST_PROBABILITY) | (first - second < _LEAST_MARGIN)
-    return uncertain if novelty is None else uncertain | (novelty.round(4) > 0.5)
+    return uncertain if novelty is None else uncertain | [not verdict_of(each)[0] for each in novelty.tolist()]

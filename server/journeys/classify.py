@@ -41,6 +41,12 @@ class Classified:
         return None if self.found is None else self.found[1].novelty
 
 
+def verdict_of(novelty: float) -> tuple[bool, float]:
+    """Returns whether an image is known, and its novelty as it is told. It is rounded first, so that the two agree."""
+    told = round(novelty, 4)
+    return told <= 0.5, told
+
+
 def question_of(task: ActiveTask, images: int) -> Question:
     """Returns the question to send with so many images of a request.
 

@@ -18,7 +18,7 @@ from server.cache.support import SearchableSupport
 from server.errors import HeadstartError, InvalidRequest, LimitExceeded
 from server.journeys.active_task import ActiveTask
 from server.journeys.capture import captures_of, remember, to_capture
-from server.journeys.classify import Classified, classify, question_of
+from server.journeys.classify import Classified, classify, question_of, verdict_of
 from server.journeys.embed import Embedded, embed_images, image_error
 from server.metrics import Stopwatch
 from server.service import Service
@@ -153,8 +153,8 @@ def with_verdicts(predictions: Iterable[Data], address: str, support: Searchable
             }
             for position, cosine in zip(examples, cosines, strict=True)
         ]
-        rounded = round(novelty, 4)
-        yield {**prediction, "known": rounded <= 0.5, "novelty": rounded, "nearest": neighbours}
+        known, told = verdict_of(novelty)
+        yield {**prediction, "known": known, "novelty": told, "nearest": neighbours}
 
 
 def _with_sets(

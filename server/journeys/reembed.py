@@ -1,4 +1,4 @@
-"""A support set on another backbone: what that backbone made of it before, and the rest of the images as they are stored."""
+"""Stored images on another backbone: a support set, of which that backbone may have embedded a part before."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,10 +10,10 @@ from models.images.preprocess import ImageError, Pixels
 from server.engine.backbone import ServedBackbone
 from server.journeys.embed import image_error
 from server.service import Service
-from server.store.records import TaskKey
+from server.store.records import ExampleImage, TaskKey
 from server.store.support_records import Support
 
-_AT_ONCE = 16  # images read and decoded: at their largest, 160 MB, and a moment of the decoder that queries need too
+AT_ONCE = 16  # images read and decoded: at their largest, 160 MB, and a moment of the decoder that queries need too
 
 
 async def support_on(
@@ -44,21 +44,29 @@ async def support_on(
     found = found if negatives else found.of_classes()
     embeddings = dict(found.embeddings)
     lacking = found.lacking
-    for start in range(0, len(lacking), _AT_ONCE):
-        some = lacking[start : start + _AT_ONCE]
-        embeddings |= await _embed(service, key, some, backbone)
+    for start in range(0, len(lacking), AT_ONCE):
+        images = await service.pools.in_thread(service.store.examples.images, key, lacking[start : start + AT_ONCE])
+        embeddings |= await embed_stored(service, backbone, images)
         if progress:
-            progress(len(some))
+            progress(len(images))
     return found.support(embeddings, sha256)
 
 
-async def _embed(service: Service, key: TaskKey, ids: Sequence[str], backbone: ServedBackbone) -> dict[str, Float32]:
-    examples = await service.pools.in_thread(service.store.examples.images, key, ids)
-    decoded = await service.decoder.decode([example.image for example in examples], backbone.bundle.manifest.input)
+async def embed_stored(service: Service, backbone: ServedBackbone, images: Sequence[ExampleImage]) -> dict[str, Float32]:
+    """Returns, by id, embeddings (D,) of images as they are stored, at most `AT_ONCE`: behind everyone else's images.
+
+    Args:
+        backbone: in use by the caller.
+
+    Raises:
+        ImageBroken, ImageUnsupported, ImageTooLarge: an image cannot be read, under the limits of now.
+        EngineFailed: the engine failed on the batch.
+    """
+    decoded = await service.decoder.decode([each.image for each in images], backbone.bundle.manifest.input)
     readable: list[Pixels] = []
-    for example, pixels in zip(examples, decoded, strict=True):
+    for each, pixels in zip(images, decoded, strict=True):
         if isinstance(pixels, ImageError):
-            raise image_error(pixels, f"the image of {example.id}")
+            raise image_error(pixels, f"the image of {each.id}")
         readable.append(pixels)
     embedded = await service.pools.in_thread(on_host, await backbone.batcher.embed_in_background(np.stack(readable)))
-    return {example.id: embedding for example, embedding in zip(examples, embedded, strict=True)}
+    return {each.id: embedding for each, embedding in zip(images, embedded, strict=True)}

@@ -3,18 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from models.arrays import on_host
 from models.heads.head import Float32
-from models.images.preprocess import ImageError, Pixels
-from server.engine.backbone import ServedBackbone
 from server.errors import InvalidRequest, LimitExceeded
 from server.ids import new_id
 from server.journeys.adapt import refit
-from server.journeys.embed import image_error
 from server.journeys.forget import erase
 from server.journeys.quality import accuracy_of
+from server.journeys.reembed import AT_ONCE, embed_stored
 from server.journeys.replay import with_said
 from server.journeys.retry import retry_on_conflict
 from server.journeys.support_set import spelt_as_before
@@ -23,9 +18,7 @@ from server.schemas.from_records import changed_task_reply
 from server.schemas.replies import ChangedTaskReply
 from server.service import Service
 from server.store.capture_records import CaptureInfo
-from server.store.records import Asked, NewExample, Task, TaskKey
-
-_AT_ONCE = 16  # images read and decoded again, as for a refresh
+from server.store.records import Asked, ExampleImage, NewExample, Task, TaskKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +113,9 @@ async def _embedded_again(service: Service, task: Task, infos: Sequence[CaptureI
         return {}
     found: dict[str, Float32] = {}
     async with service.backbones.use(task.version.backbone) as backbone:
-        for start in range(0, len(infos), _AT_ONCE):
-            found |= await _embed(service, task.key, backbone, [info.id for info in infos[start : start + _AT_ONCE]])
+        for start in range(0, len(infos), AT_ONCE):
+            ids = [info.id for info in infos[start : start + AT_ONCE]]
+            read = [await service.pools.in_thread(service.store.captures.image, task.key, id_) for id_ in ids]
+            images = [ExampleImage(id_, image) for id_, (image, _) in zip(ids, read, strict=True)]
+            found |= await embed_stored(service, backbone, images)
     return found
-
-
-async def _embed(service: Service, key: TaskKey, backbone: ServedBackbone, ids: Sequence[str]) -> dict[str, Float32]:
-    images = [(await service.pools.in_thread(service.store.captures.image, key, id_))[0] for id_ in ids]
-    readable: list[Pixels] = []
-    for id_, pixels in zip(ids, await service.decoder.decode(images, backbone.bundle.manifest.input), strict=True):
-        if isinstance(pixels, ImageError):
-            raise image_error(pixels, f"the image of {id_}")
-        readable.append(pixels)
-    embedded = await service.pools.in_thread(on_host, await backbone.batcher.embed_in_background(np.stack(readable)))
-    return dict(zip(ids, embedded, strict=True))

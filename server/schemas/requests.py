@@ -30,7 +30,15 @@ def clean_name(raw: str) -> str:
         raise ValueError(f"name {error}") from None
 
 
-class TaskOptions(Request, frozen=True):
+class _Options(Request, frozen=True):
+    """Options that may each be left out."""
+
+    def given(self) -> dict[str, Any]:
+        """Returns those that are not left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+class TaskOptions(_Options, frozen=True):
     """The options of the head; those left out come from the backbone's defaults."""
 
     solver: Annotated[Solver | None, Meta(description="how the last layer is fitted")] = None
@@ -41,12 +49,8 @@ class TaskOptions(Request, frozen=True):
     temperature: Annotated[Annotated[float, Meta(ge=1e-3, le=1e3)] | None, Meta(description="T of softmax(scores / T)")] = None
     centre: Annotated[bool | None, Meta(description="subtract the base classes' mean embedding before normalising")] = None
 
-    def given(self) -> dict[str, Any]:
-        """Returns those that are not left out."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
 
-
-class CaptureOptions(Request, frozen=True):
+class CaptureOptions(_Options, frozen=True):
     """The predictions of a task that are captured for review; what is left out stays as it is."""
 
     keep: Annotated[
@@ -60,10 +64,6 @@ class CaptureOptions(Request, frozen=True):
     days: Annotated[
         Annotated[int, Meta(ge=1, le=_MOST_DAYS)] | None, Meta(description="age at which a capture leaves, 30 at first")
     ] = None
-
-    def given(self) -> dict[str, Any]:
-        """Returns those that are not left out."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 class ExampleBody(Request, frozen=True):

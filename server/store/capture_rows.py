@@ -17,10 +17,10 @@ from models.images.preprocess import media_type
 from server.errors import CaptureNotFound
 from server.store.capture_records import Answered, CaptureInfo, NewCapture
 from server.store.records import CaptureSetting, TaskKey
-from server.store.statements import belongs_to
+from server.store.removal import first_within
+from server.store.statements import MOST_VALUES, belongs_to
 from server.store.tables import capture_images, captures, examples, part_of
 
-_MOST_VALUES = 300  # looked up by one statement
 _COUNT = struct.Struct("<I")  # of the numbers of an embedding
 
 _answer = msgspec.json.Decoder(Answered)
@@ -92,13 +92,7 @@ def remove_captures(connection: Connection, key: TaskKey) -> None:
 def remove_some_captures(connection: Connection, key: TaskKey, most: int) -> bool:
     """Removes the oldest captures of a task: images of at most `most` bytes, but at least one. Returns whether there was any."""
     query = select(captures.c.id, captures.c.size).where(belongs_to(captures, key)).order_by(captures.c.ordinal)
-    some: list[str] = []
-    for row in connection.execute(query):
-        most -= row.size
-        if some and most < 0:
-            break
-        some.append(row.id)
-    return delete_captures(connection, key, some) > 0
+    return delete_captures(connection, key, first_within(connection.execute(query), most)) > 0
 
 
 def copy_images(connection: Connection, key: TaskKey, captured: dict[str, str]) -> None:
@@ -117,8 +111,8 @@ def copy_images(connection: Connection, key: TaskKey, captured: dict[str, str]) 
 def _infos(connection: Connection, key: TaskKey, ids: Sequence[str]) -> Iterator[CaptureInfo]:
     names = ("id", "version", "created_at", "media_type", "size", "sha256", "backbone_sha256", "content")
     query = select(*(captures.c[name] for name in names)).where(belongs_to(captures, key))
-    for start in range(0, len(ids), _MOST_VALUES):
-        for row in connection.execute(query.where(captures.c.id.in_(ids[start : start + _MOST_VALUES]))):
+    for start in range(0, len(ids), MOST_VALUES):
+        for row in connection.execute(query.where(captures.c.id.in_(ids[start : start + MOST_VALUES]))):
             yield _info(row)
 
 

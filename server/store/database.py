@@ -154,9 +154,8 @@ class Database:
             proven, self._proven = self._proven, None
             if not removes and not self._files.keep_room():
                 raise StorageFailed(_FULL, disk_full=True)
-            self._removed_in_log |= (
-                removes or replaces
-            )  # Also if the write fails: the disk may have written without confirming it.
+            # Also if the write fails: the disk may have written without confirming it.
+            self._removed_in_log |= removes or replaces
             with self._writer.connect() as connection:
                 try:
                     yield connection

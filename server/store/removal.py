@@ -1,9 +1,9 @@
 """The store's statements that remove data for good and leave nothing behind. Each names its tenant."""
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, Row, delete, select, update
 
 from server.errors import ExampleNotFound, StorageFailed
 from server.ids import original
@@ -74,15 +74,21 @@ def remove_some_images(connection: Connection, key: TaskKey, most: int) -> bool:
     """Removes images of a task and their hashes: at most `most` bytes, but at least one image. Returns whether there was any."""
     of_task = belongs_to(examples, key)
     with_image = select(examples.c.id, examples.c.size).where(of_task, examples.c.sha256.is_not(None))
+    some = first_within(connection.execute(with_image.order_by(examples.c.id)), most)
+    for id_ in some:
+        connection.execute(update(examples).where(of_task, examples.c.id == id_).values(image=None, sha256=None))
+    return bool(some)
+
+
+def first_within(rows: Iterable[Row[Any]], most: int) -> list[str]:
+    """Returns the ids of the first rows whose sizes come to at most `most` bytes, but of one at least if there is any."""
     some: list[str] = []
-    for row in connection.execute(with_image.order_by(examples.c.id)):
+    for row in rows:
         most -= row.size
         if some and most < 0:
             break
         some.append(row.id)
-    for id_ in some:
-        connection.execute(update(examples).where(of_task, examples.c.id == id_).values(image=None, sha256=None))
-    return bool(some)
+    return some
 
 
 def remove_unused_examples(connection: Connection, key: TaskKey) -> None:

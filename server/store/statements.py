@@ -23,7 +23,7 @@ from server.store.records import (
 )
 from server.store.tables import embeddings, examples, file_names, tasks, versions
 
-_MOST_VALUES = 300  # looked up by one statement. Databases limit a statement's parameters, SQLite before 3.32 to 999.
+MOST_VALUES = 300  # looked up by one statement. Databases limit a statement's parameters, SQLite before 3.32 to 999.
 _NO_CAPTURE = CaptureSetting()
 _MAX_INTEGER = 2**31 - 1  # the largest in a column: no version has a greater number
 
@@ -62,8 +62,8 @@ def active_rows(connection: Connection, tenant: str, wanted: Sequence[str]) -> I
     It executes one statement for every few hundred tasks.
     """
     query = _select_active(tenant)
-    for start in range(0, len(wanted), _MOST_VALUES):
-        yield from connection.execute(query.where(tasks.c.id.in_(wanted[start : start + _MOST_VALUES])))
+    for start in range(0, len(wanted), MOST_VALUES):
+        yield from connection.execute(query.where(tasks.c.id.in_(wanted[start : start + MOST_VALUES])))
 
 
 def named_active_rows(connection: Connection, tenant: str, wanted: Sequence[str]) -> Iterator[Row[Any]]:
@@ -72,8 +72,8 @@ def named_active_rows(connection: Connection, tenant: str, wanted: Sequence[str]
     Raises:
         TaskNotFound: one of them does not exist; no further statement is executed.
     """
-    for start in range(0, len(wanted), _MOST_VALUES):
-        some = wanted[start : start + _MOST_VALUES]
+    for start in range(0, len(wanted), MOST_VALUES):
+        some = wanted[start : start + MOST_VALUES]
         rows = {row.id: row for row in active_rows(connection, tenant, some)}
         for task in some:
             if task not in rows:
@@ -99,8 +99,8 @@ def head_rows(connection: Connection, tenant: str, wanted: Sequence[tuple[str, i
     columns = (versions.c.task, versions.c.number, versions.c.head)
     query: Select[Any] = select(*columns).where(versions.c.tenant == tenant)
     version = tuple_(versions.c.task, versions.c.number)
-    for start in range(0, len(wanted), _MOST_VALUES):
-        some = wanted[start : start + _MOST_VALUES]
+    for start in range(0, len(wanted), MOST_VALUES):
+        some = wanted[start : start + MOST_VALUES]
         # The first condition is for SQLite, which does not look up pairs in an index.
         some_tasks = versions.c.task.in_([task for task, _ in some])
         yield from connection.execute(query.where(some_tasks, version.in_(some)))

@@ -12,7 +12,7 @@
         │   ├── TaskNotFound
         │   ├── ExampleNotFound
         │   ├── CaptureNotFound       it was decided about, or is too old
-    │   ├── ImageNotKept          the server keeps only the embedding of this example
+        │   ├── ImageNotKept          the server keeps only the embedding of this example
         │   ├── VersionNotFound
         │   ├── BackboneNotFound
         │   └── RefreshNotFound
