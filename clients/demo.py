@@ -64,7 +64,8 @@ def main() -> int:
 
 _NEXT = """\
 Try next:
-  make serve                               a server to keep, on http://127.0.0.1:8000
+  make serve                               a server to keep
+  http://127.0.0.1:8000                    its page: drop folders and photographs, or use the camera
   .venv/bin/headstart create mine FOLDER   your own images, a folder for each class
   .venv/bin/headstart predict mine FILE    what is this?
   http://127.0.0.1:8000/docs               the whole API, to click through

@@ -91,6 +91,8 @@ def test_the_command_line_remembers_reviews_and_corrects(client: Client, task: T
     assert main(["correct", task.id, ids[2], "new"]) == 0
     assert {size.label for size in client.task(task.id).classes} >= {"a=b", "new"}
     assert main(["correct", task.id, ids[2], "new"]) == 1
-    assert ids[2] in capsys.readouterr().err
+    refused = capsys.readouterr().err
+    assert ids[2] in refused
+    assert "`headstart review TASK`" in refused
     assert main(["review", task.id, "--label", ids[3]]) == 2
     assert "LABEL=ID" in capsys.readouterr().err
