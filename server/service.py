@@ -14,6 +14,7 @@ from server.metrics import Metrics
 from server.pools import Pools, ScoreBudget
 from server.settings import Settings
 from server.store.capture_writer import CaptureWriter
+from server.store.event_records import EventBounds
 from server.store.records import TaskKey
 from server.store.store import Store, sqlite_url
 
@@ -31,7 +32,8 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.store = Store.open(settings.database_url or sqlite_url(settings.data_dir))
+        bounds = EventBounds(settings.quality_drop, settings.event_days)
+        self.store = Store.open(settings.database_url or sqlite_url(settings.data_dir), bounds)
         try:
             self.backbones = Backbones(settings, self.metrics, self.store)
         except BaseException:

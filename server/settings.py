@@ -79,6 +79,13 @@ class Settings(BaseSettings):
     max_scores: int = Field(1_000_000, ge=1, description="scores under way at once in replies for many tasks, and of one of them")
     max_classes: int = Field(1_000, ge=2, description="classes of one task")
     max_examples: int = Field(20_000, ge=2, description="examples of one task")
+    quality_drop: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="an event tells when a version's accuracy is lower than that before it by more than this share",
+    )
+    event_days: int = Field(30, ge=1, le=3650, description="age in days at which an event leaves")
     keep_alive: float = Field(
         75.0, gt=0, allow_inf_nan=False, description="seconds that a connection stays open for its next request"
     )

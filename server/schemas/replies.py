@@ -35,8 +35,9 @@ class CaptureSettingReply(Reply):
     keep: Keep
     limit: int = Field(description="most captures of the task; the oldest leaves first")
     days: int = Field(description="age at which a capture leaves")
+    notify: int | None = Field(description="number of captures at which an event tells that they wait; null for never")
 
-    EXAMPLE: ClassVar[Any] = {"keep": "none", "limit": 1000, "days": 30}
+    EXAMPLE: ClassVar[Any] = {"keep": "none", "limit": 1000, "days": 30, "notify": None}
 
 
 class TaskReply(Reply):

@@ -64,6 +64,15 @@ class CaptureOptions(_Options, frozen=True):
     days: Annotated[
         Annotated[int, Meta(ge=1, le=_MOST_DAYS)] | None, Meta(description="age at which a capture leaves, 30 at first")
     ] = None
+    notify: Annotated[
+        Annotated[int, Meta(ge=1, le=_MOST_CAPTURES)] | UnsetType | None,
+        Meta(description="number of captures at which an event tells that they wait; null, as at first, for never"),
+    ] = UNSET
+
+    def given(self) -> dict[str, Any]:
+        """Returns those that are not left out. A `notify` of None is not."""
+        others = {name: value for name, value in super().given().items() if value is not UNSET}
+        return others | ({"notify": None} if self.notify is None else {})
 
 
 class ExampleBody(Request, frozen=True):

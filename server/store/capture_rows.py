@@ -65,11 +65,16 @@ def embedding_in(dim: int) -> ColumnElement[bytes]:
     return part_of(captures.c.content, _COUNT.size, 4 * dim)
 
 
+def count_captures(connection: Connection, key: TaskKey) -> int:
+    """Returns how many captures a task has."""
+    of_task = select(func.count()).select_from(captures).where(belongs_to(captures, key))
+    return int(connection.execute(of_task).scalar_one())
+
+
 def surplus(connection: Connection, key: TaskKey, setting: CaptureSetting, now: datetime) -> set[str]:
     """Returns the ids of a task's captures that are too old, and of the oldest of those that are too many."""
-    of_task = belongs_to(captures, key)
-    ids = select(captures.c.id).where(of_task)
-    count: int = connection.execute(select(func.count()).select_from(captures).where(of_task)).scalar_one()
+    ids = select(captures.c.id).where(belongs_to(captures, key))
+    count = count_captures(connection, key)
     gone = set(connection.scalars(ids.where(captures.c.created_at <= now - timedelta(days=setting.days))))
     if count > setting.limit:
         gone.update(connection.scalars(ids.order_by(captures.c.ordinal).limit(count - setting.limit)))

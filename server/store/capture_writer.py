@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 class CaptureWriter:
     """A bounded queue of captures, and the thread that stores them and removes those that are too many or too old.
 
+    The same thread removes old events.
+
     Whatever fails, captures are dropped and counted, and nobody else notices.
 
     Args:
@@ -111,6 +113,7 @@ class CaptureWriter:
 
     def _sweep(self) -> None:
         self._erasing = self._store.captures.trim() or self._erasing
+        self._store.events.trim()
 
     def _erase(self) -> None:
         if not (erased := self._store.erase()):  # Another program reads the database's log.

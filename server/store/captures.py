@@ -5,14 +5,23 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from models.heads.head import Head
 from server.errors import CaptureNotFound, ImageNotKept
 from server.store.active_tasks import ActiveTasks
 from server.store.capture_records import CaptureInfo, NewCapture, ScannedCaptures
-from server.store.capture_rows import copy_images, delete_captures, embedding_in, insert_captures, read_captures, surplus
+from server.store.capture_rows import (
+    copy_images,
+    count_captures,
+    delete_captures,
+    embedding_in,
+    insert_captures,
+    read_captures,
+    surplus,
+)
 from server.store.database import Database
+from server.store.events import EventStore
 from server.store.new_versions import add_changed, find_parent
 from server.store.records import Accuracy, Asked, NewExample, Task, TaskKey
 from server.store.removal import removing, versions_of
@@ -24,9 +33,10 @@ from server.store.tables import capture_images, captures, tasks
 class CaptureStore:
     """The stored captures. Thread-safe; `server.store.store.Store` says what holds for every call."""
 
-    def __init__(self, database: Database, active: ActiveTasks) -> None:
+    def __init__(self, database: Database, active: ActiveTasks, events: EventStore) -> None:
         self._database = database
         self._active = active
+        self._events = events
 
     def add(self, taken: Sequence[NewCapture], keep_images: bool) -> tuple[set[str], bool]:
         """Stores captures of any tasks in one transaction. A task that has too many then loses its oldest.
@@ -46,10 +56,12 @@ class CaptureStore:
                 there = set(versions_of(connection, key))
                 if usable := [capture for capture in of_task if capture.version in there]:
                     setting = read_task(connection, key).capture
-                    insert_captures(connection, key, usable[-setting.limit :], keep_images)
-                    gone = surplus(connection, key, setting, datetime.now(UTC))
-                    removed |= delete_captures(connection, key, gone) > 0
-                    stored.update(capture.id for capture in usable[-setting.limit :])
+                    before, newest = count_captures(connection, key), usable[-setting.limit :]
+                    insert_captures(connection, key, newest, keep_images)
+                    gone = delete_captures(connection, key, surplus(connection, key, setting, datetime.now(UTC)))
+                    self._events.tell_waiting(connection, key, setting.notify, before, before + len(newest) - gone)
+                    removed |= gone > 0
+                    stored.update(capture.id for capture in newest)
         return stored, removed
 
     def trim(self) -> bool:
@@ -76,7 +88,7 @@ class CaptureStore:
         with self._database.read() as connection:
             read_task(connection, key)
             rows = connection.execute(query.order_by(captures.c.ordinal.desc())).all()
-            count: int = connection.execute(select(func.count()).select_from(captures).where(of_task)).scalar_one()
+            count = count_captures(connection, key)
         vectors = np.frombuffer(b"".join([vector for _, vector in rows]), "<f4").astype(np.float32, copy=False)
         return ScannedCaptures(tuple(id_ for id_, _ in rows), vectors.reshape(-1, dim), count - len(rows))
 
@@ -132,9 +144,10 @@ class CaptureStore:
 
         def change() -> Task:
             with self._database.write(removes=head is None, replaces=True) as connection:
-                task = find_parent(connection, key, parent)
+                task = before = find_parent(connection, key, parent)
                 if head is not None:
-                    task = add_changed(connection, task, "added", list(added.values()), [], head, accuracy)
+                    task = add_changed(connection, before, "added", list(added.values()), [], head, accuracy)
+                    self._events.tell_created(connection, before, task)
                     kept = {example.id: capture for capture, example in added.items() if example.sha256 is not None}
                     copy_images(connection, key, kept)
                 for id_ in (*added, *discarded):

@@ -9,6 +9,7 @@ from models.manifest import HeadOptions
 
 Keep = Literal["none", "uncertain", "all"]
 Change = Literal["created", "added", "removed", "relabelled", "refreshed"]
+EventType = Literal["version_created", "version_activated", "quality_fell", "captures_waiting", "task_deleted"]
 
 
 class VersionConflict(Exception):
@@ -110,11 +111,13 @@ class CaptureSetting:
         keep: none, those that the head was uncertain of, or all.
         limit: the most captures; the oldest leaves first.
         days: the age at which a capture leaves.
+        notify: the number of captures at which an event tells that they wait; None for never.
     """
 
     keep: Keep = "none"
     limit: int = 1000
     days: int = 30
+    notify: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from server.store.active_tasks import ActiveTasks
 from server.store.captures import CaptureStore
 from server.store.database import Database, StoreError, StoreInUse
 from server.store.database_files import StoreSizes
+from server.store.event_records import EventBounds
+from server.store.events import EventStore
 from server.store.examples import ExampleStore
 from server.store.records import Replay
 from server.store.refreshes import RefreshStore
@@ -16,6 +18,8 @@ from server.store.tables import tasks
 from server.store.tasks import TaskStore
 
 __all__ = ["Store", "StoreError", "StoreInUse", "sqlite_url"]
+
+_BOUNDS = EventBounds()
 
 
 def sqlite_url(data_dir: Path) -> str:
@@ -34,6 +38,7 @@ class Store:
         examples: the examples of tasks, and the support sets that versions have of them.
         active: the active version of each task.
         captures: the captured predictions of tasks.
+        events: what happened to tasks.
         refreshes: the refreshes.
 
     Raises:
@@ -41,23 +46,24 @@ class Store:
         StorageFailed: from every such call, if the disk fails; nothing is half written.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, bounds: EventBounds) -> None:
         self._database = database
         self.active = ActiveTasks(database)
-        self.tasks = TaskStore(database, self.active)
+        self.events = EventStore(database, bounds)
+        self.tasks = TaskStore(database, self.active, self.events)
         self.examples = ExampleStore(database)
-        self.captures = CaptureStore(database, self.active)
+        self.captures = CaptureStore(database, self.active, self.events)
         self.refreshes = RefreshStore(database)
 
     @classmethod
-    def open(cls, url: str) -> "Store":
+    def open(cls, url: str, bounds: EventBounds = _BOUNDS) -> "Store":
         """Opens the database. Creates it if there is none, and brings its schema up to date.
 
         Raises:
             StoreInUse: another process has it open.
             StoreError: it cannot be used.
         """
-        return cls(Database.open(url))
+        return cls(Database.open(url), bounds)
 
     def close(self) -> None:
         """Lets go of the database; later calls raise StorageFailed."""

@@ -272,3 +272,23 @@ refresh_tasks = Table(
     Index("ix_refresh_tasks_outcome", "tenant", "refresh", "outcome", "task"),
     Index("ix_refresh_tasks_task", "tenant", "task"),
 )
+
+# No foreign key to the tasks: that a task was deleted is told after it is gone. There are ids and numbers only, so that there is
+# nothing to forget.
+events = Table(
+    "events",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("ordinal", Integer, nullable=False),  # in the order of the changes, without gaps
+    Column("id", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("task", String, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("version", Integer, nullable=True),  # from here on NULL where the type says nothing of it
+    Column("version_before", Integer, nullable=True),
+    Column("change", String, nullable=True),
+    Column("accuracy", Float, nullable=True),
+    Column("accuracy_before", Float, nullable=True),
+    Column("captures", Integer, nullable=True),
+    PrimaryKeyConstraint("tenant", "ordinal", name="pk_events"),
+)

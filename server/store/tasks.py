@@ -12,8 +12,9 @@ from models.heads.head import Float32, Head
 from server.errors import TaskNotFound, VersionNotFound
 from server.ids import cursor_after_number, read_number
 from server.store.active_tasks import ActiveTasks
-from server.store.capture_rows import remove_captures, remove_some_captures
+from server.store.capture_rows import count_captures, remove_captures, remove_some_captures
 from server.store.database import Database
+from server.store.events import EventStore
 from server.store.new_versions import add_changed, add_refreshed, find_parent
 from server.store.records import Accuracy, Asked, CaptureSetting, Change, NewExample, Task, TaskKey, Version
 from server.store.refresh_notes import forget_in_refreshes, note_version
@@ -50,9 +51,10 @@ from server.store.tables import tasks, versions
 class TaskStore:
     """The stored tasks and their versions. Thread-safe; `server.store.store.Store` says what holds for every call."""
 
-    def __init__(self, database: Database, active: ActiveTasks) -> None:
+    def __init__(self, database: Database, active: ActiveTasks, events: EventStore) -> None:
         self._database = database
         self._active = active
+        self._events = events
 
     def get(self, key: TaskKey) -> Task:
         """Returns a task with its active version."""
@@ -150,6 +152,7 @@ class TaskStore:
             insert_examples(connection, task, added)
             insert_version(connection, task, [example.id for example in added], head)
             keep_version(connection, task, asked)
+            self._events.tell_created(connection, None, task)
         return task
 
     def add_version(
@@ -175,6 +178,7 @@ class TaskStore:
             before = find_parent(connection, key, parent)
             task = add_changed(connection, before, change, added, removed, head, accuracy)
             keep_version(connection, task, asked)
+            self._events.tell_created(connection, before, task)
         return task
 
     def add_refreshed(
@@ -203,6 +207,7 @@ class TaskStore:
             before = find_parent(connection, key, parent)
             task = add_refreshed(connection, before, embedded, head, accuracy)
             note_version(connection, task, note)
+            self._events.tell_created(connection, before, task)
         return task
 
     def put_back(self, key: TaskKey, parent: int, version: int, note: RefreshNote) -> Task:
@@ -215,7 +220,7 @@ class TaskStore:
         """
         with self._changing(key) as connection:
             find_parent(connection, key, parent)
-            task = _activate(connection, key, version)
+            task = self._activate(connection, key, version)
             note_version(connection, task, note)
         return task
 
@@ -244,7 +249,8 @@ class TaskStore:
                 before = find_parent(connection, key, parent)
                 gone = versions_with(connection, key, example_id)
                 if head is not None:
-                    add_changed(connection, before, "removed", [], [example_id], head, accuracy)
+                    task = add_changed(connection, before, "removed", [], [example_id], head, accuracy)
+                    self._events.tell_created(connection, before, task)
                 elif parent in gone:
                     raise ValueError("the active version has the example, so another one is needed")
                 remove_versions(connection, key, gone)
@@ -262,7 +268,7 @@ class TaskStore:
         *,
         name: str | None = None,
         version: int | None = None,
-        capture: Mapping[str, str | int] | None = None,
+        capture: Mapping[str, str | int | None] | None = None,
     ) -> Task:
         """Gives a task another name, makes an existing version the active one, changes what it captures, or all at once.
 
@@ -274,7 +280,7 @@ class TaskStore:
         """
         with self._changing(key) as connection:
             if version is not None:
-                _activate(connection, key, version)
+                self._activate(connection, key, version)
             if name is not None:
                 now = now_after(read_task(connection, key).created_at)
                 update_task(connection, key, name=name, updated_at=now)
@@ -282,6 +288,8 @@ class TaskStore:
                 before = read_task(connection, key)
                 changed = {**asdict(before.capture), **capture}
                 update_task(connection, key, capture=changed, updated_at=now_after(before.created_at))
+                if changed["notify"] != before.capture.notify:
+                    self._events.tell_waiting(connection, key, changed["notify"], 0, count_captures(connection, key))
             return read_task(connection, key)
 
     def delete(self, key: TaskKey) -> list[int]:
@@ -301,6 +309,7 @@ class TaskStore:
                     raise TaskNotFound(key.id)
                 forget_answers(connection, key)
                 forget_in_refreshes(connection, key)
+                self._events.tell_deleted(connection, key)
             return gone
 
         def make_room(room: int) -> None:
@@ -318,9 +327,10 @@ class TaskStore:
         finally:  # Also after a failure: the disk may have written without confirming it.
             self._active.forget(key)
 
-
-def _activate(connection: Connection, key: TaskKey, version: int) -> Task:
-    find_version(connection, key, version)
-    now = now_after(read_task(connection, key).created_at)
-    update_task(connection, key, active_version=version, updated_at=now)
-    return read_task(connection, key)
+    def _activate(self, connection: Connection, key: TaskKey, version: int) -> Task:
+        find_version(connection, key, version)
+        before = read_task(connection, key)
+        update_task(connection, key, active_version=version, updated_at=now_after(before.created_at))
+        task = read_task(connection, key)
+        self._events.tell_activated(connection, before, task)
+        return task

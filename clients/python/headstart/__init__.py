@@ -44,6 +44,7 @@ from headstart.options import Candidate, HeadOptions
 from headstart.replies.backbones import Backbone
 from headstart.replies.captures import Answered, Capture, CapturePage
 from headstart.replies.comparison import Comparison, Difference, Trial, Untried
+from headstart.replies.events import Event, EventPage
 from headstart.replies.predictions import Coverage, ManyPredictions, Neighbour, Prediction, Predictions, Unreadable, UnusableTask
 from headstart.replies.quality import ClassQuality, Confusion, Duplicate, Prior, Quality, Suspect
 from headstart.replies.refreshes import Accuracy, Reason, Refresh, RefreshedTask
@@ -73,6 +74,8 @@ __all__ = [
     "Coverage",
     "Difference",
     "Duplicate",
+    "Event",
+    "EventPage",
     "Example",
     "ExampleNotFound",
     "Examples",

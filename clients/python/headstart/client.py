@@ -19,6 +19,7 @@ from headstart.options import Candidate, HeadOptions
 from headstart.queries import Queries
 from headstart.refreshes import Refreshes
 from headstart.replies.comparison import Comparison
+from headstart.replies.events import EventPage
 from headstart.replies.predictions import ManyPredictions, Predictions
 from headstart.replies.quality import Quality
 from headstart.replies.tasks import Example, Keep, Task, Version
@@ -222,15 +223,25 @@ class Client:
         """Gives a task another name; its id stays."""
         return parse(Task.from_json, self._transport.send("PATCH", _path(task), json={"name": name}))
 
-    def set_capture(self, task: str, *, keep: Keep | None = None, limit: int | None = None, days: int | None = None) -> Task:
+    def set_capture(
+        self,
+        task: str,
+        *,
+        keep: Keep | None = None,
+        limit: int | None = None,
+        days: int | None = None,
+        notify: int | Literal["never"] | None = None,
+    ) -> Task:
         """Sets which predictions of a task are kept for review; what is None stays as it is.
 
         Args:
             keep: "uncertain" are unknown images, and labels that are hardly likelier than others.
             limit: most captures; the oldest leaves first.
             days: age at which a capture leaves.
+            notify: the number of captures at which an event tells that they wait.
         """
-        given = {name: value for name, value in (("keep", keep), ("limit", limit), ("days", days)) if value is not None}
+        wanted = {"keep": keep, "limit": limit, "days": days, "notify": notify}
+        given = {name: None if value == "never" else value for name, value in wanted.items() if value is not None}
         return parse(Task.from_json, self._transport.send("PATCH", _path(task), json={"capture": given}))
 
     def correct(self, task: str, prediction: str, label: str | None) -> Task:
@@ -297,6 +308,16 @@ class Client:
     def activate(self, task: str, version: int) -> Task:
         """Makes a version the active one, which answers: an older or a newer one."""
         return parse(Task.from_json, self._transport.send("PATCH", _path(task), json={"active_version": version}))
+
+    def events(self, *, after: str | None = None, limit: int = 100) -> EventPage:
+        """What happened to tasks, in the order in which it happened. It answers at once: ask again after a while.
+
+        Args:
+            after: `next` of the page before; by default from the oldest event there is; "latest" has no events, but a `next`.
+            limit: at most 1000 events.
+        """
+        params: dict[str, str | int] = {"limit": limit} if after is None else {"limit": limit, "after": after}
+        return parse(EventPage.from_json, self._transport.send("GET", "/v1/events", params=params))
 
     @cached_property
     def _limits(self) -> Limits:

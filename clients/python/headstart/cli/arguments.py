@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
-from headstart.cli.commands import backbones, predicting, quality, refreshing, reviewing, tasks, teaching
+from headstart.cli.commands import backbones, events, predicting, quality, refreshing, reviewing, tasks, teaching
 from headstart.cli.failures import Exit
 from headstart.cli.output import Output
 from headstart.client import DEFAULT_URL, Client
@@ -85,7 +85,7 @@ def _parser() -> ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    for group in (teaching, predicting, reviewing, tasks, quality, backbones, refreshing):
+    for group in (teaching, predicting, reviewing, tasks, quality, backbones, refreshing, events):
         group.add_to(command)
     return parser
 

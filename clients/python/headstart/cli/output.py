@@ -45,6 +45,10 @@ class Output:
         else:
             self._answers.print(table())
 
+    def line(self, text: str) -> None:
+        """Prints one line of an answer that goes on."""
+        self._answers.out(text)
+
     def csv(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Prints the answer as CSV, for spreadsheets."""
         text = io.StringIO()

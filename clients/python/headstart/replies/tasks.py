@@ -36,11 +36,15 @@ Keep = Literal["none", "uncertain", "all"]
 
 @dataclass(frozen=True, slots=True)
 class CaptureSetting:
-    """The predictions of a task that are kept for review: at most `limit`, each for at most `days`, the oldest leaving first."""
+    """The predictions of a task that are kept for review: at most `limit`, each for at most `days`, the oldest leaving first.
+
+    An event tells when there are `notify` of them; None for never.
+    """
 
     keep: Keep
     limit: int
     days: int
+    notify: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from typing import Literal
 
 from headstart.cli import finding
 from headstart.cli.failures import Exit, Misused
@@ -28,6 +29,9 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
     )
     capturing.add_argument("--limit", metavar="N", type=int, help="most captures; the oldest leaves first")
     capturing.add_argument("--days", metavar="N", type=int, help="age at which a capture leaves")
+    capturing.add_argument(
+        "--notify", metavar="N", type=_number_or_never, help="number of captures at which an event tells that they wait; or never"
+    )
 
     reviewing = command(
         "review",
@@ -73,13 +77,14 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
 
 
 def capture(client: Client, args: Namespace, output: Output) -> Exit:
-    """`headstart capture TASK [--keep KEEP] [--limit N] [--days N]`"""
+    """`headstart capture TASK [--keep KEEP] [--limit N] [--days N] [--notify N]`"""
     found = finding.task(client, args.task)
-    given = {name: getattr(args, name) for name in ("keep", "limit", "days") if getattr(args, name) is not None}
+    given = {name: getattr(args, name) for name in ("keep", "limit", "days", "notify") if getattr(args, name) is not None}
     if given:
         found = client.set_capture(found.id, **given)
     now = found.capture
-    output.answer(found.raw, lambda: f"Keeps {now.keep}, at most {now.limit} captures, each for {now.days} days.")
+    told = f" An event tells when there are {now.notify}." if now.notify else ""
+    output.answer(found.raw, lambda: f"Keeps {now.keep}, at most {now.limit} captures, each for {now.days} days.{told}")
     return Exit.DONE
 
 
@@ -104,6 +109,10 @@ def correct(client: Client, args: Namespace, output: Output) -> Exit:
     task = client.correct(finding.task(client, args.task).id, args.prediction, args.label)
     output.answer(task.raw, lambda: changed_task(task, "Corrected a prediction"))
     return Exit.DONE
+
+
+def _number_or_never(text: str) -> int | Literal["never"]:
+    return "never" if text == "never" else int(text)
 
 
 def _labelled(text: str) -> tuple[str, str]:
