@@ -1,15 +1,15 @@
 """`headstart events`: what happened to tasks, up to now or on and on."""
 
 import json
-import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from time import sleep
 
 from headstart.cli.failures import Exit
 from headstart.cli.output import Output
 from headstart.cli.tables.events import event_line, events_table
 from headstart.client import Client
-from headstart.errors import ServerUnreachable, Unavailable
+from headstart.errors import ProxyError, ServerUnreachable, Unavailable
 from headstart.replies.events import Event, EventPage
 
 _LOOK_SECONDS = 2.0
@@ -59,10 +59,10 @@ def _follow(client: Client, after: str | None, output: Output) -> Exit:
                 for event in page.events:
                     output.line(json.dumps(event.raw) if output.as_json else event_line(event))
             if not (answers and page.events):
-                time.sleep(_LOOK_SECONDS)
+                sleep(_LOOK_SECONDS)
             try:
                 page = client.events(after=page.next, limit=_MOST)
-            except (ServerUnreachable, Unavailable) as error:
+            except (ProxyError, ServerUnreachable, Unavailable) as error:
                 if answers:
                     output.remark(f"headstart: {error}; waiting for the server")
                 answers = False
