@@ -10,7 +10,7 @@ from starlette.routing import Router
 from server.http.endpoints import Endpoints
 from server.http.front import Front
 from server.http.openapi import openapi_document
-from server.http.routes import backbones, captures, events, health, limits, predictions, quality, refreshes, tasks
+from server.http.routes import archive, backbones, captures, events, health, limits, predictions, quality, refreshes, tasks
 from server.http.routes.docs import docs_routes
 from server.http.routes.page import page_routes
 from server.refresh.worker import RefreshWorker
@@ -19,7 +19,7 @@ from server.settings import Settings
 
 ROUTES = [
     route
-    for module in (predictions, tasks, captures, quality, backbones, refreshes, events, limits, health)
+    for module in (predictions, tasks, archive, captures, quality, backbones, refreshes, events, limits, health)
     for route in module.router.routes
     if isinstance(route, APIRoute)
 ]

@@ -1,17 +1,19 @@
 """The examples of tasks: their images, and the support sets of versions."""
 
+import sys
 from collections.abc import Sequence
 
 from sqlalchemy import select
 
+from models.heads.head import Head
 from server.errors import ExampleNotFound, ImageNotKept
 from server.ids import cursor_after, read_cursor
 from server.store.database import Database
-from server.store.records import ExampleImage, ExampleInfo, NewExample, TaskKey
-from server.store.statements import read_task, support_ids
+from server.store.records import ExampleImage, ExampleInfo, NewExample, Task, TaskKey
+from server.store.statements import find_version, read_task, support_ids
 from server.store.support_records import PartlyEmbedded, Support
 from server.store.support_sets import read_embedded, read_example, read_examples, read_images, read_support
-from server.store.tables import examples
+from server.store.tables import examples, versions
 
 
 class ExampleStore:
@@ -49,6 +51,15 @@ class ExampleStore:
             # One more than asked for shows whether there is another page.
             found = read_examples(connection, key, active, after, limit + 1, negatives)
         return found[:limit], cursor_after(found[limit - 1].id) if len(found) > limit else None
+
+    def whole(self, key: TaskKey) -> tuple[Task, Head, list[ExampleInfo]]:
+        """Returns a task, and the head and all examples of its active version, the oldest first."""
+        with self._database.read() as connection:
+            task = read_task(connection, key)
+            number = task.version.number
+            data: bytes = find_version(connection, key, number, versions.c.head).head
+            found = read_examples(connection, key, number, "", sys.maxsize, None)
+        return task, Head.from_bytes(data), found
 
     def embedded(self, key: TaskKey, version: int, backbone_sha256: str) -> PartlyEmbedded:
         """Returns the support set of a version with the embeddings by one backbone, the version's own or another.

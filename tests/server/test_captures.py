@@ -106,12 +106,12 @@ def dropped(api: httpx.Client) -> dict[str, float]:
 class TestSetting:
     def test_it_is_off_until_it_is_set_and_shown_in_the_task(self, api: httpx.Client) -> None:
         task = task_of(api, 1)
-        assert api.get(f"/v1/tasks/{task}").json()["capture"] == {"keep": "none", "limit": 1000, "days": 30}
+        assert api.get(f"/v1/tasks/{task}").json()["capture"] == {"keep": "none", "limit": 1000, "days": 30, "notify": None}
         changed = api.patch(f"/v1/tasks/{task}", json={"capture": {"keep": "all", "limit": 7}}).json()
-        assert changed["capture"] == {"keep": "all", "limit": 7, "days": 30}
+        assert changed["capture"] == {"keep": "all", "limit": 7, "days": 30, "notify": None}
         assert api.patch(f"/v1/tasks/{task}", json={"capture": {"days": 2}}).json()["capture"]["limit"] == 7
         api.post(f"/v1/tasks/{task}/examples", **multipart([("cat", images(1, 2)[0])]))
-        assert api.get(f"/v1/tasks/{task}").json()["capture"] == {"keep": "all", "limit": 7, "days": 2}
+        assert api.get(f"/v1/tasks/{task}").json()["capture"] == {"keep": "all", "limit": 7, "days": 2, "notify": None}
 
     def test_it_can_be_set_at_creation_in_json_and_in_a_form(self, api: httpx.Client) -> None:
         assert api.get(f"/v1/tasks/{task_of(api, 3, keep='all')}").json()["capture"]["keep"] == "all"

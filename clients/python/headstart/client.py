@@ -5,6 +5,7 @@ import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import quote
@@ -279,6 +280,29 @@ class Client:
             ImageNotKept: the server did not keep it; `Example.image_kept` says so.
         """
         return self._transport.send("GET", _path(task, "examples", example, "image")).content
+
+    def archive(self, task: str, path: str | os.PathLike[str]) -> None:
+        """Saves the active version as a zip with a folder per class, which `POST /v1/tasks` takes again as `archive`.
+
+        Negatives are in the hidden folder `.negatives`; the head and a description of the task in `.headstart`.
+
+        Args:
+            path: of the file, which appears when it is whole, and replaces one that is there.
+
+        Raises:
+            ImageNotKept: the server did not keep the image of an example.
+            ServerUnreachable: the reply broke off, for example since the task was deleted.
+            OSError: the file cannot be written.
+        """
+        whole = Path(path)
+        part = whole.with_name(f"{whole.name}.{uuid.uuid4().hex[:8]}.part")
+        try:
+            with part.open("xb") as file:
+                for piece in self._transport.download(_path(task, "archive")):
+                    file.write(piece)
+            part.replace(whole)
+        finally:
+            part.unlink(missing_ok=True)
 
     def quality(self, task: str) -> Quality:
         """Judges the active version by its own examples, and finds suspicious ones. Takes seconds for thousands of examples."""

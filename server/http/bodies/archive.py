@@ -2,14 +2,17 @@
 
 Members are read, never extracted, and every count and size is bounded before it is paid for. One folder around the class
 folders is tolerated, since that is what zipping a folder gives; so are the files that desktops leave behind. A class folder
-without an image is refused, so that no class is lost unseen.
+without an image is refused, so that no class is lost unseen. In an archive of this server, `.headstart/task.json` names the
+classes whose folders could not be called like them.
 """
 
 import struct
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import IO
+
+import msgspec
 
 from models.zip_names import member_path, undecodable
 from server.errors import HeadstartError, InvalidArchive, LimitExceeded
@@ -22,12 +25,23 @@ _IGNORED_FILES = frozenset({"Thumbs.db", "desktop.ini"})
 _END, _ZIP64_END, _ZIP64_LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _END_BYTES, _ZIP64_END_BYTES, _LOCATOR_BYTES = 22, 56, 20
 _MAX_DIRECTORY_BYTES = 4_000_000
+_DESCRIPTION = PurePosixPath(".headstart/task.json")
+_MAX_DESCRIPTION_BYTES = 4_000_000
 
 # Reading a bounded number of bytes bounds the memory for these alone: bzip2 and LZMA unpack whole blocks first.
 _COMPRESSIONS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 
 _Member = tuple[str, PurePosixPath, zipfile.ZipInfo]
 """An image file: its label, where it lies and how to read it."""
+
+
+class _Description(msgspec.Struct):
+    """The part of a task's description that matters here: the labels of some folders."""
+
+    folders: dict[str, str] = {}
+
+
+_description = msgspec.json.Decoder(_Description)
 
 
 def read_archive(file: IO[bytes], settings: Settings) -> list[LabelledImage]:
@@ -109,7 +123,25 @@ def _members(archive: zipfile.ZipFile) -> list[_Member]:
                 f"{str(path)[:200]!r} is not in a class folder; an archive has one folder per class with its images"
             )
     _check_none_is_empty(folders, [path for path, _ in found], depth)
-    return [(clean_label(path.parts[-2]), path, info) for path, info in sorted(found, key=lambda member: member[0])]
+    labels = _labels(archive, PurePosixPath(*found[0][0].parts[: depth - 2], _DESCRIPTION)) if found else {}
+    return [
+        (clean_label(labels.get(path.parts[-2], path.parts[-2])), path, info)
+        for path, info in sorted(found, key=lambda member: member[0])
+    ]
+
+
+def _labels(archive: zipfile.ZipFile, description: PurePosixPath) -> Mapping[str, str]:
+    """Returns the labels of folders that are called otherwise, as the archive's description has them, if it has one."""
+    if str(description) not in archive.NameToInfo:
+        return {}
+    with archive.open(str(description)) as member:
+        content = member.read(_MAX_DESCRIPTION_BYTES + 1)
+    if len(content) > _MAX_DESCRIPTION_BYTES:
+        raise LimitExceeded(f"bytes of {_DESCRIPTION}", len(content), _MAX_DESCRIPTION_BYTES)
+    try:
+        return _description.decode(content).folders
+    except msgspec.MsgspecError as error:
+        raise InvalidArchive(f"{_DESCRIPTION} cannot be read; leave it out, or name folders like their classes") from error
 
 
 def _check_none_is_empty(folders: set[PurePosixPath], files: Sequence[PurePosixPath], depth: int) -> None:

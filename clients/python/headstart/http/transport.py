@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -61,6 +62,19 @@ class Transport:
         response, _ = self._exchange(self._http.build_request(method, path, **parts))
         return _successful(response)
 
+    def download(self, path: str) -> Iterator[bytes]:
+        """The body of a successful reply, in pieces as it comes. It is asked for again only before the first piece.
+
+        Raises:
+            ServerUnreachable: it broke off before its end.
+        """
+        response, _ = self._exchange(self._http.build_request("GET", path), stream=True)
+        with closing(response):
+            try:
+                yield from _successful(response).iter_bytes()
+            except httpx.TransportError as error:
+                raise ServerUnreachable(f"the answer of {self.shown} broke off: {error}") from error
+
     def delete(self, path: str, **parts: Any) -> httpx.Response | None:
         """The successful reply; None if an earlier try removed the thing, but its reply was lost."""
         response, done_before = self._exchange(self._http.build_request("DELETE", path, **parts))
@@ -73,13 +87,19 @@ class Transport:
         except httpx.TransportError:
             return False
 
-    def _exchange(self, request: httpx.Request) -> tuple[httpx.Response, bool]:
-        """The last try's reply, and whether an earlier try may have succeeded without a reply."""
+    def _exchange(self, request: httpx.Request, *, stream: bool = False) -> tuple[httpx.Response, bool]:
+        """The last try's reply, and whether an earlier try may have succeeded without a reply.
+
+        Args:
+            stream: leaves the body of a successful reply to be read.
+        """
         done_before = False
         for attempt in range(1, TRIES + 1):
             pause = random.uniform(0.5, 1) * FIRST_PAUSE * 2 ** (attempt - 1)  # noqa: S311 - spreads clients out, keeps no secret
             try:
-                response = self._http.send(request)
+                response = self._http.send(request, stream=stream)
+                if not response.is_success:
+                    response.read()
             except _BROKEN_CONNECTION as error:
                 if attempt == TRIES:
                     raise ServerUnreachable(f"no answer from {self.shown}: {error}{_of_large(error, request)}") from error

@@ -50,12 +50,12 @@ def save(
         else:
             label = example.label
             if label is not None and label not in folders:
-                folders[label] = _free(_safe(label), "", {_alike(name) for name in folders.values()})
+                folders[label] = _free(safe(label), "", {_alike(name) for name in folders.values()})
                 (folder / folders[label]).mkdir()
                 taken[label] = set()
             # The suffix says the image's format, which the file's own suffix may not.
             stem = PurePath(example.file_name or example.id).stem
-            name = _free(_safe(stem), _SUFFIXES.get(example.media_type, ""), taken[label])
+            name = _free(safe(stem), _SUFFIXES.get(example.media_type, ""), taken[label])
             taken[label].add(_alike(name))
             (beside(folder) if label is None else folder / folders[label]).joinpath(name).write_bytes(image)
         advance(1)
@@ -70,7 +70,7 @@ def _free(stem: str, suffix: str, taken: set[str]) -> str:
     return name
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
     """The text as a name that every file system takes."""
     name = "".join("_" if character in _FORBIDDEN or unicodedata.category(character) == "Cc" else character for character in text)
     name = re.sub(r"^\.+|[. ]+$", lambda match: "_" * len(match[0]), name) or "_"

@@ -2,9 +2,11 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from pathlib import Path
 
 from headstart.cli import finding
-from headstart.cli.failures import Exit
+from headstart.cli.commands.saving import safe
+from headstart.cli.failures import Exit, Misused
 from headstart.cli.output import Output
 from headstart.cli.tables.tasks import changed_task, task_table, tasks_table, versions_table
 from headstart.cli.tables.text import printable
@@ -24,6 +26,14 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
     renaming = command("rename", rename, "give a task another name; its id stays", "headstart rename birds garden-birds")
     finding.add_task(renaming)
     renaming.add_argument("name", metavar="NAME", help="the new name, which no other task has")
+
+    archiving = command(
+        "archive", archive, "save a task as a zip with a folder per class, its head in it", "headstart archive birds birds.zip"
+    )
+    finding.add_task(archiving)
+    archiving.add_argument(
+        "file", metavar="FILE", nargs="?", help="a new file (default: the task's name and .zip, in this folder)"
+    )
 
     deleting = command("delete", delete, "remove a task with all its images", "headstart delete birds")
     finding.add_task(deleting)
@@ -64,6 +74,19 @@ def rename(client: Client, args: Namespace, output: Output) -> Exit:
     finding.refuse_twin(client, args.name, "Choose another name.", besides=task.id)
     renamed = client.rename(task.id, args.name)
     output.answer(renamed.raw, lambda: f"{printable(task.name)} is called {printable(renamed.name)} now.")
+    return Exit.DONE
+
+
+def archive(client: Client, args: Namespace, output: Output) -> Exit:
+    """`headstart archive TASK [FILE]`"""
+    task = finding.task(client, args.task)
+    file = Path(args.file or f"{safe(task.name)}.zip")
+    if file.exists():
+        raise Misused(f"{file} exists; name a new file, so that nothing is overwritten")
+    client.archive(task.id, file)
+    output.answer(
+        {"task": task.id, "file": str(file)}, lambda: f"Saved version {task.version} of {printable(task.name)} to {file}."
+    )
     return Exit.DONE
 
 
