@@ -1,4 +1,4 @@
-"""What happened to tasks: response bodies."""
+"""The events of tasks: response bodies."""
 
 from datetime import datetime
 from typing import Any, ClassVar

@@ -1,19 +1,23 @@
 """Archives of tasks over real HTTP: they come back as the task that they were made of, and never as half of one."""
 
+import asyncio
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.types import Message
 
 from models.heads.head import Head
 from models.labels import clean_label
 from server.http.bodies.archive import read_archive
+from server.http.streaming import Streamed
+from server.journeys.archive import _Window
 from server.journeys.archive_names import Names
 from server.settings import Settings
 from tests.helpers.images import encode, noise
@@ -107,6 +111,45 @@ def test_any_label_is_read_back(labels: list[str]) -> None:
     archive = zip_of([*members, (".headstart/task.json", json.dumps({"folders": changed}, ensure_ascii=False).encode())])
     found = read_archive(io.BytesIO(archive), Settings())
     assert {(each.label, each.image) for each in found} == {(label, label.encode()) for label in labels}
+
+
+@given(contents=st.lists(st.binary(max_size=5000), max_size=12))
+def test_it_is_written_in_pieces_of_a_member_each(contents: list[bytes]) -> None:
+    whole, window, pieces = io.BytesIO(), _Window(), []
+    with zipfile.ZipFile(whole, "w") as one, zipfile.ZipFile(window, "w") as other:
+        for i, content in enumerate(contents):
+            one.writestr(zipfile.ZipInfo(f"cat/{i}.png"), content)
+            other.writestr(zipfile.ZipInfo(f"cat/{i}.png"), content)
+            pieces.append(window.take())
+            assert len(pieces[-1]) <= len(content) + 100
+    assert b"".join([*pieces, window.take()]) == whole.getvalue()
+
+
+def test_names_differ_in_more_than_case() -> None:
+    names = Names()
+    given_ = ["A (2)", "a", "A", "\u0041\u030a", "Å", "a"]
+    assert len({names.free(text).casefold() for text in given_}) == len(given_)
+
+
+def test_nothing_more_is_made_for_a_reader_who_left() -> None:
+    asked = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal asked
+        while True:
+            asked += 1
+            await asyncio.sleep(0.001)
+            yield b"piece"
+
+    async def leave() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(_message: Message) -> None:
+        """As the server's does, it takes whatever comes after the reader has left."""
+
+    scope = {"type": "http", "method": "GET", "headers": []}
+    asyncio.run(asyncio.wait_for(Streamed(endless(), "application/zip", {})(scope, leave, send), 30))
+    assert asked
 
 
 def test_what_is_in_it(api: httpx.Client) -> None:

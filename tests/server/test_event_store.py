@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.errors import InvalidRequest
+from server.metrics import Metrics
 from server.store import events as event_store
+from server.store.capture_writer import CaptureWriter
 from server.store.event_records import Event, EventBounds
 from server.store.records import Accuracy, Task, TaskKey, VersionConflict
 from server.store.refresh_records import RefreshNote, RefreshStopped
@@ -154,6 +156,15 @@ def test_waiting_captures_are_told_once_and_again_after_there_were_fewer(store: 
     assert take(4) == []
 
 
+def test_a_number_beyond_the_limit_is_never_reached(store: Store) -> None:
+    task = create(store)
+    store.tasks.change(task.key, capture={"limit": 2, "notify": 3})
+    start = now_at(store)
+    for count in (1, 2, 5):
+        store.captures.add(captures(task, count), keep_images=True)
+    assert told(store, start) == []
+
+
 def test_a_number_that_is_reached_already_is_told_when_it_is_set(store: Store) -> None:
     task = create(store)
     store.captures.add(captures(task, 3), keep_images=True)
@@ -269,6 +280,13 @@ class TestAge:
         clock.time += timedelta(days=31)
         store.events.trim()
         assert [event.task for event in told(store)] == tasks[3:]
+
+    def test_the_background_removes_them(self, store: Store, clock: Clock) -> None:
+        create(store)
+        clock.time += timedelta(days=31)
+        create(store)
+        CaptureWriter(store, Metrics(), keep_images=True).close()
+        assert len(told(store)) == 1
 
     def test_the_age_is_a_setting(self, tmp_path: Path, clock: Clock) -> None:
         with closing(Store.open(sqlite_url(tmp_path), EventBounds(days=2))) as store:

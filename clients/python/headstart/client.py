@@ -334,7 +334,7 @@ class Client:
         return parse(Task.from_json, self._transport.send("PATCH", _path(task), json={"active_version": version}))
 
     def events(self, *, after: str | None = None, limit: int = 100) -> EventPage:
-        """What happened to tasks, in the order in which it happened. It answers at once: ask again after a while.
+        """Events tell what happened to tasks, in that order. The answer comes at once: ask again after a while.
 
         Args:
             after: `next` of the page before; by default from the oldest event there is; "latest" has no events, but a `next`.

@@ -1,4 +1,4 @@
-"""`/v1/events`: what happened to tasks, for programs that ask from time to time."""
+"""`/v1/events`: the events of tasks, for programs that ask from time to time."""
 
 from dataclasses import asdict
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""What happened to tasks, as frozen types."""
+"""The events of tasks, as frozen types."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

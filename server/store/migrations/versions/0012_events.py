@@ -1,4 +1,4 @@
-"""What happens to tasks is told in a table of events, which holds ids and numbers only."""
+"""A table of events tells what happens to tasks. It holds ids and numbers only."""
 
 import sqlalchemy as sa
 from alembic import op

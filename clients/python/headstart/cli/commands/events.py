@@ -1,4 +1,4 @@
-"""`headstart events`: what happened to tasks, up to now or on and on."""
+"""`headstart events`: the events of tasks, up to now or on and on."""
 
 import json
 from argparse import ArgumentParser, Namespace
