@@ -26,6 +26,7 @@ schemathesis.openapi.format("base64 of an image", st.sampled_from([base64.b64enc
 # What the schema cannot say: of the details of refusals that a case which it calls right may get all the same.
 RULES = (
     "the cursor is not one that an earlier page gave",
+    "after is not the id of an event",
     "nothing to change; give",
     "this Idempotency-Key was used for another request",
     "the answer to this Idempotency-Key was forgotten",

@@ -27,7 +27,9 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
     telling.add_argument(
         "--after", metavar="ID", help="list only what followed this event; latest: nothing that has happened before now"
     )
-    telling.add_argument("--follow", action="store_true", help="go on listing what happens, until Ctrl-C")
+    telling.add_argument(
+        "--follow", action="store_true", help="go on listing what happens, until Ctrl-C; with --json, an event in each line"
+    )
 
 
 def events(client: Client, args: Namespace, output: Output) -> Exit:
