@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.arrays import Floats, Reals
+from models.arrays import Floats, Ints, Reals
 from models.heads.learning_curve import Point
 
 FACTORS = (2, 5)
@@ -95,7 +95,7 @@ class Forecast:
     interval: tuple[float, float]
 
 
-def forecast(points: Sequence[Point], sizes: Reals, prior: CurvePrior) -> list[Forecast]:
+def forecast(points: Sequence[Point], sizes: Ints, prior: CurvePrior) -> list[Forecast]:
     """Returns the forecast with twice and with five times the examples of each class.
 
     Args:
@@ -153,7 +153,7 @@ def _of_ways(ways: int) -> float:
     return _OF_WAYS * math.log(ways / _WAYS)
 
 
-def _middle(sizes: Reals) -> float:
+def _middle(sizes: Ints | Reals) -> float:
     """The geometric mean."""
     return float(np.exp(np.log(sizes).mean()))
 

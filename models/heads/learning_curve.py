@@ -7,7 +7,6 @@ which costs them much where a class has two or three.
 Shape legend: n examples, D features, K classes (ways), G groups of examples, R subsets.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,7 +72,7 @@ class _Support:
         return keys_RG.argsort(axis=1).argsort(axis=1) - starts_K[self.labels_G]
 
 
-def learning_curve(features: Reals, labels: Ints, options: HeadOptions, groups: Ints) -> Sequence[Point]:
+def learning_curve(features: Reals, labels: Ints, options: HeadOptions, groups: Ints) -> list[Point]:
     """Returns the points of seven eighths, a half and a quarter of each class, and of one group a class; each size once.
 
     A head is fitted on the first example of each of its groups, and judges the groups outside. The result does not depend on the
@@ -85,7 +84,7 @@ def learning_curve(features: Reals, labels: Ints, options: HeadOptions, groups: 
         groups: (n,) integers: examples of one class with the same number are one group.
 
     Returns:
-        None at all where no class has a second group.
+        An empty list where no class has a second group.
     """
     support = _sorted(features, labels, groups)
     most_K = np.maximum(1, support.sizes_K - 1)

@@ -13,6 +13,8 @@ def quality_table(found: Quality) -> RenderableType:
     parts: list[RenderableType] = [_verdict(found)]
     if found.prior:
         parts.append(_expected(found.prior))
+    if found.forecast:
+        parts.append(_with_more(found))
     parts += _alike(found)
     classes = FittedTable(
         (
@@ -125,6 +127,19 @@ def _expected(prior: Prior) -> str:
         f"The backbone's own evaluations found {mean} with {prior.ways} classes of {prior.shots} on {datasets}, "
         "the setting nearest to this task."
     )
+
+
+def _with_more(found: Quality) -> str:
+    counts = {each.examples for each in found.classes}
+
+    def images(factor: int) -> str:
+        return f"with {factor * min(counts)} each" if len(counts) == 1 else f"with {factor} times the images of each class"
+
+    expected = [
+        f"{images(each.factor)}: {each.accuracy:.0%} ({each.interval[0]:.0%} to {each.interval[1]:.0%})"
+        for each in found.forecast
+    ]
+    return f"More images would bring, in four of five tasks: {', '.join(expected)}."
 
 
 def _alike(found: Quality) -> list[RenderableType]:
