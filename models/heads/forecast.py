@@ -105,21 +105,24 @@ def forecast(points: Sequence[Point], sizes: Ints, prior: CurvePrior) -> list[Fo
     ways, shots = len(sizes), _middle(np.sort(sizes))
     (level, of_level), (slope, of_slope) = prior.level, prior.slope
     levels = level + of_level * np.linspace(-_DEVIATIONS, _DEVIATIONS, _LEVELS)[:, None]
-    slopes = np.linspace(max(0.0, slope - _DEVIATIONS * of_slope), slope + _DEVIATIONS * of_slope, _SLOPES)
+    slopes = np.linspace(max(0.0, slope - _DEVIATIONS * of_slope), max(0.0, slope) + _DEVIATIONS * of_slope, _SLOPES)
+
+    def z(shots: float) -> Floats:
+        of_grid: Floats = levels + slopes * _h(shots) - _of_ways(ways)
+        return of_grid
+
     log_weights = -0.5 * ((levels - level) / of_level) ** 2 - 0.5 * ((slopes - slope) / of_slope) ** 2
-    seen = [point for point in points if point.judged.any()]
-    for point in seen:
-        log_weights = log_weights + _log_likelihood(point, levels + slopes * _h(_middle(point.sizes)) - _of_ways(ways)) / len(
-            seen
-        )
+    evidence = [_log_likelihood(point, z(_middle(point.sizes))) for point in points if point.judged.any()]
+    if evidence:
+        log_weights = log_weights + np.mean(evidence, axis=0)
     weights = np.exp(log_weights - log_weights.max()).ravel()
     found = []
     for factor in FACTORS:
-        z = (levels + slopes * _h(factor * shots) - _of_ways(ways)).ravel()
-        order = z.argsort()
+        of_factor = z(factor * shots).ravel()
+        order = of_factor.argsort()
         shares = weights[order].cumsum()
         places = np.searchsorted(shares, np.array(_TAILS) * shares[-1])
-        low, middle, high = _accuracy(z[order[places]], ways).tolist()
+        low, middle, high = _accuracy(of_factor[order[places]], ways).tolist()
         found.append(Forecast(factor, middle, (low, high)))
     return found
 
@@ -131,8 +134,8 @@ def _log_likelihood(point: Point, z: Floats) -> Floats:
     judged = point.judged > 0
     share = (point.right[judged] / point.judged[judged]).mean()
     worth = judged.mean() * judged.sum() ** 2 / (1.0 / point.judged[judged]).sum()
-    accuracy = _accuracy(z, len(judged))
-    found: Floats = worth * (share * np.log(accuracy) + (1.0 - share) * np.log1p(-accuracy))
+    log_right, log_wrong = np.log(_accuracy(z, len(judged))), np.log(1.0 - 1.0 / len(judged)) - np.logaddexp(0.0, z)
+    found: Floats = worth * (share * log_right + (1.0 - share) * log_wrong)
     return found
 
 
@@ -159,7 +162,7 @@ def _middle(sizes: Ints | Reals) -> float:
 
 
 def _accuracy(z: Floats, ways: int) -> Floats:
-    found: Floats = 1.0 / ways + (1.0 - 1.0 / ways) / (1.0 + np.exp(-z))
+    found: Floats = 1.0 / ways + (1.0 - 1.0 / ways) * np.exp(-np.logaddexp(0.0, -z))
     return found
 
 
