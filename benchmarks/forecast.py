@@ -201,15 +201,14 @@ def _milliseconds(setting: Setting, ways: int, shots: int) -> float:
 
 
 def _summarise(rows: Sequence[Row], timed: Mapping[str, float]) -> None:
-    """Prints the means over the rows, of each domain and of all."""
-    for name in [*dict.fromkeys(row.domain for row in rows), "all"]:
-        own = [row for row in rows if name in (row.domain, "all")]
-        compared = [row for row in own if row.no_change is not None]
-        inside, width, error = (np.mean([getattr(row, of) for row in own]) for of in ("inside", "width", "error"))
-        errors = [np.mean([getattr(row, of) for row in compared]) for of in ("error", "no_change", "prior_only") if compared]
-        told = f"{sum(row.tasks for row in own)} forecasts, inside {inside:.1f} %, width {width:.1f}, error {error:.1f}"
-        several = ", ".join(f"{value:.1f}" for value in errors)
-        print(f"{name}: {told}; with several shots error, no change, prior only: {several}")
+    """Prints the means over the forecasts of each domain and of all, those of one shot by themselves."""
+    for name, several in product([*dict.fromkeys(row.domain for row in rows), "all"], (False, True)):
+        if own := [row for row in rows if name in (row.domain, "all") and (row.no_change is not None) == several]:
+            shown = ["inside", "width", "error", "prior_only", *(["no_change"] if several else [])]
+            tasks = [row.tasks for row in own]
+            means = {of: np.average([getattr(row, of) for row in own], weights=tasks) for of in shown}
+            told = ", ".join(f"{of.replace('_', ' ')} {value:.1f}" for of, value in means.items())
+            print(f"{name}, {'several shots' if several else 'one shot'}: {sum(tasks)} forecasts, {told}")
     print("one forecast, one thread: " + ", ".join(f"{name} {ms:.0f} ms" for name, ms in timed.items()))
 
 
