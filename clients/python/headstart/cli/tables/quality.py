@@ -133,13 +133,13 @@ def _with_more(found: Quality) -> str:
     counts = {each.examples for each in found.classes}
 
     def images(factor: int) -> str:
-        return f"with {factor * min(counts)} each" if len(counts) == 1 else f"with {factor} times the images of each class"
+        return f"{factor * min(counts)} each" if len(counts) == 1 else f"{factor} times as many of each class"
 
     expected = [
-        f"{images(each.factor)}: {each.accuracy:.0%} ({each.interval[0]:.0%} to {each.interval[1]:.0%})"
+        f"{each.accuracy:.0%} with {images(each.factor)} ({each.interval[0]:.0%} to {each.interval[1]:.0%})"
         for each in found.forecast
     ]
-    return f"More images would bring, in four of five tasks: {', '.join(expected)}."
+    return f"More images, with the 80 % interval: {', '.join(expected)}."
 
 
 def _alike(found: Quality) -> list[RenderableType]:
