@@ -21,9 +21,9 @@ def point(sizes: list[int], judged: list[int], right: list[float]) -> Point:
 
 
 def sampled(points: list[Point], sizes: list[int], prior: CurvePrior, factor: int) -> Floats:
-    """The quantiles of the accuracy with `factor` times the examples: a million draws from the prior, weighted."""
+    """The quantiles of the accuracy with `factor` times the examples: 300,000 draws from the prior, weighted."""
     rng, ways, (level, slope) = np.random.default_rng(0), len(sizes), (prior.level, prior.slope)
-    levels = rng.normal(level.mean, level.deviation, 1_000_000)
+    levels = rng.normal(level.mean, level.deviation, 300_000)
     cut = -slope.mean / slope.deviation
     slopes = truncnorm.rvs(cut, np.inf, slope.mean, slope.deviation, levels.size, random_state=rng)
 
