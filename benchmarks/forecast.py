@@ -58,7 +58,7 @@ class Task:
 
     @property
     def inside(self) -> bool:
-        """Whether the interval holds the truth, to half an image."""
+        """True if the interval holds the truth, to half an image."""
         return self.low - 0.5 / self.images <= self.truth <= self.high + 0.5 / self.images
 
 

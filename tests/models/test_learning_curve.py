@@ -3,6 +3,7 @@
 from typing import get_args
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
@@ -99,6 +100,21 @@ def test_shots_of_one_thing_count_as_one() -> None:
         np.testing.assert_allclose(one.right, other.right)
     session = np.where(y == 0, 0, np.arange(11))
     assert all(sorted(point.judged) == [0, 3, 4] for point in learning_curve(x, y, options(), session))
+
+
+@pytest.mark.parametrize("solver", get_args(Solver))
+@pytest.mark.parametrize("case", ["all the same", "nothing", "one large class", "one of each", "sessions"])
+def test_a_forecast_is_finite_whatever_the_support_set(solver: Solver, case: str) -> None:
+    x, y = examples({"one large class": [60, 1, 2], "one of each": [1, 1, 1]}.get(case, [4, 4, 4]), seed=3)
+    if case == "all the same":
+        x = np.repeat(x[:1], len(y), axis=0)
+    elif case == "nothing":
+        x = np.zeros_like(x)
+    groups = y if case == "sessions" else np.arange(len(y))
+    found = learning_curve(x, y, options(solver), groups)
+    assert bool(found) == (case not in {"one of each", "sessions"})
+    twice, five_times = forecast(found, np.bincount(y[np.unique(groups, return_index=True)[1]]), CurvePrior())
+    assert 0 < twice.interval[0] < twice.accuracy < five_times.accuracy < five_times.interval[1] < 1
 
 
 def test_leave_one_out_is_a_point_of_large_support_sets() -> None:
