@@ -201,14 +201,15 @@ def _milliseconds(setting: Setting, ways: int, shots: int) -> float:
 
 
 def _summarise(rows: Sequence[Row], timed: Mapping[str, float]) -> None:
-    """Prints the means over the forecasts of each domain and of all, those of one shot by themselves."""
-    for name, several in product([*dict.fromkeys(row.domain for row in rows), "all"], (False, True)):
-        if own := [row for row in rows if name in (row.domain, "all") and (row.no_change is not None) == several]:
-            shown = ["inside", "width", "error", "prior_only", *(["no_change"] if several else [])]
+    """Prints the means over the forecasts of each domain and of all, also of one shot and of several by themselves."""
+    for name, kind in product([*dict.fromkeys(row.domain for row in rows), "all"], ("one shot", "several shots", "any shots")):
+        of_kind = [row for row in rows if kind == "any shots" or (row.no_change is not None) == (kind == "several shots")]
+        if own := [row for row in of_kind if name in (row.domain, "all")]:
             tasks = [row.tasks for row in own]
+            shown = ["inside", "width", "error", "prior_only", *(["no_change"] if kind == "several shots" else [])]
             means = {of: np.average([getattr(row, of) for row in own], weights=tasks) for of in shown}
             told = ", ".join(f"{of.replace('_', ' ')} {value:.1f}" for of, value in means.items())
-            print(f"{name}, {'several shots' if several else 'one shot'}: {sum(tasks)} forecasts, {told}")
+            print(f"{name}, {kind}: {sum(tasks)} forecasts, {told}")
     print("one forecast, one thread: " + ", ".join(f"{name} {ms:.0f} ms" for name, ms in timed.items()))
 
 
