@@ -91,8 +91,9 @@ class Quality(Reply):
     confusions: list[Confusion] = Field(description="which classes are taken for which, the most frequent first")
     prior: Prior | None = Field(description="where not every example could be judged: what the bundle's evaluations found")
     advice: str = Field(description="which class gains most from more images")
-    forecast: list[ForecastReply] = Field(
-        description="with twice and five times the examples; empty where none is judged and the backbone was not evaluated"
+    forecast: list[ForecastReply] = Field(  # Empty by default: replies that an earlier release keeps for retries lack it.
+        default=[],
+        description="with twice and five times the examples; empty where none is judged and the backbone was not evaluated",
     )
     suspects: list[SuspectReply] = Field(description="examples whose label the others contradict, the clearest first")
     duplicates: list[DuplicateReply]

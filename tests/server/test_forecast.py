@@ -1,6 +1,8 @@
 """The forecast of a task's accuracy, over real HTTP: beside the model's own functions, and where nothing can be said."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +91,17 @@ def test_a_bundle_that_was_not_evaluated_forecasts_only_what_was_judged(
         assert create(api, support[::5])["quality"]["forecast"] == []
         twice, five_times = told(create(api, support)["quality"])
     assert 0.0 < twice.accuracy <= five_times.accuracy < 1.0
+
+
+def test_a_retry_of_what_an_earlier_release_answered_has_none(
+    tmp_path: Path, small_flags: tuple[str, ...], support: Labelled
+) -> None:
+    with ServerProcess(tmp_path, *small_flags) as server, httpx.Client(base_url=server.url, timeout=60) as api:
+        request = {**multipart(support[::5]), "headers": {"Idempotency-Key": "asked-before"}}
+        first = api.post("/v1/tasks", **request).json()
+        assert first["quality"]["forecast"]
+        with closing(sqlite3.connect(tmp_path / "headstart.db")) as database, database:
+            database.execute("UPDATE replays SET body = json_remove(body, '$.quality.forecast')")
+        again = api.post("/v1/tasks", **request)
+    assert again.status_code == 201, again.text
+    assert again.json()["quality"] == first["quality"] | {"forecast": []}
