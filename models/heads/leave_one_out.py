@@ -57,9 +57,7 @@ class LeftOut:
         Args:
             labels: (n,) the examples' own classes. Where another class is equally likely, the example counts as not recognised.
         """
-        wanted = np.eye(self.probabilities.shape[1])[labels]
-        found: Ints = (self.probabilities - _TIE * wanted).argmax(axis=1)
-        return found
+        return verdicts(self.probabilities, labels)
 
     @property
     def method(self) -> str:
@@ -93,6 +91,17 @@ def leave_one_out(
     elif len(rows_m):
         scores_nK[judged] = _left_out_scores(x_nD, labels, ways, options, groups, judged)[judged]
     return LeftOut(judged, softmax(scores_nK, options.temperature), folds, groups)
+
+
+def verdicts(probabilities: Floats, labels: Ints) -> Ints:
+    """Returns the class that each example is taken for, (…, n); where another is as likely as its own, not its own.
+
+    Args:
+        probabilities: (…, n, K).
+        labels: (n,), integers in [0, K).
+    """
+    found: Ints = (probabilities - _TIE * np.eye(probabilities.shape[-1])[labels]).argmax(axis=-1)
+    return found
 
 
 def wanting(left_out: LeftOut, labels: Ints) -> Floats:

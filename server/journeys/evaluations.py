@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from models.engine import file_of
-from models.manifest import Solver
+from models.manifest import Manifest, Solver
 from server.engine.backbone import ServedBackbone
 
 
@@ -18,9 +18,13 @@ class Setting(NamedTuple):
 
 
 def accuracies(backbone: ServedBackbone, solver: Solver) -> Mapping[Setting, float]:
-    """Accuracies on novel classes, of the file that serves where that was evaluated, and else of another of the bundle's."""
-    file = file_of(backbone.kind)
-    tests = [each for each in backbone.bundle.manifest.evaluations if each.part == "test" and each.solver == solver]
+    """Returns `accuracies_of` the file that serves."""
+    return accuracies_of(backbone.bundle.manifest, file_of(backbone.kind), solver)
+
+
+def accuracies_of(manifest: Manifest, file: str, solver: Solver) -> Mapping[Setting, float]:
+    """Returns accuracies on novel classes, of this file where that was evaluated, and else of another of the bundle's."""
+    tests = [each for each in manifest.evaluations if each.part == "test" and each.solver == solver]
     tests.sort(key=lambda each: each.file == file)
     return {Setting(each.dataset, each.ways, each.shots): each.accuracy for each in tests}
 

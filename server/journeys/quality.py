@@ -1,7 +1,7 @@
 """The quality of a task, as far as its support set alone can tell.
 
 Support set read -> shots of one thing found (`models.examples.bursts`) -> each example judged by heads fitted without them
--> suspects and duplicates -> one sentence of advice.
+-> suspects and duplicates -> what more examples would bring (`forecast`) -> one sentence of advice.
 """
 
 from collections import Counter
@@ -17,6 +17,7 @@ from models.heads.leave_one_out import LeftOut, wanting
 from models.manifest import HeadOptions, Solver
 from server.engine.backbone import ServedBackbone
 from server.journeys.evaluations import accuracies, distance
+from server.journeys.forecast import forecast_accuracy
 from server.journeys.tally import Tally, judge_left_out
 from server.schemas.quality import ClassQuality, Confusion, DuplicateReply, Prior, Quality, QualityReply, SuspectReply
 from server.service import Service
@@ -64,6 +65,7 @@ def assess(
         confusions=confusions,
         prior=None if of_all.judged == len(labels) else _prior(backbone, options.solver, len(names), of_all.groups),
         advice=_advice(classes, confusions, left_out, indices),
+        forecast=forecast_accuracy(verdict, embeddings, options, backbone),
         suspects=[
             SuspectReply(
                 example=ids[suspect.example],

@@ -41,6 +41,14 @@ class Prior(Reply):
     datasets: list[str]
 
 
+class ForecastReply(Reply):
+    """The accuracy to expect with more examples of each class, on further images of these kinds."""
+
+    factor: int = Field(description="how many times the examples of each class")
+    accuracy: float = Field(description="as likely too low as too high")
+    interval: tuple[float, float] = Field(description="80 % interval of the accuracy")
+
+
 class SuspectReply(Reply):
     """An example that the others contradict."""
 
@@ -83,6 +91,10 @@ class Quality(Reply):
     confusions: list[Confusion] = Field(description="which classes are taken for which, the most frequent first")
     prior: Prior | None = Field(description="where not every example could be judged: what the bundle's evaluations found")
     advice: str = Field(description="which class gains most from more images")
+    forecast: list[ForecastReply] = Field(  # Empty by default: replies that an earlier release keeps for retries lack it.
+        default=[],
+        description="with twice and five times the examples; empty where none is judged and the backbone was not evaluated",
+    )
     suspects: list[SuspectReply] = Field(description="examples whose label the others contradict, the clearest first")
     duplicates: list[DuplicateReply]
 
@@ -99,6 +111,10 @@ class Quality(Reply):
         "prior": None,
         "advice": "More images of 'cat' would help most: left out, its 5 got 47% on average; 2 were taken for another class, and "
         "0 of others for it.",
+        "forecast": [
+            {"factor": 2, "accuracy": 0.921, "interval": [0.81, 0.971]},
+            {"factor": 5, "accuracy": 0.939, "interval": [0.838, 0.981]},
+        ],
         "suspects": [{"example": EXAMPLE_ID, "label": "cat", "suggested": "dog", "confidence": 0.91, "file_name": "cat3.jpg"}],
         "duplicates": [],
     }

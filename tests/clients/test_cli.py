@@ -247,6 +247,7 @@ def test_a_person_learns_how_good_a_task_is(
     assert "Version 1: 100.0% (95 % interval 84.6% to 100.0%) recognised by leave-one-out, 25 of 25 examples." in out
     assert re.search(r"palace +5 +5 +5 +100.0% +52.4% to 100.0%", out)
     assert "Every example was recognised" in out
+    assert re.search(r"9\d% with 10 each \(\d\d% to \d+%\), 9\d% with 25 each", out)
     assert "evaluation" not in out
     for column in ("taken for", "seems to be", "same as"):
         assert column not in out, "no table of nothing"

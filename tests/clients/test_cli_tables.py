@@ -65,6 +65,19 @@ def test_a_prior_of_several_datasets_has_its_range() -> None:
     assert "80.0% in the mean, 70.0% to 90.0% by dataset, with 5 classes of 1 on birds, tools" in said
 
 
+def test_a_forecast_names_the_images_of_each_class_where_all_have_as_many() -> None:
+    forecast = [
+        {"factor": 2, "accuracy": 0.906, "interval": [0.86, 0.949]},
+        {"factor": 5, "accuracy": 0.93, "interval": [0.9, 0.96]},
+    ]
+    said = printed(quality_table(quality(forecast=forecast)))
+    assert "More images, with the 80 % interval: 91% with 10 each (86% to 95%), 93% with 25 each (90% to 96%)." in said
+    (cat, dog) = quality().raw["classes"]
+    said = printed(quality_table(quality(forecast=forecast, classes=[cat | {"examples": 2}, dog])))
+    assert "91% with 2 times as many of each class (86% to 95%)" in said
+    assert "More images, with" not in printed(quality_table(quality(forecast=[])))
+
+
 def test_an_unreadable_image_and_one_without_neighbours_have_their_rows() -> None:
     scores = {"cat": 0.75, "dog": 0.25}
     read, unreadable = Prediction("cat", 0.75, scores), Unreadable("image_broken", "the image is damaged")

@@ -225,6 +225,8 @@ def test_a_change_tells_how_good_the_task_is_now(client: Client, task: Task, sup
     assert (found.task, found.version, found.method, found.judged, found.accuracy) == (task.id, 1, "leave-one-out", 25, 1.0)
     assert found.interval == pytest.approx((0.8464, 1.0), abs=1e-4)
     assert (found.prior, found.confusions, found.suspects, found.duplicates) == (None, (), (), ())
+    assert [each.factor for each in found.forecast] == [2, 5]
+    assert all(0.8 < each.interval[0] < each.accuracy < each.interval[1] < 1.0 for each in found.forecast)
     assert found.raw["advice"] == found.advice
     assert client.task(task.id).quality is None
 

@@ -157,8 +157,10 @@ class TestAnswers:
         api.post(path, **multipart(pair * 25)).raise_for_status()
         assert ask(api, task["id"])["method"] == "leave-one-out"
         api.post(path, **multipart(pair[:1])).raise_for_status()
-        assert (found := ask(api, task["id"]))["method"] == "20 folds"
-        assert found["judged"] == 501
+        found = ask(api, task["id"])
+        assert (found["method"], found["judged"]) == ("20 folds", 501)
+        twice, five_times = (each["accuracy"] for each in found["forecast"])
+        assert 0.5 < twice < five_times < 1.0
 
     def test_an_unknown_task_has_none(self, api: httpx.Client) -> None:
         assert_problem(api.get("/v1/tasks/task_of_nobody/quality"), 404, "task_not_found")

@@ -65,6 +65,15 @@ class Prior:
 
 
 @dataclass(frozen=True, slots=True)
+class Forecast:
+    """The accuracy to expect with `factor` times the examples of each class, with its 80 % interval."""
+
+    factor: int
+    accuracy: float
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
 class Suspect:
     """An example whose label the other examples contradict.
 
@@ -109,6 +118,7 @@ class Quality:
         confusions: the most frequent first.
         prior: what to expect if not every example could be judged; None if all were, or if the backbone does not say.
         advice: which class gains most from more images, in a sentence.
+        forecast: with twice and five times the examples of each class; empty if nothing can be said, or from earlier servers.
         suspects: the clearest first.
         raw: the JSON as it arrived.
     """
@@ -125,6 +135,7 @@ class Quality:
     confusions: tuple[Confusion, ...]
     prior: Prior | None
     advice: str
+    forecast: tuple[Forecast, ...]
     suspects: tuple[Suspect, ...]
     duplicates: tuple[Duplicate, ...]
     raw: JsonObject = field(repr=False, compare=False)
@@ -145,6 +156,7 @@ class Quality:
             confusions=tuple(Confusion(each["label"], each["recognised_as"], each["examples"]) for each in body["confusions"]),
             prior=_prior(body["prior"]),
             advice=body["advice"],
+            forecast=tuple(_forecast(each) for each in body.get("forecast", ())),
             suspects=tuple(
                 Suspect(each["example"], each["label"], each["suggested"], each["confidence"], each.get("file_name"))
                 for each in body["suspects"]
@@ -152,6 +164,11 @@ class Quality:
             duplicates=tuple(_duplicate(each) for each in body["duplicates"]),
             raw=body,
         )
+
+
+def _forecast(body: JsonObject) -> Forecast:
+    low, high = body["interval"]
+    return Forecast(body["factor"], body["accuracy"], (low, high))
 
 
 def _duplicate(body: JsonObject) -> Duplicate:

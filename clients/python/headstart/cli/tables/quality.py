@@ -13,6 +13,8 @@ def quality_table(found: Quality) -> RenderableType:
     parts: list[RenderableType] = [_verdict(found)]
     if found.prior:
         parts.append(_expected(found.prior))
+    if found.forecast:
+        parts.append(_with_more(found))
     parts += _alike(found)
     classes = FittedTable(
         (
@@ -125,6 +127,19 @@ def _expected(prior: Prior) -> str:
         f"The backbone's own evaluations found {mean} with {prior.ways} classes of {prior.shots} on {datasets}, "
         "the setting nearest to this task."
     )
+
+
+def _with_more(found: Quality) -> str:
+    counts = {each.examples for each in found.classes}
+
+    def images(factor: int) -> str:
+        return f"{factor * min(counts)} each" if len(counts) == 1 else f"{factor} times as many of each class"
+
+    expected = [
+        f"{each.accuracy:.0%} with {images(each.factor)} ({each.interval[0]:.0%} to {each.interval[1]:.0%})"
+        for each in found.forecast
+    ]
+    return f"More images, with the 80 % interval: {', '.join(expected)}."
 
 
 def _alike(found: Quality) -> list[RenderableType]:
