@@ -45,7 +45,7 @@ from headstart.replies.backbones import Backbone
 from headstart.replies.captures import Answered, Capture, CapturePage
 from headstart.replies.comparison import Comparison, Difference, Trial, Untried
 from headstart.replies.predictions import Coverage, ManyPredictions, Neighbour, Prediction, Predictions, Unreadable, UnusableTask
-from headstart.replies.quality import ClassQuality, Confusion, Duplicate, Prior, Quality, Suspect
+from headstart.replies.quality import ClassQuality, Confusion, Duplicate, Prior, Quality, ReliabilityBin, Suspect
 from headstart.replies.refreshes import Accuracy, Reason, Refresh, RefreshedTask
 from headstart.replies.tasks import CaptureSetting, ClassSize, Example, Head, Task, Version
 from headstart.version import VERSION as __version__
@@ -99,6 +99,7 @@ __all__ = [
     "Refresh",
     "RefreshNotFound",
     "RefreshedTask",
+    "ReliabilityBin",
     "RequestTooLarge",
     "ServerUnreachable",
     "Suspect",
