@@ -7,9 +7,8 @@ const percent = (share: number) => {
   if (nearest === 0 && share > 0) return "under 1 %";
   return nearest === 100 && share < 1 ? "over 99 %" : `${nearest} %`;
 };
-const bounds = (limit: number, days: number) =>
-  `At most ${plural(limit, "picture")} wait, the oldest leave first, and none is kept for more than ${plural(days, "day")}.`;
 const range = (interval: [number, number]) => `${Math.round(100 * interval[0])} to ${Math.round(100 * interval[1])} %`;
+const sentences = (...parts: (string | 0)[]) => parts.filter(Boolean).join(" ");
 
 export const texts = {
   percent,
@@ -125,22 +124,19 @@ export const texts = {
   reviewTitle: "What was it asked?",
   keepSwitch: "Keep pictures that it is unsure about",
   keeping: {
-    none: (limit: number, days: number) =>
-      `Now it looks at pictures and forgets them. Turn this on, and the server keeps those that it is unsure about, so that you can say here what they show. ${bounds(limit, days)}`,
-    uncertain: (limit: number, days: number) =>
-      `The server keeps pictures that it is unsure about, so that you can say here what they show. ${bounds(limit, days)}`,
-    all: (limit: number, days: number) =>
-      `The server keeps every picture that it is asked about, so that you can say here what they show. ${bounds(limit, days)}`,
+    none: "Now it looks at pictures and forgets them. Turn this on, and the server keeps those that it is unsure about, so that you can say here what they show.",
+    uncertain: "The server keeps pictures that it is unsure about, so that you can say here what they show.",
+    all: "The server keeps every picture that it is asked about, so that you can say here what they show.",
   },
+  keepingBounds: (limit: number, days: number) =>
+    `At most ${plural(limit, "picture")} wait, the oldest leave first, and none is kept for more than ${plural(days, "day")}.`,
   toDecide: (count: number) => `${plural(count, "picture")} to decide about, the most useful first.`,
   nothingToDecide: "No picture waits for a decision.",
   leftOut: (copies: number, others: number) =>
-    [
+    sentences(
       copies && `${plural(copies, "further one")} ${copies === 1 ? "is" : "are"} nearly the same as pictures that it knows.`,
       others && `${plural(others, "further one")} cannot be judged since the network was changed.`,
-    ]
-      .filter(Boolean)
-      .join(" "),
+    ),
   lookAgain: "Look again",
   reviewKeys: "What does it show? Keys: 1 to 9 a class, space accept, 0 none of these, x discard, u undo",
   askedOn: (when: Date) => `Asked on ${when.toLocaleString("en", { dateStyle: "medium", timeStyle: "short" })}`,
@@ -164,9 +160,10 @@ export const texts = {
     `The server cannot be reached. ${plural(decisions, "decision")} ${decisions === 1 ? "waits" : "wait"} here and will be sent again.`,
   decisionsKept: "They are kept in this browser until then.",
   learnt: (version: number, labelled: number, discarded: number) =>
-    [labelled && `Version ${version} has learnt from ${plural(labelled, "picture")}.`, discarded && `${plural(discarded, "picture")} discarded.`]
-      .filter(Boolean)
-      .join(" "),
+    sentences(
+      labelled && `Version ${version} has learnt from ${plural(labelled, "picture")}.`,
+      discarded && `${plural(discarded, "picture")} discarded.`,
+    ),
   undoLearning: "Undo what it learnt",
   decidedElsewhere: (captures: number) =>
     `Somebody else has decided about ${plural(captures, "picture")} meanwhile. The others are still here to be learnt from.`,
@@ -200,7 +197,7 @@ export const texts = {
     `When it said about ${percent(of.probability)}, it was right in ${percent(of.accuracy)} of ${plural(of.examples, "picture")}.`,
   asSaid: "On the whole, it is right about as often as it says.",
   tooSure: (said: number, right: number) =>
-    `On the whole, it is too sure: it said ${percent(said)} and was right in ${percent(right)}. Ask it for more than you need.`,
+    `On the whole, it is too sure: it said ${percent(said)} and was right in ${percent(right)}. Take its percentages for less.`,
   tooModest: (said: number, right: number) =>
     `On the whole, it is right more often than it says: it said ${percent(said)} and was right in ${percent(right)}.`,
   itSaid: "It said (%)",
@@ -231,7 +228,6 @@ export const texts = {
   method: "Method",
   network: "Network",
   inUse: "in use",
-
   candidate: "No.",
   range95: "Probably",
   probably: (interval: [number, number]) => `probably ${range(interval)}`,

@@ -13,7 +13,9 @@ export function CaptureSwitch() {
       <button type="button" role="switch" aria-checked={isOn} class="switch" onClick={() => keep(isOn ? "none" : "uncertain")}>
         {texts.keepSwitch}
       </button>
-      <p class="quiet">{texts.keeping[capture.keep](capture.limit, capture.days)}</p>
+      <p class="quiet">
+        {texts.keeping[capture.keep]} {texts.keepingBounds(capture.limit, capture.days)}
+      </p>
     </div>
   );
 }

@@ -7,7 +7,7 @@ const ENOUGH = 30; // pictures: at nine right in ten, the share is then known to
 
 export function Reliability({ bins }: { bins: ReliabilityBin[] }) {
   const pictures = sum(bins, (each) => each.examples);
-  const likeliest = bins.toSorted((one, other) => other.examples - one.examples)[0];
+  const likeliest = [...bins].sort((one, other) => other.examples - one.examples)[0];
   if (!likeliest) return null;
   return (
     <section class="card section">

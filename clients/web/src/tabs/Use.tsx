@@ -23,7 +23,7 @@ export function Use() {
         <h3>{texts.exportTitle}</h3>
         <p class="quiet">{texts.exportLead}</p>
         <p>
-          <a href={archiveAddress(now.id)} download>
+          <a href={archiveAddress(now.id)} download="">
             {texts.exportLink}
           </a>
         </p>
