@@ -69,14 +69,16 @@ def test_a_task_of_several_labels_is_asked_here_and_taught_elsewhere(open_page: 
             each["labels"] = "multiple"
         route.fulfill(json=body)
 
+    near = {"example": "example_01", "label": None, "labels": ["fish", "palace"], "image": None, "file_name": None}
     both = {"labels": ["palace", "fish"], "scores": {"palace": 0.8, "fish": 0.7}}
-    prediction = {"label": "palace", "probability": 0.8, "known": True, "nearest": [], **both}
+    prediction = {"label": "palace", "probability": 0.8, "known": True, "nearest": [near], **both}
     page.route("**/v1/tasks?*", told)
     page.route("**/predict", lambda route: route.fulfill(json={"predictions": [prediction]}))
     page.goto(f"{web_server.url}/?several#{task}/ask")
     drop(page.get_by_label("Drop or paste pictures here"), [SAMPLES / "query" / "fish" / "perch.jpg"])
     expect(page.locator(".answer .label")).to_have_text("palace, fish")
     expect(page.locator(".answer .scores dt")).to_have_text(["palace", "fish"])
+    expect(page.locator(".answer .nearest span").last).to_have_text("fish, palace")
     expect(page.get_by_label("That is wrong: it is")).to_have_count(0)
     for name in ("Improve", "Teach"):
         page.get_by_role("tab", name=name).click()

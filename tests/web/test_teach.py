@@ -116,7 +116,7 @@ def test_pictures_of_none_of_the_classes_are_counted_apart(
     assert httpx.get(task_of(page, web_server)).json()["negatives"] == 2
     page.get_by_role("tab", name="Trust").click()
     history = page.get_by_role("region", name="Versions").get_by_role("row")
-    expect(history.nth(1)).to_contain_text("picture removed6 + 2 of none")
+    expect(history.nth(1)).to_contain_text("picture removed6 + 2 none")
 
 
 def test_a_chosen_folder_holds_class_folders(open_page: OpenPage, tmp_path: Path) -> None:

@@ -134,7 +134,9 @@ export interface VersionPage {
 
 export interface Neighbour {
   example: string;
-  label: string;
+  /** Null where an image may have several: then they are in `labels`. */
+  label: string | null;
+  labels?: string[] | null;
   image: string | null;
   file_name: string | null;
 }
@@ -146,7 +148,7 @@ export interface JudgedPrediction {
   known: boolean;
   nearest: Neighbour[];
   /** All that apply, of a task with several labels an image. */
-  labels?: string[];
+  labels?: string[] | null;
 }
 
 export interface CaptureReply {

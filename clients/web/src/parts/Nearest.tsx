@@ -12,12 +12,15 @@ export function Nearest({ nearest, known }: { nearest: Neighbour[]; known: boole
     <div class="nearest">
       <p class="quiet">{known ? texts.because : texts.nearest}</p>
       <ul>
-        {nearest.map((each) => (
-          <li key={each.example}>
-            <Picture source={each.image && imageAddress(id, each.example)} alt={each.file_name ?? each.label} />
-            <span>{each.label}</span>
-          </li>
-        ))}
+        {nearest.map((each) => {
+          const shown = each.label ?? each.labels?.join(", ") ?? "";
+          return (
+            <li key={each.example}>
+              <Picture source={each.image && imageAddress(id, each.example)} alt={each.file_name ?? shown} />
+              <span>{shown}</span>
+            </li>
+          );
+        })}
       </ul>
     </div>
   );

@@ -44,7 +44,7 @@ function verdict(bins: ReliabilityBin[], pictures: number): string {
 function Diagram({ bins }: { bins: ReliabilityBin[] }) {
   const most = Math.max(...bins.map((each) => each.examples));
   return (
-    <svg class="diagram" viewBox="-34 -10 144 138" role="img" aria-label={texts.reliabilityDiagram}>
+    <svg class="diagram" viewBox="-48 -10 158 138" role="img" aria-label={texts.reliabilityDiagram}>
       <rect class="diagram-back" width="100" height="100" />
       <line class="diagram-line" x1="0" y1="100" x2="100" y2="0" />
       {bins.map((each) => (
@@ -58,18 +58,18 @@ function Diagram({ bins }: { bins: ReliabilityBin[] }) {
       ))}
       {[0, 50, 100].map((at) => (
         <g key={at}>
-          <text x={at} y="110" text-anchor="middle">
-            {at}
+          <text x={at} y="111" text-anchor="middle">
+            {texts.percent(at / 100)}
           </text>
           <text x="-4" y={103 - at} text-anchor="end">
-            {at}
+            {texts.percent(at / 100)}
           </text>
         </g>
       ))}
-      <text x="50" y="123" text-anchor="middle">
+      <text x="50" y="124" text-anchor="middle">
         {texts.itSaid}
       </text>
-      <text transform="translate(-24 50) rotate(-90)" text-anchor="middle">
+      <text transform="translate(-38 50) rotate(-90)" text-anchor="middle">
         {texts.wasRight}
       </text>
     </svg>

@@ -54,12 +54,14 @@ function Deciding() {
     focus();
   };
   const press = (event: KeyboardEvent) => {
-    const { target, key } = event;
-    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !(target instanceof HTMLElement)) return;
+    const { target } = event;
+    const key = event.key.toLowerCase();
+    if (event.ctrlKey || event.metaKey || event.altKey || !(target instanceof HTMLElement)) return;
     if (target.matches("input:not([type=checkbox])") || (key === " " && target.matches("button, input"))) return;
     const judgement = entry && judgementOf(key, entry);
     if (key !== "u" && !judgement) return;
     event.preventDefault();
+    if (event.repeat) return; // One press is one decision.
     if (judgement) judge(judgement);
     else void back();
   };
@@ -100,7 +102,7 @@ function Asked({ entry }: { entry: CaptureReply }) {
 }
 
 /** What was decided, on its way to the server or not yet. */
-function Decided({ onDone }: { onDone: () => void }) {
+function Decided({ onDone }: { onDone: (done: void) => void }) {
   const { decisions } = kept.value;
   const sent = all(kept.value).length - decisions.length;
   return (
@@ -115,29 +117,17 @@ function Decided({ onDone }: { onDone: () => void }) {
         )}
       </div>
       <div class="row">
-        <button
-          type="button"
-          class="main"
-          disabled={!decisions.length}
-          onClick={() => {
-            learn();
-            onDone();
-          }}
-        >
-          {texts.learnFrom(decisions.length)}
-        </button>
-        <button
-          type="button"
-          aria-keyshortcuts="u"
-          disabled={!undoable.value}
-          onClick={async () => {
-            await back();
-            onDone();
-          }}
-        >
-          {undoable.value === "version" ? texts.undoLearning : texts.undo}
-          <kbd aria-hidden="true">u</kbd>
-        </button>
+        {decisions.length > 0 && (
+          <button type="button" class="main" onClick={() => onDone(learn())}>
+            {texts.learnFrom(decisions.length)}
+          </button>
+        )}
+        {undoable.value && (
+          <button type="button" aria-keyshortcuts="u" onClick={async () => onDone(await back())}>
+            {undoable.value === "version" ? texts.undoLearning : texts.undo}
+            <kbd aria-hidden="true">u</kbd>
+          </button>
+        )}
         {decisions.length > 0 && <p class="quiet">{texts.decisionsKept}</p>}
       </div>
     </div>

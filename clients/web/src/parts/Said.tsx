@@ -7,7 +7,7 @@ interface Properties {
   probability: number;
   known: boolean;
   /** All that apply, of a task with several labels an image. */
-  labels?: string[] | undefined;
+  labels?: string[] | null | undefined;
 }
 
 export function Said({ label, probability, known, labels }: Properties) {
