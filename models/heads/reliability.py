@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: left-out examples by the probability of the label that they got.
+"""Reliability: left-out examples by the probability of the label that they got, to see whether probabilities mean what they say.
 
 The diagram is that of Niculescu-Mizil & Caruana, "Predicting Good Probabilities with Supervised Learning" (ICML 2005).
 """

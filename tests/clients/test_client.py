@@ -226,6 +226,8 @@ def test_a_change_tells_how_good_the_task_is_now(client: Client, task: Task, sup
     assert found.interval == pytest.approx((0.8464, 1.0), abs=1e-4)
     assert (found.prior, found.confusions, found.suspects, found.duplicates) == (None, (), (), ())
     assert found.raw["advice"] == found.advice
+    assert sum(each.examples for each in found.reliability) == 25
+    assert found.reliability[-1].accuracy == 1.0
     assert client.task(task.id).quality is None
 
     palace, windmill = support[5][1], queries[-1][1]
