@@ -125,6 +125,23 @@ def test_another_persons_decision_is_told_and_the_rest_is_kept(open_page: OpenPa
     assert (sizes(found), found["negatives"]) == ({"fish": 6, "palace": 5}, 1)
 
 
+def test_windows_of_one_browser_share_decisions(open_page: OpenPage, web_server: ServerProcess) -> None:
+    task = create(web_server.url, samples(FISH, PALACE), "two windows")
+    remember(web_server.url, task, [_PERCH, _LOUVRE])
+    one = open_page(f"{task}/improve")
+    other = one.context.new_page()
+    other.goto(one.url)
+    for page in (one, other):
+        expect(page.locator(".deciding .asked img")).to_be_visible()
+    decide(one, "1")
+    decide(other, "2")
+    learn_from(one, 2).click()
+    for page in (one, other):
+        expect(page.get_by_text("Version 2 has learnt from 2 pictures.")).to_be_visible()
+        expect(page.get_by_text("No picture waits for a decision.")).to_be_visible()
+    assert task_at(web_server, task)["version"] == 2
+
+
 def test_decisions_survive_reloads_and_an_answer_that_was_lost(open_page: OpenPage, web_server: ServerProcess) -> None:
     task = create(web_server.url, samples(FISH, PALACE), "lost decisions")
     remember(web_server.url, task, [_PERCH, _CAT])

@@ -163,6 +163,7 @@ export interface CaptureReply {
 }
 
 export interface CapturePage {
+  version: number;
   captures: CaptureReply[];
   total: number;
   duplicates: number;

@@ -47,7 +47,9 @@ export async function look(): Promise<void> {
   if (!id) return;
   await attempt(async () => {
     const page = await api.captures(id, null);
-    if (chosen.value === id) queue.value = { task: id, ...page };
+    if (chosen.value !== id) return;
+    queue.value = { ...page, task: id };
+    if (page.version !== task.value?.version) await refresh(); // Somebody else made a version meanwhile.
   });
   await fill();
 }
@@ -155,7 +157,6 @@ function leave(decisions: Decision[]): void {
 
 /** Reads the queue again, and forgets decisions about what somebody else has decided about meanwhile. */
 async function sort(id: string): Promise<void> {
-  await refresh();
   await look();
   const there = () => new Set(queue.value?.captures.flatMap((each) => [each.id, ...each.alike]));
   const isGone = () => all(of(id)).some((each) => each.captures.some((capture) => !there().has(capture)));
