@@ -44,7 +44,7 @@ function verdict(bins: ReliabilityBin[], pictures: number): string {
 function Diagram({ bins }: { bins: ReliabilityBin[] }) {
   const most = Math.max(...bins.map((each) => each.examples));
   return (
-    <svg class="diagram" viewBox="-48 -10 158 138" role="img" aria-label={texts.reliabilityDiagram}>
+    <svg class="diagram" viewBox="-48 -10 166 138" role="img" aria-label={texts.reliabilityDiagram}>
       <rect class="diagram-back" width="100" height="100" />
       <line class="diagram-line" x1="0" y1="100" x2="100" y2="0" />
       {bins.map((each) => (

@@ -72,7 +72,7 @@ async function more(): Promise<boolean> {
 /** Decides about an entry and those look-alikes of it that are meant. */
 export function put(entry: CaptureReply, alike: string[], judgement: { label: string | null } | { discard: true }): void {
   const id = chosen.value;
-  if (!id) return;
+  if (!id || decided.value.has(entry.id)) return;
   decide(id, { captures: [entry.id, ...alike], ...judgement });
   learnt.value = null;
   told.value = texts.decided("label" in judgement ? (judgement.label ?? texts.noneOfThese) : null, alike.length);
