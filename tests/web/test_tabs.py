@@ -174,10 +174,13 @@ def _fill(page: Page, tab: str) -> None:
         drop(page.get_by_label("Drop or paste pictures here"), asked)
         expect(page.locator(".answer .label")).to_have_count(2)
     elif tab == "Improve":
+        expect(page.get_by_role("group", name="What does it show?")).to_be_focused()
         alike = page.get_by_text("and 1 that looks like it")
-        while not alike.is_visible():
+        for decisions in range(1, 7):
+            if alike.is_visible():
+                break
             page.keyboard.press("Space")
-            expect(page.get_by_role("button", name="Undo")).to_be_visible()
+            expect(page.get_by_role("button", name=f"Learn from {decisions} decision")).to_be_visible()
         page.get_by_role("button", name="Look at them").click()
     elif tab == "Trust":
         page.get_by_role("button", name="Compare").click()

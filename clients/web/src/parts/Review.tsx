@@ -1,6 +1,6 @@
 // The review queue: pictures that the task was asked about, to be decided about by key or by button.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { captureAddress } from "../api/calls";
 import type { CaptureReply } from "../api/types";
 import { all, kept } from "../state/decisions";
@@ -45,10 +45,10 @@ function Deciding() {
   const [looked, setLooked] = useState<{ entry: string; out: ReadonlySet<string> } | null>(null);
   const entry = waiting.value[0] ?? null;
   const out = looked?.entry === entry?.id ? (looked?.out ?? null) : null;
-  useEffect(() => {
+  const focus = () => group.current?.focus({ preventScroll: true });
+  useLayoutEffect(() => {
     if (nobodyElseHasFocus()) focus();
   }, []);
-  const focus = () => group.current?.focus({ preventScroll: true });
   const judge = (judgement: Judgement) => {
     if (entry) put(entry, entry.alike.filter((id) => !out?.has(id)), judgement);
     focus();
