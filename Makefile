@@ -12,8 +12,8 @@ QUICK = \
 	benchmarks/test_benchmarks clients/test_client_proxies clients/test_client_retries \
 	models/test_apply models/test_bounded_work models/test_bursts models/test_fitting models/test_forecast models/test_golden \
 	models/test_heads models/test_learning_curve models/test_leave_one_out models/test_no_pixels models/test_novelty \
-	models/test_phone_photographs models/test_preprocess models/test_quota models/test_support_index models/test_temperature \
-	models/test_transductive models/test_zip_names \
+	models/test_phone_photographs models/test_preprocess models/test_quota models/test_reliability models/test_support_index \
+	models/test_temperature models/test_transductive models/test_zip_names \
 	server/test_active server/test_api server/test_batcher server/test_clock server/test_http_details \
 	server/test_ids server/test_image_queue server/test_intervals server/test_metrics server/test_migrations server/test_protocol \
 	server/test_request_ids server/test_served_backbones server/test_store server/test_trials \

@@ -14,12 +14,22 @@ from models.arrays import Ints
 from models.examples.suspects import duplicates, suspects
 from models.heads.head import Float32
 from models.heads.leave_one_out import LeftOut, wanting
+from models.heads.reliability import reliability
 from models.manifest import HeadOptions, Solver
 from server.engine.backbone import ServedBackbone
 from server.journeys.evaluations import accuracies, distance
 from server.journeys.forecast import forecast_accuracy
 from server.journeys.tally import Tally, judge_left_out
-from server.schemas.quality import ClassQuality, Confusion, DuplicateReply, Prior, Quality, QualityReply, SuspectReply
+from server.schemas.quality import (
+    ClassQuality,
+    Confusion,
+    DuplicateReply,
+    Prior,
+    Quality,
+    QualityReply,
+    ReliabilityBin,
+    SuspectReply,
+)
 from server.service import Service
 from server.store.records import Accuracy, TaskKey
 
@@ -88,6 +98,7 @@ def assess(
             )
             for twin in duplicates(plain, indices, backbone.duplicate_similarity)
         ],
+        reliability=[ReliabilityBin(**each._asdict()) for each in reliability(left_out, indices)],
     )
 
 

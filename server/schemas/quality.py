@@ -71,6 +71,16 @@ class DuplicateReply(Reply):
     of_file_name: FileName
 
 
+class ReliabilityBin(Reply):
+    """The left-out examples whose label got a probability in one range."""
+
+    lowest: float
+    highest: float = Field(description="it belongs to the next range; 1 to the last")
+    examples: int
+    probability: float = Field(description="of the labels that they got, in the mean, each group counting as one")
+    accuracy: float = Field(description="share of them that got the right one, each group counting as one")
+
+
 class Quality(Reply):
     """The quality of a task, as far as its support set alone can tell.
 
@@ -97,6 +107,9 @@ class Quality(Reply):
     )
     suspects: list[SuspectReply] = Field(description="examples whose label the others contradict, the clearest first")
     duplicates: list[DuplicateReply]
+    reliability: list[ReliabilityBin] = Field(
+        description="the judged examples by the probability of the label that they got: whether probabilities mean what they say"
+    )
 
     EXAMPLE: ClassVar[Any] = {
         "method": "leave-one-out",
@@ -117,6 +130,10 @@ class Quality(Reply):
         ],
         "suspects": [{"example": EXAMPLE_ID, "label": "cat", "suggested": "dog", "confidence": 0.91, "file_name": "cat3.jpg"}],
         "duplicates": [],
+        "reliability": [
+            {"lowest": 0.6, "highest": 0.8, "examples": 4, "probability": 0.71, "accuracy": 0.75},
+            {"lowest": 0.8, "highest": 1.0, "examples": 6, "probability": 0.88, "accuracy": 0.833},
+        ],
     }
 
 

@@ -228,6 +228,8 @@ def test_a_change_tells_how_good_the_task_is_now(client: Client, task: Task, sup
     assert [each.factor for each in found.forecast] == [2, 5]
     assert all(0.8 < each.interval[0] < each.accuracy < each.interval[1] < 1.0 for each in found.forecast)
     assert found.raw["advice"] == found.advice
+    assert sum(each.examples for each in found.reliability) == 25
+    assert found.reliability[-1].accuracy == 1.0
     assert client.task(task.id).quality is None
 
     palace, windmill = support[5][1], queries[-1][1]

@@ -53,7 +53,7 @@ def ids(api: httpx.Client, task: str) -> list[str]:
 
 
 def assert_judged(quality: dict[str, Any], labels: Sequence[str], verdicts: Sequence[str]) -> None:
-    """Accuracy, classes and confusions are what these verdicts, one for each example, come to."""
+    """Accuracy, classes, confusions and reliability are what these verdicts, one for each example, come to."""
     pairs = list(zip(labels, verdicts, strict=True))
     right = sum(label == verdict for label, verdict in pairs)
     assert 0 < right < len(pairs), "a test of mistakes needs some"
@@ -73,6 +73,10 @@ def assert_judged(quality: dict[str, Any], labels: Sequence[str], verdicts: Sequ
     assert {(entry["label"], entry["recognised_as"]): entry["examples"] for entry in quality["confusions"]} == {
         pair: pairs.count(pair) for pair in pairs if pair[0] != pair[1]
     }
+    bins = quality["reliability"]
+    assert sum(entry["examples"] for entry in bins) == len(pairs)
+    assert sum(entry["examples"] * entry["accuracy"] for entry in bins) == pytest.approx(right)
+    assert all(entry["lowest"] <= entry["probability"] <= entry["highest"] for entry in bins)
     assert quality["prior"] is None
 
 

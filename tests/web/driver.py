@@ -64,14 +64,21 @@ def photographs(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.jpg"))
 
 
-def create(url: str, examples: Iterable[tuple[str, Path]], name: str) -> str:
-    """Creates a task without the page, and returns its id."""
+def create(url: str, examples: Iterable[tuple[str | None, Path]], name: str) -> str:
+    """Creates a task without the page, and returns its id. An example without a label is a negative."""
     parts = [(label, path) for label, path in examples]
-    files = [("images", (path.name, path.read_bytes())) for _, path in parts]
-    data = {"name": name, "labels": [label for label, _ in parts]}
+    files = [("images" if label else "negatives", (path.name, path.read_bytes())) for label, path in parts]
+    data = {"name": name, "labels": [label for label, _ in parts if label]}
     reply = httpx.post(f"{url}/v1/tasks", files=files, data=data, timeout=60).raise_for_status()
     id_: str = reply.json()["id"]
     return id_
+
+
+def remember(url: str, task: str, paths: Sequence[Path]) -> dict[str, Path]:
+    """Asks a task about photographs without the page, and returns them by the ids of their captures."""
+    files = [("images", (path.name, path.read_bytes())) for path in paths]
+    reply = httpx.post(f"{url}/v1/tasks/{task}/predict?remember=true", files=files, timeout=60).raise_for_status()
+    return {each["prediction"]: path for each, path in zip(reply.json()["predictions"], paths, strict=True)}
 
 
 def samples(*folders: Path) -> list[tuple[str, Path]]:

@@ -4,7 +4,7 @@ import base64
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.helpers.samples import SAMPLES
 from tests.helpers.servers import ServerProcess
@@ -49,7 +49,38 @@ def test_a_wrong_answer_becomes_an_example(open_page: OpenPage, web_server: Serv
     task = create(web_server.url, samples(FISH, PALACE), "correcting")
     page = open_page(f"{task}/ask")
     drop(page.get_by_label("Drop or paste pictures here"), [SAMPLES / "stranger" / "cow.jpg"])
-    page.locator(".answer").get_by_label("Is that wrong? Teach it").select_option("fish")
+    page.locator(".answer").get_by_label("That is wrong: it is").select_option("fish")
     expect(page.get_by_text("Added to fish.")).to_be_visible()
+    drop(page.get_by_label("Drop or paste pictures here"), [SAMPLES / "stranger" / "owl.jpg"])
+    page.locator(".answer").get_by_label("That is wrong: it is").select_option("None of these")
+    expect(page.get_by_text("Added to None of these.")).to_be_visible()
     page.get_by_role("tab", name="Teach").click()
-    expect(page.get_by_text("Version 2 knows 2 classes from 11 pictures.")).to_be_visible()
+    expect(page.get_by_text("Version 3 knows 2 classes from 11 pictures, and 1 of none of them.")).to_be_visible()
+
+
+def test_a_task_of_several_labels_is_asked_here_and_taught_elsewhere(open_page: OpenPage, web_server: ServerProcess) -> None:
+    """The server's replies are made those of such a task on their way."""
+    task = create(web_server.url, samples(FISH, PALACE), "several")
+    page = open_page("new/teach")
+
+    def told(route: Route) -> None:
+        body = route.fetch().json()
+        for each in body["tasks"]:
+            each["labels"] = "multiple"
+        route.fulfill(json=body)
+
+    near = {"example": "example_01", "label": None, "labels": ["fish", "palace"], "image": None, "file_name": None}
+    both = {"labels": ["palace", "fish"], "scores": {"palace": 0.8, "fish": 0.7}}
+    prediction = {"label": "palace", "probability": 0.8, "known": True, "nearest": [near], **both}
+    page.route("**/v1/tasks?*", told)
+    page.route("**/predict", lambda route: route.fulfill(json={"predictions": [prediction]}))
+    page.goto(f"{web_server.url}/?several#{task}/ask")
+    drop(page.get_by_label("Drop or paste pictures here"), [SAMPLES / "query" / "fish" / "perch.jpg"])
+    expect(page.locator(".answer .label")).to_have_text("palace, fish")
+    expect(page.locator(".answer .scores dt")).to_have_text(["palace", "fish"])
+    expect(page.locator(".answer .nearest span").last).to_have_text("fish, palace")
+    expect(page.get_by_label("That is wrong: it is")).to_have_count(0)
+    for name in ("Improve", "Teach"):
+        page.get_by_role("tab", name=name).click()
+        expect(page.get_by_text("It is taught through the API")).to_be_visible()
+    expect(page.get_by_label("Drop folders here")).to_have_count(0)

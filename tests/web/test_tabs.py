@@ -14,7 +14,7 @@ from benchmarks.server_process import ROOT
 from tests.helpers.samples import SAMPLES
 from tests.helpers.servers import ServerProcess
 from tests.web.conftest import OpenPage
-from tests.web.driver import FISH, PALACE, SCREENSHOTS, SUPPORT, TOWER, create, drop, photographs, samples
+from tests.web.driver import FISH, PALACE, SCREENSHOTS, SUPPORT, TOWER, create, drop, photographs, remember, samples
 
 _AXE = ROOT / "clients" / "web" / "node_modules" / "axe-core" / "axe.min.js"
 _TABS = ("Teach", "Ask", "Improve", "Trust", "Use")
@@ -24,10 +24,15 @@ pytestmark = pytest.mark.xdist_group("web")  # They share a browser and a server
 
 @pytest.fixture(scope="module")
 def muddled(web_server: ServerProcess) -> str:
-    """A task with a palace among the towers, and a fish that is there twice."""
+    """A task with a palace among the towers, a fish that is there twice, negatives, and a queue for review."""
     fish = photographs(FISH)
     wrong = [("tower", SAMPLES / "query" / "palace" / "louvre.jpg"), ("fish", fish[0])]
-    return create(web_server.url, [*samples(*SUPPORT), *wrong], "my pictures")
+    further = samples(SAMPLES / "query" / "windmill")[:4]
+    none = [(None, SAMPLES / "stranger" / f"{name}.jpg") for name in ("cow", "dog")]
+    task = create(web_server.url, [*samples(*SUPPORT), *wrong, *further, *none], "my pictures")
+    owl = SAMPLES / "stranger" / "owl.jpg"
+    remember(web_server.url, task, [*photographs(SAMPLES / "query" / "tool"), owl, owl])
+    return task
 
 
 def test_a_wrong_label_is_put_right_by_one_click_and_a_copy_removed(open_page: OpenPage, web_server: ServerProcess) -> None:
@@ -72,8 +77,39 @@ def test_trust_shows_what_is_mistaken_and_returns_to_a_version(open_page: OpenPa
     assert httpx.get(f"{web_server.url}/v1/tasks/{task}").json()["version"] == 1
 
 
+def test_trust_says_whether_it_is_right_as_often_as_it_says_and_what_more_pictures_would_bring(
+    open_page: OpenPage, web_server: ServerProcess, muddled: str
+) -> None:
+    """What the server measured, and what another server might have."""
+    page = open_page(f"{muddled}/trust")
+    section = page.locator("section", has=page.get_by_role("heading", name="Is it right as often as it says?"))
+    quality = httpx.get(f"{web_server.url}/v1/tasks/{muddled}/quality").json()
+    assert sum(each["examples"] for each in quality["reliability"]) == quality["judged"] == 31
+    rows = [
+        rf"^about (over )?{round(100 * each['probability'])} %(over )?{round(100 * each['accuracy'])} %{each['examples']}$"
+        for each in quality["reliability"]
+    ]
+    expect(section.locator("tbody tr")).to_have_text([re.compile(row) for row in rows])
+    modest = {"lowest": 0.6, "highest": 0.8, "examples": 40, "probability": 0.71, "accuracy": 0.95}
+    quality |= {"reliability": [modest], "forecast": [{"factor": 2, "accuracy": 0.91, "interval": [0.86, 0.95]}]}
+    page.route("**/quality", lambda route: route.fulfill(json=quality))
+    page.reload()
+    expect(page.get_by_text("With twice as many pictures: about 91 % (86 to 95 %).")).to_be_visible()
+    expect(section).to_contain_text("When it said about 71 %, it was right in 95 % of 40 pictures.")
+    expect(section).to_contain_text("it is right more often than it says")
+    expect(section.locator("circle")).to_have_attribute("cx", "71")
+    modest["examples"] = 29
+    page.reload()
+    expect(section).to_contain_text(
+        "It cannot tell yet: that takes some 30 pictures which could be left out in turn, and there are 29."
+    )
+
+
 def test_the_lines_to_copy_run_as_they_are(open_page: OpenPage, muddled: str, tmp_path: Path) -> None:
     page = open_page(f"{muddled}/use", permissions=["clipboard-read", "clipboard-write"])
+    link = page.get_by_role("link", name="Download its pictures")
+    expect(link).to_have_attribute("href", f"v1/tasks/{muddled}/archive")
+    expect(link).to_have_attribute("download", "")
     (tmp_path / "photo.jpg").write_bytes((SAMPLES / "query" / "windmill" / "rhodes.jpg").read_bytes())
     code: dict[str, str] = {}
     for name in ("curl", "Python", "JavaScript"):
@@ -108,7 +144,7 @@ def test_a_new_task_has_nothing_to_ask_yet_and_others_can_be_chosen(open_page: O
     expect(empty).to_be_visible()
     page.get_by_label("Classifier").select_option(muddled)
     expect(page).to_have_url(re.compile(f"#{muddled}/teach$"))
-    expect(page.get_by_text("Version 1 knows 5 classes from 27 pictures.")).to_be_visible()
+    expect(page.get_by_text("Version 1 knows 5 classes from 31 pictures, and 2 of none of them.")).to_be_visible()
     page.get_by_label("Classifier").select_option("New classifier")
     expect(empty).to_be_visible()
 
@@ -137,6 +173,15 @@ def _fill(page: Page, tab: str) -> None:
         asked = [SAMPLES / "query" / "tower" / "eiffel.jpg", SAMPLES / "stranger" / "cat.jpg"]
         drop(page.get_by_label("Drop or paste pictures here"), asked)
         expect(page.locator(".answer .label")).to_have_count(2)
+    elif tab == "Improve":
+        expect(page.get_by_role("group", name="What does it show?")).to_be_focused()
+        alike = page.get_by_text("and 1 that looks like it")
+        for decisions in range(1, 7):
+            if alike.is_visible():
+                break
+            page.keyboard.press("Space")
+            expect(page.get_by_role("button", name=f"Learn from {decisions} decision")).to_be_visible()
+        page.get_by_role("button", name="Look at them").click()
     elif tab == "Trust":
         page.get_by_role("button", name="Compare").click()
         expect(page.get_by_role("cell", name="prototype", exact=True)).to_be_visible()

@@ -81,10 +81,42 @@ def test_pictures_without_a_folder_are_asked_for_their_class(open_page: OpenPage
     task = create(web_server.url, samples(FISH, PALACE), "loose")
     page = open_page(f"{task}/teach")
     drop(page.get_by_label("Drop folders here"), photographs(TOOL)[:2])
-    form = page.locator("form", has_text="2 pictures without a folder. Which class do they show?")
+    expect(page.get_by_text("2 pictures without a folder.")).to_be_visible()
+    drop(page.get_by_label("Drop folders here"), photographs(TOOL)[2:3])
+    page.get_by_role("tab", name="Ask").click()
+    page.get_by_role("tab", name="Teach").click()
+    form = page.locator("form", has_text="3 pictures without a folder. Which class do they show?")
     form.get_by_label("Name of the class").fill("tool")
     form.get_by_role("button", name="Add").click()
-    version(page, 2, 12, classes=3)
+    version(page, 2, 13, classes=3)
+    drop(page.get_by_label("Drop folders here"), photographs(TOWER)[:1])
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("without a folder")).to_have_count(0)
+
+
+def test_pictures_of_none_of_the_classes_are_counted_apart(
+    open_page: OpenPage, web_server: ServerProcess, tmp_path: Path
+) -> None:
+    """They come with the first two classes, one of them broken, and later alone."""
+    page = open_page("new/teach", expected="422")
+    add_class(page, "fish")
+    choose(page, "Add pictures to fish", photographs(FISH)[:3])
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    choose(page, "Add pictures to None of these", [*(SAMPLES / "stranger" / f"{name}.jpg" for name in ("cat", "cow")), broken])
+    expect(page.locator(".thumb.waiting")).to_have_count(6)
+    add_class(page, "palace")
+    choose(page, "Add pictures to palace", photographs(PALACE)[:3])
+    expect(page.get_by_text("Version 1 knows 2 classes from 6 pictures, and 2 of none of them.")).to_be_visible()
+    expect(page.get_by_role("alert").get_by_role("listitem")).to_have_text([re.compile("broken.jpg: .*damaged")])
+    drop(page.get_by_label("Add pictures to None of these").first, [SAMPLES / "stranger" / "dog.jpg"])
+    expect(page.get_by_text("Version 2 knows 2 classes from 6 pictures, and 3 of none of them.")).to_be_visible()
+    page.get_by_role("button", name="Remove cow.jpg from None of these").click()
+    expect(page.get_by_text("Version 3 knows 2 classes from 6 pictures, and 2 of none of them.")).to_be_visible()
+    assert httpx.get(task_of(page, web_server)).json()["negatives"] == 2
+    page.get_by_role("tab", name="Trust").click()
+    history = page.get_by_role("region", name="Versions").get_by_role("row")
+    expect(history.nth(1)).to_contain_text("picture removed6 + 2 none")
 
 
 def test_a_chosen_folder_holds_class_folders(open_page: OpenPage, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ from headstart.replies.captures import Answered, Capture, CapturePage
 from headstart.replies.comparison import Comparison, Difference, Trial, Untried
 from headstart.replies.events import Event, EventPage
 from headstart.replies.predictions import Coverage, ManyPredictions, Neighbour, Prediction, Predictions, Unreadable, UnusableTask
-from headstart.replies.quality import ClassQuality, Confusion, Duplicate, Forecast, Prior, Quality, Suspect
+from headstart.replies.quality import ClassQuality, Confusion, Duplicate, Forecast, Prior, Quality, ReliabilityBin, Suspect
 from headstart.replies.refreshes import Accuracy, Reason, Refresh, RefreshedTask
 from headstart.replies.tasks import CaptureSetting, ClassSize, Example, Head, Task, Version
 from headstart.version import VERSION as __version__
@@ -103,6 +103,7 @@ __all__ = [
     "Refresh",
     "RefreshNotFound",
     "RefreshedTask",
+    "ReliabilityBin",
     "RequestTooLarge",
     "ServerUnreachable",
     "Suspect",

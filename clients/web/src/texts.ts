@@ -8,6 +8,7 @@ const percent = (share: number) => {
   return nearest === 100 && share < 1 ? "over 99 %" : `${nearest} %`;
 };
 const range = (interval: [number, number]) => `${Math.round(100 * interval[0])} to ${Math.round(100 * interval[1])} %`;
+const sentences = (...parts: (string | 0)[]) => parts.filter(Boolean).join(" ");
 
 export const texts = {
   percent,
@@ -53,14 +54,21 @@ export const texts = {
   pictureFor: "Class of the next picture",
   removePicture: (label: string, name: string) => `Remove ${name || "a picture"} from ${label}`,
   more: (count: number) => `and ${count.toLocaleString("en")} more`,
+  negativesTitle: "None of these",
+  negativesLead: "Pictures of something else, such as an empty table. They help it to say “none of these”.",
+  takeNegative: "Take a picture of none of these",
+  taughtByApi: "This classifier gives a picture several labels. It is taught through the API; here it can be asked.",
   oneClass: "One class so far. Add a second, and it begins to answer.",
-  answering: (version: number, classes: number, pictures: number) =>
-    `It is answering. Version ${version} knows ${plural(classes, "class", "classes")} from ${plural(pictures, "picture")}.`,
+  answering: (version: number, classes: number, pictures: number, negatives: number) =>
+    `It is answering. Version ${version} knows ${plural(classes, "class", "classes")} from ${plural(pictures, "picture")}` +
+    `${negatives ? `, and ${negatives.toLocaleString("en")} of none of them` : ""}.`,
   accuracy: (share: number) => `${percent(share)} right`,
   accuracyMeans: (judged: number, interval: [number, number] | null) =>
     `Measured on ${judged === 1 ? "1 picture" : `${judged} of its own pictures`}, each left out in turn` +
     (interval ? `; on new pictures probably ${range(interval)}` : ""),
   measuring: "Measuring how good it is …",
+  forecast: (factor: number, share: number, interval: [number, number]) =>
+    `With ${factor === 2 ? "twice" : `${factor} times`} as many pictures: about ${percent(share)} (${range(interval)}).`,
   notJudged: "How good is it? It can tell once each class has two pictures or more.",
   prior: (accuracy: number, lowest: number, highest: number) =>
     `On other kinds of picture about ${percent(accuracy)} were right with as few (${range([lowest, highest])}).`,
@@ -88,7 +96,11 @@ export const texts = {
   // Ask
   askTitle: "What is this?",
   dropImages: "Drop or paste pictures here",
-  dropImagesHint: "They are only looked at, not kept.",
+  dropImagesHint: {
+    none: "They are only looked at, not kept.",
+    uncertain: "Those that it is unsure about are kept for Improve.",
+    all: "They are kept for Improve.",
+  },
   chooseImages: "Choose pictures",
   live: "What the camera sees",
   frames: (rate: number) => `${rate.toFixed(rate < 10 ? 1 : 0)} answers a second`,
@@ -100,7 +112,7 @@ export const texts = {
   noImage: "no preview",
   clear: "Clear",
   asking: "Looking …",
-  teachThis: "Is that wrong? Teach it",
+  teachThis: "That is wrong: it is",
   taught: (label: string) => `Added to ${label}.`,
 
   // Camera
@@ -108,7 +120,55 @@ export const texts = {
   cameraRefused: "The browser does not allow the camera. Its address bar has a setting for it.",
   cameraInsecure: "A browser gives a page the camera on this machine or over https only.",
 
-  // Improve
+  // Improve: the review queue
+  reviewTitle: "What was it asked?",
+  keepSwitch: "Keep pictures that it is unsure about",
+  keeping: {
+    none: "Now it looks at pictures and forgets them. Turn this on, and the server keeps those that it is unsure about, so that you can say here what they show.",
+    uncertain: "The server keeps pictures that it is unsure about, so that you can say here what they show.",
+    all: "The server keeps every picture that it is asked about, so that you can say here what they show.",
+  },
+  keepingBounds: (limit: number, days: number) =>
+    `At most ${plural(limit, "picture")} wait, the oldest leave first, and none is kept for more than ${plural(days, "day")}.`,
+  toDecide: (count: number) => `${plural(count, "picture")} to decide about, the most useful first.`,
+  nothingToDecide: "No picture waits for a decision.",
+  leftOut: (copies: number, others: number) =>
+    sentences(
+      copies && `${plural(copies, "further one")} ${copies === 1 ? "is" : "are"} nearly the same as pictures that it knows.`,
+      others && `${plural(others, "further one")} cannot be judged since the network was changed.`,
+    ),
+  lookAgain: "Look again",
+  reviewKeys: "What does it show? Keys: 1 to 9 a class, space accept, 0 none of these, x discard, u undo",
+  askedOn: (when: Date) => `Asked on ${when.toLocaleString("en", { dateStyle: "medium", timeStyle: "short" })}`,
+  accept: (suggestion: string) => `Yes: ${suggestion}`,
+  space: "space",
+  discard: "Discard",
+  anotherClass: "Another class",
+  anotherIs: "It is that",
+  alike: (count: number) => `and ${count.toLocaleString("en")} that ${count === 1 ? "looks" : "look"} like it`,
+  openAlike: "Look at them",
+  closeAlike: "All of them",
+  alikeLead: "What you say counts for those that are ticked. The others are asked about later.",
+  alikePicture: (place: number) => `look-alike ${place}`,
+  decided: (label: string | null, alike: number) =>
+    `${label === null ? "Discarded" : `Marked as ${label}`}${alike ? `, with ${alike.toLocaleString("en")} that ${alike === 1 ? "looks" : "look"} like it` : ""}.`,
+  takenBack: "Taken back.",
+  rolledBack: "It is back at the version before. The pictures that it had learnt from are not asked about again.",
+  learnFrom: (decisions: number) => `Learn from ${plural(decisions, "decision")}`,
+  learningDecisions: (decisions: number) => `Learning from ${plural(decisions, "decision")} …`,
+  decisionsWait: (decisions: number) =>
+    `The server cannot be reached. ${plural(decisions, "decision")} ${decisions === 1 ? "waits" : "wait"} here and will be sent again.`,
+  decisionsKept: "They are kept in this browser until then.",
+  learnt: (version: number, labelled: number, discarded: number) =>
+    sentences(
+      labelled && `Version ${version} has learnt from ${plural(labelled, "picture")}.`,
+      discarded && `${plural(discarded, "picture")} discarded.`,
+    ),
+  undoLearning: "Undo what it learnt",
+  decidedElsewhere: (captures: number) =>
+    `Somebody else has decided about ${plural(captures, "picture")} meanwhile. The others are still here to be learnt from.`,
+
+  // Improve: what looks wrong
   suspectsTitle: "Is the class right?",
   suspectsLead: "These pictures look more like another class. Unusual pictures are among them, so look before you change.",
   noSuspects: "No picture looks as if it were in the wrong class.",
@@ -129,12 +189,27 @@ export const texts = {
   confusion: "What is taken for what",
   confusionLead: "Each row is a class. The numbers say what its pictures were recognised as, each left out in turn.",
   confusionRow: "Pictures of",
+  reliability: "Is it right as often as it says?",
+  reliabilityDiagram: "How often it was right, by how sure it was. The table beside it has the numbers.",
+  cannotTellYet: (pictures: number, enough: number) =>
+    `It cannot tell yet: that takes some ${enough} pictures which could be left out in turn, and there are ${pictures}.`,
+  saidAndRight: (of: { probability: number; accuracy: number; examples: number }) =>
+    `When it said about ${percent(of.probability)}, it was right in ${percent(of.accuracy)} of ${plural(of.examples, "picture")}.`,
+  asSaid: "On the whole, it is right about as often as it says.",
+  tooSure: (said: number, right: number) =>
+    `On the whole, it is too sure: it said ${percent(said)} and was right in ${percent(right)}. Take its percentages for less.`,
+  tooModest: (said: number, right: number) =>
+    `On the whole, it is right more often than it says: it said ${percent(said)} and was right in ${percent(right)}.`,
+  itSaid: "It said",
+  wasRight: "It was right",
+  about: (share: number) => `about ${percent(share)}`,
   versionsTitle: "Versions",
   versionsLead: "Nothing is lost: each change made a version, and any can be returned to.",
   version: "Version",
   madeBy: "Change",
   when: "When",
   content: "Pictures",
+  contents: (pictures: number, negatives: number) => `${pictures}${negatives ? ` + ${negatives} none` : ""}`,
   right: "Right",
   active: "in use",
   activate: "Use this one",
@@ -153,7 +228,6 @@ export const texts = {
   method: "Method",
   network: "Network",
   inUse: "in use",
-
   candidate: "No.",
   range95: "Probably",
   probably: (interval: [number, number]) => `probably ${range(interval)}`,
@@ -168,6 +242,9 @@ export const texts = {
   copy: "Copy",
   copied: "Copied",
   copyWhat: (name: string) => `Copy ${name}`,
+  exportTitle: "Take it elsewhere",
+  exportLead: "A zip of its pictures, a folder for each class. This server, or another one, takes it again as it is.",
+  exportLink: "Download its pictures",
   moreDocs: "Everything else the server can do: ",
   reference: "the reference",
 };

@@ -104,6 +104,22 @@ class Duplicate:
 
 
 @dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """The left-out examples whose label got a probability from `lowest` to `highest`.
+
+    Attributes:
+        probability: that of the labels that they got, in the mean.
+        accuracy: the share of them that got the right one.
+    """
+
+    lowest: float
+    highest: float
+    examples: int
+    probability: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
 class Quality:
     """The quality of a version of a task.
 
@@ -120,6 +136,7 @@ class Quality:
         advice: which class gains most from more images, in a sentence.
         forecast: with twice and five times the examples of each class; empty if nothing can be said, or from earlier servers.
         suspects: the clearest first.
+        reliability: whether probabilities mean what they say: the judged examples by the probability of their label.
         raw: the JSON as it arrived.
     """
 
@@ -138,6 +155,7 @@ class Quality:
     forecast: tuple[Forecast, ...]
     suspects: tuple[Suspect, ...]
     duplicates: tuple[Duplicate, ...]
+    reliability: tuple[ReliabilityBin, ...]
     raw: JsonObject = field(repr=False, compare=False)
 
     @classmethod
@@ -162,6 +180,7 @@ class Quality:
                 for each in body["suspects"]
             ),
             duplicates=tuple(_duplicate(each) for each in body["duplicates"]),
+            reliability=tuple(_bin(each) for each in body.get("reliability", ())),
             raw=body,
         )
 
@@ -174,6 +193,10 @@ def _forecast(body: JsonObject) -> Forecast:
 def _duplicate(body: JsonObject) -> Duplicate:
     names = (body.get("file_name"), body.get("of_file_name"))
     return Duplicate(body["example"], body["label"], body["of"], body["of_label"], body["similarity"], *names)
+
+
+def _bin(body: JsonObject) -> ReliabilityBin:
+    return ReliabilityBin(body["lowest"], body["highest"], body["examples"], body["probability"], body["accuracy"])
 
 
 def _prior(body: JsonObject | None) -> Prior | None:

@@ -2,8 +2,11 @@
 
 import { asJson, call, upload } from "./http";
 import type {
+  CapturePage,
+  CaptureSettingReply,
   ChangedTaskReply,
   ComparisonReply,
+  Decision,
   ExamplePage,
   Limits,
   PredictReply,
@@ -43,6 +46,18 @@ export const removeExample = (task: string, example: string) =>
   call<ChangedTaskReply>("DELETE", `tasks/${task}/examples/${example}`);
 
 export const imageAddress = (task: string, example: string) => `v1/tasks/${task}/examples/${example}/image`;
+
+export const archiveAddress = (task: string) => `v1/tasks/${task}/archive`;
+
+export const keep = (task: string, kind: CaptureSettingReply["keep"]) =>
+  call<TaskReply>("PATCH", `tasks/${task}`, asJson({ capture: { keep: kind } }));
+/** A page of the review queue, after a cursor or from its begin. */
+export const captures = (task: string, after: string | null) =>
+  call<CapturePage>("GET", `tasks/${task}/captures?limit=50${after ? `&after=${encodeURIComponent(after)}` : ""}`);
+export const captureAddress = (task: string, capture: string) => `v1/tasks/${task}/captures/${capture}/image`;
+/** Carries out all decisions or none. The same with the same key is done once. */
+export const resolve = (task: string, decisions: Decision[], key: string) =>
+  call<ChangedTaskReply>("POST", `tasks/${task}/captures/resolve`, asJson({ decisions }, { "Idempotency-Key": key }));
 
 export const teach = (
   task: string | null,

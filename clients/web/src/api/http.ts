@@ -33,8 +33,8 @@ export async function call<Reply>(method: string, path: string, options: Request
   return (text ? JSON.parse(text) : undefined) as Reply;
 }
 
-export function asJson(body: unknown): RequestInit {
-  return { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
+export function asJson(body: unknown, headers: Record<string, string> = {}): RequestInit {
+  return { body: JSON.stringify(body), headers: { ...headers, "Content-Type": "application/json" } };
 }
 
 /**

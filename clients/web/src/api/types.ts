@@ -11,12 +11,22 @@ export interface HeadReply {
   C: number;
 }
 
+export interface CaptureSettingReply {
+  keep: "none" | "uncertain" | "all";
+  limit: number;
+  days: number;
+}
+
 export interface TaskReply {
   id: string;
   name: string;
   version: number;
   backbone: string;
   classes: ClassReply[];
+  negatives: number;
+  capture: CaptureSettingReply;
+  /** Absent on a server whose tasks have one label an image only. */
+  labels?: "single" | "multiple";
 }
 
 export type Interval = [number, number] | null;
@@ -59,6 +69,17 @@ export interface DuplicateReply {
   of_file_name: string | null;
 }
 
+export interface ReliabilityBin {
+  lowest: number;
+  highest: number;
+  examples: number;
+  probability: number;
+  accuracy: number;
+}
+
+/** The accuracy to expect of so many times the examples, with an interval of 80 %. */
+export type Forecast = { factor: number; accuracy: number; interval: [number, number] };
+
 export interface Quality {
   judged: number;
   accuracy: number | null;
@@ -69,6 +90,9 @@ export interface Quality {
   advice: string;
   suspects: SuspectReply[];
   duplicates: DuplicateReply[];
+  reliability: ReliabilityBin[];
+  /** Absent on a server that makes none. */
+  forecast?: Forecast[];
 }
 
 export interface ChangedTaskReply extends TaskReply {
@@ -82,7 +106,7 @@ export interface TaskPage {
 
 export interface ExampleReply {
   id: string;
-  label: string;
+  label: string | null;
   image_kept: boolean;
   file_name: string | null;
 }
@@ -98,6 +122,7 @@ export interface VersionReply {
   change: string;
   backbone: string;
   classes: ClassReply[];
+  negatives: number;
   head: HeadReply;
   accuracy: number | null;
   created_at: string;
@@ -109,7 +134,9 @@ export interface VersionPage {
 
 export interface Neighbour {
   example: string;
-  label: string;
+  /** Null where an image may have several: then they are in `labels`. */
+  label: string | null;
+  labels?: string[] | null;
   image: string | null;
   file_name: string | null;
 }
@@ -120,7 +147,32 @@ export interface JudgedPrediction {
   scores: Record<string, number>;
   known: boolean;
   nearest: Neighbour[];
+  /** All that apply, of a task with several labels an image. */
+  labels?: string[] | null;
 }
+
+export interface CaptureReply {
+  id: string;
+  created_at: string;
+  image: string | null;
+  label: string;
+  probability: number;
+  known: boolean;
+  nearest: Neighbour[];
+  alike: string[];
+}
+
+export interface CapturePage {
+  version: number;
+  captures: CaptureReply[];
+  total: number;
+  duplicates: number;
+  other_backbone: number;
+  next_cursor: string | null;
+}
+
+/** Captures that belong to a class, or with null to none; or that are removed for good. */
+export type Decision = { captures: string[] } & ({ label: string | null } | { discard: true });
 
 export interface ProblemInPlace {
   code: string;

@@ -1,4 +1,4 @@
-// One class: its pictures, how well they are recognised, and ways to add to them.
+// One class, or the pictures of none: how well they are recognised, and ways to add to them.
 
 import { imageAddress } from "../api/calls";
 import type { Found } from "../images/dropped";
@@ -15,22 +15,29 @@ import { Picture } from "./Picture";
 
 const SHOWN = 11;
 
-export function Basket({ label, onCamera }: { label: string; onCamera: () => void }) {
+interface Properties {
+  /** Null for pictures of none of the classes. */
+  label: string | null;
+  onCamera?: () => void;
+}
+
+export function Basket({ label, onCamera }: Properties) {
+  const title = label ?? texts.negativesTitle;
   const now = task.value;
   const waiting = items.value.filter((item) => item.task === chosen.value && item.label === label);
   const known = (now && examples.value?.filter((each) => each.label === label)) || [];
-  const learnt = now?.classes.find((each) => each.label === label)?.examples ?? 0;
+  const learnt = (label === null ? now?.negatives : now?.classes.find((each) => each.label === label)?.examples) ?? 0;
   const count = learnt + waiting.length;
   const shown = known.slice(-Math.max(0, SHOWN - waiting.length)).reverse();
   const hidden = count - Math.min(waiting.length, SHOWN) - shown.length;
   const take = (found: Found[]) => add(chosen.value, found.map(({ file }) => ({ file, label })));
   return (
-    <DropZone label={texts.addPicturesTo(label)} class="card basket" onFound={take}>
+    <DropZone label={texts.addPicturesTo(title)} class="card basket" onFound={take}>
       <div class="row between">
-        <h3>{label}</h3>
+        <h3>{title}</h3>
         <span class="quiet">{texts.pictures(count)}</span>
       </div>
-      <ClassBar label={label} />
+      {label === null ? <p class="quiet">{texts.negativesLead}</p> : <ClassBar label={label} />}
       <div class="thumbs">
         {waiting.slice(0, SHOWN).map((item) => (
           <span class="thumb waiting" key={item.id}>
@@ -40,11 +47,11 @@ export function Basket({ label, onCamera }: { label: string; onCamera: () => voi
         {now &&
           shown.map((each) => (
             <span class="thumb" key={each.id}>
-              <Picture source={each.image_kept ? imageAddress(now.id, each.id) : null} alt={each.file_name ?? label} />
+              <Picture source={each.image_kept ? imageAddress(now.id, each.id) : null} alt={each.file_name ?? title} />
               <button
                 type="button"
                 class="corner"
-                aria-label={texts.removePicture(label, each.file_name ?? "")}
+                aria-label={texts.removePicture(title, each.file_name ?? "")}
                 onClick={() => remove(each.id)}
               >
                 ×
@@ -54,10 +61,12 @@ export function Basket({ label, onCamera }: { label: string; onCamera: () => voi
         {hidden > 0 && count > SHOWN && <span class="quiet">{texts.more(hidden)}</span>}
       </div>
       <div class="row">
-        <FileButton text={texts.addPictures} label={texts.addPicturesTo(label)} onFound={take} />
-        <button type="button" aria-label={texts.takePictureFor(label)} onClick={onCamera}>
-          {texts.takePicture}
-        </button>
+        <FileButton text={texts.addPictures} label={texts.addPicturesTo(title)} onFound={take} />
+        {onCamera && (
+          <button type="button" aria-label={texts.takePictureFor(title)} onClick={onCamera}>
+            {texts.takePicture}
+          </button>
+        )}
       </div>
     </DropZone>
   );

@@ -11,10 +11,11 @@ export function Status() {
   const now = task.value;
   if (!now) return null;
   const pictures = now.classes.reduce((sum, each) => sum + each.examples, 0);
+  const answering = texts.answering(now.version, now.classes.length, pictures, now.negatives);
   return (
-    <section class="card status" aria-label={texts.answering(now.version, now.classes.length, pictures)}>
+    <section class="card status" aria-label={answering}>
       <div role="status" class="status-text">
-        <p>{texts.answering(now.version, now.classes.length, pictures)}</p>
+        <p>{answering}</p>
         <Accuracy />
         <LastChange />
       </div>
@@ -48,6 +49,9 @@ export function Accuracy() {
       <strong class="figure">{texts.accuracy(known.accuracy)}</strong>
       <Bar share={known.accuracy} interval={known.interval} />
       <span class="quiet">{texts.accuracyMeans(known.judged, known.interval)}</span>
+      {known.forecast?.map((each) => (
+        <span key={each.factor}>{texts.forecast(each.factor, each.accuracy, each.interval)}</span>
+      ))}
     </div>
   );
 }

@@ -16,11 +16,11 @@ export function TeachCamera({ labels, label, onLabel }: Properties) {
   const { video, failed, ready, grab } = useCamera();
   const count = useRef(0);
   const known = useId();
-  const take = async () => {
+  const take = async (into: string | null) => {
     const image = await grab();
-    if (!image || !label.trim()) return;
+    if (!image) return;
     const file = new File([image], `camera-${++count.current}.jpg`, { type: "image/jpeg" });
-    await add(chosen.value, [{ file, label: label.trim() }]);
+    await add(chosen.value, [{ file, label: into }]);
   };
   if (failed) return <p class="notice bad">{failed}</p>;
   return (
@@ -40,9 +40,14 @@ export function TeachCamera({ labels, label, onLabel }: Properties) {
             <option key={each} value={each} />
           ))}
         </datalist>
-        <button type="button" class="main" disabled={!ready || !label.trim()} onClick={take}>
+        <button type="button" class="main" disabled={!ready || !label.trim()} onClick={() => take(label.trim())}>
           {texts.takePicture}
         </button>
+        {labels.length > 0 && (
+          <button type="button" disabled={!ready} onClick={() => take(null)}>
+            {texts.takeNegative}
+          </button>
+        )}
       </div>
     </section>
   );

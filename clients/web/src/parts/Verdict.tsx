@@ -1,7 +1,6 @@
 // What the server makes of a picture: the label, how sure it is, and what that rests on.
 
 import { useState } from "preact/hooks";
-import { imageAddress } from "../api/calls";
 import type { JudgedPrediction } from "../api/types";
 import type { Answer } from "../state/answers";
 import { add } from "../state/outbox";
@@ -9,26 +8,22 @@ import { chosen } from "../state/route";
 import { task } from "../state/tasks";
 import { texts } from "../texts";
 import { Bar } from "./Bar";
-import { Picture } from "./Picture";
+import { Nearest } from "./Nearest";
+import { Said } from "./Said";
 
 const SCORES = 3;
 
 export function Verdict({ prediction }: { prediction: JudgedPrediction }) {
-  const id = chosen.value ?? "";
-  const scores = Object.entries(prediction.scores).slice(0, SCORES);
+  const { label, probability, known, nearest, labels } = prediction;
+  const scores = Object.entries(prediction.scores).slice(0, Math.max(SCORES, labels?.length ?? 0));
   return (
     <>
-      <div>
-        <p class={`label ${prediction.known ? "" : "unknown"}`}>
-          {prediction.known ? prediction.label : texts.noneOfThese}
-        </p>
-        <p class="quiet">{prediction.known ? texts.sure(prediction.probability) : texts.likest(prediction.label)}</p>
-      </div>
-      {prediction.known && (
+      <Said label={label} probability={probability} known={known} labels={labels} />
+      {known && (
         <dl class="scores">
-          {scores.map(([label, share]) => (
-            <div key={label}>
-              <dt>{label}</dt>
+          {scores.map(([each, share]) => (
+            <div key={each}>
+              <dt>{each}</dt>
               <dd>
                 <Bar share={share} />
                 <span>{texts.percent(share)}</span>
@@ -37,28 +32,20 @@ export function Verdict({ prediction }: { prediction: JudgedPrediction }) {
           ))}
         </dl>
       )}
-      <div class="nearest">
-        <p class="quiet">{prediction.known ? texts.because : texts.nearest}</p>
-        <ul>
-          {prediction.nearest.map((each) => (
-            <li key={each.example}>
-              <Picture source={each.image && imageAddress(id, each.example)} alt={each.file_name ?? each.label} />
-              <span>{each.label}</span>
-            </li>
-          ))}
-        </ul>
-      </div>
+      <Nearest nearest={nearest} known={known} />
     </>
   );
 }
 
-/** Adds a picture to the class that a person says it shows. */
+/** Adds a picture to the class that a person says it shows, or to none of them. */
 export function Correction({ answer }: { answer: Answer }) {
   const [taught, setTaught] = useState<string | null>(null);
   if (taught !== null) return <p class="change">{texts.taught(taught)}</p>;
-  const teach = (label: string) => {
-    if (!label) return;
-    setTaught(label);
+  const labels = [...(task.value?.classes.map((each) => each.label) ?? []), null];
+  const teach = (choice: string) => {
+    const label = labels[Number(choice)];
+    if (!choice || label === undefined) return;
+    setTaught(label ?? texts.noneOfThese);
     void add(chosen.value, [{ file: answer.file, label }]);
   };
   return (
@@ -66,9 +53,9 @@ export function Correction({ answer }: { answer: Answer }) {
       {texts.teachThis}
       <select value="" onChange={(event) => teach(event.currentTarget.value)}>
         <option value="">…</option>
-        {task.value?.classes.map((each) => (
-          <option key={each.label} value={each.label}>
-            {each.label}
+        {labels.map((each, place) => (
+          <option key={place} value={place}>
+            {each ?? texts.noneOfThese}
           </option>
         ))}
       </select>

@@ -53,7 +53,7 @@ function Row({ version }: { version: VersionReply }) {
     <tr class={version.active ? "active" : ""}>
       <th scope="row">{version.version}</th>
       <td>{texts.changes[version.change] ?? version.change}</td>
-      <td>{pictures}</td>
+      <td>{texts.contents(pictures, version.negatives)}</td>
       <td>{version.accuracy === null ? "–" : texts.percent(version.accuracy)}</td>
       <td class="wide-only">{new Date(version.created_at).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" })}</td>
       <td>

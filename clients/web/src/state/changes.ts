@@ -2,6 +2,8 @@
 
 import { computed } from "@preact/signals";
 import * as api from "../api/calls";
+import type { CaptureSettingReply } from "../api/types";
+import { forget } from "./decisions";
 import { attempt } from "./failures";
 import { go } from "./route";
 import { changed, left, news, put, task, tasks, versions } from "./tasks";
@@ -15,11 +17,14 @@ export const previous = computed(() => {
   return way.at(-1) ?? there.find((each) => each < now.version) ?? null;
 });
 
-export async function undo(): Promise<void> {
+/** Returns to the version before. Returns whether it succeeded. */
+export async function undo(): Promise<boolean> {
   const to = previous.value;
   const now = task.value;
-  if (!to || !now) return;
-  if (await activate(to)) left.set(now.id, (left.get(now.id) ?? []).slice(0, -1));
+  if (!to || !now) return false;
+  const isDone = await activate(to);
+  if (isDone) left.set(now.id, (left.get(now.id) ?? []).slice(0, -1));
+  return isDone;
 }
 
 export const activate = (version: number) =>
@@ -33,11 +38,15 @@ export const relabel = (example: string, label: string) =>
 
 export const remove = (example: string) => onTask(async (id) => changed(await api.removeExample(id, example), 0));
 
+/** Sets which of the pictures that it is asked about are kept for review. */
+export const keep = (kind: CaptureSettingReply["keep"]) => onTask(async (id) => put(await api.keep(id, kind)));
+
 export const rename = (name: string) => onTask(async (id) => put(await api.rename(id, name)));
 
 export const deleteTask = () =>
   onTask(async (id) => {
     await api.deleteTask(id);
+    forget(id);
     tasks.value = (tasks.value ?? []).filter((each) => each.id !== id);
     go(tasks.value[0]?.id ?? null, "teach");
   });

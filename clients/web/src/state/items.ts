@@ -7,7 +7,8 @@ export interface Item {
   id: number;
   /** The task that it is for; null for the one to be created. */
   task: string | null;
-  label: string;
+  /** Null for a picture of none of the classes. */
+  label: string | null;
   name: string;
   image: Blob;
   /** An address for `<img>`, until the picture has left. */
@@ -34,11 +35,14 @@ export const progress = signal<Progress | null>(null);
 
 /** Classes of the pictures that wait for a task; null for the one to be created. */
 export const labelsOf = (task: string | null) => [
-  ...new Set(items.value.filter((item) => item.task === task).map((item) => item.label)),
+  ...new Set(items.value.filter((item) => item.task === task).flatMap((item) => item.label ?? [])),
 ];
 
 /** Classes that were named and may have no picture yet. */
 export const named = signal<{ task: string | null; label: string }[]>([]);
+
+/** Pictures whose class a person has not said yet. */
+export const loose = signal<{ task: string | null; file: File }[]>([]);
 
 let count = 0;
 export const nextId = () => ++count;
@@ -58,9 +62,13 @@ export function refuse(name: string, reason: string): void {
 export function adopt(task: string): void {
   items.value = items.value.map((item) => (item.task === null ? { ...item, task } : item));
   named.value = named.value.map((each) => (each.task === null ? { ...each, task } : each));
+  loose.value = loose.value.map((each) => (each.task === null ? { ...each, task } : each));
 }
 
-/** The next items for one task that fit into one request; none for a new task until it has two classes. */
+/**
+ * The next items for one task that fit into one request; none for a new task until it has two classes. Those of no class are the
+ * last, as the server counts them.
+ */
 export function nextBatch(limits: Limits): Item[] {
   const draftLabels = labelsOf(null);
   const ready = items.value.filter((item) => item.task !== null || draftLabels.length > 1);
@@ -71,12 +79,12 @@ export function nextBatch(limits: Limits): Item[] {
     if (batch.length && (bytes > 0.95 * limits.body_bytes || batch.length >= limits.new_examples)) break;
     batch.push(item);
   }
-  return batch;
+  return batch.sort((one, other) => Number(one.label === null) - Number(other.label === null));
 }
 
 /** The first item of each class, then the second of each, and so on: a request that cannot hold all has some of every class. */
 function inTurn(of: Item[]): Item[] {
-  const seen = new Map<string, number>();
+  const seen = new Map<string | null, number>();
   const turns = of.map((item) => {
     const turn = seen.get(item.label) ?? 0;
     seen.set(item.label, turn + 1);

@@ -3,13 +3,13 @@
 import { shrunk } from "../images/shrink";
 import { texts } from "../texts";
 import { deliver } from "./delivery";
-import { type Item, items, nextBatch, nextId, progress, refuse, settle } from "./items";
+import { type Item, items, loose, nextBatch, nextId, progress, refuse, settle } from "./items";
 import { limits } from "./tasks";
 
-/** A picture with its class. */
+/** A picture with its class; null for none of the classes. */
 export interface Labelled {
   file: File;
-  label: string;
+  label: string | null;
 }
 
 const AT_ONCE = 4; // photographs that are made smaller: browsers decode beside the page
@@ -84,5 +84,5 @@ async function send(): Promise<void> {
 }
 
 addEventListener("beforeunload", (event) => {
-  if (items.value.length) event.preventDefault(); // The browser asks whether to leave.
+  if (items.value.length || loose.value.length) event.preventDefault(); // The browser asks whether to leave.
 });

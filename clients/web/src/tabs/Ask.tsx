@@ -3,6 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import type { Found } from "../images/dropped";
 import { type Answer, answers, ask, clear } from "../state/answers";
+import { task } from "../state/tasks";
 import { DropZone } from "../parts/DropZone";
 import { FileButton } from "../parts/FileButton";
 import { LiveCamera } from "../parts/LiveCamera";
@@ -26,7 +27,7 @@ export function Ask() {
       <DropZone label={texts.dropImages} class={answers.value.length || live ? "" : "large"} onFound={take}>
         <h2>{texts.askTitle}</h2>
         <p class="quiet">
-          {texts.dropImages}. {texts.dropImagesHint}
+          {texts.dropImages}. {texts.dropImagesHint[task.value?.capture.keep ?? "none"]}
         </p>
         <div class="row">
           <FileButton class="main" text={texts.chooseImages} onFound={take} />
@@ -62,7 +63,7 @@ function AnswerCard({ answer }: { answer: Answer }) {
       ) : answer.prediction ? (
         <div class="verdict">
           <Verdict prediction={answer.prediction} />
-          <Correction answer={answer} />
+          {task.value?.labels !== "multiple" && <Correction answer={answer} />}
         </div>
       ) : (
         <p class="quiet">{texts.asking}</p>

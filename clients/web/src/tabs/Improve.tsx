@@ -1,9 +1,10 @@
-// Pictures whose class looks wrong, and pictures that are there twice.
+// Pictures that it was asked about, pictures whose class looks wrong, and pictures that are there twice.
 
 import { signal } from "@preact/signals";
 import { imageAddress } from "../api/calls";
 import type { DuplicateReply, SuspectReply } from "../api/types";
 import { Picture } from "../parts/Picture";
+import { Review } from "../parts/Review";
 import { relabel, remove } from "../state/changes";
 import { examples, quality, task } from "../state/tasks";
 import { texts } from "../texts";
@@ -15,6 +16,17 @@ const SHOWN = 20;
 const kept = signal<ReadonlySet<string>>(new Set());
 
 export function Improve() {
+  if (task.value?.labels === "multiple") return <p class="notice">{texts.taughtByApi}</p>;
+  return (
+    <>
+      <Review />
+      <Doubts />
+    </>
+  );
+}
+
+/** What looks wrong among the examples. */
+function Doubts() {
   const known = quality.value;
   if (!known) return <p class="quiet">{texts.measuring}</p>;
   const suspects = known.suspects.filter((each) => !kept.value.has(each.example));
@@ -49,7 +61,7 @@ function Suspect({ suspect }: { suspect: SuspectReply }) {
       <figure class="wide">
         <div class="three">
           {like.map((each) => (
-            <Example key={each.id} id={each.id} alt={each.file_name ?? each.label} />
+            <Example key={each.id} id={each.id} alt={each.file_name ?? suspect.suggested} />
           ))}
         </div>
         <figcaption>{texts.looksLike(suspect.suggested)}</figcaption>

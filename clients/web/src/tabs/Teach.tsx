@@ -3,7 +3,7 @@
 import { computed } from "@preact/signals";
 import { useId, useState } from "preact/hooks";
 import type { Found } from "../images/dropped";
-import { labelsOf, named } from "../state/items";
+import { labelsOf, loose, named } from "../state/items";
 import { add } from "../state/outbox";
 import { chosen } from "../state/route";
 import { task } from "../state/tasks";
@@ -20,12 +20,25 @@ const labels = computed(() => {
   return [...new Set([...known, ...further])];
 });
 
+const unnamed = computed(() => loose.value.filter((each) => each.task === chosen.value).map((each) => each.file));
+const leaveLoose = () => (loose.value = loose.value.filter((each) => each.task !== chosen.value));
+
 export function Teach() {
-  const [loose, setLoose] = useState<File[]>([]);
+  if (task.value?.labels !== "multiple") return <Baskets />;
+  return (
+    <>
+      <Status />
+      <p class="notice">{texts.taughtByApi}</p>
+    </>
+  );
+}
+
+function Baskets() {
   const [camera, setCamera] = useState<string | null>(null);
   const take = (found: Found[]) => {
-    setLoose(found.filter((each) => each.folder === null).map((each) => each.file));
     const labelled = found.flatMap(({ file, folder }) => (folder === null ? [] : [{ file, label: folder }]));
+    const further = found.filter((each) => each.folder === null).map(({ file }) => ({ task: chosen.value, file }));
+    loose.value = [...loose.value, ...further];
     if (labelled.length) void add(chosen.value, labelled);
   };
   return (
@@ -45,14 +58,15 @@ export function Teach() {
           </button>
         </div>
       </DropZone>
-      {loose.length > 0 && (
+      {unnamed.value.length > 0 && (
         <LabelForm
-          text={texts.loose(loose.length)}
+          text={texts.loose(unnamed.value.length)}
           button={texts.addThem}
           onLabel={(label) => {
-            void add(chosen.value, loose.map((file) => ({ file, label })));
-            setLoose([]);
+            void add(chosen.value, unnamed.value.map((file) => ({ file, label })));
+            leaveLoose();
           }}
+          onCancel={leaveLoose}
         />
       )}
       {camera !== null && <TeachCamera labels={labels.value} label={camera} onLabel={setCamera} />}
@@ -61,6 +75,7 @@ export function Teach() {
         {labels.value.map((label) => (
           <Basket key={label} label={label} onCamera={() => setCamera(label)} />
         ))}
+        {labels.value.length > 0 && <Basket label={null} />}
         <LabelForm
           text={texts.addClass}
           button={texts.addClass}
@@ -75,10 +90,11 @@ interface FormProperties {
   text: string;
   button: string;
   onLabel: (label: string) => void;
+  onCancel?: () => void;
 }
 
 /** Asks for the name of a class. */
-function LabelForm({ text, button, onLabel }: FormProperties) {
+function LabelForm({ text, button, onLabel, onCancel }: FormProperties) {
   const [label, setLabel] = useState("");
   const known = useId();
   const send = (event: Event) => {
@@ -100,6 +116,11 @@ function LabelForm({ text, button, onLabel }: FormProperties) {
           onInput={(event) => setLabel(event.currentTarget.value)}
         />
         <button type="submit">{button}</button>
+        {onCancel && (
+          <button type="button" class="plain" onClick={onCancel}>
+            {texts.cancel}
+          </button>
+        )}
       </div>
       <datalist id={known}>
         {labels.value.map((each) => (

@@ -4,6 +4,7 @@ import type { Quality } from "../api/types";
 import { Bar } from "../parts/Bar";
 import { Compare } from "../parts/Compare";
 import { Confusions } from "../parts/Confusions";
+import { Reliability } from "../parts/Reliability";
 import { Accuracy } from "../parts/Status";
 import { Versions } from "../parts/Versions";
 import { quality } from "../state/tasks";
@@ -20,6 +21,7 @@ export function Trust() {
       </section>
       {known && <Classes known={known} />}
       {known && known.judged > 0 && <Confusions known={known} />}
+      {known && <Reliability bins={known.reliability} />}
       <Versions />
       <Compare />
     </>

@@ -1,6 +1,7 @@
 // Lines for other programs that ask this very task.
 
 import { useState } from "preact/hooks";
+import { archiveAddress } from "../api/calls";
 import { task } from "../state/tasks";
 import { snippets } from "../snippets";
 import { texts } from "../texts";
@@ -18,6 +19,15 @@ export function Use() {
       {snippets(address, now.id).map(({ name, code }) => (
         <Snippet key={name} name={name} code={code} />
       ))}
+      <section class="card section">
+        <h3>{texts.exportTitle}</h3>
+        <p class="quiet">{texts.exportLead}</p>
+        <p>
+          <a href={archiveAddress(now.id)} download="">
+            {texts.exportLink}
+          </a>
+        </p>
+      </section>
       <p class="quiet">
         {texts.moreDocs}
         <a href="docs">{texts.reference}</a>
