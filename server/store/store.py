@@ -46,7 +46,7 @@ class Store:
         StorageFailed: from every such call, if the disk fails; nothing is half written.
     """
 
-    def __init__(self, database: Database, bounds: EventBounds) -> None:
+    def __init__(self, database: Database, bounds: EventBounds = _BOUNDS) -> None:
         self._database = database
         self.active = ActiveTasks(database)
         self.events = EventStore(database, bounds)
