@@ -107,8 +107,9 @@ class Quality(Reply):
     )
     suspects: list[SuspectReply] = Field(description="examples whose label the others contradict, the clearest first")
     duplicates: list[DuplicateReply]
-    reliability: list[ReliabilityBin] = Field(
-        description="the judged examples by the probability of the label that they got: whether probabilities mean what they say"
+    reliability: list[ReliabilityBin] = Field(  # Empty by default for the same reason.
+        default=[],
+        description="the judged examples by the probability of the label that they got: whether probabilities mean what they say",
     )
 
     EXAMPLE: ClassVar[Any] = {
