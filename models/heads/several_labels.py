@@ -176,10 +176,11 @@ class _Ridge:
         """Returns the part of the hat matrix for the examples of each group, (…, size, size)."""
         n, D = self.centred.shape
         if n < D:
-            return 1.0 / n + self.inverse[g[:, :, None], g[:, None, :]]
+            hat: Floats = 1.0 / n + self.inverse[g[:, :, None], g[:, None, :]]
+            return hat
         x = self.centred[g]
-        hat: Floats = 1.0 / n + x @ self.inverse @ x.mT
-        return hat
+        of_large: Floats = 1.0 / n + x @ self.inverse @ x.mT
+        return of_large
 
 
 def _calibration(fitted: _Ridge, has_nK: Bools) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from models.heads.fitting import classes_of
+from models.labels import Label
 from models.novelty.support_index import SupportIndex
 from server.cache.versions import VersionCache
 from server.engine.backbone import ServedBackbone
@@ -26,7 +27,7 @@ class SearchableSupport:
 
     index: SupportIndex
     ids: tuple[str, ...]
-    labels: tuple[str, ...]
+    labels: tuple[Label, ...]
     images_kept: tuple[bool, ...]
     file_names: tuple[str | None, ...]
 

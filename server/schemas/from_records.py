@@ -22,6 +22,7 @@ def task_reply(task: Task) -> TaskReply:
     return TaskReply(
         id=task.id,
         name=task.name,
+        labels=task.labels,
         version=version.number,
         backbone=version.backbone.bundle,
         classes=_classes(version.classes),
@@ -58,7 +59,8 @@ def example_reply(example: ExampleInfo) -> ExampleReply:
     """Returns an example without its image."""
     return ExampleReply(
         id=example.id,
-        label=example.label,
+        label=example.label if isinstance(example.label, str) else None,
+        labels=list(example.label) if isinstance(example.label, tuple) else None,
         media_type=example.media_type,
         bytes=example.size,
         image_kept=example.sha256 is not None,
