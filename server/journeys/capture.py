@@ -60,9 +60,9 @@ def captures_of(
     found = []
     for at, row, k in zip(range(len(rows)), rows.tolist(), labels, strict=True):
         known, told = (None, None) if novelty is None else verdict_of(float(novelty[row]))
-        applying = head.independent and probabilities[row] >= APPLIES
-        labels = tuple(head.labels[k] for k in np.flatnonzero(applying)) if head.independent else None
-        answered = Answered(head.labels[k], float(probabilities[row, k]), known, told, labels)
+        applying = np.flatnonzero(probabilities[row] >= APPLIES)
+        names = tuple(head.labels[each] for each in applying) if head.independent else None
+        answered = Answered(head.labels[k], float(probabilities[row, k]), known, told, names)
         id_ = new_id("prediction")
         found.append(NewCapture(id_, key, version, head.backbone.sha256, images[row], copies[at], answered, now))
     return found
