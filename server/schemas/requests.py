@@ -73,7 +73,7 @@ _Labels = Annotated[
 
 
 class _Labelled(Request, frozen=True):
-    """What has a label, or in a task of several labels an image any number of them."""
+    """A body with a label, or in a task of several labels an image with any number of them."""
 
     label: Annotated[
         str | UnsetType | None,
