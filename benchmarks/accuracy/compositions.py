@@ -67,12 +67,9 @@ def _made(embedder: Embedder, domain: Domain, part: Part) -> Iterator[Composed]:
     by_class = [np.flatnonzero(images.labels == label) for label in range(len(classes))]
     rng = np.random.default_rng(0)
     for start in range(0, min(_GROUPS, len(classes) // LABELS) * LABELS, LABELS):
-        halves = [[of[: len(of) // 2] for of in by_class], [of[len(of) // 2 :] for of in by_class]]
-        found: list[Float32 | Bools] = []
-        for of_half in halves:
-            pixels, labels = _pairs(images.images, of_half, start, rng)
-            found += [embed_all(embedder.engine, pixels), labels]
-        yield Composed(*found)
+        support, has = _pairs(images.images, [of[: len(of) // 2] for of in by_class], start, rng)
+        queries, truth = _pairs(images.images, [of[len(of) // 2 :] for of in by_class], start, rng)
+        yield Composed(embed_all(embedder.engine, support), has, embed_all(embedder.engine, queries), truth)
 
 
 def _pairs(images: Pixels, by_class: list[Ints], first: int, rng: np.random.Generator) -> tuple[Pixels, Bools]:

@@ -24,7 +24,7 @@ from server.schemas.quality import ClassQuality, DuplicateReply, Quality, Suspec
 
 METHOD = "leave-one-out"
 _APPLIES = 0.5
-_CONTRADICTED = 0.95  # the probability of a label that an example lacks, or one less that of a label that it has
+_CONTRADICTED = 0.9  # the probability of a label that an example lacks, or one less that of a label that it has
 
 
 @dataclass(frozen=True, slots=True, eq=False)
