@@ -7,7 +7,7 @@
 classes; a half in five shows a class of none of the labels. Images are drawn until each label has so many, and as many have none.
 `coarse and fine` (CIFAR-FS): whole images of five classes, with the label of the class, and that of CIFAR-100's superclass where
 two of the five share it. Support and queries share no image. Beside it: scikit-learn's `OneVsRestClassifier` of
-`LogisticRegression()` with its default options, on the same features.
+`LogisticRegression()` with its default options, on the same features; `balanced` is the same with `class_weight="balanced"`.
 
 Average precision and F1 at ½ are means over labels, then over tasks. The calibration error is that of all labels and images
 together, over 15 bins.
@@ -16,6 +16,7 @@ together, over 15 bins.
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.resources import files
 from itertools import product
 
@@ -88,13 +89,18 @@ def _served(support: Float32, has: Bools, queries: Float32, space: EmbeddingSpac
     return probabilities[:, [head.labels.index(str(k)) for k in range(has.shape[1])]]
 
 
-def _one_against_rest(support: Float32, has: Bools, queries: Float32, space: EmbeddingSpace) -> Floats:
+def _one_against_rest(class_weight: str | None, support: Float32, has: Bools, queries: Float32, space: EmbeddingSpace) -> Floats:
     x, q = (space.features(each, centre=False) for each in (support, queries))
-    found: Floats = OneVsRestClassifier(LogisticRegression()).fit(x, has.astype(int)).predict_proba(q)
+    model = OneVsRestClassifier(LogisticRegression(class_weight=class_weight))
+    found: Floats = model.fit(x, has.astype(int)).predict_proba(q)
     return found
 
 
-METHODS: Mapping[str, Method] = {"served": _served, "logistic": _one_against_rest}
+METHODS: Mapping[str, Method] = {
+    "served": _served,
+    "logistic": partial(_one_against_rest, None),
+    "balanced": partial(_one_against_rest, "balanced"),
+}
 
 
 def measured(tasks: Sequence[Task], method: Method, space: EmbeddingSpace, named: tuple[str, str, int, str]) -> Row:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression, Ridge
 
@@ -93,6 +93,7 @@ def test_the_calibration_is_that_of_a_logistic_regression_where_there_are_many_e
     assert np.abs(logits - expected).max() < 0.15
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_neither_the_order_of_examples_nor_that_of_labels_matters(seed: int) -> None:
     embeddings, sets = made(12, 20, 3, seed)
@@ -105,6 +106,7 @@ def test_neither_the_order_of_examples_nor_that_of_labels_matters(seed: int) -> 
         assert np.allclose(shares, other[label], atol=1e-4)
 
 
+@settings(deadline=None)
 @given(positives=st.integers(1, 3), n=st.integers(4, 60), seed=st.integers(0, 1000), alike=st.booleans())
 def test_probabilities_are_sane_for_few_positives_and_equal_images(positives: int, n: int, seed: int, alike: bool) -> None:
     rng = np.random.default_rng(seed)
