@@ -178,8 +178,7 @@ class _Ridge:
         if n < D:
             hat: Floats = 1.0 / n + self.inverse[g[:, :, None], g[:, None, :]]
             return hat
-        x = self.centred[g]
-        of_large: Floats = 1.0 / n + x @ self.inverse @ x.mT
+        of_large: Floats = 1.0 / n + (self.centred @ self.inverse)[g] @ self.centred[g].mT
         return of_large
 
 

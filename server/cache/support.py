@@ -70,6 +70,7 @@ class ActiveSupport:
 
 
 def _searchable(support: Support, backbone: ServedBackbone) -> SearchableSupport:
-    _, classes = classes_of(support.labels)
+    # Where an image may have several labels the index only finds neighbours, so that the first label is enough of a class.
+    _, classes = classes_of([label[:1] if isinstance(label, tuple) else label for label in support.labels])
     index = SupportIndex.of(support.embeddings, classes, backbone.background, support.negatives.embeddings)
     return SearchableSupport(index, support.ids, support.labels, support.images_kept, support.file_names)

@@ -79,7 +79,7 @@ async def predict_many(
     watch = Stopwatch(service.metrics)
     check_images(images, service.settings)
     weight = _VERDICT if unknown == "judge" else 0
-    with service.scores.admit(len(images) * sum(min(top_k, active.ways) + weight for _, active in tasks)):
+    with service.scores.admit(len(images) * sum(_told(active, top_k) + weight for _, active in tasks)):
         backbones = dict.fromkeys(active.backbone for _, active in tasks)
         seen = {backbone: await _see(service, backbone, images, watch) for backbone in backbones}
         _raise_if_only(seen, tasks, images)
@@ -87,6 +87,11 @@ async def predict_many(
             asked = _Asked(service, tenant, images, seen, top_k, unknown)
             results = [await service.pools.in_applier(_answer, asked, turn) for turn in _turns(tasks, len(images))]
     return b'{"results":[%b],"timing_ms":%b}' % (b",".join(results), encode(watch.milliseconds()))
+
+
+def _told(active: Active, top_k: int) -> int:
+    """Returns how many labels a prediction of a task may name."""
+    return active.ways if active.labels == "multiple" else min(top_k, active.ways)
 
 
 def _find(service: Service, tenant: str, wanted: Literal["all"] | Sequence[str]) -> list[Found]:
