@@ -22,11 +22,11 @@ def task_reply(task: Task) -> TaskReply:
     return TaskReply(
         id=task.id,
         name=task.name,
-        labels=task.labels,
         version=version.number,
         backbone=version.backbone.bundle,
         classes=_classes(version.classes),
         negatives=version.negatives,
+        labels=task.labels,
         head=head_reply(version.options),
         capture=CaptureSettingReply(**asdict(task.capture)),
         created_at=task.created_at,

@@ -44,11 +44,11 @@ class TaskReply(Reply):
 
     id: str
     name: str
-    labels: LabelMode = Field(description="of an image: `single` for one, `multiple` for any number")
     version: int = Field(description="the active version")
     backbone: str = Field(description="name@version of the bundle that embeds this task's images")
     classes: list[ClassReply]
     negatives: int = Field(description="images of none of the classes, by which strangers are told")
+    labels: LabelMode = Field(description="of an image: `single` for one, `multiple` for any number")
     head: HeadReply
     capture: CaptureSettingReply
     created_at: datetime
@@ -57,11 +57,11 @@ class TaskReply(Reply):
     EXAMPLE: ClassVar[Any] = {
         "id": TASK_ID,
         "name": "pets",
-        "labels": "single",
         "version": 1,
         "backbone": "name@1",
         "classes": _CLASSES,
         "negatives": 0,
+        "labels": "single",
         "head": HeadReply.EXAMPLE,
         "capture": CaptureSettingReply.EXAMPLE,
         "created_at": TIME,
