@@ -1,16 +1,16 @@
 """Heads of tasks in which an image may have any number of labels: each label against the rest, independently of the others.
 
 One ridge regression to targets of ±1 serves all labels at once: they share the features, and so the system that is solved. A
-label's score is told from the mean of its targets, as a share of the way to +1:
+label's score s is told from the mean t̄ of its targets:
 
-    v = (s − t̄) / (1 − t̄),     p = sigmoid(a v + b + ½ log-odds of r)
+    v = (s − t̄) / (1 − t̄),     u = v / mean of v over the examples that have the label,     p = sigmoid(a u + b + ½ log-odds of r)
 
-So v is 0 for an image like all examples together and about 1 for an example that has the label, however rare the label is. The
-numbers a and b are of the task: a logistic regression (Platt, 1999) on the left-out scores of all examples and labels, in which
-the examples with a label weigh as much as those without. A Gaussian prior keeps them sane where there are few examples. r is the
-mean share of the labels in the examples. It counts half, since the queries' share may differ; which labels are rare among the
-examples says nothing of the queries. All of it is folded into weight and bias. The constants were chosen on validation classes;
-see decision 0111.
+So u is 0 for an image like all examples together and 1 for the usual example that has the label, however rare the label is and
+whatever C is. The numbers a and b are of the task: a logistic regression (Platt, 1999) on the left-out scores of all examples and
+labels, in which the examples with a label weigh as much as those without. A Gaussian prior keeps them sane where there are few
+examples. r is the mean share of the labels in the examples. It counts half, since the queries' share may differ; which labels are
+rare among the examples says nothing of the queries. All of it is folded into weight and bias. The constants were chosen on
+validation classes; see decision 0111.
 
 Leaving an example out is exact and in closed form (`models.heads.solvers.ridge.left_out_scores` says how).
 
@@ -31,11 +31,12 @@ from models.manifest import HeadOptions
 OPTIONS = HeadOptions(solver="ridge", C=3.0, centre=False, temperature=1.0)
 """The default options. The temperature is always 1, since the scores are calibrated by left-out examples."""
 
-_SLOPE, _INTERCEPT = 6.0, -0.3  # the prior's means of a and b
-_PRIOR = 10.0  # examples that the prior counts as
+_SLOPE, _INTERCEPT = 4.0, -0.3  # the prior's means of a and b
+_PRIOR = 10.0  # the prior's inverse variance of b, and of a as a share of its mean
 _OF_SHARE = 0.5
 _LEAST_SLOPE = 0.1  # of the prior's: a label whose left-out scores contradict it gets a flat answer, never an inverted one
 _STEPS = 30
+_TINY = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +85,7 @@ def fit_labels(embeddings: Float32, label_sets: Sequence[LabelSet], space: Embed
     fitted = _Ridge.of(space.features(embeddings, options.centre), has_nK, options.C)
     slope, offset = _calibration(fitted, has_nK)
     mean_K = fitted.targets.mean(axis=0)
-    scale_K = slope / (1.0 - mean_K)
+    scale_K = slope / ((1.0 - mean_K) * fitted.usual)
     weight = (scale_K[:, None] * fitted.weight).astype(np.float32)
     bias = (scale_K * (fitted.bias - mean_K) + offset).astype(np.float32)
     return Head(labels, weight, bias, options, space.backbone, independent=True)
@@ -103,7 +104,7 @@ def leave_labels_out(features: Reals, has_nK: Bools, options: HeadOptions, group
     fitted = _Ridge.of(features, has_nK, options.C)
     slope, offset = _calibration(fitted, has_nK)
     judged = _known_without(has_nK, groups)
-    values = np.where(judged, fitted.left_out_values(groups), np.nan)
+    values = np.where(judged, fitted.left_out(groups), np.nan)
     return LeftOutLabels(judged, sigmoid(slope * values + offset), groups)
 
 
@@ -135,6 +136,7 @@ class _Ridge:
         weight: (K, D).
         bias: (K,).
         inverse: of the regularised system: (n, n) times the Gram matrix where n < D, and else (D, D).
+        usual: (K,) the mean of v over the examples that have each label.
     """
 
     centred: Floats
@@ -142,6 +144,7 @@ class _Ridge:
     weight: Floats
     bias: Floats
     inverse: Floats
+    usual: Floats
 
     @classmethod
     def of(cls, features: Reals, has_nK: Bools, C: float) -> "_Ridge":
@@ -156,10 +159,15 @@ class _Ridge:
         else:
             inverse = np.linalg.inv(x.T @ x + np.eye(D) / C)
             weight_KD = y.T @ x @ inverse
-        return cls(x, y_nK, weight_KD, y_mean - weight_KD @ x_mean, inverse)
+        v_nK = x @ weight_KD.T / (1.0 - y_mean)
+        # Positive, unless all features are equal: then every v is zero.
+        usual_K = np.maximum((v_nK * has_nK).sum(axis=0) / has_nK.sum(axis=0), _TINY)
+        return cls(x, y_nK, weight_KD, y_mean - weight_KD @ x_mean, inverse, usual_K)
 
-    def left_out_values(self, groups: Ints) -> Floats:
-        """Returns v (n, K) of each example from the fit without its group; not finite where that has no example of a kind."""
+    def left_out(self, groups: Ints) -> Floats:
+        """Returns u (n, K) of each example from the fit without its group, by the `usual` v of all examples. It is not finite
+        where that fit has no example of a kind.
+        """
         n = len(self.targets)
         residuals = self.targets - self.targets.mean(axis=0) - self.centred @ self.weight.T
         for g in by_size(groups):  # (groups of one size, that size)
@@ -169,7 +177,7 @@ class _Ridge:
         np.add.at(sums_GK, groups, self.targets)
         with np.errstate(divide="ignore", invalid="ignore"):
             means = ((self.targets.sum(axis=0) - sums_GK) / (n - sizes)[:, None])[groups]
-            values: Floats = (self.targets - residuals - means) / (1.0 - means)
+            values: Floats = (self.targets - residuals - means) / ((1.0 - means) * self.usual)
         return values
 
     def _hat(self, g: Ints) -> Floats:
@@ -187,7 +195,7 @@ def _calibration(fitted: _Ridge, has_nK: Bools) -> tuple[float, float]:
     alone = np.arange(len(has_nK))
     counts = np.stack([(~has_nK).sum(axis=0), has_nK.sum(axis=0)])
     usable = counts.min(axis=0) > 1
-    values, has = fitted.left_out_values(alone)[:, usable], has_nK[:, usable]
+    values, has = fitted.left_out(alone)[:, usable], has_nK[:, usable]
     smaller = counts.min(axis=0)[usable]
     weights = np.where(has, smaller / counts[1, usable], smaller / counts[0, usable]).ravel()
     v, y = values.ravel(), has.ravel().astype(np.float64)

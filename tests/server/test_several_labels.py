@@ -166,6 +166,7 @@ def test_the_rare_label_of_one_image_is_found(api: httpx.Client) -> None:
     assert "red" in predicted(api, task["id"], [picture(["red"], 551)])[0]["labels"]
     (of_red,) = [entry for entry in task["quality"]["classes"] if entry["label"] == "red"]
     assert (of_red["judged"], of_red["accuracy"]) == (0, None)
+    assert task["quality"]["judged"] == len(sets)  # all but the image of red
     assert of_red["false_positive_rate"] < 0.5
     assert "'red'" in task["quality"]["advice"]
 
