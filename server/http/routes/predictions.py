@@ -16,6 +16,7 @@ from server.errors import (
     ImageUnsupported,
     InvalidRequest,
     LimitExceeded,
+    NotForSeveralLabels,
     Overloaded,
     StorageFailed,
     TaskNotFound,
@@ -53,7 +54,10 @@ _ERRORS = (
 @router.post(
     "/tasks/{task}/predict",
     summary="Recognise images",
-    responses={200: answered(PredictReply, "Predictions in the order of the images"), **documented(*_ERRORS, Conflict)},
+    responses={
+        200: answered(PredictReply, "Predictions in the order of the images"),
+        **documented(*_ERRORS, NotForSeveralLabels, Conflict),
+    },
     openapi_extra=PREDICT_BODY,
 )
 async def recognise(
