@@ -127,7 +127,7 @@ def test_probabilities_are_sane_for_few_positives_and_equal_images(positives: in
 
 def test_a_label_that_is_rare_among_many_examples_is_found() -> None:
     rng = np.random.default_rng(8)
-    sizes, directions = (10, 600, 900), 2.0 * np.eye(12)[:3]
+    sizes, directions = (10, 600, 900), 4.0 * np.eye(12)[:3]
     kinds = np.repeat(np.arange(3), sizes)
     sets: list[LabelSet] = [(f"label {k}",) for k in kinds]
     head = fitted(directions[kinds] + rng.normal(size=(len(kinds), 12)), sets)
@@ -135,7 +135,7 @@ def test_a_label_that_is_rare_among_many_examples_is_found() -> None:
     for k in range(3):
         of_label = found[f"label {k}"].reshape(3, 100) >= 0.5
         assert of_label[k].mean() > 0.7
-        assert np.delete(of_label, k, axis=0).mean() < 0.35
+        assert np.delete(of_label, k, axis=0).mean() < 0.2
 
 
 def test_a_rare_label_is_found() -> None:
