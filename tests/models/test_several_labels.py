@@ -127,13 +127,13 @@ def test_probabilities_are_sane_for_few_positives_and_equal_images(positives: in
 
 def test_a_label_that_is_rare_among_many_examples_is_found() -> None:
     rng = np.random.default_rng(8)
-    sizes, directions = (10, 600, 900), 4.0 * np.eye(12)[:3]
+    sizes, directions = (10, 600, 900), 2.0 * np.eye(12)[:3]
     kinds = np.repeat(np.arange(3), sizes)
     sets: list[LabelSet] = [(f"label {k}",) for k in kinds]
     head = fitted(directions[kinds] + rng.normal(size=(len(kinds), 12)), sets)
     found = probabilities(head, directions[np.repeat(np.arange(3), 100)] + rng.normal(size=(300, 12)))
     got = np.stack([found[f"label {k}"].reshape(3, 100) >= 0.5 for k in range(3)]).mean(axis=-1)  # (label, class)
-    assert np.diag(got).min() > 0.9
+    assert np.diag(got).min() > 0.8
     assert got[0, 1:].max() < 0.3
 
 
