@@ -38,14 +38,14 @@ async def predict(
     images: Sequence[bytes],
     top_k: int | None,
     coverage: float | None = None,
-    keep: bool = False,
+    keep: bool | None = None,
 ) -> bytes:
     """Recognises images.
 
     Args:
         top_k: how many labels each prediction scores, the most probable first; None is all.
         coverage: how often a prediction's set shall hold the right label, where the task was found with its rule for sets.
-        keep: whether every prediction is remembered, and gets an id.
+        keep: whether every prediction is remembered, and gets an id, or none is captured; None is as the task is set to.
 
     Returns:
         A `PredictReply` as JSON.
@@ -76,7 +76,9 @@ async def predict(
         taken = _taken(task, images, embedded, classified, np.arange(len(classified.probabilities)))
         await remember(service, task.capture, taken)
         predictions = [{**each, "prediction": capture.id} for each, capture in zip(predictions, taken, strict=True)]
-    elif len(rows := to_capture(task.capture, task.head.independent, classified.probabilities, classified.novelty)):
+    elif keep is None and len(
+        rows := to_capture(task.capture, task.head.independent, classified.probabilities, classified.novelty)
+    ):
         service.captures.offer(_taken(task, images, embedded, classified, rows))
     return encode(
         {

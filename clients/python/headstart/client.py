@@ -172,7 +172,7 @@ class Client:
         top_k: int | None = None,
         unknown: Literal["judge", "ignore"] = "judge",
         mode: Literal["inductive", "transductive"] = "inductive",
-        remember: bool = False,
+        remember: bool | None = None,
         coverage: float | None = None,
         progress: Progress | None = None,
     ) -> Predictions:
@@ -182,7 +182,8 @@ class Client:
             top_k: how many labels the scores of each image hold, the most probable first; by default all.
             unknown: "judge" also finds images that are of none of the task's classes, and the examples nearest to each image.
             mode: "transductive" judges the images of each request together, "inductive" each image alone.
-            remember: has the server keep each image with its prediction, which gets an `id` for `correct`.
+            remember: True has the server keep each image with its prediction, which gets an `id` for `correct`. False has it
+                capture none. None leaves it to the task's `capture`.
             coverage: adds to each prediction the `set` of labels that holds the right one so often, such as 0.9.
             progress: called after every request.
 
@@ -193,8 +194,8 @@ class Client:
         params: dict[str, str | int | float] = {"unknown": unknown, "mode": mode}
         if top_k is not None:
             params["top_k"] = top_k
-        if remember:
-            params["remember"] = "true"
+        if remember is not None:
+            params["remember"] = str(remember).lower()
         if coverage is not None:
             params["coverage"] = coverage
         return Queries(self._transport, images, lambda: self._limits, progress).predict(_path(task, "predict"), params)

@@ -80,7 +80,7 @@ def predict(client: Client, args: Namespace, output: Output) -> Exit:
             files,
             unknown="ignore" if args.ignore_unknown else "judge",
             mode="transductive" if args.transductive else "inductive",
-            remember=args.remember,
+            remember=args.remember or None,
             coverage=args.coverage,
             progress=advance,
         )
