@@ -3,7 +3,7 @@
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar, get_args
+from typing import Literal, TypeVar
 
 import msgspec
 from fastapi import Request
@@ -153,7 +153,8 @@ async def _of_classes(form: Form, service: Service, mode: LabelMode) -> list[Lab
     files, labels = form.files("images"), form.texts("labels")
     if len(files) != len(labels):
         raise InvalidRequest(f"{len(files)} images but {len(labels)} labels; send one label per image, in the same order")
-    cleaned = [label_of_text(label, mode) for label in labels]
+    # On a thread, since each may be as many as an image may have.
+    cleaned = await service.pools.in_thread(lambda: [label_of_text(label, mode) for label in labels])
     return [
         LabelledImage(label, file.content.getvalue(), clean_file_name(file.name))
         for label, file in zip(cleaned, files, strict=True)
@@ -161,7 +162,7 @@ async def _of_classes(form: Form, service: Service, mode: LabelMode) -> list[Lab
 
 
 async def _from_json(examples: Sequence[ExampleBody], service: Service) -> list[LabelledImage]:
-    labels = [label_in(example.label, example.labels) for example in examples]
+    labels = await service.pools.in_thread(lambda: [label_in(example.label, example.labels) for example in examples])
     images = await _decoded([example.image for example in examples], service, service.settings.queue_images)
     return [
         LabelledImage(label, image, clean_file_name(example.file_name, folders=True))
@@ -208,9 +209,10 @@ def _task_ids(texts: list[str]) -> Literal["all"] | list[str]:
 
 
 def _label_mode(raw: str | None) -> LabelMode:
-    for mode in get_args(LabelMode):
-        if raw in {None, mode}:
-            return mode  # type: ignore[no-any-return]
+    if raw is None or raw == "single":
+        return "single"
+    if raw == "multiple":
+        return "multiple"
     raise InvalidRequest(f"label_mode is single or multiple, not {raw!r}")
 
 

@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from models.labels import Label
+from models.labels import Label, as_texts
 from server.errors import InvalidRequest
 from server.journeys.support_set import LabelledImage, clean_label, clean_labels
 from server.store.records import LabelMode
@@ -38,7 +38,7 @@ def label_of_text(text: str, mode: LabelMode) -> Label:
 
 
 def by_image(found: list[LabelledImage]) -> list[LabelledImage]:
-    """Returns each image once, with the labels of all the folders that it lies in.
+    """Returns each image once, with the labels of all the folders that it lies in. One without a label has none.
 
     Images are the same if their bytes are. The name of the first stays.
     """
@@ -46,5 +46,6 @@ def by_image(found: list[LabelledImage]) -> list[LabelledImage]:
     for each in found:
         images.setdefault(each.image, []).append(each)
     return [
-        LabelledImage(clean_labels([str(each.label) for each in alike]), image, alike[0].name) for image, alike in images.items()
+        LabelledImage(clean_labels(as_texts([each.label for each in alike if each.label])), image, alike[0].name)
+        for image, alike in images.items()
     ]

@@ -147,7 +147,7 @@ async def correct(task: str, request: Request, service: Served, idempotency_key:
 
 
 async def _decide(task: str, request: Request, service: Service, idempotency_key: str | None, wanted: list[Decision]) -> Response:
-    decisions = _decisions(wanted)
+    decisions = await service.pools.in_thread(_decisions, wanted)
     key = TaskKey(TENANT, task)
     return await create_once(
         service,
