@@ -89,7 +89,7 @@ def _support_form(properties: dict[str, Any], example: dict[str, Any], *alone: s
     form["schema"] |= {
         "anyOf": [{"required": ["images"]}, {"required": ["archive"]}, *({"required": [field]} for field in alone)],
         "dependentRequired": {"images": ["labels"], "labels": ["images"]},
-        "not": {"required": ["images", "archive"]},
+        "dependentSchemas": {"archive": {"properties": {"images": False}}},  # an archive stands instead of images
     }
     return form
 
