@@ -215,8 +215,8 @@ class Evaluation(_Part):
     part: Literal["validation", "test"]
     file: str
     solver: Solver
-    ways: int
-    shots: int
+    ways: int = Field(ge=2)
+    shots: int = Field(ge=1)
     queries: int
     episodes: int
     seed: int

@@ -13,7 +13,7 @@ from server.errors import InvalidLabel, InvalidRequest, LimitExceeded, TooFewCla
 from server.settings import Settings
 from server.store.records import LabelMode
 
-_MOST_LABELS = 64  # of an image
+MOST_LABELS = 64  # of an image
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,8 @@ def clean_labels(raw: Sequence[str]) -> LabelSet:
         InvalidLabel: one of them cannot be a label.
         LimitExceeded: they are more than 64.
     """
-    if len(raw) > _MOST_LABELS:
-        raise LimitExceeded("labels of an image", len(raw), _MOST_LABELS)
+    if len(raw) > MOST_LABELS:
+        raise LimitExceeded("labels of an image", len(raw), MOST_LABELS)
     return tuple(dict.fromkeys(map(clean_label, raw)))
 
 

@@ -56,7 +56,8 @@ def test_pairs_make_a_task_that_answers_with_labels(client: Client) -> None:
     assert found.nearest[0].labels is not None
     many = client.predict_many([task.id], picture(["green", "blue"], 100)).results[0]
     assert not hasattr(many, "code")
-    added = client.add_examples(task.id, [(["red", "striped"], picture(["red"], 101)), (None, picture([], 102))])
+    more = [(["red", "striped"], picture(["red"], 101)), (None, picture([], 102))]
+    added = client.add_examples(task.id, more, several_labels=True)
     assert {size.label: size.examples for size in added.classes}["striped"] == 1
     assert added.negatives == 2
     last = list(client.examples(task.id))[-2]
@@ -67,6 +68,26 @@ def test_pairs_make_a_task_that_answers_with_labels(client: Client) -> None:
     assert all(each.false_positive_rate is not None for each in quality.classes)
     with pytest.raises(InvalidInput, match="labels"):
         client.relabel_example(task.id, next(client.examples(task.id)).id, "red")
+
+
+def test_lists_of_labels_make_no_task_of_one_label(client: Client) -> None:
+    with pytest.raises(TypeError, match="several_labels=True"):
+        client.create_task(None, PAIRS)
+    single = client.create_task(None, [(labels[0], image) for labels, image in PAIRS[:3]])
+    with pytest.raises(TypeError, match="several_labels=True"):
+        client.add_examples(single.id, PAIRS)
+    with pytest.raises(InvalidInput, match="label_mode"):
+        client.add_examples(single.id, PAIRS, several_labels=True)
+    assert client.task(single.id).version == 1
+
+
+def test_an_image_under_many_labels_counts_once(client: Client) -> None:
+    copies = [(str(label), image) for label in range(60) for _, image in PAIRS] * 2
+    others = [("other", picture(["red"], 900)), (None, picture([], 901))]
+    task = client.create_task(None, [*copies, *others], several_labels=True)
+    assert sets_in(client, task.id)[-1] == ("other",)
+    assert len(sets_in(client, task.id)) == len(PAIRS) + 2
+    assert len(copies) > 1024
 
 
 def test_captures_take_lists_of_labels(client: Client) -> None:
@@ -128,8 +149,23 @@ def test_decisions_on_the_command_line_name_several_labels(client: Client, capsy
     assert main(["review", "reviewed", "--label", f"red={ids[0]}", "--label", f"rough={ids[0]}"]) == 0
     assert list(client.examples(task.id))[-1].labels == ("red", "rough")
     capsys.readouterr()
-    assert main(["correct", "reviewed", ids[1], "blue", "rough", "--json"]) == 0
-    assert {"label": "rough", "examples": 2} in json.loads(capsys.readouterr().out)["classes"]
+    assert main(["review", "reviewed", "--label", f"red={ids[1]}", "--none-of-these", ids[1]]) == 2
+    assert "--none-of-these" in capsys.readouterr().err
+    assert main(["correct", "reviewed", ids[1], "--json"]) == 2
+    capsys.readouterr()
+    assert main(["correct", "reviewed", ids[1], "--none-of-these", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["negatives"] == 2
+
+
+def test_an_archive_becomes_a_task_on_the_command_line(client: Client, tmp_path: Path, capsys: Printed) -> None:
+    task = client.create_task("whole", PAIRS, several_labels=True)
+    assert main(["archive", "whole", str(tmp_path / "whole.zip")]) == 0
+    assert main(["create", "again", str(tmp_path / "whole.zip"), "--several-labels"]) == 2
+    assert "a zip goes alone" in capsys.readouterr().err
+    assert main(["create", "again", str(tmp_path / "whole.zip")]) == 0
+    (again,) = [each for each in client.tasks() if each.name == "again"]
+    assert (again.labels, again.negatives) == ("multiple", 1)
+    assert sets_in(client, again.id) == sets_in(client, task.id)
 
 
 def test_an_image_of_one_label_gets_no_second(client: Client, capsys: Printed) -> None:

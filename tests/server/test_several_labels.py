@@ -105,6 +105,15 @@ def test_an_archive_makes_an_equal_task_again(api: httpx.Client) -> None:
         assert mine["scores"] == pytest.approx(theirs["scores"], abs=1e-4)
 
 
+def test_an_archive_has_more_copies_than_a_request_has_images(api: httpx.Client) -> None:
+    every = [str(label) for label in range(60)]
+    task = made(api, **body([every] * 18 + [["other"]], [picture(["red"], 700 + i) for i in range(19)], label_mode="multiple"))
+    archive = api.get(f"/v1/tasks/{task['id']}/archive").content
+    assert len(zipfile.ZipFile(io.BytesIO(archive)).namelist()) > 1024
+    again = made(api, files=[("archive", ("a.zip", archive))])
+    assert sorted(map(str, again["classes"])) == sorted(map(str, task["classes"]))
+
+
 def test_the_labels_of_an_image_are_found(api: httpx.Client) -> None:
     task = several(api)["id"]
     sets = [["red"], ["green", "blue"], ["red", "green"], ["blue"], []]

@@ -134,7 +134,7 @@ class Client:
         Images of none of the classes have the label None. They help to tell strangers and nothing else.
 
         Args:
-            several_labels: whether it is a task of several labels an image. Pairs whose label is a list say so themselves.
+            several_labels: whether it is a task of several labels an image.
             shrink, broken, progress: as in `create_task`.
 
         Raises:
@@ -142,7 +142,31 @@ class Client:
         """
         shrinker = Shrinker(lambda: self._input_side(task)) if shrink else None
         upload = Upload(self._transport, labelled(examples), shrinker, broken, several_labels)
-        return upload.send(_path(task, "examples"), {}, progress)
+        fields = {"label_mode": "multiple"} if several_labels else {}
+        return upload.send(_path(task, "examples"), fields, progress)
+
+    def create_from_archive(self, name: str | None, archive: str | os.PathLike[str]) -> Task:
+        """Makes a task from a zip: one that `archive` saved, or any with a folder per class. Its images are sent as they are.
+
+        Args:
+            name: of the new task; None calls it by its id.
+
+        Raises:
+            InvalidInput: it is no such zip.
+            RequestTooLarge: it is more than the server takes in one request.
+            OSError: it cannot be read.
+        """
+        file = Path(archive)
+        return parse(
+            Task.from_json,
+            self._transport.send(
+                "POST",
+                "/v1/tasks",
+                data={} if name is None else {"name": name},
+                files=[("archive", (file.name, file.read_bytes()))],
+                headers={"Idempotency-Key": uuid.uuid4().hex},
+            ),
+        )
 
     def remove_example(self, task: str, example: str) -> Task:
         """Makes a version without this example."""
@@ -152,7 +176,7 @@ class Client:
     def relabel_example(self, task: str, example: str, label: str | Sequence[str] | None) -> Task:
         """Makes a version in which an example has another label, or None for none. The example gets a new id there.
 
-        In a task of several labels an image, the label is the list of them.
+        In a task of several labels an image, the label is the list of them, `[]` for none.
         """
         return parse(Task.from_json, self._transport.send("PATCH", _path(task, "examples", example), json=label_field(label)))
 

@@ -66,6 +66,9 @@ class Upload:
         shrinker: makes large images smaller; None sends all as they are.
         broken: called for every image that cannot be read; the image is left out. Without it, such an image is an error.
         several_labels: whether an image may have several labels: then equal images are sent once, with the labels of all.
+
+    Raises:
+        TypeError: an image has a list of labels, and an image may not have several.
     """
 
     def __init__(
@@ -77,8 +80,11 @@ class Upload:
         several_labels: bool = False,
     ) -> None:
         self._transport = transport
-        self._several = several_labels or any(isinstance(label, tuple) for label, _ in given)
-        given = several_labelled(given) if self._several else given
+        self._several = several_labels
+        if several_labels:
+            given = several_labelled(given)
+        elif any(isinstance(label, tuple) for label, _ in given):
+            raise TypeError("examples: a list of labels is for tasks of several labels an image; pass several_labels=True")
         self._given = sorted(given, key=lambda example: example[0] is None)  # as the server counts them
         self._shrinker = shrinker
         self._broken = broken
@@ -124,8 +130,8 @@ class Upload:
         count = len(self._given)
         if not count:
             raise NoImages("no images were given")
-        if count > DEFAULT_LIMITS.new_examples and count > self._limits.new_examples:
-            raise self._too_many()
+        if not self._several:
+            self._check_count(count)
         images: list[Loaded] = []
         size, most = 0, _IN_MEMORY if self._shrinker else 1
         prepare = self._shrinker.shrink if self._shrinker else bytes
@@ -136,6 +142,7 @@ class Upload:
                 raise self._too_large(images, "at least ")
         if self._several:
             images = merged(images)
+            self._check_count(len(images))
         for quality, least in FURTHER:
             if self._shrinker is not None and self._is_over(_size(images)):
                 images = _each(images, self._shrinker, quality, least)
@@ -151,11 +158,12 @@ class Upload:
         """The server's limits; only calls beyond the default limits ask for them."""
         return ask_limits(self._transport)
 
-    def _too_many(self) -> RequestTooLarge:
-        return RequestTooLarge(
-            f"{len(self._given)} examples are more than the {self._limits.new_examples} that the server takes in one request. "
-            f"{_ONE_VERSION}, or start the server with a larger --queue-images."
-        )
+    def _check_count(self, examples: int) -> None:
+        if examples > DEFAULT_LIMITS.new_examples and examples > self._limits.new_examples:
+            raise RequestTooLarge(
+                f"{examples} examples are more than the {self._limits.new_examples} that the server takes in one request. "
+                f"{_ONE_VERSION}, or start the server with a larger --queue-images."
+            )
 
     def _too_large(self, images: Sequence[Loaded], at_least: str = "") -> RequestTooLarge:
         largest = max(images, key=lambda image: len(image.content))

@@ -18,7 +18,7 @@ import msgspec
 from models.zip_names import member_path, undecodable
 from server.errors import HeadstartError, InvalidArchive, LimitExceeded
 from server.http.bodies.file_names import clean_file_name
-from server.journeys.support_set import LabelledImage, clean_label
+from server.journeys.support_set import MOST_LABELS, LabelledImage, clean_label
 from server.schemas.requests import TaskOptions
 from server.settings import Settings
 from server.store.records import LabelMode
@@ -69,8 +69,11 @@ class Archive:
 _description = msgspec.json.Decoder(TaskDescription)
 
 
-def read_archive(file: IO[bytes], settings: Settings) -> Archive:
+def read_archive(file: IO[bytes], settings: Settings, mode: LabelMode | None = None) -> Archive:
     """Returns the images of an archive, and what it says of its task.
+
+    Args:
+        mode: whether an image may have several labels, and so lie in several folders; None leaves it to the archive.
 
     Raises:
         InvalidArchive: it is not a zip, is damaged or encrypted, has files outside class folders, class folders without files, or
@@ -82,8 +85,10 @@ def read_archive(file: IO[bytes], settings: Settings) -> Archive:
     try:
         with zipfile.ZipFile(file) as archive:
             members, task = _members(archive)
-            if len(members) > settings.queue_images:
-                raise LimitExceeded("images in the archive", len(members), settings.queue_images)
+            # Whoever merges the copies of an image counts the images.
+            most = settings.queue_images * (MOST_LABELS if (mode or task.labels) == "multiple" else 1)
+            if len(members) > most:
+                raise LimitExceeded("images in the archive", len(members), most)
             return Archive(_read(archive, members, settings), task)
     except HeadstartError:
         raise

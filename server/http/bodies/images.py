@@ -71,9 +71,10 @@ async def read_task(request: Request, service: Service) -> TaskRequest:
         return TaskRequest(body.name, body.options, body.capture, body.label_mode, await _from_json(body.examples, service))
     form = await _support_form(request, service, "name", "options", "capture", "label_mode")
     name, options, capture, mode = (form.text(field) for field in ("name", "options", "capture", "label_mode"))
-    archive = await _archive(form, service)
+    told = None if mode is None else _label_mode(mode)
+    archive = await _archive(form, service, told)
     described = archive.task if archive else TaskDescription()
-    label_mode = described.labels if mode is None else _label_mode(mode)
+    label_mode = told or described.labels
     return TaskRequest(
         name=None if name is None else _name(name),
         options=described.options if options is None else _from_text("options", options, TaskOptions),
@@ -92,8 +93,10 @@ async def read_examples(request: Request, service: Service, mode: LabelMode) -> 
     if media_type(request) == JSON:
         body = await read_json(request, service, ExamplesBody, service.settings.max_body_bytes)
         return await _from_json(body.examples, service)
-    form = await _support_form(request, service)
-    return await _from_form(form, await _archive(form, service), service, mode)
+    form = await _support_form(request, service, "label_mode")
+    if (told := form.text("label_mode")) is not None and _label_mode(told) != mode:
+        raise InvalidRequest(f"label_mode is {told}, and this task's is {mode}")
+    return await _from_form(form, await _archive(form, service, mode), service, mode)
 
 
 async def read_queries(request: Request, service: Service) -> list[bytes]:
@@ -138,14 +141,14 @@ async def _support_form(request: Request, service: Service, *further: str) -> Fo
     return await read_form(request, {"images", "labels", "archive", "negatives", *further}, most, most + 1 + len(further))
 
 
-async def _archive(form: Form, service: Service) -> Archive | None:
+async def _archive(form: Form, service: Service, mode: LabelMode | None) -> Archive | None:
     if "archive" not in form:
         return None
     if "images" in form or "labels" in form:
         raise InvalidRequest("send either an archive, or images with labels")
     if len(archives := form.files("archive")) > 1:
         raise InvalidRequest("send one archive")
-    return await service.pools.in_thread(read_archive, archives[0].content, service.settings)
+    return await service.pools.in_thread(read_archive, archives[0].content, service.settings, mode)
 
 
 async def _from_form(form: Form, archive: Archive | None, service: Service, mode: LabelMode) -> list[LabelledImage]:

@@ -16,6 +16,7 @@ from server.errors import (
     ImageUnsupported,
     InvalidBundle,
     InvalidRequest,
+    NotForSeveralLabels,
     Overloaded,
     StorageFailed,
     TaskNotFound,
@@ -44,7 +45,7 @@ _ERRORS = (TaskNotFound, Overloaded, BackboneUnavailable, StorageFailed)
 )
 async def quality(task: str, request: Request, service: Served) -> Response:
     """Each example of the active version is judged by a head fitted without it. Above 500 examples that are 20 folds instead,
-    which may take seconds. A class with a single example cannot be judged so.
+    which may take seconds, unless an image may have several labels. A class with a single example cannot be judged so.
     """
     return reply(await while_connected(request, task_quality(service, TaskKey(TENANT, task))))
 
@@ -64,6 +65,7 @@ async def quality(task: str, request: Request, service: Served) -> Response:
             ImageTooLarge,
             UnsupportedMediaType,
             InvalidRequest,
+            NotForSeveralLabels,
             InvalidBundle,
             ImageBroken,
             ImageUnsupported,

@@ -38,7 +38,7 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
         "--coverage",
         metavar="SHARE",
         type=share,
-        help="show the set of labels that holds the right one so often, such as 0.9; no label at all is a stranger",
+        help="show the set of labels that holds the right one so often, such as 0.9; an empty one may be a stranger",
     )
     asking.add_argument(
         UNSURE,

@@ -75,7 +75,8 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
         "prediction", metavar="PREDICTION", help="its id, from `headstart predict --remember` or `headstart review`"
     )
     of_several = "the class that its image belongs to, existing or new; all its labels where an image may have several"
-    correcting.add_argument("labels", metavar="LABEL", nargs="+", help=of_several)
+    correcting.add_argument("labels", metavar="LABEL", nargs="*", help=of_several)
+    correcting.add_argument("--none-of-these", action="store_true", help="it belongs to none of the classes")
 
 
 def capture(client: Client, args: Namespace, output: Output) -> Exit:
@@ -94,12 +95,14 @@ def review(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart review TASK [--order ORDER] [--limit N] [--label LABEL=ID]… [--none-of-these ID]… [--discard ID]…`"""
     given: dict[str, list[str]] = {id_: [] for id_ in args.none_of_these}
     for id_, label in map(_labelled, args.labels):
+        if id_ in args.none_of_these:
+            raise Misused(f"{id_} has a --label and is --none-of-these")
         given.setdefault(id_, []).append(label)
     found = finding.task(client, args.task)
     labels = {id_: finding.label_for(found, each) for id_, each in given.items()}
     if labels or args.discard:
         task = client.captures.resolve(found.id, labels, discard=args.discard)
-        output.answer(task.raw, lambda: changed_task(task, f"Decided about {len(labels) + len(args.discard)} captures"))
+        output.answer(task.raw, lambda: changed_task(task, f"Decided about {_counted(len(labels) + len(args.discard))}"))
         return Exit.DONE
     page = client.captures.list(found.id, order=args.order, limit=args.limit)
     output.answer(page.raw, lambda: captures_table(page))
@@ -110,7 +113,9 @@ def review(client: Client, args: Namespace, output: Output) -> Exit:
 
 
 def correct(client: Client, args: Namespace, output: Output) -> Exit:
-    """`headstart correct TASK PREDICTION LABEL…`"""
+    """`headstart correct TASK PREDICTION LABEL…` and `headstart correct TASK PREDICTION --none-of-these`"""
+    if bool(args.labels) == args.none_of_these:
+        raise Misused("give either a LABEL or --none-of-these")
     found = finding.task(client, args.task)
     task = client.correct(found.id, args.prediction, finding.label_for(found, args.labels))
     output.answer(task.raw, lambda: changed_task(task, "Corrected a prediction"))
@@ -131,3 +136,7 @@ def _labelled(text: str) -> tuple[str, str]:
     if not equals or not label or not capture:
         raise Misused(f"--label {text!r} is not of the form LABEL=ID, such as wren=prediction_01...")
     return capture, label
+
+
+def _counted(captures: int) -> str:
+    return f"{captures} capture{'' if captures == 1 else 's'}"

@@ -24,7 +24,8 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
     """Adds these commands; `command` adds one."""
     creating = command("create", create, "make a classifier from a folder of images", "headstart create birds photos/birds")
     creating.add_argument("name", metavar="NAME", help="the name of the new task")
-    creating.add_argument("folder", metavar="FOLDER", type=Path, help=_FOLDER)
+    zipped = "a zip of it, such as `headstart archive` saves"
+    creating.add_argument("folder", metavar="FOLDER", type=Path, help=f"{_FOLDER}; or {zipped}")
     several = "let an image have any number of labels: one that lies in several folders, the same file, has all of them"
     creating.add_argument("--several-labels", action="store_true", help=several)
     creating.add_argument("--none-of-these", metavar="FOLDER|FILE", nargs="+", default=[], type=Path, help=_NEGATIVES)
@@ -93,13 +94,19 @@ def _add_skip_broken(parser: ArgumentParser) -> None:
 
 
 def create(client: Client, args: Namespace, output: Output) -> Exit:
-    """`headstart create NAME FOLDER`"""
-    examples: list[tuple[str | None, Path]] = [*labelled_folder(args.folder)]
+    """`headstart create NAME FOLDER` and `headstart create NAME ZIP`"""
+    if is_zip := args.folder.is_file():
+        _check_goes_alone(args)
+    examples: list[tuple[str | None, Path]] = [] if is_zip else [*labelled_folder(args.folder)]
     finding.refuse_twin(
         client,
         args.name,
         "Add to it with `headstart add`, remove it with `headstart delete`, or choose another name.",
     )
+    if is_zip:
+        task = client.create_from_archive(args.name, args.folder)
+        output.answer(task.raw, lambda: changed_task(task, "Created"))
+        return Exit.DONE
     unused = finding.unused(args.folder, examples)
     examples += [(None, file) for file in finding.images(args.none_of_these, output)]
     broken = unused.__setitem__ if args.skip_broken else None
@@ -108,6 +115,11 @@ def create(client: Client, args: Namespace, output: Output) -> Exit:
     output.answer(task.raw, lambda: changed_task(task, "Created"))
     finding.tell_unused(unused, output)
     return Exit.DONE
+
+
+def _check_goes_alone(args: Namespace) -> None:
+    if args.several_labels or args.none_of_these or args.skip_broken:
+        raise Misused("a zip goes alone: --several-labels, --none-of-these and --skip-broken are for a folder")
 
 
 def add(client: Client, args: Namespace, output: Output) -> Exit:

@@ -28,7 +28,8 @@ def captures_table(page: CapturePage) -> RenderableType:
         name = class_names(entry.labels) if entry.labels else printable(entry.label)
         suggested = name if entry.known else f"none of these? {name}"
         then = class_names(entry.answered.labels) if entry.answered.labels else printable(entry.answered.label)
-        answered = f"{then} {entry.answered.probability:.1%}"
+        doubted = "none of these? " if entry.answered.known is False else ""
+        answered = f"{doubted}{then} {entry.answered.probability:.1%}"
         alike = str(len(entry.alike)) if entry.alike else ""
         table.add_row(entry.id, alike, suggested, f"{entry.probability:.1%}", answered, nearest, when(entry.created_at))
     return table
