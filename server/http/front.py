@@ -21,6 +21,7 @@ from server.context import request_id
 from server.errors import HeadstartError
 from server.http.access import Access
 from server.http.bodies.limits import BodyLimits, LimitedBody
+from server.http.callers import OPERATOR
 from server.http.endpoints import Endpoints
 from server.http.hosts import host_check
 from server.http.origins import origin_check
@@ -145,7 +146,7 @@ class Front:
         scope["route"] = endpoint or next(iter(methods.values()))
         if endpoint is None:
             raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
-        return await endpoint(Request(scope, body.receive), parts)
+        return await endpoint(Request(scope, body.receive), parts, OPERATOR)
 
     def _failure(self, scope: Scope, error: HeadstartError | HTTPException | ClientDisconnect) -> Response:
         """Returns the answer to what was raised."""

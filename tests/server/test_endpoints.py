@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
 from server.errors import InvalidRequest
+from server.http.callers import OPERATOR, Calling
 from server.http.dependencies import GIVEN
 from server.http.endpoints import Endpoints
 
@@ -16,8 +17,8 @@ router = APIRouter(prefix="/things")
 
 
 @router.get("")
-async def things(request: Request) -> Response:
-    return Response(request.url.path)
+async def things(request: Request, caller: Calling) -> Response:
+    return Response(f"{request.url.path} of {caller.tenant}")
 
 
 @router.post("/{thing}")
@@ -36,11 +37,11 @@ def answer(method: str, path: str, query: str = "", **headers: str) -> str:
     sent = [(name.encode(), value.encode()) for name, value in headers.items()]
     scope: dict[str, Any] = {"type": "http", "path": path, "query_string": query.encode(), "headers": sent}
     methods, parts = endpoints.find(path)
-    return bytes(asyncio.run(methods[method](Request(scope), parts)).body).decode()
+    return bytes(asyncio.run(methods[method](Request(scope), parts, OPERATOR)).body).decode()
 
 
 def test_each_argument_comes_from_where_it_is_declared() -> None:
-    assert answer("GET", "/things") == "/things"
+    assert answer("GET", "/things") == "/things of default"
     assert answer("POST", "/things/a") == "('a', 7, None, None, None)"
     asked = answer("POST", "/things/a", "names=x&top_k=2&names=y", **{"some-key": "k"})
     assert asked == "('a', 7, 2, ['x', 'y'], 'k')"

@@ -17,6 +17,7 @@ from server.errors import (
     UnsupportedMediaType,
 )
 from server.http.bodies.content import read_json
+from server.http.callers import Calling
 from server.http.dependencies import Served, reply
 from server.http.openapi import BACKBONE_BODY, BACKBONE_PATCH_BODY, answered
 from server.http.problems import documented
@@ -34,10 +35,10 @@ _LOCATION = {"Location": {"description": "the backbone", "schema": {"type": "str
     summary="List backbones",
     responses={200: answered(BackboneList, "Every bundle, and the one new tasks get"), **documented(StorageFailed)},
 )
-async def list_backbones(service: Served) -> Response:
+async def list_backbones(caller: Calling, service: Served) -> Response:
     """The folders of bundles are looked at again. One whose manifest cannot be read is not in the list, unless it is needed, and
     `missing`: open it to hear why."""
-    found = await service.backbones.describe()
+    found = await service.backbones.describe(None if caller.operates else caller.tenant)
     shown = [_reply(description) for description in found.values()]
     return reply(BackboneList(default=service.backbones.default_id, backbones=shown))
 
@@ -70,8 +71,8 @@ async def open_backbone(request: Request, service: Served) -> Response:
     summary="Show a backbone",
     responses={200: answered(BackboneReply, "The backbone"), **documented(BackboneNotFound, StorageFailed)},
 )
-async def show(backbone: str, service: Served) -> Response:
-    found = await service.backbones.describe()
+async def show(backbone: str, caller: Calling, service: Served) -> Response:
+    found = await service.backbones.describe(None if caller.operates else caller.tenant)
     if backbone not in found:
         raise BackboneNotFound(backbone)
     return reply(_reply(found[backbone]))

@@ -31,7 +31,8 @@ from server.errors import (
     UnsupportedMediaType,
 )
 from server.http.bodies.content import read_json
-from server.http.dependencies import TENANT, Served, reply, while_connected
+from server.http.callers import Caller, Calling
+from server.http.dependencies import Served, reply, while_connected
 from server.http.idempotency import create_once
 from server.http.openapi import CORRECTION_BODY, RESOLVE_BODY, answered
 from server.http.problems import documented
@@ -44,7 +45,6 @@ from server.schemas.captures import CapturePage
 from server.schemas.replies import ChangedTaskReply
 from server.schemas.requests import CorrectionBody, Decision, ResolveBody
 from server.service import Service
-from server.store.records import TaskKey
 
 router = APIRouter(prefix="/v1/tasks/{task}", tags=["review"])
 
@@ -82,6 +82,7 @@ _CHANGE_ERRORS = (
 async def captures(
     task: str,
     request: Request,
+    caller: Calling,
     service: Served,
     order: Annotated[Order, Query(description="`unknown` has the likeliest strangers first")] = "most-useful",
     limit: Annotated[int, Query(ge=1, le=100, description="entries per page")] = 20,
@@ -90,7 +91,7 @@ async def captures(
     ] = None,
 ) -> Response:
     """The active version judges all captures anew at each call. Begin again without `after` once something was decided."""
-    return reply(await while_connected(request, review_queue(service, TaskKey(TENANT, task), order, limit, after)))
+    return reply(await while_connected(request, review_queue(service, caller.task_key(task), order, limit, after)))
 
 
 @router.get(
@@ -105,8 +106,8 @@ async def captures(
         **documented(*_ERRORS),
     },
 )
-async def capture_image(task: str, capture: str, service: Served) -> Response:
-    image, media_type = await service.pools.in_thread(service.store.captures.image, TaskKey(TENANT, task), capture)
+async def capture_image(task: str, capture: str, caller: Calling, service: Served) -> Response:
+    image, media_type = await service.pools.in_thread(service.store.captures.image, caller.task_key(task), capture)
     return Response(image, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})
 
 
@@ -120,12 +121,14 @@ async def capture_image(task: str, capture: str, service: Served) -> Response:
     },
     openapi_extra=RESOLVE_BODY,
 )
-async def resolve_captures(task: str, request: Request, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
+async def resolve_captures(
+    task: str, request: Request, caller: Calling, service: Served, idempotency_key: IdempotencyKey = None
+) -> Response:
     """All decisions are carried out, or none. Captures with a label become examples, and those with null negatives. Discarded
     ones are in no file any more when the answer comes. Where all are discarded, no version is made.
     """
     wanted = await read_json(request, service, ResolveBody, _MOST_BYTES)
-    return await _decide(task, request, service, idempotency_key, wanted.decisions)
+    return await _decide(caller, task, request, service, idempotency_key, wanted.decisions)
 
 
 @router.post(
@@ -138,23 +141,28 @@ async def resolve_captures(task: str, request: Request, service: Served, idempot
     },
     openapi_extra=CORRECTION_BODY,
 )
-async def correct(task: str, request: Request, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
+async def correct(
+    task: str, request: Request, caller: Calling, service: Served, idempotency_key: IdempotencyKey = None
+) -> Response:
     """The image becomes an example of that class, or with null a negative. The prediction leaves the review queue."""
     wanted = await read_json(request, service, CorrectionBody)
     decision = Decision(captures=[wanted.prediction], label=wanted.label)
-    return await _decide(task, request, service, idempotency_key, [decision])
+    return await _decide(caller, task, request, service, idempotency_key, [decision])
 
 
-async def _decide(task: str, request: Request, service: Service, idempotency_key: str | None, wanted: list[Decision]) -> Response:
+async def _decide(
+    caller: Caller, task: str, request: Request, service: Service, idempotency_key: str | None, wanted: list[Decision]
+) -> Response:
     decisions = _decisions(wanted)
-    key = TaskKey(TENANT, task)
+    key = caller.task_key(task)
     return await create_once(
         service,
+        caller.tenant,
         idempotency_key,
         json.dumps(["resolve", task, decisions.labels, decisions.discarded]),
         [],
         lambda kept: while_connected(request, resolve(service, key, decisions, kept)),
-        partial(changed_task_again, service, TENANT),
+        partial(changed_task_again, service, caller.tenant),
         lambda changed: f"/v1/tasks/{changed.id}",
     )
 

@@ -36,7 +36,8 @@ from server.errors import (
 )
 from server.http.bodies.content import read_json
 from server.http.bodies.images import read_examples, read_task
-from server.http.dependencies import TENANT, Served, reply, while_connected
+from server.http.callers import Calling
+from server.http.dependencies import Served, reply, while_connected
 from server.http.idempotency import create_once
 from server.http.openapi import EXAMPLE_PATCH_BODY, EXAMPLES_BODY, PATCH_BODY, TASK_BODY, answered
 from server.http.problems import documented
@@ -48,7 +49,7 @@ from server.journeys.support_set import clean_label
 from server.schemas.from_records import example_reply, task_reply, version_reply
 from server.schemas.replies import ChangedTaskReply, ExamplePage, TaskPage, TaskReply, VersionPage
 from server.schemas.requests import ExamplePatch, TaskPatch
-from server.store.records import CaptureSetting, TaskKey
+from server.store.records import CaptureSetting
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
@@ -90,7 +91,7 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="entries per page")]
     },
     openapi_extra=TASK_BODY,
 )
-async def create(request: Request, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
+async def create(request: Request, caller: Calling, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
     """At least two classes with one image each; 5 to 20 images per class recognise best.
 
     Multipart: files `images` and texts `labels`, equally many, in the same order. Or one file `archive`, a zip with a folder
@@ -103,13 +104,14 @@ async def create(request: Request, service: Served, idempotency_key: Idempotency
     setting = CaptureSetting(**capture) if capture else None
     return await create_once(
         service,
+        caller.tenant,
         idempotency_key,
         purpose,
         asked.examples,
         lambda kept: while_connected(
-            request, adapt.create_task(service, TENANT, asked.name, asked.options, asked.examples, kept, setting)
+            request, adapt.create_task(service, caller.tenant, asked.name, asked.options, asked.examples, kept, setting)
         ),
-        partial(changed_task_again, service, TENANT),
+        partial(changed_task_again, service, caller.tenant),
         _location,
     )
 
@@ -119,8 +121,8 @@ async def create(request: Request, service: Served, idempotency_key: Idempotency
     summary="List tasks, newest first",
     responses={200: answered(TaskPage, "A page of tasks"), **documented(InvalidRequest, StorageFailed)},
 )
-async def list_tasks(service: Served, cursor: Cursor = None, limit: Limit = 50) -> Response:
-    tasks, next_cursor = await service.pools.in_thread(service.store.tasks.page, TENANT, cursor, limit)
+async def list_tasks(caller: Calling, service: Served, cursor: Cursor = None, limit: Limit = 50) -> Response:
+    tasks, next_cursor = await service.pools.in_thread(service.store.tasks.page, caller.tenant, cursor, limit, caller.task)
     return reply(TaskPage(tasks=[task_reply(task) for task in tasks], next_cursor=next_cursor))
 
 
@@ -129,8 +131,8 @@ async def list_tasks(service: Served, cursor: Cursor = None, limit: Limit = 50) 
     summary="Show a task",
     responses={200: answered(TaskReply, "The task"), **documented(TaskNotFound, StorageFailed)},
 )
-async def show(task: str, service: Served) -> Response:
-    return reply(task_reply(await service.pools.in_thread(service.store.tasks.get, TaskKey(TENANT, task))))
+async def show(task: str, caller: Calling, service: Served) -> Response:
+    return reply(task_reply(await service.pools.in_thread(service.store.tasks.get, caller.task_key(task))))
 
 
 @router.patch(
@@ -142,13 +144,13 @@ async def show(task: str, service: Served) -> Response:
     },
     openapi_extra=PATCH_BODY,
 )
-async def change(task: str, request: Request, service: Served) -> Response:
+async def change(task: str, request: Request, caller: Calling, service: Served) -> Response:
     """Rolling back takes effect with the answer. No version is lost: any can be made active again."""
     wanted = await read_json(request, service, TaskPatch)
     capture = wanted.capture.given() if wanted.capture else None
     if wanted.name is None and wanted.active_version is None and not capture:
         raise InvalidRequest("nothing to change; give name, active_version, capture or several of them")
-    change = partial(service.store.tasks.change, TaskKey(TENANT, task), name=wanted.name, version=wanted.active_version)
+    change = partial(service.store.tasks.change, caller.task_key(task), name=wanted.name, version=wanted.active_version)
     changed = await service.pools.in_writer(change, capture=capture)
     if capture:
         service.captures.sweep_soon()  # There may be more than the new limit.
@@ -161,9 +163,9 @@ async def change(task: str, request: Request, service: Served) -> Response:
     summary="Remove a task with all its images and versions",
     responses={204: {"description": "Gone"}, **documented(TaskNotFound, StorageFailed, ErasurePending)},
 )
-async def delete(task: str, service: Served) -> Response:
+async def delete(task: str, caller: Calling, service: Served) -> Response:
     """When the answer comes, no file of the server holds a byte of its images."""
-    await delete_task(service, TaskKey(TENANT, task))
+    await delete_task(service, caller.task_key(task))
     return Response(status_code=204)
 
 
@@ -172,8 +174,8 @@ async def delete(task: str, service: Served) -> Response:
     summary="The history of a task, newest first",
     responses={200: answered(VersionPage, "Every version"), **documented(TaskNotFound, StorageFailed)},
 )
-async def versions(task: str, service: Served) -> Response:
-    found = await service.pools.in_thread(service.store.tasks.versions, TaskKey(TENANT, task))
+async def versions(task: str, caller: Calling, service: Served) -> Response:
+    found = await service.pools.in_thread(service.store.tasks.versions, caller.task_key(task))
     return reply(VersionPage(versions=[version_reply(version) for version in found]))
 
 
@@ -183,9 +185,9 @@ async def versions(task: str, service: Served) -> Response:
     responses={200: answered(ExamplePage, "A page of examples"), **documented(TaskNotFound, InvalidRequest, StorageFailed)},
 )
 async def examples(
-    task: str, service: Served, cursor: Cursor = None, limit: Limit = 100, negatives: Negatives = None
+    task: str, caller: Calling, service: Served, cursor: Cursor = None, limit: Limit = 100, negatives: Negatives = None
 ) -> Response:
-    key = TaskKey(TENANT, task)
+    key = caller.task_key(task)
     found, next_cursor = await service.pools.in_thread(service.store.examples.page, key, cursor, limit, negatives)
     return reply(ExamplePage(examples=[example_reply(example) for example in found], next_cursor=next_cursor))
 
@@ -200,19 +202,20 @@ async def examples(
     },
     openapi_extra=EXAMPLES_BODY,
 )
-async def add(task: str, request: Request, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
+async def add(task: str, request: Request, caller: Calling, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
     """The same bodies as creation, without name and options. A label that is new to the task is a new class."""
     await service.pools.in_thread(
-        service.store.active.get, TaskKey(TENANT, task)
+        service.store.active.get, caller.task_key(task)
     )  # An unknown task is answered before its body is read.
     added = await read_examples(request, service)
     return await create_once(
         service,
+        caller.tenant,
         idempotency_key,
         json.dumps(["add", task]),
         added,
-        lambda kept: while_connected(request, adapt.add_examples(service, TaskKey(TENANT, task), added, kept)),
-        partial(changed_task_again, service, TENANT),
+        lambda kept: while_connected(request, adapt.add_examples(service, caller.task_key(task), added, kept)),
+        partial(changed_task_again, service, caller.tenant),
         _location,
     )
 
@@ -236,13 +239,13 @@ async def add(task: str, request: Request, service: Served, idempotency_key: Ide
     },
     openapi_extra=EXAMPLE_PATCH_BODY,
 )
-async def relabel(task: str, example: str, request: Request, service: Served) -> Response:
+async def relabel(task: str, example: str, request: Request, caller: Calling, service: Served) -> Response:
     """In the new version the image has an id of its own, which begins with the one that it had. Versions before this one keep the
     example under its old label. Forgetting either id forgets the image.
     """
     wanted = await read_json(request, service, ExamplePatch)
     label = None if wanted.label is None else clean_label(wanted.label)
-    return reply(await while_connected(request, relabel_example(service, TaskKey(TENANT, task), example, label)))
+    return reply(await while_connected(request, relabel_example(service, caller.task_key(task), example, label)))
 
 
 @router.delete(
@@ -257,6 +260,7 @@ async def remove(
     task: str,
     example: str,
     request: Request,
+    caller: Calling,
     service: Served,
     forget: Annotated[bool, Query(description="also remove every version that was fitted with it")] = False,
 ) -> Response:
@@ -265,8 +269,8 @@ async def remove(
     earlier versions alone have is forgotten with those.
     """
     if forget:
-        return reply(await forget_example(service, TaskKey(TENANT, task), example))
-    return reply(await while_connected(request, adapt.remove_example(service, TaskKey(TENANT, task), example)))
+        return reply(await forget_example(service, caller.task_key(task), example))
+    return reply(await while_connected(request, adapt.remove_example(service, caller.task_key(task), example)))
 
 
 @router.get(
@@ -281,8 +285,8 @@ async def remove(
         **documented(TaskNotFound, ExampleNotFound, ImageNotKept, StorageFailed),
     },
 )
-async def example_image(task: str, example: str, service: Served) -> Response:
-    image, media_type = await service.pools.in_thread(service.store.examples.image, TaskKey(TENANT, task), example)
+async def example_image(task: str, example: str, caller: Calling, service: Served) -> Response:
+    image, media_type = await service.pools.in_thread(service.store.examples.image, caller.task_key(task), example)
     # The bytes are somebody's upload: a browser must not take them for anything but an image.
     return Response(image, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})
 
