@@ -9,19 +9,19 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
 from server.errors import InvalidRequest
-from server.http.callers import OPERATOR, Calling
+from server.http.callers import OPERATOR, Calling, needs
 from server.http.dependencies import GIVEN
 from server.http.endpoints import Endpoints
 
 router = APIRouter(prefix="/things")
 
 
-@router.get("")
+@router.get("", dependencies=needs("open"))
 async def things(request: Request, caller: Calling) -> Response:
     return Response(f"{request.url.path} of {caller.tenant}")
 
 
-@router.post("/{thing}")
+@router.post("/{thing}", dependencies=needs("write"))
 async def change(
     thing: str,
     number: Annotated[int, GIVEN],
@@ -65,3 +65,10 @@ def test_other_paths_and_methods_are_not_found() -> None:
     endpoints = Endpoints([route for route in router.routes if isinstance(route, APIRoute)], {int: 7})
     assert endpoints.find("/things/a/b") == ({}, {})
     assert [set(endpoints.find(path)[0]) for path in ("/things", "/things/a")] == [{"GET"}, {"POST"}]
+
+
+def test_a_route_that_does_not_say_what_it_needs_is_no_endpoint() -> None:
+    silent = APIRouter()
+    silent.add_api_route("/silent", things)
+    with pytest.raises(ValueError, match="/silent does not say"):
+        Endpoints([route for route in silent.routes if isinstance(route, APIRoute)], {})

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from server.errors import ImageNotKept, StorageFailed, TaskNotFound
-from server.http.callers import Calling
+from server.http.callers import Calling, needs
 from server.http.dependencies import Served
 from server.http.problems import documented
 from server.http.streaming import Streamed
@@ -19,6 +19,7 @@ _ZIP = "application/zip"
 
 @router.get(
     "",
+    dependencies=needs("write"),
     summary="The active version as a zip with a folder per class",
     response_class=Response,
     responses={

@@ -17,7 +17,7 @@ from server.errors import (
     UnsupportedMediaType,
 )
 from server.http.bodies.content import read_json
-from server.http.callers import Calling
+from server.http.callers import Calling, needs
 from server.http.dependencies import Served, reply
 from server.http.openapi import BACKBONE_BODY, BACKBONE_PATCH_BODY, answered
 from server.http.problems import documented
@@ -32,6 +32,7 @@ _LOCATION = {"Location": {"description": "the backbone", "schema": {"type": "str
 
 @router.get(
     "",
+    dependencies=needs("predict"),
     summary="List backbones",
     responses={200: answered(BackboneList, "Every bundle, and the one new tasks get"), **documented(StorageFailed)},
 )
@@ -45,6 +46,7 @@ async def list_backbones(caller: Calling, service: Served) -> Response:
 
 @router.post(
     "",
+    dependencies=needs("operate"),
     status_code=201,
     summary="Open a bundle",
     responses={
@@ -68,6 +70,7 @@ async def open_backbone(request: Request, service: Served) -> Response:
 
 @router.get(
     "/{backbone}",
+    dependencies=needs("predict"),
     summary="Show a backbone",
     responses={200: answered(BackboneReply, "The backbone"), **documented(BackboneNotFound, StorageFailed)},
 )
@@ -80,6 +83,7 @@ async def show(backbone: str, caller: Calling, service: Served) -> Response:
 
 @router.patch(
     "/{backbone}",
+    dependencies=needs("operate"),
     summary="Make an open backbone the one that new tasks get",
     responses={
         200: answered(BackboneReply, "The backbone as it is now"),
@@ -96,6 +100,7 @@ async def change(backbone: str, request: Request, service: Served) -> Response:
 
 @router.delete(
     "/{backbone}",
+    dependencies=needs("operate"),
     status_code=204,
     summary="Close a backbone that no task uses",
     responses={204: {"description": "Closed; its folder stays"}, **documented(BackboneNotFound, BackboneInUse, StorageFailed)},

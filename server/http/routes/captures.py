@@ -31,7 +31,7 @@ from server.errors import (
     UnsupportedMediaType,
 )
 from server.http.bodies.content import read_json
-from server.http.callers import Caller, Calling
+from server.http.callers import Caller, Calling, needs
 from server.http.dependencies import Served, reply, while_connected
 from server.http.idempotency import create_once
 from server.http.openapi import CORRECTION_BODY, RESOLVE_BODY, answered
@@ -73,6 +73,7 @@ _CHANGE_ERRORS = (
 
 @router.get(
     "/captures",
+    dependencies=needs("write"),
     summary="The review queue: captured predictions that wait for a decision",
     responses={
         200: answered(CapturePage, "A page of captures"),
@@ -96,6 +97,7 @@ async def captures(
 
 @router.get(
     "/captures/{capture}/image",
+    dependencies=needs("write"),
     summary="A captured image, as it was sent",
     response_class=Response,
     responses={
@@ -113,6 +115,7 @@ async def capture_image(task: str, capture: str, caller: Calling, service: Serve
 
 @router.post(
     "/captures/resolve",
+    dependencies=needs("write"),
     status_code=201,
     summary="Decide about captures: one new version, active in the answer",
     responses={
@@ -133,6 +136,7 @@ async def resolve_captures(
 
 @router.post(
     "/corrections",
+    dependencies=needs("write"),
     status_code=201,
     summary="Put a remembered prediction right: a new version, active in the answer",
     responses={

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from server.errors import InvalidRequest, StorageFailed
-from server.http.callers import Calling
+from server.http.callers import Calling, needs
 from server.http.dependencies import Served, reply
 from server.http.openapi import answered
 from server.http.problems import documented
@@ -18,6 +18,7 @@ router = APIRouter(prefix="/v1/events", tags=["events"])
 
 @router.get(
     "",
+    dependencies=needs("write"),
     summary="What happened to tasks, in the order in which it happened",
     responses={200: answered(EventPage, "Events"), **documented(InvalidRequest, StorageFailed)},
 )

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from models.bundle import BundleError
 from server.engine.descriptions import Description
 from server.errors import HeadstartError, StorageFailed
-from server.http.callers import Calling
+from server.http.callers import Calling, needs
 from server.http.dependencies import Served, reply
 from server.http.openapi import answered
 from server.schemas.replies import Health
@@ -23,13 +23,14 @@ _PATIENCE_SECONDS = 10.0
 _METRICS = "headstart_active_heads 3.0\n"
 
 
-@router.get("/healthz", summary="Alive", responses={200: answered(Health, "The process answers")})
+@router.get("/healthz", dependencies=needs("open"), summary="Alive", responses={200: answered(Health, "The process answers")})
 async def alive() -> Response:
     return reply(Health(status="ok"))
 
 
 @router.get(
     "/readyz",
+    dependencies=needs("open"),
     summary="Warm and able to serve",
     responses={200: answered(Health, "Ready"), 503: answered(Health, "Not able to serve; `checks` says what fails")},
 )
@@ -66,6 +67,7 @@ async def ready(caller: Calling, service: Served) -> Response:
 
 @router.get(
     "/metrics",
+    dependencies=needs("operate"),
     summary="Metrics for Prometheus",
     response_class=Response,
     responses={200: {"description": "In its text format", "content": {"text/plain": {"example": _METRICS}}}},

@@ -22,7 +22,7 @@ from server.errors import (
     UnsupportedMediaType,
 )
 from server.http.bodies.images import read_many_queries, read_queries
-from server.http.callers import Calling
+from server.http.callers import Calling, needs
 from server.http.dependencies import Served, while_connected
 from server.http.openapi import PREDICT_BODY, PREDICT_MANY_BODY, answered
 from server.http.problems import documented
@@ -52,6 +52,7 @@ _ERRORS = (
 
 @router.post(
     "/tasks/{task}/predict",
+    dependencies=needs("predict"),
     summary="Recognise images",
     responses={200: answered(PredictReply, "Predictions in the order of the images"), **documented(*_ERRORS, Conflict)},
     openapi_extra=PREDICT_BODY,
@@ -89,6 +90,7 @@ async def recognise(
 
 @router.post(
     "/predict",
+    dependencies=needs("predict"),
     summary="Recognise images by many tasks at once",
     responses={200: answered(PredictManyReply, "A result for each task, in the order asked"), **documented(*_ERRORS)},
     openapi_extra=PREDICT_MANY_BODY,

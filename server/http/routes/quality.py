@@ -22,7 +22,7 @@ from server.errors import (
     UnsupportedMediaType,
 )
 from server.http.bodies.content import read_json_if_any
-from server.http.callers import Calling
+from server.http.callers import Calling, needs
 from server.http.dependencies import Served, reply, while_connected
 from server.http.openapi import COMPARE_BODY, answered
 from server.http.problems import documented
@@ -39,6 +39,7 @@ _ERRORS = (TaskNotFound, Overloaded, BackboneUnavailable, StorageFailed)
 
 @router.get(
     "/quality",
+    dependencies=needs("write"),
     summary="How good a task is, and which examples to look at",
     responses={200: answered(QualityReply, "Judged by leave-one-out"), **documented(*_ERRORS)},
 )
@@ -51,6 +52,7 @@ async def quality(task: str, request: Request, caller: Calling, service: Served)
 
 @router.post(
     "/compare",
+    dependencies=needs("write"),
     summary="Try other solvers, options and backbones on a task's own examples",
     responses={
         200: answered(ComparisonReply, "The active version, then the candidates in the order asked"),

@@ -21,7 +21,7 @@ from server.errors import (
     WrongRefreshState,
 )
 from server.http.bodies.content import WITH_TASKS, read_json
-from server.http.callers import Caller, Calling
+from server.http.callers import Caller, Calling, needs
 from server.http.dependencies import GIVEN, Served, reply
 from server.http.idempotency import create_once
 from server.http.openapi import REFRESH_BODY, answered
@@ -44,6 +44,7 @@ Working = Annotated[RefreshWorker, GIVEN]
 
 @router.post(
     "",
+    dependencies=needs("manage"),
     status_code=202,
     summary="Move tasks onto another bundle",
     responses={
@@ -93,6 +94,7 @@ async def begin(
 
 @router.get(
     "",
+    dependencies=needs("manage"),
     summary="List refreshes, newest first",
     responses={200: answered(RefreshPage, "A page of refreshes"), **documented(InvalidRequest, StorageFailed)},
 )
@@ -110,6 +112,7 @@ async def list_refreshes(
 
 @router.get(
     "/{refresh}",
+    dependencies=needs("manage"),
     summary="How far a refresh is",
     responses={200: answered(RefreshReply, "The refresh"), **documented(RefreshNotFound, StorageFailed)},
 )
@@ -120,6 +123,7 @@ async def show(refresh: str, caller: Calling, service: Served, working: Working)
 
 @router.get(
     "/{refresh}/tasks",
+    dependencies=needs("manage"),
     summary="What became of each task of a refresh, the oldest task first",
     responses={
         200: answered(RefreshTaskPage, "A page of tasks"),
@@ -133,6 +137,7 @@ async def list_tasks(refresh: str, caller: Calling, service: Served, cursor: Cur
 
 @router.post(
     "/{refresh}/pause",
+    dependencies=needs("manage"),
     summary="Pause a refresh",
     responses={200: answered(RefreshReply, "Paused: no task is moved after this answer"), **_CHANGE_ERRORS},
 )
@@ -143,6 +148,7 @@ async def pause(refresh: str, caller: Calling, service: Served, working: Working
 
 @router.post(
     "/{refresh}/resume",
+    dependencies=needs("manage"),
     summary="Resume a paused refresh",
     responses={200: answered(RefreshReply, "Running"), **_CHANGE_ERRORS},
 )
@@ -152,6 +158,7 @@ async def resume(refresh: str, caller: Calling, service: Served, working: Workin
 
 @router.post(
     "/{refresh}/cancel",
+    dependencies=needs("manage"),
     summary="Cancel a refresh",
     responses={200: answered(RefreshReply, "Cancelled: no task is moved after this answer"), **_CHANGE_ERRORS},
 )
@@ -162,6 +169,7 @@ async def cancel(refresh: str, caller: Calling, service: Served, working: Workin
 
 @router.post(
     "/{refresh}/rollback",
+    dependencies=needs("manage"),
     status_code=202,
     summary="Return every task that a refresh moved",
     responses={202: answered(RefreshReply, "The refresh, which is being rolled back from now on"), **_CHANGE_ERRORS},

@@ -36,7 +36,7 @@ from server.errors import (
 )
 from server.http.bodies.content import read_json
 from server.http.bodies.images import read_examples, read_task
-from server.http.callers import Calling
+from server.http.callers import Calling, needs
 from server.http.dependencies import Served, reply, while_connected
 from server.http.idempotency import create_once
 from server.http.openapi import EXAMPLE_PATCH_BODY, EXAMPLES_BODY, PATCH_BODY, TASK_BODY, answered
@@ -83,6 +83,7 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="entries per page")]
 
 @router.post(
     "",
+    dependencies=needs("write"),
     status_code=201,
     summary="Create a task from labelled images",
     responses={
@@ -98,6 +99,7 @@ async def create(request: Request, caller: Calling, service: Served, idempotency
     per class. With either, files `negatives`: images of none of the classes, by which strangers are told. Or JSON with base64
     images, where the label of such an image is null.
     """
+    caller.check_unbound()
     asked = await read_task(request, service)
     capture = asked.capture.given()
     purpose = json.dumps(["create", asked.name, asdict(asked.options), *([capture] if capture else [])])
@@ -118,6 +120,7 @@ async def create(request: Request, caller: Calling, service: Served, idempotency
 
 @router.get(
     "",
+    dependencies=needs("predict"),
     summary="List tasks, newest first",
     responses={200: answered(TaskPage, "A page of tasks"), **documented(InvalidRequest, StorageFailed)},
 )
@@ -128,6 +131,7 @@ async def list_tasks(caller: Calling, service: Served, cursor: Cursor = None, li
 
 @router.get(
     "/{task}",
+    dependencies=needs("predict"),
     summary="Show a task",
     responses={200: answered(TaskReply, "The task"), **documented(TaskNotFound, StorageFailed)},
 )
@@ -137,6 +141,7 @@ async def show(task: str, caller: Calling, service: Served) -> Response:
 
 @router.patch(
     "/{task}",
+    dependencies=needs("write"),
     summary="Rename a task, roll it back to another version, or set what it captures",
     responses={
         200: answered(TaskReply, "The task as it is now"),
@@ -159,6 +164,7 @@ async def change(task: str, request: Request, caller: Calling, service: Served) 
 
 @router.delete(
     "/{task}",
+    dependencies=needs("manage"),
     status_code=204,
     summary="Remove a task with all its images and versions",
     responses={204: {"description": "Gone"}, **documented(TaskNotFound, StorageFailed, ErasurePending)},
@@ -171,6 +177,7 @@ async def delete(task: str, caller: Calling, service: Served) -> Response:
 
 @router.get(
     "/{task}/versions",
+    dependencies=needs("predict"),
     summary="The history of a task, newest first",
     responses={200: answered(VersionPage, "Every version"), **documented(TaskNotFound, StorageFailed)},
 )
@@ -181,6 +188,7 @@ async def versions(task: str, caller: Calling, service: Served) -> Response:
 
 @router.get(
     "/{task}/examples",
+    dependencies=needs("write"),
     summary="The support set of the active version, oldest first",
     responses={200: answered(ExamplePage, "A page of examples"), **documented(TaskNotFound, InvalidRequest, StorageFailed)},
 )
@@ -194,6 +202,7 @@ async def examples(
 
 @router.post(
     "/{task}/examples",
+    dependencies=needs("write"),
     status_code=201,
     summary="Add labelled images: a new version, active in the answer",
     responses={
@@ -222,6 +231,7 @@ async def add(task: str, request: Request, caller: Calling, service: Served, ide
 
 @router.patch(
     "/{task}/examples/{example}",
+    dependencies=needs("write"),
     summary="Give an example another label, or none: a new version, active in the answer",
     responses={
         200: answered(ChangedTaskReply, "The task in its new version, or as it is if the example has that label already"),
@@ -250,6 +260,7 @@ async def relabel(task: str, example: str, request: Request, caller: Calling, se
 
 @router.delete(
     "/{task}/examples/{example}",
+    dependencies=needs("write"),
     summary="Remove an example: a new version, active in the answer",
     responses={
         200: answered(ChangedTaskReply, "The task in its new version"),
@@ -275,6 +286,7 @@ async def remove(
 
 @router.get(
     "/{task}/examples/{example}/image",
+    dependencies=needs("write"),
     summary="An example's image, as it was sent",
     response_class=Response,
     responses={
