@@ -22,7 +22,10 @@ class InvalidSettings(Exception):
 
 
 class Settings(BaseSettings):
-    """Serves few-shot classifiers over HTTP. Every flag is also an environment variable: --data-dir is HEADSTART_DATA_DIR."""
+    """Serves few-shot classifiers over HTTP. Every flag is also an environment variable: --data-dir is HEADSTART_DATA_DIR.
+
+    `headstart-server keys` makes API keys.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix=ENVIRONMENT_PREFIX,

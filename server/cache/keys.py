@@ -30,6 +30,7 @@ class ActiveKeys:
         self._store = store.keys
         self._keys: dict[str, StoredKey] = {}
         self._change = 0
+        self._required = False
         self._used: dict[str, datetime] = {}
         self._loading = threading.Lock()
         self._closing = threading.Event()
@@ -40,7 +41,7 @@ class ActiveKeys:
     @property
     def required(self) -> bool:
         """True if requests need a key: from the first key on, also when none is valid any more."""
-        return self._change > 0
+        return self._required
 
     def start(self) -> None:
         """Begins to look for changes by other processes, and to write when keys were used."""
@@ -66,9 +67,10 @@ class ActiveKeys:
         """
         with self._loading:  # An earlier state must not replace a later one.
             change = self._store.last_change()
-            if change > self._change:
+            if change != self._change:
                 self._keys = {key.id: key for key in self._store.page(None)}
                 self._change = change
+                self._required = True  # Until the server is started again, whatever becomes of the rows.
 
     def close(self) -> None:
         """Ends the thread, and writes when keys were last used."""
