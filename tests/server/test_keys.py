@@ -2,10 +2,13 @@
 
 import re
 import socket
+import sqlite3
 import ssl
 import subprocess
 import time
+import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.server_process import free_port
 from server.app import ROUTES
 from server.cache.keys import LOOK_SECONDS
 from server.http.callers import need_of
@@ -139,6 +143,12 @@ class TestWithoutAKey:
     def test_whatever_is_no_key_is_refused(self, keyed: ServerProcess, value: str) -> None:
         refused = httpx.get(f"{keyed.url}/v1/tasks", headers=[(b"Authorization", value.encode("latin-1"))])
         assert_problem(refused, 401, "unauthenticated")
+
+    def test_another_secret_under_the_id_of_a_key_is_refused(self, keyed: ServerProcess, manage: str) -> None:
+        whole = f"hs_{id_in(manage)}_{'0' * 64}"
+        forged = f"{whole}_{zlib.crc32(whole.encode()):08x}"
+        assert id_of(forged) == id_in(manage), "well-formed"
+        assert_problem(httpx.get(f"{keyed.url}/v1/tasks", headers=bearer(forged)), 401, "unauthenticated")
 
     def test_two_keys_are_none(self, keyed: ServerProcess, manage: str) -> None:
         both = [("Authorization", f"Bearer {manage}")] * 2
@@ -321,6 +331,10 @@ class TestLife:
             again = new_key(folder, "manage")
             time.sleep(2 * LOOK_SECONDS)
             assert httpx.get(f"{process.url}/v1/tasks", headers=bearer(again)).status_code == 200
+        with closing(sqlite3.connect(folder / "headstart.db")) as database, database:
+            database.execute("DELETE FROM keys")
+        with ServerProcess(folder, *small_flags) as process:
+            assert httpx.get(f"{process.url}/v1/tasks").status_code == 200, "the way back, as docs/operations.md has it"
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -391,6 +405,6 @@ class TestBeyondThisMachine:
     def test_a_certificate_that_cannot_be_used_stops_the_start(self, tmp_path: Path) -> None:
         (tmp_path / "cert.pem").write_text("none")
         for flags in (("--ssl-certfile", str(tmp_path / "cert.pem")), ("--ssl-certfile", "no"), ("--ssl-keyfile", "no")):
-            ended = run_server("--data-dir", str(tmp_path / "data"), *flags, folder=tmp_path)
-            assert ended.returncode == 2
+            ended = run_server("--port", str(free_port()), "--data-dir", str(tmp_path / "data"), *flags, folder=tmp_path)
+            assert ended.returncode == 2, ended.stderr
             assert "ssl-certfile" in ended.stderr.splitlines()[-1]
