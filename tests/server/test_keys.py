@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.server_process import free_port
+from headstart import Client
 from server.app import ROUTES
 from server.cache.keys import LOOK_SECONDS
 from server.http.callers import need_of
@@ -372,7 +373,7 @@ class TestBeyondThisMachine:
             assert httpx.get(f"{process.url}/v1/tasks", headers=bearer(key)).status_code == 200
             assert_problem(httpx.get(f"{process.url}/v1/tasks"), 401, "unauthenticated")
 
-    def test_tls(self, tmp_path: Path, small_flags: tuple[str, ...], support: Labelled) -> None:
+    def test_tls(self, tmp_path: Path, small_flags: tuple[str, ...], support: Labelled, monkeypatch: pytest.MonkeyPatch) -> None:
         """A client that verifies the certificate is served; limits of the protocol hold, and its refusals arrive."""
         certificate, private = tmp_path / "cert.pem", tmp_path / "key.pem"
         subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
@@ -392,6 +393,9 @@ class TestBeyondThisMachine:
                 assert len(archive.content) > sum(len(image) for _, image in support)
                 assert_problem(api.get("/v1/tasks", headers={"Authorization": "Bearer x"}), 401, "unauthenticated")
                 assert_problem(api.get("/", headers={"X": "x" * 70_000}), 431, "headers_too_large")
+            monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+            with Client(f"https://localhost:{port}", token=key) as client:
+                assert client.task(task).id == task
             with (
                 socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
                 context.wrap_socket(plain, server_hostname="localhost") as slow,

@@ -31,7 +31,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     args = parse_arguments(arguments)
     output = Output(as_json=args.json)
     try:
-        with _client(args.url) as client:
+        with _client(args.url, args.token) as client:
             code: Exit = args.run(client, args, output)
             return code
     except BrokenPipeError:
@@ -42,9 +42,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         return failure.exit
 
 
-def _client(url: str | None) -> Client:
+def _client(url: str | None, token: str | None) -> Client:
     try:
-        return Client(url)
+        return Client(url, token=token)
     except ValueError as error:
         raise Misused(str(error)) from error
     except ImportError as error:

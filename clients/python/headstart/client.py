@@ -38,7 +38,8 @@ class Client:
 
     Args:
         url: the server's address; by default the environment's `HEADSTART_URL`, or this machine's port 8000.
-        token: sent as `Authorization: Bearer …`; by default the environment's `HEADSTART_TOKEN`.
+        token: the key of a server that asks for one; by default the environment's `HEADSTART_TOKEN`. It is sent as
+            `Authorization: Bearer …`.
         headers: sent with every request.
         timeout: seconds that the server may be silent within one request.
 
@@ -49,6 +50,7 @@ class Client:
 
     Raises:
         ValueError: the address, the token or a header is malformed.
+        Unauthenticated, Forbidden: from every method, if the server has keys and the token does not allow the call.
     """
 
     def __init__(
