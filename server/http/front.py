@@ -154,7 +154,9 @@ class Front:
             raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
         caller = self._guard.admit(scope, endpoint.need, parts)
         if scope["method"] == "POST" and _BRINGS_IMAGES.fullmatch(scope["path"]):
+            scope["route"] = None  # Refusals of an overloaded server are not told one by one.
             self._check_room()
+            scope["route"] = endpoint
         return await endpoint(Request(scope, body.receive), parts, caller)
 
     def _failure(self, scope: Scope, error: HeadstartError | HTTPException | ClientDisconnect) -> Response:
