@@ -1,5 +1,7 @@
 """The client and the command line at a server that has keys."""
 
+import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +37,8 @@ def server(data_dir: Path, keys: dict[str, str], small_flags: tuple[str, ...]) -
 
 
 @pytest.fixture(autouse=True)
-def address(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def address(server: ServerProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("HEADSTART_URL", server.url)
     monkeypatch.delenv("HEADSTART_TOKEN", raising=False)
 
@@ -56,7 +59,7 @@ def test_a_client_with_a_key_does_what_the_key_allows(server: ServerProcess, key
 
 def test_the_command_line_takes_a_key(keys: dict[str, str], capsys: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["list"]) == 1
-    assert "--token or HEADSTART_TOKEN" in capsys.readouterr().err
+    assert "headstart login" in capsys.readouterr().err
     assert main(["--token", keys["predict"], "list"]) == 0
     assert main(["list", "--token", keys["predict"]]) == 0
     monkeypatch.setenv("HEADSTART_TOKEN", keys["predict"])
@@ -66,3 +69,35 @@ def test_the_command_line_takes_a_key(keys: dict[str, str], capsys: Printed, mon
     said = capsys.readouterr().err
     assert "keys that allow more" in said
     assert keys["predict"] not in said
+
+
+def test_a_login_is_kept_for_its_server_alone(
+    server: ServerProcess, keys: dict[str, str], capsys: Printed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "config" / "headstart" / "keys.json"
+
+    def login(typed: str) -> int:
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+        return main(["login"])
+
+    assert login(f"{keys['predict'][:-1]}x\n") == 1
+    assert login("\n") == 2
+    assert not file.exists(), "a key that is not valid is not kept"
+    capsys.readouterr()
+    assert login(f"{keys['predict']}\n") == 0
+    assert capsys.readouterr().out == "tenant birds, scope predict\n"
+    assert json.loads(file.read_text()) == {server.url: keys["predict"]}
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert main(["list"]) == 0
+    assert main(["events"]) == 1, "forbidden"
+    monkeypatch.setenv("HEADSTART_TOKEN", keys["write"])
+    assert main(["events"]) == 0, "the environment comes first"
+    monkeypatch.delenv("HEADSTART_TOKEN")
+    assert main(["list", "--url", server.url.replace("127.0.0.1", "localhost")]) == 1, "another address"
+    file.write_text("{")
+    assert main(["list"]) == 1, "a file that is broken holds no key"
+    assert login(keys["write"]) == 0
+    assert main(["logout"]) == 0
+    assert json.loads(file.read_text()) == {}
+    assert main(["list"]) == 1
+    assert keys["write"] not in capsys.readouterr().err

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from headstart.cli.arguments import parse_arguments
 from headstart.cli.failures import Exit, Misused, explain
+from headstart.cli.kept_keys import kept_key
 from headstart.cli.output import Output, open_streams
 from headstart.client import Client
 from headstart.errors import HeadstartError
@@ -44,7 +45,11 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _client(url: str | None, token: str | None) -> Client:
     try:
-        return Client(url, token=token)
+        client = Client(url, token=token)
+        if token is None and not os.environ.get("HEADSTART_TOKEN") and (kept := kept_key(client.url)):
+            client.close()
+            return Client(url, token=kept)
+        return client
     except ValueError as error:
         raise Misused(str(error)) from error
     except ImportError as error:

@@ -21,6 +21,7 @@ from headstart.queries import Queries
 from headstart.refreshes import Refreshes
 from headstart.replies.comparison import Comparison
 from headstart.replies.events import EventPage
+from headstart.replies.keys import Key
 from headstart.replies.predictions import ManyPredictions, Predictions
 from headstart.replies.quality import Quality
 from headstart.replies.tasks import Example, Keep, Task, Version
@@ -80,6 +81,10 @@ class Client:
     def ready(self) -> bool:
         """True if a server is there and able to serve; tries once."""
         return self._transport.answers("/readyz")
+
+    def key(self) -> Key:
+        """Whose key the client sends, and what it allows. Raises Unauthenticated if the server asks for one that is valid."""
+        return parse(Key.from_json, self._transport.send("GET", "/v1/key"))
 
     def create_task(
         self,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
-from headstart.cli.commands import backbones, events, predicting, quality, refreshing, reviewing, tasks, teaching
+from headstart.cli.commands import backbones, events, login, predicting, quality, refreshing, reviewing, tasks, teaching
 from headstart.cli.failures import Exit
 from headstart.cli.output import Output
 from headstart.client import DEFAULT_URL, Client
@@ -24,8 +24,8 @@ example:
 
 environment:
   HEADSTART_URL    the server's address, unless --url names it
-  HEADSTART_TOKEN  the key of a server that asks for one, unless --token gives it;
-                   sent as a bearer token
+  HEADSTART_TOKEN  the key of a server that asks for one, unless --token gives it
+                   or `headstart login` keeps it; sent as a bearer token
 
 exit codes:
   {Exit.DONE}    done
@@ -86,7 +86,7 @@ def _parser() -> ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    for group in (teaching, predicting, reviewing, tasks, quality, backbones, refreshing, events):
+    for group in (teaching, predicting, reviewing, tasks, quality, backbones, refreshing, events, login):
         group.add_to(command)
     return parser
 

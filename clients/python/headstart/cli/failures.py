@@ -66,7 +66,11 @@ _ADVICE: tuple[tuple[type[HeadstartError], Exit, str], ...] = (
     (UnexpectedReply, Exit.UNREACHABLE, "Check --url and HEADSTART_URL: is that a Headstart server, of this version?"),
     (NoImages, Exit.MISUSED, "A folder to learn from looks like birds/robin/1.jpg, birds/wren/1.jpg: a folder for each class."),
     (RequestTooLarge, Exit.REFUSED, ""),
-    (Unauthenticated, Exit.REFUSED, "Give a key with --token or HEADSTART_TOKEN. Whoever runs the server makes keys."),
+    (
+        Unauthenticated,
+        Exit.REFUSED,
+        "Give a key with `headstart login`, --token or HEADSTART_TOKEN. Whoever runs the server makes keys.",
+    ),
     (Forbidden, Exit.REFUSED, "Whoever runs the server makes keys that allow more."),
     (TaskNotFound, Exit.REFUSED, "`headstart list` shows the tasks there are."),
     (ExampleNotFound, Exit.REFUSED, "`headstart examples TASK` shows the examples of the active version."),
