@@ -412,3 +412,21 @@ class TestBeyondThisMachine:
             ended = run_server("--port", str(free_port()), "--data-dir", str(tmp_path / "data"), *flags, folder=tmp_path)
             assert ended.returncode == 2, ended.stderr
             assert "ssl-certfile" in ended.stderr.splitlines()[-1]
+
+    def test_pages_that_are_allowed_send_keys_and_others_do_not(self, tmp_path: Path, small_flags: tuple[str, ...]) -> None:
+        page, folder = "https://app.example", tmp_path / "data"
+        key = new_key(folder, "write")
+        with (
+            ServerProcess(folder, *small_flags, "--allowed-origins", page) as process,
+            httpx.Client(base_url=process.url) as browser,
+        ):
+            asked = {"Origin": page, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+            preflight = browser.options("/v1/tasks", headers=asked)
+            assert preflight.status_code == 200, "a preflight brings no key"
+            assert preflight.headers["access-control-allow-headers"] == "authorization"
+            refused = browser.get("/v1/tasks", headers={"Origin": page})
+            assert_problem(refused, 401, "unauthenticated")
+            assert refused.headers["access-control-allow-origin"] == page, "the page may read why"
+            evil = {"Origin": "https://evil.example", **bearer(key)}
+            assert_problem(browser.post("/v1/tasks", headers=evil), 403, "origin_not_allowed")
+            assert browser.post("/v1/tasks", headers={"Origin": page, **bearer(key)}).status_code == 415
