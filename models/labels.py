@@ -1,8 +1,15 @@
 """The form in which the server, the clients and the trainer compare and keep labels."""
 
 import unicodedata
+from collections.abc import Sequence
 
 MAX_LABEL = 128
+
+LabelSet = tuple[str, ...]
+"""The labels of an image in a task in which an image may have any number of them. None is there twice; their order is as sent."""
+
+Label = str | LabelSet
+"""The label of an image; in a task of several labels an image, all its labels."""
 
 # The characters that `str.strip` removes, and invisible ones: zero-width space and no-break space (also the byte order mark),
 # word joiner and soft hyphen. Inside a label they stay, since emoji and some scripts need them.
@@ -44,3 +51,20 @@ def clean_label(raw: str) -> str:
 def is_one_line(text: str) -> bool:
     """Returns whether `text` is free of control characters and line breaks, so that it prints as one line everywhere."""
     return not any(unicodedata.category(character) in _FORBIDDEN for character in text)
+
+
+def labels_of(label: Label | None) -> LabelSet:
+    """Returns the labels of one image, whatever the task's kind; none for an image of none."""
+    if label is None:
+        return ()
+    return label if isinstance(label, tuple) else (label,)
+
+
+def as_sets(labels: Sequence[Label]) -> list[LabelSet] | None:
+    """Returns the labels of images of a task of several labels an image; None for those of a task of one."""
+    return [label for label in labels if isinstance(label, tuple)] or None
+
+
+def as_texts(labels: Sequence[Label]) -> list[str]:
+    """Returns the labels of images of a task of one label an image."""
+    return [label for label in labels if isinstance(label, str)]

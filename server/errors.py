@@ -15,6 +15,7 @@
     │   ├── InvalidRequest               invalid_request
     │   ├── InvalidLabel                 invalid_label
     │   ├── TooFewClasses                too_few_classes
+    │   ├── NotForSeveralLabels          not_for_several_labels
     │   ├── InvalidArchive               invalid_archive
     │   ├── InvalidBundle                invalid_bundle
     │   ├── ImageBroken                  image_broken
@@ -165,6 +166,13 @@ class InvalidLabel(Invalid):
 
 class TooFewClasses(Invalid):
     code = "too_few_classes"
+
+
+class NotForSeveralLabels(Invalid):
+    code = "not_for_several_labels"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"an image of this task may have several labels; such tasks do without: {what}")
 
 
 class InvalidArchive(Invalid):

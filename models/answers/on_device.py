@@ -93,7 +93,9 @@ class DeviceAnswers:
             here, of_rows, starts = self._placed([asked[position][1] for position in members], slots)
             f_ND = torch.where(table["centre"][of_rows][:, None], centred[here], plain[here])
             scores_NK = _products(f_ND, table["weight"], of_rows, slots) + table["bias"][of_rows]
-            shares_NK = torch.softmax(scores_NK.double() / table["temperature"][of_rows][:, None], dim=-1)
+            scaled_NK = scores_NK.double() / table["temperature"][of_rows][:, None]
+            independent = table["independent"][of_rows][:, None]
+            shares_NK = torch.where(independent, torch.sigmoid(scaled_NK), torch.softmax(scaled_NK, dim=-1))
             parts.append(_Part(members, starts, [shares_NK]))
         return parts
 

@@ -19,6 +19,7 @@ def head_rows(head: Head) -> Rows:
         "bias": np.pad(head.bias, (0, pad), constant_values=-np.inf),
         "temperature": np.array(head.options.temperature),
         "centre": np.array(head.options.centre),
+        "independent": np.array(head.independent),
     }
 
 

@@ -7,7 +7,7 @@ from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
 from models.arrays import Array
-from models.heads.head import BackboneMismatch, EmbeddingSpace, Float32, Head, softmax
+from models.heads.head import BackboneMismatch, EmbeddingSpace, Float32, Head, sigmoid, softmax
 from models.heads.solvers import newton
 
 Probabilities = NDArray[np.float64]
@@ -21,19 +21,21 @@ class HeadStack:
     """T heads of K classes each that read the same features.
 
     Args:
-        heads: T, all of one backbone, centring and K.
+        heads: T, all of one backbone, centring and K, and all with independent labels or all without.
         positions: T, of these heads in what was stacked.
 
     Embeddings on a device are answered there. The heads are copied to it once, and stay there as long as the stack.
 
     Attributes:
         nbytes: the size of the weights.
+        independent: whether the labels of these heads are.
     """
 
     def __init__(self, heads: Sequence[Head], positions: Sequence[int]) -> None:
         self.positions = positions
         self.labels = [head.labels for head in heads]
         self.backbone = heads[0].backbone
+        self.independent = heads[0].independent
         self._centre = heads[0].options.centre
         self._weights = [head.weight for head in heads]
         self._bias = np.concatenate([head.bias for head in heads])
@@ -64,7 +66,8 @@ class HeadStack:
             return self._on_device(features)
         scores = _products(features, _gathered(self._weights), len(self._bias)) + self._bias
         by_head = scores.reshape(len(features), len(self.labels), len(self.labels[0]))
-        return softmax(by_head, self._temperature).swapaxes(0, 1)
+        shares = sigmoid(by_head / self._temperature) if self.independent else softmax(by_head, self._temperature)
+        return shares.swapaxes(0, 1)
 
     def _on_device(self, features: Array) -> Array:
         """Returns the probabilities for features on a device, from one product."""
@@ -75,16 +78,20 @@ class HeadStack:
             self._there = where, weight, bias, temperature
         _, weight, bias, temperature = self._there
         scores = xp.reshape(features @ weight.mT + bias, (len(features), len(self.labels), len(self.labels[0])))
-        shares = newton.softmax(xp, xp.astype(scores, xp.float64) / temperature)
+        scaled = xp.astype(scores, xp.float64) / temperature
+        shares = 0.5 * (1.0 + xp.tanh(0.5 * scaled)) if self.independent else newton.softmax(xp, scaled)
         return xp.permute_dims(shares, (1, 0, 2))
 
 
 def stack_heads(heads: Sequence[Head | None]) -> list[HeadStack]:
-    """Returns the heads in stacks of equal backbone, centring and shape. None stands for a missing head and is passed over."""
+    """Returns the heads in stacks of equal backbone, centring, shape and independence. None stands for a missing head and is
+    passed over.
+    """
     alike: dict[tuple[object, ...], tuple[list[Head], list[int]]] = {}
     for position, head in enumerate(heads):
         if head is not None:
-            some, positions = alike.setdefault((head.backbone, head.options.centre, head.weight.shape), ([], []))
+            kind = head.backbone, head.options.centre, head.weight.shape, head.independent
+            some, positions = alike.setdefault(kind, ([], []))
             some.append(head)
             positions.append(position)
     return [HeadStack(some, positions) for some, positions in alike.values()]

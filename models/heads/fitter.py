@@ -12,6 +12,8 @@ import numpy as np
 from models.arrays import Array, on_host
 from models.heads.fitting import fit_head
 from models.heads.head import EmbeddingSpace, Head
+from models.heads.several_labels import fit_labels
+from models.labels import Label, as_sets, as_texts
 from models.manifest import HeadOptions
 from models.measured import recall
 from models.processor import available_cores, processor_name
@@ -38,16 +40,19 @@ class Fitter:
         self.least = least
         self._there = space.on(device)
 
-    def fit(self, embeddings: Array, labels: Sequence[str], options: HeadOptions) -> Head:
-        """Returns what `models.heads.fitting.fit_head` does.
+    def fit(self, embeddings: Array, labels: Sequence[Label], options: HeadOptions) -> Head:
+        """Returns what `models.heads.fitting.fit_head` does, or on the host `models.heads.several_labels.fit_labels`.
 
         Args:
             embeddings: (n, D), in the host's memory or on the device.
-            labels: n labels.
+            labels: n labels, or n sets of them.
 
         Raises:
-            ValueError: there are fewer than two classes, or not as many labels as embeddings.
+            ValueError: there are too few classes or labels, or not as many labels as embeddings.
         """
+        if (sets := as_sets(labels)) is not None:
+            return fit_labels(on_host(embeddings), sets, self.space, options)
+        labels = as_texts(labels)
         if self.device is None or len(labels) < self.least:
             return fit_head(on_host(embeddings), labels, self.space, options)
         if isinstance(embeddings, np.ndarray):

@@ -9,9 +9,9 @@ With n < D the solution lies in the span of the examples (representer theorem). 
 back: 25 examples cost a 25-wide problem and not a 640-wide one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from array_api_compat import array_namespace, device, is_numpy_array
@@ -21,6 +21,8 @@ from models.arrays import Array, Ints, on_host
 from models.heads.head import EmbeddingSpace, Head
 from models.heads.solvers import METHODS
 from models.manifest import HeadOptions
+
+_Class = TypeVar("_Class", bound=Hashable)
 
 _CACHED = 500_000  # float64 numbers: on a CPU, tasks are fitted as many at once as its caches hold.
 
@@ -67,8 +69,11 @@ def fit_linear(embeddings: Array, labels: Ints, ways: int, space: EmbeddingSpace
     return Linear(xp.astype(linear.weight, xp.float32), xp.astype(bias, xp.float32))
 
 
-def classes_of(labels: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Returns the K classes in the order of their first example, and the class of each of the n labels, (n,) in [0, K)."""
+def classes_of(labels: Sequence[_Class]) -> tuple[tuple[_Class, ...], NDArray[np.int64]]:
+    """Returns the K classes in the order of their first example, and the class of each of the n labels, (n,) in [0, K).
+
+    In a task of several labels an image, a class here is a set of labels.
+    """
     classes = tuple(dict.fromkeys(labels))
     index = {label: k for k, label in enumerate(classes)}
     return classes, np.array([index[label] for label in labels])

@@ -83,13 +83,20 @@ def softmax(scores: NDArray[Any], temperature: float | NDArray[np.float64]) -> N
     return probabilities
 
 
+def sigmoid(scores: NDArray[Any]) -> NDArray[np.float64]:
+    """Returns 1 / (1 + exp(−scores)), without overflow."""
+    values: NDArray[np.float64] = 0.5 * (1.0 + np.tanh(0.5 * scores.astype(np.float64)))
+    return values
+
+
 class _About(BaseModel):
-    """The description that a head's file holds beside the tensors."""
+    """The description that a head's file holds beside the tensors. Older heads do not say whether scores are independent."""
 
     labels: tuple[str, ...]
     options: HeadOptions
     bundle: str
     sha256: str
+    independent: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -102,6 +109,7 @@ class Head:
         bias: float32 (K,).
         options: how it was fitted, and the temperature of its probabilities.
         backbone: the backbone file whose embeddings it reads.
+        independent: whether an image may have any number of the labels: then each has a probability of its own.
     """
 
     labels: tuple[str, ...]
@@ -109,15 +117,16 @@ class Head:
     bias: Float32
     options: HeadOptions
     backbone: BackboneRef
+    independent: bool = False
 
     def probabilities(self, embeddings: Float32, space: EmbeddingSpace) -> NDArray[np.float64]:
-        """Returns softmax((W f + b) / T).
+        """Returns softmax((W f + b) / T), or sigmoid((W f + b) / T) of independent labels.
 
         Args:
             embeddings: (N, D), made by the backbone of `space`.
 
         Returns:
-            (N, K), rows summing to one.
+            (N, K), rows summing to one unless the labels are independent.
 
         Raises:
             BackboneMismatch: `space` is not the one that this head was fitted in.
@@ -128,11 +137,18 @@ class Head:
         """Returns the same as `probabilities`, from features (N, D) that `space` made with this head's centring."""
         if space.backbone != self.backbone:
             raise BackboneMismatch(f"a head fitted on {self.backbone} cannot read embeddings of {space.backbone}")
-        return softmax(features @ self.weight.T + self.bias, self.options.temperature)
+        scores = features @ self.weight.T + self.bias
+        return sigmoid(scores / self.options.temperature) if self.independent else softmax(scores, self.options.temperature)
 
     def to_bytes(self) -> bytes:
         """Returns the head as a safetensors file, with its description in the file's metadata."""
-        about = _About(labels=self.labels, options=self.options, bundle=self.backbone.bundle, sha256=self.backbone.sha256)
+        about = _About(
+            labels=self.labels,
+            options=self.options,
+            bundle=self.backbone.bundle,
+            sha256=self.backbone.sha256,
+            independent=self.independent,
+        )
         # safetensors writes an array's memory as it lies there, and a solver may leave the weight transposed.
         tensors = {name: np.ascontiguousarray(array) for name, array in (("weight", self.weight), ("bias", self.bias))}
         return save(tensors, {"head": about.model_dump_json()})
@@ -156,4 +172,4 @@ class Head:
             raise HeadFormatError("labels, weight and bias do not belong together")
         if weight.dtype != np.float32 or bias.dtype != np.float32:
             raise HeadFormatError("weight and bias are not float32")
-        return cls(about.labels, weight, bias, about.options, BackboneRef(about.bundle, about.sha256))
+        return cls(about.labels, weight, bias, about.options, BackboneRef(about.bundle, about.sha256), about.independent)

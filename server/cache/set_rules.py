@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from models.heads.head import Head
 from models.heads.prediction_sets import SetRule, set_rule
+from models.labels import as_texts
 from server.cache.versions import VersionCache
 from server.engine.backbone import ServedBackbone
 from server.store.records import TaskKey
@@ -40,7 +41,7 @@ class ActiveSetRules:
         def make() -> SetRule:
             support = self._store.examples.support(key, version)
             groups = backbone.groups(support.labels, support.embeddings)
-            return set_rule(head, support.embeddings, support.labels, backbone.space, groups)
+            return set_rule(head, support.embeddings, as_texts(support.labels), backbone.space, groups)
 
         return self._rules.load(key, version, make)
 

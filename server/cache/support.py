@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from models.heads.fitting import classes_of
+from models.labels import Label
 from models.novelty.support_index import SupportIndex
 from server.cache.versions import VersionCache
 from server.engine.backbone import ServedBackbone
@@ -26,7 +27,7 @@ class SearchableSupport:
 
     index: SupportIndex
     ids: tuple[str, ...]
-    labels: tuple[str, ...]
+    labels: tuple[Label, ...]
     images_kept: tuple[bool, ...]
     file_names: tuple[str | None, ...]
 
@@ -69,6 +70,7 @@ class ActiveSupport:
 
 
 def _searchable(support: Support, backbone: ServedBackbone) -> SearchableSupport:
-    _, classes = classes_of(support.labels)
+    # Where an image may have several labels the index only finds neighbours, so that the first label is enough of a class.
+    _, classes = classes_of([label[:1] if isinstance(label, tuple) else label for label in support.labels])
     index = SupportIndex.of(support.embeddings, classes, backbone.background, support.negatives.embeddings)
     return SearchableSupport(index, support.ids, support.labels, support.images_kept, support.file_names)

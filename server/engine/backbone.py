@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property
 from typing import Self
@@ -77,7 +77,7 @@ class ServedBackbone:
         """The bundle's background: features of images of no task in particular. Computed on first use, by any thread."""
         return self._background()
 
-    def groups(self, labels: Sequence[str], embeddings: Float32) -> Ints:
+    def groups(self, labels: Sequence[Hashable], embeddings: Float32) -> Ints:
         """Returns the group of each of n examples, (n,). Examples of a group are left out together.
 
         A group holds shots of the same thing in one class (`models.examples.bursts`).

@@ -6,7 +6,7 @@ from typing import TypeVar
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from server.errors import AnswerForgotten, IdempotencyKeyReused, InvalidRequest
+from server.errors import AnswerForgotten, HeadstartError, IdempotencyKeyReused, InvalidRequest
 from server.http.dependencies import reply
 from server.journeys.support_set import LabelledImage, fingerprint
 from server.service import Service
@@ -56,9 +56,11 @@ async def create_once(
         if (replay := await service.pools.in_thread(service.store.replay, tenant, key)) is None:
             try:
                 return created(await create(asked))
-            except ReplayExists:  # Another machine, or a first try whose client had left, was faster.
+            except (ReplayExists, HeadstartError):
+                # Another machine, or a first try whose client had left, was faster. What it did may be why this try failed.
                 replay = await service.pools.in_thread(service.store.replay, tenant, key)
-                assert replay is not None
+                if replay is None:
+                    raise
     if replay.forgotten:
         raise AnswerForgotten
     if replay.asked.fingerprint != asked.fingerprint:

@@ -94,14 +94,19 @@ def _support_form(properties: dict[str, Any], example: dict[str, Any], *alone: s
     form["schema"] |= {
         "anyOf": [{"required": ["images"]}, {"required": ["archive"]}, *({"required": [field]} for field in alone)],
         "dependentRequired": {"images": ["labels"], "labels": ["images"]},
-        "not": {"required": ["images", "archive"]},
+        "dependentSchemas": {"archive": {"properties": {"images": False}}},  # an archive stands instead of images
     }
     return form
 
 
 _SUPPORT_FIELDS = {
     "images": {"type": "array", "minItems": 1, "items": _IMAGE, "description": "JPEG, PNG, WebP, HEIC or AVIF"},
-    "labels": {"type": "array", "minItems": 1, "items": {"type": "string"}, "description": "one per image, in the same order"},
+    "labels": {
+        "type": "array",
+        "minItems": 1,
+        "items": {"type": "string"},
+        "description": "one per image, in the same order; a JSON list where an image may have several",
+    },
     "archive": {**_IMAGE, "description": "instead of images and labels: a zip with a folder per class"},
     "negatives": {"type": "array", "minItems": 1, "items": _IMAGE, "description": "images of none of the classes"},
 }
@@ -110,6 +115,7 @@ _TASK_FIELDS = {
     "name": {"type": "string", "minLength": 1, "maxLength": 128},
     "options": {"type": "string", "contentMediaType": "application/json", "description": "TaskOptions, as JSON"},
     "capture": {"type": "string", "contentMediaType": "application/json", "description": "CaptureOptions, as JSON"},
+    "label_mode": {"enum": ["single", "multiple"], "description": "`multiple` if an image may have any number of labels"},
 }
 _FILES = {"images": ["(bytes of cat1.jpg)", "(bytes of dog1.jpg)"], "labels": ["cat", "dog"]}
 _LABELLED = [{"label": "cat", "image": "iVBORw0KGgo…"}, {"label": "dog", "image": "iVBORw0KGgo…"}]

@@ -38,6 +38,7 @@ from server.errors import (
     KeyNotFound,
     LimitExceeded,
     MalformedRequest,
+    NotForSeveralLabels,
     OriginNotAllowed,
     Overloaded,
     RefreshNotFound,
@@ -97,6 +98,10 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
     TooFewClasses: (
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "a task needs at least two classes with one example each; this would leave 1",
+    ),
+    NotForSeveralLabels: (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "an image of this task may have several labels; such tasks do without: comparisons",
     ),
     InvalidArchive: (HTTPStatus.UNPROCESSABLE_ENTITY, "the archive is damaged, encrypted or not a zip file"),
     InvalidBundle: (

@@ -6,7 +6,7 @@ from typing import Literal
 from models.heads.head import Head
 from models.heads.prediction_sets import SetRule
 from server.cache.support import SearchableSupport
-from server.errors import VersionNotFound
+from server.errors import NotForSeveralLabels, VersionNotFound
 from server.service import Service
 from server.store.records import Active, CaptureSetting, TaskKey
 from server.store.support_records import Support
@@ -51,6 +51,7 @@ async def find_task(
 
     Raises:
         TaskNotFound: there is no such task.
+        NotForSeveralLabels: an image of it may have several labels, and sets are asked for, or another mode.
         Unavailable: its support set is needed, and cannot be had now.
     """
     active = service.store.active.known(key)
@@ -68,6 +69,8 @@ async def _load(service: Service, key: TaskKey, active: Active, unknown: Unknown
     head = service.heads.cached(key, version)
     if head is None:
         head = await service.pools.in_thread(service.heads.load, key, version)
+    if head.independent and (sets or mode == "transductive"):
+        raise NotForSeveralLabels("coverage and mode=transductive")
     searchable, support = None, None
     if unknown == "judge" or mode == "transductive":
         searchable = service.support.cached(key, version)

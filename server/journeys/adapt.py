@@ -14,6 +14,7 @@ import numpy as np
 from models.arrays import Array, on_host
 from models.heads.head import Float32, Head
 from models.images.preprocess import media_type
+from models.labels import Label
 from models.manifest import HeadOptions
 from server.engine.backbone import ServedBackbone
 from server.errors import Conflict, ExampleNotFound, TooFewClasses, UnreadableImage
@@ -23,14 +24,14 @@ from server.journeys.head_options import chosen, chosen_again
 from server.journeys.quality import accuracy_of, assess
 from server.journeys.replay import with_said
 from server.journeys.retry import KEEPS_CHANGING, retry_on_conflict
-from server.journeys.support_set import LabelledImage, check_request, check_support_set, spelt_as_before
+from server.journeys.support_set import LabelledImage, check_mode, check_request, check_support_set, spelt_as_before
 from server.metrics import Stopwatch
 from server.schemas.from_records import changed_task_reply
 from server.schemas.quality import Quality
 from server.schemas.replies import ChangedTaskReply
 from server.schemas.requests import TaskOptions
 from server.service import Service
-from server.store.records import Asked, CaptureSetting, Change, NewExample, Task, TaskKey
+from server.store.records import Asked, CaptureSetting, Change, LabelMode, NewExample, Task, TaskKey
 from server.store.support_records import Support
 
 _MAX_JUDGED = 100
@@ -44,11 +45,13 @@ async def create_task(
     examples: Sequence[LabelledImage],
     asked: Asked | None,
     capture: CaptureSetting | None = None,
+    mode: LabelMode = "single",
 ) -> ChangedTaskReply:
     """Makes a task of a support set.
 
     Args:
         capture: which of its predictions are captured; None if nobody said.
+        mode: whether an image has one label or any number.
 
     Raises:
         Invalid, TooLarge: the support set breaks a rule, or an image cannot be read.
@@ -57,6 +60,7 @@ async def create_task(
     """
     watch = Stopwatch(service.metrics)
     check_request(examples, service.settings)
+    check_mode([example.label for example in examples], mode)
     check_support_set([example.label for example in examples], service.settings)
 
     with service.backbones.use_default() as backbone:  # Once the task is stored, it is what keeps the backbone open.
@@ -74,7 +78,7 @@ async def create_task(
         with watch.stage("store"):
             kept = with_said(asked, quality, watch.milliseconds())
             task = await service.pools.in_writer(
-                service.store.tasks.create, key, name or key.id, new, head, kept, accuracy_of(quality), capture
+                service.store.tasks.create, key, name or key.id, new, head, kept, accuracy_of(quality), capture, mode
             )
     service.heads.keep(task.key, task.version.number, head)
     return changed_task_reply(task, quality, watch.milliseconds())
@@ -93,9 +97,9 @@ async def add_examples(
     watch = Stopwatch(service.metrics)
     check_request(examples, service.settings)
     task = await service.pools.in_thread(service.store.tasks.get, key)
-    given = {example.label for example in examples if example.label is not None}
-    spelt = spelt_as_before(given, {entry.label for entry in task.version.classes})
-    examples = [replace(example, label=example.label and spelt[example.label]) for example in examples]
+    check_mode([example.label for example in examples], task.labels)
+    spelt = spelt_as_before([example.label for example in examples], {entry.label for entry in task.version.classes})
+    examples = [replace(example, label=label) for example, label in zip(examples, spelt, strict=True)]
     async with service.backbones.use(task.version.backbone) as backbone:
         embeddings = await service.pools.in_thread(on_host, await _embed(service, backbone, examples, watch))
     new = await service.pools.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
@@ -170,9 +174,9 @@ async def refit(
         support = await service.pools.in_thread(service.store.examples.support, task.key, task.version.number)
         ids, names, labels, embeddings = _changed(support, added, removed)
         negatives = len(support.negatives.ids) - (removed in support.negatives.ids)
-        without = [None] * (negatives + sum(example.label is None for example in added))
+        without = negatives + sum(example.label is None for example in added)
         try:
-            check_support_set([*labels, *without], service.settings)
+            check_support_set([*labels, *without * [None]], service.settings)
         except TooFewClasses as error:
             hint = "" if added else "; to be rid of the example, delete the task"
             raise TooFewClasses(f"{error.detail}{hint}") from None
@@ -200,7 +204,7 @@ async def _assess(
     backbone: ServedBackbone,
     ids: Sequence[str],
     file_names: Sequence[str | None],
-    labels: Sequence[str],
+    labels: Sequence[Label],
     embeddings: Float32,
     options: HeadOptions,
 ) -> Quality | None:
@@ -212,7 +216,7 @@ async def _assess(
 
 def _changed(
     support: Support, added: Sequence[NewExample], removed: str | None
-) -> tuple[list[str], list[str | None], list[str], Float32]:
+) -> tuple[list[str], list[str | None], list[Label], Float32]:
     """Ids, files' names, labels and embeddings of the examples with a class, after a change."""
     if removed is not None and removed not in support.embedded:
         raise ExampleNotFound(removed)
@@ -226,7 +230,7 @@ def _changed(
     )
 
 
-def _taught(new: Sequence[NewExample]) -> tuple[list[str], list[str | None], list[str], Float32]:
+def _taught(new: Sequence[NewExample]) -> tuple[list[str], list[str | None], list[Label], Float32]:
     """Ids, files' names, labels and embeddings (n, D) of those that have a class."""
     known = [(example, example.label) for example in new if example.label is not None]
     ids, names = [example.id for example, _ in known], [example.file_name for example, _ in known]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from models.heads.head import Head
+from models.labels import labels_of
 from server.errors import ImageNotKept
 from server.journeys.archive_names import Names
 from server.schemas.from_records import task_reply
@@ -27,14 +28,14 @@ class TaskArchive:
     """The contents of a task's archive.
 
     Attributes:
-        paths: of the examples, in their order.
+        paths: of the examples, in their order: one in each class folder, so several for an example of several labels.
         folders: the labels of those folders that are not called like their class.
     """
 
     task: Task
     head: Head
     examples: Sequence[ExampleInfo]
-    paths: Sequence[str]
+    paths: Sequence[Sequence[str]]
     folders: dict[str, str]
 
     @property
@@ -75,14 +76,15 @@ def _plan(service: Service, key: TaskKey) -> TaskArchive:
     folders: dict[str | None, str] = {None: _NEGATIVES}
     paths = []
     for example in examples:
-        label = example.label
-        if label not in folders:
-            assert label is not None
-            folders[label] = folder_names.free(label)
-            in_folder[folders[label]] = Names()
         # The suffix says the image's format, which the file's own suffix may not.
         stem, suffix = PurePosixPath(example.file_name or example.id).stem, _SUFFIXES.get(example.media_type, "")
-        paths.append(f"{folders[label]}/{in_folder[folders[label]].free(stem, suffix)}")
+        own = []
+        for label in labels_of(example.label) or (None,):
+            if label is not None and label not in folders:
+                folders[label] = folder_names.free(label)
+                in_folder[folders[label]] = Names()
+            own.append(f"{folders[label]}/{in_folder[folders[label]].free(stem, suffix)}")
+        paths.append(own)
     called = {folder: label for label, folder in folders.items() if label is not None and folder != label}
     return TaskArchive(task, head, examples, paths, called)
 
@@ -92,10 +94,11 @@ def _written(service: Service, planned: TaskArchive) -> Iterator[bytes]:
     with zipfile.ZipFile(window, "w") as archive:
         archive.writestr(zipfile.ZipInfo(".headstart/task.json"), _description(planned))
         archive.writestr(zipfile.ZipInfo(".headstart/head.safetensors"), planned.head.to_bytes())
-        for example, path in zip(planned.examples, planned.paths, strict=True):
+        for example, paths in zip(planned.examples, planned.paths, strict=True):
             (found,) = service.store.examples.images(planned.task.key, [example.id])
-            archive.writestr(zipfile.ZipInfo(path), found.image)
-            yield window.take()
+            for path in paths:
+                archive.writestr(zipfile.ZipInfo(path), found.image)
+                yield window.take()
     yield window.take()
 
 

@@ -9,7 +9,7 @@ from models.arrays import Array, Bools, Floats, Ints, Reals
 from models.heads.head import Head
 from server.errors import Conflict, LimitExceeded
 from server.ids import new_id
-from server.journeys.classify import verdict_of
+from server.journeys.classify import APPLIES, verdict_of
 from server.journeys.retry import KEEPS_CHANGING
 from server.service import Service
 from server.store.capture_records import Answered, NewCapture
@@ -18,19 +18,22 @@ from server.store.records import CaptureSetting, TaskKey
 # Below ½ the head itself holds its label for more likely wrong than right. Within a margin of 0.2 the second label has at least
 # two thirds of the first one's probability.
 _LEAST_PROBABILITY, _LEAST_MARGIN = 0.5, 0.2
+_DOUBT = 0.3  # of independent labels: one with a probability between this and one less this is in doubt
 
 
-def to_capture(setting: CaptureSetting, probabilities: Floats, novelty: Reals | None) -> Ints:
+def to_capture(setting: CaptureSetting, independent: bool, probabilities: Floats, novelty: Reals | None) -> Ints:
     """Returns the positions of those of N predictions that a task captures.
 
     Args:
-        probabilities: (N, K), K at least 2.
+        independent: whether an image may have any number of labels.
+        probabilities: (N, K), K at least 2 unless the labels are independent.
         novelty: (N,); None where strangers were not asked for.
     """
     if setting.keep == "none":
         return np.empty(0, np.int64)
-    chosen = np.ones(len(probabilities), np.bool_) if setting.keep == "all" else _uncertain(probabilities, novelty)
-    return np.flatnonzero(chosen)
+    if setting.keep == "all":
+        return np.arange(len(probabilities))
+    return np.flatnonzero(_doubted(probabilities) if independent else _uncertain(probabilities, novelty))
 
 
 def captures_of(
@@ -56,8 +59,10 @@ def captures_of(
     labels = probabilities[rows].argmax(axis=1).tolist()
     found = []
     for at, row, k in zip(range(len(rows)), rows.tolist(), labels, strict=True):
-        verdict = (None, None) if novelty is None else verdict_of(float(novelty[row]))
-        answered = Answered(head.labels[k], float(probabilities[row, k]), *verdict)
+        known, told = (None, None) if novelty is None else verdict_of(float(novelty[row]))
+        applying = np.flatnonzero(probabilities[row] >= APPLIES)
+        names = tuple(head.labels[each] for each in applying) if head.independent else None
+        answered = Answered(head.labels[k], float(probabilities[row, k]), known, told, names)
         id_ = new_id("prediction")
         found.append(NewCapture(id_, key, version, head.backbone.sha256, images[row], copies[at], answered, now))
     return found
@@ -84,3 +89,10 @@ def _uncertain(probabilities: Floats, novelty: Reals | None) -> Bools:
     second, first = np.partition(probabilities, -2, axis=1)[:, -2:].T
     uncertain: Bools = (first < _LEAST_PROBABILITY) | (first - second < _LEAST_MARGIN)
     return uncertain if novelty is None else uncertain | [not verdict_of(each)[0] for each in novelty.tolist()]
+
+
+def _doubted(probabilities: Floats) -> Bools:
+    """Returns which images have a label in doubt, or none at all, where they may have several."""
+    in_doubt = np.abs(probabilities - 0.5) <= 0.5 - _DOUBT
+    doubted: Bools = in_doubt.any(axis=1) | (probabilities.max(axis=1) < APPLIES)
+    return doubted

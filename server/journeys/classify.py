@@ -1,6 +1,6 @@
 """From embedded images to a task's answer: probabilities of its classes, and novelty."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from models.answers.question import Question
 from models.arrays import Array, Reals, on_host
 from models.heads.fitting import classes_of
 from models.heads.transductive import are_shared, share_queries
+from models.labels import as_texts
 from models.novelty.support_index import Neighbours
 from server.cache.support import SearchableSupport
 from server.engine.backbone import ServedBackbone
@@ -18,6 +19,8 @@ from server.service import Service
 from server.store.support_records import Support
 
 NEAREST = 3
+APPLIES = 0.5  # the least probability of a label that an image gets, where it may have several
+_JUST_UNKNOWN = 0.5001  # as it is told
 _MOMENT = 2**17  # rows of a support set times images, which take a CPU some ten milliseconds
 
 
@@ -47,6 +50,16 @@ def verdict_of(novelty: float) -> tuple[bool, float]:
     return told <= 0.5, told
 
 
+def novelty_of_labels(probabilities: NDArray[np.float64]) -> Reals:
+    """Returns the novelty (N,) of images that may have any number of K labels: one less the highest probability (N, K).
+
+    It is told by `verdict_of`, so that an image is known exactly where its highest probability is at least ½.
+    """
+    highest = probabilities.max(axis=1)
+    novelty: Reals = np.where(highest >= APPLIES, np.minimum(1.0 - highest, 0.5), np.maximum(1.0 - highest, _JUST_UNKNOWN))
+    return novelty
+
+
 def question_of(task: ActiveTask, images: int) -> Question:
     """Returns the question to send with so many images of a request.
 
@@ -66,6 +79,8 @@ async def classify(service: Service, task: ActiveTask, embedded: Embedded, backb
     neighbours = answer.neighbours
     if neighbours is None:
         neighbours = await service.pools.in_applier(_search, task.searchable, embedded.embeddings, backbone)
+    if task.head.independent:
+        neighbours = replace(neighbours, novelty=novelty_of_labels(answer.probabilities))
     found = (task.searchable, neighbours) if task.unknown == "judge" else None
     if task.support is None:
         return Classified(answer.probabilities, False, found)
@@ -82,7 +97,7 @@ def _shared(
     support: Support, alone: NDArray[np.float64], embeddings: Array, weights: Reals, backbone: ServedBackbone
 ) -> tuple[bool, NDArray[np.float64]]:
     """Returns whether the images help each other, and their probabilities then."""
-    _, classes = classes_of(support.labels)
+    _, classes = classes_of(as_texts(support.labels))
     shots, queries = (backbone.space.features(each, centre=True) for each in (support.embeddings, on_host(embeddings)))
     together = are_shared(np.bincount(classes).tolist(), len(queries))
     return together, share_queries(alone, shots, classes, queries, weights)

@@ -12,6 +12,7 @@ from typing import get_args
 from models.arrays import Ints
 from models.bundle import Bundle
 from models.heads.head import Float32
+from models.labels import Label
 from models.manifest import HeadOptions, Solver
 from server.engine.backbone import ServedBackbone
 from server.errors import (
@@ -25,6 +26,7 @@ from server.errors import (
     ImageTooLarge,
     ImageUnsupported,
     InvalidBundle,
+    NotForSeveralLabels,
     Overloaded,
     VersionNotFound,
 )
@@ -63,7 +65,7 @@ class _Way:
     """
 
     backbone: str | None
-    options_on: Callable[[Bundle, Sequence[str], Float32], HeadOptions]
+    options_on: Callable[[Bundle, Sequence[Label], Float32], HeadOptions]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +85,7 @@ async def compare(service: Service, key: TaskKey, asked: Sequence[Candidate] | N
 
     Raises:
         TaskNotFound: there is no such task.
+        NotForSeveralLabels: an image of it may have several labels.
         Conflict: what it needs of the task was removed meanwhile.
         BackboneNotFound, InvalidBundle, ImageNotKept, ImageBroken, ImageUnsupported, ImageTooLarge: the only candidate cannot be
             tried.
@@ -118,6 +121,8 @@ async def compare(service: Service, key: TaskKey, asked: Sequence[Candidate] | N
 
 async def _now(service: Service, key: TaskKey) -> _Now:
     task = await service.pools.in_thread(service.store.tasks.get, key)
+    if task.labels == "multiple":
+        raise NotForSeveralLabels("comparisons")
     async with service.backbones.use(task.version.backbone) as backbone:
         support = await service.pools.in_thread(service.store.examples.support, task.key, task.version.number)
         return _Now(task, backbone, support)
@@ -150,7 +155,7 @@ async def _usual(service: Service, now: _Now) -> list[_Way]:
     ]
 
 
-def _of_solver(solver: Solver, bundle: Bundle, labels: Sequence[str], embeddings: Float32) -> HeadOptions:
+def _of_solver(solver: Solver, bundle: Bundle, labels: Sequence[Label], embeddings: Float32) -> HeadOptions:
     return chosen(bundle, TaskOptions(solver=solver), labels, embeddings)
 
 

@@ -6,26 +6,34 @@ from typing import Any
 from models.bundle import Bundle
 from models.heads.fitting import classes_of
 from models.heads.head import Float32
+from models.heads.several_labels import OPTIONS as SEVERAL_LABELS
 from models.heads.temperature import options_for
+from models.labels import Label, as_sets
 from models.manifest import HeadDefaults, HeadOptions, Solver
+from server.errors import NotForSeveralLabels
 from server.schemas.requests import TaskOptions
 from server.store.records import FittedOptions
 
 _TYPED_DIGITS = 9  # a law's temperature has all of a float's
 
 
-def chosen(bundle: Bundle, asked: TaskOptions, labels: Sequence[str], embeddings: Float32) -> FittedOptions:
+def chosen(bundle: Bundle, asked: TaskOptions, labels: Sequence[Label], embeddings: Float32) -> FittedOptions:
     """Returns the options of a new task.
 
     Args:
         bundle: its backbone's.
         labels, embeddings: of its n examples, the latter (n, D).
+
+    Raises:
+        NotForSeveralLabels: an image may have several labels, and another solver or a temperature is asked for.
     """
+    if as_sets(labels) is not None and (asked.solver not in {None, SEVERAL_LABELS.solver} or asked.temperature is not None):
+        raise NotForSeveralLabels("another solver than ridge, and a temperature")
     return _with(bundle, asked.solver, asked.given(), labels, embeddings)
 
 
 def chosen_again(
-    before: FittedOptions, was: HeadDefaults | None, bundle: Bundle, labels: Sequence[str], embeddings: Float32
+    before: FittedOptions, was: HeadDefaults | None, bundle: Bundle, labels: Sequence[Label], embeddings: Float32
 ) -> FittedOptions:
     """The options of a task's next version: what was the backbone's own choice follows the support set and the backbone, and what
     somebody asked for stays, and so does the solver.
@@ -43,7 +51,7 @@ def chosen_instead(
     asked: TaskOptions,
     was: HeadDefaults,
     bundle: Bundle,
-    labels: Sequence[str],
+    labels: Sequence[Label],
     embeddings: Float32,
 ) -> FittedOptions:
     """The options that somebody asks for in place of a version's: what is not asked for stays as `chosen_again` says, save that
@@ -55,8 +63,10 @@ def chosen_instead(
 
 
 def _with(
-    bundle: Bundle, solver: Solver | None, asked: Mapping[str, Any], labels: Sequence[str], embeddings: Float32
+    bundle: Bundle, solver: Solver | None, asked: Mapping[str, Any], labels: Sequence[Label], embeddings: Float32
 ) -> FittedOptions:
+    if as_sets(labels) is not None:
+        return FittedOptions(**{**SEVERAL_LABELS.model_dump(), **asked}, asked=tuple(asked))
     _, indices = classes_of(labels)
     options = options_for(bundle.manifest.head, solver, embeddings, indices, bundle.feature_mean)
     return FittedOptions(**{**options.model_dump(), **asked}, asked=tuple(asked))

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from models.arrays import Bools, Ints
 from models.images.preprocess import ImageError
+from models.labels import Label
 from models.novelty.support_index import Neighbours
 from server.cache.support import SearchableSupport
 from server.errors import HeadstartError, InvalidRequest, LimitExceeded
 from server.journeys.active_task import ActiveTask
 from server.journeys.capture import captures_of, remember, to_capture
-from server.journeys.classify import Classified, classify, question_of, verdict_of
+from server.journeys.classify import APPLIES, Classified, classify, question_of, verdict_of
 from server.journeys.embed import Embedded, embed_images, image_error
 from server.metrics import Stopwatch
 from server.service import Service
@@ -37,14 +38,14 @@ async def predict(
     images: Sequence[bytes],
     top_k: int | None,
     coverage: float | None = None,
-    keep: bool = False,
+    keep: bool | None = None,
 ) -> bytes:
     """Recognises images.
 
     Args:
         top_k: how many labels each prediction scores, the most probable first; None is all.
         coverage: how often a prediction's set shall hold the right label, where the task was found with its rule for sets.
-        keep: whether every prediction is remembered, and gets an id.
+        keep: whether every prediction is remembered, and gets an id, or none is captured; None is as the task is set to.
 
     Returns:
         A `PredictReply` as JSON.
@@ -63,8 +64,7 @@ async def predict(
         raise image_error(embedded.errors[0], "the image cannot be used")
     with watch.stage("head", begun=embedded.seconds):
         classified = await classify(service, task, embedded, backbone)
-        ranking, scores = ranked(classified.probabilities, top_k)
-        predictions: Iterable[Data] = as_predictions(task.head.labels, ranking.tolist(), scores.tolist())
+        predictions: Iterable[Data] = predictions_of(task.head.labels, classified.probabilities, top_k, task.head.independent)
         about: Data = {}
         if task.set_rule is not None and coverage is not None:
             inside = task.set_rule.inside(classified.probabilities, coverage)
@@ -76,7 +76,9 @@ async def predict(
         taken = _taken(task, images, embedded, classified, np.arange(len(classified.probabilities)))
         await remember(service, task.capture, taken)
         predictions = [{**each, "prediction": capture.id} for each, capture in zip(predictions, taken, strict=True)]
-    elif len(rows := to_capture(task.capture, classified.probabilities, classified.novelty)):
+    elif keep is None and len(
+        rows := to_capture(task.capture, task.head.independent, classified.probabilities, classified.novelty)
+    ):
         service.captures.offer(_taken(task, images, embedded, classified, rows))
     return encode(
         {
@@ -127,6 +129,30 @@ def ranked(probabilities: NDArray[np.float64], top_k: int | None) -> tuple[NDArr
     return ranking, -negated[..., :top_k]
 
 
+def predictions_of(labels: Sequence[str], probabilities: NDArray[np.float64], top_k: int | None, independent: bool) -> list[Data]:
+    """Returns a `Prediction` for each of N images, from the probabilities (N, K) of a head.
+
+    Args:
+        independent: whether an image may have any number of the labels.
+    """
+    ranking, scores = ranked(probabilities, None if independent else top_k)
+    if independent:
+        return as_labelled(labels, ranking.tolist(), scores.tolist(), top_k)
+    return as_predictions(labels, ranking.tolist(), scores.tolist())
+
+
+def as_labelled(
+    labels: Sequence[str], ranking: Sequence[Sequence[int]], scores: Sequence[Sequence[float]], top_k: int | None
+) -> list[Data]:
+    """Returns a `Prediction` with `labels` for each of N images, from what `ranked` found of all K labels, (N, K) each."""
+    found = as_predictions(labels, [classes[:top_k] for classes in ranking], [of_image[:top_k] for of_image in scores])
+    applying = [sum(score >= APPLIES for score in of_image) for of_image in scores]
+    return [
+        {"labels": [labels[k] for k in classes[:count]], **prediction}
+        for classes, count, prediction in zip(ranking, applying, found, strict=True)
+    ]
+
+
 def as_predictions(labels: Sequence[str], ranking: Sequence[Sequence[int]], scores: Sequence[Sequence[float]]) -> list[Data]:
     """Returns a `Prediction` for each of N images by one head, from what `ranked` found, (N, k) each."""
     return [
@@ -146,7 +172,7 @@ def with_verdicts(predictions: Iterable[Data], address: str, support: Searchable
         neighbours = [
             {
                 "example": support.ids[position],
-                "label": support.labels[position],
+                **as_labels(support.labels[position]),
                 "similarity": round(cosine, 3),
                 "image": f"{address}/examples/{support.ids[position]}/image" if support.images_kept[position] else None,
                 "file_name": support.file_names[position],
@@ -155,6 +181,11 @@ def with_verdicts(predictions: Iterable[Data], address: str, support: Searchable
         ]
         known, told = verdict_of(novelty)
         yield {**prediction, "known": known, "novelty": told, "nearest": neighbours}
+
+
+def as_labels(label: Label) -> Data:
+    """Returns the label of an example as a reply shows it; where it may have several, `label` is null."""
+    return {"label": label} if isinstance(label, str) else {"label": None, "labels": list(label)}
 
 
 def _with_sets(

@@ -5,7 +5,7 @@ Tasks found (404 before any work) -> embedded once for each backbone (`embed`) -
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from models.arrays import Reals, on_host
@@ -16,9 +16,9 @@ from server.engine.backbone import ServedBackbone
 from server.errors import BackboneUnavailable, HeadstartError, InvalidRequest, StorageFailed, TaskNotFound, VersionNotFound
 from server.journeys.active_task import Unknown
 from server.journeys.capture import captures_of, to_capture
-from server.journeys.classify import NEAREST
+from server.journeys.classify import APPLIES, NEAREST, novelty_of_labels
 from server.journeys.embed import Embedded, embed_images, image_error
-from server.journeys.predict import Data, as_predictions, check_images, encode, failed, in_order, ranked, with_verdicts
+from server.journeys.predict import Data, check_images, encode, failed, in_order, predictions_of, ranked, with_verdicts
 from server.metrics import Stopwatch
 from server.service import Service
 from server.store.records import Active, TaskKey
@@ -79,7 +79,7 @@ async def predict_many(
     watch = Stopwatch(service.metrics)
     check_images(images, service.settings)
     weight = _VERDICT if unknown == "judge" else 0
-    with service.scores.admit(len(images) * sum(min(top_k, active.ways) + weight for _, active in tasks)):
+    with service.scores.admit(len(images) * sum(_told(active, top_k) + weight for _, active in tasks)):
         backbones = dict.fromkeys(active.backbone for _, active in tasks)
         seen = {backbone: await _see(service, backbone, images, watch) for backbone in backbones}
         _raise_if_only(seen, tasks, images)
@@ -87,6 +87,11 @@ async def predict_many(
             asked = _Asked(service, tenant, images, seen, top_k, unknown)
             results = [await service.pools.in_applier(_answer, asked, turn) for turn in _turns(tasks, len(images))]
     return b'{"results":[%b],"timing_ms":%b}' % (b",".join(results), encode(watch.milliseconds()))
+
+
+def _told(active: Active, top_k: int) -> int:
+    """Returns how many labels a prediction of a task may name."""
+    return active.ways if active.labels == "multiple" else min(top_k, active.ways)
 
 
 def _find(service: Service, tenant: str, wanted: Literal["all"] | Sequence[str]) -> list[Found]:
@@ -172,10 +177,8 @@ def _judged(
     embedded: Embedded,
 ) -> Iterator[tuple[int, str]]:
     """Yields the results of `_results` with verdicts. Searching each task's support set takes most of the time."""
-    ranking, scores = ranked(probabilities, asked.top_k)
     queries = served.background.queries(on_host(embedded.embeddings))
-    found = zip(stack.positions, stack.labels, probabilities, ranking.tolist(), scores.tolist(), strict=True)
-    for position, labels, of_task, classes, shares in found:
+    for position, labels, of_task in zip(stack.positions, stack.labels, probabilities, strict=True):
         task, active = tasks[position]
         try:
             support = asked.service.support.load(TaskKey(asked.tenant, task), active.version, served)
@@ -183,8 +186,10 @@ def _judged(
             yield position, _failed(task, active, TaskNotFound(task))
             continue
         neighbours = support.index.search(queries, served.background, NEAREST)
-        address = asked.service.address(task)
-        predictions = with_verdicts(as_predictions(labels, classes, shares), address, support, neighbours)
+        if stack.independent:
+            neighbours = replace(neighbours, novelty=novelty_of_labels(of_task))
+        found = predictions_of(labels, of_task, asked.top_k, stack.independent)
+        predictions = with_verdicts(found, asked.service.address(task), support, neighbours)
         yield position, _written(task, active, predictions=in_order(embedded.errors, predictions))
         _capture(asked, tasks[position], embedded, of_task, neighbours.novelty)
 
@@ -192,7 +197,8 @@ def _judged(
 def _capture(asked: _Asked, found: Found, embedded: Embedded, probabilities: Probabilities, novelty: Reals | None) -> None:
     """Captures the predictions of one task that it is set to capture; `probabilities` are (N, K) of the readable images."""
     task, active = found
-    if active.capture.keep == "none" or not len(rows := to_capture(active.capture, probabilities, novelty)):
+    several = active.labels == "multiple"
+    if active.capture.keep == "none" or not len(rows := to_capture(active.capture, several, probabilities, novelty)):
         return
     key = TaskKey(asked.tenant, task)
     try:
@@ -212,11 +218,14 @@ def _results(
     """
     failures = [(image, _text(failed(error))) for image, error in enumerate(errors) if error]
     bundle = _text(stack.backbone.bundle)
-    ranking, scores = ranked(probabilities, top_k)
-    numbers = iter(_text(scores.ravel().tolist())[1:-1].split(","))
-    for position, labels, rankings in zip(stack.positions, stack.labels, ranking.tolist(), strict=True):
+    ranking, scores = ranked(probabilities, None if stack.independent else top_k)
+    applying = (scores >= APPLIES).sum(axis=-1).tolist() if stack.independent else None
+    numbers = iter(_text(scores[..., :top_k].ravel().tolist())[1:-1].split(","))
+    for at, (position, labels, rankings) in enumerate(zip(stack.positions, stack.labels, ranking.tolist(), strict=True)):
         task, active = tasks[position]
-        found = [_prediction(labels, classes, numbers) for classes in rankings]
+        found = [_prediction(labels, classes[:top_k], numbers) for classes in rankings]
+        if applying is not None:
+            found = [_with_labels(*each, labels) for each in zip(found, rankings, applying[at], strict=True)]
         for image, failure in failures:
             found.insert(image, failure)
         predictions = ",".join(found)
@@ -230,6 +239,11 @@ def _prediction(labels: Sequence[str], ranking: Sequence[int], numbers: Iterator
     for k in ranking[1:]:
         scores += f",{_text(labels[k])}:{next(numbers)}"
     return f'{{"label":{label},"probability":{probability},"scores":{{{scores}}}}}'
+
+
+def _with_labels(prediction: str, ranking: Sequence[int], count: int, labels: Sequence[str]) -> str:
+    """Returns a `Prediction` of JSON with the labels that an image gets, the first `count` of the ranking."""
+    return f'{{"labels":{_text([labels[k] for k in ranking[:count]])},{prediction[1:]}'
 
 
 def _failed(task: str, active: Active, error: HeadstartError) -> str:

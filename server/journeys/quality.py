@@ -15,10 +15,12 @@ from models.examples.suspects import duplicates, suspects
 from models.heads.head import Float32
 from models.heads.leave_one_out import LeftOut, wanting
 from models.heads.reliability import reliability
+from models.labels import Label, as_sets, as_texts
 from models.manifest import HeadOptions, Solver
 from server.engine.backbone import ServedBackbone
 from server.journeys.evaluations import accuracies, distance
 from server.journeys.forecast import forecast_accuracy
+from server.journeys.label_quality import assess_labels
 from server.journeys.tally import Tally, judge_left_out
 from server.schemas.quality import (
     ClassQuality,
@@ -52,12 +54,15 @@ async def task_quality(service: Service, key: TaskKey) -> QualityReply:
 def assess(
     ids: Sequence[str],
     file_names: Sequence[str | None],
-    labels: Sequence[str],
+    labels: Sequence[Label],
     embeddings: Float32,
     options: HeadOptions,
     backbone: ServedBackbone,
 ) -> Quality:
     """Returns the quality of a head fitted with these options on n examples, (n, D) embeddings made by the backbone."""
+    if (sets := as_sets(labels)) is not None:
+        return assess_labels(ids, file_names, sets, embeddings, options, backbone)
+    labels = as_texts(labels)
     manifest, space = backbone.bundle.manifest, backbone.space
     plain = space.features(embeddings, centre=False)
     verdict = judge_left_out(labels, embeddings, space, options, backbone.groups(labels, embeddings))

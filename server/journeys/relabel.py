@@ -6,12 +6,13 @@ Earlier versions keep it as it was, so what the new one has is a copy with an id
 
 from dataclasses import replace
 
+from models.labels import Label
 from server.errors import ExampleNotFound
 from server.ids import copy_of
 from server.journeys.adapt import refit
 from server.journeys.quality import accuracy_of
 from server.journeys.retry import retry_on_conflict
-from server.journeys.support_set import spelt_as_before
+from server.journeys.support_set import check_mode, same_label, spelt_as_before
 from server.metrics import Stopwatch
 from server.schemas.from_records import changed_task_reply
 from server.schemas.replies import ChangedTaskReply
@@ -19,13 +20,14 @@ from server.service import Service
 from server.store.records import TaskKey
 
 
-async def relabel_example(service: Service, key: TaskKey, example_id: str, label: str | None) -> ChangedTaskReply:
+async def relabel_example(service: Service, key: TaskKey, example_id: str, label: Label | None) -> ChangedTaskReply:
     """Gives an example of the active version another label; where it has that label already, nothing is changed.
 
     Args:
-        label: None if it is of none of the classes.
+        label: None if it is of none of the classes; the tuple of its labels where an image may have several.
 
     Raises:
+        InvalidRequest: it is labelled as images of the other kind of task are.
         TaskNotFound, ExampleNotFound: there is no such task, or its active version has no such example.
         TooFewClasses, LimitExceeded: such a support set breaks a rule.
         Conflict: others kept changing the task at the same time.
@@ -35,11 +37,12 @@ async def relabel_example(service: Service, key: TaskKey, example_id: str, label
 
     async def attempt() -> ChangedTaskReply:
         task = await service.pools.in_thread(service.store.tasks.get, key)
+        check_mode([label], task.labels)
         number = task.version.number
         classes = {entry.label for entry in task.version.classes}
-        spelt = None if label is None else spelt_as_before([label], classes)[label]
+        (spelt,) = spelt_as_before([label], classes)
         found = await service.pools.in_thread(service.store.examples.get, key, number, example_id)
-        if found.label == spelt:  # It may be the answer to this that did not arrive.
+        if same_label(found.label, spelt):  # It may be the answer to this that did not arrive.
             return changed_task_reply(task, None, watch.milliseconds())
         if found.id != example_id:
             raise ExampleNotFound(example_id)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.heads.head import Float32
+from models.labels import Label
 from server.errors import InvalidRequest, LimitExceeded
 from server.ids import new_id
 from server.journeys.adapt import refit
@@ -12,7 +13,7 @@ from server.journeys.quality import accuracy_of
 from server.journeys.reembed import AT_ONCE, embed_stored
 from server.journeys.replay import with_said
 from server.journeys.retry import retry_on_conflict
-from server.journeys.support_set import spelt_as_before
+from server.journeys.support_set import check_mode, spelt_as_before
 from server.metrics import Stopwatch
 from server.schemas.from_records import changed_task_reply
 from server.schemas.replies import ChangedTaskReply
@@ -26,11 +27,12 @@ class Decisions:
     """The decisions of one request.
 
     Attributes:
-        labels: the class that each capture belongs to, by the id of the capture, or None for none; labels are cleaned.
+        labels: the class that each capture belongs to, by the id of the capture, or None for none; labels are cleaned. Where an
+            image may have several labels, the tuple of them.
         discarded: ids of captures to be removed.
     """
 
-    labels: Mapping[str, str | None]
+    labels: Mapping[str, Label | None]
     discarded: Sequence[str]
 
 
@@ -84,19 +86,19 @@ def _check(service: Service, decisions: Decisions) -> None:
         raise LimitExceeded("captures to label in this request", len(decisions.labels), most)
 
 
-async def _examples(service: Service, task: Task, labels: Mapping[str, str | None]) -> dict[str, NewExample]:
+async def _examples(service: Service, task: Task, labels: Mapping[str, Label | None]) -> dict[str, NewExample]:
     """Returns, by the id of each labelled capture, the example that it becomes. The store adds the image."""
     infos = await service.pools.in_thread(service.store.captures.get, task.key, list(labels))
-    spelt = spelt_as_before(
-        {label for label in labels.values() if label is not None}, {entry.label for entry in task.version.classes}
-    )
+    check_mode(labels.values(), task.labels)
+    classes = {entry.label for entry in task.version.classes}
+    spelt = dict(zip(labels, spelt_as_before(labels.values(), classes), strict=True))
     elsewhere = await _embedded_again(
         service, task, [info for info in infos if info.backbone_sha256 != task.version.backbone.sha256]
     )
     return {
         info.id: NewExample(
             id=new_id("example"),
-            label=None if (label := labels[info.id]) is None else spelt[label],
+            label=spelt[info.id],
             image=None,
             size=info.size,
             media_type=info.media_type,

@@ -5,7 +5,7 @@ look-alikes grouped -> the entries of one page.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -19,8 +19,8 @@ from server.engine.backbone import ServedBackbone
 from server.errors import CaptureNotFound, VersionNotFound
 from server.ids import cursor_after_number, read_number
 from server.journeys.active_task import ActiveTask, find_task
-from server.journeys.classify import NEAREST
-from server.journeys.predict import as_predictions, ranked, with_verdicts
+from server.journeys.classify import NEAREST, novelty_of_labels
+from server.journeys.predict import predictions_of, with_verdicts
 from server.journeys.retry import retry_on_conflict
 from server.schemas.captures import AnsweredReply, CapturePage, CaptureReply
 from server.service import Service
@@ -34,7 +34,9 @@ _AT_ONCE = 512  # embeddings whose features stay in the core's cache
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scored:
-    """N captures as the active version judges them now."""
+    """N captures as the active version judges them now. Where an image may have several labels, the probabilities are those with
+    and against its most doubtful one.
+    """
 
     embeddings: Float32
     probabilities: Floats
@@ -87,8 +89,17 @@ def _scored(task: ActiveTask, backbone: ServedBackbone, embeddings: Float32) -> 
     index, background = _searchable(task).index, backbone.background
     parts = [embeddings[start : start + _AT_ONCE] for start in range(0, len(embeddings), _AT_ONCE)]
     probabilities = [task.head.probabilities(part, backbone.space) for part in parts]
+    if task.head.independent:
+        return _Scored(embeddings, _doubts(shares := np.concatenate(probabilities)), novelty_of_labels(shares))
     novelty = [index.novelty(background.queries(part), background) for part in parts]
     return _Scored(embeddings, np.concatenate(probabilities), np.concatenate(novelty))
+
+
+def _doubts(probabilities: Floats) -> Floats:
+    """Returns the probabilities (N, 2) with and against each image's most doubtful label, from those of K independent ones."""
+    doubtful = np.abs(probabilities - 0.5).argmin(axis=1)
+    share = probabilities[np.arange(len(probabilities)), doubtful]
+    return np.stack([share, 1.0 - share], axis=1)
 
 
 def _ordered(scored: _Scored, order: Order, support: Float32) -> Ints:
@@ -106,19 +117,23 @@ def _entries(
     """Returns an entry for each group, from its leader."""
     embeddings = np.stack([info.embedding for info in infos])
     support, address = _searchable(task), service.address(task.id)
-    ranking, scores = ranked(task.head.probabilities(embeddings, backbone.space), 1)
-    predictions = as_predictions(task.head.labels, ranking.tolist(), scores.tolist())
+    probabilities = task.head.probabilities(embeddings, backbone.space)
+    predictions = predictions_of(task.head.labels, probabilities, 1, task.head.independent)
     neighbours = support.index.search(backbone.background.queries(embeddings), backbone.background, NEAREST)
+    if task.head.independent:
+        neighbours = replace(neighbours, novelty=novelty_of_labels(probabilities))
     judged = with_verdicts(predictions, address, support, neighbours)
     return [
         CaptureReply(
             id=info.id,
             created_at=info.created_at,
             image=f"{address}/captures/{info.id}/image" if info.sha256 is not None else None,
+            labels=suggestion.get("labels"),
             **{name: suggestion[name] for name in ("label", "probability", "known", "novelty", "nearest")},
             answered=AnsweredReply(
                 version=info.version,
                 label=info.answered.label,
+                labels=info.answered.labels,
                 probability=info.answered.probability,
                 known=info.answered.known,
                 novelty=info.answered.novelty,

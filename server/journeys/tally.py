@@ -79,15 +79,15 @@ def tally(left_out: LeftOut, labels: Ints) -> tuple[Tally, list[Tally]]:
         for weights in (left_out.judged, right, left_out.weights * left_out.judged, left_out.weights * right)
     )
     seen = 1.0 - np.maximum(1.0 / groups, 1.0 / left_out.folds if left_out.folds else 0.0)
-    classes = [_tally(*counts) for counts in zip(groups, judged, recognised, worth, right_worth, seen, strict=True)]
+    classes = [tally_of(*counts) for counts in zip(groups, judged, recognised, worth, right_worth, seen, strict=True)]
     total = worth.sum()
     of_all = float(worth @ seen / total) if total else 0.0
-    return _with_unjudged(
-        _tally(groups.sum(), judged.sum(), recognised.sum(), total, right_worth.sum(), of_all), float((judged == 0).mean())
+    return with_unjudged(
+        tally_of(groups.sum(), judged.sum(), recognised.sum(), total, right_worth.sum(), of_all), float((judged == 0).mean())
     ), classes
 
 
-def _with_unjudged(found: Tally, unknown: float) -> Tally:
+def with_unjudged(found: Tally, unknown: float) -> Tally:
     """Widens an interval for classes that could not be judged: between none and all of their images may be recognised."""
     if found.interval is None:
         return found
@@ -95,7 +95,13 @@ def _with_unjudged(found: Tally, unknown: float) -> Tally:
     return replace(found, interval=((1.0 - unknown) * low, (1.0 - unknown) * high + unknown))
 
 
-def _tally(groups: float, judged: float, recognised: float, worth: float, right: float, seen: float) -> Tally:
+def tally_of(groups: float, judged: float, recognised: float, worth: float, right: float, seen: float) -> Tally:
+    """Returns the counts with accuracy and interval.
+
+    Args:
+        worth, right: the judged and the recognised, each group counting as one.
+        seen: the share of their own class that the heads were fitted on.
+    """
     share = float(right / worth) if worth else None
     interval = left_out_accuracy(float(right), float(worth), float(seen))
     return Tally(int(groups), int(judged), int(recognised), share, interval)

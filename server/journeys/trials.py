@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.arrays import Ints
 from models.heads.head import EmbeddingSpace
+from models.labels import as_texts
 from models.manifest import HeadOptions
 from server.journeys.intervals import Z95, Interval, mean, paired_difference
 from server.journeys.tally import Tally, judge_left_out
@@ -90,7 +91,7 @@ def run_trial(support: Support, options: HeadOptions, space: EmbeddingSpace, gro
         groups: (n,) what is left out together; the same for all that are compared.
     """
     started = time.perf_counter()
-    verdict = judge_left_out(support.labels, support.embeddings, space, options, groups)
+    verdict = judge_left_out(as_texts(support.labels), support.embeddings, space, options, groups)
     left_out, indices = verdict.left_out, verdict.labels
     probabilities, own = left_out.probabilities[left_out.judged], indices[left_out.judged]
     of_own = probabilities[np.arange(len(own)), own]

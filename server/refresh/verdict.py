@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.arrays import Ints
+from models.labels import as_sets, as_texts
 from models.manifest import HeadOptions
 from server.engine.backbone import ServedBackbone
 from server.journeys.evaluations import accuracies, distance
+from server.journeys.label_quality import METHOD, judge_labels_left_out
 from server.journeys.tally import Tally, judge_left_out
 from server.store.records import Accuracy
 from server.store.refresh_records import Judgement, Reason
@@ -70,8 +72,10 @@ def judge_move(before: Side | None, after: Side, max_drop: float) -> MoveVerdict
 
 def _left_out(side: Side, groups: Ints) -> tuple[str, Tally]:
     """Returns how the examples were left out, and the result."""
-    support = side.support
-    verdict = judge_left_out(support.labels, support.embeddings, side.backbone.space, side.options, groups)
+    support, space = side.support, side.backbone.space
+    if (sets := as_sets(support.labels)) is not None:
+        return METHOD, judge_labels_left_out(sets, support.embeddings, space, side.options, groups).of_all
+    verdict = judge_left_out(as_texts(support.labels), support.embeddings, space, side.options, groups)
     return verdict.left_out.method, verdict.of_all
 
 

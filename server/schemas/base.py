@@ -26,6 +26,8 @@ FileName = Annotated[
     str | None, Field(description="what the image's file was called; null where its sender did not say, or no images are kept")
 ]
 
+LabelList = Annotated[list[str] | None, Field(description="its labels, where an image may have several; else null")]
+
 # What examples name.
 TASK_ID, EXAMPLE_ID = "task_01kam0c7v3e9m2q8x5t4r6w1zy", "example_01kam0c7v3q2w8e5r7t9y4u6ia"
 OTHER_TASK_ID = "task_01kam0h2s8b4d6f1g7j3k5n9pw"

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from server.schemas.base import EXAMPLE_ID, PREDICTION_ID, TASK_ID, TIME, Reply
+from server.schemas.base import EXAMPLE_ID, PREDICTION_ID, TASK_ID, TIME, LabelList, Reply
 from server.schemas.predictions import Neighbour
 
 
@@ -14,6 +14,7 @@ class AnsweredReply(Reply):
 
     version: int = Field(description="the one that answered")
     label: str
+    labels: LabelList = None
     probability: float
     known: bool | None = Field(description="null where the request had `unknown=ignore`")
     novelty: float | None = Field(description="null where the request had `unknown=ignore`")
@@ -25,7 +26,8 @@ class CaptureReply(Reply):
     id: str
     created_at: datetime
     image: str | None = Field(description="its address on this server; null if the server was told to keep no images")
-    label: str = Field(description="suggested by the active version")
+    label: str = Field(description="suggested by the active version; the most probable where an image may have several")
+    labels: LabelList = None
     probability: float
     known: bool
     novelty: float

@@ -26,6 +26,7 @@ def task_reply(task: Task) -> TaskReply:
         backbone=version.backbone.bundle,
         classes=_classes(version.classes),
         negatives=version.negatives,
+        labels=task.labels,
         head=head_reply(version.options),
         capture=CaptureSettingReply(**asdict(task.capture)),
         created_at=task.created_at,
@@ -58,7 +59,8 @@ def example_reply(example: ExampleInfo) -> ExampleReply:
     """Returns an example without its image."""
     return ExampleReply(
         id=example.id,
-        label=example.label,
+        label=example.label if isinstance(example.label, str) else None,
+        labels=list(example.label) if isinstance(example.label, tuple) else None,
         media_type=example.media_type,
         bytes=example.size,
         image_kept=example.sha256 is not None,

@@ -19,7 +19,14 @@ class Prediction(Reply):
 
     label: str
     probability: float
-    scores: dict[str, float] = Field(description="probability by label, the most probable first; `top_k` of them")
+    scores: dict[str, float] = Field(
+        description="probability by label, the most probable first; `top_k` of them. Where an image may have several labels, "
+        "each is independent of the others"
+    )
+    labels: list[str] | None = Field(
+        default=None,
+        description="there if an image may have several labels: those with a probability of at least ½, the most probable first",
+    )
     set: list[str] | None = Field(
         default=None,
         description="there if `coverage` was asked for: the labels that hold the right one so often, the most probable first",
@@ -30,7 +37,8 @@ class Neighbour(Reply):
     """An example of the task that an image resembles."""
 
     example: str
-    label: str
+    label: str | None = Field(description="null where an image may have several labels")
+    labels: list[str] | None = Field(default=None, description="there if an image may have several labels: all of them")
     similarity: float = Field(description="cosine of their features, to three decimals: 1 for the same pixels")
     image: str | None = Field(description="its address on this server; null if the server was told to keep no images")
     file_name: FileName
@@ -39,8 +47,14 @@ class Neighbour(Reply):
 class JudgedPrediction(Prediction):
     """A prediction with a verdict on whether the image is of any of the task's classes at all."""
 
-    known: bool = Field(description="false for a stranger, `none of these`: then `label` is only the likest of the classes")
-    novelty: float = Field(description="0 for what looks like the task's classes, 1 for a stranger; the verdict turns at ½")
+    known: bool = Field(
+        description="false for a stranger, `none of these`: then `label` is only the likest of the classes. Where an image may "
+        "have several labels: whether it has any"
+    )
+    novelty: float = Field(
+        description="0 for what looks like the task's classes, 1 for a stranger; the verdict turns at ½. Where an image may have "
+        "several labels: one less the highest probability"
+    )
     nearest: list[Neighbour] = Field(description="the three examples it most resembles, the most similar first")
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from server.schemas.base import EXAMPLE_ID, TASK_ID, FileName, Reply
+from server.schemas.base import EXAMPLE_ID, TASK_ID, FileName, LabelList, Reply
 
 Interval = Annotated[
     tuple[float, float] | None,
@@ -20,6 +20,9 @@ class ClassQuality(Reply):
     recognised: int = Field(description="how many of those it recognised")
     accuracy: float | None = Field(description="that share, each group counting as one; null if none was judged")
     interval: Interval
+    false_positive_rate: float | None = Field(
+        None, description="where an image may have several labels: the share of the other examples that got this one"
+    )
 
 
 class Confusion(Reply):
@@ -53,9 +56,11 @@ class SuspectReply(Reply):
     """An example that the others contradict."""
 
     example: str
-    label: str
-    suggested: str = Field(description="the label that it seems to belong to")
-    confidence: float = Field(description="probability of the suggested label")
+    label: str | None = Field(description="null where an image may have several")
+    labels: LabelList = None
+    suggested: str | None = Field(description="the label that it seems to belong to; null where an image may have several")
+    suggested_labels: list[str] | None = Field(None, description="the labels that it seems to have, where it may have several")
+    confidence: float = Field(description="probability of the suggested label, or of the clearest of several changes")
     file_name: FileName
 
 
@@ -63,9 +68,11 @@ class DuplicateReply(Reply):
     """An example that is all but an earlier one; under another label one of the two is wrong."""
 
     example: str
-    label: str
+    label: str | None = Field(description="null where an image may have several")
+    labels: LabelList = None
     of: str = Field(description="the earlier example")
-    of_label: str
+    of_label: str | None
+    of_labels: LabelList = None
     similarity: float = Field(description="cosine of their embeddings; 1 for the same pixels")
     file_name: FileName
     of_file_name: FileName
@@ -91,14 +98,18 @@ class Quality(Reply):
     judged: int = Field(description="examples that could be judged: all but those of classes with one group")
     groups: int = Field(description="how many examples there are, if near-duplicates and shots of one thing count as one")
     accuracy: float | None = Field(
-        description="share of the judged examples that were recognised, each group counting as one; null if there are none"
+        description="share of the judged examples that were recognised, each group counting as one; null if there are none. "
+        "Where an image may have several labels: the mean over the images of the labels that it has and got, among those that "
+        "it has or got"
     )
     interval: Interval
     classes: list[ClassQuality]
     one_session: list[str] = Field(
         description="classes whose examples look like one session, so that none tells how images from elsewhere are recognised"
     )
-    confusions: list[Confusion] = Field(description="which classes are taken for which, the most frequent first")
+    confusions: list[Confusion] = Field(
+        description="which classes are taken for which, the most frequent first; empty where an image may have several labels"
+    )
     prior: Prior | None = Field(description="where not every example could be judged: what the bundle's evaluations found")
     advice: str = Field(description="which class gains most from more images")
     forecast: list[ForecastReply] = Field(  # Empty by default: replies that an earlier release keeps for retries lack it.
@@ -107,8 +118,9 @@ class Quality(Reply):
     )
     suspects: list[SuspectReply] = Field(description="examples whose label the others contradict, the clearest first")
     duplicates: list[DuplicateReply]
-    reliability: list[ReliabilityBin] = Field(
-        description="the judged examples by the probability of the label that they got: whether probabilities mean what they say"
+    reliability: list[ReliabilityBin] = Field(  # Empty by default for the same reason.
+        default=[],
+        description="the judged examples by the probability of the label that they got: whether probabilities mean what they say",
     )
 
     EXAMPLE: ClassVar[Any] = {

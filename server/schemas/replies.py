@@ -7,10 +7,10 @@ from pydantic import Field
 
 from models.engine import EngineKind
 from models.manifest import Evaluation, InputSpec, Solver
-from server.schemas.base import EXAMPLE_ID, TASK_ID, TIME, FileName, Reply
+from server.schemas.base import EXAMPLE_ID, TASK_ID, TIME, FileName, LabelList, Reply
 from server.schemas.predictions import ProblemInPlace
 from server.schemas.quality import Interval, Quality
-from server.store.records import Keep
+from server.store.records import Keep, LabelMode
 
 _CLASSES = [{"label": "cat", "examples": 5}, {"label": "dog", "examples": 5}]
 
@@ -49,6 +49,7 @@ class TaskReply(Reply):
     backbone: str = Field(description="name@version of the bundle that embeds this task's images")
     classes: list[ClassReply]
     negatives: int = Field(description="images of none of the classes, by which strangers are told")
+    labels: LabelMode = Field(description="of an image: `single` for one, `multiple` for any number")
     head: HeadReply
     capture: CaptureSettingReply
     created_at: datetime
@@ -61,6 +62,7 @@ class TaskReply(Reply):
         "backbone": "name@1",
         "classes": _CLASSES,
         "negatives": 0,
+        "labels": "single",
         "head": HeadReply.EXAMPLE,
         "capture": CaptureSettingReply.EXAMPLE,
         "created_at": TIME,
@@ -92,7 +94,8 @@ class TaskPage(Reply):
 
 class ExampleReply(Reply):
     id: str
-    label: str | None = Field(description="null if it is of none of the classes")
+    label: str | None = Field(description="null if it is of none of the classes, or where an image may have several labels")
+    labels: LabelList
     media_type: str
     bytes: int
     image_kept: bool = Field(description="whether the image can be had back; false if the server was told to keep none")
@@ -112,6 +115,7 @@ class ExamplePage(Reply):
             {
                 "id": EXAMPLE_ID,
                 "label": "cat",
+                "labels": None,
                 "media_type": "image/jpeg",
                 "bytes": 48213,
                 "image_kept": True,

@@ -8,7 +8,7 @@ from msgspec.structs import asdict, force_setattr
 from models.labels import MAX_LABEL, clean_label
 from models.manifest import Solver
 from server.schemas.base import Request
-from server.store.records import Keep
+from server.store.records import Keep, LabelMode
 
 Name = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_LABEL})]
 
@@ -75,10 +75,27 @@ class CaptureOptions(_Options, frozen=True):
         return others | ({"notify": None} if self.notify is None else {})
 
 
-class ExampleBody(Request, frozen=True):
+_Labels = Annotated[
+    list[str] | UnsetType,
+    Meta(description="instead, in a task of several labels an image: all its labels, at most 64; empty if it has none"),
+]
+
+
+class _Labelled(Request, frozen=True):
+    """A body with a label, or in a task of several labels an image with any number of them."""
+
     label: Annotated[
-        str | None, Meta(description="1 to 128 characters after trimming; case is kept; null if it is of none of the classes")
-    ]
+        str | UnsetType | None,
+        Meta(description="1 to 128 characters after trimming; case is kept; null if it is of none of the classes"),
+    ] = UNSET
+    labels: _Labels = UNSET
+
+    def __post_init__(self) -> None:
+        if (self.label is UNSET) == (self.labels is UNSET):
+            raise ValueError("give either label, or labels in a task of several labels an image")
+
+
+class ExampleBody(_Labelled, frozen=True, kw_only=True):
     image: Annotated[str, Meta(description=_IMAGE)]
     file_name: Annotated[str | None, Meta(description="what the image's file is called, with folders if they tell something")] = (
         None
@@ -91,6 +108,9 @@ class TaskBody(Request, frozen=True, kw_only=True):
     name: Name | None = None
     options: TaskOptions = TaskOptions()
     capture: CaptureOptions = CaptureOptions()
+    label_mode: Annotated[
+        LabelMode, Meta(description="`multiple` if an image may have any number of labels; it cannot be changed later")
+    ] = "single"
     examples: Annotated[list[ExampleBody], Meta(extra_json_schema={"minItems": 2})]
 
     def __post_init__(self) -> None:
@@ -148,25 +168,24 @@ class TaskPatch(Request, frozen=True):
         _clean(self)
 
 
-class ExamplePatch(Request, frozen=True):
-    """`PATCH /v1/tasks/{task}/examples/{example}`."""
-
-    label: Annotated[str | None, Meta(description="the class that it belongs to, of the task's or a new one; null for none")]
+class ExamplePatch(_Labelled, frozen=True):
+    """`PATCH /v1/tasks/{task}/examples/{example}`: classes of the task's or new ones."""
 
 
 class Decision(Request, frozen=True):
-    """A decision about some captures: either `label` or `discard`."""
+    """A decision about some captures: either `label`, or `labels` in a task of several labels an image, or `discard`."""
 
     captures: Annotated[list[str], Meta(description="ids", extra_json_schema=_AT_LEAST_ONE)]
     label: Annotated[
         str | UnsetType | None,
         Meta(description="the class that they belong to, of the task's or a new one; null for none: they become negatives"),
     ] = UNSET
+    labels: _Labels = UNSET
     discard: Annotated[bool, Meta(description="remove them for good")] = False
 
     def __post_init__(self) -> None:
-        if (self.label is not UNSET) == self.discard:
-            raise ValueError("a decision has either label or discard: true")
+        if [self.label is not UNSET, self.labels is not UNSET, self.discard].count(True) != 1:
+            raise ValueError("a decision has either label or discard: true, or labels in a task of several labels an image")
 
 
 class ResolveBody(Request, frozen=True):
@@ -175,13 +194,10 @@ class ResolveBody(Request, frozen=True):
     decisions: Annotated[list[Decision], Meta(extra_json_schema=_AT_LEAST_ONE)]
 
 
-class CorrectionBody(Request, frozen=True):
-    """`POST /v1/tasks/{task}/corrections`."""
+class CorrectionBody(_Labelled, frozen=True, kw_only=True):
+    """`POST /v1/tasks/{task}/corrections`: classes of the task's or new ones."""
 
     prediction: Annotated[str, Meta(description="id of a prediction that was remembered or captured")]
-    label: Annotated[
-        str | None, Meta(description="the class that its image belongs to, of the task's or a new one; null for none")
-    ]
 
 
 class BackboneBody(Request, frozen=True):

@@ -14,12 +14,14 @@ class Answered:
 
     Attributes:
         known, novelty: None where the request did not ask for strangers.
+        labels: those that applied; None where an image has one label.
     """
 
     label: str
     probability: float
     known: bool | None
     novelty: float | None
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from models.heads.head import BackboneMismatch, Float32, Head
 from server.ids import original
+from server.store.label_sets import counted
 from server.store.records import Accuracy, Change, NewExample, Task, TaskKey, VersionConflict
 from server.store.statements import (
     embedded_by,
@@ -51,8 +52,8 @@ def add_changed(
     support = support_ids(connection, before.key, before.version.number)
     gone = labels_of(connection, before.key, removed, support)
     counts = _counts(before)
-    counts.update(example.label for example in added)
-    counts.subtract(gone.values())
+    counts.update(counted(example.label for example in added))
+    counts.subtract(counted(gone.values()))
     copies = {original(example.id): example.id for example in added}
     replaced = (copies.pop(original(example), None) if example in gone else example for example in support)
     after = [*(example for example in replaced if example), *copies.values()]
@@ -88,7 +89,7 @@ def _add(
 ) -> Task:
     now = now_after(before.created_at)
     version = new_version(last_number(connection, before.key) + 1, change, counts, head, now, accuracy)
-    task = Task(before.key, before.name, before.created_at, now, version, before.capture)
+    task = Task(before.key, before.name, before.created_at, now, version, before.capture, before.labels)
     update_task(connection, task.key, active_version=version.number, last_version=version.number, updated_at=now)
     insert_version(connection, task, support, head)
     return task

@@ -5,9 +5,12 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from models.heads.head import BackboneRef, Float32
+from models.labels import Label
 from models.manifest import HeadOptions
 
 Keep = Literal["none", "uncertain", "all"]
+LabelMode = Literal["single", "multiple"]
+"""Whether an image of a task has one label, or any number of them."""
 Change = Literal["created", "added", "removed", "relabelled", "refreshed"]
 EventType = Literal["version_created", "version_activated", "quality_fell", "captures_waiting", "task_deleted"]
 
@@ -32,7 +35,7 @@ class NewExample:
     """A labelled image about to be stored.
 
     Attributes:
-        label: None if it is of none of the classes.
+        label: None if it is of none of the classes; the tuple of its labels, perhaps empty, where an image may have several.
         image: the bytes as they were sent: `size` bytes of type `media_type` with the hash `sha256` (hexadecimal). If images
             are not kept, it and `sha256` are None: the hash would tell whether a given image is the one.
         embedding: float32 (D,), made by the backbone of the head that comes with it.
@@ -40,7 +43,7 @@ class NewExample:
     """
 
     id: str
-    label: str | None
+    label: Label | None
     image: bytes | None
     size: int
     media_type: str
@@ -87,7 +90,7 @@ class Version:
         number: from 1, growing with time.
         change: the kind of change that made it.
         classes: in the order of the head's labels.
-        negatives: the number of examples without a class.
+        negatives: the number of examples without a class, or without any label.
         options: the options that its head was fitted with.
         accuracy: as it was measured when the version was made; None if that was not done, or no example could be judged.
     """
@@ -130,6 +133,7 @@ class Task:
     updated_at: datetime
     version: Version
     capture: CaptureSetting = CaptureSetting()
+    labels: LabelMode = "single"
 
     @property
     def id(self) -> str:
@@ -138,23 +142,26 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """The number of a task's active version, the backbone that embeds its queries, its classes' number, and what it captures."""
+    """The number of a task's active version, the backbone that embeds its queries, its classes' number, what it captures, and
+    how many labels an image of it has.
+    """
 
     version: int
     backbone: BackboneRef
     ways: int
     capture: CaptureSetting = CaptureSetting()
+    labels: LabelMode = "single"
 
 
 @dataclass(frozen=True, slots=True)
 class ExampleInfo:
     """An example without its image. `size` is that of the image in bytes; `sha256` is None if the image was not kept.
 
-    `label` is None if it is of none of the classes.
+    `label` is as in `NewExample`.
     """
 
     id: str
-    label: str | None
+    label: Label | None
     media_type: str
     size: int
     sha256: str | None

@@ -29,7 +29,7 @@ from server.store.refresh_records import (
     RefreshTask,
 )
 from server.store.replays import keep_refresh
-from server.store.statements import all_active_rows, named_active_rows, next_ordinal, now_after
+from server.store.statements import all_active_rows, named_active_rows, next_ordinal, now_after, support_ids
 from server.store.tables import refresh_tasks, refreshes
 
 # Action -> the states that allow it, and the state it leads to. Repeating it in that state changes nothing.
@@ -76,7 +76,7 @@ class RefreshStore:
         """
         with self._database.read() as connection:
             found = all_active_rows(connection, tenant) if wanted == "all" else named_active_rows(connection, tenant, wanted)
-            images = {row.id: sum(count for _, count in row.classes) for row in found}
+            images = {row.id: _images_of(connection, tenant, row) for row in found}
         id_, now = new_id("refresh"), datetime.now(UTC)
         values = {"tenant": tenant, "id": id_, "bundle": bundle, "max_drop": max_drop, "state": "running"}
         rows = [
@@ -298,3 +298,10 @@ def _task_of(row: Row[Any]) -> RefreshTask:
 
 def _reason_of(row: Row[Any]) -> Reason | None:
     return Reason(row.code, row.detail) if row.code else None
+
+
+def _images_of(connection: Connection, tenant: str, row: Row[Any]) -> int:
+    """Returns how many examples the active version of a task has. Where an image may have several labels, they do not add up."""
+    if row.labels == "multiple":
+        return len(support_ids(connection, TaskKey(tenant, row.id), row.number))
+    return sum(count for _, count in row.classes)

@@ -8,7 +8,9 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, and_, func, insert, select, tuple_, update
 
 from models.heads.head import BackboneRef, Float32, Head
+from models.labels import Label
 from server.errors import ExampleNotFound, TaskNotFound, VersionNotFound
+from server.store.label_sets import LABELS_OF, insert_label_sets, label_of
 from server.store.records import (
     Accuracy,
     Active,
@@ -21,7 +23,7 @@ from server.store.records import (
     TaskKey,
     Version,
 )
-from server.store.tables import embeddings, examples, file_names, tasks, versions
+from server.store.tables import embeddings, examples, file_names, label_sets, tasks, versions
 
 MOST_VALUES = 300  # looked up by one statement. Databases limit a statement's parameters, SQLite before 3.32 to 999.
 _NO_CAPTURE = CaptureSetting()
@@ -51,7 +53,7 @@ def belongs_to(table: Table, key: TaskKey) -> ColumnElement[bool]:
 
 def select_tasks(tenant: str) -> Select[Any]:
     """Returns the query for the tenant's tasks, each with its active version. `task_of` reads its rows."""
-    of_task = (tasks.c[name] for name in ("tenant", "id", "name", "created_at", "updated_at", "ordinal", "capture"))
+    of_task = (tasks.c[name] for name in ("tenant", "id", "name", "created_at", "updated_at", "ordinal", "capture", "labels"))
     query = select(*of_task, *VERSION)
     return query.join_from(tasks, versions, ACTIVE).where(tasks.c.tenant == tenant)
 
@@ -88,7 +90,7 @@ def all_active_rows(connection: Connection, tenant: str) -> Iterator[Row[Any]]:
 
 def _select_active(tenant: str) -> Select[Any]:
     columns = (
-        *(tasks.c[name] for name in ("id", "capture")),
+        *(tasks.c[name] for name in ("id", "capture", "labels")),
         *(versions.c[name] for name in ("number", "bundle", "backbone_sha256", "classes")),
     )
     return select(*columns).join_from(tasks, versions, ACTIVE).where(tasks.c.tenant == tenant)
@@ -145,14 +147,14 @@ def support_ids(connection: Connection, key: TaskKey, number: int) -> list[str]:
     return ids
 
 
-def labels_of(connection: Connection, key: TaskKey, wanted: Sequence[str], support: Sequence[str]) -> dict[str, str | None]:
+def labels_of(connection: Connection, key: TaskKey, wanted: Sequence[str], support: Sequence[str]) -> dict[str, Label | None]:
     """Returns the label of each wanted example. Raises ExampleNotFound if one is not in the support set."""
     if not wanted:
         return {}
     if unknown := set(wanted) - set(support):
         raise ExampleNotFound(min(unknown))
-    query = select(examples.c.id, examples.c.label).where(belongs_to(examples, key))
-    labels = {row.id: row.label for row in connection.execute(query)}
+    query = select(examples.c.id, examples.c.label, label_sets.c.labels).join_from(examples, label_sets, LABELS_OF, isouter=True)
+    labels = {row.id: label_of(row.label, row.labels) for row in connection.execute(query.where(belongs_to(examples, key)))}
     return {example: labels[example] for example in wanted}
 
 
@@ -180,7 +182,7 @@ def insert_examples(connection: Connection, task: Task, added: Sequence[NewExamp
             "tenant": task.key.tenant,
             "task": task.id,
             "id": example.id,
-            "label": example.label,
+            "label": example.label if isinstance(example.label, str) else None,
             "media_type": example.media_type,
             "size": example.size,
             "sha256": example.sha256,
@@ -192,6 +194,7 @@ def insert_examples(connection: Connection, task: Task, added: Sequence[NewExamp
     if rows:
         connection.execute(insert(examples), rows)
         _insert_file_names(connection, task, added)
+        insert_label_sets(connection, task.key, added)
         insert_embeddings(connection, task, {example.id: example.embedding for example in added})
 
 
@@ -269,12 +272,12 @@ def _counted(version: Version) -> list[list[str | int | None]]:
 
 def active_of(row: Row[Any]) -> Active:
     ways = sum(label is not None for label, _ in row.classes)
-    return Active(row.number, BackboneRef(row.bundle, row.backbone_sha256), ways, capture_of(row.capture))
+    return Active(row.number, BackboneRef(row.bundle, row.backbone_sha256), ways, capture_of(row.capture), row.labels)
 
 
 def task_of(row: Row[Any]) -> Task:
     times = row.created_at, row.updated_at
-    return Task(TaskKey(row.tenant, row.id), row.name, *times, version_of(row), capture_of(row.capture))
+    return Task(TaskKey(row.tenant, row.id), row.name, *times, version_of(row), capture_of(row.capture), row.labels)
 
 
 def capture_of(stored: Mapping[str, Any] | None) -> CaptureSetting:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.heads.head import Float32
+from models.labels import Label
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,16 +27,17 @@ class Support:
     """A support set: n examples of classes, in the order in which they were added, on which a head is fitted, and negatives.
 
     Attributes:
-        ids, labels: n each.
+        ids, labels: n each. Where an image may have several labels, a label is the tuple of them.
         images_kept: n; whether each image was kept.
         file_names: n; the name of each image's file, None where it is not known.
         embeddings: float32 (n, D); a copy that the caller may write to.
         backbone_sha256: the hash of the backbone file that made all embeddings.
-        negatives: the examples without a class. Only the detector of strangers uses them.
+        negatives: the examples without a class. Only the detector of strangers uses them. There are none where an image may have
+            several labels: one without any is an example like others.
     """
 
     ids: tuple[str, ...]
-    labels: tuple[str, ...]
+    labels: tuple[Label, ...]
     images_kept: tuple[bool, ...]
     file_names: tuple[str | None, ...]
     embeddings: Float32
@@ -60,7 +62,7 @@ class PartlyEmbedded:
     """
 
     ids: tuple[str, ...]
-    labels: tuple[str | None, ...]
+    labels: tuple[Label | None, ...]
     images_kept: tuple[bool, ...]
     file_names: tuple[str | None, ...]
     embeddings: dict[str, Float32]

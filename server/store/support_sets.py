@@ -8,10 +8,11 @@ from sqlalchemy import Connection, Select, and_, select
 
 from server.errors import BackboneUnavailable, ExampleNotFound, ImageNotKept
 from server.ids import original
+from server.store.label_sets import LABELS_OF, label_of
 from server.store.records import ExampleImage, ExampleInfo, NewExample, TaskKey
 from server.store.statements import belongs_to, find_version, read_task, support_ids
 from server.store.support_records import PartlyEmbedded, Support
-from server.store.tables import embeddings, examples, file_names, versions
+from server.store.tables import embeddings, examples, file_names, label_sets, versions
 
 _EMBEDDING_OF = and_(
     embeddings.c.tenant == examples.c.tenant, embeddings.c.task == examples.c.task, embeddings.c.example == examples.c.id
@@ -52,9 +53,7 @@ def read_examples(
     columns = (examples.c[name] for name in ("id", "label", "media_type", "size", "sha256", "created_at"))
     support = support_ids(connection, key, number)
     if negatives is not None:
-        without = set(
-            connection.execute(select(examples.c.id).where(belongs_to(examples, key), examples.c.label.is_(None))).scalars()
-        )
+        without = _without_class(connection, key)
         support = [example for example in support if (example in without) is negatives]
     there = [original(example) for example in support]
     if original(after) in there:  # It may have been relabelled meanwhile.
@@ -62,10 +61,16 @@ def read_examples(
     else:  # It has been removed. Ids ascend while the clock is not set back.
         first = next((i for i, example in enumerate(support) if example > after), len(support))
     ids = support[first : first + limit]
-    query = select(*columns, file_names.c.name).join_from(examples, file_names, _FILE_NAME_OF, isouter=True)
+    query = (
+        select(*columns, file_names.c.name, label_sets.c.labels)
+        .join_from(examples, file_names, _FILE_NAME_OF, isouter=True)
+        .join(label_sets, LABELS_OF, isouter=True)
+    )
     rows = {row.id: row for row in _rows_of(connection, query, key, sorted(ids))}
     return [
-        ExampleInfo(row.id, row.label, row.media_type, row.size, row.sha256, row.created_at, _text(row.name))
+        ExampleInfo(
+            row.id, label_of(row.label, row.labels), row.media_type, row.size, row.sha256, row.created_at, _text(row.name)
+        )
         for row in (rows[id_] for id_ in ids)
     ]
 
@@ -82,14 +87,17 @@ def read_example(connection: Connection, key: TaskKey, number: int, example: str
         raise ExampleNotFound(example)
     columns = (examples.c[name] for name in ("id", "label", "image", "size", "media_type", "sha256"))
     query = (
-        select(*columns, embeddings.c.embedding, file_names.c.name)
+        select(*columns, embeddings.c.embedding, file_names.c.name, label_sets.c.labels)
         .join_from(examples, embeddings, _EMBEDDING_OF)
         .join(file_names, _FILE_NAME_OF, isouter=True)
+        .join(label_sets, LABELS_OF, isouter=True)
         .where(embeddings.c.backbone_sha256 == version.backbone_sha256)
     )
     row = _rows_of(connection, query, key, of_image)[0]
     vector = np.frombuffer(row.embedding, "<f4").astype(np.float32, copy=False)
-    return NewExample(row.id, row.label, row.image, row.size, row.media_type, row.sha256, vector, _text(row.name))
+    return NewExample(
+        row.id, label_of(row.label, row.labels), row.image, row.size, row.media_type, row.sha256, vector, _text(row.name)
+    )
 
 
 def read_images(connection: Connection, key: TaskKey, ids: Sequence[str]) -> list[ExampleImage]:
@@ -109,8 +117,11 @@ def read_images(connection: Connection, key: TaskKey, ids: Sequence[str]) -> lis
 
 def _embedded(connection: Connection, key: TaskKey, ids: Sequence[str], backbone_sha256: str) -> PartlyEmbedded:
     """Returns these examples with the embeddings that they have by this backbone."""
-    query = select(examples.c.id, examples.c.label, examples.c.sha256, embeddings.c.embedding).join_from(
-        examples, embeddings, and_(_EMBEDDING_OF, embeddings.c.backbone_sha256 == backbone_sha256), isouter=True
+    columns = (examples.c.id, examples.c.label, examples.c.sha256, embeddings.c.embedding, label_sets.c.labels)
+    query = (
+        select(*columns)
+        .join_from(examples, embeddings, and_(_EMBEDDING_OF, embeddings.c.backbone_sha256 == backbone_sha256), isouter=True)
+        .join(label_sets, LABELS_OF, isouter=True)
     )
     rows = {row.id: row for row in connection.execute(query.where(belongs_to(examples, key)))}
     # Not joined: for a whole task, one walk through the names is quicker than a look-up for each.
@@ -119,11 +130,18 @@ def _embedded(connection: Connection, key: TaskKey, ids: Sequence[str], backbone
     vectors = {id_: np.frombuffer(rows[id_].embedding, "<f4") for id_ in ids if rows[id_].embedding is not None}
     return PartlyEmbedded(
         tuple(ids),
-        tuple(rows[id_].label for id_ in ids),
+        tuple(label_of(rows[id_].label, rows[id_].labels) for id_ in ids),
         tuple(rows[id_].sha256 is not None for id_ in ids),
         tuple(names.get(id_) for id_ in ids),
         {id_: vector.astype(np.float32, copy=False) for id_, vector in vectors.items()},
     )
+
+
+def _without_class(connection: Connection, key: TaskKey) -> set[str]:
+    """Returns the ids of the examples of a task that have no class, or not one label."""
+    query = select(examples.c.id, examples.c.label, label_sets.c.labels).join_from(examples, label_sets, LABELS_OF, isouter=True)
+    rows = connection.execute(query.where(belongs_to(examples, key), examples.c.label.is_(None)))
+    return {row.id for row in rows if not label_of(row.label, row.labels)}
 
 
 def _rows_of(connection: Connection, query: Select[Any], key: TaskKey, ids: Sequence[str]) -> list[Any]:

@@ -94,6 +94,7 @@ tasks = Table(
     Column("last_version", Integer, nullable=False, server_default="0"),  # the highest number given: none is given twice
     Column("ordinal", Integer, nullable=False, server_default="0"),  # in the order of creation, whatever the clock said then
     Column("capture", JSON, nullable=True),  # the fields of a CaptureSetting; NULL where nobody set one
+    Column("labels", String, nullable=False, server_default="single"),  # of an image: `single`, or `multiple` for any number
     PrimaryKeyConstraint("tenant", "id", name="pk_tasks"),
     Index("ix_tasks_ordinal", "tenant", "ordinal", "id"),
 )
@@ -124,7 +125,7 @@ examples = Table(
     Column("tenant", String, nullable=False),
     Column("task", String, nullable=False),
     Column("id", String, nullable=False),
-    Column("label", String, nullable=True),  # NULL where it is of none of the classes
+    Column("label", String, nullable=True),  # NULL where it is of none of the classes, or has a row in `label_sets`
     Column("media_type", String, nullable=False),
     Column("size", Integer, nullable=False),
     Column("sha256", String, nullable=True),  # like the image, NULL where the server keeps none
@@ -148,6 +149,23 @@ file_names = Table(
         ["tenant", "task", "example"],
         ["examples.tenant", "examples.task", "examples.id"],
         name="fk_file_names_examples",
+        ondelete="CASCADE",
+    ),
+)
+
+# The labels of an example of a task with several labels an image, which may be none of them. A table of its own, like the names.
+label_sets = Table(
+    "label_sets",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("task", String, nullable=False),
+    Column("example", String, nullable=False),
+    Column("labels", ErasableBlob, nullable=False),  # a list, JSON
+    PrimaryKeyConstraint("tenant", "task", "example", name="pk_label_sets"),
+    ForeignKeyConstraint(
+        ["tenant", "task", "example"],
+        ["examples.tenant", "examples.task", "examples.id"],
+        name="fk_label_sets_examples",
         ondelete="CASCADE",
     ),
 )

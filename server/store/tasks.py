@@ -15,8 +15,9 @@ from server.store.active_tasks import ActiveTasks
 from server.store.capture_rows import count_captures, remove_captures, remove_some_captures
 from server.store.database import Database
 from server.store.events import EventStore
+from server.store.label_sets import counted
 from server.store.new_versions import add_changed, add_refreshed, find_parent
-from server.store.records import Accuracy, Asked, CaptureSetting, Change, NewExample, Task, TaskKey, Version
+from server.store.records import Accuracy, Asked, CaptureSetting, Change, LabelMode, NewExample, Task, TaskKey, Version
 from server.store.refresh_notes import forget_in_refreshes, note_version
 from server.store.refresh_records import RefreshNote
 from server.store.removal import (
@@ -129,17 +130,18 @@ class TaskStore:
         asked: Asked | None = None,
         accuracy: Accuracy | None = None,
         capture: CaptureSetting | None = None,
+        labels: LabelMode = "single",
     ) -> Task:
         """Creates a task with the examples `added`, and `head` as its version 1.
 
         Raises:
             ReplayExists: the key of `asked` has been answered; nothing is created.
         """
-        counts = Counter(example.label for example in added)
+        counts = Counter(counted(example.label for example in added))
         with self._changing(key) as connection:
             now = datetime.now(UTC)
             version = new_version(1, "created", counts, head, now, accuracy)
-            task = Task(key, name, now, now, version, capture or CaptureSetting())
+            task = Task(key, name, now, now, version, capture or CaptureSetting(), labels)
             ordinal = next_ordinal(connection, key.tenant, tasks)
             connection.execute(
                 insert(tasks).values(
@@ -152,6 +154,7 @@ class TaskStore:
                     updated_at=now,
                     ordinal=ordinal,
                     capture=capture and asdict(capture),
+                    labels=labels,
                 )
             )
             insert_examples(connection, task, added)

@@ -33,7 +33,7 @@ SERVING = {
 }
 # Of a size that no flag makes smaller: slow tests.
 LONG = {"captures", "gpu", "http", "many_tasks", "open_close", "overload", "request_cost", "scale", "training_speed", "verdicts"}
-ACCURACY = ("bursts", "forecast", "negatives", "prediction_sets", "quality", "review", "transductive")
+ACCURACY = ("bursts", "forecast", "negatives", "prediction_sets", "quality", "review", "several_labels", "transductive")
 ELSEWHERE = {
     "gpu_day": "tests/benchmarks/test_gpu_day.py",
     "domains": "tests/benchmarks/test_domains.py",

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from models.heads.head import BackboneRef, Head
+from models.labels import Label
 from server.ids import new_id
+from server.store.label_sets import counted
 from server.store.records import NewExample, Task, TaskKey
 from server.store.store import Store, sqlite_url
 from tests.helpers.heads import options
@@ -36,19 +38,19 @@ def _template() -> Path:
     return folder
 
 
-def new_examples(labels: Sequence[str | None], image_bytes: int = 50) -> list[NewExample]:
+def new_examples(labels: Sequence[Label | None], image_bytes: int = 50) -> list[NewExample]:
     """One example per label, no two alike. The label None is that of a negative."""
     return [_new_example(label, _random.bytes(image_bytes)) for label in labels]
 
 
-def _new_example(label: str | None, image: bytes) -> NewExample:
+def _new_example(label: Label | None, image: bytes) -> NewExample:
     embedding = _random.standard_normal(DIM, np.float32)
     return NewExample(new_id("example"), label, image, len(image), "image/png", hashlib.sha256(image).hexdigest(), embedding)
 
 
-def head_of(labels: Sequence[str | None], backbone: BackboneRef = BACKBONE) -> Head:
+def head_of(labels: Sequence[Label | None], backbone: BackboneRef = BACKBONE) -> Head:
     """A head whose classes are these labels, in alphabetical order. None is no class."""
-    classes = tuple(sorted({label for label in labels if label is not None}))
+    classes = tuple(sorted({label for label in counted(labels) if label is not None}))
     weight = _random.standard_normal((len(classes), DIM), np.float32)
     return Head(classes, weight, np.zeros(len(classes), np.float32), options(), backbone)
 

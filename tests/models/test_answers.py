@@ -1,6 +1,7 @@
 """Answers to a batch of questions against each question answered alone, by the head and the index themselves."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ def task(
     embeddings = draw(rng, len(labels)) + 2.0 * draw(rng, ways)[labels]
     options = HeadOptions(solver=solver, C=2.0, centre=centre, temperature=0.7)
     head = fit_head(embeddings, [f"class {k}" for k in labels], SPACE, options)
+    head = replace(head, independent=seed % 2 == 1)
     return head, SupportIndex.of(embeddings, labels, background, draw(rng, negatives))
 
 

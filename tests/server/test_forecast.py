@@ -93,7 +93,7 @@ def test_a_bundle_that_was_not_evaluated_forecasts_only_what_was_judged(
     assert 0.0 < twice.accuracy <= five_times.accuracy < 1.0
 
 
-def test_a_retry_of_what_an_earlier_release_answered_has_none(
+def test_a_retry_of_what_an_earlier_release_answered_has_neither_forecast_nor_reliability(
     tmp_path: Path, small_flags: tuple[str, ...], support: Labelled
 ) -> None:
     with ServerProcess(tmp_path, *small_flags) as server, httpx.Client(base_url=server.url, timeout=60) as api:
@@ -101,7 +101,7 @@ def test_a_retry_of_what_an_earlier_release_answered_has_none(
         first = api.post("/v1/tasks", **request).json()
         assert first["quality"]["forecast"]
         with closing(sqlite3.connect(tmp_path / "headstart.db")) as database, database:
-            database.execute("UPDATE replays SET body = json_remove(body, '$.quality.forecast')")
+            database.execute("UPDATE replays SET body = json_remove(body, '$.quality.forecast', '$.quality.reliability')")
         again = api.post("/v1/tasks", **request)
     assert again.status_code == 201, again.text
-    assert again.json()["quality"] == first["quality"] | {"forecast": []}
+    assert again.json()["quality"] == first["quality"] | {"forecast": [], "reliability": []}

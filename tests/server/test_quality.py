@@ -182,6 +182,7 @@ class TestClassesOfOneExample:
             "recognised": 0,
             "accuracy": None,
             "interval": None,
+            "false_positive_rate": None,
         }
         assert all(entry["judged"] == entry["examples"] == 5 for entry in others)
         assert quality["judged"] == 20

@@ -11,6 +11,7 @@ from models.engine import embed_all, open_engine
 from models.heads.fitting import fit_head
 from models.heads.head import Float32
 from models.images.preprocess import load_image
+from models.labels import as_texts
 from server.store.records import Task, TaskKey
 from server.store.store import Store, sqlite_url
 from tests.helpers.samples import Labelled
@@ -32,7 +33,7 @@ def refresh(folder: Path, task: str, bundle_folder: Path) -> Task:
             embedded |= zip((example.id for example in page), embed_all(engine, pixels), strict=True)
         support = store.examples.support(TaskKey(T, task), 1)
         vectors = np.stack([embedded[example] for example in support.ids])
-        head = fit_head(vectors, support.labels, engine.space, store.tasks.get(TaskKey(T, task)).version.options)
+        head = fit_head(vectors, as_texts(support.labels), engine.space, store.tasks.get(TaskKey(T, task)).version.options)
         return store.tasks.add_refreshed(TaskKey(T, task), 1, embedded, head)
 
 

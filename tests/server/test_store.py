@@ -12,6 +12,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import ProgrammingError
 
 from models.heads.head import BackboneMismatch, BackboneRef, Float32
+from models.labels import Label
 from server.errors import (
     BackboneUnavailable,
     ExampleNotFound,
@@ -21,7 +22,7 @@ from server.errors import (
     TaskNotFound,
     VersionNotFound,
 )
-from server.ids import new_id
+from server.ids import copy_of, new_id
 from server.store.active_versions import ActiveVersions
 from server.store.records import Active, Asked, ClassCount, Replay, ReplayExists, Task, TaskKey, VersionConflict
 from server.store.store import Store, sqlite_url
@@ -478,3 +479,28 @@ def test_a_closed_store_refuses(tmp_path: Path) -> None:
         store.check()
     with pytest.raises(StorageFailed):
         create(store)
+
+
+def test_labels_of_images_that_may_have_several(store: Store) -> None:
+    sets: list[Label] = [("cat", "outdoors"), (), ("cat",)]
+    given = new_examples(sets)
+    task = store.tasks.create(TaskKey(T, "several"), "scenes", given, head_of(sets), labels="multiple")
+    assert task == store.tasks.get(task.key)
+    assert task.version.classes == (ClassCount("cat", 2), ClassCount("outdoors", 1))
+    assert (task.labels, task.version.negatives) == ("multiple", 1)
+    assert store.active.get(task.key).labels == "multiple"
+    assert store.active.get(task.key).ways == 2
+    support = store.examples.support(task.key, 1)
+    assert support.labels == tuple(sets)
+    assert not support.negatives.ids
+    assert [example.label for example in store.examples.page(task.key, None, 10)[0]] == sets
+    assert [example.label for example in store.examples.page(task.key, None, 10, negatives=True)[0]] == [()]
+    assert store.examples.get(task.key, 1, given[0].id).label == sets[0]
+
+    relabelled = replace(given[0], id=copy_of(given[0].id), label=("cat", "night"))
+    after = [relabelled.label, *sets[1:]]
+    changed = store.tasks.add_version(task.key, 1, "relabelled", [relabelled], [given[0].id], head_of(after))
+    assert changed.version.classes == (ClassCount("cat", 2), ClassCount("night", 1))
+    assert changed.labels == "multiple"
+    assert store.examples.support(task.key, 2).labels == tuple(after)
+    assert store.examples.support(task.key, 1).labels == tuple(sets)

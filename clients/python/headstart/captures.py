@@ -1,11 +1,12 @@
 """The API's captures: predictions that the server keeps, until somebody decides about them."""
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 from urllib.parse import quote
 
 from headstart.http.transport import Transport, parse
+from headstart.labels import label_field
 from headstart.replies.captures import CapturePage
 from headstart.replies.tasks import Task
 
@@ -40,20 +41,23 @@ class Captures:
         """
         return self._transport.send("GET", f"{_path(task)}/{quote(capture, safe='')}/image").content
 
-    def resolve(self, task: str, labels: Mapping[str, str | None] | None = None, *, discard: Iterable[str] = ()) -> Task:
+    def resolve(
+        self, task: str, labels: Mapping[str, str | Sequence[str] | None] | None = None, *, discard: Iterable[str] = ()
+    ) -> Task:
         """Carries out all decisions, or none. Labelled captures become examples of one new version.
 
         Args:
-            labels: the class of each capture, by its id; None if it is of none of the classes.
+            labels: the class of each capture, by its id; None if it is of none of the classes. In a task of several labels an
+                image, the list of them.
             discard: ids of captures to be removed for good. Where all are discarded, no version is made.
 
         Raises:
             CaptureNotFound: one of the captures is gone; the detail names it.
         """
-        by_label: dict[str | None, list[str]] = {}
+        by_label: dict[str | tuple[str, ...] | None, list[str]] = {}
         for capture, label in (labels or {}).items():
-            by_label.setdefault(label, []).append(capture)
-        decisions: list[dict[str, object]] = [{"captures": ids, "label": label} for label, ids in by_label.items()]
+            by_label.setdefault(label if label is None or isinstance(label, str) else tuple(label), []).append(capture)
+        decisions: list[dict[str, object]] = [{"captures": ids, **label_field(label)} for label, ids in by_label.items()]
         if gone := [discard] if isinstance(discard, str) else [*discard]:
             decisions.append({"captures": gone, "discard": True})
         key = {"Idempotency-Key": uuid.uuid4().hex}

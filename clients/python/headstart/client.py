@@ -3,7 +3,7 @@
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ from headstart.captures import Captures
 from headstart.http.transport import Transport, pages, parse
 from headstart.images.examples import Examples, labelled
 from headstart.images.kinds import Image
+from headstart.labels import label_field
 from headstart.limits import Limits, ask_limits
 from headstart.options import Candidate, HeadOptions
 from headstart.queries import Queries
@@ -92,6 +93,7 @@ class Client:
         examples: Examples,
         *,
         options: HeadOptions | None = None,
+        several_labels: bool = False,
         shrink: bool = True,
         broken: Broken | None = None,
         progress: Progress | None = None,
@@ -101,6 +103,8 @@ class Client:
         Args:
             name: of the task; None calls it by its id.
             options: for fitting the last layer.
+            several_labels: lets an image have any number of labels: the label of a pair may be a list, and an image that is given
+                under several labels, the same bytes, has all of them. It cannot be changed later.
             shrink: makes large images smaller before they are sent, if Pillow is installed. Their short side becomes twice the
                 backbone's input, and no less than 512 pixels, which saves most of the bytes that would be sent and stored. Images
                 that do not fit into one request even so are saved at a lower quality, and in the end below 512 pixels.
@@ -116,14 +120,18 @@ class Client:
         fields = {} if name is None else {"name": name}
         if options:
             fields["options"] = json.dumps(options)
+        if several_labels:
+            fields["label_mode"] = "multiple"
         shrinker = Shrinker(lambda: self._input_side(None)) if shrink else None
-        return Upload(self._transport, labelled(examples), shrinker, broken).send("/v1/tasks", fields, progress)
+        upload = Upload(self._transport, labelled(examples), shrinker, broken, several_labels)
+        return upload.send("/v1/tasks", fields, progress)
 
     def add_examples(
         self,
         task: str,
         examples: Examples,
         *,
+        several_labels: bool = False,
         shrink: bool = True,
         broken: Broken | None = None,
         progress: Progress | None = None,
@@ -133,22 +141,27 @@ class Client:
         Images of none of the classes have the label None. They help to tell strangers and nothing else.
 
         Args:
+            several_labels: whether it is a task of several labels an image. Pairs whose label is a list say so themselves.
             shrink, broken, progress: as in `create_task`.
 
         Raises:
             NoImages, RequestTooLarge, InvalidImage, TypeError: as in `create_task`.
         """
         shrinker = Shrinker(lambda: self._input_side(task)) if shrink else None
-        return Upload(self._transport, labelled(examples), shrinker, broken).send(_path(task, "examples"), {}, progress)
+        upload = Upload(self._transport, labelled(examples), shrinker, broken, several_labels)
+        return upload.send(_path(task, "examples"), {}, progress)
 
     def remove_example(self, task: str, example: str) -> Task:
         """Makes a version without this example."""
         response = self._transport.delete(_path(task, "examples", example))
         return self.task(task) if response is None else parse(Task.from_json, response)
 
-    def relabel_example(self, task: str, example: str, label: str | None) -> Task:
-        """Makes a version in which an example has another label, or None for none. The example gets a new id there."""
-        return parse(Task.from_json, self._transport.send("PATCH", _path(task, "examples", example), json={"label": label}))
+    def relabel_example(self, task: str, example: str, label: str | Sequence[str] | None) -> Task:
+        """Makes a version in which an example has another label, or None for none. The example gets a new id there.
+
+        In a task of several labels an image, the label is the list of them.
+        """
+        return parse(Task.from_json, self._transport.send("PATCH", _path(task, "examples", example), json=label_field(label)))
 
     def forget_example(self, task: str, example: str) -> Task:
         """Removes an example for good, with every version that was fitted with it, and makes a version without it active.
@@ -166,7 +179,7 @@ class Client:
         top_k: int | None = None,
         unknown: Literal["judge", "ignore"] = "judge",
         mode: Literal["inductive", "transductive"] = "inductive",
-        remember: bool = False,
+        remember: bool | None = None,
         coverage: float | None = None,
         progress: Progress | None = None,
     ) -> Predictions:
@@ -176,7 +189,8 @@ class Client:
             top_k: how many labels the scores of each image hold, the most probable first; by default all.
             unknown: "judge" also finds images that are of none of the task's classes, and the examples nearest to each image.
             mode: "transductive" judges the images of each request together, "inductive" each image alone.
-            remember: has the server keep each image with its prediction, which gets an `id` for `correct`.
+            remember: True has the server keep each image with its prediction, which gets an `id` for `correct`. False has it
+                capture none. None leaves it to the task's `capture`.
             coverage: adds to each prediction the `set` of labels that holds the right one so often, such as 0.9.
             progress: called after every request.
 
@@ -187,8 +201,8 @@ class Client:
         params: dict[str, str | int | float] = {"unknown": unknown, "mode": mode}
         if top_k is not None:
             params["top_k"] = top_k
-        if remember:
-            params["remember"] = "true"
+        if remember is not None:
+            params["remember"] = str(remember).lower()
         if coverage is not None:
             params["coverage"] = coverage
         return Queries(self._transport, images, lambda: self._limits, progress).predict(_path(task, "predict"), params)
@@ -252,10 +266,10 @@ class Client:
         given = {name: None if value == "never" else value for name, value in wanted.items() if value is not None}
         return parse(Task.from_json, self._transport.send("PATCH", _path(task), json={"capture": given}))
 
-    def correct(self, task: str, prediction: str, label: str | None) -> Task:
+    def correct(self, task: str, prediction: str, label: str | Sequence[str] | None) -> Task:
         """Makes the image of a remembered or captured prediction an example of a class, existing or new, in a new version.
 
-        With None it is of none of the classes: a negative.
+        With None it is of none of the classes: a negative. In a task of several labels an image, the label is the list of them.
 
         Args:
             prediction: its id.
@@ -264,7 +278,7 @@ class Client:
             CaptureNotFound: it was not kept, or it was decided about already.
         """
         key = {"Idempotency-Key": uuid.uuid4().hex}
-        body = {"prediction": prediction, "label": label}
+        body = {"prediction": prediction, **label_field(label)}
         return parse(Task.from_json, self._transport.send("POST", _path(task, "corrections"), json=body, headers=key))
 
     def delete(self, task: str) -> None:

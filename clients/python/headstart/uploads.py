@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
@@ -11,9 +11,9 @@ from threading import Lock
 
 from headstart.errors import InvalidImage, NoImages, RequestTooLarge
 from headstart.http.transport import Transport, parse
-from headstart.images.examples import LabelledImage
+from headstart.images.examples import Labelled, several_labelled
 from headstart.images.formats import FURTHER, is_worth_shrinking, shrink, shrink_further
-from headstart.images.loading import Loaded, load
+from headstart.images.loading import Loaded, load, merged
 from headstart.limits import DEFAULT_LIMITS, Limits, ask_limits
 from headstart.replies.tasks import Task
 
@@ -65,12 +65,20 @@ class Upload:
     Args:
         shrinker: makes large images smaller; None sends all as they are.
         broken: called for every image that cannot be read; the image is left out. Without it, such an image is an error.
+        several_labels: whether an image may have several labels: then equal images are sent once, with the labels of all.
     """
 
     def __init__(
-        self, transport: Transport, given: Sequence[LabelledImage], shrinker: Shrinker | None, broken: Broken | None
+        self,
+        transport: Transport,
+        given: Sequence[Labelled],
+        shrinker: Shrinker | None,
+        broken: Broken | None,
+        several_labels: bool = False,
     ) -> None:
         self._transport = transport
+        self._several = several_labels or any(isinstance(label, tuple) for label, _ in given)
+        given = several_labelled(given) if self._several else given
         self._given = sorted(given, key=lambda example: example[0] is None)  # as the server counts them
         self._shrinker = shrinker
         self._broken = broken
@@ -96,7 +104,7 @@ class Upload:
             for position, detail in unreadable.items():
                 self._broken(images[position].name, detail)
         readable = [image for position, image in enumerate(images) if position not in unreadable]
-        if untaught := {label for label, _ in self._given} - {image.label for image in readable}:
+        if untaught := _classes(label for label, _ in self._given) - _classes(image.label for image in readable):
             names = sorted("none of the classes" if label is None else label for label in untaught)
             raise NoImages(f"no image of {_some_of(names)} can be read")
         return self._post(path, readable, fields)
@@ -105,7 +113,7 @@ class Upload:
         response = self._transport.send(
             "POST",
             path,
-            data={**fields, "labels": [image.label for image in images if image.label is not None]},
+            data={**fields, "labels": [label for image in images if (label := image.form_label) is not None]},
             files=[image.part for image in images],
             headers={"Idempotency-Key": uuid.uuid4().hex},
         )
@@ -126,6 +134,8 @@ class Upload:
             size += image.form_bytes
             if self._is_over(size / most):
                 raise self._too_large(images, "at least ")
+        if self._several:
+            images = merged(images)
         for quality, least in FURTHER:
             if self._shrinker is not None and self._is_over(_size(images)):
                 images = _each(images, self._shrinker, quality, least)
@@ -158,6 +168,11 @@ class Upload:
 
 
 _ONE_VERSION = "Each request makes a version, so nothing was sent. Give fewer, and add the others in a second call"
+
+
+def _classes(labels: Iterable[str | tuple[str, ...] | None]) -> set[str | None]:
+    """The classes that these labels name; None if one of them is none."""
+    return {one for label in labels for one in (label if isinstance(label, tuple) else (label,))}
 
 
 def _each(images: Sequence[Loaded], shrinker: Shrinker, quality: int, least: int) -> list[Loaded]:

@@ -14,7 +14,8 @@ from server.http.bodies.archive import read_archive
 from server.http.bodies.content import JSON, MOST_COMMAS, WITH_TASKS, media_type, read_bytes, read_json
 from server.http.bodies.file_names import clean_file_name
 from server.http.bodies.forms import Form, read_form
-from server.journeys.support_set import LabelledImage, clean_label
+from server.http.bodies.labels import by_image, label_in, label_of_text
+from server.journeys.support_set import LabelledImage
 from server.schemas.requests import (
     CaptureOptions,
     ExampleBody,
@@ -26,6 +27,7 @@ from server.schemas.requests import (
     clean_name,
 )
 from server.service import Service
+from server.store.records import LabelMode
 
 # What one image comes as: an image tells by its content what it is, and many senders cannot.
 RAW_IMAGES = (*MEDIA_TYPES, "image/heif", "image/jpg", "application/octet-stream")
@@ -46,6 +48,7 @@ class TaskRequest:
     name: str | None
     options: TaskOptions
     capture: CaptureOptions
+    label_mode: LabelMode
     examples: list[LabelledImage]
 
 
@@ -65,23 +68,29 @@ async def read_task(request: Request, service: Service) -> TaskRequest:
     """
     if media_type(request) == JSON:
         body = await read_json(request, service, TaskBody, service.settings.max_body_bytes)
-        return TaskRequest(body.name, body.options, body.capture, await _from_json(body.examples, service))
-    form = await _support_form(request, service, "name", "options", "capture")
-    name, options, capture = form.text("name"), form.text("options"), form.text("capture")
+        return TaskRequest(body.name, body.options, body.capture, body.label_mode, await _from_json(body.examples, service))
+    form = await _support_form(request, service, "name", "options", "capture", "label_mode")
+    name, options, capture, mode = (form.text(field) for field in ("name", "options", "capture", "label_mode"))
+    label_mode = _label_mode(mode)
     return TaskRequest(
         name=None if name is None else _name(name),
         options=TaskOptions() if options is None else _from_text("options", options, TaskOptions),
         capture=CaptureOptions() if capture is None else _from_text("capture", capture, CaptureOptions),
-        examples=await _from_form(form, service),
+        label_mode=label_mode,
+        examples=await _from_form(form, service, label_mode),
     )
 
 
-async def read_examples(request: Request, service: Service) -> list[LabelledImage]:
-    """Returns the body of `POST /v1/tasks/{task}/examples`; raises as `read_task` does."""
+async def read_examples(request: Request, service: Service, mode: LabelMode) -> list[LabelledImage]:
+    """Returns the body of `POST /v1/tasks/{task}/examples`; raises as `read_task` does.
+
+    Args:
+        mode: of the task.
+    """
     if media_type(request) == JSON:
         body = await read_json(request, service, ExamplesBody, service.settings.max_body_bytes)
         return await _from_json(body.examples, service)
-    return await _from_form(await _support_form(request, service), service)
+    return await _from_form(await _support_form(request, service), service, mode)
 
 
 async def read_queries(request: Request, service: Service) -> list[bytes]:
@@ -126,23 +135,26 @@ async def _support_form(request: Request, service: Service, *further: str) -> Fo
     return await read_form(request, {"images", "labels", "archive", "negatives", *further}, most, most + 1 + len(further))
 
 
-async def _from_form(form: Form, service: Service) -> list[LabelledImage]:
+async def _from_form(form: Form, service: Service, mode: LabelMode) -> list[LabelledImage]:
     """Returns the images with a class, and then those without."""
-    negatives = [LabelledImage(None, file.content.getvalue(), clean_file_name(file.name)) for file in form.files("negatives")]
-    return [*await _of_classes(form, service), *negatives]
+    none = () if mode == "multiple" else None
+    negatives = [LabelledImage(none, file.content.getvalue(), clean_file_name(file.name)) for file in form.files("negatives")]
+    return [*await _of_classes(form, service, mode), *negatives]
 
 
-async def _of_classes(form: Form, service: Service) -> list[LabelledImage]:
+async def _of_classes(form: Form, service: Service, mode: LabelMode) -> list[LabelledImage]:
     if "archive" in form:
         if "images" in form or "labels" in form:
             raise InvalidRequest("send either an archive, or images with labels")
         if len(archives := form.files("archive")) > 1:
             raise InvalidRequest("send one archive")
-        return await service.pools.in_thread(read_archive, archives[0].content, service.settings)
+        found = await service.pools.in_thread(read_archive, archives[0].content, service.settings)
+        return by_image(found) if mode == "multiple" else found
     files, labels = form.files("images"), form.texts("labels")
     if len(files) != len(labels):
         raise InvalidRequest(f"{len(files)} images but {len(labels)} labels; send one label per image, in the same order")
-    cleaned = [clean_label(label) for label in labels]
+    # On a thread, since each may be as many as an image may have.
+    cleaned = await service.pools.in_thread(lambda: [label_of_text(label, mode) for label in labels])
     return [
         LabelledImage(label, file.content.getvalue(), clean_file_name(file.name))
         for label, file in zip(cleaned, files, strict=True)
@@ -150,7 +162,7 @@ async def _of_classes(form: Form, service: Service) -> list[LabelledImage]:
 
 
 async def _from_json(examples: Sequence[ExampleBody], service: Service) -> list[LabelledImage]:
-    labels = [None if example.label is None else clean_label(example.label) for example in examples]
+    labels = await service.pools.in_thread(lambda: [label_in(example.label, example.labels) for example in examples])
     images = await _decoded([example.image for example in examples], service, service.settings.queue_images)
     return [
         LabelledImage(label, image, clean_file_name(example.file_name, folders=True))
@@ -194,6 +206,14 @@ def _task_ids(texts: list[str]) -> Literal["all"] | list[str]:
         raise LimitExceeded("commas between the tasks' ids", commas, MOST_COMMAS)
     ids = [id_.strip() for text in texts for id_ in text.split(",") if id_.strip()]
     return "all" if ids == ["all"] else ids
+
+
+def _label_mode(raw: str | None) -> LabelMode:
+    if raw is None or raw == "single":
+        return "single"
+    if raw == "multiple":
+        return "multiple"
+    raise InvalidRequest(f"label_mode is single or multiple, not {raw!r}")
 
 
 def _name(raw: str) -> str:

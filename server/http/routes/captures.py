@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from models.images.preprocess import MEDIA_TYPES
+from models.labels import Label
 from server.errors import (
     AnswerForgotten,
     BackboneUnavailable,
@@ -31,6 +32,7 @@ from server.errors import (
     UnsupportedMediaType,
 )
 from server.http.bodies.content import read_json
+from server.http.bodies.labels import label_in
 from server.http.callers import Caller, Calling, needs
 from server.http.dependencies import Served, reply, while_connected
 from server.http.idempotency import create_once
@@ -40,7 +42,6 @@ from server.http.routes.tasks import IdempotencyKey
 from server.journeys.replay import changed_task_again
 from server.journeys.resolve import Decisions, resolve
 from server.journeys.review import Order, review_queue
-from server.journeys.support_set import clean_label
 from server.schemas.captures import CapturePage
 from server.schemas.replies import ChangedTaskReply
 from server.schemas.requests import CorrectionBody, Decision, ResolveBody
@@ -150,14 +151,14 @@ async def correct(
 ) -> Response:
     """The image becomes an example of that class, or with null a negative. The prediction leaves the review queue."""
     wanted = await read_json(request, service, CorrectionBody)
-    decision = Decision(captures=[wanted.prediction], label=wanted.label)
+    decision = Decision(captures=[wanted.prediction], label=wanted.label, labels=wanted.labels)
     return await _decide(caller, task, request, service, idempotency_key, [decision])
 
 
 async def _decide(
     caller: Caller, task: str, request: Request, service: Service, idempotency_key: str | None, wanted: list[Decision]
 ) -> Response:
-    decisions = _decisions(wanted)
+    decisions = await service.pools.in_thread(_decisions, wanted)
     key = caller.task_key(task)
     return await create_once(
         service,
@@ -178,11 +179,11 @@ def _decisions(wanted: list[Decision]) -> Decisions:
         InvalidLabel: a label cannot be one.
         InvalidRequest: a capture is named twice.
     """
-    labels: dict[str, str | None] = {}
+    labels: dict[str, Label | None] = {}
     discarded: list[str] = []
     named: set[str] = set()
     for decision in wanted:
-        label = clean_label(decision.label) if isinstance(decision.label, str) else None
+        label = label_in(decision.label, decision.labels)
         for capture in decision.captures:
             if capture in named:
                 raise InvalidRequest(f"capture {capture!r} is named twice; decide once about each")

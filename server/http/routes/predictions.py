@@ -16,6 +16,7 @@ from server.errors import (
     ImageUnsupported,
     InvalidRequest,
     LimitExceeded,
+    NotForSeveralLabels,
     Overloaded,
     StorageFailed,
     TaskNotFound,
@@ -54,7 +55,10 @@ _ERRORS = (
     "/tasks/{task}/predict",
     dependencies=needs("predict"),
     summary="Recognise images",
-    responses={200: answered(PredictReply, "Predictions in the order of the images"), **documented(*_ERRORS, Conflict)},
+    responses={
+        200: answered(PredictReply, "Predictions in the order of the images"),
+        **documented(*_ERRORS, NotForSeveralLabels, Conflict),
+    },
     openapi_extra=PREDICT_BODY,
 )
 async def recognise(
@@ -68,8 +72,12 @@ async def recognise(
         Mode, Query(description="`transductive` judges the images of the request in one another's light")
     ] = "inductive",
     remember: Annotated[
-        bool, Query(description="store each prediction before it is answered, with an id for corrections")
-    ] = False,
+        bool | None,
+        Query(
+            description="`true` stores each prediction before it is answered, with an id for corrections; `false` captures none; "
+            "otherwise as the task's `capture` says"
+        ),
+    ] = None,
     coverage: Annotated[
         float | None,
         Query(gt=0, lt=1, description="adds to each prediction the `set` of labels that holds the right one so often"),

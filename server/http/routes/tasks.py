@@ -27,6 +27,7 @@ from server.errors import (
     InvalidLabel,
     InvalidRequest,
     LimitExceeded,
+    NotForSeveralLabels,
     Overloaded,
     StorageFailed,
     TaskNotFound,
@@ -36,6 +37,7 @@ from server.errors import (
 )
 from server.http.bodies.content import read_json
 from server.http.bodies.images import read_examples, read_task
+from server.http.bodies.labels import label_in
 from server.http.callers import Calling, needs
 from server.http.dependencies import Served, reply, while_connected
 from server.http.idempotency import create_once
@@ -45,7 +47,6 @@ from server.journeys import adapt
 from server.journeys.forget import delete_task, forget_example
 from server.journeys.relabel import relabel_example
 from server.journeys.replay import changed_task_again
-from server.journeys.support_set import clean_label
 from server.schemas.from_records import example_reply, task_reply, version_reply
 from server.schemas.replies import ChangedTaskReply, ExamplePage, TaskPage, TaskReply, VersionPage
 from server.schemas.requests import ExamplePatch, TaskPatch
@@ -88,7 +89,7 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="entries per page")]
     summary="Create a task from labelled images",
     responses={
         201: answered(ChangedTaskReply, "The task, ready to predict", location="the task"),
-        **documented(*_SUPPORT_ERRORS, TooFewClasses),
+        **documented(*_SUPPORT_ERRORS, TooFewClasses, NotForSeveralLabels),
     },
     openapi_extra=TASK_BODY,
 )
@@ -98,11 +99,16 @@ async def create(request: Request, caller: Calling, service: Served, idempotency
     Multipart: files `images` and texts `labels`, equally many, in the same order. Or one file `archive`, a zip with a folder
     per class. With either, files `negatives`: images of none of the classes, by which strangers are told. Or JSON with base64
     images, where the label of such an image is null.
+
+    With `label_mode` `multiple`, an image may have any number of labels, and one label is enough for a task. In JSON each example
+    then has `labels`; each text `labels` of a form is a JSON list; an image that lies in several folders of an archive, the same
+    bytes, has all their labels.
     """
     caller.check_unbound()
     asked = await read_task(request, service)
     capture = asked.capture.given()
-    purpose = json.dumps(["create", asked.name, asdict(asked.options), *([capture] if capture else [])])
+    further = [*([capture] if capture else []), *([asked.label_mode] if asked.label_mode != "single" else [])]
+    purpose = json.dumps(["create", asked.name, asdict(asked.options), *further])
     setting = CaptureSetting(**capture) if capture else None
     return await create_once(
         service,
@@ -111,7 +117,8 @@ async def create(request: Request, caller: Calling, service: Served, idempotency
         purpose,
         asked.examples,
         lambda kept: while_connected(
-            request, adapt.create_task(service, caller.tenant, asked.name, asked.options, asked.examples, kept, setting)
+            request,
+            adapt.create_task(service, caller.tenant, asked.name, asked.options, asked.examples, kept, setting, asked.label_mode),
         ),
         partial(changed_task_again, service, caller.tenant),
         _location,
@@ -213,10 +220,9 @@ async def examples(
 )
 async def add(task: str, request: Request, caller: Calling, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
     """The same bodies as creation, without name and options. A label that is new to the task is a new class."""
-    await service.pools.in_thread(
-        service.store.active.get, caller.task_key(task)
-    )  # An unknown task is answered before its body is read.
-    added = await read_examples(request, service)
+    # An unknown task is answered before its body is read.
+    active = await service.pools.in_thread(service.store.active.get, caller.task_key(task))
+    added = await read_examples(request, service, active.labels)
     return await create_once(
         service,
         caller.tenant,
@@ -254,7 +260,7 @@ async def relabel(task: str, example: str, request: Request, caller: Calling, se
     example under its old label. Forgetting either id forgets the image.
     """
     wanted = await read_json(request, service, ExamplePatch)
-    label = None if wanted.label is None else clean_label(wanted.label)
+    label = label_in(wanted.label, wanted.labels)
     return reply(await while_connected(request, relabel_example(service, caller.task_key(task), example, label)))
 
 

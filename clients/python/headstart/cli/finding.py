@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from headstart.cli.failures import Misused
 from headstart.cli.output import Output
 from headstart.cli.tables.tasks import task_summary
-from headstart.cli.tables.text import class_name, printable
+from headstart.cli.tables.text import class_names, printable
 from headstart.client import Client
 from headstart.errors import ExampleNotFound, NotFound, TaskNotFound
 from headstart.images.folders import image_files, left_out, printable_path
@@ -96,8 +96,21 @@ def example(client: Client, of: Task, wanted: str) -> str:
             detail = f"{printable(of.name)} has no example with the id or the file name {wanted!r}"
             raise ExampleNotFound(404, "example_not_found", detail)
         case several:
-            which = "\n".join(f"  {each.id}  {class_name(each.label)}" for each in several)
+            which = "\n".join(f"  {each.id}  {class_names(each.classes)}" for each in several)
             raise Misused(f"{len(several)} examples are called {wanted!r}; give one as CLASS/FILE, or its id:\n{which}")
+
+
+def label_for(task: Task, labels: Sequence[str]) -> str | list[str] | None:
+    """The labels that the command line gives an image, as the task takes them: one or none, or where it may have several a list.
+
+    Raises:
+        Misused: there are several, and an image of the task has one.
+    """
+    if task.labels == "multiple":
+        return list(labels)
+    if len(labels) > 1:
+        raise Misused(f"an image of {printable(task.name)} has one label, not {len(labels)}")
+    return labels[0] if labels else None
 
 
 def images(paths: Iterable[Path], output: Output) -> list[Path]:
@@ -126,6 +139,6 @@ def _is_called(each: Example, wanted: str) -> bool:
     name = each.file_name
     if name is None:
         return False
-    of_class = () if each.label is None else (clean_label(each.label),)
-    given, whole = PurePath(clean_label(wanted)).parts, (*of_class, *PurePath(clean_label(name)).parts)
-    return given == whole[-len(given) :] or given[-len(whole) :] == whole
+    given, own = PurePath(clean_label(wanted)).parts, PurePath(clean_label(name)).parts
+    wholes = [(clean_label(label), *own) for label in each.classes] or [own]
+    return any(given == whole[-len(given) :] or given[-len(whole) :] == whole for whole in wholes)

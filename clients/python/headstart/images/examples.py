@@ -1,13 +1,13 @@
 """The forms in which callers give labelled images."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from headstart.images.folders import labelled_folder
 from headstart.images.kinds import Image, checked_image, one_or_many
 from headstart.labels import clean_label
 
-LabelledImage = tuple[str | None, Image]
+LabelledImage = tuple[str | Sequence[str] | None, Image]
 
 Examples = (
     str
@@ -16,10 +16,16 @@ Examples = (
     | Mapping[str | None, Image | Iterable[Image]]
     | Iterable[LabelledImage]
 )
-"""A folder with a folder per class, images by label, or (label, image) pairs. The label None says: of none of the classes."""
+"""A folder with a folder per class, images by label, or (label, image) pairs. The label None says: of none of the classes.
+
+In a task of several labels an image, the label of a pair may be a list of labels.
+"""
+
+Labelled = tuple[str | tuple[str, ...] | None, Image]
+"""An image with its label, or with the tuple of its labels."""
 
 
-def labelled(examples: Examples) -> list[LabelledImage]:
+def labelled(examples: Examples) -> list[Labelled]:
     """Examples in any form as (label, image) pairs.
 
     Raises:
@@ -38,16 +44,23 @@ def labelled(examples: Examples) -> list[LabelledImage]:
     return [_pair(f"examples[{position}]", example) for position, example in enumerate(examples)]
 
 
-def _pair(argument: str, example: object) -> LabelledImage:
+def several_labelled(examples: Sequence[Labelled]) -> list[Labelled]:
+    """The same examples for a task of several labels an image: each label is a tuple."""
+    return [(label if isinstance(label, tuple) else () if label is None else (label,), image) for label, image in examples]
+
+
+def _pair(argument: str, example: object) -> Labelled:
     if not isinstance(example, tuple | list) or len(example) != 2:
         raise TypeError(f"{argument}: a (label, image) pair, not {type(example).__name__}")
     label, image = example
     return _checked_label(argument, label), checked_image(argument, image)
 
 
-def _checked_label(argument: str, label: object) -> str | None:
+def _checked_label(argument: str, label: object) -> str | tuple[str, ...] | None:
     if label is None:
         return None
+    if isinstance(label, tuple | list) and all(isinstance(each, str) for each in label):
+        return tuple(dict.fromkeys(map(clean_label, label)))
     if not isinstance(label, str):
         raise TypeError(f"{argument}: a label is text, not {type(label).__name__}")
     return clean_label(label)

@@ -1,9 +1,10 @@
 """Reads images into memory, and cuts them into requests."""
 
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -11,6 +12,7 @@ from headstart.errors import NoImages
 from headstart.images.folders import printable_path
 from headstart.images.kinds import Image, OpenFile, as_png, is_picture
 
+_LABEL_BYTES = 600  # of one of several labels, with what separates them
 _PART_BYTES = 1000  # of a form: the headers around an image, and its label of at most 128 characters
 
 Item = TypeVar("Item")
@@ -23,20 +25,27 @@ class Loaded:
     Attributes:
         position: in the call, from 0.
         name: its path, or else its place in the call.
-        label: of an example; empty for a query, and None for an example of none of the classes.
+        label: of an example; empty for a query, and None for an example of none of the classes. The tuple of its labels in a task
+            of several labels an image.
         file_name: its file's name without folders; empty if it has no file.
     """
 
     position: int
     name: str
     content: bytes
-    label: str | None = ""
+    label: str | tuple[str, ...] | None = ""
     file_name: str = ""
 
     @property
     def form_bytes(self) -> int:
         """The most bytes that it takes in a form."""
-        return _PART_BYTES + len(self.content)
+        further = len(self.label) * _LABEL_BYTES if isinstance(self.label, tuple) else 0
+        return _PART_BYTES + further + len(self.content)
+
+    @property
+    def form_label(self) -> str | None:
+        """The text of a form that carries its label, or as JSON its labels; None if it is of none of the classes."""
+        return json.dumps(self.label, ensure_ascii=False) if isinstance(self.label, tuple) else self.label
 
     @property
     def part(self) -> tuple[str, tuple[str, bytes]]:
@@ -45,7 +54,7 @@ class Loaded:
 
 
 def load(
-    images: Iterable[tuple[int, str | None, Image]],
+    images: Iterable[tuple[int, str | tuple[str, ...] | None, Image]],
     prepare: Callable[[bytes], bytes] = bytes,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Loaded]:
@@ -60,7 +69,7 @@ def load(
         TypeError: a file gives text, or a picture was given and Pillow is not installed.
     """
 
-    def one(image: tuple[int, str | None, Image]) -> Loaded:
+    def one(image: tuple[int, str | tuple[str, ...] | None, Image]) -> Loaded:
         position, label, given = image
         path = _path_of(given)
         name = f"image {position + 1}" if path is None else printable_path(path)
@@ -73,6 +82,17 @@ def load(
                 if progress:
                     progress(1)
                 yield loaded
+
+
+def merged(images: Iterable[Loaded]) -> list[Loaded]:
+    """The images, each once, with all the labels that its copies have, of a task of several labels an image."""
+    found: dict[bytes, Loaded] = {}
+    for image in images:
+        if (first := found.get(image.content)) is None:
+            found[image.content] = image
+        else:
+            found[image.content] = replace(first, label=tuple(dict.fromkeys((*(first.label or ()), *(image.label or ())))))
+    return list(found.values())
 
 
 def in_requests(images: Iterable[Loaded], most_images: int, most_bytes: int) -> Iterator[list[Loaded]]:

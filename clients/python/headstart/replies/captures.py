@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Self
 
 from headstart.replies.predictions import Neighbour
-from headstart.replies.values import JsonObject
+from headstart.replies.values import JsonObject, LabelSet, label_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,7 @@ class Answered:
     Attributes:
         version: the version of the task that answered.
         known, novelty: None if the call did not ask for strangers.
+        labels: in a task of several labels an image, those that it had; else None.
     """
 
     version: int
@@ -22,6 +23,12 @@ class Answered:
     probability: float
     known: bool | None
     novelty: float | None
+    labels: LabelSet | None = None
+
+    @classmethod
+    def from_json(cls, body: JsonObject) -> Self:
+        labels = label_set(body.get("labels"))
+        return cls(body["version"], body["label"], body["probability"], body["known"], body["novelty"], labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +37,7 @@ class Capture:
 
     Attributes:
         image_kept: whether the server has the image: `Client.captures.image` fetches it.
-        label, probability, known, novelty, nearest: as in a prediction, by the active version.
+        label, labels, probability, known, novelty, nearest: as in a prediction, by the active version.
         answered: what was answered then.
         alike: ids of the captures that look like it; one decision may serve all of them.
     """
@@ -46,6 +53,7 @@ class Capture:
     answered: Answered
     alike: tuple[str, ...]
     raw: JsonObject = field(repr=False, compare=False)
+    labels: LabelSet | None = None
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -54,8 +62,6 @@ class Capture:
 
     @classmethod
     def from_json(cls, body: JsonObject) -> Self:
-        nearest = (Neighbour(each["example"], each["label"], each["similarity"], each["file_name"]) for each in body["nearest"])
-        then = body["answered"]
         return cls(
             id=body["id"],
             created_at=datetime.fromisoformat(body["created_at"]),
@@ -64,10 +70,11 @@ class Capture:
             probability=body["probability"],
             known=body["known"],
             novelty=body["novelty"],
-            nearest=tuple(nearest),
-            answered=Answered(then["version"], then["label"], then["probability"], then["known"], then["novelty"]),
+            nearest=tuple(map(Neighbour.from_json, body["nearest"])),
+            answered=Answered.from_json(body["answered"]),
             alike=tuple(body["alike"]),
             raw=body,
+            labels=label_set(body.get("labels")),
         )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Self, overload
 
 from headstart.errors import UnreadableImages
-from headstart.replies.values import JsonObject
+from headstart.replies.values import JsonObject, LabelSet, label_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,14 +13,22 @@ class Neighbour:
     """An example that an image resembles.
 
     Attributes:
+        label: None in a task of several labels an image.
         similarity: cosine of their features; 1 for the same pixels.
         file_name: name of the example's file; None if it is not known.
+        labels: of the example, in a task of several labels an image; else None.
     """
 
     example: str
-    label: str
+    label: str | None
     similarity: float
     file_name: str | None = None
+    labels: LabelSet | None = None
+
+    @classmethod
+    def from_json(cls, body: JsonObject) -> Self:
+        labels = label_set(body.get("labels"))
+        return cls(body["example"], body["label"], body["similarity"], body.get("file_name"), labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,8 @@ class Prediction:
         id: of a prediction that was remembered, for `Client.correct`; else None.
         set: the labels that hold the right one as often as the call asked (`coverage`), the most probable first. None if the
             call did not ask for this.
+        labels: in a task of several labels an image, those that it has: with a probability of at least ½, the most probable
+            first. There `scores` are independent, `label` is the most probable, and `known` says whether it has any. Else None.
     """
 
     label: str
@@ -46,6 +56,7 @@ class Prediction:
     nearest: tuple[Neighbour, ...] = ()
     id: str | None = None
     set: tuple[str, ...] | None = None
+    labels: LabelSet | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +204,7 @@ def _of_task(body: JsonObject, timing_ms: Mapping[str, float]) -> Predictions | 
 def _result(body: JsonObject) -> Prediction | Unreadable:
     if "error" in body:
         return Unreadable(body["error"]["code"], body["error"]["detail"])
-    nearest = tuple(
-        Neighbour(each["example"], each["label"], each["similarity"], each.get("file_name")) for each in body.get("nearest", ())
-    )
+    nearest = tuple(map(Neighbour.from_json, body.get("nearest", ())))
     within = tuple(body["set"]) if body.get("set") is not None else None
     return Prediction(
         body["label"],
@@ -206,4 +215,5 @@ def _result(body: JsonObject) -> Prediction | Unreadable:
         nearest,
         body.get("prediction"),
         within,
+        label_set(body.get("labels")),
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Self
 
-from headstart.replies.values import Interval, JsonObject, interval
+from headstart.replies.values import Interval, JsonObject, LabelSet, interval, label_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,7 @@ class ClassQuality:
         judged: how many of its examples could be judged; 0 if there is only one group.
         recognised: how many of those were recognised.
         accuracy, interval: the recognised share, each group counting as one, with its 95 % interval; None if none was judged.
+        false_positive_rate: in a task of several labels an image, the share of the other examples that got this label; else None.
     """
 
     label: str
@@ -24,6 +25,7 @@ class ClassQuality:
     recognised: int
     accuracy: float | None
     interval: Interval | None
+    false_positive_rate: float | None = None
 
     @classmethod
     def from_json(cls, body: JsonObject) -> Self:
@@ -35,6 +37,7 @@ class ClassQuality:
             recognised=body["recognised"],
             accuracy=body["accuracy"],
             interval=interval(body["interval"]),
+            false_positive_rate=body.get("false_positive_rate"),
         )
 
 
@@ -78,29 +81,42 @@ class Suspect:
     """An example whose label the other examples contradict.
 
     Attributes:
-        suggested: the label that it seems to belong to.
-        confidence: the probability of that label.
+        label, suggested: the one that it has, and the one that it seems to belong to; None in a task of several labels an image.
+        confidence: the probability of that label, or of the clearest change of several.
         file_name: name of its file; None if it is not known.
+        labels, suggested_labels: the same in a task of several labels an image; else None.
     """
 
     example: str
-    label: str
-    suggested: str
+    label: str | None
+    suggested: str | None
     confidence: float
     file_name: str | None = None
+    labels: LabelSet | None = None
+    suggested_labels: LabelSet | None = None
+
+    @classmethod
+    def from_json(cls, body: JsonObject) -> Self:
+        sets = label_set(body.get("labels")), label_set(body.get("suggested_labels"))
+        return cls(body["example"], body["label"], body["suggested"], body["confidence"], body.get("file_name"), *sets)
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """An example that is nearly the same as an earlier one, `of`. If their labels differ, one of them is wrong."""
+    """An example that is nearly the same as an earlier one, `of`. If their labels differ, one of them is wrong.
+
+    In a task of several labels an image, `labels` and `of_labels` have them, and `label` and `of_label` are None.
+    """
 
     example: str
-    label: str
+    label: str | None
     of: str
-    of_label: str
+    of_label: str | None
     similarity: float
     file_name: str | None = None
     of_file_name: str | None = None
+    labels: LabelSet | None = None
+    of_labels: LabelSet | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +145,9 @@ class Quality:
         method: `leave-one-out`, or `20 folds` where that would take too long.
         judged: how many examples could be judged: all except those of classes with one group.
         groups: how many examples there are if near-duplicates and shots of one thing count as one.
-        accuracy, interval: the recognised share, each group counting as one, with its 95 % interval; None if none was judged.
+        accuracy, interval: the recognised share, each group counting as one, with its 95 % interval; None if none was judged. In
+            a task of several labels an image: the mean over the images of the labels that each has and got, among those that it
+            has or got.
         one_session: classes whose examples look like one session; accuracy on images from elsewhere is not known for them.
         confusions: the most frequent first.
         prior: what to expect if not every example could be judged; None if all were, or if the backbone does not say.
@@ -166,7 +184,7 @@ class Quality:
             version=body["version"],
             method=body["method"],
             judged=body["judged"],
-            groups=sum(each.groups for each in classes),
+            groups=body.get("groups") or sum(each.groups for each in classes),
             accuracy=body["accuracy"],
             interval=interval(body["interval"]),
             classes=classes,
@@ -175,10 +193,7 @@ class Quality:
             prior=_prior(body["prior"]),
             advice=body["advice"],
             forecast=tuple(_forecast(each) for each in body.get("forecast", ())),
-            suspects=tuple(
-                Suspect(each["example"], each["label"], each["suggested"], each["confidence"], each.get("file_name"))
-                for each in body["suspects"]
-            ),
+            suspects=tuple(map(Suspect.from_json, body["suspects"])),
             duplicates=tuple(_duplicate(each) for each in body["duplicates"]),
             reliability=tuple(_bin(each) for each in body.get("reliability", ())),
             raw=body,
@@ -191,7 +206,7 @@ def _forecast(body: JsonObject) -> Forecast:
 
 
 def _duplicate(body: JsonObject) -> Duplicate:
-    names = (body.get("file_name"), body.get("of_file_name"))
+    names = (body.get("file_name"), body.get("of_file_name"), label_set(body.get("labels")), label_set(body.get("of_labels")))
     return Duplicate(body["example"], body["label"], body["of"], body["of_label"], body["similarity"], *names)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal, Self
 
 from headstart.replies.quality import Quality
-from headstart.replies.values import Interval, JsonObject, interval
+from headstart.replies.values import Interval, JsonObject, LabelSet, interval, label_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Head:
 
 
 Keep = Literal["none", "uncertain", "all"]
+LabelMode = Literal["single", "multiple"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Task:
         quality: after a change of its examples; None in other replies, and above 100 examples.
         timing_ms: decode, embed, fit, store and total of the change; empty if nothing was changed.
         capture: which of its predictions are kept for review.
+        labels: "multiple" if an image may have any number of labels, else "single".
         raw: the JSON as it arrived.
     """
 
@@ -73,10 +75,11 @@ class Task:
     raw: JsonObject = field(repr=False, compare=False)
     capture: CaptureSetting = CaptureSetting("none", 0, 0)
     negatives: int = 0
+    labels: LabelMode = "single"
 
     @property
     def examples(self) -> int:
-        """Examples of all classes together, without negatives."""
+        """Examples of all classes together, without negatives. An example of several labels counts once for each."""
         return sum(size.examples for size in self.classes)
 
     @classmethod
@@ -96,6 +99,7 @@ class Task:
             # Earlier servers capture nothing.
             **({"capture": CaptureSetting(**body["capture"])} if "capture" in body else {}),
             negatives=body.get("negatives", 0),  # Earlier servers have none.
+            labels=body.get("labels", "single"),  # Earlier servers know no other.
         )
 
 
@@ -104,7 +108,8 @@ class Example:
     """One image of a task's support set.
 
     Attributes:
-        label: None if it is of none of the classes.
+        label: None if it is of none of the classes, and in a task of several labels an image.
+        labels: in a task of several labels an image, all of them; else None.
         sha256: of the bytes that were sent; None if they were not kept.
         file_name: name of its file; None if it is not known.
     """
@@ -118,12 +123,19 @@ class Example:
     created_at: datetime
     raw: JsonObject = field(repr=False, compare=False)
     file_name: str | None = None
+    labels: LabelSet | None = None
+
+    @property
+    def classes(self) -> LabelSet:
+        """The labels that it has, in either kind of task."""
+        return self.labels or (() if self.label is None else (self.label,))
 
     @classmethod
     def from_json(cls, body: JsonObject) -> Self:
         return cls(
             id=body["id"],
             label=body["label"],
+            labels=label_set(body.get("labels")),
             media_type=body["media_type"],
             bytes=body["bytes"],
             image_kept=body["image_kept"],

@@ -67,8 +67,14 @@ export const teach = (
   told: (share: number) => void,
 ) => upload<ChangedTaskReply>(task ? `tasks/${task}/examples` : "tasks", form, key, signal, told);
 
-export function predict(task: string, images: Blob[], signal?: AbortSignal): Promise<PredictReply> {
+export const predict = (task: string, images: Blob[]) =>
+  call<PredictReply>("POST", `tasks/${task}/predict`, { body: imagesForm(images) });
+/** Asks about a frame of a camera. The task captures none: the next frame shows the same. */
+export const predictFrame = (task: string, frame: Blob, signal: AbortSignal) =>
+  call<PredictReply>("POST", `tasks/${task}/predict?remember=false`, { body: imagesForm([frame]), signal });
+
+function imagesForm(images: Blob[]): FormData {
   const form = new FormData();
   for (const image of images) form.append("images", image, "image");
-  return call<PredictReply>("POST", `tasks/${task}/predict`, signal ? { body: form, signal } : { body: form });
+  return form;
 }

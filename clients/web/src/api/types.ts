@@ -25,8 +25,7 @@ export interface TaskReply {
   classes: ClassReply[];
   negatives: number;
   capture: CaptureSettingReply;
-  /** Absent on a server whose tasks have one label an image only. */
-  labels?: "single" | "multiple";
+  labels: "single" | "multiple";
 }
 
 export type Interval = [number, number] | null;
@@ -78,7 +77,11 @@ export interface ReliabilityBin {
 }
 
 /** The accuracy to expect of so many times the examples, with an interval of 80 %. */
-export type Forecast = { factor: number; accuracy: number; interval: [number, number] };
+export interface ForecastReply {
+  factor: number;
+  accuracy: number;
+  interval: [number, number];
+}
 
 export interface Quality {
   judged: number;
@@ -91,8 +94,7 @@ export interface Quality {
   suspects: SuspectReply[];
   duplicates: DuplicateReply[];
   reliability: ReliabilityBin[];
-  /** Absent on a server that makes none. */
-  forecast?: Forecast[];
+  forecast: ForecastReply[];
 }
 
 export interface ChangedTaskReply extends TaskReply {

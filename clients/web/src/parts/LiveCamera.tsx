@@ -46,7 +46,7 @@ async function watch(grab: () => Promise<Blob | null>, signal: AbortSignal, tell
     const began = performance.now();
     try {
       const frame = await grab();
-      const found = frame && (await api.predict(task, [frame], signal)).predictions[0];
+      const found = frame && (await api.predictFrame(task, frame, signal)).predictions[0];
       if (signal.aborted) return;
       if (found && "label" in found) {
         const current = 1000 / (performance.now() - began);

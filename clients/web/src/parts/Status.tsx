@@ -49,7 +49,7 @@ export function Accuracy() {
       <strong class="figure">{texts.accuracy(known.accuracy)}</strong>
       <Bar share={known.accuracy} interval={known.interval} />
       <span class="quiet">{texts.accuracyMeans(known.judged, known.interval)}</span>
-      {known.forecast?.map((each) => (
+      {known.forecast.map((each) => (
         <span key={each.factor}>{texts.forecast(each.factor, each.accuracy, each.interval)}</span>
       ))}
     </div>

@@ -80,7 +80,7 @@ def predict(client: Client, args: Namespace, output: Output) -> Exit:
             files,
             unknown="ignore" if args.ignore_unknown else "judge",
             mode="transductive" if args.transductive else "inductive",
-            remember=args.remember,
+            remember=args.remember or None,
             coverage=args.coverage,
             progress=advance,
         )
@@ -149,7 +149,11 @@ def _check_format(args: Namespace) -> None:
 
 
 def _is_unsure(result: Prediction | Unreadable, least: float) -> bool:
-    return isinstance(result, Unreadable) or result.known is False or result.probability < least
+    if isinstance(result, Unreadable) or result.known is False:
+        return True
+    if result.labels is not None:
+        return any(max(share, 1.0 - share) < least for share in result.scores.values())
+    return result.probability < least
 
 
 def _with_files(answers: Sequence[Mapping[str, Any]], files: Sequence[Path]) -> list[dict[str, Any]]:

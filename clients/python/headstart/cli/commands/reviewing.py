@@ -50,7 +50,8 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
         action="append",
         default=[],
         dest="labels",
-        help="make this capture an example of a class, existing or new; may be repeated; all decisions make one version",
+        help="make this capture an example of a class, existing or new; may be repeated; all decisions make one version. Repeat "
+        "it for one capture where an image may have several labels",
     )
     reviewing.add_argument(
         "--none-of-these",
@@ -73,7 +74,8 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
     correcting.add_argument(
         "prediction", metavar="PREDICTION", help="its id, from `headstart predict --remember` or `headstart review`"
     )
-    correcting.add_argument("label", metavar="LABEL", help="the class that its image belongs to, existing or new")
+    of_several = "the class that its image belongs to, existing or new; all its labels where an image may have several"
+    correcting.add_argument("labels", metavar="LABEL", nargs="+", help=of_several)
 
 
 def capture(client: Client, args: Namespace, output: Output) -> Exit:
@@ -90,8 +92,11 @@ def capture(client: Client, args: Namespace, output: Output) -> Exit:
 
 def review(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart review TASK [--order ORDER] [--limit N] [--label LABEL=ID]… [--none-of-these ID]… [--discard ID]…`"""
-    labels = {**dict(map(_labelled, args.labels)), **dict.fromkeys(args.none_of_these)}
+    given: dict[str, list[str]] = {id_: [] for id_ in args.none_of_these}
+    for id_, label in map(_labelled, args.labels):
+        given.setdefault(id_, []).append(label)
     found = finding.task(client, args.task)
+    labels = {id_: finding.label_for(found, each) for id_, each in given.items()}
     if labels or args.discard:
         task = client.captures.resolve(found.id, labels, discard=args.discard)
         output.answer(task.raw, lambda: changed_task(task, f"Decided about {len(labels) + len(args.discard)} captures"))
@@ -105,8 +110,9 @@ def review(client: Client, args: Namespace, output: Output) -> Exit:
 
 
 def correct(client: Client, args: Namespace, output: Output) -> Exit:
-    """`headstart correct TASK PREDICTION LABEL`"""
-    task = client.correct(finding.task(client, args.task).id, args.prediction, args.label)
+    """`headstart correct TASK PREDICTION LABEL…`"""
+    found = finding.task(client, args.task)
+    task = client.correct(found.id, args.prediction, finding.label_for(found, args.labels))
     output.answer(task.raw, lambda: changed_task(task, "Corrected a prediction"))
     return Exit.DONE
 

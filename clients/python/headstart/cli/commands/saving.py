@@ -24,7 +24,8 @@ def beside(folder: Path) -> Path:
 def save(
     client: Client, task: str, examples: Sequence[Example], folder: Path, advance: Callable[[int], None]
 ) -> tuple[dict[str, str], list[Example]]:
-    """Writes the images as the server has them, byte for byte, to `folder/LABEL/FILE`, or beside it where there is no label.
+    """Writes the images as the server has them, byte for byte, to `folder/LABEL/FILE`, or beside it where there is no label. An
+    image of several labels is in the folder of each.
 
     Labels and names come from others. No name leads out of the folder, is hidden, or overwrites another.
 
@@ -35,7 +36,7 @@ def save(
         Misused: the folder is not empty.
         OSError: it cannot be written.
     """
-    for each in [folder, beside(folder)] if any(example.label is None for example in examples) else [folder]:
+    for each in [folder, beside(folder)] if any(not example.classes for example in examples) else [folder]:
         each.mkdir(parents=True, exist_ok=True)
         if any(each.iterdir()):
             raise Misused(f"{each} is not empty; name a new folder, so that nothing is overwritten")
@@ -48,16 +49,16 @@ def save(
         except ImageNotKept:
             lost.append(example)
         else:
-            label = example.label
-            if label is not None and label not in folders:
-                folders[label] = _free(safe(label), "", {_alike(name) for name in folders.values()})
-                (folder / folders[label]).mkdir()
-                taken[label] = set()
-            # The suffix says the image's format, which the file's own suffix may not.
-            stem = PurePath(example.file_name or example.id).stem
-            name = _free(safe(stem), _SUFFIXES.get(example.media_type, ""), taken[label])
-            taken[label].add(_alike(name))
-            (beside(folder) if label is None else folder / folders[label]).joinpath(name).write_bytes(image)
+            for label in example.classes or (None,):
+                if label is not None and label not in folders:
+                    folders[label] = _free(safe(label), "", {_alike(name) for name in folders.values()})
+                    (folder / folders[label]).mkdir()
+                    taken[label] = set()
+                # The suffix says the image's format, which the file's own suffix may not.
+                stem = PurePath(example.file_name or example.id).stem
+                name = _free(safe(stem), _SUFFIXES.get(example.media_type, ""), taken[label])
+                taken[label].add(_alike(name))
+                (beside(folder) if label is None else folder / folders[label]).joinpath(name).write_bytes(image)
         advance(1)
     return folders, lost
 

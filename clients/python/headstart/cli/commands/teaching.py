@@ -9,7 +9,7 @@ from headstart.cli.commands import saving
 from headstart.cli.failures import Exit, Misused
 from headstart.cli.output import Output
 from headstart.cli.tables.tasks import changed_task, examples_table
-from headstart.cli.tables.text import printable
+from headstart.cli.tables.text import class_names, printable
 from headstart.client import Client
 from headstart.errors import NoImages
 from headstart.images.folders import labelled_folder
@@ -25,6 +25,8 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
     creating = command("create", create, "make a classifier from a folder of images", "headstart create birds photos/birds")
     creating.add_argument("name", metavar="NAME", help="the name of the new task")
     creating.add_argument("folder", metavar="FOLDER", type=Path, help=_FOLDER)
+    several = "let an image have any number of labels: one that lies in several folders, the same file, has all of them"
+    creating.add_argument("--several-labels", action="store_true", help=several)
     creating.add_argument("--none-of-these", metavar="FOLDER|FILE", nargs="+", default=[], type=Path, help=_NEGATIVES)
     _add_skip_broken(creating)
 
@@ -63,10 +65,12 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
         "relabel",
         relabel,
         "move an example to another class, existing or new, or to none; makes a new version, active at once",
-        "headstart relabel birds robin/7.jpg wren\n  headstart relabel birds robin/7.jpg --none-of-these",
+        "headstart relabel birds robin/7.jpg wren\n  headstart relabel birds robin/7.jpg --none-of-these\n"
+        "  headstart relabel scenes beach/7.jpg beach people sunset",
     )
     _add_example(relabelling)
-    relabelling.add_argument("label", metavar="LABEL", nargs="?", help="the class that the example belongs to")
+    of_several = "the class that the example belongs to; all its labels where an image may have several"
+    relabelling.add_argument("labels", metavar="LABEL", nargs="*", help=of_several)
     relabelling.add_argument("--none-of-these", action="store_true", help="it belongs to none of the classes")
 
     forgetting = command(
@@ -100,7 +104,7 @@ def create(client: Client, args: Namespace, output: Output) -> Exit:
     examples += [(None, file) for file in finding.images(args.none_of_these, output)]
     broken = unused.__setitem__ if args.skip_broken else None
     with output.progress("Learning", len(examples)) as advance:
-        task = client.create_task(args.name, examples, broken=broken, progress=advance)
+        task = client.create_task(args.name, examples, several_labels=args.several_labels, broken=broken, progress=advance)
     output.answer(task.raw, lambda: changed_task(task, "Created"))
     finding.tell_unused(unused, output)
     return Exit.DONE
@@ -112,7 +116,13 @@ def add(client: Client, args: Namespace, output: Output) -> Exit:
     found = finding.task(client, args.task)
     broken: dict[str, str] = {}
     with output.progress("Learning", len(examples)) as advance:
-        task = client.add_examples(found.id, examples, broken=broken.__setitem__ if args.skip_broken else None, progress=advance)
+        task = client.add_examples(
+            found.id,
+            examples,
+            several_labels=found.labels == "multiple",
+            broken=broken.__setitem__ if args.skip_broken else None,
+            progress=advance,
+        )
     output.answer(task.raw, lambda: changed_task(task, f"Added {_counted(len(examples) - len(broken))}"))
     finding.tell_unused(unused | broken, output)
     return Exit.DONE
@@ -129,7 +139,7 @@ def examples(client: Client, args: Namespace, output: Output) -> Exit:
     with output.progress("Saving", len(found)) as advance:
         folders, lost = saving.save(client, task.id, found, args.save, advance)
     saved = f"Saved {_counted(len(found) - len(lost))} to {printable(str(args.save))}, a folder for each class."
-    if any(each.label is None for each in found):
+    if any(not each.classes for each in found):
         saved += f" Those of none of the classes are in {printable(str(saving.beside(args.save)))}."
     output.answer(body, lambda: saved)
     for label, folder in folders.items():
@@ -149,12 +159,13 @@ def remove(client: Client, args: Namespace, output: Output) -> Exit:
 
 
 def relabel(client: Client, args: Namespace, output: Output) -> Exit:
-    """`headstart relabel TASK EXAMPLE LABEL` and `headstart relabel TASK EXAMPLE --none-of-these`"""
-    if (args.label is None) != args.none_of_these:
+    """`headstart relabel TASK EXAMPLE LABEL…` and `headstart relabel TASK EXAMPLE --none-of-these`"""
+    if bool(args.labels) == args.none_of_these:
         raise Misused("give either a LABEL or --none-of-these")
     task = finding.task(client, args.task)
-    changed = client.relabel_example(task.id, finding.example(client, task, args.example), args.label)
-    where = f"in {printable(args.label)}" if args.label is not None else "of none of the classes"
+    label = finding.label_for(task, args.labels)
+    changed = client.relabel_example(task.id, finding.example(client, task, args.example), label)
+    where = f"in {class_names(args.labels)}" if args.labels else "of none of the classes"
     what = f"{_called(task, args.example)} is {where} now"
     output.answer(changed.raw, lambda: changed_task(changed, what))
     return Exit.DONE

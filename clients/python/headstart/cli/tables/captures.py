@@ -3,7 +3,7 @@
 from rich.console import RenderableType
 
 from headstart.cli.tables.fitting import Column, FittedTable
-from headstart.cli.tables.text import example_name, printable, when
+from headstart.cli.tables.text import class_names, example_name, printable, when
 from headstart.replies.captures import CapturePage
 
 
@@ -25,8 +25,10 @@ def captures_table(page: CapturePage) -> RenderableType:
         if entry.nearest:
             closest = entry.nearest[0]
             nearest = f"{example_name(closest.example, closest.label, closest.file_name)} ({closest.similarity:.2f})"
-        suggested = printable(entry.label) if entry.known else f"none of these? {printable(entry.label)}"
-        answered = f"{printable(entry.answered.label)} {entry.answered.probability:.1%}"
+        name = class_names(entry.labels) if entry.labels else printable(entry.label)
+        suggested = name if entry.known else f"none of these? {name}"
+        then = class_names(entry.answered.labels) if entry.answered.labels else printable(entry.answered.label)
+        answered = f"{then} {entry.answered.probability:.1%}"
         alike = str(len(entry.alike)) if entry.alike else ""
         table.add_row(entry.id, alike, suggested, f"{entry.probability:.1%}", answered, nearest, when(entry.created_at))
     return table

@@ -57,7 +57,10 @@ def predictions_table(found: Sequence[Row]) -> RenderableType:
             table.add_row(file, "unreadable", "", *[""] * sets, printable(result.detail), "", *of)
             continue
         within = [", ".join(map(printable, result.set or ())) or "none"] * sets
-        (first, sure), *others = [(printable(label), f"{share:.1%}") for label, share in result.scores.items()]
+        found_labels = max(1, len(result.labels or ()))
+        scored = [(printable(label), f"{share:.1%}") for label, share in result.scores.items()]
+        first, sure = (", ".join(texts) for texts in zip(*scored[:found_labels], strict=True))
+        others = scored[found_labels:]
         nearest = ""
         if result.nearest:
             closest = result.nearest[0]
@@ -82,7 +85,7 @@ def many_predictions_table(found: Sequence[RowOfMany]) -> RenderableType:
     )
     for file, name, task, result in found:
         label, sure = (
-            ("unreadable", "") if isinstance(result, Unreadable) else (printable(result.label), f"{result.probability:.1%}")
+            ("unreadable", "") if isinstance(result, Unreadable) else (printable(_label(result)), f"{result.probability:.1%}")
         )
         table.add_row(printable(file), printable(name), task, label, sure)
     return table
@@ -93,17 +96,24 @@ def identifier(result: Prediction | Unreadable) -> str:
     return result.id or "" if isinstance(result, Prediction) else ""
 
 
+def _label(result: Prediction) -> str:
+    """The label, or where an image may have several all that it has, perhaps none."""
+    return result.label if result.labels is None else ", ".join(result.labels)
+
+
 def csv_row(file: str, result: Prediction | Unreadable) -> tuple[str, ...]:
-    """The cells of `CSV_COLUMNS`; an unknown image has the label of its most similar class."""
+    """The cells of `CSV_COLUMNS`; an unknown image has the label of its most similar class. Several labels have commas between
+    them, and the probability is that of the most probable.
+    """
     if isinstance(result, Unreadable):
         return file, "", "", "", "", result.detail
     known = "" if result.known is None else str(result.known).lower()
     novelty = "" if result.novelty is None else f"{result.novelty:.4f}"
-    return file, result.label, f"{result.probability:.6f}", known, novelty, ""
+    return file, _label(result), f"{result.probability:.6f}", known, novelty, ""
 
 
 def csv_row_of_many(file: str, name: str, task: str, result: Prediction | Unreadable) -> tuple[str, ...]:
     """The cells of `CSV_COLUMNS_OF_MANY`."""
     if isinstance(result, Unreadable):
         return file, name, task, "", "", result.detail
-    return file, name, task, result.label, f"{result.probability:.6f}", ""
+    return file, name, task, _label(result), f"{result.probability:.6f}", ""

@@ -1,9 +1,11 @@
 """The quality of a task, and comparisons of ways to fit it, as tables."""
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 
 from headstart.cli.tables.fitting import Column, FittedTable
-from headstart.cli.tables.text import example_name, percent, percent_range, printable
+from headstart.cli.tables.text import class_names, example_name, percent, percent_range, printable
 from headstart.replies.comparison import Comparison, Trial
 from headstart.replies.quality import Prior, Quality
 
@@ -24,11 +26,13 @@ def quality_table(found: Quality) -> RenderableType:
             Column("recognised", number=True),
             Column("accuracy"),
             Column("95 %"),
+            *((Column("wrongly", number=True),) if _several_labels(found) else ()),
         )
     )
     for each in found.classes:
         numbers = (str(each.examples), str(each.judged), str(each.recognised))
-        classes.add_row(printable(each.label), *numbers, percent(each.accuracy), percent_range(each.interval))
+        wrongly = (percent(each.false_positive_rate),) if _several_labels(found) else ()
+        classes.add_row(printable(each.label), *numbers, percent(each.accuracy), percent_range(each.interval), *wrongly)
     confusions = FittedTable((Column("class", cut="end"), Column("taken for", cut="end"), Column("examples", number=True)))
     for pair in found.confusions:
         confusions.add_row(printable(pair.label), printable(pair.recognised_as), str(pair.examples))
@@ -61,6 +65,14 @@ def comparison_table(found: Comparison) -> RenderableType:
     return Group(f"Version {found.version} and the candidates, {judged}:", table, printable(found.advice))
 
 
+def _several_labels(found: Quality) -> bool:
+    return any(each.false_positive_rate is not None for each in found.classes)
+
+
+def _name(label: str | None, labels: Sequence[str] | None) -> str:
+    return class_names(labels) if label is None else printable(label)
+
+
 def _suspects(found: Quality) -> FittedTable:
     known = any(each.file_name for each in found.suspects)
     table = FittedTable(
@@ -74,7 +86,8 @@ def _suspects(found: Quality) -> FittedTable:
     )
     for each in found.suspects:
         file = (example_name(each.example, each.label, each.file_name),) if known else ()
-        table.add_row(*file, each.example, printable(each.label), printable(each.suggested), f"{each.confidence:.1%}")
+        labels = (_name(each.label, each.labels), _name(each.suggested, each.suggested_labels))
+        table.add_row(*file, each.example, *labels, f"{each.confidence:.1%}")
     return table
 
 
@@ -92,7 +105,7 @@ def _duplicates(found: Quality) -> FittedTable:
     )
     for twin in found.duplicates:
         file = (example_name(twin.example, twin.label, twin.file_name),) if known else ()
-        labels = printable(twin.label), printable(twin.of_label)
+        labels = _name(twin.label, twin.labels), _name(twin.of_label, twin.of_labels)
         same = example_name(twin.of, twin.of_label, twin.of_file_name) if known else twin.of
         table.add_row(*file, twin.example, labels[0], same, labels[1], f"{twin.similarity:.1%}")
     return table
@@ -114,6 +127,9 @@ def _trial(each: Trial) -> list[str]:
 def _verdict(found: Quality) -> str:
     if found.accuracy is None:
         return f"Version {found.version}: no example can be judged: each is the only one of its class, or like all others of it."
+    if _several_labels(found):
+        share = f"{percent(found.accuracy)} (95 % interval {percent_range(found.interval)})"
+        return f"Version {found.version}: {share} of the labels right, by {found.method} of {found.judged} examples."
     recognised = sum(each.recognised for each in found.classes)
     share = f"{percent(found.accuracy)} (95 % interval {percent_range(found.interval)})"
     return f"Version {found.version}: {share} recognised by {found.method}, {recognised} of {found.judged} examples."
@@ -146,7 +162,7 @@ def _alike(found: Quality) -> list[RenderableType]:
     """Remarks on shots of one thing, if there are any."""
     parts: list[RenderableType] = []
     examples = sum(each.examples for each in found.classes)
-    if found.groups < examples:
+    if found.groups < examples and not _several_labels(found):
         parts.append(
             f"The {examples} examples look like {found.groups} different things: shots of one thing are left out together, "
             "and count as one."

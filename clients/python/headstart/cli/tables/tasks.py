@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from headstart.cli.tables.fitting import Column, FittedTable
-from headstart.cli.tables.text import class_name, percent, printable, when
+from headstart.cli.tables.text import class_name, class_names, percent, printable, when
 from headstart.replies.tasks import Example, Task, Version
 
 
@@ -37,6 +37,7 @@ def task_table(shown: Task) -> RenderableType:
         ("name", printable(shown.name)),
         ("version", str(shown.version)),
         ("backbone", shown.backbone),
+        *((("labels", "any number an image"),) if shown.labels == "multiple" else ()),
         ("head", f"{shown.head.solver}, C = {shown.head.C:g}, temperature = {shown.head.temperature:g}"),
         ("created", when(shown.created_at)),
         ("changed", when(shown.updated_at)),
@@ -79,7 +80,7 @@ def examples_table(found: Sequence[Example]) -> RenderableType:
     )
     for each in found:
         file = printable(each.file_name or "")
-        table.add_row(each.id, class_name(each.label), file, each.media_type, str(each.bytes), when(each.created_at))
+        table.add_row(each.id, class_names(each.classes), file, each.media_type, str(each.bytes), when(each.created_at))
     return table
 
 

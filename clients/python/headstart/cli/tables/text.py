@@ -1,5 +1,6 @@
 """Texts, shares and moments as people read them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from headstart.replies.values import Interval
@@ -15,9 +16,16 @@ def class_name(label: str | None) -> str:
     return "(none of these)" if label is None else printable(label)
 
 
-def example_name(example: str, label: str, file_name: str | None) -> str:
+def class_names(labels: Sequence[str] | None) -> str:
+    """Several labels of one image, or the lack of any in brackets."""
+    return ", ".join(map(printable, labels)) if labels else class_name(None)
+
+
+def example_name(example: str, label: str | None, file_name: str | None) -> str:
     """An example as its owner knows it: by class and file, or else by its id."""
-    return printable(f"{label}/{file_name}" if file_name else example)
+    if not file_name:
+        return printable(example)
+    return printable(file_name if label is None else f"{label}/{file_name}")
 
 
 def percent(share: float | None) -> str:
