@@ -111,7 +111,7 @@ def made(api: httpx.Client, **body: Any) -> str:
     answered = api.post("/v1/keys", json=body)
     assert answered.status_code == 201, answered.text
     assert answered.headers["cache-control"] == "no-store"
-    key: str = answered.json()["key"]
+    key: str = answered.json()["token"]
     return key
 
 
@@ -293,7 +293,7 @@ class TestLife:
         answer = api.post(f"/v1/keys/{id_in(old)}/rotate", json={"expires_in": 1}).json()
         assert (answer["scope"], answer["tenant"]) == ("write", "default")
         assert answer["expires_at"] is not None
-        fresh = answer["key"]
+        fresh = answer["token"]
         statuses = [httpx.get(f"{keyed.url}/v1/key", headers=bearer(key)).status_code for key in (old, fresh)]
         assert statuses == [200, 200]
         deadline = time.monotonic() + 5
