@@ -1,4 +1,7 @@
-"""`headstart-server`: reads the settings, opens everything, and serves until a signal stops it."""
+"""`headstart-server`: reads the settings, opens everything, and serves until a signal stops it.
+
+`headstart-server keys` makes and revokes API keys instead.
+"""
 # ruff: noqa: E402
 
 from server.starting import SIGNALS, leave_when_told
@@ -10,6 +13,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Sequence
 from types import FrameType
@@ -28,6 +32,7 @@ except ModuleNotFoundError as error:
         raise
     sys.exit("headstart-server needs ONNX Runtime: pip install '.[cpu]', or '.[gpu]' for CUDA")
 
+from server.commands.keys import keys_command
 from server.hosts import ANY
 from server.http.connections import Connections, TooManyConnections, connections_that_fit
 from server.http.front import Front
@@ -43,45 +48,64 @@ _SWITCH_SECONDS = 0.001
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the server and returns the exit status: 0 after a clean stop, 1 if it could not start, 2 for invalid settings."""
+    """Runs the server, or the command `keys`.
+
+    Returns:
+        The exit status of the server: 0 after a clean stop, 1 if it could not start, 2 for invalid settings.
+    """
     print_anything()
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] == ["keys"]:
+        return keys_command(arguments[1:])
     try:
-        settings = load_settings(sys.argv[1:] if argv is None else argv)
-    except InvalidSettings as error:
+        _run(load_settings(arguments))
+    except (InvalidSettings, TooManyConnections) as error:
         print(f"headstart-server: {error}", file=sys.stderr)
         return 2
+    except (BundleError, EngineError, StoreError, _NotListening) as error:
+        print(f"headstart-server: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+class _NotListening(Exception):
+    """The address is taken, or is not of this machine."""
+
+
+def _run(settings: Settings) -> None:
+    """Opens everything and serves. Raises what prevents the start."""
     configure_logging(settings)
     os.umask(0o077)  # Files beside the database are private to its owner, like the database.
     if ANY in settings.hosts:
         _log.info("requests are served whatever name their Host has; --allowed-hosts keeps web pages of other names out")
-    try:
-        socket.create_server((settings.host, settings.port), family=_family(settings.host)).close()
-    except OSError as error:
-        where = f"{settings.host}:{settings.port}"
-        print(f"headstart-server: cannot listen on {where} ({error.strerror}); choose another --port", file=sys.stderr)
-        return 1
+    _check_address(settings)
     # The time that the event loop waits for a thread that computes in Python. The default is five times as long.
     sys.setswitchinterval(_SWITCH_SECONDS)
     # As many fits run at once as there are cores. Matrix products that share cores wait for each other many times as long as they
     # compute, and everybody waits with them.
     threadpool_limits(1, user_api="blas")
-    try:
-        most = connections_that_fit(settings.max_connections)
-    except TooManyConnections as error:
-        print(f"headstart-server: {error}", file=sys.stderr)
-        return 2
-    try:
-        app = create_app(settings)
-    except (BundleError, EngineError, StoreError) as error:
-        print(f"headstart-server: {error}", file=sys.stderr)
-        return 1
+    most = connections_that_fit(settings.max_connections)
+    app = create_app(settings)
     # A garbage collection holds up every request while it looks at all objects. The objects of the start take nearly a tenth of a
     # second, and they stay anyway. Waiting requests of an overloaded server take more, and they leave no cycles behind.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
     _serve(app, Connections(most, settings.header_timeout, settings.body_timeout, settings.body_rate), settings)
-    return 0
+
+
+def _check_address(settings: Settings) -> None:
+    """Raises _NotListening if the address cannot be had, and InvalidSettings if the certificate cannot be used."""
+    try:
+        socket.create_server((settings.host, settings.port), family=_family(settings.host)).close()
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        raise _NotListening(f"cannot listen on {where} ({error.strerror}); choose another --port") from error
+    if settings.ssl_certfile is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
+        except OSError as error:  # Those of TLS are among them.
+            raise InvalidSettings(f"ssl-certfile, ssl-keyfile: {error.strerror or error}") from error
 
 
 def _serve(app: Front, connections: Connections, settings: Settings) -> None:
@@ -97,6 +121,8 @@ def _serve(app: Front, connections: Connections, settings: Settings) -> None:
         timeout_keep_alive=settings.keep_alive,
         timeout_graceful_shutdown=settings.shutdown_timeout,
         server_header=False,
+        ssl_certfile=settings.ssl_certfile,
+        ssl_keyfile=settings.ssl_keyfile,
     )
     server = uvicorn.Server(config)
 

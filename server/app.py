@@ -9,8 +9,9 @@ from starlette.routing import Router
 
 from server.http.endpoints import Endpoints
 from server.http.front import Front
+from server.http.guard import Guard
 from server.http.openapi import openapi_document
-from server.http.routes import archive, backbones, captures, events, health, limits, predictions, quality, refreshes, tasks
+from server.http.routes import archive, backbones, captures, events, health, keys, limits, predictions, quality, refreshes, tasks
 from server.http.routes.docs import docs_routes
 from server.http.routes.page import page_routes
 from server.refresh.worker import RefreshWorker
@@ -19,7 +20,7 @@ from server.settings import Settings
 
 ROUTES = [
     route
-    for module in (predictions, tasks, archive, captures, quality, backbones, refreshes, events, limits, health)
+    for module in (predictions, tasks, archive, captures, quality, backbones, refreshes, events, limits, keys, health)
     for route in module.router.routes
     if isinstance(route, APIRoute)
 ]
@@ -31,6 +32,7 @@ def create_app(settings: Settings) -> Front:
     Raises:
         BundleError, EngineError: the bundle for new tasks cannot be opened.
         StoreError: the data directory cannot be used.
+        InvalidSettings: other machines could reach the server, and it has no key.
     """
     service = Service(settings)
     working = RefreshWorker(service)
@@ -46,4 +48,4 @@ def create_app(settings: Settings) -> Front:
     pages = [*page_routes(), *docs_routes(lambda: openapi_document(ROUTES), settings.root)]
     # No redirect for a superfluous slash. It would go to the Host of the request, and to http behind a proxy that ends TLS.
     others = Router(pages, redirect_slashes=False, lifespan=lifespan)
-    return Front(endpoints, others, settings, service.metrics, service.backbones.check_room)
+    return Front(endpoints, others, settings, service.metrics, Guard(service.keys), service.backbones.check_room)

@@ -9,7 +9,8 @@
     │   ├── VersionNotFound              version_not_found
     │   ├── AnswerForgotten              answer_forgotten
     │   ├── BackboneNotFound             backbone_not_found
-    │   └── RefreshNotFound              refresh_not_found
+    │   ├── RefreshNotFound              refresh_not_found
+    │   └── KeyNotFound                  key_not_found
     ├── Invalid                          the request was understood but cannot be fulfilled
     │   ├── InvalidRequest               invalid_request
     │   ├── InvalidLabel                 invalid_label
@@ -144,6 +145,13 @@ class RefreshNotFound(NotFound):
         super().__init__(f"there is no refresh {refresh!r}")
 
 
+class KeyNotFound(NotFound):
+    code = "key_not_found"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"there is no key {key!r}")
+
+
 class Invalid(HeadstartError):
     """The request was understood but cannot be fulfilled as it is."""
 
@@ -241,6 +249,18 @@ class HeaderTimeout(HeadstartError):
 
 class BodyTimeout(HeadstartError):
     code = "body_timeout"
+
+
+class Unauthenticated(HeadstartError):
+    """The request brings no key that is valid now."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(HeadstartError):
+    """The caller's key is valid and does not allow this."""
+
+    code = "forbidden"
 
 
 class HostNotAllowed(HeadstartError):

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from server.cache.heads import ActiveHeads
+from server.cache.keys import ActiveKeys
 from server.cache.set_rules import ActiveSetRules
 from server.cache.support import ActiveSupport
 from server.engine.decoder import Decoder
@@ -12,7 +13,7 @@ from server.errors import Overloaded
 from server.locks import KeyLocks
 from server.metrics import Metrics
 from server.pools import Pools, ScoreBudget
-from server.settings import Settings
+from server.settings import InvalidSettings, Settings
 from server.store.capture_writer import CaptureWriter
 from server.store.event_records import EventBounds
 from server.store.records import TaskKey
@@ -27,6 +28,7 @@ class Service:
     Raises:
         BundleError, EngineError: the bundle for new tasks cannot be opened.
         StoreError: the data directory cannot be used, or another server is using it.
+        InvalidSettings: other machines could reach the server, and it has no key.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -35,6 +37,12 @@ class Service:
         bounds = EventBounds(settings.quality_drop, settings.event_days)
         self.store = Store.open(settings.database_url or sqlite_url(settings.data_dir), bounds)
         try:
+            self.keys = ActiveKeys(self.store)
+            if settings.exposed and not self.keys.required:
+                raise InvalidSettings(
+                    f"host {settings.host} can be reached from other machines and there is no key; make one with "
+                    "headstart-server keys create, use 127.0.0.1, or say --insecure if the network is trusted"
+                )
             self.backbones = Backbones(settings, self.metrics, self.store)
         except BaseException:
             self.store.close()
@@ -43,12 +51,13 @@ class Service:
         self.heads = ActiveHeads(self.store, self.metrics)
         self.support = ActiveSupport(self.store)
         self.set_rules = ActiveSetRules(self.store)
-        self.key_locks = KeyLocks()  # by idempotency key: a retry waits for a first try that is still running
+        self.key_locks = KeyLocks()  # by tenant and idempotency key: a retry waits for a first try that is still running
         # A change is fitted from the version before it. So the changes of a task wait for each other instead of fitting in vain.
         self._task_locks = KeyLocks()
         self.decoder = Decoder(settings.image_limits)
         self.pools = Pools()
         self.scores = ScoreBudget(settings.max_scores)
+        self.keys.start()
 
     @asynccontextmanager
     async def changing(self, key: TaskKey) -> AsyncIterator[None]:
@@ -80,4 +89,5 @@ class Service:
         self.decoder.close()
         self.pools.close()
         self.captures.close()
+        self.keys.close()
         self.store.close()

@@ -22,7 +22,10 @@ class InvalidSettings(Exception):
 
 
 class Settings(BaseSettings):
-    """Serves few-shot classifiers over HTTP. Every flag is also an environment variable: --data-dir is HEADSTART_DATA_DIR."""
+    """Serves few-shot classifiers over HTTP. Every flag is also an environment variable: --data-dir is HEADSTART_DATA_DIR.
+
+    `headstart-server keys` makes API keys.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix=ENVIRONMENT_PREFIX,
@@ -33,9 +36,11 @@ class Settings(BaseSettings):
         cli_hide_none_type=True,
     )
 
-    host: str = Field("127.0.0.1", description="address to listen on; any but loopback needs --insecure")
+    host: str = Field("127.0.0.1", description="address to listen on; any but loopback needs keys, or --insecure")
     port: int = Field(8000, ge=1, le=65535, description="port to listen on")
-    insecure: bool = Field(False, description="listen beyond this machine although requests are not authenticated")
+    insecure: bool = Field(False, description="listen beyond this machine although there is no key")
+    ssl_certfile: Path | None = Field(None, description="certificate in PEM, with those that it rests on: serves HTTPS")
+    ssl_keyfile: Path | None = Field(None, description="its private key in PEM, unless --ssl-certfile holds it")
     allowed_hosts: str | None = Field(
         None,
         description="names that a request's Host may have beside those of loopback, separated by commas; *.example.org for all "
@@ -112,14 +117,16 @@ class Settings(BaseSettings):
             for each in _split(getattr(self, name.replace("-", "_"))):
                 if not pattern.fullmatch(each):
                     raise ValueError(f"{name}: {each} is not {_FORMS[name]}")
-        if not self.insecure and not is_loopback(self.host):
-            raise ValueError(
-                f"host {self.host} can be reached from other machines and requests are not authenticated; "
-                "use 127.0.0.1, or say --insecure if the network is trusted"
-            )
+        if self.ssl_keyfile is not None and self.ssl_certfile is None:
+            raise ValueError("ssl-keyfile needs ssl-certfile")
         if self.queue_images < self.max_images:
             raise ValueError(f"queue-images {self.queue_images} is less than max-images {self.max_images}")
         return self
+
+    @property
+    def exposed(self) -> bool:
+        """True if other machines may reach the server although nobody said --insecure."""
+        return not self.insecure and not is_loopback(self.host)
 
     @property
     def hosts(self) -> frozenset[str]:

@@ -172,10 +172,17 @@ class Backbones:
         if id_ not in await asyncio.to_thread(folders.find, self._settings.bundles_dir):
             raise BackboneNotFound(id_)
 
-    async def describe(self) -> dict[str, Description]:
-        """Returns the description of every bundle that is in the folders now, open, or needed, by id."""
+    async def describe(self, tenant: str | None = None) -> dict[str, Description]:
+        """Returns the description of every bundle that is in the folders now, open, or needed, by id.
+
+        Args:
+            tenant: whose tasks count and need bundles; None for those of all tenants.
+        """
         found = await asyncio.to_thread(folders.manifests, self._settings.bundles_dir)
-        return self._describe(found, await asyncio.to_thread(self._store.active.by_backbone))
+        used = await asyncio.to_thread(self._store.active.by_backbone, tenant)
+        if tenant is None:
+            return self._describe(found, used)
+        return descriptions(found, used, self._served.values(), self._failed, self.default_id)
 
     async def unserved(self) -> list[Description]:
         """Returns the bundles that existing or new tasks need and that cannot be served. An operator must bring them back."""

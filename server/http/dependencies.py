@@ -1,4 +1,4 @@
-"""Common parts of all routes: the service, the tenant, the reply, and the watch for a client that leaves."""
+"""Common parts of all routes: the service, the reply, and the watch for a client that leaves."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -10,8 +10,6 @@ from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
 from server.service import Service
-
-TENANT = "default"
 
 _UNWATCHED_SECONDS = 0.1  # Most work ends before. A watch is a task of its own, and costs more than a timer.
 

@@ -12,6 +12,7 @@ from fastapi import Request, params
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
+from server.http.callers import Caller, need_of
 from server.http.parameters import Parameters
 
 
@@ -23,25 +24,34 @@ class Endpoint:
 
     Attributes:
         path: with the names of its parts, such as `/v1/tasks/{task}`.
+        need: what it asks of its caller.
+
+    Raises:
+        ValueError: the route does not say what it asks of its caller.
     """
 
     def __init__(self, route: APIRoute, given: Mapping[type, Any]) -> None:
         self.path = route.path
+        self.need = need_of(route)
         self._function: Callable[..., Awaitable[Response]] = route.endpoint
         self._parameters = Parameters(route.endpoint)
         self._constants = dict(self._parameters.defaults)
         self._request: str | None = None
+        self._caller: str | None = None
         for name, hint in get_type_hints(route.endpoint, include_extras=True).items():
             if hint is Request:
                 self._request = name
+            elif Caller in get_args(hint):
+                self._caller = name
             elif any(isinstance(each, params.Depends) for each in get_args(hint)):
                 self._constants[name] = given[get_args(hint)[0]]
 
-    async def __call__(self, request: Request, parts: Mapping[str, str]) -> Response:
+    async def __call__(self, request: Request, parts: Mapping[str, str], caller: Caller) -> Response:
         """Answers a request.
 
         Args:
             parts: of the request's path, by name.
+            caller: whose request it is.
 
         Raises:
             HeadstartError: what is to be answered instead.
@@ -50,6 +60,8 @@ class Endpoint:
         arguments = {**self._constants, **parts, **self._parameters.given(request)}
         if self._request is not None:
             arguments[self._request] = request
+        if self._caller is not None:
+            arguments[self._caller] = caller
         return await self._function(**arguments)
 
 

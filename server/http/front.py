@@ -1,7 +1,7 @@
 """The ASGI application: every request from its head to its line in the log.
 
-Id given (`X-Request-ID`) -> protocol and host checked -> origin checked, and room for images -> endpoint found and called with a
-limited body -> answered, an error as a problem -> logged and counted.
+Id given (`X-Request-ID`) -> protocol and host checked -> origin checked -> endpoint found -> key checked, and room for images ->
+endpoint called with a limited body -> answered, an error as a problem -> logged and counted.
 """
 
 import logging
@@ -22,6 +22,7 @@ from server.errors import HeadstartError
 from server.http.access import Access
 from server.http.bodies.limits import BodyLimits, LimitedBody
 from server.http.endpoints import Endpoints
+from server.http.guard import Guard
 from server.http.hosts import host_check
 from server.http.origins import origin_check
 from server.http.problems import error_problem, problem
@@ -42,11 +43,18 @@ class Front:
 
     Args:
         others: what serves the paths that `endpoints` lack, and the lifespan.
+        guard: tells whose request it is.
         check_room: raises Overloaded when there is no room for another image.
     """
 
     def __init__(
-        self, endpoints: Endpoints, others: ASGIApp, settings: Settings, metrics: Metrics, check_room: Callable[[], None]
+        self,
+        endpoints: Endpoints,
+        others: ASGIApp,
+        settings: Settings,
+        metrics: Metrics,
+        guard: Guard,
+        check_room: Callable[[], None],
     ) -> None:
         self._endpoints = endpoints
         self._others = others
@@ -56,6 +64,7 @@ class Front:
         self._bodies = BodyLimits(settings)
         self._check_host = host_check(settings.hosts)
         self._check_origin = origin_check(settings.origins)
+        self._guard = guard
         self._check_room = check_room
         self._admitted: ASGIApp = self._answer
         if settings.origins:
@@ -120,15 +129,13 @@ class Front:
             await self._admitted(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request. Refuses web pages without the right to ask, and images while there is no room for one.
+        """Answers a request. Refuses web pages and callers without the right to ask, and images while there is no room for one.
 
         A refusal must cost next to nothing, or an overloaded server does little else.
         """
         body = LimitedBody(self._bodies, scope, receive)
         try:
             self._check_origin(scope)
-            if scope["method"] == "POST" and _BRINGS_IMAGES.fullmatch(scope["path"]):
-                self._check_room()
             answer = await self._call(scope, body)
             await answer(scope, body.receive, send)
         except (HeadstartError, HTTPException, ClientDisconnect) as error:
@@ -145,7 +152,12 @@ class Front:
         scope["route"] = endpoint or next(iter(methods.values()))
         if endpoint is None:
             raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
-        return await endpoint(Request(scope, body.receive), parts)
+        caller = self._guard.admit(scope, endpoint.need, parts)
+        if scope["method"] == "POST" and _BRINGS_IMAGES.fullmatch(scope["path"]):
+            scope["route"] = None  # Refusals of an overloaded server are not told one by one.
+            self._check_room()
+            scope["route"] = endpoint
+        return await endpoint(Request(scope, body.receive), parts, caller)
 
     def _failure(self, scope: Scope, error: HeadstartError | HTTPException | ClientDisconnect) -> Response:
         """Returns the answer to what was raised."""

@@ -7,7 +7,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from server.errors import AnswerForgotten, HeadstartError, IdempotencyKeyReused, InvalidRequest
-from server.http.dependencies import TENANT, reply
+from server.http.dependencies import reply
 from server.journeys.support_set import LabelledImage, fingerprint
 from server.service import Service
 from server.store.records import Asked, Replay, ReplayExists
@@ -20,6 +20,7 @@ _Body = TypeVar("_Body", bound=BaseModel)
 
 async def create_once(
     service: Service,
+    tenant: str,
     key: str | None,
     purpose: str,
     examples: Sequence[LabelledImage],
@@ -51,13 +52,13 @@ async def create_once(
         raise InvalidRequest(f"Idempotency-Key has {len(key)} characters; it needs 1 to {_MAX_KEY}")
 
     asked = Asked(key, await service.pools.in_thread(fingerprint, purpose, examples))
-    async with service.key_locks.hold(key):
-        if (replay := await service.pools.in_thread(service.store.replay, TENANT, key)) is None:
+    async with service.key_locks.hold((tenant, key)):
+        if (replay := await service.pools.in_thread(service.store.replay, tenant, key)) is None:
             try:
                 return created(await create(asked))
             except (ReplayExists, HeadstartError):
                 # Another machine, or a first try whose client had left, was faster. What it did may be why this try failed.
-                replay = await service.pools.in_thread(service.store.replay, TENANT, key)
+                replay = await service.pools.in_thread(service.store.replay, tenant, key)
                 if replay is None:
                     raise
     if replay.forgotten:

@@ -11,16 +11,19 @@ from msgspec.json import schema_components
 from pydantic.json_schema import models_json_schema
 
 from server.errors import (
+    Forbidden,
     HeadersTooLarge,
     HeaderTimeout,
     HostNotAllowed,
     MalformedRequest,
     OriginNotAllowed,
+    Unauthenticated,
     UrlTooLong,
 )
 from server.http.bodies.images import RAW_IMAGES
 from server.http.problems import MEDIA_TYPE, documented
 from server.schemas.base import OTHER_PREDICTION_ID, OTHER_TASK_ID, PREDICTION_ID, TASK_ID, Reply, Request
+from server.schemas.keys import KeyBody, RotateBody
 from server.schemas.refreshes import RefreshBody
 from server.schemas.replies import Problem
 from server.schemas.requests import (
@@ -38,6 +41,8 @@ from server.schemas.requests import (
 )
 
 _DESCRIPTION = """A few labelled images in, a working classifier out, in one request.
+
+On a server that has keys, each call but those without a lock takes `Authorization: Bearer hs_…`, a key of the scope beside it.
 
 Errors are `application/problem+json` (RFC 9457) with a stable `code`. Every response carries `X-Request-ID`.
 """
@@ -138,6 +143,8 @@ CORRECTION_BODY = _body(**{"application/json": _json(CorrectionBody, {"predictio
 BACKBONE_BODY = _body(**{"application/json": _json(BackboneBody, {"id": "name@1"})})
 BACKBONE_PATCH_BODY = _body(**{"application/json": _json(BackbonePatch, {"default": True})})
 REFRESH_BODY = _body(**{"application/json": _json(RefreshBody, {"to": "name@2", "tasks": "all", "max_drop": 0.02})})
+KEY_BODY = _body(**{"application/json": _json(KeyBody, {"scope": "predict", "task": TASK_ID, "expires_in": 7_776_000})})
+ROTATE_BODY = {"requestBody": {"content": {"application/json": _json(RotateBody, {"expires_in": 3600})}}}
 _RAW_BODIES = {kind: {"schema": _IMAGE, "example": "(bytes of the image)"} for kind in RAW_IMAGES}
 _QUERY_FIELDS = {"images": {"type": "array", "minItems": 1, "items": _IMAGE}}
 _QUERY_FILES = {"images": _FILES["images"]}
@@ -181,6 +188,8 @@ def openapi_document(routes: Sequence[APIRoute]) -> dict[str, Any]:
         BackboneBody,
         BackbonePatch,
         RefreshBody,
+        KeyBody,
+        RotateBody,
     )
     _, schemas = schema_components(bodies, ref_template=_REF)
     _, problems = models_json_schema([(Problem, "serialization")], ref_template=_REF.format(name="{model}"))
@@ -205,8 +214,10 @@ def _drop_fastapis_own_errors(document: dict[str, Any]) -> None:
 def _add_what_any_call_may_answer(document: dict[str, Any]) -> None:
     """Adds what is refused before a route is looked for, or beside what a route answers under the same status."""
     anything = documented(MalformedRequest, OriginNotAllowed, HeaderTimeout, UrlTooLong, HostNotAllowed, HeadersTooLarge)
+    keyed = documented(Unauthenticated, Forbidden)
+    keyed[401]["headers"] = {"WWW-Authenticate": {"description": "`Bearer`", "schema": {"type": "string"}}}
     for path in document["paths"].values():
         for operation in path.values():
-            for status, response in anything.items():
+            for status, response in [*anything.items(), *(keyed.items() if "security" in operation else ())]:
                 there = operation["responses"].setdefault(str(status), deepcopy(response))
                 there["content"][MEDIA_TYPE]["examples"].update(response["content"][MEDIA_TYPE]["examples"])

@@ -21,6 +21,7 @@ from server.errors import (
     EngineFailed,
     ErasurePending,
     ExampleNotFound,
+    Forbidden,
     HeadersTooLarge,
     HeaderTimeout,
     HeadstartError,
@@ -34,6 +35,7 @@ from server.errors import (
     InvalidBundle,
     InvalidLabel,
     InvalidRequest,
+    KeyNotFound,
     LimitExceeded,
     MalformedRequest,
     NotForSeveralLabels,
@@ -43,6 +45,7 @@ from server.errors import (
     StorageFailed,
     TaskNotFound,
     TooFewClasses,
+    Unauthenticated,
     UnreadableImage,
     UnsupportedMediaType,
     UrlTooLong,
@@ -54,6 +57,8 @@ from server.schemas.replies import Problem, ProblemImage
 # Error -> status, and the detail that the reference shows for it.
 TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
     MalformedRequest: (HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1"),
+    Unauthenticated: (HTTPStatus.UNAUTHORIZED, "this server asks for a key: send it as `Authorization: Bearer hs_…`"),
+    Forbidden: (HTTPStatus.FORBIDDEN, "this takes a key that has the scope write; yours has the scope predict"),
     OriginNotAllowed: (HTTPStatus.FORBIDDEN, "a web page of https://example.org may not do this; …"),
     TaskNotFound: (HTTPStatus.NOT_FOUND, "there is no task 'task_01…'"),
     ExampleNotFound: (HTTPStatus.NOT_FOUND, "the active version of this task has no example 'example_01…'"),
@@ -73,6 +78,7 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
     ),
     BackboneNotFound: (HTTPStatus.NOT_FOUND, "there is no backbone 'name@2' on this server"),
     RefreshNotFound: (HTTPStatus.NOT_FOUND, "there is no refresh 'refresh_01…'"),
+    KeyNotFound: (HTTPStatus.NOT_FOUND, "there is no key '0123456789ab'"),
     HeaderTimeout: (HTTPStatus.REQUEST_TIMEOUT, "the head of the request took longer than 20 seconds"),
     BodyTimeout: (HTTPStatus.REQUEST_TIMEOUT, "the body brought 17 bytes in 30 seconds"),
     Conflict: (HTTPStatus.CONFLICT, "other requests keep changing this task; try again"),
@@ -156,7 +162,9 @@ def problem(
 def error_problem(error: HeadstartError) -> Response:
     """Returns the response to one of our own errors."""
     status, _ = TABLE[type(error)]
-    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
     return problem(status, error.code, error.detail, headers, error.images)
 
 

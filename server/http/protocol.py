@@ -309,5 +309,8 @@ class _Farewell:
 
     def close(self) -> None:
         if not self._transport.is_closing():
-            self._transport.write_eof()
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+            else:  # TLS, which says so itself, and throws away what comes until then.
+                self._transport.close()
             self._loop.call_later(_FAREWELL_SECONDS, self._transport.abort)

@@ -60,13 +60,16 @@ class ActiveTasks:
         """Returns the same as `get` if it is in memory, else None. Never blocks."""
         return self._versions.known(key)
 
-    def by_backbone(self) -> dict[BackboneRef, int]:
+    def by_backbone(self, tenant: str | None = None) -> dict[BackboneRef, int]:
         """Returns, for each backbone in use, the number of tasks whose active version uses it.
 
-        It counts the tasks of all tenants, since they share the bundles.
+        Args:
+            tenant: whose tasks count; None for those of all tenants, who share the bundles.
         """
         backbone = (versions.c.bundle, versions.c.backbone_sha256)
         query = select(*backbone, func.count().label("used")).join_from(tasks, versions, ACTIVE).group_by(*backbone)
+        if tenant is not None:
+            query = query.where(tasks.c.tenant == tenant)
         with self._database.read() as connection:
             return {BackboneRef(row.bundle, row.backbone_sha256): int(row.used) for row in connection.execute(query)}
 

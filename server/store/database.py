@@ -88,7 +88,7 @@ class Database:
             try:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 files = resources.enter_context(DatabaseFiles.hold(path))
-                writer = _engine(url, 1, "BEGIN IMMEDIATE", _WRITER_PRAGMAS)
+                writer = engine_of(url, 1, "BEGIN IMMEDIATE", _WRITER_PRAGMAS)
                 resources.callback(writer.dispose)
                 with writer.begin() as connection:
                     _migrate(connection)
@@ -101,7 +101,7 @@ class Database:
                 reason = error.orig if isinstance(error, DBAPIError) else error
                 full = "; its disk is full" if disk_is_full(path.parent) else ""
                 raise StoreError(f"the database {path} cannot be used: {reason}{full}") from error
-            readers = _engine(url, _READERS, "BEGIN", _READER_PRAGMAS)
+            readers = engine_of(url, _READERS, "BEGIN", _READER_PRAGMAS)
             resources.callback(readers.dispose)
             database = cls(writer, readers, files, resources.pop_all())
         try:
@@ -127,7 +127,7 @@ class Database:
         Raises:
             StorageFailed: the database cannot be read.
         """
-        with _storage_failures("the server's storage failed; try again later"):
+        with storage_failures("the server's storage failed; try again later"):
             self._check_open()
             self._check_files(_GONE)  # A new connection would open another file.
             with self._readers.connect() as connection:
@@ -149,7 +149,7 @@ class Database:
             StorageFailed: it cannot be written, because the disk is full or for another reason. If the disk failed at the very
                 end, the change may have been stored all the same; the detail then says so.
         """
-        with _storage_failures(_FAILED), self._writing:
+        with storage_failures(_FAILED), self._writing:
             self._check_open()
             proven, self._proven = self._proven, None
             if not removes and not self._files.keep_room():
@@ -180,7 +180,7 @@ class Database:
         Raises:
             StorageFailed: the database cannot be written.
         """
-        with _storage_failures(_FAILED), self._writing:
+        with storage_failures(_FAILED), self._writing:
             self._check_open()
             if self._removed_in_log:
                 try:
@@ -211,7 +211,7 @@ class Database:
         Raises:
             StorageFailed: nothing can be stored now; with `disk_full` if the only reason is lack of space.
         """
-        with _storage_failures(_FAILED), self._writing:
+        with storage_failures(_FAILED), self._writing:
             self._check_open()
             self._check_files(_GONE)
             if self._proven is None or time.monotonic() - self._proven > _PROVEN_SECONDS:
@@ -225,7 +225,7 @@ class Database:
 
     def sizes(self) -> StoreSizes:
         """Returns the sizes of the database's files. Raises StorageFailed if they are gone."""
-        with _storage_failures(_GONE):
+        with storage_failures(_GONE):
             return self._files.sizes()
 
     def _check_open(self) -> None:
@@ -246,7 +246,7 @@ class Database:
 
 
 @contextmanager
-def _storage_failures(detail: str) -> Iterator[None]:
+def storage_failures(detail: str) -> Iterator[None]:
     """Turns failures of the disk or the database into StorageFailed. Errors of our own code pass unchanged."""
     try:
         yield
@@ -290,7 +290,7 @@ def _path(url: str) -> Path:
     return Path(str(parsed.database)).absolute()
 
 
-def _engine(url: str, connections: int, begin: str, pragmas: tuple[str, ...]) -> Engine:
+def engine_of(url: str, connections: int, begin: str, pragmas: tuple[str, ...]) -> Engine:
     # `isolation_level=None` keeps the driver from starting transactions by its own rules: `begin` starts each of them.
     engine = create_engine(
         url,

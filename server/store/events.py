@@ -33,11 +33,12 @@ class EventStore:
         self._database = database
         self._bounds = bounds
 
-    def page(self, tenant: str, after: str | None, limit: int) -> EventPage:
+    def page(self, tenant: str, after: str | None, limit: int, only: str | None = None) -> EventPage:
         """Returns at most `limit` events.
 
         Args:
             after: the id of the event that they follow; None for the oldest on; `LATEST` for none but the id to go on from.
+            only: the id of the only task that they may be of; None for any.
 
         Raises:
             InvalidRequest: `after` is no id of an event.
@@ -53,6 +54,8 @@ class EventStore:
             missed = after not in (None, newest) and not _goes_on(connection, tenant, after)
             place = 0 if after is None or missed else _ordinal(after)
             query = select(events).where(ours, events.c.ordinal > place).order_by(events.c.ordinal).limit(limit)
+            if only is not None:
+                query = query.where(events.c.task == only)
             found = [_event(row) for row in connection.execute(query)]
         return EventPage(found, found[-1].id if found else newest, missed)
 

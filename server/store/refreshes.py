@@ -155,10 +155,13 @@ class RefreshStore:
 
     def job(self) -> RefreshJob | None:
         """Returns the oldest refresh of any tenant that is running or being rolled back; None if there is none."""
-        query = select(refreshes).where(refreshes.c.state.in_(tuple(_ENDS))).order_by(refreshes.c.ordinal).limit(1)
+        query = select(refreshes).where(refreshes.c.state.in_(tuple(_ENDS))).order_by(refreshes.c.ordinal.desc())
         with self._database.read() as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else RefreshJob(row.tenant, row.id, row.bundle, row.max_drop, row.state)
+            first = {row.tenant: row for row in connection.execute(query)}  # Ordinals order those of one tenant.
+        if not first:
+            return None
+        row = min(first.values(), key=lambda row: row.created_at)
+        return RefreshJob(row.tenant, row.id, row.bundle, row.max_drop, row.state)
 
     def next_task(self, job: RefreshJob) -> RefreshTask | None:
         """Returns the next pending task; None if there is none, or if the refresh has left the state that `job` gives."""

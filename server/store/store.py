@@ -11,6 +11,7 @@ from server.store.database_files import StoreSizes
 from server.store.event_records import EventBounds
 from server.store.events import EventStore
 from server.store.examples import ExampleStore
+from server.store.keys import KeyStore
 from server.store.records import Replay
 from server.store.refreshes import RefreshStore
 from server.store.replays import read_replay
@@ -40,6 +41,7 @@ class Store:
         captures: the captured predictions of tasks.
         events: what happened to tasks.
         refreshes: the refreshes.
+        keys: the API keys.
 
     Raises:
         TaskNotFound: from every such call that takes a task's key, if there is no such task.
@@ -54,6 +56,7 @@ class Store:
         self.examples = ExampleStore(database)
         self.captures = CaptureStore(database, self.active, self.events)
         self.refreshes = RefreshStore(database)
+        self.keys = KeyStore(database)
 
     @classmethod
     def open(cls, url: str, bounds: EventBounds = _BOUNDS) -> "Store":

@@ -310,3 +310,22 @@ events = Table(
     Column("captures", Integer, nullable=True),
     PrimaryKeyConstraint("tenant", "ordinal", name="pk_events"),
 )
+
+# Rows stay when keys are revoked or expire: a server that once had keys asks for one. No foreign key to the tasks: the key of a
+# task that was deleted opens nothing.
+keys = Table(
+    "keys",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("id", String, nullable=False),  # no two tenants have the same
+    Column("scope", String, nullable=False),
+    Column("task", String, nullable=True),  # the only one that the key is for
+    Column("sha256", LargeBinary, nullable=False),  # of the key
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=True),
+    Column("revoked_at", UtcDateTime, nullable=True),
+    Column("last_used_at", UtcDateTime, nullable=True),
+    Column("change", Integer, nullable=False),  # the number of the last change of keys that touched the row
+    PrimaryKeyConstraint("tenant", "id", name="pk_keys"),
+    Index("ix_keys_change", "change"),
+)

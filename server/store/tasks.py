@@ -62,8 +62,11 @@ class TaskStore:
         with self._database.read() as connection:
             return read_task(connection, key)
 
-    def page(self, tenant: str, cursor: str | None, limit: int) -> tuple[list[Task], str | None]:
+    def page(self, tenant: str, cursor: str | None, limit: int, only: str | None = None) -> tuple[list[Task], str | None]:
         """Returns a page of at most `limit` tasks, newest first, and the cursor of the next page, None after the last.
+
+        Args:
+            only: the id of the only task that may be among them; None for any.
 
         Raises:
             InvalidRequest: the cursor did not come from here.
@@ -71,6 +74,8 @@ class TaskStore:
         query = select_tasks(tenant).order_by(tasks.c.ordinal.desc()).limit(limit + 1)
         if cursor is not None:
             query = query.where(tasks.c.ordinal < read_number(cursor))
+        if only is not None:
+            query = query.where(tasks.c.id == only)
         with self._database.read() as connection:
             found = connection.execute(query).all()
         following = cursor_after_number(found[limit - 1].ordinal) if len(found) > limit else None

@@ -1,6 +1,7 @@
 """What schemathesis cannot make up: real images, archives of them, ids of what there is, and words that mean something.
 
-It loads this file by `SCHEMATHESIS_HOOKS`; `HEADSTART_URL` is the server under test.
+It loads this file by `SCHEMATHESIS_HOOKS`; `HEADSTART_URL` is the server under test, and
+`HEADSTART_TOKEN` a key of its operators.
 """
 
 import base64
@@ -13,6 +14,7 @@ import schemathesis
 from hypothesis import strategies as st
 from schemathesis.generation import GenerationMode
 
+from server.keys import id_of
 from tests.helpers.images import encode, noise
 from tests.helpers.uploads import zip_of
 
@@ -50,11 +52,14 @@ RULES = (
     "name is ",
     "name holds ",
     "labels; send one label per image",
+    "a key for one task has the scope",
+    "Expected `int`, got `float`",
     "Expected `int | null`, got `float`",  # To JSON Schema 2.0 is an integer.
 )
 
 _random = random.Random(1)
-_client = httpx.Client(base_url=os.environ["HEADSTART_URL"], timeout=60)
+_TOKEN = os.environ["HEADSTART_TOKEN"]
+_client = httpx.Client(base_url=os.environ["HEADSTART_URL"], headers={"Authorization": f"Bearer {_TOKEN}"}, timeout=60)
 _tasks: list[str] = []
 _refreshes: list[str] = []
 
@@ -81,9 +86,13 @@ def map_body(_context: Any, body: Any) -> Any:
 @schemathesis.hook
 def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
     """Most cases that the schema calls right get ids of what there is."""
+    given = case.path_parameters or {}
+    if given.get("key") == id_of(_TOKEN):  # It is needed yet.
+        given["key"] = "0123456789ab"
     if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE or _random.random() < 0.2:
         return
-    given = case.path_parameters or {}
+    if "key" in given:
+        given["key"] = _client.post("/v1/keys", json={"scope": "predict"}).json()["id"]
     if "refresh" in given:
         given["refresh"] = _a_refresh()
     if "task" in given:

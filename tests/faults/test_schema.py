@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.server_process import ROOT, ServerProcess
+from tests.helpers.servers import run_server
 
 pytestmark = pytest.mark.slow
 
@@ -18,13 +19,19 @@ _LEFT_OUT = "positive_data_acceptance"
 
 
 def test_every_answer_is_as_documented(tmp_path: Path) -> None:
+    made = run_server(
+        "keys", "create", "--tenant", "default", "--scope", "manage", "--data-dir", str(tmp_path / "data"), folder=tmp_path
+    )
+    key = made.stdout.strip()
     with ServerProcess(tmp_path / "data") as server:
         command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{server.url}/openapi.json"]
         options = ["--checks", "all", "--exclude-checks", _LEFT_OUT, "--continue-on-failure", "--request-timeout", "60"]
+        options += ["--header", f"Authorization: Bearer {key}"]
         count = ["--max-examples", str(_CASES_PER_CALL), "--seed", str(_SEED)]
         environment = {
             **os.environ,
             "HEADSTART_URL": server.url,
+            "HEADSTART_TOKEN": key,
             "SCHEMATHESIS_HOOKS": "tests.faults.schema_hooks",
             "PYTHONPATH": str(ROOT),
         }

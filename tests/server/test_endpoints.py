@@ -9,18 +9,19 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
 from server.errors import InvalidRequest
+from server.http.callers import OPERATOR, Calling, needs
 from server.http.dependencies import GIVEN
 from server.http.endpoints import Endpoints
 
 router = APIRouter(prefix="/things")
 
 
-@router.get("")
-async def things(request: Request) -> Response:
-    return Response(request.url.path)
+@router.get("", dependencies=needs("open"))
+async def things(request: Request, caller: Calling) -> Response:
+    return Response(f"{request.url.path} of {caller.tenant}")
 
 
-@router.post("/{thing}")
+@router.post("/{thing}", dependencies=needs("write"))
 async def change(
     thing: str,
     number: Annotated[int, GIVEN],
@@ -36,11 +37,11 @@ def answer(method: str, path: str, query: str = "", **headers: str) -> str:
     sent = [(name.encode(), value.encode()) for name, value in headers.items()]
     scope: dict[str, Any] = {"type": "http", "path": path, "query_string": query.encode(), "headers": sent}
     methods, parts = endpoints.find(path)
-    return bytes(asyncio.run(methods[method](Request(scope), parts)).body).decode()
+    return bytes(asyncio.run(methods[method](Request(scope), parts, OPERATOR)).body).decode()
 
 
 def test_each_argument_comes_from_where_it_is_declared() -> None:
-    assert answer("GET", "/things") == "/things"
+    assert answer("GET", "/things") == "/things of default"
     assert answer("POST", "/things/a") == "('a', 7, None, None, None)"
     asked = answer("POST", "/things/a", "names=x&top_k=2&names=y", **{"some-key": "k"})
     assert asked == "('a', 7, 2, ['x', 'y'], 'k')"
@@ -64,3 +65,10 @@ def test_other_paths_and_methods_are_not_found() -> None:
     endpoints = Endpoints([route for route in router.routes if isinstance(route, APIRoute)], {int: 7})
     assert endpoints.find("/things/a/b") == ({}, {})
     assert [set(endpoints.find(path)[0]) for path in ("/things", "/things/a")] == [{"GET"}, {"POST"}]
+
+
+def test_a_route_that_does_not_say_what_it_needs_is_no_endpoint() -> None:
+    silent = APIRouter()
+    silent.add_api_route("/silent", things)
+    with pytest.raises(ValueError, match="/silent does not say"):
+        Endpoints([route for route in silent.routes if isinstance(route, APIRoute)], {})

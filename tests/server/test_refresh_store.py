@@ -258,3 +258,14 @@ def test_a_version_is_put_back_only_where_the_refreshed_one_is_active(store: Sto
         store.tasks.change(task.key, version=2)
         assert store.tasks.put_back(task.key, 2, 1, note).version.number == 1
         assert store.refreshes.get(T, refresh.id).tasks == {"returned": 1}
+
+
+def test_the_oldest_refresh_of_all_tenants_is_worked_on_first(tmp_path: Path) -> None:
+    with closing(Store.open(sqlite_url(tmp_path))) as store:
+        done = store.refreshes.create("ours", "new@1", 0.02, "all")
+        store.refreshes.change("ours", done.id, "cancel")
+        first = store.refreshes.create("ours", "new@1", 0.02, "all")
+        store.refreshes.create("theirs", "new@1", 0.02, "all")
+        job = store.refreshes.job()
+        assert job is not None
+        assert (job.tenant, job.id) == ("ours", first.id), "its number is greater, and it is older"

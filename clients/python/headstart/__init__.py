@@ -18,6 +18,7 @@ from headstart.errors import (
     CaptureNotFound,
     Conflict,
     ExampleNotFound,
+    Forbidden,
     HeadstartError,
     ImageNotKept,
     InvalidBundle,
@@ -31,6 +32,7 @@ from headstart.errors import (
     RequestTooLarge,
     ServerUnreachable,
     TaskNotFound,
+    Unauthenticated,
     Unavailable,
     UnexpectedReply,
     UnreadableImages,
@@ -45,6 +47,7 @@ from headstart.replies.backbones import Backbone
 from headstart.replies.captures import Answered, Capture, CapturePage
 from headstart.replies.comparison import Comparison, Difference, Trial, Untried
 from headstart.replies.events import Event, EventPage
+from headstart.replies.keys import Key
 from headstart.replies.predictions import Coverage, ManyPredictions, Neighbour, Prediction, Predictions, Unreadable, UnusableTask
 from headstart.replies.quality import ClassQuality, Confusion, Duplicate, Forecast, Prior, Quality, ReliabilityBin, Suspect
 from headstart.replies.refreshes import Accuracy, Reason, Refresh, RefreshedTask
@@ -79,6 +82,7 @@ __all__ = [
     "Example",
     "ExampleNotFound",
     "Examples",
+    "Forbidden",
     "Forecast",
     "Head",
     "HeadOptions",
@@ -88,6 +92,7 @@ __all__ = [
     "InvalidBundle",
     "InvalidImage",
     "InvalidInput",
+    "Key",
     "LabelledImage",
     "ManyPredictions",
     "Neighbour",
@@ -110,6 +115,7 @@ __all__ = [
     "Task",
     "TaskNotFound",
     "Trial",
+    "Unauthenticated",
     "Unavailable",
     "UnexpectedReply",
     "Unreadable",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from headstart.cli.arguments import parse_arguments
 from headstart.cli.failures import Exit, Misused, explain
+from headstart.cli.kept_keys import kept_key
 from headstart.cli.output import Output, open_streams
 from headstart.client import Client
 from headstart.errors import HeadstartError
@@ -31,7 +32,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     args = parse_arguments(arguments)
     output = Output(as_json=args.json)
     try:
-        with _client(args.url) as client:
+        with _client(args.url, args.token) as client:
             code: Exit = args.run(client, args, output)
             return code
     except BrokenPipeError:
@@ -42,9 +43,13 @@ def _run(arguments: Sequence[str] | None) -> int:
         return failure.exit
 
 
-def _client(url: str | None) -> Client:
+def _client(url: str | None, token: str | None) -> Client:
     try:
-        return Client(url)
+        client = Client(url, token=token)
+        if token is None and not os.environ.get("HEADSTART_TOKEN") and (kept := kept_key(client.url)):
+            client.close()
+            return Client(url, token=kept)
+        return client
     except ValueError as error:
         raise Misused(str(error)) from error
     except ImportError as error:

@@ -22,6 +22,7 @@ from headstart.queries import Queries
 from headstart.refreshes import Refreshes
 from headstart.replies.comparison import Comparison
 from headstart.replies.events import EventPage
+from headstart.replies.keys import Key
 from headstart.replies.predictions import ManyPredictions, Predictions
 from headstart.replies.quality import Quality
 from headstart.replies.tasks import Example, Keep, Task, Version
@@ -39,7 +40,8 @@ class Client:
 
     Args:
         url: the server's address; by default the environment's `HEADSTART_URL`, or this machine's port 8000.
-        token: sent as `Authorization: Bearer …`; by default the environment's `HEADSTART_TOKEN`.
+        token: the key of a server that asks for one; by default the environment's `HEADSTART_TOKEN`. It is sent as
+            `Authorization: Bearer …`.
         headers: sent with every request.
         timeout: seconds that the server may be silent within one request.
 
@@ -50,6 +52,7 @@ class Client:
 
     Raises:
         ValueError: the address, the token or a header is malformed.
+        Unauthenticated, Forbidden: from every method, if the server has keys and the token does not allow the call.
     """
 
     def __init__(
@@ -79,6 +82,10 @@ class Client:
     def ready(self) -> bool:
         """True if a server is there and able to serve; tries once."""
         return self._transport.answers("/readyz")
+
+    def key(self) -> Key:
+        """Whose key the client sends, and what it allows. Raises Unauthenticated if the server asks for one that is valid."""
+        return parse(Key.from_json, self._transport.send("GET", "/v1/key"))
 
     def create_task(
         self,

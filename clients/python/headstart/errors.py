@@ -8,6 +8,8 @@
     │   └── ProxyError            a proxy or gateway in front of the server answered in its place
     ├── UnreadableImages          `Predictions.checked()` on a reply with images that the server could not read
     └── ApiError                  the server refused the request
+        ├── Unauthenticated       it asks for a key, and the client has none that is valid
+        ├── Forbidden             the key does not allow this
         ├── NotFound
         │   ├── TaskNotFound
         │   ├── ExampleNotFound
@@ -114,6 +116,14 @@ class ApiError(HeadstartError):
         return f"{self.detail} ({self.code})"
 
 
+class Unauthenticated(ApiError):
+    """The server asks for a key, and the client has none, or one that is mistyped, revoked or expired."""
+
+
+class Forbidden(ApiError):
+    """The client's key does not allow this: its scope is too small, or it is for one task."""
+
+
 class NotFound(ApiError):
     """Something that the request names does not exist."""
 
@@ -202,6 +212,8 @@ class Overloaded(Unavailable):
 
 
 _BY_CODE: Mapping[str, type[ApiError]] = {
+    "unauthenticated": Unauthenticated,
+    "forbidden": Forbidden,
     "task_not_found": TaskNotFound,
     "example_not_found": ExampleNotFound,
     "capture_not_found": CaptureNotFound,
@@ -223,6 +235,7 @@ _BY_CODE: Mapping[str, type[ApiError]] = {
 # For codes that are newer than this client.
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     400: InvalidInput,
+    401: Unauthenticated,
     404: NotFound,
     409: Conflict,
     410: NotFound,

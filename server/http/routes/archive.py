@@ -6,11 +6,11 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from server.errors import ImageNotKept, StorageFailed, TaskNotFound
-from server.http.dependencies import TENANT, Served
+from server.http.callers import Calling, needs
+from server.http.dependencies import Served
 from server.http.problems import documented
 from server.http.streaming import Streamed
 from server.journeys.archive import archive_pieces, plan_archive
-from server.store.records import TaskKey
 
 router = APIRouter(prefix="/v1/tasks/{task}/archive", tags=["tasks"])
 
@@ -19,6 +19,7 @@ _ZIP = "application/zip"
 
 @router.get(
     "",
+    dependencies=needs("write"),
     summary="The active version as a zip with a folder per class",
     response_class=Response,
     responses={
@@ -26,11 +27,11 @@ _ZIP = "application/zip"
         **documented(TaskNotFound, ImageNotKept, StorageFailed),
     },
 )
-async def archive(task: str, service: Served) -> Response:
+async def archive(task: str, caller: Calling, service: Served) -> Response:
     """`POST /v1/tasks` takes it again as `archive`. Hidden in it are `.negatives/`, and in `.headstart/` the head and the task's
     description. If the task is removed meanwhile, the connection is closed before the end.
     """
-    planned = await plan_archive(service, TaskKey(TENANT, task))
+    planned = await plan_archive(service, caller.task_key(task))
     named = f"attachment; filename=\"{planned.task.id}.zip\"; filename*=UTF-8''{quote(planned.file_name, safe='')}"
     headers = {"Content-Disposition": named, "X-Content-Type-Options": "nosniff"}
     return Streamed(archive_pieces(service, planned), _ZIP, headers)

@@ -17,6 +17,7 @@ from server.errors import (
     UnsupportedMediaType,
 )
 from server.http.bodies.content import read_json
+from server.http.callers import Calling, needs
 from server.http.dependencies import Served, reply
 from server.http.openapi import BACKBONE_BODY, BACKBONE_PATCH_BODY, answered
 from server.http.problems import documented
@@ -31,19 +32,21 @@ _LOCATION = {"Location": {"description": "the backbone", "schema": {"type": "str
 
 @router.get(
     "",
+    dependencies=needs("predict"),
     summary="List backbones",
     responses={200: answered(BackboneList, "Every bundle, and the one new tasks get"), **documented(StorageFailed)},
 )
-async def list_backbones(service: Served) -> Response:
+async def list_backbones(caller: Calling, service: Served) -> Response:
     """The folders of bundles are looked at again. One whose manifest cannot be read is not in the list, unless it is needed, and
     `missing`: open it to hear why."""
-    found = await service.backbones.describe()
+    found = await service.backbones.describe(None if caller.operates else caller.tenant)
     shown = [_reply(description) for description in found.values()]
     return reply(BackboneList(default=service.backbones.default_id, backbones=shown))
 
 
 @router.post(
     "",
+    dependencies=needs("operate"),
     status_code=201,
     summary="Open a bundle",
     responses={
@@ -67,11 +70,12 @@ async def open_backbone(request: Request, service: Served) -> Response:
 
 @router.get(
     "/{backbone}",
+    dependencies=needs("predict"),
     summary="Show a backbone",
     responses={200: answered(BackboneReply, "The backbone"), **documented(BackboneNotFound, StorageFailed)},
 )
-async def show(backbone: str, service: Served) -> Response:
-    found = await service.backbones.describe()
+async def show(backbone: str, caller: Calling, service: Served) -> Response:
+    found = await service.backbones.describe(None if caller.operates else caller.tenant)
     if backbone not in found:
         raise BackboneNotFound(backbone)
     return reply(_reply(found[backbone]))
@@ -79,6 +83,7 @@ async def show(backbone: str, service: Served) -> Response:
 
 @router.patch(
     "/{backbone}",
+    dependencies=needs("operate"),
     summary="Make an open backbone the one that new tasks get",
     responses={
         200: answered(BackboneReply, "The backbone as it is now"),
@@ -95,6 +100,7 @@ async def change(backbone: str, request: Request, service: Served) -> Response:
 
 @router.delete(
     "/{backbone}",
+    dependencies=needs("operate"),
     status_code=204,
     summary="Close a backbone that no task uses",
     responses={204: {"description": "Closed; its folder stays"}, **documented(BackboneNotFound, BackboneInUse, StorageFailed)},

@@ -33,7 +33,8 @@ from server.errors import (
 )
 from server.http.bodies.content import read_json
 from server.http.bodies.labels import label_in
-from server.http.dependencies import TENANT, Served, reply, while_connected
+from server.http.callers import Caller, Calling, needs
+from server.http.dependencies import Served, reply, while_connected
 from server.http.idempotency import create_once
 from server.http.openapi import CORRECTION_BODY, RESOLVE_BODY, answered
 from server.http.problems import documented
@@ -45,7 +46,6 @@ from server.schemas.captures import CapturePage
 from server.schemas.replies import ChangedTaskReply
 from server.schemas.requests import CorrectionBody, Decision, ResolveBody
 from server.service import Service
-from server.store.records import TaskKey
 
 router = APIRouter(prefix="/v1/tasks/{task}", tags=["review"])
 
@@ -74,6 +74,7 @@ _CHANGE_ERRORS = (
 
 @router.get(
     "/captures",
+    dependencies=needs("write"),
     summary="The review queue: captured predictions that wait for a decision",
     responses={
         200: answered(CapturePage, "A page of captures"),
@@ -83,6 +84,7 @@ _CHANGE_ERRORS = (
 async def captures(
     task: str,
     request: Request,
+    caller: Calling,
     service: Served,
     order: Annotated[Order, Query(description="`unknown` has the likeliest strangers first")] = "most-useful",
     limit: Annotated[int, Query(ge=1, le=100, description="entries per page")] = 20,
@@ -91,11 +93,12 @@ async def captures(
     ] = None,
 ) -> Response:
     """The active version judges all captures anew at each call. Begin again without `after` once something was decided."""
-    return reply(await while_connected(request, review_queue(service, TaskKey(TENANT, task), order, limit, after)))
+    return reply(await while_connected(request, review_queue(service, caller.task_key(task), order, limit, after)))
 
 
 @router.get(
     "/captures/{capture}/image",
+    dependencies=needs("write"),
     summary="A captured image, as it was sent",
     response_class=Response,
     responses={
@@ -106,13 +109,14 @@ async def captures(
         **documented(*_ERRORS),
     },
 )
-async def capture_image(task: str, capture: str, service: Served) -> Response:
-    image, media_type = await service.pools.in_thread(service.store.captures.image, TaskKey(TENANT, task), capture)
+async def capture_image(task: str, capture: str, caller: Calling, service: Served) -> Response:
+    image, media_type = await service.pools.in_thread(service.store.captures.image, caller.task_key(task), capture)
     return Response(image, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})
 
 
 @router.post(
     "/captures/resolve",
+    dependencies=needs("write"),
     status_code=201,
     summary="Decide about captures: one new version, active in the answer",
     responses={
@@ -121,16 +125,19 @@ async def capture_image(task: str, capture: str, service: Served) -> Response:
     },
     openapi_extra=RESOLVE_BODY,
 )
-async def resolve_captures(task: str, request: Request, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
+async def resolve_captures(
+    task: str, request: Request, caller: Calling, service: Served, idempotency_key: IdempotencyKey = None
+) -> Response:
     """All decisions are carried out, or none. Captures with a label become examples, and those with null negatives. Discarded
     ones are in no file any more when the answer comes. Where all are discarded, no version is made.
     """
     wanted = await read_json(request, service, ResolveBody, _MOST_BYTES)
-    return await _decide(task, request, service, idempotency_key, wanted.decisions)
+    return await _decide(caller, task, request, service, idempotency_key, wanted.decisions)
 
 
 @router.post(
     "/corrections",
+    dependencies=needs("write"),
     status_code=201,
     summary="Put a remembered prediction right: a new version, active in the answer",
     responses={
@@ -139,23 +146,28 @@ async def resolve_captures(task: str, request: Request, service: Served, idempot
     },
     openapi_extra=CORRECTION_BODY,
 )
-async def correct(task: str, request: Request, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
+async def correct(
+    task: str, request: Request, caller: Calling, service: Served, idempotency_key: IdempotencyKey = None
+) -> Response:
     """The image becomes an example of that class, or with null a negative. The prediction leaves the review queue."""
     wanted = await read_json(request, service, CorrectionBody)
     decision = Decision(captures=[wanted.prediction], label=wanted.label, labels=wanted.labels)
-    return await _decide(task, request, service, idempotency_key, [decision])
+    return await _decide(caller, task, request, service, idempotency_key, [decision])
 
 
-async def _decide(task: str, request: Request, service: Service, idempotency_key: str | None, wanted: list[Decision]) -> Response:
+async def _decide(
+    caller: Caller, task: str, request: Request, service: Service, idempotency_key: str | None, wanted: list[Decision]
+) -> Response:
     decisions = await service.pools.in_thread(_decisions, wanted)
-    key = TaskKey(TENANT, task)
+    key = caller.task_key(task)
     return await create_once(
         service,
+        caller.tenant,
         idempotency_key,
         json.dumps(["resolve", task, decisions.labels, decisions.discarded]),
         [],
         lambda kept: while_connected(request, resolve(service, key, decisions, kept)),
-        partial(changed_task_again, service, TENANT),
+        partial(changed_task_again, service, caller.tenant),
         lambda changed: f"/v1/tasks/{changed.id}",
     )
 

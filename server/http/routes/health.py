@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from models.bundle import BundleError
 from server.engine.descriptions import Description
 from server.errors import HeadstartError, StorageFailed
+from server.http.callers import Calling, needs
 from server.http.dependencies import Served, reply
 from server.http.openapi import answered
 from server.schemas.replies import Health
@@ -22,17 +23,18 @@ _PATIENCE_SECONDS = 10.0
 _METRICS = "headstart_active_heads 3.0\n"
 
 
-@router.get("/healthz", summary="Alive", responses={200: answered(Health, "The process answers")})
+@router.get("/healthz", dependencies=needs("open"), summary="Alive", responses={200: answered(Health, "The process answers")})
 async def alive() -> Response:
     return reply(Health(status="ok"))
 
 
 @router.get(
     "/readyz",
+    dependencies=needs("open"),
     summary="Warm and able to serve",
     responses={200: answered(Health, "Ready"), 503: answered(Health, "Not able to serve; `checks` says what fails")},
 )
-async def ready(service: Served) -> Response:
+async def ready(caller: Calling, service: Served) -> Response:
     """Sends images of known embedding through the queue that serves. Reads from the store, and writes to it unless that has
     just been done. Looks for the bundles that tasks need. If some tasks lack theirs, or the disk is full, the server is
     `degraded`; the answer is still 200, since everything else is served.
@@ -52,8 +54,9 @@ async def ready(service: Served) -> Response:
     checks["bundles"] = "ok"
     try:
         if unserved := await asyncio.wait_for(service.backbones.unserved(), _PATIENCE_SECONDS):
-            checks["bundles"] = f"missing: {', '.join(map(_needed, unserved))}"
-            _log.error("bundles %s", checks["bundles"])
+            named = f"missing: {', '.join(map(_needed, unserved))}"
+            _log.error("bundles %s", named)
+            checks["bundles"] = named if caller.operates else "missing"
             healthy &= service.backbones.served_default is not None
             degraded = True
     except (HeadstartError, TimeoutError):  # The store, which says so itself.
@@ -64,6 +67,7 @@ async def ready(service: Served) -> Response:
 
 @router.get(
     "/metrics",
+    dependencies=needs("operate"),
     summary="Metrics for Prometheus",
     response_class=Response,
     responses={200: {"description": "In its text format", "content": {"text/plain": {"example": _METRICS}}}},

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 from fastapi.responses import Response
 
+from server.http.callers import needs
 from server.http.dependencies import Served, reply
 from server.http.openapi import answered
 from server.schemas.replies import Limits
@@ -10,7 +11,9 @@ from server.schemas.replies import Limits
 router = APIRouter(prefix="/v1/limits", tags=["limits"])
 
 
-@router.get("", summary="How much a request may bring", responses={200: answered(Limits, "The limits")})
+@router.get(
+    "", dependencies=needs("predict"), summary="How much a request may bring", responses={200: answered(Limits, "The limits")}
+)
 async def limits(service: Served) -> Response:
     settings = service.settings
     return reply(

@@ -23,14 +23,14 @@ from server.errors import (
     UnsupportedMediaType,
 )
 from server.http.bodies.images import read_many_queries, read_queries
-from server.http.dependencies import TENANT, Served, while_connected
+from server.http.callers import Calling, needs
+from server.http.dependencies import Served, while_connected
 from server.http.openapi import PREDICT_BODY, PREDICT_MANY_BODY, answered
 from server.http.problems import documented
 from server.journeys.active_task import Mode, Unknown, find_task
 from server.journeys.predict import predict
 from server.journeys.predict_many import find_tasks, predict_many
 from server.schemas.predictions import PredictManyReply, PredictReply
-from server.store.records import TaskKey
 
 router = APIRouter(prefix="/v1", tags=["predictions"])
 
@@ -53,6 +53,7 @@ _ERRORS = (
 
 @router.post(
     "/tasks/{task}/predict",
+    dependencies=needs("predict"),
     summary="Recognise images",
     responses={
         200: answered(PredictReply, "Predictions in the order of the images"),
@@ -63,6 +64,7 @@ _ERRORS = (
 async def recognise(
     task: str,
     request: Request,
+    caller: Calling,
     service: Served,
     top_k: Annotated[int | None, Query(ge=1, description="labels to score, the most probable first; all by default")] = None,
     unknown: Annotated[Unknown, Query(description="`ignore` leaves out `known`, `novelty` and `nearest`")] = "judge",
@@ -88,7 +90,7 @@ async def recognise(
     """
     if coverage is not None and mode == "transductive":
         raise InvalidRequest("coverage is for images judged each alone; ask without mode=transductive")
-    active = await find_task(service, TaskKey(TENANT, task), unknown, mode, coverage is not None)
+    active = await find_task(service, caller.task_key(task), unknown, mode, coverage is not None)
     images = await read_queries(request, service)
     answer = await while_connected(request, predict(service, active, images, top_k, coverage, remember))
     return Response(answer, media_type="application/json")
@@ -96,12 +98,14 @@ async def recognise(
 
 @router.post(
     "/predict",
+    dependencies=needs("predict"),
     summary="Recognise images by many tasks at once",
     responses={200: answered(PredictManyReply, "A result for each task, in the order asked"), **documented(*_ERRORS)},
     openapi_extra=PREDICT_MANY_BODY,
 )
 async def recognise_by_many(
     request: Request,
+    caller: Calling,
     service: Served,
     tasks: Annotated[
         list[str] | None, Query(description="ids separated by commas, or `all`, newest first; unless the body says it")
@@ -115,6 +119,6 @@ async def recognise_by_many(
     read, takes its place with an `error`, unless it is the only one.
     """
     asked = await read_many_queries(request, service, tasks)
-    found = await find_tasks(service, TENANT, asked.tasks)
-    answer = await while_connected(request, predict_many(service, TENANT, found, asked.images, top_k, unknown))
+    found = await find_tasks(service, caller.tenant, caller.within(asked.tasks))
+    answer = await while_connected(request, predict_many(service, caller.tenant, found, asked.images, top_k, unknown))
     return Response(answer, media_type="application/json")

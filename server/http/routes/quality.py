@@ -23,7 +23,8 @@ from server.errors import (
     UnsupportedMediaType,
 )
 from server.http.bodies.content import read_json_if_any
-from server.http.dependencies import TENANT, Served, reply, while_connected
+from server.http.callers import Calling, needs
+from server.http.dependencies import Served, reply, while_connected
 from server.http.openapi import COMPARE_BODY, answered
 from server.http.problems import documented
 from server.journeys.compare import compare
@@ -31,7 +32,6 @@ from server.journeys.quality import task_quality
 from server.schemas.comparison import ComparisonReply
 from server.schemas.quality import QualityReply
 from server.schemas.requests import CompareBody
-from server.store.records import TaskKey
 
 router = APIRouter(prefix="/v1/tasks/{task}", tags=["tasks"])
 
@@ -40,18 +40,20 @@ _ERRORS = (TaskNotFound, Overloaded, BackboneUnavailable, StorageFailed)
 
 @router.get(
     "/quality",
+    dependencies=needs("write"),
     summary="How good a task is, and which examples to look at",
     responses={200: answered(QualityReply, "Judged by leave-one-out"), **documented(*_ERRORS)},
 )
-async def quality(task: str, request: Request, service: Served) -> Response:
+async def quality(task: str, request: Request, caller: Calling, service: Served) -> Response:
     """Each example of the active version is judged by a head fitted without it. Above 500 examples that are 20 folds instead,
     which may take seconds, unless an image may have several labels. A class with a single example cannot be judged so.
     """
-    return reply(await while_connected(request, task_quality(service, TaskKey(TENANT, task))))
+    return reply(await while_connected(request, task_quality(service, caller.task_key(task))))
 
 
 @router.post(
     "/compare",
+    dependencies=needs("write"),
     summary="Try other solvers, options and backbones on a task's own examples",
     responses={
         200: answered(ComparisonReply, "The active version, then the candidates in the order asked"),
@@ -74,13 +76,13 @@ async def quality(task: str, request: Request, service: Served) -> Response:
     },
     openapi_extra=COMPARE_BODY,
 )
-async def compare_candidates(task: str, request: Request, service: Served) -> Response:
+async def compare_candidates(task: str, request: Request, caller: Calling, service: Served) -> Response:
     """Each is judged as `quality` judges the active version, on the same examples. Nothing is stored or published, save that a
     bundle which a candidate names is opened. A candidate that cannot be tried takes its place with an `error`, unless it is the
     only one. Other backbones embed the stored images behind everyone else's, which may take minutes for a large task.
     """
     await service.pools.in_thread(
-        service.store.active.get, TaskKey(TENANT, task)
+        service.store.active.get, caller.task_key(task)
     )  # An unknown task is answered before its body is read.
     asked = await read_json_if_any(request, CompareBody)
-    return reply(await while_connected(request, compare(service, TaskKey(TENANT, task), asked.candidates)))
+    return reply(await while_connected(request, compare(service, caller.task_key(task), asked.candidates)))

@@ -38,7 +38,8 @@ from server.errors import (
 from server.http.bodies.content import read_json
 from server.http.bodies.images import read_examples, read_task
 from server.http.bodies.labels import label_in
-from server.http.dependencies import TENANT, Served, reply, while_connected
+from server.http.callers import Calling, needs
+from server.http.dependencies import Served, reply, while_connected
 from server.http.idempotency import create_once
 from server.http.openapi import EXAMPLE_PATCH_BODY, EXAMPLES_BODY, PATCH_BODY, TASK_BODY, answered
 from server.http.problems import documented
@@ -49,7 +50,7 @@ from server.journeys.replay import changed_task_again
 from server.schemas.from_records import example_reply, task_reply, version_reply
 from server.schemas.replies import ChangedTaskReply, ExamplePage, TaskPage, TaskReply, VersionPage
 from server.schemas.requests import ExamplePatch, TaskPatch
-from server.store.records import CaptureSetting, TaskKey
+from server.store.records import CaptureSetting
 
 router = APIRouter(prefix="/v1/tasks", tags=["tasks"])
 
@@ -83,6 +84,7 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="entries per page")]
 
 @router.post(
     "",
+    dependencies=needs("write"),
     status_code=201,
     summary="Create a task from labelled images",
     responses={
@@ -91,7 +93,7 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="entries per page")]
     },
     openapi_extra=TASK_BODY,
 )
-async def create(request: Request, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
+async def create(request: Request, caller: Calling, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
     """At least two classes with one image each; 5 to 20 images per class recognise best.
 
     Multipart: files `images` and texts `labels`, equally many, in the same order. Or one file `archive`, a zip with a folder
@@ -102,6 +104,7 @@ async def create(request: Request, service: Served, idempotency_key: Idempotency
     then has `labels`; each text `labels` of a form is a JSON list; an image that lies in several folders of an archive, the same
     bytes, has all their labels.
     """
+    caller.check_unbound()
     asked = await read_task(request, service)
     capture = asked.capture.given()
     further = [*([capture] if capture else []), *([asked.label_mode] if asked.label_mode != "single" else [])]
@@ -109,39 +112,43 @@ async def create(request: Request, service: Served, idempotency_key: Idempotency
     setting = CaptureSetting(**capture) if capture else None
     return await create_once(
         service,
+        caller.tenant,
         idempotency_key,
         purpose,
         asked.examples,
         lambda kept: while_connected(
             request,
-            adapt.create_task(service, TENANT, asked.name, asked.options, asked.examples, kept, setting, asked.label_mode),
+            adapt.create_task(service, caller.tenant, asked.name, asked.options, asked.examples, kept, setting, asked.label_mode),
         ),
-        partial(changed_task_again, service, TENANT),
+        partial(changed_task_again, service, caller.tenant),
         _location,
     )
 
 
 @router.get(
     "",
+    dependencies=needs("predict"),
     summary="List tasks, newest first",
     responses={200: answered(TaskPage, "A page of tasks"), **documented(InvalidRequest, StorageFailed)},
 )
-async def list_tasks(service: Served, cursor: Cursor = None, limit: Limit = 50) -> Response:
-    tasks, next_cursor = await service.pools.in_thread(service.store.tasks.page, TENANT, cursor, limit)
+async def list_tasks(caller: Calling, service: Served, cursor: Cursor = None, limit: Limit = 50) -> Response:
+    tasks, next_cursor = await service.pools.in_thread(service.store.tasks.page, caller.tenant, cursor, limit, caller.task)
     return reply(TaskPage(tasks=[task_reply(task) for task in tasks], next_cursor=next_cursor))
 
 
 @router.get(
     "/{task}",
+    dependencies=needs("predict"),
     summary="Show a task",
     responses={200: answered(TaskReply, "The task"), **documented(TaskNotFound, StorageFailed)},
 )
-async def show(task: str, service: Served) -> Response:
-    return reply(task_reply(await service.pools.in_thread(service.store.tasks.get, TaskKey(TENANT, task))))
+async def show(task: str, caller: Calling, service: Served) -> Response:
+    return reply(task_reply(await service.pools.in_thread(service.store.tasks.get, caller.task_key(task))))
 
 
 @router.patch(
     "/{task}",
+    dependencies=needs("write"),
     summary="Rename a task, roll it back to another version, or set what it captures",
     responses={
         200: answered(TaskReply, "The task as it is now"),
@@ -149,13 +156,13 @@ async def show(task: str, service: Served) -> Response:
     },
     openapi_extra=PATCH_BODY,
 )
-async def change(task: str, request: Request, service: Served) -> Response:
+async def change(task: str, request: Request, caller: Calling, service: Served) -> Response:
     """Rolling back takes effect with the answer. No version is lost: any can be made active again."""
     wanted = await read_json(request, service, TaskPatch)
     capture = wanted.capture.given() if wanted.capture else None
     if wanted.name is None and wanted.active_version is None and not capture:
         raise InvalidRequest("nothing to change; give name, active_version, capture or several of them")
-    change = partial(service.store.tasks.change, TaskKey(TENANT, task), name=wanted.name, version=wanted.active_version)
+    change = partial(service.store.tasks.change, caller.task_key(task), name=wanted.name, version=wanted.active_version)
     changed = await service.pools.in_writer(change, capture=capture)
     if capture:
         service.captures.sweep_soon()  # There may be more than the new limit.
@@ -164,41 +171,45 @@ async def change(task: str, request: Request, service: Served) -> Response:
 
 @router.delete(
     "/{task}",
+    dependencies=needs("manage"),
     status_code=204,
     summary="Remove a task with all its images and versions",
     responses={204: {"description": "Gone"}, **documented(TaskNotFound, StorageFailed, ErasurePending)},
 )
-async def delete(task: str, service: Served) -> Response:
+async def delete(task: str, caller: Calling, service: Served) -> Response:
     """When the answer comes, no file of the server holds a byte of its images."""
-    await delete_task(service, TaskKey(TENANT, task))
+    await delete_task(service, caller.task_key(task))
     return Response(status_code=204)
 
 
 @router.get(
     "/{task}/versions",
+    dependencies=needs("predict"),
     summary="The history of a task, newest first",
     responses={200: answered(VersionPage, "Every version"), **documented(TaskNotFound, StorageFailed)},
 )
-async def versions(task: str, service: Served) -> Response:
-    found = await service.pools.in_thread(service.store.tasks.versions, TaskKey(TENANT, task))
+async def versions(task: str, caller: Calling, service: Served) -> Response:
+    found = await service.pools.in_thread(service.store.tasks.versions, caller.task_key(task))
     return reply(VersionPage(versions=[version_reply(version) for version in found]))
 
 
 @router.get(
     "/{task}/examples",
+    dependencies=needs("write"),
     summary="The support set of the active version, oldest first",
     responses={200: answered(ExamplePage, "A page of examples"), **documented(TaskNotFound, InvalidRequest, StorageFailed)},
 )
 async def examples(
-    task: str, service: Served, cursor: Cursor = None, limit: Limit = 100, negatives: Negatives = None
+    task: str, caller: Calling, service: Served, cursor: Cursor = None, limit: Limit = 100, negatives: Negatives = None
 ) -> Response:
-    key = TaskKey(TENANT, task)
+    key = caller.task_key(task)
     found, next_cursor = await service.pools.in_thread(service.store.examples.page, key, cursor, limit, negatives)
     return reply(ExamplePage(examples=[example_reply(example) for example in found], next_cursor=next_cursor))
 
 
 @router.post(
     "/{task}/examples",
+    dependencies=needs("write"),
     status_code=201,
     summary="Add labelled images: a new version, active in the answer",
     responses={
@@ -207,24 +218,26 @@ async def examples(
     },
     openapi_extra=EXAMPLES_BODY,
 )
-async def add(task: str, request: Request, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
+async def add(task: str, request: Request, caller: Calling, service: Served, idempotency_key: IdempotencyKey = None) -> Response:
     """The same bodies as creation, without name and options. A label that is new to the task is a new class."""
     # An unknown task is answered before its body is read.
-    active = await service.pools.in_thread(service.store.active.get, TaskKey(TENANT, task))
+    active = await service.pools.in_thread(service.store.active.get, caller.task_key(task))
     added = await read_examples(request, service, active.labels)
     return await create_once(
         service,
+        caller.tenant,
         idempotency_key,
         json.dumps(["add", task]),
         added,
-        lambda kept: while_connected(request, adapt.add_examples(service, TaskKey(TENANT, task), added, kept)),
-        partial(changed_task_again, service, TENANT),
+        lambda kept: while_connected(request, adapt.add_examples(service, caller.task_key(task), added, kept)),
+        partial(changed_task_again, service, caller.tenant),
         _location,
     )
 
 
 @router.patch(
     "/{task}/examples/{example}",
+    dependencies=needs("write"),
     summary="Give an example another label, or none: a new version, active in the answer",
     responses={
         200: answered(ChangedTaskReply, "The task in its new version, or as it is if the example has that label already"),
@@ -242,17 +255,18 @@ async def add(task: str, request: Request, service: Served, idempotency_key: Ide
     },
     openapi_extra=EXAMPLE_PATCH_BODY,
 )
-async def relabel(task: str, example: str, request: Request, service: Served) -> Response:
+async def relabel(task: str, example: str, request: Request, caller: Calling, service: Served) -> Response:
     """In the new version the image has an id of its own, which begins with the one that it had. Versions before this one keep the
     example under its old label. Forgetting either id forgets the image.
     """
     wanted = await read_json(request, service, ExamplePatch)
     label = label_in(wanted.label, wanted.labels)
-    return reply(await while_connected(request, relabel_example(service, TaskKey(TENANT, task), example, label)))
+    return reply(await while_connected(request, relabel_example(service, caller.task_key(task), example, label)))
 
 
 @router.delete(
     "/{task}/examples/{example}",
+    dependencies=needs("write"),
     summary="Remove an example: a new version, active in the answer",
     responses={
         200: answered(ChangedTaskReply, "The task in its new version"),
@@ -263,6 +277,7 @@ async def remove(
     task: str,
     example: str,
     request: Request,
+    caller: Calling,
     service: Served,
     forget: Annotated[bool, Query(description="also remove every version that was fitted with it")] = False,
 ) -> Response:
@@ -271,12 +286,13 @@ async def remove(
     earlier versions alone have is forgotten with those.
     """
     if forget:
-        return reply(await forget_example(service, TaskKey(TENANT, task), example))
-    return reply(await while_connected(request, adapt.remove_example(service, TaskKey(TENANT, task), example)))
+        return reply(await forget_example(service, caller.task_key(task), example))
+    return reply(await while_connected(request, adapt.remove_example(service, caller.task_key(task), example)))
 
 
 @router.get(
     "/{task}/examples/{example}/image",
+    dependencies=needs("write"),
     summary="An example's image, as it was sent",
     response_class=Response,
     responses={
@@ -287,8 +303,8 @@ async def remove(
         **documented(TaskNotFound, ExampleNotFound, ImageNotKept, StorageFailed),
     },
 )
-async def example_image(task: str, example: str, service: Served) -> Response:
-    image, media_type = await service.pools.in_thread(service.store.examples.image, TaskKey(TENANT, task), example)
+async def example_image(task: str, example: str, caller: Calling, service: Served) -> Response:
+    image, media_type = await service.pools.in_thread(service.store.examples.image, caller.task_key(task), example)
     # The bytes are somebody's upload: a browser must not take them for anything but an image.
     return Response(image, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
-from headstart.cli.commands import backbones, events, predicting, quality, refreshing, reviewing, tasks, teaching
+from headstart.cli.commands import backbones, events, login, predicting, quality, refreshing, reviewing, tasks, teaching
 from headstart.cli.failures import Exit
 from headstart.cli.output import Output
 from headstart.client import DEFAULT_URL, Client
@@ -24,7 +24,8 @@ example:
 
 environment:
   HEADSTART_URL    the server's address, unless --url names it
-  HEADSTART_TOKEN  sent as a bearer token, for a proxy that asks for one
+  HEADSTART_TOKEN  the key of a server that asks for one, unless --token gives it
+                   or `headstart login` keeps it; sent as a bearer token
 
 exit codes:
   {Exit.DONE}    done
@@ -40,7 +41,7 @@ exit codes:
 
 def parse_arguments(arguments: Sequence[str] | None) -> Namespace:
     """Parses the command line; `run` of the result is the sub-command's function."""
-    return _parser().parse_args(_spelled_out(arguments), Namespace(url=None, json=False))
+    return _parser().parse_args(_spelled_out(arguments), Namespace(url=None, token=None, json=False))
 
 
 def _spelled_out(arguments: Sequence[str] | None) -> list[str]:
@@ -85,7 +86,7 @@ def _parser() -> ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    for group in (teaching, predicting, reviewing, tasks, quality, backbones, refreshing, events):
+    for group in (teaching, predicting, reviewing, tasks, quality, backbones, refreshing, events, login):
         group.add_to(command)
     return parser
 
@@ -95,6 +96,11 @@ def _everywhere() -> ArgumentParser:
     # With a default, the sub-command's parser would overwrite an option that stands before it.
     options = ArgumentParser(add_help=False, argument_default=SUPPRESS)
     options.add_argument("--url", metavar="URL", help=f"the server's address (HEADSTART_URL, or else {DEFAULT_URL})")
+    options.add_argument(
+        "--token",
+        metavar="KEY",
+        help="the server's key (HEADSTART_TOKEN; other users of this machine may see what is given here)",
+    )
     options.add_argument("--json", action="store_true", help="print the API's JSON on stdout, and nothing else")
     options.add_argument("--version", action="version", version=f"headstart {VERSION}", help="print the version and stop")
     return options

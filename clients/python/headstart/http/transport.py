@@ -50,6 +50,7 @@ class Transport:
             base_url=url,
             timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
             headers={"User-Agent": f"headstart-client/{VERSION}", **request_headers(url, token, headers)},
+            verify=httpx.create_ssl_context(),  # `SSL_CERT_FILE` of the environment holds for loopback, too.
             # A company's proxy cannot reach this machine's own loopback.
             trust_env=urlsplit(url).hostname not in {"127.0.0.1", "::1", "localhost"},
         )

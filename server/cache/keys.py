@@ -1,0 +1,104 @@
+"""API keys in memory, so that no request waits for the store, and the thread that keeps them up to date."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from hmac import compare_digest
+
+from server.errors import StorageFailed
+from server.keys import digest_of, id_of
+from server.store.key_records import StoredKey
+from server.store.store import Store
+
+LOOK_SECONDS = 1.0  # between two looks for changes by another process
+_NOTE_SECONDS = 60.0  # between two writes of when keys were used
+_HELD_UP_SECONDS = 10.0  # after a look or a write that failed
+
+_log = logging.getLogger(__name__)
+
+
+class ActiveKeys:
+    """Every key of the store. Thread-safe.
+
+    Raises:
+        StorageFailed: they cannot be read.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store.keys
+        self._keys: dict[str, StoredKey] = {}
+        self._change = 0
+        self._required = False
+        self._used: dict[str, datetime] = {}
+        self._loading = threading.Lock()
+        self._closing = threading.Event()
+        self._note_at = time.monotonic() + _NOTE_SECONDS
+        self._thread = threading.Thread(target=self._run, name="keys", daemon=True)
+        self.load()
+
+    @property
+    def required(self) -> bool:
+        """True if requests need a key: from the first key on, also when none is valid any more."""
+        return self._required
+
+    def start(self) -> None:
+        """Begins to look for changes by other processes, and to write when keys were used."""
+        self._thread.start()
+
+    def find(self, key: str) -> StoredKey | None:
+        """Returns the record of a key if it is valid now, else None. Never blocks."""
+        id_ = id_of(key)
+        known = None if id_ is None else self._keys.get(id_)
+        if known is None or not compare_digest(known.sha256, digest_of(key)):
+            return None
+        now = datetime.now(UTC)
+        if not known.is_valid(now):
+            return None
+        self._used[known.id] = now
+        return known
+
+    def load(self) -> None:
+        """Reads the keys, if any has changed. A change that was written before the call holds when it returns.
+
+        Raises:
+            StorageFailed: they cannot be read.
+        """
+        with self._loading:  # An earlier state must not replace a later one.
+            change = self._store.last_change()
+            if change != self._change:
+                self._keys = {key.id: key for key in self._store.page(None)}
+                self._change = change
+                self._required = True  # Until the server is started again, whatever becomes of the rows.
+
+    def close(self) -> None:
+        """Ends the thread, and writes when keys were last used."""
+        self._closing.set()
+        self._thread.join()
+        self._guarded(self._note_use)
+
+    def _run(self) -> None:
+        while not self._closing.wait(LOOK_SECONDS):
+            fine = self._guarded(self.load)
+            if time.monotonic() >= self._note_at:
+                self._note_at = time.monotonic() + _NOTE_SECONDS
+                fine &= self._guarded(self._note_use)
+            if not fine:
+                self._closing.wait(_HELD_UP_SECONDS)
+
+    def _note_use(self) -> None:
+        used, self._used = self._used, {}
+        if used:
+            self._store.note_use(used)
+
+    def _guarded(self, work: Callable[[], None]) -> bool:
+        """Does the work. Returns whether it succeeded: whatever fails, this thread goes on."""
+        try:
+            work()
+        except StorageFailed:
+            return False
+        except Exception:
+            _log.exception("keys could not be looked after")
+            return False
+        return True

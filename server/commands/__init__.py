@@ -1,0 +1,1 @@
+"""Commands of `headstart-server` beside serving."""

@@ -1,0 +1,40 @@
+"""API keys are made, rotated and revoked, and hold in memory before the answer."""
+
+from datetime import timedelta
+
+from server.keys import Scope, digest_of, make_key
+from server.service import Service
+from server.store.key_records import StoredKey, new_key
+
+
+async def create_key(
+    service: Service, tenant: str, scope: Scope, task: str | None, lifetime: timedelta | None
+) -> tuple[StoredKey, str]:
+    """Makes a key and returns its record and the key, which nobody can read again.
+
+    Raises:
+        InvalidRequest: a key for one task would have the scope `manage`.
+        TaskNotFound: the tenant has no such task.
+    """
+    record, key = new_key(tenant, scope, task, lifetime)
+    await service.pools.in_writer(service.store.keys.add, record)
+    await service.pools.in_thread(service.keys.load)
+    return record, key
+
+
+async def rotate_key(service: Service, tenant: str, id_: str, grace: timedelta) -> tuple[StoredKey, str]:
+    """Makes a key in the place of another, which is valid for `grace` yet, and returns its record and the key.
+
+    Raises:
+        KeyNotFound: the tenant has no such key, or it is not valid any more.
+    """
+    fresh, key = make_key()
+    record = await service.pools.in_writer(service.store.keys.rotate, tenant, id_, (fresh, digest_of(key)), grace)
+    await service.pools.in_thread(service.keys.load)
+    return record, key
+
+
+async def revoke_key(service: Service, tenant: str, id_: str) -> None:
+    """Revokes a key. No request that begins after this is answered to it. Raises KeyNotFound if the tenant has no such key."""
+    await service.pools.in_writer(service.store.keys.revoke, tenant, id_)
+    await service.pools.in_thread(service.keys.load)

@@ -1,0 +1,128 @@
+"""API keys in the database."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from server.errors import KeyNotFound
+from server.store.key_records import StoredKey
+from server.store.records import TaskKey
+from server.store.statements import read_task
+from server.store.tables import keys
+
+_COLUMNS = [keys.c[field.name] for field in fields(StoredKey)]
+
+
+class Transactions(Protocol):
+    """The part of `server.store.database.Database` that keys take."""
+
+    def read(self) -> AbstractContextManager[Connection]: ...
+
+    def write(self) -> AbstractContextManager[Connection]: ...
+
+
+class KeyStore:
+    """The stored keys. Thread-safe; each call blocks for one transaction.
+
+    Raises:
+        KeyNotFound: from every method that takes a key's id, if the tenant has no such key, or if it is not valid any more and
+            the method needs that.
+        StorageFailed: from every method, if the disk fails; nothing is half written.
+    """
+
+    def __init__(self, database: Transactions) -> None:
+        self._database = database
+
+    def add(self, key: StoredKey) -> None:
+        """Stores a new key.
+
+        Raises:
+            TaskNotFound: it is for a task that the tenant does not have; nothing is written.
+        """
+        with self._database.write() as connection:
+            if key.task is not None:
+                read_task(connection, TaskKey(key.tenant, key.task))
+            _insert(connection, key)
+
+    def page(self, tenant: str | None) -> list[StoredKey]:
+        """Returns every key of a tenant, or of all tenants for None, the oldest first, with those that are not valid any more."""
+        query = select(*_COLUMNS).order_by(keys.c.tenant, keys.c.created_at, keys.c.id)
+        if tenant is not None:
+            query = query.where(keys.c.tenant == tenant)
+        with self._database.read() as connection:
+            return [_key_of(row) for row in connection.execute(query)]
+
+    def get(self, tenant: str | None, id_: str) -> StoredKey:
+        """Returns a key of the tenant, or of any tenant for None."""
+        with self._database.read() as connection:
+            return _find(connection, tenant, id_)
+
+    def last_change(self) -> int:
+        """Returns the number of the last change of keys, by this process or another; 0 if there never was a key."""
+        with self._database.read() as connection:
+            return _last_change(connection)
+
+    def revoke(self, tenant: str | None, id_: str) -> StoredKey:
+        """Revokes a key of the tenant, or of any tenant for None. A second call changes nothing."""
+        with self._database.write() as connection:
+            key = _find(connection, tenant, id_)
+            if key.revoked_at is None:
+                _change(connection, key, revoked_at=datetime.now(UTC))
+            return _find(connection, key.tenant, id_)
+
+    def rotate(self, tenant: str | None, id_: str, fresh: tuple[str, bytes], grace: timedelta) -> StoredKey:
+        """Stores a key that allows the same as a valid one and lasts as long from now on, and lets the old one end after `grace`.
+
+        Args:
+            fresh: the id and the SHA-256 of the new key.
+
+        Returns:
+            The new key.
+        """
+        now = datetime.now(UTC)
+        with self._database.write() as connection:
+            old = _find(connection, tenant, id_)
+            if not old.is_valid(now):
+                raise KeyNotFound(id_)
+            ends = None if old.expires_at is None else now + (old.expires_at - old.created_at)
+            new = StoredKey(old.tenant, fresh[0], old.scope, old.task, fresh[1], now, ends)
+            _insert(connection, new)
+            _change(connection, old, expires_at=min(now + grace, old.expires_at or now + grace))
+        return new
+
+    def note_use(self, used: Mapping[str, datetime]) -> None:
+        """Writes when keys were last used, by id."""
+        with self._database.write() as connection:
+            for id_, when in used.items():
+                connection.execute(update(keys).where(keys.c.id == id_).values(last_used_at=when))
+
+
+def _find(connection: Connection, tenant: str | None, id_: str) -> StoredKey:
+    query = select(*_COLUMNS).where(keys.c.id == id_)
+    if tenant is not None:
+        query = query.where(keys.c.tenant == tenant)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise KeyNotFound(id_)
+    return _key_of(row)
+
+
+def _insert(connection: Connection, key: StoredKey) -> None:
+    connection.execute(insert(keys).values(**asdict(key), change=_last_change(connection) + 1))
+
+
+def _change(connection: Connection, key: StoredKey, **values: Any) -> None:
+    row = update(keys).where(keys.c.tenant == key.tenant, keys.c.id == key.id)
+    connection.execute(row.values(**values, change=_last_change(connection) + 1))
+
+
+def _last_change(connection: Connection) -> int:
+    return connection.execute(select(func.max(keys.c.change))).scalar_one() or 0
+
+
+def _key_of(row: Row[Any]) -> StoredKey:
+    return StoredKey(**row._mapping)
