@@ -54,7 +54,6 @@ export const texts = {
   pictureFor: "Class of the next picture",
   removePicture: (label: string, name: string) => `Remove ${name || "a picture"} from ${label}`,
   more: (count: number) => `and ${count.toLocaleString("en")} more`,
-  negativesTitle: "None of these",
   negativesLead: "Pictures of something else, such as an empty table. They help it to say “none of these”.",
   takeNegative: "Take a picture of none of these",
   taughtByApi: "This classifier gives a picture several labels. It is taught through the API; here it can be asked.",
@@ -62,6 +61,7 @@ export const texts = {
   answering: (version: number, classes: number, pictures: number, negatives: number) =>
     `It is answering. Version ${version} knows ${plural(classes, "class", "classes")} from ${plural(pictures, "picture")}` +
     `${negatives ? `, and ${negatives.toLocaleString("en")} of none of them` : ""}.`,
+  answeringSeveral: (version: number, labels: number) => `It is answering. Version ${version} knows ${plural(labels, "label")}.`,
   accuracy: (share: number) => `${percent(share)} right`,
   accuracyMeans: (judged: number, interval: [number, number] | null) =>
     `Measured on ${judged === 1 ? "1 picture" : `${judged} of its own pictures`}, each left out in turn` +
@@ -208,7 +208,7 @@ export const texts = {
   version: "Version",
   madeBy: "Change",
   when: "When",
-  content: "Pictures",
+  content: (several: boolean) => (several ? "Labels" : "Pictures"),
   contents: (pictures: number, negatives: number) => `${pictures}${negatives ? ` + ${negatives} none` : ""}`,
   right: "Right",
   active: "in use",
@@ -227,7 +227,6 @@ export const texts = {
   comparing: "Comparing …",
   method: "Method",
   network: "Network",
-  inUse: "in use",
   candidate: "No.",
   range95: "Probably",
   probably: (interval: [number, number]) => `probably ${range(interval)}`,

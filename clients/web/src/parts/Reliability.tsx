@@ -83,7 +83,7 @@ function Table({ bins }: { bins: ReliabilityBin[] }) {
         <tr>
           <th scope="col">{texts.itSaid}</th>
           <th scope="col">{texts.wasRight}</th>
-          <th scope="col">{texts.content}</th>
+          <th scope="col">{texts.content(false)}</th>
         </tr>
       </thead>
       <tbody>

@@ -15,10 +15,12 @@ const SCORES = 3;
 
 export function Verdict({ prediction }: { prediction: JudgedPrediction }) {
   const { label, probability, known, nearest, labels } = prediction;
-  const scores = Object.entries(prediction.scores).slice(0, Math.max(SCORES, labels?.length ?? 0));
+  const scores = Object.entries(prediction.scores)
+    .sort(([, one], [, other]) => other - one) // Labels such as "2" and "10" stand in their own order otherwise.
+    .slice(0, Math.max(SCORES, labels?.length ?? 0));
   return (
     <>
-      <Said label={label} probability={probability} known={known} labels={labels} />
+      <Said label={label} probability={probability} known={known} labels={labels?.map((each) => [each, prediction.scores[each] ?? 0])} />
       {known && (
         <dl class="scores">
           {scores.map(([each, share]) => (

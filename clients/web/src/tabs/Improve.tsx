@@ -6,7 +6,7 @@ import type { DuplicateReply, SuspectReply } from "../api/types";
 import { Picture } from "../parts/Picture";
 import { Review } from "../parts/Review";
 import { relabel, remove } from "../state/changes";
-import { examples, quality, task } from "../state/tasks";
+import { examples, quality, several, task } from "../state/tasks";
 import { texts } from "../texts";
 
 const LIKE = 3; // pictures of the class that a suspect resembles
@@ -16,7 +16,7 @@ const SHOWN = 20;
 const kept = signal<ReadonlySet<string>>(new Set());
 
 export function Improve() {
-  if (task.value?.labels === "multiple") return <p class="notice">{texts.taughtByApi}</p>;
+  if (several.value) return <p class="notice">{texts.taughtByApi}</p>;
   return (
     <>
       <Review />
