@@ -52,6 +52,17 @@ def test_a_wrong_label_is_put_right_by_one_click_and_a_copy_removed(open_page: O
     assert {each["label"]: each["examples"] for each in classes} == {"fish": 5, "palace": 6, "tower": 5}
 
 
+def test_a_class_that_a_person_found_right_is_not_doubted_again(open_page: OpenPage, muddled: str) -> None:
+    page = open_page(f"{muddled}/improve")
+    suspect = page.locator(".suspect").filter(has_text="Now in tower")
+    expect(suspect.locator("button.main")).to_have_count(0)  # Many suspects are right, so that no answer is the main one.
+    suspect.get_by_role("button", name="Keep in tower").click()
+    expect(suspect).to_have_count(0)
+    page.reload()
+    expect(page.get_by_role("heading", name="Pictures that are there twice")).to_be_visible()
+    expect(suspect).to_have_count(0)
+
+
 def test_trust_shows_what_is_mistaken_and_returns_to_a_version(open_page: OpenPage, web_server: ServerProcess) -> None:
     examples = [*samples(FISH, PALACE), ("palace", SAMPLES / "query" / "fish" / "perch.jpg")]
     task = create(web_server.url, examples, "trusting")
@@ -98,7 +109,12 @@ def test_trust_says_whether_it_is_right_as_often_as_it_says_and_what_more_pictur
     expect(section).to_contain_text("When it said about 71 %, it was right in 95 % of 40 pictures.")
     expect(section).to_contain_text("it is right more often than it says")
     expect(section.locator("circle")).to_have_attribute("cx", "71")
-    modest["examples"] = 29
+    doubtful = {"lowest": 0.4, "highest": 0.6, "examples": 62, "probability": 0.52, "accuracy": 0.6}
+    for right, verdict in ((0.84, "Where it says about 95 %, it is too sure."), (0.9, "right about as often as it says.")):
+        quality["reliability"] = [{"lowest": 0.8, "highest": 1.0, "examples": 38, "probability": 0.95, "accuracy": right}, doubtful]
+        page.reload()
+        expect(section).to_contain_text(verdict)
+    quality["reliability"] = [modest | {"examples": 29}]
     page.reload()
     expect(section).to_contain_text(
         "It cannot tell yet: that takes some 30 pictures which could be left out in turn, and there are 29."

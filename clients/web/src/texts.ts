@@ -40,7 +40,7 @@ export const texts = {
   dropFolders: "Drop folders here",
   dropFoldersHint: "Each folder becomes a class, named like the folder.",
   chooseFolder: "Choose a folder",
-  loose: (count: number) => `${plural(count, "picture")} without a folder. Which class do they show?`,
+  loose: (count: number) => `${plural(count, "picture")} without a folder. Which class ${count === 1 ? "does it" : "do they"} show?`,
   className: "Name of the class",
   addThem: "Add",
   addClass: "Add a class",
@@ -138,10 +138,10 @@ export const texts = {
       others && `${plural(others, "further one")} cannot be judged since the network was changed.`,
     ),
   lookAgain: "Look again",
-  reviewKeys: "What does it show? Keys: 1 to 9 a class, space accept, 0 none of these, x discard, u undo",
+  reviewKeys: "What does it show? Keys: 1 to 9 a class, space accept, 0 none of these, x discard, u undo, enter learn",
   askedOn: (when: Date) => `Asked on ${when.toLocaleString("en", { dateStyle: "medium", timeStyle: "short" })}`,
   accept: (suggestion: string) => `Yes: ${suggestion}`,
-  space: "space",
+  keys: { space: "space", enter: "enter" },
   discard: "Discard",
   anotherClass: "Another class",
   anotherIs: "It is that",
@@ -196,6 +196,7 @@ export const texts = {
   saidAndRight: (of: { probability: number; accuracy: number; examples: number }) =>
     `When it said about ${percent(of.probability)}, it was right in ${percent(of.accuracy)} of ${plural(of.examples, "picture")}.`,
   asSaid: "On the whole, it is right about as often as it says.",
+  offThere: (said: number, isTooSure: boolean) => `Where it says about ${percent(said)}, it is ${isTooSure ? "too sure" : "not sure enough"}.`,
   tooSure: (said: number, right: number) =>
     `On the whole, it is too sure: it said ${percent(said)} and was right in ${percent(right)}. Take its percentages for less.`,
   tooModest: (said: number, right: number) =>

@@ -75,7 +75,7 @@ function Baskets() {
         {labels.value.map((label) => (
           <Basket key={label} label={label} onCamera={() => setCamera(label)} />
         ))}
-        {labels.value.length > 0 && <Basket label={null} />}
+        {labels.value.length > 0 && <Basket label={null} onCamera={() => setCamera("")} />}
         <LabelForm
           text={texts.addClass}
           button={texts.addClass}
