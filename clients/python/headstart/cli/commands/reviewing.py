@@ -99,7 +99,9 @@ def review(client: Client, args: Namespace, output: Output) -> Exit:
     labels = {id_: finding.label_for(found, each) for id_, each in given.items()}
     if labels or args.discard:
         task = client.captures.resolve(found.id, labels, discard=args.discard)
-        output.answer(task.raw, lambda: changed_task(task, f"Decided about {len(labels) + len(args.discard)} captures"))
+        decided = len(labels) + len(args.discard)
+        told = f"Decided about {decided} capture{'' if decided == 1 else 's'}"
+        output.answer(task.raw, lambda: changed_task(task, told))
         return Exit.DONE
     page = client.captures.list(found.id, order=args.order, limit=args.limit)
     output.answer(page.raw, lambda: captures_table(page))
