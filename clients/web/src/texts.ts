@@ -192,7 +192,7 @@ export const texts = {
   reliability: "Is it right as often as it says?",
   reliabilityDiagram: "How often it was right, by how sure it was. The table beside it has the numbers.",
   cannotTellYet: (pictures: number, enough: number) =>
-    `It cannot tell yet: that takes some ${enough} pictures which could be left out in turn, and there are ${pictures}.`,
+    `It cannot tell yet: that takes some ${enough} pictures which could be left out in turn, and there ${pictures === 1 ? "is" : "are"} ${pictures}.`,
   saidAndRight: (of: { probability: number; accuracy: number; examples: number }) =>
     `When it said about ${percent(of.probability)}, it was right in ${percent(of.accuracy)} of ${plural(of.examples, "picture")}.`,
   asSaid: "On the whole, it is right about as often as it says.",
