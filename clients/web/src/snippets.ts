@@ -5,7 +5,8 @@ export interface Snippet {
   code: string;
 }
 
-export function snippets(server: string, task: string): Snippet[] {
+/** Lines that print the label of a picture and its probability, or its labels where it may have several. */
+export function snippets(server: string, task: string, several: boolean): Snippet[] {
   const address = `${server}/v1/tasks/${task}/predict`;
   return [
     { name: "curl", code: `curl -sS ${address} -F images=@photo.jpg` },
@@ -15,7 +16,10 @@ export function snippets(server: string, task: string): Snippet[] {
 
 with Client("${server}") as client:
     for prediction in client.predict("${task}", ["photo.jpg"]).checked():
-        print(prediction.label if prediction.known else "none of these", prediction.probability)`,
+        if prediction.known:
+            print(${several ? '", ".join(prediction.labels)' : "prediction.label, prediction.probability"})
+        else:
+            print("none of these")`,
     },
     {
       name: "JavaScript",
@@ -25,8 +29,9 @@ const address = "${address}";
 const form = new FormData();
 form.append("images", new Blob([await readFile("photo.jpg")]), "photo.jpg");
 const reply = await fetch(address, { method: "POST", body: form });
-for (const { label, probability, known } of (await reply.json()).predictions) {
-  console.log(known ? label : "none of these", probability);
+for (const { ${several ? "labels" : "label, probability"}, known } of (await reply.json()).predictions) {
+  if (known) console.log(${several ? 'labels.join(", ")' : "label, probability"});
+  else console.log("none of these");
 }`,
     },
   ];

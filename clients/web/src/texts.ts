@@ -40,7 +40,7 @@ export const texts = {
   dropFolders: "Drop folders here",
   dropFoldersHint: "Each folder becomes a class, named like the folder.",
   chooseFolder: "Choose a folder",
-  loose: (count: number) => `${plural(count, "picture")} without a folder. Which class do they show?`,
+  loose: (count: number) => `${plural(count, "picture")} without a folder. Which class ${count === 1 ? "does it" : "do they"} show?`,
   className: "Name of the class",
   addThem: "Add",
   addClass: "Add a class",
@@ -54,7 +54,6 @@ export const texts = {
   pictureFor: "Class of the next picture",
   removePicture: (label: string, name: string) => `Remove ${name || "a picture"} from ${label}`,
   more: (count: number) => `and ${count.toLocaleString("en")} more`,
-  negativesTitle: "None of these",
   negativesLead: "Pictures of something else, such as an empty table. They help it to say “none of these”.",
   takeNegative: "Take a picture of none of these",
   taughtByApi: "This classifier gives a picture several labels. It is taught through the API; here it can be asked.",
@@ -62,6 +61,7 @@ export const texts = {
   answering: (version: number, classes: number, pictures: number, negatives: number) =>
     `It is answering. Version ${version} knows ${plural(classes, "class", "classes")} from ${plural(pictures, "picture")}` +
     `${negatives ? `, and ${negatives.toLocaleString("en")} of none of them` : ""}.`,
+  answeringSeveral: (version: number, labels: number) => `It is answering. Version ${version} knows ${plural(labels, "label")}.`,
   accuracy: (share: number) => `${percent(share)} right`,
   accuracyMeans: (judged: number, interval: [number, number] | null) =>
     `Measured on ${judged === 1 ? "1 picture" : `${judged} of its own pictures`}, each left out in turn` +
@@ -138,10 +138,10 @@ export const texts = {
       others && `${plural(others, "further one")} cannot be judged since the network was changed.`,
     ),
   lookAgain: "Look again",
-  reviewKeys: "What does it show? Keys: 1 to 9 a class, space accept, 0 none of these, x discard, u undo",
+  reviewKeys: "What does it show? Keys: 1 to 9 a class, space accept, 0 none of these, x discard, u undo, enter learn",
   askedOn: (when: Date) => `Asked on ${when.toLocaleString("en", { dateStyle: "medium", timeStyle: "short" })}`,
   accept: (suggestion: string) => `Yes: ${suggestion}`,
-  space: "space",
+  keys: { space: "space", enter: "enter" },
   discard: "Discard",
   anotherClass: "Another class",
   anotherIs: "It is that",
@@ -192,10 +192,11 @@ export const texts = {
   reliability: "Is it right as often as it says?",
   reliabilityDiagram: "How often it was right, by how sure it was. The table beside it has the numbers.",
   cannotTellYet: (pictures: number, enough: number) =>
-    `It cannot tell yet: that takes some ${enough} pictures which could be left out in turn, and there are ${pictures}.`,
+    `It cannot tell yet: that takes some ${enough} pictures which could be left out in turn, and there ${pictures === 1 ? "is" : "are"} ${pictures}.`,
   saidAndRight: (of: { probability: number; accuracy: number; examples: number }) =>
     `When it said about ${percent(of.probability)}, it was right in ${percent(of.accuracy)} of ${plural(of.examples, "picture")}.`,
   asSaid: "On the whole, it is right about as often as it says.",
+  offThere: (said: number, isTooSure: boolean) => `Where it says about ${percent(said)}, it is ${isTooSure ? "too sure" : "not sure enough"}.`,
   tooSure: (said: number, right: number) =>
     `On the whole, it is too sure: it said ${percent(said)} and was right in ${percent(right)}. Take its percentages for less.`,
   tooModest: (said: number, right: number) =>
@@ -208,7 +209,7 @@ export const texts = {
   version: "Version",
   madeBy: "Change",
   when: "When",
-  content: "Pictures",
+  content: (several: boolean) => (several ? "Labels" : "Pictures"),
   contents: (pictures: number, negatives: number) => `${pictures}${negatives ? ` + ${negatives} none` : ""}`,
   right: "Right",
   active: "in use",
@@ -227,7 +228,6 @@ export const texts = {
   comparing: "Comparing …",
   method: "Method",
   network: "Network",
-  inUse: "in use",
   candidate: "No.",
   range95: "Probably",
   probably: (interval: [number, number]) => `probably ${range(interval)}`,

@@ -22,7 +22,7 @@ interface Properties {
 }
 
 export function Basket({ label, onCamera }: Properties) {
-  const title = label ?? texts.negativesTitle;
+  const title = label ?? texts.noneOfThese;
   const now = task.value;
   const waiting = items.value.filter((item) => item.task === chosen.value && item.label === label);
   const known = (now && examples.value?.filter((each) => each.label === label)) || [];

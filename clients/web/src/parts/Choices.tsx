@@ -30,7 +30,7 @@ export function Choices({ entry, onJudged }: Properties) {
   const suggestion = entry.known ? entry.label : texts.noneOfThese;
   return (
     <div class="choices">
-      <Choice text={texts.accept(suggestion)} shortcut="Space" shown={texts.space} main onClick={() => onJudged(suggested(entry))} />
+      <Choice text={texts.accept(suggestion)} shortcut="Space" shown={texts.keys.space} main onClick={() => onJudged(suggested(entry))} />
       {numbered().map((label, place) => (
         <Choice key={label} text={label} shortcut={`${place + 1}`} onClick={() => onJudged({ label })} />
       ))}

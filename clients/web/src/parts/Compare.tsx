@@ -60,7 +60,7 @@ function Table({ found }: { found: ComparisonReply }) {
                 <>
                   <td>
                     {each.head.solver}
-                    {each.current && ` (${texts.inUse})`}
+                    {each.current && ` (${texts.active})`}
                   </td>
                   <td>{each.backbone}</td>
                   <td>{each.accuracy === null ? "–" : texts.percent(each.accuracy)}</td>

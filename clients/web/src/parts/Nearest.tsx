@@ -13,7 +13,7 @@ export function Nearest({ nearest, known }: { nearest: Neighbour[]; known: boole
       <p class="quiet">{known ? texts.because : texts.nearest}</p>
       <ul>
         {nearest.map((each) => {
-          const shown = each.label ?? each.labels?.join(", ") ?? "";
+          const shown = each.label ?? (each.labels?.join(", ") || texts.noneOfThese);
           return (
             <li key={each.example}>
               <Picture source={each.image && imageAddress(id, each.example)} alt={each.file_name ?? shown} />

@@ -31,13 +31,38 @@ export function Reliability({ bins }: { bins: ReliabilityBin[] }) {
 
 const sum = (bins: ReliabilityBin[], of: (each: ReliabilityBin) => number) => bins.reduce((total, each) => total + of(each), 0);
 
-/** Two standard deviations are not put down to chance, five points or less are not worth a word. */
+const WORTH_A_WORD = 0.05; // a smaller difference between what it said and how often it was right is none
+const CHANCE = 0.025; // the likelihood below which a difference is not put down to chance
+
+/** On the whole, two standard deviations are not put down to chance; else each range is looked at. */
 function verdict(bins: ReliabilityBin[], pictures: number): string {
   const said = sum(bins, (each) => each.examples * each.probability) / pictures;
   const right = sum(bins, (each) => each.examples * each.accuracy) / pictures;
   const chance = Math.sqrt((said * (1 - said)) / pictures);
-  if (Math.abs(said - right) <= Math.max(0.05, 2 * chance)) return texts.asSaid;
-  return said > right ? texts.tooSure(said, right) : texts.tooModest(said, right);
+  if (Math.abs(said - right) > Math.max(WORTH_A_WORD, 2 * chance)) {
+    return said > right ? texts.tooSure(said, right) : texts.tooModest(said, right);
+  }
+  const off = bins.filter(isOff).map((each) => texts.offThere(each.probability, each.probability > each.accuracy));
+  return off.length ? off.join(" ") : texts.asSaid;
+}
+
+/** Whether a range was right more often or less often than it says, by an exact binomial test. */
+function isOff({ probability, accuracy, examples }: ReliabilityBin): boolean {
+  const right = Math.round(accuracy * examples);
+  const tail = accuracy < probability ? atMost(right, examples, probability) : atMost(examples - right, examples, 1 - probability);
+  return Math.abs(probability - accuracy) > WORTH_A_WORD && tail < CHANCE;
+}
+
+/** How likely it is that so few of n trials succeed, or fewer, each with this probability. */
+function atMost(successes: number, trials: number, probability: number): number {
+  const each = Math.min(Math.max(probability, 1e-6), 1 - 1e-6);
+  let log = trials * Math.log(1 - each); // Logarithms, since the first terms of many trials are too small for a number.
+  let total = Math.exp(log);
+  for (let count = 1; count <= successes; count++) {
+    log += Math.log(((trials - count + 1) / count) * (each / (1 - each)));
+    total += Math.exp(log);
+  }
+  return total;
 }
 
 /** A point for each range, the larger the more pictures. On the line it is right as often as it says. */
@@ -83,7 +108,7 @@ function Table({ bins }: { bins: ReliabilityBin[] }) {
         <tr>
           <th scope="col">{texts.itSaid}</th>
           <th scope="col">{texts.wasRight}</th>
-          <th scope="col">{texts.content}</th>
+          <th scope="col">{texts.content(false)}</th>
         </tr>
       </thead>
       <tbody>

@@ -39,7 +39,7 @@ export function Review() {
   );
 }
 
-/** The first entry with what can be said of it. Keys count while the focus is inside. */
+/** The first entry with what can be said of it, by button or by key. */
 function Deciding() {
   const group = useRef<HTMLDivElement>(null);
   const [looked, setLooked] = useState<{ entry: string; out: ReadonlySet<string> } | null>(null);
@@ -54,19 +54,22 @@ function Deciding() {
     focus();
   };
   const press = (event: KeyboardEvent) => {
-    const { target } = event;
     const key = event.key.toLowerCase();
-    if (event.ctrlKey || event.metaKey || event.altKey || !(target instanceof HTMLElement)) return;
-    if (target.matches("input:not([type=checkbox])") || (key === " " && target.matches("button, input"))) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || !group.current || !isFor(event.target, key, group.current)) return;
     const judgement = entry && judgementOf(key, entry);
-    if (key !== "u" && !judgement) return;
+    if (key !== "u" && key !== "enter" && !judgement) return;
     event.preventDefault();
     if (event.repeat) return; // One press is one decision.
     if (judgement) judge(judgement);
+    else if (key === "enter") learn();
     else void back();
   };
+  useLayoutEffect(() => {
+    document.addEventListener("keydown", press);
+    return () => document.removeEventListener("keydown", press);
+  });
   return (
-    <div class="deciding" role="group" aria-label={texts.reviewKeys} tabIndex={-1} ref={group} onKeyDown={press}>
+    <div class="deciding" role="group" aria-label={texts.reviewKeys} tabIndex={-1} ref={group}>
       {entry && (
         <div class="answer">
           <Asked entry={entry} />
@@ -83,6 +86,14 @@ function Deciding() {
       <Decided onDone={focus} />
     </div>
   );
+}
+
+/** Whether a key that was pressed somewhere decides: nothing else has a use for it, and the queue can be seen. */
+function isFor(target: EventTarget | null, key: string, group: HTMLElement): boolean {
+  if (!(target instanceof HTMLElement) || target.matches("input:not([type=checkbox]), textarea, select")) return false;
+  if (target.matches("button, input, a")) return group.contains(target) && key !== " " && key !== "enter";
+  const { top, bottom } = group.getBoundingClientRect();
+  return bottom > 0 && top < innerHeight;
 }
 
 /** Whether keys go nowhere yet: nothing has the focus, or a tab that was clicked. */
@@ -118,8 +129,9 @@ function Decided({ onDone }: { onDone: (done: void) => void }) {
       </div>
       <div class="row">
         {decisions.length > 0 && (
-          <button type="button" class="main" onClick={() => onDone(learn())}>
+          <button type="button" class="main" aria-keyshortcuts="Enter" onClick={() => onDone(learn())}>
             {texts.learnFrom(decisions.length)}
+            <kbd aria-hidden="true">{texts.keys.enter}</kbd>
           </button>
         )}
         {undoable.value && (

@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { previous, undo } from "../state/changes";
 import { go } from "../state/route";
-import { news, quality, task } from "../state/tasks";
+import { news, quality, several, task } from "../state/tasks";
 import { texts } from "../texts";
 import { Bar } from "./Bar";
 
@@ -11,7 +11,9 @@ export function Status() {
   const now = task.value;
   if (!now) return null;
   const pictures = now.classes.reduce((sum, each) => sum + each.examples, 0);
-  const answering = texts.answering(now.version, now.classes.length, pictures, now.negatives);
+  const answering = several.value
+    ? texts.answeringSeveral(now.version, now.classes.length)
+    : texts.answering(now.version, now.classes.length, pictures, now.negatives);
   return (
     <section class="card status" aria-label={answering}>
       <div role="status" class="status-text">

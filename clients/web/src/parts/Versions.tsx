@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import type { VersionReply } from "../api/types";
 import { activate } from "../state/changes";
-import { versions } from "../state/tasks";
+import { several, versions } from "../state/tasks";
 import { texts } from "../texts";
 
 const SHOWN = 8;
@@ -20,7 +20,7 @@ export function Versions() {
         <table>
           <thead>
             <tr>
-              {[texts.version, texts.madeBy, texts.content, texts.right].map((each) => (
+              {[texts.version, texts.madeBy, texts.content(several.value), texts.right].map((each) => (
                 <th scope="col" key={each}>
                   {each}
                 </th>
@@ -53,7 +53,7 @@ function Row({ version }: { version: VersionReply }) {
     <tr class={version.active ? "active" : ""}>
       <th scope="row">{version.version}</th>
       <td>{texts.changes[version.change] ?? version.change}</td>
-      <td>{texts.contents(pictures, version.negatives)}</td>
+      <td>{several.value ? version.classes.length : texts.contents(pictures, version.negatives)}</td>
       <td>{version.accuracy === null ? "–" : texts.percent(version.accuracy)}</td>
       <td class="wide-only">{new Date(version.created_at).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" })}</td>
       <td>

@@ -4,8 +4,10 @@ import { effect, signal } from "@preact/signals";
 import * as api from "../api/calls";
 import type { JudgedPrediction } from "../api/types";
 import { shrunk } from "../images/shrink";
+import { texts } from "../texts";
 import { said } from "./failures";
 import { nextId } from "./items";
+import { add } from "./outbox";
 import { chosen } from "./route";
 import { limits } from "./tasks";
 
@@ -15,6 +17,8 @@ export interface Answer {
   preview: string;
   prediction: JudgedPrediction | null;
   failed: string | null;
+  /** The class that it was added to, since the answer was wrong; null while nobody said so. */
+  taught: string | null;
 }
 
 const AT_ONCE = 16; // images of a request: enough for the server to work at its best, few enough to see the first soon
@@ -36,13 +40,20 @@ export function clear(): void {
 export async function ask(files: File[]): Promise<void> {
   const task = chosen.value;
   if (!task) return;
-  const asked = files.map((file) => ({ id: nextId(), file, preview: URL.createObjectURL(file), prediction: null, failed: null }));
+  const nothing = { prediction: null, failed: null, taught: null };
+  const asked = files.map((file) => ({ id: nextId(), file, preview: URL.createObjectURL(file), ...nothing }));
   answers.value = [...asked, ...answers.value];
   const many = Math.min(AT_ONCE, limits.value?.images ?? 1);
   for (let first = 0; first < asked.length; first += many) {
     if (chosen.value !== task) return;
     await askSome(task, asked.slice(first, first + many));
   }
+}
+
+/** Adds a picture to the class that a person says it shows, or with null to none of them. */
+export function teach(answer: Answer, label: string | null): void {
+  put(answer, { taught: label ?? texts.noneOfThese });
+  void add(chosen.value, [{ file: answer.file, label }]);
 }
 
 async function askSome(task: string, asked: Answer[]): Promise<void> {

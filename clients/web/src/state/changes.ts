@@ -3,6 +3,7 @@
 import { computed } from "@preact/signals";
 import * as api from "../api/calls";
 import type { CaptureSettingReply } from "../api/types";
+import { unconfirm } from "./confirmed";
 import { forget } from "./decisions";
 import { attempt } from "./failures";
 import { go } from "./route";
@@ -47,6 +48,7 @@ export const deleteTask = () =>
   onTask(async (id) => {
     await api.deleteTask(id);
     forget(id);
+    unconfirm(id);
     tasks.value = (tasks.value ?? []).filter((each) => each.id !== id);
     go(tasks.value[0]?.id ?? null, "teach");
   });

@@ -34,8 +34,9 @@ export const count = computed(() => {
 export const delivery = signal<"none" | "sending" | "retrying">("none");
 /** What the last step did, in words. */
 export const told = signal("");
+const version = computed(() => `${chosen.value} ${task.value?.version}`);
 effect(() => {
-  chosen.value; // It was about another task.
+  version.value; // It was about another one.
   told.value = "";
 });
 /** The version that learnt from decisions last, until something else was done. */

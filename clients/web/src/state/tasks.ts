@@ -10,6 +10,8 @@ export const limits = signal<Limits | null>(null);
 /** Newest first; null until they are known. */
 export const tasks = signal<TaskReply[] | null>(null);
 export const task = computed(() => tasks.value?.find((each) => each.id === chosen.value) ?? null);
+/** Whether an image of the chosen task may have several labels. The sizes of its classes then sum to more than the images. */
+export const several = computed(() => task.value?.labels === "multiple");
 
 /** What is known of the chosen task's active version; each null until it is known. */
 export const quality = signal<Quality | null>(null);

@@ -1,22 +1,19 @@
 // Pictures that it was asked about, pictures whose class looks wrong, and pictures that are there twice.
 
-import { signal } from "@preact/signals";
 import { imageAddress } from "../api/calls";
 import type { DuplicateReply, SuspectReply } from "../api/types";
 import { Picture } from "../parts/Picture";
 import { Review } from "../parts/Review";
 import { relabel, remove } from "../state/changes";
-import { examples, quality, task } from "../state/tasks";
+import { confirm, confirmed } from "../state/confirmed";
+import { examples, quality, several, task } from "../state/tasks";
 import { texts } from "../texts";
 
 const LIKE = 3; // pictures of the class that a suspect resembles
 const SHOWN = 20;
 
-/** Suspects that a person found to be right, for as long as the page is open. */
-const kept = signal<ReadonlySet<string>>(new Set());
-
 export function Improve() {
-  if (task.value?.labels === "multiple") return <p class="notice">{texts.taughtByApi}</p>;
+  if (several.value) return <p class="notice">{texts.taughtByApi}</p>;
   return (
     <>
       <Review />
@@ -29,7 +26,7 @@ export function Improve() {
 function Doubts() {
   const known = quality.value;
   if (!known) return <p class="quiet">{texts.measuring}</p>;
-  const suspects = known.suspects.filter((each) => !kept.value.has(each.example));
+  const suspects = known.suspects.filter((each) => !confirmed.value.has(each.example));
   return (
     <>
       <div class="lead">
@@ -67,10 +64,10 @@ function Suspect({ suspect }: { suspect: SuspectReply }) {
         <figcaption>{texts.looksLike(suspect.suggested)}</figcaption>
       </figure>
       <div class="row">
-        <button type="button" class="main" onClick={() => relabel(suspect.example, suspect.suggested)}>
+        <button type="button" onClick={() => relabel(suspect.example, suspect.suggested)}>
           {texts.move(suspect.suggested)}
         </button>
-        <button type="button" onClick={() => (kept.value = new Set([...kept.value, suspect.example]))}>
+        <button type="button" onClick={() => confirm(suspect.example)}>
           {texts.keep(suspect.label)}
         </button>
         <button type="button" onClick={() => remove(suspect.example)}>

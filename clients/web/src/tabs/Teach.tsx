@@ -6,7 +6,7 @@ import type { Found } from "../images/dropped";
 import { labelsOf, loose, named } from "../state/items";
 import { add } from "../state/outbox";
 import { chosen } from "../state/route";
-import { task } from "../state/tasks";
+import { several, task } from "../state/tasks";
 import { Basket } from "../parts/Basket";
 import { DropZone } from "../parts/DropZone";
 import { FileButton } from "../parts/FileButton";
@@ -24,7 +24,7 @@ const unnamed = computed(() => loose.value.filter((each) => each.task === chosen
 const leaveLoose = () => (loose.value = loose.value.filter((each) => each.task !== chosen.value));
 
 export function Teach() {
-  if (task.value?.labels !== "multiple") return <Baskets />;
+  if (!several.value) return <Baskets />;
   return (
     <>
       <Status />
@@ -75,7 +75,7 @@ function Baskets() {
         {labels.value.map((label) => (
           <Basket key={label} label={label} onCamera={() => setCamera(label)} />
         ))}
-        {labels.value.length > 0 && <Basket label={null} />}
+        {labels.value.length > 0 && <Basket label={null} onCamera={() => setCamera("")} />}
         <LabelForm
           text={texts.addClass}
           button={texts.addClass}

@@ -7,7 +7,7 @@ import { Confusions } from "../parts/Confusions";
 import { Reliability } from "../parts/Reliability";
 import { Accuracy } from "../parts/Status";
 import { Versions } from "../parts/Versions";
-import { quality } from "../state/tasks";
+import { quality, several } from "../state/tasks";
 import { texts } from "../texts";
 
 export function Trust() {
@@ -20,10 +20,10 @@ export function Trust() {
         {known && <p>{known.advice}</p>}
       </section>
       {known && <Classes known={known} />}
-      {known && known.judged > 0 && <Confusions known={known} />}
+      {known && known.judged > 0 && !several.value && <Confusions known={known} />}
       {known && <Reliability bins={known.reliability} />}
       <Versions />
-      <Compare />
+      {!several.value && <Compare />}
     </>
   );
 }

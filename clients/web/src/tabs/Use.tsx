@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { archiveAddress } from "../api/calls";
-import { task } from "../state/tasks";
+import { several, task } from "../state/tasks";
 import { snippets } from "../snippets";
 import { texts } from "../texts";
 
@@ -16,7 +16,7 @@ export function Use() {
         <h2>{texts.useTitle}</h2>
         <p class="quiet">{texts.useLead(now.name)}</p>
       </div>
-      {snippets(address, now.id).map(({ name, code }) => (
+      {snippets(address, now.id, several.value).map(({ name, code }) => (
         <Snippet key={name} name={name} code={code} />
       ))}
       <section class="card section">

@@ -102,7 +102,9 @@ def review(client: Client, args: Namespace, output: Output) -> Exit:
     labels = {id_: finding.label_for(found, each) for id_, each in given.items()}
     if labels or args.discard:
         task = client.captures.resolve(found.id, labels, discard=args.discard)
-        output.answer(task.raw, lambda: changed_task(task, f"Decided about {_counted(len(labels) + len(args.discard))}"))
+        decided = len(labels) + len(args.discard)
+        told = f"Decided about {decided} capture{'' if decided == 1 else 's'}"
+        output.answer(task.raw, lambda: changed_task(task, told))
         return Exit.DONE
     page = client.captures.list(found.id, order=args.order, limit=args.limit)
     output.answer(page.raw, lambda: captures_table(page))
@@ -136,7 +138,3 @@ def _labelled(text: str) -> tuple[str, str]:
     if not equals or not label or not capture:
         raise Misused(f"--label {text!r} is not of the form LABEL=ID, such as wren=prediction_01...")
     return capture, label
-
-
-def _counted(captures: int) -> str:
-    return f"{captures} capture{'' if captures == 1 else 's'}"
