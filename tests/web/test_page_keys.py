@@ -80,6 +80,7 @@ def storages(page: Page) -> list[str]:
 def seen(image: Locator) -> None:
     """Waits until a picture is not only there but painted."""
     expect(image).to_have_attribute("src", re.compile("^blob:"))
+    image.scroll_into_view_if_needed()  # Those out of sight are not loaded.
     expect(image).to_have_js_property("complete", True)
     assert image.evaluate("(image) => image.naturalWidth") > 0
 
@@ -150,6 +151,25 @@ def test_a_kept_key_opens_other_tabs_until_one_signs_out(
     seen(other.get_by_role("img", name=photographs(PALACE)[-1].name))
     page.get_by_role("button", name="Sign out").click()
     expect(other.get_by_role("form", name=_FORM)).to_be_visible()
+
+
+def test_pictures_that_are_out_of_sight_are_let_go(open_page: OpenPage, keyed: ServerProcess, manage: str, task: str) -> None:
+    page = open_page(f"{task}/teach", server=keyed, expected=_ASKED)
+    page.evaluate(
+        """() => {
+            const { createObjectURL, revokeObjectURL } = URL;
+            window.held = new Set();
+            URL.createObjectURL = (blob) => { const made = createObjectURL(blob); held.add(made); return made; };
+            URL.revokeObjectURL = (address) => { held.delete(address); revokeObjectURL(address); };
+        }"""
+    )
+    sign_in(page, manage)
+    for path in (*photographs(FISH), *photographs(PALACE)):
+        seen(page.get_by_role("img", name=path.name))
+    assert page.evaluate("held.size") == 10
+    page.get_by_role("tab", name="Use").click()
+    expect(page.locator("pre").first).to_be_visible()
+    assert page.evaluate("held.size") == 0
 
 
 def test_the_archive_is_saved_and_lines_for_copying_have_no_key(

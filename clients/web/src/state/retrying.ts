@@ -6,7 +6,8 @@ import { unlocked } from "./access";
 const LONGEST_WAIT = 4; // seconds between attempts
 
 /**
- * Repeats a request while the server cannot be reached, asks to wait, or asks for a key. Throws what else it is answered, or what ended it.
+ * Repeats a request while the server cannot be reached, asks to wait, or asks for a key. Throws what else it is answered, or what
+ * ended it.
  *
  * @param waits is called before each pause
  */
