@@ -104,7 +104,9 @@ def _written(service: Service, planned: TaskArchive) -> Iterator[bytes]:
 
 def _description(planned: TaskArchive) -> bytes:
     described = task_reply(planned.task).model_dump(mode="json")
-    described |= {"backbone_sha256": planned.task.version.backbone.sha256, "folders": planned.folders}
+    version = planned.task.version
+    asked = {name: getattr(version.options, name) for name in version.options.asked or ()}
+    described |= {"backbone_sha256": version.backbone.sha256, "options": asked, "folders": planned.folders}
     return json.dumps(described, ensure_ascii=False, indent=1).encode()
 
 

@@ -60,9 +60,9 @@ class KeyReply(Reply):
 class NewKeyReply(KeyReply):
     """A new key. Only this answer has it."""
 
-    key: str
+    token: str = Field(description="the key itself, for `Authorization: Bearer …`")
 
-    EXAMPLE: ClassVar[Any] = {**KeyReply.EXAMPLE, "key": _SHOWN}
+    EXAMPLE: ClassVar[Any] = {**KeyReply.EXAMPLE, "token": _SHOWN}
 
 
 class KeyList(Reply):

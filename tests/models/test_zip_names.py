@@ -55,7 +55,7 @@ REFUSED = {
 
 
 def labels_of(data: bytes) -> list[str]:
-    return sorted({str(example.label) for example in read_archive(io.BytesIO(data), SETTINGS)})
+    return sorted({str(example.label) for example in read_archive(io.BytesIO(data), SETTINGS).images})
 
 
 class TestNames:
@@ -97,7 +97,7 @@ class TestNames:
 
     def test_in_both_forms_of_unicode_are_one_class_of_every_image(self, tmp_path: Path) -> None:
         both = [("\u00e9/1.png", PHOTO), ("e\u0301/1.png", OTHER), ("a/1.png", PHOTO)]
-        examples = read_archive(io.BytesIO(zip_of(both)), SETTINGS)
+        examples = read_archive(io.BytesIO(zip_of(both)), SETTINGS).images
         assert sorted(str(example.label) for example in examples) == ["a", "é", "é"]
         (tmp_path / "a.zip").write_bytes(zip_of(both))
         found = [*list_sources([tmp_path / "a.zip"])]
@@ -145,7 +145,10 @@ class TestZip64:
         return buffer.getvalue()
 
     def test_is_read(self, data: bytes) -> None:
-        assert {(each.label, each.image) for each in read_archive(io.BytesIO(data), SETTINGS)} == {("cat", PHOTO), ("dog", OTHER)}
+        assert {(each.label, each.image) for each in read_archive(io.BytesIO(data), SETTINGS).images} == {
+            ("cat", PHOTO),
+            ("dog", OTHER),
+        }
 
     def test_that_lies_is_refused(self, data: bytes) -> None:
         lying = bytearray(data)

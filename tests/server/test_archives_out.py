@@ -109,7 +109,7 @@ def test_any_label_is_read_back(labels: list[str]) -> None:
     members = [(f"{folder}/1.png", label.encode()) for folder, label in folders.items()]
     changed = {folder: label for folder, label in folders.items() if folder != label}
     archive = zip_of([*members, (".headstart/task.json", json.dumps({"folders": changed}, ensure_ascii=False).encode())])
-    found = read_archive(io.BytesIO(archive), Settings())
+    found = read_archive(io.BytesIO(archive), Settings()).images
     assert {(each.label, each.image) for each in found} == {(label, label.encode()) for label in labels}
 
 
@@ -179,9 +179,13 @@ def test_what_is_in_it(api: httpx.Client) -> None:
     assert told.pop("folders") == {}
     head = Head.from_bytes(members[".headstart/head.safetensors"])
     assert told.pop("backbone_sha256") == head.backbone.sha256
+    assert told.pop("options") == {"C": 2}
     assert told == api.get(f"/v1/tasks/{task['id']}").json()
     assert (head.labels, head.options.C) == (("cat", "dog"), 2)
-    assert learned_again(api, response.content)["negatives"] == 0
+    again = learned_again(api, response.content)
+    assert (again["negatives"], again["head"]) == (1, task["head"])
+    plain = zip_of([*((name, content) for name, content in members.items() if not name.startswith(".headstart/"))])
+    assert learned_again(api, plain)["negatives"] == 0  # A hidden folder of an archive made elsewhere means nothing.
 
 
 def test_a_folder_around_it_changes_nothing(api: httpx.Client) -> None:

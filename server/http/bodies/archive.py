@@ -2,13 +2,14 @@
 
 Members are read, never extracted, and every count and size is bounded before it is paid for. One folder around the class
 folders is tolerated, since that is what zipping a folder gives; so are the files that desktops leave behind. A class folder
-without an image is refused, so that no class is lost unseen. In an archive of this server, `.headstart/task.json` names the
-classes whose folders could not be called like them.
+without an image is refused, so that no class is lost unseen. An archive of this server has the task's description in
+`.headstart/task.json`, and its images of none of the classes in `.negatives/` (`server.journeys.archive` makes it).
 """
 
 import struct
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO
 
@@ -18,7 +19,9 @@ from models.zip_names import member_path, undecodable
 from server.errors import HeadstartError, InvalidArchive, LimitExceeded
 from server.http.bodies.file_names import clean_file_name
 from server.journeys.support_set import LabelledImage, clean_label
+from server.schemas.requests import TaskOptions
 from server.settings import Settings
+from server.store.records import LabelMode
 
 _IGNORED_FOLDERS = frozenset({"__MACOSX"})
 _IGNORED_FILES = frozenset({"Thumbs.db", "desktop.ini"})
@@ -26,26 +29,48 @@ _END, _ZIP64_END, _ZIP64_LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _END_BYTES, _ZIP64_END_BYTES, _LOCATOR_BYTES = 22, 56, 20
 _MAX_DIRECTORY_BYTES = 4_000_000
 _DESCRIPTION = PurePosixPath(".headstart/task.json")
+_NEGATIVES = ".negatives"
 _MAX_DESCRIPTION_BYTES = 4_000_000
 
 # Reading a bounded number of bytes bounds the memory for these alone: bzip2 and LZMA unpack whole blocks first.
 _COMPRESSIONS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 
-_Member = tuple[str, PurePosixPath, zipfile.ZipInfo]
+_Member = tuple[str | None, PurePosixPath, zipfile.ZipInfo]
 """An image file: its label, where it lies and how to read it."""
 
 
-class _Description(msgspec.Struct):
-    """The part of a task's description that matters here: the labels of some folders."""
+class TaskDescription(msgspec.Struct, frozen=True):
+    """The parts of a task's description that make it again.
 
+    Attributes:
+        labels: whether an image may have several.
+        options: those of the head that its owner asked for.
+        folders: the labels of folders that could not be called like their class.
+    """
+
+    labels: LabelMode = "single"
+    options: TaskOptions = TaskOptions()
     folders: dict[str, str] = {}
 
 
-_description = msgspec.json.Decoder(_Description)
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """The contents of an archive.
+
+    Attributes:
+        images: with their folders' names as labels, sorted by path, and then those of none of the classes.
+        task: of an archive of this server; else what a task is without being asked otherwise.
+    """
+
+    images: list[LabelledImage]
+    task: TaskDescription
 
 
-def read_archive(file: IO[bytes], settings: Settings) -> list[LabelledImage]:
-    """Returns every image of the archive with its folder's name as label, sorted by path.
+_description = msgspec.json.Decoder(TaskDescription)
+
+
+def read_archive(file: IO[bytes], settings: Settings) -> Archive:
+    """Returns the images of an archive, and what it says of its task.
 
     Raises:
         InvalidArchive: it is not a zip, is damaged or encrypted, has files outside class folders, class folders without files, or
@@ -56,10 +81,10 @@ def read_archive(file: IO[bytes], settings: Settings) -> list[LabelledImage]:
     _check_directory_size(file)
     try:
         with zipfile.ZipFile(file) as archive:
-            members = _members(archive)
+            members, task = _members(archive)
             if len(members) > settings.queue_images:
                 raise LimitExceeded("images in the archive", len(members), settings.queue_images)
-            return _read(archive, members, settings)
+            return Archive(_read(archive, members, settings), task)
     except HeadstartError:
         raise
     except UnicodeDecodeError as error:  # of a name that its flag calls UTF-8
@@ -98,9 +123,10 @@ def _zip64_directory_bytes(file: IO[bytes], tail: bytes, locator: int) -> int:
     raise InvalidArchive("the archive is zip64, with a record of its table of contents that is damaged or longer than usual")
 
 
-def _members(archive: zipfile.ZipFile) -> list[_Member]:
-    """Returns every image file."""
+def _members(archive: zipfile.ZipFile) -> tuple[list[_Member], TaskDescription]:
+    """Returns every image file, and the description of the task."""
     found: list[tuple[PurePosixPath, zipfile.ZipInfo]] = []
+    hidden: list[tuple[PurePosixPath, zipfile.ZipInfo]] = []
     folders: set[PurePosixPath] = set()
     for info in archive.infolist():
         try:
@@ -113,8 +139,8 @@ def _members(archive: zipfile.ZipFile) -> list[_Member]:
             raise InvalidArchive("the archive is compressed in an unusual way; store or deflate its files")
         is_folder = info.filename.endswith(("/", "\\"))
         folders.add(path if is_folder else path.parent)
-        if not is_folder and not _is_ignored(path):
-            found.append((path, info))
+        if not is_folder:
+            (hidden if _is_ignored(path) else found).append((path, info))
     roots = {path.parts[0] for path, _ in found}
     depth = 3 if len(roots) == 1 and all(len(path.parts) == 3 for path, _ in found) else 2
     for path, _ in found:
@@ -123,25 +149,33 @@ def _members(archive: zipfile.ZipFile) -> list[_Member]:
                 f"{str(path)[:200]!r} is not in a class folder; an archive has one folder per class with its images"
             )
     _check_none_is_empty(folders, [path for path, _ in found], depth)
-    labels = _labels(archive, PurePosixPath(*found[0][0].parts[: depth - 2], _DESCRIPTION)) if found else {}
-    return [
-        (clean_label(labels.get(path.parts[-2], path.parts[-2])), path, info)
-        for path, info in sorted(found, key=lambda member: member[0])
+    top = PurePosixPath(*found[0][0].parts[: depth - 2]) if found else PurePosixPath()
+    task = _described(archive, top / _DESCRIPTION)
+    if task is None:
+        task, hidden = TaskDescription(), []
+    members: list[_Member] = [
+        (clean_label(task.folders.get(path.parts[-2], path.parts[-2])), path, info) for path, info in sorted(found, key=_path_of)
     ]
+    members += [(None, path, info) for path, info in sorted(hidden, key=_path_of) if path.parent == top / _NEGATIVES]
+    return members, task
 
 
-def _labels(archive: zipfile.ZipFile, description: PurePosixPath) -> Mapping[str, str]:
-    """Returns the labels of folders that are called otherwise, as the archive's description has them, if it has one."""
+def _path_of(member: tuple[PurePosixPath, zipfile.ZipInfo]) -> PurePosixPath:
+    return member[0]
+
+
+def _described(archive: zipfile.ZipFile, description: PurePosixPath) -> TaskDescription | None:
+    """Returns the description of the task, if the archive has one."""
     if str(description) not in archive.NameToInfo:
-        return {}
+        return None
     with archive.open(str(description)) as member:
         content = member.read(_MAX_DESCRIPTION_BYTES + 1)
     if len(content) > _MAX_DESCRIPTION_BYTES:
         raise LimitExceeded(f"bytes of {_DESCRIPTION}", len(content), _MAX_DESCRIPTION_BYTES)
     try:
-        return _description.decode(content).folders
+        return _description.decode(content)
     except msgspec.MsgspecError as error:
-        raise InvalidArchive(f"{_DESCRIPTION} cannot be read; leave it out, or name folders like their classes") from error
+        raise InvalidArchive(f"{_DESCRIPTION} cannot be read; leave it out, and name folders like their classes") from error
 
 
 def _check_none_is_empty(folders: set[PurePosixPath], files: Sequence[PurePosixPath], depth: int) -> None:

@@ -10,7 +10,7 @@ from fastapi import Request
 
 from models.images.preprocess import MEDIA_TYPES
 from server.errors import InvalidRequest, LimitExceeded
-from server.http.bodies.archive import read_archive
+from server.http.bodies.archive import Archive, TaskDescription, read_archive
 from server.http.bodies.content import JSON, MOST_COMMAS, WITH_TASKS, media_type, read_bytes, read_json
 from server.http.bodies.file_names import clean_file_name
 from server.http.bodies.forms import Form, read_form
@@ -71,13 +71,15 @@ async def read_task(request: Request, service: Service) -> TaskRequest:
         return TaskRequest(body.name, body.options, body.capture, body.label_mode, await _from_json(body.examples, service))
     form = await _support_form(request, service, "name", "options", "capture", "label_mode")
     name, options, capture, mode = (form.text(field) for field in ("name", "options", "capture", "label_mode"))
-    label_mode = _label_mode(mode)
+    archive = await _archive(form, service)
+    described = archive.task if archive else TaskDescription()
+    label_mode = described.labels if mode is None else _label_mode(mode)
     return TaskRequest(
         name=None if name is None else _name(name),
-        options=TaskOptions() if options is None else _from_text("options", options, TaskOptions),
+        options=described.options if options is None else _from_text("options", options, TaskOptions),
         capture=CaptureOptions() if capture is None else _from_text("capture", capture, CaptureOptions),
         label_mode=label_mode,
-        examples=await _from_form(form, service, label_mode),
+        examples=await _from_form(form, archive, service, label_mode),
     )
 
 
@@ -90,7 +92,8 @@ async def read_examples(request: Request, service: Service, mode: LabelMode) -> 
     if media_type(request) == JSON:
         body = await read_json(request, service, ExamplesBody, service.settings.max_body_bytes)
         return await _from_json(body.examples, service)
-    return await _from_form(await _support_form(request, service), service, mode)
+    form = await _support_form(request, service)
+    return await _from_form(form, await _archive(form, service), service, mode)
 
 
 async def read_queries(request: Request, service: Service) -> list[bytes]:
@@ -135,21 +138,26 @@ async def _support_form(request: Request, service: Service, *further: str) -> Fo
     return await read_form(request, {"images", "labels", "archive", "negatives", *further}, most, most + 1 + len(further))
 
 
-async def _from_form(form: Form, service: Service, mode: LabelMode) -> list[LabelledImage]:
+async def _archive(form: Form, service: Service) -> Archive | None:
+    if "archive" not in form:
+        return None
+    if "images" in form or "labels" in form:
+        raise InvalidRequest("send either an archive, or images with labels")
+    if len(archives := form.files("archive")) > 1:
+        raise InvalidRequest("send one archive")
+    return await service.pools.in_thread(read_archive, archives[0].content, service.settings)
+
+
+async def _from_form(form: Form, archive: Archive | None, service: Service, mode: LabelMode) -> list[LabelledImage]:
     """Returns the images with a class, and then those without."""
     none = () if mode == "multiple" else None
     negatives = [LabelledImage(none, file.content.getvalue(), clean_file_name(file.name)) for file in form.files("negatives")]
+    if archive is not None:
+        return [*(by_image(archive.images) if mode == "multiple" else archive.images), *negatives]
     return [*await _of_classes(form, service, mode), *negatives]
 
 
 async def _of_classes(form: Form, service: Service, mode: LabelMode) -> list[LabelledImage]:
-    if "archive" in form:
-        if "images" in form or "labels" in form:
-            raise InvalidRequest("send either an archive, or images with labels")
-        if len(archives := form.files("archive")) > 1:
-            raise InvalidRequest("send one archive")
-        found = await service.pools.in_thread(read_archive, archives[0].content, service.settings)
-        return by_image(found) if mode == "multiple" else found
     files, labels = form.files("images"), form.texts("labels")
     if len(files) != len(labels):
         raise InvalidRequest(f"{len(files)} images but {len(labels)} labels; send one label per image, in the same order")
@@ -208,8 +216,8 @@ def _task_ids(texts: list[str]) -> Literal["all"] | list[str]:
     return "all" if ids == ["all"] else ids
 
 
-def _label_mode(raw: str | None) -> LabelMode:
-    if raw is None or raw == "single":
+def _label_mode(raw: str) -> LabelMode:
+    if raw == "single":
         return "single"
     if raw == "multiple":
         return "multiple"

@@ -72,7 +72,7 @@ async def create(request: Request, caller: Calling, service: Served) -> Response
     asked = await read_json(request, service, KeyBody)
     lifetime = None if asked.expires_in is None else timedelta(seconds=asked.expires_in)
     record, key = await create_key(service, caller.tenant, asked.scope, asked.task, lifetime)
-    return reply(NewKeyReply(**key_fields(record), key=key), 201, _SECRET)
+    return reply(NewKeyReply(**key_fields(record), token=key), 201, _SECRET)
 
 
 @router.post(
@@ -87,7 +87,7 @@ async def rotate(key: str, request: Request, caller: Calling, service: Served) -
     """It allows the same, and lasts as long from now on. The old one stays valid for a day, or as long as the body says."""
     asked = await read_json_if_any(request, RotateBody)
     record, fresh = await rotate_key(service, caller.tenant, key, timedelta(seconds=asked.expires_in))
-    return reply(NewKeyReply(**key_fields(record), key=fresh), 201, _SECRET)
+    return reply(NewKeyReply(**key_fields(record), token=fresh), 201, _SECRET)
 
 
 @router.delete(
