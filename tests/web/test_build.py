@@ -28,7 +28,7 @@ def test_the_page_in_the_package_is_built_from_its_sources(tmp_path: Path) -> No
 
 
 def test_folders_import_only_what_is_below_them() -> None:
-    """As the arrows of the Python packages; `texts.ts` and `snippets.ts` lie beside the folders, and import nothing."""
+    """As the arrows of the Python packages; texts and `snippets.ts` lie beside the folders, and import none."""
     sources = _WEB / "src"
     wrong = {
         f"{path.relative_to(sources)} imports {other}"

@@ -1,5 +1,7 @@
 // The page: its head, its tabs, and what is on its way to the server.
 
+import { locked } from "./api/key";
+import { mayWrite } from "./state/access";
 import { failure } from "./state/failures";
 import { chosen, go, tab } from "./state/route";
 import { start, task, tasks } from "./state/tasks";
@@ -10,21 +12,23 @@ import { Trust } from "./tabs/Trust";
 import { Use } from "./tabs/Use";
 import { texts } from "./texts";
 import { OnTheirWay } from "./parts/OnTheirWay";
+import { SignIn } from "./parts/SignIn";
+import { SignOut } from "./parts/SignOut";
 import { TabBar } from "./parts/TabBar";
 import { TaskMenu } from "./parts/TaskMenu";
 
 const PANELS = { teach: Teach, ask: Ask, improve: Improve, trust: Trust, use: Use };
 
 export function App() {
-  const Panel = PANELS[tab.value];
   return (
     <>
       <header>
         <div class="head">
           <h1>{texts.product}</h1>
-          <TaskMenu />
+          {!locked.value && <TaskMenu />}
+          <SignOut />
         </div>
-        <TabBar />
+        {!locked.value && <TabBar />}
       </header>
       <main>
         {failure.value && (
@@ -42,17 +46,37 @@ export function App() {
           </div>
         )}
         <OnTheirWay />
-        <div role="tabpanel" id="panel" aria-labelledby={`tab-${tab.value}`} tabIndex={-1} key={tab.value === "teach" ? tab.value : `${tab.value} ${chosen.value}`}>
-          {tasks.value === null ? (
-            <p class="quiet">{failure.value ? "" : texts.loading}</p>
-          ) : task.value || tab.value === "teach" ? (
-            <Panel />
-          ) : (
-            <NoTask />
-          )}
-        </div>
+        {locked.value ? <SignIn /> : <Shown />}
       </main>
     </>
+  );
+}
+
+function Shown() {
+  const Panel = PANELS[tab.value];
+  return (
+    <div role="tabpanel" id="panel" aria-labelledby={`tab-${tab.value}`} tabIndex={-1} key={tab.value === "teach" ? tab.value : `${tab.value} ${chosen.value}`}>
+      {tasks.value === null ? (
+        <p class="quiet">{failure.value ? "" : texts.loading}</p>
+      ) : !mayWrite.value && !["ask", "use"].includes(tab.value) ? (
+        <MayOnlyAsk />
+      ) : task.value || tab.value === "teach" ? (
+        <Panel />
+      ) : (
+        <NoTask />
+      )}
+    </div>
+  );
+}
+
+function MayOnlyAsk() {
+  return (
+    <div class="empty">
+      <p>{texts.mayOnlyAsk}</p>
+      <button type="button" class="main" onClick={() => go(chosen.value, "ask")}>
+        {texts.goAsk}
+      </button>
+    </div>
   );
 }
 

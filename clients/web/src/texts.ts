@@ -1,16 +1,16 @@
-// Every text of the page, in English.
+// Every text of the page, in English; those of the review queue are in reviewTexts.ts.
 
-const plural = (count: number, one: string, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
-/** Neither 0 nor 100 % where it is only nearly so. */
-const percent = (share: number) => {
-  const nearest = Math.round(100 * share);
-  if (nearest === 0 && share > 0) return "under 1 %";
-  return nearest === 100 && share < 1 ? "over 99 %" : `${nearest} %`;
+import { reviewTexts } from "./reviewTexts";
+import { percent, plural, range } from "./words";
+
+const ALLOWED = {
+  predict: "ask, but not teach or change anything",
+  write: "ask and teach, but not delete a classifier",
+  manage: "do all but what concerns the whole server",
 };
-const range = (interval: [number, number]) => `${Math.round(100 * interval[0])} to ${Math.round(100 * interval[1])} %`;
-const sentences = (...parts: (string | 0)[]) => parts.filter(Boolean).join(" ");
 
 export const texts = {
+  ...reviewTexts,
   percent,
   range,
   pictures: (count: number) => plural(count, "picture"),
@@ -33,6 +33,22 @@ export const texts = {
   tabs: { teach: "Teach", ask: "Ask", improve: "Improve", trust: "Trust", use: "Use" },
   needsTask: "There is nothing here yet. First teach it two kinds of picture.",
   goTeach: "Go to Teach",
+
+  // Keys
+  keyTitle: "This server asks for a key",
+  keyLead: "Whoever runs the server makes keys. A key begins with hs_.",
+  key: "Key",
+  keepKey: "Keep the key on this device",
+  keepKeyHint: "Otherwise it is forgotten when this tab is closed.",
+  signIn: "Sign in",
+  signOut: "Sign out",
+  wrongKey: "This key is not valid. It is mistyped, has expired, or was revoked.",
+  forbidden: (scope: "predict" | "write" | "manage", isOfOneTask: boolean) =>
+    `This key does not allow that. With it you may ${ALLOWED[scope]}${isOfOneTask ? ", with one classifier alone" : ""}.`,
+  waitingForKey: (images: number) =>
+    `${plural(images, "picture")} ${images === 1 ? "waits" : "wait"} here and will be sent once there is a key.`,
+  mayOnlyAsk: "With this key you may ask, but not teach or change anything.",
+  goAsk: "Go to Ask",
 
   // Teach
   teachTitle: "Show it a few pictures of each kind",
@@ -120,54 +136,6 @@ export const texts = {
   cameraRefused: "The browser does not allow the camera. Its address bar has a setting for it.",
   cameraInsecure: "A browser gives a page the camera on this machine or over https only.",
 
-  // Improve: the review queue
-  reviewTitle: "What was it asked?",
-  keepSwitch: "Keep pictures that it is unsure about",
-  keeping: {
-    none: "Now it looks at pictures and forgets them. Turn this on, and the server keeps those that it is unsure about, so that you can say here what they show.",
-    uncertain: "The server keeps pictures that it is unsure about, so that you can say here what they show.",
-    all: "The server keeps every picture that it is asked about, so that you can say here what they show.",
-  },
-  keepingBounds: (limit: number, days: number) =>
-    `At most ${plural(limit, "picture")} wait, the oldest leave first, and none is kept for more than ${plural(days, "day")}.`,
-  toDecide: (count: number) => `${plural(count, "picture")} to decide about, the most useful first.`,
-  nothingToDecide: "No picture waits for a decision.",
-  leftOut: (copies: number, others: number) =>
-    sentences(
-      copies && `${plural(copies, "further one")} ${copies === 1 ? "is" : "are"} nearly the same as pictures that it knows.`,
-      others && `${plural(others, "further one")} cannot be judged since the network was changed.`,
-    ),
-  lookAgain: "Look again",
-  reviewKeys: "What does it show? Keys: 1 to 9 a class, space accept, 0 none of these, x discard, u undo, enter learn",
-  askedOn: (when: Date) => `Asked on ${when.toLocaleString("en", { dateStyle: "medium", timeStyle: "short" })}`,
-  accept: (suggestion: string) => `Yes: ${suggestion}`,
-  keys: { space: "space", enter: "enter" },
-  discard: "Discard",
-  anotherClass: "Another class",
-  anotherIs: "It is that",
-  alike: (count: number) => `and ${count.toLocaleString("en")} that ${count === 1 ? "looks" : "look"} like it`,
-  openAlike: "Look at them",
-  closeAlike: "All of them",
-  alikeLead: "What you say counts for those that are ticked. The others are asked about later.",
-  alikePicture: (place: number) => `look-alike ${place}`,
-  decided: (label: string | null, alike: number) =>
-    `${label === null ? "Discarded" : `Marked as ${label}`}${alike ? `, with ${alike.toLocaleString("en")} that ${alike === 1 ? "looks" : "look"} like it` : ""}.`,
-  takenBack: "Taken back.",
-  rolledBack: "It is back at the version before. The pictures that it had learnt from are not asked about again.",
-  learnFrom: (decisions: number) => `Learn from ${plural(decisions, "decision")}`,
-  learningDecisions: (decisions: number) => `Learning from ${plural(decisions, "decision")} …`,
-  decisionsWait: (decisions: number) =>
-    `The server cannot be reached. ${plural(decisions, "decision")} ${decisions === 1 ? "waits" : "wait"} here and will be sent again.`,
-  decisionsKept: "They are kept in this browser until then.",
-  learnt: (version: number, labelled: number, discarded: number) =>
-    sentences(
-      labelled && `Version ${version} has learnt from ${plural(labelled, "picture")}.`,
-      discarded && `${plural(discarded, "picture")} discarded.`,
-    ),
-  undoLearning: "Undo what it learnt",
-  decidedElsewhere: (captures: number) =>
-    `Somebody else has decided about ${plural(captures, "picture")} meanwhile. The others are still here to be learnt from.`,
-
   // Improve: what looks wrong
   suspectsTitle: "Is the class right?",
   suspectsLead: "These pictures look more like another class. Unusual pictures are among them, so look before you change.",
@@ -245,6 +213,8 @@ export const texts = {
   exportTitle: "Take it elsewhere",
   exportLead: "A zip of its pictures, a folder for each class. This server, or another one, takes it again as it is.",
   exportLink: "Download its pictures",
+  exporting: "Downloading …",
+  tokenLead: "They read your key from the environment variable HEADSTART_TOKEN.",
   moreDocs: "Everything else the server can do: ",
   reference: "the reference",
 };

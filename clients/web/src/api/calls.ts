@@ -9,6 +9,7 @@ import type {
   Decision,
   ExamplePage,
   Limits,
+  OwnKeyReply,
   PredictReply,
   Quality,
   TaskPage,
@@ -16,6 +17,8 @@ import type {
   VersionPage,
 } from "./types";
 
+/** What the key of this browser allows; on a server without keys, everything. */
+export const ownKey = () => call<OwnKeyReply>("GET", "key");
 export const limits = () => call<Limits>("GET", "limits");
 
 export async function allTasks(): Promise<TaskReply[]> {

@@ -1,5 +1,6 @@
 // One call to the server, and what can come of it.
 
+import { key as apiKey, lock, withKey } from "./key";
 import type { Problem, ProblemImage } from "./types";
 
 /** The server refused, in its own words. */
@@ -20,17 +21,31 @@ export class Unreachable extends Error {}
 
 /** Asks the server, and returns its reply. Throws Refused, Unreachable, or what the signal says where it was aborted. */
 export async function call<Reply>(method: string, path: string, options: RequestInit = {}): Promise<Reply> {
+  // Addresses are relative to the page, so that they hold behind a proxy that adds a path.
+  const text = await answered(`v1/${path}`, { ...options, method }, (response) => response.text());
+  return (text ? JSON.parse(text) : undefined) as Reply;
+}
+
+/** Reads a picture or an archive, which an address alone cannot where the server asks for a key. Throws as `call` does. */
+export const file = (address: string, options: RequestInit = {}): Promise<Blob> =>
+  answered(address, options, (response) => response.blob());
+
+async function answered<Content>(
+  address: string,
+  options: RequestInit,
+  read: (response: Response) => Promise<Content>,
+): Promise<Content> {
+  const sent = apiKey.value;
   let response: Response;
   let text: string;
   try {
-    // Addresses are relative to the page, so that they hold behind a proxy that adds a path.
-    response = await fetch(`v1/${path}`, { ...options, method });
+    response = await fetch(address, { ...options, headers: withKey(options.headers) });
+    if (response.ok) return await read(response);
     text = await response.text();
   } catch (error) {
     throw options.signal?.aborted ? error : new Unreachable();
   }
-  if (!response.ok) throw refusal(text, response.headers.get("Retry-After"));
-  return (text ? JSON.parse(text) : undefined) as Reply;
+  throw refusal(text, response.headers.get("Retry-After"), sent);
 }
 
 export function asJson(body: unknown, headers: Record<string, string> = {}): RequestInit {
@@ -53,12 +68,13 @@ export function upload<Reply>(
   return new Promise((done, failed) => {
     signal.throwIfAborted();
     const request = new XMLHttpRequest();
+    const sent = apiKey.value;
     const text = () => request.responseText;
     request.open("POST", `v1/${path}`);
-    request.setRequestHeader("Idempotency-Key", key);
+    withKey({ "Idempotency-Key": key }).forEach((value, name) => request.setRequestHeader(name, value));
     request.upload.onprogress = (event) => event.lengthComputable && told(event.loaded / event.total);
     request.onload = () =>
-      request.status < 300 ? done(JSON.parse(text())) : failed(refusal(text(), request.getResponseHeader("Retry-After")));
+      request.status < 300 ? done(JSON.parse(text())) : failed(refusal(text(), request.getResponseHeader("Retry-After"), sent));
     request.onerror = () => failed(new Unreachable());
     request.onabort = () => failed(signal.reason);
     signal.addEventListener("abort", () => request.abort(), { once: true });
@@ -67,9 +83,10 @@ export function upload<Reply>(
 }
 
 /** Returns what a reply that is no success says. A proxy answers in its own words for a server that is down. */
-function refusal(text: string, retryAfter: string | null): Error {
+function refusal(text: string, retryAfter: string | null, sent: string | null): Error {
   try {
     const problem = JSON.parse(text) as Problem;
+    if (problem.code === "unauthenticated") lock(sent);
     return new Refused(problem.code, problem.detail, problem.images ?? [], retryAfter ? Number(retryAfter) : null);
   } catch {
     return new Unreachable();

@@ -226,3 +226,8 @@ export interface Limits {
   images: number;
   new_examples: number;
 }
+
+export interface OwnKeyReply {
+  scope: "predict" | "write" | "manage";
+  task: string | null;
+}

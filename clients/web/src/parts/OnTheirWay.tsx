@@ -1,5 +1,6 @@
 // How far pictures are on their way to the server, and which could not be used.
 
+import { locked } from "../api/key";
 import { progress, refused } from "../state/items";
 import { cancel } from "../state/outbox";
 import { texts } from "../texts";
@@ -34,13 +35,14 @@ export function OnTheirWay() {
 function Moving() {
   const now = progress.value;
   if (!now) return null;
+  const doing = locked.value ? texts.waitingForKey : texts[now.step];
   const learning = now.step === "sending" && now.share === 1;
   return (
     <div class={`notice ${now.step === "retrying" ? "bad" : ""}`}>
       <div class="moving">
-        <p>{learning ? texts.learning(now.images) : texts[now.step](now.images)}</p>
+        <p>{learning ? texts.learning(now.images) : doing(now.images)}</p>
         {now.step !== "retrying" && (
-          <progress max={1} aria-label={texts[now.step](now.images)} {...(learning ? {} : { value: now.share ?? 0 })} />
+          <progress max={1} aria-label={doing(now.images)} {...(learning ? {} : { value: now.share ?? 0 })} />
         )}
       </div>
       <button type="button" onClick={cancel}>

@@ -1,11 +1,13 @@
 // A request that is repeated until the server has answered it.
 
 import { Refused, Unreachable } from "../api/http";
+import { unlocked } from "./access";
 
 const LONGEST_WAIT = 4; // seconds between attempts
 
 /**
- * Repeats a request while the server cannot be reached or asks to wait. Throws what else it is answered, or what ended it.
+ * Repeats a request while the server cannot be reached, asks to wait, or asks for a key. Throws what else it is answered, or what
+ * ended it.
  *
  * @param waits is called before each pause
  */
@@ -15,6 +17,11 @@ export async function untilAnswered<Reply>(send: () => Promise<Reply>, waits: ()
       return await send();
     } catch (error) {
       const asked = error instanceof Refused ? error.retryAfter : null;
+      if (error instanceof Refused && error.code === "unauthenticated" && !signal?.aborted) {
+        waits();
+        await unlocked(signal);
+        continue;
+      }
       if (signal?.aborted || (asked === null && !(error instanceof Unreachable))) throw error;
       waits();
       await pause(asked ?? wait, signal);

@@ -3,6 +3,7 @@
 import { computed, effect, signal, untracked } from "@preact/signals";
 import * as api from "../api/calls";
 import type { ChangedTaskReply, ExampleReply, Limits, Quality, TaskReply, VersionReply } from "../api/types";
+import { access, mayWrite } from "./access";
 import { attempt } from "./failures";
 import { chosen, go, isNamed } from "./route";
 
@@ -35,6 +36,8 @@ const keyOf = (each: TaskReply) => `${each.id}@${each.version}`;
 
 export async function start(): Promise<void> {
   await attempt(async () => {
+    tasks.value = null; // With another key they may be others.
+    access.value = await api.ownKey();
     limits.value = await api.limits();
     tasks.value = await api.allTasks();
     if (!isNamed() || (chosen.value && !task.value)) go(tasks.value[0]?.id ?? null);
@@ -77,6 +80,7 @@ effect(() => {
 async function look(now: TaskReply): Promise<void> {
   await attempt(async () => {
     const isShown = () => shown && keyOf(shown) === keyOf(now);
+    if (!mayWrite.value) return; // Nothing of this is for such a key.
     const [page, history] = await Promise.all([api.examples(now.id), api.versions(now.id)]);
     if (!isShown()) return;
     examples.value = page.examples;

@@ -3,6 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import type { Found } from "../images/dropped";
 import { type Answer, answers, ask, clear } from "../state/answers";
+import { mayWrite } from "../state/access";
 import { several, task } from "../state/tasks";
 import { DropZone } from "../parts/DropZone";
 import { FileButton } from "../parts/FileButton";
@@ -63,7 +64,7 @@ function AnswerCard({ answer }: { answer: Answer }) {
       ) : answer.prediction ? (
         <div class="verdict">
           <Verdict prediction={answer.prediction} />
-          {!several.value && <Correction answer={answer} />}
+          {mayWrite.value && !several.value && <Correction answer={answer} />}
         </div>
       ) : (
         <p class="quiet">{texts.asking}</p>

@@ -2,6 +2,10 @@
 
 import { useState } from "preact/hooks";
 import { archiveAddress } from "../api/calls";
+import { file } from "../api/http";
+import { key } from "../api/key";
+import { mayWrite } from "../state/access";
+import { attempt } from "../state/failures";
 import { several, task } from "../state/tasks";
 import { snippets } from "../snippets";
 import { texts } from "../texts";
@@ -14,25 +18,54 @@ export function Use() {
     <>
       <div class="lead">
         <h2>{texts.useTitle}</h2>
-        <p class="quiet">{texts.useLead(now.name)}</p>
+        <p class="quiet">
+          {texts.useLead(now.name)} {key.value && texts.tokenLead}
+        </p>
       </div>
-      {snippets(address, now.id, several.value).map(({ name, code }) => (
+      {snippets(address, now.id, several.value, key.value !== null).map(({ name, code }) => (
         <Snippet key={name} name={name} code={code} />
       ))}
-      <section class="card section">
-        <h3>{texts.exportTitle}</h3>
-        <p class="quiet">{texts.exportLead}</p>
-        <p>
-          <a href={archiveAddress(now.id)} download="">
-            {texts.exportLink}
-          </a>
-        </p>
-      </section>
+      {mayWrite.value && (
+        <section class="card section">
+          <h3>{texts.exportTitle}</h3>
+          <p class="quiet">{texts.exportLead}</p>
+          <p>
+            {key.value ? (
+              <Download address={archiveAddress(now.id)} name={`${now.id}.zip`} />
+            ) : (
+              <a href={archiveAddress(now.id)} download="">
+                {texts.exportLink}
+              </a>
+            )}
+          </p>
+        </section>
+      )}
       <p class="quiet">
         {texts.moreDocs}
         <a href="docs">{texts.reference}</a>
       </p>
     </>
+  );
+}
+
+/** A link cannot send the key: the file is fetched with it, and then saved. */
+function Download({ address, name }: { address: string; name: string }) {
+  const [isUnderWay, setUnderWay] = useState(false);
+  const save = async () => {
+    setUnderWay(true);
+    await attempt(async () => {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(await file(address));
+      link.download = name;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // The browser may begin to read it later.
+    });
+    setUnderWay(false);
+  };
+  return (
+    <button type="button" disabled={isUnderWay} onClick={save}>
+      {isUnderWay ? texts.exporting : texts.exportLink}
+    </button>
   );
 }
 
