@@ -190,7 +190,7 @@ def test_the_archive_is_saved_and_lines_for_copying_have_no_key(
 
 def test_a_key_that_may_only_ask_is_told_so(open_page: OpenPage, keyed: ServerProcess, manage: str, task: str) -> None:
     page = open_page(f"{task}/teach", server=keyed, expected=_ASKED)
-    sign_in(page, new_key(keyed, manage, scope="predict", task=task).json()["key"])
+    sign_in(page, new_key(keyed, manage, scope="predict", task=task).json()["token"])
     expect(page.get_by_text("With this key you may ask, but not teach or change anything.")).to_be_visible()
     page.get_by_role("button", name="Go to Ask").click()
     choose(page, "Choose pictures", [SAMPLES / "query" / "fish" / "perch.jpg"])
@@ -200,7 +200,7 @@ def test_a_key_that_may_only_ask_is_told_so(open_page: OpenPage, keyed: ServerPr
 
 def test_what_a_key_may_not_do_is_told_in_plain_words(open_page: OpenPage, keyed: ServerProcess, manage: str, task: str) -> None:
     page = open_page(f"{task}/teach", server=keyed, expected=_ASKED_OR_FORBIDDEN)
-    sign_in(page, new_key(keyed, manage, scope="write").json()["key"])
+    sign_in(page, new_key(keyed, manage, scope="write").json()["token"])
     page.on("dialog", lambda dialog: dialog.accept())
     expect(page.locator(".card").get_by_text(re.compile(r"\d right$")).first).to_be_visible()  # All was read.
     page.get_by_role("button", name="Delete", exact=True).click()
@@ -212,7 +212,7 @@ def test_what_a_key_may_not_do_is_told_in_plain_words(open_page: OpenPage, keyed
 def test_pictures_wait_for_a_key_when_theirs_is_revoked(open_page: OpenPage, keyed: ServerProcess, manage: str) -> None:
     page = open_page("new/teach", server=keyed, expected=_ASKED)
     made = new_key(keyed, manage, scope="write").json()
-    sign_in(page, made["key"])
+    sign_in(page, made["token"])
     add_class(page, "fish")
     choose(page, "Add pictures to fish", photographs(FISH)[:2])
     expect(page.get_by_text("One class so far.")).to_be_visible()
