@@ -35,7 +35,7 @@ _SLOPE, _INTERCEPT = 4.0, -0.3  # the prior's means of a and b
 _PRIOR = 10.0  # the prior's inverse variance of b, and of a as a share of its mean
 _OF_SHARE = 0.5
 _LEAST_SLOPE = 0.1  # of the prior's: a label whose left-out scores contradict it gets a flat answer, never an inverted one
-_STEPS = 30
+_STEPS, _CONVERGED = 30, 1e-9
 _TINY = 1e-9
 
 
@@ -207,6 +207,9 @@ def _calibration(fitted: _Ridge, has_nK: Bools) -> tuple[float, float]:
         mixed = curve @ v
         hessian = np.array([[curve @ v**2 + _PRIOR / _SLOPE**2, mixed], [mixed, curve.sum() + _PRIOR]])
         step = np.linalg.solve(hessian, gradient)
+        before = a, b
         a, b = max(a - float(step[0]), _LEAST_SLOPE * _SLOPE), b - float(step[1])
+        if abs(a - before[0]) + abs(b - before[1]) < _CONVERGED:
+            break
     share = float((counts[1] + 1.0).sum() / (counts.sum() + 2.0 * has_nK.shape[1]))
     return a, b + _OF_SHARE * float(np.log(share / (1.0 - share)))

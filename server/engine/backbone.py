@@ -80,12 +80,13 @@ class ServedBackbone:
     def groups(self, labels: Sequence[Hashable], embeddings: Float32) -> Ints:
         """Returns the group of each of n examples, (n,). Examples of a group are left out together.
 
-        A group holds shots of the same thing in one class (`models.examples.bursts`).
+        A group holds shots of the same thing in one class (`models.examples.bursts`). Where an image may have several labels, the
+        same labels in another order are the same class.
 
         Args:
             embeddings: (n, D), made by this backbone.
         """
-        _, indices = classes_of(labels)
+        _, indices = classes_of([frozenset(label) if isinstance(label, tuple) else label for label in labels])
         return bursts(self.space.features(embeddings, centre=False), indices, self.burst_similarity)
 
     @property

@@ -12,10 +12,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.metrics import jaccard_score
 
 from server.journeys.label_quality import jaccard
 from tests.helpers.bundles import SMALL, small_bundle
+from tests.helpers.images import encode
 from tests.helpers.leftovers import found_in
 from tests.helpers.patches import picture
 from tests.helpers.servers import ServerProcess
@@ -180,6 +182,17 @@ def test_examples_are_added_relabelled_removed_and_rolled_back(api: httpx.Client
     back = api.patch(f"/v1/tasks/{task}", json={"active_version": 2}).json()
     assert (back["version"], back["labels"]) == (2, "multiple")
     assert predicted(api, task, [picture(["red"], 401)])[0]["scores"].keys() == {"red", "green", "blue", "dotted"}
+
+
+def test_the_order_of_labels_does_not_matter_for_what_is_one_thing(api: httpx.Client) -> None:
+    shots = [picture(labels, 800 + i) for i, labels in enumerate(_SETS)]
+    pixels = [np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")) for shot in shots]
+    again = [encode(np.minimum(each, 254) + np.uint8(1)) for each in pixels]
+    groups = [
+        made(api, **body([*_SETS, *turned], [*shots, *again], label_mode="multiple"))["quality"]["groups"]
+        for turned in (_SETS, [labels[::-1] for labels in _SETS])
+    ]
+    assert groups[0] == groups[1] <= len(_SETS)
 
 
 def test_the_rare_label_of_one_image_is_found(api: httpx.Client) -> None:
