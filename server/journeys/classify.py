@@ -50,6 +50,17 @@ def verdict_of(novelty: float) -> tuple[bool, float]:
     return told <= 0.5, told
 
 
+def as_told(found: Neighbours, probabilities: NDArray[np.float64], independent: bool) -> Neighbours:
+    """Returns what was found in a support set, with the novelty that is told: where an image may have several labels, that of
+    its labels.
+
+    Args:
+        probabilities: (N, K).
+        independent: whether an image may have any number of the labels.
+    """
+    return replace(found, novelty=novelty_of_labels(probabilities)) if independent else found
+
+
 def novelty_of_labels(probabilities: NDArray[np.float64]) -> Reals:
     """Returns the novelty (N,) of images that may have any number of K labels: one less the highest probability (N, K).
 
@@ -79,8 +90,7 @@ async def classify(service: Service, task: ActiveTask, embedded: Embedded, backb
     neighbours = answer.neighbours
     if neighbours is None:
         neighbours = await service.pools.in_applier(_search, task.searchable, embedded.embeddings, backbone)
-    if task.head.independent:
-        neighbours = replace(neighbours, novelty=novelty_of_labels(answer.probabilities))
+    neighbours = as_told(neighbours, answer.probabilities, task.head.independent)
     found = (task.searchable, neighbours) if task.unknown == "judge" else None
     if task.support is None:
         return Classified(answer.probabilities, False, found)

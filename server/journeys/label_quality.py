@@ -13,14 +13,16 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from models.arrays import Bools, Floats, Ints
-from models.examples.suspects import duplicates
+from models.heads.fitting import classes_of
 from models.heads.head import EmbeddingSpace, Float32
 from models.heads.several_labels import LeftOutLabels, leave_labels_out, targets_of
 from models.labels import LabelSet
 from models.manifest import HeadOptions
 from server.engine.backbone import ServedBackbone
+from server.journeys.quality_parts import duplicates_in, first_of, is_one_session
 from server.journeys.tally import Tally, tally_of, with_unjudged
-from server.schemas.quality import ClassQuality, DuplicateReply, Quality, SuspectReply
+from server.schemas.from_records import label_fields
+from server.schemas.quality import ClassQuality, Quality, SuspectReply
 
 METHOD = "leave-one-out"
 _APPLIES = 0.5
@@ -46,6 +48,11 @@ class LabelVerdict:
     of_all: Tally
     of_labels: Sequence[Tally]
     wrongly: Sequence[float | None]
+
+    @property
+    def against(self) -> Floats:
+        """The probability, by the other heads, that an example is wrong about a label, (n, K); NaN where it is not judged."""
+        return np.where(self.has, 1.0 - self.left_out.probabilities, self.left_out.probabilities)
 
 
 def judge_labels_left_out(
@@ -81,9 +88,7 @@ def assess_labels(
         ClassQuality(label=name, examples=count, **asdict(found), false_positive_rate=wrongly)
         for name, count, found, wrongly in zip(verdict.names, counts, verdict.of_labels, verdict.wrongly, strict=True)
     ]
-    numbers = {labels: number for number, labels in enumerate(dict.fromkeys(map(frozenset, label_sets)))}
-    kinds = np.array([numbers[frozenset(labels)] for labels in label_sets])
-    plain = backbone.space.features(embeddings, centre=False)
+    _, kinds = classes_of([frozenset(labels) for labels in label_sets])
     return Quality(
         method=METHOD,
         judged=verdict.of_all.judged,
@@ -91,25 +96,12 @@ def assess_labels(
         accuracy=verdict.of_all.accuracy,
         interval=verdict.of_all.interval,
         classes=classes,
-        one_session=[entry.label for entry in classes if entry.examples > 1 and not entry.judged],
+        one_session=[entry.label for entry in classes if is_one_session(entry)],
         confusions=[],
         prior=None,
         advice=_advice(classes, verdict),
         suspects=_suspects(ids, file_names, label_sets, verdict),
-        duplicates=[
-            DuplicateReply(
-                example=ids[twin.example],
-                label=None,
-                labels=list(label_sets[twin.example]),
-                of=ids[twin.of],
-                of_label=None,
-                of_labels=list(label_sets[twin.of]),
-                similarity=twin.similarity,
-                file_name=file_names[twin.example],
-                of_file_name=file_names[twin.of],
-            )
-            for twin in duplicates(plain, kinds, backbone.duplicate_similarity)
-        ],
+        duplicates=duplicates_in(ids, file_names, label_sets, kinds, embeddings, backbone),
     )
 
 
@@ -152,7 +144,7 @@ def _suspects(
     ids: Sequence[str], file_names: Sequence[str | None], label_sets: Sequence[LabelSet], verdict: LabelVerdict
 ) -> list[SuspectReply]:
     """Returns the examples that lack a label or have one against a strong verdict of the others, the clearest first."""
-    against = np.where(verdict.has, 1.0 - verdict.left_out.probabilities, verdict.left_out.probabilities)
+    against = verdict.against
     contradicted = np.nan_to_num(against) >= _CONTRADICTED
     rows = np.flatnonzero(contradicted.any(axis=1))
     strongest = np.nanmax(against[rows], axis=1, initial=0.0)
@@ -165,8 +157,7 @@ def _suspects(
         found.append(
             SuspectReply(
                 example=ids[row],
-                label=None,
-                labels=list(label_sets[row]),
+                **label_fields(label_sets[row]),
                 suggested=None,
                 suggested_labels=[*kept, *added],
                 confidence=float(strongest[i]),
@@ -179,12 +170,10 @@ def _suspects(
 def _advice(classes: Sequence[ClassQuality], verdict: LabelVerdict) -> str:
     """Returns a sentence that names the label that gains most from more images."""
     if alone := [entry.label for entry in classes if entry.groups == 1]:
-        others = f" and of {len(alone) - 1} more" if len(alone) > 1 else ""
-        return f"Add an image of {alone[0]!r}{others}, from another time and place: a label of one image cannot be judged."
+        return f"Add an image of {first_of(alone)}, from another time and place: a label of one image cannot be judged."
     if rest := [entry.label for entry in classes if entry.false_positive_rate is None]:
         return f"Add an image without {rest[0]!r}: a label that all but one have cannot be judged."
-    against = np.where(verdict.has, 1.0 - verdict.left_out.probabilities, verdict.left_out.probabilities)
-    wrong = np.nansum(against, axis=0) / verdict.has.sum(axis=0)
+    wrong = np.nansum(verdict.against, axis=0) / verdict.has.sum(axis=0)
     entry = classes[int(wrong.argmax())]
     missed = entry.judged - entry.recognised
     wrongly = f"{entry.false_positive_rate:.0%} of the others got it wrongly"

@@ -5,7 +5,7 @@ Tasks found (404 before any work) -> embedded once for each backbone (`embed`) -
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from models.arrays import Reals, on_host
@@ -16,7 +16,7 @@ from server.engine.backbone import ServedBackbone
 from server.errors import BackboneUnavailable, HeadstartError, InvalidRequest, StorageFailed, TaskNotFound, VersionNotFound
 from server.journeys.active_task import Unknown
 from server.journeys.capture import captures_of, to_capture
-from server.journeys.classify import APPLIES, NEAREST, novelty_of_labels
+from server.journeys.classify import APPLIES, NEAREST, as_told
 from server.journeys.embed import Embedded, embed_images, image_error
 from server.journeys.predict import Data, check_images, encode, failed, in_order, predictions_of, ranked, with_verdicts
 from server.metrics import Stopwatch
@@ -185,9 +185,7 @@ def _judged(
         except (TaskNotFound, VersionNotFound):  # removed meanwhile
             yield position, _failed(task, active, TaskNotFound(task))
             continue
-        neighbours = support.index.search(queries, served.background, NEAREST)
-        if stack.independent:
-            neighbours = replace(neighbours, novelty=novelty_of_labels(of_task))
+        neighbours = as_told(support.index.search(queries, served.background, NEAREST), of_task, stack.independent)
         found = predictions_of(labels, of_task, asked.top_k, stack.independent)
         predictions = with_verdicts(found, asked.service.address(task), support, neighbours)
         yield position, _written(task, active, predictions=in_order(embedded.errors, predictions))

@@ -11,7 +11,7 @@ from dataclasses import asdict
 import numpy as np
 
 from models.arrays import Ints
-from models.examples.suspects import duplicates, suspects
+from models.examples.suspects import suspects
 from models.heads.head import Float32
 from models.heads.leave_one_out import LeftOut, wanting
 from models.heads.reliability import reliability
@@ -21,11 +21,11 @@ from server.engine.backbone import ServedBackbone
 from server.journeys.evaluations import accuracies, distance
 from server.journeys.forecast import forecast_accuracy
 from server.journeys.label_quality import assess_labels
+from server.journeys.quality_parts import duplicates_in, first_of, is_one_session
 from server.journeys.tally import Tally, judge_left_out
 from server.schemas.quality import (
     ClassQuality,
     Confusion,
-    DuplicateReply,
     Prior,
     Quality,
     QualityReply,
@@ -64,7 +64,6 @@ def assess(
         return assess_labels(ids, file_names, sets, embeddings, options, backbone)
     labels = as_texts(labels)
     manifest, space = backbone.bundle.manifest, backbone.space
-    plain = space.features(embeddings, centre=False)
     verdict = judge_left_out(labels, embeddings, space, options, backbone.groups(labels, embeddings))
     names, indices, left_out, of_all = verdict.names, verdict.labels, verdict.left_out, verdict.of_all
     classes, confusions = _classes(names, indices, verdict.of_classes), _confusions(names, indices, left_out)
@@ -76,7 +75,7 @@ def assess(
         accuracy=of_all.accuracy,
         interval=of_all.interval,
         classes=classes,
-        one_session=[entry.label for entry in classes if _one_session(entry)],
+        one_session=[entry.label for entry in classes if is_one_session(entry)],
         confusions=confusions,
         prior=None if of_all.judged == len(labels) else _prior(backbone, options.solver, len(names), of_all.groups),
         advice=_advice(classes, confusions, left_out, indices),
@@ -91,18 +90,7 @@ def assess(
             )
             for suspect in suspects(space.features(embeddings, prototype.centre), indices, len(names), prototype)
         ],
-        duplicates=[
-            DuplicateReply(
-                example=ids[twin.example],
-                label=labels[twin.example],
-                of=ids[twin.of],
-                of_label=labels[twin.of],
-                similarity=twin.similarity,
-                file_name=file_names[twin.example],
-                of_file_name=file_names[twin.of],
-            )
-            for twin in duplicates(plain, indices, backbone.duplicate_similarity)
-        ],
+        duplicates=duplicates_in(ids, file_names, labels, indices, embeddings, backbone),
         reliability=[ReliabilityBin(**each._asdict()) for each in reliability(left_out, indices)],
     )
 
@@ -120,10 +108,6 @@ def _classes(names: Sequence[str], indices: Ints, of_classes: Sequence[Tally]) -
         ClassQuality(label=name, examples=count, **asdict(found))
         for name, count, found in zip(names, examples, of_classes, strict=True)
     ]
-
-
-def _one_session(entry: ClassQuality) -> bool:
-    return entry.examples > 1 and not entry.judged
 
 
 def _confusions(names: Sequence[str], indices: Ints, left_out: LeftOut) -> list[Confusion]:
@@ -157,10 +141,10 @@ def _advice(classes: Sequence[ClassQuality], confusions: Sequence[Confusion], le
     """Returns a sentence that names the class that gains most from more images."""
     alone = [entry.label for entry in classes if entry.examples == 1]
     if alone:
-        return f"Add an image of {_first_of(alone)}: leave-one-out cannot judge a class with one image."
-    if of_one_session := [entry.label for entry in classes if _one_session(entry)]:
+        return f"Add an image of {first_of(alone)}: leave-one-out cannot judge a class with one image."
+    if of_one_session := [entry.label for entry in classes if is_one_session(entry)]:
         return (
-            f"Add images of {_first_of(of_one_session)} from another time and place: those there are look like one session, so "
+            f"Add images of {first_of(of_one_session)} from another time and place: those there are look like one session, so "
             "that none tells how others would be recognised."
         )
     k = int(wanting(left_out, indices).argmax())
@@ -173,8 +157,3 @@ def _advice(classes: Sequence[ClassQuality], confusions: Sequence[Confusion], le
         f"More images of {name} would help most: left out, its {size} got {sure:.0%} on average; {missed} were taken for another "
         f"class, and {taken} of others for it."
     )
-
-
-def _first_of(labels: Sequence[str]) -> str:
-    others = f" and of {len(labels) - 1} more" if len(labels) > 1 else ""
-    return f"{labels[0]!r}{others}"

@@ -5,7 +5,7 @@ look-alikes grouped -> the entries of one page.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -19,7 +19,7 @@ from server.engine.backbone import ServedBackbone
 from server.errors import CaptureNotFound, VersionNotFound
 from server.ids import cursor_after_number, read_number
 from server.journeys.active_task import ActiveTask, find_task
-from server.journeys.classify import NEAREST, novelty_of_labels
+from server.journeys.classify import NEAREST, as_told, novelty_of_labels
 from server.journeys.predict import predictions_of, with_verdicts
 from server.journeys.retry import retry_on_conflict
 from server.schemas.captures import AnsweredReply, CapturePage, CaptureReply
@@ -119,9 +119,8 @@ def _entries(
     support, address = _searchable(task), service.address(task.id)
     probabilities = task.head.probabilities(embeddings, backbone.space)
     predictions = predictions_of(task.head.labels, probabilities, 1, task.head.independent)
-    neighbours = support.index.search(backbone.background.queries(embeddings), backbone.background, NEAREST)
-    if task.head.independent:
-        neighbours = replace(neighbours, novelty=novelty_of_labels(probabilities))
+    found = support.index.search(backbone.background.queries(embeddings), backbone.background, NEAREST)
+    neighbours = as_told(found, probabilities, task.head.independent)
     judged = with_verdicts(predictions, address, support, neighbours)
     return [
         CaptureReply(

@@ -1,7 +1,9 @@
 """From the store's records to the bodies of replies."""
 
 from dataclasses import asdict
+from typing import Any
 
+from models.labels import Label
 from models.manifest import HeadOptions
 from server.schemas.quality import Quality
 from server.schemas.replies import (
@@ -59,8 +61,7 @@ def example_reply(example: ExampleInfo) -> ExampleReply:
     """Returns an example without its image."""
     return ExampleReply(
         id=example.id,
-        label=example.label if isinstance(example.label, str) else None,
-        labels=list(example.label) if isinstance(example.label, tuple) else None,
+        **label_fields(example.label),
         media_type=example.media_type,
         bytes=example.size,
         image_kept=example.sha256 is not None,
@@ -68,6 +69,13 @@ def example_reply(example: ExampleInfo) -> ExampleReply:
         created_at=example.created_at,
         file_name=example.file_name,
     )
+
+
+def label_fields(label: Label | None) -> dict[str, Any]:
+    """Returns the fields of a reply that say the label of an image, of a task of either kind."""
+    if isinstance(label, tuple):
+        return {"label": None, "labels": list(label)}
+    return {"label": label, "labels": None}
 
 
 def _classes(classes: tuple[ClassCount, ...]) -> list[ClassReply]:

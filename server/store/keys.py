@@ -56,23 +56,17 @@ class KeyStore:
         with self._database.read() as connection:
             return [_key_of(row) for row in connection.execute(query)]
 
-    def get(self, tenant: str | None, id_: str) -> StoredKey:
-        """Returns a key of the tenant, or of any tenant for None."""
-        with self._database.read() as connection:
-            return _find(connection, tenant, id_)
-
     def last_change(self) -> int:
         """Returns the number of the last change of keys, by this process or another; 0 if there never was a key."""
         with self._database.read() as connection:
             return _last_change(connection)
 
-    def revoke(self, tenant: str | None, id_: str) -> StoredKey:
+    def revoke(self, tenant: str | None, id_: str) -> None:
         """Revokes a key of the tenant, or of any tenant for None. A second call changes nothing."""
         with self._database.write() as connection:
             key = _find(connection, tenant, id_)
             if key.revoked_at is None:
                 _change(connection, key, revoked_at=datetime.now(UTC))
-            return _find(connection, key.tenant, id_)
 
     def rotate(self, tenant: str | None, id_: str, fresh: tuple[str, bytes], grace: timedelta) -> StoredKey:
         """Stores a key that allows the same as a valid one and lasts as long from now on, and lets the old one end after `grace`.

@@ -138,7 +138,7 @@ def _embedded(connection: Connection, key: TaskKey, ids: Sequence[str], backbone
 
 
 def _without_class(connection: Connection, key: TaskKey) -> set[str]:
-    """Returns the ids of the examples of a task that have no class, or not one label."""
+    """Returns the ids of the examples of a task that are of none of its classes."""
     query = select(examples.c.id, examples.c.label, label_sets.c.labels).join_from(examples, label_sets, LABELS_OF, isouter=True)
     rows = connection.execute(query.where(belongs_to(examples, key), examples.c.label.is_(None)))
     return {row.id for row in rows if not label_of(row.label, row.labels)}
