@@ -37,12 +37,6 @@ def server(data_dir: Path, small_flags: tuple[str, ...]) -> Iterator[ServerProce
         assert process.stop() == 0, process.log()
 
 
-@pytest.fixture(scope="module")
-def api(server: ServerProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=60) as api:
-        yield api
-
-
 def images(count: int, seed: int) -> list[bytes]:
     """Images that share no piece of their files, each of 16 squares of other colours than those of the others."""
     found = []

@@ -37,12 +37,6 @@ def server(data_dir: Path, flags: tuple[str, ...]) -> Iterator[ServerProcess]:
         assert process.stop() == 0, process.log()
 
 
-@pytest.fixture(scope="module")
-def api(server: ServerProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=60) as api:
-        yield api
-
-
 RED, BLUE = 0, 2
 
 
