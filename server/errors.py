@@ -50,6 +50,8 @@ A detail is written for the caller: it never contains a path, an address, a trac
 from dataclasses import dataclass
 from typing import ClassVar
 
+from server.keys import without_secrets
+
 _LONGEST_DETAIL = 500  # characters: a detail may quote the request, which may be large
 
 
@@ -149,7 +151,7 @@ class KeyNotFound(NotFound):
     code = "key_not_found"
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"there is no key {key!r}")
+        super().__init__(f"there is no key {without_secrets(key)!r}")
 
 
 class Invalid(HeadstartError):

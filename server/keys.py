@@ -23,6 +23,7 @@ TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 MOST_DAYS = 3650
 """The longest life of a key that expires."""
 
+_SECRET = re.compile(r"(hs_[0-9a-f]{12})_[0-9a-f_]+")
 _KEY = re.compile(r"(hs_([0-9a-f]{12})_[0-9a-f]{64})_([0-9a-f]{8})")
 
 
@@ -37,6 +38,11 @@ def id_of(key: str) -> str | None:
     """Returns the id of a key; None if the text is no key, or a character of it is missing or wrong."""
     parts = _KEY.fullmatch(key)
     return parts[2] if parts and _checksum(parts[1]) == parts[3] else None
+
+
+def without_secrets(text: str) -> str:
+    """Returns a text in which keys end after their ids, for logs and messages."""
+    return _SECRET.sub(r"\1_…", text)
 
 
 def digest_of(key: str) -> bytes:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from server.cache.keys import LOOK_SECONDS
 from server.errors import HeadstartError
-from server.keys import MOST_DAYS, SCOPES, TENANT, digest_of, make_key
+from server.keys import MOST_DAYS, SCOPES, TENANT, digest_of, id_of, make_key
 from server.settings import ENVIRONMENT_PREFIX, Settings
 from server.store.database import StoreError
 from server.store.key_records import StoredKey, new_key
 from server.store.keys import KeyStore
-from server.store.shared_database import open_beside
+from server.store.shared_database import SharedDatabase, open_beside
 from server.store.store import sqlite_url
 
 _DURATION = re.compile(r"(\d{1,5})([mhd])")
@@ -36,6 +36,8 @@ def keys_command(arguments: Sequence[str]) -> int:
     try:
         with closing(open_beside(url)) as database:
             asked.run(KeyStore(database), asked)
+            if not isinstance(database, SharedDatabase):
+                print("no server has this database open now", file=sys.stderr)
     except (StoreError, HeadstartError) as error:
         print(f"headstart-server: {error}", file=sys.stderr)
         return 1
@@ -101,7 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     rotate.add_argument("--expires", type=_duration, default="24h", metavar="TIME", help="the old one ends after (default: 24h)")
     revoke = _command(commands, "revoke", _revoke, "end a key")
     for command in (rotate, revoke):
-        command.add_argument("key", metavar="ID", help="the id of the key, its part after hs_")
+        command.add_argument(
+            "key", metavar="ID", type=lambda text: id_of(text) or text, help="the id of the key, its part after hs_"
+        )
         command.add_argument("--tenant", type=_tenant, help="the tenant that it must be of")
     return parser
 

@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from prometheus_client import Counter, Histogram
 
+from server.keys import without_secrets
 from server.metrics import Metrics
 
 _log = logging.getLogger("server.access")
@@ -35,7 +36,7 @@ class Access:
         refused = status == 503 and route is None  # Under overload most are: counted, and not told one by one.
         level = logging.DEBUG if refused or route in _OF_OPERATORS else logging.INFO
         if _log.isEnabledFor(level):
-            shown, milliseconds = quote(path[:_SHOWN]), 1000 * seconds
+            shown, milliseconds = quote(without_secrets(path)[:_SHOWN]), 1000 * seconds
             _log.log(
                 level,
                 "%s %s %d in %.1f ms",

@@ -89,6 +89,6 @@ class Endpoints:
         if path in self._whole:
             return self._whole[path], {}
         for pattern, methods in self._patterns.items():
-            if found := pattern.match(path):
+            if found := pattern.fullmatch(path):  # A pattern's own end would take a line break after it.
                 return methods, found.groupdict()
         return {}, {}

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from server.keys import Scope, digest_of, make_key
+from server.keys import Scope, digest_of, id_of, make_key
 from server.service import Service
 from server.store.key_records import StoredKey, new_key
 
@@ -29,6 +29,7 @@ async def rotate_key(service: Service, tenant: str, id_: str, grace: timedelta) 
         KeyNotFound: the tenant has no such key, or it is not valid any more.
     """
     fresh, key = make_key()
+    id_ = id_of(id_) or id_  # Whoever sends the whole key means it.
     record = await service.pools.in_writer(service.store.keys.rotate, tenant, id_, (fresh, digest_of(key)), grace)
     await service.pools.in_thread(service.keys.load)
     return record, key
@@ -36,5 +37,5 @@ async def rotate_key(service: Service, tenant: str, id_: str, grace: timedelta) 
 
 async def revoke_key(service: Service, tenant: str, id_: str) -> None:
     """Revokes a key. No request that begins after this is answered to it. Raises KeyNotFound if the tenant has no such key."""
-    await service.pools.in_writer(service.store.keys.revoke, tenant, id_)
+    await service.pools.in_writer(service.store.keys.revoke, tenant, id_of(id_) or id_)
     await service.pools.in_thread(service.keys.load)

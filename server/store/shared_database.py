@@ -17,8 +17,9 @@ _FAILED = "the database cannot be used; nothing was changed"
 class SharedDatabase:
     """Short transactions on a database that a server of this release has open. SQLite's own locks keep the two apart."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, reader: Engine, writer: Engine) -> None:
+        self._reader = reader
+        self._writer = writer
 
     @classmethod
     def open(cls, url: str) -> "SharedDatabase":
@@ -27,20 +28,20 @@ class SharedDatabase:
         Raises:
             StoreError: it cannot be used, or the server is of another release.
         """
-        engine = engine_of(url, 1, "BEGIN IMMEDIATE", _PRAGMAS)
+        reader, writer = engine_of(url, 1, "BEGIN", _PRAGMAS), engine_of(url, 1, "BEGIN IMMEDIATE", _PRAGMAS)
         try:
-            known = inspect(engine).has_table("keys")
+            known = inspect(reader).has_table("keys")
         except DBAPIError as error:
             raise StoreError(f"the database cannot be used: {error.orig}") from error
         if not known:
-            engine.dispose()
+            reader.dispose()
             raise StoreError("the server that has the database open is of a release without keys; restart it with this release")
-        return cls(engine)
+        return cls(reader, writer)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Yields a connection to a snapshot. Raises StorageFailed if the database cannot be read."""
-        with storage_failures(_FAILED), self._engine.connect() as connection:
+        with storage_failures(_FAILED), self._reader.connect() as connection:
             yield connection
 
     @contextmanager
@@ -50,12 +51,13 @@ class SharedDatabase:
         Raises:
             StorageFailed: the database cannot be written.
         """
-        with storage_failures(_FAILED), self._engine.begin() as connection:
+        with storage_failures(_FAILED), self._writer.begin() as connection:
             yield connection
 
     def close(self) -> None:
         """Lets go of the database."""
-        self._engine.dispose()
+        self._reader.dispose()
+        self._writer.dispose()
 
 
 def open_beside(url: str) -> Database | SharedDatabase:

@@ -55,6 +55,30 @@ def ids(store: Store, task: Task) -> list[str]:
     return list(store.captures.scan(task.key, BACKBONE.sha256, DIM).ids)
 
 
+def test_tenants_may_use_the_same_ids(store: Store) -> None:
+    """Ids never meet, since they are random. So only this shows that the tenant alone keeps captures apart."""
+    mine, other = (
+        store.tasks.create(TaskKey(tenant, "task_1"), tenant, new_examples(["cat", "dog"]), head_of(["cat", "dog"]))
+        for tenant in ("a", "b")
+    )
+    of_mine = captures(mine, 3)
+    of_other = [replace(capture, id=one.id) for capture, one in zip(captures(other, 2), of_mine, strict=False)]
+    for some in (of_mine, of_other):
+        store.captures.add(some, True)
+    assert ids(store, mine) == [capture.id for capture in reversed(of_mine)]
+    assert ids(store, other) == [capture.id for capture in reversed(of_other)]
+    for task, some in ((mine, of_mine), (other, of_other)):
+        assert [store.captures.image(task.key, capture.id)[0] for capture in some] == [capture.image for capture in some]
+        assert [info.size for info in store.captures.get(task.key, [some[0].id])] == [len(some[0].image)]
+    with pytest.raises(CaptureNotFound):
+        store.captures.get(other.key, [of_mine[2].id])
+    example = replace(new_examples(["cat"])[0], image=None)
+    store.captures.resolve(mine.key, 1, {of_mine[0].id: example}, [of_mine[1].id], head_of(["cat", "dog"]))
+    assert ids(store, mine) == [of_mine[2].id]
+    assert len(ids(store, other)) == 2
+    assert store.examples.image(mine.key, example.id)[0] == of_mine[0].image
+
+
 class TestAgainstAModel:
     @given(
         limit=st.integers(1, 6),

@@ -77,6 +77,11 @@ def test_a_slash_at_the_end_leads_nowhere_else(api: httpx.Client, task: str) -> 
             assert "slash" in response.json()["detail"]
 
 
+def test_a_line_break_at_the_end_is_part_of_a_path(api: httpx.Client, task: str) -> None:
+    for path in ("/v1/tasks", f"/v1/tasks/{task}/predict", f"/v1/tasks/{task}/examples"):
+        assert_problem(api.post(f"{path}%0A"), 404, "not_found")
+
+
 @pytest.fixture(scope="module")
 def prefixed(tmp_path_factory: pytest.TempPathFactory, small_flags: tuple[str, ...]) -> Iterator[ServerProcess]:
     with ServerProcess(tmp_path_factory.mktemp("prefixed") / "data", *small_flags, "--root-path", f"{_PREFIX}/") as process:

@@ -279,6 +279,29 @@ class TestLife:
         assert_problem(api.delete("/v1/keys/none"), 404, "key_not_found")
         assert_problem(api.post(f"/v1/keys/{id_in(key)}/rotate"), 404, "key_not_found")
 
+    def test_a_whole_key_in_the_place_of_its_id_is_revoked_and_told_nowhere(
+        self, keyed: ServerProcess, api: httpx.Client, data_dir: Path
+    ) -> None:
+        keys = [made(api, scope="predict") for _ in range(3)]
+        assert api.delete(f"/v1/keys/{keys[0]}").status_code == 204
+        assert api.post(f"/v1/keys/{keys[1]}/rotate").status_code == 201
+        command(data_dir, "revoke", keys[2])
+        await_status(keyed, keys[2], 401)
+        assert_problem(httpx.get(f"{keyed.url}/v1/key", headers=bearer(keys[0])), 401, "unauthenticated")
+        mistyped = f"{keys[1][:-1]}x"
+        refused = api.delete(f"/v1/keys/{mistyped}")
+        assert_problem(refused, 404, "key_not_found")
+        for key in keys:
+            assert key.split("_")[2] not in refused.text + keyed.log()
+        assert all(id_in(key) in keyed.log() for key in keys[:2])
+
+    @pytest.mark.usefixtures("keyed")
+    def test_keys_are_listed_while_something_is_written(self, data_dir: Path, manage: str) -> None:
+        with closing(sqlite3.connect(data_dir / "headstart.db", isolation_level=None)) as writer:
+            writer.execute("BEGIN IMMEDIATE")
+            assert id_in(manage) in command(data_dir, "list")
+            writer.execute("ROLLBACK")
+
     def test_the_command_beside_the_server_holds_within_seconds(self, keyed: ServerProcess, data_dir: Path) -> None:
         key = new_key(data_dir, "predict", "others")
 
