@@ -30,6 +30,7 @@ from server.http.protocol import check_protocol
 from server.ids import new_id
 from server.metrics import Metrics
 from server.settings import Settings
+from server.tracing import Tracing
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Front:
         others: what serves the paths that `endpoints` lack, and the lifespan.
         guard: tells whose request it is.
         check_room: raises Overloaded when there is no room for another image.
+        tracing: None without traces.
     """
 
     def __init__(
@@ -55,12 +57,13 @@ class Front:
         metrics: Metrics,
         guard: Guard,
         check_room: Callable[[], None],
+        tracing: Tracing | None,
     ) -> None:
         self._endpoints = endpoints
         self._others = others
         self._root = settings.root
         self._metrics = metrics
-        self._access = Access(metrics)
+        self._access = Access(metrics, tracing)
         self._bodies = BodyLimits(settings)
         self._check_host = host_check(settings.hosts)
         self._check_origin = origin_check(settings.origins)
@@ -81,9 +84,11 @@ class Front:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, status = time.perf_counter(), 0
-        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
         id_ = given if _SANE_ID.fullmatch(given) else new_id("req")
         request_id.set(id_)
+        self._access.begin(scope["method"], scope["scheme"], headers, id_)
         if self._root:
             scope["root_path"] = self._root
             if not scope["path"].startswith(f"{self._root}/"):  # The proxy has removed it, and to Starlette it is a part.
