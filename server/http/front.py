@@ -25,7 +25,7 @@ from server.http.endpoints import Endpoints
 from server.http.guard import Guard
 from server.http.hosts import host_check
 from server.http.origins import origin_check
-from server.http.problems import error_problem, problem
+from server.http.problems import TABLE, error_problem, problem
 from server.http.protocol import check_protocol
 from server.ids import new_id
 from server.metrics import Metrics
@@ -36,6 +36,7 @@ _log = logging.getLogger(__name__)
 
 _BRINGS_IMAGES = re.compile(r".*/v1/(tasks(/[^/]+/(examples|predict))?|predict)")
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_UNEXPECTED = "internal_error"
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")  # in the order of `Allow`
 
 
@@ -63,6 +64,8 @@ class Front:
         self._others = others
         self._root = settings.root
         self._metrics = metrics
+        for code in (*(error.code for error in TABLE), _UNEXPECTED):  # What begins at 1 would be no growth to an alarm.
+            metrics.errors.labels(code)
         self._access = Access(metrics, tracing)
         self._bodies = BodyLimits(settings)
         self._check_host = host_check(settings.hosts)
@@ -110,11 +113,11 @@ class Front:
             await self._admit(inner, receive, send_with_id)
         except Exception:
             _log.exception("unexpected")
-            self._metrics.errors.labels("internal_error").inc()
+            self._metrics.errors.labels(_UNEXPECTED).inc()
             if status:  # The reply has begun. The server ends the connection, so that nobody takes it for a whole one.
                 raise
             detail = "something went wrong on the server; its log has the details under this request_id"
-            await problem(500, "internal_error", detail)(inner, receive, send_with_id)
+            await problem(500, _UNEXPECTED, detail)(inner, receive, send_with_id)
         finally:
             route = getattr(inner.get("route"), "path", None)
             self._access.tell(scope["method"], scope["path"], route, status, time.perf_counter() - started)

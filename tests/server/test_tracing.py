@@ -13,13 +13,13 @@ import httpx
 import numpy as np
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from benchmarks.server_process import free_port
 from models.engine import EngineKind
-from models.heads.head import Float32
+from models.heads.head import BackboneRef, EmbeddingSpace, Float32
 from models.images.preprocess import Pixels
 from server.engine.batcher import Batcher
 from server.errors import EngineFailed
@@ -174,7 +174,7 @@ def test_a_client_that_samples_nothing_is_followed(collector: Collector, traced:
 @pytest.mark.parametrize("malformed", ["nonsense", "00-0-0-01", f"ff-{_TRACE}-{_PARENT}-01", "\xff"])
 def test_a_malformed_parent_is_ignored(collector: Collector, client: httpx.Client, malformed: str) -> None:
     request = f"malformed-{len(malformed)}"
-    headers = {"traceparent": malformed.encode("latin-1"), "X-Request-ID": request.encode()}
+    headers = [(b"traceparent", malformed.encode("latin-1")), (b"X-Request-ID", request.encode())]
     assert client.get("/healthz", headers=headers).status_code == 200
     assert not of_request(collector, request)[0].parent_span_id
 
@@ -246,7 +246,7 @@ def test_opentelemetrys_own_lines_come_once_a_minute(monkeypatch: pytest.MonkeyP
     from server import tracing
 
     now = 100.0
-    monkeypatch.setattr(tracing.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     handler = tracing._OnceAMinute()
     for now in (100.0, 159.0, 161.0, 200.0):
         handler.handle(logging.makeLogRecord({"msg": f"at {now:.0f}", "levelno": logging.WARNING}))
@@ -262,6 +262,7 @@ class GatedEngine:
     device = None
 
     def __init__(self) -> None:
+        self.space = EmbeddingSpace(BackboneRef("fake@1", "0" * 64), np.zeros(2, dtype=np.float32))
         self.begun, self.gate = threading.Event(), threading.Event()
         self.fails = False
 
@@ -271,6 +272,12 @@ class GatedEngine:
         if self.fails:
             raise RuntimeError(_SECRET)
         return np.zeros((len(pixels), 2), np.float32)
+
+
+def own_id(span: ReadableSpan) -> int:
+    assert span.context is not None
+    own: int = span.context.span_id
+    return own
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -307,11 +314,12 @@ def test_requests_that_share_a_batch_are_linked_with_it(fails: bool) -> None:
     (batch,) = (span for span in spans if span.name == "batch")
     waits = [span for span in spans if span.name == "embed"]
     assert len(waits) == 3
-    assert {link.context.span_id for link in batch.links} == {span.context.span_id for span in waits}
+    assert {link.context.span_id for link in batch.links} == {own_id(span) for span in waits}
     for span in waits:
-        assert [link.context.span_id for link in span.links] == [batch.context.span_id]
+        assert [link.context.span_id for link in span.links] == [own_id(batch)]
         assert span.status.is_ok != fails
-    assert batch.parent.span_id == waits[0].context.span_id
+    assert batch.parent is not None
+    assert batch.parent.span_id == own_id(waits[0])
     assert batch.attributes == {"headstart.backbone": "fake@1", "headstart.images": 4} | (
         {"error.type": "RuntimeError"} if fails else {}
     )
