@@ -130,7 +130,8 @@ def test_each_alert_fires_when_it_should(tmp_path: Path) -> None:
     for file in (PROMETHEUS / "alerts.yml", ROOT / "tests" / "deploy" / "alerts_test.yml"):
         shutil.copy(file, tmp_path)
     promtool = program("promtool", "prometheus")
-    output_of(promtool, "check", "config", PROMETHEUS / "prometheus.yml")
+    for config in ("prometheus.yml", "compose.yml"):
+        output_of(promtool, "check", "config", PROMETHEUS / config)
     output_of(promtool, "test", "rules", tmp_path / "alerts_test.yml")
     tested = yaml.safe_load((tmp_path / "alerts_test.yml").read_text())["tests"]
     firing = {case["alertname"] for test in tested for case in test["alert_rule_test"] if case.get("exp_alerts")}
