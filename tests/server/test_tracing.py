@@ -111,7 +111,7 @@ def test_a_creation_and_a_prediction_are_whole_trees(
     assert not root.parent_span_id
     assert below.keys() == {"decode", "embed", "batch", "head"}
     check_tree(root, below)
-    assert below["embed"].end_time_unix_nano <= below["head"].start_time_unix_nano + 1_000_000
+    assert below["embed"].end_time_unix_nano <= below["head"].start_time_unix_nano  # The batch answers, too.
 
     (lines,) = [[json.loads(line) for line in traced.log().splitlines() if '"creation"' in line]]
     assert {line["trace_id"] for line in lines} == {_TRACE}
