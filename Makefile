@@ -11,7 +11,7 @@ WEB = clients/web
 QUICK = \
 	benchmarks/test_benchmarks clients/test_client_proxies clients/test_client_retries \
 	models/test_apply models/test_bounded_work models/test_bursts models/test_fitting models/test_forecast models/test_golden \
-	models/test_heads models/test_learning_curve models/test_leave_one_out models/test_no_pixels models/test_novelty \
+	models/test_heads models/test_learning_curve models/test_leave_one_out models/test_no_pixels models/test_no_reports models/test_novelty \
 	models/test_phone_photographs models/test_preprocess models/test_quota models/test_reliability models/test_support_index \
 	models/test_temperature models/test_transductive models/test_zip_names \
 	server/test_active server/test_api server/test_batcher server/test_clock server/test_http_details \

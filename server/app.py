@@ -17,6 +17,7 @@ from server.http.routes.page import page_routes
 from server.refresh.worker import RefreshWorker
 from server.service import Service
 from server.settings import Settings
+from server.tracing import open_tracing
 
 ROUTES = [
     route
@@ -36,6 +37,7 @@ def create_app(settings: Settings) -> Front:
     """
     service = Service(settings)
     working = RefreshWorker(service)
+    tracing = open_tracing()
 
     @asynccontextmanager
     async def lifespan(_app: Any) -> AsyncIterator[None]:
@@ -43,9 +45,12 @@ def create_app(settings: Settings) -> Front:
         yield
         await working.stop()
         service.close()
+        if tracing is not None:
+            tracing.close()
 
     endpoints = Endpoints(ROUTES, {Service: service, RefreshWorker: working})
     pages = [*page_routes(), *docs_routes(lambda: openapi_document(ROUTES), settings.root)]
     # No redirect for a superfluous slash. It would go to the Host of the request, and to http behind a proxy that ends TLS.
     others = Router(pages, redirect_slashes=False, lifespan=lifespan)
-    return Front(endpoints, others, settings, service.metrics, Guard(service.keys), service.backbones.check_room)
+    guard = Guard(service.keys)
+    return Front(endpoints, others, settings, service.metrics, guard, service.backbones.check_room, tracing)

@@ -7,6 +7,7 @@ from json import JSONEncoder
 
 from server.context import request_id
 from server.settings import Settings
+from server.tracing import current_span
 
 _EXTRA = ("method", "path", "status", "ms")
 _encode = JSONEncoder(ensure_ascii=False).encode
@@ -19,6 +20,7 @@ class _Json(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "request_id": request_id.get(),
+            **({} if (span := current_span.get()) is None else {"trace_id": span.trace_id}),
             "message": record.getMessage(),
             **{name: getattr(record, name) for name in _EXTRA if hasattr(record, name)},
         }
@@ -30,7 +32,8 @@ class _Json(logging.Formatter):
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         id_ = request_id.get()
-        record.suffix = "" if id_ == "-" else f"  [{id_}]"
+        trace = "" if (span := current_span.get()) is None else f" {span.trace_id}"
+        record.suffix = "" if id_ == "-" else f"  [{id_}{trace}]"
         return super().format(record)
 
 

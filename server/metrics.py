@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from typing import Self
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,6 +18,8 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+
+from server.tracing import Traced, current_span
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -87,16 +90,18 @@ def _onnxruntime() -> str:
 
 
 class Stopwatch:
-    """The stages of one request: milliseconds for the reply, seconds for the metrics."""
+    """The stages of one request: milliseconds for the reply, seconds for the metrics, and spans where it is traced."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._of_stage = metrics.of_stage
         self._started = time.perf_counter()
         self._stages: dict[str, float] = {}
+        span = current_span.get()
+        self._span = span if span is not None and span.recording else None
 
     def stage(self, name: str, begun: float = 0.0) -> "_Stage":
         """Measures the block that it is entered for, after the seconds that the stage took elsewhere. Stages of a name add up."""
-        return _Stage(self, name, begun)
+        return _Stage(self, name, begun, self._span)
 
     def record(self, name: str, seconds: float) -> None:
         """Adds to the time of a stage."""
@@ -112,13 +117,26 @@ class Stopwatch:
 class _Stage:
     """A context manager, at a fraction of the price of a generator that is one."""
 
-    def __init__(self, watch: Stopwatch, name: str, begun: float) -> None:
+    def __init__(self, watch: Stopwatch, name: str, begun: float, around: Traced | None) -> None:
         self._watch = watch
         self._name = name
         self._begun = begun
+        self._around = around
+        self._left_out = 0.0
 
-    def __enter__(self) -> None:
+    def leave_out(self, seconds: float) -> None:
+        """Leaves out the last seconds of the block, which belong to the next stage."""
+        self._left_out = seconds
+
+    def __enter__(self) -> Self:
         self._started = time.perf_counter() - self._begun
+        if self._around is not None:
+            self._span = self._around.child(self._name, self._begun)
+            self._token = current_span.set(self._span)
+        return self
 
-    def __exit__(self, *_error: object) -> None:
-        self._watch.record(self._name, time.perf_counter() - self._started)
+    def __exit__(self, error: type[BaseException] | None, *_about_it: object) -> None:
+        self._watch.record(self._name, time.perf_counter() - self._started - self._left_out)
+        if self._around is not None:
+            current_span.reset(self._token)
+            self._span.end(self._left_out, error)

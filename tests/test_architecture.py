@@ -76,6 +76,7 @@ HOMES: Mapping[str, set[str]] = {
     },
     "PIL": {"models/images/preprocess.py", "models/images/colour.py", "clients/python/headstart/images/"},
     "pillow_heif": {"models/images/preprocess.py", "clients/python/headstart/images/"},
+    "opentelemetry": {"server/tracing.py"},
     "safetensors": {"models/heads/head.py", "models/bundle.py"},
     "httpx": {"clients/python/headstart/http/"},
     "rich": {"clients/python/headstart/cli/"},

@@ -31,6 +31,7 @@ from server.context import on_behalf_of
 from server.engine.queue import Entry, ImageQueue, Result, count_images, joined
 from server.errors import EngineFailed, Overloaded
 from server.metrics import Metrics
+from server.tracing import batch_span
 
 Answers = Callable[[Array, Sequence[tuple[Question, slice]]], Sequence[Answer]]
 """Answers questions from the embeddings of a batch, each about some of the rows, as `models.answers.on_host.HostAnswers` does."""
@@ -48,7 +49,7 @@ class Batcher:
     Args:
         answers: called on the threads.
         capacity: the most images of all requests under way. Beyond it, `admit` refuses.
-        name: the bundle's id, for the metrics.
+        name: the bundle's id, for the metrics and traces.
         longest_wait: seconds. `admit` also refuses images that would wait longer, as estimated from recent waits. Two batches
             may always be under way, however slow the backbone is.
     """
@@ -63,6 +64,7 @@ class Batcher:
         longest_wait: float = math.inf,
     ) -> None:
         self._answers = answers
+        self._name = name
         self._max_batch = engine.max_batch
         self._capacity = capacity
         self._longest_wait = longest_wait
@@ -223,9 +225,10 @@ class Batcher:
     def _embed(self, batch: list[Entry], engine: Engine) -> None:
         results = None
         try:
-            pixels = batch[0].pixels if len(batch) == 1 else np.concatenate([entry.pixels for entry in batch])
-            self._batch_sizes.observe(len(pixels))
-            results = self._results(batch, engine.embed(pixels))
+            with batch_span([entry.span for entry in batch if entry.span], self._name, count_images(batch)):
+                pixels = batch[0].pixels if len(batch) == 1 else np.concatenate([entry.pixels for entry in batch])
+                self._batch_sizes.observe(len(pixels))
+                results = self._results(batch, engine.embed(pixels))
         except BaseException as error:  # Whatever was raised, every caller gets an answer, and the next batch runs.
             _log_failure(batch, error)
             if not isinstance(error, Exception):
@@ -261,8 +264,8 @@ class Batcher:
 def _log_failure(batch: Collection[Entry], error: BaseException) -> None:
     """Logs a line for each request whose images are in the batch, with the traceback in the first line."""
     trace: BaseException | None = error
-    for request in dict.fromkeys(entry.request for entry in batch):
-        with on_behalf_of(request):
+    for request, span in {entry.request: entry.span for entry in batch}.items():
+        with on_behalf_of(request, span):
             _log.error("a batch of %d requests' images failed: %r", len(batch), error, exc_info=trace)
         trace = None
 

@@ -10,6 +10,7 @@ from models.answers.question import Answer, Question
 from models.arrays import Array, concatenated
 from models.images.preprocess import Pixels
 from server.context import request_id
+from server.tracing import Traced, current_span
 
 _LONGEST_BACKGROUND_WAIT = 1.0  # seconds
 
@@ -41,6 +42,7 @@ class Entry:
         background: whether it comes after all other images.
         since: the time when it was queued, by `time.monotonic`.
         request: the id of the request that brought it, for the log.
+        span: of that request's wait for it, None without traces.
     """
 
     pixels: Pixels
@@ -50,6 +52,7 @@ class Entry:
     background: bool = False
     since: float = field(default_factory=time.monotonic)
     request: str = field(default_factory=request_id.get)
+    span: Traced | None = field(default_factory=current_span.get)
 
 
 def joined(results: Sequence[Result]) -> Result:

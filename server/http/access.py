@@ -1,12 +1,14 @@
-"""The record of each answered request: a line in the log, and the metrics."""
+"""The record of each answered request: a line in the log, the metrics, and a span where traces are asked for."""
 
 import logging
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from prometheus_client import Counter, Histogram
 
 from server.keys import without_secrets
 from server.metrics import Metrics
+from server.tracing import Tracing
 
 _log = logging.getLogger("server.access")
 
@@ -16,12 +18,18 @@ _SHOWN = 200  # characters of a path in the log
 
 
 class Access:
-    """Counts, times and logs requests."""
+    """Counts, times, logs and traces requests."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, tracing: Tracing | None) -> None:
         self._metrics = metrics
+        self._tracing = tracing
         # As many as there are methods, routes and statuses.
         self._counters: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def begin(self, method: str, scheme: str, headers: Mapping[bytes, bytes], request: str) -> None:
+        """Begins the record of a request with that id."""
+        if self._tracing is not None:
+            self._tracing.begin(method if method in _METHODS else "_OTHER", scheme, headers, request)
 
     def tell(self, method: str, path: str, route: str | None, status: int, seconds: float) -> None:
         """Tells of a request.
@@ -46,6 +54,8 @@ class Access:
                 milliseconds,
                 extra={"method": method, "path": shown, "status": status, "ms": round(milliseconds, 1)},
             )
+        if self._tracing is not None:
+            self._tracing.end(method if method in _METHODS else "HTTP", route, status)
 
     def _count(self, method: str, route: str | None, status: int) -> tuple[Counter, Histogram]:
         name = route or "unknown"

@@ -25,16 +25,18 @@ from server.http.endpoints import Endpoints
 from server.http.guard import Guard
 from server.http.hosts import host_check
 from server.http.origins import origin_check
-from server.http.problems import error_problem, problem
+from server.http.problems import TABLE, error_problem, problem
 from server.http.protocol import check_protocol
 from server.ids import new_id
 from server.metrics import Metrics
 from server.settings import Settings
+from server.tracing import Tracing
 
 _log = logging.getLogger(__name__)
 
 _BRINGS_IMAGES = re.compile(r".*/v1/(tasks(/[^/]+/(examples|predict))?|predict)")
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_UNEXPECTED = "internal_error"
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")  # in the order of `Allow`
 
 
@@ -45,6 +47,7 @@ class Front:
         others: what serves the paths that `endpoints` lack, and the lifespan.
         guard: tells whose request it is.
         check_room: raises Overloaded when there is no room for another image.
+        tracing: None without traces.
     """
 
     def __init__(
@@ -55,12 +58,15 @@ class Front:
         metrics: Metrics,
         guard: Guard,
         check_room: Callable[[], None],
+        tracing: Tracing | None,
     ) -> None:
         self._endpoints = endpoints
         self._others = others
         self._root = settings.root
         self._metrics = metrics
-        self._access = Access(metrics)
+        for code in (*(error.code for error in TABLE), _UNEXPECTED):  # What begins at 1 would be no growth to an alarm.
+            metrics.errors.labels(code)
+        self._access = Access(metrics, tracing)
         self._bodies = BodyLimits(settings)
         self._check_host = host_check(settings.hosts)
         self._check_origin = origin_check(settings.origins)
@@ -81,9 +87,11 @@ class Front:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, status = time.perf_counter(), 0
-        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
         id_ = given if _SANE_ID.fullmatch(given) else new_id("req")
         request_id.set(id_)
+        self._access.begin(scope["method"], scope["scheme"], headers, id_)
         if self._root:
             scope["root_path"] = self._root
             if not scope["path"].startswith(f"{self._root}/"):  # The proxy has removed it, and to Starlette it is a part.
@@ -105,11 +113,11 @@ class Front:
             await self._admit(inner, receive, send_with_id)
         except Exception:
             _log.exception("unexpected")
-            self._metrics.errors.labels("internal_error").inc()
+            self._metrics.errors.labels(_UNEXPECTED).inc()
             if status:  # The reply has begun. The server ends the connection, so that nobody takes it for a whole one.
                 raise
             detail = "something went wrong on the server; its log has the details under this request_id"
-            await problem(500, "internal_error", detail)(inner, receive, send_with_id)
+            await problem(500, _UNEXPECTED, detail)(inner, receive, send_with_id)
         finally:
             route = getattr(inner.get("route"), "path", None)
             self._access.tell(scope["method"], scope["path"], route, status, time.perf_counter() - started)

@@ -1,6 +1,5 @@
 """The stretch of road that both journeys share: admitted -> decoded -> embedded in one batch with everyone's."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,11 +55,11 @@ async def embed_images(
         with watch.stage("decode"):
             decoded = await service.decoder.decode(images, backbone.bundle.manifest.input)
         readable: list[Pixels] = [pixels for pixels in decoded if not isinstance(pixels, ImageError)]
-        started = time.perf_counter()
         result = Result(backbone.no_embeddings, None, 0.0)
-        if readable:
-            result = await backbone.batcher.run(np.stack(readable), question)
-        watch.record("embed", time.perf_counter() - started - result.seconds)
+        with watch.stage("embed") as stage:
+            if readable:
+                result = await backbone.batcher.run(np.stack(readable), question)
+            stage.leave_out(result.seconds)
     errors = [pixels if isinstance(pixels, ImageError) else None for pixels in decoded]
     return Embedded(errors, result.embeddings, result.answer, result.seconds)
 

@@ -32,6 +32,8 @@ class CaptureWriter:
     def __init__(self, store: Store, metrics: Metrics, keep_images: bool) -> None:
         self._store = store
         self._metrics = metrics
+        for reason in ("queue_full", "disk_full", "storage_failed"):  # What begins at 1 would be no growth to an alarm.
+            metrics.captures_dropped.labels(reason)
         self._keep_images = keep_images
         self._waiting: list[NewCapture] = []
         self._bytes = 0
