@@ -1,4 +1,4 @@
-"""What the owner and the workers of a server tell each other. A server of one process has none to tell.
+"""The messages between the owner and the workers of a server. A server of one process has none to tell.
 
 That a task's version is out of date is not told here: workers see it in `server.changes`, before they answer.
 """

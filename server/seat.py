@@ -37,7 +37,7 @@ class Seat:
 
     @property
     def owns(self) -> bool:
-        """Whether it does the changes."""
+        """True for the process that does the changes."""
         return self.number == OWNER
 
     @property

@@ -97,7 +97,7 @@ class Service:
 
     @property
     def captures(self) -> CaptureWriter:
-        """What stores captures. A worker has none."""
+        """The writer of captures. A worker has none."""
         assert self._captures is not None
         return self._captures
 

@@ -81,7 +81,7 @@ def _run(settings: Settings, seat: Seat | None) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
-    linger = 0.0 if seat is None or seat.owns else _LINGER_SECONDS
+    linger = 0.0 if seat is None else _LINGER_SECONDS
     connections = Connections(most, settings.header_timeout, settings.body_timeout, settings.body_rate, linger)
     _serve(app, connections, settings, seat)
 

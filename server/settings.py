@@ -133,7 +133,7 @@ class Settings(BaseSettings):
 
     @property
     def processes(self) -> int:
-        """How many processes answer predictions."""
+        """The number of processes that answer predictions."""
         if self.workers is not None:
             return self.workers
         uses_gpu = on_cuda(self.engine) or (self.engine == "auto" and Path("/dev/nvidiactl").exists())
