@@ -5,10 +5,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
@@ -117,7 +115,7 @@ def test_the_owner_and_every_worker_are_processes_of_their_own(running: ServerPr
     assert len(children(running)) == 1 + WORKERS
 
 
-def test_every_worker_answers_from_what_was_acknowledged(many: httpx.Client, running: ServerProcess, support: Labelled) -> None:
+def test_every_worker_answers_from_what_was_acknowledged(running: ServerProcess, support: Labelled) -> None:
     def change_and_ask(number: int) -> None:
         with httpx.Client(base_url=running.url, timeout=SECONDS, limits=httpx.Limits(max_keepalive_connections=0)) as api:
             task = create(api, support[::5], name=f"task {number}")["id"]
