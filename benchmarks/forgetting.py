@@ -23,6 +23,7 @@ from benchmarks.shared.command import benchmark_parser, write_json
 from benchmarks.shared.setting import paper_bundle, support_set
 from models.heads.fitting import fit_head
 from models.heads.head import EmbeddingSpace, Head
+from server.changes import Changes
 from server.ids import new_id
 from server.store.database import Database
 from server.store.records import NewExample, TaskKey
@@ -66,7 +67,7 @@ def _store(folder: Path, secure_delete: str) -> Store:
     database = Database.open(sqlite_url(folder))
     with database.write() as connection:
         connection.exec_driver_sql(f"PRAGMA secure_delete = {secure_delete}")
-    return Store(database)
+    return Store(database, Changes())
 
 
 def _support(space: EmbeddingSpace, dim: int) -> tuple[Sequence[NewExample], Head]:

@@ -6,8 +6,10 @@ from typing import Any
 
 from fastapi.routing import APIRoute
 from starlette.routing import Router
+from starlette.types import ASGIApp
 
 from server.http.endpoints import Endpoints
+from server.http.forwarding import Forwarding
 from server.http.front import Front
 from server.http.guard import Guard
 from server.http.openapi import openapi_document
@@ -15,6 +17,7 @@ from server.http.routes import archive, backbones, captures, events, health, key
 from server.http.routes.docs import docs_routes
 from server.http.routes.page import page_routes
 from server.refresh.worker import RefreshWorker
+from server.seat import Seat
 from server.service import Service
 from server.settings import Settings
 from server.tracing import open_tracing
@@ -27,21 +30,27 @@ ROUTES = [
 ]
 
 
-def create_app(settings: Settings) -> Front:
+def create_app(settings: Settings, seat: Seat | None = None) -> ASGIApp:
     """Returns the application, warm. Everything is opened here, so that errors come before anything listens.
+
+    Args:
+        seat: among several processes.
 
     Raises:
         BundleError, EngineError: the bundle for new tasks cannot be opened.
         StoreError: the data directory cannot be used.
         InvalidSettings: other machines could reach the server, and it has no key.
     """
-    service = Service(settings)
+    service = Service(settings, seat)
     working = RefreshWorker(service)
     tracing = open_tracing()
+    follows = seat is not None and not seat.owns
 
     @asynccontextmanager
     async def lifespan(_app: Any) -> AsyncIterator[None]:
-        working.start()
+        service.start()
+        if not follows:
+            working.start()
         yield
         await working.stop()
         service.close()
@@ -53,4 +62,5 @@ def create_app(settings: Settings) -> Front:
     # No redirect for a superfluous slash. It would go to the Host of the request, and to http behind a proxy that ends TLS.
     others = Router(pages, redirect_slashes=False, lifespan=lifespan)
     guard = Guard(service.keys)
-    return Front(endpoints, others, settings, service.metrics, guard, service.backbones.check_room, tracing)
+    front = Front(endpoints, others, settings, service.metrics, guard, service.backbones.check_room, tracing)
+    return Forwarding(front, service, seat.requests) if seat is not None and follows else front

@@ -1,10 +1,12 @@
 """Prometheus metrics for operators. Each application has a registry of its own."""
 
+import os
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Self
 
 from prometheus_client import (
@@ -18,20 +20,54 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from server.tracing import Traced, current_span
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
+class Shown(Collector):
+    """A gauge of what is so now. Only values that were last shown are there, so that what is gone leaves no zero behind."""
+
+    def __init__(self, name: str, documentation: str, labels: Sequence[str] = ()) -> None:
+        self._family = (name, documentation, None, list(labels))
+        self._values: Mapping[tuple[str, ...], float] = {}
+
+    def show(self, values: Mapping[tuple[str, ...], float]) -> None:
+        """Shows these values, by their labels, and no others."""
+        self._values = values
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        family = GaugeMetricFamily(*self._family)
+        for labels, value in self._values.items():
+            family.add_metric(labels, value)
+        yield family
+
+
 class Metrics:
-    """Every metric of the server, each an attribute."""
+    """Every metric of the server, each an attribute.
+
+    Where several processes serve, prometheus_client keeps counters, histograms and sums of gauges in files that all of them
+    write, and `render` adds them up. What a process counted outlives it.
+    """
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        registry = self._registry
-        self.queue_images = Gauge("headstart_queue_images", "Images waiting for an engine", ["backbone"], registry=registry)
-        self.admitted_images = Gauge("headstart_admitted_images", "Images of requests under way", ["backbone"], registry=registry)
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        self._shown = CollectorRegistry()
+        registry = None if folder else self._shown
+        self.queue_images = Gauge(
+            "headstart_queue_images", "Images waiting for an engine", ["backbone"], registry=registry, multiprocess_mode="livesum"
+        )
+        self.admitted_images = Gauge(
+            "headstart_admitted_images",
+            "Images of requests under way",
+            ["backbone"],
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self.batch_images = Histogram(
             "headstart_batch_images", "Images per batch", ["backbone"], buckets=(1, 2, 4, 8, 16, 32, 64), registry=registry
         )
@@ -44,40 +80,64 @@ class Metrics:
         )
         self.responses = Counter("headstart_responses", "Responses", ["method", "route", "status"], registry=registry)
         self.errors = Counter("headstart_errors", "Errors answered, by code", ["code"], registry=registry)
-        self.backbone_missing = Gauge(
-            "headstart_backbone_missing",
-            "1 for a backbone that tasks or new tasks need and that cannot be served",
-            ["backbone"],
-            registry=registry,
-        )
-        self.backbone_open = Gauge(
-            "headstart_backbone_open", "1 for a backbone in memory", ["backbone", "engine"], registry=registry
-        )
-        self.tasks = Gauge("headstart_tasks", "Tasks, by the backbone of their active version", ["backbone"], registry=registry)
-        self.refreshes = Gauge("headstart_refreshes", "Refreshes by state", ["state"], registry=registry)
-        self.store_bytes = Gauge("headstart_store_bytes", "Size of the database and of its log", ["file"], registry=registry)
-        self.disk_free_bytes = Gauge(
-            "headstart_disk_free_bytes", "Free on the database's disk, beside what is kept for removing", registry=registry
-        )
         self.captures = Counter("headstart_captures", "Captured predictions stored in the background", registry=registry)
         self.captures_dropped = Counter(
             "headstart_captures_dropped", "Captures that were not stored, by reason", ["reason"], registry=registry
         )
-        self.active_heads = Gauge("headstart_active_heads", "Heads in memory", registry=registry)
-        build = Info("headstart_build", "Releases of what is running", registry=registry)
+        self.active_heads = Gauge("headstart_active_heads", "Heads in memory", registry=registry, multiprocess_mode="livesum")
+        missing = "1 for a backbone that tasks or new tasks need and that cannot be served"
+        self.backbone_missing = Shown("headstart_backbone_missing", missing, ["backbone"])
+        self.backbone_open = Shown("headstart_backbone_open", "1 for a backbone in memory", ["backbone", "engine"])
+        self.tasks = Shown("headstart_tasks", "Tasks, by the backbone of their active version", ["backbone"])
+        self.refreshes = Shown("headstart_refreshes", "Refreshes by state", ["state"])
+        self.store_bytes = Shown("headstart_store_bytes", "Size of the database and of its log", ["file"])
+        self.disk_free_bytes = Shown("headstart_disk_free_bytes", "Free on the database's disk, beside what is kept for removing")
+        build = Info("headstart_build", "Releases of what is running", registry=self._shown)
         build.info({"version": version("headstart-server"), "sqlite": sqlite3.sqlite_version, "onnxruntime": _onnxruntime()})
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=registry)
-
-    def show(self, gauge: Gauge, values: Mapping[tuple[str, ...], float]) -> None:
-        """Sets these values of a gauge, by their labels, and removes all others."""
-        gauge.clear()
-        for labels, value in values.items():
-            gauge.labels(*labels).set(value)
+        for shown in (
+            self.backbone_missing,
+            self.backbone_open,
+            self.tasks,
+            self.refreshes,
+            self.store_bytes,
+            self.disk_free_bytes,
+        ):
+            self._shown.register(shown)
+        for collector in (PlatformCollector, GCCollector):
+            collector(registry=self._shown)
+        if folder:
+            MultiProcessCollector(self._shown, folder)  # type: ignore[no-untyped-call]
+            self._shown.register(_Processes())
+        else:
+            ProcessCollector(registry=self._shown)
 
     def render(self) -> bytes:
         """Returns all metrics in the text exposition format."""
-        return generate_latest(self._registry)
+        return generate_latest(self._shown)
+
+
+class _Processes(Collector):
+    """The usual `process_…` metrics of all processes of the server together: this one, its siblings and their parent.
+
+    The memory that processes share counts for each of them.
+    """
+
+    def collect(self) -> Iterator[Metric]:
+        parent = os.getppid()
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        each = [{metric.name: metric for metric in _of_process(pid)} for pid in (parent, *map(int, children))]
+        for name in each[0]:
+            values = [metric.samples[0].value for process in each if (metric := process.get(name)) and metric.samples]
+            combined = min(values) if name in _ALIKE else sum(values)
+            kind = CounterMetricFamily if each[0][name].type == "counter" else GaugeMetricFamily
+            yield kind(name, each[0][name].documentation, value=combined)
+
+
+_ALIKE = frozenset({"process_start_time_seconds", "process_max_fds"})  # of which a sum says nothing
+
+
+def _of_process(pid: int) -> Iterable[Metric]:
+    return ProcessCollector(pid=lambda: pid, registry=None).collect()
 
 
 def _onnxruntime() -> str:

@@ -1,5 +1,7 @@
 """The parts that the journeys use, opened together and closed together."""
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -7,17 +9,23 @@ from server.cache.heads import ActiveHeads
 from server.cache.keys import ActiveKeys
 from server.cache.set_rules import ActiveSetRules
 from server.cache.support import ActiveSupport
+from server.changes import Changes
 from server.engine.decoder import Decoder
-from server.engine.registry import Backbones
-from server.errors import Overloaded
+from server.engine.registry import Backbones, BundleChange
+from server.errors import HeadstartError, Overloaded
 from server.locks import KeyLocks
 from server.metrics import Metrics
+from server.peers import Owner, Workers
 from server.pools import Pools, ScoreBudget
+from server.seat import Seat
 from server.settings import InvalidSettings, Settings
+from server.store.capture_records import NewCapture
 from server.store.capture_writer import CaptureWriter
 from server.store.event_records import EventBounds
 from server.store.records import TaskKey
 from server.store.store import Store, sqlite_url
+
+_log = logging.getLogger(__name__)
 
 _WAITING_CHANGES = 256  # most changes of one task that hold or await its lock
 
@@ -25,19 +33,30 @@ _WAITING_CHANGES = 256  # most changes of one task that hold or await its lock
 class Service:
     """The store, the backbones, the decoder, the heads in memory and the pools of threads.
 
+    Args:
+        seat: among several processes. A worker only reads the store, and answers predictions.
+
     Raises:
         BundleError, EngineError: the bundle for new tasks cannot be opened.
         StoreError: the data directory cannot be used, or another server is using it.
         InvalidSettings: other machines could reach the server, and it has no key.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, seat: Seat | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        bounds = EventBounds(settings.quality_drop, settings.event_days)
-        self.store = Store.open(settings.database_url or sqlite_url(settings.data_dir), bounds)
+        self._owner: Owner | None = None
+        self._workers: Workers | None = None
+        changes = Changes(seat.changes if seat else None)
+        url = settings.database_url or sqlite_url(settings.data_dir)
+        if seat is None or seat.owns:
+            self.store = Store.open(url, EventBounds(settings.quality_drop, settings.event_days), changes)
+            changes.count_all()
+        else:
+            self.store = Store.follow(url, changes)
+            self._owner = Owner(seat, self.metrics, self._forget, self._follow_bundle)
         try:
-            self.keys = ActiveKeys(self.store)
+            self.keys = ActiveKeys(self.store, changes, self._owner.note_keys if self._owner else None)
             if settings.exposed and not self.keys.required:
                 raise InvalidSettings(
                     f"host {settings.host} can be reached from other machines and there is no key; make one with "
@@ -47,7 +66,10 @@ class Service:
         except BaseException:
             self.store.close()
             raise
-        self.captures = CaptureWriter(self.store, self.metrics, settings.keep_images)
+        self._captures = None if self._owner else CaptureWriter(self.store, self.metrics, settings.keep_images)
+        if seat is not None and self._captures is not None:
+            self._workers = Workers(seat, self._captures.offer, self.store.keys.note_use)
+            self.backbones.on_change = self._workers.tell_bundle
         self.heads = ActiveHeads(self.store, self.metrics)
         self.support = ActiveSupport(self.store)
         self.set_rules = ActiveSetRules(self.store)
@@ -73,12 +95,51 @@ class Service:
         async with self._task_locks.hold(key):
             yield
 
+    @property
+    def captures(self) -> CaptureWriter:
+        """The writer of captures. A worker has none."""
+        assert self._captures is not None
+        return self._captures
+
     def address(self, task: str) -> str:
         """Returns the path at which clients find a task."""
         return f"{self.settings.root}/v1/tasks/{task}"
 
     def drop(self, key: TaskKey, versions: Sequence[int]) -> None:
-        """Drops removed versions from memory. Only requests under way may still hold something of them."""
+        """Drops removed versions from memory. Only requests under way may still hold something of them.
+
+        Workers do so within some milliseconds. They answer to none of these versions from its removal on.
+        """
+        self._forget(key, versions)
+        if self._workers:
+            self._workers.drop(key, versions)
+
+    def offer_captures(self, taken: Sequence[NewCapture]) -> None:
+        """Has captures stored soon. Those that there is no room for are dropped and counted. Never blocks."""
+        (self._owner.offer_captures if self._owner else self.captures.offer)(taken)
+
+    def drop_captures(self, key: TaskKey) -> None:
+        """Drops the captures of a task that wait to be stored, in every process. Blocks for some milliseconds."""
+        if self._workers:
+            self._workers.sync()
+        self.captures.drop(key)
+
+    def start(self) -> None:
+        """Begins to follow the owner, in a worker. Call it on the event loop."""
+        if self._owner:
+            self._loop = asyncio.get_running_loop()
+            self._owner.start()
+
+    def _follow_bundle(self, change: BundleChange, id_: str) -> None:
+        asyncio.run_coroutine_threadsafe(self._follow(change, id_), self._loop)
+
+    async def _follow(self, change: BundleChange, id_: str) -> None:
+        try:
+            await self.backbones.follow(change, id_)
+        except HeadstartError as error:
+            _log.warning("backbone %s is %s in another process but not here: %s", id_, change, error.detail)
+
+    def _forget(self, key: TaskKey, versions: Sequence[int]) -> None:
         self.heads.drop(key, versions)
         self.support.drop(key, versions)
         self.set_rules.drop(key, versions)
@@ -88,6 +149,11 @@ class Service:
         self.backbones.stop()
         self.decoder.close()
         self.pools.close()
-        self.captures.close()
+        if self._workers:
+            self._workers.close()
+        if self._captures:
+            self._captures.close()
         self.keys.close()
+        if self._owner:
+            self._owner.close()
         self.store.close()

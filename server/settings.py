@@ -10,8 +10,9 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, CliApp, CliExplicitFlag, SettingsConfigDict, SettingsError
 
 from models.bundle import DEFAULT_BUNDLE, SHIPPED
-from models.engine import EngineKind
 from models.images.preprocess import ImageLimits
+from models.processor import available_cores
+from models.runtimes.kinds import EngineKind, on_cuda
 from server.hosts import ANY, is_loopback
 
 ENVIRONMENT_PREFIX = "HEADSTART_"
@@ -68,6 +69,13 @@ class Settings(BaseSettings):
         description="what fits heads; auto: the GPU of an engine, for the sizes that it fits faster; with cpu such an engine "
         "hands all that it makes to the CPU",
     )
+    workers: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        description="processes that answer predictions; from 2 on another one does the changes (default: half the cores, or 1 "
+        "where there is a GPU)",
+    )
     threads: int | None = Field(None, ge=1, description="CPU threads of one inference (default: the cores we may use)")
     queue_images: int = Field(
         1024,
@@ -122,6 +130,14 @@ class Settings(BaseSettings):
         if self.queue_images < self.max_images:
             raise ValueError(f"queue-images {self.queue_images} is less than max-images {self.max_images}")
         return self
+
+    @property
+    def processes(self) -> int:
+        """The number of processes that answer predictions."""
+        if self.workers is not None:
+            return self.workers
+        uses_gpu = on_cuda(self.engine) or (self.engine == "auto" and Path("/dev/nvidiactl").exists())
+        return 1 if uses_gpu else max(1, available_cores() // 2)
 
     @property
     def exposed(self) -> bool:

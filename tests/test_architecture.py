@@ -22,7 +22,20 @@ PACKAGES: Mapping[str, set[str]] = {
 # Package -> its places from the top floor down: a folder, or a file beside the folders. A place imports only places below it.
 # Every file that is not listed is ground: each place may import it, and it imports nothing but ground.
 FLOORS: Mapping[str, Sequence[str]] = {
-    "server": ["__main__", "commands", "app", "http", "refresh", "journeys", "service", "cache", "engine", "store"],
+    "server": [
+        "__main__",
+        "serving",
+        "commands",
+        "app",
+        "http",
+        "refresh",
+        "journeys",
+        "service",
+        "peers",
+        "cache",
+        "engine",
+        "store",
+    ],
     "models": ["engine", "runtimes", "bundle", "backbones", "answers", "examples", "novelty", "heads", "images"],
     "training": [
         "__main__",
@@ -59,8 +72,8 @@ KNOWN_TO_SCHEMAS = {"server.store.records", "server.store.refresh_records", "ser
 # Library -> the only places of ours that may import it. A place is a file, or a folder ending in a slash.
 HOMES: Mapping[str, set[str]] = {
     "fastapi": {"server/app.py", "server/http/"},
-    "starlette": {"server/app.py", "server/http/"},
-    "uvicorn": {"server/__main__.py", "server/http/protocol.py"},
+    "starlette": {"server/app.py", "server/serving.py", "server/http/"},
+    "uvicorn": {"server/serving.py", "server/http/protocol.py"},
     "sqlalchemy": {"server/store/"},
     "alembic": {"server/store/database.py", "server/store/migrations/"},
     "onnxruntime": {"models/engine.py", "models/runtimes/onnx.py", "training/export/graphs.py"},
@@ -78,7 +91,7 @@ HOMES: Mapping[str, set[str]] = {
     "pillow_heif": {"models/images/preprocess.py", "clients/python/headstart/images/"},
     "opentelemetry": {"server/tracing.py"},
     "safetensors": {"models/heads/head.py", "models/bundle.py"},
-    "httpx": {"clients/python/headstart/http/"},
+    "httpx": {"clients/python/headstart/http/", "server/http/forwarding.py"},
     "rich": {"clients/python/headstart/cli/"},
 }
 

@@ -41,11 +41,12 @@ class ActiveHeads:
 
     def __init__(self, store: Store, metrics: Metrics) -> None:
         self._store = store
-        self._heads = VersionCache[Head](_MAX_BYTES, lambda head: head.weight.nbytes + _HEAD_BYTES)
+        self._heads = VersionCache[Head](
+            _MAX_BYTES, lambda head: head.weight.nbytes + _HEAD_BYTES, tell_count=metrics.active_heads.set
+        )
         self._many: LRUCache[Hashable, LoadedMany] = LRUCache(_MAX_MANY_BYTES, getsizeof=lambda loaded: loaded.nbytes)
         self._lock = threading.Lock()
         self._drops = 0
-        metrics.active_heads.set_function(lambda: len(self._heads))
 
     def cached(self, key: TaskKey, version: int) -> Head | None:
         """Returns the head if it is in memory, else None."""

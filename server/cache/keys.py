@@ -3,10 +3,11 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from hmac import compare_digest
 
+from server.changes import Changes
 from server.errors import StorageFailed
 from server.keys import digest_of, id_of
 from server.store.key_records import StoredKey
@@ -22,12 +23,20 @@ _log = logging.getLogger(__name__)
 class ActiveKeys:
     """Every key of the store. Thread-safe.
 
+    Args:
+        changes: counts changes of keys for the processes that follow this one, or is what this one follows.
+        note_use: takes when keys were last used, by id, in a process that only reads the store. None where this one writes it.
+
     Raises:
         StorageFailed: they cannot be read.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, changes: Changes, note_use: Callable[[Mapping[str, datetime]], None] | None = None) -> None:
         self._store = store.keys
+        self._changes = changes
+        self._follows = note_use is not None
+        self._write_use = note_use or store.keys.note_use
+        self._seen = changes.of_keys
         self._keys: dict[str, StoredKey] = {}
         self._change = 0
         self._required = False
@@ -40,7 +49,13 @@ class ActiveKeys:
 
     @property
     def required(self) -> bool:
-        """True if requests need a key: from the first key on, also when none is valid any more."""
+        """True if requests need a key: from the first key on, also when none is valid any more. It is asked first of all.
+
+        Raises:
+            StorageFailed: another process has changed a key, and they cannot be read.
+        """
+        if self._follows and self._changes.of_keys != self._seen:
+            self.load()  # It blocks for a millisecond. No request may be answered to a key that was revoked before it.
         return self._required
 
     def start(self) -> None:
@@ -66,11 +81,15 @@ class ActiveKeys:
             StorageFailed: they cannot be read.
         """
         with self._loading:  # An earlier state must not replace a later one.
+            seen = self._changes.of_keys
             change = self._store.last_change()
             if change != self._change:
                 self._keys = {key.id: key for key in self._store.page(None)}
                 self._change = change
                 self._required = True  # Until the server is started again, whatever becomes of the rows.
+                if not self._follows:
+                    self._changes.count_keys()
+            self._seen = seen
 
     def close(self) -> None:
         """Ends the thread, and writes when keys were last used."""
@@ -90,7 +109,7 @@ class ActiveKeys:
     def _note_use(self) -> None:
         used, self._used = self._used, {}
         if used:
-            self._store.note_use(used)
+            self._write_use(used)
 
     def _guarded(self, work: Callable[[], None]) -> bool:
         """Does the work. Returns whether it succeeded: whatever fails, this thread goes on."""

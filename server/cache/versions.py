@@ -23,10 +23,14 @@ class VersionCache(Generic[_Value]):
     Args:
         max_bytes: the bound on all values together, in bytes.
         size: returns the bytes of one value.
+        tell_count: is told how many values there are whenever that may have changed.
     """
 
-    def __init__(self, max_bytes: int, size: Callable[[_Value], int]) -> None:
+    def __init__(
+        self, max_bytes: int, size: Callable[[_Value], int], tell_count: Callable[[int], None] = lambda _count: None
+    ) -> None:
         self._values: LRUCache[_Key, _Value] = LRUCache(max_bytes, getsizeof=size)
+        self._tell_count = tell_count
         self._lock = threading.Lock()
         self._drops = 0
 
@@ -71,6 +75,7 @@ class VersionCache(Generic[_Value]):
             self._drops += 1
             for version in versions:
                 self._values.pop((*key, version), None)
+            self._tell_count(len(self._values))
 
     def _keep_unless_dropped(self, values: Mapping[_Key, _Value], drops: int) -> None:
         with self._lock:
@@ -81,3 +86,4 @@ class VersionCache(Generic[_Value]):
     def _put(self, key: _Key, value: _Value) -> None:
         if self._values.getsizeof(value) <= self._values.maxsize:
             self._values[key] = value
+            self._tell_count(len(self._values))

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from typing import Literal
 
 from models.engine import on_cuda, release_memory
 from models.heads.head import BackboneRef
@@ -22,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS = 10.0
 
+BundleChange = Literal["opened", "default", "closed"]
+
 
 class Backbones:
     """The bundles of the shipped folder and of `settings.bundles_dir`: opens and closes them. Use it on the event loop.
@@ -34,6 +37,7 @@ class Backbones:
     Attributes:
         default_id: the id of the bundle that new tasks get.
         served_default: that bundle; None while it cannot be served.
+        on_change: is told what became of a bundle. It must not block.
 
     Raises:
         BundleError, EngineError: the bundle for new tasks that the settings name, or the shipped one, cannot be opened.
@@ -47,6 +51,7 @@ class Backbones:
         self._preferred: dict[str, ServedBackbone] = {}  # by bundle id, each on the engine that the settings choose for it
         self._opening: dict[BackboneRef, asyncio.Task[None]] = {}
         self._failed: dict[BackboneRef, str] = {}
+        self.on_change: Callable[[BundleChange, str], None] = lambda _change, _id: None
         self._one_at_a_time = asyncio.Lock()  # Opening takes the cores and the memory of another engine.
         choice = choose_default(settings, store)
         opened = open_default(choice, settings)
@@ -129,7 +134,8 @@ class Backbones:
             served, is_new = await self._open(id_)
             if id_ == self.default_id:  # The default may have been missing.
                 self.served_default = served
-            return served, is_new
+        self.on_change("opened", id_)  # Also if it was open: whoever follows may have failed to open it before it was mended.
+        return served, is_new
 
     async def make_default(self, id_: str) -> ServedBackbone:
         """Gives this bundle to new tasks from now on, also after a restart, unless `settings.bundle` says otherwise.
@@ -148,6 +154,7 @@ class Backbones:
             with served.use():
                 await asyncio.to_thread(remember_default, id_, self._settings.data_dir)
                 self.default_id, self.served_default = id_, served
+        self.on_change("default", id_)
         _log.info("new tasks get %s", id_)
         return served
 
@@ -166,6 +173,16 @@ class Backbones:
         except TimeoutError:
             raise BackboneInUse(f"work is under way on backbone {id_}; try again when it is done") from None
         await self._close(unused)
+        self.on_change("closed", id_)
+
+    async def follow(self, change: BundleChange, id_: str) -> None:
+        """Does with a bundle what another process did. Raises the errors of `open`, `make_default` and `close`."""
+        if change == "closed":
+            await self.close(id_)
+        else:
+            await self.open(id_)
+        if change == "default":
+            await self.make_default(id_)
 
     async def check_known(self, id_: str) -> None:
         """Raises BackboneNotFound unless a bundle of that id is in the folders now."""
@@ -223,9 +240,9 @@ class Backbones:
     def _describe(self, found: Mapping[str, Manifest], used: Mapping[BackboneRef, int]) -> dict[str, Description]:
         described = descriptions(found, used, self._served.values(), self._failed, self.default_id)
         metrics = self._metrics
-        metrics.show(metrics.backbone_missing, {(each.id,): 1 for each in described.values() if each.unserved})
-        metrics.show(metrics.backbone_open, {(served.bundle.id, served.kind): 1 for served in self._served.values()})
-        metrics.show(metrics.tasks, {(each.id,): each.active_tasks for each in described.values() if each.active_tasks})
+        metrics.backbone_missing.show({(each.id,): 1 for each in described.values() if each.unserved})
+        metrics.backbone_open.show({(served.bundle.id, served.kind): 1 for served in self._served.values()})
+        metrics.tasks.show({(each.id,): each.active_tasks for each in described.values() if each.active_tasks})
         return described
 
     async def _open(self, id_: str) -> tuple[ServedBackbone, bool]:

@@ -41,6 +41,8 @@ class Connections:
         head_seconds: how long a new connection may wait for its first byte, and then the head of each request may take.
         body_seconds: how long the body of a request that is answered may still come, and an answer may lie unread.
         body_rate: least bytes per second of an answer that are read, over each `body_seconds`.
+        linger_seconds: how long idle ones stay open when the process stops, where another one takes new connections. A request
+            that is on its way then gets its answer.
         silent: those that have not sent anything yet, the longest first, and how each is closed.
         idle: likewise those that were answered and wait for their next request.
     """
@@ -49,6 +51,7 @@ class Connections:
     head_seconds: float
     body_seconds: float
     body_rate: int
+    linger_seconds: float = 0.0
     silent: dict[Hashable, Callable[[], None]] = field(default_factory=dict)
     idle: dict[Hashable, Callable[[], None]] = field(default_factory=dict)
     _warned: float = float("-inf")

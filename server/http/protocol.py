@@ -71,6 +71,7 @@ class Connection(HttpToolsProtocol):
         self._shared = config.shared
         self._reading = _Reading.NOTHING
         self._deaf = False
+        self._leaving = False
         self._head_bytes = 0  # of this request's head, as far as it has been parsed
         self._fed_bytes = 0  # of the same, parsed or not
         self._chunk_bytes = 0
@@ -117,6 +118,13 @@ class Connection(HttpToolsProtocol):
             if self._reading is _Reading.HEAD and (before is not _Reading.HEAD or self.timeout_keep_alive_task is None):
                 self._wait(self._shared.head_seconds, self._head_is_late)
 
+    def shutdown(self) -> None:
+        self._leaving = self._shared.linger_seconds > 0
+        if self._leaving and (self.cycle is None or self.cycle.response_complete):
+            self._wait(self._shared.linger_seconds, self.leave)
+        else:
+            super().shutdown()
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self._watch_the_reader()
@@ -158,6 +166,8 @@ class Connection(HttpToolsProtocol):
         if not self.url.startswith(b"/"):
             self._take_host_from_url()
         super().on_headers_complete()
+        if self._leaving:
+            self.cycle.keep_alive = False
         self._reading = _Reading.BODY
 
     def on_message_complete(self) -> None:

@@ -79,7 +79,7 @@ async def predict(
     elif keep is None and len(
         rows := to_capture(task.capture, task.head.independent, classified.probabilities, classified.novelty)
     ):
-        service.captures.offer(_taken(task, images, embedded, classified, rows))
+        service.offer_captures(_taken(task, images, embedded, classified, rows))
     return encode(
         {
             "task": task.id,

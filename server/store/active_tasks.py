@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 
 from models.heads.head import BackboneRef
+from server.changes import Changes
 from server.errors import TaskNotFound
 from server.store.active_versions import ActiveVersions
 from server.store.database import Database
@@ -20,19 +21,19 @@ class ActiveTasks:
     `server.store.store.Store` says what holds for every call.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, changes: Changes) -> None:
         self._database = database
-        self._versions = ActiveVersions()
+        self._versions = ActiveVersions(changes)
 
     def ids(self, tenant: str) -> Sequence[str]:
         """Returns the id of every task, newest first. Ids that are not in memory are read from the index alone."""
         if (known := self._versions.known_ids(tenant)) is not None:
             return known
-        changes = self._versions.changes()
+        stamp = self._versions.stamp(tenant)
         query = select(tasks.c.id).where(tasks.c.tenant == tenant).order_by(tasks.c.ordinal.desc())
         with self._database.read() as connection:
             ids = connection.scalars(query).all()
-        self._versions.keep_ids(tenant, ids, changes)
+        self._versions.keep_ids(tenant, ids, stamp)
         return ids
 
     def get(self, key: TaskKey) -> Active:
@@ -48,11 +49,11 @@ class ActiveTasks:
         """
         found = self._versions.known_among(tenant, task_ids)
         if unknown := [task for task in task_ids if task not in found]:
-            changes = self._versions.changes()
+            stamps = {task: self._versions.stamp(tenant, task) for task in unknown}
             with self._database.read() as connection:
                 read = {row.id: active_of(row) for row in active_rows(connection, tenant, unknown)}
             for task, active in read.items():
-                self._versions.keep(TaskKey(tenant, task), active, changes)
+                self._versions.keep(TaskKey(tenant, task), active, stamps[task])
             found |= read
         return found
 
@@ -88,7 +89,7 @@ class ActiveTasks:
         return bundle
 
     def forget(self, key: TaskKey) -> None:
-        """Forgets what is in memory about the task.
+        """Forgets what is in memory about the task, here and in the other processes of this server.
 
         Call it after every transaction that may have made, changed or removed the task, before anybody hears of the change.
         """

@@ -5,60 +5,71 @@ from collections.abc import Iterable, Sequence
 
 from cachetools import LRUCache
 
+from server.changes import Changes
 from server.store.records import Active, TaskKey
 
 _MAX_TASKS = 100_000
 
+Stamp = tuple[int, int]
+"""Where changes are counted, and how many had been when a reading began."""
+
 
 class ActiveVersions:
-    """The latest reading of each task from the database, kept until the task changes. Thread-safe.
+    """The latest reading of each task from the database, true until a change of the task is counted. Thread-safe.
 
-    The cache is right only while no other process writes. The lock on the embedded database makes sure of that.
+    Args:
+        changes: the counters of the process that writes, be it this one or another.
     """
 
-    def __init__(self) -> None:
-        self._known: LRUCache[tuple[str, str], Active] = LRUCache(_MAX_TASKS)
-        self._ids: LRUCache[str, Sequence[str]] = LRUCache(_MAX_TASKS, getsizeof=len)
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        self._counts = changes.counts
+        # Slot, count and value stand side by side, since a request for many tasks looks at a thousand of them.
+        self._known: LRUCache[tuple[str, str], tuple[int, int, Active]] = LRUCache(_MAX_TASKS)
+        self._ids: LRUCache[str, tuple[int, int, Sequence[str]]] = LRUCache(_MAX_TASKS, getsizeof=lambda kept: len(kept[2]))
         self._lock = threading.Lock()
-        self._changes = 0
 
     def known(self, key: TaskKey) -> Active | None:
-        """Returns the active version if it is in memory, else None."""
+        """Returns the active version if it is in memory and still true, else None."""
         with self._lock:
-            return self._known.get(key)
+            kept = self._known.get(key)
+        return kept[2] if kept is not None and self._counts[kept[0]] == kept[1] else None
 
     def known_among(self, tenant: str, tasks: Iterable[str]) -> dict[str, Active]:
-        """Returns, by id, the active versions of those tasks that are in memory."""
+        """Returns, by id, the active versions of those tasks that `known` would return."""
+        counts = self._counts
         with self._lock:
-            return {task: active for task in tasks if (active := self._known.get((tenant, task))) is not None}
+            found = [(task, kept) for task in tasks if (kept := self._known.get((tenant, task))) is not None]
+        return {task: active for task, (slot, count, active) in found if counts[slot] == count}
 
-    def changes(self) -> int:
-        """Returns the number of calls of `forget` so far. Ask for it before the reading that `keep` is given."""
-        return self._changes
+    def stamp(self, tenant: str, task: str = "") -> Stamp:
+        """Returns the stamp for a reading of a task, or of a tenant's ids. Ask for it before the reading."""
+        slot = self._changes.slot_of(tenant, task)
+        return slot, self._counts[slot]
 
-    def keep(self, key: TaskKey, active: Active, changes: int) -> None:
-        """Keeps a reading, unless a task changed meanwhile: the reading might be older than the change."""
+    def keep(self, key: TaskKey, active: Active, stamp: Stamp) -> None:
+        """Keeps a reading. If the task has changed since the stamp, nobody will be given it."""
         with self._lock:
-            if changes == self._changes:
-                self._known[key] = active
+            self._known[key] = (*stamp, active)
 
     def known_ids(self, tenant: str) -> Sequence[str] | None:
-        """Returns the ids of all tasks of the tenant if they are in memory, else None."""
+        """Returns the ids of all tasks of the tenant if they are in memory and still true, else None."""
         with self._lock:
-            return self._ids.get(tenant)
+            kept = self._ids.get(tenant)
+        return kept[2] if kept is not None and self._counts[kept[0]] == kept[1] else None
 
-    def keep_ids(self, tenant: str, ids: Sequence[str], changes: int) -> None:
-        """Keeps the ids that were read, under the same condition as `keep`."""
-        with self._lock:
-            if changes == self._changes and len(ids) <= _MAX_TASKS:
-                self._ids[tenant] = ids
+    def keep_ids(self, tenant: str, ids: Sequence[str], stamp: Stamp) -> None:
+        """Keeps the ids that were read, as `keep` does."""
+        if len(ids) <= _MAX_TASKS:
+            with self._lock:
+                self._ids[tenant] = (*stamp, ids)
 
     def forget(self, key: TaskKey) -> None:
-        """Forgets the task, and the ids of its tenant.
+        """Counts a change of the task and of its tenant's ids, and forgets both.
 
         Call it after every commit that may have made, changed or removed the task, before anybody hears of the change.
         """
+        self._changes.count(self._changes.slot_of(*key), self._changes.slot_of(key.tenant))
         with self._lock:
-            self._changes += 1
             self._known.pop(key, None)
             self._ids.pop(key.tenant, None)

@@ -1,4 +1,7 @@
-"""The database under the store. This process alone has the file open: one connection writes, a few read."""
+"""The database under the store: one connection of one process writes, a few of it read.
+
+The processes that follow it only read.
+"""
 
 import errno
 import logging
@@ -65,8 +68,8 @@ class StoreInUse(StoreError):
 class Database:
     """Transactions on one SQLite file. Thread-safe."""
 
-    def __init__(self, writer: Engine, readers: Engine, files: DatabaseFiles, resources: ExitStack) -> None:
-        self._writer = writer
+    def __init__(self, writer: Engine | None, readers: Engine, files: DatabaseFiles, resources: ExitStack) -> None:
+        self._own_writer = writer
         self._readers = readers
         self._files = files
         self._resources = resources
@@ -113,6 +116,29 @@ class Database:
         if not files.keep_room():
             _log.error("the disk of %s is full: nothing can be stored until there is room; reading and removing go on", path)
         return database
+
+    @classmethod
+    def follow(cls, url: str) -> "Database":
+        """Opens the file to read what the process that holds it writes. Only `read` and `close` may be called.
+
+        Raises:
+            StoreError: there is no such file.
+        """
+        path = _path(url)
+        try:
+            files = DatabaseFiles.watch(path)
+        except OSError as error:
+            raise StoreError(f"the database {path} cannot be read: {error.strerror}") from error
+        with ExitStack() as resources:
+            readers = engine_of(url, _READERS, "BEGIN", _READER_PRAGMAS)
+            resources.callback(readers.dispose)
+            return cls(None, readers, files, resources.pop_all())
+
+    @property
+    def _writer(self) -> Engine:
+        if self._own_writer is None:
+            raise RuntimeError("this process only reads the database")
+        return self._own_writer
 
     def close(self) -> None:
         """Waits for the write under way, then lets go of the file."""

@@ -77,6 +77,13 @@ class DatabaseFiles:
                 files.give(_START_ROOM)
             yield files
 
+    @classmethod
+    def watch(cls, named: Path) -> "DatabaseFiles":
+        """Returns the files of a database that another process holds. Raises OSError if there is none."""
+        files = cls(named)
+        files._known = {named: _identity(named)}  # The other files come and go with the process that writes.
+        return files
+
     def remember(self) -> None:
         """Remembers the files as they are now, for `replaced`. Call it when SQLite has made all of them."""
         paths = (self._named, self._beside("wal", "-"), self._beside("shm", "-"))

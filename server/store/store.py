@@ -4,6 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import URL, literal, select
 
+from server.changes import Changes
 from server.store.active_tasks import ActiveTasks
 from server.store.captures import CaptureStore
 from server.store.database import Database, StoreError, StoreInUse
@@ -48,9 +49,9 @@ class Store:
         StorageFailed: from every such call, if the disk fails; nothing is half written.
     """
 
-    def __init__(self, database: Database, bounds: EventBounds = _BOUNDS) -> None:
+    def __init__(self, database: Database, changes: Changes, bounds: EventBounds = _BOUNDS) -> None:
         self._database = database
-        self.active = ActiveTasks(database)
+        self.active = ActiveTasks(database, changes)
         self.events = EventStore(database, bounds)
         self.tasks = TaskStore(database, self.active, self.events)
         self.examples = ExampleStore(database)
@@ -59,14 +60,29 @@ class Store:
         self.keys = KeyStore(database)
 
     @classmethod
-    def open(cls, url: str, bounds: EventBounds = _BOUNDS) -> "Store":
-        """Opens the database. Creates it if there is none, and brings its schema up to date.
+    def open(cls, url: str, bounds: EventBounds = _BOUNDS, changes: Changes | None = None) -> "Store":
+        """Opens the database to read and write it. Creates it if there is none, and brings its schema up to date.
+
+        Args:
+            changes: counts what this process changes, for others that follow it; None if there are none.
 
         Raises:
             StoreInUse: another process has it open.
             StoreError: it cannot be used.
         """
-        return cls(Database.open(url), bounds)
+        return cls(Database.open(url), changes or Changes(), bounds)
+
+    @classmethod
+    def follow(cls, url: str, changes: Changes) -> "Store":
+        """Opens the database to read what another process writes.
+
+        Args:
+            changes: what that process counts.
+
+        Raises:
+            StoreError: there is no such database.
+        """
+        return cls(Database.follow(url), changes)
 
     def close(self) -> None:
         """Lets go of the database; later calls raise StorageFailed."""

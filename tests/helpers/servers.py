@@ -28,7 +28,8 @@ _FORKS.set_forkserver_preload(["tests.helpers.server_imports"])
 class ServerProcess(server_process.ServerProcess):
     """A real server in a process of its own, forked from one that has imported the server's modules.
 
-    It runs float32 unless the flags say otherwise: `auto` measures at every start whether int8 pays.
+    It runs float32 unless the flags say otherwise: `auto` measures at every start whether int8 pays. One process serves, however
+    many cores there are.
 
     Args:
         prepare: called in the process before it does anything else; a function that can be pickled.
@@ -45,7 +46,7 @@ class ServerProcess(server_process.ServerProcess):
     ) -> None:
         self._prepare = prepare
         engine = () if "--engine" in flags else ("--engine", "onnx")
-        super().__init__(data_dir, *engine, *flags, bundle=bundle, until=until, port=port)
+        super().__init__(data_dir, *engine, "--workers", "1", *flags, bundle=bundle, until=until, port=port)
 
     def _launched(self, arguments: list[str], log: BinaryIO) -> "_Forked":
         return _Forked(arguments, Path(log.name), Path(log.name), dict(os.environ), self._prepare)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from models.heads.head import BackboneMismatch, BackboneRef, Float32
 from models.labels import Label
+from server.changes import Changes
 from server.errors import (
     BackboneUnavailable,
     ExampleNotFound,
@@ -396,12 +397,12 @@ def test_the_key_of_an_answer_outlives_its_task_and_not_its_day(tmp_path: Path) 
 
 
 def test_a_read_that_a_change_overtook_is_not_kept() -> None:
-    known = ActiveVersions()
-    before = known.changes()
+    known = ActiveVersions(Changes())
+    before = known.stamp(T, "task_1")
     known.forget(TaskKey(T, "task_1"))
     known.keep(TaskKey(T, "task_1"), Active(1, BACKBONE, 2), before)
     assert known.known(TaskKey(T, "task_1")) is None
-    known.keep(TaskKey(T, "task_1"), Active(2, BACKBONE, 2), known.changes())
+    known.keep(TaskKey(T, "task_1"), Active(2, BACKBONE, 2), known.stamp(T, "task_1"))
     assert known.known(TaskKey(T, "task_1")) == Active(2, BACKBONE, 2)
     assert known.known(TaskKey("another", "task_1")) is None
 

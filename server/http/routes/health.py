@@ -76,10 +76,10 @@ async def metrics(service: Served) -> Response:
     shown = service.metrics
     with suppress(HeadstartError):  # A failing store must not take the other metrics away.
         sizes = await service.pools.in_thread(service.store.sizes)
-        shown.disk_free_bytes.set(sizes.free)
-        shown.show(shown.store_bytes, {("database",): sizes.database, ("log",): sizes.log})
+        shown.disk_free_bytes.show({(): sizes.free})
+        shown.store_bytes.show({("database",): sizes.database, ("log",): sizes.log})
         by_state = await service.pools.in_thread(service.store.refreshes.by_state)
-        shown.show(shown.refreshes, {(state,): count for state, count in by_state.items()})
+        shown.refreshes.show({(state,): count for state, count in by_state.items()})
         await service.backbones.unserved()
     return Response(service.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 

@@ -1,0 +1,65 @@
+"""Counters of changes, by which every process of a server knows whether what it holds in memory is still true.
+
+The process that writes counts a change after its commit and before anybody hears of it. The others compare: what was read before
+the change has an older count. A look costs two reads of memory, and no message can be late.
+"""
+
+import mmap
+import threading
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+_SLOTS = 2**16
+_KEYS = 0
+_BYTES = 8 * _SLOTS
+
+
+class Changes:
+    """Counters for tasks, for tenants and for keys. Several tasks may share one, which only makes a process read in vain.
+
+    One process counts; any number look. Thread-safe.
+
+    Args:
+        path: a file of counters that processes share; it is made if need be. None for counters of this process alone.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        if path is None:
+            memory = mmap.mmap(-1, _BYTES)
+        else:
+            with path.open("a+b") as file:
+                file.truncate(_BYTES)
+                memory = mmap.mmap(file.fileno(), _BYTES)
+        self._memory = memory
+        self.counts = memoryview(memory).cast("Q")
+        self._counting = threading.Lock()
+
+    @staticmethod
+    def slot_of(tenant: str, task: str = "") -> int:
+        """Returns where a task's changes are counted, or those of the tenant's list of tasks. Every process gives the same."""
+        return 1 + zlib.crc32(f"{tenant}\0{task}".encode()) % (_SLOTS - 1)
+
+    @property
+    def of_keys(self) -> int:
+        """The number of changes of API keys."""
+        return self.counts[_KEYS]
+
+    def count(self, *slots: int) -> None:
+        """Counts a change under each of these slots."""
+        with self._counting:
+            for slot in slots:
+                self.counts[slot] += 1
+
+    def count_keys(self) -> None:
+        """Counts a change of API keys."""
+        self.count(_KEYS)
+
+    def count_all(self) -> None:
+        """Counts a change of everything. The process that writes does so at its start: one before it may have been killed
+        between a commit and its count.
+        """
+        with self._counting:
+            counts = np.frombuffer(self._memory, np.uint64)
+            counts += np.uint64(1)

@@ -1,0 +1,160 @@
+"""The messages between the owner and the workers of a server. A server of one process has none to tell.
+
+That a task's version is out of date is not told here: workers see it in `server.changes`, before they answer.
+"""
+
+import itertools
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from server.engine.registry import BundleChange
+from server.link import Hub, Link
+from server.metrics import Metrics
+from server.seat import Seat
+from server.store.capture_records import NewCapture
+from server.store.records import TaskKey
+
+_WAITING_BYTES = 64 * 2**20  # of captures that a worker has not sent
+_PATIENCE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """From a worker: captures to be stored."""
+
+    taken: Sequence[NewCapture]
+
+
+@dataclass(frozen=True, slots=True)
+class KeysUsed:
+    """From a worker: when keys were last used, by id."""
+
+    used: Mapping[str, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """From the owner: these versions were removed."""
+
+    key: TaskKey
+    versions: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class BundleChanged:
+    """From the owner: what became of a bundle."""
+
+    change: BundleChange
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """From the owner, and back: what a worker sent before it comes before it."""
+
+    number: int
+
+
+class Workers:
+    """The workers, for the owner.
+
+    Args:
+        on_captures: takes the captures of a worker.
+        on_keys: takes when keys were last used.
+    """
+
+    def __init__(
+        self,
+        seat: Seat,
+        on_captures: Callable[[Sequence[NewCapture]], None],
+        on_keys: Callable[[Mapping[str, datetime]], None],
+    ) -> None:
+        self._on_captures = on_captures
+        self._on_keys = on_keys
+        self._numbers = itertools.count()
+        self._awaited: dict[int, threading.Semaphore] = {}
+        self._hub = Hub(seat.messages, self._handle)
+
+    def drop(self, key: TaskKey, versions: Sequence[int]) -> None:
+        """Has the workers drop removed versions from memory. Never blocks."""
+        self._hub.tell(Dropped(key, versions))
+
+    def tell_bundle(self, change: BundleChange, id_: str) -> None:
+        """Tells the workers what became of a bundle. Never blocks."""
+        self._hub.tell(BundleChanged(change, id_))
+
+    def sync(self) -> None:
+        """Waits until all that workers have sent is here. It does not wait for a worker that has hung for two seconds."""
+        number, answers = next(self._numbers), threading.Semaphore(0)
+        self._awaited[number] = answers
+        try:
+            for _ in range(self._hub.tell(Sync(number))):
+                if not answers.acquire(timeout=_PATIENCE_SECONDS):
+                    return
+        finally:
+            del self._awaited[number]
+
+    def close(self) -> None:
+        self._hub.close()
+
+    def _handle(self, message: Any, _back: Callable[[Any], None]) -> None:
+        match message:
+            case Captured(taken):
+                self._on_captures(taken)
+            case KeysUsed(used):
+                self._on_keys(used)
+            case Sync(number) if answers := self._awaited.get(number):
+                answers.release()
+
+
+class Owner:
+    """The owner, for a worker.
+
+    Args:
+        on_drop: takes versions that were removed.
+        on_bundle: takes what became of a bundle. Both are called on a thread.
+    """
+
+    def __init__(
+        self,
+        seat: Seat,
+        metrics: Metrics,
+        on_drop: Callable[[TaskKey, Sequence[int]], None],
+        on_bundle: Callable[[BundleChange, str], None],
+    ) -> None:
+        self._metrics = metrics
+        self._on_drop = on_drop
+        self._on_bundle = on_bundle
+        self._link = Link(seat.messages, self._handle)
+
+    def start(self) -> None:
+        """Begins to hear of changes."""
+        self._link.start()
+
+    def offer_captures(self, taken: Sequence[NewCapture]) -> None:
+        """Has captures stored soon. Those that there is no room for are dropped and counted. Never blocks."""
+        size = sum(capture.nbytes for capture in taken)
+        if self._link.waiting_bytes + size > _WAITING_BYTES:
+            self._metrics.captures_dropped.labels("queue_full").inc(len(taken))
+        else:
+            self._link.send(Captured(taken), size)
+
+    def note_keys(self, used: Mapping[str, datetime]) -> None:
+        """Has it written when keys were last used, by id. Never blocks."""
+        self._link.send(KeysUsed(used))
+
+    def close(self) -> None:
+        """Sends what waits."""
+        self._link.close()
+
+    def _handle(self, message: Any, back: Callable[[Any], None]) -> None:
+        match message:
+            case Dropped(key, versions):
+                self._on_drop(key, versions)
+            case BundleChanged(change, id_):
+                self._on_bundle(change, id_)
+            case Sync():
+                back(message)

@@ -1,0 +1,141 @@
+"""A process that serves: alone, or at its seat among several."""
+
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+from threadpoolctl import threadpool_limits
+
+from models.bundle import BundleError
+
+try:
+    from models.engine import EngineError
+    from server.app import create_app
+except ModuleNotFoundError as error:
+    if error.name != "onnxruntime":
+        raise
+    sys.exit("headstart-server needs ONNX Runtime: pip install '.[cpu]', or '.[gpu]' for CUDA")
+
+from server.hosts import ANY
+from server.http.connections import Connections, TooManyConnections, connections_that_fit
+from server.http.protocol import Config
+from server.logs import configure_logging
+from server.seat import Seat
+from server.settings import Settings
+from server.starting import SIGNALS
+from server.store.store import StoreError
+
+_log = logging.getLogger(__name__)
+
+_GARBAGE_THRESHOLDS = (100_000, 10, 50)
+_SWITCH_SECONDS = 0.001
+_LINGER_SECONDS = 1.0
+
+
+def serve(settings: Settings, seat: Seat | None) -> int:
+    """Opens everything, and serves until a signal tells the process to stop.
+
+    Args:
+        seat: among several processes.
+
+    Returns:
+        The exit status: 0 after a clean stop, 1 if it could not start, 2 for settings that are impossible here.
+
+    Raises:
+        InvalidSettings: other machines could reach the server, and it has no key.
+    """
+    try:
+        _run(settings, seat)
+    except TooManyConnections as error:
+        print(f"headstart-server: {error}", file=sys.stderr)
+        return 2
+    except (BundleError, EngineError, StoreError) as error:
+        print(f"headstart-server: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(settings: Settings, seat: Seat | None) -> None:
+    configure_logging(settings)
+    os.umask(0o077)  # Files beside the database are private to its owner, like the database.
+    if seat is not None:
+        _sit_down(seat)
+    if ANY in settings.hosts and (seat is None or seat.owns):
+        _log.info("requests are served whatever name their Host has; --allowed-hosts keeps web pages of other names out")
+    # The time that the event loop waits for a thread that computes in Python. The default is five times as long.
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    # As many fits run at once as there are cores. Matrix products that share cores wait for each other many times as long as they
+    # compute, and everybody waits with them.
+    threadpool_limits(1, user_api="blas")
+    most = connections_that_fit(settings.max_connections)
+    app = create_app(settings, seat)
+    # A garbage collection holds up every request while it looks at all objects. The objects of the start take nearly a tenth of a
+    # second, and they stay anyway. Waiting requests of an overloaded server take more, and they leave no cycles behind.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE_THRESHOLDS)
+    linger = 0.0 if seat is None else _LINGER_SECONDS
+    connections = Connections(most, settings.header_timeout, settings.body_timeout, settings.body_rate, linger)
+    _serve(app, connections, settings, seat)
+
+
+def _sit_down(seat: Seat) -> None:
+    """Takes the cores of the seat, and sees to it that this process ends with the one that started it."""
+    if seat.cores:
+        os.sched_setaffinity(0, seat.cores)
+
+    def watch() -> None:
+        while os.read(seat.parent, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's server. It says when it serves."""
+
+    def __init__(self, config: Config, seat: Seat | None) -> None:
+        super().__init__(config)
+        self._seat = seat
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._seat is not None:
+            os.write(self._seat.ready, b"1")
+            os.close(self._seat.ready)
+
+
+def _serve(app: ASGIApp, connections: Connections, settings: Settings, seat: Seat | None) -> None:
+    tells_tls = seat is None or not seat.owns
+    config = Config(
+        app,
+        connections,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,  # our own log lines say more
+        proxy_headers=False,  # nothing here uses the client's address
+        timeout_keep_alive=settings.keep_alive,
+        timeout_graceful_shutdown=settings.shutdown_timeout,
+        server_header=False,
+        ssl_certfile=settings.ssl_certfile if tells_tls else None,
+        ssl_keyfile=settings.ssl_keyfile if tells_tls else None,
+    )
+    server = _Server(config, seat)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    # These handlers serve until uvicorn installs its own. When uvicorn is done, it raises the signal that stopped it once more.
+    # Then these handlers change nothing, and the exit status is 0.
+    for number in SIGNALS:
+        signal.signal(number, stop)
+    server.run(None if seat is None else [socket.socket(fileno=seat.listener)])

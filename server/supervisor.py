@@ -1,0 +1,238 @@
+"""Starts the processes of a server with workers, replaces those that end, and stops them in order.
+
+It takes no connection and imports little, so that nothing ends it. The sockets are its own: connections that wait at one survive
+the process that was to take them.
+
+- SIGTERM and SIGINT stop the workers, each when it has answered what it took, and then the owner.
+- SIGHUP replaces the owner and then each worker, one after another. Each reads its certificate anew.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from models.processor import available_cores
+from server.listening import local_listener, shared_listener
+from server.seat import OWNER, Seat
+from server.settings import Settings
+
+_PATIENCE_SECONDS = 10.0  # that a process gets to end beyond the time for its requests
+_SETTLED_SECONDS = 30.0  # A process that ended sooner is replaced after a pause, which doubles.
+_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
+
+_log = logging.getLogger(__name__)
+
+
+class _Ended(Exception):
+    """A process ended before it served.
+
+    Attributes:
+        status: its exit status.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"a process ended with status {status} before it served")
+        self.status = status
+
+
+def supervise(settings: Settings) -> int:
+    """Serves with an owner and `settings.processes` workers until a signal stops it.
+
+    Returns:
+        The exit status: that of a process that could not start, else 0.
+    """
+    with TemporaryDirectory(prefix="headstart-") as folder:
+        return asyncio.run(_Supervisor(settings, Path(folder)).run())
+
+
+class _Supervisor:
+    """The processes of a server, by the number of their seats.
+
+    Args:
+        folder: of what they share.
+    """
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self._settings = settings
+        self._seconds_to_stop = settings.shutdown_timeout + _PATIENCE_SECONDS
+        self._workers = range(1, settings.processes + 1)
+        self._folder = folder
+        self._metrics = folder / "metrics"
+        self._metrics.mkdir()
+        self._cores = _shares(settings.processes)
+        self._listeners = {OWNER: local_listener(folder / "requests")}
+        for number in self._workers:
+            self._listeners[number] = shared_listener(settings)
+        # Nobody writes to this pipe. It ends with this process, however that ends.
+        self._parent, self._alive = os.pipe()
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._stopping = asyncio.Event()
+        self._renewing = asyncio.Lock()
+        self._changing = {number: asyncio.Lock() for number in (OWNER, *self._workers)}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> int:
+        """Starts everything, keeps it running until a signal comes, and stops it. Returns the exit status."""
+        loop = asyncio.get_running_loop()
+        for told in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(told, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self._renew()))
+        starting = asyncio.ensure_future(self._start_all())
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        status = 0
+        if not starting.done():
+            starting.cancel()
+        elif isinstance(ended := starting.exception(), _Ended):  # It has said why.
+            status = ended.status or 1
+        else:
+            starting.result()
+            scheme = "https" if self._settings.ssl_certfile else "http"
+            _log.info(
+                "serving at %s://%s:%d with %d workers", scheme, self._settings.host, self._settings.port, len(self._workers)
+            )
+            for number in self._processes:
+                self._begin(self._keep(number))
+            await stopping
+        await self._stop_all()
+        return status
+
+    async def _start_all(self) -> None:
+        self._processes[OWNER] = await self._start(OWNER)
+        started = await asyncio.gather(*map(self._start, self._workers), return_exceptions=True)
+        for number, process in zip(self._workers, started, strict=True):
+            if not isinstance(process, BaseException):
+                self._processes[number] = process
+        for failure in started:
+            if isinstance(failure, BaseException):
+                raise failure
+
+    async def _start(self, number: int) -> asyncio.subprocess.Process:
+        """Starts the process of a seat, and waits until it serves.
+
+        Raises:
+            _Ended: it ended before.
+        """
+        ready, told = os.pipe()
+        listener = self._listeners[number].fileno()
+        cores = self._cores.get(number, ())
+        seat = Seat(number, str(self._folder), listener, told, self._parent, cores, len(self._workers))
+        process = await asyncio.create_subprocess_exec(
+            *_command(),
+            env={**os.environ, **seat.environment(), "PROMETHEUS_MULTIPROC_DIR": str(self._metrics)},
+            pass_fds=(listener, told, self._parent),
+            stdin=subprocess.DEVNULL,
+            process_group=0,  # A terminal's Ctrl-C comes to this process alone.
+        )
+        os.close(told)
+        try:
+            served = await asyncio.to_thread(os.read, ready, 1)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            os.close(ready)
+        if not served:
+            raise _Ended(await process.wait())
+        return process
+
+    async def _keep(self, number: int) -> None:
+        """Replaces the process of a seat whenever it ends by itself."""
+        pause = _PAUSE_SECONDS
+        while True:
+            process, since = self._processes[number], time.monotonic()
+            status = await process.wait()
+            self._bury(process)
+            async with self._changing[number]:
+                if self._processes[number] is not process:  # It was renewed.
+                    continue
+                _log.error("%s ended with status %d and is replaced", _name(number), status)
+                if time.monotonic() - since > _SETTLED_SECONDS:
+                    pause = _PAUSE_SECONDS
+                while not await self._started(number):
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    async def _started(self, number: int) -> bool:
+        """Starts the process of a seat. Returns whether that succeeded."""
+        try:
+            self._processes[number] = await self._start(number)
+        except (_Ended, OSError) as error:
+            _log.error("%s could not start: %s", _name(number), error)
+            return False
+        return True
+
+    async def _renew(self) -> None:
+        """Replaces every process by a new one. Only one owner can hold the database, so requests to it wait for the new one."""
+        async with self._renewing:
+            _log.info("every process is replaced")
+            async with self._changing[OWNER]:
+                await self._end(self._processes[OWNER])
+                if not await self._started(OWNER):
+                    return  # Whoever keeps it tries again. The workers stay as they are.
+            for number in self._workers:
+                async with self._changing[number]:
+                    before = self._processes[number]
+                    if not await self._started(number):
+                        return
+                    await self._end(before)
+            _log.info("every process was replaced")
+
+    async def _stop_all(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        workers = [process for number, process in self._processes.items() if number != OWNER]
+        await asyncio.gather(*map(self._end, workers))
+        if owner := self._processes.get(OWNER):
+            await self._end(owner)
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        """Tells a process to stop when it has answered what it took, and waits for that."""
+        if process.returncode is None:
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), self._seconds_to_stop)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+        self._bury(process)
+
+    def _bury(self, process: asyncio.subprocess.Process) -> None:
+        for file in self._metrics.glob(f"gauge_live*_{process.pid}.db"):  # What it counted stays; what it held is gone.
+            file.unlink(missing_ok=True)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _name(number: int) -> str:
+    return "the owner" if number == OWNER else f"worker {number}"
+
+
+def _command() -> list[str]:
+    """Returns the command line that this process was started with."""
+    return [sys.executable, *sys.orig_argv[1:]]
+
+
+def _shares(workers: int) -> dict[int, tuple[int, ...]]:
+    """Returns the cores of each worker. It is empty where a quota limits the time of all cores, and none is anybody's own."""
+    if not hasattr(os, "sched_getaffinity"):
+        return {}
+    cores = sorted(os.sched_getaffinity(0))
+    if available_cores() < len(cores):
+        return {}
+    if workers >= len(cores):
+        return {number: (cores[(number - 1) % len(cores)],) for number in range(1, workers + 1)}
+    ends = [number * len(cores) // workers for number in range(workers + 1)]
+    return {number: tuple(cores[ends[number - 1] : ends[number]]) for number in range(1, workers + 1)}

@@ -1,0 +1,223 @@
+"""A server of several processes: what was acknowledged holds in each, and none can end without the others going on."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import psutil
+import pytest
+
+from benchmarks.server_process import ServerProcess
+from tests.helpers.samples import Labelled
+from tests.helpers.uploads import create, multipart, queries
+
+WORKERS = 3
+CLIENTS = 32
+SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, small_flags: tuple[str, ...]) -> Iterator[ServerProcess]:
+    folder = tmp_path_factory.mktemp("workers")
+    with ServerProcess(folder / "data", "--workers", str(WORKERS), "--engine", "onnx", *small_flags) as server:
+        yield server
+        assert server.stop() == 0, server.log()
+
+
+@pytest.fixture
+def many(running: ServerProcess) -> Iterator[httpx.Client]:
+    """A client that opens a connection for each request, so that any worker may answer."""
+    with httpx.Client(base_url=running.url, timeout=SECONDS, limits=httpx.Limits(max_keepalive_connections=0)) as client:
+        yield client
+
+
+def children(server: ServerProcess) -> list[psutil.Process]:
+    """The owner, and then the workers, in the order in which they were started."""
+    return sorted(psutil.Process(server.process.pid).children(), key=lambda process: process.create_time())
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def metric(api: httpx.Client, name: str) -> float:
+    """The sum of a metric's samples that begin with `name`."""
+    lines = api.get("/metrics").text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+
+class Load:
+    """Clients that create, change and ask tasks until told to stop, each over connections that it keeps.
+
+    Attributes:
+        failures: what was not answered as it should be.
+        acknowledged: by task, the newest version that an answer named.
+    """
+
+    def __init__(self, server: ServerProcess, support: Labelled, clients: int = 8) -> None:
+        self.failures: list[str] = []
+        self.acknowledged: dict[str, int] = {}
+        self.asked = 0
+        self._server = server
+        self._support = support
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(clients)]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, number: int) -> None:
+        with httpx.Client(base_url=self._server.url, timeout=SECONDS) as api:
+            while not self._over.is_set():
+                try:
+                    self._turn(api, number)
+                except httpx.TransportError as error:
+                    self.failures.append(repr(error))
+
+    def _turn(self, api: httpx.Client, number: int) -> None:
+        reply = api.post("/v1/tasks", **multipart(self._support[::5], name=f"load {number}"))
+        if not self._fine(reply, 201):
+            return
+        task = reply.json()["id"]
+        self.acknowledged[task] = 1
+        for version in (2, 3):
+            reply = api.post(f"/v1/tasks/{task}/examples", **multipart(self._support[version : version + 1]))
+            if self._fine(reply, 201):
+                self.acknowledged[task] = reply.json()["version"]
+            for _ in range(3):
+                answer = api.post(f"/v1/tasks/{task}/predict", **queries([self._support[0][1]]))
+                if self._fine(answer, 200) and answer.json()["version"] < self.acknowledged[task]:
+                    self.failures.append(f"version {answer.json()['version']} after {self.acknowledged[task]}")
+                self.asked += 1
+
+    def _fine(self, reply: httpx.Response, status: int) -> bool:
+        if reply.status_code != status:
+            self.failures.append(f"{reply.request.method} {reply.request.url.path}: {reply.status_code} {reply.text}")
+        return reply.status_code == status
+
+
+def test_the_owner_and_every_worker_are_processes_of_their_own(running: ServerProcess) -> None:
+    assert len(children(running)) == 1 + WORKERS
+
+
+def test_every_worker_answers_from_what_was_acknowledged(running: ServerProcess, support: Labelled) -> None:
+    def change_and_ask(number: int) -> None:
+        with httpx.Client(base_url=running.url, timeout=SECONDS, limits=httpx.Limits(max_keepalive_connections=0)) as api:
+            task = create(api, support[::5], name=f"task {number}")["id"]
+            for version in range(2, 5):
+                image = support[version * 5 + 1][1]
+                added = api.post(f"/v1/tasks/{task}/examples", **multipart([(f"new {number} {version}", image)]))
+                assert added.json()["version"] == version, added.text
+                for _ in range(4):
+                    answer = api.post(f"/v1/tasks/{task}/predict", **queries([image])).json()
+                    assert answer["version"] == version
+                    assert f"new {number} {version}" in answer["predictions"][0]["scores"]
+            assert api.patch(f"/v1/tasks/{task}", json={"active_version": 1}).status_code == 200
+            for _ in range(4):
+                assert api.post(f"/v1/tasks/{task}/predict", **queries([image])).json()["version"] == 1
+            assert api.delete(f"/v1/tasks/{task}").status_code == 204
+            for _ in range(4):
+                assert api.post(f"/v1/tasks/{task}/predict", **queries([image])).status_code == 404
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(change_and_ask, range(CLIENTS)))
+
+
+def test_a_request_for_all_tasks_names_those_that_there_are_now(many: httpx.Client, support: Labelled) -> None:
+    for _ in range(4):
+        task = create(many, support[::5])["id"]
+        for _ in range(4):
+            answer = many.post("/v1/predict", params={"tasks": "all"}, **queries([support[0][1]])).json()
+            assert answer["results"][0]["task"] == task
+        many.delete(f"/v1/tasks/{task}")
+        for _ in range(4):
+            answer = many.post("/v1/predict", params={"tasks": "all"}, **queries([support[0][1]])).json()
+            assert task not in [result["task"] for result in answer.get("results", [])]
+
+
+def test_what_workers_capture_is_stored_and_forgotten(many: httpx.Client, support: Labelled) -> None:
+    task = create(many, support[::5], capture=json.dumps({"keep": "all"}))
+    for _ in range(8):
+        assert many.post(f"/v1/tasks/{task['id']}/predict", **queries([support[1][1]])).status_code == 200
+    captures = f"/v1/tasks/{task['id']}/captures"
+    wait_until(lambda: many.get(captures).json()["total"] == 8)
+    many.post(f"/v1/tasks/{task['id']}/predict", **queries([support[2][1]]))
+    example = many.get(f"/v1/tasks/{task['id']}/examples").json()["examples"][0]["id"]
+    assert many.delete(f"/v1/tasks/{task['id']}/examples/{example}", params={"forget": "true"}).status_code == 200
+    time.sleep(2.5)  # Captures that wait are stored within two seconds.
+    assert many.get(captures).json()["total"] == 0
+
+
+def test_metrics_are_the_sum_of_all_processes(many: httpx.Client, running: ServerProcess, support: Labelled) -> None:
+    task = create(many, support[::5])["id"]
+    name = 'headstart_responses_total{method="POST",route="/v1/tasks/{task}/predict",status="200"}'
+    before = metric(many, name)
+    for _ in range(20):
+        assert many.post(f"/v1/tasks/{task}/predict", **queries([support[0][1]])).status_code == 200
+    assert metric(many, name) == before + 20
+    resident = sum(process.memory_info().rss for process in [psutil.Process(running.process.pid), *children(running)])
+    assert metric(many, "process_resident_memory_bytes") == pytest.approx(resident, rel=0.2)
+
+
+def test_a_killed_worker_is_replaced(many: httpx.Client, running: ServerProcess, support: Labelled) -> None:
+    task = create(many, support[::5])["id"]
+    name = 'headstart_responses_total{method="POST",route="/v1/tasks/{task}/predict"'
+    counted = metric(many, name)
+    before = children(running)
+    with Load(running, support) as load:
+        wait_until(lambda: load.asked > 50)
+        before[1].kill()
+        wait_until(lambda: len(children(running)) == 1 + WORKERS and before[1] not in children(running))
+        asked = load.asked
+        wait_until(lambda: load.asked > asked + 50)
+    assert all("Error" in failure for failure in load.failures), load.failures  # cut, and none answered wrongly
+    assert metric(many, name) > counted
+    for known, version in load.acknowledged.items():
+        assert many.get(f"/v1/tasks/{known}").json()["version"] >= version
+    assert many.post(f"/v1/tasks/{task}/predict", **queries([support[0][1]])).status_code == 200
+
+
+def test_while_the_owner_is_replaced_predictions_go_on_and_nothing_is_lost(
+    many: httpx.Client, running: ServerProcess, support: Labelled
+) -> None:
+    task = create(many, support[::5])["id"]
+    before = children(running)
+    with Load(running, support) as load:
+        wait_until(lambda: load.asked > 50)
+        before[0].kill()
+        while before[0] in children(running) or len(children(running)) < 1 + WORKERS:
+            assert many.post(f"/v1/tasks/{task}/predict", **queries([support[0][1]])).status_code == 200
+        assert create(many, support[::5])["version"] == 1  # It waits for the new owner.
+        assert many.get("/readyz").json()["status"] == "ready"
+        asked = load.asked
+        wait_until(lambda: load.asked > asked + 50)
+    assert all("503" in failure and "Idempotency-Key" in failure for failure in load.failures), load.failures
+    for known, version in load.acknowledged.items():
+        assert many.get(f"/v1/tasks/{known}").json()["version"] >= version
+
+
+def test_a_rolling_restart_fails_no_request(running: ServerProcess, support: Labelled) -> None:
+    before = children(running)
+    with Load(running, support) as load:
+        wait_until(lambda: load.asked > 50)
+        os.kill(running.process.pid, signal.SIGHUP)
+        wait_until(lambda: not set(before) & set(children(running)))
+        asked = load.asked
+        wait_until(lambda: load.asked > asked + 50)
+    assert load.failures == []
+    assert len(children(running)) == 1 + WORKERS
