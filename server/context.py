@@ -1,12 +1,14 @@
-"""The id of the request that is being answered, available anywhere in the code."""
+"""The id of the request that is being answered and the tenant that it is for, available anywhere in the code."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from server.keys import DEFAULT_TENANT
 from server.tracing import Traced, current_span
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
+tenant_id: ContextVar[str] = ContextVar("tenant_id", default=DEFAULT_TENANT)
 
 
 @contextmanager

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 from models.processor import available_cores
+from server.context import tenant_id
 from server.errors import LimitExceeded, Overloaded
-from server.threads import run_in
+from server.shares import Shares
+from server.threads import FairPool, run_in
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -21,7 +23,7 @@ _NICENESS = 10  # of the thread for fits that nobody waits for; the engine's thr
 
 
 class Pools:
-    """A pool of threads for each kind of work. Use it on the event loop.
+    """A pool of threads for each kind of work, which tenants use in turn. Use it on the event loop.
 
     Raises:
         Overloaded: from every method but `close`, once `close` was called.
@@ -29,21 +31,21 @@ class Pools:
 
     def __init__(self) -> None:
         # Separate pools, so that neither a slow fit nor a slow write holds up the reads that every prediction begins with.
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="write")
-        self._fitters = ThreadPoolExecutor(available_cores(), thread_name_prefix="fit")
-        self._fits = 0
+        self._readers = FairPool(_READERS, "read")
+        self._writer = FairPool(1, "write")
+        self._fitters = FairPool(available_cores(), "fit", beside=True)
+        self._fits = Shares(_WAITING_FITS)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background", initializer=_yield_to_others)
         # One thread, since applying heads takes Python's lock outside of the matrix products, and the event loop needs it too.
-        self._applier = ThreadPoolExecutor(1, thread_name_prefix="apply")
+        self._applier = FairPool(1, "apply")
 
     async def in_thread(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Runs a function that blocks for a moment, such as reading the store or parsing a body, beside the event loop."""
-        return await run_in(self._readers, function, *args, **kwargs)
+        return await self._readers.run(function, *args, **kwargs)
 
     async def in_writer(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        """Runs a change of the store, after those that came before it."""
-        return await run_in(self._writer, function, *args, **kwargs)
+        """Runs a change of the store, after those of its tenant that came before it."""
+        return await self._writer.run(function, *args, **kwargs)
 
     async def in_fitter(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Runs a fit. As many run at once as there are cores.
@@ -51,13 +53,14 @@ class Pools:
         Raises:
             Overloaded: too many fits wait already.
         """
-        if self._fits >= _WAITING_FITS:
-            raise Overloaded(f"{self._fits} tasks are waiting to be fitted; try again")
-        self._fits += 1
+        tenant = tenant_id.get()
+        if self._fits.room(tenant) < 1:
+            raise Overloaded(f"{self._fits.total} tasks are waiting to be fitted; try again")
+        self._fits.take(tenant, 1)
         try:
-            return await run_in(self._fitters, function, *args, **kwargs)
+            return await self._fitters.run(function, *args, **kwargs)
         finally:
-            self._fits -= 1
+            self._fits.give_back(tenant, 1)
 
     async def in_background(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Runs a fit that nobody waits for: after those before it, and while the engine's threads leave a core idle."""
@@ -65,12 +68,14 @@ class Pools:
 
     async def in_applier(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Applies heads for many tasks, in the order of the calls. A large request makes a call for every few tasks."""
-        return await run_in(self._applier, function, *args, **kwargs)
+        return await self._applier.run(function, *args, **kwargs)
 
     def close(self) -> None:
         """Finishes the work under way and ends the threads."""
-        for pool in (self._applier, self._background, self._fitters, self._writer, self._readers):
-            pool.shutdown()
+        self._applier.close()
+        self._background.shutdown()
+        for pool in (self._fitters, self._writer, self._readers):
+            pool.close()
 
 
 class ScoreBudget:
@@ -81,8 +86,7 @@ class ScoreBudget:
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._admitted = 0
+        self._admitted = Shares(limit)
 
     @contextmanager
     def admit(self, scores: int) -> Iterator[None]:
@@ -92,17 +96,17 @@ class ScoreBudget:
             LimitExceeded: the reply alone exceeds the limit.
             Overloaded: there is too little room now.
         """
-        limit = self._limit
+        limit, tenant = self._admitted.capacity, tenant_id.get()
         if scores > limit:
             raise LimitExceeded("scores in this reply, of all its tasks, images and labels", scores, limit)
-        if self._admitted + scores > limit:
-            working = f"the server is working on {self._admitted} scores of many tasks"
+        if scores > self._admitted.room(tenant):
+            working = f"the server is working on {self._admitted.total} scores of many tasks"
             raise Overloaded(f"{working}; it takes {limit} at most; try again")
-        self._admitted += scores
+        self._admitted.take(tenant, scores)
         try:
             yield
         finally:
-            self._admitted -= scores
+            self._admitted.give_back(tenant, scores)
 
 
 def _yield_to_others() -> None:

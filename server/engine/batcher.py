@@ -4,6 +4,9 @@ The unit of work is an image, not a request. A free engine takes the queued imag
 are the next batch. If an engine serves several threads at once, they share the queued images (`server.engine.queue`). Images
 arrive here decoded and validated, so no request can spoil another's batch.
 
+Tenants take turns. On a CPU one thread more than fill the cores stands by for tenants that have less than their share of what is
+being embedded: no batch can be interrupted, but the operating system lets that thread run beside the others at once.
+
 The thread that embeds a batch also answers the questions about its images, all at once (`models.answers`). So what several
 requests share is computed once, and the event loop does none of it.
 """
@@ -15,7 +18,7 @@ import os
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import accumulate
@@ -27,10 +30,11 @@ from models.answers.question import Answer, Question
 from models.arrays import Array
 from models.engine import Engine, on_cuda
 from models.images.preprocess import Pixels
-from server.context import on_behalf_of
-from server.engine.queue import Entry, ImageQueue, Result, count_images, joined
+from server.context import on_behalf_of, tenant_id
+from server.engine.queue import Entry, ImageQueue, Result, joined
 from server.errors import EngineFailed, Overloaded
 from server.metrics import Metrics
+from server.shares import Shares
 from server.tracing import batch_span
 
 Answers = Callable[[Array, Sequence[tuple[Question, slice]]], Sequence[Answer]]
@@ -40,6 +44,7 @@ _log = logging.getLogger(__name__)
 
 _PACES = 15
 _NICENESS = 5
+_CONTENDED_SHARE = 8  # batches of several tenants are this fraction of the largest on a CPU, which is no slower with them
 _BACKGROUND_SHARE = 16  # background chunks are this fraction of the largest batch, so that new images wait only briefly for one
 
 
@@ -48,7 +53,7 @@ class Batcher:
 
     Args:
         answers: called on the threads.
-        capacity: the most images of all requests under way. Beyond it, `admit` refuses.
+        capacity: the most images of all requests under way. Beyond it, `admit` refuses. Tenants share it (`server.shares`).
         name: the bundle's id, for the metrics and traces.
         longest_wait: seconds. `admit` also refuses images that would wait longer, as estimated from recent waits. Two batches
             may always be under way, however slow the backbone is.
@@ -66,33 +71,40 @@ class Batcher:
         self._answers = answers
         self._name = name
         self._max_batch = engine.max_batch
-        self._capacity = capacity
         self._longest_wait = longest_wait
         # The median of several batches, since one may take seconds when the machine was suspended or a GPU initialises.
         self._paces: deque[float] = deque(maxlen=_PACES)
         self._seconds_per_image = 0.0
-        self._queue = ImageQueue(engine.parallel, engine.max_batch)
-        self._running = 0
+        beside = engine.parallel > 1  # which only engines on a CPU are
+        contended = max(1, engine.max_batch // _CONTENDED_SHARE) if beside else engine.max_batch
+        self._queue = ImageQueue(engine.parallel, engine.max_batch, contended)
+        self._running: Counter[str] = Counter()  # images that are being embedded, by tenant
         self._in_background = False
-        self._wake = threading.Condition()
+        lock = threading.Lock()
+        self._wake, self._wake_beside = threading.Condition(lock), threading.Condition(lock)
+        self._parallel = self._busy = engine.parallel  # threads that fill the cores, and those of them that do not wait
         self._closing = False
-        self._admitted = 0
-        self._ahead = 0
+        self._admitted = Shares(capacity)
+        self._ahead: Counter[str] = Counter()
         self._queue_gauge = metrics.queue_images.labels(name)
         self._admitted_gauge = metrics.admitted_images.labels(name)
         self._batch_sizes = metrics.batch_images.labels(name)
         # Only the threads hold the engine, so that it leaves memory with the last of them.
         self._threads = [
-            threading.Thread(target=self._run, args=(engine,), name=f"engine {name}", daemon=True) for _ in range(engine.parallel)
+            threading.Thread(target=self._run, args=(engine, take), name=f"engine {name}", daemon=True)
+            for take in [self._take] * engine.parallel + [self._take_beside] * beside
         ]
         for thread in self._threads:
             thread.start()
 
     @property
     def room(self) -> int:
-        """The number of images that would be admitted now."""
-        too_long = self._ahead * self._seconds_per_image > self._longest_wait and self._ahead >= 2 * self._max_batch
-        return 0 if too_long else self._capacity - self._admitted
+        """The number of images of this request's tenant that would be admitted now."""
+        tenant = tenant_id.get()
+        most = self._ahead[tenant] + self._max_batch  # The tenants take turns, so that no other is served more meanwhile.
+        ahead = self._ahead[tenant] + sum(min(images, most) for other, images in self._ahead.items() if other != tenant)
+        too_long = ahead * self._seconds_per_image > self._longest_wait and ahead >= 2 * self._max_batch
+        return 0 if too_long else self._admitted.room(tenant)
 
     @contextmanager
     def admit(self, images: int) -> Iterator[None]:
@@ -105,19 +117,20 @@ class Batcher:
         """
         if images > self.room:
             raise Overloaded(
-                f"the server is working on {self._admitted} images; it takes {self._capacity} at most, and no more than "
-                f"{self._longest_wait:g} seconds' work; try again"
+                f"the server is working on {self._admitted.total} images; it takes {self._admitted.capacity} at most, and no "
+                f"more than {self._longest_wait:g} seconds' work; try again"
             )
         ahead = min(images, self._max_batch)  # A large set is queued batch by batch, with other requests in between.
-        self._ahead += ahead
-        self._admitted += images
-        self._admitted_gauge.set(self._admitted)
+        tenant = tenant_id.get()
+        self._ahead[tenant] += ahead
+        self._admitted.take(tenant, images)
+        self._admitted_gauge.set(self._admitted.total)
         try:
             yield
         finally:
-            self._ahead -= ahead
-            self._admitted -= images
-            self._admitted_gauge.set(self._admitted)
+            _subtract(self._ahead, tenant, ahead)
+            self._admitted.give_back(tenant, images)
+            self._admitted_gauge.set(self._admitted.total)
 
     async def embed(self, pixels: Pixels) -> Array:
         """Returns the embeddings of the images, float32 (N, D), where the engine leaves them.
@@ -157,6 +170,7 @@ class Batcher:
         with self._wake:
             self._closing = True
             self._wake.notify_all()
+            self._wake_beside.notify_all()
         for thread in self._threads:
             thread.join()
 
@@ -170,20 +184,22 @@ class Batcher:
         with self._wake:
             if self._closing:
                 raise EngineFailed("the engine has stopped; try again")
-            ahead = self._queue.images + self._running + len(pixels)
-            self._queue.put(Entry(pixels, question, result, ahead, background))
+            entry = Entry(pixels, question, result, background=background)
+            entry.ahead = self._queue.before(entry.tenant, len(pixels)) + self._running.total()
+            self._queue.put(entry)
             self._queue_gauge.set(self._queue.images)
             self._wake.notify()
+            self._let_run_beside()
         return result
 
-    def _run(self, engine: Engine) -> None:
+    def _run(self, engine: Engine, take: Callable[[], list[Entry]]) -> None:
         if sys.platform == "linux" and not on_cuda(engine.kind):
             # On Linux each thread has its own priority, and an engine on the CPU may use every core. The event loop comes first:
             # it needs little time, and without this it would answer and refuse late.
             with suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         try:
-            while batch := self._take():
+            while batch := take():
                 self._embed(batch, engine)
                 del batch  # An idle thread keeps nothing of a request.
         finally:
@@ -193,27 +209,55 @@ class Batcher:
                 left = self._queue.clear()
                 self._queue_gauge.set(0)
                 self._wake.notify_all()
+                self._wake_beside.notify_all()
             _tell(left, None)
 
     def _take(self) -> list[Entry]:
         """Waits for work and returns this thread's share of it. The list is empty when the batcher closes and no work is left."""
         with self._wake:
+            self._busy -= 1
             while True:
                 # At most one thread does background work. New images then find another thread free.
-                batch = self._queue.take(background=self._closing or not self._in_background)
-                self._in_background |= any(entry.background for entry in batch)
-                self._queue_gauge.set(self._queue.images)
-                self._running += count_images(batch)
+                batch = self._queue.take(self._closing or not self._in_background, self._running)
                 if batch or self._closing:
+                    self._busy += 1
+                    self._begin(batch)
+                    self._let_run_beside()
                     return batch
                 self._wake.wait()
+
+    def _take_beside(self) -> list[Entry]:
+        """Waits until all other threads are at work, and returns images of tenants that are short of what is being embedded."""
+        with self._wake_beside:
+            while not self._closing:
+                if self._busy == self._parallel and (batch := self._queue.take_beside(self._is_short)):
+                    self._begin(batch)
+                    return batch
+                self._wake_beside.wait()
+            self._busy += 1
+        return self._take()
+
+    def _let_run_beside(self) -> None:
+        if self._busy == self._parallel and any(map(self._is_short, self._queue.tenants)):
+            self._wake_beside.notify()
+
+    def _is_short(self, tenant: str) -> bool:
+        """Returns whether a tenant has less than its share of the images that are being embedded."""
+        return self._running[tenant] * len({*self._running, tenant}) < self._running.total()
+
+    def _begin(self, batch: Sequence[Entry]) -> None:
+        self._in_background |= any(entry.background for entry in batch)
+        self._queue_gauge.set(self._queue.images)
+        for entry in batch:
+            self._running[entry.tenant] += len(entry.pixels)
 
     def _finish(self, batch: list[Entry]) -> None:
         """Updates the estimate of how long images wait, from a finished batch."""
         last = batch[-1]
         pace = (time.monotonic() - last.since) / last.ahead
         with self._wake:
-            self._running -= count_images(batch)
+            for entry in batch:
+                _subtract(self._running, entry.tenant, len(entry.pixels))
             if last.background:
                 self._in_background = False
                 self._wake.notify()
@@ -225,7 +269,7 @@ class Batcher:
     def _embed(self, batch: list[Entry], engine: Engine) -> None:
         results = None
         try:
-            with batch_span([entry.span for entry in batch if entry.span], self._name, count_images(batch)):
+            with batch_span([entry.span for entry in batch if entry.span], self._name, sum(len(entry.pixels) for entry in batch)):
                 pixels = batch[0].pixels if len(batch) == 1 else np.concatenate([entry.pixels for entry in batch])
                 self._batch_sizes.observe(len(pixels))
                 results = self._results(batch, engine.embed(pixels))
@@ -259,6 +303,12 @@ class Batcher:
             if len(asked) == 1:
                 return [None]
             return [answer for each in asked for answer in self._answered(embeddings, [each])]
+
+
+def _subtract(counts: Counter[str], key: str, count: int) -> None:
+    counts[key] -= count
+    if not counts[key]:
+        del counts[key]
 
 
 def _log_failure(batch: Collection[Entry], error: BaseException) -> None:

@@ -5,7 +5,6 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from models.images.preprocess import ImageError, ImageLimits, Pixels
@@ -13,7 +12,7 @@ from models.manifest import InputSpec
 from models.processor import available_cores
 from server.engine.decode_process import ask, start
 from server.errors import Overloaded
-from server.threads import run_in
+from server.threads import FairPool
 
 Decoded = Pixels | ImageError
 
@@ -37,7 +36,7 @@ class DecodeProcesses:
         self._room = max(2, self.count) * limits.max_pixels // 2
         self._work = 0
         self._waiting: deque[object] = deque()
-        self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="decode process")
+        self._pool = FairPool(self.count, "decode process")
         self._changed = threading.Condition()
         self._processes: set[subprocess.Popen[bytes]] = set()
         self._idle: list[subprocess.Popen[bytes]] = []
@@ -52,7 +51,7 @@ class DecodeProcesses:
         Raises:
             Overloaded: there is too little memory, or `close` was called.
         """
-        return await run_in(self._pool, self._decode, image, spec, work)
+        return await self._pool.run(self._decode, image, spec, work)
 
     def close(self) -> None:
         """Ends every process at once, even while it decodes."""
@@ -61,7 +60,7 @@ class DecodeProcesses:
             for process in self._processes:
                 process.kill()
             self._changed.notify_all()
-        self._pool.shutdown()  # Waiting callers are refused in turn. If they were cancelled, their requests would get no answer.
+        self._pool.close()  # Waiting callers are refused in turn. If they were cancelled, their requests would get no answer.
         for process in self._processes:
             process.communicate()
 

@@ -3,15 +3,16 @@
 import asyncio
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from models.images.preprocess import ImageError, ImageLimits, open_image
 from models.manifest import InputSpec
 from models.processor import available_cores
+from server.context import tenant_id
 from server.engine.decode_processes import Decoded, DecodeProcesses
 from server.errors import LimitExceeded, Overloaded
-from server.threads import run_in
+from server.shares import Shares
+from server.threads import FairPool
 
 _SMALL_BYTES, _SMALL_PIXELS = 8192, 128 * 128
 _LOT_BYTES, _LOT_IMAGES = 64 * 1024, 32
@@ -38,9 +39,9 @@ class Decoder:
         self._limits = limits
         self._small = ImageLimits(min(limits.max_bytes, _SMALL_BYTES), min(limits.max_pixels, _SMALL_PIXELS))
         self._threads = available_cores()
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
+        self._pool = FairPool(self._threads, "decode", beside=True)
         self._processes = DecodeProcesses(limits)
-        self._heavy_work = 0
+        self._heavy_work = Shares(_REQUESTS * _REQUEST_IMAGES * limits.max_pixels)
 
     async def decode(self, images: Sequence[bytes], spec: InputSpec) -> list[Decoded]:
         """Returns for each image, in order, its pixels fitted to `spec`, or its error. A broken image does not affect the others.
@@ -58,7 +59,7 @@ class Decoder:
 
     def close(self) -> None:
         """Stops decoding. It does not wait for heavy images."""
-        self._pool.shutdown()
+        self._pool.close()
         self._processes.close()
 
     async def _decode(self, images: Sequence[bytes], spec: InputSpec) -> list[Decoded]:
@@ -89,7 +90,7 @@ class Decoder:
         lots, share = deque(_lots(images)), 2 * self._threads
         while lots:
             turn = [lots.popleft() for _ in range(min(share, len(lots)))]
-            done = await asyncio.gather(*(run_in(self._pool, self._lot, lot.images, spec) for lot in turn))
+            done = await asyncio.gather(*(self._pool.run(self._lot, lot.images, spec) for lot in turn))
             for lot, results in zip(turn, done, strict=True):
                 decoded |= enumerate(results, lot.start)
                 if len(results) < len(lot.images):
@@ -104,9 +105,10 @@ class Decoder:
         total, limit = sum(work.values()), _REQUEST_IMAGES * self._limits.max_pixels
         if total > limit:
             raise LimitExceeded("pixels of large images in this request", total, limit)
-        if self._heavy_work + total > _REQUESTS * limit:
+        tenant = tenant_id.get()
+        if total > self._heavy_work.room(tenant):
             raise Overloaded("the server is decoding as many pixels of large images as it takes; try again")
-        self._heavy_work += total
+        self._heavy_work.take(tenant, total)
         try:
             decoded: list[Decoded] = []
             positions, share = list(work), self._processes.count
@@ -115,7 +117,7 @@ class Decoder:
                 decoded += await asyncio.gather(*(self._processes.decode(images[at], spec, work[at]) for at in turn))
             return decoded
         finally:
-            self._heavy_work -= total
+            self._heavy_work.give_back(tenant, total)
 
     def _lot(self, images: Sequence[bytes], spec: InputSpec) -> list[Decoded | int]:
         """Decodes the first images of a lot: as many as are light work together, and at least one. Heavy ones give their work."""

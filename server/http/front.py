@@ -17,7 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.context import request_id
+from server.context import request_id, tenant_id
 from server.errors import HeadstartError
 from server.http.access import Access
 from server.http.bodies.limits import BodyLimits, LimitedBody
@@ -161,6 +161,7 @@ class Front:
         if endpoint is None:
             raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
         caller = self._guard.admit(scope, endpoint.need, parts)
+        tenant_id.set(caller.tenant)
         if scope["method"] == "POST" and _BRINGS_IMAGES.fullmatch(scope["path"]):
             scope["route"] = None  # Refusals of an overloaded server are not told one by one.
             self._check_room()

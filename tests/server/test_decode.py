@@ -156,7 +156,7 @@ def test_a_caller_that_leaves_leaves_nothing_behind(large: Decoder) -> None:
             await request
 
     asyncio.run(leave())
-    assert large._heavy_work == 0
+    assert large._heavy_work.total == 0
     assert_decoded(large, [HEAVY], ImageLimits())
 
 

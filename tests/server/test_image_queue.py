@@ -35,7 +35,7 @@ def entry(loop: asyncio.AbstractEventLoop, images: int, background: bool = False
 def test_everyone_who_stays_is_taken_once_in_order_and_the_background_last(
     loop: asyncio.AbstractEventLoop, steps: list[tuple[int, bool] | tuple[str, int] | str]
 ) -> None:
-    queue = ImageQueue(SHARERS, MAX_BATCH)
+    queue = ImageQueue(SHARERS, MAX_BATCH, MAX_BATCH)
     put: list[Entry] = []
     waiting: list[Entry] = []
 
@@ -70,14 +70,14 @@ def test_everyone_who_stays_is_taken_once_in_order_and_the_background_last(
 
 
 def test_threads_share_what_is_awaited(loop: asyncio.AbstractEventLoop) -> None:
-    queue = ImageQueue(SHARERS, MAX_BATCH)
+    queue = ImageQueue(SHARERS, MAX_BATCH, MAX_BATCH)
     for _ in range(6):
         queue.put(entry(loop, 1))
     assert [count_images(queue.take()) for _ in range(4)] == [3, 2, 1, 0]
 
 
 def test_background_work_that_waited_long_goes_first_once(loop: asyncio.AbstractEventLoop) -> None:
-    queue = ImageQueue(SHARERS, MAX_BATCH)
+    queue = ImageQueue(SHARERS, MAX_BATCH, MAX_BATCH)
     old, young, awaited = entry(loop, 1, background=True, age=1e6), entry(loop, 1, background=True), entry(loop, 1)
     for each in (old, young, awaited):
         queue.put(each)
@@ -90,7 +90,7 @@ def test_background_work_that_waited_long_goes_first_once(loop: asyncio.Abstract
 
 
 def test_clearing_gives_back_all_that_is_left(loop: asyncio.AbstractEventLoop) -> None:
-    queue = ImageQueue(SHARERS, MAX_BATCH)
+    queue = ImageQueue(SHARERS, MAX_BATCH, MAX_BATCH)
     entries = [entry(loop, 2), entry(loop, 1, background=True)]
     for each in entries:
         queue.put(each)

@@ -5,9 +5,11 @@ import time
 
 from starlette.types import Message, Receive, Scope
 
+from server.context import tenant_id
 from server.errors import BodyTimeout, BodyTooLarge, Overloaded
 from server.http.protocol import check_protocol
 from server.settings import Settings
+from server.shares import Shares
 
 _BODIES_AT_ONCE = 8  # of the largest size
 _SMALL_BODY = 65_536  # bytes that are read however much else is: requests without images have no more
@@ -17,14 +19,14 @@ class BodyLimits:
     """The limits that the bodies of all requests under way share.
 
     Attributes:
-        held: bytes of them in memory.
+        held: bytes of them in memory, which tenants share.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.most = settings.max_body_bytes
         self.seconds = settings.body_timeout
         self.least = settings.body_timeout * settings.body_rate
-        self.held = 0
+        self.held = Shares(_BODIES_AT_ONCE * settings.max_body_bytes)
 
 
 class LimitedBody:
@@ -58,19 +60,19 @@ class LimitedBody:
             raise BodyTooLarge(limits.most)
         message = await self._piece()
         check_protocol(self._scope)
-        size = len(message.get("body", b""))
+        size, tenant = len(message.get("body", b"")), tenant_id.get()
         self._received += size
-        limits.held += size
+        limits.held.take(tenant, size)
         self._complete = not message.get("more_body", False)
         if self._received > limits.most:
             raise BodyTooLarge(limits.most)
-        if self._received > _SMALL_BODY and limits.held > _BODIES_AT_ONCE * limits.most:
+        if self._received > _SMALL_BODY and limits.held.room(tenant) < 0:
             raise Overloaded("the server is reading as many bytes as it takes at once; try again")
         return message
 
     def release(self) -> None:
         """Gives back the room of the body. Call it once the request is answered."""
-        self._limits.held -= self._received
+        self._limits.held.give_back(tenant_id.get(), self._received)
 
     async def _piece(self) -> Message:
         while True:
