@@ -7,6 +7,7 @@ from typing import Any
 from fastapi.routing import APIRoute
 from starlette.routing import Router
 
+from server.http.audited import AuditTrail
 from server.http.endpoints import Endpoints
 from server.http.front import Front
 from server.http.guard import Guard
@@ -48,4 +49,5 @@ def create_app(settings: Settings) -> Front:
     pages = [*page_routes(), *docs_routes(lambda: openapi_document(ROUTES), settings.root)]
     # No redirect for a superfluous slash. It would go to the Host of the request, and to http behind a proxy that ends TLS.
     others = Router(pages, redirect_slashes=False, lifespan=lifespan)
-    return Front(endpoints, others, settings, service.metrics, Guard(service.keys), service.backbones.check_room)
+    guard, trail = Guard(service.keys), AuditTrail(service.audit)
+    return Front(endpoints, others, settings, service.metrics, guard, trail, service.backbones.check_room)

@@ -60,6 +60,7 @@ class Metrics:
         self.captures_dropped = Counter(
             "headstart_captures_dropped", "Captures that were not stored, by reason", ["reason"], registry=registry
         )
+        self.audit_dropped = Counter("headstart_audit_dropped", "Rows of the audit that could not be stored", registry=registry)
         self.active_heads = Gauge("headstart_active_heads", "Heads in memory", registry=registry)
         build = Info("headstart_build", "Releases of what is running", registry=registry)
         build.info({"version": version("headstart-server"), "sqlite": sqlite3.sqlite_version, "onnxruntime": _onnxruntime()})

@@ -14,6 +14,7 @@ from server.locks import KeyLocks
 from server.metrics import Metrics
 from server.pools import Pools, ScoreBudget
 from server.settings import InvalidSettings, Settings
+from server.store.audit_writer import AuditWriter
 from server.store.capture_writer import CaptureWriter
 from server.store.event_records import EventBounds
 from server.store.records import TaskKey
@@ -28,7 +29,7 @@ class Service:
     Raises:
         BundleError, EngineError: the bundle for new tasks cannot be opened.
         StoreError: the data directory cannot be used, or another server is using it.
-        InvalidSettings: other machines could reach the server, and it has no key.
+        InvalidSettings: other machines could reach the server, and it has no key; or the file of the audit cannot be written.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -44,6 +45,7 @@ class Service:
                     "headstart-server keys create, use 127.0.0.1, or say --insecure if the network is trusted"
                 )
             self.backbones = Backbones(settings, self.metrics, self.store)
+            self.audit = AuditWriter(self.store, self.metrics, settings.audit_log, settings.audit_days)
         except BaseException:
             self.store.close()
             raise
@@ -90,4 +92,5 @@ class Service:
         self.pools.close()
         self.captures.close()
         self.keys.close()
+        self.audit.close()
         self.store.close()

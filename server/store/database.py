@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError,
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from server.errors import StorageFailed
+from server.store.audit_rows import note_recorded, record_act
 from server.store.database_files import DatabaseFiles, FilesTaken, StoreSizes, disk_is_full
 from server.store.tables import PAGE_SIZE
 
@@ -137,7 +138,8 @@ class Database:
     def write(self, *, removes: bool = False, replaces: bool = False) -> Iterator[Connection]:
         """Yields a connection with a transaction. Only one runs at a time.
 
-        When the block ends, the transaction is on disk. When an exception ends it, the transaction leaves no trace.
+        When the block ends, the transaction is on disk. When an exception ends it, the transaction leaves no trace. The change
+        that is under way gets its row of the audit in its first transaction.
 
         Args:
             removes: whether the transaction removes something, so that `erase` must be called after it. Only then may it use
@@ -159,6 +161,7 @@ class Database:
             with self._writer.connect() as connection:
                 try:
                     yield connection
+                    recorded = record_act(connection)
                 except DBAPIError:
                     raise
                 except BaseException:
@@ -168,6 +171,8 @@ class Database:
                 if not removes:
                     self._check_growth(connection)
                 _commit(connection)
+            if recorded:
+                note_recorded()
             self._check_files(_UNKNOWN)
             self._proven = time.monotonic()
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError
 
+from server.store.audit_rows import record_act
 from server.store.database import Database, StoreError, StoreInUse, engine_of, storage_failures
 
 # The server alone moves the log into the database, and this leaves its few pages there. Before SQLite 3.51.3, two connections
@@ -30,12 +31,12 @@ class SharedDatabase:
         """
         reader, writer = engine_of(url, 1, "BEGIN", _PRAGMAS), engine_of(url, 1, "BEGIN IMMEDIATE", _PRAGMAS)
         try:
-            known = inspect(reader).has_table("keys")
+            known = inspect(reader).has_table("audit")
         except DBAPIError as error:
             raise StoreError(f"the database cannot be used: {error.orig}") from error
         if not known:
             reader.dispose()
-            raise StoreError("the server that has the database open is of a release without keys; restart it with this release")
+            raise StoreError("the server that has the database open is of an earlier release; restart it with this release")
         return cls(reader, writer)
 
     @contextmanager
@@ -46,13 +47,14 @@ class SharedDatabase:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Yields a connection with a transaction, which is on disk when the block ends.
+        """Yields a connection with a transaction, which is on disk when the block ends, with its row of the audit.
 
         Raises:
             StorageFailed: the database cannot be written.
         """
         with storage_failures(_FAILED), self._writer.begin() as connection:
             yield connection
+            record_act(connection)
 
     def close(self) -> None:
         """Lets go of the database."""
