@@ -1,6 +1,6 @@
 """`headstart-server`: reads the settings, opens everything, and serves until a signal stops it.
 
-`headstart-server keys` makes and revokes API keys instead.
+`headstart-server keys` makes and revokes API keys instead, and `headstart-server audit` prints who did what.
 """
 # ruff: noqa: E402
 
@@ -32,6 +32,7 @@ except ModuleNotFoundError as error:
         raise
     sys.exit("headstart-server needs ONNX Runtime: pip install '.[cpu]', or '.[gpu]' for CUDA")
 
+from server.commands.audit import audit_command
 from server.commands.keys import keys_command
 from server.hosts import ANY
 from server.http.connections import Connections, TooManyConnections, connections_that_fit
@@ -48,7 +49,7 @@ _SWITCH_SECONDS = 0.001
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the server, or the command `keys`.
+    """Runs the server, or the command `keys` or `audit`.
 
     Returns:
         The exit status of the server: 0 after a clean stop, 1 if it could not start, 2 for invalid settings.
@@ -57,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     if arguments[:1] == ["keys"]:
         return keys_command(arguments[1:])
+    if arguments[:1] == ["audit"]:
+        return audit_command(arguments[1:])
     try:
         _run(load_settings(arguments))
     except (InvalidSettings, TooManyConnections) as error:

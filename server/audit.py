@@ -1,4 +1,4 @@
-"""What the audit tells of a request or a command: who did what to which object, and with what result. No labels, names or images."""
+"""What the audit tells of a request or a command: who did what to what, and with what result. No labels, names or images."""
 
 import re
 from contextvars import ContextVar

@@ -44,8 +44,8 @@ class Service:
                     f"host {settings.host} can be reached from other machines and there is no key; make one with "
                     "headstart-server keys create, use 127.0.0.1, or say --insecure if the network is trusted"
                 )
-            self.backbones = Backbones(settings, self.metrics, self.store)
             self.audit = AuditWriter(self.store, self.metrics, settings.audit_log, settings.audit_days)
+            self.backbones = Backbones(settings, self.metrics, self.store)
         except BaseException:
             self.store.close()
             raise
@@ -60,6 +60,7 @@ class Service:
         self.pools = Pools()
         self.scores = ScoreBudget(settings.max_scores)
         self.keys.start()
+        self.audit.start()
 
     @asynccontextmanager
     async def changing(self, key: TaskKey) -> AsyncIterator[None]:

@@ -1,5 +1,6 @@
 """What the audit tells of each request: by its route's declaration, its caller and its result."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,7 @@ def audited(action: str, kind: AuditKind = "change") -> list[Any]:
 
 
 def audited_of(route: APIRoute) -> Audited:
-    """Returns what the audit tells of a route. One that does not say is named by its method and path: GET tells refusals alone."""
+    """Returns what the audit tells of a route. Where that does not say, its name is method and path, and GET tells refusals alone."""
     end = route.path.rfind("}") + 1
     object_ = route.path[:end].removeprefix("/v1/") or None
     for each in route.dependencies:
@@ -54,7 +55,7 @@ class AuditTrail:
     def __init__(self, writer: AuditWriter) -> None:
         self._writer = writer
 
-    def begin(self, scope: RequestScope, told: Audited, caller: Caller, parts: dict[str, str]) -> None:
+    def begin(self, scope: RequestScope, told: Audited, caller: Caller, parts: Mapping[str, str]) -> None:
         """Notes what a request is about to do."""
         act = None
         if told.kind != "none":

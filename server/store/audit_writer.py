@@ -55,6 +55,9 @@ class AuditWriter:
             self._append(b"")
         except OSError as error:
             raise InvalidSettings(f"audit-log: {file} cannot be written: {error.strerror}") from error
+
+    def start(self) -> None:
+        """Begins to store what is told."""
         self._thread.start()
 
     def tell(self, row: AuditRow) -> None:

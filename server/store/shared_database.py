@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError
 
 from server.store.audit_rows import record_act
-from server.store.database import Database, StoreError, StoreInUse, engine_of, storage_failures
+from server.store.database import Database, StoreError, StoreInUse, engine_of, path_of, storage_failures
 
 # The server alone moves the log into the database, and this leaves its few pages there. Before SQLite 3.51.3, two connections
 # that move it at the same moment can corrupt the database.
@@ -60,6 +61,41 @@ class SharedDatabase:
         """Lets go of the database."""
         self._reader.dispose()
         self._writer.dispose()
+
+
+class ReadOnlyDatabase:
+    """Short readings of a database, whether or not a server has it open. Nothing is locked, changed or created."""
+
+    def __init__(self, reader: Engine) -> None:
+        self._reader = reader
+
+    @classmethod
+    def open(cls, url: str) -> "ReadOnlyDatabase":
+        """Opens the database.
+
+        Raises:
+            StoreError: there is none, it cannot be used, or it is of an earlier release.
+        """
+        path = path_of(url)
+        if not path.is_file():
+            raise StoreError(f"there is no database {path}")
+        reader = engine_of(f"sqlite:///file:{quote(str(path))}?mode=ro&uri=true", 1, "BEGIN", ("query_only = ON",))
+        try:
+            if not inspect(reader).has_table("audit"):
+                raise StoreError(f"the database {path} is of an earlier release; start the server with this release first")
+        except DBAPIError as error:
+            raise StoreError(f"the database {path} cannot be used: {error.orig}") from error
+        return cls(reader)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Yields a connection to a snapshot. Raises StorageFailed if the database cannot be read."""
+        with storage_failures(_FAILED), self._reader.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Lets go of the database."""
+        self._reader.dispose()
 
 
 def open_beside(url: str) -> Database | SharedDatabase:

@@ -331,8 +331,8 @@ keys = Table(
     Index("ix_keys_change", "change"),
 )
 
-# Rows are added only: triggers of the migration refuse all else, but for the removal of rows older than 30 days. No label, name or
-# image is in it, and no id that a client made up, so that there is nothing to forget. Its rows are of all tenants together.
+# Rows are added only: triggers of the migration refuse all else, but for the removal of rows older than 30 days. No label, name
+# or image is in it, and no id that a client made up, so that there is nothing to forget. Its rows are of all tenants together.
 audit = Table(
     "audit",
     metadata,
