@@ -74,10 +74,15 @@ acting: ContextVar[Act | None] = ContextVar("acting", default=None)
 """What the request or the command that is under way does, if the audit tells of it."""
 
 
-def doing(*deeds: tuple[str, str | None]) -> None:
-    """Says more exactly what is being done."""
+def doing(*deeds: tuple[str, str | None], tenant: str | None = None) -> None:
+    """Says more exactly what is being done.
+
+    Args:
+        tenant: whose object it is; a command has no tenant of its own.
+    """
     if act := acting.get():
         act.deeds = deeds
+        act.tenant = act.tenant or tenant
 
 
 def making(object_: str) -> None:

@@ -36,7 +36,7 @@ def keys_command(arguments: Sequence[str]) -> int:
     url = asked.database_url or sqlite_url(asked.data_dir)
     try:
         with closing(open_beside(url)) as database:
-            acting.set(Act(asked.tenant, None, None, "change", ()))
+            acting.set(Act(None, None, None, "change", ()))
             asked.run(KeyStore(database), asked)
             if not isinstance(database, SharedDatabase):
                 print("no server has this database open now", file=sys.stderr)

@@ -39,7 +39,7 @@ def audited(action: str, kind: AuditKind = "change") -> list[Any]:
 
 
 def audited_of(route: APIRoute) -> Audited:
-    """Returns what the audit tells of a route. Where that does not say, its name is method and path, and GET tells refusals alone."""
+    """Returns what the audit tells of a route. Undeclared, its name is method and path, and GET tells refusals alone."""
     end = route.path.rfind("}") + 1
     object_ = route.path[:end].removeprefix("/v1/") or None
     for each in route.dependencies:
