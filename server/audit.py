@@ -1,4 +1,4 @@
-"""What the audit tells of a request or a command: who did what to what, and with what result. No labels, names or images."""
+"""The rows of the audit: who did what to what, and with what result. They hold no labels, names or images."""
 
 import re
 from contextvars import ContextVar
@@ -38,7 +38,7 @@ class AuditRow:
 
 @dataclass(slots=True)
 class Act:
-    """What is being done, and how far it is told.
+    """A request or a command that the audit tells of, and how far it is told.
 
     Attributes:
         tenant, key: of the caller, as in `AuditRow`.
@@ -71,7 +71,7 @@ class Act:
 
 
 acting: ContextVar[Act | None] = ContextVar("acting", default=None)
-"""What the request or the command that is under way does, if the audit tells of it."""
+"""The request or the command that is under way, if the audit tells of it."""
 
 
 def doing(*deeds: tuple[str, str | None], tenant: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What the audit tells of each request: by its route's declaration, its caller and its result."""
+"""The audit of requests: each is told by its route's declaration, its caller and its result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _REFUSALS = frozenset({"unauthenticated", "forbidden"})
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """What the audit tells of a route's requests.
+    """The declaration of what the audit tells of a route's requests.
 
     Attributes:
         action: what they do, such as `task.create`.

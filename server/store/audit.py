@@ -19,7 +19,7 @@ _COLUMNS = [audit.c[field.name] for field in fields(AuditRow)]
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which rows are wanted.
+    """The conditions that wanted rows fulfil.
 
     Attributes:
         since: the earliest time; None for any.

@@ -49,7 +49,9 @@ def on_connect(hook: Callable[[sqlite3.Connection], object]) -> Iterator[None]:
 
 def schema(database: Path) -> dict[str, str]:
     with closing(sqlite3.connect(database)) as connection:
-        rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'alembic_version'")
+        rows = connection.execute(
+            "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND type != 'trigger' AND name != 'alembic_version'"
+        )
         return dict(rows.fetchall())
 
 

@@ -315,7 +315,7 @@ async def example_image(task: str, example: str, caller: Calling, service: Serve
 
 
 def _deeds(task: str, wanted: TaskPatch) -> Iterator[tuple[str, str]]:
-    """What the audit tells of a change: the name itself is nothing for it."""
+    """Yields what the audit tells of a change. The name itself is nothing for it."""
     object_ = f"tasks/{task}"
     if wanted.name is not None:
         yield "task.rename", object_
