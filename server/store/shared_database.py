@@ -64,7 +64,10 @@ class SharedDatabase:
 
 
 class ReadOnlyDatabase:
-    """Short readings of a database, whether or not a server has it open. Nothing is locked, changed or created."""
+    """Short readings of a database, whether or not a server has it open. No row changes, and a server can start meanwhile.
+
+    SQLite may leave its empty log and its index beside the database, which the next server takes over.
+    """
 
     def __init__(self, reader: Engine) -> None:
         self._reader = reader
