@@ -1,6 +1,6 @@
 """`headstart-server`: reads the settings, opens everything, and serves until a signal stops it.
 
-`headstart-server keys` makes and revokes API keys instead.
+`headstart-server keys` makes and revokes API keys instead, and `headstart-server audit` prints who did what.
 """
 # ruff: noqa: E402
 
@@ -19,7 +19,7 @@ from server.settings import InvalidSettings, load_settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the server, one of its processes, or the command `keys`.
+    """Runs the server, one of its processes, or the command `keys` or `audit`.
 
     Returns:
         The exit status of the server: 0 after a clean stop, 1 if it could not start, 2 for invalid settings.
@@ -31,6 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from server.commands.keys import keys_command
 
         return keys_command(arguments[1:])
+    if arguments[:1] == ["audit"]:
+        from server.commands.audit import audit_command
+
+        return audit_command(arguments[1:])
     try:
         settings = load_settings(arguments)
         seat = take_seat()

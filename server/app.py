@@ -8,6 +8,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
+from server.http.audited import AuditTrail
 from server.http.endpoints import Endpoints
 from server.http.forwarding import Forwarding
 from server.http.front import Front
@@ -61,6 +62,6 @@ def create_app(settings: Settings, seat: Seat | None = None) -> ASGIApp:
     pages = [*page_routes(), *docs_routes(lambda: openapi_document(ROUTES), settings.root)]
     # No redirect for a superfluous slash. It would go to the Host of the request, and to http behind a proxy that ends TLS.
     others = Router(pages, redirect_slashes=False, lifespan=lifespan)
-    guard = Guard(service.keys)
-    front = Front(endpoints, others, settings, service.metrics, guard, service.backbones.check_room, tracing)
+    guard, trail = Guard(service.keys), AuditTrail(service.audit)
+    front = Front(endpoints, others, settings, service.metrics, guard, trail, service.backbones.check_room, tracing)
     return Forwarding(front, service, seat.requests) if seat is not None and follows else front

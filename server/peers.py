@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from server.audit import AuditRow
 from server.engine.registry import BundleChange
 from server.link import Hub, Link
 from server.metrics import Metrics
@@ -33,6 +34,13 @@ class KeysUsed:
     """From a worker: when keys were last used, by id."""
 
     used: Mapping[str, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """From a worker: rows of the audit to be stored."""
+
+    rows: Sequence[AuditRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,7 @@ class Workers:
     Args:
         on_captures: takes the captures of a worker.
         on_keys: takes when keys were last used.
+        on_audit: takes rows of the audit. All are called on threads.
     """
 
     def __init__(
@@ -71,7 +80,9 @@ class Workers:
         seat: Seat,
         on_captures: Callable[[Sequence[NewCapture]], None],
         on_keys: Callable[[Mapping[str, datetime]], None],
+        on_audit: Callable[[Sequence[AuditRow]], None],
     ) -> None:
+        self._on_audit = on_audit
         self._on_captures = on_captures
         self._on_keys = on_keys
         self._numbers = itertools.count()
@@ -106,6 +117,8 @@ class Workers:
                 self._on_captures(taken)
             case KeysUsed(used):
                 self._on_keys(used)
+            case Audited(rows):
+                self._on_audit(rows)
             case Sync(number) if answers := self._awaited.get(number):
                 answers.release()
 
@@ -145,6 +158,10 @@ class Owner:
     def note_keys(self, used: Mapping[str, datetime]) -> None:
         """Has it written when keys were last used, by id. Never blocks."""
         self._link.send(KeysUsed(used))
+
+    def tell_audit(self, rows: Sequence[AuditRow]) -> None:
+        """Has rows of the audit stored. Never blocks."""
+        self._link.send(Audited(rows))
 
     def close(self) -> None:
         """Sends what waits."""

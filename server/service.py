@@ -19,6 +19,7 @@ from server.peers import Owner, Workers
 from server.pools import Pools, ScoreBudget
 from server.seat import Seat
 from server.settings import InvalidSettings, Settings
+from server.store.audit_writer import AuditWriter
 from server.store.capture_records import NewCapture
 from server.store.capture_writer import CaptureWriter
 from server.store.event_records import EventBounds
@@ -39,7 +40,7 @@ class Service:
     Raises:
         BundleError, EngineError: the bundle for new tasks cannot be opened.
         StoreError: the data directory cannot be used, or another server is using it.
-        InvalidSettings: other machines could reach the server, and it has no key.
+        InvalidSettings: other machines could reach the server, and it has no key; or the file of the audit cannot be written.
     """
 
     def __init__(self, settings: Settings, seat: Seat | None = None) -> None:
@@ -62,13 +63,16 @@ class Service:
                     f"host {settings.host} can be reached from other machines and there is no key; make one with "
                     "headstart-server keys create, use 127.0.0.1, or say --insecure if the network is trusted"
                 )
+            self.audit = AuditWriter(
+                self.store, self.metrics, settings.audit_log, settings.audit_days, self._owner.tell_audit if self._owner else None
+            )
             self.backbones = Backbones(settings, self.metrics, self.store)
         except BaseException:
             self.store.close()
             raise
         self._captures = None if self._owner else CaptureWriter(self.store, self.metrics, settings.keep_images)
         if seat is not None and self._captures is not None:
-            self._workers = Workers(seat, self._captures.offer, self.store.keys.note_use)
+            self._workers = Workers(seat, self._captures.offer, self.store.keys.note_use, self.audit.take)
             self.backbones.on_change = self._workers.tell_bundle
         self.heads = ActiveHeads(self.store, self.metrics)
         self.support = ActiveSupport(self.store)
@@ -80,6 +84,7 @@ class Service:
         self.pools = Pools()
         self.scores = ScoreBudget(settings.max_scores)
         self.keys.start()
+        self.audit.start()
 
     @asynccontextmanager
     async def changing(self, key: TaskKey) -> AsyncIterator[None]:
@@ -154,6 +159,7 @@ class Service:
         if self._captures:
             self._captures.close()
         self.keys.close()
+        self.audit.close()
         if self._owner:
             self._owner.close()
         self.store.close()

@@ -25,7 +25,7 @@ class InvalidSettings(Exception):
 class Settings(BaseSettings):
     """Serves few-shot classifiers over HTTP. Every flag is also an environment variable: --data-dir is HEADSTART_DATA_DIR.
 
-    `headstart-server keys` makes API keys.
+    `headstart-server keys` makes API keys. `headstart-server audit` prints who did what.
     """
 
     model_config = SettingsConfigDict(
@@ -99,6 +99,12 @@ class Settings(BaseSettings):
         description="an event tells when a version's accuracy is lower than that before it by more than this share",
     )
     event_days: int = Field(30, ge=1, le=3650, description="age in days at which an event leaves")
+    audit_days: int = Field(365, ge=30, le=3650, description="age in days at which a row of the audit leaves")
+    audit_log: str | None = Field(
+        None,
+        min_length=1,
+        description="file to which every row of the audit is appended as a line of JSON; - for standard output",
+    )
     keep_alive: float = Field(
         75.0, gt=0, allow_inf_nan=False, description="seconds that a connection stays open for its next request"
     )

@@ -9,6 +9,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from server.audit import Act, acting
 from server.cache.keys import LOOK_SECONDS
 from server.errors import HeadstartError
 from server.keys import MOST_DAYS, SCOPES, TENANT, digest_of, id_of, make_key
@@ -35,6 +36,7 @@ def keys_command(arguments: Sequence[str]) -> int:
     url = asked.database_url or sqlite_url(asked.data_dir)
     try:
         with closing(open_beside(url)) as database:
+            acting.set(Act(None, None, None, "change", ()))
             asked.run(KeyStore(database), asked)
             if not isinstance(database, SharedDatabase):
                 print("no server has this database open now", file=sys.stderr)

@@ -12,6 +12,7 @@ from fastapi import Request, params
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
+from server.http.audited import audited_of
 from server.http.callers import Caller, need_of
 from server.http.parameters import Parameters
 
@@ -25,6 +26,7 @@ class Endpoint:
     Attributes:
         path: with the names of its parts, such as `/v1/tasks/{task}`.
         need: what it asks of its caller.
+        audited: what the audit tells of it.
 
     Raises:
         ValueError: the route does not say what it asks of its caller.
@@ -33,6 +35,7 @@ class Endpoint:
     def __init__(self, route: APIRoute, given: Mapping[type, Any]) -> None:
         self.path = route.path
         self.need = need_of(route)
+        self.audited = audited_of(route)
         self._function: Callable[..., Awaitable[Response]] = route.endpoint
         self._parameters = Parameters(route.endpoint)
         self._constants = dict(self._parameters.defaults)

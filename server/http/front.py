@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from server.context import request_id, tenant_id
 from server.errors import HeadstartError
 from server.http.access import Access
+from server.http.audited import AuditTrail
 from server.http.bodies.limits import BodyLimits, LimitedBody
 from server.http.endpoints import Endpoints
 from server.http.guard import Guard
@@ -46,6 +47,7 @@ class Front:
     Args:
         others: what serves the paths that `endpoints` lack, and the lifespan.
         guard: tells whose request it is.
+        trail: tells the audit of it.
         check_room: raises Overloaded when there is no room for another image.
         tracing: None without traces.
     """
@@ -57,6 +59,7 @@ class Front:
         settings: Settings,
         metrics: Metrics,
         guard: Guard,
+        trail: AuditTrail,
         check_room: Callable[[], None],
         tracing: Tracing | None,
     ) -> None:
@@ -71,6 +74,7 @@ class Front:
         self._check_host = host_check(settings.hosts)
         self._check_origin = origin_check(settings.origins)
         self._guard = guard
+        self._trail = trail
         self._check_room = check_room
         self._admitted: ASGIApp = self._answer
         if settings.origins:
@@ -114,6 +118,7 @@ class Front:
         except Exception:
             _log.exception("unexpected")
             self._metrics.errors.labels(_UNEXPECTED).inc()
+            inner["failure"] = _UNEXPECTED
             if status:  # The reply has begun. The server ends the connection, so that nobody takes it for a whole one.
                 raise
             detail = "something went wrong on the server; its log has the details under this request_id"
@@ -121,6 +126,7 @@ class Front:
         finally:
             route = getattr(inner.get("route"), "path", None)
             self._access.tell(scope["method"], scope["path"], route, status, time.perf_counter() - started)
+            self._trail.end(inner)
 
     def _from_root(self, header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
         name, value = header
@@ -162,6 +168,7 @@ class Front:
             raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
         caller = self._guard.admit(scope, endpoint.need, parts)
         tenant_id.set(caller.tenant)
+        self._trail.begin(scope, endpoint.audited, caller, parts)
         if scope["method"] == "POST" and _BRINGS_IMAGES.fullmatch(scope["path"]):
             scope["route"] = None  # Refusals of an overloaded server are not told one by one.
             self._check_room()
@@ -172,8 +179,10 @@ class Front:
         """Returns the answer to what was raised."""
         if isinstance(error, HeadstartError):
             self._metrics.errors.labels(error.code).inc()
+            scope["failure"] = error.code
             return error_problem(error)
         if isinstance(error, ClientDisconnect):  # Nobody reads this; the status is for the logs, as nginx has it.
+            scope["failure"] = "client_left"
             return Response(status_code=499)
         detail, headers = error.detail, dict(error.headers or {})
         if error.status_code == HTTPStatus.NOT_FOUND:
@@ -185,4 +194,5 @@ class Front:
             headers["Allow"] = ", ".join(["GET", "HEAD", *there[1:]] if "GET" in there else there)
             detail = f"{scope['method']} is not possible here; these are: {headers['Allow']}"
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
+        scope["failure"] = code
         return problem(error.status_code, code, detail, headers)

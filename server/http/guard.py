@@ -32,7 +32,7 @@ class Guard:
         if not self._keys.required:
             return OPERATOR
         try:
-            caller = self._caller(scope)
+            caller = scope["caller"] = self._caller(scope)
         except Unauthenticated:
             if need != "open":
                 raise

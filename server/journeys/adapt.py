@@ -16,6 +16,7 @@ from models.heads.head import Float32, Head
 from models.images.preprocess import media_type
 from models.labels import Label
 from models.manifest import HeadOptions
+from server.audit import making
 from server.engine.backbone import ServedBackbone
 from server.errors import Conflict, ExampleNotFound, TooFewClasses, UnreadableImage
 from server.ids import new_id
@@ -75,6 +76,7 @@ async def create_task(
             quality = await _assess(service, backbone, ids, names, labels, embeddings, wanted)
 
         key = TaskKey(tenant, new_id("task"))
+        making(f"tasks/{key.id}")
         with watch.stage("store"):
             kept = with_said(asked, quality, watch.milliseconds())
             task = await service.pools.in_writer(

@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError,
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from server.errors import StorageFailed
+from server.store.audit_rows import note_recorded, record_act
 from server.store.database_files import DatabaseFiles, FilesTaken, StoreSizes, disk_is_full
 from server.store.tables import PAGE_SIZE
 
@@ -86,7 +87,7 @@ class Database:
             StoreInUse: another process has it open.
             StoreError: it is not a database that this release can use.
         """
-        path = _path(url)
+        path = path_of(url)
         with ExitStack() as resources:  # Closed in reverse order. Closing the writer moves the WAL into the database.
             try:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -124,7 +125,7 @@ class Database:
         Raises:
             StoreError: there is no such file.
         """
-        path = _path(url)
+        path = path_of(url)
         try:
             files = DatabaseFiles.watch(path)
         except OSError as error:
@@ -163,7 +164,8 @@ class Database:
     def write(self, *, removes: bool = False, replaces: bool = False) -> Iterator[Connection]:
         """Yields a connection with a transaction. Only one runs at a time.
 
-        When the block ends, the transaction is on disk. When an exception ends it, the transaction leaves no trace.
+        When the block ends, the transaction is on disk. When an exception ends it, the transaction leaves no trace. The change
+        that is under way gets its row of the audit in its first transaction.
 
         Args:
             removes: whether the transaction removes something, so that `erase` must be called after it. Only then may it use
@@ -185,6 +187,7 @@ class Database:
             with self._writer.connect() as connection:
                 try:
                     yield connection
+                    recorded = record_act(connection)
                 except DBAPIError:
                     raise
                 except BaseException:
@@ -194,6 +197,8 @@ class Database:
                 if not removes:
                     self._check_growth(connection)
                 _commit(connection)
+            if recorded:
+                note_recorded()
             self._check_files(_UNKNOWN)
             self._proven = time.monotonic()
 
@@ -306,7 +311,8 @@ def _code(error: BaseException) -> int | None:
     return None if code is None else code & 0xFF
 
 
-def _path(url: str) -> Path:
+def path_of(url: str) -> Path:
+    """Returns the path of a database's file. Raises StoreError if the URL names none."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # ValueError: the port is no number

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
+from server.audit import doing
 from server.errors import KeyNotFound
 from server.store.key_records import StoredKey
 from server.store.records import TaskKey
@@ -47,6 +48,7 @@ class KeyStore:
             if key.task is not None:
                 read_task(connection, TaskKey(key.tenant, key.task))
             _insert(connection, key)
+            doing(("key.create", f"keys/{key.id}"), tenant=key.tenant)
 
     def page(self, tenant: str | None) -> list[StoredKey]:
         """Returns every key of a tenant, or of all tenants for None, the oldest first, with those that are not valid any more."""
@@ -65,6 +67,7 @@ class KeyStore:
         """Revokes a key of the tenant, or of any tenant for None. A second call changes nothing."""
         with self._database.write() as connection:
             key = _find(connection, tenant, id_)
+            doing(("key.revoke", f"keys/{key.id}"), tenant=key.tenant)
             if key.revoked_at is None:
                 _change(connection, key, revoked_at=datetime.now(UTC))
 
@@ -85,6 +88,7 @@ class KeyStore:
             ends = None if old.expires_at is None else now + (old.expires_at - old.created_at)
             new = StoredKey(old.tenant, fresh[0], old.scope, old.task, fresh[1], now, ends)
             _insert(connection, new)
+            doing(("key.rotate", f"keys/{old.id}"), ("key.create", f"keys/{new.id}"), tenant=old.tenant)
             _change(connection, old, expires_at=min(now + grace, old.expires_at or now + grace))
         return new
 

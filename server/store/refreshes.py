@@ -10,6 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, Select, case, func, insert, select, update
 
 from models.heads.head import BackboneRef
+from server.audit import making
 from server.errors import RefreshNotFound, WrongRefreshState
 from server.ids import cursor_after, cursor_after_number, new_id, read_cursor, read_number
 from server.store.database import Database
@@ -78,6 +79,7 @@ class RefreshStore:
             found = all_active_rows(connection, tenant) if wanted == "all" else named_active_rows(connection, tenant, wanted)
             images = {row.id: _images_of(connection, tenant, row) for row in found}
         id_, now = new_id("refresh"), datetime.now(UTC)
+        making(f"refreshes/{id_}")
         values = {"tenant": tenant, "id": id_, "bundle": bundle, "max_drop": max_drop, "state": "running"}
         rows = [
             {"tenant": tenant, "refresh": id_, "task": task, "outcome": "waiting", "images": count}

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError
 
-from server.store.database import Database, StoreError, StoreInUse, engine_of, storage_failures
+from server.store.audit_rows import record_act
+from server.store.database import Database, StoreError, StoreInUse, engine_of, path_of, storage_failures
 
 # The server alone moves the log into the database, and this leaves its few pages there. Before SQLite 3.51.3, two connections
 # that move it at the same moment can corrupt the database.
@@ -30,12 +32,12 @@ class SharedDatabase:
         """
         reader, writer = engine_of(url, 1, "BEGIN", _PRAGMAS), engine_of(url, 1, "BEGIN IMMEDIATE", _PRAGMAS)
         try:
-            known = inspect(reader).has_table("keys")
+            known = inspect(reader).has_table("audit")
         except DBAPIError as error:
             raise StoreError(f"the database cannot be used: {error.orig}") from error
         if not known:
             reader.dispose()
-            raise StoreError("the server that has the database open is of a release without keys; restart it with this release")
+            raise StoreError("the server that has the database open is of an earlier release; restart it with this release")
         return cls(reader, writer)
 
     @contextmanager
@@ -46,18 +48,57 @@ class SharedDatabase:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Yields a connection with a transaction, which is on disk when the block ends.
+        """Yields a connection with a transaction, which is on disk when the block ends, with its row of the audit.
 
         Raises:
             StorageFailed: the database cannot be written.
         """
         with storage_failures(_FAILED), self._writer.begin() as connection:
             yield connection
+            record_act(connection)
 
     def close(self) -> None:
         """Lets go of the database."""
         self._reader.dispose()
         self._writer.dispose()
+
+
+class ReadOnlyDatabase:
+    """Short readings of a database, whether or not a server has it open. No row changes, and a server can start meanwhile.
+
+    SQLite may leave its empty log and its index beside the database, which the next server takes over.
+    """
+
+    def __init__(self, reader: Engine) -> None:
+        self._reader = reader
+
+    @classmethod
+    def open(cls, url: str) -> "ReadOnlyDatabase":
+        """Opens the database.
+
+        Raises:
+            StoreError: there is none, it cannot be used, or it is of an earlier release.
+        """
+        path = path_of(url)
+        if not path.is_file():
+            raise StoreError(f"there is no database {path}")
+        reader = engine_of(f"sqlite:///file:{quote(str(path))}?mode=ro&uri=true", 1, "BEGIN", ("query_only = ON",))
+        try:
+            if not inspect(reader).has_table("audit"):
+                raise StoreError(f"the database {path} is of an earlier release; start the server with this release first")
+        except DBAPIError as error:
+            raise StoreError(f"the database {path} cannot be used: {error.orig}") from error
+        return cls(reader)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Yields a connection to a snapshot. Raises StorageFailed if the database cannot be read."""
+        with storage_failures(_FAILED), self._reader.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Lets go of the database."""
+        self._reader.dispose()
 
 
 def open_beside(url: str) -> Database | SharedDatabase:

@@ -6,6 +6,7 @@ from sqlalchemy import URL, literal, select
 
 from server.changes import Changes
 from server.store.active_tasks import ActiveTasks
+from server.store.audit import AuditStore
 from server.store.captures import CaptureStore
 from server.store.database import Database, StoreError, StoreInUse
 from server.store.database_files import StoreSizes
@@ -43,6 +44,7 @@ class Store:
         events: what happened to tasks.
         refreshes: the refreshes.
         keys: the API keys.
+        audit: who did what.
 
     Raises:
         TaskNotFound: from every such call that takes a task's key, if there is no such task.
@@ -58,6 +60,7 @@ class Store:
         self.captures = CaptureStore(database, self.active, self.events)
         self.refreshes = RefreshStore(database)
         self.keys = KeyStore(database)
+        self.audit = AuditStore(database)
 
     @classmethod
     def open(cls, url: str, bounds: EventBounds = _BOUNDS, changes: Changes | None = None) -> "Store":

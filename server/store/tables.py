@@ -1,7 +1,8 @@
 """The schema, as the store's statements see it. `server.store.migrations` creates it; a test compares the two.
 
-The primary key of every table begins with the tenant. Large columns come last. SQLite reads a row from the front and keeps what
-does not fit a page in a chain of further pages. So an example is read without its image, and a version without its head.
+The primary key of every table but the audit's begins with the tenant. Large columns come last. SQLite reads a row from the
+front and keeps what does not fit a page in a chain of further pages. So an example is read without its image, and a version
+without its head.
 Every value that is computed from somebody's image is an `ErasableBlob`.
 """
 
@@ -328,4 +329,23 @@ keys = Table(
     Column("change", Integer, nullable=False),  # the number of the last change of keys that touched the row
     PrimaryKeyConstraint("tenant", "id", name="pk_keys"),
     Index("ix_keys_change", "change"),
+)
+
+# Rows are added only: triggers of the migration refuse all else, but for the removal of rows older than 30 days. No label, name
+# or image is in it, and no id that a client made up, so that there is nothing to forget. Its rows are of all tenants together.
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", Integer, nullable=False),  # in the order in which they were stored, without gaps, and never given twice
+    Column("time", UtcDateTime, nullable=False),
+    Column("tenant", String, nullable=True),  # NULL for a caller without a valid key
+    Column("key", String, nullable=True),  # NULL without keys, and of a command
+    Column("action", String, nullable=False),
+    Column("object", String, nullable=True),
+    Column("request", String, nullable=True),
+    Column("result", String, nullable=False),
+    Column("count", Integer, nullable=False),
+    PrimaryKeyConstraint("number", name="pk_audit"),
+    Index("ix_audit_time", "time"),
+    sqlite_autoincrement=True,
 )

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from server.errors import ImageNotKept, StorageFailed, TaskNotFound
+from server.http.audited import audited
 from server.http.callers import Calling, needs
 from server.http.dependencies import Served
 from server.http.problems import documented
@@ -19,7 +20,7 @@ _ZIP = "application/zip"
 
 @router.get(
     "",
-    dependencies=needs("write"),
+    dependencies=needs("write") + audited("task.archive", "access"),
     summary="The active version as a zip with a folder per class",
     response_class=Response,
     responses={

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from server.audit import making
 from server.engine.descriptions import Description
 from server.errors import (
     BackboneInUse,
@@ -16,6 +17,7 @@ from server.errors import (
     StorageFailed,
     UnsupportedMediaType,
 )
+from server.http.audited import audited
 from server.http.bodies.content import read_json
 from server.http.callers import Calling, needs
 from server.http.dependencies import Served, reply
@@ -46,7 +48,7 @@ async def list_backbones(caller: Calling, service: Served) -> Response:
 
 @router.post(
     "",
-    dependencies=needs("operate"),
+    dependencies=needs("operate") + audited("backbone.open", "access"),
     status_code=201,
     summary="Open a bundle",
     responses={
@@ -64,6 +66,7 @@ async def open_backbone(request: Request, service: Served) -> Response:
     wanted = await read_json(request, service, BackboneBody)
     served, is_new = await service.backbones.open(wanted.id)
     id_ = served.bundle.id
+    making(f"backbones/{id_}")
     description = (await service.backbones.describe())[id_]
     return reply(_reply(description), 201 if is_new else 200, {"Location": f"{router.prefix}/{id_}"})
 
@@ -83,7 +86,7 @@ async def show(backbone: str, caller: Calling, service: Served) -> Response:
 
 @router.patch(
     "/{backbone}",
-    dependencies=needs("operate"),
+    dependencies=needs("operate") + audited("backbone.default"),
     summary="Make an open backbone the one that new tasks get",
     responses={
         200: answered(BackboneReply, "The backbone as it is now"),
@@ -94,13 +97,15 @@ async def show(backbone: str, caller: Calling, service: Served) -> Response:
 async def change(backbone: str, request: Request, service: Served) -> Response:
     """Holds after a restart too, unless the server is started with `--bundle`. Tasks that exist stay on their backbones."""
     await read_json(request, service, BackbonePatch)
+    await service.backbones.check_known(backbone)
+    await service.pools.in_writer(service.store.audit.begin)  # The default is in a file, not in the database.
     await service.backbones.make_default(backbone)
     return reply(_reply((await service.backbones.describe())[backbone]))
 
 
 @router.delete(
     "/{backbone}",
-    dependencies=needs("operate"),
+    dependencies=needs("operate") + audited("backbone.close", "access"),
     status_code=204,
     summary="Close a backbone that no task uses",
     responses={204: {"description": "Closed; its folder stays"}, **documented(BackboneNotFound, BackboneInUse, StorageFailed)},

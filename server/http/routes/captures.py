@@ -31,6 +31,7 @@ from server.errors import (
     TaskNotFound,
     UnsupportedMediaType,
 )
+from server.http.audited import audited
 from server.http.bodies.content import read_json
 from server.http.bodies.labels import label_in
 from server.http.callers import Caller, Calling, needs
@@ -98,7 +99,7 @@ async def captures(
 
 @router.get(
     "/captures/{capture}/image",
-    dependencies=needs("write"),
+    dependencies=needs("write") + audited("capture.image", "access"),
     summary="A captured image, as it was sent",
     response_class=Response,
     responses={
@@ -116,7 +117,7 @@ async def capture_image(task: str, capture: str, caller: Calling, service: Serve
 
 @router.post(
     "/captures/resolve",
-    dependencies=needs("write"),
+    dependencies=needs("write") + audited("captures.resolve"),
     status_code=201,
     summary="Decide about captures: one new version, active in the answer",
     responses={
@@ -137,7 +138,7 @@ async def resolve_captures(
 
 @router.post(
     "/corrections",
-    dependencies=needs("write"),
+    dependencies=needs("write") + audited("capture.correct"),
     status_code=201,
     summary="Put a remembered prediction right: a new version, active in the answer",
     responses={

@@ -14,6 +14,7 @@ from server.errors import (
     TaskNotFound,
     UnsupportedMediaType,
 )
+from server.http.audited import audited
 from server.http.bodies.content import read_json, read_json_if_any
 from server.http.callers import Calling, needs
 from server.http.dependencies import Served, reply
@@ -61,7 +62,7 @@ async def list_keys(caller: Calling, service: Served) -> Response:
 
 @router.post(
     "/keys",
-    dependencies=needs("manage"),
+    dependencies=needs("manage") + audited("key.create"),
     status_code=201,
     summary="Make a key",
     responses={201: answered(NewKeyReply, "The key, this once"), **documented(TaskNotFound, *_BODY_ERRORS)},
@@ -77,7 +78,7 @@ async def create(request: Request, caller: Calling, service: Served) -> Response
 
 @router.post(
     "/keys/{key}/rotate",
-    dependencies=needs("manage"),
+    dependencies=needs("manage") + audited("key.rotate"),
     status_code=201,
     summary="Make a key in the place of another",
     responses={201: answered(NewKeyReply, "The new key, this once"), **documented(KeyNotFound, *_BODY_ERRORS)},
@@ -92,7 +93,7 @@ async def rotate(key: str, request: Request, caller: Calling, service: Served) -
 
 @router.delete(
     "/keys/{key}",
-    dependencies=needs("manage"),
+    dependencies=needs("manage") + audited("key.revoke"),
     status_code=204,
     summary="Revoke a key",
     responses={204: {"description": "Revoked; it stays in the list"}, **documented(KeyNotFound, StorageFailed)},

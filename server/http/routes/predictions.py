@@ -22,6 +22,7 @@ from server.errors import (
     TaskNotFound,
     UnsupportedMediaType,
 )
+from server.http.audited import audited
 from server.http.bodies.images import read_many_queries, read_queries
 from server.http.callers import Calling, needs
 from server.http.dependencies import Served, while_connected
@@ -53,7 +54,7 @@ _ERRORS = (
 
 @router.post(
     "/tasks/{task}/predict",
-    dependencies=needs("predict"),
+    dependencies=needs("predict") + audited("task.predict", "use"),
     summary="Recognise images",
     responses={
         200: answered(PredictReply, "Predictions in the order of the images"),
@@ -98,7 +99,7 @@ async def recognise(
 
 @router.post(
     "/predict",
-    dependencies=needs("predict"),
+    dependencies=needs("predict") + audited("tasks.predict", "use"),
     summary="Recognise images by many tasks at once",
     responses={200: answered(PredictManyReply, "A result for each task, in the order asked"), **documented(*_ERRORS)},
     openapi_extra=PREDICT_MANY_BODY,

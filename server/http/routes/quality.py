@@ -22,6 +22,7 @@ from server.errors import (
     TaskNotFound,
     UnsupportedMediaType,
 )
+from server.http.audited import audited
 from server.http.bodies.content import read_json_if_any
 from server.http.callers import Calling, needs
 from server.http.dependencies import Served, reply, while_connected
@@ -53,7 +54,7 @@ async def quality(task: str, request: Request, caller: Calling, service: Served)
 
 @router.post(
     "/compare",
-    dependencies=needs("write"),
+    dependencies=needs("write") + audited("task.compare", "access"),
     summary="Try other solvers, options and backbones on a task's own examples",
     responses={
         200: answered(ComparisonReply, "The active version, then the candidates in the order asked"),

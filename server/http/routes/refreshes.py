@@ -20,6 +20,7 @@ from server.errors import (
     UnsupportedMediaType,
     WrongRefreshState,
 )
+from server.http.audited import audited
 from server.http.bodies.content import WITH_TASKS, read_json
 from server.http.callers import Caller, Calling, needs
 from server.http.dependencies import GIVEN, Served, reply
@@ -44,7 +45,7 @@ Working = Annotated[RefreshWorker, GIVEN]
 
 @router.post(
     "",
-    dependencies=needs("manage"),
+    dependencies=needs("manage") + audited("refresh.begin"),
     status_code=202,
     summary="Move tasks onto another bundle",
     responses={
@@ -137,7 +138,7 @@ async def list_tasks(refresh: str, caller: Calling, service: Served, cursor: Cur
 
 @router.post(
     "/{refresh}/pause",
-    dependencies=needs("manage"),
+    dependencies=needs("manage") + audited("refresh.pause"),
     summary="Pause a refresh",
     responses={200: answered(RefreshReply, "Paused: no task is moved after this answer"), **_CHANGE_ERRORS},
 )
@@ -148,7 +149,7 @@ async def pause(refresh: str, caller: Calling, service: Served, working: Working
 
 @router.post(
     "/{refresh}/resume",
-    dependencies=needs("manage"),
+    dependencies=needs("manage") + audited("refresh.resume"),
     summary="Resume a paused refresh",
     responses={200: answered(RefreshReply, "Running"), **_CHANGE_ERRORS},
 )
@@ -158,7 +159,7 @@ async def resume(refresh: str, caller: Calling, service: Served, working: Workin
 
 @router.post(
     "/{refresh}/cancel",
-    dependencies=needs("manage"),
+    dependencies=needs("manage") + audited("refresh.cancel"),
     summary="Cancel a refresh",
     responses={200: answered(RefreshReply, "Cancelled: no task is moved after this answer"), **_CHANGE_ERRORS},
 )
@@ -169,7 +170,7 @@ async def cancel(refresh: str, caller: Calling, service: Served, working: Workin
 
 @router.post(
     "/{refresh}/rollback",
-    dependencies=needs("manage"),
+    dependencies=needs("manage") + audited("refresh.rollback"),
     status_code=202,
     summary="Return every task that a refresh moved",
     responses={202: answered(RefreshReply, "The refresh, which is being rolled back from now on"), **_CHANGE_ERRORS},

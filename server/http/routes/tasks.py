@@ -1,6 +1,7 @@
 """`/v1/tasks`: create, list, show, change, remove; their examples and versions."""
 
 import json
+from collections.abc import Iterator
 from functools import partial
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from fastapi.responses import Response
 from msgspec.structs import asdict
 
 from models.images.preprocess import MEDIA_TYPES
+from server.audit import doing
 from server.errors import (
     AnswerForgotten,
     BackboneUnavailable,
@@ -35,6 +37,7 @@ from server.errors import (
     UnsupportedMediaType,
     VersionNotFound,
 )
+from server.http.audited import audited
 from server.http.bodies.content import read_json
 from server.http.bodies.images import read_examples, read_task
 from server.http.bodies.labels import label_in
@@ -84,7 +87,7 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="entries per page")]
 
 @router.post(
     "",
-    dependencies=needs("write"),
+    dependencies=needs("write") + audited("task.create"),
     status_code=201,
     summary="Create a task from labelled images",
     responses={
@@ -148,7 +151,7 @@ async def show(task: str, caller: Calling, service: Served) -> Response:
 
 @router.patch(
     "/{task}",
-    dependencies=needs("write"),
+    dependencies=needs("write") + audited("task.change"),
     summary="Rename a task, roll it back to another version, or set what it captures",
     responses={
         200: answered(TaskReply, "The task as it is now"),
@@ -162,6 +165,7 @@ async def change(task: str, request: Request, caller: Calling, service: Served) 
     capture = wanted.capture.given() if wanted.capture else None
     if wanted.name is None and wanted.active_version is None and not capture:
         raise InvalidRequest("nothing to change; give name, active_version, capture or several of them")
+    doing(*_deeds(task, wanted))
     change = partial(service.store.tasks.change, caller.task_key(task), name=wanted.name, version=wanted.active_version)
     changed = await service.pools.in_writer(change, capture=capture)
     if capture:
@@ -171,7 +175,7 @@ async def change(task: str, request: Request, caller: Calling, service: Served) 
 
 @router.delete(
     "/{task}",
-    dependencies=needs("manage"),
+    dependencies=needs("manage") + audited("task.delete"),
     status_code=204,
     summary="Remove a task with all its images and versions",
     responses={204: {"description": "Gone"}, **documented(TaskNotFound, StorageFailed, ErasurePending)},
@@ -209,7 +213,7 @@ async def examples(
 
 @router.post(
     "/{task}/examples",
-    dependencies=needs("write"),
+    dependencies=needs("write") + audited("examples.add"),
     status_code=201,
     summary="Add labelled images: a new version, active in the answer",
     responses={
@@ -237,7 +241,7 @@ async def add(task: str, request: Request, caller: Calling, service: Served, ide
 
 @router.patch(
     "/{task}/examples/{example}",
-    dependencies=needs("write"),
+    dependencies=needs("write") + audited("example.relabel"),
     summary="Give an example another label, or none: a new version, active in the answer",
     responses={
         200: answered(ChangedTaskReply, "The task in its new version, or as it is if the example has that label already"),
@@ -266,7 +270,7 @@ async def relabel(task: str, example: str, request: Request, caller: Calling, se
 
 @router.delete(
     "/{task}/examples/{example}",
-    dependencies=needs("write"),
+    dependencies=needs("write") + audited("example.remove"),
     summary="Remove an example: a new version, active in the answer",
     responses={
         200: answered(ChangedTaskReply, "The task in its new version"),
@@ -286,13 +290,14 @@ async def remove(
     earlier versions alone have is forgotten with those.
     """
     if forget:
+        doing(("example.forget", f"tasks/{task}/examples/{example}"))
         return reply(await forget_example(service, caller.task_key(task), example))
     return reply(await while_connected(request, adapt.remove_example(service, caller.task_key(task), example)))
 
 
 @router.get(
     "/{task}/examples/{example}/image",
-    dependencies=needs("write"),
+    dependencies=needs("write") + audited("example.image", "access"),
     summary="An example's image, as it was sent",
     response_class=Response,
     responses={
@@ -307,6 +312,17 @@ async def example_image(task: str, example: str, caller: Calling, service: Serve
     image, media_type = await service.pools.in_thread(service.store.examples.image, caller.task_key(task), example)
     # The bytes are somebody's upload: a browser must not take them for anything but an image.
     return Response(image, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})
+
+
+def _deeds(task: str, wanted: TaskPatch) -> Iterator[tuple[str, str]]:
+    """Yields what the audit tells of a change. The name itself is nothing for it."""
+    object_ = f"tasks/{task}"
+    if wanted.name is not None:
+        yield "task.rename", object_
+    if wanted.active_version is not None:
+        yield "task.activate", f"{object_}/versions/{wanted.active_version}"
+    if wanted.capture:
+        yield "task.capture", object_
 
 
 def _location(task: ChangedTaskReply) -> str:

@@ -1,0 +1,119 @@
+"""The audit in the database: rows are added, read in their order, and leave when they are too old."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from sqlalchemy import Connection, delete, select
+
+from server.audit import AuditRow, acting
+from server.store.audit_rows import add_rows
+from server.store.tables import audit
+
+_PAGE = 1000  # rows of one reading: a longer one would hold back the erasing of removed data
+_PART = 10_000  # rows that leave in one transaction
+_COLUMNS = [audit.c[field.name] for field in fields(AuditRow)]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """The conditions that wanted rows fulfil.
+
+    Attributes:
+        since: the earliest time; None for any.
+        tenant, key: of the caller; None for any.
+        action: a pattern with `*` and `?`; None for any.
+    """
+
+    since: datetime | None = None
+    tenant: str | None = None
+    key: str | None = None
+    action: str | None = None
+
+
+class Reads(Protocol):
+    """The part of `server.store.database.Database` that reading the audit takes."""
+
+    def read(self) -> AbstractContextManager[Connection]: ...
+
+
+class ReadWrites(Reads, Protocol):
+    """The part of `server.store.database.Database` that the audit takes."""
+
+    def write(self) -> AbstractContextManager[Connection]: ...
+
+
+class AuditStore:
+    """The stored audit. Thread-safe; each call blocks for one transaction.
+
+    Raises:
+        StorageFailed: from every method, if the disk fails; nothing is half written.
+    """
+
+    def __init__(self, database: ReadWrites) -> None:
+        self._database = database
+
+    def add(self, rows: Sequence[AuditRow]) -> None:
+        """Adds rows in their order."""
+        with self._database.write() as connection:
+            add_rows(connection, rows)
+
+    def begin(self) -> None:
+        """Records that the change that is under way begins: for one of something else than the database."""
+        if act := acting.get():
+            act.outcome = "begun"
+        with self._database.write():
+            pass
+
+    def last(self) -> int:
+        """Returns the number of the last row, 0 if there is none."""
+        with self._database.read() as connection:
+            return connection.execute(select(audit.c.number).order_by(audit.c.number.desc()).limit(1)).scalar_one_or_none() or 0
+
+    def after(self, number: int) -> list[tuple[int, AuditRow]]:
+        """Returns the rows after that with this number, with theirs. There may be more."""
+        return _page(self._database, number, AuditFilter())
+
+    def trim(self, days: int) -> None:
+        """Removes the rows that are older than so many days."""
+        old = audit.c.time < datetime.now(UTC) - timedelta(days=days)
+        some = select(audit.c.number).where(old).limit(_PART)
+        while True:
+            with self._database.read() as connection:
+                if connection.execute(some.limit(1)).one_or_none() is None:
+                    return
+            with self._database.write() as connection:
+                connection.execute(delete(audit).where(audit.c.number.in_(some.scalar_subquery())))
+
+
+def rows_of(database: Reads, wanted: AuditFilter) -> Iterator[tuple[int, AuditRow]]:
+    """Yields the wanted rows with their numbers, in their order. No transaction is open while it waits for the next call.
+
+    Raises:
+        StorageFailed: they cannot be read.
+    """
+    number = 0
+    while page := _page(database, number, wanted):
+        yield from page
+        number = page[-1][0]
+
+
+def line_of(number: int, row: AuditRow) -> dict[str, str | int | None]:
+    """Returns what a line of JSON tells of a row."""
+    return {"number": number, **asdict(row), "time": row.time.isoformat(timespec="milliseconds")}
+
+
+def _page(database: Reads, after: int, wanted: AuditFilter) -> list[tuple[int, AuditRow]]:
+    query = select(audit.c.number, *_COLUMNS).where(audit.c.number > after).order_by(audit.c.number).limit(_PAGE)
+    if wanted.since is not None:
+        query = query.where(audit.c.time >= wanted.since)
+    if wanted.tenant is not None:
+        query = query.where(audit.c.tenant == wanted.tenant)
+    if wanted.key is not None:
+        query = query.where(audit.c.key == wanted.key)
+    if wanted.action is not None:
+        query = query.where(audit.c.action.op("GLOB")(wanted.action))
+    with database.read() as connection:
+        return [(row.number, AuditRow(*row[1:])) for row in connection.execute(query)]
