@@ -70,16 +70,20 @@ class Outcome:
         return float(np.percentile(seconds, percent)) if seconds else math.nan
 
 
-def post(path: str, body: bytes, content_type: str) -> bytes:
-    """Returns a whole HTTP/1.1 request."""
+def post(path: str, body: bytes, content_type: str, key: str | None = None) -> bytes:
+    """Returns a whole HTTP/1.1 request, with an API key if there is one."""
     lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Type: {content_type}", f"Content-Length: {len(body)}"]
+    if key is not None:
+        lines.append(f"Authorization: Bearer {key}")
     return "\r\n".join((*lines, "", "")).encode() + body
 
 
-def post_form(path: str, files: Sequence[tuple[str, Any]], data: Mapping[str, Any] | None = None) -> bytes:
+def post_form(
+    path: str, files: Sequence[tuple[str, Any]], data: Mapping[str, Any] | None = None, key: str | None = None
+) -> bytes:
     """Returns a whole HTTP/1.1 request with a multipart body, of files and data as httpx takes them."""
     form = httpx.Request("POST", f"http://localhost{path}", files=files, data=data)
-    return post(path, form.read(), form.headers["content-type"])
+    return post(path, form.read(), form.headers["content-type"], key)
 
 
 def post_images(path: str, images: Sequence[bytes]) -> list[bytes]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # A peer's environment imports this too, and has no httpx.
 
     import httpx
 
-_SAMPLES = Path(__file__).parent.parent.parent / "clients" / "samples"
+SAMPLES = Path(__file__).parent.parent.parent / "clients" / "samples"
 
 
 def paper_bundle() -> Bundle:
@@ -25,13 +25,13 @@ def paper_bundle() -> Bundle:
 
 def support_set(shots: int = 5) -> list[tuple[str, bytes]]:
     """Returns labelled sample images of five classes."""
-    folders = sorted((_SAMPLES / "support").iterdir())
+    folders = sorted((SAMPLES / "support").iterdir())
     return [(folder.name, _small(path)) for folder in folders for path in sorted(folder.glob("*.jpg"))[:shots]]
 
 
 def sample_images() -> list[bytes]:
     """Returns other images of the same classes."""
-    return [_small(path) for path in sorted((_SAMPLES / "query").glob("*/*.jpg"))]
+    return [_small(path) for path in sorted((SAMPLES / "query").glob("*/*.jpg"))]
 
 
 def _small(photograph: Path) -> bytes:
