@@ -17,7 +17,7 @@ class FairQueue(Generic[_Item]):
     tag plus its cost. The item with the least start tag is next, and becomes the virtual time.
 
     Of two tenants that both wait, neither is ever served more than the other by over the cost of one item of each. A tenant that
-    did not wait gets no credit for that.
+    did not wait gets no credit for that. What was taken last counts as being served until another item is taken.
 
     Source: P. Goyal, H. M. Vin and H. Cheng, "Start-time fair queueing", SIGCOMM 1996, section 2.
 
@@ -29,10 +29,10 @@ class FairQueue(Generic[_Item]):
         self._is_gone = is_gone
         self._waiting: dict[str, deque[tuple[_Item, int]]] = {}
         self._costs: Counter[str] = Counter()
-        # The start tag of each tenant's next item. A tenant without items stays here until the virtual time has reached its tag.
-        self._tags: list[tuple[float, int, str]] = []
+        # The start tag of each tenant's next item. A tenant without items stays here until its tag is the least.
+        self._tags: list[tuple[int, int, str]] = []
         self._turn = count()
-        self._time = 0.0
+        self._time = 0
         self.cost = 0
 
     @property
@@ -50,7 +50,7 @@ class FairQueue(Generic[_Item]):
 
     def head(self) -> _Item | None:
         """Returns the next item, and leaves it here. None if nothing waits."""
-        while self._tags:
+        while self.cost:
             _, _, tenant = self._tags[0]
             waiting = self._waiting[tenant]
             while waiting and self._is_gone(waiting[0][0]):
@@ -59,7 +59,6 @@ class FairQueue(Generic[_Item]):
                 return waiting[0][0]
             del self._waiting[tenant]
             heappop(self._tags)
-        self._time = 0.0  # Nobody has had more than others any more.
         return None
 
     def pop(self) -> _Item:
@@ -81,7 +80,7 @@ class FairQueue(Generic[_Item]):
         self._waiting.clear()
         self._costs.clear()
         self._tags.clear()
-        self._time, self.cost = 0.0, 0
+        self._time = self.cost = 0
         return left
 
     def _count(self, tenant: str, cost: int) -> None:

@@ -115,8 +115,8 @@ class Batcher:
         """
         if images > self.room:
             raise Overloaded(
-                f"the server is working on {self._admitted.total} images; it takes {self._admitted.capacity} at most, and no more than "
-                f"{self._longest_wait:g} seconds' work; try again"
+                f"the server is working on {self._admitted.total} images; it takes {self._admitted.capacity} at most, and no "
+                f"more than {self._longest_wait:g} seconds' work; try again"
             )
         ahead = min(images, self._max_batch)  # A large set is queued batch by batch, with other requests in between.
         tenant = tenant_id.get()
