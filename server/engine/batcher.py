@@ -4,8 +4,8 @@ The unit of work is an image, not a request. A free engine takes the queued imag
 are the next batch. If an engine serves several threads at once, they share the queued images (`server.engine.queue`). Images
 arrive here decoded and validated, so no request can spoil another's batch.
 
-Tenants take turns. On a CPU one thread more than fill the cores stands by for tenants of which nothing is being embedded: no
-batch can be interrupted, but the operating system lets that thread run beside the others at once.
+Tenants take turns. On a CPU one thread more than fill the cores stands by for tenants that have less than their share of what is
+being embedded: no batch can be interrupted, but the operating system lets that thread run beside the others at once.
 
 The thread that embeds a batch also answers the questions about its images, all at once (`models.answers`). So what several
 requests share is computed once, and the event loop does none of it.
@@ -90,7 +90,7 @@ class Batcher:
         # Only the threads hold the engine, so that it leaves memory with the last of them.
         self._threads = [
             threading.Thread(target=self._run, args=(engine, take), name=f"engine {name}", daemon=True)
-            for take in [self._take] * engine.parallel + [self._take_for_idle] * beside
+            for take in [self._take] * engine.parallel + [self._take_beside] * beside
         ]
         for thread in self._threads:
             thread.start()
@@ -224,11 +224,11 @@ class Batcher:
                     return batch
                 self._wake.wait()
 
-    def _take_for_idle(self) -> list[Entry]:
-        """Waits until all other threads are at work, and returns images of tenants of which nothing is being embedded then."""
+    def _take_beside(self) -> list[Entry]:
+        """Waits until all other threads are at work, and returns images of tenants that are short of what is being embedded."""
         with self._wake_beside:
             while not self._closing:
-                if self._busy == self._parallel and (batch := self._queue.take_for_idle(self._running)):
+                if self._busy == self._parallel and (batch := self._queue.take_beside(self._is_short)):
                     self._begin(batch)
                     return batch
                 self._wake_beside.wait()
@@ -236,8 +236,12 @@ class Batcher:
         return self._take()
 
     def _let_run_beside(self) -> None:
-        if self._busy == self._parallel and any(tenant not in self._running for tenant in self._queue.tenants):
+        if self._busy == self._parallel and any(map(self._is_short, self._queue.tenants)):
             self._wake_beside.notify()
+
+    def _is_short(self, tenant: str) -> bool:
+        """Returns whether a tenant has less than its share of the images that are being embedded."""
+        return self._running[tenant] * len({*self._running, tenant}) < self._running.total()
 
     def _begin(self, batch: Sequence[Entry]) -> None:
         self._in_background |= any(entry.background for entry in batch)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from models.answers.question import Answer, Question
@@ -120,11 +120,11 @@ class ImageQueue:
             return self._take_background() or self._take_awaited(running)
         return self._take_awaited(running) or self._take_background()
 
-    def take_for_idle(self, running: Collection[str]) -> list[Entry]:
-        """Returns the next batch, if its turn is that of a tenant of which nothing is being embedded. Else it is empty."""
+    def take_beside(self, is_short: Callable[[str], bool]) -> list[Entry]:
+        """Returns a batch as small as with several tenants, of entries whose tenants are short, while these are next."""
         batch: list[Entry] = []
         room = self._contended
-        while (entry := self._awaited.head()) and entry.tenant not in running and (not batch or len(entry.pixels) <= room):
+        while (entry := self._awaited.head()) and is_short(entry.tenant) and (not batch or len(entry.pixels) <= room):
             batch.append(self._awaited.pop())
             room -= len(entry.pixels)
         return batch
