@@ -1,10 +1,10 @@
-"""Does a tenant notice another's flood? Latencies of a modest tenant alone, beside a flood, and in the queue of all.
+"""Does a tenant notice another's flood? Latencies of a modest tenant alone, beside a flood, and in one queue for all.
 
     python -m benchmarks.fairness --json fairness.json
 
-A server with keys runs as the README starts it. Two modest tenants send a photograph at a time, at a pace. A third floods it, with
-each kind of load in turn. The same clients, all with keys of one tenant, are served in the order in which they come. Turns of the
-three are interleaved. The flood's clients yield the cores to the server, since they would run elsewhere.
+A server with keys runs as the README starts it. Two modest tenants send a photograph at a time, at a pace. A third floods it,
+with each kind of load in turn. The same clients, all with keys of one tenant, are served in the order in which they come. Turns
+of the three are interleaved. The flood's clients yield the cores to the server, since they would run elsewhere.
 """
 
 import argparse
@@ -102,7 +102,7 @@ def _measure(server: ServerProcess, keys: Mapping[str, str], arguments: argparse
     asking = {
         tenant: [post(f"{tasks[tenant]}/predict", image, "image/jpeg", keys[tenant]) for image in photographs] for tenant in keys
     }
-    floods = {name: load for name, load in _floods(keys, tasks, photographs, asking, arguments.connections).items()}
+    floods = _floods(keys, tasks, photographs, asking, arguments.connections)
     turns: dict[str, dict[str, list[Turn]]] = {name: {} for name in arguments.floods or floods}
     port = urlsplit(server.url).port
     assert port
@@ -120,14 +120,14 @@ def _measure(server: ServerProcess, keys: Mapping[str, str], arguments: argparse
 
         turn(["modest", "second", "together"], None, "", 2.0)  # warms up
         for _ in range(arguments.rounds):
-            for name in turns:
+            for name, by_kind in turns.items():
                 load = floods[name]
                 for kind, found in (
                     ("alone", turn(["modest"], None, "")),
                     ("beside", turn(["modest", "second"], load, "hostile")),
                     ("one tenant", turn(["together", "together"], load, "together")),
                 ):
-                    turns[name].setdefault(kind, []).append(found)
+                    by_kind.setdefault(kind, []).append(found)
     return {name: _row(name, kinds) for name, kinds in turns.items()}
 
 

@@ -50,7 +50,8 @@ class Engine(Protocol):
     """A backbone ready to run.
 
     Attributes:
-        parallel: the number of threads that may call `embed` at once; the engine is fully used only when so many do.
+        parallel: the number of threads that may call `embed` at once, where it is one. Where it is more, the engine is fully used
+            when so many do, and any number may.
         max_batch: images of one call.
         device: the `torch.device` of embeddings that are tensors; None where they are NumPy arrays.
     """

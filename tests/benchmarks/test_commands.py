@@ -18,6 +18,7 @@ SERVING = {
     "captures": (*_ROUND, "--captures", "80", "--decisions", "10"),
     "engine": _ROUND,
     "evaluation_speed": ("--ways", "5", "--shots", "1"),
+    "fairness": ("--rounds", "1", "--seconds", "0.5", "--connections", "8", "--bundle", "cifar-fs-resnet12@1"),
     "forgetting": ("--rounds", "1"),
     "gpu": ("--device", "cpu", "--seconds", "0.05"),
     "gpu_answers": ("--device", "cpu", "--ways", "2", "5"),
@@ -32,7 +33,19 @@ SERVING = {
     "verdicts": _ROUND,
 }
 # Of a size that no flag makes smaller: slow tests.
-LONG = {"captures", "gpu", "http", "many_tasks", "open_close", "overload", "request_cost", "scale", "training_speed", "verdicts"}
+LONG = {
+    "captures",
+    "fairness",
+    "gpu",
+    "http",
+    "many_tasks",
+    "open_close",
+    "overload",
+    "request_cost",
+    "scale",
+    "training_speed",
+    "verdicts",
+}
 ACCURACY = ("bursts", "forecast", "negatives", "prediction_sets", "quality", "review", "several_labels", "transductive")
 ELSEWHERE = {
     "gpu_day": "tests/benchmarks/test_gpu_day.py",
