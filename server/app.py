@@ -32,7 +32,7 @@ def create_app(settings: Settings) -> Front:
     Raises:
         BundleError, EngineError: the bundle for new tasks cannot be opened.
         StoreError: the data directory cannot be used.
-        InvalidSettings: other machines could reach the server, and it has no key.
+        InvalidSettings: other machines could reach the server, and it has no key; or OIDC tokens cannot be checked.
     """
     service = Service(settings)
     working = RefreshWorker(service)
@@ -48,4 +48,4 @@ def create_app(settings: Settings) -> Front:
     pages = [*page_routes(), *docs_routes(lambda: openapi_document(ROUTES), settings.root)]
     # No redirect for a superfluous slash. It would go to the Host of the request, and to http behind a proxy that ends TLS.
     others = Router(pages, redirect_slashes=False, lifespan=lifespan)
-    return Front(endpoints, others, settings, service.metrics, Guard(service.keys), service.backbones.check_room)
+    return Front(endpoints, others, settings, service.metrics, Guard(service.keys, service.tokens), service.backbones.check_room)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from server.cache.heads import ActiveHeads
 from server.cache.keys import ActiveKeys
@@ -19,6 +20,9 @@ from server.store.event_records import EventBounds
 from server.store.records import TaskKey
 from server.store.store import Store, sqlite_url
 
+if TYPE_CHECKING:
+    from server.cache.tokens import Tokens
+
 _WAITING_CHANGES = 256  # most changes of one task that hold or await its lock
 
 
@@ -28,7 +32,7 @@ class Service:
     Raises:
         BundleError, EngineError: the bundle for new tasks cannot be opened.
         StoreError: the data directory cannot be used, or another server is using it.
-        InvalidSettings: other machines could reach the server, and it has no key.
+        InvalidSettings: other machines could reach the server, and it has no key; or OIDC tokens cannot be checked.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -38,7 +42,8 @@ class Service:
         self.store = Store.open(settings.database_url or sqlite_url(settings.data_dir), bounds)
         try:
             self.keys = ActiveKeys(self.store)
-            if settings.exposed and not self.keys.required:
+            self.tokens = _tokens(settings)
+            if settings.exposed and not self.keys.required and self.tokens is None:
                 raise InvalidSettings(
                     f"host {settings.host} can be reached from other machines and there is no key; make one with "
                     "headstart-server keys create, use 127.0.0.1, or say --insecure if the network is trusted"
@@ -91,3 +96,16 @@ class Service:
         self.captures.close()
         self.keys.close()
         self.store.close()
+
+
+def _tokens(settings: Settings) -> "Tokens | None":
+    """Returns what checks OIDC tokens; None if the settings name no issuer."""
+    if settings.oidc is None:
+        return None
+    try:
+        from server.cache.tokens import Tokens
+    except ModuleNotFoundError as error:
+        if error.name not in {"jwt", "cryptography"}:
+            raise
+        raise InvalidSettings("oidc-issuer needs PyJWT and cryptography: pip install '.[oidc]'") from error
+    return Tokens(settings)

@@ -77,6 +77,8 @@ HOMES: Mapping[str, set[str]] = {
     "PIL": {"models/images/preprocess.py", "models/images/colour.py", "clients/python/headstart/images/"},
     "pillow_heif": {"models/images/preprocess.py", "clients/python/headstart/images/"},
     "safetensors": {"models/heads/head.py", "models/bundle.py"},
+    "jwt": {"server/cache/tokens.py", "server/cache/issuer_keys.py"},
+    "cryptography": {"server/cache/issuer_keys.py"},
     "httpx": {"clients/python/headstart/http/"},
     "rich": {"clients/python/headstart/cli/"},
 }

@@ -152,7 +152,7 @@ class Front:
         scope["route"] = endpoint or next(iter(methods.values()))
         if endpoint is None:
             raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
-        caller = self._guard.admit(scope, endpoint.need, parts)
+        caller = await self._guard.admit(scope, endpoint.need, parts)
         if scope["method"] == "POST" and _BRINGS_IMAGES.fullmatch(scope["path"]):
             scope["route"] = None  # Refusals of an overloaded server are not told one by one.
             self._check_room()
