@@ -105,7 +105,7 @@ def _tokens(settings: Settings) -> "Tokens | None":
     try:
         from server.cache.tokens import Tokens
     except ModuleNotFoundError as error:
-        if error.name not in {"jwt", "cryptography"}:
+        if (error.name or "").partition(".")[0] not in {"jwt", "cryptography"}:
             raise
         raise InvalidSettings("oidc-issuer needs PyJWT and cryptography: pip install '.[oidc]'") from error
     return Tokens(settings)

@@ -158,7 +158,7 @@ class Settings(BaseSettings):
 
     @property
     def oidc(self) -> Oidc | None:
-        """The provider whose tokens are taken; None if there is none. Raises ValueError if the mapping of a claim is malformed."""
+        """The provider whose tokens are taken; None if there is none. Raises ValueError if a mapping of claims is malformed."""
         if self.oidc_issuer is None or self.oidc_audience is None or self.oidc_jwks is None:
             return None
         tenants = read_names(self.oidc_tenants, TENANT.fullmatch)

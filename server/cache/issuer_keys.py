@@ -39,7 +39,7 @@ class IssuerKeys:
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self._text = b""
+        self._text: bytes | None = None
         self._keys: dict[str | None, PyJWK] = {}
         self._read_at = time.monotonic()
         self._reading: asyncio.Task[None] | None = None

@@ -37,7 +37,7 @@ def test_any_text_is_a_mapping_or_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["a", "a=", "=predict", "a=other", "a=predict,", ",", "a=predict,a=write", "a=Predict"])
 def test_what_is_no_mapping_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="VALUE=NAME|two names"):
+    with pytest.raises(ValueError, match=r"VALUE=NAME|two names"):
         read_names(text, SCOPES.__contains__)
 
 
