@@ -101,7 +101,7 @@ class Tokens:
                 raise _refused("none of the issuer's keys is of its `kid`")
             claims = self._checked(token, key)
             expires = datetime.fromtimestamp(int(claims["exp"]), UTC)
-        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError, OSError) as error:
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, OSError) as error:
             raise _refused(_WHY.get(type(error), "its form or its signature is wrong")) from error
         tenant, subject = self._rules.tenant(claims), claims["sub"]
         if tenant is None or not _SUBJECT.fullmatch(subject):

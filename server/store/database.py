@@ -83,7 +83,7 @@ class Database:
             StoreInUse: another process has it open.
             StoreError: it is not a database that this release can use.
         """
-        path = _path(url)
+        path = path_of(url)
         with ExitStack() as resources:  # Closed in reverse order. Closing the writer moves the WAL into the database.
             try:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -280,7 +280,8 @@ def _code(error: BaseException) -> int | None:
     return None if code is None else code & 0xFF
 
 
-def _path(url: str) -> Path:
+def path_of(url: str) -> Path:
+    """Returns the path of the database. Raises StoreError if the URL is of another kind."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # ValueError: the port is no number

@@ -263,7 +263,7 @@ class TestKeysOfTheIssuer:
 
     @staticmethod
     def run(act: Callable[[], Awaitable[None]]) -> None:
-        asyncio.run(asyncio.wait_for(act(), 20))  # type: ignore[arg-type]
+        asyncio.run(asyncio.wait_for(act(), 20))
 
     def test_new_keys_hold_when_a_token_names_one_and_withdrawn_ones_end(
         self, served: KeySetServer, issuer: Issuer, other: Issuer
