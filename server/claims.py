@@ -1,4 +1,4 @@
-"""What the claims of an OIDC token say here: whose its bearer's tasks are, and what the bearer may do."""
+"""The claims of OIDC tokens: they say whose tasks the bearer works on, and what the bearer may do."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

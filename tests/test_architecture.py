@@ -80,6 +80,7 @@ HOMES: Mapping[str, set[str]] = {
     "jwt": {"server/cache/tokens.py", "server/cache/issuer_keys.py"},
     "cryptography": {"server/cache/issuer_keys.py"},
     "httpx": {"clients/python/headstart/http/"},
+    "keyring": {"clients/python/headstart/cli/kept_keys.py"},
     "rich": {"clients/python/headstart/cli/"},
 }
 

@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """What a valid token says of its bearer.
+    """The bearer of a valid token.
 
     Attributes:
         scope: None if its claims name none.

@@ -19,10 +19,12 @@ from hypothesis import strategies as st
 
 from benchmarks.server_process import free_port
 from headstart import Client
+from models.bundle import PAPER_BUNDLE
 from server.app import ROUTES
 from server.cache.keys import LOOK_SECONDS
 from server.http.callers import need_of
 from server.keys import id_of, make_key
+from tests.helpers.bundles import SMALL
 from tests.helpers.problems import assert_problem
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess, run_server
@@ -266,6 +268,25 @@ class TestScopes:
             assert_problem(bound.post("/v1/tasks", **raw), 403, "forbidden")
         assert_problem(api.post("/v1/keys", json={"scope": "manage", "task": task}), 422, "invalid_request")
         assert_problem(api.post("/v1/keys", json={"scope": "write", "task": "task_none"}), 404, "task_not_found")
+
+    def test_only_a_manage_key_has_a_bundle_opened_to_compare(self, keyed: ServerProcess, api: httpx.Client, task: str) -> None:
+        """Otherwise a tenant's `write` keys could close the bundles of others, one after the other."""
+        closed, path = {"backbone": PAPER_BUNDLE}, f"/v1/tasks/{task}/compare"
+
+        def is_open() -> bool:
+            answer: bool = api.get(f"/v1/backbones/{PAPER_BUNDLE}").json()["open"]
+            return answer
+
+        with httpx.Client(base_url=keyed.url, timeout=60, headers=bearer(made(api, scope="write"))) as writer:
+            refused = writer.post(path, json={"candidates": [closed]})
+            assert_problem(refused, 409, "backbone_not_open")
+            both = writer.post(path, json={"candidates": [closed, {"backbone": SMALL, "options": {"C": 3}}]}).json()["candidates"]
+            assert (both[1]["error"]["code"], both[2]["backbone"]) == ("backbone_not_open", SMALL)
+            assert_problem(writer.post(path, json={"candidates": [{"backbone": "none@1"}]}), 404, "backbone_not_found")
+            assert not is_open()
+            assert api.post(path, json={"candidates": [closed]}).status_code == 200
+            assert is_open()
+            assert writer.post(path, json={"candidates": [closed]}).status_code == 200, "it is open now"
 
 
 class TestLife:

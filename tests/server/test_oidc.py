@@ -290,8 +290,10 @@ class TestKeysOfTheIssuer:
         async def act() -> None:
             served.going.clear()
             flood = [asyncio.create_task(tokens.find(issuer.token(headers={"kid": f"k{n}"}))) for n in range(200)]
-            await asyncio.sleep(0)
-            assert (await tokens.find(issuer.token())).id == "oidc:ann", "while the issuer is silent"
+            while served.asked < 2:
+                await asyncio.sleep(0.01)
+            assert (await tokens.find(issuer.token())).id == "oidc:ann"
+            assert tokens._keys._reading is not None, "the issuer is silent yet"
             monkeypatch.setattr(issuer_keys, "PAUSE_SECONDS", 1000.0)
             served.going.set()
             outcomes = await asyncio.gather(*flood, return_exceptions=True)
