@@ -74,6 +74,7 @@ class KeySetServer:
     Attributes:
         text: what it answers.
         status: with which status; None for a closed connection.
+        location: where a redirect leads.
         asked: the number of requests so far.
         going: clear it, and requests wait.
     """
@@ -82,6 +83,7 @@ class KeySetServer:
         self.url = url
         self.text = text
         self.status: int | None = 200
+        self.location = "/"
         self.asked = 0
         self.going = threading.Event()
         self.going.set()
@@ -99,7 +101,7 @@ def serving(text: str) -> Iterator[KeySetServer]:
                 self.close_connection = True
                 return
             self.send_response(served.status)
-            self.send_header("Location", "/elsewhere")
+            self.send_header("Location", served.location)
             self.end_headers()
             self.wfile.write(served.text.encode())
 

@@ -320,6 +320,18 @@ class TestKeysOfTheIssuer:
 
         self.run(act)
 
+    def test_a_redirect_leads_nowhere(self, served: KeySetServer, other: Issuer) -> None:
+        with serving(other.jwks()) as elsewhere:
+            served.status, served.location = 302, elsewhere.url
+            tokens = Tokens(settings_for(served.url))
+
+            async def act() -> None:
+                with pytest.raises(Unauthenticated):
+                    await tokens.find(other.token())
+
+            self.run(act)
+            assert not elsewhere.asked
+
     def test_keys_are_read_again_after_an_hour(
         self, served: KeySetServer, issuer: Issuer, other: Issuer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
