@@ -48,7 +48,7 @@ class Keyring(KeyringBackend):
         asked: how often a password was asked for.
     """
 
-    priority = 5  # type: ignore[assignment]
+    priority = 5
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], str] = {}
@@ -78,7 +78,7 @@ class Keyring(KeyringBackend):
 def no_keyring() -> Iterator[None]:
     """The machine of the tests may have one, which is none of theirs."""
     before = keyring.get_keyring()
-    keyring.set_keyring(NoKeyring())
+    keyring.set_keyring(NoKeyring())  # type: ignore[no-untyped-call]
     yield
     keyring.set_keyring(before)
 
