@@ -40,7 +40,7 @@ def create_app(settings: Settings, seat: Seat | None = None) -> ASGIApp:
     Raises:
         BundleError, EngineError: the bundle for new tasks cannot be opened.
         StoreError: the data directory cannot be used.
-        InvalidSettings: other machines could reach the server, and it has no key.
+        InvalidSettings: other machines could reach the server, and it has no key; or OIDC tokens cannot be checked.
     """
     service = Service(settings, seat)
     working = RefreshWorker(service)
@@ -62,6 +62,6 @@ def create_app(settings: Settings, seat: Seat | None = None) -> ASGIApp:
     pages = [*page_routes(), *docs_routes(lambda: openapi_document(ROUTES), settings.root)]
     # No redirect for a superfluous slash. It would go to the Host of the request, and to http behind a proxy that ends TLS.
     others = Router(pages, redirect_slashes=False, lifespan=lifespan)
-    guard, trail = Guard(service.keys), AuditTrail(service.audit)
+    guard, trail = Guard(service.keys, service.tokens), AuditTrail(service.audit)
     front = Front(endpoints, others, settings, service.metrics, guard, trail, service.backbones.check_room, tracing)
     return Forwarding(front, service, seat.requests) if seat is not None and follows else front

@@ -34,6 +34,7 @@
     ├── HostNotAllowed                   host_not_allowed
     ├── OriginNotAllowed                 origin_not_allowed
     ├── Conflict                         conflict
+    ├── KeyRotated                       key_rotated
     ├── BackboneInUse                    backbone_in_use
     ├── BackboneNotOpen                  backbone_not_open
     ├── WrongRefreshState                wrong_refresh_state
@@ -282,6 +283,13 @@ class OriginNotAllowed(HeadstartError):
 class Conflict(HeadstartError):
     code = "conflict"
     retry_after = 1
+
+
+class KeyRotated(HeadstartError):
+    code = "key_rotated"
+
+    def __init__(self, key: str, successor: str) -> None:
+        super().__init__(f"key {key} was rotated, and key {successor} in its place is valid: rotate that one, or revoke it first")
 
 
 class BackboneInUse(HeadstartError):

@@ -27,11 +27,16 @@ _SECRET = re.compile(r"(hs_[0-9a-f]{12})_[0-9a-f_]+")
 _KEY = re.compile(r"(hs_([0-9a-f]{12})_[0-9a-f]{64})_([0-9a-f]{8})")
 
 
-def make_key() -> tuple[str, str]:
-    """Returns the id of a new key, and the key."""
-    id_ = secrets.token_hex(6)
+def make_key(id_: str | None = None) -> tuple[str, str]:
+    """Returns the id of a new key, a random one unless it is given, and the key."""
+    id_ = id_ or secrets.token_hex(6)
     whole = f"hs_{id_}_{secrets.token_hex(32)}"
     return id_, f"{whole}_{_checksum(whole)}"
+
+
+def next_id(id_: str) -> str:
+    """Returns the id of the key that takes the place of another: so each is known to have been rotated, and to which."""
+    return hashlib.sha256(f"after {id_}".encode()).hexdigest()[:12]
 
 
 def id_of(key: str) -> str | None:

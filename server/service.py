@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from server.cache.heads import ActiveHeads
 from server.cache.keys import ActiveKeys
@@ -26,6 +27,9 @@ from server.store.event_records import EventBounds
 from server.store.records import TaskKey
 from server.store.store import Store, sqlite_url
 
+if TYPE_CHECKING:
+    from server.cache.tokens import Tokens
+
 _log = logging.getLogger(__name__)
 
 _WAITING_CHANGES = 256  # most changes of one task that hold or await its lock
@@ -40,7 +44,8 @@ class Service:
     Raises:
         BundleError, EngineError: the bundle for new tasks cannot be opened.
         StoreError: the data directory cannot be used, or another server is using it.
-        InvalidSettings: other machines could reach the server, and it has no key; or the file of the audit cannot be written.
+        InvalidSettings: other machines could reach the server, and it has no key; OIDC tokens cannot be checked; or the file of
+            the audit cannot be written.
     """
 
     def __init__(self, settings: Settings, seat: Seat | None = None) -> None:
@@ -58,7 +63,8 @@ class Service:
             self._owner = Owner(seat, self.metrics, self._forget, self._follow_bundle)
         try:
             self.keys = ActiveKeys(self.store, changes, self._owner.note_keys if self._owner else None)
-            if settings.exposed and not self.keys.required:
+            self.tokens = _tokens(settings)
+            if settings.exposed and not self.keys.required and self.tokens is None:
                 raise InvalidSettings(
                     f"host {settings.host} can be reached from other machines and there is no key; make one with "
                     "headstart-server keys create, use 127.0.0.1, or say --insecure if the network is trusted"
@@ -163,3 +169,16 @@ class Service:
         if self._owner:
             self._owner.close()
         self.store.close()
+
+
+def _tokens(settings: Settings) -> "Tokens | None":
+    """Returns what checks OIDC tokens; None if the settings name no issuer."""
+    if settings.oidc is None:
+        return None
+    try:
+        from server.cache.tokens import Tokens
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in {"jwt", "cryptography"}:
+            raise
+        raise InvalidSettings("oidc-issuer needs PyJWT and cryptography: pip install '.[oidc]'") from error
+    return Tokens(settings)

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -13,13 +14,30 @@ from models.bundle import DEFAULT_BUNDLE, SHIPPED
 from models.images.preprocess import ImageLimits
 from models.processor import available_cores
 from models.runtimes.kinds import EngineKind, on_cuda
+from server.claims import ClaimRules, read_names
 from server.hosts import ANY, is_loopback
+from server.keys import SCOPES, TENANT
 
 ENVIRONMENT_PREFIX = "HEADSTART_"
 
 
 class InvalidSettings(Exception):
     """A setting is unknown or impossible; the message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Oidc:
+    """The identity provider whose tokens are taken beside keys.
+
+    Attributes:
+        audiences: of which a token names one.
+        jwks: path or URL of the provider's public keys.
+    """
+
+    issuer: str
+    audiences: frozenset[str]
+    jwks: str
+    rules: ClaimRules
 
 
 class Settings(BaseSettings):
@@ -37,11 +55,18 @@ class Settings(BaseSettings):
         cli_hide_none_type=True,
     )
 
-    host: str = Field("127.0.0.1", description="address to listen on; any but loopback needs keys, or --insecure")
+    host: str = Field("127.0.0.1", description="address to listen on; any but loopback needs keys, --oidc-issuer or --insecure")
     port: int = Field(8000, ge=1, le=65535, description="port to listen on")
     insecure: bool = Field(False, description="listen beyond this machine although there is no key")
     ssl_certfile: Path | None = Field(None, description="certificate in PEM, with those that it rests on: serves HTTPS")
     ssl_keyfile: Path | None = Field(None, description="its private key in PEM, unless --ssl-certfile holds it")
+    oidc_issuer: str | None = Field(None, description="`iss` of the OIDC tokens that are taken beside keys")
+    oidc_audience: str | None = Field(None, description="their `aud`, or several separated by commas")
+    oidc_jwks: str | None = Field(None, description="path or URL of the issuer's public keys (JWKS)")
+    oidc_tenant_claim: str = Field("tenant", min_length=1, description="claim that names the tenant; a.b for b within a")
+    oidc_tenants: str = Field("", description="what its values stand for, VALUE=TENANT,… (default: they are tenants)")
+    oidc_scope_claim: str = Field("scope", min_length=1, description="claim that names the scope; a.b for b within a")
+    oidc_scopes: str = Field("", description="what its values stand for, VALUE=SCOPE,… (default: they are scopes)")
     allowed_hosts: str | None = Field(
         None,
         description="names that a request's Host may have beside those of loopback, separated by commas; *.example.org for all "
@@ -133,6 +158,14 @@ class Settings(BaseSettings):
                     raise ValueError(f"{name}: {each} is not {_FORMS[name]}")
         if self.ssl_keyfile is not None and self.ssl_certfile is None:
             raise ValueError("ssl-keyfile needs ssl-certfile")
+        if len({self.oidc_issuer is None, self.oidc_audience is None, self.oidc_jwks is None}) > 1:
+            raise ValueError("oidc-issuer, oidc-audience and oidc-jwks need each other")
+        try:
+            oidc = self.oidc
+        except ValueError as error:
+            raise ValueError(f"oidc-tenants, oidc-scopes: {error}") from error
+        if oidc is not None and not oidc.audiences:
+            raise ValueError("oidc-audience: names none")
         if self.queue_images < self.max_images:
             raise ValueError(f"queue-images {self.queue_images} is less than max-images {self.max_images}")
         return self
@@ -144,6 +177,17 @@ class Settings(BaseSettings):
             return self.workers
         uses_gpu = on_cuda(self.engine) or (self.engine == "auto" and Path("/dev/nvidiactl").exists())
         return 1 if uses_gpu else max(1, available_cores() // 2)
+
+    @property
+    def oidc(self) -> Oidc | None:
+        """The provider whose tokens are taken; None if there is none. Raises ValueError if a mapping of claims is malformed."""
+        if self.oidc_issuer is None or self.oidc_audience is None or self.oidc_jwks is None:
+            return None
+        tenants = read_names(self.oidc_tenants, TENANT.fullmatch)
+        scopes = read_names(self.oidc_scopes, SCOPES.__contains__)
+        rules = ClaimRules(self.oidc_tenant_claim, tenants, self.oidc_scope_claim, scopes)
+        audiences = (audience.strip() for audience in self.oidc_audience.split(","))
+        return Oidc(self.oidc_issuer, frozenset(filter(None, audiences)), self.oidc_jwks, rules)
 
     @property
     def exposed(self) -> bool:

@@ -91,7 +91,10 @@ HOMES: Mapping[str, set[str]] = {
     "pillow_heif": {"models/images/preprocess.py", "clients/python/headstart/images/"},
     "opentelemetry": {"server/tracing.py"},
     "safetensors": {"models/heads/head.py", "models/bundle.py"},
+    "jwt": {"server/cache/tokens.py", "server/cache/issuer_keys.py"},
+    "cryptography": {"server/cache/issuer_keys.py"},
     "httpx": {"clients/python/headstart/http/", "server/http/forwarding.py"},
+    "keyring": {"clients/python/headstart/cli/kept_keys.py"},
     "rich": {"clients/python/headstart/cli/"},
 }
 

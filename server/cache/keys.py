@@ -38,6 +38,7 @@ class ActiveKeys:
         self._write_use = note_use or store.keys.note_use
         self._seen = changes.of_keys
         self._keys: dict[str, StoredKey] = {}
+        self._dropped: frozenset[str] = frozenset()
         self._change = 0
         self._required = False
         self._used: dict[str, datetime] = {}
@@ -66,13 +67,21 @@ class ActiveKeys:
         """Returns the record of a key if it is valid now, else None. Never blocks."""
         id_ = id_of(key)
         known = None if id_ is None else self._keys.get(id_)
-        if known is None or not compare_digest(known.sha256, digest_of(key)):
+        if known is None or known.id in self._dropped or not compare_digest(known.sha256, digest_of(key)):
             return None
         now = datetime.now(UTC)
         if not known.is_valid(now):
             return None
         self._used[known.id] = now
         return known
+
+    def drop(self, tenant: str, id_: str) -> bool:
+        """Lets a key of the tenant open nothing from now on, whatever the store says of it. Returns False if there is none."""
+        with self._loading:
+            if (known := self._keys.get(id_)) is None or known.tenant != tenant:
+                return False
+            self._dropped |= {id_}
+            return True
 
     def load(self) -> None:
         """Reads the keys, if any has changed. A change that was written before the call holds when it returns.
@@ -85,6 +94,7 @@ class ActiveKeys:
             change = self._store.last_change()
             if change != self._change:
                 self._keys = {key.id: key for key in self._store.page(None)}
+                self._dropped &= {key.id for key in self._keys.values() if key.revoked_at is None}
                 self._change = change
                 self._required = True  # Until the server is started again, whatever becomes of the rows.
                 if not self._follows:

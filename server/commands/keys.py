@@ -12,7 +12,7 @@ from pathlib import Path
 from server.audit import Act, acting
 from server.cache.keys import LOOK_SECONDS
 from server.errors import HeadstartError
-from server.keys import MOST_DAYS, SCOPES, TENANT, digest_of, id_of, make_key
+from server.keys import MOST_DAYS, SCOPES, TENANT, id_of
 from server.settings import ENVIRONMENT_PREFIX, Settings
 from server.store.database import StoreError
 from server.store.key_records import StoredKey, new_key
@@ -63,8 +63,7 @@ def _list(store: KeyStore, asked: argparse.Namespace) -> None:
 
 
 def _rotate(store: KeyStore, asked: argparse.Namespace) -> None:
-    id_, key = make_key()
-    record = store.rotate(asked.tenant, asked.key, (id_, digest_of(key)), asked.expires)
+    record, key = store.rotate(asked.tenant, asked.key, asked.expires)
     print(key)
     print(f"key {record.id} takes the place of {asked.key}; {_SOON}", file=sys.stderr)
 

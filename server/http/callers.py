@@ -27,10 +27,10 @@ class Caller:
 
     Attributes:
         tenant: whose tasks these are; empty for a stranger.
-        scope: None for a stranger.
+        scope: None for a stranger, or for a token whose claims name none.
         task: the only task that the caller's key is for; None for all of the tenant.
-        key: the id of the key; None on a server without keys.
-        expires_at: when the key ends; None for never.
+        key: the id of the key, or `oidc:` and the subject of the token; None on a server without keys.
+        expires_at: when the key or the token ends; None for never.
     """
 
     tenant: str
@@ -48,7 +48,8 @@ class Caller:
         """Raises Forbidden if the caller may not do what needs that."""
         if (_RANKS["operate"] if self.operates else _RANKS[self.scope]) < _RANKS[need]:
             needed = f"the scope {need}" if need != "operate" else f"the scope manage and is of the tenant {DEFAULT_TENANT}"
-            raise Forbidden(f"this takes a key that has {needed}; yours has the scope {self.scope}")
+            own = f"the scope {self.scope}" if self.scope else "no scope"
+            raise Forbidden(f"this takes a key that has {needed}; yours has {own}")
 
     def check_task(self, task: str) -> None:
         """Raises TaskNotFound if the caller's key is for another task."""

@@ -166,7 +166,7 @@ class Front:
         scope["route"] = endpoint or next(iter(methods.values()))
         if endpoint is None:
             raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
-        caller = self._guard.admit(scope, endpoint.need, parts)
+        caller = await self._guard.admit(scope, endpoint.need, parts)
         tenant_id.set(caller.tenant)
         self._trail.begin(scope, endpoint.audited, caller, parts)
         if scope["method"] == "POST" and _BRINGS_IMAGES.fullmatch(scope["path"]):

@@ -1,6 +1,7 @@
-"""The check of API keys, before anything of a request is read but its head."""
+"""The check of API keys and OIDC tokens, before anything of a request is read but its head."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from starlette.types import Scope as RequestScope
 
@@ -8,31 +9,40 @@ from server.cache.keys import ActiveKeys
 from server.errors import Unauthenticated
 from server.http.callers import OPERATOR, STRANGER, Caller, Need
 
+if TYPE_CHECKING:
+    from server.cache.tokens import Tokens
+
 _MISSING = "this server asks for a key: send it as `Authorization: Bearer hs_…`"
 _SCHEME = b"bearer "
+_KEY = "hs_"  # No token begins so: it begins with a brace in base64.
 
 
 class Guard:
-    """Tells whose request it is, and refuses what its key does not allow."""
+    """Tells whose request it is, and refuses what its key or token does not allow.
 
-    def __init__(self, keys: ActiveKeys) -> None:
+    Args:
+        tokens: None if no issuer's tokens are taken.
+    """
+
+    def __init__(self, keys: ActiveKeys, tokens: "Tokens | None") -> None:
         self._keys = keys
+        self._tokens = tokens
 
-    def admit(self, scope: RequestScope, need: Need, parts: Mapping[str, str]) -> Caller:
+    async def admit(self, scope: RequestScope, need: Need, parts: Mapping[str, str]) -> Caller:
         """Returns the caller, by its `Authorization: Bearer` (RFC 6750).
 
         Args:
             parts: of the request's path, by name.
 
         Raises:
-            Unauthenticated: there are keys, and the request brings none that is valid.
+            Unauthenticated: there are keys or tokens, and the request brings none that is valid.
             Forbidden: its key does not allow what is needed.
             TaskNotFound: its key is for another task than that of the path.
         """
-        if not self._keys.required:
+        if not self._keys.required and self._tokens is None:
             return OPERATOR
         try:
-            caller = scope["caller"] = self._caller(scope)
+            caller = scope["caller"] = await self._caller(scope)
         except Unauthenticated:
             if need != "open":
                 raise
@@ -42,13 +52,17 @@ class Guard:
             caller.check_task(parts["task"])
         return caller
 
-    def _caller(self, scope: RequestScope) -> Caller:
+    async def _caller(self, scope: RequestScope) -> Caller:
         given = [value for name, value in scope["headers"] if name == b"authorization"]
         if not given:
             raise Unauthenticated(_MISSING)
         if len(given) > 1 or given[0][: len(_SCHEME)].lower() != _SCHEME:
             raise Unauthenticated(f"there is another authorization than one key; {_MISSING}")
-        known = self._keys.find(given[0][len(_SCHEME) :].strip().decode("latin-1"))
+        text = given[0][len(_SCHEME) :].strip().decode("latin-1")
+        if self._tokens is not None and not text.startswith(_KEY):
+            bearer = await self._tokens.find(text)
+            return Caller(bearer.tenant, bearer.scope, None, bearer.id, bearer.expires_at)
+        known = self._keys.find(text)
         if known is None:
             raise Unauthenticated("this key is mistyped, unknown, revoked or expired")
         return Caller(known.tenant, known.scope, known.task, known.id, known.expires_at)

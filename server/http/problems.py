@@ -36,6 +36,7 @@ from server.errors import (
     InvalidLabel,
     InvalidRequest,
     KeyNotFound,
+    KeyRotated,
     LimitExceeded,
     MalformedRequest,
     NotForSeveralLabels,
@@ -82,6 +83,10 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
     HeaderTimeout: (HTTPStatus.REQUEST_TIMEOUT, "the head of the request took longer than 20 seconds"),
     BodyTimeout: (HTTPStatus.REQUEST_TIMEOUT, "the body brought 17 bytes in 30 seconds"),
     Conflict: (HTTPStatus.CONFLICT, "other requests keep changing this task; try again"),
+    KeyRotated: (
+        HTTPStatus.CONFLICT,
+        "key 0123456789ab was rotated, and key 89ab01234567 in its place is valid: rotate that one, or revoke it first",
+    ),
     BackboneInUse: (HTTPStatus.CONFLICT, "tasks whose active version uses backbone name@1: 12; it stays open for them"),
     BackboneNotOpen: (HTTPStatus.CONFLICT, "backbone name@2 is not open; open it first"),
     WrongRefreshState: (HTTPStatus.CONFLICT, "cannot pause refresh refresh_01…: it is finished"),

@@ -17,6 +17,7 @@ from models.manifest import HeadOptions, Solver
 from server.engine.backbone import ServedBackbone
 from server.errors import (
     BackboneNotFound,
+    BackboneNotOpen,
     Conflict,
     EngineFailed,
     ExampleNotFound,
@@ -45,6 +46,7 @@ from server.store.support_records import Support
 # What is the matter with one backbone, or with what it can be shown, and not with the others.
 _OF_ONE_BACKBONE = (
     BackboneNotFound,
+    BackboneNotOpen,
     InvalidBundle,
     Overloaded,
     ImageNotKept,
@@ -70,30 +72,32 @@ class _Way:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Now:
-    """The active version as it is."""
+    """The active version as it is, and whether bundles may be opened to try others."""
 
     task: Task
     backbone: ServedBackbone
     support: Support
+    may_open: bool
 
 
-async def compare(service: Service, key: TaskKey, asked: Sequence[Candidate] | None) -> ComparisonReply:
+async def compare(service: Service, key: TaskKey, asked: Sequence[Candidate] | None, *, may_open: bool = True) -> ComparisonReply:
     """Candidates beside a task's active version, each judged on its examples by heads fitted without them.
 
     Args:
         asked: None for the usual ones (`_usual`).
+        may_open: whether a candidate may have a bundle opened that neither new tasks nor tasks of the tenant would open.
 
     Raises:
         TaskNotFound: there is no such task.
         NotForSeveralLabels: an image of it may have several labels.
         Conflict: what it needs of the task was removed meanwhile.
-        BackboneNotFound, InvalidBundle, ImageNotKept, ImageBroken, ImageUnsupported, ImageTooLarge: the only candidate cannot be
-            tried.
+        BackboneNotFound, BackboneNotOpen, InvalidBundle, ImageNotKept, ImageBroken, ImageUnsupported, ImageTooLarge: the only
+            candidate cannot be tried.
         Unavailable: the server cannot do it now.
     """
     watch = Stopwatch(service.metrics)
     try:
-        now = await _now(service, key)
+        now = await _now(service, key, may_open)
         ways = await _usual(service, now) if asked is None else [_way(now, candidate) for candidate in asked]
         with watch.stage("fit"):
             # The same on every backbone: what the task's own takes for shots of one thing.
@@ -119,13 +123,13 @@ async def compare(service: Service, key: TaskKey, asked: Sequence[Candidate] | N
     )
 
 
-async def _now(service: Service, key: TaskKey) -> _Now:
+async def _now(service: Service, key: TaskKey, may_open: bool) -> _Now:
     task = await service.pools.in_thread(service.store.tasks.get, key)
     if task.labels == "multiple":
         raise NotForSeveralLabels("comparisons")
     async with service.backbones.use(task.version.backbone) as backbone:
         support = await service.pools.in_thread(service.store.examples.support, task.key, task.version.number)
-        return _Now(task, backbone, support)
+        return _Now(task, backbone, support, may_open)
 
 
 def _way(now: _Now, candidate: Candidate) -> _Way:
@@ -181,8 +185,17 @@ async def _seen_by(service: Service, now: _Now, id_: str | None) -> tuple[Served
     """Returns the support set as a backbone embeds it. A bundle that is named is run from the file that new tasks would get."""
     if id_ is None:
         return now.backbone, now.support
+    if not now.may_open:
+        await _check_in_use(service, now.task.key.tenant, id_)
     async with service.backbones.use_bundle(id_) as backbone:
         return backbone, await support_on(service, now.task.key, now.task.version.number, backbone, negatives=False)
+
+
+async def _check_in_use(service: Service, tenant: str, id_: str) -> None:
+    """Raises BackboneNotOpen if a bundle is not open, and neither new tasks nor tasks of the tenant open it."""
+    found = (await service.backbones.describe(tenant)).get(id_)
+    if found and not (found.engines or found.default or found.active_tasks):
+        raise BackboneNotOpen(f"backbone {id_} is not open; a key that has the scope manage opens it when it compares")
 
 
 def _shown(trial: Trial, current: Trial) -> CandidateReply:

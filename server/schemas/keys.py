@@ -75,7 +75,7 @@ class OwnKeyReply(Reply):
     """The key of a request, or what is allowed without one."""
 
     required: bool = Field(description="false on a server without keys")
-    id: str | None = Field(description="null on a server without keys")
+    id: str | None = Field(description="`oidc:` and the subject for a token; null on a server without keys")
     tenant: str
     scope: Scope
     task: str | None = Field(description="the only task that it is for; null for all of the tenant")

@@ -15,6 +15,7 @@ _log = logging.getLogger(__name__)
 _PRIVATE = 0o600
 _ROOM = 32 * 2**20  # bytes: more than zeroing the largest image writes to the log
 _ROOM_PART = 8  # the reserve takes at most one eighth of the disk
+_RESERVE = "reserve"
 _START_ROOM = 2**20  # bytes: each start writes the index and the head of the log anew
 
 Identity = tuple[int, int]
@@ -45,7 +46,7 @@ class DatabaseFiles:
         self.path = named.resolve()
         self._named = named
         self._known: dict[Path, Identity] = {}
-        self._reserve = self._beside("reserve")
+        self._reserve = self._beside(_RESERVE)
         self.room = 0
         self._reserving = True
 
@@ -155,6 +156,13 @@ class DatabaseFiles:
 
     def _beside(self, kind: str, joint: str = ".") -> Path:
         return self.path.with_name(f"{self.path.name}{joint}{kind}")
+
+
+def give_some(named: Path, size: int) -> None:
+    """Gives up `size` bytes of the reserve of a database that another process holds. Does nothing if there is no reserve."""
+    with suppress(FileNotFoundError):
+        reserve = named.resolve().with_name(f"{named.resolve().name}.{_RESERVE}")
+        os.truncate(reserve, max(0, reserve.stat().st_size - size))
 
 
 def disk_is_full(folder: Path) -> bool:

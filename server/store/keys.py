@@ -1,29 +1,32 @@
 """API keys in the database."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from server.audit import doing
-from server.errors import KeyNotFound
+from server.errors import KeyNotFound, KeyRotated, StorageFailed
+from server.keys import digest_of, make_key, next_id
 from server.store.key_records import StoredKey
 from server.store.records import TaskKey
+from server.store.removal import Room, removing
 from server.store.statements import read_task
 from server.store.tables import keys
 
 _COLUMNS = [keys.c[field.name] for field in fields(StoredKey)]
 
 
-class Transactions(Protocol):
+class Transactions(Room, Protocol):
     """The part of `server.store.database.Database` that keys take."""
 
     def read(self) -> AbstractContextManager[Connection]: ...
 
-    def write(self) -> AbstractContextManager[Connection]: ...
+    def write(self, *, removes: bool = False) -> AbstractContextManager[Connection]: ...
 
 
 class KeyStore:
@@ -64,33 +67,32 @@ class KeyStore:
             return _last_change(connection)
 
     def revoke(self, tenant: str | None, id_: str) -> None:
-        """Revokes a key of the tenant, or of any tenant for None. A second call changes nothing."""
-        with self._database.write() as connection:
-            key = _find(connection, tenant, id_)
-            doing(("key.revoke", f"keys/{key.id}"), tenant=key.tenant)
-            if key.revoked_at is None:
-                _change(connection, key, revoked_at=datetime.now(UTC))
+        """Revokes a key of the tenant, or of any tenant for None, also on a full disk. A second call changes nothing."""
+        removing(self._database, partial(self._revoke, tenant, id_))
+        with suppress(StorageFailed):  # It is revoked already. This takes back the space that was given up for it.
+            self._database.erase()
 
-    def rotate(self, tenant: str | None, id_: str, fresh: tuple[str, bytes], grace: timedelta) -> StoredKey:
-        """Stores a key that allows the same as a valid one and lasts as long from now on, and lets the old one end after `grace`.
-
-        Args:
-            fresh: the id and the SHA-256 of the new key.
+    def rotate(self, tenant: str | None, id_: str, grace: timedelta) -> tuple[StoredKey, str]:
+        """Makes a key that allows the same as a valid one and lasts as long from now on, and lets the old one end after `grace`.
 
         Returns:
-            The new key.
+            The record of the new key, and the key.
+
+        Raises:
+            KeyRotated: a key that took its place is valid.
         """
         now = datetime.now(UTC)
         with self._database.write() as connection:
             old = _find(connection, tenant, id_)
             if not old.is_valid(now):
                 raise KeyNotFound(id_)
+            fresh, key = make_key(_free_id_after(connection, old, now))
             ends = None if old.expires_at is None else now + (old.expires_at - old.created_at)
-            new = StoredKey(old.tenant, fresh[0], old.scope, old.task, fresh[1], now, ends)
+            new = StoredKey(old.tenant, fresh, old.scope, old.task, digest_of(key), now, ends)
             _insert(connection, new)
             doing(("key.rotate", f"keys/{old.id}"), ("key.create", f"keys/{new.id}"), tenant=old.tenant)
             _change(connection, old, expires_at=min(now + grace, old.expires_at or now + grace))
-        return new
+        return new, key
 
     def note_use(self, used: Mapping[str, datetime]) -> None:
         """Writes when keys were last used, by id."""
@@ -98,15 +100,37 @@ class KeyStore:
             for id_, when in used.items():
                 connection.execute(update(keys).where(keys.c.id == id_).values(last_used_at=when))
 
+    def _revoke(self, tenant: str | None, id_: str) -> None:
+        with self._database.write(removes=True) as connection:
+            key = _find(connection, tenant, id_)
+            doing(("key.revoke", f"keys/{key.id}"), tenant=key.tenant)
+            if key.revoked_at is None:
+                _change(connection, key, revoked_at=datetime.now(UTC))
+
 
 def _find(connection: Connection, tenant: str | None, id_: str) -> StoredKey:
-    query = select(*_COLUMNS).where(keys.c.id == id_)
-    if tenant is not None:
-        query = query.where(keys.c.tenant == tenant)
-    row = connection.execute(query).one_or_none()
-    if row is None:
+    key = _read(connection, id_)
+    if key is None or tenant not in {None, key.tenant}:
         raise KeyNotFound(id_)
-    return _key_of(row)
+    return key
+
+
+def _read(connection: Connection, id_: str) -> StoredKey | None:
+    row = connection.execute(select(*_COLUMNS).where(keys.c.id == id_)).one_or_none()
+    return None if row is None else _key_of(row)
+
+
+def _free_id_after(connection: Connection, old: StoredKey, now: datetime) -> str:
+    """Returns the id of a key that is to take the place of another, and of those that took it and are not valid any more.
+
+    Raises KeyRotated if one of these is.
+    """
+    id_ = next_id(old.id)
+    while (successor := _read(connection, id_)) is not None:
+        if successor.is_valid(now):
+            raise KeyRotated(old.id, successor.id)
+        id_ = next_id(id_)
+    return id_
 
 
 def _insert(connection: Connection, key: StoredKey) -> None:

@@ -1,7 +1,7 @@
 """The store's statements that remove data for good and leave nothing behind. Each names its tenant."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Row, delete, select, update
 
@@ -18,7 +18,15 @@ RemoveSome = Callable[[Connection, TaskKey, int], bool]
 """Removes at most so many bytes of something of a task, but at least one piece. Returns whether there was any."""
 
 
-def removing(database: Database, remove: Callable[[], _Result], first: Callable[[int], None] = lambda _room: None) -> _Result:
+class Room(Protocol):
+    """The part of a database that `removing` takes."""
+
+    def give_room(self) -> int: ...
+
+    def erase(self) -> bool: ...
+
+
+def removing(database: Room, remove: Callable[[], _Result], first: Callable[[int], None] = lambda _room: None) -> _Result:
     """Calls `remove`. On a full disk it gives up the space that is kept for removing, calls `first` with its size, and retries.
 
     Removed data is overwritten with zeros. These go through the log and so need as much space again.
@@ -31,6 +39,7 @@ def removing(database: Database, remove: Callable[[], _Result], first: Callable[
     room = database.give_room()
     database.erase()
     first(room)
+    database.give_room()  # With its log emptied, the database may have taken the space back.
     return remove()
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, inspect
@@ -9,17 +10,20 @@ from sqlalchemy.exc import DBAPIError
 
 from server.store.audit_rows import record_act
 from server.store.database import Database, StoreError, StoreInUse, engine_of, path_of, storage_failures
+from server.store.database_files import give_some
 
 # The server alone moves the log into the database, and this leaves its few pages there. Before SQLite 3.51.3, two connections
 # that move it at the same moment can corrupt the database.
 _PRAGMAS = ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON", "wal_autocheckpoint = 0")
+_ROOM = 2**20  # bytes: more than the rows of a few keys, written by pages
 _FAILED = "the database cannot be used; nothing was changed"
 
 
 class SharedDatabase:
     """Short transactions on a database that a server of this release has open. SQLite's own locks keep the two apart."""
 
-    def __init__(self, reader: Engine, writer: Engine) -> None:
+    def __init__(self, path: Path, reader: Engine, writer: Engine) -> None:
+        self._path = path
         self._reader = reader
         self._writer = writer
 
@@ -38,7 +42,7 @@ class SharedDatabase:
         if not known:
             reader.dispose()
             raise StoreError("the server that has the database open is of an earlier release; restart it with this release")
-        return cls(reader, writer)
+        return cls(path_of(url), reader, writer)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -47,7 +51,7 @@ class SharedDatabase:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, removes: bool = False) -> Iterator[Connection]:  # noqa: ARG002 -- as `Database` has it
         """Yields a connection with a transaction, which is on disk when the block ends, with its row of the audit.
 
         Raises:
@@ -56,6 +60,15 @@ class SharedDatabase:
         with storage_failures(_FAILED), self._writer.begin() as connection:
             yield connection
             record_act(connection)
+
+    def give_room(self) -> int:
+        """Takes a little of the disk space that the server keeps for removing. Returns how many bytes a change may take."""
+        give_some(self._path, _ROOM)
+        return _ROOM
+
+    def erase(self) -> bool:
+        """Does nothing: the server alone moves the log, and then takes that space back."""
+        return False
 
     def close(self) -> None:
         """Lets go of the database."""

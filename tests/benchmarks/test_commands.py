@@ -29,6 +29,7 @@ SERVING = {
     "overload": ("--rounds", "1", "--seconds", "0.5"),
     "request_cost": ("--rounds", "1", "--requests", "4"),
     "scale": (*_ROUND, "--active", "5", "--stored", "0", "5"),
+    "token_cost": ("--rounds", "1", "--tokens", "5"),
     "training_speed": (*_ROUND, "--recipes", "cifar-fs-resnet12-small", "--device", "cpu"),
     "verdicts": _ROUND,
 }

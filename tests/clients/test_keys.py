@@ -2,10 +2,15 @@
 
 import io
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import keyring
 import pytest
+from keyring.backend import KeyringBackend
+from keyring.backends.fail import Keyring as NoKeyring
+from keyring.errors import KeyringLocked, PasswordDeleteError
 
 from headstart import Client, Forbidden, Unauthenticated
 from headstart.__main__ import main
@@ -34,6 +39,48 @@ def server(data_dir: Path, keys: dict[str, str], small_flags: tuple[str, ...]) -
     assert keys
     with ServerProcess(data_dir, *small_flags) as process:
         yield process
+
+
+class Keyring(KeyringBackend):
+    """A keyring of the system, in memory.
+
+    Attributes:
+        asked: how often a password was asked for.
+    """
+
+    priority = 5
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], str] = {}
+        self.locked = False
+        self.asked = 0
+
+    def get_password(self, service: str, username: str) -> str | None:
+        self.asked += 1
+        self._check()
+        return self.kept.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self._check()
+        self.kept[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        self._check()
+        if self.kept.pop((service, username), None) is None:
+            raise PasswordDeleteError
+
+    def _check(self) -> None:
+        if self.locked:
+            raise KeyringLocked
+
+
+@pytest.fixture(autouse=True)
+def no_keyring() -> Iterator[None]:
+    """The machine of the tests may have one, which is none of theirs."""
+    before = keyring.get_keyring()
+    keyring.set_keyring(NoKeyring())  # type: ignore[no-untyped-call]
+    yield
+    keyring.set_keyring(before)
 
 
 @pytest.fixture(autouse=True)
@@ -101,3 +148,39 @@ def test_a_login_is_kept_for_its_server_alone(
     assert json.loads(file.read_text()) == {}
     assert main(["list"]) == 1
     assert keys["write"] not in capsys.readouterr().err
+
+
+def test_a_login_is_kept_in_the_keyring_of_the_system(
+    server: ServerProcess, keys: dict[str, str], capsys: Printed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file, system = tmp_path / "config" / "headstart" / "keys.json", Keyring()
+    keyring.set_keyring(system)
+
+    def login(scope: str) -> str:
+        monkeypatch.setattr("sys.stdin", io.StringIO(keys[scope]))
+        assert main(["login"]) == 0
+        return capsys.readouterr().err
+
+    assert main(["list"]) == 1
+    assert main(["logout"]) == 0
+    assert not system.asked, "no key was kept"
+    assert "keyring" in login("predict")
+    assert json.loads(file.read_text()) == {server.url: None}
+    assert system.kept == {("headstart", server.url): keys["predict"]}
+    assert main(["list"]) == 0
+    system.locked = True
+    assert main(["list"]) == 1
+    assert "file" in login("write"), "a keyring that is locked keeps nothing"
+    assert json.loads(file.read_text()) == {server.url: keys["write"]}
+    assert main(["events"]) == 0
+    system.locked = False
+    assert "keyring" in login("predict")
+    assert keys["write"] not in file.read_text()
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    assert main(["list"]) == 1, "the package is gone"
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("HEADSTART_URL", server.url)
+    assert main(["logout"]) == 0
+    assert (system.kept, json.loads(file.read_text())) == ({}, {})
+    assert main(["logout"]) == 0

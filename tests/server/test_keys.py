@@ -19,10 +19,12 @@ from hypothesis import strategies as st
 
 from benchmarks.server_process import free_port
 from headstart import Client
+from models.bundle import PAPER_BUNDLE
 from server.app import ROUTES
 from server.cache.keys import LOOK_SECONDS
 from server.http.callers import need_of
 from server.keys import id_of, make_key
+from tests.helpers.bundles import SMALL
 from tests.helpers.problems import assert_problem
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess, run_server
@@ -267,6 +269,25 @@ class TestScopes:
         assert_problem(api.post("/v1/keys", json={"scope": "manage", "task": task}), 422, "invalid_request")
         assert_problem(api.post("/v1/keys", json={"scope": "write", "task": "task_none"}), 404, "task_not_found")
 
+    def test_only_a_manage_key_has_a_bundle_opened_to_compare(self, keyed: ServerProcess, api: httpx.Client, task: str) -> None:
+        """Otherwise a tenant's `write` keys could close the bundles of others, one after the other."""
+        closed, path = {"backbone": PAPER_BUNDLE}, f"/v1/tasks/{task}/compare"
+
+        def is_open() -> bool:
+            answer: bool = api.get(f"/v1/backbones/{PAPER_BUNDLE}").json()["open"]
+            return answer
+
+        with httpx.Client(base_url=keyed.url, timeout=60, headers=bearer(made(api, scope="write"))) as writer:
+            refused = writer.post(path, json={"candidates": [closed]})
+            assert_problem(refused, 409, "backbone_not_open")
+            both = writer.post(path, json={"candidates": [closed, {"backbone": SMALL, "options": {"C": 3}}]}).json()["candidates"]
+            assert (both[1]["error"]["code"], both[2]["backbone"]) == ("backbone_not_open", SMALL)
+            assert_problem(writer.post(path, json={"candidates": [{"backbone": "none@1"}]}), 404, "backbone_not_found")
+            assert not is_open()
+            assert api.post(path, json={"candidates": [closed]}).status_code == 200
+            assert is_open()
+            assert writer.post(path, json={"candidates": [closed]}).status_code == 200, "it is open now"
+
 
 class TestLife:
     def test_a_revoked_key_opens_nothing_from_the_answer_on(self, keyed: ServerProcess, api: httpx.Client) -> None:
@@ -324,6 +345,43 @@ class TestLife:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert httpx.get(f"{keyed.url}/v1/key", headers=bearer(fresh)).status_code == 200
+
+    def test_a_key_is_rotated_once_while_its_successor_lives(
+        self, keyed: ServerProcess, api: httpx.Client, data_dir: Path
+    ) -> None:
+        old = id_in(made(api, scope="write"))
+        fresh = api.post(f"/v1/keys/{old}/rotate").json()["id"]
+        again = api.post(f"/v1/keys/{old}/rotate")
+        assert_problem(again, 409, "key_rotated")
+        assert fresh in again.json()["detail"]
+        ended = run_server("keys", "rotate", old, "--data-dir", str(data_dir), folder=data_dir.parent)
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert f"key {fresh} in its place is valid" in ended.stderr
+        newest = api.post(f"/v1/keys/{fresh}/rotate", json={"expires_in": 1}).json()["id"]
+        assert api.delete(f"/v1/keys/{fresh}").status_code == 204
+        refused = api.post(f"/v1/keys/{old}/rotate")
+        assert newest in refused.json()["detail"], "the successor's successor"
+        assert api.delete(f"/v1/keys/{newest}").status_code == 204
+        last = api.post(f"/v1/keys/{old}/rotate").json()
+        assert last["id"] not in {old, fresh, newest}, "both were lost, and the old key has yet to be replaced"
+        assert httpx.get(f"{keyed.url}/v1/key", headers=bearer(last["token"])).json()["id"] == last["id"]
+
+    def test_a_key_that_cannot_be_stored_as_revoked_opens_nothing_all_the_same(
+        self, tmp_path: Path, small_flags: tuple[str, ...]
+    ) -> None:
+        keys = [new_key(tmp_path / "data", "manage", tenant) for tenant in ("default", "default", "others")]
+        with (
+            ServerProcess(tmp_path / "data", *small_flags) as process,
+            httpx.Client(base_url=process.url, headers=bearer(keys[0])) as api,
+        ):
+            for path in (tmp_path / "data").glob("headstart.db*"):
+                path.unlink()
+            refused = api.delete(f"/v1/keys/{id_in(keys[1])}")
+            assert_problem(refused, 503, "storage_failed")
+            assert "opens nothing from now on" in refused.json()["detail"]
+            assert_problem(api.delete(f"/v1/keys/{id_in(keys[2])}"), 404, "key_not_found")
+            statuses = [httpx.get(f"{process.url}/v1/key", headers=bearer(key)).status_code for key in keys]
+            assert statuses == [200, 401, 200]
 
     def test_the_list_has_no_secret(self, api: httpx.Client, manage: str, data_dir: Path, keyed: ServerProcess) -> None:
         secret = manage.split("_")[2]

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, event
 
+from server.cache.keys import LOOK_SECONDS
 from server.errors import StorageFailed
 from server.ids import new_id
 from server.store.capture_records import Answered, NewCapture
@@ -21,7 +22,7 @@ from server.store.records import TaskKey
 from server.store.store import Store, StoreInUse, sqlite_url
 from tests.helpers.leftovers import found_in
 from tests.helpers.samples import Labelled
-from tests.helpers.servers import ServerProcess
+from tests.helpers.servers import ServerProcess, run_server
 from tests.helpers.stored import BACKBONE, DIM, create, head_of
 from tests.helpers.uploads import create as create_over_http
 from tests.helpers.uploads import predict
@@ -191,6 +192,45 @@ def test_a_server_starts_on_a_full_disk_and_serves_what_it_has(
         assert "Retry-After" not in refused.headers
         assert api.delete(f"/v1/tasks/{going}").status_code == 204
         assert [task["id"] for task in api.get("/v1/tasks").json()["tasks"]] == [kept]
+
+
+def test_on_a_full_disk_keys_are_revoked(disk: Path, small_flags: tuple[str, ...], tmp_path: Path) -> None:
+    """By the server, by the command beside it, and by the command alone; and their space for removing is there again."""
+    data = disk / "data"
+
+    def command(*arguments: str) -> str:
+        ended = run_server("keys", *arguments, "--data-dir", str(data), folder=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout.strip()
+
+    def status(key: str) -> int:
+        return httpx.get(f"{process.url}/v1/key", headers={"Authorization": f"Bearer {key}"}).status_code
+
+    keys = [command("create", "--tenant", "default", "--scope", "manage") for _ in range(4)]
+    ids = [key.split("_")[1] for key in keys]
+    with ServerProcess(data, *small_flags) as process:
+        filler = fill(disk)
+        api = httpx.Client(base_url=process.url, headers={"Authorization": f"Bearer {keys[0]}"})
+        with api:
+            refused = api.post("/v1/keys", json={"scope": "predict"})
+            assert (refused.status_code, refused.json()["code"]) == (503, "storage_failed")
+            assert api.delete(f"/v1/keys/{ids[1]}").status_code == 204
+            assert status(keys[1]) == 401
+            command("revoke", ids[2])
+            deadline = time.monotonic() + 10 * LOOK_SECONDS
+            while status(keys[2]) != 401:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert api.delete(f"/v1/keys/{ids[2]}").status_code == 204
+            filler.unlink()
+            assert api.post("/v1/keys", json={"scope": "predict"}).status_code == 201
+        assert (data / "headstart.db.reserve").stat().st_size == 5 * MEGABYTE, "an eighth of the disk"
+    for log in disk.glob("*.log"):
+        log.unlink()
+    fill(disk)
+    command("revoke", ids[3])
+    states = {line.split()[0]: line.split()[-1] for line in command("list").splitlines()[1:]}
+    assert [states[id_] for id_ in ids] == ["valid", "revoked", "revoked", "revoked"]
 
 
 def test_a_server_whose_database_goes_says_so(tmp_path: Path, small_flags: tuple[str, ...], support: Labelled) -> None:

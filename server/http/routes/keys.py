@@ -10,6 +10,7 @@ from server.errors import (
     BodyTooLarge,
     InvalidRequest,
     KeyNotFound,
+    KeyRotated,
     StorageFailed,
     TaskNotFound,
     UnsupportedMediaType,
@@ -81,11 +82,14 @@ async def create(request: Request, caller: Calling, service: Served) -> Response
     dependencies=needs("manage") + audited("key.rotate"),
     status_code=201,
     summary="Make a key in the place of another",
-    responses={201: answered(NewKeyReply, "The new key, this once"), **documented(KeyNotFound, *_BODY_ERRORS)},
+    responses={201: answered(NewKeyReply, "The new key, this once"), **documented(KeyNotFound, KeyRotated, *_BODY_ERRORS)},
     openapi_extra=ROTATE_BODY,
 )
 async def rotate(key: str, request: Request, caller: Calling, service: Served) -> Response:
-    """It allows the same, and lasts as long from now on. The old one stays valid for a day, or as long as the body says."""
+    """It allows the same, and lasts as long from now on. The old one stays valid for a day, or as long as the body says.
+
+    A key is rotated once: while the key in its place is valid, that one is to be rotated.
+    """
     asked = await read_json_if_any(request, RotateBody)
     record, fresh = await rotate_key(service, caller.tenant, key, timedelta(seconds=asked.expires_in))
     return reply(NewKeyReply(**key_fields(record), token=fresh), 201, _SECRET)

@@ -5,6 +5,7 @@ from fastapi.responses import Response
 
 from server.errors import (
     BackboneNotFound,
+    BackboneNotOpen,
     BackboneUnavailable,
     BodyTimeout,
     BodyTooLarge,
@@ -61,6 +62,7 @@ async def quality(task: str, request: Request, caller: Calling, service: Served)
         **documented(
             *_ERRORS,
             BackboneNotFound,
+            BackboneNotOpen,
             ImageNotKept,
             Conflict,
             BodyTimeout,
@@ -78,12 +80,15 @@ async def quality(task: str, request: Request, caller: Calling, service: Served)
     openapi_extra=COMPARE_BODY,
 )
 async def compare_candidates(task: str, request: Request, caller: Calling, service: Served) -> Response:
-    """Each is judged as `quality` judges the active version, on the same examples. Nothing is stored or published, save that a
-    bundle which a candidate names is opened. A candidate that cannot be tried takes its place with an `error`, unless it is the
-    only one. Other backbones embed the stored images behind everyone else's, which may take minutes for a large task.
+    """Each is judged as `quality` judges the active version, on the same examples. Nothing is stored or published, save that
+    a bundle which a candidate names is opened. Below the scope `manage` it must be open, or the bundle of new tasks or of a
+    task of the tenant, since opening one may close another that others use. A candidate that cannot be tried takes its place
+    with an `error`, unless it is the only one. Other backbones embed the stored images behind everyone else's, which may take
+    minutes for a large task.
     """
     await service.pools.in_thread(
         service.store.active.get, caller.task_key(task)
     )  # An unknown task is answered before its body is read.
     asked = await read_json_if_any(request, CompareBody)
-    return reply(await while_connected(request, compare(service, caller.task_key(task), asked.candidates)))
+    may_open = caller.scope == "manage"
+    return reply(await while_connected(request, compare(service, caller.task_key(task), asked.candidates, may_open=may_open)))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from getpass import getpass
 
 from headstart.cli.failures import Exit, Misused
-from headstart.cli.kept_keys import keep_key
+from headstart.cli.kept_keys import drop_key, keep_key
 from headstart.cli.output import Output
 from headstart.cli.tables.text import printable, when
 from headstart.client import Client
@@ -18,7 +18,7 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
     command(
         "login",
         login,
-        "ask for the server's key, try it, and keep it for this server in a file that you alone can read",
+        "ask for the server's key, try it, and keep it for this server: in the system's keyring, or where you alone can read it",
         "headstart login --url https://headstart.example.org",
     )
     command("logout", logout, "keep the server's key no more", "headstart logout --url https://headstart.example.org")
@@ -33,16 +33,18 @@ def login(client: Client, args: Namespace, output: Output) -> Exit:
         raise Misused(str(error)) from error
     with trying:
         key = trying.key()
-    if key.required:
-        keep_key(client.url, given.strip())
     output.answer(key.raw, lambda: _told(key))
-    output.remark("This key is sent to this server from now on." if key.required else "This server has no keys: none is kept.")
+    if not key.required:
+        output.remark("This server has no keys: none is kept.")
+        return Exit.DONE
+    place = "the system's keyring" if keep_key(client.url, given.strip()) else "a file that you alone can read"
+    output.remark(f"This key is sent to this server from now on. It is kept in {place}.")
     return Exit.DONE
 
 
 def logout(client: Client, args: Namespace, output: Output) -> Exit:  # noqa: ARG001 -- as all commands are called
     """`headstart logout`"""
-    keep_key(client.url, None)
+    drop_key(client.url)
     output.remark("No key is kept for this server.")
     return Exit.DONE
 
