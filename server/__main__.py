@@ -1,6 +1,6 @@
 """`headstart-server`: reads the settings, opens everything, and serves until a signal stops it.
 
-`headstart-server keys` makes and revokes API keys instead.
+`headstart-server keys` makes and revokes API keys instead, and `headstart-server quotas` sets quotas.
 """
 # ruff: noqa: E402
 
@@ -33,6 +33,7 @@ except ModuleNotFoundError as error:
     sys.exit("headstart-server needs ONNX Runtime: pip install '.[cpu]', or '.[gpu]' for CUDA")
 
 from server.commands.keys import keys_command
+from server.commands.quotas import quotas_command
 from server.hosts import ANY
 from server.http.connections import Connections, TooManyConnections, connections_that_fit
 from server.http.front import Front
@@ -43,20 +44,21 @@ from server.store.store import StoreError
 
 _log = logging.getLogger(__name__)
 
+_COMMANDS = {"keys": keys_command, "quotas": quotas_command}
 _GARBAGE_THRESHOLDS = (100_000, 10, 50)
 _SWITCH_SECONDS = 0.001
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the server, or the command `keys`.
+    """Runs the server, or one of the `_COMMANDS`.
 
     Returns:
         The exit status of the server: 0 after a clean stop, 1 if it could not start, 2 for invalid settings.
     """
     print_anything()
     arguments = sys.argv[1:] if argv is None else argv
-    if arguments[:1] == ["keys"]:
-        return keys_command(arguments[1:])
+    if arguments and (command := _COMMANDS.get(arguments[0])):
+        return command(arguments[1:])
     try:
         _run(load_settings(arguments))
     except (InvalidSettings, TooManyConnections) as error:

@@ -48,4 +48,4 @@ def create_app(settings: Settings) -> Front:
     pages = [*page_routes(), *docs_routes(lambda: openapi_document(ROUTES), settings.root)]
     # No redirect for a superfluous slash. It would go to the Host of the request, and to http behind a proxy that ends TLS.
     others = Router(pages, redirect_slashes=False, lifespan=lifespan)
-    return Front(endpoints, others, settings, service.metrics, Guard(service.keys), service.backbones.check_room)
+    return Front(endpoints, others, settings, service.metrics, Guard(service.keys), service.quotas, service.backbones.check_room)

@@ -60,6 +60,9 @@ class Metrics:
         self.captures_dropped = Counter(
             "headstart_captures_dropped", "Captures that were not stored, by reason", ["reason"], registry=registry
         )
+        self.quota_refusals = Counter(
+            "headstart_quota_refusals", "Requests refused by a quota, by what it limits", ["quota"], registry=registry
+        )
         self.active_heads = Gauge("headstart_active_heads", "Heads in memory", registry=registry)
         build = Info("headstart_build", "Releases of what is running", registry=registry)
         build.info({"version": version("headstart-server"), "sqlite": sqlite3.sqlite_version, "onnxruntime": _onnxruntime()})

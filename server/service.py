@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from server.cache.heads import ActiveHeads
 from server.cache.keys import ActiveKeys
+from server.cache.quotas import ActiveQuotas
 from server.cache.set_rules import ActiveSetRules
 from server.cache.support import ActiveSupport
 from server.engine.decoder import Decoder
@@ -38,6 +39,7 @@ class Service:
         self.store = Store.open(settings.database_url or sqlite_url(settings.data_dir), bounds)
         try:
             self.keys = ActiveKeys(self.store)
+            self.quotas = ActiveQuotas(self.store)
             if settings.exposed and not self.keys.required:
                 raise InvalidSettings(
                     f"host {settings.host} can be reached from other machines and there is no key; make one with "
@@ -57,7 +59,7 @@ class Service:
         self.decoder = Decoder(settings.image_limits)
         self.pools = Pools()
         self.scores = ScoreBudget(settings.max_scores)
-        self.keys.start()
+        self.keys.start(also=self.quotas.load)
 
     @asynccontextmanager
     async def changing(self, key: TaskKey) -> AsyncIterator[None]:

@@ -24,7 +24,7 @@ class InvalidSettings(Exception):
 class Settings(BaseSettings):
     """Serves few-shot classifiers over HTTP. Every flag is also an environment variable: --data-dir is HEADSTART_DATA_DIR.
 
-    `headstart-server keys` makes API keys.
+    `headstart-server keys` makes API keys, and `headstart-server quotas` sets quotas.
     """
 
     model_config = SettingsConfigDict(

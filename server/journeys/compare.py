@@ -28,6 +28,7 @@ from server.errors import (
     InvalidBundle,
     NotForSeveralLabels,
     Overloaded,
+    QuotaExceeded,
     VersionNotFound,
 )
 from server.journeys.head_options import chosen, chosen_instead
@@ -47,6 +48,7 @@ _OF_ONE_BACKBONE = (
     BackboneNotFound,
     InvalidBundle,
     Overloaded,
+    QuotaExceeded,
     ImageNotKept,
     ImageBroken,
     ImageUnsupported,
@@ -87,8 +89,8 @@ async def compare(service: Service, key: TaskKey, asked: Sequence[Candidate] | N
         TaskNotFound: there is no such task.
         NotForSeveralLabels: an image of it may have several labels.
         Conflict: what it needs of the task was removed meanwhile.
-        BackboneNotFound, InvalidBundle, ImageNotKept, ImageBroken, ImageUnsupported, ImageTooLarge: the only candidate cannot be
-            tried.
+        BackboneNotFound, InvalidBundle, ImageNotKept, ImageBroken, ImageUnsupported, ImageTooLarge, QuotaExceeded: the only
+            candidate cannot be tried.
         Unavailable: the server cannot do it now.
     """
     watch = Stopwatch(service.metrics)

@@ -10,6 +10,8 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from server.errors import KeyNotFound
 from server.store.key_records import StoredKey
+from server.store.quota_records import NO_QUOTA
+from server.store.quota_rows import read_own, write_own
 from server.store.records import TaskKey
 from server.store.statements import read_task
 from server.store.tables import keys
@@ -70,6 +72,7 @@ class KeyStore:
 
     def rotate(self, tenant: str | None, id_: str, fresh: tuple[str, bytes], grace: timedelta) -> StoredKey:
         """Stores a key that allows the same as a valid one and lasts as long from now on, and lets the old one end after `grace`.
+        The quota of the old one is also one of the new.
 
         Args:
             fresh: the id and the SHA-256 of the new key.
@@ -85,6 +88,8 @@ class KeyStore:
             ends = None if old.expires_at is None else now + (old.expires_at - old.created_at)
             new = StoredKey(old.tenant, fresh[0], old.scope, old.task, fresh[1], now, ends)
             _insert(connection, new)
+            if (quota := read_own(connection, old.tenant, old.id)) != NO_QUOTA:
+                write_own(connection, new.tenant, new.id, quota)
             _change(connection, old, expires_at=min(now + grace, old.expires_at or now + grace))
         return new
 

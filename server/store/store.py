@@ -12,6 +12,7 @@ from server.store.event_records import EventBounds
 from server.store.events import EventStore
 from server.store.examples import ExampleStore
 from server.store.keys import KeyStore
+from server.store.quotas import QuotaStore
 from server.store.records import Replay
 from server.store.refreshes import RefreshStore
 from server.store.replays import read_replay
@@ -42,6 +43,7 @@ class Store:
         events: what happened to tasks.
         refreshes: the refreshes.
         keys: the API keys.
+        quotas: what tenants and keys may bring and store.
 
     Raises:
         TaskNotFound: from every such call that takes a task's key, if there is no such task.
@@ -57,6 +59,7 @@ class Store:
         self.captures = CaptureStore(database, self.active, self.events)
         self.refreshes = RefreshStore(database)
         self.keys = KeyStore(database)
+        self.quotas = QuotaStore(database)
 
     @classmethod
     def open(cls, url: str, bounds: EventBounds = _BOUNDS) -> "Store":

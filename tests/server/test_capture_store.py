@@ -112,7 +112,7 @@ class TestAgainstAModel:
                 if what == "add":
                     # Half an hour, so that the test's own time does not matter.
                     added = captures(task, number, age=timedelta(hours=hours + 0.5))
-                    stored, _ = store.captures.add(added, keep_images=True)
+                    stored = store.captures.add(added, keep_images=True).stored
                     assert stored == {capture.id for capture in added[-limit:]}
                     kept += [(capture.id, hours + 0.5) for capture in added]
                     kept = trimmed()
@@ -156,7 +156,7 @@ class TestStore:
             store.captures.scan(TaskKey("other", task.id), BACKBONE.sha256, DIM)
         with pytest.raises(TaskNotFound):
             store.captures.image(TaskKey("other", task.id), one.id)
-        assert store.captures.add([replace(one, key=TaskKey("other", task.id))], keep_images=True) == (set(), False)
+        assert store.captures.add([replace(one, key=TaskKey("other", task.id))], keep_images=True) == (set(), False, 0)
 
     def test_captures_of_a_task_or_a_version_that_is_gone_are_left_out(self, store: Store) -> None:
         task, gone = create(store), create(store)
@@ -196,7 +196,7 @@ class TestStore:
         first = captures(task, 2, size=9000)
         store.captures.add(first, keep_images=True)
         assert found_in(tmp_path, [capture.image for capture in first]) == 2
-        _, removed = store.captures.add(captures(task, 2, age=age), keep_images=True)
+        removed = store.captures.add(captures(task, 2, age=age), keep_images=True).removed
         assert removed
         assert store.erase()
         assert found_in(tmp_path, [capture.image for capture in first]) == 0

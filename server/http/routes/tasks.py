@@ -30,6 +30,7 @@ from server.errors import (
     NotForSeveralLabels,
     Overloaded,
     StorageFailed,
+    StoredQuotaExceeded,
     TaskNotFound,
     TooFewClasses,
     UnsupportedMediaType,
@@ -68,6 +69,7 @@ _SUPPORT_ERRORS = (
     Overloaded,
     EngineFailed,
     StorageFailed,
+    StoredQuotaExceeded,
 )
 
 IdempotencyKey = Annotated[
@@ -251,6 +253,7 @@ async def add(task: str, request: Request, caller: Calling, service: Served, ide
             Conflict,
             BackboneUnavailable,
             StorageFailed,
+            StoredQuotaExceeded,
         ),
     },
     openapi_extra=EXAMPLE_PATCH_BODY,
