@@ -84,7 +84,8 @@ def test_what_is_given_back_can_be_used_again(quota: int, units: int) -> None:
 
 
 def test_threads_together_pass_no_more_than_the_quota() -> None:
-    times, passed = ArrivalTimes(), []
+    times = ArrivalTimes()
+    passed: list[bool] = []
 
     def charge() -> None:
         passed.extend(times.charge([rate(100)], 1, _START) is None for _ in range(100))
