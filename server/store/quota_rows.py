@@ -2,13 +2,18 @@
 
 from dataclasses import asdict, fields
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
 from server.store.quota_records import EVERY_TENANT, NO_QUOTA, Quota
 from server.store.tables import quotas
 
 LIMITS = [quotas.c[field.name] for field in fields(Quota)]
 """The columns that make a `Quota`, in its order."""
+
+# Made once, since every transaction that stores asks.
+_OF_TENANT = select(quotas.c.tenant, *LIMITS).where(
+    or_(quotas.c.tenant == bindparam("tenant"), quotas.c.tenant == EVERY_TENANT), quotas.c.key == ""
+)
 
 
 def read_own(connection: Connection, tenant: str, key: str) -> Quota:
@@ -19,8 +24,7 @@ def read_own(connection: Connection, tenant: str, key: str) -> Quota:
 
 def read_tenant(connection: Connection, tenant: str) -> Quota:
     """Returns the limits of a tenant, completed by those of every tenant."""
-    query = select(quotas.c.tenant, *LIMITS).where(quotas.c.tenant.in_((tenant, EVERY_TENANT)), quotas.c.key == "")
-    found = {row[0]: Quota(*row[1:]) for row in connection.execute(query)}
+    found = {row[0]: Quota(*row[1:]) for row in connection.execute(_OF_TENANT, {"tenant": tenant})}
     return found.get(tenant, NO_QUOTA).completed(found.get(EVERY_TENANT, NO_QUOTA))
 
 

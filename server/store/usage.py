@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from dataclasses import fields
 from itertools import accumulate
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from server.errors import StoredQuotaExceeded
 from server.store.quota_records import Stored, Usage
 from server.store.quota_rows import read_tenant
 from server.store.tables import usage
 
-_COUNTS = [usage.c[field.name] for field in fields(Usage)]
+_OF_TENANT = select(*(usage.c[field.name] for field in fields(Usage))).where(usage.c.tenant == bindparam("tenant"))
 
 
 def read_usage(connection: Connection, tenant: str) -> Usage:
     """Returns what a tenant has stored."""
-    row = connection.execute(select(*_COUNTS).where(usage.c.tenant == tenant)).one_or_none()
+    row = connection.execute(_OF_TENANT, {"tenant": tenant}).one_or_none()
     return Usage() if row is None else Usage(*row)
 
 

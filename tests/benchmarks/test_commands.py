@@ -26,13 +26,14 @@ SERVING = {
     "many_tasks": _ROUND,
     "open_close": ("--cycles", "4", "--engine", "onnx"),
     "overload": ("--rounds", "1", "--seconds", "0.5"),
+    "quotas": ("--rounds", "2", "--tasks", "3"),
     "request_cost": ("--rounds", "1", "--requests", "4"),
     "scale": (*_ROUND, "--active", "5", "--stored", "0", "5"),
     "training_speed": (*_ROUND, "--recipes", "cifar-fs-resnet12-small", "--device", "cpu"),
     "verdicts": _ROUND,
 }
 # Of a size that no flag makes smaller: slow tests.
-LONG = {"captures", "gpu", "http", "many_tasks", "open_close", "overload", "request_cost", "scale", "training_speed", "verdicts"}
+LONG = {"captures", "gpu", "http", "many_tasks", "open_close", "overload", "quotas", "request_cost", "scale", "training_speed", "verdicts"}
 ACCURACY = ("bursts", "forecast", "negatives", "prediction_sets", "quality", "review", "several_labels", "transductive")
 ELSEWHERE = {
     "gpu_day": "tests/benchmarks/test_gpu_day.py",
