@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from models.heads.head import Head
 from server.errors import CaptureNotFound, ImageNotKept
@@ -68,28 +68,30 @@ class CaptureStore:
         by_task: dict[TaskKey, list[NewCapture]] = {}
         for capture in taken:
             by_task.setdefault(capture.key, []).append(capture)
-        stored: set[str] = set()
-        removed, over_quota = False, 0
         with self._database.write(replaces=True) as connection:
-            for key, of_task in by_task.items():
-                there = set(versions_of(connection, key))
-                if usable := [capture for capture in of_task if capture.version in there]:
-                    setting = read_task(connection, key).capture
-                    before, newest = count_captures(connection, key), usable[-setting.limit :]
-                    if not whole:
-                        sizes = [len(capture.image) if keep_images else 0 for capture in newest]
-                        fit = captures_that_fit(connection, key.tenant, sizes, max(0, before + len(newest) - setting.limit))
-                        over_quota += len(newest) - fit
-                        if not (newest := newest[:fit]):
-                            continue
-                    insert_captures(connection, key, newest, keep_images)
-                    gone = delete_captures(connection, key, surplus(connection, key, setting, datetime.now(UTC)))
-                    self._events.tell_waiting(connection, key, setting.notify, before, before + len(newest) - gone)
-                    if whole:
-                        check_usage(connection, key.tenant, "captures", "bytes")
-                    removed |= gone > 0
-                    stored.update(capture.id for capture in newest)
-        return Added(stored, removed, over_quota)
+            added = [self._add(connection, key, of_task, keep_images, whole) for key, of_task in by_task.items()]
+        stored = set[str]().union(*(each.stored for each in added))
+        return Added(stored, any(each.removed for each in added), sum(each.over_quota for each in added))
+
+    def _add(self, connection: Connection, key: TaskKey, taken: Sequence[NewCapture], keep_images: bool, whole: bool) -> Added:
+        there = set(versions_of(connection, key))
+        if not (usable := [capture for capture in taken if capture.version in there]):
+            return Added(set(), removed=False, over_quota=0)
+        setting = read_task(connection, key).capture
+        before, newest = count_captures(connection, key), usable[-setting.limit :]
+        fit = len(newest)
+        if not whole:
+            sizes = [len(capture.image) if keep_images else 0 for capture in newest]
+            fit = captures_that_fit(connection, key.tenant, sizes, max(0, before + fit - setting.limit))
+        over_quota = len(newest) - fit
+        if not (newest := newest[:fit]):
+            return Added(set(), removed=False, over_quota=over_quota)
+        insert_captures(connection, key, newest, keep_images)
+        gone = delete_captures(connection, key, surplus(connection, key, setting, datetime.now(UTC)))
+        self._events.tell_waiting(connection, key, setting.notify, before, before + len(newest) - gone)
+        if whole:
+            check_usage(connection, key.tenant, "captures", "bytes")
+        return Added({capture.id for capture in newest}, gone > 0, over_quota)
 
     def trim(self) -> bool:
         """Removes the captures of all tasks that are too old or too many. Returns whether there were any."""
