@@ -67,7 +67,7 @@ def _look(data_dir: Path) -> tuple[float, float]:
 
 
 def _creations(with_quotas: Path, without: Path, rounds: int) -> dict[str, float]:
-    """Returns the seconds of a creation of each kind, by the clock and by the server's processor time, and the latter's ratio."""
+    """Returns the seconds of a creation of each kind, by the clock and by the server's processor time, and the ratios."""
     support = support_set(_SHOTS)
     clock: dict[str, list[float]] = {"with": [], "without": []}
     spent: dict[str, list[float]] = {"with": [], "without": []}
@@ -86,12 +86,14 @@ def _creations(with_quotas: Path, without: Path, rounds: int) -> dict[str, float
                 spent[name].append((processor_seconds(server.process.pid) - before) / _OF_A_TURN)
     # The first turn warms both.
     found = {f"{name}_{what}": median(of[name][1:]) for what, of in (("clock", clock), ("cpu", spent)) for name in of}
-    ratio = sum(spent["with"][1:]) / sum(spent["without"][1:])
+    found["cpu_ratio"] = sum(spent["with"][1:]) / sum(spent["without"][1:])
+    found["clock_ratio"] = median(mine / other for mine, other in zip(clock["with"][1:], clock["without"][1:], strict=True))
     for name in ("with", "without"):
         clocked, used = 1e3 * found[f"{name}_clock"], 1e3 * found[f"{name}_cpu"]
         print(f"a creation {name} quotas: {clocked:.1f} ms, {used:.1f} ms of processor time")
-    print(f"{ratio:.3f} times the processor time over {rounds} turns of {_OF_A_TURN}")
-    return {**found, "cpu_ratio": ratio}
+    print(f"{found['clock_ratio']:.3f} times as long in the median of {rounds} turns of {_OF_A_TURN}", end=", ")
+    print(f"and {found['cpu_ratio']:.3f} times the processor time over all of them")
+    return found
 
 
 def _charge() -> float:
