@@ -33,7 +33,19 @@ SERVING = {
     "verdicts": _ROUND,
 }
 # Of a size that no flag makes smaller: slow tests.
-LONG = {"captures", "gpu", "http", "many_tasks", "open_close", "overload", "quotas", "request_cost", "scale", "training_speed", "verdicts"}
+LONG = {
+    "captures",
+    "gpu",
+    "http",
+    "many_tasks",
+    "open_close",
+    "overload",
+    "quotas",
+    "request_cost",
+    "scale",
+    "training_speed",
+    "verdicts",
+}
 ACCURACY = ("bursts", "forecast", "negatives", "prediction_sets", "quality", "review", "several_labels", "transductive")
 ELSEWHERE = {
     "gpu_day": "tests/benchmarks/test_gpu_day.py",

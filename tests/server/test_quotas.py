@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from headstart import Client
+from models.bundle import PAPER_BUNDLE
 from server.cache.keys import LOOK_SECONDS
 from server.keys import id_of
 from server.store.key_records import new_key
@@ -38,6 +39,7 @@ _LIMITS: dict[str, dict[str, int]] = {
     "capturing": {"captures": 3},
     "crowding": {"tasks": 5},
     "hurrying": {"images": 5},
+    "comparing": {"images": 5},
     "told": {"requests": 500, "images": 50, "examples": 9},
 }
 
@@ -189,6 +191,17 @@ class TestImages:
         assert "this key has used its quota of 5 images" in refused.json()["detail"]
         assert ask(tenant, task, 5).status_code == 200
         assert "this tenant has used its quota of 12 images" in ask(tenant, task, 2).json()["detail"]
+
+    def test_of_a_comparison_on_another_backbone(self, caller: Callable[[str], httpx.Client]) -> None:
+        api = caller("comparing")
+        task = create(api, _PAIR)["id"]
+        there, other = {"options": {"solver": "prototype"}}, {"backbone": PAPER_BUNDLE}
+        compared = api.post(f"/v1/tasks/{task}/compare", json={"candidates": [there, other]})
+        assert compared.status_code == 200
+        assert state(compared)["images"][0] == 1, "two that it learned from, and the same two once more"
+        again = api.post(f"/v1/tasks/{task}/compare", json={"candidates": [there, other]}).json()["candidates"]
+        assert [each.get("error", {}).get("code") for each in again] == [None, None, "quota_exceeded"]
+        assert_problem(api.post(f"/v1/tasks/{task}/compare", json={"candidates": [other]}), 429, "quota_exceeded")
 
     def test_of_a_crowd_as_many_pass_as_may(self, caller: Callable[[str], httpx.Client]) -> None:
         api = caller("hurrying")
