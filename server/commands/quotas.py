@@ -13,13 +13,14 @@ from server.store.quotas import QuotaStore
 
 _MOST = 10**15 - 1  # The fields of replies have no larger integers (RFC 9651).
 _NO_LIMIT = "none"
-_HELP = {
-    "requests": "requests a minute",
-    "images": "images a minute, be they to recognise or to learn from",
-    "tasks": "stored tasks",
-    "examples": "stored examples, also those that only earlier versions have",
-    "bytes": "bytes of stored images, of examples and captures",
-    "captures": "captures that wait for a decision; further ones are dropped",
+# Of each quota its flag, and what it limits.
+_FLAGS = {
+    "requests": ("--requests-per-minute", "requests a minute"),
+    "images": ("--images-per-minute", "images a minute, be they to recognise or to learn from"),
+    "tasks": ("--tasks", "stored tasks"),
+    "examples": ("--examples", "stored examples, also those that only earlier versions have"),
+    "bytes": ("--bytes", "bytes of stored images, of examples and captures"),
+    "captures": ("--captures", "captures that wait for a decision; further ones are dropped"),
 }
 
 
@@ -34,14 +35,14 @@ def quotas_command(arguments: Sequence[str]) -> int:
 
 
 def _set(store: QuotaStore, asked: argparse.Namespace) -> None:
-    given = {name: value for name in _HELP if (value := getattr(asked, name)) is not None}
+    given = {name: value for name in _FLAGS if (value := getattr(asked, name)) is not None}
     limits = {name: None if value == _NO_LIMIT else value for name, value in given.items()}
     if not limits:
         raise InvalidRequest("nothing to set; give at least one quota, such as --images-per-minute 600")
     if asked.key and (wrong := limits.keys() & set(STORED)):
         raise InvalidRequest(f"what is stored belongs to the tenant, not to a key: {', '.join(sorted(wrong))}")
     changed = store.change(*_owner(asked), limits)
-    said = ", ".join(f"{name} {limit}" for name in _HELP if (limit := getattr(changed, name)) is not None)
+    said = ", ".join(f"{name} {limit}" for name in _FLAGS if (limit := getattr(changed, name)) is not None)
     print(f"{_called(*_owner(asked))}: {said or 'no quota'}; {SOON}", file=sys.stderr)
 
 
@@ -56,7 +57,7 @@ def _list(store: QuotaStore, _asked: argparse.Namespace) -> None:
 
 
 def _remove(store: QuotaStore, asked: argparse.Namespace) -> None:
-    store.change(*_owner(asked), dict.fromkeys(_HELP))
+    store.change(*_owner(asked), dict.fromkeys(_FLAGS))
     print(f"{_called(*_owner(asked))}: no quota; {SOON}", file=sys.stderr)
 
 
@@ -84,8 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     setting = add_command(commands, "set", _set, "set quotas; those that are not named stay as they are")
-    for name, text in _HELP.items():
-        flag = f"--{name}" if name in STORED else f"--{name}-per-minute"
+    for name, (flag, text) in _FLAGS.items():
         least = 0 if name in STORED else 1
         setting.add_argument(flag, dest=name, type=_number(least), metavar="N", help=f"{text}; {_NO_LIMIT} lifts it")
     add_command(commands, "list", _list, "show every quota, and what its tenant has stored")

@@ -15,6 +15,7 @@ import pytest
 
 from headstart.__main__ import main as headstart
 from server.commands.keys import keys_command
+from server.commands.quotas import quotas_command
 from server.settings import load_settings
 from training.__main__ import main as headstart_train
 
@@ -22,6 +23,7 @@ _MAINS: dict[str, Callable[[list[str]], object]] = {
     "headstart": headstart,
     "headstart-server": load_settings,
     "headstart-server keys": keys_command,
+    "headstart-server quotas": quotas_command,
     "headstart-train": headstart_train,
 }
 _MODULES = {"headstart": "headstart", "server": "headstart-server", "training": "headstart-train"}
@@ -39,8 +41,8 @@ def ours(words: list[str]) -> tuple[str, list[str]] | None:
     name, arguments = Path(words[0]).name, words[1:]
     if name.startswith("python") and arguments[:1] == ["-m"] and len(arguments) > 1:
         name, arguments = _MODULES.get(arguments[1], arguments[1]), arguments[2:]
-    if name == "headstart-server" and arguments[:1] == ["keys"]:
-        name, arguments = "headstart-server keys", arguments[1:]
+    if arguments and f"{name} {arguments[0]}" in _MAINS:
+        name, arguments = f"{name} {arguments[0]}", arguments[1:]
     return (name, arguments) if name in _MAINS or name.startswith("benchmarks.") else None
 
 
