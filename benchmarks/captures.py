@@ -19,12 +19,11 @@ from typing import Any
 
 import httpx
 import numpy as np
-import psutil
 
 from benchmarks.server_process import ServerProcess
 from benchmarks.serving.load import LoadGenerator, post_images
 from benchmarks.shared.command import benchmark_parser, write_json
-from benchmarks.shared.setting import create_task, sample_images, support_set
+from benchmarks.shared.setting import create_task, processor_seconds, sample_images, support_set
 from server.ids import new_id
 from server.store.capture_records import Answered, NewCapture
 from server.store.records import TaskKey
@@ -84,10 +83,10 @@ def _predictions(data_dir: Path, rounds: int, seconds: float) -> dict[str, list[
         for _ in range(rounds):
             for keep in _SETTINGS:
                 _settle(api)
-                before = _processor_seconds(server.process.pid)
+                before = processor_seconds(server.process.pid)
                 outcome = load.closed(requests[keep], _CONNECTIONS, count)
                 _settle(api)
-                spent = _processor_seconds(server.process.pid) - before
+                spent = processor_seconds(server.process.pid) - before
                 turns[keep].append({"rate": count / outcome.seconds, "cpu": 1e3 * spent / count})
         dropped = [line for line in api.get("/metrics").text.splitlines() if line.startswith("headstart_captures_dropped_total")]
         print(f"dropped: {dropped or 'none'}")
@@ -104,11 +103,6 @@ def _settle(api: httpx.Client) -> None:
 
 def _stored(api: httpx.Client) -> str:
     return next(line for line in api.get("/metrics").text.splitlines() if line.startswith("headstart_captures_total"))
-
-
-def _processor_seconds(process: int) -> float:
-    spent = psutil.Process(process).cpu_times()
-    return float(spent.user + spent.system)
 
 
 def _row(keep: str, turns: dict[str, list[Turn]]) -> dict[str, Any]:
@@ -174,9 +168,9 @@ def _median(costs: Sequence[Cost]) -> Cost:
 
 
 def _cost(server: ServerProcess, api: httpx.Client, method: str, path: str, **parts: Any) -> Cost:
-    spent, started = _processor_seconds(server.process.pid), time.perf_counter()
+    spent, started = processor_seconds(server.process.pid), time.perf_counter()
     api.request(method, path, **parts).raise_for_status()
-    return 1e3 * (time.perf_counter() - started), 1e3 * (_processor_seconds(server.process.pid) - spent)
+    return 1e3 * (time.perf_counter() - started), 1e3 * (processor_seconds(server.process.pid) - spent)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from benchmarks.shared.command import benchmark_parser, write_json
 from server.cache.keys import ActiveKeys
 from server.cache.tokens import Tokens
+from server.changes import Changes
 from server.errors import Unauthenticated
 from server.settings import load_settings
 from server.store.key_records import new_key
@@ -88,7 +89,7 @@ def _key(folder: Path, count: int) -> float:
     try:
         record, key = new_key("birds", "predict", None, None)
         store.keys.add(record)
-        return _timed(ActiveKeys(store).find, key, count)
+        return _timed(ActiveKeys(store, Changes()).find, key, count)
     finally:
         store.close()
 

@@ -63,5 +63,7 @@ def create_app(settings: Settings, seat: Seat | None = None) -> ASGIApp:
     # No redirect for a superfluous slash. It would go to the Host of the request, and to http behind a proxy that ends TLS.
     others = Router(pages, redirect_slashes=False, lifespan=lifespan)
     guard, trail = Guard(service.keys, service.tokens), AuditTrail(service.audit)
-    front = Front(endpoints, others, settings, service.metrics, guard, trail, service.backbones.check_room, tracing)
+    front = Front(
+        endpoints, others, settings, service.metrics, guard, service.quotas, trail, service.backbones.check_room, tracing
+    )
     return Forwarding(front, service, seat.requests) if seat is not None and follows else front

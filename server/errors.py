@@ -33,6 +33,8 @@
     ├── BodyTimeout                      body_timeout
     ├── HostNotAllowed                   host_not_allowed
     ├── OriginNotAllowed                 origin_not_allowed
+    ├── QuotaExceeded                    quota_exceeded
+    ├── StoredQuotaExceeded              stored_quota_exceeded
     ├── Conflict                         conflict
     ├── KeyRotated                       key_rotated
     ├── BackboneInUse                    backbone_in_use
@@ -264,6 +266,36 @@ class Forbidden(HeadstartError):
     """The caller's key is valid and does not allow this."""
 
     code = "forbidden"
+
+
+class QuotaExceeded(HeadstartError):
+    """The caller brings more a minute than its quota. Without `retry_after` the request can never pass as it is.
+
+    Attributes:
+        quota: `requests` or `images`.
+    """
+
+    code = "quota_exceeded"
+    retry_after: int | None = 1
+
+    def __init__(self, quota: str, detail: str, retry_after: int | None = None) -> None:
+        super().__init__(detail)
+        self.quota = quota
+        self.retry_after = retry_after
+
+
+class StoredQuotaExceeded(HeadstartError):
+    """The tenant would have more of something stored than its quota. Waiting does not help, and removing does.
+
+    Attributes:
+        quota: what there would be too many of.
+    """
+
+    code = "stored_quota_exceeded"
+
+    def __init__(self, quota: str, used: int, limit: int) -> None:
+        super().__init__(f"{quota} of this tenant, with those of this request: {used}; its quota is {limit}; nothing was stored")
+        self.quota = quota
 
 
 class HostNotAllowed(HeadstartError):

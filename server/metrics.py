@@ -84,6 +84,9 @@ class Metrics:
         self.captures_dropped = Counter(
             "headstart_captures_dropped", "Captures that were not stored, by reason", ["reason"], registry=registry
         )
+        self.quota_refusals = Counter(
+            "headstart_quota_refusals", "Requests refused by a quota, by what it limits", ["quota"], registry=registry
+        )
         self.audit_dropped = Counter("headstart_audit_dropped", "Rows of the audit that could not be stored", registry=registry)
         self.active_heads = Gauge("headstart_active_heads", "Heads in memory", registry=registry, multiprocess_mode="livesum")
         missing = "1 for a backbone that tasks or new tasks need and that cannot be served"

@@ -59,6 +59,11 @@ class Seat:
         """The socket at which the owner and the workers send each other messages."""
         return Path(self.folder, "messages")
 
+    @property
+    def rates(self) -> Path:
+        """The file of what callers have used of their quotas a minute."""
+        return Path(self.folder, "rates")
+
     def environment(self) -> dict[str, str]:
         """Returns what `take_seat` reads in the environment of the process."""
         return {_VARIABLE: json.dumps(asdict(self))}

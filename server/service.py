@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from server.cache.heads import ActiveHeads
 from server.cache.keys import ActiveKeys
+from server.cache.quotas import ActiveQuotas
 from server.cache.set_rules import ActiveSetRules
 from server.cache.support import ActiveSupport
 from server.changes import Changes
@@ -20,6 +21,7 @@ from server.peers import Owner, Workers
 from server.pools import Pools, ScoreBudget
 from server.seat import Seat
 from server.settings import InvalidSettings, Settings
+from server.shared_times import SharedTimes
 from server.store.audit_writer import AuditWriter
 from server.store.capture_records import NewCapture
 from server.store.capture_writer import CaptureWriter
@@ -63,6 +65,7 @@ class Service:
             self._owner = Owner(seat, self.metrics, self._forget, self._follow_bundle)
         try:
             self.keys = ActiveKeys(self.store, changes, self._owner.note_keys if self._owner else None)
+            self.quotas = ActiveQuotas(self.store, SharedTimes(seat.rates) if seat else None)
             self.tokens = _tokens(settings)
             if settings.exposed and not self.keys.required and self.tokens is None:
                 raise InvalidSettings(
@@ -89,7 +92,7 @@ class Service:
         self.decoder = Decoder(settings.image_limits)
         self.pools = Pools()
         self.scores = ScoreBudget(settings.max_scores)
-        self.keys.start()
+        self.keys.start(also=self.quotas.load)
         self.audit.start()
 
     @asynccontextmanager

@@ -43,7 +43,7 @@ class Oidc:
 class Settings(BaseSettings):
     """Serves few-shot classifiers over HTTP. Every flag is also an environment variable: --data-dir is HEADSTART_DATA_DIR.
 
-    `headstart-server keys` makes API keys. `headstart-server audit` prints who did what.
+    `headstart-server keys` makes API keys, `headstart-server quotas` sets quotas, `headstart-server audit` prints who did what.
     """
 
     model_config = SettingsConfigDict(

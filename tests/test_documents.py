@@ -115,7 +115,7 @@ def _loose_flags(code: Code) -> Iterator[str]:
 
 @cache
 def _our_flags() -> set[str]:
-    names = {"headstart", "headstart-server", "headstart-server audit", "headstart-server keys", "headstart-train"}
+    names = {"headstart", "headstart-train"} | {f"headstart-server{each}" for each in ("", " audit", " keys", " quotas")}
     for document in DOCUMENTS:
         names.update(f"benchmarks.{name}" for name in re.findall(r"\bbenchmarks\.(\w+)", document.text) if name != "py")
     return set().union(*(command_lines.all_flags(command_lines.parser_of(name)) for name in names))

@@ -16,12 +16,16 @@ _TABLES = ("tasks", "versions", "examples", "embeddings")
 
 
 @contextmanager
-def filled(count: int) -> Iterator[tuple[Path, Sequence[str]]]:
-    """Makes a data directory with about `count` tasks, and yields it with their ids."""
+def filled(count: int, shots: int = 1) -> Iterator[tuple[Path, Sequence[str]]]:
+    """Makes a data directory with about `count` tasks of five classes, and yields it with their ids.
+
+    Args:
+        shots: examples of each class.
+    """
     with TemporaryDirectory() as folder:
         data_dir = Path(folder) / "data"
         with ServerProcess(data_dir) as server, httpx.Client(base_url=server.url, timeout=60) as api:
-            original = create_task(api, support_set(shots=1)).rpartition("/")[2]
+            original = create_task(api, support_set(shots)).rpartition("/")[2]
         with closing(sqlite3.connect(data_dir / "headstart.db")) as database:
             database.execute("PRAGMA synchronous = OFF")
             ids = [original, *(f"{original[:-8]}{number:08d}" for number in range(count))]

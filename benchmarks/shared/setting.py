@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,3 +58,9 @@ def resident(process: int) -> int:
     """Returns the resident memory of a process, in bytes."""
     status = Path(f"/proc/{process}/status").read_text()
     return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")))
+
+
+def processor_seconds(process: int) -> float:
+    """Returns the processor time that a process has taken, in seconds."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()  # those after its name
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -44,6 +44,7 @@ class ActiveKeys:
         self._used: dict[str, datetime] = {}
         self._loading = threading.Lock()
         self._closing = threading.Event()
+        self._also: Callable[[], None] = lambda: None
         self._note_at = time.monotonic() + _NOTE_SECONDS
         self._thread = threading.Thread(target=self._run, name="keys", daemon=True)
         self.load()
@@ -59,8 +60,13 @@ class ActiveKeys:
             self.load()  # It blocks for a millisecond. No request may be answered to a key that was revoked before it.
         return self._required
 
-    def start(self) -> None:
-        """Begins to look for changes by other processes, and to write when keys were used."""
+    def start(self, also: Callable[[], None]) -> None:
+        """Begins to look for changes by other processes, and to write when keys were used.
+
+        Args:
+            also: looks for other changes, as often.
+        """
+        self._also = also
         self._thread.start()
 
     def find(self, key: str) -> StoredKey | None:
@@ -109,7 +115,7 @@ class ActiveKeys:
 
     def _run(self) -> None:
         while not self._closing.wait(LOOK_SECONDS):
-            fine = self._guarded(self.load)
+            fine = self._guarded(self.load) & self._guarded(self._also)
             if time.monotonic() >= self._note_at:
                 self._note_at = time.monotonic() + _NOTE_SECONDS
                 fine &= self._guarded(self._note_use)

@@ -41,7 +41,7 @@ class Access:
         counter, histogram = self._counters.get((known, route or "", status)) or self._count(known, route, status)
         counter.inc()
         histogram.observe(seconds)
-        refused = status == 503 and route is None  # Under overload most are: counted, and not told one by one.
+        refused = status in {429, 503} and route is None  # There may be very many: counted, and not told one by one.
         level = logging.DEBUG if refused or route in _OF_OPERATORS else logging.INFO
         if _log.isEnabledFor(level):
             shown, milliseconds = quote(without_secrets(path)[:_SHOWN]), 1000 * seconds

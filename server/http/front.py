@@ -1,7 +1,7 @@
 """The ASGI application: every request from its head to its line in the log.
 
-Id given (`X-Request-ID`) -> protocol and host checked -> origin checked -> endpoint found -> key checked, and room for images ->
-endpoint called with a limited body -> answered, an error as a problem -> logged and counted.
+Id given (`X-Request-ID`) -> protocol and host checked -> origin checked -> endpoint found -> key checked, room for images, and
+quota -> endpoint called with a limited body -> answered, an error as a problem -> logged and counted.
 """
 
 import logging
@@ -17,8 +17,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from server.cache.quotas import ActiveQuotas
 from server.context import request_id, tenant_id
-from server.errors import HeadstartError
+from server.errors import HeadstartError, QuotaExceeded, StoredQuotaExceeded
 from server.http.access import Access
 from server.http.audited import AuditTrail
 from server.http.bodies.limits import BodyLimits, LimitedBody
@@ -30,6 +31,7 @@ from server.http.problems import TABLE, error_problem, problem
 from server.http.protocol import check_protocol
 from server.ids import new_id
 from server.metrics import Metrics
+from server.rates import paying
 from server.settings import Settings
 from server.tracing import Tracing
 
@@ -38,6 +40,7 @@ _log = logging.getLogger(__name__)
 _BRINGS_IMAGES = re.compile(r".*/v1/(tasks(/[^/]+/(examples|predict))?|predict)")
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _UNEXPECTED = "internal_error"
+_UNCHARGED = frozenset({"open", "operate"})  # Whoever runs the server must not be kept out by a quota.
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")  # in the order of `Allow`
 
 
@@ -47,6 +50,7 @@ class Front:
     Args:
         others: what serves the paths that `endpoints` lack, and the lifespan.
         guard: tells whose request it is.
+        quotas: tell how many requests it may make.
         trail: tells the audit of it.
         check_room: raises Overloaded when there is no room for another image.
         tracing: None without traces.
@@ -59,6 +63,7 @@ class Front:
         settings: Settings,
         metrics: Metrics,
         guard: Guard,
+        quotas: ActiveQuotas,
         trail: AuditTrail,
         check_room: Callable[[], None],
         tracing: Tracing | None,
@@ -74,6 +79,7 @@ class Front:
         self._check_host = host_check(settings.hosts)
         self._check_origin = origin_check(settings.origins)
         self._guard = guard
+        self._quotas = quotas
         self._trail = trail
         self._check_room = check_room
         self._admitted: ASGIApp = self._answer
@@ -83,7 +89,14 @@ class Front:
                 allow_origins=sorted(settings.origins),
                 allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
                 allow_headers=["*"],
-                expose_headers=["Location", "Retry-After", "Idempotent-Replayed", "X-Request-ID"],
+                expose_headers=[
+                    "Location",
+                    "Retry-After",
+                    "RateLimit",
+                    "RateLimit-Policy",
+                    "Idempotent-Replayed",
+                    "X-Request-ID",
+                ],
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,6 +109,7 @@ class Front:
         id_ = given if _SANE_ID.fullmatch(given) else new_id("req")
         request_id.set(id_)
         self._access.begin(scope["method"], scope["scheme"], headers, id_)
+        paying.set(None)  # A pipelined request begins in the context of the one before it.
         if self._root:
             scope["root_path"] = self._root
             if not scope["path"].startswith(f"{self._root}/"):  # The proxy has removed it, and to Starlette it is a part.
@@ -109,6 +123,8 @@ class Front:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", id_.encode())]
+                if (account := paying.get()) is not None:
+                    message["headers"] += account.fields()
                 if self._root:
                     message["headers"] = list(map(self._from_root, message["headers"]))
             await send(message)
@@ -169,10 +185,13 @@ class Front:
         caller = await self._guard.admit(scope, endpoint.need, parts)
         tenant_id.set(caller.tenant)
         self._trail.begin(scope, endpoint.audited, caller, parts)
+        scope["route"] = None  # Refusals of what is too much are not told one by one.
         if scope["method"] == "POST" and _BRINGS_IMAGES.fullmatch(scope["path"]):
-            scope["route"] = None  # Refusals of an overloaded server are not told one by one.
             self._check_room()
-            scope["route"] = endpoint
+        if endpoint.need not in _UNCHARGED and (account := self._quotas.account(caller.tenant, caller.key)) is not None:
+            paying.set(account)
+            account.charge("requests", 1)
+        scope["route"] = endpoint
         return await endpoint(Request(scope, body.receive), parts, caller)
 
     def _failure(self, scope: Scope, error: HeadstartError | HTTPException | ClientDisconnect) -> Response:
@@ -180,6 +199,8 @@ class Front:
         if isinstance(error, HeadstartError):
             self._metrics.errors.labels(error.code).inc()
             scope["failure"] = error.code
+            if isinstance(error, QuotaExceeded | StoredQuotaExceeded):
+                self._metrics.quota_refusals.labels(error.quota).inc()
             return error_problem(error)
         if isinstance(error, ClientDisconnect):  # Nobody reads this; the status is for the logs, as nginx has it.
             scope["failure"] = "client_left"

@@ -17,6 +17,7 @@ from server.errors import (
     HostNotAllowed,
     MalformedRequest,
     OriginNotAllowed,
+    QuotaExceeded,
     Unauthenticated,
     UrlTooLong,
 )
@@ -214,7 +215,7 @@ def _drop_fastapis_own_errors(document: dict[str, Any]) -> None:
 def _add_what_any_call_may_answer(document: dict[str, Any]) -> None:
     """Adds what is refused before a route is looked for, or beside what a route answers under the same status."""
     anything = documented(MalformedRequest, OriginNotAllowed, HeaderTimeout, UrlTooLong, HostNotAllowed, HeadersTooLarge)
-    keyed = documented(Unauthenticated, Forbidden)
+    keyed = documented(Unauthenticated, Forbidden, QuotaExceeded)
     keyed[401]["headers"] = {"WWW-Authenticate": {"description": "`Bearer`", "schema": {"type": "string"}}}
     for path in document["paths"].values():
         for operation in path.values():

@@ -42,8 +42,10 @@ from server.errors import (
     NotForSeveralLabels,
     OriginNotAllowed,
     Overloaded,
+    QuotaExceeded,
     RefreshNotFound,
     StorageFailed,
+    StoredQuotaExceeded,
     TaskNotFound,
     TooFewClasses,
     Unauthenticated,
@@ -61,6 +63,10 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
     Unauthenticated: (HTTPStatus.UNAUTHORIZED, "this server asks for a key: send it as `Authorization: Bearer hs_…`"),
     Forbidden: (HTTPStatus.FORBIDDEN, "this takes a key that has the scope write; yours has the scope predict"),
     OriginNotAllowed: (HTTPStatus.FORBIDDEN, "a web page of https://example.org may not do this; …"),
+    StoredQuotaExceeded: (
+        HTTPStatus.FORBIDDEN,
+        "tasks of this tenant, with those of this request: 101; its quota is 100; nothing was stored",
+    ),
     TaskNotFound: (HTTPStatus.NOT_FOUND, "there is no task 'task_01…'"),
     ExampleNotFound: (HTTPStatus.NOT_FOUND, "the active version of this task has no example 'example_01…'"),
     CaptureNotFound: (
@@ -119,6 +125,10 @@ TABLE: dict[type[HeadstartError], tuple[HTTPStatus, str]] = {
     IdempotencyKeyReused: (
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "this Idempotency-Key was used for another request within 24 hours; use a new one",
+    ),
+    QuotaExceeded: (
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "this tenant has used its quota of 600 images a minute; try again in 7 seconds",
     ),
     HeadersTooLarge: (
         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,

@@ -27,6 +27,7 @@ from server.journeys.replay import with_said
 from server.journeys.retry import KEEPS_CHANGING, retry_on_conflict
 from server.journeys.support_set import LabelledImage, check_mode, check_request, check_support_set, spelt_as_before
 from server.metrics import Stopwatch
+from server.rates import charged
 from server.schemas.from_records import changed_task_reply
 from server.schemas.quality import Quality
 from server.schemas.replies import ChangedTaskReply
@@ -56,6 +57,7 @@ async def create_task(
 
     Raises:
         Invalid, TooLarge: the support set breaks a rule, or an image cannot be read.
+        QuotaExceeded, StoredQuotaExceeded: the caller may not bring, or the tenant store, as much.
         Unavailable: the server cannot do it now.
         ReplayExists: the request was answered meanwhile under its idempotency key.
     """
@@ -94,7 +96,7 @@ async def add_examples(
     Raises:
         TaskNotFound: there is no such task.
         Conflict: others kept changing the task at the same time.
-        Invalid, TooLarge, Unavailable, ReplayExists: as in `create_task`.
+        Invalid, TooLarge, QuotaExceeded, StoredQuotaExceeded, Unavailable, ReplayExists: as in `create_task`.
     """
     watch = Stopwatch(service.metrics)
     check_request(examples, service.settings)
@@ -191,7 +193,8 @@ async def refit(
 
 async def _embed(service: Service, backbone: ServedBackbone, examples: Sequence[LabelledImage], watch: Stopwatch) -> Array:
     """Embeddings of every example; a broken image refuses the whole set, since a head without it would not be what was asked."""
-    embedded = await embed_images(service, backbone, [example.image for example in examples], watch)
+    with charged(len(examples)):
+        embedded = await embed_images(service, backbone, [example.image for example in examples], watch)
     unreadable = [(position, error) for position, error in enumerate(embedded.errors) if error is not None]
     if unreadable:
         position, first = unreadable[0]

@@ -73,15 +73,16 @@ async def remember(service: Service, setting: CaptureSetting, taken: Sequence[Ne
 
     Raises:
         LimitExceeded: they are more than the task may have.
+        StoredQuotaExceeded: they are more than the tenant may have.
         Conflict: the version that answered was forgotten meanwhile.
         StorageFailed: they cannot be stored.
     """
     if len(taken) > setting.limit:
         raise LimitExceeded("images to remember", len(taken), setting.limit)
-    stored, removed = await service.pools.in_writer(service.store.captures.add, taken, service.settings.keep_images)
-    if removed:
+    added = await service.pools.in_writer(service.store.captures.add, taken, service.settings.keep_images, whole=True)
+    if added.removed:
         service.captures.sweep_soon(erase=True)
-    if len(stored) < len(taken):
+    if len(added.stored) < len(taken):
         raise Conflict(KEEPS_CHANGING)
 
 

@@ -29,6 +29,7 @@ from server.errors import (
     InvalidBundle,
     NotForSeveralLabels,
     Overloaded,
+    QuotaExceeded,
     VersionNotFound,
 )
 from server.journeys.head_options import chosen, chosen_instead
@@ -49,6 +50,7 @@ _OF_ONE_BACKBONE = (
     BackboneNotOpen,
     InvalidBundle,
     Overloaded,
+    QuotaExceeded,
     ImageNotKept,
     ImageBroken,
     ImageUnsupported,
@@ -91,8 +93,8 @@ async def compare(service: Service, key: TaskKey, asked: Sequence[Candidate] | N
         TaskNotFound: there is no such task.
         NotForSeveralLabels: an image of it may have several labels.
         Conflict: what it needs of the task was removed meanwhile.
-        BackboneNotFound, BackboneNotOpen, InvalidBundle, ImageNotKept, ImageBroken, ImageUnsupported, ImageTooLarge: the only
-            candidate cannot be tried.
+        BackboneNotFound, BackboneNotOpen, InvalidBundle, ImageNotKept, ImageBroken, ImageUnsupported, ImageTooLarge,
+            QuotaExceeded: the only candidate cannot be tried.
         Unavailable: the server cannot do it now.
     """
     watch = Stopwatch(service.metrics)

@@ -22,6 +22,7 @@ from server.journeys.capture import captures_of, remember, to_capture
 from server.journeys.classify import APPLIES, Classified, classify, question_of, verdict_of
 from server.journeys.embed import Embedded, embed_images, image_error
 from server.metrics import Stopwatch
+from server.rates import charged
 from server.service import Service
 from server.settings import Settings
 from server.store.capture_records import NewCapture
@@ -53,13 +54,16 @@ async def predict(
     Raises:
         InvalidRequest, LimitExceeded: there are no images, or too many.
         ImageBroken, ImageUnsupported, ImageTooLarge: the only image cannot be read.
+        QuotaExceeded: they are too many for the caller's quota now.
+        StoredQuotaExceeded: the tenant may not have as many captures, so that its predictions cannot be remembered.
         Conflict: the version was forgotten meanwhile, so that its predictions cannot be remembered.
         Unavailable: the server cannot do it now.
     """
     watch = Stopwatch(service.metrics)
     check_images(images, service.settings)
-    async with service.backbones.use(task.head.backbone) as backbone:
-        embedded = await embed_images(service, backbone, images, watch, question_of(task, len(images)))
+    with charged(len(images)):
+        async with service.backbones.use(task.head.backbone) as backbone:
+            embedded = await embed_images(service, backbone, images, watch, question_of(task, len(images)))
     if len(images) == 1 and embedded.errors[0] is not None:
         raise image_error(embedded.errors[0], "the image cannot be used")
     with watch.stage("head", begun=embedded.seconds):

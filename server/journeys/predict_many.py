@@ -20,6 +20,7 @@ from server.journeys.classify import APPLIES, NEAREST, as_told
 from server.journeys.embed import Embedded, embed_images, image_error
 from server.journeys.predict import Data, check_images, encode, failed, in_order, predictions_of, ranked, with_verdicts
 from server.metrics import Stopwatch
+from server.rates import charged
 from server.service import Service
 from server.store.records import Active, TaskKey
 
@@ -74,6 +75,7 @@ async def predict_many(
     Raises:
         InvalidRequest, LimitExceeded: there are no images, too many, or too many scores to answer with.
         ImageBroken, ImageUnsupported, ImageTooLarge: the only image cannot be read.
+        QuotaExceeded: the images are too many for the caller's quota now; each counts once, however many tasks there are.
         Unavailable: the server cannot do it now, or not for the only task.
     """
     watch = Stopwatch(service.metrics)
@@ -81,8 +83,9 @@ async def predict_many(
     weight = _VERDICT if unknown == "judge" else 0
     with service.scores.admit(len(images) * sum(_told(active, top_k) + weight for _, active in tasks)):
         backbones = dict.fromkeys(active.backbone for _, active in tasks)
-        seen = {backbone: await _see(service, backbone, images, watch) for backbone in backbones}
-        _raise_if_only(seen, tasks, images)
+        with charged(len(images)):
+            seen = {backbone: await _see(service, backbone, images, watch) for backbone in backbones}
+            _raise_if_only(seen, tasks, images)
         with watch.stage("head"):
             asked = _Asked(service, tenant, images, seen, top_k, unknown)
             results = [await service.pools.in_applier(_answer, asked, turn) for turn in _turns(tasks, len(images))]

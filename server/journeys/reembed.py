@@ -9,6 +9,7 @@ from models.heads.head import Float32
 from models.images.preprocess import ImageError, Pixels
 from server.engine.backbone import ServedBackbone
 from server.journeys.embed import image_error
+from server.rates import charged
 from server.service import Service
 from server.store.records import ExampleImage, TaskKey
 from server.store.support_records import Support
@@ -36,6 +37,7 @@ async def support_on(
         TaskNotFound, VersionNotFound, ExampleNotFound: there is no such version, or it went meanwhile.
         ImageNotKept: the server was told to keep embeddings only.
         ImageBroken, ImageUnsupported, ImageTooLarge: an image cannot be read, under the limits of now.
+        QuotaExceeded: the images are too many for the quota of the caller whose request this is part of, if it is.
         EngineFailed: the engine failed on a batch.
         StorageFailed: the store cannot be read.
     """
@@ -44,11 +46,12 @@ async def support_on(
     found = found if negatives else found.of_classes()
     embeddings = dict(found.embeddings)
     lacking = found.lacking
-    for start in range(0, len(lacking), AT_ONCE):
-        images = await service.pools.in_thread(service.store.examples.images, key, lacking[start : start + AT_ONCE])
-        embeddings |= await embed_stored(service, backbone, images)
-        if progress:
-            progress(len(images))
+    with charged(len(lacking)):
+        for start in range(0, len(lacking), AT_ONCE):
+            images = await service.pools.in_thread(service.store.examples.images, key, lacking[start : start + AT_ONCE])
+            embeddings |= await embed_stored(service, backbone, images)
+            if progress:
+                progress(len(images))
     return found.support(embeddings, sha256)
 
 

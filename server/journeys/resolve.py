@@ -15,6 +15,7 @@ from server.journeys.replay import with_said
 from server.journeys.retry import retry_on_conflict
 from server.journeys.support_set import check_mode, spelt_as_before
 from server.metrics import Stopwatch
+from server.rates import charged
 from server.schemas.from_records import changed_task_reply
 from server.schemas.replies import ChangedTaskReply
 from server.service import Service
@@ -43,6 +44,8 @@ async def resolve(service: Service, key: TaskKey, decisions: Decisions, asked: A
         TaskNotFound, CaptureNotFound: there is no such task, or it has no such capture any more.
         ImageNotKept: another backbone embedded a capture, and its image was not kept.
         InvalidRequest, LimitExceeded: there is nothing to do, or too much.
+        StoredQuotaExceeded: the tenant may not have as many examples.
+        QuotaExceeded: those that have to be embedded again are too many for the caller's quota now.
         Conflict: others kept changing the task at the same time.
         ErasurePending: all is done, but bytes of discarded captures are still in the database's log.
         Unavailable: the server cannot do it now.
@@ -114,10 +117,11 @@ async def _embedded_again(service: Service, task: Task, infos: Sequence[CaptureI
     if not infos:
         return {}
     found: dict[str, Float32] = {}
-    async with service.backbones.use(task.version.backbone) as backbone:
-        for start in range(0, len(infos), AT_ONCE):
-            ids = [info.id for info in infos[start : start + AT_ONCE]]
-            read = [await service.pools.in_thread(service.store.captures.image, task.key, id_) for id_ in ids]
-            images = [ExampleImage(id_, image) for id_, (image, _) in zip(ids, read, strict=True)]
-            found |= await embed_stored(service, backbone, images)
+    with charged(len(infos)):
+        async with service.backbones.use(task.version.backbone) as backbone:
+            for start in range(0, len(infos), AT_ONCE):
+                ids = [info.id for info in infos[start : start + AT_ONCE]]
+                read = [await service.pools.in_thread(service.store.captures.image, task.key, id_) for id_ in ids]
+                images = [ExampleImage(id_, image) for id_, (image, _) in zip(ids, read, strict=True)]
+                found |= await embed_stored(service, backbone, images)
     return found

@@ -224,28 +224,6 @@ class Problem(Reply):
     )
 
 
-class Limits(Reply):
-    """The most that a request, or a task, may hold on this server; more is refused."""
-
-    body_bytes: int
-    image_bytes: int
-    image_pixels: int
-    images: int = Field(description="of one prediction")
-    new_examples: int = Field(description="of one request")
-    classes: int = Field(description="of one task")
-    examples: int = Field(description="of one task")
-
-    EXAMPLE: ClassVar[Any] = {
-        "body_bytes": 64_000_000,
-        "image_bytes": 30_000_000,
-        "image_pixels": 25_000_000,
-        "images": 256,
-        "new_examples": 1024,
-        "classes": 1000,
-        "examples": 20_000,
-    }
-
-
 class Health(Reply):
     status: str = Field(description="`ok`; of `/readyz` `ready`, `degraded` where some tasks lack their bundle, `unavailable`")
     checks: dict[str, str] = Field(default_factory=dict)

@@ -109,9 +109,10 @@ class CaptureWriter:
                 self._metrics.captures_dropped.labels(reason).inc(len(taken))
 
     def _add(self, taken: Sequence[NewCapture]) -> None:
-        stored, removed = self._store.captures.add(taken, self._keep_images)
-        self._metrics.captures.inc(len(stored))
-        self._erasing |= removed
+        added = self._store.captures.add(taken, self._keep_images)
+        self._metrics.captures.inc(len(added.stored))
+        self._metrics.captures_dropped.labels("quota").inc(added.over_quota)
+        self._erasing |= added.removed
 
     def _sweep(self) -> None:
         self._erasing = self._store.captures.trim() or self._erasing

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from models.heads.head import Head
 from server.errors import CaptureNotFound, ImageNotKept
@@ -28,6 +29,21 @@ from server.store.removal import removing, versions_of
 from server.store.replays import keep_version
 from server.store.statements import belongs_to, capture_of, now_after, read_task
 from server.store.tables import capture_images, captures, tasks
+from server.store.usage import captures_that_fit, check_usage
+
+
+class Added(NamedTuple):
+    """The outcome of storing captures.
+
+    Attributes:
+        stored: the ids of those that were stored.
+        removed: whether others were removed. Their bytes stay in the files until `erase`.
+        over_quota: how many were left out, since their tenants may not have as many.
+    """
+
+    stored: set[str]
+    removed: bool
+    over_quota: int
 
 
 class CaptureStore:
@@ -38,31 +54,44 @@ class CaptureStore:
         self._active = active
         self._events = events
 
-    def add(self, taken: Sequence[NewCapture], keep_images: bool) -> tuple[set[str], bool]:
+    def add(self, taken: Sequence[NewCapture], keep_images: bool, *, whole: bool = False) -> Added:
         """Stores captures of any tasks in one transaction. A task that has too many then loses its oldest.
 
-        Captures of a version that is gone are left out: it was forgotten, or its task was deleted.
+        Captures of a version that is gone are left out: it was forgotten, or its task was deleted. So are those beyond a quota.
 
-        Returns:
-            The ids of those that were stored, and whether any others were removed. Their bytes stay in the files until `erase`.
+        Args:
+            whole: whether a quota refuses them all instead.
+
+        Raises:
+            StoredQuotaExceeded: a tenant may not have as many; nothing is stored.
         """
         by_task: dict[TaskKey, list[NewCapture]] = {}
         for capture in taken:
             by_task.setdefault(capture.key, []).append(capture)
-        stored: set[str] = set()
-        removed = False
         with self._database.write(replaces=True) as connection:
-            for key, of_task in by_task.items():
-                there = set(versions_of(connection, key))
-                if usable := [capture for capture in of_task if capture.version in there]:
-                    setting = read_task(connection, key).capture
-                    before, newest = count_captures(connection, key), usable[-setting.limit :]
-                    insert_captures(connection, key, newest, keep_images)
-                    gone = delete_captures(connection, key, surplus(connection, key, setting, datetime.now(UTC)))
-                    self._events.tell_waiting(connection, key, setting.notify, before, before + len(newest) - gone)
-                    removed |= gone > 0
-                    stored.update(capture.id for capture in newest)
-        return stored, removed
+            added = [self._add(connection, key, of_task, keep_images, whole) for key, of_task in by_task.items()]
+        stored = set[str]().union(*(each.stored for each in added))
+        return Added(stored, any(each.removed for each in added), sum(each.over_quota for each in added))
+
+    def _add(self, connection: Connection, key: TaskKey, taken: Sequence[NewCapture], keep_images: bool, whole: bool) -> Added:
+        there = set(versions_of(connection, key))
+        if not (usable := [capture for capture in taken if capture.version in there]):
+            return Added(set(), removed=False, over_quota=0)
+        setting = read_task(connection, key).capture
+        before, newest = count_captures(connection, key), usable[-setting.limit :]
+        fit = len(newest)
+        if not whole:
+            sizes = [len(capture.image) if keep_images else 0 for capture in newest]
+            fit = captures_that_fit(connection, key.tenant, sizes, max(0, before + fit - setting.limit))
+        over_quota = len(newest) - fit
+        if not (newest := newest[:fit]):
+            return Added(set(), removed=False, over_quota=over_quota)
+        insert_captures(connection, key, newest, keep_images)
+        gone = delete_captures(connection, key, surplus(connection, key, setting, datetime.now(UTC)))
+        self._events.tell_waiting(connection, key, setting.notify, before, before + len(newest) - gone)
+        if whole:
+            check_usage(connection, key.tenant, "captures", "bytes")
+        return Added({capture.id for capture in newest}, gone > 0, over_quota)
 
     def trim(self) -> bool:
         """Removes the captures of all tasks that are too old or too many. Returns whether there were any."""
@@ -140,6 +169,7 @@ class CaptureStore:
             CaptureNotFound: the task does not have one of the captures any more.
             VersionConflict: `parent` is not the active version any more.
             ReplayExists: the key of `asked` has been answered.
+            StoredQuotaExceeded: the tenant may not have as many examples.
         """
 
         def change() -> Task:
@@ -153,6 +183,8 @@ class CaptureStore:
                 for id_ in (*added, *discarded):
                     if not delete_captures(connection, key, [id_]):
                         raise CaptureNotFound(id_)
+                if added:  # Their images were counted before.
+                    check_usage(connection, key.tenant, "examples")
                 keep_version(connection, replace(task, updated_at=now_after(task.created_at)), asked)
             return task
 

@@ -13,6 +13,8 @@ from server.audit import doing
 from server.errors import KeyNotFound, KeyRotated, StorageFailed
 from server.keys import digest_of, make_key, next_id
 from server.store.key_records import StoredKey
+from server.store.quota_records import NO_QUOTA
+from server.store.quota_rows import read_own, write_own
 from server.store.records import TaskKey
 from server.store.removal import Room, removing
 from server.store.statements import read_task
@@ -74,6 +76,7 @@ class KeyStore:
 
     def rotate(self, tenant: str | None, id_: str, grace: timedelta) -> tuple[StoredKey, str]:
         """Makes a key that allows the same as a valid one and lasts as long from now on, and lets the old one end after `grace`.
+        The quota of the old one is also one of the new.
 
         Returns:
             The record of the new key, and the key.
@@ -91,6 +94,8 @@ class KeyStore:
             new = StoredKey(old.tenant, fresh, old.scope, old.task, digest_of(key), now, ends)
             _insert(connection, new)
             doing(("key.rotate", f"keys/{old.id}"), ("key.create", f"keys/{new.id}"), tenant=old.tenant)
+            if (quota := read_own(connection, old.tenant, old.id)) != NO_QUOTA:
+                write_own(connection, new.tenant, new.id, quota)
             _change(connection, old, expires_at=min(now + grace, old.expires_at or now + grace))
         return new, key
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from server.store.audit_rows import record_act
 from server.store.database import Database, StoreError, StoreInUse, engine_of, path_of, storage_failures
 from server.store.database_files import give_some
+from server.store.tables import metadata
 
 # The server alone moves the log into the database, and this leaves its few pages there. Before SQLite 3.51.3, two connections
 # that move it at the same moment can corrupt the database.
@@ -36,12 +37,12 @@ class SharedDatabase:
         """
         reader, writer = engine_of(url, 1, "BEGIN", _PRAGMAS), engine_of(url, 1, "BEGIN IMMEDIATE", _PRAGMAS)
         try:
-            known = inspect(reader).has_table("audit")
+            there = set(inspect(reader).get_table_names())
         except DBAPIError as error:
             raise StoreError(f"the database cannot be used: {error.orig}") from error
-        if not known:
+        if not there.issuperset(metadata.tables):
             reader.dispose()
-            raise StoreError("the server that has the database open is of an earlier release; restart it with this release")
+            raise StoreError("the server that has the database open is of an earlier release; restart it with this one")
         return cls(path_of(url), reader, writer)
 
     @contextmanager

@@ -14,6 +14,7 @@ from server.store.event_records import EventBounds
 from server.store.events import EventStore
 from server.store.examples import ExampleStore
 from server.store.keys import KeyStore
+from server.store.quotas import QuotaStore
 from server.store.records import Replay
 from server.store.refreshes import RefreshStore
 from server.store.replays import read_replay
@@ -45,6 +46,7 @@ class Store:
         refreshes: the refreshes.
         keys: the API keys.
         audit: who did what.
+        quotas: what tenants and keys may bring and store.
 
     Raises:
         TaskNotFound: from every such call that takes a task's key, if there is no such task.
@@ -61,6 +63,7 @@ class Store:
         self.refreshes = RefreshStore(database)
         self.keys = KeyStore(database)
         self.audit = AuditStore(database)
+        self.quotas = QuotaStore(database)
 
     @classmethod
     def open(cls, url: str, bounds: EventBounds = _BOUNDS, changes: Changes | None = None) -> "Store":

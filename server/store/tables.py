@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Column,
     ColumnElement,
     DateTime,
@@ -348,4 +349,33 @@ audit = Table(
     PrimaryKeyConstraint("number", name="pk_audit"),
     Index("ix_audit_time", "time"),
     sqlite_autoincrement=True,
+)
+
+# Rows stay when quotas are removed, without a limit, so that the removal is a change like any other.
+quotas = Table(
+    "quotas",
+    metadata,
+    Column("tenant", String, nullable=False),  # `*` stands for every tenant, where its own row says nothing
+    Column("key", String, nullable=False),  # the id of one of its keys; empty for the tenant as a whole
+    Column("requests", BigInteger, nullable=True),  # a minute, like images; NULL is no limit
+    Column("images", BigInteger, nullable=True),
+    Column("tasks", BigInteger, nullable=True),
+    Column("examples", BigInteger, nullable=True),
+    Column("bytes", BigInteger, nullable=True),
+    Column("captures", BigInteger, nullable=True),
+    Column("change", Integer, nullable=False),  # as of `keys`
+    PrimaryKeyConstraint("tenant", "key", name="pk_quotas"),
+    Index("ix_quotas_change", "change"),
+)
+
+# What each tenant has stored. The triggers of migration 0016 count, also what a foreign key removes. No statement writes here.
+usage = Table(
+    "usage",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("tasks", BigInteger, nullable=False),
+    Column("examples", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),  # of the images of examples and captures, as they were sent
+    Column("captures", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant", name="pk_usage"),
 )

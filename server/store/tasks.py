@@ -47,6 +47,7 @@ from server.store.statements import (
     version_of,
 )
 from server.store.tables import tasks, versions
+from server.store.usage import check_usage
 
 
 class TaskStore:
@@ -136,6 +137,7 @@ class TaskStore:
 
         Raises:
             ReplayExists: the key of `asked` has been answered; nothing is created.
+            StoredQuotaExceeded: the tenant may not have as much; nothing is created.
         """
         counts = Counter(counted(example.label for example in added))
         with self._changing(key) as connection:
@@ -158,6 +160,7 @@ class TaskStore:
                 )
             )
             insert_examples(connection, task, added)
+            check_usage(connection, key.tenant, "tasks", "examples", "bytes")
             insert_version(connection, task, [example.id for example in added], head)
             keep_version(connection, task, asked)
             self._events.tell_created(connection, None, task)
@@ -181,10 +184,13 @@ class TaskStore:
             ExampleNotFound: `removed` names an example that the parent does not have.
             BackboneMismatch: `head` was fitted on another backbone than the parent's.
             ReplayExists: the key of `asked` has been answered.
+            StoredQuotaExceeded: the tenant may not have as much.
         """
         with self._changing(key) as connection:
             before = find_parent(connection, key, parent)
             task = add_changed(connection, before, change, added, removed, head, accuracy)
+            if added:
+                check_usage(connection, key.tenant, "examples", "bytes")
             keep_version(connection, task, asked)
             self._events.tell_created(connection, before, task)
         return task

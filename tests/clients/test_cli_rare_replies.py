@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,21 @@ def test_images_that_were_judged_alone_in_spite_of_transductive_are_remarked_on(
         assert main(["predict", "task_1", image, "--transductive", "--url", client.url]) == 0
     assert "mode=transductive" in sent[-1].path
     assert "each image was judged alone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("answer", "advice"),
+    [
+        (replace(problem(429, "quota_exceeded"), kind="application/problem+json"), "larger quota"),
+        (problem(403, "stored_quota_exceeded"), "`headstart forget` make room"),
+    ],
+)
+def test_a_quota_is_told_with_what_to_do(answer: Answer, advice: str, image: str, capsys: Capture) -> None:
+    with network(Answer(200, TASK), answer) as (client, _):
+        assert main(["predict", "task_1", image, "--url", client.url]) == 1
+    told = capsys.readouterr().err
+    assert "headstart: why (" in told
+    assert advice in told
 
 
 def test_an_image_that_was_not_kept_is_not_saved(tmp_path: Path, capsys: Capture) -> None:

@@ -15,7 +15,9 @@ from headstart import (
     HeadstartError,
     NotFound,
     Overloaded,
+    QuotaExceeded,
     ServerUnreachable,
+    StoredQuotaExceeded,
     TaskNotFound,
     Unavailable,
     UnexpectedReply,
@@ -86,6 +88,22 @@ def test_a_refusal_that_stays_is_not_repeated() -> None:
     with network(refusal, PREDICTED) as (client, sent):
         client.predict("task_1", b"1")
     assert len(sent) == 2
+
+
+def test_a_quota_of_the_minute_is_waited_for_and_one_of_what_is_stored_is_not() -> None:
+    used_up = replace(problem(429, "quota_exceeded", "0"), kind="application/problem+json")
+    with network(used_up, used_up, PREDICTED) as (client, sent):
+        client.predict("task_1", b"1")
+    assert len(sent) == 3
+    with network(used_up) as (client, sent), pytest.raises(QuotaExceeded):
+        client.predict("task_1", b"1")
+    assert len(sent) == TRIES
+    with network(replace(used_up, retry_after=None)) as (client, sent), pytest.raises(QuotaExceeded):
+        client.predict("task_1", b"1")
+    assert len(sent) == 1, "it can never pass"
+    with network(problem(403, "stored_quota_exceeded")) as (client, sent), pytest.raises(StoredQuotaExceeded):
+        client.create_task("n", PAIR)
+    assert len(sent) == 1
 
 
 def test_tries_are_bounded() -> None:

@@ -16,6 +16,7 @@ import pytest
 from headstart.__main__ import main as headstart
 from server.commands.audit import audit_command
 from server.commands.keys import keys_command
+from server.commands.quotas import quotas_command
 from server.settings import load_settings
 from training.__main__ import main as headstart_train
 
@@ -24,6 +25,7 @@ _MAINS: dict[str, Callable[[list[str]], object]] = {
     "headstart-server": load_settings,
     "headstart-server keys": keys_command,
     "headstart-server audit": audit_command,
+    "headstart-server quotas": quotas_command,
     "headstart-train": headstart_train,
 }
 _MODULES = {"headstart": "headstart", "server": "headstart-server", "training": "headstart-train"}
@@ -41,8 +43,8 @@ def ours(words: list[str]) -> tuple[str, list[str]] | None:
     name, arguments = Path(words[0]).name, words[1:]
     if name.startswith("python") and arguments[:1] == ["-m"] and len(arguments) > 1:
         name, arguments = _MODULES.get(arguments[1], arguments[1]), arguments[2:]
-    if name == "headstart-server" and arguments[:1] in (["keys"], ["audit"]):
-        name, arguments = f"headstart-server {arguments[0]}", arguments[1:]
+    if arguments and f"{name} {arguments[0]}" in _MAINS:
+        name, arguments = f"{name} {arguments[0]}", arguments[1:]
     return (name, arguments) if name in _MAINS or name.startswith("benchmarks.") else None
 
 

@@ -18,6 +18,7 @@ from server.ids import new_id
 from server.metrics import Metrics
 from server.store.capture_records import Answered, NewCapture
 from server.store.capture_writer import CaptureWriter
+from server.store.quota_records import Usage
 from server.store.records import Asked, Task, TaskKey, VersionConflict
 from server.store.store import Store
 from tests.helpers.leftovers import found_in
@@ -112,7 +113,7 @@ class TestAgainstAModel:
                 if what == "add":
                     # Half an hour, so that the test's own time does not matter.
                     added = captures(task, number, age=timedelta(hours=hours + 0.5))
-                    stored, _ = store.captures.add(added, keep_images=True)
+                    stored = store.captures.add(added, keep_images=True).stored
                     assert stored == {capture.id for capture in added[-limit:]}
                     kept += [(capture.id, hours + 0.5) for capture in added]
                     kept = trimmed()
@@ -127,6 +128,51 @@ class TestAgainstAModel:
                     assert store.captures.trim() == (len(kept) < before)
                 assert ids(store, task) == [id_ for id_, _ in reversed(kept)]
             assert ids(store, other) == [capture.id for capture in reversed(of_other)]
+
+    @given(
+        quota=st.integers(0, 8),
+        limits=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+        steps=st.lists(st.tuples(st.integers(0, 1), st.integers(1, 5), st.booleans()), max_size=8),
+    )
+    @settings(max_examples=12, deadline=None)
+    def test_a_tenant_has_no_more_than_its_quota_and_no_less_than_it_could(
+        self,
+        tmp_path_factory: pytest.TempPathFactory,
+        quota: int,
+        limits: tuple[int, int],
+        steps: list[tuple[int, int, bool]],
+    ) -> None:
+        with closing(open_empty(tmp_path_factory.mktemp("store"))) as store:
+            tasks = [store.tasks.change(create(store).key, capture={"limit": limit}) for limit in limits]
+            store.quotas.change(tasks[0].key.tenant, "", {"captures": quota})
+            held = [0, 0]
+            for at, number, discard in steps:
+                added = captures(tasks[at], number)
+                stored, _, over_quota = store.captures.add(added, keep_images=True)
+                newest = min(number, limits[at])
+                assert stored == {capture.id for capture in added[-limits[at] :][: newest - over_quota]}
+                before = sum(held)
+                held[at] = min(held[at] + newest - over_quota, limits[at])
+                assert sum(held) <= quota
+                assert not over_quota or sum(held) == quota, "one more would have been too many"
+                assert held[at] < limits[at] or before < sum(held) or not over_quota, "newer ones take the place of older ones"
+                if discard and held[at]:
+                    store.captures.resolve(tasks[at].key, 1, {}, [ids(store, tasks[at])[0]], None)
+                    held[at] -= 1
+                assert [len(ids(store, task)) for task in tasks] == held
+                _, used = store.quotas.stored(tasks[0].key.tenant)
+                assert (used.captures, used.examples) == (sum(held), 4)
+            for task in tasks:
+                store.tasks.delete(task.key)
+            assert store.quotas.stored(tasks[0].key.tenant)[1] == Usage()
+
+    def test_bytes_of_images_that_were_not_kept_are_none(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+        with closing(open_empty(tmp_path_factory.mktemp("store"))) as store:
+            task = create(store)
+            store.quotas.change(task.key.tenant, "", {"bytes": 100})
+            assert store.captures.add(captures(task, 2), keep_images=False).over_quota == 0
+            assert store.captures.add(captures(task, 2), keep_images=True).over_quota == 2
+            assert store.quotas.stored(task.key.tenant)[1] == Usage(tasks=1, examples=2, bytes=100, captures=2)
 
 
 class TestStore:
@@ -156,7 +202,7 @@ class TestStore:
             store.captures.scan(TaskKey("other", task.id), BACKBONE.sha256, DIM)
         with pytest.raises(TaskNotFound):
             store.captures.image(TaskKey("other", task.id), one.id)
-        assert store.captures.add([replace(one, key=TaskKey("other", task.id))], keep_images=True) == (set(), False)
+        assert store.captures.add([replace(one, key=TaskKey("other", task.id))], keep_images=True) == (set(), False, 0)
 
     def test_captures_of_a_task_or_a_version_that_is_gone_are_left_out(self, store: Store) -> None:
         task, gone = create(store), create(store)
@@ -196,7 +242,7 @@ class TestStore:
         first = captures(task, 2, size=9000)
         store.captures.add(first, keep_images=True)
         assert found_in(tmp_path, [capture.image for capture in first]) == 2
-        _, removed = store.captures.add(captures(task, 2, age=age), keep_images=True)
+        removed = store.captures.add(captures(task, 2, age=age), keep_images=True).removed
         assert removed
         assert store.erase()
         assert found_in(tmp_path, [capture.image for capture in first]) == 0

@@ -18,6 +18,7 @@ from sqlalchemy.dialects import sqlite
 
 from server.journeys.support_set import LabelledImage, fingerprint
 from server.schemas.requests import TaskOptions
+from server.store.quota_records import Usage
 from server.store.records import TaskKey
 from server.store.store import Store, sqlite_url
 from server.store.tables import ErasableBlob
@@ -83,6 +84,8 @@ def test_a_database_of_the_first_schema(tmp_path: Path, tasks: int) -> None:
         insert(database, "replays", (T, "key", "f" * 64, 201, "/v1/tasks/task_000", _TIME, "{}"))
 
     with closing(Store.open(sqlite_url(tmp_path))) as store:
+        sizes = [example.size for examples in given.values() for example in examples]
+        assert store.quotas.stored(T)[1] == Usage(tasks, len(sizes), sum(sizes), captures=0)
         for task, examples in given.items():
             support = store.examples.support(TaskKey(T, task), 1)
             assert support.ids == tuple(example.id for example in examples)

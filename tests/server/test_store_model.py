@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from server.ids import new_id
+from server.store.quota_records import Usage
 from server.store.records import Change, NewExample, TaskKey
 from server.store.store import Store, sqlite_url
 from tests.helpers.stored import head_of, new_examples, open_empty
@@ -160,6 +161,15 @@ class StoreMachine(RuleBasedStateMachine):
                     examples += more
                 wanted = [each for each in model.support if negatives in {None, each.label is None}]
                 assert [(found.id, found.label) for found in examples] == [(each.id, each.label) for each in wanted]
+
+    @invariant()
+    def what_is_stored_is_counted(self) -> None:
+        for tenant in TENANTS:
+            tasks = [model for model in self.model.values() if model.tenant == tenant]
+            versions = [version for model in tasks for version in model.versions.values()]
+            sizes = {example.id: example.size for version in versions for example in version.examples}
+            _, used = self.store.quotas.stored(tenant)
+            assert used == Usage(len(tasks), len(sizes), sum(sizes.values()), captures=0)
 
     @invariant()
     def every_task_is_what_it_should_be(self) -> None:

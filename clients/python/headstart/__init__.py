@@ -28,9 +28,11 @@ from headstart.errors import (
     NotFound,
     Overloaded,
     ProxyError,
+    QuotaExceeded,
     RefreshNotFound,
     RequestTooLarge,
     ServerUnreachable,
+    StoredQuotaExceeded,
     TaskNotFound,
     Unauthenticated,
     Unavailable,
@@ -42,6 +44,7 @@ from headstart.errors import (
 from headstart.images.examples import Examples, LabelledImage
 from headstart.images.folders import image_files, labelled_folder
 from headstart.images.kinds import Image
+from headstart.limits import Quota
 from headstart.options import Candidate, HeadOptions
 from headstart.replies.backbones import Backbone
 from headstart.replies.captures import Answered, Capture, CapturePage
@@ -104,6 +107,8 @@ __all__ = [
     "Prior",
     "ProxyError",
     "Quality",
+    "Quota",
+    "QuotaExceeded",
     "Reason",
     "Refresh",
     "RefreshNotFound",
@@ -111,6 +116,7 @@ __all__ = [
     "ReliabilityBin",
     "RequestTooLarge",
     "ServerUnreachable",
+    "StoredQuotaExceeded",
     "Suspect",
     "Task",
     "TaskNotFound",

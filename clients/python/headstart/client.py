@@ -16,7 +16,7 @@ from headstart.http.transport import Transport, pages, parse
 from headstart.images.examples import Examples, labelled
 from headstart.images.kinds import Image
 from headstart.labels import label_field
-from headstart.limits import Limits, ask_limits
+from headstart.limits import Limits, Quota, ask_limits, ask_quotas
 from headstart.options import Candidate, HeadOptions
 from headstart.queries import Queries
 from headstart.refreshes import Refreshes
@@ -35,8 +35,8 @@ class Client:
     """A client of one Headstart server; threads may share it.
 
     A prediction of more images than the server takes at once is sent as several requests. The first prediction of several images
-    asks `/v1/limits` for that. A request that fails because a connection broke or the server was busy is tried again a few
-    times, and is never carried out twice.
+    asks `/v1/limits` for that. A request that fails because a connection broke, the server was busy or a quota of the minute was
+    used up is tried again a few times, and is never carried out twice.
 
     Args:
         url: the server's address; by default the environment's `HEADSTART_URL`, or this machine's port 8000.
@@ -53,6 +53,7 @@ class Client:
     Raises:
         ValueError: the address, the token or a header is malformed.
         Unauthenticated, Forbidden: from every method, if the server has keys and the token does not allow the call.
+        QuotaExceeded, StoredQuotaExceeded: from every method, if the tenant or the key has a quota that the call goes beyond.
     """
 
     def __init__(
@@ -86,6 +87,10 @@ class Client:
     def key(self) -> Key:
         """Whose key the client sends, and what it allows. Raises Unauthenticated if the server asks for one that is valid."""
         return parse(Key.from_json, self._transport.send("GET", "/v1/key"))
+
+    def quotas(self) -> tuple[Quota, ...]:
+        """The quotas that whoever runs the server has set for the client's tenant and key, and how much of each is used."""
+        return ask_quotas(self._transport)
 
     def create_task(
         self,

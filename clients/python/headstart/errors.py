@@ -25,6 +25,8 @@
         ├── BackboneInUse         tasks use it, or it is the default, or work is under way on it
         ├── BackboneNotOpen       only an open one can be the default
         ├── WrongRefreshState     a refresh in this state allows no such change
+        ├── QuotaExceeded         the caller brings more requests or images a minute than it may
+        ├── StoredQuotaExceeded   the tenant would have more stored than it may; waiting does not help
         └── Unavailable           the request is right, but cannot be answered now
             ├── BackboneUnavailable   the server lacks the bundle of the task, or of new tasks
             └── Overloaded
@@ -195,6 +197,18 @@ class WrongRefreshState(ApiError):
     """The refresh is in a state that does not allow this; the detail names the state."""
 
 
+class QuotaExceeded(ApiError):
+    """The caller brings more requests or images a minute than its quota.
+
+    If waiting helps, `retry_after` says how long, and the client has waited several times already. Else the request is too large
+    ever to pass.
+    """
+
+
+class StoredQuotaExceeded(ApiError):
+    """The tenant would have more tasks, examples, bytes or captures than its quota. Deleting or forgetting makes room."""
+
+
 class Conflict(ApiError):
     """Another request changed the same thing at the same time. Read it again before trying again."""
 
@@ -230,6 +244,8 @@ _BY_CODE: Mapping[str, type[ApiError]] = {
     "image_unsupported": InvalidImage,
     "image_too_large": InvalidImage,
     "overloaded": Overloaded,
+    "quota_exceeded": QuotaExceeded,
+    "stored_quota_exceeded": StoredQuotaExceeded,
 }
 
 # For codes that are newer than this client.

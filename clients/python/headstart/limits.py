@@ -1,4 +1,4 @@
-"""The server's limits of one request."""
+"""The server's limits of one request, and the caller's quotas."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -27,6 +27,27 @@ class Limits:
         return cls(body["body_bytes"], body["images"], body["new_examples"])
 
 
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """A quota of the caller.
+
+    Attributes:
+        quota: what it limits: "requests", "images", "tasks", "examples", "bytes" or "captures".
+        of: "tenant", or "key" for that of the client's own key.
+        seconds: in which so many may come; None for what is stored.
+    """
+
+    quota: str
+    of: str
+    limit: int
+    used: int
+    seconds: int | None
+
+    @classmethod
+    def from_json(cls, body: JsonObject) -> Self:
+        return cls(body["quota"], body["of"], body["limit"], body["used"], body["seconds"])
+
+
 DEFAULT_LIMITS = Limits(body_bytes=64_000_000, images=256, new_examples=1024)
 """The limits of a server with default settings."""
 
@@ -37,3 +58,8 @@ def ask_limits(transport: Transport) -> Limits:
         return parse(Limits.from_json, transport.send("GET", "/v1/limits"))
     except (NotFound, UnexpectedReply):
         return DEFAULT_LIMITS
+
+
+def ask_quotas(transport: Transport) -> tuple[Quota, ...]:
+    """The caller's quotas."""
+    return parse(lambda body: tuple(Quota.from_json(each) for each in body["quotas"]), transport.send("GET", "/v1/limits"))

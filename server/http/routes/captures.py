@@ -28,6 +28,7 @@ from server.errors import (
     LimitExceeded,
     Overloaded,
     StorageFailed,
+    StoredQuotaExceeded,
     TaskNotFound,
     UnsupportedMediaType,
 )
@@ -69,6 +70,7 @@ _CHANGE_ERRORS = (
     InvalidRequest,
     LimitExceeded,
     Overloaded,
+    StoredQuotaExceeded,
     UnsupportedMediaType,
 )
 

@@ -19,6 +19,7 @@ from server.errors import (
     NotForSeveralLabels,
     Overloaded,
     StorageFailed,
+    StoredQuotaExceeded,
     TaskNotFound,
     UnsupportedMediaType,
 )
@@ -58,7 +59,7 @@ _ERRORS = (
     summary="Recognise images",
     responses={
         200: answered(PredictReply, "Predictions in the order of the images"),
-        **documented(*_ERRORS, NotForSeveralLabels, Conflict),
+        **documented(*_ERRORS, NotForSeveralLabels, Conflict, StoredQuotaExceeded),
     },
     openapi_extra=PREDICT_BODY,
 )

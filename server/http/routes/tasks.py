@@ -32,6 +32,7 @@ from server.errors import (
     NotForSeveralLabels,
     Overloaded,
     StorageFailed,
+    StoredQuotaExceeded,
     TaskNotFound,
     TooFewClasses,
     UnsupportedMediaType,
@@ -71,6 +72,7 @@ _SUPPORT_ERRORS = (
     Overloaded,
     EngineFailed,
     StorageFailed,
+    StoredQuotaExceeded,
 )
 
 IdempotencyKey = Annotated[
@@ -255,6 +257,7 @@ async def add(task: str, request: Request, caller: Calling, service: Served, ide
             Conflict,
             BackboneUnavailable,
             StorageFailed,
+            StoredQuotaExceeded,
         ),
     },
     openapi_extra=EXAMPLE_PATCH_BODY,

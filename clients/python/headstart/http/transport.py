@@ -22,8 +22,8 @@ Item = TypeVar("Item")
 
 TRIES = 4
 FIRST_PAUSE = 0.2
-# Seconds. A server that asks for a longer pause is not waited for.
-LONGEST_PAUSE = 30.0
+# Seconds, after which a quota of a minute is whole again. A server that asks for a longer pause is not waited for.
+LONGEST_PAUSE = 60.0
 CONNECT_TIMEOUT = 5.0
 _LARGE = 1_000_000  # bytes: nginx's own default limit
 
@@ -172,7 +172,7 @@ def _of_large(error: Exception, request: httpx.Request) -> str:
 def _stays(response: httpx.Response) -> bool:
     """True for a Headstart server's refusal that waiting does not mend. Where waiting helps, it says `Retry-After`; a proxy may
     leave that out."""
-    ours = response.status_code == 503 and response.headers.get("Content-Type", "").startswith(_PROBLEM)
+    ours = response.headers.get("Content-Type", "").startswith(_PROBLEM)
     return ours and "Retry-After" not in response.headers
 
 

@@ -1,0 +1,62 @@
+"""The common parts of commands that change a few rows of the database, also beside a running server."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from server.audit import Act, acting
+from server.cache.keys import LOOK_SECONDS
+from server.errors import HeadstartError
+from server.keys import TENANT
+from server.settings import ENVIRONMENT_PREFIX, Settings
+from server.store.database import Database, StoreError
+from server.store.shared_database import SharedDatabase, open_beside
+from server.store.store import sqlite_url
+
+SOON = f"a running server notices within {2 * LOOK_SECONDS:g} seconds"
+
+
+def run_beside(asked: argparse.Namespace, run: Callable[[Database | SharedDatabase], None]) -> int:
+    """Runs a command on the database that its arguments name. Returns the exit status: 0 if it was done, 1 if not."""
+    os.umask(0o077)
+    url = asked.database_url or sqlite_url(asked.data_dir)
+    try:
+        with closing(open_beside(url)) as database:
+            acting.set(Act(None, None, None, "change", ()))
+            run(database)
+            if not isinstance(database, SharedDatabase):
+                print("no server has this database open now", file=sys.stderr)
+    except (StoreError, HeadstartError) as error:
+        print(f"headstart-server: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def add_command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, run: object, text: str
+) -> argparse.ArgumentParser:
+    """Adds a command that `run` carries out, with the arguments that name the database."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=f"{text.capitalize()}.")
+    parser.set_defaults(run=run)
+    folder = os.environ.get(f"{ENVIRONMENT_PREFIX}DATA_DIR") or Settings.model_fields["data_dir"].default
+    parser.add_argument("--data-dir", type=Path, default=Path(folder), help="as of the server")
+    url = os.environ.get(f"{ENVIRONMENT_PREFIX}DATABASE_URL")
+    parser.add_argument("--database-url", default=url, help="as of the server")
+    return parser
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Prints rows of texts, equally many in each, in columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def tenant_name(text: str) -> str:
+    """Returns the name of a tenant, as an argument's type."""
+    if not TENANT.fullmatch(text):
+        raise argparse.ArgumentTypeError("a tenant has up to 63 of the characters a-z 0-9 _ -, a letter or a digit first")
+    return text
