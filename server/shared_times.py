@@ -2,6 +2,7 @@
 
 import fcntl
 import mmap
+import os
 import threading
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -24,9 +25,9 @@ class SharedTimes:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a+b")
-        self._file.truncate(_BYTES)
-        memory = memoryview(mmap.mmap(self._file.fileno(), _BYTES))
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.ftruncate(self._file, _BYTES)
+        memory = memoryview(mmap.mmap(self._file, _BYTES))
         self._names = memory[: _BYTES // 2].cast("Q")
         self._times = memory[_BYTES // 2 :].cast("d")
         self._threads = threading.Lock()

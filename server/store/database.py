@@ -38,6 +38,9 @@ _WRITER_PRAGMAS = (
     # We promise that removed images are gone. Without this, their bytes would stay in the file's free pages. Its cost is
     # writing zeros, and only when something is deleted. `ErasableBlob` and `Database.erase` handle what it does not reach.
     "secure_delete = ON",
+    # A statement with triggers keeps what it changes until it is done. In a file elsewhere, bytes of images could outlive their
+    # removal, and there may be no folder that can be written to.
+    "temp_store = MEMORY",
 )
 
 # A reader neither writes nor moves the WAL into the database. With SQLite before 3.51.3, two connections that move it at the same

@@ -15,7 +15,7 @@ from server.store.tables import metadata
 
 # The server alone moves the log into the database, and this leaves its few pages there. Before SQLite 3.51.3, two connections
 # that move it at the same moment can corrupt the database.
-_PRAGMAS = ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON", "wal_autocheckpoint = 0")
+_PRAGMAS = ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON", "temp_store = MEMORY", "wal_autocheckpoint = 0")
 _ROOM = 2**20  # bytes: more than the rows of a few keys, written by pages
 _FAILED = "the database cannot be used; nothing was changed"
 

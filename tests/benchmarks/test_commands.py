@@ -33,6 +33,7 @@ SERVING = {
     "token_cost": ("--rounds", "1", "--tokens", "5"),
     "training_speed": (*_ROUND, "--recipes", "cifar-fs-resnet12-small", "--device", "cpu"),
     "verdicts": _ROUND,
+    "workers": ("--workers", "2", "--rounds", "1", "--requests", "8", "--images", "4"),
 }
 # Of a size that no flag makes smaller: slow tests.
 LONG = {
@@ -48,6 +49,7 @@ LONG = {
     "scale",
     "training_speed",
     "verdicts",
+    "workers",
 }
 ACCURACY = ("bursts", "forecast", "negatives", "prediction_sets", "quality", "review", "several_labels", "transductive")
 ELSEWHERE = {

@@ -162,15 +162,15 @@ def test_a_socks_proxy_without_its_package_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "lacking", "brings"),
+    ("module", "lacking", "brings", "flag"),
     [
-        ("training", "torch", b"pip install '.[cpu,train]'"),
-        ("training", "scipy", b"pip install '.[cpu,train]'"),
-        ("server", "onnxruntime", b"pip install '.[cpu]'"),
+        ("training", "torch", b"pip install '.[cpu,train]'", "--help"),
+        ("training", "scipy", b"pip install '.[cpu,train]'", "--help"),
+        ("server", "onnxruntime", b"pip install '.[cpu]'", "--workers=1"),
     ],
 )
-def test_a_library_that_lacks_is_named_with_what_brings_it(module: str, lacking: str, brings: bytes) -> None:
-    done = run("-c", WITHOUT, lacking, module, "--help")
+def test_a_library_that_lacks_is_named_with_what_brings_it(module: str, lacking: str, brings: bytes, flag: str) -> None:
+    done = run("-c", WITHOUT, lacking, module, flag)
     assert done.returncode == 1
     assert brings in done.stderr
     assert b"Traceback" not in done.stderr

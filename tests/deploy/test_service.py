@@ -41,7 +41,8 @@ def use(server: ConfinedServer, support: Labelled) -> None:
     with httpx.Client(base_url=server.url, timeout=60) as api:
         task = create(api, support)["id"]
         assert len(predict(api, task, [support[0][1], large])) == 2
-        assert api.delete(f"/v1/tasks/{task}").status_code == 204
+        reply = api.delete(f"/v1/tasks/{task}")
+        assert reply.status_code == 204, reply.text + server.log()
         assert api.get("/readyz").json()["status"] == "ready"
     assert server.stop() == 0, server.log()
 

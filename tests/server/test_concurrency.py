@@ -136,7 +136,7 @@ def test_matrix_products_keep_to_one_core(tmp_path: Path) -> None:
     """Two that share cores wait for each other many times as long as they compute."""
     program = (
         "import threadpoolctl, uvicorn; from server.__main__ import main; "
-        "uvicorn.Server.run = lambda _: print({each['num_threads'] for each in threadpoolctl.threadpool_info() "
+        "uvicorn.Server.run = lambda *_: print({each['num_threads'] for each in threadpoolctl.threadpool_info() "
         "if each['user_api'] == 'blas'}); "
         f"main(['--data-dir', {str(tmp_path / 'data')!r}, '--port', '{free_port()}', '--engine', 'onnx'])"
     )

@@ -3,21 +3,26 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from benchmarks.server_process import ServerProcess
+from benchmarks.server_process import ROOT, ServerProcess, free_port
 from tests.helpers.samples import Labelled
+from tests.helpers.servers import run_server
 from tests.helpers.uploads import create, multipart, queries
 
 WORKERS = 3
 CLIENTS = 32
+MANAGE = ("--scope", "manage")
 SECONDS = 60.0
 
 
@@ -34,6 +39,12 @@ def many(running: ServerProcess) -> Iterator[httpx.Client]:
     """A client that opens a connection for each request, so that any worker may answer."""
     with httpx.Client(base_url=running.url, timeout=SECONDS, limits=httpx.Limits(max_keepalive_connections=0)) as client:
         yield client
+
+
+def connecting(url: str, key: str) -> httpx.Client:
+    """A client with a key, that opens a connection for each request, so that any worker may answer."""
+    headers, limits = {"Authorization": f"Bearer {key}"}, httpx.Limits(max_keepalive_connections=0)
+    return httpx.Client(base_url=url, timeout=SECONDS, headers=headers, limits=limits)
 
 
 def children(server: ServerProcess) -> list[psutil.Process]:
@@ -221,3 +232,71 @@ def test_a_rolling_restart_fails_no_request(running: ServerProcess, support: Lab
         wait_until(lambda: load.asked > asked + 50)
     assert load.failures == []
     assert len(children(running)) == 1 + WORKERS
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A data directory and its `manage` key."""
+    folder = tmp_path_factory.mktemp("keyed")
+    made = run_server("keys", "create", "--tenant", "default", "--data-dir", str(folder / "data"), *MANAGE, folder=folder)
+    return folder / "data", made.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def keyed(keys: tuple[Path, str], small_flags: tuple[str, ...]) -> Iterator[ServerProcess]:
+    with ServerProcess(keys[0], "--workers", str(WORKERS), "--engine", "onnx", *small_flags) as server:
+        yield server
+        assert server.stop() == 0, server.log()
+
+
+@pytest.fixture
+def holder(keyed: ServerProcess, keys: tuple[Path, str]) -> Iterator[httpx.Client]:
+    with connecting(keyed.url, keys[1]) as client:
+        yield client
+
+
+def test_a_revoked_key_opens_no_worker(holder: httpx.Client, keyed: ServerProcess, support: Labelled) -> None:
+    task = create(holder, support[::5])["id"]
+    for _ in range(5):
+        made = holder.post("/v1/keys", json={"scope": "predict"}).json()
+        with connecting(keyed.url, made["token"]) as caller:
+            for _ in range(4):
+                assert caller.post(f"/v1/tasks/{task}/predict", **queries([support[0][1]])).status_code == 200
+            assert holder.delete(f"/v1/keys/{made['id']}").status_code == 204
+            for _ in range(8):
+                assert caller.post(f"/v1/tasks/{task}/predict", **queries([support[0][1]])).status_code == 401
+
+
+def test_a_quota_counts_what_all_workers_answer(
+    holder: httpx.Client, keyed: ServerProcess, keys: tuple[Path, str], support: Labelled, tmp_path: Path
+) -> None:
+    task = create(holder, support[::5])["id"]
+    made = holder.post("/v1/keys", json={"scope": "predict"}).json()
+    limit = ("--tenant", "default", "--key", made["id"], "--images-per-minute", "10", "--data-dir", str(keys[0]))
+    assert run_server("quotas", "set", *limit, folder=tmp_path).returncode == 0
+    with connecting(keyed.url, made["token"]) as caller:
+        wait_until(lambda: "RateLimit" in caller.get("/v1/limits").headers)
+        time.sleep(1.0)  # Each process looks once a second.
+        answered = [caller.post(f"/v1/tasks/{task}/predict", **queries([support[0][1]])).status_code for _ in range(30)]
+    assert 10 <= answered.count(200) <= 12  # A quota of ten a minute lets one more pass every six seconds.
+    assert answered.count(429) == 30 - answered.count(200)
+
+
+def test_a_server_that_is_stopped_answers_what_it_took(tmp_path: Path, small_flags: tuple[str, ...], support: Labelled) -> None:
+    with ServerProcess(tmp_path / "data", "--workers", "2", "--engine", "onnx", *small_flags) as server:
+        processes = children(server)
+        with Load(server, support) as load:
+            wait_until(lambda: load.asked > 20)
+            assert server.stop() == 0
+        assert all("Error" in failure for failure in load.failures), load.failures  # refused, and none half answered
+        assert not any(process.is_running() for process in processes)
+        assert "exception" not in server.log()
+
+
+def test_what_prevents_the_start_is_told_and_nothing_stays(tmp_path: Path, small_flags: tuple[str, ...]) -> None:
+    flags = ("--workers", "2", "--engine", "onnx", "--data-dir", str(tmp_path / "data"), *small_flags)
+    with ServerProcess(tmp_path / "data", *flags):
+        command = [sys.executable, "-m", "server", "--port", str(free_port()), *flags]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert ended.returncode == 1
+    assert "in use by another server" in ended.stderr
