@@ -11,7 +11,7 @@ number of tasks, examples and captures stays the same, since old tasks are delet
 
 import argparse
 import io
-import subprocess
+import os
 import sys
 import threading
 import time
@@ -24,7 +24,7 @@ import psutil
 from PIL import Image
 
 from benchmarks.bundles import copy_bundle
-from benchmarks.server_process import ROOT, ServerProcess
+from benchmarks.server_process import ServerProcess, first_key
 from benchmarks.shared.command import benchmark_parser, write_json
 from benchmarks.shared.setting import paper_bundle, sample_images, support_set
 from benchmarks.soak.actions import MIX, create_task, open_and_close, refresh
@@ -40,7 +40,7 @@ def main() -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
         copy = copy_bundle(paper_bundle().path, folder / "bundles", "copy")
-        token = _first_key(folder / "data")
+        token = first_key(folder / "data")
         flags = ("--bundles-dir", str(folder / "bundles"), "--bundle", arguments.bundles[0], "--log-level", "warning")
         with ServerProcess(folder / "data", *flags, *arguments.server_flags, until="/healthz") as server:
             images, photographs = _images(), _photographs()
@@ -85,15 +85,9 @@ def _parser() -> argparse.ArgumentParser:
         default=("cifar-fs-resnet12@1", "photos@1"),
         help="that of new tasks, and one that refreshes move to and fro (default %(default)s)",
     )
-    parser.add_argument("--csv", type=Path, default=Path("soak.csv"), help="file of the samples (default %(default)s)")
+    parser.add_argument("--csv", type=Path, default=Path(os.devnull), metavar="FILE", help="also write the samples to this file")
     parser.add_argument("server_flags", nargs="*", metavar="-- FLAG", help="further flags of the server")
     return parser
-
-
-def _first_key(folder: Path) -> str:
-    command = [sys.executable, "-m", "server", "keys", "create", "--tenant", "default", "--scope", "manage"]
-    made = subprocess.run([*command, "--data-dir", str(folder)], cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S603 -- the command is ours
-    return made.stdout.strip()
 
 
 def _images() -> Labelled:

@@ -106,7 +106,7 @@ def review(caller: Caller) -> None:
             queue = caller.ask("captures", "GET", f"{task.path}/captures", params={"order": "newest"}).json()["captures"]
             if queue:
                 caller.ask("capture image", "GET", queue[0]["image"])
-                labels = ({"label": caller.images[-1][0]}, {"discard": True}, {"label": None})
+                labels: tuple[dict[str, Any], ...] = ({"label": caller.images[-1][0]}, {"discard": True}, {"label": None})
                 decisions = [{"captures": [each["id"]], **choice} for each, choice in zip(queue, labels, strict=False)]
                 # 404: a prediction meanwhile made an older capture leave.
                 path, body = f"{task.path}/captures/resolve", {"decisions": decisions}

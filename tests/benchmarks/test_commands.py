@@ -28,11 +28,26 @@ SERVING = {
     "overload": ("--rounds", "1", "--seconds", "0.5"),
     "request_cost": ("--rounds", "1", "--requests", "4"),
     "scale": (*_ROUND, "--active", "5", "--stored", "0", "5"),
+    "soak": ("--minutes", "0.1", "--warm-up", "0", "--every", "0.2", "--tasks", "6"),
+    "tenant_timing": ("--rounds", "2"),
     "training_speed": (*_ROUND, "--recipes", "cifar-fs-resnet12-small", "--device", "cpu"),
     "verdicts": _ROUND,
 }
 # Of a size that no flag makes smaller: slow tests.
-LONG = {"captures", "gpu", "http", "many_tasks", "open_close", "overload", "request_cost", "scale", "training_speed", "verdicts"}
+LONG = {
+    "captures",
+    "gpu",
+    "http",
+    "many_tasks",
+    "open_close",
+    "overload",
+    "request_cost",
+    "scale",
+    "soak",
+    "tenant_timing",
+    "training_speed",
+    "verdicts",
+}
 ACCURACY = ("bursts", "forecast", "negatives", "prediction_sets", "quality", "review", "several_labels", "transductive")
 ELSEWHERE = {
     "gpu_day": "tests/benchmarks/test_gpu_day.py",
