@@ -26,6 +26,13 @@ def free_port() -> int:
         return port
 
 
+def first_key(data_dir: Path, tenant: str = "default") -> str:
+    """Makes a `manage` key of a tenant, from which on a server on this folder asks for keys."""
+    command = [sys.executable, "-m", "server", "keys", "create", "--tenant", tenant, "--scope", "manage"]
+    made = subprocess.run([*command, "--data-dir", str(data_dir)], cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S603 -- the command is ours
+    return made.stdout.strip()
+
+
 class Process(Protocol):
     """The part of `subprocess.Popen` that is used of a process."""
 

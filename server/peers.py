@@ -52,6 +52,14 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyDropped:
+    """From the owner: a key opens nothing from now on, whatever the store says of it."""
+
+    tenant: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class BundleChanged:
     """From the owner: what became of a bundle."""
 
@@ -93,6 +101,10 @@ class Workers:
         """Has the workers drop removed versions from memory. Never blocks."""
         self._hub.tell(Dropped(key, versions))
 
+    def drop_key(self, tenant: str, id_: str) -> None:
+        """Has the workers drop a key. Never blocks."""
+        self._hub.tell(KeyDropped(tenant, id_))
+
     def tell_bundle(self, change: BundleChange, id_: str) -> None:
         """Tells the workers what became of a bundle. Never blocks."""
         self._hub.tell(BundleChanged(change, id_))
@@ -128,7 +140,8 @@ class Owner:
 
     Args:
         on_drop: takes versions that were removed.
-        on_bundle: takes what became of a bundle. Both are called on a thread.
+        on_bundle: takes what became of a bundle.
+        on_key: takes the tenant and the id of a key that opens nothing any more. All are called on a thread.
     """
 
     def __init__(
@@ -137,10 +150,12 @@ class Owner:
         metrics: Metrics,
         on_drop: Callable[[TaskKey, Sequence[int]], None],
         on_bundle: Callable[[BundleChange, str], None],
+        on_key: Callable[[str, str], None],
     ) -> None:
         self._metrics = metrics
         self._on_drop = on_drop
         self._on_bundle = on_bundle
+        self._on_key = on_key
         self._link = Link(seat.messages, self._handle)
 
     def start(self) -> None:
@@ -171,6 +186,8 @@ class Owner:
         match message:
             case Dropped(key, versions):
                 self._on_drop(key, versions)
+            case KeyDropped(tenant, id_):
+                self._on_key(tenant, id_)
             case BundleChanged(change, id_):
                 self._on_bundle(change, id_)
             case Sync():

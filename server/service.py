@@ -62,7 +62,7 @@ class Service:
             changes.count_all()
         else:
             self.store = Store.follow(url, changes)
-            self._owner = Owner(seat, self.metrics, self._forget, self._follow_bundle)
+            self._owner = Owner(seat, self.metrics, self._forget, self._follow_bundle, self._drop_key)
         try:
             self.keys = ActiveKeys(self.store, changes, self._owner.note_keys if self._owner else None)
             self.quotas = ActiveQuotas(self.store, SharedTimes(seat.rates) if seat else None)
@@ -128,6 +128,12 @@ class Service:
         if self._workers:
             self._workers.drop(key, versions)
 
+    def drop_key(self, tenant: str, id_: str) -> bool:
+        """Lets a key open nothing from now on, in workers within milliseconds. Returns False if the tenant has no such key."""
+        if self._workers:
+            self._workers.drop_key(tenant, id_)
+        return self.keys.drop(tenant, id_)
+
     def offer_captures(self, taken: Sequence[NewCapture]) -> None:
         """Has captures stored soon. Those that there is no room for are dropped and counted. Never blocks."""
         (self._owner.offer_captures if self._owner else self.captures.offer)(taken)
@@ -143,6 +149,9 @@ class Service:
         if self._owner:
             self._loop = asyncio.get_running_loop()
             self._owner.start()
+
+    def _drop_key(self, tenant: str, id_: str) -> None:
+        self.keys.drop(tenant, id_)
 
     def _follow_bundle(self, change: BundleChange, id_: str) -> None:
         asyncio.run_coroutine_threadsafe(self._follow(change, id_), self._loop)

@@ -15,6 +15,7 @@ from server.store.store import Store
 
 LOOK_SECONDS = 1.0  # between two looks for changes by another process
 _NOTE_SECONDS = 60.0  # between two writes of when keys were used
+_NO_DIGEST = bytes(32)  # of no key
 _HELD_UP_SECONDS = 10.0  # after a look or a write that failed
 
 _log = logging.getLogger(__name__)
@@ -72,8 +73,11 @@ class ActiveKeys:
     def find(self, key: str) -> StoredKey | None:
         """Returns the record of a key if it is valid now, else None. Never blocks."""
         id_ = id_of(key)
-        known = None if id_ is None else self._keys.get(id_)
-        if known is None or known.id in self._dropped or not compare_digest(known.sha256, digest_of(key)):
+        if id_ is None:
+            return None
+        known, given = self._keys.get(id_), digest_of(key)
+        # An id that no key has costs as much as a wrong secret, so that time does not tell which ids there are.
+        if not compare_digest(_NO_DIGEST if known is None else known.sha256, given) or known is None or known.id in self._dropped:
             return None
         now = datetime.now(UTC)
         if not known.is_valid(now):
@@ -99,8 +103,10 @@ class ActiveKeys:
             seen = self._changes.of_keys
             change = self._store.last_change()
             if change != self._change:
-                self._keys = {key.id: key for key in self._store.page(None)}
-                self._dropped &= {key.id for key in self._keys.values() if key.revoked_at is None}
+                now = datetime.now(UTC)
+                # Rows of keys that have ended stay in the database for good, and would fill the memory.
+                self._keys = {key.id: key for key in self._store.page(None) if key.is_valid(now)}
+                self._dropped &= self._keys.keys()
                 self._change = change
                 self._required = True  # Until the server is started again, whatever becomes of the rows.
                 if not self._follows:

@@ -49,7 +49,7 @@ async def revoke_key(service: Service, tenant: str, id_: str) -> None:
         StorageFailed: it opens nothing until the server is started again, but the store could not be told.
     """
     id_ = id_of(id_) or id_
-    dropped = service.keys.drop(tenant, id_)
+    dropped = service.drop_key(tenant, id_)
     try:
         await service.pools.in_writer(service.store.keys.revoke, tenant, id_)
     except StorageFailed as error:
