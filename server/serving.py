@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from models.bundle import BundleError
 
 try:
-    from models.engine import EngineError
+    from models.engine import EngineError, keep_freed_memory_together
     from server.app import create_app
 except ModuleNotFoundError as error:
     if error.name != "onnxruntime":
@@ -71,6 +71,7 @@ def _run(settings: Settings, seat: Seat | None) -> None:
         _log.info("requests are served whatever name their Host has; --allowed-hosts keeps web pages of other names out")
     # The time that the event loop waits for a thread that computes in Python. The default is five times as long.
     sys.setswitchinterval(_SWITCH_SECONDS)
+    keep_freed_memory_together()
     # As many fits run at once as there are cores. Matrix products that share cores wait for each other many times as long as they
     # compute, and everybody waits with them.
     threadpool_limits(1, user_api="blas")

@@ -114,14 +114,17 @@ class KeyStore:
 
 
 def _find(connection: Connection, tenant: str | None, id_: str) -> StoredKey:
-    key = _read(connection, id_)
-    if key is None or tenant not in {None, key.tenant}:
+    # By tenant in the query: to read another tenant's row would take longer than to find none, and so tell that there is one.
+    if (key := _read(connection, tenant, id_)) is None:
         raise KeyNotFound(id_)
     return key
 
 
-def _read(connection: Connection, id_: str) -> StoredKey | None:
-    row = connection.execute(select(*_COLUMNS).where(keys.c.id == id_)).one_or_none()
+def _read(connection: Connection, tenant: str | None, id_: str) -> StoredKey | None:
+    query = select(*_COLUMNS).where(keys.c.id == id_)
+    if tenant is not None:
+        query = query.where(keys.c.tenant == tenant)
+    row = connection.execute(query).one_or_none()
     return None if row is None else _key_of(row)
 
 
@@ -131,7 +134,7 @@ def _free_id_after(connection: Connection, old: StoredKey, now: datetime) -> str
     Raises KeyRotated if one of these is.
     """
     id_ = next_id(old.id)
-    while (successor := _read(connection, id_)) is not None:
+    while (successor := _read(connection, None, id_)) is not None:
         if successor.is_valid(now):
             raise KeyRotated(old.id, successor.id)
         id_ = next_id(id_)
