@@ -51,7 +51,7 @@ def _serve(settings: Settings) -> int:
         if settings.processes > 1:
             from server.supervisor import supervise
 
-            configure_logging(settings)
+            configure_logging(settings, "supervisor")
             return supervise(settings)
     from server.serving import serve
 

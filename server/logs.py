@@ -14,10 +14,21 @@ _encode = JSONEncoder(ensure_ascii=False).encode
 
 
 class _Json(logging.Formatter):
+    """Lines of JSON.
+
+    Args:
+        always: fields of every line.
+    """
+
+    def __init__(self, always: dict[str, str]) -> None:
+        super().__init__()
+        self._always = always
+
     def format(self, record: logging.LogRecord) -> str:
         entry = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
+            **self._always,
             "logger": record.name,
             "request_id": request_id.get(),
             **({} if (span := current_span.get()) is None else {"trace_id": span.trace_id}),
@@ -37,11 +48,17 @@ class _Text(logging.Formatter):
         return super().format(record)
 
 
-def configure_logging(settings: Settings) -> None:
-    """Sends all logs to standard error in the format that `settings` asks for."""
+def configure_logging(settings: Settings, process: str | None = None) -> None:
+    """Sends all logs to standard error in the format that `settings` asks for.
+
+    Args:
+        process: the name of this process, which every line then bears.
+    """
     text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Text("%(asctime)s %(levelname)-7s %(message)s%(suffix)s", "%H:%M:%S") if text else _Json())
+    named = f"{process}: " if process else ""
+    line = f"%(asctime)s %(levelname)-7s {named}%(message)s%(suffix)s"
+    handler.setFormatter(_Text(line, "%H:%M:%S") if text else _Json({"process": process} if process else {}))
     # Facts that no line contains need not be collected for each (Python's logging HOWTO, "Optimization").
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None

@@ -63,7 +63,7 @@ def serve(settings: Settings, seat: Seat | None) -> int:
 
 
 def _run(settings: Settings, seat: Seat | None) -> None:
-    configure_logging(settings)
+    configure_logging(settings, seat.name if seat else None)
     os.umask(0o077)  # Files beside the database are private to its owner, like the database.
     if seat is not None:
         _sit_down(seat)

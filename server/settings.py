@@ -98,8 +98,8 @@ class Settings(BaseSettings):
         None,
         ge=1,
         le=256,
-        description="processes that answer predictions; from 2 on another one does the changes (default: half the cores, or 1 "
-        "where there is a GPU)",
+        description="processes that answer predictions; if there are several, one more does everything else (default: half the "
+        "cores, or 1 where there is a GPU)",
     )
     threads: int | None = Field(None, ge=1, description="CPU threads of one inference (default: the cores we may use)")
     queue_images: int = Field(
