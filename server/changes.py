@@ -5,6 +5,7 @@ the change has an older count. A look costs two reads of memory, and no message 
 """
 
 import mmap
+import os
 import threading
 import zlib
 from pathlib import Path
@@ -30,7 +31,7 @@ class Changes:
             memory = mmap.mmap(-1, _BYTES)
         else:
             with path.open("a+b") as file:
-                file.truncate(_BYTES)
+                os.posix_fallocate(file.fileno(), 0, _BYTES)  # A write to memory without a block behind it would end the process.
                 memory = mmap.mmap(file.fileno(), _BYTES)
         self._memory = memory
         self.counts = memoryview(memory).cast("Q")

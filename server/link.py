@@ -5,6 +5,8 @@ owner's being replaced. The owner's messages to a worker end with it, as does wh
 """
 
 import logging
+import os
+import pickle
 import socket
 import threading
 import time
@@ -68,17 +70,19 @@ class _Outbox:
             self._changed.notify_all()
 
 
-def _converse(connection: "Connection[Any, Any]", outbox: _Outbox, handle: Handler) -> None:
+def _converse(
+    connection: "Connection[Any, Any]", outbox: _Outbox, handle: Handler, before_closing: Callable[[], None] | None = None
+) -> None:
     """Sends what is in the box, and handles what is received, until the connection ends."""
     ended = threading.Event()
     sending = threading.Thread(target=outbox.send_over, args=(connection, ended), name="messages out", daemon=True)
     sending.start()
     try:
         while True:
-            message = connection.recv()
+            packed = connection.recv_bytes()
             try:
-                handle(message, outbox.put)
-            except Exception:
+                handle(pickle.loads(packed), outbox.put)  # noqa: S301 -- only this server's user can connect
+            except Exception:  # It may be of another release, while processes are replaced.
                 _log.exception("a message between processes could not be handled")
     except (EOFError, OSError):
         pass
@@ -86,6 +90,8 @@ def _converse(connection: "Connection[Any, Any]", outbox: _Outbox, handle: Handl
         ended.set()
         outbox.wake()
         sending.join()
+        if before_closing:
+            before_closing()
         connection.close()
 
 
@@ -95,11 +101,13 @@ class Link:
     Args:
         path: of the owner's socket for messages.
         handle: called on a thread of the link.
+        on_connect: called on it too, whenever there is a new connection: the owner may have told of things meanwhile.
     """
 
-    def __init__(self, path: Path, handle: Handler) -> None:
+    def __init__(self, path: Path, handle: Handler, on_connect: Callable[[], None]) -> None:
         self._path = path
         self._handle = handle
+        self._on_connect = on_connect
         self._outbox = _Outbox()
         self._closing = False
         self._socket: socket.socket | None = None
@@ -130,14 +138,14 @@ class Link:
     def _run(self) -> None:
         while not self._closing:
             try:
-                self._socket = opened = socket.socket(socket.AF_UNIX)
-                opened.connect(str(self._path))
-            except OSError:
-                opened.close()
+                with socket.socket(socket.AF_UNIX) as opened:
+                    opened.connect(str(self._path))
+                    self._socket = opened
+                    connection: Connection[Any, Any] = Connection(os.dup(opened.fileno()))
+                    self._on_connect()
+                    _converse(connection, self._outbox, self._handle)
+            except OSError:  # The owner is being replaced.
                 time.sleep(_RETRY_SECONDS)
-                continue
-            with opened:
-                _converse(Connection(opened.dup().detach()), self._outbox, self._handle)
 
 
 class Hub:
@@ -150,7 +158,7 @@ class Hub:
 
     def __init__(self, path: Path, handle: Handler) -> None:
         self._handle = handle
-        self._outboxes: set[_Outbox] = set()
+        self._outboxes: dict[_Outbox, int] = {}
         self._changing = threading.Lock()
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX)
@@ -166,10 +174,14 @@ class Hub:
             return len(self._outboxes)
 
     def close(self) -> None:
-        """Takes no more workers. Those that are connected are left by the end of the process."""
+        """Takes no more workers, and ends the connections of those that there are: what they send waits for the next owner."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        with self._changing:
+            for descriptor in self._outboxes.values():
+                with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connected:
+                    connected.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         with suppress(OSError):  # It was closed.
@@ -181,9 +193,9 @@ class Hub:
     def _serve(self, connection: "Connection[Any, Any]") -> None:
         outbox = _Outbox()
         with self._changing:
-            self._outboxes.add(outbox)
-        try:
-            _converse(connection, outbox, self._handle)
-        finally:
-            with self._changing:
-                self._outboxes.discard(outbox)
+            self._outboxes[outbox] = connection.fileno()
+        _converse(connection, outbox, self._handle, lambda: self._leave(outbox))
+
+    def _leave(self, outbox: _Outbox) -> None:
+        with self._changing:
+            del self._outboxes[outbox]

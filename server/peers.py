@@ -110,7 +110,7 @@ class Workers:
         self._hub.tell(BundleChanged(change, id_))
 
     def sync(self) -> None:
-        """Waits until all that workers have sent is here. It does not wait for a worker that has hung for two seconds."""
+        """Waits until all that workers have sent is here, but not for a worker that has hung for two seconds."""
         number, answers = next(self._numbers), threading.Semaphore(0)
         self._awaited[number] = answers
         try:
@@ -141,7 +141,9 @@ class Owner:
     Args:
         on_drop: takes versions that were removed.
         on_bundle: takes what became of a bundle.
-        on_key: takes the tenant and the id of a key that opens nothing any more. All are called on a thread.
+        on_key: takes the tenant and the id of a key that opens nothing any more.
+        on_connect: is told of each new connection: an owner may have been replaced, and told of removed versions meanwhile. All
+            are called on a thread.
     """
 
     def __init__(
@@ -151,12 +153,13 @@ class Owner:
         on_drop: Callable[[TaskKey, Sequence[int]], None],
         on_bundle: Callable[[BundleChange, str], None],
         on_key: Callable[[str, str], None],
+        on_connect: Callable[[], None],
     ) -> None:
         self._metrics = metrics
         self._on_drop = on_drop
         self._on_bundle = on_bundle
         self._on_key = on_key
-        self._link = Link(seat.messages, self._handle)
+        self._link = Link(seat.messages, self._handle, on_connect)
 
     def start(self) -> None:
         """Begins to hear of changes."""

@@ -62,7 +62,7 @@ class Service:
             changes.count_all()
         else:
             self.store = Store.follow(url, changes)
-            self._owner = Owner(seat, self.metrics, self._forget, self._follow_bundle, self._drop_key)
+            self._owner = Owner(seat, self.metrics, self._forget, self._follow_bundle, self._drop_key, self._forget_all)
         try:
             self.keys = ActiveKeys(self.store, changes, self._owner.note_keys if self._owner else None)
             self.quotas = ActiveQuotas(self.store, SharedTimes(seat.rates) if seat else None)
@@ -150,6 +150,11 @@ class Service:
             self._loop = asyncio.get_running_loop()
             self._owner.start()
 
+    def _forget_all(self) -> None:
+        self.heads.clear()
+        self.support.clear()
+        self.set_rules.clear()
+
     def _drop_key(self, tenant: str, id_: str) -> None:
         self.keys.drop(tenant, id_)
 
@@ -173,6 +178,7 @@ class Service:
         self.decoder.close()
         self.pools.close()
         if self._workers:
+            self._workers.sync()
             self._workers.close()
         if self._captures:
             self._captures.close()

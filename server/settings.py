@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +167,8 @@ class Settings(BaseSettings):
             raise ValueError(f"oidc-tenants, oidc-scopes: {error}") from error
         if oidc is not None and not oidc.audiences:
             raise ValueError("oidc-audience: names none")
+        if self.workers is not None and self.workers > 1 and sys.platform != "linux":
+            raise ValueError("workers: several need Linux")
         if self.queue_images < self.max_images:
             raise ValueError(f"queue-images {self.queue_images} is less than max-images {self.max_images}")
         return self
@@ -176,7 +179,7 @@ class Settings(BaseSettings):
         if self.workers is not None:
             return self.workers
         uses_gpu = on_cuda(self.engine) or (self.engine == "auto" and Path("/dev/nvidiactl").exists())
-        return 1 if uses_gpu else max(1, available_cores() // 2)
+        return 1 if uses_gpu or sys.platform != "linux" else max(1, available_cores() // 2)
 
     @property
     def oidc(self) -> Oidc | None:

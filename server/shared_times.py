@@ -26,7 +26,7 @@ class SharedTimes:
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        os.ftruncate(self._file, _BYTES)
+        os.posix_fallocate(self._file, 0, _BYTES)  # A write to memory without a block behind it would end the process.
         memory = memoryview(mmap.mmap(self._file, _BYTES))
         self._names = memory[: _BYTES // 2].cast("Q")
         self._times = memory[_BYTES // 2 :].cast("d")
@@ -34,7 +34,11 @@ class SharedTimes:
 
     def __enter__(self) -> None:
         self._threads.acquire()
-        fcntl.lockf(self._file, fcntl.LOCK_EX)  # It ends with its process, however that ends.
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX)  # It ends with its process, however that ends.
+        except BaseException:
+            self._threads.release()
+            raise
 
     def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _where: TracebackType | None) -> None:
         fcntl.lockf(self._file, fcntl.LOCK_UN)

@@ -25,6 +25,7 @@ from server.seat import OWNER, Seat
 from server.settings import Settings
 
 _PATIENCE_SECONDS = 10.0  # that a process gets to end beyond the time for its requests
+_START_SECONDS = 300.0  # that a process gets until it serves
 _SETTLED_SECONDS = 30.0  # A process that ended sooner is replaced after a pause, which doubles.
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
 
@@ -49,7 +50,9 @@ def supervise(settings: Settings) -> int:
     Returns:
         The exit status: that of a process that could not start, else 0.
     """
-    with TemporaryDirectory(prefix="headstart-") as folder:
+    # In memory, so that neither a full disk nor a long path stops a process: it would end when it counts.
+    shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 -- the folder in it is private
+    with TemporaryDirectory(prefix="headstart-", dir=shared) as folder:
         return asyncio.run(_Supervisor(settings, Path(folder)).run())
 
 
@@ -74,6 +77,7 @@ class _Supervisor:
         # Nobody writes to this pipe. It ends with this process, however that ends.
         self._parent, self._alive = os.pipe()
         self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._others: set[asyncio.subprocess.Process] = set()  # replaced, and not yet ended
         self._stopping = asyncio.Event()
         self._renewing = asyncio.Lock()
         self._changing = {number: asyncio.Lock() for number in (OWNER, *self._workers)}
@@ -84,7 +88,7 @@ class _Supervisor:
         loop = asyncio.get_running_loop()
         for told in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(told, self._stopping.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self._renew()))
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # until there is something to replace
         starting = asyncio.ensure_future(self._start_all())
         stopping = asyncio.ensure_future(self._stopping.wait())
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -101,6 +105,7 @@ class _Supervisor:
             )
             for number in self._processes:
                 self._begin(self._keep(number))
+            loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self._renew()))
             await stopping
         await self._stop_all()
         return status
@@ -122,6 +127,8 @@ class _Supervisor:
             _Ended: it ended before.
         """
         ready, told = os.pipe()
+        if self._listeners[number].fileno() < 0:
+            self._listeners[number] = shared_listener(self._settings)
         listener = self._listeners[number].fileno()
         cores = self._cores.get(number, ())
         seat = Seat(number, str(self._folder), listener, told, self._parent, cores, len(self._workers))
@@ -133,15 +140,20 @@ class _Supervisor:
             process_group=0,  # A terminal's Ctrl-C comes to this process alone.
         )
         os.close(told)
+        too_long = asyncio.get_running_loop().call_later(_START_SECONDS, process.kill)
         try:
             served = await asyncio.to_thread(os.read, ready, 1)
         except BaseException:
             process.kill()
             raise
         finally:
+            too_long.cancel()
             os.close(ready)
         if not served:
-            raise _Ended(await process.wait())
+            status = await process.wait()
+            for file in self._metrics.glob(f"*_{process.pid}.db"):
+                file.unlink(missing_ok=True)
+            raise _Ended(status)
         return process
 
     async def _keep(self, number: int) -> None:
@@ -167,6 +179,8 @@ class _Supervisor:
             self._processes[number] = await self._start(number)
         except (_Ended, OSError) as error:
             _log.error("%s could not start: %s", _name(number), error)
+            if number != OWNER:
+                self._listeners[number].close()  # The kernel deals out no connections to it until it starts.
             return False
         return True
 
@@ -183,14 +197,16 @@ class _Supervisor:
                     before = self._processes[number]
                     if not await self._started(number):
                         return
+                    self._others.add(before)
                     await self._end(before)
+                    self._others.discard(before)
             _log.info("every process was replaced")
 
     async def _stop_all(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        workers = [process for number, process in self._processes.items() if number != OWNER]
+        workers = [*self._others, *(process for number, process in self._processes.items() if number != OWNER)]
         await asyncio.gather(*map(self._end, workers))
         if owner := self._processes.get(OWNER):
             await self._end(owner)

@@ -71,7 +71,7 @@ def _tasks(api: httpx.Client) -> list[str]:
 def test_its_headstart_commands_do_what_it_says(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADSTART_URL", server.url)
     commands = [words for block in README.blocks() for words in block.commands() if words[0] == ".venv/bin/headstart"]
-    assert len(commands) == 15
+    assert len(commands) == 16
     for _, *words in commands:
         arguments = [file for word in words for file in _expanded(word)]
         assert main(arguments) == 0, arguments

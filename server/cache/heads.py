@@ -87,6 +87,13 @@ class ActiveHeads:
         """Keeps a head that was just fitted, for the next query."""
         self._heads.keep(key, version, head)
 
+    def clear(self) -> None:
+        """Drops all heads."""
+        self._heads.clear()
+        with self._lock:
+            self._drops += 1
+            self._many.clear()
+
     def drop(self, key: TaskKey, versions: Iterable[int]) -> None:
         """Drops the heads of versions that have been removed. Requests that hold such a head may finish with it."""
         self._heads.drop(key, versions)

@@ -45,6 +45,10 @@ class ActiveSetRules:
 
         return self._rules.load(key, version, make)
 
+    def clear(self) -> None:
+        """Drops all rules."""
+        self._rules.clear()
+
     def drop(self, key: TaskKey, versions: Iterable[int]) -> None:
         """Drops the rules of versions that have been removed."""
         self._rules.drop(key, versions)

@@ -64,6 +64,10 @@ class ActiveSupport:
         """Builds the index of a given support set and keeps it, for the next query."""
         self._support.keep(key, version, _searchable(support, backbone))
 
+    def clear(self) -> None:
+        """Drops all support sets."""
+        self._support.clear()
+
     def drop(self, key: TaskKey, versions: Iterable[int]) -> None:
         """Drops the support sets of versions that have been removed."""
         self._support.drop(key, versions)

@@ -77,6 +77,13 @@ class VersionCache(Generic[_Value]):
                 self._values.pop((*key, version), None)
             self._tell_count(len(self._values))
 
+    def clear(self) -> None:
+        """Drops all values, since some may be of removed versions."""
+        with self._lock:
+            self._drops += 1
+            self._values.clear()
+            self._tell_count(0)
+
     def _keep_unless_dropped(self, values: Mapping[_Key, _Value], drops: int) -> None:
         with self._lock:
             if drops == self._drops:  # After a drop, they may be of dropped versions.

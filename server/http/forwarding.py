@@ -1,6 +1,7 @@
 """The application of a worker: it answers predictions itself, and passes every other request on to the owner.
 
-What is passed on goes as it came, head and body, piece by piece. The owner checks its key, answers, logs and counts it.
+A request whose head is enough to refuse it is refused here. What is passed on goes as it came, head and body, piece by piece,
+and the owner answers, logs and counts it. Its answer can come only after the body.
 """
 
 import asyncio
@@ -9,12 +10,15 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import httpx
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from server.errors import HeadstartError, StorageFailed
+from server.http.bodies.limits import BodyLimits, LimitedBody
+from server.http.front import Front
 from server.http.protocol import REFUSED
 from server.service import Service
 
@@ -42,8 +46,9 @@ class Forwarding:
         requests: the owner's socket. Requests wait there while the owner is being replaced.
     """
 
-    def __init__(self, front: ASGIApp, service: Service, requests: Path) -> None:
+    def __init__(self, front: Front, service: Service, requests: Path) -> None:
         self._front = front
+        self._bodies = BodyLimits(service.settings)
         self._service = service
         self._root = service.settings.root
         # A connection for each request: one that is kept may be closed by an owner that is being replaced at the moment when it
@@ -72,8 +77,11 @@ class Forwarding:
             except Exception:
                 return True
             return False
-        stores = b"remember=" in scope["query_string"]
-        return scope["method"] == "POST" and _PREDICTS.fullmatch(path) is not None and not stores
+        if scope["method"] == "OPTIONS" or not await self._front.admits(scope):
+            return True
+        if scope["method"] != "POST" or not _PREDICTS.fullmatch(path):
+            return False
+        return all(name != "remember" for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on, and its answer back.
@@ -81,12 +89,14 @@ class Forwarding:
         Raises:
             StorageFailed: the owner ended before it answered.
         """
-        body = _Body(receive)
+        limited = LimitedBody(self._bodies, scope, receive)
+        body = _Body(limited.receive)
         passing = asyncio.ensure_future(self._exchange(scope, body, send))
         leaving = asyncio.ensure_future(body.left())
         try:
             await asyncio.wait({passing, leaving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            limited.release()
             for task in (passing, leaving):
                 if not task.done():
                     task.cancel()

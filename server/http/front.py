@@ -102,6 +102,23 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await (self._serve if scope["type"] == "http" else self._others)(scope, receive, send)
 
+    async def admits(self, scope: Scope) -> bool:
+        """Returns whether a request may be answered, as far as its head tells. If not, a call of this application refuses it."""
+        try:
+            check_protocol(scope)
+            self._check_host(scope)
+            self._check_origin(scope)
+            path = scope["path"].removeprefix(self._root)
+            methods, parts = self._endpoints.find(path)
+            if methods:
+                endpoint = methods.get("GET" if scope["method"] == "HEAD" else scope["method"])
+                if endpoint is None:
+                    return False
+                await self._guard.admit(scope, endpoint.need, parts)
+        except HeadstartError:
+            return False
+        return True
+
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, status = time.perf_counter(), 0
         headers = dict(scope["headers"])

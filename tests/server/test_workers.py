@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -29,7 +30,8 @@ SECONDS = 60.0
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory, small_flags: tuple[str, ...]) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("workers")
-    with ServerProcess(folder / "data", "--workers", str(WORKERS), "--engine", "onnx", *small_flags) as server:
+    flags = ("--workers", str(WORKERS), "--engine", "onnx", "--body-timeout", "2", *small_flags)
+    with ServerProcess(folder / "data", *flags) as server:
         yield server
         assert server.stop() == 0, server.log()
 
@@ -183,6 +185,37 @@ def test_metrics_are_the_sum_of_all_processes(many: httpx.Client, running: Serve
     assert metric(many, name) == before + 20
     resident = sum(process.memory_info().rss for process in [psutil.Process(running.process.pid), *children(running)])
     assert metric(many, "process_resident_memory_bytes") == pytest.approx(resident, rel=0.2)
+
+
+def answered(server: ServerProcess, request: bytes) -> bytes:
+    """The first line of the answer to a request as it stands."""
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=SECONDS) as connection:
+        connection.sendall(request)
+        return connection.makefile("rb").readline()
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nab", 408),
+        (b"POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\nab", 413),
+        (b"PUT /v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nab", 405),
+        (b"POST /v1/tasks HTTP/1.1\r\nHost: example.org\r\nContent-Length: 1000\r\n\r\nab", 421),
+        (b"GET /v1/tasks HTTP/1.1\r\n\r\n", 400),
+        (b"GET /v1/tasks HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+    ],
+)
+def test_what_a_worker_can_refuse_does_not_wait_for_a_body(running: ServerProcess, head: bytes, status: int) -> None:
+    assert answered(running, head).split()[1] == str(status).encode()
+
+
+def test_predictions_to_be_remembered_are_stored_however_that_is_written(many: httpx.Client, support: Labelled) -> None:
+    task = create(many, support[::5])["id"]
+    for query in ("remember=true", "%72emember=true", "top_k=1&remember=true"):
+        answer = many.post(f"/v1/tasks/{task}/predict?{query}", **queries([support[0][1]]))
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["predictions"][0]["prediction"]
 
 
 def test_a_killed_worker_is_replaced(many: httpx.Client, running: ServerProcess, support: Labelled) -> None:
