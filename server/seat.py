@@ -24,7 +24,6 @@ class Seat:
         ready: the descriptor of a pipe to which it writes a byte once it serves.
         parent: the descriptor of a pipe that ends when the process that started it does.
         cores: that it may use.
-        workers: how many there are beside the owner.
     """
 
     number: int
@@ -33,7 +32,6 @@ class Seat:
     ready: int
     parent: int
     cores: tuple[int, ...]
-    workers: int
 
     @property
     def owns(self) -> bool:

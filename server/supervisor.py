@@ -131,7 +131,7 @@ class _Supervisor:
             self._listeners[number] = shared_listener(self._settings)
         listener = self._listeners[number].fileno()
         cores = self._cores.get(number, ())
-        seat = Seat(number, str(self._folder), listener, told, self._parent, cores, len(self._workers))
+        seat = Seat(number, str(self._folder), listener, told, self._parent, cores)
         process = await asyncio.create_subprocess_exec(
             *_command(),
             env={**os.environ, **seat.environment(), "PROMETHEUS_MULTIPROC_DIR": str(self._metrics)},

@@ -1,6 +1,5 @@
 """API keys in memory, so that no request waits for the store, and the thread that keeps them up to date."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -8,8 +7,8 @@ from datetime import UTC, datetime
 from hmac import compare_digest
 
 from server.changes import Changes
-from server.errors import StorageFailed
 from server.keys import digest_of, id_of
+from server.store.background import succeeds
 from server.store.key_records import StoredKey
 from server.store.store import Store
 
@@ -17,8 +16,6 @@ LOOK_SECONDS = 1.0  # between two looks for changes by another process
 _NOTE_SECONDS = 60.0  # between two writes of when keys were used
 _NO_DIGEST = bytes(32)  # of no key
 _HELD_UP_SECONDS = 10.0  # after a look or a write that failed
-
-_log = logging.getLogger(__name__)
 
 
 class ActiveKeys:
@@ -134,12 +131,4 @@ class ActiveKeys:
             self._write_use(used)
 
     def _guarded(self, work: Callable[[], None]) -> bool:
-        """Does the work. Returns whether it succeeded: whatever fails, this thread goes on."""
-        try:
-            work()
-        except StorageFailed:
-            return False
-        except Exception:
-            _log.exception("keys could not be looked after")
-            return False
-        return True
+        return succeeds(work, "keys could not be looked after")

@@ -1,6 +1,5 @@
 """Stores the rows of the audit that are told behind the answers, and appends every row to a file as a line of JSON."""
 
-import logging
 import os
 import sys
 import threading
@@ -11,10 +10,10 @@ from pathlib import Path
 
 from server.audit import AuditRow
 from server.audit_counts import AuditCounts
-from server.errors import StorageFailed
 from server.metrics import Metrics
 from server.settings import InvalidSettings
 from server.store.audit import line_of
+from server.store.background import succeeds
 from server.store.store import Store
 
 _LOOK_SECONDS = 1.0
@@ -22,8 +21,6 @@ _HELD_UP_SECONDS = 10.0  # after a write that failed
 _MINUTE = 60.0
 _HOUR = 3600.0
 _PRIVATE = 0o600
-
-_log = logging.getLogger(__name__)
 
 
 class AuditWriter:
@@ -133,15 +130,7 @@ class AuditWriter:
                 raise
 
     def _guarded(self, work: Callable[[], None]) -> bool:
-        """Does the work. Returns whether it succeeded: whatever fails, this thread goes on."""
-        try:
-            work()
-        except StorageFailed:
-            return False
-        except Exception:
-            _log.exception("the audit could not be written")
-            return False
-        return True
+        return succeeds(work, "the audit could not be written")
 
 
 def _private(path: str, flags: int) -> int:
