@@ -12,8 +12,8 @@ from pathlib import Path
 from server.errors import HeadstartError
 from server.settings import ENVIRONMENT_PREFIX, Settings
 from server.store.audit import AuditFilter, line_of, rows_of
-from server.store.database import StoreError
 from server.store.shared_database import ReadOnlyDatabase
+from server.store.sqlite import StoreError
 from server.store.store import sqlite_url
 
 

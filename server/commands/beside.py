@@ -12,8 +12,9 @@ from server.cache.keys import LOOK_SECONDS
 from server.errors import HeadstartError
 from server.keys import TENANT
 from server.settings import ENVIRONMENT_PREFIX, Settings
-from server.store.database import Database, StoreError
+from server.store.database import Database
 from server.store.shared_database import SharedDatabase, open_beside
+from server.store.sqlite import StoreError
 from server.store.store import sqlite_url
 
 SOON = f"a running server notices within {2 * LOOK_SECONDS:g} seconds"

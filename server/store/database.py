@@ -3,32 +3,37 @@
 The processes that follow it only read.
 """
 
-import errno
 import logging
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
-from typing import Any
+from contextlib import ExitStack, contextmanager
 
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from server.errors import StorageFailed
 from server.store.audit_rows import note_recorded, record_act
 from server.store.database_files import DatabaseFiles, FilesTaken, StoreSizes, disk_is_full
+from server.store.sqlite import (
+    FULL,
+    UNKNOWN,
+    StoreError,
+    StoreInUse,
+    commit,
+    empty_log,
+    engine_of,
+    is_full,
+    path_of,
+    storage_failures,
+)
 from server.store.tables import PAGE_SIZE
 
 _READERS = 8
-_BUSY_MS = 5_000  # Only a tool beside the server can hold a lock that we wait for, such as one that makes a backup.
-
-_ERASE_MS = 100  # Writes wait meanwhile. So a caller of `erase` tries again later rather than waits longer here.
 
 _WRITER_PRAGMAS = (
     f"page_size = {PAGE_SIZE}",  # of a new file; the storage of images depends on it
@@ -49,24 +54,10 @@ _READER_PRAGMAS = ("query_only = ON", "wal_autocheckpoint = 0")
 
 _PROVEN_SECONDS = 5.0  # a successful write proves for so long that the disk can be written to
 
-# After these errors of a commit SQLite had not written everything, so the change is not there. After others it may have written
-# everything before the disk failed to confirm. Then the change may be there after a crash.
-_NOT_WRITTEN = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY}
-
 _FAILED = "the server's storage failed; nothing was changed; try again later"
-_FULL = "the disk of the server is full; nothing was changed; reading, predicting and removing go on"
-_UNKNOWN = "the server's storage failed while it was writing: the change may have been stored: retry with the same key"
 _GONE = "the server's database file was removed or replaced while it ran; restart it with the right file"
 
 _log = logging.getLogger(__name__)
-
-
-class StoreError(Exception):
-    """The store cannot be opened; the message is one line for whoever starts the server."""
-
-
-class StoreInUse(StoreError):
-    """Another process has the same database open."""
 
 
 class Database:
@@ -184,7 +175,7 @@ class Database:
             self._check_open()
             proven, self._proven = self._proven, None
             if not removes and not self._files.keep_room():
-                raise StorageFailed(_FULL, disk_full=True)
+                raise StorageFailed(FULL, disk_full=True)
             # Also if the write fails: the disk may have written without confirming it.
             self._removed_in_log |= removes or replaces
             with self._writer.connect() as connection:
@@ -199,10 +190,10 @@ class Database:
                 self._check_files(_GONE)
                 if not removes:
                     self._check_growth(connection)
-                _commit(connection)
+                commit(connection)
             if recorded:
                 note_recorded()
-            self._check_files(_UNKNOWN)
+            self._check_files(UNKNOWN)
             self._proven = time.monotonic()
 
     def erase(self) -> bool:
@@ -218,12 +209,12 @@ class Database:
             self._check_open()
             if self._removed_in_log:
                 try:
-                    emptied = _empty_log(self._writer)
+                    emptied = empty_log(self._writer)
                 except sqlite3.OperationalError as error:
                     # Recent additions may have to move from the log into the database, and the disk has no room for them.
-                    if not _is_full(error) or not self._files.give(self._files.log_size):
+                    if not is_full(error) or not self._files.give(self._files.log_size):
                         raise
-                    emptied = _empty_log(self._writer)
+                    emptied = empty_log(self._writer)
                 self._removed_in_log = not emptied
             if not self._removed_in_log:
                 self._files.keep_room()
@@ -252,7 +243,7 @@ class Database:
                 self._proven = None
                 with self._writer.connect() as connection:
                     connection.exec_driver_sql("PRAGMA user_version = 0")  # It is 0 already, but its page is written.
-                    _commit(connection)
+                    commit(connection)
                 self._proven = time.monotonic()
             if not self._files.keep_room() or self._files.free < self._files.room:
                 raise StorageFailed(f"the disk is full: {self._files.free / 1e6:.1f} MB are free", disk_full=True)
@@ -276,75 +267,7 @@ class Database:
         """Refuses a log that would not fit into the database: after that, neither file could be written any more."""
         pages: int = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         if pages * PAGE_SIZE - self._files.size > self._files.free:
-            raise StorageFailed(_FULL, disk_full=True)
-
-
-@contextmanager
-def storage_failures(detail: str) -> Iterator[None]:
-    """Turns failures of the disk or the database into StorageFailed. Errors of our own code pass unchanged."""
-    try:
-        yield
-    except (IntegrityError, ProgrammingError, DataError):
-        raise
-    except (DBAPIError, PoolTimeout, sqlite3.Error, OSError) as error:
-        _log.exception("the database failed")
-        if _is_full(error):
-            raise StorageFailed(_FULL, disk_full=True) from error
-        raise StorageFailed(detail) from error
-
-
-def _commit(connection: Connection) -> None:
-    """Commits. Raises StorageFailed if the commit fails and nobody can tell whether it was written."""
-    try:
-        connection.commit()
-    except DBAPIError as error:
-        if _code(error) in _NOT_WRITTEN:
-            raise
-        _log.exception("the database failed while it was writing")
-        raise StorageFailed(_UNKNOWN) from error
-
-
-def _is_full(error: BaseException) -> bool:
-    return _code(error) == sqlite3.SQLITE_FULL or (isinstance(error, OSError) and error.errno == errno.ENOSPC)
-
-
-def _code(error: BaseException) -> int | None:
-    """Returns SQLite's primary result code if the error comes from SQLite, else None."""
-    code = getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
-
-
-def path_of(url: str) -> Path:
-    """Returns the path of a database's file. Raises StoreError if the URL names none."""
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):  # ValueError: the port is no number
-        parsed = None
-    if parsed is None or parsed.get_backend_name() != "sqlite" or parsed.host or parsed.database in {None, "", ":memory:"}:
-        raise StoreError("the database URL must be sqlite:/// and the path of a file")
-    return Path(str(parsed.database)).absolute()
-
-
-def engine_of(url: str, connections: int, begin: str, pragmas: tuple[str, ...]) -> Engine:
-    # `isolation_level=None` keeps the driver from starting transactions by its own rules: `begin` starts each of them.
-    engine = create_engine(
-        url,
-        pool_size=connections,
-        max_overflow=0,
-        hide_parameters=True,
-        connect_args={"isolation_level": None, "timeout": _BUSY_MS / 1000},
-    )
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: sqlite3.Connection, _record: Any) -> None:
-        for pragma in pragmas:
-            connection.execute(f"PRAGMA {pragma}").close()
-
-    @event.listens_for(engine, "begin")
-    def start(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine
+            raise StorageFailed(FULL, disk_full=True)
 
 
 def _migrate(connection: Connection) -> None:
@@ -352,16 +275,3 @@ def _migrate(connection: Connection) -> None:
     config.set_main_option("script_location", "server.store:migrations")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-
-
-def _empty_log(writer: Engine) -> bool:
-    """Tries to empty the log; returns whether it is empty. It bypasses SQLAlchemy, which would begin a transaction first."""
-    with closing(writer.raw_connection()) as connection:
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {_ERASE_MS}")
-        try:
-            busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        finally:
-            cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-            cursor.close()
-    return not busy

@@ -9,8 +9,9 @@ from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError
 
 from server.store.audit_rows import record_act
-from server.store.database import Database, StoreError, StoreInUse, engine_of, path_of, storage_failures
+from server.store.database import Database
 from server.store.database_files import give_some
+from server.store.sqlite import StoreError, StoreInUse, engine_of, path_of, storage_failures
 from server.store.tables import metadata
 
 # The server alone moves the log into the database, and this leaves its few pages there. Before SQLite 3.51.3, two connections

@@ -8,7 +8,7 @@ from server.changes import Changes
 from server.store.active_tasks import ActiveTasks
 from server.store.audit import AuditStore
 from server.store.captures import CaptureStore
-from server.store.database import Database, StoreError, StoreInUse
+from server.store.database import Database
 from server.store.database_files import StoreSizes
 from server.store.event_records import EventBounds
 from server.store.events import EventStore
@@ -18,6 +18,7 @@ from server.store.quotas import QuotaStore
 from server.store.records import Replay
 from server.store.refreshes import RefreshStore
 from server.store.replays import read_replay
+from server.store.sqlite import StoreError, StoreInUse
 from server.store.tables import tasks
 from server.store.tasks import TaskStore
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, Pool, create_engine, event
 
 from server.errors import ExampleNotFound, StorageFailed, TaskNotFound
-from server.store import database as module
+from server.store import sqlite as module
 from server.store.records import TaskKey, VersionConflict
 from server.store.store import Store, StoreError, StoreInUse, sqlite_url
 from server.store.tables import ErasableBlob, metadata
