@@ -79,12 +79,12 @@ def _memory(process: int) -> tuple[float, float, float, float]:
 def slope(samples: Sequence[Sample], name: str) -> Slope:
     """Returns how fast a quantity grows: Theil and Sen's median of slopes (Sen 1968) over 30 moments of equal length.
 
-    The median of each moment stands for it. Neighbouring samples are alike, and as samples of their own would make the interval
-    too narrow.
+    The least of each moment stands for it: that is what stays when no request needs more. Neighbouring samples are alike, and as
+    samples of their own would make the interval too narrow.
     """
     moments = np.array_split(np.arange(len(samples)), min(_MOMENTS, len(samples)))
     hours = [float(np.median([samples[i].seconds for i in moment])) / 3600 for moment in moments]
-    values = [float(np.median([getattr(samples[i], name) for i in moment])) for moment in moments]
+    values = [float(min(getattr(samples[i], name) for i in moment)) for moment in moments]
     found = theilslopes(values, hours)
     return Slope(*(float(value) for value in (found.slope, found.low_slope, found.high_slope)))
 

@@ -127,6 +127,10 @@ def _session(model: bytes, threads: int, providers: list[str | tuple[str, dict[s
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    if providers == [_CPU]:
+        # A pattern asks for all memory of a run in one block. The arena keeps such a block for each size of batch that ever came,
+        # so the memory of a server grew for hours. On a GPU batches are padded to few sizes.
+        options.enable_mem_pattern = False
     # Spinning threads would keep the decoders from the cores between batches.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
