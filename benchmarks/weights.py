@@ -2,10 +2,10 @@
 
     python -m benchmarks.weights --json weights.json
 
-Speed is that of one session on one thread, against the first way, for batches of 1, 8 and 32 images. It is told by processor time,
-of which other programs take less than of the clock's. Memory is that of bare processes which have embedded batches of one to eight
-images: pages that they share are divided among them. `of its own` is what a process would give back by ending. A way is equal if it
-gives the golden images the very embeddings that the first way gives.
+Speed is that of one session on one thread, against the first way, for batches of 1, 8 and 32 images. It is told by processor
+time, of which other programs take less than of the clock's. Memory is that of bare processes which have embedded batches of one
+to eight images: pages that they share are divided among them. `of its own` is what a process would give back by ending. A way is
+equal if it gives the golden images the very embeddings that the first way gives.
 """
 
 import multiprocessing
