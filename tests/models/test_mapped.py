@@ -17,6 +17,7 @@ from models.engine import EngineKind, open_engine
 from models.processor import instructions
 from models.runtimes import mapped
 from models.runtimes.mapped import mapped_form
+from models.runtimes.sessions import open_session
 from tests.helpers.bundles import spoil, weighted_bundle
 
 
@@ -47,6 +48,11 @@ def test_an_engine_on_shared_weights_gives_the_very_embeddings(kind: EngineKind,
     (form,) = (path for path in (tmp_path / "weights").iterdir() if path.is_dir())
     assert {str(form / "weights")} == set(mappings(tmp_path))
     assert form.name.startswith(shipped.manifest.files[file].sha256[:16])
+
+
+def test_no_session_on_a_cpu_keeps_a_block_of_memory_for_each_size_of_batch(bundle: Bundle, tmp_path: Path) -> None:
+    for model in (bundle.read(ONNX), made(bundle, tmp_path) / "graph.onnx"):
+        assert not open_session(model, 1).get_session_options().enable_mem_pattern
 
 
 def test_a_form_is_made_once_and_the_bundles_file_is_not_read_again(bundle: Bundle, tmp_path: Path) -> None:
