@@ -86,8 +86,8 @@ def _make(form: Path, bundle: Bundle, file: str) -> None:
     with TemporaryDirectory(prefix=_TEMPORARY, dir=form.parent) as temporary:
         made = Path(temporary, form.name)
         made.mkdir()
-        (made / _WEIGHTS).touch()  # Of a very small network all is in the graph.
         plain = save_optimised(bundle.read(file), made / _GRAPH, _SAVED)
+        (made / _WEIGHTS).touch()  # Of a very small network all is in the graph.
         for name in (_GRAPH, _WEIGHTS):
             _write_out(made / name)
         if not np.array_equal(_embeddings(plain, bundle), _embeddings(open_session(made / _GRAPH, 1), bundle)):

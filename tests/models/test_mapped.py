@@ -18,7 +18,7 @@ from models.processor import instructions
 from models.runtimes import mapped
 from models.runtimes.mapped import mapped_form
 from models.runtimes.sessions import open_session
-from tests.helpers.bundles import spoil, weighted_bundle
+from tests.helpers.bundles import small_bundle, spoil, weighted_bundle
 
 
 @pytest.fixture
@@ -64,6 +64,15 @@ def test_a_form_is_made_once_and_the_bundles_file_is_not_read_again(bundle: Bund
     open_engine(bundle, "onnx", shared=tmp_path / "weights")
     with pytest.raises(BundleError):
         open_engine(bundle, "onnx")
+
+
+def test_a_network_without_weights_has_a_form_too(shipped_bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    id_ = small_bundle(shipped_bundle, tmp_path, "small")
+    bundle = open_bundle(tmp_path.joinpath(*id_.split("@")))
+    form = made(bundle, tmp_path / "weights")
+    assert (form / "weights").stat().st_size == 0
+    assert made(bundle, tmp_path / "weights") == form
+    assert not caplog.records
 
 
 def _cut(path: Path) -> None:
