@@ -74,6 +74,7 @@ def open_engine(
     threads: int | None = None,
     remembered: Path | None = None,
     tensors_on: Container[str] = (),
+    shared: Path | None = None,
 ) -> Engine:
     """Loads a bundle's backbone, warms it and checks it against the bundle's golden embeddings.
 
@@ -84,6 +85,7 @@ def open_engine(
         remembered: a folder that keeps the measurements of `auto`, so that each start takes the same engine, and what TensorRT
             built; made if missing.
         tensors_on: the types of device, `cuda` and `cpu`, where embeddings stay, as PyTorch tensors.
+        shared: a folder of weights, which processes that open the bundle on a CPU then share; made if missing.
 
     Raises:
         EngineError: the machine or the bundle lacks what `kind` needs.
@@ -91,13 +93,14 @@ def open_engine(
     """
     count = threads or available_cores()
     if kind != "auto":
-        return _open(bundle, kind, count, remembered, tensors_on)
+        return _open(bundle, kind, count, remembered, tensors_on, shared)
     if can_run("onnx-cuda"):
         try:
             return _open_fastest_on_cuda(bundle, count, remembered, tensors_on)
         except EngineError as error:  # onnxruntime-gpu is installed, but there is no device.
             _log.info("no CUDA: %s", error)
-    return _open(bundle, "onnx-int8" if _int8_pays(bundle, count, remembered) else "onnx", count, remembered, tensors_on)
+    fastest: EngineKind = "onnx-int8" if _int8_pays(bundle, count, remembered) else "onnx"
+    return _open(bundle, fastest, count, remembered, tensors_on, shared)
 
 
 def _open_fastest_on_cuda(bundle: Bundle, threads: int, remembered: Path | None, tensors_on: Container[str]) -> Engine:
@@ -117,7 +120,12 @@ def _open_fastest_on_cuda(bundle: Bundle, threads: int, remembered: Path | None,
 
 
 def _open(
-    bundle: Bundle, kind: EngineKind, threads: int, remembered: Path | None = None, tensors_on: Container[str] = ()
+    bundle: Bundle,
+    kind: EngineKind,
+    threads: int,
+    remembered: Path | None = None,
+    tensors_on: Container[str] = (),
+    shared: Path | None = None,
 ) -> Engine:
     if file_of(kind) not in bundle.manifest.files:
         raise EngineError(f"bundle {bundle.id} has no {file_of(kind)}, which the engine {kind} runs")
@@ -126,7 +134,7 @@ def _open(
     if kind.startswith("torchscript"):
         engine = TorchScriptEngine(bundle, kind, threads, tensors)
     else:
-        engine = OnnxEngine(bundle, kind, threads, tensors, remembered / _TENSORRT_BUILT if remembered else None)
+        engine = OnnxEngine(bundle, kind, threads, tensors, remembered / _TENSORRT_BUILT if remembered else None, shared)
     if on_cuda(kind):
         _warm(engine, bundle.golden_pixels.shape[1:])
     try:

@@ -24,6 +24,14 @@ def available_cores() -> int:
     return cores if quota is None else max(1, min(cores, round(quota)))
 
 
+def instructions() -> str:
+    """Returns the processor's instruction sets by Linux's names for them; an empty string on other systems."""
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith(("flags", "Features")))
+    return ""
+
+
 def has_int8_instructions() -> bool:
     """Returns whether the processor multiplies 8-bit integers without saturating (VNNI on x86-64, dot product on Arm).
 

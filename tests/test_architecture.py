@@ -76,7 +76,13 @@ HOMES: Mapping[str, set[str]] = {
     "uvicorn": {"server/serving.py", "server/http/protocol.py"},
     "sqlalchemy": {"server/store/"},
     "alembic": {"server/store/database.py", "server/store/migrations/"},
-    "onnxruntime": {"models/engine.py", "models/runtimes/onnx.py", "training/export/graphs.py"},
+    "onnxruntime": {
+        "models/engine.py",
+        "models/runtimes/onnx.py",
+        "models/runtimes/mapped.py",
+        "models/runtimes/sessions.py",
+        "training/export/graphs.py",
+    },
     "torch": {
         "models/runtimes/devices.py",
         "models/tensors.py",

@@ -15,9 +15,11 @@ from models.images.preprocess import Pixels
 from models.runtimes.batches import MAX_BATCH, MAX_BATCH_CUDA, padded
 from models.runtimes.devices import torch_for
 from models.runtimes.kinds import EngineError, EngineKind, file_of, on_cuda, on_tensorrt
+from models.runtimes.mapped import mapped_form
+from models.runtimes.sessions import CPU, Providers, open_session
 
 _MOST_PARALLEL = 4
-_TENSORRT, _CUDA, _CPU = "TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"
+_TENSORRT, _CUDA = "TensorrtExecutionProvider", "CUDAExecutionProvider"
 _USUAL_BATCH = 32  # for which TensorRT chooses its kernels
 
 
@@ -29,20 +31,29 @@ class OnnxEngine:
 
     Args:
         built: the folder that keeps what TensorRT builds, which takes minutes; None to keep nothing.
+        shared: the folder of weights that processes share on a CPU; None to have them alone.
     """
 
-    def __init__(self, bundle: Bundle, kind: EngineKind, threads: int, tensors: bool, built: Path | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        kind: EngineKind,
+        threads: int,
+        tensors: bool,
+        built: Path | None = None,
+        shared: Path | None = None,
+    ) -> None:
         file, cuda = file_of(kind), on_cuda(kind)
         if not can_run(kind):
             needed = "onnxruntime-gpu, TensorRT" if on_tensorrt(kind) else "onnxruntime-gpu"
             raise EngineError(f"the engine {kind} needs {needed} and a CUDA device")
-        model = bundle.read(file)
+        model = (mapped_form(bundle, file, shared) if shared and not cuda else None) or bundle.read(file)
         self.parallel = 1 if cuda or tensors else min(threads, _MOST_PARALLEL)
         self.max_batch = MAX_BATCH_CUDA if cuda else MAX_BATCH
         try:
             providers = _providers(bundle, kind, built)
-            self._alone = _session(model, threads, providers)
-            self._beside = self._alone if self.parallel == 1 else _session(model, -(-threads // self.parallel), providers)
+            self._alone = open_session(model, threads, providers)
+            self._beside = self._alone if self.parallel == 1 else open_session(model, -(-threads // self.parallel), providers)
         except Exception as error:  # ONNX Runtime's exceptions share no base but Exception.
             raise EngineError(f"bundle {bundle.id}: ONNX Runtime cannot load {file}", error) from error
         if _provider_of(kind) not in self._alone.get_providers():
@@ -98,13 +109,13 @@ def can_run(kind: EngineKind) -> bool:
 def _provider_of(kind: EngineKind) -> str:
     if on_tensorrt(kind):
         return _TENSORRT
-    return _CUDA if on_cuda(kind) else _CPU
+    return _CUDA if on_cuda(kind) else CPU
 
 
-def _providers(bundle: Bundle, kind: EngineKind, built: Path | None) -> list[str | tuple[str, dict[str, Any]]]:
+def _providers(bundle: Bundle, kind: EngineKind, built: Path | None) -> Providers:
     """Returns the execution providers for a session, the preferred one first. Each runs what those before it cannot."""
     if not on_cuda(kind):
-        return [_CPU]
+        return [CPU]
     # TensorFloat-32 has no more digits than float16, which the golden check of a float32 file does not allow.
     cuda = _CUDA, {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
     if not on_tensorrt(kind):
@@ -121,17 +132,3 @@ def _providers(bundle: Bundle, kind: EngineKind, built: Path | None) -> list[str
         folder.mkdir(parents=True, exist_ok=True)
         options |= {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(folder)}
     return [(_TENSORRT, options), cuda]
-
-
-def _session(model: bytes, threads: int, providers: list[str | tuple[str, dict[str, Any]]]) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    if providers == [_CPU]:
-        # A pattern asks for all memory of a run in one block. The arena keeps such a block for each size of batch that ever came,
-        # so the memory of a server grew for hours. On a GPU batches are padded to few sizes.
-        options.enable_mem_pattern = False
-    # Spinning threads would keep the decoders from the cores between batches.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model, options, providers=providers)

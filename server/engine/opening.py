@@ -17,7 +17,7 @@ from server.settings import Settings
 
 _log = logging.getLogger(__name__)
 
-_FITS_MEASURED = "fit-speedups.json"
+_FITS_MEASURED, _WEIGHTS = "fit-speedups.json", "weights"
 
 
 class Opened(NamedTuple):
@@ -101,7 +101,8 @@ def open_file(backbone: BackboneRef, settings: Settings, *, on_cuda: bool) -> Op
 def _run(bundle: Bundle, settings: Settings, kind: EngineKind) -> Opened:
     # PyTorch is asked only where an engine may run on a GPU: importing it takes seconds and much memory.
     stays = settings.fit_device != "cpu" and (kind == "torchscript-cuda" or can_run("onnx-cuda")) and torch_has_cuda()
-    engine = open_engine(bundle, kind, settings.threads, settings.data_dir, ("cuda",) if stays else ())
+    shared = settings.data_dir / _WEIGHTS if settings.processes > 1 else None
+    engine = open_engine(bundle, kind, settings.threads, settings.data_dir, ("cuda",) if stays else (), shared)
     fitter = _fitter(engine, settings, settings.data_dir / _FITS_MEASURED)
     # Fits a head that nobody needs, so that the first task does not wait for the linear algebra to load.
     labels = [str(i % 2) for i in range(len(bundle.golden_embeddings))]

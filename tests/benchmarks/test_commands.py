@@ -35,6 +35,7 @@ SERVING = {
     "tenant_timing": ("--rounds", "2"),
     "training_speed": (*_ROUND, "--recipes", "cifar-fs-resnet12-small", "--device", "cpu"),
     "verdicts": _ROUND,
+    "weights": ("--rounds", "1", "--bundles", "photos@1", "--ways", "0", "7"),
     "workers": ("--workers", "2", "--rounds", "1", "--requests", "8", "--images", "4"),
 }
 # Of a size that no flag makes smaller: slow tests.
@@ -53,6 +54,7 @@ LONG = {
     "tenant_timing",
     "training_speed",
     "verdicts",
+    "weights",
     "workers",
 }
 ACCURACY = ("bursts", "forecast", "negatives", "prediction_sets", "quality", "review", "several_labels", "transductive")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import load_file
 
 from models.bundle import GOLDEN, ONNX, ONNX_INT8, STATISTICS, golden_bytes, read_manifest, statistics_bytes, write_bundle
 from models.heads.head import Float32
@@ -57,6 +58,28 @@ def small_bundle(
     )
     write_bundle(folder, manifest, contents)
     return manifest.id
+
+
+def weighted_bundle(like: Path, folder: Path, name: str, factor: int = 1) -> str:
+    """A bundle as `small_bundle` makes it, whose backbone ends with a matrix product, and its id.
+
+    Args:
+        factor: of the embeddings, so that bundles differ.
+    """
+    id_ = small_bundle(like, folder / "without", name)
+    path = folder.joinpath("without", *id_.split("@"))
+    model = onnx.load(path / ONNX)
+    model.graph.node[-1].output[0] = "means"
+    model.graph.node.append(helper.make_node("MatMul", ["means", "weight"], ["embeddings"]))
+    model.graph.initializer.append(numpy_helper.from_array(factor * np.eye(_DIM, dtype=np.float32), "weight"))
+    golden = load_file(path / GOLDEN)
+    contents = {
+        ONNX: model.SerializeToString(),
+        STATISTICS: (path / STATISTICS).read_bytes(),
+        GOLDEN: golden_bytes(golden["pixels"], factor * golden["embeddings"]),
+    }
+    write_bundle(folder, read_manifest(path), contents)
+    return id_
 
 
 def spoil(folder: Path, id_: str, file: str = ONNX) -> None:

@@ -109,3 +109,17 @@ def test_what_is_kept_of_many_requests_is_bounded(store: Store, monkeypatch: pyt
     assert heads.load_many(T, tasks[:1]) is first
     heads.load_many(T, tasks[2:3])  # for which the second leaves, used longer ago than the first
     assert heads.load_many(T, tasks[:1]) is first
+
+
+def test_heads_in_memory_are_bounded_together_whatever_number_is_asked_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [create(store).key for _ in range(6)]
+    size = store.tasks.head(keys[0], 1).weight.nbytes + active._HEAD_BYTES
+    monkeypatch.setattr(active, "_MAX_BYTES", 2 * size)
+    metrics = Metrics()
+    heads = ActiveHeads(store, metrics)
+    for key in keys:
+        heads.load(key, 1)
+    assert [heads.cached(key, 1) is not None for key in keys] == [False] * 4 + [True] * 2
+    heads.load_many(T, [(key.id, 1) for key in keys])
+    assert sum(heads.cached(key, 1) is not None for key in keys) == 2
+    assert metrics.active_heads._value.get() == 2
