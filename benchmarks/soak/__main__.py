@@ -32,6 +32,7 @@ from benchmarks.soak.caller import Caller, Labelled, Pool, Tally, Unexpected
 from benchmarks.soak.samples import Sample, SampleFile, Slope, read_sample, slope
 
 _REFRESH_SECONDS, _BUNDLE_SECONDS = 10.0, 15.0
+_TOLD_LINES = 60
 
 
 def main() -> None:
@@ -53,9 +54,12 @@ def main() -> None:
             stop.set()
             for thread in threads:
                 thread.join()
-        errors = [line for line in server.log().splitlines() if '"error"' in line.lower() or "Traceback" in line]
+        log = server.log().splitlines()
+        errors = [at for at, line in enumerate(log) if '"error"' in line.lower() or "Traceback" in line]
     figures = _tell(samples, tally, arguments.warm_up)
-    print(f"{len(errors)} errors in the server's log", *errors[:5], sep="\n")
+    print(f"{len(errors)} errors in the server's log")
+    if errors:
+        print("the log from the first of them:", *log[errors[0] : errors[0] + _TOLD_LINES], sep="\n")
     write_json(
         arguments.json,
         {
