@@ -108,6 +108,8 @@ class _Supervisor:
             loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self._renew()))
             await stopping
         await self._stop_all()
+        for listener in self._listeners.values():
+            listener.close()
         return status
 
     async def _start_all(self) -> None:

@@ -4,7 +4,6 @@ import re
 import socket
 import sqlite3
 import ssl
-import subprocess
 import time
 import zlib
 from collections.abc import Iterator
@@ -28,26 +27,14 @@ from tests.helpers.bundles import SMALL
 from tests.helpers.problems import assert_problem
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess, run_server
+from tests.helpers.tls import Secure, certificate
 from tests.helpers.uploads import create
 
 _NOBODY = "hs_0123456789ab_" + "0" * 64
 
 
-class SecureServer(ServerProcess):
-    """A server with TLS: it is ready when its port can be reached."""
-
-    def _wait_until_ready(self, until: str) -> None:
-        assert until == "/readyz"
-        port, deadline = int(self.url.rpartition(":")[2]), time.monotonic() + 60
-        while True:
-            assert self.process.poll() is None, self.log()
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-            else:
-                return
+class SecureServer(Secure, ServerProcess):
+    pass
 
 
 def command(data_dir: Path, *arguments: str) -> str:
@@ -457,14 +444,10 @@ class TestBeyondThisMachine:
 
     def test_tls(self, tmp_path: Path, small_flags: tuple[str, ...], support: Labelled, monkeypatch: pytest.MonkeyPatch) -> None:
         """A client that verifies the certificate is served; limits of the protocol hold, and its refusals arrive."""
-        certificate, private = tmp_path / "cert.pem", tmp_path / "key.pem"
-        subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
-        made = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
-        files = ("-keyout", str(private), "-out", str(certificate))
-        subprocess.run([*made, *files, *subject], check=True, capture_output=True)
-        context = ssl.create_default_context(cafile=str(certificate))
+        made, private = certificate(tmp_path)
+        context = ssl.create_default_context(cafile=str(made))
         key = new_key(tmp_path / "data", "write")
-        flags = ("--ssl-certfile", str(certificate), "--ssl-keyfile", str(private))
+        flags = ("--ssl-certfile", str(made), "--ssl-keyfile", str(private))
         with SecureServer(tmp_path / "data", *small_flags, *flags, "--header-timeout", "1") as process:
             port = int(process.url.rpartition(":")[2])
             with httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=context, headers=bearer(key), timeout=30) as api:
@@ -475,7 +458,7 @@ class TestBeyondThisMachine:
                 assert len(archive.content) > sum(len(image) for _, image in support)
                 assert_problem(api.get("/v1/tasks", headers={"Authorization": "Bearer x"}), 401, "unauthenticated")
                 assert_problem(api.get("/", headers={"X": "x" * 70_000}), 431, "headers_too_large")
-            monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+            monkeypatch.setenv("SSL_CERT_FILE", str(made))
             with Client(f"https://localhost:{port}", token=key) as client:
                 assert client.task(task).id == task
             with (

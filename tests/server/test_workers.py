@@ -198,7 +198,8 @@ def answered(server: ServerProcess, request: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("head", "status"),
     [
-        (b"POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nab", 408),
+        (b"POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{", 408),
+        (b"POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nab", 415),
         (b"POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\nab", 413),
         (b"PUT /v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nab", 405),
         (b"POST /v1/tasks HTTP/1.1\r\nHost: example.org\r\nContent-Length: 1000\r\n\r\nab", 421),
@@ -206,7 +207,7 @@ def answered(server: ServerProcess, request: bytes) -> bytes:
         (b"GET /v1/tasks HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
     ],
 )
-def test_what_a_worker_can_refuse_does_not_wait_for_a_body(running: ServerProcess, head: bytes, status: int) -> None:
+def test_a_refusal_does_not_wait_for_a_body(running: ServerProcess, head: bytes, status: int) -> None:
     assert answered(running, head).split()[1] == str(status).encode()
 
 
