@@ -205,6 +205,8 @@ class _Supervisor:
             _log.info("every process was replaced")
 
     async def _stop_all(self) -> None:
+        if self._changing[OWNER].locked():  # No owner will come for the requests that wait at its socket: they are refused.
+            self._listeners[OWNER].close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
