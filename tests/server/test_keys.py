@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.server_process import free_port
-from headstart import Client
+from headstart import Client, ServerUnreachable
 from models.bundle import PAPER_BUNDLE
 from server.app import ROUTES
 from server.cache.keys import LOOK_SECONDS
@@ -421,8 +421,25 @@ class TestLife:
         assert ended.returncode == 2
         assert message in ended.stderr.splitlines()[-1]
 
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("keys", "list"),
+            ("keys", "revoke", "0123456789ab"),
+            ("quotas", "list"),
+            ("quotas", "set", "--every-tenant", "--tasks", "5"),
+        ],
+    )
+    def test_only_a_first_key_makes_a_database(self, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+        folder = tmp_path / "data"
+        ended = run_server(*arguments, "--data-dir", str(folder), folder=tmp_path)
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert f"there is no database {folder / 'headstart.db'}" in ended.stderr.splitlines()[-1]
+        assert not folder.exists()
+
     def test_what_cannot_be_done_is_said_in_a_line(self, tmp_path: Path) -> None:
         folder = tmp_path / "data"
+        new_key(folder, "predict")
         for arguments, message in (
             (("revoke", "none"), "there is no key 'none'"),
             (("rotate", "none"), "there is no key 'none'"),
@@ -458,6 +475,13 @@ class TestBeyondThisMachine:
                 assert len(archive.content) > sum(len(image) for _, image in support)
                 assert_problem(api.get("/v1/tasks", headers={"Authorization": "Bearer x"}), 401, "unauthenticated")
                 assert_problem(api.get("/", headers={"X": "x" * 70_000}), 431, "headers_too_large")
+            with (
+                Client(f"https://localhost:{port}", token=key) as client,
+                pytest.raises(ServerUnreachable, match="SSL_CERT_FILE"),
+            ):
+                client.task(task)
+            with Client(f"http://localhost:{port}", token=key) as client, pytest.raises(ServerUnreachable, match="https://"):
+                client.task(task)
             monkeypatch.setenv("SSL_CERT_FILE", str(made))
             with Client(f"https://localhost:{port}", token=key) as client:
                 assert client.task(task).id == task

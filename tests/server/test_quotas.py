@@ -318,6 +318,11 @@ class TestCommand:
             _, listed, _ = self.command(folder, "list")
             row = f"default - - - 1 of 7 2 of - {2 * _SIZE} of - 0 of -"
             assert " ".join(listed.splitlines()[1].split()) == row
+            assert "no key and no task" not in said
+            assert (
+                "tenant deflaut has no key and no task" in self.command(folder, "set", "--tenant", "deflaut", "--tasks", "7")[2]
+            )
+            assert self.command(folder, "remove", "--tenant", "deflaut")[0] == 0
             assert self.command(folder, "remove", "--tenant", "default")[0] == 0
             self.await_quotas(api, set())
             assert self.command(folder, "list")[1].count("\n") == 1
@@ -344,6 +349,8 @@ class TestCommand:
     )
     def test_wrong_arguments_are_named(self, tmp_path: Path, arguments: tuple[str, ...], status: int, message: str) -> None:
         where = ("--data-dir", str(tmp_path / "data")) if status == 1 else ()
+        if where:
+            run_server("keys", "create", "--tenant", "b", "--scope", "write", *where, folder=tmp_path)
         ended = run_server("quotas", *arguments, *where, folder=tmp_path)
         assert ended.returncode == status
         assert message in ended.stderr.splitlines()[-1]
