@@ -32,11 +32,14 @@ _LABELS = ("bird", "cat", "dog")
 _IMAGES = [encode(noise(32, 32, seed=seed)) for seed in range(9)]
 # Unlike those: the review queue leaves out what is an example already.
 _CAPTURED = [encode(noise(n, n, seed=seed).repeat(32 // n, 0).repeat(32 // n, 1)) for n in (1, 2, 4, 8) for seed in range(3)]
-_FOREIGN = 0.15  # of the ids that are asked for
+_FOREIGN = 0.2  # of the ids that are asked for
 _NARROW = 0.2  # of the requests are by another key than the first
 _TRIES = 20  # of each operation of the beginning, until one succeeds
 _MOST_TASKS = 4
-_QUOTAS = (("--every-tenant", "--tasks", str(_MOST_TASKS)), ("--tenant", "theirs", "--examples", "50"))
+_QUOTAS = (
+    ("--every-tenant", "--tasks", str(_MOST_TASKS)),
+    ("--tenant", "theirs", "--examples", "900", "--requests-per-minute", "100000"),
+)
 _KINDS = {"task": "task", "example": "example", "capture": "prediction", "refresh": "refresh", "key": "key"}
 
 
@@ -51,6 +54,7 @@ class Walk:
         self.twin = twin
         self.other = other
         self.rng = rng
+        self.foreign = _FOREIGN
         self._operators = operators
 
     def step(self) -> None:
@@ -67,7 +71,7 @@ class Walk:
     def look(self, gets: list[str]) -> None:
         """Asks every route that only reads."""
         for path in gets:
-            parts = {part: self.pick(part, 2 * _FOREIGN) for part in re.findall(r"\{(\w+)\}", path)}
+            parts = {part: self.pick(part) for part in re.findall(r"\{(\w+)\}", path)}
             params = self.rng.choice(({}, {}, {"limit": "1"})) if path in {"/v1/tasks", "/v1/events", "/v1/refreshes"} else {}
             self.ask("GET", path.format(**parts), params=params)
 
@@ -76,12 +80,12 @@ class Walk:
         token = self.rng.choice(self.twin.tokens) if self.rng.random() < _NARROW else self.twin.token
         return self.twin.ask(method, path, token, **request)
 
-    def pick(self, part: str, foreign: float = _FOREIGN) -> str:
+    def pick(self, part: str) -> str:
         """Returns the name of something of the tenant's, which may be gone, or the id of something of the other's."""
         if part == "backbone":
             return self.rng.choice((SMALL, _OTHER))
         kind = _KINDS[part]
-        if self.rng.random() < foreign and (theirs := self.other.of_kind(kind)):
+        if self.rng.random() < self.foreign and (theirs := self.other.of_kind(kind)):
             id_ = self.other.id_of(self.rng.choice(theirs))
             self.twin.foreign.add(id_)
             return id_
@@ -96,7 +100,7 @@ class Walk:
     def listed(self, what: str, task: str, kind: str) -> str:
         """An example or capture of a task, or another."""
         found = self.twin.ask("GET", f"/v1/tasks/{task}/{what}").body.get(what)
-        return self.rng.choice(found)["id"] if found and self.rng.random() > _FOREIGN else self.pick(kind)
+        return self.rng.choice(found)["id"] if found and self.rng.random() > self.foreign else self.pick(kind)
 
     def images(self, most: int) -> list[bytes]:
         return self.rng.sample(_IMAGES, self.rng.randint(1, most))
@@ -151,9 +155,10 @@ def predict(walk: Walk) -> Shown:
 
 
 def predict_many(walk: Walk) -> Shown:
-    tasks = walk.rng.choice(("all", ",".join(walk.pick("task") for _ in range(2))))
-    params = {"tasks": tasks, "unknown": walk.rng.choice(("judge", "ignore"))}
-    return walk.ask("POST", "/v1/predict", **queries(walk.images(2)), params=params)
+    for tasks in (",".join(walk.pick("task") for _ in range(2)), "all"):
+        params = {"tasks": tasks, "unknown": walk.rng.choice(("judge", "ignore"))}
+        shown = walk.ask("POST", "/v1/predict", **queries(walk.images(2)), params=params)
+    return shown
 
 
 def capture(walk: Walk) -> Shown:
@@ -299,7 +304,7 @@ def _key_of(folder: Path, tenant: str) -> str:
 
 
 def walk_through(twins: tuple[list[Twin], list[httpx.Client]], seed: int, steps: int) -> None:
-    """Walks through a history: every operation by each tenant until it succeeds, and then random ones."""
+    """Walks through a history: every operation by each tenant, on what is the other's and on its own, and then random ones."""
     (ours, theirs), (both, *own) = twins
     rng = random.Random(seed)
     walks = [Walk(ours, theirs, rng, [both, own[0]]), Walk(theirs, ours, rng, [both, own[1]])]
@@ -308,6 +313,9 @@ def walk_through(twins: tuple[list[Twin], list[httpx.Client]], seed: int, steps:
     assert len(gets) > 15
     for _, operation in OPERATIONS:
         for walk in walks:
+            walk.foreign = 1.0
+            walk.do(operation)
+            walk.foreign = _FOREIGN
             for _ in range(_TRIES):
                 if walk.do(operation) < 300:
                     break
