@@ -288,7 +288,8 @@ def twins(tmp_path: Path, bundles: Path) -> Iterator[tuple[list[Twin], list[http
         for name, stranger in (("both", ""), ("ours", "theirs"), ("theirs", "ours")):
             folder = shutil.copytree(tmp_path / "data", tmp_path / name)
             with closing(sqlite3.connect(folder / "headstart.db")) as database, database:
-                database.execute("DELETE FROM keys WHERE tenant = ?", [stranger])
+                for table in ("keys", "quotas"):
+                    database.execute(f"DELETE FROM {table} WHERE tenant = ?", [stranger])
             server = stack.enter_context(ServerProcess(folder, *flags, prepare=store_captures_soon))
             headers = {"Authorization": f"Bearer {keys['default']}"}
             clients.append(stack.enter_context(httpx.Client(base_url=server.url, headers=headers, timeout=60)))

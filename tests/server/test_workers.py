@@ -333,7 +333,7 @@ def test_a_server_that_is_stopped_answers_what_it_took(tmp_path: Path, small_fla
         assert "exception" not in server.log()
 
 
-@pytest.mark.parametrize("replaced", [1, 2], ids=["as the owner is replaced", "as a worker is replaced"])
+@pytest.mark.parametrize("replaced", [1, pytest.param(2, marks=pytest.mark.slow)], ids=["of the owner", "of a worker"])
 def test_a_stop_during_a_rolling_restart(tmp_path: Path, small_flags: tuple[str, ...], support: Labelled, replaced: int) -> None:
     with ServerProcess(tmp_path / "data", "--workers", "2", "--engine", "onnx", *small_flags) as server:
         before = children(server)
