@@ -14,7 +14,7 @@ import numpy as np
 
 _SLOTS = 2**16
 _KEYS = 0
-_BYTES = 8 * _SLOTS
+_BYTES = 2 * 8 * _SLOTS
 
 
 class Changes:
@@ -34,7 +34,8 @@ class Changes:
                 os.posix_fallocate(file.fileno(), 0, _BYTES)  # A write to memory without a block behind it would end the process.
                 memory = mmap.mmap(file.fileno(), _BYTES)
         self._memory = memory
-        self.counts = memoryview(memory).cast("Q")
+        numbers = memoryview(memory).cast("Q")
+        self.counts, self._left_out = numbers[:_SLOTS], numbers[_SLOTS:]
         self._counting = threading.Lock()
 
     @staticmethod
@@ -53,6 +54,16 @@ class Changes:
             for slot in slots:
                 self.counts[slot] += 1
 
+    def leave_out(self, slot: int) -> None:
+        """Counts a change, and has `is_left_out` tell all that was made before it."""
+        with self._counting:
+            self.counts[slot] += 1
+            self._left_out[slot] = self.counts[slot]
+
+    def is_left_out(self, slot: int, count: int) -> bool:
+        """Returns whether that was made before the latest `leave_out` which was made when so many changes had been counted."""
+        return count < self._left_out[slot]
+
     def count_keys(self) -> None:
         """Counts a change of API keys."""
         self.count(_KEYS)
@@ -62,5 +73,5 @@ class Changes:
         between a commit and its count.
         """
         with self._counting:
-            counts = np.frombuffer(self._memory, np.uint64)
+            counts = np.frombuffer(self._memory, np.uint64, _SLOTS)
             counts += np.uint64(1)

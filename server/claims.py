@@ -50,19 +50,19 @@ def claim_at(claims: Mapping[str, Any], name: str) -> Any:
     return claim_at(within, inner) if inner and isinstance(within, dict) else None
 
 
-def read_names(text: str, allowed: Callable[[str], object]) -> dict[str, str]:
+def read_names(setting: str, text: str, allowed: Callable[[str], object]) -> dict[str, str]:
     """Returns what `VALUE=NAME,VALUE=NAME` says, by value. Spaces around the parts do not count; a value may hold `=`.
 
     Raises:
-        ValueError: it is of another form, says two things of a value, or a name is not allowed.
+        ValueError: it is of another form, says two things of a value, or a name is not allowed. The message names the setting.
     """
     names: dict[str, str] = {}
     for pair in text.split(",") if text.strip() else ():
         value, _, name = (part.strip() for part in pair.rpartition("="))
         if not value or not allowed(name):
-            raise ValueError(f"{pair.strip()} is not of the form VALUE=NAME with a name that is possible here")
+            raise ValueError(f"{setting}: {pair.strip()} is not of the form VALUE=NAME with a name that is possible here")
         if names.setdefault(value, name) != name:
-            raise ValueError(f"{value} stands for two names")
+            raise ValueError(f"{setting}: {value} stands for two names")
     return names
 
 

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,10 +20,11 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from server.process_metrics import Processes, fold_ended
 from server.tracing import Traced, current_span
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -56,6 +57,7 @@ class Metrics:
 
     def __init__(self) -> None:
         folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        self._folder = Path(folder) if folder else None
         self._shown = CollectorRegistry()
         registry = None if folder else self._shown
         self.queue_images = Gauge(
@@ -111,37 +113,15 @@ class Metrics:
             collector(registry=self._shown)
         if folder:
             MultiProcessCollector(self._shown, folder)  # type: ignore[no-untyped-call]
-            self._shown.register(_Processes())
+            self._shown.register(Processes())
         else:
             ProcessCollector(registry=self._shown)
 
     def render(self) -> bytes:
-        """Returns all metrics in the text exposition format."""
+        """Returns all metrics in the text exposition format. Of several processes, only the owner may be asked."""
+        if self._folder is not None:
+            fold_ended(self._folder)
         return generate_latest(self._shown)
-
-
-class _Processes(Collector):
-    """The usual `process_…` metrics of all processes of the server together: this one, its siblings and their parent.
-
-    The memory that processes share counts for each of them.
-    """
-
-    def collect(self) -> Iterator[Metric]:
-        parent = os.getppid()
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        each = [{metric.name: metric for metric in _of_process(pid)} for pid in (parent, *map(int, children))]
-        for name in each[0]:
-            values = [metric.samples[0].value for process in each if (metric := process.get(name)) and metric.samples]
-            combined = min(values) if name in _ALIKE else sum(values)
-            kind = CounterMetricFamily if each[0][name].type == "counter" else GaugeMetricFamily
-            yield kind(name, each[0][name].documentation, value=combined)
-
-
-_ALIKE = frozenset({"process_start_time_seconds", "process_max_fds"})  # of which a sum says nothing
-
-
-def _of_process(pid: int) -> Iterable[Metric]:
-    return ProcessCollector(pid=lambda: pid, registry=None).collect()
 
 
 def _onnxruntime() -> str:

@@ -138,12 +138,6 @@ class Service:
         """Has captures stored soon. Those that there is no room for are dropped and counted. Never blocks."""
         (self._owner.offer_captures if self._owner else self.captures.offer)(taken)
 
-    def drop_captures(self, key: TaskKey) -> None:
-        """Drops the captures of a task that wait to be stored, in every process. Blocks for some milliseconds."""
-        if self._workers:
-            self._workers.sync()
-        self.captures.drop(key)
-
     def start(self) -> None:
         """Begins to follow the owner, in a worker. Call it on the event loop."""
         if self._owner:

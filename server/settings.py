@@ -161,11 +161,7 @@ class Settings(BaseSettings):
             raise ValueError("ssl-keyfile needs ssl-certfile")
         if len({self.oidc_issuer is None, self.oidc_audience is None, self.oidc_jwks is None}) > 1:
             raise ValueError("oidc-issuer, oidc-audience and oidc-jwks need each other")
-        try:
-            oidc = self.oidc
-        except ValueError as error:
-            raise ValueError(f"oidc-tenants, oidc-scopes: {error}") from error
-        if oidc is not None and not oidc.audiences:
+        if (oidc := self.oidc) is not None and not oidc.audiences:
             raise ValueError("oidc-audience: names none")
         if self.workers is not None and self.workers > 1 and sys.platform != "linux":
             raise ValueError("workers: several need Linux")
@@ -186,8 +182,8 @@ class Settings(BaseSettings):
         """The provider whose tokens are taken; None if there is none. Raises ValueError if a mapping of claims is malformed."""
         if self.oidc_issuer is None or self.oidc_audience is None or self.oidc_jwks is None:
             return None
-        tenants = read_names(self.oidc_tenants, TENANT.fullmatch)
-        scopes = read_names(self.oidc_scopes, SCOPES.__contains__)
+        tenants = read_names("oidc-tenants", self.oidc_tenants, TENANT.fullmatch)
+        scopes = read_names("oidc-scopes", self.oidc_scopes, SCOPES.__contains__)
         rules = ClaimRules(self.oidc_tenant_claim, tenants, self.oidc_scope_claim, scopes)
         audiences = (audience.strip() for audience in self.oidc_audience.split(","))
         return Oidc(self.oidc_issuer, frozenset(filter(None, audiences)), self.oidc_jwks, rules)

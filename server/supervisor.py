@@ -108,6 +108,8 @@ class _Supervisor:
             loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self._renew()))
             await stopping
         await self._stop_all()
+        for listener in self._listeners.values():
+            listener.close()
         return status
 
     async def _start_all(self) -> None:
@@ -203,6 +205,8 @@ class _Supervisor:
             _log.info("every process was replaced")
 
     async def _stop_all(self) -> None:
+        if self._changing[OWNER].locked():  # No owner will come for the requests that wait at its socket: they are refused.
+            self._listeners[OWNER].close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from json import dumps
 from pathlib import Path
 
+from server.commands.beside import duration
 from server.errors import HeadstartError
 from server.settings import ENVIRONMENT_PREFIX, Settings
 from server.store.audit import AuditFilter, line_of, rows_of
@@ -44,7 +45,10 @@ def _parser() -> argparse.ArgumentParser:
         description="Prints who did what as lines of JSON, also while a server runs on the same data directory.",
     )
     parser.add_argument(
-        "--since", type=_time, metavar="TIME", help="no earlier than 2026-11-01 or 2026-11-01T09:30+01:00; else UTC"
+        "--since",
+        type=_time,
+        metavar="TIME",
+        help="no earlier than 1d, 2h or 30m ago, 2026-11-01 or 2026-11-01T09:30+01:00; else UTC",
     )
     parser.add_argument("--tenant", help="of this tenant's callers only")
     parser.add_argument("--key", metavar="ID", help="by this key only")
@@ -57,8 +61,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _time(text: str) -> datetime:
+    if (ago := duration(text)) is not None:
+        return datetime.now(UTC) - ago
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is no time such as 2026-11-01 or 2026-11-01T09:30+01:00") from None
+        raise argparse.ArgumentTypeError(f"{text} is no time such as 1d, 2h, 30m, 2026-11-01 or 2026-11-01T09:30+01:00") from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)

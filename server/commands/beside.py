@@ -2,9 +2,11 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 from server.audit import Act, acting
@@ -13,18 +15,28 @@ from server.errors import HeadstartError
 from server.keys import TENANT
 from server.settings import ENVIRONMENT_PREFIX, Settings
 from server.store.database import Database
-from server.store.shared_database import SharedDatabase, open_beside
+from server.store.shared_database import SharedDatabase, check_there, open_beside
 from server.store.sqlite import StoreError
 from server.store.store import sqlite_url
 
 SOON = f"a running server notices within {2 * LOOK_SECONDS:g} seconds"
 
 
-def run_beside(asked: argparse.Namespace, run: Callable[[Database | SharedDatabase], None]) -> int:
-    """Runs a command on the database that its arguments name. Returns the exit status: 0 if it was done, 1 if not."""
+_DURATION = re.compile(r"(\d{1,5})([mhd])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def run_beside(asked: argparse.Namespace, run: Callable[[Database | SharedDatabase], None], *, creates: bool = False) -> int:
+    """Runs a command on the database that its arguments name. Returns the exit status: 0 if it was done, 1 if not.
+
+    Args:
+        creates: whether it makes a database where there is none.
+    """
     os.umask(0o077)
     url = asked.database_url or sqlite_url(asked.data_dir)
     try:
+        if not creates:
+            check_there(url)
         with closing(open_beside(url)) as database:
             acting.set(Act(None, None, None, "change", ()))
             run(database)
@@ -54,6 +66,12 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def duration(text: str) -> timedelta | None:
+    """Returns how long `90d`, `12h` or `30m` is; None for a text of another form."""
+    parts = _DURATION.fullmatch(text)
+    return timedelta(**{_UNITS[parts[2]]: int(parts[1])}) if parts else None
 
 
 def tenant_name(text: str) -> str:

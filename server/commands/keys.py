@@ -1,18 +1,14 @@
 """`headstart-server keys`: makes, lists, rotates and revokes API keys, also beside a running server."""
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from server.commands.beside import SOON, add_command, print_table, run_beside, tenant_name
+from server.commands.beside import SOON, add_command, duration, print_table, run_beside, tenant_name
 from server.keys import MOST_DAYS, SCOPES, id_of
 from server.store.key_records import StoredKey, new_key
 from server.store.keys import KeyStore
-
-_DURATION = re.compile(r"(\d{1,5})([mhd])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def keys_command(arguments: Sequence[str]) -> int:
@@ -22,7 +18,7 @@ def keys_command(arguments: Sequence[str]) -> int:
         The exit status: 0 if it was done, 1 if not, 2 for wrong arguments.
     """
     asked = _parser().parse_args(arguments)
-    return run_beside(asked, lambda database: asked.run(KeyStore(database), asked))
+    return run_beside(asked, lambda database: asked.run(KeyStore(database), asked), creates=asked.run is _create)
 
 
 def _create(store: KeyStore, asked: argparse.Namespace) -> None:
@@ -91,8 +87,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _duration(text: str) -> timedelta:
-    parts = _DURATION.fullmatch(text)
-    lasting = timedelta(**{_UNITS[parts[2]]: int(parts[1])}) if parts else timedelta()
+    lasting = duration(text) or timedelta()
     if not timedelta() < lasting <= timedelta(days=MOST_DAYS):
         raise argparse.ArgumentTypeError(f"{text} is no time such as 90d, 12h or 30m, of at most {MOST_DAYS} days")
     return lasting

@@ -42,6 +42,8 @@ def _set(store: QuotaStore, asked: argparse.Namespace) -> None:
     if asked.key and (wrong := limits.keys() & set(STORED)):
         raise InvalidRequest(f"what is stored belongs to the tenant, not to a key: {', '.join(sorted(wrong))}")
     changed = store.change(*_owner(asked), limits)
+    if asked.tenant and not store.knows(asked.tenant):
+        print(f"headstart-server: tenant {asked.tenant} has no key and no task yet: is that its name?", file=sys.stderr)
     said = ", ".join(f"{name} {limit}" for name in _FLAGS if (limit := getattr(changed, name)) is not None)
     print(f"{_called(*_owner(asked))}: {said or 'no quota'}; {SOON}", file=sys.stderr)
 

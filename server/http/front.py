@@ -39,6 +39,9 @@ _log = logging.getLogger(__name__)
 
 _BRINGS_IMAGES = re.compile(r".*/v1/(tasks(/[^/]+/(examples|predict))?|predict)")
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+NOT_PASSED_ON = "headstart.not_passed_on"
+"""In the scope of a request that a worker could not pass on: the error that answers it."""
+
 _UNEXPECTED = "internal_error"
 _UNCHARGED = frozenset({"open", "operate"})  # Whoever runs the server must not be kept out by a quota.
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")  # in the order of `Allow`
@@ -71,6 +74,7 @@ class Front:
         self._endpoints = endpoints
         self._others = others
         self._root = settings.root
+        self._scheme = "https" if settings.ssl_certfile else "http"  # of the client's request, also if a worker passes it on
         self._metrics = metrics
         for code in (*(error.code for error in TABLE), _UNEXPECTED):  # What begins at 1 would be no growth to an alarm.
             metrics.errors.labels(code)
@@ -125,7 +129,7 @@ class Front:
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         id_ = given if _SANE_ID.fullmatch(given) else new_id("req")
         request_id.set(id_)
-        self._access.begin(scope["method"], scope["scheme"], headers, id_)
+        self._access.begin(scope["method"], self._scheme, headers, id_)
         paying.set(None)  # A pipelined request begins in the context of the one before it.
         if self._root:
             scope["root_path"] = self._root
@@ -183,6 +187,8 @@ class Front:
         body = LimitedBody(self._bodies, scope, receive)
         try:
             self._check_origin(scope)
+            if error := scope.get(NOT_PASSED_ON):
+                raise error
             answer = await self._call(scope, body)
             await answer(scope, body.receive, send)
         except (HeadstartError, HTTPException, ClientDisconnect) as error:

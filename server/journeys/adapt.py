@@ -23,6 +23,7 @@ from server.ids import new_id
 from server.journeys.embed import embed_images, image_error
 from server.journeys.head_options import chosen, chosen_again
 from server.journeys.quality import accuracy_of, assess
+from server.journeys.quotas import check_room
 from server.journeys.replay import with_said
 from server.journeys.retry import KEEPS_CHANGING, retry_on_conflict
 from server.journeys.support_set import LabelledImage, check_mode, check_request, check_support_set, spelt_as_before
@@ -65,6 +66,7 @@ async def create_task(
     check_request(examples, service.settings)
     check_mode([example.label for example in examples], mode)
     check_support_set([example.label for example in examples], service.settings)
+    await check_room(service, tenant, [example.image for example in examples], tasks=1)
 
     with service.backbones.use_default() as backbone:  # Once the task is stored, it is what keeps the backbone open.
         made = await _embed(service, backbone, examples, watch)
@@ -102,6 +104,7 @@ async def add_examples(
     check_request(examples, service.settings)
     task = await service.pools.in_thread(service.store.tasks.get, key)
     check_mode([example.label for example in examples], task.labels)
+    await check_room(service, key.tenant, [example.image for example in examples])
     spelt = spelt_as_before([example.label for example in examples], {entry.label for entry in task.version.classes})
     examples = [replace(example, label=label) for example, label in zip(examples, spelt, strict=True)]
     async with service.backbones.use(task.version.backbone) as backbone:

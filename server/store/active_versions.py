@@ -64,6 +64,14 @@ class ActiveVersions:
             with self._lock:
                 self._ids[tenant] = (*stamp, ids)
 
+    def leave_out(self, key: TaskKey) -> None:
+        """Has what was taken of the task until now be left out, by whichever process it was taken."""
+        self._changes.leave_out(self._changes.slot_of(*key))
+
+    def is_left_out(self, key: TaskKey, count: int) -> bool:
+        """Returns whether that is to be left out which was taken when a stamp of the task had this count."""
+        return self._changes.is_left_out(self._changes.slot_of(*key), count)
+
     def forget(self, key: TaskKey) -> None:
         """Counts a change of the task and of its tenant's ids, and forgets both.
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from server.errors import StorageFailed
 from server.metrics import Metrics
 from server.store.capture_records import NewCapture
-from server.store.records import TaskKey
 from server.store.store import Store
 
 _WAITING_BYTES = 64 * 2**20  # of images and embeddings; two of the largest images fit
@@ -41,7 +40,6 @@ class CaptureWriter:
         self._erasing = False
         self._closing = False
         self._wake = threading.Condition()
-        self._writing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="captures", daemon=True)
         self._thread.start()
 
@@ -57,14 +55,6 @@ class CaptureWriter:
                     self._waiting.append(capture)
             if was_empty:
                 self._wake.notify()
-
-    def drop(self, key: TaskKey) -> None:
-        """Drops what waits of a task, and waits until nothing of it is being written."""
-        with self._wake:
-            self._waiting = [capture for capture in self._waiting if capture.key != key]
-            self._bytes = sum(capture.nbytes for capture in self._waiting)
-        with self._writing:
-            pass
 
     def sweep_soon(self, erase: bool = False) -> None:
         """Has captures removed that are too many or too old, since a setting changed.
@@ -102,11 +92,10 @@ class CaptureWriter:
                 return
 
     def _store_waiting(self) -> None:
-        with self._writing:
-            with self._wake:
-                taken, self._waiting, self._bytes = self._waiting, [], 0
-            if taken and (reason := self._guarded(lambda: self._add(taken))):
-                self._metrics.captures_dropped.labels(reason).inc(len(taken))
+        with self._wake:
+            taken, self._waiting, self._bytes = self._waiting, [], 0
+        if taken and (reason := self._guarded(lambda: self._add(taken))):
+            self._metrics.captures_dropped.labels(reason).inc(len(taken))
 
     def _add(self, taken: Sequence[NewCapture]) -> None:
         added = self._store.captures.add(taken, self._keep_images)

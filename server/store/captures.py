@@ -57,7 +57,8 @@ class CaptureStore:
     def add(self, taken: Sequence[NewCapture], keep_images: bool, *, whole: bool = False) -> Added:
         """Stores captures of any tasks in one transaction. A task that has too many then loses its oldest.
 
-        Captures of a version that is gone are left out: it was forgotten, or its task was deleted. So are those beyond a quota.
+        Captures of a version that is gone are left out: it was forgotten, or its task was deleted. So are those that were taken
+        before a forgetting (`leave_out`), and those beyond a quota.
 
         Args:
             whole: whether a quota refuses them all instead.
@@ -73,9 +74,17 @@ class CaptureStore:
         stored = set[str]().union(*(each.stored for each in added))
         return Added(stored, any(each.removed for each in added), sum(each.over_quota for each in added))
 
+    def leave_out(self, key: TaskKey) -> None:
+        """Has `add` leave out the captures of a task that were taken until now, wherever they wait. Never blocks.
+
+        Call it before those that are stored are removed: each is then either removed or left out.
+        """
+        self._active.leave_out(key)
+
     def _add(self, connection: Connection, key: TaskKey, taken: Sequence[NewCapture], keep_images: bool, whole: bool) -> Added:
         there = set(versions_of(connection, key))
-        if not (usable := [capture for capture in taken if capture.version in there]):
+        usable = [each for each in taken if each.version in there and not self._active.is_left_out(key, each.changes)]
+        if not usable:
             return Added(set(), removed=False, over_quota=0)
         setting = read_task(connection, key).capture
         before, newest = count_captures(connection, key), usable[-setting.limit :]

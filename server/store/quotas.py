@@ -7,10 +7,11 @@ from sqlalchemy import select
 
 from server.audit import doing
 from server.errors import KeyNotFound
+from server.keys import DEFAULT_TENANT
 from server.store.keys import Transactions
 from server.store.quota_records import NO_QUOTA, Quota, Usage
 from server.store.quota_rows import LIMITS, last_change, read_own, read_tenant, write_own
-from server.store.tables import keys, quotas
+from server.store.tables import keys, quotas, tasks
 from server.store.usage import read_usage
 
 Owner = tuple[str, str]
@@ -40,6 +41,12 @@ class QuotaStore:
             changed = Quota(**{**asdict(read_own(connection, tenant, key)), **limits})
             write_own(connection, tenant, key, changed)
         return changed
+
+    def knows(self, tenant: str) -> bool:
+        """Returns whether the tenant has a key or a task, or is the one that there always is."""
+        with self._database.read() as connection:
+            rows = (connection.execute(select(table.c.id).where(table.c.tenant == tenant).limit(1)) for table in (keys, tasks))
+            return tenant == DEFAULT_TENANT or any(row.first() for row in rows)
 
     def all(self) -> dict[Owner, Quota]:
         """Returns the quotas that limit anything, by tenant and key."""

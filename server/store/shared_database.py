@@ -95,8 +95,7 @@ class ReadOnlyDatabase:
             StoreError: there is none, it cannot be used, or it is of an earlier release.
         """
         path = path_of(url)
-        if not path.is_file():
-            raise StoreError(f"there is no database {path}")
+        check_there(url)
         reader = engine_of(f"sqlite:///file:{quote(str(path))}?mode=ro&uri=true", 1, "BEGIN", ("query_only = ON",))
         try:
             if not inspect(reader).has_table("audit"):
@@ -114,6 +113,13 @@ class ReadOnlyDatabase:
     def close(self) -> None:
         """Lets go of the database."""
         self._reader.dispose()
+
+
+def check_there(url: str) -> None:
+    """Raises StoreError if there is no database, and makes none."""
+    path = path_of(url)
+    if not path.is_file():
+        raise StoreError(f"there is no database {path}: is that the --data-dir of the server?")
 
 
 def open_beside(url: str) -> Database | SharedDatabase:

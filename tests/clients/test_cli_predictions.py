@@ -76,6 +76,12 @@ def test_csv_holds_what_the_api_says(client: Client, task: Task, broken: str, ca
     ]
     assert main(["predict-many", *QUERIES[:2], "--task", task.id, "--csv"]) == 0
     assert [row["name"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))] == [task.name] * 2
+    assert main(["predict-many", *QUERIES[:2], *STRANGERS, broken, "--task", task.id, "--judge-unknown", "--csv"]) == 1
+    verdicts = [(row["known"], row["novelty"]) for row in csv.DictReader(io.StringIO(capsys.readouterr().out))]
+    alone = client.predict(task.id, [*QUERIES[:2], *STRANGERS]).checked()
+    assert verdicts == [*((str(each.known).lower(), f"{each.novelty:.4f}") for each in alone), ("", "")]
+    assert main(["predict-many", *STRANGERS, "--task", task.id, "--judge-unknown"]) == 0
+    assert "none of these" in capsys.readouterr().out
     for command in (["predict", task.id], ["predict-many"]):
         assert main([*command, *QUERIES[:1], "--csv", "--json"]) == 2
 

@@ -46,6 +46,14 @@ def test_images_that_were_judged_alone_in_spite_of_transductive_are_remarked_on(
     assert "each image was judged alone" in capsys.readouterr().err
 
 
+def test_a_wait_for_a_quota_is_told(image: str, capsys: Capture) -> None:
+    reply = {"task": "task_1", "version": 1, "backbone": "b@1", "predictions": [PREDICTION], "timing_ms": {}, "mode": "inductive"}
+    used_up = replace(problem(429, "quota_exceeded", "1"), kind="application/problem+json")
+    with network(Answer(200, TASK), used_up, Answer(200, reply)) as (client, _):
+        assert main(["predict", "task_1", image, "--url", client.url]) == 0
+    assert "headstart: a quota is used up; waiting 1 s before another try" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("answer", "advice"),
     [

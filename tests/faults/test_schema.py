@@ -12,6 +12,7 @@ from tests.helpers.servers import run_server
 
 pytestmark = pytest.mark.slow
 
+_CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 _SEED = 1
 _CASES_PER_CALL = 750  # 20,000 requests in all, ten minutes on two cores
 # Refuses what the schema allows and a rule beyond it does not; `schema_hooks` has a check of its own for that.
@@ -24,7 +25,8 @@ def test_every_answer_is_as_documented(tmp_path: Path) -> None:
     )
     key = made.stdout.strip()
     with ServerProcess(tmp_path / "data") as server:
-        command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{server.url}/openapi.json"]
+        schemathesis = [str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(_CONFIGURATION)]
+        command = [*schemathesis, "run", f"{server.url}/openapi.json"]
         options = ["--checks", "all", "--exclude-checks", _LEFT_OUT, "--continue-on-failure", "--request-timeout", "60"]
         options += ["--header", f"Authorization: Bearer {key}"]
         count = ["--max-examples", str(_CASES_PER_CALL), "--seed", str(_SEED)]

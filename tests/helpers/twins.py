@@ -26,7 +26,16 @@ _ID = re.compile(
 _NAME = re.compile(r"«[^»]*»")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 _MEASURED = {"timing_ms", "milliseconds", "request_id", "last_used_at", "images_per_second", "seconds_left"}
-_HEADERS = ("content-type", "location", "idempotent-replayed", "www-authenticate", "cache-control", "allow", "retry-after")
+_HEADERS = (
+    "content-type",
+    "location",
+    "idempotent-replayed",
+    "www-authenticate",
+    "cache-control",
+    "allow",
+    "retry-after",
+    "ratelimit-policy",
+)
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,8 @@ class Side:
         if name in _MEASURED:
             return type(part).__name__ if name != "last_used_at" else None
         if isinstance(part, dict):
+            if part.get("seconds"):  # a quota of a minute, of which some is used and some comes back
+                part = {**part, "used": None}
             return {each: self._walk(value, each) for each, value in part.items()}
         if isinstance(part, list):
             return [self._walk(each) for each in part]

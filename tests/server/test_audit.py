@@ -193,6 +193,7 @@ def test_the_command_beside_the_server_selects(api: httpx.Client, data_dir: Path
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     assert audit(data_dir, "--since", f"{tomorrow:%Y-%m-%d}") == []
     everything = audit(data_dir, "--since", "2026-01-01")
+    assert audit(data_dir, "--since", "1d") == audit(data_dir, "--since", "2h") == audit(data_dir, "--since", "30m") == everything
     assert [row["number"] for row in everything] == list(range(1, len(everything) + 1)), "in order, and without gaps"
 
 
@@ -277,7 +278,8 @@ def test_request_ids_that_a_client_made_up_are_not_kept(given: str, kept: bool) 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "message"), [(("--since", "yesterday"), 2, "--since"), ((), 1, "there is no database")]
+    ("arguments", "status", "message"),
+    [(("--since", "yesterday"), 2, "--since"), (("--since", "1w"), 2, "1d, 2h"), ((), 1, "there is no database")],
 )
 def test_what_the_command_cannot_do_is_said_in_a_line(
     tmp_path: Path, arguments: tuple[str, ...], status: int, message: str

@@ -22,13 +22,13 @@ _tenants = st.from_regex(TENANT, fullmatch=True)
 @given(st.dictionaries(_values, st.sampled_from(SCOPES)), st.sampled_from(["", " ", "\t "]))
 def test_a_mapping_is_read_as_it_was_written(names: dict[str, str], space: str) -> None:
     text = ",".join(f"{space}{value}{space}={space}{name}{space}" for value, name in names.items())
-    assert read_names(text, SCOPES.__contains__) == names
+    assert read_names("oidc-scopes", text, SCOPES.__contains__) == names
 
 
 @given(st.text())
 def test_any_text_is_a_mapping_or_is_refused(text: str) -> None:
     try:
-        names = read_names(text, SCOPES.__contains__)
+        names = read_names("oidc-scopes", text, SCOPES.__contains__)
     except ValueError:
         return
     assert set(names.values()) <= set(SCOPES)
@@ -38,7 +38,7 @@ def test_any_text_is_a_mapping_or_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["a", "a=", "=predict", "a=other", "a=predict,", ",", "a=predict,a=write", "a=Predict"])
 def test_what_is_no_mapping_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"VALUE=NAME|two names"):
-        read_names(text, SCOPES.__contains__)
+        read_names("oidc-scopes", text, SCOPES.__contains__)
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="."), min_size=1), min_size=1, max_size=5), _json)
@@ -116,8 +116,8 @@ def test_settings_of_a_provider() -> None:
     [
         (_ALL[:4], "oidc-jwks"),
         (_ALL[2:], "oidc-issuer"),
-        ((*_ALL, "--oidc-scopes", "admin=all"), "oidc-scopes"),
-        ((*_ALL, "--oidc-tenants", "a=Birds"), "oidc-tenants"),
+        ((*_ALL, "--oidc-scopes", "admin=all"), "oidc-scopes: admin=all"),
+        ((*_ALL, "--oidc-tenants", "a=Birds"), "oidc-tenants: a=Birds"),
         ((*_ALL[:3], ",", *_ALL[4:]), "oidc-audience"),
     ],
 )

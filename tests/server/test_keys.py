@@ -4,7 +4,6 @@ import re
 import socket
 import sqlite3
 import ssl
-import subprocess
 import time
 import zlib
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.server_process import free_port
-from headstart import Client
+from headstart import Client, ServerUnreachable
 from models.bundle import PAPER_BUNDLE
 from server.app import ROUTES
 from server.cache.keys import LOOK_SECONDS
@@ -28,26 +27,14 @@ from tests.helpers.bundles import SMALL
 from tests.helpers.problems import assert_problem
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess, run_server
+from tests.helpers.tls import Secure, certificate
 from tests.helpers.uploads import create
 
 _NOBODY = "hs_0123456789ab_" + "0" * 64
 
 
-class SecureServer(ServerProcess):
-    """A server with TLS: it is ready when its port can be reached."""
-
-    def _wait_until_ready(self, until: str) -> None:
-        assert until == "/readyz"
-        port, deadline = int(self.url.rpartition(":")[2]), time.monotonic() + 60
-        while True:
-            assert self.process.poll() is None, self.log()
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-            else:
-                return
+class SecureServer(Secure, ServerProcess):
+    pass
 
 
 def command(data_dir: Path, *arguments: str) -> str:
@@ -434,8 +421,25 @@ class TestLife:
         assert ended.returncode == 2
         assert message in ended.stderr.splitlines()[-1]
 
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("keys", "list"),
+            ("keys", "revoke", "0123456789ab"),
+            ("quotas", "list"),
+            ("quotas", "set", "--every-tenant", "--tasks", "5"),
+        ],
+    )
+    def test_only_a_first_key_makes_a_database(self, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+        folder = tmp_path / "data"
+        ended = run_server(*arguments, "--data-dir", str(folder), folder=tmp_path)
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert f"there is no database {folder / 'headstart.db'}" in ended.stderr.splitlines()[-1]
+        assert not folder.exists()
+
     def test_what_cannot_be_done_is_said_in_a_line(self, tmp_path: Path) -> None:
         folder = tmp_path / "data"
+        new_key(folder, "predict")
         for arguments, message in (
             (("revoke", "none"), "there is no key 'none'"),
             (("rotate", "none"), "there is no key 'none'"),
@@ -457,14 +461,10 @@ class TestBeyondThisMachine:
 
     def test_tls(self, tmp_path: Path, small_flags: tuple[str, ...], support: Labelled, monkeypatch: pytest.MonkeyPatch) -> None:
         """A client that verifies the certificate is served; limits of the protocol hold, and its refusals arrive."""
-        certificate, private = tmp_path / "cert.pem", tmp_path / "key.pem"
-        subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
-        made = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
-        files = ("-keyout", str(private), "-out", str(certificate))
-        subprocess.run([*made, *files, *subject], check=True, capture_output=True)
-        context = ssl.create_default_context(cafile=str(certificate))
+        made, private = certificate(tmp_path)
+        context = ssl.create_default_context(cafile=str(made))
         key = new_key(tmp_path / "data", "write")
-        flags = ("--ssl-certfile", str(certificate), "--ssl-keyfile", str(private))
+        flags = ("--ssl-certfile", str(made), "--ssl-keyfile", str(private))
         with SecureServer(tmp_path / "data", *small_flags, *flags, "--header-timeout", "1") as process:
             port = int(process.url.rpartition(":")[2])
             with httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=context, headers=bearer(key), timeout=30) as api:
@@ -475,7 +475,14 @@ class TestBeyondThisMachine:
                 assert len(archive.content) > sum(len(image) for _, image in support)
                 assert_problem(api.get("/v1/tasks", headers={"Authorization": "Bearer x"}), 401, "unauthenticated")
                 assert_problem(api.get("/", headers={"X": "x" * 70_000}), 431, "headers_too_large")
-            monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+            with (
+                Client(f"https://localhost:{port}", token=key) as client,
+                pytest.raises(ServerUnreachable, match="SSL_CERT_FILE"),
+            ):
+                client.task(task)
+            with Client(f"http://localhost:{port}", token=key) as client, pytest.raises(ServerUnreachable, match="https://"):
+                client.task(task)
+            monkeypatch.setenv("SSL_CERT_FILE", str(made))
             with Client(f"https://localhost:{port}", token=key) as client:
                 assert client.task(task).id == task
             with (

@@ -1,20 +1,47 @@
 """What `/metrics` tells an operator, read with Prometheus' own parser and held against what is known otherwise."""
 
+import os
 import shutil
 import sqlite3
+from collections import Counter
 from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.parser import text_string_to_metric_families
 
 from models.bundle import PAPER_BUNDLE
+from server.process_metrics import fold_ended
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create
 
 Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), st.integers(0, 2**40), min_size=1), min_size=1, max_size=6))
+def test_counters_of_ended_processes_stay_in_the_sum_and_their_files_go(counted: list[dict[str, int]]) -> None:
+    with TemporaryDirectory() as folder:
+        names = [f"counter_{os.getpid()}.db", *(f"counter_{2**22 + number}.db" for number in range(len(counted) - 1))]
+        sums: Counter[str] = Counter()
+        for name, counts in zip(names, counted, strict=True):
+            written = MmapedDict(str(Path(folder, name)))  # type: ignore[no-untyped-call]
+            for key, value in counts.items():
+                written.write_value(key, value, 0.0)  # type: ignore[no-untyped-call]
+            written.close()  # type: ignore[no-untyped-call]
+            sums.update(counts)
+            fold_ended(Path(folder))
+        assert {file.name for file in Path(folder).iterdir()} <= {names[0], "counter_ended.db"}
+        left: Counter[str] = Counter()
+        for file in Path(folder).iterdir():
+            left.update({key.strip(): value for key, value, *_ in MmapedDict.read_all_values_from_file(file)})  # type: ignore[no-untyped-call]
+        assert left == sums
 
 
 def scrape(api: httpx.Client) -> Values:

@@ -214,12 +214,17 @@ class TestImages:
         assert 3 <= statuses.count(200) <= 3 + (seconds + 5) / 12, "two were learned from"
 
 
+_EMBEDDED = 'headstart_stage_seconds_count{stage="embed"}'
+
+
 class TestStored:
     def test_tasks(self, caller: Callable[[str], httpx.Client]) -> None:
-        api = caller("creating")
+        api, operator = caller("creating"), caller("default")
         first = create(api, _PAIR)["id"]
         create(api, _PAIR)
+        embedded = metric(operator, _EMBEDDED)
         refused = api.post("/v1/tasks", **multipart(_PAIR))
+        assert metric(operator, _EMBEDDED) == embedded, "no image was embedded in vain"
         assert_problem(refused, 403, "stored_quota_exceeded")
         assert refused.json()["detail"].startswith("tasks of this tenant, with those of this request: 3; its quota is 2")
         assert "retry-after" not in refused.headers
@@ -228,11 +233,13 @@ class TestStored:
         create(api, _PAIR)
 
     def test_examples_until_they_are_forgotten(self, caller: Callable[[str], httpx.Client]) -> None:
-        api = caller("adding")
+        api, operator = caller("adding"), caller("default")
         task = create(api, [*_PAIR, ("cat", _IMAGES[2])])["id"]
         path = f"/v1/tasks/{task}/examples"
         assert api.post(path, **multipart([("cat", _IMAGES[3])])).status_code == 201
+        embedded = metric(operator, _EMBEDDED)
         assert_problem(api.post(path, **multipart([("cat", _IMAGES[4])])), 403, "stored_quota_exceeded")
+        assert metric(operator, _EMBEDDED) == embedded
         example = api.get(path).json()["examples"][-1]["id"]
         assert_problem(api.patch(f"{path}/{example}", json={"label": "dog"}), 403, "stored_quota_exceeded")
         assert api.delete(f"{path}/{example}").status_code == 200
@@ -318,6 +325,11 @@ class TestCommand:
             _, listed, _ = self.command(folder, "list")
             row = f"default - - - 1 of 7 2 of - {2 * _SIZE} of - 0 of -"
             assert " ".join(listed.splitlines()[1].split()) == row
+            assert "no key and no task" not in said
+            assert (
+                "tenant deflaut has no key and no task" in self.command(folder, "set", "--tenant", "deflaut", "--tasks", "7")[2]
+            )
+            assert self.command(folder, "remove", "--tenant", "deflaut")[0] == 0
             assert self.command(folder, "remove", "--tenant", "default")[0] == 0
             self.await_quotas(api, set())
             assert self.command(folder, "list")[1].count("\n") == 1
@@ -344,6 +356,8 @@ class TestCommand:
     )
     def test_wrong_arguments_are_named(self, tmp_path: Path, arguments: tuple[str, ...], status: int, message: str) -> None:
         where = ("--data-dir", str(tmp_path / "data")) if status == 1 else ()
+        if where:
+            run_server("keys", "create", "--tenant", "b", "--scope", "write", *where, folder=tmp_path)
         ended = run_server("quotas", *arguments, *where, folder=tmp_path)
         assert ended.returncode == status
         assert message in ended.stderr.splitlines()[-1]

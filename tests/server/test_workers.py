@@ -198,7 +198,8 @@ def answered(server: ServerProcess, request: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("head", "status"),
     [
-        (b"POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nab", 408),
+        (b"POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{", 408),
+        (b"POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nab", 415),
         (b"POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\nab", 413),
         (b"PUT /v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nab", 405),
         (b"POST /v1/tasks HTTP/1.1\r\nHost: example.org\r\nContent-Length: 1000\r\n\r\nab", 421),
@@ -206,7 +207,7 @@ def answered(server: ServerProcess, request: bytes) -> bytes:
         (b"GET /v1/tasks HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
     ],
 )
-def test_what_a_worker_can_refuse_does_not_wait_for_a_body(running: ServerProcess, head: bytes, status: int) -> None:
+def test_a_refusal_does_not_wait_for_a_body(running: ServerProcess, head: bytes, status: int) -> None:
     assert answered(running, head).split()[1] == str(status).encode()
 
 
@@ -255,8 +256,10 @@ def test_while_the_owner_is_replaced_predictions_go_on_and_nothing_is_lost(
         assert many.get(f"/v1/tasks/{known}").json()["version"] >= version
 
 
-def test_a_rolling_restart_fails_no_request(running: ServerProcess, support: Labelled) -> None:
+def test_a_rolling_restart_fails_no_request(many: httpx.Client, running: ServerProcess, support: Labelled) -> None:
     before = children(running)
+    counters = ("headstart_responses_total", "headstart_stage_seconds_count")
+    counted, cpu = [metric(many, name) for name in counters], metric(many, "process_cpu_seconds_total")
     with Load(running, support) as load:
         wait_until(lambda: load.asked > 50)
         os.kill(running.process.pid, signal.SIGHUP)
@@ -265,6 +268,12 @@ def test_a_rolling_restart_fails_no_request(running: ServerProcess, support: Lab
         wait_until(lambda: load.asked > asked + 50)
     assert load.failures == []
     assert len(children(running)) == 1 + WORKERS
+    of_new = sum(sum(process.cpu_times()[:2]) for process in children(running))
+    assert metric(many, "process_cpu_seconds_total") > cpu + of_new - 0.5
+    assert all(metric(many, name) >= value for name, value in zip(counters, counted, strict=True))
+    files = Path(children(running)[0].environ()["PROMETHEUS_MULTIPROC_DIR"]).iterdir()
+    living = {"ended", str(running.process.pid), *(str(process.pid) for process in children(running))}
+    assert {file.stem.rpartition("_")[2] for file in files} <= living
 
 
 @pytest.fixture(scope="module")
@@ -323,6 +332,24 @@ def test_a_server_that_is_stopped_answers_what_it_took(tmp_path: Path, small_fla
             assert server.stop() == 0
         assert all("Error" in failure for failure in load.failures), load.failures  # refused, and none half answered
         assert not any(process.is_running() for process in processes)
+        assert "exception" not in server.log()
+
+
+@pytest.mark.parametrize("replaced", [1, pytest.param(2, marks=pytest.mark.slow)], ids=["of the owner", "of a worker"])
+def test_a_stop_during_a_rolling_restart(tmp_path: Path, small_flags: tuple[str, ...], support: Labelled, replaced: int) -> None:
+    with ServerProcess(tmp_path / "data", "--workers", "2", "--engine", "onnx", *small_flags) as server:
+        before = children(server)
+        with Load(server, support) as load:
+            wait_until(lambda: load.asked > 20)
+            os.kill(server.process.pid, signal.SIGHUP)
+            wait_until(lambda: len(set(before) - set(children(server))) >= replaced)
+            seen, begun = children(server), time.monotonic()
+            assert server.stop() == 0
+            lasted = time.monotonic() - begun
+        assert lasted < 20  # not the half minute that a process gets which does not stop
+        allowed = ("Error", "503")  # refused, cut, or told that the change may have been stored
+        assert all(any(word in failure for word in allowed) for failure in load.failures), load.failures
+        assert not any(process.is_running() for process in (*before, *seen))
         assert "exception" not in server.log()
 
 

@@ -32,7 +32,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     args = parse_arguments(arguments)
     output = Output(as_json=args.json)
     try:
-        with _client(args.url, args.token) as client:
+        with _client(args.url, args.token, output) as client:
             code: Exit = args.run(client, args, output)
             return code
     except BrokenPipeError:
@@ -43,12 +43,15 @@ def _run(arguments: Sequence[str] | None) -> int:
         return failure.exit
 
 
-def _client(url: str | None, token: str | None) -> Client:
+def _client(url: str | None, token: str | None, output: Output) -> Client:
+    def waiting(seconds: float) -> None:
+        output.remark(f"headstart: a quota is used up; waiting {seconds:.0f} s before another try")
+
     try:
-        client = Client(url, token=token)
+        client = Client(url, token=token, waiting=waiting)
         if token is None and not os.environ.get("HEADSTART_TOKEN") and (kept := kept_key(client.url)):
             client.close()
-            return Client(url, token=kept)
+            return Client(url, token=kept, waiting=waiting)
         return client
     except ValueError as error:
         raise Misused(str(error)) from error

@@ -3,7 +3,7 @@
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -44,6 +44,7 @@ class Client:
             `Authorization: Bearer …`.
         headers: sent with every request.
         timeout: seconds that the server may be silent within one request.
+        waiting: called with the seconds whenever a request is about to wait for a quota.
 
     Attributes:
         backbones: lists, opens and closes backbones, and sets the default.
@@ -63,9 +64,10 @@ class Client:
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float = 120.0,
+        waiting: Callable[[float], None] | None = None,
     ) -> None:
         self.url = (url or os.environ.get("HEADSTART_URL") or DEFAULT_URL).strip().rstrip("/")
-        self._transport = Transport(self.url, timeout, token, headers)
+        self._transport = Transport(self.url, timeout, token, headers, waiting)
         self.backbones = Backbones(self._transport)
         self.captures = Captures(self._transport)
         self.refreshes = Refreshes(self._transport)

@@ -27,7 +27,10 @@ LONGEST_PAUSE = 60.0
 CONNECT_TIMEOUT = 5.0
 _LARGE = 1_000_000  # bytes: nginx's own default limit
 
-_BUSY = frozenset({429, 503})
+TOO_MANY_REQUESTS = 429
+_BUSY = frozenset({TOO_MANY_REQUESTS, 503})
+_NOT_VERIFIED = "CERTIFICATE_VERIFY_FAILED"
+_OF_CERTIFICATES = ". SSL_CERT_FILE may name a file with the certificate of its authority, or with its own."
 _PROBLEM = "application/problem+json"
 # A reply that is merely late is not among them: another try would add to the load that made it late.
 _BROKEN_CONNECTION = (httpx.NetworkError, httpx.ConnectTimeout, httpx.RemoteProtocolError)
@@ -42,10 +45,19 @@ class Transport:
 
     Args:
         token, headers: as in `headstart.http.credentials.request_headers`.
+        waiting: called with the seconds that a request is about to wait for a quota.
     """
 
-    def __init__(self, url: str, timeout: float, token: str | None, headers: Mapping[str, str] | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        timeout: float,
+        token: str | None,
+        headers: Mapping[str, str] | None,
+        waiting: Callable[[float], None] | None = None,
+    ) -> None:
         self.shown = checked(url)
+        self._waiting = waiting
         self._http = httpx.Client(
             base_url=url,
             timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
@@ -102,8 +114,13 @@ class Transport:
                 if not response.is_success:
                     response.read()
             except _BROKEN_CONNECTION as error:
+                if _NOT_VERIFIED in str(error):  # Another try would end in the same way.
+                    raise ServerUnreachable(
+                        f"the certificate of {self.shown} cannot be verified: {error}{_OF_CERTIFICATES}"
+                    ) from error
                 if attempt == TRIES:
-                    raise ServerUnreachable(f"no answer from {self.shown}: {error}{_of_large(error, request)}") from error
+                    hints = _of_tls(error, request) + _of_large(error, request)
+                    raise ServerUnreachable(f"no answer from {self.shown}: {error}{hints}") from error
                 done_before |= not isinstance(error, _NEVER_SENT)
             except httpx.RequestError as error:
                 raise ServerUnreachable(f"no usable answer from {self.shown}: {error or type(error).__name__}") from error
@@ -112,6 +129,8 @@ class Transport:
                 if response.status_code not in _BUSY or attempt == TRIES or asked > LONGEST_PAUSE or _stays(response):
                     break
                 pause += asked
+                if response.status_code == TOO_MANY_REQUESTS and self._waiting is not None:
+                    self._waiting(pause)
                 done_before |= b'"erasure_pending"' in response.content  # removed, and not yet out of the server's files
             time.sleep(pause)
         return response, done_before
@@ -159,6 +178,12 @@ def _successful(response: httpx.Response) -> httpx.Response:
     except (ValueError, KeyError, TypeError) as malformed:
         raise foreign_reply(response) from malformed
     raise error
+
+
+def _of_tls(error: Exception, request: httpx.Request) -> str:
+    """A hint where a server that speaks TLS may have been sent clear text: it closes the connection without an answer."""
+    closed = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError)
+    return " If the server speaks TLS, its address begins with https://." if closed and request.url.scheme == "http" else ""
 
 
 def _of_large(error: Exception, request: httpx.Request) -> str:

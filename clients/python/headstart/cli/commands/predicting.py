@@ -65,6 +65,11 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
     asking_many.add_argument("files", metavar="FILE", nargs="+", type=Path, help=files)
     finding.add_tasks(asking_many)
     asking_many.add_argument(
+        "--judge-unknown",
+        action="store_true",
+        help="also look for images that are of none of a task's classes, which takes longer the more tasks there are",
+    )
+    asking_many.add_argument(
         "--csv", action="store_true", help="print " + ", ".join(prediction_tables.CSV_COLUMNS_OF_MANY) + ", for spreadsheets"
     )
 
@@ -115,10 +120,17 @@ def predict_many(client: Client, args: Namespace, output: Output) -> Exit:
     found = [finding.task(client, wanted) for wanted in args.tasks] or list(client.tasks())
     names = {task.id: task.name for task in found}
     with output.progress("Looking", len(files)) as advance:
-        answers = client.predict_many(list(names) if args.tasks else "all", files, progress=advance)
+        answers = client.predict_many(
+            list(names) if args.tasks else "all", files, unknown="judge" if args.judge_unknown else "ignore", progress=advance
+        )
     rows = prediction_tables.rows_of_many(files, answers, names)
     if args.csv:
-        output.csv(prediction_tables.CSV_COLUMNS_OF_MANY, [prediction_tables.csv_row_of_many(*row) for row in rows])
+        cells = [prediction_tables.csv_row_of_many(*row) for row in rows]
+        columns = prediction_tables.CSV_COLUMNS_OF_MANY
+        if args.judge_unknown:
+            columns = (*columns, *prediction_tables.CSV_VERDICT)
+            cells = [(*each, *prediction_tables.csv_verdict(row[-1])) for each, row in zip(cells, rows, strict=True)]
+        output.csv(columns, cells)
     else:
         results = [
             {**each, "predictions": _with_files(each["predictions"], files)} if "predictions" in each else each

@@ -11,7 +11,8 @@ from headstart.images.folders import printable_path
 from headstart.replies.predictions import ManyPredictions, Prediction, Predictions, Unreadable
 
 CSV_COLUMNS = ("file", "label", "probability", "known", "novelty", "error")
-CSV_COLUMNS_OF_MANY = ("file", "name", "task", "label", "probability", "error")
+CSV_COLUMNS_OF_MANY: tuple[str, ...] = ("file", "name", "task", "label", "probability", "error")
+CSV_VERDICT = ("known", "novelty")
 
 Row = tuple[str, Prediction | Unreadable]
 """A file and its prediction."""
@@ -84,9 +85,11 @@ def many_predictions_table(found: Sequence[RowOfMany]) -> RenderableType:
         )
     )
     for file, name, task, result in found:
-        label, sure = (
-            ("unreadable", "") if isinstance(result, Unreadable) else (printable(_label(result)), f"{result.probability:.1%}")
-        )
+        label, sure = "unreadable", ""
+        if isinstance(result, Prediction):
+            label, sure = printable(_label(result)), f"{result.probability:.1%}"
+            if result.known is False:
+                label, sure = "none of these", ""
         table.add_row(printable(file), printable(name), task, label, sure)
     return table
 
@@ -107,9 +110,14 @@ def csv_row(file: str, result: Prediction | Unreadable) -> tuple[str, ...]:
     """
     if isinstance(result, Unreadable):
         return file, "", "", "", "", result.detail
-    known = "" if result.known is None else str(result.known).lower()
-    novelty = "" if result.novelty is None else f"{result.novelty:.4f}"
-    return file, _label(result), f"{result.probability:.6f}", known, novelty, ""
+    return file, _label(result), f"{result.probability:.6f}", *csv_verdict(result), ""
+
+
+def csv_verdict(result: Prediction | Unreadable) -> tuple[str, str]:
+    """The cells of `CSV_VERDICT`, which are empty where nobody asked."""
+    if isinstance(result, Unreadable) or result.known is None or result.novelty is None:
+        return "", ""
+    return str(result.known).lower(), f"{result.novelty:.4f}"
 
 
 def csv_row_of_many(file: str, name: str, task: str, result: Prediction | Unreadable) -> tuple[str, ...]:
