@@ -21,7 +21,7 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
-BULK_NICENESS = 5
+BULK_NICENESS = 5  # more than that of the event loop, of threads that fill the cores
 
 
 def yield_to_others(niceness: int = BULK_NICENESS) -> None:
