@@ -31,8 +31,9 @@ _visit: ContextVar[_Visit | None] = ContextVar("visit", default=None)
 class Door:
     """Lets requests in as there is room; of the tenants that wait, the one that has least inside. Use it on the event loop.
 
-    A tenant may have all room while it is alone, and its share in any case, of one request at least: one within its share comes in at
-    once. What waits is unread. It costs the event loop next to nothing, where a refusal would soon be followed by the next attempt.
+    A tenant may have all room while it is alone. In any case it may have its share and one request: one within its share comes
+    in at once. What waits is unread. It costs the event loop next to nothing, where a refusal would soon be followed by the next
+    attempt.
 
     A request is inside until its images are embedded. One that does not come so far in a quarter of a second leaves: its client
     sends slowly, or its bundle is being opened. It waits again before its images are decoded.

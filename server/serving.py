@@ -69,8 +69,8 @@ def _run(settings: Settings, seat: Seat | None) -> None:
         _sit_down(seat)
     if ANY in settings.hosts and (seat is None or seat.owns):
         _log.info("requests are served whatever name their Host has; --allowed-hosts keeps web pages of other names out")
-    # The time that the event loop waits for a thread that computes in Python; for each such thread, as it needs the lock again and
-    # again (decision 0120). The default is 25 times as long.
+    # The time that the event loop waits for a thread that computes in Python, each time that it needs the lock. The default is 25
+    # times as long.
     sys.setswitchinterval(_SWITCH_SECONDS)
     keep_freed_memory_together()
     # As many fits run at once as there are cores. Matrix products that share cores wait for each other many times as long as they
