@@ -1,4 +1,4 @@
-"""Where requests that bring images wait for room, before anything of them is read but their head."""
+"""The entrance: requests that bring images wait there for room, before anything of them is read but their head."""
 
 import re
 from collections.abc import AsyncIterator, Callable
