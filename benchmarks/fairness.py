@@ -199,7 +199,9 @@ def _row(name: str, turns: Mapping[str, Sequence[Turn]]) -> dict[str, Any]:
     ratios = {
         "p99 beside / alone": [b.p99 / a.p99 for a, b in zip(turns["alone"], turns["beside"], strict=True)],
         "p50 beside / alone": [b.p50 / a.p50 for a, b in zip(turns["alone"], turns["beside"], strict=True)],
-        "images/s beside / one tenant": [b.images / o.images for b, o in zip(turns["beside"], turns["one tenant"], strict=True)],
+        "images/s beside / one tenant": [
+            b.images / o.images if o.images else np.nan for b, o in zip(turns["beside"], turns["one tenant"], strict=True)
+        ],
     }
     print(f"\n{name}\n{'':<12}{'p50, ms':>9}{'p99, ms':>9}{'cores, ms':>16}{'failed':>8}", end="")
     print(f"{'flood img/s':>13}{'all img/s':>11}{'refused/s':>11}")

@@ -182,6 +182,24 @@ def test_whose_turn_does_not_come_in_time_and_who_finds_no_place_is_refused() ->
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("steps", range(8))
+def test_who_is_cancelled_just_as_its_turn_comes_leaves(steps: int) -> None:
+    async def run() -> None:
+        door = Door(ROOM, PLACES, 60, has_room)
+        flood = await visitors(door, "flood", ROOM + 1)
+        flood[0].reads.set()
+        flood[0].done.set()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        flood[-1].task.cancel()
+        for one in flood[:-1]:
+            await one.end()
+        await asyncio.gather(flood[-1].task, return_exceptions=True)
+        await assert_empty(door)
+
+    asyncio.run(run())
+
+
 # A visitor comes with a weight, has read its body, is done, or is cancelled.
 VISITS = st.tuples(st.sampled_from(TENANTS), st.integers(1, 40), st.integers(1, 40))
 STEPS = st.lists(st.one_of(VISITS, st.tuples(st.sampled_from(["reads", "done", "cancel"]), st.integers(0, 30))), max_size=60)
