@@ -3,8 +3,12 @@
     python -m benchmarks.fairness --json fairness.json
 
 A server with keys runs as the README starts it. Two modest tenants send a photograph at a time, at a pace. A third floods it,
-with each kind of load in turn. The same clients, all with keys of one tenant, are served in the order in which they come. Turns
-of the three are interleaved. The flood's clients yield the cores to the server, since they would run elsewhere.
+with each kind of load in turn. The same clients, all with keys of one tenant, share what one tenant has. Turns of the three are
+interleaved. The flood's clients yield the cores to the server, since they would run elsewhere.
+
+On a machine with other work to do, everybody waits for that too. So the processor time that the server used while a request was
+under way is told as well. Divided by the cores that is, beside a flood, how long the request would have taken on a machine of the
+server's own. Alone it is less, since the cores are idle most of the time.
 """
 
 import argparse
@@ -30,6 +34,7 @@ from benchmarks.serving.load import Reply, post, post_form
 from benchmarks.shared.command import benchmark_parser, write_json
 from benchmarks.shared.setting import SAMPLES, creation
 from models.bundle import DEFAULT_BUNDLE
+from models.processor import available_cores
 from server.store.key_records import new_key
 from server.store.store import Store, sqlite_url
 
@@ -55,6 +60,7 @@ class Turn:
 
     Attributes:
         p50, p99: milliseconds of the modest tenant's answers.
+        work50, work99: milliseconds of each core that the server used meanwhile.
         failed: its requests without an answer.
         flood: images a second of the flood that were answered.
         images: the same of all clients.
@@ -63,6 +69,8 @@ class Turn:
 
     p50: float
     p99: float
+    work50: float
+    work99: float
     failed: int
     flood: float
     images: float
@@ -110,7 +118,7 @@ def _measure(server: ServerProcess, keys: Mapping[str, str], arguments: argparse
 
         def turn(names: Sequence[str], load: Load | None, flooding: str, seconds: float = arguments.seconds) -> Turn:
             paced = [
-                crowd.keep_pace(asking[name], arguments.rate, seconds)
+                crowd.keep_pace(asking[name], arguments.rate, seconds, server.process.pid)
                 for crowd, name in zip((modest, second), names, strict=False)
             ]
             flood = hostile.flood(load.requests[flooding], load.connections, seconds) if load else None
@@ -169,13 +177,21 @@ def _scaled(photograph: bytes, size: tuple[int, int]) -> bytes:
 
 
 def _turn(paced: Sequence[Sequence[Reply]], flood: Sequence[Reply], load: Load | None, seconds: float) -> Turn:
-    answered = [1e3 * reply.seconds for reply in paced[0] if reply.status in _OK]
-    p50, p99 = (float(np.percentile(answered, percent)) if answered else float("nan") for percent in (50, 99))
+    answered = [reply for reply in paced[0] if reply.status in _OK]
+    waits = [1e3 * reply.seconds for reply in answered]
+    works = [1e3 * reply.work / available_cores() for reply in answered]
     done = sum(reply.status in _OK for reply in flood) * (load.images if load else 0)
     all_paced = sum(reply.status in _OK for replies in paced for reply in replies)
     refused = sum(reply.status not in _OK for reply in flood)
     failed = len(paced[0]) - len(answered)
-    return Turn(p50, p99, failed, done / seconds, (done + all_paced) / seconds, refused / seconds)
+    return Turn(
+        *_percentiles(waits), *_percentiles(works), failed, done / seconds, (done + all_paced) / seconds, refused / seconds
+    )
+
+
+def _percentiles(values: Sequence[float]) -> tuple[float, float]:
+    p50, p99 = np.percentile(values, (50, 99)) if values else (np.nan, np.nan)
+    return float(p50), float(p99)
 
 
 def _row(name: str, turns: Mapping[str, Sequence[Turn]]) -> dict[str, Any]:
@@ -183,15 +199,20 @@ def _row(name: str, turns: Mapping[str, Sequence[Turn]]) -> dict[str, Any]:
     ratios = {
         "p99 beside / alone": [b.p99 / a.p99 for a, b in zip(turns["alone"], turns["beside"], strict=True)],
         "p50 beside / alone": [b.p50 / a.p50 for a, b in zip(turns["alone"], turns["beside"], strict=True)],
-        "images/s beside / one tenant": [b.images / o.images for b, o in zip(turns["beside"], turns["one tenant"], strict=True)],
+        "images/s beside / one tenant": [
+            b.images / o.images if o.images else np.nan for b, o in zip(turns["beside"], turns["one tenant"], strict=True)
+        ],
     }
-    print(f"\n{name}\n{'':<12}{'p50, ms':>9}{'p99, ms':>9}{'failed':>8}{'flood img/s':>13}{'all img/s':>11}{'refused/s':>11}")
+    print(f"\n{name}\n{'':<12}{'p50, ms':>9}{'p99, ms':>9}{'cores, ms':>16}{'failed':>8}", end="")
+    print(f"{'flood img/s':>13}{'all img/s':>11}{'refused/s':>11}")
     for kind, found in turns.items():
-        p50, p99, flood, images, refused = (
-            median(getattr(turn, what) for turn in found) for what in ("p50", "p99", "flood", "images", "refused")
+        p50, p99, work50, work99, flood, images, refused = (
+            median(getattr(turn, what) for turn in found)
+            for what in ("p50", "p99", "work50", "work99", "flood", "images", "refused")
         )
+        work = f"{work50:.1f}, {work99:.1f}"
         failed = sum(turn.failed for turn in found)
-        print(f"{kind:<12}{p50:>9.1f}{p99:>9.1f}{failed:>8}{flood:>13.0f}{images:>11.0f}{refused:>11.0f}")
+        print(f"{kind:<12}{p50:>9.1f}{p99:>9.1f}{work:>16}{failed:>8}{flood:>13.0f}{images:>11.0f}{refused:>11.0f}")
     for what, values in ratios.items():
         print(f"{what}: {median(values):.2f} ({min(values):.2f}, {max(values):.2f})", flush=True)
     return {"ratios": ratios, "turns": {kind: [asdict(turn) for turn in found] for kind, found in turns.items()}}

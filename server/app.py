@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from server.http.audited import AuditTrail
 from server.http.endpoints import Endpoints
+from server.http.entrance import Entrance
 from server.http.forwarding import Forwarding
 from server.http.front import Front
 from server.http.guard import Guard
@@ -63,7 +64,6 @@ def create_app(settings: Settings, seat: Seat | None = None) -> ASGIApp:
     # No redirect for a superfluous slash. It would go to the Host of the request, and to http behind a proxy that ends TLS.
     others = Router(pages, redirect_slashes=False, lifespan=lifespan)
     guard, trail = Guard(service.keys, service.tokens), AuditTrail(service.audit)
-    front = Front(
-        endpoints, others, settings, service.metrics, guard, service.quotas, trail, service.backbones.check_room, tracing
-    )
+    entrance = Entrance(service.door, service.backbones.has_room)
+    front = Front(endpoints, others, settings, service.metrics, guard, service.quotas, trail, entrance, tracing)
     return Forwarding(front, service, seat.requests) if seat is not None and follows else front

@@ -1,25 +1,23 @@
 """Pools of threads for work that would hold up the event loop, and the budget of scores in replies for many tasks."""
 
-import os
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from models.processor import available_cores
 from server.context import tenant_id
 from server.errors import LimitExceeded, Overloaded
 from server.shares import Shares
-from server.threads import FairPool, run_in
+from server.threads import FairPool, run_in, yield_to_others
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 _READERS = 8
 _WAITING_FITS = 256
-_NICENESS = 10  # of the thread for fits that nobody waits for; the engine's threads have 5
+_NICENESS = 10  # more than the event loop's, of the thread for fits that nobody waits for; twice that of the engine's threads
 
 
 class Pools:
@@ -35,7 +33,7 @@ class Pools:
         self._writer = FairPool(1, "write")
         self._fitters = FairPool(available_cores(), "fit", beside=True)
         self._fits = Shares(_WAITING_FITS)
-        self._background = ThreadPoolExecutor(1, thread_name_prefix="background", initializer=_yield_to_others)
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="background", initializer=partial(yield_to_others, _NICENESS))
         # One thread, since applying heads takes Python's lock outside of the matrix products, and the event loop needs it too.
         self._applier = FairPool(1, "apply")
 
@@ -107,8 +105,3 @@ class ScoreBudget:
             yield
         finally:
             self._admitted.give_back(tenant, scores)
-
-
-def _yield_to_others() -> None:
-    if sys.platform == "linux":  # where threads have priorities of their own
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -12,6 +12,7 @@ from server.cache.quotas import ActiveQuotas
 from server.cache.set_rules import ActiveSetRules
 from server.cache.support import ActiveSupport
 from server.changes import Changes
+from server.door import Door
 from server.engine.decoder import Decoder
 from server.engine.registry import Backbones, BundleChange
 from server.errors import HeadstartError, Overloaded
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_INSIDE = 8  # The door lets in this fraction of the images that are admitted: enough to keep every stage busy.
 _WAITING_CHANGES = 256  # most changes of one task that hold or await its lock
 
 
@@ -91,6 +93,8 @@ class Service:
         self._task_locks = KeyLocks()
         self.decoder = Decoder(settings.image_limits)
         self.pools = Pools()
+        queue = settings.queue_images
+        self.door = Door(max(1, queue // _INSIDE), queue, settings.queue_seconds, self.backbones.has_room)
         self.scores = ScoreBudget(settings.max_scores)
         self.keys.start(also=self.quotas.load)
         self.audit.start()

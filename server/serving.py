@@ -35,7 +35,7 @@ from server.store.store import StoreError
 _log = logging.getLogger(__name__)
 
 _GARBAGE_THRESHOLDS = (100_000, 10, 50)
-_SWITCH_SECONDS = 0.001
+_SWITCH_SECONDS = 0.0002
 _LINGER_SECONDS = 1.0
 
 
@@ -69,7 +69,8 @@ def _run(settings: Settings, seat: Seat | None) -> None:
         _sit_down(seat)
     if ANY in settings.hosts and (seat is None or seat.owns):
         _log.info("requests are served whatever name their Host has; --allowed-hosts keeps web pages of other names out")
-    # The time that the event loop waits for a thread that computes in Python. The default is five times as long.
+    # The time that the event loop waits for a thread that computes in Python, each time that it needs the lock. The default is 25
+    # times as long.
     sys.setswitchinterval(_SWITCH_SECONDS)
     keep_freed_memory_together()
     # As many fits run at once as there are cores. Matrix products that share cores wait for each other many times as long as they

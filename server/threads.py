@@ -1,10 +1,13 @@
 """Work on pools of threads, awaited on the event loop."""
 
 import asyncio
+import os
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +19,19 @@ from server.fair_queue import FairQueue
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+
+
+BULK_NICENESS = 5  # more than that of the event loop, of threads that fill the cores
+
+
+def yield_to_others(niceness: int = BULK_NICENESS) -> None:
+    """Lowers the priority of the calling thread, where the system has one for each thread.
+
+    The event loop comes first: it needs little time, and without this it would answer and refuse late.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, os.getpid()) + niceness)
 
 
 async def run_in(pool: ThreadPoolExecutor, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -44,13 +60,15 @@ class FairPool:
 
     Args:
         threads: how many pieces of work run at once.
-        beside: whether one piece more may run, of a tenant of which none runs: nobody waits then for the long pieces of others.
+        beside: whether these threads have a lower priority, and one of the usual priority stands by for tenants of which nothing
+            runs while others' work does. Nobody waits then for the long pieces of others.
     """
 
     def __init__(self, threads: int, name: str, *, beside: bool = False) -> None:
-        self._threads = threads
-        self._beside = beside
-        self._pool = ThreadPoolExecutor(threads + beside, thread_name_prefix=name)
+        self._free = threads
+        self._pool = ThreadPoolExecutor(threads, name, yield_to_others if beside else None)
+        self._beside = ThreadPoolExecutor(1, f"{name} beside") if beside else None
+        self._stands_by = beside
         self._waiting = FairQueue[_Work](lambda work: work.future.cancelled())
         self._running: Counter[str] = Counter()
         self._changed = threading.Condition()
@@ -74,17 +92,26 @@ class FairPool:
             self._closing = True
             self._changed.wait_for(lambda: not self._running)
         self._pool.shutdown()
+        if self._beside is not None:
+            self._beside.shutdown()
 
     def _start(self) -> None:
-        while (work := self._waiting.head()) and self._has_thread_for(work.tenant):
-            self._running[work.tenant] += 1
-            self._pool.submit(self._do, self._waiting.pop())
+        while work := self._waiting.head():
+            if self._beside is not None and self._stands_by and self._running and not self._running[work.tenant]:
+                self._stands_by = False
+                self._begin(self._beside)
+            elif self._free:
+                self._free -= 1
+                self._begin(self._pool)
+            else:
+                return
 
-    def _has_thread_for(self, tenant: str) -> bool:
-        running = self._running.total()
-        return running < self._threads or (self._beside and running == self._threads and not self._running[tenant])
+    def _begin(self, pool: ThreadPoolExecutor) -> None:
+        work = self._waiting.pop()
+        self._running[work.tenant] += 1
+        pool.submit(self._do, work, pool)
 
-    def _do(self, work: _Work) -> None:
+    def _do(self, work: _Work, pool: ThreadPoolExecutor) -> None:
         if work.future.set_running_or_notify_cancel():
             try:
                 result = work.call()
@@ -96,5 +123,9 @@ class FairPool:
             self._running[work.tenant] -= 1
             if not self._running[work.tenant]:
                 del self._running[work.tenant]
+            if pool is self._pool:
+                self._free += 1
+            else:
+                self._stands_by = True
             self._start()
             self._changed.notify_all()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from itertools import cycle
 from multiprocessing import get_context
 from types import TracebackType
@@ -36,13 +37,17 @@ class Crowd:
         self._process = ProcessPoolExecutor(1, get_context("spawn"), os.nice, (niceness,))
         self._process.submit(int).result()  # It is there before any clock runs.
 
-    def keep_pace(self, requests: Sequence[bytes], rate: float, seconds: float) -> "Future[list[Reply]]":
-        """Sends `rate` requests a second, taken in turn, whatever the server does. All are answered or cut in the end."""
-        return self._process.submit(_run, self._port, requests, rate, 0, seconds)
+    def keep_pace(self, requests: Sequence[bytes], rate: float, seconds: float, watched: int) -> "Future[list[Reply]]":
+        """Sends `rate` requests a second, taken in turn, whatever the server does. All are answered or cut in the end.
+
+        Args:
+            watched: the server's process, for `Reply.work`.
+        """
+        return self._process.submit(_at_pace, self._port, requests, rate, seconds, watched)
 
     def flood(self, requests: Sequence[bytes], connections: int, seconds: float) -> "Future[list[Reply]]":
         """Sends requests over so many connections as fast as they are answered, and leaves those that are not by then."""
-        return self._process.submit(_run, self._port, requests, None, connections, seconds)
+        return self._process.submit(_flooding, self._port, requests, connections, seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -80,13 +85,20 @@ class _Client:
             self._streams = None
 
 
-def _run(port: int, requests: Sequence[bytes], rate: float | None, connections: int, seconds: float) -> list[Reply]:
-    if rate is None:
-        return asyncio.run(_flood(port, requests, connections, seconds))
-    return asyncio.run(_keep_pace(port, requests, rate, seconds))
+def _flooding(port: int, requests: Sequence[bytes], connections: int, seconds: float) -> list[Reply]:
+    return asyncio.run(_flood(port, requests, connections, seconds))
 
 
-async def _keep_pace(port: int, requests: Sequence[bytes], rate: float, seconds: float) -> list[Reply]:
+def _at_pace(port: int, requests: Sequence[bytes], rate: float, seconds: float, watched: int) -> list[Reply]:
+    return asyncio.run(_keep_pace(port, requests, rate, seconds, _clock_of(watched)))
+
+
+def _clock_of(process: int) -> int:
+    """Returns Linux's clock of the processor time of a process, as clock_getcpuclockid(3) does."""
+    return ~process << 3 | 2
+
+
+async def _keep_pace(port: int, requests: Sequence[bytes], rate: float, seconds: float, clock: int) -> list[Reply]:
     idle: list[_Client] = []
     start = time.perf_counter()
 
@@ -94,9 +106,10 @@ async def _keep_pace(port: int, requests: Sequence[bytes], rate: float, seconds:
         due = start + number / rate
         await asyncio.sleep(due - time.perf_counter())
         client = idle.pop() if idle else _Client(port)
+        used = time.clock_gettime(clock)
         reply = await client.ask(request, due)
         idle.append(client)
-        return reply
+        return replace(reply, work=time.clock_gettime(clock) - used)
 
     taken: Iterator[bytes] = cycle(requests)
     async with asyncio.timeout(seconds + _GRACE):

@@ -39,12 +39,14 @@ class Reply:
         seconds: until the last byte of the reply, from when the request was sent, or in an open loop was due.
         retry_after: whether the reply says when to come again.
         body: empty unless bodies are kept.
+        work: seconds of a processor that the server's process used meanwhile, where that is watched.
     """
 
     status: int
     seconds: float
     retry_after: bool
     body: bytes
+    work: float = 0.0
 
 
 @dataclass(frozen=True)

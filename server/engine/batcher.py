@@ -14,8 +14,6 @@ requests share is computed once, and the event loop does none of it.
 import asyncio
 import logging
 import math
-import os
-import sys
 import threading
 import time
 from collections import Counter, deque
@@ -35,6 +33,7 @@ from server.engine.queue import Entry, ImageQueue, Result, joined
 from server.errors import EngineFailed, Overloaded
 from server.metrics import Metrics
 from server.shares import Shares
+from server.threads import yield_to_others
 from server.tracing import batch_span
 
 Answers = Callable[[Array, Sequence[tuple[Question, slice]]], Sequence[Answer]]
@@ -43,7 +42,6 @@ Answers = Callable[[Array, Sequence[tuple[Question, slice]]], Sequence[Answer]]
 _log = logging.getLogger(__name__)
 
 _PACES = 15
-_NICENESS = 5
 _CONTENDED_SHARE = 8  # batches of several tenants are this fraction of the largest on a CPU, which is no slower with them
 _BACKGROUND_SHARE = 16  # background chunks are this fraction of the largest batch, so that new images wait only briefly for one
 
@@ -89,6 +87,7 @@ class Batcher:
         self._queue_gauge = metrics.queue_images.labels(name)
         self._admitted_gauge = metrics.admitted_images.labels(name)
         self._batch_sizes = metrics.batch_images.labels(name)
+        # Those that fill the cores have a lower priority than the one that stands by.
         # Only the threads hold the engine, so that it leaves memory with the last of them.
         self._threads = [
             threading.Thread(target=self._run, args=(engine, take), name=f"engine {name}", daemon=True)
@@ -97,10 +96,8 @@ class Batcher:
         for thread in self._threads:
             thread.start()
 
-    @property
-    def room(self) -> int:
-        """The number of images of this request's tenant that would be admitted now."""
-        tenant = tenant_id.get()
+    def room(self, tenant: str) -> int:
+        """Returns the number of a tenant's images that would be admitted now."""
         most = self._ahead[tenant] + self._max_batch  # The tenants take turns, so that no other is served more meanwhile.
         ahead = self._ahead[tenant] + sum(min(images, most) for other, images in self._ahead.items() if other != tenant)
         too_long = ahead * self._seconds_per_image > self._longest_wait and ahead >= 2 * self._max_batch
@@ -115,13 +112,13 @@ class Batcher:
         Raises:
             Overloaded: there is no room now.
         """
-        if images > self.room:
+        tenant = tenant_id.get()
+        if images > self.room(tenant):
             raise Overloaded(
                 f"the server is working on {self._admitted.total} images; it takes {self._admitted.capacity} at most, and no "
                 f"more than {self._longest_wait:g} seconds' work; try again"
             )
         ahead = min(images, self._max_batch)  # A large set is queued batch by batch, with other requests in between.
-        tenant = tenant_id.get()
         self._ahead[tenant] += ahead
         self._admitted.take(tenant, images)
         self._admitted_gauge.set(self._admitted.total)
@@ -193,11 +190,8 @@ class Batcher:
         return result
 
     def _run(self, engine: Engine, take: Callable[[], list[Entry]]) -> None:
-        if sys.platform == "linux" and not on_cuda(engine.kind):
-            # On Linux each thread has its own priority, and an engine on the CPU may use every core. The event loop comes first:
-            # it needs little time, and without this it would answer and refuse late.
-            with suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        if take == self._take and not on_cuda(engine.kind):  # An engine on the CPU may use every core.
+            yield_to_others()
         try:
             while batch := take():
                 self._embed(batch, engine)

@@ -208,14 +208,9 @@ class Backbones:
         described = self._describe(await asyncio.to_thread(folders.manifests, self._settings.bundles_dir, needed), used)
         return [each for each in described.values() if each.unserved]
 
-    def check_room(self) -> None:
-        """Refuses a request with images if there is room for none. Call it before any other work for the request.
-
-        Raises:
-            Overloaded: no open backbone would admit even one image.
-        """
-        if self._served and all(served.batcher.room < 1 for served in self._served.values()):
-            raise Overloaded("the server is working on as many images as it takes; try again")
+    def has_room(self, tenant: str) -> bool:
+        """Returns whether some open backbone would admit another image of a tenant, or none is open."""
+        return not self._served or any(served.batcher.room(tenant) >= 1 for served in self._served.values())
 
     async def check(self) -> None:
         """Checks every open backbone. Raises the errors of `ServedBackbone.check`."""

@@ -7,7 +7,6 @@ quota -> endpoint called with a limited body -> answered, an error as a problem 
 import logging
 import re
 import time
-from collections.abc import Callable
 from http import HTTPStatus
 
 from fastapi import Request
@@ -24,6 +23,7 @@ from server.http.access import Access
 from server.http.audited import AuditTrail
 from server.http.bodies.limits import BodyLimits, LimitedBody
 from server.http.endpoints import Endpoints
+from server.http.entrance import Entrance
 from server.http.guard import Guard
 from server.http.hosts import host_check
 from server.http.origins import origin_check
@@ -37,7 +37,6 @@ from server.tracing import Tracing
 
 _log = logging.getLogger(__name__)
 
-_BRINGS_IMAGES = re.compile(r".*/v1/(tasks(/[^/]+/(examples|predict))?|predict)")
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 NOT_PASSED_ON = "headstart.not_passed_on"
 """In the scope of a request that a worker could not pass on: the error that answers it."""
@@ -55,7 +54,7 @@ class Front:
         guard: tells whose request it is.
         quotas: tell how many requests it may make.
         trail: tells the audit of it.
-        check_room: raises Overloaded when there is no room for another image.
+        entrance: where requests with images wait for room.
         tracing: None without traces.
     """
 
@@ -68,7 +67,7 @@ class Front:
         guard: Guard,
         quotas: ActiveQuotas,
         trail: AuditTrail,
-        check_room: Callable[[], None],
+        entrance: Entrance,
         tracing: Tracing | None,
     ) -> None:
         self._endpoints = endpoints
@@ -85,7 +84,7 @@ class Front:
         self._guard = guard
         self._quotas = quotas
         self._trail = trail
-        self._check_room = check_room
+        self._entrance = entrance
         self._admitted: ASGIApp = self._answer
         if settings.origins:
             self._admitted = CORSMiddleware(
@@ -209,13 +208,12 @@ class Front:
         tenant_id.set(caller.tenant)
         self._trail.begin(scope, endpoint.audited, caller, parts)
         scope["route"] = None  # Refusals of what is too much are not told one by one.
-        if scope["method"] == "POST" and _BRINGS_IMAGES.fullmatch(scope["path"]):
-            self._check_room()
-        if endpoint.need not in _UNCHARGED and (account := self._quotas.account(caller.tenant, caller.key)) is not None:
-            paying.set(account)
-            account.charge("requests", 1)
-        scope["route"] = endpoint
-        return await endpoint(Request(scope, body.receive), parts, caller)
+        async with self._entrance.passed(scope, caller):
+            if endpoint.need not in _UNCHARGED and (account := self._quotas.account(caller.tenant, caller.key)) is not None:
+                paying.set(account)
+                account.charge("requests", 1)
+            scope["route"] = endpoint
+            return await endpoint(Request(scope, body.receive), parts, caller)
 
     def _failure(self, scope: Scope, error: HeadstartError | HTTPException | ClientDisconnect) -> Response:
         """Returns the answer to what was raised."""

@@ -16,6 +16,8 @@ from server.service import Service
 
 _ERRORS: dict[str, type[HeadstartError]] = {error.code: error for error in (ImageBroken, ImageTooLarge, ImageUnsupported)}
 
+_FEW = 8  # images that the event loop copies itself: a thread would cost more
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedded:
@@ -51,15 +53,18 @@ async def embed_images(
         Overloaded: the server is working on as many images as it takes; refused before anything is decoded.
         EngineFailed: the engine failed on a batch.
     """
-    with backbone.batcher.admit(len(images)):
-        with watch.stage("decode"):
-            decoded = await service.decoder.decode(images, backbone.bundle.manifest.input)
-        readable: list[Pixels] = [pixels for pixels in decoded if not isinstance(pixels, ImageError)]
-        result = Result(backbone.no_embeddings, None, 0.0)
-        with watch.stage("embed") as stage:
-            if readable:
-                result = await backbone.batcher.run(np.stack(readable), question)
-            stage.leave_out(result.seconds)
+    async with service.door.embedding(len(images)):
+        with backbone.batcher.admit(len(images)):
+            with watch.stage("decode"):
+                decoded = await service.decoder.decode(images, backbone.bundle.manifest.input)
+            readable: list[Pixels] = [pixels for pixels in decoded if not isinstance(pixels, ImageError)]
+            result = Result(backbone.no_embeddings, None, 0.0)
+            with watch.stage("embed") as stage:
+                if readable:
+                    few = len(readable) <= _FEW
+                    pixels = np.stack(readable) if few else await service.pools.in_thread(np.stack, readable)
+                    result = await backbone.batcher.run(pixels, question)
+                stage.leave_out(result.seconds)
     errors = [pixels if isinstance(pixels, ImageError) else None for pixels in decoded]
     return Embedded(errors, result.embeddings, result.answer, result.seconds)
 

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 
 from server.errors import StorageFailed
 from server.metrics import Metrics
+from server.shares import Shares
 from server.store.capture_records import NewCapture
 from server.store.store import Store
 
-_WAITING_BYTES = 64 * 2**20  # of images and embeddings; two of the largest images fit
+_WAITING_BYTES = 64 * 2**20  # of images and embeddings, which tenants share; two of the largest images fit
 _GATHER_SECONDS = 2.0  # Captures that come meanwhile share a transaction, which costs as much as storing some thirty of them.
 _SWEEP_SECONDS = 600.0  # between two looks for captures that are too old
 
@@ -35,7 +36,7 @@ class CaptureWriter:
             metrics.captures_dropped.labels(reason)
         self._keep_images = keep_images
         self._waiting: list[NewCapture] = []
-        self._bytes = 0
+        self._bytes = Shares(_WAITING_BYTES)
         self._sweep_at = 0.0  # at the start: the server may have been off for days
         self._erasing = False
         self._closing = False
@@ -44,14 +45,17 @@ class CaptureWriter:
         self._thread.start()
 
     def offer(self, taken: Sequence[NewCapture]) -> None:
-        """Queues captures to be stored soon. Those that the queue has no room for are dropped and counted. Never blocks."""
+        """Queues captures to be stored soon. Those that there is no room for are dropped and counted. Never blocks.
+
+        A tenant has its share of the room, whatever others have taken.
+        """
         with self._wake:
             was_empty = not self._waiting
             for capture in taken:
-                if self._bytes + capture.nbytes > _WAITING_BYTES or self._closing:
+                if capture.nbytes > self._bytes.room(capture.key.tenant) or self._closing:
                     self._metrics.captures_dropped.labels("queue_full").inc()
                 else:
-                    self._bytes += capture.nbytes
+                    self._bytes.take(capture.key.tenant, capture.nbytes)
                     self._waiting.append(capture)
             if was_empty:
                 self._wake.notify()
@@ -93,7 +97,7 @@ class CaptureWriter:
 
     def _store_waiting(self) -> None:
         with self._wake:
-            taken, self._waiting, self._bytes = self._waiting, [], 0
+            taken, self._waiting, self._bytes = self._waiting, [], Shares(_WAITING_BYTES)
         if taken and (reason := self._guarded(lambda: self._add(taken))):
             self._metrics.captures_dropped.labels(reason).inc(len(taken))
 

@@ -17,6 +17,7 @@ from server.engine import queue as image_queue
 from server.engine.batcher import Batcher
 from server.engine.queue import Result
 from server.errors import EngineFailed, Overloaded
+from server.keys import DEFAULT_TENANT
 from server.metrics import Metrics
 
 CAPACITY = 200
@@ -188,18 +189,18 @@ def test_what_would_wait_too_long_is_refused_and_the_first_never(engine: Watched
 
     async def run() -> None:
         with batcher.admit(CAPACITY - 1):
-            assert batcher.room == 1  # Nothing is known yet of how long images wait.
+            assert batcher.room(DEFAULT_TENANT) == 1  # Nothing is known yet of how long images wait.
         for _ in range(20):
             await embed_in(0.03)
         with batcher.admit(CAPACITY):
-            assert batcher.room == 0
+            assert batcher.room(DEFAULT_TENANT) == 0
         with batcher.admit(1):
-            assert batcher.room == CAPACITY - 1
+            assert batcher.room(DEFAULT_TENANT) == CAPACITY - 1
             with batcher.admit(1), pytest.raises(Overloaded, match=r"0\.05 seconds"), batcher.admit(1):
                 pass
         await embed_in(1.0)  # A hiccup is not how long images wait.
         with batcher.admit(1):
-            assert batcher.room == CAPACITY - 1
+            assert batcher.room(DEFAULT_TENANT) == CAPACITY - 1
 
     asyncio.run(run())
     batcher.close()
@@ -215,9 +216,9 @@ def test_a_large_set_shuts_nobody_out(engine: WatchedEngine) -> None:
             asyncio.get_running_loop().call_later(0.06, engine.gate.set)
             await batcher.embed(images(2))
         with batcher.admit(CAPACITY - 2):
-            assert batcher.room == 2  # Another's batch would be next but one.
+            assert batcher.room(DEFAULT_TENANT) == 2  # Another's batch would be next but one.
             with batcher.admit(2):
-                assert batcher.room == 0
+                assert batcher.room(DEFAULT_TENANT) == 0
 
     asyncio.run(run())
     batcher.close()
@@ -444,7 +445,7 @@ def test_background_work_says_nothing_about_how_long_images_wait(engine: Watched
             asyncio.get_running_loop().call_later(0.03, engine.gate.set)
             await batcher.embed_in_background(images(1))
         with batcher.admit(CAPACITY - 1):
-            assert batcher.room == 1
+            assert batcher.room(DEFAULT_TENANT) == 1
 
     asyncio.run(run())
     batcher.close()

@@ -327,6 +327,15 @@ class TestWriter:
             assert b'headstart_captures_dropped_total{reason="queue_full"} 14.0' in metrics.render()
         assert len(ids(store, task)) == 6
 
+    def test_a_queue_that_one_tenant_fills_takes_what_another_has(self, store: Store) -> None:
+        flood, modest = create(store), create(store, "modest")
+        image = _PNG + bytes(10 * 2**20)
+        with self.writing(store, keep_images=False) as (writer, _), store.captures._database.write():
+            writer.offer([replace(capture, image=image) for capture in captures(flood, 20)])
+            writer.offer([replace(capture, image=image) for capture in captures(modest, 2)])
+        assert len(ids(store, flood)) == 6
+        assert len(ids(store, modest)) == 2
+
     def test_what_waits_when_a_task_forgets_is_never_stored(self, store: Store) -> None:
         task, other = create(store), create(store)
         with self.writing(store) as (writer, _), store.captures._database.write():

@@ -116,7 +116,7 @@ def test_a_default_that_is_damaged_is_not_replaced_by_another(tmp_path: Path, id
     assert backbones.default_id == ids[0]
     with pytest.raises(BackboneUnavailable, match=ids[0]):
         _ = backbones.default
-    backbones.check_room()
+    assert backbones.has_room("default")
 
     async def run() -> None:
         assert [each.id for each in await backbones.unserved()] == [ids[0]]
