@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 from types import FrameType
 
 import uvicorn
@@ -27,7 +26,7 @@ from server.hosts import ANY
 from server.http.connections import Connections, TooManyConnections, connections_that_fit
 from server.http.protocol import Config
 from server.logs import configure_logging
-from server.seat import Seat
+from server.seat import Seat, sit_down
 from server.settings import Settings
 from server.starting import SIGNALS
 from server.store.store import StoreError
@@ -66,7 +65,7 @@ def _run(settings: Settings, seat: Seat | None) -> None:
     configure_logging(settings, seat.name if seat else None)
     os.umask(0o077)  # Files beside the database are private to its owner, like the database.
     if seat is not None:
-        _sit_down(seat)
+        sit_down(seat)
     if ANY in settings.hosts and (seat is None or seat.owns):
         _log.info("requests are served whatever name their Host has; --allowed-hosts keeps web pages of other names out")
     # The time that the event loop waits for a thread that computes in Python. The default is five times as long.
@@ -87,19 +86,6 @@ def _run(settings: Settings, seat: Seat | None) -> None:
     _serve(app, connections, settings, seat)
 
 
-def _sit_down(seat: Seat) -> None:
-    """Takes the cores of the seat, and sees to it that this process ends with the one that started it."""
-    if seat.cores:
-        os.sched_setaffinity(0, seat.cores)
-
-    def watch() -> None:
-        while os.read(seat.parent, 1):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="parent", daemon=True).start()
-
-
 class _Server(uvicorn.Server):
     """Uvicorn's server. It says when it serves."""
 
@@ -110,8 +96,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self._seat is not None:
-            os.write(self._seat.ready, b"1")
-            os.close(self._seat.ready)
+            self._seat.say_ready()
 
 
 def _serve(app: ASGIApp, connections: Connections, settings: Settings, seat: Seat | None) -> None:
