@@ -4,8 +4,10 @@ One process, the owner, does every change; the workers answer predictions, and p
 engines, one more process, the device, runs these.
 """
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import threading
 from collections.abc import MutableMapping
@@ -105,13 +107,17 @@ def take_seat(environment: MutableMapping[str, str] = os.environ) -> Seat | None
 
 
 def sit_down(seat: Seat) -> None:
-    """Takes the cores of the seat, and sees to it that this process ends with the one that started it."""
+    """Takes the cores of the seat, and sees to it that this process ends with the one that started it.
+
+    If that was killed, what the processes shared is removed here.
+    """
     if seat.cores:
         os.sched_setaffinity(0, seat.cores)
 
     def watch() -> None:
         while os.read(seat.parent, 1):
             pass
+        atexit.register(shutil.rmtree, seat.folder, ignore_errors=True)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()

@@ -78,7 +78,7 @@ class Device:
 
     async def open_remembered(self) -> None:
         """Opens what was open in the process before this one. What cannot be opened is logged, and tried again when asked for."""
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, json.JSONDecodeError):
             for wanted, kind in json.loads(self._remembered.read_text()):
                 try:
                     await self._opened(Wanted(**{**wanted, "kind": kind}))
@@ -215,4 +215,5 @@ class Device:
         open_now = [
             (asdict(wanted), kind) for wanted, kind in self._chosen.items() if replace(wanted, kind=kind) in self._running
         ]
-        self._remembered.write_text(json.dumps(open_now))
+        with suppress(OSError):  # Whoever replaces this process opens engines when they are asked for, then.
+            self._remembered.write_text(json.dumps(open_now))

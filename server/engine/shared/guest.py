@@ -19,8 +19,8 @@ _log = logging.getLogger(__name__)
 class Guest(asyncio.Protocol):
     """Embeds what a process sends, in batches with the images of others.
 
-    The memory is the process's. It changes nothing in a slot between sending it and hearing that it is done, and nothing is
-    written here after the connection has ended.
+    The memory is the process's. It changes nothing in a slot between sending it and hearing that it is done. Here nothing is
+    written for a request that was cancelled, or after the connection has ended.
 
     Args:
         batcher: of the engine.

@@ -81,9 +81,17 @@ def share(connected: socket.socket, manifest: Manifest, slots: int) -> Arena:
 
 
 def hear(connected: socket.socket) -> Wanted:
-    """Returns what a process asks for. Raises OSError: it has ended."""
+    """Returns what a process asks for.
+
+    Raises:
+        OSError: it has ended.
+        ValueError: it asks for nothing that there is.
+    """
     told, _ = _line(connected)
-    return Wanted(**told)
+    try:
+        return Wanted(**told)
+    except TypeError as error:
+        raise ValueError(f"a process asks for {told}") from error
 
 
 def agree(connected: socket.socket, terms: Terms, board: int) -> None:

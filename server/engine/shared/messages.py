@@ -55,7 +55,10 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Says that the process which embeds uses the images of a request no more. Their embeddings are there unless it failed."""
+    """Says that a request's slots may be used again. The embeddings are there, unless it failed or was cancelled.
+
+    A batch with images of a cancelled request may still be under way. Nobody is told what becomes of these.
+    """
 
     slot: int
     failed: bool = False
