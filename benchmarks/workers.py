@@ -86,8 +86,8 @@ class Server:
         whole = sum(spent)
         owner = spent[1 + self._shared] if len(spent) > 1 else whole
         device = spent[1] if self._shared else 0.0
-        each = (1e3 * part / count for part in (whole, owner, device))
-        return Turn(count / outcome.seconds, *each, whole / seconds + outcome.cores)
+        cores = whole / seconds + outcome.cores
+        return Turn(count / outcome.seconds, 1e3 * whole / count, 1e3 * owner / count, 1e3 * device / count, cores)
 
     def memory(self) -> tuple[float, float]:
         """Returns the megabytes of all processes together, and of one worker. What they share is divided among them."""

@@ -19,6 +19,7 @@ from models.heads.head import Float32, Head
 from models.images.preprocess import Pixels
 from server.context import tenant_id
 from server.engine.shared import device as device_module
+from server.engine.shared.board import unpacked
 from server.engine.shared.connection import Connection
 from server.engine.shared.device import Device
 from server.engine.shared.remote import RemoteBatcher, RemoteEngine
@@ -295,7 +296,7 @@ def test_images_wait_for_a_new_place_no_longer_than_they_may(place: Place) -> No
         with batcher.admit(10):
             await asyncio.to_thread(place.start)
             await until(lambda: batcher._connection is not None)
-            assert place.device._running.popitem()[1].board.rows.sum() == 20
+            assert unpacked(int(place.device._running.popitem()[1].board.rows.sum())) == (10, 10)
         check(images(1), await batcher.embed(images(1)))
 
     asyncio.run(run())

@@ -160,7 +160,7 @@ CAPACITY, BATCH, LONGEST = 100, MAX_BATCH, 2.0
 
 @pytest.fixture
 def board() -> Board:
-    return Board(Board.make(3))
+    return Board.at(Board.make(3))
 
 
 def admission(board: Board, row: int) -> Admission:
@@ -213,7 +213,7 @@ def test_images_that_would_wait_too_long_are_refused(board: Board) -> None:
 def test_a_new_board_is_told_what_is_under_way(board: Board) -> None:
     one = admission(board, 0)
     with one.admit(7):
-        new = Board(Board.make(2))
+        new = Board.at(Board.make(2))
         one.move_to(new, 1)
         other = admission(new, 0)
         assert other.room == CAPACITY - 7
@@ -230,7 +230,7 @@ def test_a_new_board_is_told_what_is_under_way(board: Board) -> None:
 def test_processes_together_admit_what_the_batcher_of_one_would(asked: list[tuple[int, str, int]], pace: float) -> None:
     batcher = Batcher(WatchedEngine(), nothing_asked, CAPACITY, "fake@1", Metrics(), LONGEST)
     batcher._seconds_per_image = pace
-    shared = Board(Board.make(3))
+    shared = Board.at(Board.make(3))
     shared.seconds_per_image = pace
     each = [admission(shared, row) for row in range(3)]
     with ExitStack() as opened:

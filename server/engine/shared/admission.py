@@ -8,7 +8,7 @@ import numpy as np
 from prometheus_client import Gauge
 
 from server.context import tenant_id
-from server.engine.shared.board import ADMITTED, AHEAD, Board, column_of, no_row
+from server.engine.shared.board import COLUMNS, Board, column_of, packed, unpacked
 from server.errors import Overloaded
 from server.shares import room_of
 
@@ -28,31 +28,33 @@ class Admission:
         self._max_batch = max_batch
         self._longest_wait = longest_wait
         self._gauge = gauge
-        self._row = no_row()
-        self._board: Board | None = None
-        self._told = self._row  # this process's row of the board
+        self._own = Board.of_one_process()  # while no other process can be asked
+        self._board, self._row = self._own, 0
+        self._admitted = [0] * COLUMNS  # as in this process's row
+        self._total = 0
         self._changing = threading.Lock()
 
     def move_to(self, board: Board | None, row: int = 0) -> None:
         """Tells a board, from now on, what this process has admitted; None if there is none now."""
         with self._changing:
-            self._board = board
-            self._told = board.rows[row] if board else self._row
-            self._told[:] = self._row
+            self._board, self._row = board or self._own, row
+            self._board.rows[row] = self._admitted
 
     @property
     def room(self) -> int:
         """The number of images of this request's tenant that would be admitted now."""
         board, column = self._board, column_of(tenant_id.get())
-        admitted, ahead = board.rows.sum(axis=0, dtype=np.int64) if board else self._row.astype(np.int64)
-        mine, total = int(admitted[column]), int(admitted.sum())
-        # The tenants take turns, so that no other is served more meanwhile than this one, and what it asks for now.
-        most = int(ahead[column]) + self._max_batch
-        before = int(np.minimum(ahead, most).sum())
-        pace = board.seconds_per_image if board else 0.0
-        if before * pace > self._longest_wait and before >= 2 * self._max_batch:
+        admitted, ahead = unpacked(int(np.add.reduce(board.rows, axis=None)))
+        mine, my_ahead = unpacked(sum(board.rows[:, column].tolist()))
+        tenants = 1
+        if mine != admitted:
+            # The tenants take turns, so that no other is served more meanwhile than this one, and what it asks for now.
+            each = [unpacked(counts) for counts in np.add.reduce(board.rows, axis=0).tolist() if counts]
+            ahead = sum(min(images, my_ahead + self._max_batch) for _, images in each)
+            tenants = len(each)
+        if ahead * board.seconds_per_image > self._longest_wait and ahead >= 2 * self._max_batch:
             return 0
-        return room_of(mine, total, int(np.count_nonzero(admitted)), self._capacity)
+        return room_of(mine, admitted, tenants, self._capacity)
 
     @contextmanager
     def admit(self, images: int) -> Iterator[None]:
@@ -71,6 +73,7 @@ class Admission:
 
     def _add(self, column: int, images: int, ahead: int) -> None:
         with self._changing:
-            for kind, more in ((ADMITTED, images), (AHEAD, ahead)):
-                self._row[kind, column] = self._told[kind, column] = int(self._row[kind, column]) + more
-            self._gauge.set(int(self._row[ADMITTED].sum()))
+            self._total += images
+            self._admitted[column] += packed(images, ahead)
+            self._board.rows[self._row, column] = self._admitted[column]
+            self._gauge.set(self._total)

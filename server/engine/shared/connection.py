@@ -57,7 +57,8 @@ class Connection:
         self._waiting = FairQueue[Entry](is_cancelled)
         self._sent: dict[int, Entry] = {}
         self._lock = threading.Condition()
-        self._leaving = self._ended = False
+        self._unsent: list[bytes] = []
+        self._is_flushing = self._leaving = self._ended = False
 
     def put(self, entry: Entry) -> None:
         """Has images embedded. Raises Ended: another connection must be taken."""
@@ -66,13 +67,17 @@ class Connection:
                 raise Ended
             self._waiting.put(entry.tenant, entry, len(entry.pixels))
             self._send_waiting()
+            if not self._is_flushing:  # What else is put in this turn of the event loop goes with it.
+                self._is_flushing = True
+                entry.result.get_loop().call_soon(self._flush)
 
     def cancel(self, entry: Entry) -> None:
         """Says that nobody waits for an entry any more. Its slots are free when the other process has done with them."""
         with self._lock:
             slot = next((slot for slot, sent in self._sent.items() if sent is entry), None)
             if slot is not None and not self._ended:
-                self._say(Cancel(slot))
+                self._unsent.append(Cancel(slot).packed())
+                self._send()
 
     def listen(self, answers: Answers, on_leaving: Callable[[], None]) -> None:
         """Reads what the other process says, until the connection ends. Then all that was under way fails with Ended.
@@ -111,10 +116,11 @@ class Connection:
             finished = [(self._taken_back(each.slot), each) for each in done]
             good = [(entry, each.slot) for entry, each in finished if not each.failed and not entry.result.cancelled()]
             rows = [self._arena.embeddings[slot : slot + len(entry.pixels)] for entry, slot in good]
-            embeddings = np.concatenate(rows) if rows else None
+            embeddings = np.concatenate(rows) if rows else None  # a copy: the slots are others' now
             for entry, each in finished:
                 self._slots.give_back(each.slot, len(entry.pixels))
             self._send_waiting()
+            self._send()
             self._hang_up_if_done()
         tell([entry for entry, each in finished if each.failed], None)
         if embeddings is not None:
@@ -135,11 +141,18 @@ class Connection:
             self._sent[slot] = self._waiting.pop()
             self._arena.pixels[slot : slot + count] = entry.pixels
             trace = entry.span.packed() if entry.span else None
-            self._say(Embed(slot, count, entry.tenant, entry.request, entry.background, trace))
+            self._unsent.append(Embed(slot, count, entry.tenant, entry.request, entry.background, trace).packed())
 
-    def _say(self, message: Embed | Cancel) -> None:
+    def _flush(self) -> None:
+        with self._lock:
+            self._is_flushing = False
+            self._send()
+
+    def _send(self) -> None:
+        told, self._unsent = b"".join(self._unsent), []
         try:
-            self._socket.send(message.packed(), socket.MSG_DONTWAIT)
+            if told and self._socket.send(told, socket.MSG_DONTWAIT) < len(told):
+                self._hang_up()
         except OSError:  # The other process has ended, or hangs. Whoever listens is told.
             self._hang_up()
 

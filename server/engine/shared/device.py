@@ -189,7 +189,7 @@ class Device:
         except NoMemory as error:
             raise EngineError(str(error)) from error
         batcher = Batcher(engine, lambda _embeddings, _asked: [], _UNBOUNDED, bundle.id, self._metrics)
-        board = Board(os.dup(descriptor))
+        board = Board.at(os.dup(descriptor))
         return _Running(engine.kind, bundle.manifest, engine.max_batch, batcher, board, descriptor, list(range(rows)))
 
     def _give_back(self, running: _Running, row: int) -> None:

@@ -67,7 +67,7 @@ def ask(connected: socket.socket, wanted: Wanted) -> tuple[Terms, Board]:
     told, descriptors = _line(connected)
     if "problem" in told:
         raise (BundleError if told["of_bundle"] else EngineError)(told["problem"])
-    return Terms(**told), Board(descriptors[0])
+    return Terms(**told), Board.at(descriptors[0])
 
 
 def share(connected: socket.socket, manifest: Manifest, slots: int) -> Arena:

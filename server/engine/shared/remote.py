@@ -150,6 +150,8 @@ class RemoteBatcher:
 
     async def _connected(self) -> Connection:
         """Returns the connection. Waits for one no longer than images may wait. Raises EngineFailed."""
+        if (connection := self._connection) is not None and not self._closing:
+            return connection
         try:
             async with asyncio.timeout(self._longest_wait):
                 while True:
