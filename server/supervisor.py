@@ -15,24 +15,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Coroutine
-from contextlib import suppress
 from pathlib import Path
-from shutil import disk_usage
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from models.processor import available_cores
 from server.listening import local_listener, shared_listener
 from server.seat import DEVICE, OWNER, Seat, name_of
 from server.settings import Settings
+from server.shared_folder import shared_folder
 
 _PATIENCE_SECONDS = 10.0  # that a process gets to end beyond the time for its requests
 _START_SECONDS = 300.0  # that a process gets until it serves
 _SETTLED_SECONDS = 30.0  # A process that ended sooner is replaced after a pause, which doubles.
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
-
-_MEMORY = "/dev/shm"  # noqa: S108 -- the folder that is made in it is private
-_SHARED_BYTES = 8 * 2**20  # that a process's files there take at most
 
 _log = logging.getLogger(__name__)
 
@@ -55,8 +50,8 @@ def supervise(settings: Settings) -> int:
     Returns:
         The exit status: that of a process that could not start, else 0.
     """
-    with TemporaryDirectory(prefix="headstart-", dir=_memory(settings.processes)) as folder:
-        return asyncio.run(_Supervisor(settings, Path(folder)).run())
+    with shared_folder(settings.processes + 2) as folder:
+        return asyncio.run(_Supervisor(settings, folder).run())
 
 
 class _Supervisor:
@@ -246,18 +241,6 @@ class _Supervisor:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _memory(processes: int) -> str | None:
-    """Returns a folder in memory with room for what processes share; None if there is none.
-
-    There, neither a full disk nor a long path stops a process: it would end when it counts.
-    """
-    with suppress(OSError):
-        if os.access(_MEMORY, os.W_OK) and disk_usage(_MEMORY).free >= (processes + 2) * _SHARED_BYTES:
-            return _MEMORY
-        _log.warning("%s has too little room, so the processes share files in a folder on the disk", _MEMORY)
-    return None
 
 
 def _command() -> list[str]:

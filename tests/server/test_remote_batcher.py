@@ -1,6 +1,7 @@
 """Images of several processes, embedded by one: here its part runs on a thread with an engine that can be slowed and broken."""
 
 import asyncio
+import contextvars
 import socket
 import threading
 from collections.abc import Coroutine, Iterator, Sequence
@@ -10,6 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from benchmarks.shared.setting import paper_bundle
 from models.answers.question import Answer, Question
@@ -25,8 +29,9 @@ from server.engine.shared.device import Device
 from server.engine.shared.remote import RemoteBatcher, RemoteEngine
 from server.errors import EngineFailed
 from server.listening import local_listener
-from server.metrics import Metrics
+from server.metrics import Metrics, Stopwatch
 from server.settings import Settings
+from server.tracing import Tracing
 from tests.server.test_batcher import until
 
 SLOTS = 2 * MAX_BATCH
@@ -396,6 +401,30 @@ def test_what_cannot_be_opened_is_told_with_its_reason(place: Place, monkeypatch
     changed = bundle.manifest.model_copy(update={"files": {}})
     with pytest.raises(BundleError, match="changed"):
         RemoteEngine(replace(bundle, manifest=changed), "onnx", place.path)
+
+
+def test_a_batch_is_in_the_trace_of_the_request_that_waits_for_it(place: Place) -> None:
+    """The two are of different processes otherwise, so only what a message carries joins them."""
+    kept, here = InMemorySpanExporter(), TracerProvider()
+    here.add_span_processor(SimpleSpanProcessor(kept))
+    place.device._tracing = Tracing(here)
+    batcher = batcher_of(place)
+
+    async def run() -> None:
+        Tracing(here).begin("POST", "http", {}, "one")
+        with Stopwatch(Metrics()).stage("embed"):
+            await batcher.embed(images(3))
+
+    contextvars.copy_context().run(asyncio.run, run())
+    batcher.close()
+    spans = {span.name: span for span in kept.get_finished_spans()}
+    batch, embed = spans["batch"], spans["embed"]
+    assert batch.context is not None
+    assert embed.context is not None
+    assert batch.parent is not None
+    assert batch.context.trace_id == embed.context.trace_id
+    assert batch.parent.span_id == embed.context.span_id
+    assert [link.context.span_id for link in batch.links] == [embed.context.span_id]
 
 
 def test_an_engine_is_closed_with_its_last_user(place: Place) -> None:

@@ -2,13 +2,17 @@
 
 import os
 import random
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from prometheus_client import Gauge
@@ -16,6 +20,7 @@ from prometheus_client import Gauge
 from benchmarks.server_process import ROOT
 from benchmarks.shared.setting import paper_bundle
 from models.engine import MAX_BATCH
+from server import shared_folder as shared_folder_module
 from server.context import tenant_id
 from server.engine.batcher import Batcher
 from server.engine.shared.admission import Admission
@@ -36,6 +41,8 @@ from server.engine.shared.messages import (
 from server.engine.shared.slots import Slots
 from server.errors import Overloaded
 from server.metrics import Metrics
+from server.settings import InvalidSettings, Settings, load_settings
+from server.shared_folder import shared_folder
 from tests.server.test_batcher import WatchedEngine, nothing_asked
 
 NUMBERS = st.integers(0, 2**32 - 1)
@@ -155,6 +162,38 @@ def test_memory_has_no_name_that_could_be_left_behind() -> None:
     os.close(descriptor)
 
 
+def test_processes_share_files_in_memory_or_on_the_disk_where_memory_has_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    with shared_folder(2) as folder:
+        assert folder.parent == Path("/dev/shm")
+    monkeypatch.setattr(shared_folder_module, "disk_usage", lambda _path: shutil._ntuple_diskusage(2**30, 2**30 - 4096, 4096))
+    with shared_folder(2) as other:
+        assert other.parent == Path(tempfile.gettempdir())
+    assert not folder.exists()
+    assert not other.exists()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "shares"),
+    [
+        ({"engine": "onnx", "workers": 2}, False),
+        ({"engine": "onnx-cuda", "workers": 2}, True),
+        ({"engine": "onnx-cuda", "workers": 1}, False),
+        ({"engine": "onnx-cuda"}, False),
+        ({"engine": "onnx-cuda", "workers": 2, "fit_device": "cuda"}, False),
+        ({"engine": "onnx-cuda", "workers": 2, "shared_engine": False}, False),
+        ({"engine": "onnx", "workers": 2, "shared_engine": True}, True),
+        ({"engine": "onnx", "workers": 1, "shared_engine": True}, False),
+    ],
+)
+def test_engines_are_shared_where_they_run_on_a_gpu_unless_told_otherwise(chosen: dict[str, Any], shares: bool) -> None:
+    assert Settings(**chosen).shares_engine == shares
+
+
+def test_engines_that_are_shared_leave_no_embeddings_on_a_gpu_to_fit() -> None:
+    with pytest.raises(InvalidSettings, match="shared-engine"):
+        load_settings(["--shared-engine", "--fit-device", "cuda"])
+
+
 CAPACITY, BATCH, LONGEST = 100, MAX_BATCH, 2.0
 
 
@@ -223,22 +262,30 @@ def test_a_new_board_is_told_what_is_under_way(board: Board) -> None:
     assert not new.rows.any()
 
 
+@pytest.fixture(scope="module")
+def alone() -> Iterator[Batcher]:
+    batcher = Batcher(WatchedEngine(), nothing_asked, CAPACITY, "fake@1", Metrics(), LONGEST)
+    yield batcher
+    batcher.close()
+
+
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.sampled_from("abc"), st.integers(1, 60)), max_size=12),
     st.sampled_from([0.0, LONGEST / (2 * MAX_BATCH), LONGEST / (3 * MAX_BATCH)]),
 )
-def test_processes_together_admit_what_the_batcher_of_one_would(asked: list[tuple[int, str, int]], pace: float) -> None:
-    batcher = Batcher(WatchedEngine(), nothing_asked, CAPACITY, "fake@1", Metrics(), LONGEST)
-    batcher._seconds_per_image = pace
+def test_processes_together_admit_what_the_batcher_of_one_would(
+    alone: Batcher, asked: list[tuple[int, str, int]], pace: float
+) -> None:
+    alone._seconds_per_image = pace
     shared = Board.at(Board.make(3))
     shared.seconds_per_image = pace
     each = [admission(shared, row) for row in range(3)]
     with ExitStack() as opened:
-        opened.callback(batcher.close)
         for process, tenant, images in asked:
             with as_tenant(tenant):
-                assert each[process].room == batcher.room
-                if images <= batcher.room:
-                    opened.enter_context(batcher.admit(images))
+                assert each[process].room == alone.room
+                if images <= alone.room:
+                    opened.enter_context(alone.admit(images))
                     opened.enter_context(each[process].admit(images))
     assert not shared.rows.any()

@@ -15,11 +15,12 @@ from server.engine.answering import Answers, results_of, tell
 from server.engine.queue import Entry, is_cancelled
 from server.engine.shared import handshake
 from server.engine.shared.arena import NoMemory
-from server.engine.shared.messages import TOLD_BYTES, BrokenMessage, Cancel, Done, Embed, Pieces, read_told
+from server.engine.shared.messages import TOLD_BYTES, BrokenMessage, Cancel, Done, Embed, Leaving, Pieces, read_told
 from server.engine.shared.slots import Slots
 from server.fair_queue import FairQueue
 
 _MOST_REQUESTS = 128  # under way. So the socket has room for all that is said of them, and no send blocks.
+_OPENING_SECONDS = 300.0  # TensorRT takes minutes.
 _PIECE = 2**16
 
 
@@ -47,12 +48,14 @@ class Connection:
     def __init__(self, bundle: Bundle, kind: EngineKind, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         weakref.finalize(self, self._socket.close)
+        self._socket.settimeout(_OPENING_SECONDS)
         self._socket.connect(str(path))
         self.terms, self.board = handshake.ask(self._socket, handshake.Wanted.of(bundle, kind))
         try:
             self._arena = handshake.share(self._socket, bundle.manifest, self.terms.slots)
         except NoMemory as error:
             raise EngineError(str(error)) from error
+        self._socket.settimeout(None)
         self._slots = Slots(self.terms.slots)
         self._waiting = FairQueue[Entry](is_cancelled)
         self._sent: dict[int, Entry] = {}
@@ -91,7 +94,7 @@ class Connection:
             while piece := self._socket.recv(_PIECE):
                 told = [read_told(message) for message in pieces.take(piece)]
                 self._finish([each for each in told if isinstance(each, Done)], answers)
-                if len(told) > sum(isinstance(each, Done) for each in told):
+                if Leaving() in told:
                     on_leaving()
         except (OSError, BrokenMessage):
             pass
@@ -113,7 +116,9 @@ class Connection:
     def _finish(self, done: Sequence[Done], answers: Answers) -> None:
         """Takes the embeddings, frees the slots for others, and then answers the questions."""
         with self._lock:
-            finished = [(self._taken_back(each.slot), each) for each in done]
+            if not {each.slot for each in done} <= self._sent.keys():
+                raise BrokenMessage
+            finished = [(self._sent.pop(each.slot), each) for each in done]
             good = [(entry, each.slot) for entry, each in finished if not each.failed and not entry.result.cancelled()]
             rows = [self._arena.embeddings[slot : slot + len(entry.pixels)] for entry, slot in good]
             embeddings = np.concatenate(rows) if rows else None  # a copy: the slots are others' now
@@ -126,11 +131,6 @@ class Connection:
         if embeddings is not None:
             embedded = [entry for entry, _ in good]
             tell(embedded, results_of(embedded, embeddings, answers))
-
-    def _taken_back(self, slot: int) -> Entry:
-        if slot not in self._sent:
-            raise BrokenMessage
-        return self._sent.pop(slot)
 
     def _send_waiting(self) -> None:
         while len(self._sent) < _MOST_REQUESTS and (entry := self._waiting.head()):

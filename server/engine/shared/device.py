@@ -118,19 +118,18 @@ class Device:
         try:
             wanted = await asyncio.to_thread(handshake.hear, connected)
             try:
-                running = await self._used(wanted)
+                running, row = await self._used(wanted)
             except (EngineError, BundleError) as error:
                 _log.warning("%s cannot be opened: %s", wanted.id, error)
                 handshake.refuse(connected, error)
                 connected.close()
                 return
-            await self._serve(connected, running)
+            await self._serve(connected, running, row)
         except (OSError, ValueError) as error:
             _log.warning("a process ended before it was served: %r", error)
             connected.close()
 
-    async def _serve(self, connected: socket.socket, running: _Running) -> None:
-        row = running.free_rows.pop()
+    async def _serve(self, connected: socket.socket, running: _Running, row: int) -> None:
         try:
             handshake.agree(connected, Terms(running.kind, running.max_batch, running.slots, row), running.descriptor)
             arena = await asyncio.to_thread(handshake.receive, connected, running.manifest, running.slots)
@@ -147,14 +146,14 @@ class Device:
         self._guests.add(guest)
         await asyncio.get_running_loop().connect_accepted_socket(lambda: guest, connected)
 
-    async def _used(self, wanted: Wanted) -> _Running:
-        """Returns an engine, opened if need be, for one more user. Raises EngineError or BundleError."""
+    async def _used(self, wanted: Wanted) -> tuple[_Running, int]:
+        """Returns an engine, opened if need be, and the row of its board for one more user. Raises EngineError or BundleError."""
         async with self._one_at_a_time:
             running = await self._opened(wanted)
             if not running.free_rows:
                 raise EngineError("too many processes use the engine")
             running.users += 1
-            return running
+            return running, running.free_rows.pop()
 
     async def _opened(self, wanted: Wanted) -> _Running:
         kind = self._chosen.get(wanted, wanted.kind)

@@ -51,8 +51,11 @@ class RemoteEngine:
         self._wanted = kind
         try:
             first = self.connect()
-        except OSError as error:
-            raise EngineError("the process that runs the engines has ended", error) from error
+        except OSError:  # The other process may have been killed, and its successor opens what this one asks for.
+            try:
+                first = self.connect()
+            except OSError as error:
+                raise EngineError("the process that runs the engines has ended", error) from error
         self.first: Connection | None = first
         self.kind = first.terms.kind
         self.max_batch = first.terms.max_batch
