@@ -118,6 +118,7 @@ def main() -> None:
     parser = benchmark_parser("workers", __doc__, rounds=5)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 16], help="(default: %(default)s)")
     parser.add_argument("--shared", action="store_true", help="also with workers that share an engine")
+    parser.add_argument("--engine", default="onnx", help="of the bundles (default %(default)s)")
     parser.add_argument("--requests", type=int, default=2000, help="of a turn with the free engine (default %(default)s)")
     parser.add_argument("--images", type=int, default=200, help="of a turn with a bundle (default %(default)s)")
     arguments = parser.parse_args()
@@ -145,7 +146,7 @@ def _real(arguments: argparse.Namespace, folder: Path) -> dict[str, dict[str, di
     asked = _settings([each for each in arguments.workers if each <= 2 * available_cores()], arguments.shared)
     for bundle in (PAPER_BUNDLE, DEFAULT_BUNDLE):
         with ExitStack() as opened:
-            servers = [opened.enter_context(_running(ServerProcess, folder, *each, bundle)) for each in asked]
+            servers = [opened.enter_context(_running(ServerProcess, folder, *each, bundle, arguments.engine)) for each in asked]
             turns = _turns(servers, ("answered",), arguments.images, arguments.rounds)["answered"]
             memory = {server.name: server.memory() for server in servers}
         print(f"\n{bundle}, one image a request, {available_cores()} cores")
@@ -163,9 +164,11 @@ def _settings(workers: Sequence[int], shared: bool) -> list[tuple[int, bool]]:
 
 
 @contextmanager
-def _running(kind: type[ServerProcess], folder: Path, workers: int, shared: bool, bundle: str) -> Iterator[Server]:
+def _running(
+    kind: type[ServerProcess], folder: Path, workers: int, shared: bool, bundle: str, engine: str = "onnx"
+) -> Iterator[Server]:
     data = folder / f"{kind.__name__}-{bundle}-{workers}-{shared}"
-    flags = ("--workers", str(workers), "--engine", "onnx", "--shared-engine" if shared else "--no-shared-engine")
+    flags = ("--workers", str(workers), "--engine", engine, "--shared-engine" if shared else "--no-shared-engine")
     with kind(data, *flags, bundle=bundle) as process, LoadGenerator(process.url) as load:
         yield Server(process, workers, shared, load)
 

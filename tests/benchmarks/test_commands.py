@@ -35,7 +35,7 @@ SERVING = {
     "tenant_timing": ("--rounds", "2"),
     "training_speed": (*_ROUND, "--recipes", "cifar-fs-resnet12-small", "--device", "cpu"),
     "verdicts": _ROUND,
-    "workers": ("--workers", "2", "--rounds", "1", "--requests", "8", "--images", "4"),
+    "workers": ("--workers", "2", "--shared", "--rounds", "1", "--requests", "8", "--images", "4"),
 }
 # Of a size that no flag makes smaller: slow tests.
 LONG = {

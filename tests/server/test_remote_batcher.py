@@ -442,6 +442,21 @@ def test_an_engine_is_closed_with_its_last_user(place: Place) -> None:
     assert len(place.opened) == 2
 
 
+def test_a_process_that_is_gone_leaves_nothing_admitted(place: Place) -> None:
+    gone, other = batcher_of(place), batcher_of(place)
+
+    async def run() -> None:
+        with gone.admit(600):
+            assert other.room == 400
+            gone._closing = True  # It does not connect again.
+            connection_of(gone)._hang_up()
+            await until(lambda: other.room == 1000)
+
+    asyncio.run(run())
+    for batcher in (gone, other):
+        batcher.close()
+
+
 def test_a_process_that_sends_what_is_no_message_harms_nobody(place: Place) -> None:
     broken, other = batcher_of(place), batcher_of(place)
 
