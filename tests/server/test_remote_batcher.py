@@ -316,11 +316,12 @@ def test_a_place_that_leaves_answers_what_it_took_and_another_has_the_engine_ope
         engine.gate.clear()
         asked = asyncio.create_task(batcher.embed(images(3, 5)))
         await entered(engine)
+        before = connection_of(batcher)
         old = place.device, place.loop, place._own, place._thread
         place.start()
         assert len(place.opened) == 2  # before it takes a connection
         leaving = asyncio.run_coroutine_threadsafe(old[0].leave(old[2], 10.0), old[1])
-        await until(lambda: len(place.device._guests) == 1)
+        await until(lambda: batcher._connection not in {None, before})
         check(images(2), await batcher.embed(images(2)))
         assert place.opened[1].batches == [2]
         assert not leaving.done()

@@ -156,9 +156,11 @@ def test_too_little_memory_is_an_error_and_not_the_end_of_the_process() -> None:
     assert ended.stdout.startswith("4 MB of memory cannot be shared: ")
 
 
-def test_memory_has_no_name_that_could_be_left_behind() -> None:
-    descriptor = shared_memory("nameless", 4096)
-    assert os.fstat(descriptor).st_nlink == 0
+def test_memory_is_there_at_once_and_has_no_name_that_could_be_left_behind() -> None:
+    descriptor = shared_memory("nameless", 2**20)
+    told = os.fstat(descriptor)
+    assert told.st_nlink == 0
+    assert 512 * told.st_blocks >= 2**20  # Its pages are there, so that no write can find them missing.
     os.close(descriptor)
 
 

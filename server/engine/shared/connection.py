@@ -83,23 +83,29 @@ class Connection:
                 self._send()
 
     def listen(self, answers: Answers, on_leaving: Callable[[], None]) -> None:
-        """Reads what the other process says, until the connection ends. Then all that was under way fails with Ended.
+        """Reads what the other process says, until the connection ends. What was under way then waits for `fail`.
 
         Args:
             answers: called on this thread for what was embedded.
             on_leaving: called once if another process takes the requests from now on.
         """
         pieces = Pieces(TOLD_BYTES)
-        try:
+        with suppress(OSError, BrokenMessage):
             while piece := self._socket.recv(_PIECE):
                 told = [read_told(message) for message in pieces.take(piece)]
                 self._finish([each for each in told if isinstance(each, Done)], answers)
                 if Leaving() in told:
                     on_leaving()
-        except (OSError, BrokenMessage):
-            pass
-        finally:
-            self._fail()
+
+    def fail(self) -> None:
+        """Has all that was under way fail with Ended. Call it when nothing is put here any more."""
+        with self._lock:
+            self._ended = True
+            left = [*self._sent.values(), *self._waiting.clear()]
+            self._sent.clear()
+            self._lock.notify_all()
+        self._hang_up()
+        tell(left, None, Ended)
 
     def leave(self, patience: float | None = None) -> None:
         """Takes no more, and ends the connection when everything is answered.
@@ -164,12 +170,3 @@ class Connection:
     def _hang_up(self) -> None:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-
-    def _fail(self) -> None:
-        with self._lock:
-            self._ended = True
-            left = [*self._sent.values(), *self._waiting.clear()]
-            self._sent.clear()
-            self._lock.notify_all()
-        self._hang_up()
-        tell(left, None, Ended)

@@ -184,13 +184,17 @@ class RemoteBatcher:
 
     def _listen(self, connection: Connection) -> None:
         """Reads answers until the connection ends, on its own thread, and sees to another one."""
-        connection.listen(self._answers, self._connect_again)
-        with self._changing:
-            if self._connection is not connection:
-                return
-            self._connection = None
-            self._admission.move_to(None)
-        self._connect_again()
+        try:
+            connection.listen(self._answers, self._connect_again)
+        finally:
+            with self._changing:
+                was_in_use = self._connection is connection
+                if was_in_use:
+                    self._connection = None
+                    self._admission.move_to(None)
+            connection.fail()  # now that those who try again find another one
+        if was_in_use:
+            self._connect_again()
 
     def _connect_again(self) -> None:
         with self._changing:
