@@ -14,7 +14,7 @@ from server.shares import room_of
 
 
 class Admission:
-    """What this process has admitted, beside what the others have. It admits by the rules of `server.engine.batcher.Batcher`.
+    """The images that this process has admitted, beside those of the others. It admits by the rules of `server.engine.batcher.Batcher`.
 
     Args:
         capacity: the most images of all requests under way, of all processes.

@@ -41,7 +41,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the process that embeds answers.
+    """The answer of the process that embeds.
 
     Attributes:
         kind: of the engine that runs.
