@@ -75,7 +75,7 @@ def open_bundle_of(id_: str, settings: Settings, device: Path | None) -> Opened:
         raise InvalidBundle(f"bundle {id_} cannot be opened: {error.problem}") from error
 
 
-def open_file(backbone: BackboneRef, settings: Settings, device: Path | None, *, on_cuda: bool) -> Opened:
+def open_file(backbone: BackboneRef, settings: Settings, device: Path | None = None, *, on_cuda: bool) -> Opened:
     """Opens the bundle of a backbone file on an engine that runs exactly this file.
 
     Args:

@@ -40,7 +40,7 @@ def seats(server: ServerProcess) -> dict[int, psutil.Process]:
     """The server's processes but the first, by the number of their seats. The newest of a seat counts."""
     found = {}
     for process in children(server):
-        with suppress(psutil.NoSuchProcess):  # It has just ended.
+        with suppress(psutil.NoSuchProcess, KeyError):  # It has just ended, or has just been forked.
             found[seat_of(process)["number"]] = process
     return found
 

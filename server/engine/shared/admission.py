@@ -14,7 +14,7 @@ from server.shares import room_of
 
 
 class Admission:
-    """The images that this process has admitted, beside those of the others. It admits by the rules of `server.engine.batcher.Batcher`.
+    """The images that this process has admitted, beside those of the others. The rules are those of the batcher.
 
     Args:
         capacity: the most images of all requests under way, of all processes.

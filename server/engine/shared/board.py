@@ -1,4 +1,4 @@
-"""The images that every process has admitted for an engine, in memory that all read. So each refuses what all together are too busy for.
+"""The images that every process has admitted for an engine, in memory that all read. Each refuses what is too much for all.
 
 A process writes its own row alone, so nobody waits for a lock. Two that look at the same time may both admit a request that there
 was room for once, no more.

@@ -1,4 +1,4 @@
-"""How a process and the one that embeds agree: which backbone, and which memory they share.
+"""Agreement of a process with the one that embeds: which backbone, and which memory they share.
 
 The process names a bundle and a kind of engine. The other opens it, unless it is open, and sends a board. Then the process sends
 an arena. From then on there are messages. All functions block.
@@ -22,7 +22,7 @@ _PIECE = 2**16
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a process wants to have run.
+    """The engine that a process wants to have run.
 
     Attributes:
         id: of the bundle.
