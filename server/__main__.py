@@ -53,6 +53,10 @@ def _serve(settings: Settings) -> int:
 
             configure_logging(settings, "supervisor")
             return supervise(settings)
+    elif seat.runs_engines:
+        from server.device import run_device
+
+        return run_device(settings, seat)
     from server.serving import serve
 
     return serve(settings, seat)

@@ -77,7 +77,8 @@ class Service:
             self.audit = AuditWriter(
                 self.store, self.metrics, settings.audit_log, settings.audit_days, self._owner.tell_audit if self._owner else None
             )
-            self.backbones = Backbones(settings, self.metrics, self.store)
+            device = seat.engines if seat and settings.shares_engine else None
+            self.backbones = Backbones(settings, self.metrics, self.store, device)
         except BaseException:
             self.store.close()
             raise

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 from types import FrameType
 
 import uvicorn
@@ -27,15 +26,14 @@ from server.hosts import ANY
 from server.http.connections import Connections, TooManyConnections, connections_that_fit
 from server.http.protocol import Config
 from server.logs import configure_logging
-from server.seat import Seat
+from server.seat import Seat, sit_down
 from server.settings import Settings
-from server.starting import SIGNALS
+from server.starting import SIGNALS, put_event_loop_first
 from server.store.store import StoreError
 
 _log = logging.getLogger(__name__)
 
 _GARBAGE_THRESHOLDS = (100_000, 10, 50)
-_SWITCH_SECONDS = 0.0002
 _LINGER_SECONDS = 1.0
 
 
@@ -66,12 +64,10 @@ def _run(settings: Settings, seat: Seat | None) -> None:
     configure_logging(settings, seat.name if seat else None)
     os.umask(0o077)  # Files beside the database are private to its owner, like the database.
     if seat is not None:
-        _sit_down(seat)
+        sit_down(seat)
     if ANY in settings.hosts and (seat is None or seat.owns):
         _log.info("requests are served whatever name their Host has; --allowed-hosts keeps web pages of other names out")
-    # The time that the event loop waits for a thread that computes in Python, each time that it needs the lock. The default is 25
-    # times as long.
-    sys.setswitchinterval(_SWITCH_SECONDS)
+    put_event_loop_first()
     keep_freed_memory_together()
     # As many fits run at once as there are cores. Matrix products that share cores wait for each other many times as long as they
     # compute, and everybody waits with them.
@@ -88,19 +84,6 @@ def _run(settings: Settings, seat: Seat | None) -> None:
     _serve(app, connections, settings, seat)
 
 
-def _sit_down(seat: Seat) -> None:
-    """Takes the cores of the seat, and sees to it that this process ends with the one that started it."""
-    if seat.cores:
-        os.sched_setaffinity(0, seat.cores)
-
-    def watch() -> None:
-        while os.read(seat.parent, 1):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="parent", daemon=True).start()
-
-
 class _Server(uvicorn.Server):
     """Uvicorn's server. It says when it serves."""
 
@@ -111,8 +94,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self._seat is not None:
-            os.write(self._seat.ready, b"1")
-            os.close(self._seat.ready)
+            self._seat.say_ready()
 
 
 def _serve(app: ASGIApp, connections: Connections, settings: Settings, seat: Seat | None) -> None:

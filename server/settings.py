@@ -102,6 +102,11 @@ class Settings(BaseSettings):
         description="processes that answer predictions; if there are several, one more does everything else (default: half the "
         "cores, or 1 where there is a GPU)",
     )
+    shared_engine: bool | None = Field(
+        None,
+        description="with several workers, one process more runs the engines of all (default: where they run on a GPU); heads "
+        "are then fitted on the CPU",
+    )
     threads: int | None = Field(None, ge=1, description="CPU threads of one inference (default: the cores we may use)")
     queue_images: int = Field(
         1024,
@@ -165,6 +170,8 @@ class Settings(BaseSettings):
             raise ValueError("oidc-audience: names none")
         if self.workers is not None and self.workers > 1 and sys.platform != "linux":
             raise ValueError("workers: several need Linux")
+        if self.shared_engine and self.fit_device == "cuda":
+            raise ValueError("shared-engine: heads are fitted on the CPU then, not with fit-device cuda")
         if self.queue_images < self.max_images:
             raise ValueError(f"queue-images {self.queue_images} is less than max-images {self.max_images}")
         return self
@@ -174,8 +181,17 @@ class Settings(BaseSettings):
         """The number of processes that answer predictions."""
         if self.workers is not None:
             return self.workers
-        uses_gpu = on_cuda(self.engine) or (self.engine == "auto" and Path("/dev/nvidiactl").exists())
-        return 1 if uses_gpu or sys.platform != "linux" else max(1, available_cores() // 2)
+        return 1 if self._uses_gpu or sys.platform != "linux" else max(1, available_cores() // 2)
+
+    @property
+    def shares_engine(self) -> bool:
+        """True if one process runs the engines of all."""
+        shares = self._uses_gpu and self.fit_device != "cuda" if self.shared_engine is None else self.shared_engine
+        return self.processes > 1 and shares
+
+    @property
+    def _uses_gpu(self) -> bool:
+        return on_cuda(self.engine) or (self.engine == "auto" and Path("/dev/nvidiactl").exists())
 
     @property
     def oidc(self) -> Oidc | None:

@@ -1,6 +1,21 @@
 """Room that tenants share."""
 
 
+def room_of(mine: int, total: int, tenants: int, capacity: int) -> int:
+    """Returns the most that a tenant may take now, as `Shares.room` does.
+
+    Args:
+        mine: what the tenant has.
+        total: what all have.
+        tenants: the number of those that have something.
+    """
+    left = capacity - total
+    if mine == total:  # alone
+        return left
+    share = capacity // tenants - mine if mine else capacity
+    return max(left, min(share, left + capacity))
+
+
 class Shares:
     """Room that a tenant may have all of while it is alone, and its fair share of in any case.
 
@@ -24,11 +39,7 @@ class Shares:
         A tenant that has nothing may take as much as if it were alone, so that one large request is not refused for as long as
         others flood.
         """
-        left, mine = self.capacity - self.total, self._taken.get(tenant, 0)
-        if mine == self.total:  # alone
-            return left
-        share = self.capacity // len(self._taken) - mine if mine else self.capacity
-        return max(left, min(share, left + self.capacity))
+        return room_of(self._taken.get(tenant, 0), self.total, len(self._taken), self.capacity)
 
     def take(self, tenant: str, amount: int) -> None:
         """Takes some of the room, whether or not it is there."""

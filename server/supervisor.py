@@ -3,8 +3,8 @@
 It takes no connection and imports little, so that nothing ends it. The sockets are its own: connections that wait at one survive
 the process that was to take them.
 
-- SIGTERM and SIGINT stop the workers, each when it has answered what it took, and then the owner.
-- SIGHUP replaces the owner and then each worker, one after another. Each reads its certificate anew.
+- SIGTERM and SIGINT stop the workers, each when it has answered what it took, then the owner, and then the device.
+- SIGHUP replaces the device, the owner and each worker, one after another. Each reads its certificate anew.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ import sys
 import time
 from collections.abc import Coroutine
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from models.processor import available_cores
 from server.listening import local_listener, shared_listener
-from server.seat import OWNER, Seat
+from server.seat import DEVICE, OWNER, Seat, name_of
 from server.settings import Settings
+from server.shared_folder import shared_folder
 
 _PATIENCE_SECONDS = 10.0  # that a process gets to end beyond the time for its requests
 _START_SECONDS = 300.0  # that a process gets until it serves
@@ -50,10 +50,8 @@ def supervise(settings: Settings) -> int:
     Returns:
         The exit status: that of a process that could not start, else 0.
     """
-    # In memory, so that neither a full disk nor a long path stops a process: it would end when it counts.
-    shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 -- the folder in it is private
-    with TemporaryDirectory(prefix="headstart-", dir=shared) as folder:
-        return asyncio.run(_Supervisor(settings, Path(folder)).run())
+    with shared_folder(settings.processes + 2) as folder:
+        return asyncio.run(_Supervisor(settings, folder).run())
 
 
 class _Supervisor:
@@ -72,6 +70,9 @@ class _Supervisor:
         self._metrics.mkdir()
         self._cores = _shares(settings.processes)
         self._listeners = {OWNER: local_listener(folder / "requests")}
+        self._first = (DEVICE, OWNER) if settings.shares_engine else (OWNER,)  # in the order in which they start
+        if settings.shares_engine:
+            self._listeners[DEVICE] = local_listener(folder / "engines")
         for number in self._workers:
             self._listeners[number] = shared_listener(settings)
         # Nobody writes to this pipe. It ends with this process, however that ends.
@@ -80,7 +81,7 @@ class _Supervisor:
         self._others: set[asyncio.subprocess.Process] = set()  # replaced, and not yet ended
         self._stopping = asyncio.Event()
         self._renewing = asyncio.Lock()
-        self._changing = {number: asyncio.Lock() for number in (OWNER, *self._workers)}
+        self._changing = {number: asyncio.Lock() for number in (*self._first, *self._workers)}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
@@ -113,7 +114,8 @@ class _Supervisor:
         return status
 
     async def _start_all(self) -> None:
-        self._processes[OWNER] = await self._start(OWNER)
+        for number in self._first:
+            self._processes[number] = await self._start(number)
         started = await asyncio.gather(*map(self._start, self._workers), return_exceptions=True)
         for number, process in zip(self._workers, started, strict=True):
             if not isinstance(process, BaseException):
@@ -168,7 +170,7 @@ class _Supervisor:
             async with self._changing[number]:
                 if self._processes[number] is not process:  # It was renewed.
                     continue
-                _log.error("%s ended with status %d and is replaced", _name(number), status)
+                _log.error("%s ended with status %d and is replaced", name_of(number), status)
                 if time.monotonic() - since > _SETTLED_SECONDS:
                     pause = _PAUSE_SECONDS
                 while not await self._started(number):
@@ -180,8 +182,8 @@ class _Supervisor:
         try:
             self._processes[number] = await self._start(number)
         except (_Ended, OSError) as error:
-            _log.error("%s could not start: %s", _name(number), error)
-            if number != OWNER:
+            _log.error("%s could not start: %s", name_of(number), error)
+            if number in self._workers:
                 self._listeners[number].close()  # The kernel deals out no connections to it until it starts.
             return False
         return True
@@ -190,19 +192,27 @@ class _Supervisor:
         """Replaces every process by a new one. Only one owner can hold the database, so requests to it wait for the new one."""
         async with self._renewing:
             _log.info("every process is replaced")
+            if DEVICE in self._first and not await self._replaced(DEVICE):
+                return
             async with self._changing[OWNER]:
                 await self._end(self._processes[OWNER])
                 if not await self._started(OWNER):
                     return  # Whoever keeps it tries again. The workers stay as they are.
             for number in self._workers:
-                async with self._changing[number]:
-                    before = self._processes[number]
-                    if not await self._started(number):
-                        return
-                    self._others.add(before)
-                    await self._end(before)
-                    self._others.discard(before)
+                if not await self._replaced(number):
+                    return
             _log.info("every process was replaced")
+
+    async def _replaced(self, number: int) -> bool:
+        """Starts another process at a seat, and then ends the one before. Returns whether the other could start."""
+        async with self._changing[number]:
+            before = self._processes[number]
+            if not await self._started(number):
+                return False
+            self._others.add(before)
+            await self._end(before)
+            self._others.discard(before)
+            return True
 
     async def _stop_all(self) -> None:
         if self._changing[OWNER].locked():  # No owner will come for the requests that wait at its socket: they are refused.
@@ -210,10 +220,11 @@ class _Supervisor:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        workers = [*self._others, *(process for number, process in self._processes.items() if number != OWNER)]
-        await asyncio.gather(*map(self._end, workers))
-        if owner := self._processes.get(OWNER):
-            await self._end(owner)
+        workers = [process for number, process in self._processes.items() if number in self._workers]
+        await asyncio.gather(*map(self._end, [*self._others, *workers]))
+        for number in reversed(self._first):
+            if process := self._processes.get(number):
+                await self._end(process)
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         """Tells a process to stop when it has answered what it took, and waits for that."""
@@ -234,10 +245,6 @@ class _Supervisor:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _name(number: int) -> str:
-    return "the owner" if number == OWNER else f"worker {number}"
 
 
 def _command() -> list[str]:

@@ -15,7 +15,18 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer, format_trace_id, set_span_in_context
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    TraceFlags,
+    Tracer,
+    format_trace_id,
+    set_span_in_context,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 if TYPE_CHECKING:
@@ -42,12 +53,18 @@ class Traced:
     @property
     def recording(self) -> bool:
         """False if its trace is not sampled, or it has ended."""
-        return self.span.is_recording()
+        told = self.span.get_span_context()
+        return self.span.is_recording() or (told.is_remote and told.trace_flags.sampled)
 
     @property
     def trace_id(self) -> str:
         """32 hexadecimal digits."""
         return format_trace_id(self.span.get_span_context().trace_id)
+
+    def packed(self) -> bytes:
+        """Returns the trace's id, the span's and its flags: 25 bytes, of which `Tracing.elsewhere` makes a span again."""
+        told = self.span.get_span_context()
+        return told.trace_id.to_bytes(16) + told.span_id.to_bytes(8) + told.trace_flags.to_bytes(1)
 
     def child(self, name: str, earlier: float = 0.0, links: Sequence["Traced"] = ()) -> "Traced":
         """Begins a span below this one, which began so many seconds earlier than now, with links to others."""
@@ -124,6 +141,12 @@ class Tracing:
             span.set_status(StatusCode.ERROR)
             span.set_attribute("error.type", str(status) if status else "no_answer")
         span.end()
+
+    def elsewhere(self, packed: bytes) -> Traced:
+        """Returns the span of another process that `Traced.packed` tells of."""
+        ids = int.from_bytes(packed[:16]), int.from_bytes(packed[16:24])
+        told = SpanContext(*ids, is_remote=True, trace_flags=TraceFlags(packed[24]))
+        return Traced(self._tracer, NonRecordingSpan(told))
 
     def close(self) -> None:
         """Sends what waits, for at most three seconds."""

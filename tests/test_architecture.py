@@ -25,6 +25,7 @@ FLOORS: Mapping[str, Sequence[str]] = {
     "server": [
         "__main__",
         "serving",
+        "device",
         "commands",
         "app",
         "http",

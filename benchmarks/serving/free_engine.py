@@ -76,7 +76,12 @@ _STAGES: dict[str, tuple[str, ...]] = {
         "server.journeys.adapt:create_task",
     ),
     "decoding": ("server.engine.decoder:Decoder.decode",),
-    "queue": ("server.engine.batcher:Batcher.embed", "server.engine.batcher:Batcher.run", "server.engine.batcher:_hand_out"),
+    "queue": (
+        "server.engine.batcher:Batcher.embed",
+        "server.engine.batcher:Batcher.run",
+        "server.engine.batcher:_hand_out",
+        "server.engine.answering:_hand_out",
+    ),
     "head and verdict": (
         "server.journeys.classify:classify",
         "server.journeys.classify:judge",

@@ -15,8 +15,10 @@ from models.examples.suspects import duplicate_similarity
 from models.heads.fitting import classes_of
 from models.heads.head import EmbeddingSpace, Float32, features
 from models.novelty.detector import Background
-from server.engine.batcher import Answers, Batcher
+from server.engine.answering import Answers
+from server.engine.batcher import Batcher
 from server.engine.opening import Opened
+from server.engine.shared.remote import RemoteBatcher, RemoteEngine
 from server.metrics import Metrics
 from server.settings import Settings
 
@@ -43,7 +45,7 @@ class ServedBackbone:
         self.space_there = self.space.on(engine.device)
         self._background = cache(lambda: Background.of(bundle.background, bundle.feature_mean, bundle.manifest.head.novelty))
         answers = self._answers(engine)
-        self.batcher = Batcher(engine, answers, settings.queue_images, bundle.id, metrics, settings.queue_seconds)
+        self.batcher = _batcher(engine, answers, settings, bundle.id, metrics)
         self.uses = 0
         self.last_used = time.monotonic()
         self._users = 0
@@ -55,7 +57,7 @@ class ServedBackbone:
         """The embeddings of no image, (0, D), where the engine leaves those of others."""
         return self.space_there.mean[None][:0]
 
-    def _answers(self, engine: Engine) -> Answers:
+    def _answers(self, engine: Engine | RemoteEngine) -> Answers:
         if engine.device is None:
             return HostAnswers(self.space, self._background)
         from models.answers.on_device import DeviceAnswers
@@ -122,3 +124,10 @@ class ServedBackbone:
         with self.use():
             embeddings = await asyncio.to_thread(on_host, await self.batcher.embed(self.bundle.golden_pixels))
         self.bundle.check_golden(file_of(self.kind), embeddings)
+
+
+def _batcher(
+    engine: Engine | RemoteEngine, answers: Answers, settings: Settings, name: str, metrics: Metrics
+) -> Batcher | RemoteBatcher:
+    bounds = settings.queue_images, name, metrics, settings.queue_seconds
+    return RemoteBatcher(engine, answers, *bounds) if isinstance(engine, RemoteEngine) else Batcher(engine, answers, *bounds)

@@ -18,26 +18,23 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from itertools import accumulate
+from contextlib import contextmanager
 from statistics import median
 
 import numpy as np
 
-from models.answers.question import Answer, Question
+from models.answers.question import Question
 from models.arrays import Array
 from models.engine import Engine, on_cuda
 from models.images.preprocess import Pixels
 from server.context import on_behalf_of, tenant_id
+from server.engine.answering import Answers, results_of, tell
 from server.engine.queue import Entry, ImageQueue, Result, joined
 from server.errors import EngineFailed, Overloaded
 from server.metrics import Metrics
 from server.shares import Shares
 from server.threads import yield_to_others
 from server.tracing import batch_span
-
-Answers = Callable[[Array, Sequence[tuple[Question, slice]]], Sequence[Answer]]
-"""Answers questions from the embeddings of a batch, each about some of the rows, as `models.answers.on_host.HostAnswers` does."""
 
 _log = logging.getLogger(__name__)
 
@@ -95,6 +92,11 @@ class Batcher:
         ]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def seconds_per_image(self) -> float:
+        """The time that an image waits for each one before it, as estimated; 0 while unknown."""
+        return self._seconds_per_image
 
     def room(self, tenant: str) -> int:
         """Returns the number of a tenant's images that would be admitted now."""
@@ -159,8 +161,7 @@ class Batcher:
 
         A chunk runs while no other images wait. One that has waited for a second runs in any case.
         """
-        size = max(1, self._max_batch // _BACKGROUND_SHARE)
-        return (await self._run_in_chunks(pixels, size, background=True)).embeddings
+        return (await self._run_in_chunks(pixels, background_chunk(self._max_batch), background=True)).embeddings
 
     def close(self) -> None:
         """Answers all queued images, then ends the threads, and the engine with them."""
@@ -204,7 +205,7 @@ class Batcher:
                 self._queue_gauge.set(0)
                 self._wake.notify_all()
                 self._wake_beside.notify_all()
-            _tell(left, None)
+            tell(left, None)
 
     def _take(self) -> list[Entry]:
         """Waits for work and returns this thread's share of it. The list is empty when the batcher closes and no work is left."""
@@ -266,37 +267,19 @@ class Batcher:
             with batch_span([entry.span for entry in batch if entry.span], self._name, sum(len(entry.pixels) for entry in batch)):
                 pixels = batch[0].pixels if len(batch) == 1 else np.concatenate([entry.pixels for entry in batch])
                 self._batch_sizes.observe(len(pixels))
-                results = self._results(batch, engine.embed(pixels))
+                results = results_of(batch, engine.embed(pixels), self._answers)
         except BaseException as error:  # Whatever was raised, every caller gets an answer, and the next batch runs.
             _log_failure(batch, error)
             if not isinstance(error, Exception):
                 raise
         finally:
             self._finish(batch)
-            _tell(batch, results)
+            tell(batch, results)
 
-    def _results(self, batch: Sequence[Entry], embeddings: Array) -> list[Result | None]:
-        """Returns the result of each entry, with the questions answered; None where an answer failed."""
-        ends = list(accumulate(len(entry.pixels) for entry in batch))
-        rows = [slice(end - len(entry.pixels), end) for entry, end in zip(batch, ends, strict=True)]
-        asked = {at: (entry.question, rows[at]) for at, entry in enumerate(batch) if entry.question is not None}
-        started = time.perf_counter()
-        answers = dict(zip(asked, self._answered(embeddings, list(asked.values())), strict=True))
-        seconds = time.perf_counter() - started
-        return [
-            None if at in asked and answers[at] is None else Result(embeddings[own], answers.get(at), seconds)
-            for at, own in enumerate(rows)
-        ]
 
-    def _answered(self, embeddings: Array, asked: Sequence[tuple[Question, slice]]) -> Sequence[Answer | None]:
-        """Returns the answers; None for one that fails by itself, which must not spoil the others."""
-        try:
-            return self._answers(embeddings, asked) if asked else []
-        except Exception:
-            _log.exception("%d questions failed together; each is asked by itself", len(asked))
-            if len(asked) == 1:
-                return [None]
-            return [answer for each in asked for answer in self._answered(embeddings, [each])]
+def background_chunk(max_batch: int) -> int:
+    """Returns the number of images that background work queues at once."""
+    return max(1, max_batch // _BACKGROUND_SHARE)
 
 
 def _subtract(counts: Counter[str], key: str, count: int) -> None:
@@ -312,21 +295,3 @@ def _log_failure(batch: Collection[Entry], error: BaseException) -> None:
         with on_behalf_of(request, span):
             _log.error("a batch of %d requests' images failed: %r", len(batch), error, exc_info=trace)
         trace = None
-
-
-def _tell(entries: Collection[Entry], results: Sequence[Result | None] | None) -> None:
-    """Gives each entry its result, or EngineFailed. It wakes the event loop once for all of them."""
-    if entries:
-        loop = next(iter(entries)).result.get_loop()
-        with suppress(RuntimeError):  # The loop was closed: nobody waits any more.
-            loop.call_soon_threadsafe(_hand_out, entries, results)
-
-
-def _hand_out(entries: Collection[Entry], results: Sequence[Result | None] | None) -> None:
-    for position, entry in enumerate(entries):
-        if entry.result.done():  # Its caller may have been cancelled meanwhile.
-            continue
-        if results is None or (result := results[position]) is None:
-            entry.result.set_exception(EngineFailed("the engine failed on this batch; try again"))
-        else:
-            entry.result.set_result(result)

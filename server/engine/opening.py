@@ -12,6 +12,7 @@ from models.runtimes.devices import torch_has_cuda
 from models.runtimes.onnx import can_run
 from server.engine import folders
 from server.engine.default_bundle import Choice
+from server.engine.shared.remote import RemoteEngine
 from server.errors import BackboneNotFound, BackboneUnavailable, InvalidBundle
 from server.settings import Settings
 
@@ -24,12 +25,15 @@ class Opened(NamedTuple):
     """A bundle that can serve."""
 
     bundle: Bundle
-    engine: Engine
+    engine: Engine | RemoteEngine
     fitter: Fitter
 
 
-def open_default(choice: Choice, settings: Settings) -> Opened | None:
+def open_default(choice: Choice, settings: Settings, device: Path | None) -> Opened | None:
     """Opens the bundle that new tasks get. Returns None if it cannot be opened and the server does not need it.
+
+    Args:
+        device: the socket of the process that runs the engines; None if each has its own.
 
     Raises:
         BundleError: it cannot be opened and the server needs it; or the folder of bundles is missing or holds the id of a
@@ -46,7 +50,7 @@ def open_default(choice: Choice, settings: Settings) -> Opened | None:
         if choice.id not in found:
             known = f"known: {', '.join(found) or 'none'}"
             raise BundleError(f"bundle {choice.id} is unknown; {known}" if choice.needed else "it is not on this server")
-        return _run(folders.open_found(choice.id, folder), settings, settings.engine)
+        return _run(folders.open_found(choice.id, folder), settings, settings.engine, device)
     except BundleError as error:
         if choice.needed:
             raise
@@ -54,7 +58,7 @@ def open_default(choice: Choice, settings: Settings) -> Opened | None:
         return None
 
 
-def open_bundle_of(id_: str, settings: Settings) -> Opened:
+def open_bundle_of(id_: str, settings: Settings, device: Path | None) -> Opened:
     """Opens a bundle on the engine that the settings choose for it.
 
     Raises:
@@ -63,7 +67,7 @@ def open_bundle_of(id_: str, settings: Settings) -> Opened:
     """
     try:
         folders.check_id(id_, settings.bundles_dir)
-        return _run(folders.open_found(id_, settings.bundles_dir), settings, settings.engine)
+        return _run(folders.open_found(id_, settings.bundles_dir), settings, settings.engine, device)
     except KeyError:
         raise BackboneNotFound(id_) from None
     except (BundleError, EngineError) as error:
@@ -71,7 +75,7 @@ def open_bundle_of(id_: str, settings: Settings) -> Opened:
         raise InvalidBundle(f"bundle {id_} cannot be opened: {error.problem}") from error
 
 
-def open_file(backbone: BackboneRef, settings: Settings, *, on_cuda: bool) -> Opened:
+def open_file(backbone: BackboneRef, settings: Settings, device: Path | None = None, *, on_cuda: bool) -> Opened:
     """Opens the bundle of a backbone file on an engine that runs exactly this file.
 
     Args:
@@ -87,7 +91,7 @@ def open_file(backbone: BackboneRef, settings: Settings, *, on_cuda: bool) -> Op
         for kind in cuda + cpu if on_cuda else cpu:
             if (entry := bundle.manifest.files.get(file_of(kind))) and entry.sha256 == backbone.sha256:
                 try:
-                    return _run(bundle, settings, kind)
+                    return _run(bundle, settings, kind, device)
                 except (EngineError, BundleError) as error:
                     _log.warning("%s cannot be served by %s: %s", bundle.id, kind, error)
     except (KeyError, BundleError) as error:
@@ -98,11 +102,8 @@ def open_file(backbone: BackboneRef, settings: Settings, *, on_cuda: bool) -> Op
     )
 
 
-def _run(bundle: Bundle, settings: Settings, kind: EngineKind) -> Opened:
-    # PyTorch is asked only where an engine may run on a GPU: importing it takes seconds and much memory.
-    stays = settings.fit_device != "cpu" and (kind == "torchscript-cuda" or can_run("onnx-cuda")) and torch_has_cuda()
-    shared = settings.data_dir / _WEIGHTS if settings.processes > 1 else None
-    engine = open_engine(bundle, kind, settings.threads, settings.data_dir, ("cuda",) if stays else (), shared)
+def _run(bundle: Bundle, settings: Settings, kind: EngineKind, device: Path | None) -> Opened:
+    engine = RemoteEngine(bundle, kind, device) if device else _open_here(bundle, settings, kind)
     fitter = _fitter(engine, settings, settings.data_dir / _FITS_MEASURED)
     # Fits a head that nobody needs, so that the first task does not wait for the linear algebra to load.
     labels = [str(i % 2) for i in range(len(bundle.golden_embeddings))]
@@ -111,7 +112,14 @@ def _run(bundle: Bundle, settings: Settings, kind: EngineKind) -> Opened:
     return Opened(bundle, engine, fitter)
 
 
-def _fitter(engine: Engine, settings: Settings, measured: Path) -> Fitter:
+def _open_here(bundle: Bundle, settings: Settings, kind: EngineKind) -> Engine:
+    # PyTorch is asked only where an engine may run on a GPU: importing it takes seconds and much memory.
+    stays = settings.fit_device != "cpu" and (kind == "torchscript-cuda" or can_run("onnx-cuda")) and torch_has_cuda()
+    shared = settings.data_dir / _WEIGHTS if settings.processes > 1 else None
+    return open_engine(bundle, kind, settings.threads, settings.data_dir, ("cuda",) if stays else (), shared)
+
+
+def _fitter(engine: Engine | RemoteEngine, settings: Settings, measured: Path) -> Fitter:
     """Returns what fits heads on the engine's embeddings.
 
     Raises:

@@ -85,7 +85,7 @@ class ImageQueue:
         self._sharers = sharers
         self._max_batch = max_batch
         self._contended = contended
-        self._awaited = FairQueue[Entry](_is_cancelled)
+        self._awaited = FairQueue[Entry](is_cancelled)
         self._background: deque[Entry] = deque()
 
     @property
@@ -155,7 +155,8 @@ class ImageQueue:
         return []
 
 
-def _is_cancelled(entry: Entry) -> bool:
+def is_cancelled(entry: Entry) -> bool:
+    """Returns whether nobody waits for an entry any more."""
     return entry.result.cancelled()
 
 

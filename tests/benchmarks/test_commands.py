@@ -36,7 +36,7 @@ SERVING = {
     "training_speed": (*_ROUND, "--recipes", "cifar-fs-resnet12-small", "--device", "cpu"),
     "verdicts": _ROUND,
     "weights": ("--rounds", "1", "--bundles", "photos@1", "--ways", "0", "7"),
-    "workers": ("--workers", "2", "--rounds", "1", "--requests", "8", "--images", "4"),
+    "workers": ("--workers", "2", "--shared", "--rounds", "1", "--requests", "8", "--images", "4"),
 }
 # Of a size that no flag makes smaller: slow tests.
 LONG = {

@@ -1,0 +1,1 @@
+"""One process runs the engines, and the others reach it through shared memory."""
