@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Callable, Collection
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Generic, TypeVar
 
@@ -52,11 +52,8 @@ class FairQueue(Generic[_Item]):
         """Returns the next item, and leaves it here. None if nothing waits."""
         while self.cost:
             _, _, tenant = self._tags[0]
-            waiting = self._waiting[tenant]
-            while waiting and self._is_gone(waiting[0][0]):
-                self._count(tenant, -waiting.popleft()[1])
-            if waiting:
-                return waiting[0][0]
+            if (item := self._first(tenant)) is not None:
+                return item
             del self._waiting[tenant]
             heappop(self._tags)
         return None
@@ -67,6 +64,20 @@ class FairQueue(Generic[_Item]):
         item, cost = self._waiting[tenant].popleft()
         self._count(tenant, -cost)
         heappush(self._tags, (self._time + cost, next(self._turn), tenant))
+        return item
+
+    def head_of(self, wanted: Callable[[str], bool]) -> _Item | None:
+        """Returns the next item of some tenants, and leaves it here. None if nothing of theirs waits."""
+        tenants = (tenant for _, _, tenant in sorted(self._tags) if tenant in self._costs and wanted(tenant))
+        return next((item for tenant in tenants if (item := self._first(tenant)) is not None), None)
+
+    def pop_of(self, tenant: str) -> _Item:
+        """Removes a tenant's first item and returns it, whether or not it is next. The virtual time stays as it is."""
+        at = next(at for at, (_, _, each) in enumerate(self._tags) if each == tenant)
+        item, cost = self._waiting[tenant].popleft()
+        self._count(tenant, -cost)
+        self._tags[at] = (self._tags[at][0] + cost, next(self._turn), tenant)
+        heapify(self._tags)
         return item
 
     def cost_before(self, tenant: str, cost: int) -> int:
@@ -82,6 +93,13 @@ class FairQueue(Generic[_Item]):
         self._tags.clear()
         self._time = self.cost = 0
         return left
+
+    def _first(self, tenant: str) -> _Item | None:
+        """Returns a tenant's first item, after it has removed those that nobody waits for."""
+        waiting = self._waiting[tenant]
+        while waiting and self._is_gone(waiting[0][0]):
+            self._count(tenant, -waiting.popleft()[1])
+        return waiting[0][0] if waiting else None
 
     def _count(self, tenant: str, cost: int) -> None:
         self.cost += cost

@@ -124,11 +124,11 @@ class ImageQueue:
         return self._take_awaited(running) or self._take_background()
 
     def take_beside(self, is_short: Callable[[str], bool]) -> list[Entry]:
-        """Returns a batch as small as with several tenants, of entries whose tenants are short, while these are next."""
+        """Returns a batch as small as with several tenants, of entries whose tenants are short."""
         batch: list[Entry] = []
         room = self._contended
-        while (entry := self._awaited.head()) and is_short(entry.tenant) and (not batch or len(entry.pixels) <= room):
-            batch.append(self._awaited.pop())
+        while (entry := self._awaited.head_of(is_short)) and (not batch or len(entry.pixels) <= room):
+            batch.append(self._awaited.pop_of(entry.tenant))
             room -= len(entry.pixels)
         return batch
 

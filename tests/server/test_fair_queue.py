@@ -33,9 +33,12 @@ def take(queue: FairQueue[Item]) -> Item | None:
     return queue.pop() if queue.head() else None
 
 
-@given(steps=STEPS)
-def test_the_least_start_tag_of_the_paper_is_next(steps: list[tuple[str, int] | str]) -> None:
-    """The oracle tags items as they come (equations 4 and 5 of the paper), and knows no heap and no tenants' queues."""
+@given(steps=st.lists(st.one_of(PUT, st.just("take"), st.frozensets(st.sampled_from(TENANTS))), max_size=80))
+def test_the_least_start_tag_of_the_paper_is_next(steps: list[tuple[str, int] | str | frozenset[str]]) -> None:
+    """The oracle tags items as they come (equations 4 and 5 of the paper), and knows no heap and no tenants' queues.
+
+    A set of tenants is a step that takes of them only, before it is their turn.
+    """
     queue = new_queue()
     starts: dict[Item, int] = {}
     finish: dict[str, int] = defaultdict(int)
@@ -46,6 +49,13 @@ def test_the_least_start_tag_of_the_paper_is_next(steps: list[tuple[str, int] | 
             starts[item] = max(virtual, finish[item.tenant])
             finish[item.tenant] = starts[item] + item.cost
             queue.put(item.tenant, item, item.cost)
+        elif isinstance(step, frozenset):
+            theirs = {item: start for item, start in starts.items() if item.tenant in step}
+            taken = queue.head_of(step.__contains__)
+            assert (taken is None) == (not theirs)
+            if taken:
+                assert queue.pop_of(taken.tenant) is taken
+                assert starts.pop(taken) == min(theirs.values())
         elif (taken := take(queue)) is None:
             assert not starts
         else:

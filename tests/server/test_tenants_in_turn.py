@@ -18,6 +18,7 @@ from models.heads.head import Float32
 from models.images.preprocess import Pixels
 from server.context import tenant_id
 from server.engine.batcher import Batcher
+from server.engine.queue import Entry, ImageQueue
 from server.errors import Overloaded
 from server.metrics import Metrics
 from server.threads import BULK_NICENESS, FairPool
@@ -106,6 +107,20 @@ def test_a_thread_stands_by_for_a_tenant_of_which_nothing_runs(engine: WatchedEn
     batcher.close()
     assert engine.began[:3] == [MAX_BATCH, MAX_BATCH, 2]
     assert sum(engine.batches) == 2 * MAX_BATCH + 1 + 2 + 3
+
+
+def test_the_thread_that_stands_by_takes_images_that_are_not_next() -> None:
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        queue = ImageQueue(2, MAX_BATCH, 4)
+        for tenant, count in (("modest", 3), ("flood", 1), ("flood", 1), ("modest", 2), ("modest", 3)):
+            queue.put(Entry(images(count), None, loop.create_future(), tenant=tenant))
+        assert [entry.tenant for entry in queue.take(running={"flood"})] == ["modest", "flood"]
+        assert [len(entry.pixels) for entry in queue.take_beside({"modest"}.__contains__)] == [2]  # 2 and 3 are too many
+        assert queue.take_beside({"another"}.__contains__) == []
+        assert queue.images == 4
+
+    asyncio.run(run())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux only")
