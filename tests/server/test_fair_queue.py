@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.fair_queue import FairQueue
@@ -33,7 +33,8 @@ def take(queue: FairQueue[Item]) -> Item | None:
     return queue.pop() if queue.head() else None
 
 
-@given(steps=st.lists(st.one_of(PUT, st.just("take"), st.frozensets(st.sampled_from(TENANTS))), max_size=80))
+@settings(max_examples=300)
+@given(steps=st.lists(st.one_of(PUT, PUT, st.just("take"), st.frozensets(st.sampled_from(TENANTS))), min_size=20, max_size=80))
 def test_the_least_start_tag_of_the_paper_is_next(steps: list[tuple[str, int] | str | frozenset[str]]) -> None:
     """The oracle tags items as they come (equations 4 and 5 of the paper), and knows no heap and no tenants' queues.
 
