@@ -15,7 +15,7 @@ from server.logs import configure_logging
 from server.metrics import Metrics
 from server.seat import Seat, sit_down
 from server.settings import Settings
-from server.starting import SIGNALS, put_event_loop_first
+from server.starting import SIGNALS, collect_less, put_event_loop_first
 from server.tracing import open_tracing
 
 
@@ -34,6 +34,7 @@ async def _run(settings: Settings, seat: Seat) -> None:
     tracing = open_tracing()
     device = Device(settings, Metrics(), tracing, seat.open_engines)
     await device.open_remembered()
+    collect_less()
     stopping = asyncio.Event()
     for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)

@@ -1,6 +1,5 @@
 """A process that serves: alone, or at its seat among several."""
 
-import gc
 import logging
 import os
 import signal
@@ -28,12 +27,11 @@ from server.http.protocol import Config
 from server.logs import configure_logging
 from server.seat import Seat, sit_down
 from server.settings import Settings
-from server.starting import SIGNALS, put_event_loop_first
+from server.starting import SIGNALS, collect_less, put_event_loop_first
 from server.store.store import StoreError
 
 _log = logging.getLogger(__name__)
 
-_GARBAGE_THRESHOLDS = (100_000, 10, 50)
 _LINGER_SECONDS = 1.0
 
 
@@ -74,11 +72,7 @@ def _run(settings: Settings, seat: Seat | None) -> None:
     threadpool_limits(1, user_api="blas")
     most = connections_that_fit(settings.max_connections)
     app = create_app(settings, seat)
-    # A garbage collection holds up every request while it looks at all objects. The objects of the start take nearly a tenth of a
-    # second, and they stay anyway. Waiting requests of an overloaded server take more, and they leave no cycles behind.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GARBAGE_THRESHOLDS)
+    collect_less()
     linger = 0.0 if seat is None else _LINGER_SECONDS
     connections = Connections(most, settings.header_timeout, settings.body_timeout, settings.body_rate, linger)
     _serve(app, connections, settings, seat)
