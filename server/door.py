@@ -12,6 +12,7 @@ from server.shares import Shares
 
 _LARGEST = 8  # The largest request counts for this fraction of the room, so that so many are inside.
 _SECONDS_TO_EMBEDDING = 0.25
+_LOOK_SECONDS = 0.02
 
 
 class _Visit:
@@ -42,7 +43,8 @@ class Door:
         room: inside, in images.
         places: the most requests that wait. Tenants share them (`server.shares`).
         patience: the seconds for which one waits.
-        has_room: whether the server has room for another image of a tenant. It may gain some whenever a request leaves.
+        has_room: whether the server has room for another image of a tenant. It may gain some whenever a request leaves, and at
+            any time if other processes share it.
     """
 
     def __init__(self, room: int, places: int, patience: float, has_room: Callable[[str], bool]) -> None:
@@ -53,6 +55,7 @@ class Door:
         self._patience = patience
         self._has_room = has_room
         self._waiting: dict[str, deque[_Visit]] = {}
+        self._look: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
     async def passed(self, weight: int) -> AsyncIterator[None]:
@@ -91,23 +94,30 @@ class Door:
         if visit.inside:
             self._inside[visit.tenant] += images - visit.weight  # Now it is known.
             visit.weight = images
+            self._let_in()
         else:
             visit.weight = images
-            await self._enter(visit)
+            await self._enter(visit, returns=True)
         try:
             yield
         finally:
             self._leave(visit)
 
-    async def _enter(self, visit: _Visit) -> None:
-        if self._places.room(visit.tenant) < 1:
+    async def _enter(self, visit: _Visit, *, returns: bool = False) -> None:
+        """Waits until a request is inside. One that returns has had its turn: it is its tenant's next, and needs no place."""
+        if not returns and self._places.room(visit.tenant) < 1:
             raise Overloaded(f"{self._places.total} requests with images wait for their turn; try again")
         visit.turn = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(visit.tenant, deque()).append(visit)
+        waiting = self._waiting.setdefault(visit.tenant, deque())
+        if returns:
+            waiting.appendleft(visit)
+        else:
+            waiting.append(visit)
         self._let_in()
         if visit.inside:
             return
-        self._places.take(visit.tenant, 1)
+        places = 0 if returns else 1
+        self._places.take(visit.tenant, places)
         try:
             async with asyncio.timeout(self._patience):
                 await visit.turn
@@ -117,7 +127,7 @@ class Door:
                 raise Overloaded(f"its turn did not come within {self._patience:g} seconds; try again") from None
             raise
         finally:
-            self._places.give_back(visit.tenant, 1)
+            self._places.give_back(visit.tenant, places)
 
     def _leave(self, visit: _Visit) -> None:
         if visit.inside:
@@ -129,7 +139,11 @@ class Door:
 
     def _let_in(self) -> None:
         while self._waiting:
-            tenant = min(self._waiting, key=self._inside.__getitem__)
+            by_turn = sorted(self._waiting, key=self._inside.__getitem__)
+            tenant = next((each for each in by_turn if self._has_room(each)), None)
+            if tenant is None:
+                self._look_again()
+                return
             waiting = self._waiting.pop(tenant)
             while waiting and waiting[0].turn.done():  # Nobody waits for it any more.
                 waiting.popleft()
@@ -146,8 +160,16 @@ class Door:
         if not self._inside:
             return True
         mine, share = self._inside[tenant], self._room // len({*self._inside, tenant})
-        fits = not mine or mine + weight <= share or self._inside.total() + weight <= self._room
-        return fits and self._has_room(tenant)
+        return not mine or mine + weight <= share or self._inside.total() + weight <= self._room
+
+    def _look_again(self) -> None:
+        """Looks soon whether there is room. Other processes may have taken it, and nobody tells when they give it back."""
+        if self._look is None:
+            self._look = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._looked)
+
+    def _looked(self) -> None:
+        self._look = None
+        self._let_in()
 
     def _admit(self, visit: _Visit) -> None:
         visit.inside = True

@@ -44,7 +44,7 @@ def fold_ended(folder: Path) -> None:
     Args:
         folder: of prometheus_client's files.
     """
-    files = [file for file in folder.glob("*_*.db") if file.stat().st_size]
+    files = [file for kind in _ADDED_UP for file in folder.glob(f"{kind}_*.db") if file.stat().st_size]
     living = {_ENDED, *map(str, _family())}  # asked after the files: one that comes meanwhile is no ended one
     for kind in _ADDED_UP:
         ended = [file for file in files if (parts := file.stem.split("_"))[0] == kind and parts[-1] not in living]

@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -48,11 +48,12 @@ def mapped_form(bundle: Bundle, file: str, folder: Path) -> Path | None:
     """
     form = folder / _name(bundle.manifest.files[file].sha256)
     try:
+        with suppress(FileNotFoundError):
+            os.utime(form)  # before it is looked at, so that no other process takes it for old
         if not _is_whole(form):
             with _alone_in(folder):
                 if not _is_whole(form):  # Another process may have been faster.
                     _make(form, bundle, file)
-        os.utime(form)
     except Exception as error:  # ONNX Runtime's exceptions share no base but Exception.
         _log.warning("%s: processes do not share the weights of %s: %s", bundle.id, file, error)
         return None

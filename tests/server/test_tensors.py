@@ -37,7 +37,7 @@ def serving(folder: Path) -> Iterator[httpx.Client]:
         yield cast(httpx.Client, client)
 
 
-def with_tensors(bundle: Bundle, kind: EngineKind, threads: int | None, remembered: Path, _tensors_on: object) -> Engine:
+def with_tensors(bundle: Bundle, kind: EngineKind, threads: int | None, remembered: Path, *_others: object) -> Engine:
     return open_engine(bundle, kind, threads, remembered, {"cpu"})
 
 

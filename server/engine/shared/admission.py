@@ -43,12 +43,13 @@ class Admission:
     def room(self, tenant: str) -> int:
         """Returns the number of a tenant's images that would be admitted now."""
         board, column = self._board, column_of(tenant)
-        admitted, ahead = unpacked(int(np.add.reduce(board.rows, axis=None)))
-        mine, my_ahead = unpacked(sum(board.rows[:, column].tolist()))
+        rows = board.rows.copy()  # Others write meanwhile.
+        admitted, ahead = unpacked(int(np.add.reduce(rows, axis=None)))
+        mine, my_ahead = unpacked(sum(rows[:, column].tolist()))
         tenants = 1
         if mine != admitted:
             # The tenants take turns, so that no other is served more meanwhile than this one, and what it asks for now.
-            each = [unpacked(counts) for counts in np.add.reduce(board.rows, axis=0).tolist() if counts]
+            each = [unpacked(counts) for counts in np.add.reduce(rows, axis=0).tolist() if counts]
             ahead = sum(min(images, my_ahead + self._max_batch) for _, images in each)
             tenants = len(each)
         if ahead * board.seconds_per_image > self._longest_wait and ahead >= 2 * self._max_batch:

@@ -124,11 +124,12 @@ class Connection:
         with self._lock:
             if not {each.slot for each in done} <= self._sent.keys():
                 raise BrokenMessage
-            finished = [(self._sent.pop(each.slot), each) for each in done]
+            finished = [(self._sent[each.slot], each) for each in done]
             good = [(entry, each.slot) for entry, each in finished if not each.failed and not entry.result.cancelled()]
             rows = [self._arena.embeddings[slot : slot + len(entry.pixels)] for entry, slot in good]
             embeddings = np.concatenate(rows) if rows else None  # a copy: the slots are others' now
             for entry, each in finished:
+                del self._sent[each.slot]
                 self._slots.give_back(each.slot, len(entry.pixels))
             self._send_waiting()
             self._send()

@@ -153,7 +153,7 @@ class Device:
             if not running.free_rows:
                 raise EngineError("too many processes use the engine")
             running.users += 1
-            return running, running.free_rows.pop()
+            return running, running.free_rows.pop(0)
 
     async def _opened(self, wanted: Wanted) -> _Running:
         kind = self._chosen.get(wanted, wanted.kind)
@@ -215,4 +215,6 @@ class Device:
             (asdict(wanted), kind) for wanted, kind in self._chosen.items() if replace(wanted, kind=kind) in self._running
         ]
         with suppress(OSError):  # Whoever replaces this process opens engines when they are asked for, then.
-            self._remembered.write_text(json.dumps(open_now))
+            written = self._remembered.with_suffix(".new")
+            written.write_text(json.dumps(open_now))
+            written.replace(self._remembered)

@@ -4,6 +4,7 @@ The process names a bundle and a kind of engine. The other opens it, unless it i
 an arena. From then on there are messages. All functions block.
 """
 
+import errno
 import json
 import os
 import socket
@@ -67,7 +68,7 @@ def ask(connected: socket.socket, wanted: Wanted) -> tuple[Terms, Board]:
     told, descriptors = _line(connected)
     if "problem" in told:
         raise (BundleError if told["of_bundle"] else EngineError)(told["problem"])
-    return Terms(**told), Board.at(descriptors[0])
+    return Terms(**told), Board.at(_only(descriptors))
 
 
 def share(connected: socket.socket, manifest: Manifest, slots: int) -> Arena:
@@ -113,7 +114,7 @@ def receive(connected: socket.socket, manifest: Manifest, slots: int) -> Arena:
         ValueError: the memory is too small.
     """
     _, descriptors = _received(connected, 1)
-    return Arena(descriptors[0], manifest, slots)
+    return Arena(_only(descriptors), manifest, slots)
 
 
 def _line(connected: socket.socket) -> tuple[dict[str, Any], list[int]]:
@@ -131,3 +132,9 @@ def _received(connected: socket.socket, size: int) -> tuple[bytes, list[int]]:
     if not piece:
         raise ConnectionResetError("the other process has ended")
     return piece, descriptors
+
+
+def _only(descriptors: list[int]) -> int:
+    if not descriptors:  # This process has as many as it may have.
+        raise OSError(errno.EMFILE, "no descriptor could be received")
+    return descriptors[0]

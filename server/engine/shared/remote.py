@@ -11,7 +11,7 @@ from typing import Any
 
 from models.answers.question import Question
 from models.arrays import Array
-from models.bundle import Bundle, BundleError
+from models.bundle import Bundle
 from models.engine import EngineError, EngineKind, file_of
 from models.heads.head import EmbeddingSpace
 from models.images.preprocess import Pixels
@@ -185,6 +185,8 @@ class RemoteBatcher:
         """Reads answers until the connection ends, on its own thread, and sees to another one."""
         try:
             connection.listen(self._answers, self._connect_again)
+        except Exception:  # Whatever it was, there must be another connection.
+            _log.exception("the connection to the process that runs the engines failed")
         finally:
             with self._changing:
                 was_in_use = self._connection is connection
@@ -206,7 +208,7 @@ class RemoteBatcher:
         while not self._closing:
             try:
                 connection = self._engine.connect()
-            except (EngineError, BundleError, OSError) as error:
+            except Exception as error:  # Whatever it was, nobody else tries again.
                 _log.warning("%s cannot be reached in the process that runs the engines: %s", self._name, error)
                 time.sleep(_RETRY_SECONDS)
             else:
