@@ -96,6 +96,7 @@ class _Supervisor:
         status = 0
         if not starting.done():
             starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
         elif isinstance(ended := starting.exception(), _Ended):  # It has said why.
             status = ended.status or 1
         else:
@@ -115,14 +116,14 @@ class _Supervisor:
 
     async def _start_all(self) -> None:
         for number in self._first:
-            self._processes[number] = await self._start(number)
-        started = await asyncio.gather(*map(self._start, self._workers), return_exceptions=True)
-        for number, process in zip(self._workers, started, strict=True):
-            if not isinstance(process, BaseException):
-                self._processes[number] = process
-        for failure in started:
-            if isinstance(failure, BaseException):
+            await self._seated(number)
+        for failure in await asyncio.gather(*map(self._seated, self._workers), return_exceptions=True):
+            if failure is not None:
                 raise failure
+
+    async def _seated(self, number: int) -> None:
+        """Starts a process, which a stop finds from then on, also if others are still starting. Raises _Ended."""
+        self._processes[number] = await self._start(number)
 
     async def _start(self, number: int) -> asyncio.subprocess.Process:
         """Starts the process of a seat, and waits until it serves.

@@ -335,12 +335,20 @@ def test_a_server_that_is_stopped_answers_what_it_took(tmp_path: Path, small_fla
         assert "exception" not in server.log()
 
 
+def test_a_stop_during_the_start_leaves_no_process(tmp_path: Path, small_flags: tuple[str, ...]) -> None:
+    flags = ("--workers", "3", "--engine", "onnx", *small_flags)
+    with ServerProcess(tmp_path / "data", *flags, until="/healthz") as server:  # as soon as one of the workers answers
+        processes = children(server)
+        assert server.stop() == 0
+        assert not any(process.is_running() for process in processes)
+
+
 @pytest.mark.parametrize("replaced", [1, pytest.param(2, marks=pytest.mark.slow)], ids=["of the owner", "of a worker"])
 def test_a_stop_during_a_rolling_restart(tmp_path: Path, small_flags: tuple[str, ...], support: Labelled, replaced: int) -> None:
     with ServerProcess(tmp_path / "data", "--workers", "2", "--engine", "onnx", *small_flags) as server:
-        before = children(server)
         with Load(server, support) as load:
-            wait_until(lambda: load.asked > 20)
+            wait_until(lambda: load.asked > 20 and "with 2 workers" in server.log())  # A SIGHUP during the start does nothing.
+            before = children(server)
             os.kill(server.process.pid, signal.SIGHUP)
             wait_until(lambda: len(set(before) - set(children(server))) >= replaced)
             seen, begun = children(server), time.monotonic()
