@@ -1,8 +1,6 @@
 """A server whose processes share engines: one runs them, and it can end without the others' answers being wrong."""
 
 import json
-import os
-import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,7 +15,7 @@ from benchmarks.server_process import ServerProcess
 from tests.helpers import servers
 from tests.helpers.samples import Labelled
 from tests.helpers.uploads import create, queries
-from tests.server.test_workers import CLIENTS, SECONDS, Load, children, metric, wait_until
+from tests.server.test_workers import CLIENTS, SECONDS, Load, children, metric, restart_all, wait_until
 
 WORKERS = 2
 FLAGS = ("--workers", str(WORKERS), "--engine", "onnx", "--shared-engine")
@@ -120,14 +118,7 @@ def test_a_worker_that_is_killed_at_work_frees_its_places(many: httpx.Client, ru
 
 @pytest.mark.slow
 def test_a_rolling_restart_fails_no_request(running: ServerProcess, support: Labelled) -> None:
-    before = children(running)
-    with Load(running, support) as load:
-        wait_until(lambda: load.asked > 50)
-        os.kill(running.process.pid, signal.SIGHUP)
-        wait_until(lambda: not set(before) & set(children(running)))
-        asked = load.asked
-        wait_until(lambda: load.asked > asked + 50)
-    assert load.failures == []
+    restart_all(running, support)
     assert len(children(running)) == 2 + WORKERS
 
 
