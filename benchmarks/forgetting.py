@@ -25,7 +25,7 @@ from models.heads.fitting import fit_head
 from models.heads.head import EmbeddingSpace, Head
 from server.changes import Changes
 from server.ids import new_id
-from server.store.database import Database
+from server.store.sqlite_database import SqliteDatabase
 from server.store.records import NewExample, TaskKey
 from server.store.store import Store, sqlite_url
 
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def _store(folder: Path, secure_delete: str) -> Store:
-    database = Database.open(sqlite_url(folder))
+    database = SqliteDatabase.open(sqlite_url(folder))
     with database.write() as connection:
         connection.exec_driver_sql(f"PRAGMA secure_delete = {secure_delete}")
     return Store(database, Changes())

@@ -80,7 +80,9 @@ class Settings(BaseSettings):
         "", pattern=r"^(/[A-Za-z0-9._~-]+)*/?$", description="path under which a proxy offers the server, such as /headstart"
     )
     data_dir: Path = Field(Path("headstart-data"), description="folder of the embedded database")
-    database_url: str | None = Field(None, description="sqlite:///PATH of the database (default: in --data-dir)")
+    database_url: str | None = Field(
+        None, description="sqlite:///PATH or postgresql://USER@HOST/NAME of the database (default: a file in --data-dir)"
+    )
     keep_images: CliExplicitFlag[bool] = Field(
         True, description="false: of new examples only the embeddings are stored, and their images cannot be had back"
     )

@@ -76,7 +76,7 @@ HOMES: Mapping[str, set[str]] = {
     "starlette": {"server/app.py", "server/serving.py", "server/http/"},
     "uvicorn": {"server/serving.py", "server/http/protocol.py"},
     "sqlalchemy": {"server/store/"},
-    "alembic": {"server/store/database.py", "server/store/migrations/"},
+    "alembic": {"server/store/schema.py", "server/store/migrations/"},
     "onnxruntime": {
         "models/engine.py",
         "models/runtimes/onnx.py",

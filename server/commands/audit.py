@@ -13,9 +13,8 @@ from server.commands.beside import duration
 from server.errors import HeadstartError
 from server.settings import ENVIRONMENT_PREFIX, Settings
 from server.store.audit import AuditFilter, line_of, rows_of
-from server.store.shared_database import ReadOnlyDatabase
-from server.store.sqlite import StoreError
-from server.store.store import sqlite_url
+from server.store.database import StoreError
+from server.store.opening import read_beside, sqlite_url
 
 
 def audit_command(arguments: Sequence[str]) -> int:
@@ -27,7 +26,7 @@ def audit_command(arguments: Sequence[str]) -> int:
     asked = _parser().parse_args(arguments)
     wanted = AuditFilter(asked.since, asked.tenant, asked.key, asked.action)
     try:
-        with closing(ReadOnlyDatabase.open(asked.database_url or sqlite_url(asked.data_dir))) as database:
+        with closing(read_beside(asked.database_url or sqlite_url(asked.data_dir))) as database:
             for number, row in rows_of(database, wanted):
                 print(dumps(line_of(number, row), ensure_ascii=False))
             sys.stdout.flush()

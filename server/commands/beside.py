@@ -14,10 +14,10 @@ from server.cache.keys import LOOK_SECONDS
 from server.errors import HeadstartError
 from server.keys import TENANT
 from server.settings import ENVIRONMENT_PREFIX, Settings
-from server.store.database import Database
-from server.store.shared_database import SharedDatabase, check_there, open_beside
-from server.store.sqlite import StoreError
-from server.store.store import sqlite_url
+from server.store.database import Database, StoreError
+from server.store.opening import open_beside, sqlite_url
+from server.store.shared_database import SharedDatabase
+from server.store.sqlite_database import SqliteDatabase
 
 SOON = f"a running server notices within {2 * LOOK_SECONDS:g} seconds"
 
@@ -35,12 +35,10 @@ def run_beside(asked: argparse.Namespace, run: Callable[[Database | SharedDataba
     os.umask(0o077)
     url = asked.database_url or sqlite_url(asked.data_dir)
     try:
-        if not creates:
-            check_there(url)
-        with closing(open_beside(url)) as database:
+        with closing(open_beside(url, creates=creates)) as database:
             acting.set(Act(None, None, None, "change", ()))
             run(database)
-            if not isinstance(database, SharedDatabase):
+            if isinstance(database, SqliteDatabase):
                 print("no server has this database open now", file=sys.stderr)
     except (StoreError, HeadstartError) as error:
         print(f"headstart-server: {error}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """The audit in the database: rows are added, read in their order, and leave when they are too old."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
@@ -42,7 +43,7 @@ class Reads(Protocol):
 class ReadWrites(Reads, Protocol):
     """The part of `server.store.database.Database` that the audit takes."""
 
-    def write(self) -> AbstractContextManager[Connection]: ...
+    def write(self, *tenants: str) -> AbstractContextManager[Connection]: ...
 
 
 class AuditStore:
@@ -114,6 +115,11 @@ def _page(database: Reads, after: int, wanted: AuditFilter) -> list[tuple[int, A
     if wanted.key is not None:
         query = query.where(audit.c.key == wanted.key)
     if wanted.action is not None:
-        query = query.where(audit.c.action.op("GLOB")(wanted.action))
+        query = query.where(audit.c.action.like(_like(wanted.action), escape="\\"))
     with database.read() as connection:
         return [(row.number, AuditRow(*row[1:])) for row in connection.execute(query)]
+
+
+def _like(pattern: str) -> str:
+    """Returns a pattern with `*` and `?` as LIKE has it."""
+    return re.sub(r"[%_\\]", r"\\\g<0>", pattern).replace("*", "%").replace("?", "_")

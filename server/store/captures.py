@@ -69,7 +69,7 @@ class CaptureStore:
         by_task: dict[TaskKey, list[NewCapture]] = {}
         for capture in taken:
             by_task.setdefault(capture.key, []).append(capture)
-        with self._database.write(replaces=True) as connection:
+        with self._database.write(*{key.tenant for key in by_task}, replaces=True) as connection:
             added = [self._add(connection, key, of_task, keep_images, whole) for key, of_task in by_task.items()]
         stored = set[str]().union(*(each.stored for each in added))
         return Added(stored, any(each.removed for each in added), sum(each.over_quota for each in added))
@@ -114,7 +114,7 @@ class CaptureStore:
             found = {key: surplus(connection, key, setting, now) for key, setting in having.items()}
         gone = {key: ids for key, ids in found.items() if ids}
         if gone:
-            with self._database.write(removes=True) as connection:
+            with self._database.write(*{key.tenant for key in gone}, removes=True) as connection:
                 for key, ids in gone.items():
                     delete_captures(connection, key, ids)
         return bool(gone)
@@ -182,7 +182,7 @@ class CaptureStore:
         """
 
         def change() -> Task:
-            with self._database.write(removes=head is None, replaces=True) as connection:
+            with self._database.write(key.tenant, removes=head is None, replaces=True) as connection:
                 task = before = find_parent(connection, key, parent)
                 if head is not None:
                     task = add_changed(connection, before, "added", list(added.values()), [], head, accuracy)
@@ -195,6 +195,7 @@ class CaptureStore:
                 if added:  # Their images were counted before.
                     check_usage(connection, key.tenant, "examples")
                 keep_version(connection, replace(task, updated_at=now_after(task.created_at)), asked)
+                self._database.tell_change(connection, *key)
             return task
 
         try:

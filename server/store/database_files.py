@@ -6,9 +6,10 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from server.store.database import StoreSizes
 
 _log = logging.getLogger(__name__)
 
@@ -23,15 +24,6 @@ Identity = tuple[int, int]
 
 class FilesTaken(Exception):
     """Another process holds the database."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoreSizes:
-    """Bytes of the database, of its log, and of free space on their disk. The space kept for removing does not count as free."""
-
-    database: int
-    log: int
-    free: int
 
 
 class DatabaseFiles:

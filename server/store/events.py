@@ -68,7 +68,7 @@ class EventStore:
                 for row in connection.execute(ends.group_by(events.c.tenant))
             }
         if gone := {row.tenant: ordinal for row, ordinal in kept.items() if row.first < ordinal}:
-            with self._database.write() as connection:
+            with self._database.write(*gone) as connection:
                 for tenant, ordinal in gone.items():
                     connection.execute(delete(events).where(events.c.tenant == tenant, events.c.ordinal < ordinal))
 

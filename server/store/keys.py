@@ -13,7 +13,7 @@ from server.audit import doing
 from server.errors import KeyNotFound, KeyRotated, StorageFailed
 from server.keys import digest_of, make_key, next_id
 from server.store.key_records import StoredKey
-from server.store.quota_records import NO_QUOTA
+from server.store.quota_records import EVERY_TENANT, NO_QUOTA
 from server.store.quota_rows import read_own, write_own
 from server.store.records import TaskKey
 from server.store.removal import Room, removing
@@ -28,7 +28,7 @@ class Transactions(Room, Protocol):
 
     def read(self) -> AbstractContextManager[Connection]: ...
 
-    def write(self, *, removes: bool = False) -> AbstractContextManager[Connection]: ...
+    def write(self, *tenants: str, removes: bool = False) -> AbstractContextManager[Connection]: ...
 
 
 class KeyStore:
@@ -49,7 +49,7 @@ class KeyStore:
         Raises:
             TaskNotFound: it is for a task that the tenant does not have; nothing is written.
         """
-        with self._database.write() as connection:
+        with self._database.write(EVERY_TENANT) as connection:
             if key.task is not None:
                 read_task(connection, TaskKey(key.tenant, key.task))
             _insert(connection, key)
@@ -85,7 +85,7 @@ class KeyStore:
             KeyRotated: a key that took its place is valid.
         """
         now = datetime.now(UTC)
-        with self._database.write() as connection:
+        with self._database.write(EVERY_TENANT) as connection:
             old = _find(connection, tenant, id_)
             if not old.is_valid(now):
                 raise KeyNotFound(id_)
@@ -101,12 +101,12 @@ class KeyStore:
 
     def note_use(self, used: Mapping[str, datetime]) -> None:
         """Writes when keys were last used, by id."""
-        with self._database.write() as connection:
+        with self._database.write(EVERY_TENANT) as connection:
             for id_, when in used.items():
                 connection.execute(update(keys).where(keys.c.id == id_).values(last_used_at=when))
 
     def _revoke(self, tenant: str | None, id_: str) -> None:
-        with self._database.write(removes=True) as connection:
+        with self._database.write(EVERY_TENANT, removes=True) as connection:
             key = _find(connection, tenant, id_)
             doing(("key.revoke", f"keys/{key.id}"), tenant=key.tenant)
             if key.revoked_at is None:

@@ -9,7 +9,7 @@ from server.audit import doing
 from server.errors import KeyNotFound
 from server.keys import DEFAULT_TENANT
 from server.store.keys import Transactions
-from server.store.quota_records import NO_QUOTA, Quota, Usage
+from server.store.quota_records import EVERY_TENANT, NO_QUOTA, Quota, Usage
 from server.store.quota_rows import LIMITS, last_change, read_own, read_tenant, write_own
 from server.store.tables import keys, quotas, tasks
 from server.store.usage import read_usage
@@ -34,7 +34,7 @@ class QuotaStore:
         Raises:
             KeyNotFound: the tenant has no such key.
         """
-        with self._database.write() as connection:
+        with self._database.write(EVERY_TENANT) as connection:
             if key and connection.execute(select(keys.c.id).where(keys.c.tenant == tenant, keys.c.id == key)).first() is None:
                 raise KeyNotFound(key)
             doing(("quota.change", f"keys/{key}" if key else None), tenant=tenant)

@@ -85,7 +85,7 @@ class RefreshStore:
             {"tenant": tenant, "refresh": id_, "task": task, "outcome": "waiting", "images": count}
             for task, count in images.items()
         ]
-        with self._database.write() as connection:
+        with self._database.write(tenant) as connection:
             ordinal = next_ordinal(connection, tenant, refreshes)
             connection.execute(insert(refreshes).values(created_at=now, updated_at=now, ordinal=ordinal, **values))
             if rows:
@@ -180,7 +180,7 @@ class RefreshStore:
         Raises:
             RefreshStopped: the task is not pending any more, or its refresh is not at work; nothing is written.
         """
-        with self._database.write() as connection:
+        with self._database.write(key.tenant) as connection:
             write_note(connection, key, note)
 
     def change(self, tenant: str, id_: str, action: RefreshAction) -> Refresh:
@@ -190,7 +190,7 @@ class RefreshStore:
             WrongRefreshState: the state of the refresh does not allow the action.
         """
         allowed, after = _ACTIONS[action]
-        with self._database.write() as connection:
+        with self._database.write(tenant) as connection:
             state = _find_state(connection, tenant, id_)
             if state != after:
                 if state not in allowed:
@@ -209,14 +209,14 @@ class RefreshStore:
         refresh was paused when `next_task` looked, and was resumed since.
         """
         pending = _tasks_of(job.tenant, job.id).where(refresh_tasks.c.outcome == _PENDING_IN[job.state]).limit(1)
-        with self._database.write() as connection:
+        with self._database.write(job.tenant) as connection:
             if _find_state(connection, job.tenant, job.id) != job.state or connection.execute(pending).first():
                 return
             _set_state(connection, job.tenant, job.id, _ENDS[job.state])
 
     def fail(self, job: RefreshJob, reason: Reason) -> None:
         """Ends a running refresh that cannot go on. Does nothing if it is in another state by now."""
-        with self._database.write() as connection:
+        with self._database.write(job.tenant) as connection:
             if _find_state(connection, job.tenant, job.id) == "running":
                 _set_state(connection, job.tenant, job.id, "failed", code=reason.code, detail=reason.detail)
                 _turn(connection, job.tenant, job.id, ("waiting",), "skipped")

@@ -47,7 +47,7 @@ def remove_in_parts(database: Database, key: TaskKey, room: int, remove_some: Re
     """Removes something of a task, such as its images, in parts that the log can take within `room` bytes."""
     while True:
         database.give_room()
-        with database.write(removes=True) as connection:
+        with database.write(key.tenant, removes=True) as connection:
             if not remove_some(connection, key, room // 2):
                 return
         if not database.erase():

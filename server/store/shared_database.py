@@ -9,9 +9,10 @@ from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError
 
 from server.store.audit_rows import record_act
-from server.store.database import Database
+from server.store.database import StoreError
 from server.store.database_files import give_some
-from server.store.sqlite import StoreError, StoreInUse, engine_of, path_of, storage_failures
+from server.store.failures import storage_failures
+from server.store.sqlite import engine_of, path_of
 from server.store.tables import metadata
 
 # The server alone moves the log into the database, and this leaves its few pages there. Before SQLite 3.51.3, two connections
@@ -53,7 +54,7 @@ class SharedDatabase:
             yield connection
 
     @contextmanager
-    def write(self, *, removes: bool = False) -> Iterator[Connection]:  # noqa: ARG002 -- as `Database` has it
+    def write(self, *_tenants: str, removes: bool = False) -> Iterator[Connection]:  # noqa: ARG002 -- as `Database` has it
         """Yields a connection with a transaction, which is on disk when the block ends, with its row of the audit.
 
         Raises:
@@ -120,15 +121,3 @@ def check_there(url: str) -> None:
     path = path_of(url)
     if not path.is_file():
         raise StoreError(f"there is no database {path}: is that the --data-dir of the server?")
-
-
-def open_beside(url: str) -> Database | SharedDatabase:
-    """Opens the database, whether or not a server has it open.
-
-    Raises:
-        StoreError: it cannot be used.
-    """
-    try:
-        return Database.open(url)
-    except StoreInUse:
-        return SharedDatabase.open(url)

@@ -1,18 +1,17 @@
-"""Connections to a SQLite file, and its failures."""
+"""Connections to a SQLite file, and how they end a transaction."""
 
-import errno
 import logging
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from server.errors import StorageFailed
+from server.store.database import WRONG_URL, StoreError
+from server.store.failures import UNKNOWN, sqlite_code
 
 _BUSY_MS = 5_000  # Only a tool beside the server can hold a lock that we wait for, such as one that makes a backup.
 _ERASE_MS = 100  # Writes wait meanwhile. So a caller of `erase` tries again later rather than waits longer here.
@@ -21,18 +20,7 @@ _ERASE_MS = 100  # Writes wait meanwhile. So a caller of `erase` tries again lat
 # everything before the disk failed to confirm. Then the change may be there after a crash.
 _NOT_WRITTEN = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY}
 
-FULL = "the disk of the server is full; nothing was changed; reading, predicting and removing go on"
-UNKNOWN = "the server's storage failed while it was writing: the change may have been stored: retry with the same key"
-
 _log = logging.getLogger(__name__)
-
-
-class StoreError(Exception):
-    """The store cannot be opened; the message is one line for whoever starts the server."""
-
-
-class StoreInUse(StoreError):
-    """Another process has the same database open."""
 
 
 def path_of(url: str) -> Path:
@@ -42,7 +30,7 @@ def path_of(url: str) -> Path:
     except (ArgumentError, ValueError):  # ValueError: the port is no number
         parsed = None
     if parsed is None or parsed.get_backend_name() != "sqlite" or parsed.host or parsed.database in {None, "", ":memory:"}:
-        raise StoreError("the database URL must be sqlite:/// and the path of a file")
+        raise StoreError(WRONG_URL)
     return Path(str(parsed.database)).absolute()
 
 
@@ -69,40 +57,15 @@ def engine_of(url: str, connections: int, begin: str, pragmas: tuple[str, ...]) 
     return engine
 
 
-@contextmanager
-def storage_failures(detail: str) -> Iterator[None]:
-    """Turns failures of the disk or the database into StorageFailed. Errors of our own code pass unchanged."""
-    try:
-        yield
-    except (IntegrityError, ProgrammingError, DataError):
-        raise
-    except (DBAPIError, PoolTimeout, sqlite3.Error, OSError) as error:
-        _log.exception("the database failed")
-        if is_full(error):
-            raise StorageFailed(FULL, disk_full=True) from error
-        raise StorageFailed(detail) from error
-
-
 def commit(connection: Connection) -> None:
     """Commits. Raises StorageFailed if the commit fails and nobody can tell whether it was written."""
     try:
         connection.commit()
     except DBAPIError as error:
-        if _code(error) in _NOT_WRITTEN:
+        if sqlite_code(error) in _NOT_WRITTEN:
             raise
         _log.exception("the database failed while it was writing")
         raise StorageFailed(UNKNOWN) from error
-
-
-def is_full(error: BaseException) -> bool:
-    """Returns whether the disk had no room."""
-    return _code(error) == sqlite3.SQLITE_FULL or (isinstance(error, OSError) and error.errno == errno.ENOSPC)
-
-
-def _code(error: BaseException) -> int | None:
-    """Returns SQLite's primary result code if the error comes from SQLite, else None."""
-    code = getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
 
 
 def empty_log(writer: Engine) -> bool:

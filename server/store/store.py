@@ -1,35 +1,27 @@
 """The store: tasks, their examples and versions, refreshes, and the records kept for retries."""
 
-from pathlib import Path
-
-from sqlalchemy import URL, literal, select
+from sqlalchemy import literal, select
 
 from server.changes import Changes
 from server.store.active_tasks import ActiveTasks
 from server.store.audit import AuditStore
 from server.store.captures import CaptureStore
-from server.store.database import Database
-from server.store.database_files import StoreSizes
+from server.store.database import Database, StoreError, StoreInUse, StoreSizes
 from server.store.event_records import EventBounds
 from server.store.events import EventStore
 from server.store.examples import ExampleStore
 from server.store.keys import KeyStore
+from server.store.opening import follow_database, open_database, sqlite_url
 from server.store.quotas import QuotaStore
 from server.store.records import Replay
 from server.store.refreshes import RefreshStore
 from server.store.replays import read_replay
-from server.store.sqlite import StoreError, StoreInUse
 from server.store.tables import tasks
 from server.store.tasks import TaskStore
 
 __all__ = ["Store", "StoreError", "StoreInUse", "sqlite_url"]
 
 _BOUNDS = EventBounds()
-
-
-def sqlite_url(data_dir: Path) -> str:
-    """Returns the URL of the embedded database in `data_dir`."""
-    return URL.create("sqlite", database=str(data_dir.absolute() / "headstart.db")).render_as_string()
 
 
 class Store:
@@ -77,7 +69,7 @@ class Store:
             StoreInUse: another process has it open.
             StoreError: it cannot be used.
         """
-        return cls(Database.open(url), changes or Changes(), bounds)
+        return cls(open_database(url), changes or Changes(), bounds)
 
     @classmethod
     def follow(cls, url: str, changes: Changes) -> "Store":
@@ -89,7 +81,7 @@ class Store:
         Raises:
             StoreError: there is no such database.
         """
-        return cls(Database.follow(url), changes)
+        return cls(follow_database(url), changes)
 
     def close(self) -> None:
         """Lets go of the database; later calls raise StorageFailed."""

@@ -1,18 +1,20 @@
 """The schema, as the store's statements see it. `server.store.migrations` creates it; a test compares the two.
 
-The primary key of every table but the audit's begins with the tenant. Large columns come last. SQLite reads a row from the
+The primary key of every table but the audit's and that of changes begins with the tenant. Large columns come last. SQLite reads a row from the
 front and keeps what does not fit a page in a chain of further pages. So an example is read without its image, and a version
 without its head.
 Every value that is computed from somebody's image is an `ErasableBlob`.
+
+Texts are compared byte by byte, as in Python: on PostgreSQL the migrations give their columns the collation "C".
 """
 
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
-    ColumnElement,
     DateTime,
     Dialect,
     Float,
@@ -27,8 +29,13 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     func,
+    literal,
+    text,
     type_coerce,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -77,9 +84,21 @@ class ErasableBlob(TypeDecorator[bytes]):
         return value[_IN_TREE : _IN_TREE + int(value[:_IN_TREE].rstrip(b"\0"))]
 
 
-def part_of(column: Column[bytes], start: int, size: int) -> ColumnElement[bytes]:
-    """Returns `size` bytes of the values of an `ErasableBlob` from the byte `start` on, for who reads many and needs no more."""
-    return func.substr(type_coerce(column, LargeBinary), _IN_TREE + 1 + start, size, type_=LargeBinary)
+class part_of(FunctionElement[bytes]):
+    """`size` bytes of the values of an `ErasableBlob` from the byte `start` on, for who reads many and needs no more."""
+
+    type = LargeBinary()
+    inherit_cache = True
+
+    def __init__(self, column: Column[bytes], start: int, size: int) -> None:
+        super().__init__(type_coerce(column, LargeBinary), literal(start + 1), literal(size))
+
+
+@compiles(part_of)
+def _compile_part(element: part_of, compiler: SQLCompiler, **kwargs: Any) -> str:
+    column, first, size = element.clauses
+    before = _IN_TREE if compiler.dialect.name == "sqlite" else 0
+    return compiler.process(func.substr(column, first + before, size), **kwargs)
 
 
 metadata = MetaData()
@@ -378,4 +397,19 @@ usage = Table(
     Column("bytes", BigInteger, nullable=False),  # of the images of examples and captures, as they were sent
     Column("captures", BigInteger, nullable=False),
     PrimaryKeyConstraint("tenant", name="pk_usage"),
+)
+
+# A row for each change of a task on a database that several servers share. The others read the new ones and forget what they
+# have of the task in memory. Rows leave after some minutes.
+changes = Table(
+    "changes",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
+    Column("transaction", BigInteger, server_default=text("0"), nullable=False),  # the id of the one that wrote the row
+    Column("time", UtcDateTime, server_default=func.now(), nullable=False),
+    Column("tenant", String, nullable=False),
+    Column("task", String, nullable=False),
+    Column("removed", JSON, nullable=False),  # the numbers of its versions that are gone
+    PrimaryKeyConstraint("number", name="pk_changes"),
+    Index("ix_changes_transaction", "transaction"),
 )

@@ -259,9 +259,10 @@ class TaskStore:
         """
 
         def forget() -> tuple[Task, list[int]]:
-            with self._changing(key, removes=True) as connection:
+            gone: list[int] = []
+            with self._changing(key, gone, removes=True) as connection:
                 before = find_parent(connection, key, parent)
-                gone = versions_with(connection, key, example_id)
+                gone += versions_with(connection, key, example_id)
                 if head is not None:
                     task = add_changed(connection, before, "removed", [], [example_id], head, accuracy)
                     self._events.tell_created(connection, before, task)
@@ -317,8 +318,9 @@ class TaskStore:
         """
 
         def remove() -> list[int]:
-            with self._changing(key, removes=True) as connection:
-                gone = versions_of(connection, key)
+            gone: list[int] = []
+            with self._changing(key, gone, removes=True) as connection:
+                gone += versions_of(connection, key)
                 if not connection.execute(delete(tasks).where(tasks.c.tenant == key.tenant, tasks.c.id == key.id)).rowcount:
                     raise TaskNotFound(key.id)
                 forget_answers(connection, key)
@@ -333,11 +335,16 @@ class TaskStore:
         return removing(self._database, remove, make_room)
 
     @contextmanager
-    def _changing(self, key: TaskKey, *, removes: bool = False) -> Iterator[Connection]:
-        """Yields a connection with a transaction that may create, change or remove the task."""
+    def _changing(self, key: TaskKey, gone: Sequence[int] = (), *, removes: bool = False) -> Iterator[Connection]:
+        """Yields a connection with a transaction that may create, change or remove the task.
+
+        Args:
+            gone: at the end of the block, the numbers of the versions that it has removed.
+        """
         try:
-            with self._database.write(removes=removes) as connection:
+            with self._database.write(key.tenant, removes=removes) as connection:
                 yield connection
+                self._database.tell_change(connection, *key, gone)
         finally:  # Also after a failure: the disk may have written without confirming it.
             self._active.forget(key)
 

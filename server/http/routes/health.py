@@ -76,8 +76,9 @@ async def metrics(service: Served) -> Response:
     shown = service.metrics
     with suppress(HeadstartError):  # A failing store must not take the other metrics away.
         sizes = await service.pools.in_thread(service.store.sizes)
-        shown.disk_free_bytes.show({(): sizes.free})
-        shown.store_bytes.show({("database",): sizes.database, ("log",): sizes.log})
+        files = {"database": sizes.database, "log": sizes.log}
+        shown.store_bytes.show({(file,): size for file, size in files.items() if size is not None})
+        shown.disk_free_bytes.show({} if sizes.free is None else {(): sizes.free})
         by_state = await service.pools.in_thread(service.store.refreshes.by_state)
         shown.refreshes.show({(state,): count for state, count in by_state.items()})
         await service.backbones.unserved()

@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection that `server.store.database` hands over, inside its transaction."""
+"""Runs the migrations on the connection that `server.store.schema` hands over, inside its transaction."""
 
 from alembic import context
 

@@ -15,21 +15,26 @@ _ROWS = 100
 
 
 def upgrade() -> None:
-    _make_erasable("examples", "embedding", "image")
-    _make_erasable("versions", "head")
-    with op.batch_alter_table("examples", recreate="always") as batch:
+    on_sqlite = op.get_bind().dialect.name == "sqlite"
+    if on_sqlite:
+        _make_erasable("examples", "embedding", "image")
+        _make_erasable("versions", "head")
+    with op.batch_alter_table("examples", recreate="always" if on_sqlite else "never") as batch:
         batch.alter_column("sha256", existing_type=sa.String, nullable=True)
         batch.alter_column("image", existing_type=sa.LargeBinary, nullable=True)
-    with op.batch_alter_table("versions", recreate="always"):
-        pass
+    if on_sqlite:
+        with op.batch_alter_table("versions", recreate="always"):
+            pass
 
     # Added in place: by the foreign keys, dropping the old table would delete everything that belongs to a task.
     op.add_column("tasks", sa.Column("last_version", sa.Integer, nullable=False, server_default="0"))
     last = "SELECT max(number) FROM versions WHERE versions.tenant = tasks.tenant AND versions.task = tasks.id"
     op.execute(f"UPDATE tasks SET last_version = ({last})")  # noqa: S608
 
-    with op.batch_alter_table("replays", recreate="always") as batch:
-        batch.add_column(sa.Column("task", sa.String, nullable=False, server_default=""), insert_after="key")
+    with op.batch_alter_table("replays", recreate="always" if on_sqlite else "never") as batch:
+        batch.add_column(
+            sa.Column("task", sa.String, nullable=False, server_default=""), insert_after="key" if on_sqlite else None
+        )
     op.execute("UPDATE replays SET task = substr(location, length('/v1/tasks/') + 1) WHERE location IS NOT NULL")
     with op.batch_alter_table("replays") as batch:
         batch.alter_column("task", existing_type=sa.String, server_default=None)

@@ -13,5 +13,6 @@ down_revision = "0006"
 def upgrade() -> None:
     for table in ("tasks", "refreshes"):
         op.add_column(table, sa.Column("ordinal", sa.Integer, nullable=False, server_default="0"))
-        op.execute(f"UPDATE {table} SET ordinal = rowid")  # noqa: S608
+        if op.get_bind().dialect.name == "sqlite":  # No release has written such rows to another database.
+            op.execute(f"UPDATE {table} SET ordinal = rowid")  # noqa: S608
         op.create_index(f"ix_{table}_ordinal", table, ["tenant", "ordinal", "id"])

@@ -11,8 +11,9 @@ down_revision = "0007"
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("replays", recreate="always") as batch:
+    on_sqlite = op.get_bind().dialect.name == "sqlite"  # Others put new columns last, and need not be copied.
+    with op.batch_alter_table("replays", recreate="always" if on_sqlite else "never") as batch:
         batch.alter_column("status", existing_type=sa.Integer, nullable=True)
-        batch.add_column(sa.Column("version", sa.Integer, nullable=True), insert_after="task")
-        batch.add_column(sa.Column("name", sa.String, nullable=True), insert_after="version")
-        batch.add_column(sa.Column("refresh", sa.String, nullable=True), insert_after="name")
+        batch.add_column(sa.Column("version", sa.Integer, nullable=True), insert_after="task" if on_sqlite else None)
+        batch.add_column(sa.Column("name", sa.String, nullable=True), insert_after="version" if on_sqlite else None)
+        batch.add_column(sa.Column("refresh", sa.String, nullable=True), insert_after="name" if on_sqlite else None)

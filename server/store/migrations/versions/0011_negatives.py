@@ -15,6 +15,9 @@ _BEFORE, _AFTER = "label VARCHAR NOT NULL", "label VARCHAR"
 
 def upgrade() -> None:
     connection = op.get_bind()
+    if connection.dialect.name != "sqlite":
+        op.alter_column("examples", "label", nullable=True)
+        return
     declared = "FROM sqlite_schema WHERE type = 'table' AND name = 'examples'"
     sql = connection.exec_driver_sql(f"SELECT sql {declared}").scalar_one()
     assert sql.count(_BEFORE) == 1

@@ -33,21 +33,26 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant", name="pk_usage"),
     )
     _count_what_is_there()
-    op.execute(
-        "CREATE TRIGGER usage_of_new_tenants BEFORE INSERT ON tasks BEGIN "
-        "INSERT INTO usage VALUES (NEW.tenant, 0, 0, 0, 0) ON CONFLICT DO NOTHING; END"
-    )
+    new = "INSERT INTO usage VALUES (NEW.tenant, 0, 0, 0, 0) ON CONFLICT DO NOTHING"
+    _create_trigger("usage_of_new_tenants", "BEFORE INSERT", "tasks", new, "NEW")
     for table, counted in _COUNTED.items():
-        _create_trigger(table, "INSERT", "NEW", counted.format("NEW", "+"))
-        _create_trigger(table, "DELETE", "OLD", counted.format("OLD", "-"))
-    _create_trigger("examples", "UPDATE OF sha256", "NEW", f"bytes = bytes - {_KEPT.format('OLD')} + {_KEPT.format('NEW')}")
+        _count(table, "INSERT", "NEW", counted.format("NEW", "+"))
+        _count(table, "DELETE", "OLD", counted.format("OLD", "-"))
+    _count("examples", "UPDATE OF sha256", "NEW", f"bytes = bytes - {_KEPT.format('OLD')} + {_KEPT.format('NEW')}")
 
 
-def _create_trigger(table: str, event: str, row: str, counted: str) -> None:
-    op.execute(
-        f"CREATE TRIGGER usage_of_{table}_{event.partition(' ')[0].lower()} AFTER {event} ON {table} BEGIN "
-        f"UPDATE usage SET {counted} WHERE tenant = {row}.tenant; END"
-    )
+def _count(table: str, event: str, row: str, counted: str) -> None:
+    name = f"usage_of_{table}_{event.partition(' ')[0].lower()}"
+    _create_trigger(name, f"AFTER {event}", table, f"UPDATE usage SET {counted} WHERE tenant = {row}.tenant", row)
+
+
+def _create_trigger(name: str, when: str, table: str, statement: str, row: str) -> None:
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute(f"CREATE TRIGGER {name} {when} ON {table} BEGIN {statement}; END")
+    else:
+        op.execute(f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {statement}; RETURN {row}; END $$")
+        any_column = when.partition(" OF ")[0]  # The type of a column that is named here could not change any more.
+        op.execute(f"CREATE TRIGGER {name} {any_column} ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()")
 
 
 def _count_what_is_there() -> None:

@@ -1,0 +1,39 @@
+"""A table of changes, by which servers that share a database know what the others changed.
+
+On PostgreSQL texts are compared byte by byte from now on, as they are in SQLite and in Python.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0017"
+down_revision = "0016"
+
+_TRANSACTION = "(pg_current_xact_id()::text::bigint)"
+
+
+def upgrade() -> None:
+    shared = op.get_bind().dialect.name == "postgresql"
+    op.create_table(
+        "changes",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), nullable=False),
+        sa.Column("transaction", sa.BigInteger, server_default=sa.text(_TRANSACTION if shared else "0"), nullable=False),
+        sa.Column("time", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.Column("tenant", sa.String, nullable=False),
+        sa.Column("task", sa.String, nullable=False),
+        sa.Column("removed", sa.JSON, nullable=False),
+        sa.PrimaryKeyConstraint("number", name="pk_changes"),
+    )
+    op.create_index("ix_changes_transaction", "changes", ["transaction"])
+    if shared:
+        _compare_bytes()
+
+
+def _compare_bytes() -> None:
+    connection = op.get_bind()
+    texts = connection.exec_driver_sql(
+        "SELECT table_name, column_name FROM information_schema.columns "
+        "WHERE table_schema = current_schema() AND data_type = 'character varying' AND table_name <> 'alembic_version'"
+    ).all()
+    for table, column in texts:
+        op.execute(f'ALTER TABLE {table} ALTER COLUMN "{column}" TYPE varchar COLLATE "C"')

@@ -1,0 +1,181 @@
+"""A PostgreSQL database under the store: any number of processes read and write it."""
+
+import logging
+import zlib
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, create_engine, func, insert, make_url, select, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from server.errors import StorageFailed
+from server.store.audit_rows import note_recorded, record_act
+from server.store.database import WRONG_URL, StoreError, StoreSizes
+from server.store.failures import FAILED, STOPPING, UNKNOWN, UNREAD, storage_failures
+from server.store.schema import SchemaError, migrate
+from server.store.tables import changes
+
+_CONNECTIONS = 16
+_WAIT_SECONDS = 10.0  # for a connection, and for the transactions of the same tenant
+
+# Of each connection: a server that is cut off must notice, and must not hold up others that wait for its transaction.
+_SETTINGS = {
+    "timezone": "UTC",
+    "lock_timeout": f"{_WAIT_SECONDS:.0f}s",
+    "idle_in_transaction_session_timeout": "30s",
+    "tcp_user_timeout": "10s",
+}
+_CONNECTING = {
+    "application_name": "headstart",
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+_OURS = 0x48656164  # the first of the two numbers of each advisory lock that we take: another program may take others
+_MIGRATING = 2**31 - 1  # no tenant's: the largest crc32 of one would have to be 2**32 - 1
+_TAKE = text("SELECT pg_advisory_xact_lock(:ours, :number)")
+
+_log = logging.getLogger(__name__)
+
+
+class PostgresDatabase:
+    """Transactions on one PostgreSQL database. Thread-safe.
+
+    Reading transactions see a snapshot (REPEATABLE READ). A writing one first takes a lock for each of its tenants.
+    So those of one tenant come one after another as in SQLite, and what one of them has read is true until it commits.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._writer = engine
+        self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._closed = False
+
+    @classmethod
+    def open(cls, url: str) -> "PostgresDatabase":
+        """Connects to the database, and brings its schema up to date.
+
+        Raises:
+            StoreError: it cannot be used, or a later release has written it.
+        """
+        database = cls.connect(url)
+        try:
+            with database._writer.begin() as connection:
+                _lock(connection, [_MIGRATING])
+                migrate(connection)
+        except (DBAPIError, SchemaError) as error:
+            database.close()
+            raise StoreError(f"{shown(url)} cannot be used: {_reason(error)}") from error
+        return database
+
+    @classmethod
+    def connect(cls, url: str) -> "PostgresDatabase":
+        """Connects to the database when it is first used, and leaves its schema as it is.
+
+        Raises:
+            StoreError: the URL is none of a PostgreSQL database, or its driver is not installed.
+        """
+        try:
+            engine = create_engine(
+                make_url(url).set(drivername="postgresql+psycopg"),
+                pool_size=_CONNECTIONS,
+                max_overflow=0,
+                pool_timeout=_WAIT_SECONDS,
+                pool_pre_ping=True,
+                hide_parameters=True,
+                connect_args={**_CONNECTING, "options": " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items())},
+            )
+        except (ArgumentError, ValueError) as error:
+            raise StoreError(WRONG_URL) from error
+        except (ModuleNotFoundError, NoSuchModuleError) as error:
+            raise StoreError("PostgreSQL needs psycopg: pip install '.[postgres]'") from error
+        return cls(engine)
+
+    def close(self) -> None:
+        """Lets go of the database. Transactions under way end first."""
+        self._closed = True
+        self._writer.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Yields a connection to a snapshot, as `Database.read` says."""
+        with storage_failures(UNREAD):
+            self._check_open()
+            with self._reader.connect() as connection:
+                yield connection
+
+    @contextmanager
+    def write(self, *tenants: str, removes: bool = False, replaces: bool = False) -> Iterator[Connection]:  # noqa: ARG002
+        """Yields a connection with a transaction, as `Database.write` says."""
+        with storage_failures(FAILED):
+            self._check_open()
+            with self._writer.connect() as connection:
+                _lock(connection, map(_lock_of, tenants))
+                yield connection
+                recorded = record_act(connection)
+                _commit(connection)
+            if recorded:
+                note_recorded()
+
+    def tell_change(self, connection: Connection, tenant: str, task: str, removed: Collection[int] = ()) -> None:
+        """Tells the other servers of a change, as `Database.tell_change` says."""
+        connection.execute(insert(changes).values(tenant=tenant, task=task, removed=list(removed)))
+
+    def erase(self) -> bool:
+        """Returns True: PostgreSQL itself clears what was removed, in its own time."""
+        return True
+
+    def give_room(self) -> int:
+        """Returns a number of bytes that a removal may always take: no space is kept on a disk that is not this server's."""
+        return 2**25
+
+    def check(self) -> None:
+        """Checks that the database can be read and written, as `Database.check` says."""
+        with storage_failures(FAILED):
+            self._check_open()
+            with self._writer.connect() as connection:
+                if connection.execute(select(func.pg_is_in_recovery())).scalar_one():
+                    raise StorageFailed("the database is a standby, which cannot be written; try again later")
+
+    def sizes(self) -> StoreSizes:
+        """Returns the size of the database. Raises StorageFailed if it cannot be told."""
+        with self.read() as connection:
+            return StoreSizes(connection.execute(select(func.pg_database_size(func.current_database()))).scalar_one())
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StorageFailed(STOPPING)
+
+
+def shown(url: str) -> str:
+    """Returns a database's URL without its password."""
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def _lock(connection: Connection, numbers: Iterable[int]) -> None:
+    """Waits for these locks, which the transaction holds until it ends. In ascending order: so no two wait for each other."""
+    for number in sorted(set(numbers)):
+        connection.execute(_TAKE, {"ours": _OURS, "number": number})
+
+
+def _lock_of(tenant: str) -> int:
+    """Returns the number of a tenant's lock, int32. Two tenants may share one, and then also wait for each other."""
+    return zlib.crc32(tenant.encode()) - 2**31
+
+
+def _commit(connection: Connection) -> None:
+    """Commits. Raises StorageFailed if the connection is lost meanwhile: then nobody can tell whether it was written."""
+    try:
+        connection.commit()
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        _log.exception("the database failed while it was writing")
+        raise StorageFailed(UNKNOWN) from error
+
+
+def _reason(error: DBAPIError | SchemaError) -> str:
+    """Returns the first line of what went wrong."""
+    return str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]
