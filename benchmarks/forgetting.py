@@ -25,8 +25,8 @@ from models.heads.fitting import fit_head
 from models.heads.head import EmbeddingSpace, Head
 from server.changes import Changes
 from server.ids import new_id
-from server.store.sqlite_database import SqliteDatabase
 from server.store.records import NewExample, TaskKey
+from server.store.sqlite_database import SqliteDatabase
 from server.store.store import Store, sqlite_url
 
 _TASKS = 40  # a turn

@@ -7,7 +7,6 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
-
 WRONG_URL = "the database URL must be sqlite:/// and the path of a file, or postgresql://USER@HOST/NAME"
 
 

@@ -1,8 +1,8 @@
 """The schema, as the store's statements see it. `server.store.migrations` creates it; a test compares the two.
 
-The primary key of every table but the audit's and that of changes begins with the tenant. Large columns come last. SQLite reads a row from the
-front and keeps what does not fit a page in a chain of further pages. So an example is read without its image, and a version
-without its head.
+The primary key of every table begins with the tenant, but for the audit and the changes. Large columns come last. SQLite reads a
+row from the front and keeps what does not fit a page in a chain of further pages. So an example is read without its image, and a
+version without its head.
 Every value that is computed from somebody's image is an `ErasableBlob`.
 
 Texts are compared byte by byte, as in Python: on PostgreSQL the migrations give their columns the collation "C".
