@@ -52,6 +52,11 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True)
+class AllDropped:
+    """From the owner: any version may have been removed."""
+
+
+@dataclass(frozen=True, slots=True)
 class KeyDropped:
     """From the owner: a key opens nothing from now on, whatever the store says of it."""
 
@@ -101,6 +106,10 @@ class Workers:
         """Has the workers drop removed versions from memory. Never blocks."""
         self._hub.tell(Dropped(key, versions))
 
+    def drop_all(self) -> None:
+        """Has the workers drop every version from memory. Never blocks."""
+        self._hub.tell(AllDropped())
+
     def drop_key(self, tenant: str, id_: str) -> None:
         """Has the workers drop a key. Never blocks."""
         self._hub.tell(KeyDropped(tenant, id_))
@@ -142,8 +151,8 @@ class Owner:
         on_drop: takes versions that were removed.
         on_bundle: takes what became of a bundle.
         on_key: takes the tenant and the id of a key that opens nothing any more.
-        on_connect: is told of each new connection: an owner may have been replaced, and told of removed versions meanwhile. All
-            are called on a thread.
+        on_all: is called when any version may have been removed. So it is at each new connection: an owner may have been
+            replaced, and told of removed versions meanwhile. All are called on a thread.
     """
 
     def __init__(
@@ -153,13 +162,14 @@ class Owner:
         on_drop: Callable[[TaskKey, Sequence[int]], None],
         on_bundle: Callable[[BundleChange, str], None],
         on_key: Callable[[str, str], None],
-        on_connect: Callable[[], None],
+        on_all: Callable[[], None],
     ) -> None:
         self._metrics = metrics
         self._on_drop = on_drop
         self._on_bundle = on_bundle
         self._on_key = on_key
-        self._link = Link(seat.messages, self._handle, on_connect)
+        self._on_all = on_all
+        self._link = Link(seat.messages, self._handle, on_all)
 
     def start(self) -> None:
         """Begins to hear of changes."""
@@ -189,6 +199,8 @@ class Owner:
         match message:
             case Dropped(key, versions):
                 self._on_drop(key, versions)
+            case AllDropped():
+                self._on_all()
             case KeyDropped(tenant, id_):
                 self._on_key(tenant, id_)
             case BundleChanged(change, id_):

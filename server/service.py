@@ -28,6 +28,7 @@ from server.store.capture_records import NewCapture
 from server.store.capture_writer import CaptureWriter
 from server.store.event_records import EventBounds
 from server.store.records import TaskKey
+from server.store.shared_changes import SharedChanges
 from server.store.store import Store, sqlite_url
 
 if TYPE_CHECKING:
@@ -57,11 +58,13 @@ class Service:
         self.metrics = Metrics()
         self._owner: Owner | None = None
         self._workers: Workers | None = None
-        changes = Changes(seat.changes if seat else None)
+        self._changes = changes = Changes(seat.changes if seat else None)
+        self._others: SharedChanges | None = None
         url = settings.database_url or sqlite_url(settings.data_dir)
         if seat is None or seat.owns:
             self.store = Store.open(url, EventBounds(settings.quality_drop, settings.event_days), changes)
             changes.count_all()
+            self._others = self.store.hear(self.drop, self._forget_everywhere)
         else:
             self.store = Store.follow(url, changes)
             self._owner = Owner(seat, self.metrics, self._forget, self._follow_bundle, self._drop_key, self._forget_all)
@@ -97,6 +100,8 @@ class Service:
         queue = settings.queue_images
         self.door = Door(max(1, queue // _INSIDE), queue, settings.queue_seconds, self.backbones.has_room)
         self.scores = ScoreBudget(settings.max_scores)
+        if self._others:
+            self._others.start()
         self.keys.start(also=self.quotas.load)
         self.audit.start()
 
@@ -129,9 +134,10 @@ class Service:
 
         Workers do so within some milliseconds. They answer to none of these versions from its removal on.
         """
-        self._forget(key, versions)
-        if self._workers:
-            self._workers.drop(key, versions)
+        if versions:
+            self._forget(key, versions)
+            if self._workers:
+                self._workers.drop(key, versions)
 
     def drop_key(self, tenant: str, id_: str) -> bool:
         """Lets a key open nothing from now on, in workers within milliseconds. Returns False if the tenant has no such key."""
@@ -148,6 +154,29 @@ class Service:
         if self._owner:
             self._loop = asyncio.get_running_loop()
             self._owner.start()
+
+    @property
+    def has_others(self) -> bool:
+        """True if this process reads of what other servers change in the same database."""
+        return self._others is not None
+
+    def has_heard(self, transaction: int) -> bool:
+        """Returns whether this process knows what that transaction changed, whichever server made it. Never blocks."""
+        return transaction < self._changes.settled or not self._changes.settled
+
+    async def hear(self, transaction: int) -> None:
+        """Waits until this process knows what that transaction changed.
+
+        Raises:
+            StorageFailed: the database cannot be read.
+        """
+        if self._others and not self.has_heard(transaction):
+            await self.pools.in_thread(self._others.catch_up, transaction)
+
+    def _forget_everywhere(self) -> None:
+        self._forget_all()
+        if self._workers:
+            self._workers.drop_all()
 
     def _forget_all(self) -> None:
         self.heads.clear()
@@ -174,6 +203,8 @@ class Service:
     def close(self) -> None:
         """Finishes the work under way, then closes the engines and the store."""
         self.backbones.stop()
+        if self._others:
+            self._others.close()
         self.decoder.close()
         self.pools.close()
         if self._workers:

@@ -1,13 +1,16 @@
 """A PostgreSQL database under the store: any number of processes read and write it."""
 
 import logging
+import secrets
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, func, insert, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from server.context import note_change
 from server.errors import StorageFailed
 from server.store.audit_rows import note_recorded, record_act
 from server.store.database import WRONG_URL, StoreError, StoreSizes
@@ -35,6 +38,7 @@ _CONNECTING = {
 }
 
 _OURS = 0x48656164  # the first of the two numbers of each advisory lock that we take: another program may take others
+_HINT = "headstart_changes"
 _MIGRATING = 2**31 - 1  # no tenant's: the largest crc32 of one would have to be 2**32 - 1
 _TAKE = text("SELECT pg_advisory_xact_lock(:ours, :number)")
 
@@ -46,9 +50,15 @@ class PostgresDatabase:
 
     Reading transactions see a snapshot (REPEATABLE READ). A writing one first takes a lock for each of its tenants.
     So those of one tenant come one after another as in SQLite, and what one of them has read is true until it commits.
+
+    Attributes:
+        name: that of this process among those that write to the database.
+        on_write: is called after each transaction that has changed a tenant's data.
     """
 
     def __init__(self, engine: Engine) -> None:
+        self.name = secrets.token_hex(8)
+        self.on_write: Callable[[], None] = lambda: None
         self._writer = engine
         self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._closed = False
@@ -118,10 +128,42 @@ class PostgresDatabase:
                 _commit(connection)
             if recorded:
                 note_recorded()
+            if tenants:
+                self.on_write()
 
     def tell_change(self, connection: Connection, tenant: str, task: str, removed: Collection[int] = ()) -> None:
         """Tells the other servers of a change, as `Database.tell_change` says."""
-        connection.execute(insert(changes).values(tenant=tenant, task=task, removed=list(removed)))
+        row = insert(changes).values(server=self.name, tenant=tenant, task=task, removed=list(removed))
+        note_change(connection.execute(row.returning(changes.c.transaction)).scalar_one())
+
+    @contextmanager
+    def hints(self) -> Iterator[Callable[[float], None]]:
+        """Yields a function that waits so many seconds, or until another process has called `hint`.
+
+        Raises:
+            StorageFailed: the database cannot be reached, or the connection is lost. The function raises it too.
+        """
+        with storage_failures(UNREAD), self._writer.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql(f"LISTEN {_HINT}")
+            driver: Any = connection.connection.driver_connection
+
+            def wait(seconds: float) -> None:
+                for _hint in driver.notifies(timeout=seconds, stop_after=1):
+                    pass
+
+            yield wait
+
+    def hint(self) -> None:
+        """Has the other processes read of changes soon.
+
+        A transaction of its own, which waits for no disk: PostgreSQL commits those with hints one after another.
+
+        Raises:
+            StorageFailed: the database cannot be reached.
+        """
+        with storage_failures(UNREAD), self._writer.begin() as connection:
+            connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+            connection.exec_driver_sql(f"NOTIFY {_HINT}")
 
     def erase(self) -> bool:
         """Returns True: PostgreSQL itself clears what was removed, in its own time."""

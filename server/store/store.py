@@ -1,5 +1,7 @@
 """The store: tasks, their examples and versions, refreshes, and the records kept for retries."""
 
+from collections.abc import Callable, Sequence
+
 from sqlalchemy import literal, select
 
 from server.changes import Changes
@@ -12,10 +14,12 @@ from server.store.events import EventStore
 from server.store.examples import ExampleStore
 from server.store.keys import KeyStore
 from server.store.opening import follow_database, open_database, sqlite_url
+from server.store.postgres_database import PostgresDatabase
 from server.store.quotas import QuotaStore
-from server.store.records import Replay
+from server.store.records import Replay, TaskKey
 from server.store.refreshes import RefreshStore
 from server.store.replays import read_replay
+from server.store.shared_changes import SharedChanges
 from server.store.tables import tasks
 from server.store.tasks import TaskStore
 
@@ -48,6 +52,7 @@ class Store:
 
     def __init__(self, database: Database, changes: Changes, bounds: EventBounds = _BOUNDS) -> None:
         self._database = database
+        self._changes = changes
         self.active = ActiveTasks(database, changes)
         self.events = EventStore(database, bounds)
         self.tasks = TaskStore(database, self.active, self.events)
@@ -82,6 +87,25 @@ class Store:
             StoreError: there is no such database.
         """
         return cls(follow_database(url), changes)
+
+    def hear(self, on_change: Callable[[TaskKey, Sequence[int]], None], on_gap: Callable[[], None]) -> SharedChanges | None:
+        """Returns what reads of changes by other servers; None where no other server can share the database.
+
+        Args:
+            on_change, on_gap: as of `SharedChanges`. What is in memory here is out of date already when they are called.
+        """
+        if not isinstance(self._database, PostgresDatabase):
+            return None
+
+        def changed(key: TaskKey, removed: Sequence[int]) -> None:
+            self.active.forget(key)
+            on_change(key, removed)
+
+        def missed() -> None:
+            self._changes.count_all()
+            on_gap()
+
+        return SharedChanges(self._database, self._changes, changed, missed)
 
     def close(self) -> None:
         """Lets go of the database; later calls raise StorageFailed."""

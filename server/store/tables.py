@@ -116,6 +116,7 @@ tasks = Table(
     Column("ordinal", Integer, nullable=False, server_default="0"),  # in the order of creation, whatever the clock said then
     Column("capture", JSON, nullable=True),  # the fields of a CaptureSetting; NULL where nobody set one
     Column("labels", String, nullable=False, server_default="single"),  # of an image: `single`, or `multiple` for any number
+    Column("forgettings", Integer, nullable=False, server_default="0"),  # how often something of it was forgotten
     PrimaryKeyConstraint("tenant", "id", name="pk_tasks"),
     Index("ix_tasks_ordinal", "tenant", "ordinal", "id"),
 )
@@ -407,6 +408,7 @@ changes = Table(
     Column("number", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
     Column("transaction", BigInteger, server_default=text("0"), nullable=False),  # the id of the one that wrote the row
     Column("time", UtcDateTime, server_default=func.now(), nullable=False),
+    Column("server", String, nullable=False),  # a name that each gives itself at its start
     Column("tenant", String, nullable=False),
     Column("task", String, nullable=False),
     Column("removed", JSON, nullable=False),  # the numbers of its versions that are gone
