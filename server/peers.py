@@ -44,6 +44,13 @@ class Audited:
 
 
 @dataclass(frozen=True, slots=True)
+class RatesUsed:
+    """From a worker: for how many seconds of rates its requests have used them, by slot."""
+
+    used: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Dropped:
     """From the owner: these versions were removed."""
 
@@ -85,7 +92,8 @@ class Workers:
     Args:
         on_captures: takes the captures of a worker.
         on_keys: takes when keys were last used.
-        on_audit: takes rows of the audit. All are called on threads.
+        on_audit: takes rows of the audit.
+        on_rates: takes for how long rates were used. All are called on threads.
     """
 
     def __init__(
@@ -94,7 +102,9 @@ class Workers:
         on_captures: Callable[[Sequence[NewCapture]], None],
         on_keys: Callable[[Mapping[str, datetime]], None],
         on_audit: Callable[[Sequence[AuditRow]], None],
+        on_rates: Callable[[Mapping[str, float]], None],
     ) -> None:
+        self._on_rates = on_rates
         self._on_audit = on_audit
         self._on_captures = on_captures
         self._on_keys = on_keys
@@ -140,6 +150,8 @@ class Workers:
                 self._on_keys(used)
             case Audited(rows):
                 self._on_audit(rows)
+            case RatesUsed(used):
+                self._on_rates(used)
             case Sync(number) if answers := self._awaited.get(number):
                 answers.release()
 
@@ -186,6 +198,12 @@ class Owner:
     def note_keys(self, used: Mapping[str, datetime]) -> None:
         """Has it written when keys were last used, by id. Never blocks."""
         self._link.send(KeysUsed(used))
+
+    def tell_rates(self, used: Mapping[str, float]) -> Mapping[str, float]:
+        """Tells for how long rates were used here. Returns nothing: the owner charges what was used elsewhere. Never blocks."""
+        if used:
+            self._link.send(RatesUsed(used))
+        return {}
 
     def tell_audit(self, rows: Sequence[AuditRow]) -> None:
         """Has rows of the audit stored. Never blocks."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from server.cache.heads import ActiveHeads
 from server.cache.keys import ActiveKeys
-from server.cache.quotas import ActiveQuotas
+from server.cache.quotas import ActiveQuotas, Exchange
 from server.cache.set_rules import ActiveSetRules
 from server.cache.support import ActiveSupport
 from server.changes import Changes
@@ -70,7 +70,7 @@ class Service:
             self._owner = Owner(seat, self.metrics, self._forget, self._follow_bundle, self._drop_key, self._forget_all)
         try:
             self.keys = ActiveKeys(self.store, changes, self._owner.note_keys if self._owner else None)
-            self.quotas = ActiveQuotas(self.store, SharedTimes(seat.rates) if seat else None)
+            self.quotas = ActiveQuotas(self.store, SharedTimes(seat.rates) if seat else None, self._exchange())
             self.tokens = _tokens(settings)
             if settings.exposed and not self.keys.required and self.tokens is None:
                 raise InvalidSettings(
@@ -87,7 +87,7 @@ class Service:
             raise
         self._captures = None if self._owner else CaptureWriter(self.store, self.metrics, settings.keep_images)
         if seat is not None and self._captures is not None:
-            self._workers = Workers(seat, self._captures.offer, self.store.keys.note_use, self.audit.take)
+            self._workers = Workers(seat, self._captures.offer, self.store.keys.note_use, self.audit.take, self.quotas.put_back)
             self.backbones.on_change = self._workers.tell_bundle
         self.heads = ActiveHeads(self.store, self.metrics)
         self.support = ActiveSupport(self.store)
@@ -102,7 +102,7 @@ class Service:
         self.scores = ScoreBudget(settings.max_scores)
         if self._others:
             self._others.start()
-        self.keys.start(also=self.quotas.load)
+        self.keys.start(also=self.quotas.look)
         self.audit.start()
 
     @asynccontextmanager
@@ -172,6 +172,12 @@ class Service:
         """
         if self._others and not self.has_heard(transaction):
             await self.pools.in_thread(self._others.catch_up, transaction)
+
+    def _exchange(self) -> Exchange | None:
+        """Returns what tells the other servers which rates are used; None where no other server shares the database."""
+        if self.store.rates is None:
+            return None
+        return self._owner.tell_rates if self._owner else self.store.rates.exchange
 
     def _forget_everywhere(self) -> None:
         self._forget_all()

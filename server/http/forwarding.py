@@ -72,8 +72,10 @@ class Forwarding:
             return False
         if scope["method"] == "OPTIONS" or not await self._front.admits(scope):
             return True
-        if scope["method"] != "POST" or not _PREDICTS.fullmatch(path):
-            return False
+        return scope["method"] == "POST" and _PREDICTS.fullmatch(path) is not None and self._answers(scope)
+
+    def _answers(self, scope: Scope) -> bool:
+        """Returns whether this worker answers a prediction: nothing is to be stored before, and it knows what the client does."""
         try:
             wanted = at_least(scope["headers"])
         except InvalidRequest:

@@ -20,6 +20,7 @@ from server.store.records import Replay, TaskKey
 from server.store.refreshes import RefreshStore
 from server.store.replays import read_replay
 from server.store.shared_changes import SharedChanges
+from server.store.shared_rates import SharedRates
 from server.store.tables import tasks
 from server.store.tasks import TaskStore
 
@@ -44,6 +45,7 @@ class Store:
         keys: the API keys.
         audit: who did what.
         quotas: what tenants and keys may bring and store.
+        rates: what servers tell each other of rates; None where no other server can share the database.
 
     Raises:
         TaskNotFound: from every such call that takes a task's key, if there is no such task.
@@ -53,6 +55,7 @@ class Store:
     def __init__(self, database: Database, changes: Changes, bounds: EventBounds = _BOUNDS) -> None:
         self._database = database
         self._changes = changes
+        self.rates = SharedRates(database) if isinstance(database, PostgresDatabase) else None
         self.active = ActiveTasks(database, changes)
         self.events = EventStore(database, bounds)
         self.tasks = TaskStore(database, self.active, self.events)

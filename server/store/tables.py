@@ -1,8 +1,8 @@
 """The schema, as the store's statements see it. `server.store.migrations` creates it; a test compares the two.
 
-The primary key of every table begins with the tenant, but for the audit and the changes. Large columns come last. SQLite reads a
-row from the front and keeps what does not fit a page in a chain of further pages. So an example is read without its image, and a
-version without its head.
+The primary key of every table begins with the tenant, but for the audit and what servers tell each other. Large columns come last.
+SQLite reads a row from the front and keeps what does not fit a page in a chain of further pages. So an example is read without
+its image, and a version without its head.
 Every value that is computed from somebody's image is an `ErasableBlob`.
 
 Texts are compared byte by byte, as in Python: on PostgreSQL the migrations give their columns the collation "C".
@@ -414,4 +414,15 @@ changes = Table(
     Column("removed", JSON, nullable=False),  # the numbers of its versions that are gone
     PrimaryKeyConstraint("number", name="pk_changes"),
     Index("ix_changes_transaction", "transaction"),
+)
+
+# What each of several servers has used of rates, so that the others count it too. Rows of the same server are of one process.
+spent = Table(
+    "spent",
+    metadata,
+    Column("server", String, nullable=False),
+    Column("slot", String, nullable=False),  # the name of the rate, as in `server.rates.Rate`
+    Column("seconds", Float, nullable=False),  # that its requests have taken of the rate since it began
+    Column("time", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("server", "slot", name="pk_spent"),
 )

@@ -1,5 +1,5 @@
-"""A table of changes, by which servers that share a database know what the others changed. A task counts
-how often something of it was forgotten.
+"""A table of changes, by which servers that share a database know what the others changed, and one of
+the rates that each has used. A task counts how often something of it was forgotten.
 
 On PostgreSQL texts are compared byte by byte from now on, as they are in SQLite and in Python.
 """
@@ -27,6 +27,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number", name="pk_changes"),
     )
     op.create_index("ix_changes_transaction", "changes", ["transaction"])
+    op.create_table(
+        "spent",
+        sa.Column("server", sa.String, nullable=False),
+        sa.Column("slot", sa.String, nullable=False),
+        sa.Column("seconds", sa.Float, nullable=False),
+        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("server", "slot", name="pk_spent"),
+    )
     op.add_column("tasks", sa.Column("forgettings", sa.Integer, nullable=False, server_default="0"))
     if shared:
         _compare_bytes()
