@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Row, bindparam, delete, func, literal_column, select
+from sqlalchemy import Row, bindparam, delete, func, literal_column, select
 
 from server.changes import Changes
 from server.store.background import succeeds
 from server.store.postgres_database import PostgresDatabase
 from server.store.records import TaskKey
-from server.store.tables import changes
+from server.store.tables import XMIN, changes
 
 POLL_SECONDS = 0.25
 TRUE_SECONDS = 0.5
@@ -22,11 +22,10 @@ _GAP_SECONDS = 300.0  # A server that has not read for so long might have missed
 _TRIM_SECONDS = 60.0
 _HINT_SECONDS = 0.02  # between two hints, however many changes there are
 
-_XMIN = literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::bigint", BigInteger)
 # Rows that the last reading could not see are of transactions that had not ended then. None of these has a lower id than the xmin
 # of that reading. So none is missed, in whichever order transactions begin and end. Some are read twice.
 _SINCE = (
-    select(_XMIN.label("xmin"), changes.c.number, changes.c.server, changes.c.tenant, changes.c.task, changes.c.removed)
+    select(XMIN.label("xmin"), changes.c.number, changes.c.server, changes.c.tenant, changes.c.task, changes.c.removed)
     .select_from(select(literal_column("1")).subquery("one").outerjoin(changes, changes.c.transaction >= bindparam("since")))
     .order_by(changes.c.number)
 )

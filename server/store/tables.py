@@ -1,8 +1,8 @@
 """The schema, as the store's statements see it. `server.store.migrations` creates it; a test compares the two.
 
-The primary key of every table begins with the tenant, but for the audit and what servers tell each other. Large columns come last.
-SQLite reads a row from the front and keeps what does not fit a page in a chain of further pages. So an example is read without
-its image, and a version without its head.
+The primary key of every table begins with the tenant, but for the audit and what servers tell each other. Large columns come
+last. SQLite reads a row from the front and keeps what does not fit a page in a chain of further pages. So an example is read
+without its image, and a version without its head.
 Every value that is computed from somebody's image is an `ErasableBlob`.
 
 Texts are compared byte by byte, as in Python: on PostgreSQL the migrations give their columns the collation "C".
@@ -30,6 +30,7 @@ from sqlalchemy import (
     TypeDecorator,
     func,
     literal,
+    literal_column,
     text,
     type_coerce,
 )
@@ -100,6 +101,9 @@ def _compile_part(element: part_of, compiler: SQLCompiler, **kwargs: Any) -> str
     before = _IN_TREE if compiler.dialect.name == "sqlite" else 0
     return compiler.process(func.substr(column, first + before, size), **kwargs)
 
+
+XMIN = literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::bigint", BigInteger)
+"""On PostgreSQL, the id of the earliest transaction that has not ended."""
 
 metadata = MetaData()
 
@@ -357,7 +361,7 @@ keys = Table(
 audit = Table(
     "audit",
     metadata,
-    Column("number", Integer, nullable=False),  # in the order in which they were stored, without gaps, and never given twice
+    Column("number", Integer, nullable=False),  # in the order of storing, without gaps on SQLite, and never given twice
     Column("time", UtcDateTime, nullable=False),
     Column("tenant", String, nullable=True),  # NULL for a caller without a valid key
     Column("key", String, nullable=True),  # NULL without keys, and of a command
@@ -366,8 +370,10 @@ audit = Table(
     Column("request", String, nullable=True),
     Column("result", String, nullable=False),
     Column("count", Integer, nullable=False),
+    Column("transaction", BigInteger, server_default=text("0"), nullable=False),  # as of `changes`; 0 on SQLite
     PrimaryKeyConstraint("number", name="pk_audit"),
     Index("ix_audit_time", "time"),
+    Index("ix_audit_transaction", "transaction", "number"),
     sqlite_autoincrement=True,
 )
 

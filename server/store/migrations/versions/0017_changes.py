@@ -35,6 +35,9 @@ def upgrade() -> None:
         sa.Column("time", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("server", "slot", name="pk_spent"),
     )
+    transaction = sa.Column("transaction", sa.BigInteger, server_default=sa.text(_TRANSACTION if shared else "0"), nullable=False)
+    op.add_column("audit", transaction)
+    op.create_index("ix_audit_transaction", "audit", ["transaction", "number"])
     op.add_column("tasks", sa.Column("forgettings", sa.Integer, nullable=False, server_default="0"))
     if shared:
         _compare_bytes()
