@@ -60,6 +60,8 @@ class Service:
         self._workers: Workers | None = None
         self._changes = changes = Changes(seat.changes if seat else None)
         self._others: SharedChanges | None = None
+        self._declined: str | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         url = settings.database_url or sqlite_url(settings.data_dir)
         if seat is None or seat.owns:
             self.store = Store.open(url, EventBounds(settings.quality_drop, settings.event_days), changes)
@@ -102,7 +104,7 @@ class Service:
         self.scores = ScoreBudget(settings.max_scores)
         if self._others:
             self._others.start()
-        self.keys.start(also=self.quotas.look)
+        self.keys.start(also=self._look)
         self.audit.start()
 
     @asynccontextmanager
@@ -150,9 +152,9 @@ class Service:
         (self._owner.offer_captures if self._owner else self.captures.offer)(taken)
 
     def start(self) -> None:
-        """Begins to follow the owner, in a worker. Call it on the event loop."""
+        """Begins to follow other processes. Call it on the event loop."""
+        self._loop = asyncio.get_running_loop()
         if self._owner:
-            self._loop = asyncio.get_running_loop()
             self._owner.start()
 
     @property
@@ -172,6 +174,15 @@ class Service:
         """
         if self._others and not self.has_heard(transaction):
             await self.pools.in_thread(self._others.catch_up, transaction)
+
+    def _look(self) -> None:
+        """Looks for what other processes chose or used."""
+        self.quotas.look()
+        if self._owner is None and self.store.choices is not None and self._loop is not None:
+            chosen = self.store.choices.default_bundle()
+            if chosen is not None and chosen not in {self.backbones.default_id, self._declined}:
+                self._declined = chosen  # It is not tried every second if this server cannot open it.
+                self._follow_bundle("default", chosen)
 
     def _exchange(self) -> Exchange | None:
         """Returns what tells the other servers which rates are used; None where no other server shares the database."""
@@ -193,6 +204,7 @@ class Service:
         self.keys.drop(tenant, id_)
 
     def _follow_bundle(self, change: BundleChange, id_: str) -> None:
+        assert self._loop is not None
         asyncio.run_coroutine_threadsafe(self._follow(change, id_), self._loop)
 
     async def _follow(self, change: BundleChange, id_: str) -> None:

@@ -8,6 +8,7 @@ from server.changes import Changes
 from server.store.active_tasks import ActiveTasks
 from server.store.audit import AuditStore
 from server.store.captures import CaptureStore
+from server.store.choices import Choices
 from server.store.database import Database, StoreError, StoreInUse, StoreSizes
 from server.store.event_records import EventBounds
 from server.store.events import EventStore
@@ -45,6 +46,7 @@ class Store:
         keys: the API keys.
         audit: who did what.
         quotas: what tenants and keys may bring and store.
+        choices: what was chosen for all servers; None where no other server can share the database.
         rates: what servers tell each other of rates; None where no other server can share the database.
 
     Raises:
@@ -55,6 +57,7 @@ class Store:
     def __init__(self, database: Database, changes: Changes, bounds: EventBounds = _BOUNDS) -> None:
         self._database = database
         self._changes = changes
+        self.choices = Choices(database) if isinstance(database, PostgresDatabase) else None
         self.rates = SharedRates(database) if isinstance(database, PostgresDatabase) else None
         self.active = ActiveTasks(database, changes)
         self.events = EventStore(database, bounds)

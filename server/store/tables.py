@@ -432,3 +432,12 @@ spent = Table(
     Column("time", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("server", "slot", name="pk_spent"),
 )
+
+# What holds for all servers, and is not of a tenant.
+choices = Table(
+    "choices",
+    metadata,
+    Column("name", String, nullable=False),
+    Column("value", String, nullable=False),
+    PrimaryKeyConstraint("name", name="pk_choices"),
+)

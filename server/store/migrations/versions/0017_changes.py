@@ -1,5 +1,5 @@
-"""A table of changes, by which servers that share a database know what the others changed, and one of
-the rates that each has used. A task counts how often something of it was forgotten.
+"""A table of changes, by which servers that share a database know what the others changed, one of the
+rates that each has used, and one of what was chosen for all. A task counts how often something of it was forgotten.
 
 On PostgreSQL texts are compared byte by byte from now on, as they are in SQLite and in Python.
 """
@@ -34,6 +34,12 @@ def upgrade() -> None:
         sa.Column("seconds", sa.Float, nullable=False),
         sa.Column("time", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("server", "slot", name="pk_spent"),
+    )
+    op.create_table(
+        "choices",
+        sa.Column("name", sa.String, nullable=False),
+        sa.Column("value", sa.String, nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_choices"),
     )
     transaction = sa.Column("transaction", sa.BigInteger, server_default=sa.text(_TRANSACTION if shared else "0"), nullable=False)
     op.add_column("audit", transaction)
