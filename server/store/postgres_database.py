@@ -26,15 +26,15 @@ _SETTINGS = {
     "timezone": "UTC",
     "lock_timeout": f"{_WAIT_SECONDS:.0f}s",
     "idle_in_transaction_session_timeout": "30s",
-    "tcp_user_timeout": "10s",
+    "tcp_user_timeout": "5s",
 }
 _CONNECTING = {
     "application_name": "headstart",
-    "connect_timeout": 5,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
+    "connect_timeout": 3,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
     "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
+    "tcp_user_timeout": 4_000,
 }
 
 _OURS = 0x48656164  # the first of the two numbers of each advisory lock that we take: another program may take others
@@ -62,6 +62,7 @@ class PostgresDatabase:
         self._writer = engine
         self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._closed = False
+        self._away = False
 
     @classmethod
     def open(cls, url: str) -> "PostgresDatabase":
@@ -109,10 +110,24 @@ class PostgresDatabase:
         self._writer.dispose()
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def looking(self) -> Iterator[None]:
+        """Has all transactions but those of the block fail at once, from a block that fails until one that succeeds.
+
+        Else each would wait for a database that is away, until no thread is left and nothing can be answered.
+        """
+        try:
+            yield
+        except StorageFailed:
+            self._away = True
+            self._writer.dispose()  # After a fail-over, or behind a network that was cut, no old connection is of use.
+            raise
+        self._away = False
+
+    @contextmanager
+    def read(self, *, also_if_away: bool = False) -> Iterator[Connection]:
         """Yields a connection to a snapshot, as `Database.read` says."""
         with storage_failures(UNREAD):
-            self._check_open()
+            self._check_there(also_if_away)
             with self._reader.connect() as connection:
                 yield connection
 
@@ -120,7 +135,7 @@ class PostgresDatabase:
     def write(self, *tenants: str, removes: bool = False, replaces: bool = False) -> Iterator[Connection]:  # noqa: ARG002
         """Yields a connection with a transaction, as `Database.write` says."""
         with storage_failures(FAILED):
-            self._check_open()
+            self._check_there()
             with self._writer.connect() as connection:
                 _lock(connection, map(_lock_of, tenants))
                 yield connection
@@ -151,7 +166,10 @@ class PostgresDatabase:
                 for _hint in driver.notifies(timeout=seconds, stop_after=1):
                     pass
 
-            yield wait
+            try:
+                yield wait
+            finally:
+                connection.invalidate()  # Nobody else is to hear of hints.
 
     def hint(self) -> None:
         """Has the other processes read of changes soon.
@@ -176,7 +194,7 @@ class PostgresDatabase:
     def check(self) -> None:
         """Checks that the database can be read and written, as `Database.check` says."""
         with storage_failures(FAILED):
-            self._check_open()
+            self._check_there()
             with self._writer.connect() as connection:
                 if connection.execute(select(func.pg_is_in_recovery())).scalar_one():
                     raise StorageFailed("the database is a standby, which cannot be written; try again later")
@@ -186,9 +204,11 @@ class PostgresDatabase:
         with self.read() as connection:
             return StoreSizes(connection.execute(select(func.pg_database_size(func.current_database()))).scalar_one())
 
-    def _check_open(self) -> None:
+    def _check_there(self, also_if_away: bool = False) -> None:
         if self._closed:
             raise StorageFailed(STOPPING)
+        if self._away and not also_if_away:
+            raise StorageFailed("the database cannot be reached; try again", retry_after=1)
 
 
 def shown(url: str) -> str:

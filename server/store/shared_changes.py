@@ -20,6 +20,7 @@ TRUE_SECONDS = 0.5
 _KEPT_SECONDS = 600.0  # Rows leave after this.
 _GAP_SECONDS = 300.0  # A server that has not read for so long might have missed rows, and forgets everything.
 _TRIM_SECONDS = 60.0
+_AWAY_SECONDS = 1.0  # between two looks for a database that cannot be reached
 _HINT_SECONDS = 0.02  # between two hints, however many changes there are
 
 # Rows that the last reading could not see are of transactions that had not ended then. None of these has a lower id than the xmin
@@ -92,7 +93,7 @@ class SharedChanges:
 
     def _read(self) -> None:
         begun = time.monotonic()
-        with self._database.read() as connection:
+        with self._database.looking(), self._database.read(also_if_away=True) as connection:
             rows = connection.execute(_SINCE, {"since": self._changes.settled}).all()
         settled: int = rows[0].xmin
         if begun - self._read_at > _GAP_SECONDS or settled < self._changes.settled:  # or it was put back to an earlier state
@@ -110,8 +111,9 @@ class SharedChanges:
 
     def _follow(self) -> None:
         while not self._closing.is_set():
-            succeeds(self._follow_hints, "changes of other servers could not be read")
-            self._closing.wait(POLL_SECONDS)
+            if succeeds(self.catch_up, "changes of other servers could not be read"):
+                succeeds(self._follow_hints, "hints of other servers could not be heard")
+            self._closing.wait(_AWAY_SECONDS)
 
     def _follow_hints(self) -> None:
         """Reads whenever another server says that it has changed something, and every quarter of a second."""
