@@ -26,8 +26,11 @@ from server.errors import (
 from server.ids import copy_of, new_id
 from server.store.active_versions import ActiveVersions
 from server.store.records import Active, Asked, ClassCount, Replay, ReplayExists, Task, TaskKey, VersionConflict
-from server.store.store import Store, sqlite_url
+from server.store.store import Store
+from tests.helpers.databases import database_url
 from tests.helpers.stored import BACKBONE, add, create, head_of, new_examples, open_empty
+
+pytestmark = pytest.mark.each_database
 
 T = "default"
 OTHER = BackboneRef("other@1", "cd" * 32)
@@ -298,12 +301,12 @@ def test_images_of_several_examples_are_read_at_once(store: Store) -> None:
 
 
 def test_a_support_set_whose_embeddings_are_missing_says_so(tmp_path: Path) -> None:
-    with closing(Store.open(sqlite_url(tmp_path))) as store:
+    with closing(Store.open(database_url(tmp_path))) as store:
         task = create(store)
     with closing(sqlite3.connect(tmp_path / "headstart.db")) as connection, connection:
         connection.execute("DELETE FROM embeddings WHERE rowid = 1")
     with (
-        closing(Store.open(sqlite_url(tmp_path))) as store,
+        closing(Store.open(database_url(tmp_path))) as store,
         pytest.raises(BackboneUnavailable, match="1 examples of version 1 have no embedding"),
     ):
         store.examples.support(task.key, 1)
@@ -379,17 +382,17 @@ def test_an_answer_that_cannot_be_kept_undoes_the_change(store: Store) -> None:
 
 
 def test_the_key_of_an_answer_outlives_its_task_and_not_its_day(tmp_path: Path) -> None:
-    with closing(Store.open(sqlite_url(tmp_path))) as store:
+    with closing(Store.open(database_url(tmp_path))) as store:
         task = create_once(store, T, asked())
         assert store.replay(T, "key") == replay_of(task, asked())
         store.tasks.delete(task.key)
     age(tmp_path, timedelta(hours=23, minutes=59))
-    with closing(Store.open(sqlite_url(tmp_path))) as store:
+    with closing(Store.open(database_url(tmp_path))) as store:
         left = store.replay(T, "key")
         assert left == replace(replay_of(task, Asked("key", "", "")), name=None)
         assert left.forgotten
     age(tmp_path, timedelta(hours=24))
-    with closing(Store.open(sqlite_url(tmp_path))) as store:
+    with closing(Store.open(database_url(tmp_path))) as store:
         assert store.replay(T, "key") is None
         create_once(store, T, asked("another"))
     with closing(sqlite3.connect(tmp_path / "headstart.db")) as connection:
@@ -473,7 +476,7 @@ def copy_task(data_dir: Path, task: str, ids: Sequence[str]) -> None:
 
 
 def test_a_closed_store_refuses(tmp_path: Path) -> None:
-    store = Store.open(sqlite_url(tmp_path))
+    store = Store.open(database_url(tmp_path))
     store.check()
     store.close()
     with pytest.raises(StorageFailed):

@@ -13,8 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from server.ids import new_id
 from server.store.quota_records import Usage
 from server.store.records import Change, NewExample, TaskKey
-from server.store.store import Store, sqlite_url
+from server.store.store import Store
+from tests.helpers.databases import database_url
 from tests.helpers.stored import head_of, new_examples, open_empty
+
+pytestmark = pytest.mark.each_database
 
 TENANTS = ("ours", "theirs")
 
@@ -52,7 +55,7 @@ class StoreMachine(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
-        self.url = sqlite_url(Path(self.folder.name))
+        self.url = database_url(Path(self.folder.name))
         self.store = open_empty(Path(self.folder.name))
         self.model: dict[str, TaskModel] = {}
 
