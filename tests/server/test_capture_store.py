@@ -239,6 +239,7 @@ class TestStore:
         assert replay is not None
         assert (replay.task, replay.version) == (task.id, 1)
 
+    @pytest.mark.sqlite("PostgreSQL keeps dead rows until it vacuums")
     @pytest.mark.parametrize("age", [timedelta(), timedelta(days=31)])
     def test_no_file_holds_what_left_by_itself(self, store: Store, tmp_path: Path, age: timedelta) -> None:
         task = create(store)

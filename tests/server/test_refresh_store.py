@@ -203,6 +203,11 @@ TestRefreshStore = RefreshMachine.TestCase
 TestRefreshStore.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 
 
+@pytest.mark.postgresql
+class TestRefreshStoreInPostgres(TestRefreshStore):  # type: ignore[valid-type, misc]
+    """The same in PostgreSQL."""
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return open_empty(tmp_path)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -16,8 +17,6 @@ from server.store.records import Change, NewExample, TaskKey
 from server.store.store import Store
 from tests.helpers.databases import database_url
 from tests.helpers.stored import head_of, new_examples, open_empty
-
-pytestmark = pytest.mark.each_database
 
 TENANTS = ("ours", "theirs")
 
@@ -220,3 +219,8 @@ class StoreMachine(RuleBasedStateMachine):
 
 TestStoreModel = StoreMachine.TestCase
 TestStoreModel.settings = settings(max_examples=20, stateful_step_count=20, deadline=None)
+
+
+@pytest.mark.postgresql
+class TestStoreModelInPostgres(TestStoreModel):  # type: ignore[valid-type, misc]
+    """The same in PostgreSQL."""
