@@ -11,17 +11,20 @@ from pathlib import Path
 import httpx
 import pytest
 
+from benchmarks.postgres_server import PostgresServer
 from server.changes import Changes
 from server.store.key_records import new_key
 from server.store.records import Task, TaskKey
 from server.store.shared_changes import TRUE_SECONDS, SharedChanges
 from server.store.store import Store
-from tests.helpers.postgres import Database, PostgresServer
+from tests.helpers.databases import database_url, statements_in, stores_in
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess
 from tests.helpers.stored import add, create
 from tests.helpers.uploads import create as create_task
 from tests.helpers.uploads import multipart
+
+pytestmark = pytest.mark.postgresql
 
 SERVERS = 3
 PATIENCE = 30.0
@@ -51,9 +54,9 @@ class Replica:
 
 
 @pytest.fixture
-def replicas(postgres: Database) -> Iterator[tuple[Replica, Replica]]:
+def replicas(tmp_path: Path) -> Iterator[tuple[Replica, Replica]]:
     with ExitStack() as open_:
-        made = Replica(postgres.url), Replica(postgres.url)
+        made = Replica(database_url(tmp_path)), Replica(database_url(tmp_path))
         for each in made:
             open_.callback(each.store.close)
         yield made
@@ -132,13 +135,15 @@ class TestChanges:
         assert other.gaps == 1
         assert other.version(task) == 2
 
-    def test_rows_leave_when_all_have_read_them(self, replicas: tuple[Replica, Replica], postgres: Database) -> None:
+    def test_rows_leave_when_all_have_read_them(self, replicas: tuple[Replica, Replica], tmp_path: Path) -> None:
         one, _ = replicas
         create(one.store)
-        postgres.execute("UPDATE changes SET time = time - interval '11 minutes'")
+        with statements_in(tmp_path) as connection:
+            connection.exec_driver_sql("UPDATE changes SET time = time - interval '11 minutes'")
         young = create(one.store)
         one.shared._trim()
-        assert postgres.execute("SELECT task FROM changes") == [(young.id,)]
+        with statements_in(tmp_path) as connection:
+            assert connection.exec_driver_sql("SELECT task FROM changes").scalars().all() == [young.id]
 
     def test_rates_that_others_use_are_told_once(self, replicas: tuple[Replica, Replica]) -> None:
         one, other = (each.store.rates for each in replicas)
@@ -153,20 +158,15 @@ class TestChanges:
 
 
 @pytest.fixture(scope="module")
-def shared(postgres_server: PostgresServer) -> Database:
-    return postgres_server.database()
-
-
-@pytest.fixture(scope="module")
-def servers(
-    shared: Database, tmp_path_factory: pytest.TempPathFactory, small_flags: tuple[str, ...]
-) -> Iterator[list[ServerProcess]]:
+def servers(tmp_path_factory: pytest.TempPathFactory, small_flags: tuple[str, ...]) -> Iterator[list[ServerProcess]]:
     folder = tmp_path_factory.mktemp("replicas")
     with ExitStack() as running:
+        running.enter_context(stores_in("postgresql"))
+        url = database_url(folder)
         starting = ThreadPoolExecutor(SERVERS)
 
         def start(number: int) -> ServerProcess:
-            return running.enter_context(ServerProcess(folder / f"data{number}", "--database-url", shared.url, *small_flags))
+            return running.enter_context(ServerProcess(folder / f"data{number}", "--database-url", url, *small_flags))
 
         found = list(starting.map(start, range(SERVERS)))
         yield found
@@ -282,12 +282,13 @@ def _wait_until(holds: Callable[[], bool]) -> None:
 
 
 class TestKeys:
-    def test_keys_and_quotas_hold_at_every_server(self, postgres: Database, tmp_path: Path, small_flags: tuple[str, ...]) -> None:
-        with closing(Store.open(postgres.url)) as store:
+    def test_keys_and_quotas_hold_at_every_server(self, tmp_path: Path, small_flags: tuple[str, ...]) -> None:
+        url = database_url(tmp_path)
+        with closing(Store.open(url)) as store:
             record, key = new_key("birds", "write", None, None)
             store.keys.add(record)
             store.quotas.change("birds", "", {"requests": 40})
-        flags = ("--database-url", postgres.url, *small_flags)
+        flags = ("--database-url", url, *small_flags)
         headers = {"Authorization": f"Bearer {key}"}
         with ExitStack() as stack:
             running = [stack.enter_context(ServerProcess(tmp_path / f"data{number}", *flags)) for number in range(2)]
@@ -296,7 +297,7 @@ class TestKeys:
             while one.get("/v1/tasks").status_code == 200:
                 pass
             _wait_until(lambda: other.get("/v1/tasks").status_code == 429)
-            with closing(Store.open(postgres.url)) as store:
+            with closing(Store.open(url)) as store:
                 store.quotas.change("birds", "", {"requests": None})
                 _wait_until(lambda: {api.get("/v1/tasks").status_code for api in (one, other)} == {200})
                 store.keys.revoke(None, record.id)
@@ -307,8 +308,8 @@ class TestDatabaseAway:
     def test_a_server_says_so_at_once_and_goes_on_when_it_is_back(
         self, tmp_path: Path, small_flags: tuple[str, ...], support: Labelled
     ) -> None:
-        with closing(PostgresServer()) as postgres:
-            flags = ("--database-url", postgres.database().url, *small_flags)
+        with PostgresServer() as postgres:
+            flags = ("--database-url", postgres.url(), *small_flags)
             with ServerProcess(tmp_path / "data", *flags) as server, httpx.Client(base_url=server.url, timeout=30) as api:
                 task = create_task(api, support[::5])["id"]
 
