@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, literal_column, select
+from sqlalchemy import Row, String, cast, delete, func, literal_column, select, text
 
 from server.changes import Changes
 from server.store.background import succeeds
 from server.store.postgres_database import PostgresDatabase
 from server.store.records import TaskKey
-from server.store.tables import XMIN, changes
+from server.store.tables import changes
 
 POLL_SECONDS = 0.25
 TRUE_SECONDS = 0.5
@@ -23,13 +23,25 @@ _TRIM_SECONDS = 60.0
 _AWAY_SECONDS = 1.0  # between two looks for a database that cannot be reached
 _HINT_SECONDS = 0.02  # between two hints, however many changes there are
 
-# Rows that the last reading could not see are of transactions that had not ended then. None of these has a lower id than the xmin
-# of that reading. So none is missed, in whichever order transactions begin and end. Some are read twice.
+_SNAPSHOT = cast(literal_column("pg_current_snapshot()"), String).label("snapshot")
+# The rows that the snapshot of the reading before did not show. They are of transactions that had not ended then, in whichever
+# order those began and end. So none is missed, and each comes once. The first condition is for the index.
 _SINCE = (
-    select(XMIN.label("xmin"), changes.c.number, changes.c.server, changes.c.tenant, changes.c.task, changes.c.removed)
-    .select_from(select(literal_column("1")).subquery("one").outerjoin(changes, changes.c.transaction >= bindparam("since")))
+    select(_SNAPSHOT, changes.c.server, changes.c.tenant, changes.c.task, changes.c.removed)
+    .select_from(
+        select(literal_column("1"))
+        .subquery("one")
+        .outerjoin(
+            changes,
+            text(
+                "changes.transaction >= pg_snapshot_xmin(CAST(:before AS pg_snapshot))::text::bigint "
+                "AND NOT pg_visible_in_snapshot(changes.transaction::text::xid8, CAST(:before AS pg_snapshot))"
+            ),
+        )
+    )
     .order_by(changes.c.number)
 )
+_ONLY_SNAPSHOT = select(_SNAPSHOT)
 
 
 class SharedChanges:
@@ -56,9 +68,9 @@ class SharedChanges:
         self._on_change = on_change
         self._on_gap = on_gap
         self._reading = threading.Lock()
-        self._read_at = -_GAP_SECONDS
+        self._read_at = 0.0
+        self._snapshot: str | None = None  # of the last reading, if none has failed since
         self._trimmed_at = time.monotonic()
-        self._seen: set[int] = set()
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._threads = [threading.Thread(target=work, name="changes", daemon=True) for work in (self._follow, self._hint)]
@@ -92,21 +104,24 @@ class SharedChanges:
                 self._read()
 
     def _read(self) -> None:
-        begun = time.monotonic()
+        begun, before = time.monotonic(), self._snapshot
+        if before is not None and begun - self._read_at > _GAP_SECONDS:
+            before = None
+        self._snapshot = None
         with self._database.looking(), self._database.read(also_if_away=True) as connection:
-            rows = connection.execute(_SINCE, {"since": self._changes.settled}).all()
-        settled: int = rows[0].xmin
-        if begun - self._read_at > _GAP_SECONDS or settled < self._changes.settled:  # or it was put back to an earlier state
-            self._on_gap()
+            rows = connection.execute(*((_ONLY_SNAPSHOT,) if before is None else (_SINCE, {"before": before}))).all()
+        snapshot: str = rows[0].snapshot
+        settled = int(snapshot.partition(":")[0])
+        if before is None or settled < self._changes.settled:
+            self._on_gap()  # After a failure the database may be another one: a standby that lacks the last transactions.
         else:
-            self._take(row for row in rows if row.number is not None)
-        self._seen = {row.number for row in rows}
+            self._take(row for row in rows if row.task is not None)
         self._changes.hear(settled, begun + TRUE_SECONDS)
-        self._read_at = begun
+        self._read_at, self._snapshot = begun, snapshot
 
     def _take(self, rows: Iterable[Row[Any]]) -> None:
         for row in rows:
-            if row.number not in self._seen and row.server != self._database.name:
+            if row.server != self._database.name:
                 self._on_change(TaskKey(row.tenant, row.task), row.removed)
 
     def _follow(self) -> None:
