@@ -1,112 +1,37 @@
-"""The Helm chart: rendered by Helm, read by Kubernetes' schemas, and what it sets taken by a real server."""
+"""The Helm chart: rendered by Helm, read by Kubernetes' schemas, and its settings taken by the server."""
 
 import json
-import os
 import re
-import shlex
-import subprocess
-import sys
 import tomllib
-from pathlib import Path
 from typing import Any
 
-import httpx
 import kubernetes_validate
 import pytest
 import yaml
 
-from benchmarks.server_process import ROOT, first_key
-from server.commands.keys import keys_command
+from benchmarks.server_process import ROOT
 from server.metrics import Metrics
-from server.settings import Settings, load_settings
-from tests.helpers.charts import CHART, SCHEMA, Manifest, helm, refusal, render, settings_schema
-from tests.helpers.servers import ServerProcess
+from tests.helpers.charts import (
+    CHART,
+    EVERYTHING,
+    POSTGRES,
+    SCALED,
+    SCHEMA,
+    VALUES,
+    helm,
+    of_kind,
+    pod_of,
+    refusal,
+    render,
+    server_of,
+    settings_of,
+    settings_schema,
+)
 
 # The oldest release that the chart takes, and the newest whose schema there is.
 RELEASES = ("1.27", "1.37")
 
-POSTGRES = {
-    "database": {"secretName": "database"},
-    "networkPolicy": {"egress": [{"name": "PostgreSQL", "cidr": "10.0.0.5/32", "port": 5432}]},
-}
-SCALED = {**POSTGRES, "autoscaling": {"enabled": True}}
-WORKERS = {"settings": {"workers": 4, "sharedEngine": True, "maxBodyBytes": 128_000_000, "quality_drop": 0.1}}
-WORKERS["settings"]["qualityDrop"] = WORKERS["settings"].pop("quality_drop")
-GPU = {"gpu": {"enabled": True, "runtimeClassName": "nvidia"}, "settings": {"workers": 4}}
-TLS = {"tls": {"secretName": "certificate"}, "allowedHosts": ["api.example.org", "*.lan"]}
-EVERYTHING: dict[str, Any] = {
-    **SCALED,
-    **GPU,
-    **TLS,
-    "image": {"tag": "1.2.3", "pullSecrets": ["registry"]},
-    "settings": {
-        "workers": 2,
-        "shutdownTimeout": 60,
-        "oidcIssuer": "https://id.example.org",
-        "oidcAudience": "headstart",
-        "oidcJwks": "https://id.example.org/keys",
-    },
-    "bundles": {"image": "registry.example.org/bundles:1"},
-    "networkPolicy": {
-        "fromNamespaces": ["ingress-nginx", "monitoring"],
-        "egress": [
-            {"name": "PostgreSQL", "namespace": "postgres", "port": 5432},
-            {"name": "OIDC issuer", "cidr": "0.0.0.0/0", "port": 443},
-        ],
-    },
-    "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "keySecret": {"name": "operator"}},
-    "extraEnv": [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}],
-    "nodeSelector": {"disk": "ssd"},
-    "tolerations": [{"key": "gpu", "operator": "Exists"}],
-}
-CLAIM = {"bundles": {"existingClaim": "bundles"}, "insecure": True, "storage": {"className": "fast"}}
-VALUES = {
-    "sqlite": {},
-    "postgres": POSTGRES,
-    "scaled": SCALED,
-    "workers": WORKERS,
-    "gpu": GPU,
-    "tls": TLS,
-    "claim": CLAIM,
-    "everything": EVERYTHING,
-}
 each_values = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
-
-
-def of_kind(manifests: list[Manifest], kind: str) -> Manifest:
-    (found,) = (each for each in manifests if each["kind"] == kind)
-    return found
-
-
-def pod_of(manifests: list[Manifest]) -> dict[str, Any]:
-    (found,) = (each for each in manifests if each["kind"] in {"StatefulSet", "Deployment"})
-    spec: dict[str, Any] = found["spec"]["template"]["spec"]
-    return spec
-
-
-def server_of(manifests: list[Manifest]) -> dict[str, Any]:
-    (container,) = pod_of(manifests)["containers"]
-    found: dict[str, Any] = container
-    return found
-
-
-def environment_of(manifests: list[Manifest]) -> dict[str, str]:
-    """What the server's process sees, with a database and an address for those of the cluster."""
-    cluster = {"POD_IP": "10.1.2.3", "HEADSTART_DATABASE_URL": "postgresql://headstart@db/headstart"}
-    seen = dict(of_kind(manifests, "ConfigMap")["data"])
-    for each in server_of(manifests).get("env", ()):
-        text = each["value"] if "value" in each else cluster[each["name"]]
-        seen[each["name"]] = text.replace("$(POD_IP)", cluster["POD_IP"])
-    return seen
-
-
-def settings_of(manifests: list[Manifest], patch: pytest.MonkeyPatch) -> Settings:
-    """The settings that the server reads, which refuses unknown ones."""
-    for name in [name for name in os.environ if name.startswith("HEADSTART_")]:
-        patch.delenv(name)
-    for name, text in environment_of(manifests).items():
-        patch.setenv(name, text)
-    return load_settings([])
 
 
 @each_values
@@ -123,7 +48,7 @@ def test_helm_and_kubernetes_have_nothing_against_it(values: dict[str, Any]) -> 
 
 def test_a_field_that_kubernetes_does_not_know_would_be_seen() -> None:
     service = of_kind(render({}), "Service")
-    service["spec"]["prots"] = []
+    service = {**service, "spec": {**service["spec"], "prots": []}}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(service, RELEASES[-1], strict=True)
 
@@ -148,7 +73,7 @@ def test_pods_are_confined(values: dict[str, Any]) -> None:
         assert "memory" in container["resources"]["limits"]
         assert {each["name"] for each in container["volumeMounts"]} <= volumes
     writable = {each["mountPath"] for each in server_of(render(values))["volumeMounts"] if not each.get("readOnly")}
-    assert writable == {"/data", "/tmp", "/dev/shm"}  # noqa: S108 -- names of mounts
+    assert writable == {"/data", "/tmp", "/dev/shm"}
 
 
 @each_values
@@ -224,6 +149,16 @@ def test_no_network_but_what_is_named() -> None:
     assert all(rule["to"] for rule in named["egress"])
 
 
+def test_prometheus_finds_the_metrics_and_has_a_key() -> None:
+    monitor = of_kind(render(EVERYTHING), "ServiceMonitor")
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert (endpoint["port"], endpoint["path"], endpoint["scheme"]) == ("http", "/metrics", "https")
+    assert endpoint["authorization"] == {"credentials": {"name": "operator", "key": "key"}}
+    labels = of_kind(render(EVERYTHING), "Service")["metadata"]["labels"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
@@ -253,35 +188,3 @@ def test_the_schema_knows_every_setting_of_the_server() -> None:
 def test_the_chart_is_of_this_release() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] == project["version"]
-
-
-def test_the_server_starts_once_the_notes_command_has_made_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    installed = helm("install", "headstart", CHART, "--dry-run=client", values={}).stdout
-    (noted,) = re.findall(r"-c first-key -- \\\s+/opt/headstart/bin/headstart-server keys (.*)", installed)
-    manifests = render({})
-    (waiting,) = pod_of(manifests)["initContainers"]
-    script = waiting["args"][0].replace("/opt/headstart/bin/headstart-server", f"{sys.executable} -m server")
-    environment = {**os.environ, **environment_of(manifests), "HEADSTART_DATA_DIR": str(tmp_path)}
-    with subprocess.Popen([*waiting["command"], script], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as waits:
-        assert waits.stderr is not None
-        assert "there is no database" in waits.stderr.readline()
-        assert waits.poll() is None
-        monkeypatch.setenv("HEADSTART_DATA_DIR", str(tmp_path))
-        while keys_command(shlex.split(noted)):  # The loop has the database open for moments.
-            pass
-        assert waits.wait(30) == 0
-
-
-def test_probes_and_names_of_the_service_are_answered(
-    tmp_path: Path, small_flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    manifests = render({"allowedHosts": ["api.example.org"]})
-    settings_of(manifests, monkeypatch)
-    first_key(tmp_path / "data")
-    with ServerProcess(tmp_path / "data", *small_flags, "--host", "127.0.0.1") as server, httpx.Client(base_url=server.url) as api:
-        for name in ("startup", "readiness", "liveness"):
-            probe = server_of(manifests)[f"{name}Probe"]["httpGet"]
-            headers = {header["name"]: header["value"] for header in probe["httpHeaders"]}
-            assert api.get(probe["path"], headers=headers).status_code == 200
-        hosts = ("api.example.org", "headstart", "headstart.birds.svc.cluster.local", "10.1.2.3:8000", "example.com")
-        assert [api.get("/healthz", headers={"Host": host}).status_code for host in hosts] == [200, 200, 200, 200, 421]

