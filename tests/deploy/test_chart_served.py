@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.server_process import ROOT, first_key
 from server.commands.keys import keys_command
-from tests.helpers.charts import CHART, environment_of, helm, pod_of, render, server_of, settings_of
+from tests.helpers.charts import CHART, environment_of, pod_of, render, server_of, settings_of
 from tests.helpers.servers import ServerProcess
 
 
@@ -29,8 +29,8 @@ def without_keys(folder: Path) -> Path:
 
 def test_the_server_starts_once_the_notes_command_has_made_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = without_keys(tmp_path / "elsewhere")
-    installed = helm("install", "headstart", CHART, "--dry-run=client", values={}).stdout
-    (noted,) = re.findall(r"-c first-key -- \\\s+/opt/headstart/bin/headstart-server keys (.*)", installed)
+    notes = (CHART / "templates" / "NOTES.txt").read_text()
+    (noted,) = re.findall(r"-c first-key -- \\\s+/opt/headstart/bin/headstart-server keys (.*)", notes)
     manifests = render({})
     (waiting,) = pod_of(manifests)["initContainers"]
     script = waiting["args"][0].replace("/opt/headstart/bin/headstart-server", f"{sys.executable} -m server")
