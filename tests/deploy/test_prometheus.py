@@ -104,6 +104,15 @@ def test_every_expression_of_the_dashboard_has_a_result(prometheus: Prometheus) 
     assert [each for each in expressions() if not prometheus.query(each)] == []
 
 
+def test_the_autoscalers_query_counts_the_images_that_wait(prometheus: Prometheus) -> None:
+    """As prometheus-adapter would ask, here by instance where it asks by pod."""
+    (rule,) = yaml.safe_load((PROMETHEUS / "adapter.yml").read_text())["rules"]
+    parts = {"Series": rule["seriesQuery"].partition("{")[0], "LabelMatchers": 'job="headstart"', "GroupBy": "instance"}
+    asked = re.sub("<<[.](\\w+)>>", lambda part: parts[part[1]], rule["metricsQuery"])
+    (found,) = prometheus.query(asked)
+    assert 0 <= float(found["value"][1]) < 1
+
+
 def test_alerts_and_dashboard_ask_for_metrics_that_exist(prometheus: Prometheus) -> None:
     known = set(prometheus.get("/label/__name__/values")) | {"headstart_backbone_missing"}  # which nothing misses here
     asked = {name for each in (*expressions(), *(rule["expr"] for rule in RULES)) for name in metrics_of(each)}
