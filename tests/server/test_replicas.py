@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from benchmarks import server_process
 from benchmarks.postgres_server import PostgresServer
 from server.changes import Changes
 from server.store.key_records import new_key
@@ -279,6 +280,31 @@ def _wait_until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_workers_of_a_server_know_what_another_server_changed(
+    tmp_path: Path, small_flags: tuple[str, ...], support: Labelled
+) -> None:
+    url = database_url(tmp_path)
+    flags = ("--database-url", url, "--engine", "onnx", *small_flags)
+    fresh = httpx.Limits(max_keepalive_connections=0)  # so that any worker may answer
+    with ExitStack() as stack:
+        alone = stack.enter_context(ServerProcess(tmp_path / "alone", *flags))
+        many = stack.enter_context(server_process.ServerProcess(tmp_path / "many", "--workers", "2", *flags))
+        one = stack.enter_context(httpx.Client(base_url=alone.url, timeout=PATIENCE))
+        workers = stack.enter_context(httpx.Client(base_url=many.url, timeout=PATIENCE, limits=fresh))
+        task = create_task(one, support[::5])["id"]
+        path, image = f"/v1/tasks/{task}/predict", support[0][1]
+        for turn in range(4):
+            added = one.post(f"/v1/tasks/{task}/examples", **multipart(support[turn : turn + 1]))
+            known = {"Headstart-At-Least": added.headers["headstart-at-least"]}
+            for _ in range(4):
+                assert workers.post(path, content=image, headers=known).json()["version"] == added.json()["version"]
+        changed = workers.post(f"/v1/tasks/{task}/examples", **multipart(support[7:8]))
+        known = {"Headstart-At-Least": changed.headers["headstart-at-least"]}
+        assert one.post(path, content=image, headers=known).json()["version"] == changed.json()["version"]
+        one.delete(f"/v1/tasks/{task}")
+        _wait_until(lambda: {workers.post(path, content=image).status_code for _ in range(4)} == {404})
 
 
 class TestKeys:
