@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from server.errors import StorageFailed
 from server.metrics import Metrics
@@ -102,10 +102,11 @@ class CaptureWriter:
             self._metrics.captures_dropped.labels(reason).inc(len(taken))
 
     def _add(self, taken: Sequence[NewCapture]) -> None:
-        added = self._store.captures.add(taken, self._keep_images)
-        self._metrics.captures.inc(len(added.stored))
-        self._metrics.captures_dropped.labels("quota").inc(added.over_quota)
-        self._erasing |= added.removed
+        for some in _by_tenant(taken) if self._store.is_shared else [taken]:
+            added = self._store.captures.add(some, self._keep_images)
+            self._metrics.captures.inc(len(added.stored))
+            self._metrics.captures_dropped.labels("quota").inc(added.over_quota)
+            self._erasing |= added.removed
 
     def _sweep(self) -> None:
         self._erasing = self._store.captures.trim() or self._erasing
@@ -126,3 +127,11 @@ class CaptureWriter:
             _log.exception("captures could not be stored or removed")
             return "storage_failed"
         return None
+
+
+def _by_tenant(taken: Sequence[NewCapture]) -> Iterable[list[NewCapture]]:
+    """Returns captures of one tenant each: no tenant is to wait for a change that another server makes of another's."""
+    found: dict[str, list[NewCapture]] = {}
+    for capture in taken:
+        found.setdefault(capture.key.tenant, []).append(capture)
+    return found.values()

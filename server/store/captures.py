@@ -106,10 +106,9 @@ class CaptureStore:
             having = {TaskKey(row.tenant, row.id): capture_of(row.capture) for row in connection.execute(query)}
             found = {key: surplus(connection, key, setting, now) for key, setting in having.items()}
         gone = {key: ids for key, ids in found.items() if ids}
-        if gone:
-            with self._database.write(*{key.tenant for key in gone}, removes=True) as connection:
-                for key, ids in gone.items():
-                    delete_captures(connection, key, ids)
+        for key, ids in gone.items():
+            with self._database.write(key.tenant, removes=True) as connection:
+                delete_captures(connection, key, ids)
         return bool(gone)
 
     def scan(self, key: TaskKey, backbone_sha256: str, dim: int) -> ScannedCaptures:

@@ -28,6 +28,9 @@ from server.store.tasks import TaskStore
 __all__ = ["Store", "StoreError", "StoreInUse", "sqlite_url"]
 
 _BOUNDS = EventBounds()
+_SILENT_SECONDS = (
+    10.0  # after which a process that follows another takes it that the database is away: longer than replacing that
+)
 
 
 class Store:
@@ -47,6 +50,7 @@ class Store:
         audit: who did what.
         quotas: what tenants and keys may bring and store.
         choices: what was chosen for all servers; None where no other server can share the database.
+        is_shared: whether other servers may share the database.
         rates: what servers tell each other of rates; None where no other server can share the database.
 
     Raises:
@@ -58,6 +62,7 @@ class Store:
         self._database = database
         self._changes = changes
         self.choices = Choices(database) if isinstance(database, PostgresDatabase) else None
+        self.is_shared = isinstance(database, PostgresDatabase)
         self.rates = SharedRates(database) if isinstance(database, PostgresDatabase) else None
         self.active = ActiveTasks(database, changes)
         self.events = EventStore(database, bounds)
@@ -92,7 +97,10 @@ class Store:
         Raises:
             StoreError: there is no such database.
         """
-        return cls(follow_database(url), changes)
+        database = follow_database(url)
+        if isinstance(database, PostgresDatabase):
+            database.seems_away = lambda: changes.are_silent(_SILENT_SECONDS)
+        return cls(database, changes)
 
     def hear(self, on_change: Callable[[TaskKey, Sequence[int]], None], on_gap: Callable[[], None]) -> SharedChanges | None:
         """Returns what reads of changes by other servers; None where no other server can share the database.
