@@ -86,8 +86,11 @@ class PostgresDatabase:
         return database
 
     @classmethod
-    def open_to_read(cls, url: str) -> "PostgresDatabase":
+    def open_as_it_is(cls, url: str, *, creates: bool = False) -> "PostgresDatabase":
         """Connects to a database of this release's schema.
+
+        Args:
+            creates: whether to make the schema in a database that has none of any release.
 
         Raises:
             StoreError: it cannot be used, or a server of this release has not written it.
@@ -100,6 +103,8 @@ class PostgresDatabase:
             raise StoreError(f"{shown(url)} cannot be used: {_reason(error)}") from error
         if not there.issuperset(metadata.tables):
             database.close()
+            if creates and "alembic_version" not in there:
+                return cls.open(url)
             raise StoreError(f"{shown(url)} has no schema of this release; start a server of this release with it first")
         return database
 

@@ -5,6 +5,8 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
+from server.store.tables import metadata
+
 
 class SchemaError(Exception):
     """The schema cannot be brought up to date; the message is one line."""
@@ -23,3 +25,16 @@ def migrate(connection: Connection) -> None:
         command.upgrade(config, "head")
     except CommandError as error:
         raise SchemaError(str(error).partition("\n")[0]) from error
+    if connection.dialect.name == "postgresql":
+        _compare_bytes(connection)
+
+
+def _compare_bytes(connection: Connection) -> None:
+    """Has texts compared byte by byte, as in SQLite and in Python. By the rules of a language ids would come in another order."""
+    otherwise = connection.exec_driver_sql(
+        "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = current_schema() "
+        "AND data_type = 'character varying' AND collation_name IS DISTINCT FROM 'C'"
+    ).all()
+    for table, column in otherwise:
+        if table in metadata.tables:
+            connection.exec_driver_sql(f'ALTER TABLE {table} ALTER COLUMN "{column}" TYPE varchar COLLATE "C"')

@@ -5,7 +5,7 @@ last. SQLite reads a row from the front and keeps what does not fit a page in a 
 without its image, and a version without its head.
 Every value that is computed from somebody's image is an `ErasableBlob`.
 
-Texts are compared byte by byte, as in Python: on PostgreSQL the migrations give their columns the collation "C".
+Texts are compared byte by byte, as in Python: on PostgreSQL `server.store.schema` gives their columns the collation "C".
 """
 
 from datetime import UTC, datetime
