@@ -60,7 +60,8 @@ class Service:
         changes = Changes(seat.changes if seat else None)
         url = settings.database_url or sqlite_url(settings.data_dir)
         if seat is None or seat.owns:
-            self.store = Store.open(url, EventBounds(settings.quality_drop, settings.event_days), changes)
+            bounds = EventBounds(settings.quality_drop, settings.event_days)
+            self.store = Store.open(url, bounds, changes, settings.images_url)
             changes.count_all()
         else:
             self.store = Store.follow(url, changes)
