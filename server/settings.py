@@ -88,8 +88,8 @@ class Settings(BaseSettings):
     )
     images_url: str | None = Field(
         None,
-        description="s3://BUCKET/PATH, gs://, az:// or file:///FOLDER for the images of examples and captures; credentials are in "
-        "that service's variables (default: images are in the database)",
+        description="s3://BUCKET/PATH, gs://, az:// or file:///FOLDER for the images of examples and captures; credentials come "
+        "from that service's variables (default: images are in the database)",
     )
     bundles_dir: Path = Field(SHIPPED, description="folder of bundles; the shipped ones are always known")
     bundle: str | None = Field(

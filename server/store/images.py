@@ -68,7 +68,7 @@ class ImageStore:
                 raise StoreError(f"this is not the object store of this database: it has no object {known}")
             self._marker = known if known and there else self._mark(known)
         except StorageFailed as error:
-            raise StoreError(f"the object store of the images cannot be used: {error.detail}") from error
+            raise StoreError(f"the object store of the images cannot be used: {error.__cause__ or error.detail}") from error
 
     def check(self) -> None:
         """Checks that the object store can be read."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore as Backend
 
 _AT_ONCE = 32
+_LONGEST = 300  # characters of an error, which may quote a whole page of a proxy
 _CLIENT: "ClientConfig" = {"connect_timeout": "3s", "timeout": "20s"}
 _BACKOFF: "BackoffConfig" = {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=1), "base": 2}
 _RETRIES: "RetryConfig" = {"max_retries": 2, "retry_timeout": timedelta(seconds=20), "backoff": _BACKOFF}
@@ -30,6 +31,10 @@ _log = logging.getLogger(__name__)
 
 class ObjectMissing(Exception):
     """There is no such object."""
+
+
+class Refused(Exception):
+    """What the object store failed of, in a line without secrets."""
 
 
 class ObjectStore:
@@ -122,7 +127,7 @@ class ObjectStore:
 
 def reason(error: BaseException) -> str:
     """Returns the first line of what went wrong, without what may be a secret: queries of URLs, and names before an `@`."""
-    line = str(error).partition("\n")[0]
+    line = str(error).partition("\n")[0][:_LONGEST]
     return re.sub(r"\?\S*|(?<=//)[^/\s@]*@", "", line)
 
 
@@ -134,7 +139,7 @@ def _failures() -> Iterator[None]:
         yield
     except (BaseError, OSError, ValueError) as error:
         _log.error("the object store failed: %s", reason(error))
-        raise StorageFailed(_FAILED) from None  # A traceback would show the whole error.
+        raise StorageFailed(_FAILED) from Refused(reason(error))
 
 
 def _sync(folder: Path, path: str) -> None:
