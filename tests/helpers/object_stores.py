@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.request import urlopen
 
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
+from server.ids import original
 from server.store.images import ImageStore
 from server.store.object_store import ObjectStore
 from server.store.records import Change, NewExample, Task, TaskKey
@@ -59,7 +60,7 @@ class S3Server:
     def start(self) -> None:
         self.folder.mkdir(exist_ok=True)
         ports = [f"-{part}.port={port}" for part, port in self._ports.items()]
-        off = ("-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0")
+        off = ("-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false")
         self._process = subprocess.Popen(
             [_weed(), "mini", f"-dir={self.folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-bucket=images", *off, *ports],
             env={**os.environ, **self.environment},
@@ -68,7 +69,9 @@ class S3Server:
         )
         until = time.monotonic() + _SECONDS
         while not self._answers():
-            assert time.monotonic() < until, "SeaweedFS did not start"
+            if time.monotonic() > until:
+                self.stop()
+                raise TimeoutError("SeaweedFS did not start")
             time.sleep(0.05)
 
     def stop(self) -> None:
@@ -86,34 +89,29 @@ class S3Server:
 
     def paths(self) -> set[str]:
         """Of the objects under `url`, without the one by which a database knows the store."""
-        store = from_url(
-            self.url,
+        return {each["path"] for some in self._client(self.url).list() for each in some if "/" in each["path"]}
+
+    def content(self, path: str) -> bytes:
+        """Of an object under `url`."""
+        return bytes(self._client(self.url).get(path).bytes())
+
+    def _client(self, url: str) -> Any:
+        return from_url(
+            url,
             endpoint=self._address,
             access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
             secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
-            region="us-east-1",
+            region=self.environment["AWS_REGION"],
             client_options={"allow_http": True},
+            retry_config={"max_retries": 0},
         )
-        return {each["path"] for some in store.list() for each in some if "/" in each["path"]}
 
     def _answers(self) -> bool:
         """Whether it takes and gives an object: its parts do not come up together."""
-        os.environ.update(self.environment)
         try:
-            with urlopen(f"{self._address}/status", timeout=1):
-                pass
-            store = from_url(
-                "s3://images/started",
-                endpoint=self._address,
-                access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
-                secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
-                region="us-east-1",
-                client_options={"allow_http": True},
-                retry_config={"max_retries": 0},
-            )
-            store.put("probe", b"probe")
-            store.delete("probe")
-        except Exception:
+            self._client("s3://images").put("probe", b"probe")
+            self._client("s3://images").delete("probe")
+        except (BaseError, OSError):
             return False
         return True
 
@@ -141,8 +139,8 @@ class _PlacingTasks(TaskStore):
 
 
 def place(images: ImageStore, key: TaskKey, added: Sequence[NewExample]) -> list[NewExample]:
-    """New examples with their images in the object store."""
-    there = {(key, each.id): each.image for each in added if isinstance(each.image, bytes)}
+    """New examples with their images in the object store; copies share that of the first one, as a relabelled example does."""
+    there = {(key, each.id): each.image for each in added if isinstance(each.image, bytes) and each.id == original(each.id)}
     found = images.place(there) if there else {}
     return [replace(each, image=found.get((key, each.id))) for each in added]
 
