@@ -157,8 +157,8 @@ def leave_plain() -> None:
     """For `prepare`: images are not encrypted, so that a test can look for them in the objects' files."""
     from server.store import images
 
-    images._encrypted = lambda _at, image: image
-    images._decrypted = lambda _at, content: content
+    images._encrypted = lambda at, image: image  # noqa: ARG005
+    images._decrypted = lambda at, content: content  # noqa: ARG005
 
 
 def _weed() -> str:

@@ -52,7 +52,12 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     with closing(open_empty(tmp_path)) as opened:
         put_outside(opened, tmp_path / "objects")
         erase = opened.erase
-        monkeypatch.setattr(opened, "erase", lambda: opened.images.erase() or erase())
+
+        def erase_both() -> bool:
+            opened.images.erase()
+            return erase()
+
+        monkeypatch.setattr(opened, "erase", erase_both)
         yield opened
 
 
@@ -97,7 +102,7 @@ class TestVersions(test_forgetting.TestVersions):
 
 class TestResolving(test_captures.TestResolving):
     test_a_retry_beside_a_first_try_whose_client_has_left_gets_its_answer = None  # type: ignore[assignment]
-    test_what_is_no_decision_is_refused = None  # type: ignore[assignment]
+    test_what_is_no_decision_is_refused = None
 
 
 class TestCapturesForgotten(test_captures.TestForgetting):

@@ -47,7 +47,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
         taken = new_captures(task, 2)
         store.captures.add(taken, keep_images=True)
         with store._database.read() as connection:
-            keys = dict(connection.execute(select(objects.c.id, objects.c.key)).all())  # type: ignore[arg-type]
+            keys = dict(connection.execute(select(objects.c.id, objects.c.key)).all())
     images = {each.id: each.image for each in given} | {each.id: each.image for each in taken}
     return Prepared(folder, (given[0].id, taken[0].id, taken[1].id), images, keys)  # type: ignore[arg-type]
 

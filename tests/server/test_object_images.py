@@ -1,5 +1,7 @@
 """Images in an object store: what is where, who may see it, and what is left of it."""
 
+import asyncio
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -14,13 +16,22 @@ from hypothesis import strategies as st
 from obstore.store import LocalStore, MemoryStore
 from sqlalchemy import select, update
 
+from server.audit import Act, acting
 from server.errors import ExampleNotFound, ImageNotKept, StorageFailed
 from server.ids import copy_of
-from server.settings import InvalidSettings, load_settings
+from server.journeys.adapt import create_task
+from server.journeys.support_set import LabelledImage
+from server.schemas.requests import TaskOptions
+from server.service import Service
+from server.settings import InvalidSettings, Settings, load_settings
 from server.store.object_store import ObjectMissing, ObjectStore, reason
 from server.store.records import ImageObject, NewExample, Task, TaskKey
+from server.store.removal import remove_some_images
 from server.store.store import Store, StoreError, sqlite_url
-from server.store.tables import erasures, objects
+from server.store.tables import audit, erasures, objects
+from server.store.tasks import TaskStore
+from tests.helpers.bundles import SMALL
+from tests.helpers.images import encode, noise
 from tests.helpers.leftovers import found_in
 from tests.helpers.object_stores import paths_in, place, put_outside
 from tests.helpers.stored import create, head_of, new_examples, open_empty
@@ -147,6 +158,10 @@ class TestWhere:
         assert (paths_in(folder), noted(store)[1]) == (before, [])
 
 
+def _refuse(*_: object) -> None:
+    raise OSError("the store is down")
+
+
 class TestInBetween:
     def test_what_was_given_up_cannot_be_stored(self, store: Store, folder: Path) -> None:
         sent = new_examples(LABELS)
@@ -156,7 +171,7 @@ class TestInBetween:
         make_late(store)
         assert store.images.expire()
         with pytest.raises(StorageFailed, match="too long"):
-            super(type(store.tasks), store.tasks).create(KEY, "pets", placed, head_of(LABELS))
+            TaskStore.create(store.tasks, KEY, "pets", placed, head_of(LABELS))
         assert store.tasks.page("default", None, 10)[0] == []
         store.images.erase()
         assert (paths_in(folder), noted(store)) == (set(), (set(), []))
@@ -165,7 +180,7 @@ class TestInBetween:
         """As after a commit of which nobody heard."""
         sent = new_examples(LABELS)
         placed = place(store.images, KEY, sent)
-        super(type(store.tasks), store.tasks).create(KEY, "pets", placed, head_of(LABELS))
+        TaskStore.create(store.tasks, KEY, "pets", placed, head_of(LABELS))
         store.images.give_up({(KEY, each.id): each.image for each in placed if isinstance(each.image, ImageObject)})
         make_late(store)
         assert not store.images.expire()
@@ -214,9 +229,75 @@ class TestInBetween:
         store.images.erase()
         assert (paths_in(folder), noted(store)[1]) == (set(), [])
 
+    def test_what_is_put_before_a_change_is_no_row_of_the_audit(self, store: Store) -> None:
+        def told() -> int:
+            with store._database.read() as connection:
+                return len(connection.execute(select(audit)).all())
 
-def _refuse(*_: object) -> None:
-    raise OSError("the store is down")
+        token = acting.set(Act(None, None, None, "change", (("task.create", None),)))
+        try:
+            placed = place(store.images, KEY, new_examples(LABELS))
+            store.images.give_up({(KEY, each.id): each.image for each in placed if isinstance(each.image, ImageObject)})
+            store.images.erase()
+            assert told() == 0
+            made(store)
+            assert told() == 1
+        finally:
+            acting.reset(token)
+
+    def test_images_that_leave_a_full_disk_leave_the_object_store(self, store: Store, folder: Path) -> None:
+        _, sent = made(store)
+        with store._database.write(removes=True) as connection:
+            assert remove_some_images(connection, KEY, 300)
+        store.images.erase()
+        assert paths_in(folder) == {f"default/{KEY.id}/{sent[1].id}"}
+        with pytest.raises(ImageNotKept):
+            store.examples.image(KEY, sent[0].id)
+
+    def test_a_task_that_cannot_be_stored_leaves_nothing_once_that_is_answered(
+        self, tmp_path: Path, small_bundles: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        url = f"file://{tmp_path}/objects"
+        service = Service(Settings(data_dir=tmp_path, images_url=url, bundles_dir=small_bundles, bundle=SMALL, engine="onnx"))
+        sent = [LabelledImage(label, encode(noise(32, 32, seed=i))) for i, label in enumerate(LABELS)]
+        erased = threading.Event()
+        erase = service.store.images.erase
+        put: list[str] = []
+
+        def refuse(*_: object) -> Task:
+            put.extend(paths_in(tmp_path / "objects"))
+            raise StorageFailed("the database failed")
+
+        def erase_and_tell(*which: str) -> None:
+            erase(*which)
+            erased.set()
+
+        monkeypatch.setattr(service.store.tasks, "create", refuse)
+        monkeypatch.setattr(service.store.images, "erase", erase_and_tell)
+        try:
+            with pytest.raises(StorageFailed, match="the database failed"):
+                asyncio.run(create_task(service, "default", None, TaskOptions(), sent, None))
+            assert len(put) == 2
+            assert erased.wait(10), "in the background, at once"
+            assert (paths_in(tmp_path / "objects"), noted(service.store)) == (set(), (set(), []))
+        finally:
+            service.close()
+
+    def test_an_object_in_a_folder_is_on_disk_before_it_counts(
+        self, store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        synced: set[int] = set()
+        fsync = os.fsync
+
+        def watched(descriptor: int) -> None:
+            synced.add(os.fstat(descriptor).st_ino)
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", watched)
+        placed = place(store.images, KEY, new_examples(["cat"]))
+        assert isinstance(placed[0].image, ImageObject)
+        file = folder / placed[0].image.path
+        assert {each.stat().st_ino for each in (file, file.parent, file.parent.parent, folder)} <= synced
 
 
 class TestReading:
