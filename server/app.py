@@ -65,5 +65,6 @@ def create_app(settings: Settings, seat: Seat | None = None) -> ASGIApp:
     others = Router(pages, redirect_slashes=False, lifespan=lifespan)
     guard, trail = Guard(service.keys, service.tokens), AuditTrail(service.audit)
     entrance = Entrance(service.door, service.backbones.has_room)
-    front = Front(endpoints, others, settings, service.metrics, guard, service.quotas, trail, entrance, tracing)
+    hear = service.hear if service.has_others else None
+    front = Front(endpoints, others, settings, service.metrics, guard, service.quotas, trail, entrance, tracing, hear)
     return Forwarding(front, service, seat.requests) if seat is not None and follows else front

@@ -2,11 +2,15 @@
 
 The process that writes counts a change after its commit and before anybody hears of it. The others compare: what was read before
 the change has an older count. A look costs two reads of memory, and no message can be late.
+
+Where servers on other machines write to the same database, the process that writes counts their changes as well, when it has read
+of them. So nothing is taken from memory once it has not read for a while.
 """
 
 import mmap
 import os
 import threading
+import time
 import zlib
 from pathlib import Path
 
@@ -14,7 +18,7 @@ import numpy as np
 
 _SLOTS = 2**16
 _KEYS = 0
-_BYTES = 2 * 8 * _SLOTS
+_BYTES = 8 * (_SLOTS + 2)
 
 
 class Changes:
@@ -34,8 +38,10 @@ class Changes:
                 os.posix_fallocate(file.fileno(), 0, _BYTES)  # A write to memory without a block behind it would end the process.
                 memory = mmap.mmap(file.fileno(), _BYTES)
         self._memory = memory
-        numbers = memoryview(memory).cast("Q")
-        self.counts, self._left_out = numbers[:_SLOTS], numbers[_SLOTS:]
+        whole = memoryview(memory)
+        self.counts = whole[: 8 * _SLOTS].cast("Q")
+        self._settled = whole[8 * _SLOTS : 8 * _SLOTS + 8].cast("Q")
+        self._until = whole[8 * _SLOTS + 8 :].cast("d")
         self._counting = threading.Lock()
 
     @staticmethod
@@ -48,21 +54,22 @@ class Changes:
         """The number of changes of API keys."""
         return self.counts[_KEYS]
 
+    @property
+    def are_heard(self) -> bool:
+        """False while other servers may have changed something that is not counted here."""
+        until = self._until[0]
+        return not until or time.monotonic() < until
+
+    @property
+    def settled(self) -> int:
+        """The changes of all transactions before the one with this id are counted here, whichever server made them."""
+        return self._settled[0]
+
     def count(self, *slots: int) -> None:
         """Counts a change under each of these slots."""
         with self._counting:
             for slot in slots:
                 self.counts[slot] += 1
-
-    def leave_out(self, slot: int) -> None:
-        """Counts a change, and has `is_left_out` tell all that was made before it."""
-        with self._counting:
-            self.counts[slot] += 1
-            self._left_out[slot] = self.counts[slot]
-
-    def is_left_out(self, slot: int, count: int) -> bool:
-        """Returns whether that was made before the latest `leave_out` which was made when so many changes had been counted."""
-        return count < self._left_out[slot]
 
     def count_keys(self) -> None:
         """Counts a change of API keys."""
@@ -75,3 +82,13 @@ class Changes:
         with self._counting:
             counts = np.frombuffer(self._memory, np.uint64, _SLOTS)
             counts += np.uint64(1)
+
+    def hear(self, settled: int, until: float) -> None:
+        """Notes that changes of other servers are counted.
+
+        Args:
+            settled: as the property.
+            until: the time on the machine's monotonic clock from which on there may be further ones.
+        """
+        self._settled[0] = settled
+        self._until[0] = until

@@ -44,11 +44,23 @@ class Audited:
 
 
 @dataclass(frozen=True, slots=True)
+class RatesUsed:
+    """From a worker: for how many seconds of rates its requests have used them, by slot."""
+
+    used: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Dropped:
     """From the owner: these versions were removed."""
 
     key: TaskKey
     versions: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class AllDropped:
+    """From the owner: any version may have been removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +92,8 @@ class Workers:
     Args:
         on_captures: takes the captures of a worker.
         on_keys: takes when keys were last used.
-        on_audit: takes rows of the audit. All are called on threads.
+        on_audit: takes rows of the audit.
+        on_rates: takes for how long rates were used. All are called on threads.
     """
 
     def __init__(
@@ -89,7 +102,9 @@ class Workers:
         on_captures: Callable[[Sequence[NewCapture]], None],
         on_keys: Callable[[Mapping[str, datetime]], None],
         on_audit: Callable[[Sequence[AuditRow]], None],
+        on_rates: Callable[[Mapping[str, float]], None],
     ) -> None:
+        self._on_rates = on_rates
         self._on_audit = on_audit
         self._on_captures = on_captures
         self._on_keys = on_keys
@@ -100,6 +115,10 @@ class Workers:
     def drop(self, key: TaskKey, versions: Sequence[int]) -> None:
         """Has the workers drop removed versions from memory. Never blocks."""
         self._hub.tell(Dropped(key, versions))
+
+    def drop_all(self) -> None:
+        """Has the workers drop every version from memory. Never blocks."""
+        self._hub.tell(AllDropped())
 
     def drop_key(self, tenant: str, id_: str) -> None:
         """Has the workers drop a key. Never blocks."""
@@ -131,6 +150,8 @@ class Workers:
                 self._on_keys(used)
             case Audited(rows):
                 self._on_audit(rows)
+            case RatesUsed(used):
+                self._on_rates(used)
             case Sync(number) if answers := self._awaited.get(number):
                 answers.release()
 
@@ -142,8 +163,8 @@ class Owner:
         on_drop: takes versions that were removed.
         on_bundle: takes what became of a bundle.
         on_key: takes the tenant and the id of a key that opens nothing any more.
-        on_connect: is told of each new connection: an owner may have been replaced, and told of removed versions meanwhile. All
-            are called on a thread.
+        on_all: is called when any version may have been removed. So it is at each new connection: an owner may have been
+            replaced, and told of removed versions meanwhile. All are called on a thread.
     """
 
     def __init__(
@@ -153,13 +174,14 @@ class Owner:
         on_drop: Callable[[TaskKey, Sequence[int]], None],
         on_bundle: Callable[[BundleChange, str], None],
         on_key: Callable[[str, str], None],
-        on_connect: Callable[[], None],
+        on_all: Callable[[], None],
     ) -> None:
         self._metrics = metrics
         self._on_drop = on_drop
         self._on_bundle = on_bundle
         self._on_key = on_key
-        self._link = Link(seat.messages, self._handle, on_connect)
+        self._on_all = on_all
+        self._link = Link(seat.messages, self._handle, on_all)
 
     def start(self) -> None:
         """Begins to hear of changes."""
@@ -177,6 +199,12 @@ class Owner:
         """Has it written when keys were last used, by id. Never blocks."""
         self._link.send(KeysUsed(used))
 
+    def tell_rates(self, used: Mapping[str, float]) -> Mapping[str, float]:
+        """Tells for how long rates were used here. Returns nothing: the owner charges what was used elsewhere. Never blocks."""
+        if used:
+            self._link.send(RatesUsed(used))
+        return {}
+
     def tell_audit(self, rows: Sequence[AuditRow]) -> None:
         """Has rows of the audit stored. Never blocks."""
         self._link.send(Audited(rows))
@@ -189,6 +217,8 @@ class Owner:
         match message:
             case Dropped(key, versions):
                 self._on_drop(key, versions)
+            case AllDropped():
+                self._on_all()
             case KeyDropped(tenant, id_):
                 self._on_key(tenant, id_)
             case BundleChanged(change, id_):

@@ -82,10 +82,13 @@ class ArrivalTimes:
 
     Args:
         times: where they are kept. None to keep them in this process.
+        tells: whether `take_used` is called again and again.
     """
 
-    def __init__(self, times: Times | None = None) -> None:
+    def __init__(self, times: Times | None = None, *, tells: bool = False) -> None:
+        self._tells = tells
         self._times = times if times is not None else _OwnTimes()
+        self._used: dict[str, float] = {}
 
     def charge(self, rates: Sequence[Rate], units: int, now: float) -> tuple[Rate, float] | None:
         """Charges units to every one of the rates, or to none.
@@ -100,17 +103,40 @@ class ArrivalTimes:
             if wait > _ROUNDING:
                 return slowest, wait
             self._times.update(moved)
+            self._note(rates, units)
             return None
 
     def give_back(self, rates: Sequence[Rate], units: int) -> None:
         """Takes back what was charged a moment ago."""
         with self._times:
             self._times.update({rate.slot: self._times.get(rate.slot, 0.0) - units * rate.interval for rate in rates})
+            self._note(rates, -units)
+
+    def take_used(self) -> dict[str, float]:
+        """Returns for how many seconds each slot was used by calls here since the last call of this."""
+        with self._times:
+            used, self._used = self._used, {}
+        return used
+
+    def put_back(self, used: Mapping[str, float]) -> None:
+        """Has `take_used` return these as well."""
+        with self._times:
+            for slot, seconds in used.items():
+                self._used[slot] = self._used.get(slot, 0.0) + seconds
+
+    def add_used(self, used: Mapping[str, float], now: float) -> None:
+        """Charges what was used elsewhere: seconds by slot, however many."""
+        with self._times:
+            self._times.update({slot: max(self._times.get(slot, now), now) + seconds for slot, seconds in used.items()})
 
     def ahead(self, rates: Sequence[Rate], now: float) -> list[float]:
         """Returns how many seconds each rate's time lies ahead: 0 if nothing of its quota is used."""
         with self._times:
             return [self._moved(rate, 0, now) - now for rate in rates]
+
+    def _note(self, rates: Sequence[Rate], units: int) -> None:
+        for rate in rates if self._tells else ():
+            self._used[rate.slot] = self._used.get(rate.slot, 0.0) + units * rate.interval
 
     def _moved(self, rate: Rate, units: int, now: float) -> float:
         return max(self._times.get(rate.slot, now), now) + units * rate.interval

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from server.cache.heads import ActiveHeads
 from server.cache.keys import ActiveKeys
-from server.cache.quotas import ActiveQuotas
+from server.cache.quotas import ActiveQuotas, Exchange
 from server.cache.set_rules import ActiveSetRules
 from server.cache.support import ActiveSupport
 from server.changes import Changes
@@ -28,6 +28,7 @@ from server.store.capture_records import NewCapture
 from server.store.capture_writer import CaptureWriter
 from server.store.event_records import EventBounds
 from server.store.records import TaskKey
+from server.store.shared_changes import SharedChanges
 from server.store.store import Store, sqlite_url
 
 if TYPE_CHECKING:
@@ -57,18 +58,22 @@ class Service:
         self.metrics = Metrics()
         self._owner: Owner | None = None
         self._workers: Workers | None = None
-        changes = Changes(seat.changes if seat else None)
+        self._changes = changes = Changes(seat.changes if seat else None)
+        self._others: SharedChanges | None = None
+        self._declined: str | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         url = settings.database_url or sqlite_url(settings.data_dir)
         if seat is None or seat.owns:
             bounds = EventBounds(settings.quality_drop, settings.event_days)
             self.store = Store.open(url, bounds, changes, settings.images_url)
             changes.count_all()
+            self._others = self.store.hear(self.drop, self._forget_everywhere)
         else:
             self.store = Store.follow(url, changes)
             self._owner = Owner(seat, self.metrics, self._forget, self._follow_bundle, self._drop_key, self._forget_all)
         try:
             self.keys = ActiveKeys(self.store, changes, self._owner.note_keys if self._owner else None)
-            self.quotas = ActiveQuotas(self.store, SharedTimes(seat.rates) if seat else None)
+            self.quotas = ActiveQuotas(self.store, SharedTimes(seat.rates) if seat else None, self._exchange())
             self.tokens = _tokens(settings)
             if settings.exposed and not self.keys.required and self.tokens is None:
                 raise InvalidSettings(
@@ -85,7 +90,7 @@ class Service:
             raise
         self._captures = None if self._owner else CaptureWriter(self.store, self.metrics, settings.keep_images)
         if seat is not None and self._captures is not None:
-            self._workers = Workers(seat, self._captures.offer, self.store.keys.note_use, self.audit.take)
+            self._workers = Workers(seat, self._captures.offer, self.store.keys.note_use, self.audit.take, self.quotas.put_back)
             self.backbones.on_change = self._workers.tell_bundle
         self.heads = ActiveHeads(self.store, self.metrics)
         self.support = ActiveSupport(self.store)
@@ -98,7 +103,9 @@ class Service:
         queue = settings.queue_images
         self.door = Door(max(1, queue // _INSIDE), queue, settings.queue_seconds, self.backbones.has_room)
         self.scores = ScoreBudget(settings.max_scores)
-        self.keys.start(also=self.quotas.load)
+        if self._others:
+            self._others.start()
+        self.keys.start(also=self._look)
         self.audit.start()
 
     @asynccontextmanager
@@ -130,9 +137,10 @@ class Service:
 
         Workers do so within some milliseconds. They answer to none of these versions from its removal on.
         """
-        self._forget(key, versions)
-        if self._workers:
-            self._workers.drop(key, versions)
+        if versions:
+            self._forget(key, versions)
+            if self._workers:
+                self._workers.drop(key, versions)
 
     def drop_key(self, tenant: str, id_: str) -> bool:
         """Lets a key open nothing from now on, in workers within milliseconds. Returns False if the tenant has no such key."""
@@ -145,10 +153,48 @@ class Service:
         (self._owner.offer_captures if self._owner else self.captures.offer)(taken)
 
     def start(self) -> None:
-        """Begins to follow the owner, in a worker. Call it on the event loop."""
+        """Begins to follow other processes. Call it on the event loop."""
+        self._loop = asyncio.get_running_loop()
         if self._owner:
-            self._loop = asyncio.get_running_loop()
             self._owner.start()
+
+    @property
+    def has_others(self) -> bool:
+        """True if this process reads of what other servers change in the same database."""
+        return self._others is not None
+
+    def has_heard(self, transaction: int) -> bool:
+        """Returns whether this process knows what that transaction changed, whichever server made it. Never blocks."""
+        return transaction < self._changes.settled or not self._changes.settled
+
+    async def hear(self, transaction: int) -> None:
+        """Waits until this process knows what that transaction changed.
+
+        Raises:
+            StorageFailed: the database cannot be read.
+        """
+        if self._others and not self.has_heard(transaction):
+            await self.pools.in_thread(self._others.catch_up, transaction)
+
+    def _look(self) -> None:
+        """Looks for what other processes chose or used."""
+        self.quotas.look()
+        if self._owner is None and self.store.choices is not None and self._loop is not None:
+            chosen = self.store.choices.default_bundle()
+            if chosen is not None and chosen not in {self.backbones.default_id, self._declined}:
+                self._declined = chosen  # It is not tried every second if this server cannot open it.
+                self._follow_bundle("default", chosen)
+
+    def _exchange(self) -> Exchange | None:
+        """Returns what tells the other servers which rates are used; None where no other server shares the database."""
+        if self.store.rates is None:
+            return None
+        return self._owner.tell_rates if self._owner else self.store.rates.exchange
+
+    def _forget_everywhere(self) -> None:
+        self._forget_all()
+        if self._workers:
+            self._workers.drop_all()
 
     def _forget_all(self) -> None:
         self.heads.clear()
@@ -159,6 +205,7 @@ class Service:
         self.keys.drop(tenant, id_)
 
     def _follow_bundle(self, change: BundleChange, id_: str) -> None:
+        assert self._loop is not None
         asyncio.run_coroutine_threadsafe(self._follow(change, id_), self._loop)
 
     async def _follow(self, change: BundleChange, id_: str) -> None:
@@ -175,6 +222,8 @@ class Service:
     def close(self) -> None:
         """Finishes the work under way, then closes the engines and the store."""
         self.backbones.stop()
+        if self._others:
+            self._others.close()
         self.decoder.close()
         self.pools.close()
         if self._workers:

@@ -21,6 +21,7 @@ except ModuleNotFoundError as error:
         raise
     sys.exit("headstart-server needs ONNX Runtime: pip install '.[cpu]', or '.[gpu]' for CUDA")
 
+from server.errors import StorageFailed
 from server.hosts import ANY
 from server.http.connections import Connections, TooManyConnections, connections_that_fit
 from server.http.protocol import Config
@@ -52,7 +53,7 @@ def serve(settings: Settings, seat: Seat | None) -> int:
     except TooManyConnections as error:
         print(f"headstart-server: {error}", file=sys.stderr)
         return 2
-    except (BundleError, EngineError, StoreError) as error:
+    except (BundleError, EngineError, StoreError, StorageFailed) as error:
         print(f"headstart-server: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,13 +1,16 @@
 """Quotas in memory, so that no request waits for the store, and the rates that requests are charged to."""
 
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from server.rates import Account, ArrivalTimes, Holder, Metered, Rate, Times
 from server.store.quota_records import EVERY_TENANT, NO_QUOTA, Quota
 from server.store.quotas import Owner
 from server.store.store import Store
+
+Exchange = Callable[[Mapping[str, float]], Mapping[str, float]]
 
 _METERED: tuple[Metered, ...] = ("requests", "images")
 
@@ -25,14 +28,16 @@ class ActiveQuotas:
 
     Args:
         times: where that is kept. None to keep it in this process.
+        exchange: tells others what was used here, in seconds by slot, and returns what was used there. None without others.
 
     Raises:
         StorageFailed: they cannot be read.
     """
 
-    def __init__(self, store: Store, times: Times | None = None) -> None:
+    def __init__(self, store: Store, times: Times | None = None, exchange: Exchange | None = None) -> None:
         self._store = store.quotas
-        self._times = ArrivalTimes(times)
+        self._exchange = exchange
+        self._times = ArrivalTimes(times, tells=exchange is not None)
         self._known = _Quotas({})
         self._change = 0
         self._loading = threading.Lock()
@@ -45,6 +50,27 @@ class ActiveQuotas:
             if change != self._change:
                 self._known = _Quotas(self._store.all())
                 self._change = change
+
+    def look(self) -> None:
+        """Reads the quotas, if any has changed, and has those hold for all servers together that share the database.
+
+        Raises:
+            StorageFailed: the database cannot be reached.
+        """
+        self.load()
+        if self._exchange is None or not self._known.quotas:
+            return
+        used = self._times.take_used()
+        try:
+            elsewhere = self._exchange(used)
+        except BaseException:
+            self._times.put_back(used)
+            raise
+        self._times.add_used(elsewhere, time.monotonic())
+
+    def put_back(self, used: Mapping[str, float]) -> None:
+        """Takes what was used in another process of this server, for the next `look` to tell."""
+        self._times.put_back(used)
 
     def account(self, tenant: str, key: str | None) -> Account | None:
         """Returns what the requests of a caller are charged to; None if nothing limits them. Never blocks.

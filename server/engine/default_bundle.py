@@ -1,4 +1,5 @@
-"""The bundle that new tasks get. It is the one that was set last, which the data directory remembers.
+"""The bundle that new tasks get. It is the one that was set last. The data directory remembers it, or the
+database where several servers share one.
 
 A bundle does not become the default merely because it is the newest.
 """
@@ -40,22 +41,30 @@ def choose_default(settings: Settings, store: Store) -> Choice:
 
     Raises:
         BundleError: the file with the remembered bundle cannot be read.
+        StorageFailed: the database cannot be read.
     """
     if settings.bundle:
         return Choice(settings.bundle, "set at this start", needed=True)
-    if remembered := _remembered(settings.data_dir):
+    if remembered := store.choices.default_bundle() if store.choices else _remembered(settings.data_dir):
         return Choice(remembered, "as last set", needed=False)
     if newest := store.active.newest_bundle():
         return Choice(newest, "as the newest task has it", needed=False)
     return Choice(DEFAULT_BUNDLE, "the shipped default", needed=True)
 
 
-def remember_default(id_: str, data_dir: Path) -> None:
+def remember_default(id_: str, settings: Settings, store: Store) -> None:
     """Writes the bundle's id where `choose_default` looks for it.
 
     Raises:
-        StorageFailed: the file cannot be written.
+        StorageFailed: it cannot be written.
     """
+    if store.choices is None:
+        _write(id_, settings.data_dir)
+    elif store.choices.default_bundle() != id_:
+        store.choices.choose_default_bundle(id_)
+
+
+def _write(id_: str, data_dir: Path) -> None:
     file = data_dir / _FILE
     temporary = file.with_name(f".{file.name}.tmp")
     try:

@@ -64,7 +64,7 @@ class Backbones:
         self.served_default = self._serve(opened, preferred=True) if opened else None
         _log.info("new tasks get %s (%s)", choice.id, choice.why)
         with suppress(StorageFailed):  # The failure is in the log. The choice holds until the next start.
-            remember_default(choice.id, settings.data_dir)
+            remember_default(choice.id, settings, store)
         for each in self._describe(folders.manifests(settings.bundles_dir), store.active.by_backbone()).values():
             if each.unserved:
                 needing = f"{each.unserved_tasks} tasks{' and new ones' if self.served_default is None and each.default else ''}"
@@ -157,7 +157,7 @@ class Backbones:
                 raise BackboneNotOpen(f"backbone {id_} is not open; open it first")
             served, _ = await self._open(id_)
             with served.use():
-                await asyncio.to_thread(remember_default, id_, self._settings.data_dir)
+                await asyncio.to_thread(remember_default, id_, self._settings, self._store)
                 self.default_id, self.served_default = id_, served
         self.on_change("default", id_)
         _log.info("new tasks get %s", id_)

@@ -7,6 +7,7 @@ quota -> endpoint called with a limited body -> answered, an error as a problem 
 import logging
 import re
 import time
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from fastapi import Request
@@ -17,9 +18,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.cache.quotas import ActiveQuotas
-from server.context import request_id, tenant_id
+from server.context import Changed, changed, request_id, tenant_id
 from server.errors import HeadstartError, QuotaExceeded, StoredQuotaExceeded
 from server.http.access import Access
+from server.http.at_least import AT_LEAST, at_least
 from server.http.audited import AuditTrail
 from server.http.bodies.limits import BodyLimits, LimitedBody
 from server.http.endpoints import Endpoints
@@ -56,6 +58,7 @@ class Front:
         trail: tells the audit of it.
         entrance: where requests with images wait for room.
         tracing: None without traces.
+        hear: waits until this server knows of a transaction; None if no other server can make one.
     """
 
     def __init__(
@@ -69,7 +72,9 @@ class Front:
         trail: AuditTrail,
         entrance: Entrance,
         tracing: Tracing | None,
+        hear: Callable[[int], Awaitable[None]] | None,
     ) -> None:
+        self._hear = hear
         self._endpoints = endpoints
         self._others = others
         self._root = settings.root
@@ -97,6 +102,7 @@ class Front:
                     "Retry-After",
                     "RateLimit",
                     "RateLimit-Policy",
+                    "Headstart-At-Least",
                     "Idempotent-Replayed",
                     "X-Request-ID",
                 ],
@@ -129,6 +135,8 @@ class Front:
         id_ = given if _SANE_ID.fullmatch(given) else new_id("req")
         request_id.set(id_)
         self._access.begin(scope["method"], self._scheme, headers, id_)
+        noted = Changed()
+        changed.set(noted)
         paying.set(None)  # A pipelined request begins in the context of the one before it.
         if self._root:
             scope["root_path"] = self._root
@@ -145,6 +153,8 @@ class Front:
                 message["headers"] = [*message["headers"], (b"x-request-id", id_.encode())]
                 if (account := paying.get()) is not None:
                     message["headers"] += account.fields()
+                if noted.at_least:
+                    message["headers"].append((AT_LEAST, b"%d" % noted.at_least))
                 if self._root:
                     message["headers"] = list(map(self._from_root, message["headers"]))
             await send(message)
@@ -207,6 +217,8 @@ class Front:
         caller = await self._guard.admit(scope, endpoint.need, parts)
         tenant_id.set(caller.tenant)
         self._trail.begin(scope, endpoint.audited, caller, parts)
+        if self._hear is not None and (wanted := at_least(scope["headers"])) is not None:
+            await self._hear(wanted)
         scope["route"] = None  # Refusals of what is too much are not told one by one.
         async with self._entrance.passed(scope, caller):
             if endpoint.need not in _UNCHARGED and (account := self._quotas.account(caller.tenant, caller.key)) is not None:

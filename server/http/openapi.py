@@ -46,6 +46,9 @@ _DESCRIPTION = """A few labelled images in, a working classifier out, in one req
 On a server that has keys, each call but those without a lock takes `Authorization: Bearer hs_…`, a key of the scope beside it.
 
 Errors are `application/problem+json` (RFC 9457) with a stable `code`. Every response carries `X-Request-ID`.
+
+Where several servers share a database, the answer to a change has `Headstart-At-Least`. Whichever server is sent it with a later
+request knows of that change.
 """
 _REF = "#/components/schemas/{name}"
 _IMAGE = {"type": "string", "format": "binary"}

@@ -25,6 +25,7 @@ class ActiveTask:
         searchable: its support set, where strangers are to be told.
         support: likewise, with its embeddings, where queries are judged together.
         set_rule: which labels a prediction set holds, where sets are asked for.
+        forgettings: how often something of the task had been forgotten.
     """
 
     key: TaskKey
@@ -35,6 +36,7 @@ class ActiveTask:
     searchable: SearchableSupport | None
     support: Support | None
     set_rule: SetRule | None = None
+    forgettings: int = 0
 
     @property
     def id(self) -> str:
@@ -61,6 +63,7 @@ async def find_task(
         try:
             return await _load(service, key, active, unknown, mode, sets)
         except VersionNotFound:  # It was forgotten between two look-ups, and another one is active now.
+            service.store.active.doubt(key)
             active = None
 
 
@@ -80,7 +83,7 @@ async def _load(service: Service, key: TaskKey, active: Active, unknown: Unknown
     if mode == "transductive":
         support = await service.pools.in_thread(service.store.examples.support, key, version)
     rule = await _set_rule(service, key, version, head) if sets else None
-    return ActiveTask(key, version, active.capture, head, unknown, searchable, support, rule)
+    return ActiveTask(key, version, active.capture, head, unknown, searchable, support, rule, active.forgettings)
 
 
 async def _set_rule(service: Service, key: TaskKey, version: int, head: Head) -> SetRule:

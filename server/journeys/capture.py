@@ -39,7 +39,7 @@ def to_capture(setting: CaptureSetting, independent: bool, probabilities: Floats
 def captures_of(
     key: TaskKey,
     version: int,
-    changes: int,
+    forgettings: int,
     head: Head,
     images: Sequence[bytes],
     embeddings: Array,
@@ -50,7 +50,7 @@ def captures_of(
     """Returns the captures of those of N predictions that `rows` names.
 
     Args:
-        changes: of the task that have been counted, as `ActiveTasks.changes` says.
+        forgettings: of the task, when the version was found to be active.
         images: N, those that could be read.
         embeddings: (N, D).
         probabilities: (N, K), by the head of that version.
@@ -66,7 +66,7 @@ def captures_of(
         names = tuple(head.labels[each] for each in applying) if head.independent else None
         answered = Answered(head.labels[k], float(probabilities[row, k]), known, told, names)
         id_ = new_id("prediction")
-        found.append(NewCapture(id_, key, version, head.backbone.sha256, images[row], copies[at], answered, now, changes))
+        found.append(NewCapture(id_, key, version, head.backbone.sha256, images[row], copies[at], answered, now, forgettings))
     return found
 
 

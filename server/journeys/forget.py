@@ -38,7 +38,6 @@ async def forget_example(service: Service, key: TaskKey, example_id: str) -> Cha
         Unavailable: the server cannot do it now.
     """
     watch = Stopwatch(service.metrics)
-    service.store.captures.leave_out(key)  # What waits to be stored, here or in a worker, may show the same image.
     try:
         task, quality = await _remove(service, key, example_id, watch)
     finally:  # Also if there is no such example: an earlier request may have removed it and not have been able to erase it.

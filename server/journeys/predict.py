@@ -77,13 +77,13 @@ async def predict(
         if classified.found is not None:
             predictions = with_verdicts(predictions, service.address(task.id), *classified.found)
     if keep:
-        taken = _taken(service, task, images, embedded, classified, np.arange(len(classified.probabilities)))
+        taken = _taken(task, images, embedded, classified, np.arange(len(classified.probabilities)))
         await remember(service, task.capture, taken)
         predictions = [{**each, "prediction": capture.id} for each, capture in zip(predictions, taken, strict=True)]
     elif keep is None and len(
         rows := to_capture(task.capture, task.head.independent, classified.probabilities, classified.novelty)
     ):
-        service.offer_captures(_taken(service, task, images, embedded, classified, rows))
+        service.offer_captures(_taken(task, images, embedded, classified, rows))
     return encode(
         {
             "task": task.id,
@@ -97,13 +97,10 @@ async def predict(
     )
 
 
-def _taken(
-    service: Service, task: ActiveTask, images: Sequence[bytes], embedded: Embedded, classified: Classified, rows: Ints
-) -> list[NewCapture]:
+def _taken(task: ActiveTask, images: Sequence[bytes], embedded: Embedded, classified: Classified, rows: Ints) -> list[NewCapture]:
     """Returns the captures of those of the readable images that `rows` names."""
-    changes = service.store.active.changes(task.key)
     seen = (embedded.readable(images), embedded.embeddings, classified.probabilities, classified.novelty)
-    return captures_of(task.key, task.version, changes, task.head, *seen, rows)
+    return captures_of(task.key, task.version, task.forgettings, task.head, *seen, rows)
 
 
 def check_images(images: Sequence[bytes], settings: Settings) -> None:

@@ -207,7 +207,7 @@ def _capture(asked: _Asked, found: Found, embedded: Embedded, probabilities: Pro
     except (TaskNotFound, VersionNotFound, StorageFailed):  # removed meanwhile, or unreadable: no prediction fails because of it
         return
     seen = (embedded.readable(asked.images), embedded.embeddings, probabilities, novelty)
-    asked.service.offer_captures(captures_of(key, active.version, asked.service.store.active.changes(key), head, *seen, rows))
+    asked.service.offer_captures(captures_of(key, active.version, active.forgettings, head, *seen, rows))
 
 
 def _results(

@@ -88,17 +88,9 @@ class ActiveTasks:
             bundle: str | None = connection.execute(query).scalar_one_or_none()
         return bundle
 
-    def changes(self, key: TaskKey) -> int:
-        """Returns how many changes of the task have been counted, here or in another process. Never blocks."""
-        return self._versions.stamp(*key)[1]
-
-    def leave_out(self, key: TaskKey) -> None:
-        """Has what was taken of the task until now be left out. Never blocks."""
-        self._versions.leave_out(key)
-
-    def is_left_out(self, key: TaskKey, changes: int) -> bool:
-        """Returns whether that is to be left out which was taken when `changes` returned this."""
-        return self._versions.is_left_out(key, changes)
+    def doubt(self, key: TaskKey) -> None:
+        """Has `get` read the task anew: what is in memory turned out to be out of date. Never blocks."""
+        self._versions.doubt(key)
 
     def forget(self, key: TaskKey) -> None:
         """Forgets what is in memory about the task, here and in the other processes of this server.

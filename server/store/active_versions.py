@@ -33,11 +33,13 @@ class ActiveVersions:
         """Returns the active version if it is in memory and still true, else None."""
         with self._lock:
             kept = self._known.get(key)
-        return kept[2] if kept is not None and self._counts[kept[0]] == kept[1] else None
+        return kept[2] if kept is not None and self._counts[kept[0]] == kept[1] and self._changes.are_heard else None
 
     def known_among(self, tenant: str, tasks: Iterable[str]) -> dict[str, Active]:
         """Returns, by id, the active versions of those tasks that `known` would return."""
         counts = self._counts
+        if not self._changes.are_heard:
+            return {}
         with self._lock:
             found = [(task, kept) for task in tasks if (kept := self._known.get((tenant, task))) is not None]
         return {task: active for task, (slot, count, active) in found if counts[slot] == count}
@@ -56,7 +58,7 @@ class ActiveVersions:
         """Returns the ids of all tasks of the tenant if they are in memory and still true, else None."""
         with self._lock:
             kept = self._ids.get(tenant)
-        return kept[2] if kept is not None and self._counts[kept[0]] == kept[1] else None
+        return kept[2] if kept is not None and self._counts[kept[0]] == kept[1] and self._changes.are_heard else None
 
     def keep_ids(self, tenant: str, ids: Sequence[str], stamp: Stamp) -> None:
         """Keeps the ids that were read, as `keep` does."""
@@ -64,13 +66,10 @@ class ActiveVersions:
             with self._lock:
                 self._ids[tenant] = (*stamp, ids)
 
-    def leave_out(self, key: TaskKey) -> None:
-        """Has what was taken of the task until now be left out, by whichever process it was taken."""
-        self._changes.leave_out(self._changes.slot_of(*key))
-
-    def is_left_out(self, key: TaskKey, count: int) -> bool:
-        """Returns whether that is to be left out which was taken when a stamp of the task had this count."""
-        return self._changes.is_left_out(self._changes.slot_of(*key), count)
+    def doubt(self, key: TaskKey) -> None:
+        """Forgets what this process has in memory of a task."""
+        with self._lock:
+            self._known.pop(key, None)
 
     def forget(self, key: TaskKey) -> None:
         """Counts a change of the task and of its tenant's ids, and forgets both.

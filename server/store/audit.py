@@ -7,15 +7,19 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, tuple_
 
 from server.audit import AuditRow, acting
 from server.store.audit_rows import add_rows
-from server.store.tables import audit
+from server.store.tables import XMIN, audit
 
 _PAGE = 1000  # rows of one reading: a longer one would hold back the erasing of removed data
 _PART = 10_000  # rows that leave in one transaction
 _COLUMNS = [audit.c[field.name] for field in fields(AuditRow)]
+
+
+Place = tuple[int, int]
+"""The place of a reader of new rows: the transaction of the last row that it has read, 0 on SQLite, and that row's number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +72,30 @@ class AuditStore:
         with self._database.write():
             pass
 
-    def last(self) -> int:
-        """Returns the number of the last row, 0 if there is none."""
+    def end(self) -> Place:
+        """Returns the place after the last row."""
         with self._database.read() as connection:
-            return connection.execute(select(audit.c.number).order_by(audit.c.number.desc()).limit(1)).scalar_one_or_none() or 0
+            if connection.dialect.name == "postgresql":
+                return connection.execute(select(XMIN)).scalar_one(), 0
+            last = select(audit.c.number).order_by(audit.c.number.desc()).limit(1)
+            return 0, connection.execute(last).scalar_one_or_none() or 0
 
-    def after(self, number: int) -> list[tuple[int, AuditRow]]:
-        """Returns the rows after that with this number, with theirs. There may be more."""
-        return _page(self._database, number, AuditFilter())
+    def after(self, place: Place) -> tuple[list[tuple[int, AuditRow]], Place]:
+        """Returns the rows after a place with their numbers, and the place after them. There may be more.
+
+        Where several servers store rows, one of a transaction that takes long may have a low number and come late. So rows are
+        passed in the order of transactions, and only those of transactions before which none is still under way.
+        """
+        query = select(audit.c.number, audit.c.transaction, *_COLUMNS).limit(_PAGE)
+        with self._database.read() as connection:
+            if connection.dialect.name == "postgresql":
+                order = (audit.c.transaction, audit.c.number)
+                query = query.where(tuple_(*order) > place, audit.c.transaction < XMIN).order_by(*order)
+            else:
+                query = query.where(audit.c.number > place[1]).order_by(audit.c.number)
+            rows = connection.execute(query).all()
+        end = (rows[-1].transaction, rows[-1].number) if rows else place
+        return [(row.number, AuditRow(*row[2:])) for row in rows], end
 
     def trim(self, days: int) -> None:
         """Removes the rows that are older than so many days."""

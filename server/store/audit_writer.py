@@ -53,7 +53,7 @@ class AuditWriter:
         self._file = file if self._stores else None
         self._days = days
         self._counts = AuditCounts(metrics.audit_dropped.inc)
-        self._last = self._store.last()
+        self._place = self._store.end()
         self._minute_at = time.monotonic() + _MINUTE
         self._hour_at = 0.0  # at the start: the server may have been off for days
         self._closing = threading.Event()
@@ -108,9 +108,12 @@ class AuditWriter:
             except BaseException:
                 self._counts.put_back(rows)
                 raise
-        while self._file is not None and (found := self._store.after(self._last)):
+        while self._file is not None:
+            found, place = self._store.after(self._place)
+            if not found:
+                return
             self._append(b"".join(dumps(line_of(*each), ensure_ascii=False).encode() + b"\n" for each in found))
-            self._last = found[-1][0]
+            self._place = place
 
     def _append(self, lines: bytes) -> None:
         """Appends lines to the file, all of them or none."""

@@ -33,7 +33,7 @@ class NewCapture:
         backbone_sha256: the hash of the backbone file that made the embedding.
         image: the bytes as they were sent.
         embedding: float32 (D,), where the engine left it.
-        changes: of the task that had been counted when this was taken: what was taken before a forgetting is not stored after it.
+        forgettings: of the task when this was answered: what was taken before one of them is not stored after it.
     """
 
     id: str
@@ -44,7 +44,7 @@ class NewCapture:
     embedding: Array
     answered: Answered
     created_at: datetime
-    changes: int = 0
+    forgettings: int = 0
 
     @property
     def nbytes(self) -> int:

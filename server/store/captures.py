@@ -29,7 +29,7 @@ from server.store.object_rows import Owner, read_objects
 from server.store.records import Accuracy, Asked, ImageObject, NewExample, Task, TaskKey
 from server.store.removal import removing, versions_of
 from server.store.replays import keep_version
-from server.store.statements import belongs_to, capture_of, now_after, read_task
+from server.store.statements import belongs_to, capture_of, now_after, read_forgettings, read_task
 from server.store.tables import capture_images, captures, tasks
 from server.store.usage import captures_that_fit, check_usage
 
@@ -61,7 +61,7 @@ class CaptureStore:
         """Stores captures of any tasks in one transaction. A task that has too many then loses its oldest.
 
         Captures of a version that is gone are left out: it was forgotten, or its task was deleted. So are those that were taken
-        before a forgetting (`leave_out`), and those beyond a quota.
+        before something of the task was forgotten, and those beyond a quota.
 
         Args:
             whole: whether a quota refuses them all instead.
@@ -95,13 +95,6 @@ class CaptureStore:
                 self._images.give_up(left)
         return Added(stored, added.removed or bool(left), over_quota + added.over_quota)
 
-    def leave_out(self, key: TaskKey) -> None:
-        """Has `add` leave out the captures of a task that were taken until now, wherever they wait. Never blocks.
-
-        Call it before those that are stored are removed: each is then either removed or left out.
-        """
-        self._active.leave_out(key)
-
     def _add(
         self,
         connection: Connection,
@@ -126,8 +119,8 @@ class CaptureStore:
         self, connection: Connection, key: TaskKey, taken: Sequence[NewCapture], keep_images: bool, whole: bool
     ) -> tuple[Sequence[NewCapture], int]:
         """Returns those that are stored, and how many are left out because of a quota."""
-        there = set(versions_of(connection, key))
-        usable = [each for each in taken if each.version in there and not self._active.is_left_out(key, each.changes)]
+        there, forgettings = set(versions_of(connection, key)), read_forgettings(connection, key)
+        usable = [each for each in taken if each.version in there and each.forgettings == forgettings]
         if not usable:
             return [], 0
         setting = read_task(connection, key).capture

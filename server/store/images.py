@@ -15,13 +15,14 @@ from server.errors import StorageFailed
 from server.store.database import Database, StoreError
 from server.store.object_rows import Erasure, Owner, drop_erasures, expect_objects, give_up_objects
 from server.store.object_store import ObjectMissing, ObjectStore
-from server.store.quota_records import EVERY_TENANT
 from server.store.records import ImageObject
-from server.store.tables import erasures, object_stores, objects
+from server.store.tables import choices, erasures, objects
 
 _WAIT = timedelta(hours=1)  # for a change to store the images that were put. Its end decides nothing but when waste leaves.
 _AT_ONCE = 1000
 _NONCE = bytes(12)  # always the same, since no key encrypts twice
+_CHOICE = "object-store"
+_MARKER = select(choices.c.value).where(choices.c.name == _CHOICE)
 _MARK = b"The images here are those of one database of Headstart.\n"
 
 
@@ -52,7 +53,7 @@ class ImageStore:
             StoreError: it is another one, or it cannot be used, or there is none although the database has images in one.
         """
         with self._database.read() as connection:
-            known = connection.scalars(select(object_stores.c.marker)).one_or_none()
+            known = connection.scalars(_MARKER).one_or_none()
             used = any(connection.execute(select(table.c.tenant).limit(1)).first() for table in (objects, erasures))
         if self._store is None:
             if used:
@@ -158,14 +159,14 @@ class ImageStore:
     def _mark(self, before: str | None) -> str:
         """Makes the object by which the database knows its object store, unless another server has. Returns its path."""
         assert self._store is not None
-        with self._database.write(EVERY_TENANT) as connection:
-            known = connection.scalars(select(object_stores.c.marker)).one_or_none()
+        with self._database.write("") as connection:
+            known = connection.scalars(_MARKER).one_or_none()
             if known is not None and known != before:
                 return str(known)
             marker = f"headstart-{token_hex(8)}"
             self._store.put({marker: _MARK})
-            connection.execute(delete(object_stores))
-            connection.execute(insert(object_stores).values(marker=marker))
+            connection.execute(delete(choices).where(choices.c.name == _CHOICE))
+            connection.execute(insert(choices).values(name=_CHOICE, value=marker))
         return marker
 
 

@@ -1,19 +1,22 @@
 """A PostgreSQL database under the store: any number of processes read and write it."""
 
 import logging
+import secrets
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, func, insert, make_url, select, text
+from sqlalchemy import Connection, Engine, create_engine, func, insert, inspect, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from server.context import note_change
 from server.errors import StorageFailed
 from server.store.audit_rows import note_recorded, record_act
 from server.store.database import WRONG_URL, StoreError, StoreSizes
 from server.store.failures import FAILED, STOPPING, UNKNOWN, UNREAD, storage_failures
 from server.store.schema import SchemaError, migrate
-from server.store.tables import changes
+from server.store.tables import changes, metadata
 
 _CONNECTIONS = 16
 _WAIT_SECONDS = 10.0  # for a connection, and for the transactions of the same tenant
@@ -23,18 +26,19 @@ _SETTINGS = {
     "timezone": "UTC",
     "lock_timeout": f"{_WAIT_SECONDS:.0f}s",
     "idle_in_transaction_session_timeout": "30s",
-    "tcp_user_timeout": "10s",
+    "tcp_user_timeout": "5s",
 }
 _CONNECTING = {
     "application_name": "headstart",
-    "connect_timeout": 5,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
+    "connect_timeout": 3,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
     "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
+    "tcp_user_timeout": 4_000,
 }
 
 _OURS = 0x48656164  # the first of the two numbers of each advisory lock that we take: another program may take others
+_HINT = "headstart_changes"
 _MIGRATING = 2**31 - 1  # no tenant's: the largest crc32 of one would have to be 2**32 - 1
 _TAKE = text("SELECT pg_advisory_xact_lock(:ours, :number)")
 
@@ -46,12 +50,19 @@ class PostgresDatabase:
 
     Reading transactions see a snapshot (REPEATABLE READ). A writing one first takes a lock for each of its tenants.
     So those of one tenant come one after another as in SQLite, and what one of them has read is true until it commits.
+
+    Attributes:
+        name: that of this process among those that write to the database.
+        on_write: is called after each transaction that has changed a tenant's data.
     """
 
     def __init__(self, engine: Engine) -> None:
+        self.name = secrets.token_hex(8)
+        self.on_write: Callable[[], None] = lambda: None
         self._writer = engine
         self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._closed = False
+        self._away = False
 
     @classmethod
     def open(cls, url: str) -> "PostgresDatabase":
@@ -68,6 +79,24 @@ class PostgresDatabase:
         except (DBAPIError, SchemaError) as error:
             database.close()
             raise StoreError(f"{shown(url)} cannot be used: {_reason(error)}") from error
+        return database
+
+    @classmethod
+    def open_to_read(cls, url: str) -> "PostgresDatabase":
+        """Connects to a database of this release's schema.
+
+        Raises:
+            StoreError: it cannot be used, or a server of this release has not written it.
+        """
+        database = cls.connect(url)
+        try:
+            there = set(inspect(database._reader).get_table_names())
+        except DBAPIError as error:
+            database.close()
+            raise StoreError(f"{shown(url)} cannot be used: {_reason(error)}") from error
+        if not there.issuperset(metadata.tables):
+            database.close()
+            raise StoreError(f"{shown(url)} has no schema of this release; start a server of this release with it first")
         return database
 
     @classmethod
@@ -99,10 +128,24 @@ class PostgresDatabase:
         self._writer.dispose()
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def looking(self) -> Iterator[None]:
+        """Has all transactions but those of the block fail at once, from a block that fails until one that succeeds.
+
+        Else each would wait for a database that is away, until no thread is left and nothing can be answered.
+        """
+        try:
+            yield
+        except StorageFailed:
+            self._away = True
+            self._writer.dispose()  # After a fail-over, or behind a network that was cut, no old connection is of use.
+            raise
+        self._away = False
+
+    @contextmanager
+    def read(self, *, also_if_away: bool = False) -> Iterator[Connection]:
         """Yields a connection to a snapshot, as `Database.read` says."""
         with storage_failures(UNREAD):
-            self._check_open()
+            self._check_there(also_if_away)
             with self._reader.connect() as connection:
                 yield connection
 
@@ -110,7 +153,7 @@ class PostgresDatabase:
     def write(self, *tenants: str, removes: bool = False, replaces: bool = False) -> Iterator[Connection]:  # noqa: ARG002
         """Yields a connection with a transaction, as `Database.write` says."""
         with storage_failures(FAILED):
-            self._check_open()
+            self._check_there()
             with self._writer.connect() as connection:
                 _lock(connection, map(_lock_of, tenants))
                 yield connection
@@ -118,10 +161,45 @@ class PostgresDatabase:
                 _commit(connection)
             if recorded:
                 note_recorded()
+            if tenants:
+                self.on_write()
 
     def tell_change(self, connection: Connection, tenant: str, task: str, removed: Collection[int] = ()) -> None:
         """Tells the other servers of a change, as `Database.tell_change` says."""
-        connection.execute(insert(changes).values(tenant=tenant, task=task, removed=list(removed)))
+        row = insert(changes).values(server=self.name, tenant=tenant, task=task, removed=list(removed))
+        note_change(connection.execute(row.returning(changes.c.transaction)).scalar_one())
+
+    @contextmanager
+    def hints(self) -> Iterator[Callable[[float], None]]:
+        """Yields a function that waits so many seconds, or until another process has called `hint`.
+
+        Raises:
+            StorageFailed: the database cannot be reached, or the connection is lost. The function raises it too.
+        """
+        with storage_failures(UNREAD), self._writer.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql(f"LISTEN {_HINT}")
+            driver: Any = connection.connection.driver_connection
+
+            def wait(seconds: float) -> None:
+                for _hint in driver.notifies(timeout=seconds, stop_after=1):
+                    pass
+
+            try:
+                yield wait
+            finally:
+                connection.invalidate()  # Nobody else is to hear of hints.
+
+    def hint(self) -> None:
+        """Has the other processes read of changes soon.
+
+        A transaction of its own, which waits for no disk: PostgreSQL commits those with hints one after another.
+
+        Raises:
+            StorageFailed: the database cannot be reached.
+        """
+        with storage_failures(UNREAD), self._writer.begin() as connection:
+            connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+            connection.exec_driver_sql(f"NOTIFY {_HINT}")
 
     def erase(self) -> bool:
         """Returns True: PostgreSQL itself clears what was removed, in its own time."""
@@ -134,7 +212,7 @@ class PostgresDatabase:
     def check(self) -> None:
         """Checks that the database can be read and written, as `Database.check` says."""
         with storage_failures(FAILED):
-            self._check_open()
+            self._check_there()
             with self._writer.connect() as connection:
                 if connection.execute(select(func.pg_is_in_recovery())).scalar_one():
                     raise StorageFailed("the database is a standby, which cannot be written; try again later")
@@ -144,9 +222,11 @@ class PostgresDatabase:
         with self.read() as connection:
             return StoreSizes(connection.execute(select(func.pg_database_size(func.current_database()))).scalar_one())
 
-    def _check_open(self) -> None:
+    def _check_there(self, also_if_away: bool = False) -> None:
         if self._closed:
             raise StorageFailed(STOPPING)
+        if self._away and not also_if_away:
+            raise StorageFailed("the database cannot be reached; try again", retry_after=1)
 
 
 def shown(url: str) -> str:

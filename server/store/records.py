@@ -151,8 +151,8 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """The number of a task's active version, the backbone that embeds its queries, its classes' number, what it captures, and
-    how many labels an image of it has.
+    """The number of a task's active version, the backbone that embeds its queries, its classes' number, what it captures, how
+    many labels an image of it has, and how often something of it was forgotten.
     """
 
     version: int
@@ -160,6 +160,7 @@ class Active:
     ways: int
     capture: CaptureSetting = CaptureSetting()
     labels: LabelMode = "single"
+    forgettings: int = 0
 
 
 @dataclass(frozen=True, slots=True)

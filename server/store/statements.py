@@ -91,7 +91,7 @@ def all_active_rows(connection: Connection, tenant: str) -> Iterator[Row[Any]]:
 
 def _select_active(tenant: str) -> Select[Any]:
     columns = (
-        *(tasks.c[name] for name in ("id", "capture", "labels")),
+        *(tasks.c[name] for name in ("id", "capture", "labels", "forgettings")),
         *(versions.c[name] for name in ("number", "bundle", "backbone_sha256", "classes")),
     )
     return select(*columns).join_from(tasks, versions, ACTIVE).where(tasks.c.tenant == tenant)
@@ -140,6 +140,12 @@ def last_number(connection: Connection, key: TaskKey) -> int:
     """Returns the highest version number that a task has given. That version may have been removed since."""
     query = select(tasks.c.last_version).where(tasks.c.tenant == key.tenant, tasks.c.id == key.id)
     return int(connection.execute(query).scalar_one())
+
+
+def read_forgettings(connection: Connection, key: TaskKey) -> int:
+    """Returns how often something of a task was forgotten; 0 if there is no such task."""
+    query = select(tasks.c.forgettings).where(tasks.c.tenant == key.tenant, tasks.c.id == key.id)
+    return int(connection.execute(query).scalar_one_or_none() or 0)
 
 
 def support_ids(connection: Connection, key: TaskKey, number: int) -> list[str]:
@@ -276,7 +282,8 @@ def _counted(version: Version) -> list[list[str | int | None]]:
 
 def active_of(row: Row[Any]) -> Active:
     ways = sum(label is not None for label, _ in row.classes)
-    return Active(row.number, BackboneRef(row.bundle, row.backbone_sha256), ways, capture_of(row.capture), row.labels)
+    backbone = BackboneRef(row.bundle, row.backbone_sha256)
+    return Active(row.number, backbone, ways, capture_of(row.capture), row.labels, row.forgettings)
 
 
 def task_of(row: Row[Any]) -> Task:

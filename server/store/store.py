@@ -1,11 +1,14 @@
 """The store: tasks, their examples and versions, refreshes, and the records kept for retries."""
 
+from collections.abc import Callable, Sequence
+
 from sqlalchemy import literal, select
 
 from server.changes import Changes
 from server.store.active_tasks import ActiveTasks
 from server.store.audit import AuditStore
 from server.store.captures import CaptureStore
+from server.store.choices import Choices
 from server.store.database import Database, StoreError, StoreInUse, StoreSizes
 from server.store.event_records import EventBounds
 from server.store.events import EventStore
@@ -14,10 +17,13 @@ from server.store.images import ImageStore
 from server.store.keys import KeyStore
 from server.store.object_store import ObjectStore
 from server.store.opening import follow_database, open_database, sqlite_url
+from server.store.postgres_database import PostgresDatabase
 from server.store.quotas import QuotaStore
-from server.store.records import Replay
+from server.store.records import Replay, TaskKey
 from server.store.refreshes import RefreshStore
 from server.store.replays import read_replay
+from server.store.shared_changes import SharedChanges
+from server.store.shared_rates import SharedRates
 from server.store.tables import tasks
 from server.store.tasks import TaskStore
 
@@ -43,6 +49,8 @@ class Store:
         keys: the API keys.
         audit: who did what.
         quotas: what tenants and keys may bring and store.
+        choices: what was chosen for all servers; None where no other server can share the database.
+        rates: what servers tell each other of rates; None where no other server can share the database.
 
     Raises:
         TaskNotFound: from every such call that takes a task's key, if there is no such task.
@@ -54,6 +62,9 @@ class Store:
     ) -> None:
         self._database = database
         self.images = ImageStore(database, objects)
+        self._changes = changes
+        self.choices = Choices(database) if isinstance(database, PostgresDatabase) else None
+        self.rates = SharedRates(database) if isinstance(database, PostgresDatabase) else None
         self.active = ActiveTasks(database, changes)
         self.events = EventStore(database, bounds)
         self.tasks = TaskStore(database, self.active, self.events)
@@ -102,6 +113,25 @@ class Store:
             StoreError: there is no such database.
         """
         return cls(follow_database(url), changes)
+
+    def hear(self, on_change: Callable[[TaskKey, Sequence[int]], None], on_gap: Callable[[], None]) -> SharedChanges | None:
+        """Returns what reads of changes by other servers; None where no other server can share the database.
+
+        Args:
+            on_change, on_gap: as of `SharedChanges`. What is in memory here is out of date already when they are called.
+        """
+        if not isinstance(self._database, PostgresDatabase):
+            return None
+
+        def changed(key: TaskKey, removed: Sequence[int]) -> None:
+            self.active.forget(key)
+            on_change(key, removed)
+
+        def missed() -> None:
+            self._changes.count_all()
+            on_gap()
+
+        return SharedChanges(self._database, self._changes, changed, missed)
 
     def close(self) -> None:
         """Lets go of the database and the object store; later calls raise StorageFailed."""

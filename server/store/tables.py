@@ -1,8 +1,8 @@
 """The schema, as the store's statements see it. `server.store.migrations` creates it; a test compares the two.
 
-The primary key of every table begins with the tenant, but for the audit and the changes. Large columns come last. SQLite reads a
-row from the front and keeps what does not fit a page in a chain of further pages. So an example is read without its image, and a
-version without its head.
+The primary key of every table begins with the tenant, but for the audit and what servers tell each other. Large columns come
+last. SQLite reads a row from the front and keeps what does not fit a page in a chain of further pages. So an example is read
+without its image, and a version without its head.
 Every value that is computed from somebody's image is an `ErasableBlob`.
 
 Texts are compared byte by byte, as in Python: on PostgreSQL the migrations give their columns the collation "C".
@@ -31,6 +31,7 @@ from sqlalchemy import (
     TypeDecorator,
     func,
     literal,
+    literal_column,
     text,
     type_coerce,
 )
@@ -102,6 +103,9 @@ def _compile_part(element: part_of, compiler: SQLCompiler, **kwargs: Any) -> str
     return compiler.process(func.substr(column, first + before, size), **kwargs)
 
 
+XMIN = literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::bigint", BigInteger)
+"""On PostgreSQL, the id of the earliest transaction that has not ended."""
+
 metadata = MetaData()
 
 tasks = Table(
@@ -117,6 +121,7 @@ tasks = Table(
     Column("ordinal", Integer, nullable=False, server_default="0"),  # in the order of creation, whatever the clock said then
     Column("capture", JSON, nullable=True),  # the fields of a CaptureSetting; NULL where nobody set one
     Column("labels", String, nullable=False, server_default="single"),  # of an image: `single`, or `multiple` for any number
+    Column("forgettings", Integer, nullable=False, server_default="0"),  # how often something of it was forgotten
     PrimaryKeyConstraint("tenant", "id", name="pk_tasks"),
     Index("ix_tasks_ordinal", "tenant", "ordinal", "id"),
 )
@@ -357,7 +362,7 @@ keys = Table(
 audit = Table(
     "audit",
     metadata,
-    Column("number", Integer, nullable=False),  # in the order in which they were stored, without gaps, and never given twice
+    Column("number", Integer, nullable=False),  # in the order of storing, without gaps on SQLite, and never given twice
     Column("time", UtcDateTime, nullable=False),
     Column("tenant", String, nullable=True),  # NULL for a caller without a valid key
     Column("key", String, nullable=True),  # NULL without keys, and of a command
@@ -366,8 +371,10 @@ audit = Table(
     Column("request", String, nullable=True),
     Column("result", String, nullable=False),
     Column("count", Integer, nullable=False),
+    Column("transaction", BigInteger, server_default=text("0"), nullable=False),  # as of `changes`; 0 on SQLite
     PrimaryKeyConstraint("number", name="pk_audit"),
     Index("ix_audit_time", "time"),
+    Index("ix_audit_transaction", "transaction", "number"),
     sqlite_autoincrement=True,
 )
 
@@ -408,11 +415,32 @@ changes = Table(
     Column("number", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
     Column("transaction", BigInteger, server_default=text("0"), nullable=False),  # the id of the one that wrote the row
     Column("time", UtcDateTime, server_default=func.now(), nullable=False),
+    Column("server", String, nullable=False),  # a name that each gives itself at its start
     Column("tenant", String, nullable=False),
     Column("task", String, nullable=False),
     Column("removed", JSON, nullable=False),  # the numbers of its versions that are gone
     PrimaryKeyConstraint("number", name="pk_changes"),
     Index("ix_changes_transaction", "transaction"),
+)
+
+# What each of several servers has used of rates, so that the others count it too. Rows of the same server are of one process.
+spent = Table(
+    "spent",
+    metadata,
+    Column("server", String, nullable=False),
+    Column("slot", String, nullable=False),  # the name of the rate, as in `server.rates.Rate`
+    Column("seconds", Float, nullable=False),  # that its requests have taken of the rate since it began
+    Column("time", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("server", "slot", name="pk_spent"),
+)
+
+# What holds for all servers, and is not of a tenant.
+choices = Table(
+    "choices",
+    metadata,
+    Column("name", String, nullable=False),
+    Column("value", String, nullable=False),
+    PrimaryKeyConstraint("name", name="pk_choices"),
 )
 
 # Where an image lies in the object store. One of an example that was relabelled, and its copies, have one row. No foreign key:
@@ -437,12 +465,4 @@ erasures = Table(
     Column("due_at", UtcDateTime, nullable=False),
     Column("certain", Boolean, nullable=False),
     PrimaryKeyConstraint("tenant", "path", name="pk_erasures"),
-)
-
-# The object by which this database knows its object store. One row, once it has one.
-object_stores = Table(
-    "object_stores",
-    metadata,
-    Column("marker", String, nullable=False),
-    PrimaryKeyConstraint("marker", name="pk_object_stores"),
 )

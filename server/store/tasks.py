@@ -274,7 +274,8 @@ class TaskStore:
                 remove_unused_examples(connection, key)
                 remove_captures(connection, key)
                 forget_answers(connection, key)
-                update_task(connection, key, updated_at=now_after(before.created_at))
+                forgettings = tasks.c.forgettings + 1
+                update_task(connection, key, updated_at=now_after(before.created_at), forgettings=forgettings)
                 return read_task(connection, key), gone
 
         return removing(self._database, forget, lambda room: remove_in_parts(self._database, key, room, remove_some_captures))

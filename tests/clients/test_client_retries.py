@@ -55,6 +55,15 @@ def test_a_failed_try_is_repeated_as_the_same_request(name: str, failure: Answer
     assert (first.key is not None) == (name in {"create", "add"})
 
 
+def test_what_an_answer_must_know_is_sent_with_every_later_request() -> None:
+    changes = [Answer(201, TASK, at_least=told) for told in ("9", "10", "8", "none of ours")]
+    with network(*changes, BUSY, Answer(200, TASK)) as (client, sent):
+        for _ in changes:
+            client.add_examples("task_1", PAIR)
+        client.task("task_1")
+    assert [each.at_least for each in sent] == [None, "9", "10", "10", "10", "10"]
+
+
 def test_every_creation_has_a_key_of_its_own() -> None:
     with network(Answer(201, TASK)) as (client, sent):
         client.create_task("n", PAIR)

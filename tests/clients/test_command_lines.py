@@ -177,11 +177,16 @@ def test_a_library_that_lacks_is_named_with_what_brings_it(module: str, lacking:
 
 
 def test_the_servers_database_url_is_not_printed_with_its_password(tmp_path: Path) -> None:
-    for url in (f"postgresql://me:{PASSWORD}@host/db", f"sqlite://me:{PASSWORD}@host/x.db", f"sqlite://me:{PASSWORD}@host:x/db"):
+    wrong = "the database URL must be sqlite:///"
+    for url, told in {
+        f"postgresql://me:{PASSWORD}@localhost:1/db": "postgresql://me:***@localhost:1/db cannot be used: ",
+        f"sqlite://me:{PASSWORD}@host/x.db": wrong,
+        f"sqlite://me:{PASSWORD}@host:x/db": wrong,
+    }.items():
         flags = ("--port", str(free_port()), "--data-dir", str(tmp_path / "data"), "--database-url", url)
         done = run_server(*flags, folder=tmp_path)
         assert done.returncode == 1
-        assert "the database URL must be sqlite:///" in done.stderr
+        assert told in done.stderr
         assert "Traceback" not in done.stderr
         assert PASSWORD not in done.stdout + done.stderr
 

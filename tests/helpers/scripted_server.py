@@ -33,6 +33,7 @@ class Answer:
     body: Any = None
     retry_after: str | None = None
     kind: str | None = None
+    at_least: str | None = None
     after: float = 0.0
 
 
@@ -42,6 +43,7 @@ class Sent:
     path: str
     key: str | None
     body: bytes
+    at_least: str | None
 
 
 LOST = None  # the request is read, and the connection closed without an answer
@@ -71,7 +73,9 @@ def network(*script: Answer | None, timeout: float = 30.0) -> Iterator[tuple[Cli
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-            sent.append(Sent(self.command, self.path, self.headers.get("Idempotency-Key"), body))
+            sent.append(
+                Sent(self.command, self.path, self.headers.get("Idempotency-Key"), body, self.headers.get("Headstart-At-Least"))
+            )
             answer = script[min(len(sent), len(script)) - 1]
             if answer is LOST:
                 return
@@ -82,6 +86,8 @@ def network(*script: Answer | None, timeout: float = 30.0) -> Iterator[tuple[Cli
                 self.send_header("Content-Type", answer.kind)
             if answer.retry_after is not None:
                 self.send_header("Retry-After", answer.retry_after)
+            if answer.at_least is not None:
+                self.send_header("Headstart-At-Least", answer.at_least)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

@@ -27,15 +27,18 @@ from server.settings import InvalidSettings, Settings, load_settings
 from server.store.object_store import ObjectMissing, ObjectStore, reason
 from server.store.records import ImageObject, NewExample, Task, TaskKey
 from server.store.removal import remove_some_images
-from server.store.store import Store, StoreError, sqlite_url
+from server.store.store import Store, StoreError
 from server.store.tables import audit, erasures, objects
 from server.store.tasks import TaskStore
 from tests.helpers.bundles import SMALL
+from tests.helpers.databases import database_url
 from tests.helpers.images import encode, noise
 from tests.helpers.leftovers import found_in
 from tests.helpers.object_stores import paths_in, place, put_outside
 from tests.helpers.stored import create, head_of, new_examples, open_empty
 from tests.server.test_capture_store import captures, ids
+
+pytestmark = pytest.mark.each_database
 
 KEY = TaskKey("default", "task_pets")
 LABELS = ["cat", "dog"]
@@ -55,7 +58,7 @@ def store(tmp_path: Path, folder: Path) -> Iterator[Store]:
 
 
 def open_at(tmp_path: Path, name: str | None = "objects") -> Store:
-    return Store.open(sqlite_url(tmp_path), images_url=name and f"file://{tmp_path}/{name}")
+    return Store.open(database_url(tmp_path), images_url=name and f"file://{tmp_path}/{name}")
 
 
 def made(store: Store, tenant: str = "default") -> tuple[Task, list[NewExample]]:
@@ -139,8 +142,7 @@ class TestWhere:
     def test_of_captures_that_are_left_out_nothing_is_put(
         self, store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        task, _ = made(store)
-        before = paths_in(folder)
+        task, (gone, stays) = made(store)
         store.quotas.change("default", "", {"captures": 0})
         with monkeypatch.context() as watched:
             watched.setattr(store.images, "place", lambda _: pytest.fail("put in vain"))
@@ -149,13 +151,13 @@ class TestWhere:
         put = store.images.place
 
         def forgotten_meanwhile(images: Mapping[Any, bytes]) -> Any:
-            store.captures.leave_out(KEY)
+            store.tasks.forget_example(KEY, 1, gone.id, head_of(["dog"]))
             return put(images)
 
         monkeypatch.setattr(store.images, "place", forgotten_meanwhile)
         assert store.captures.add(captures(task, 3), keep_images=True) == (set(), True, 0)
         store.images.erase()
-        assert (paths_in(folder), noted(store)[1]) == (before, [])
+        assert (paths_in(folder), noted(store)[1]) == ({f"default/{KEY.id}/{stays.id}"}, [])
 
 
 def _refuse(*_: object) -> None:
@@ -254,6 +256,7 @@ class TestInBetween:
         with pytest.raises(ImageNotKept):
             store.examples.image(KEY, sent[0].id)
 
+    @pytest.mark.sqlite("its server has a database of its own")
     def test_a_task_that_cannot_be_stored_leaves_nothing_once_that_is_answered(
         self, tmp_path: Path, small_bundles: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -428,8 +431,12 @@ def test_after_a_failure_nothing_is_under_way() -> None:
             store.get(["broken"])
 
 
-@given(st.lists(st.tuples(st.sampled_from(["add", "remove", "forget", "take", "keep", "throw", "delete"]), st.integers(0, 7))))
-@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["add", "remove", "forget", "take", "keep", "throw", "delete"]), st.integers(0, 7)), max_size=10
+    )
+)
+@settings(max_examples=8, deadline=None)
 def test_each_object_is_an_image_and_each_image_an_object(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
 ) -> None:

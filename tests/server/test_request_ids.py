@@ -54,7 +54,7 @@ def test_lines_of_the_stores_threads_bear_the_id_of_their_request(
         f"mine-{number}": [line for line in told if line["request_id"] == f"mine-{number}"] for number in range(REQUESTS)
     }
     for lines in of_request.values():
-        assert {line["logger"] for line in lines[:-1]} == {"server.store.database"}
+        assert {line["logger"] for line in lines[:-1]} == {"server.store.sqlite_database"}
         assert lines[-1]["logger"] == "server.access"
     assert sum(map(len, of_request.values())) == len(told)
 

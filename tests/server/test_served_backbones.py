@@ -110,7 +110,7 @@ def test_tasks_are_counted_by_the_bundle_of_their_active_version(store: Store) -
 
 
 def test_a_default_that_is_damaged_is_not_replaced_by_another(tmp_path: Path, ids: list[str], store: Store) -> None:
-    remember_default(ids[0], tmp_path)
+    remember_default(ids[0], Settings(data_dir=tmp_path), store)
     spoil(tmp_path, ids[0])
     backbones = Backbones(Settings(data_dir=tmp_path, bundles_dir=tmp_path), Metrics(), store)
     assert backbones.default_id == ids[0]
@@ -138,5 +138,5 @@ def test_a_default_that_was_half_written_is_none(tmp_path: Path, store: Store) -
     assert choose_default(Settings(data_dir=tmp_path, bundle="named@1"), store).id == "named@1"
     create(store)
     assert choose_default(Settings(data_dir=tmp_path), store).id == BACKBONE.bundle
-    remember_default("set@1", tmp_path)
+    remember_default("set@1", Settings(data_dir=tmp_path), store)
     assert choose_default(Settings(data_dir=tmp_path), store).id == "set@1"

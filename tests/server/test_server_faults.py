@@ -79,7 +79,7 @@ def test_a_database_that_is_damaged_under_the_server_is_a_failure_of_its_storage
                 damaged.write(b"\xff" * path.stat().st_size)
         before = len(process.log())
         assert_problem(api.get(f"/v1/tasks/{task}/examples", headers=MINE), 503, "storage_failed")
-        assert_told(lines_since(process, before), "server.store.sqlite", 503)
+        assert_told(lines_since(process, before), "server.store.failures", 503)
         assert api.get("/healthz").status_code == 200
 
 

@@ -1,6 +1,7 @@
 """Sends requests, retries them where that is safe, and turns every response into a reply or an error of ours."""
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -25,6 +26,7 @@ FIRST_PAUSE = 0.2
 # Seconds, after which a quota of a minute is whole again. A server that asks for a longer pause is not waited for.
 LONGEST_PAUSE = 60.0
 CONNECT_TIMEOUT = 5.0
+_AT_LEAST = "Headstart-At-Least"
 _LARGE = 1_000_000  # bytes: nginx's own default limit
 
 TOO_MANY_REQUESTS = 429
@@ -43,6 +45,8 @@ class Transport:
     Every request of this API may be sent twice. To read, remove, set, open or compare twice has the effect of once, and a POST
     that creates carries an `Idempotency-Key`.
 
+    Where several servers share a database, each answer knows at least of all changes that were made here before.
+
     Args:
         token, headers: as in `headstart.http.credentials.request_headers`.
         waiting: called with the seconds that a request is about to wait for a quota.
@@ -58,6 +62,8 @@ class Transport:
     ) -> None:
         self.shown = checked(url)
         self._waiting = waiting
+        self._at_least = 0
+        self._remembering = threading.Lock()
         self._http = httpx.Client(
             base_url=url,
             timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
@@ -100,6 +106,13 @@ class Transport:
         except httpx.TransportError:
             return False
 
+    def _remember(self, response: httpx.Response) -> None:
+        """Takes what a change says that later answers must know, of whichever of several servers they are."""
+        told = response.headers.get(_AT_LEAST, "")
+        if told.isdecimal():
+            with self._remembering:
+                self._at_least = max(self._at_least, int(told))
+
     def _exchange(self, request: httpx.Request, *, stream: bool = False) -> tuple[httpx.Response, bool]:
         """The last try's reply, and whether an earlier try may have succeeded without a reply.
 
@@ -109,8 +122,11 @@ class Transport:
         done_before = False
         for attempt in range(1, TRIES + 1):
             pause = random.uniform(0.5, 1) * FIRST_PAUSE * 2 ** (attempt - 1)  # noqa: S311 - spreads clients out, keeps no secret
+            if self._at_least:
+                request.headers[_AT_LEAST] = str(self._at_least)
             try:
                 response = self._http.send(request, stream=stream)
+                self._remember(response)
                 if not response.is_success:
                     response.read()
             except _BROKEN_CONNECTION as error:

@@ -1,6 +1,7 @@
 // One call to the server, and what can come of it.
 
 import { key as apiKey, lock, withKey } from "./key";
+import { AT_LEAST, remember, withKnown } from "./known";
 import type { Problem, ProblemImage } from "./types";
 
 /** The server refused, in its own words. */
@@ -39,7 +40,8 @@ async function answered<Content>(
   let response: Response;
   let text: string;
   try {
-    response = await fetch(address, { ...options, headers: withKey(options.headers) });
+    response = await fetch(address, { ...options, headers: withKnown(withKey(options.headers)) });
+    remember(response.headers.get(AT_LEAST));
     if (response.ok) return await read(response);
     text = await response.text();
   } catch (error) {
@@ -71,10 +73,13 @@ export function upload<Reply>(
     const sent = apiKey.value;
     const text = () => request.responseText;
     request.open("POST", `v1/${path}`);
-    withKey({ "Idempotency-Key": key }).forEach((value, name) => request.setRequestHeader(name, value));
+    withKnown(withKey({ "Idempotency-Key": key })).forEach((value, name) => request.setRequestHeader(name, value));
     request.upload.onprogress = (event) => event.lengthComputable && told(event.loaded / event.total);
-    request.onload = () =>
-      request.status < 300 ? done(JSON.parse(text())) : failed(refusal(text(), request.getResponseHeader("Retry-After"), sent));
+    request.onload = () => {
+      remember(request.getResponseHeader(AT_LEAST));
+      if (request.status < 300) done(JSON.parse(text()));
+      else failed(refusal(text(), request.getResponseHeader("Retry-After"), sent));
+    };
     request.onerror = () => failed(new Unreachable());
     request.onabort = () => failed(signal.reason);
     signal.addEventListener("abort", () => request.abort(), { once: true });

@@ -27,8 +27,3 @@ def upgrade() -> None:
         sa.Column("certain", sa.Boolean, nullable=False),
         sa.PrimaryKeyConstraint("tenant", "path", name="pk_erasures"),
     )
-    op.create_table(
-        "object_stores",
-        sa.Column("marker", _TEXT, nullable=False),
-        sa.PrimaryKeyConstraint("marker", name="pk_object_stores"),
-    )
