@@ -164,7 +164,7 @@ async def _new_version(
         service.heads.keep(key, changed.version.number, head)
         return changed_task_reply(changed, quality, watch.milliseconds())
 
-    async with service.changing(key), placed(service, key, added) as stored:
+    async with placed(service, key, added) as stored, service.changing(key):
         return await retry_on_conflict(attempt)
 
 

@@ -34,7 +34,7 @@ class ObjectMissing(Exception):
 
 
 class Refused(Exception):
-    """What the object store failed of, in a line without secrets."""
+    """The failure of the object store, in a line without secrets."""
 
 
 class ObjectStore:

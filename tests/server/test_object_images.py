@@ -124,6 +124,18 @@ class TestWhere:
         store.images.erase()
         assert paths_in(folder) == {f"default/{KEY.id}/{each.id}" for each in (sent[1], *more)}
 
+    def test_a_copy_keeps_the_image_when_the_first_example_goes_by_itself(self, store: Store, folder: Path) -> None:
+        """Forgetting another example takes the versions that had the image under its first label."""
+        sent = new_examples(["cat", "cat", "dog"], image_bytes=300)
+        store.tasks.create(KEY, "pets", sent, head_of(LABELS))
+        copy = replace(store.examples.get(KEY, 1, sent[0].id), id=copy_of(sent[0].id), label="dog")
+        store.tasks.add_version(KEY, 1, "relabelled", [copy], [sent[0].id], head_of(LABELS))
+        store.tasks.add_version(KEY, 2, "removed", [], [sent[2].id], head_of(LABELS))
+        assert store.tasks.forget_example(KEY, 3, sent[2].id, None)[1] == [1, 2]
+        store.images.erase()
+        assert paths_in(folder) == {f"default/{KEY.id}/{each.id}" for each in sent[:2]}
+        assert store.examples.image(KEY, copy.id)[0] == sent[0].image
+
     def test_a_capture_that_becomes_an_example_keeps_its_object(self, store: Store, folder: Path) -> None:
         task, _ = made(store)
         kept, thrown = captures(task, 2)
