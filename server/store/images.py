@@ -62,7 +62,8 @@ class ImageStore:
         try:
             probe = f"headstart-{token_hex(8)}"
             self._store.put({probe: _MARK})
-            self._store.get([probe])
+            if not self._has(probe):
+                raise StoreError("the object store of the images does not give back what was put there")
             self._store.delete([probe])
             there = known is not None and self._has(known)
             if used and not there:

@@ -76,6 +76,7 @@ ACTIONS: dict[str, Callable[..., None]] = {
 
 def work(folder: Path, action: str, ids: tuple[str, str, str], last: int) -> None:
     """Does the action, erases what it removed, and makes a file `done`; but kills this process at the step `last`."""
+    object_store._AT_ONCE = 1  # Between two steps, none is under way.
     with closing(open_outside(folder)) as store:
         _count_steps(last)
         ACTIONS[action](store, *ids)
