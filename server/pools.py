@@ -16,6 +16,7 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 _READERS = 8
+_IMAGES = 8
 _WAITING_FITS = 256
 _NICENESS = 10  # more than the event loop's, of the thread for fits that nobody waits for; twice that of the engine's threads
 
@@ -34,6 +35,7 @@ class Pools:
         # Separate pools, so that neither a slow fit nor a slow write holds up the reads that every prediction begins with.
         self._readers = FairPool(_READERS, "read")
         self._writer = FairPool(writers, "write")
+        self._images = FairPool(_IMAGES, "images")
         self._fitters = FairPool(available_cores(), "fit", beside=True)
         self._fits = Shares(_WAITING_FITS)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background", initializer=partial(yield_to_others, _NICENESS))
@@ -47,6 +49,10 @@ class Pools:
     async def in_writer(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Runs a change of the store. The store has those of a tenant wait for each other."""
         return await self._writer.run(function, *args, **kwargs)
+
+    async def in_images(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Runs what reads or writes stored images: they may lie in an object store, which may be slow or down."""
+        return await self._images.run(function, *args, **kwargs)
 
     async def in_fitter(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Runs a fit. As many run at once as there are cores.
@@ -75,7 +81,7 @@ class Pools:
         """Finishes the work under way and ends the threads."""
         self._applier.close()
         self._background.shutdown()
-        for pool in (self._fitters, self._writer, self._readers):
+        for pool in (self._fitters, self._images, self._writer, self._readers):
             pool.close()
 
 

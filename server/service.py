@@ -65,7 +65,8 @@ class Service:
         self._loop: asyncio.AbstractEventLoop | None = None
         url = settings.database_url or sqlite_url(settings.data_dir)
         if seat is None or seat.owns:
-            self.store = Store.open(url, EventBounds(settings.quality_drop, settings.event_days), changes)
+            bounds = EventBounds(settings.quality_drop, settings.event_days)
+            self.store = Store.open(url, bounds, changes, settings.images_url)
             changes.count_all()
             self._others = self.store.hear(self.drop, self._forget_everywhere)
         else:

@@ -13,7 +13,8 @@ from server.store.store import Store
 
 _WAITING_BYTES = 64 * 2**20  # of images and embeddings, which tenants share; two of the largest images fit
 _GATHER_SECONDS = 2.0  # Captures that come meanwhile share a transaction, which costs as much as storing some thirty of them.
-_SWEEP_SECONDS = 600.0  # between two looks for captures that are too old
+_SWEEP_SECONDS = 600.0  # between two looks for captures that are too old, and for objects that no change has stored
+_AGAIN_SECONDS = 30.0  # until objects are erased that the object store did not erase
 
 _log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ _log = logging.getLogger(__name__)
 class CaptureWriter:
     """A bounded queue of captures, and the thread that stores them and removes those that are too many or too old.
 
-    The same thread removes old events.
+    The same thread removes old events, and erases objects of what was removed.
 
     Whatever fails, captures are dropped and counted, and nobody else notices.
 
@@ -110,12 +111,15 @@ class CaptureWriter:
 
     def _sweep(self) -> None:
         self._erasing = self._store.captures.trim() or self._erasing
+        self._erasing = self._store.images.expire() or self._erasing
         self._store.events.trim()
 
     def _erase(self) -> None:
-        if not (erased := self._store.erase()):  # Another program reads the database's log.
-            self._sweep_at = min(self._sweep_at, time.monotonic() + _GATHER_SECONDS)
-        self._erasing = not erased
+        objects = self._guarded(self._store.images.erase) is None
+        log = self._store.erase()
+        if not (objects and log):  # The object store is down, or another program reads the database's log.
+            self._sweep_at = min(self._sweep_at, time.monotonic() + (_GATHER_SECONDS if objects else _AGAIN_SECONDS))
+        self._erasing = not (objects and log)
 
     def _guarded(self, work: Callable[[], None]) -> str | None:
         """Does the work. Returns why it failed, or None: whatever it is, this thread goes on."""
