@@ -12,8 +12,10 @@ from server.store.events import EventStore
 from server.store.examples import ExampleStore
 from server.store.keys import KeyStore
 from server.store.opening import follow_database, open_database, sqlite_url
+from server.store.postgres_database import PostgresDatabase
 from server.store.quotas import QuotaStore
 from server.store.records import Replay
+from server.store.refresh_work import RefreshWork
 from server.store.refreshes import RefreshStore
 from server.store.replays import read_replay
 from server.store.tables import tasks
@@ -37,6 +39,7 @@ class Store:
         captures: the captured predictions of tasks.
         events: what happened to tasks.
         refreshes: the refreshes.
+        refresh_work: the work on refreshes.
         keys: the API keys.
         audit: who did what.
         quotas: what tenants and keys may bring and store.
@@ -54,6 +57,7 @@ class Store:
         self.examples = ExampleStore(database)
         self.captures = CaptureStore(database, self.active, self.events)
         self.refreshes = RefreshStore(database)
+        self.refresh_work = RefreshWork(database, shared=isinstance(database, PostgresDatabase))
         self.keys = KeyStore(database)
         self.audit = AuditStore(database)
         self.quotas = QuotaStore(database)
