@@ -9,10 +9,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from headstart import Client
 from models.bundle import PAPER_BUNDLE, SHIPPED, find_bundles
+from tests.helpers import databases
 from tests.helpers.bundles import SMALL, small_bundle
 from tests.helpers.images import encode
 from tests.helpers.samples import Labelled, part_of, read_samples, shrunk
@@ -24,7 +25,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # httpx reads the certificate authorities for every client, which takes 20 ms; no test speaks TLS.
 ssl.create_default_context = cache(ssl.create_default_context)  # type: ignore[assignment]
 
-settings.register_profile("quick", max_examples=10)  # for `make test-quick`
+# A test that runs in each database is called by two instances of its class, and shares nothing between them.
+settings.register_profile("all", suppress_health_check=[HealthCheck.differing_executors])
+settings.register_profile("quick", settings.get_profile("all"), max_examples=10)  # for `make test-quick`
+settings.load_profile("all")
 
 _SLOW_SECONDS = 1200
 _LONGEST = {  # files of a quarter of a minute and more, which come first so that no worker is left with one at the end
@@ -41,8 +45,36 @@ _LONGEST = {  # files of a quarter of a minute and more, which come first so tha
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests get more time, the tests of a file one worker (many share a server), and the longest files come first."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the choice of the database."""
+    parser.addoption("--database", choices=["sqlite", "postgresql"], default="sqlite", help="where tests' stores are")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests marked `each_database` run in both databases, unless PostgreSQL is asked for."""
+    if metafunc.definition.get_closest_marker("each_database") and metafunc.config.getoption("--database") == "sqlite":
+        kinds = ["sqlite"] if metafunc.definition.get_closest_marker("sqlite") else ["sqlite", "postgresql"]
+        metafunc.parametrize("database", kinds, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def database(request: pytest.FixtureRequest) -> Iterator[databases.Kind]:
+    """Where the stores of the test are: sqlite or postgresql."""
+    asked = "postgresql" if request.node.get_closest_marker("postgresql") else request.config.getoption("--database")
+    kind: databases.Kind = getattr(request, "param", asked)
+    with databases.stores_in(kind):
+        yield kind
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests get more time, the tests of a file one worker (many share a server), and the longest files come first.
+
+    Those about SQLite itself do not run in PostgreSQL.
+    """
+    if config.getoption("--database") == "postgresql":
+        left_out = [item for item in items if item.get_closest_marker("sqlite")]
+        items[:] = [item for item in items if not item.get_closest_marker("sqlite")]
+        config.hook.pytest_deselected(items=left_out)
     items.sort(key=lambda item: item.path.stem not in _LONGEST and item.path.parent.stem != "web")
     for item in items:
         if item.get_closest_marker("slow"):

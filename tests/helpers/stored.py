@@ -16,6 +16,7 @@ from server.ids import new_id
 from server.store.label_sets import counted
 from server.store.records import NewExample, Task, TaskKey
 from server.store.store import Store, sqlite_url
+from tests.helpers.databases import database_url, kind
 from tests.helpers.heads import options
 
 DIM = 4
@@ -26,8 +27,9 @@ _random = np.random.default_rng(0)
 
 def open_empty(folder: Path) -> Store:
     """A store without tasks, whose schema was made for another one: migrating costs more than many tests do with it."""
-    shutil.copy(_template() / "headstart.db", folder)
-    return Store.open(sqlite_url(folder))
+    if kind() == "sqlite":
+        shutil.copy(_template() / "headstart.db", folder)
+    return Store.open(database_url(folder))
 
 
 @cache

@@ -12,8 +12,11 @@ from server.cache import heads as active
 from server.cache.heads import ActiveHeads, LoadedMany
 from server.metrics import Metrics
 from server.store.records import TaskKey
-from server.store.store import Store, sqlite_url
+from server.store.store import Store
+from tests.helpers.databases import database_url
 from tests.helpers.stored import BACKBONE, DIM, add, create
+
+pytestmark = pytest.mark.each_database
 
 T = "default"
 SPACE = EmbeddingSpace(BACKBONE, np.full(DIM, 0.1, np.float32))
@@ -22,7 +25,7 @@ EMBEDDINGS: Float32 = np.random.default_rng(0).normal(size=(3, DIM)).astype(np.f
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(sqlite_url(tmp_path))
+    opened = Store.open(database_url(tmp_path))
     yield opened
     opened.close()
 

@@ -21,9 +21,12 @@ from server.store.capture_records import Answered, NewCapture
 from server.store.capture_writer import CaptureWriter
 from server.store.quota_records import Usage
 from server.store.records import Asked, Task, TaskKey, VersionConflict
-from server.store.store import Store, sqlite_url
+from server.store.store import Store
+from tests.helpers.databases import database_url
 from tests.helpers.leftovers import found_in
 from tests.helpers.stored import BACKBONE, DIM, create, head_of, new_examples, open_empty
+
+pytestmark = pytest.mark.each_database
 
 T = "default"
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -236,6 +239,7 @@ class TestStore:
         assert replay is not None
         assert (replay.task, replay.version) == (task.id, 1)
 
+    @pytest.mark.sqlite("PostgreSQL keeps dead rows until it vacuums")
     @pytest.mark.parametrize("age", [timedelta(), timedelta(days=31)])
     def test_no_file_holds_what_left_by_itself(self, store: Store, tmp_path: Path, age: timedelta) -> None:
         task = create(store)
@@ -253,7 +257,7 @@ def test_what_another_process_took_before_a_forgetting_is_not_stored_after_it(tm
     """A worker that hung sends its captures at any time, also to an owner that was replaced meanwhile."""
     with closing(open_empty(tmp_path)) as store:
         task, other = create(store), create(store)
-    url, shared = sqlite_url(tmp_path), tmp_path / "changes"
+    url, shared = database_url(tmp_path), tmp_path / "changes"
 
     def taken(of: Task) -> NewCapture:
         return replace(captures(of)[0], changes=worker.active.changes(of.key))

@@ -17,9 +17,12 @@ from server.store.capture_writer import CaptureWriter
 from server.store.event_records import Event, EventBounds
 from server.store.records import Accuracy, Task, TaskKey, VersionConflict
 from server.store.refresh_records import RefreshNote, RefreshStopped
-from server.store.store import Store, sqlite_url
+from server.store.store import Store
+from tests.helpers.databases import database_url
 from tests.helpers.stored import BACKBONE, add, create, head_of, new_examples, open_empty
 from tests.server.test_capture_store import captures
+
+pytestmark = pytest.mark.each_database
 
 T = "default"
 
@@ -125,7 +128,7 @@ def test_a_fall_of_quality_is_told_of_additions_and_rollbacks(
 
 
 def test_how_far_quality_may_fall_is_a_setting(tmp_path: Path) -> None:
-    with closing(Store.open(sqlite_url(tmp_path), EventBounds(quality_drop=0.2))) as store:
+    with closing(Store.open(database_url(tmp_path), EventBounds(quality_drop=0.2))) as store:
         task = change(store, change(store, create(store), 0.9), 0.75)
         change(store, task, 0.5)
         assert types(store).count("quality_fell") == 1
@@ -289,7 +292,7 @@ class TestAge:
         assert len(told(store)) == 1
 
     def test_the_age_is_a_setting(self, tmp_path: Path, clock: Clock) -> None:
-        with closing(Store.open(sqlite_url(tmp_path), EventBounds(days=2))) as store:
+        with closing(Store.open(database_url(tmp_path), EventBounds(days=2))) as store:
             for _ in range(4):
                 create(store)
                 clock.time += timedelta(days=1)
@@ -325,7 +328,7 @@ def test_events_outlive_a_restart(tmp_path: Path) -> None:
         task = create(store)
         after = now_at(store)
         before = told(store)
-    with closing(Store.open(sqlite_url(tmp_path))) as store:
+    with closing(Store.open(database_url(tmp_path))) as store:
         assert told(store) == before
         store.tasks.delete(TaskKey(T, task.id))
         assert types(store, after) == ["task_deleted"]

@@ -15,9 +15,12 @@ from models.heads.head import BackboneRef
 from server.errors import RefreshNotFound, TaskNotFound, VersionNotFound, WrongRefreshState
 from server.store.records import Task, TaskKey, VersionConflict
 from server.store.refresh_records import Judgement, Reason, RefreshAction, RefreshLease, RefreshNote, RefreshState, RefreshStopped
-from server.store.store import Store, sqlite_url
+from server.store.store import Store
 from tests.helpers import stored
+from tests.helpers.databases import database_url
 from tests.helpers.stored import BACKBONE, head_of, open_empty
+
+pytestmark = pytest.mark.each_database
 
 T = "default"
 OTHER = BackboneRef("other@1", "cd" * 32)
@@ -62,7 +65,7 @@ class RefreshMachine(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
-        self.url = sqlite_url(Path(self.folder.name))
+        self.url = database_url(Path(self.folder.name))
         self.store = open_empty(Path(self.folder.name))
         self.tasks: list[str] = []
         self.model: dict[str, RefreshModel] = {}
@@ -217,6 +220,11 @@ TestRefreshStore = RefreshMachine.TestCase
 TestRefreshStore.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 
 
+@pytest.mark.postgresql
+class TestRefreshStoreInPostgres(TestRefreshStore):  # type: ignore[valid-type, misc]
+    """The same in PostgreSQL."""
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return open_empty(tmp_path)
@@ -282,7 +290,7 @@ def test_a_version_is_put_back_only_where_the_refreshed_one_is_active(store: Sto
 
 
 def test_the_oldest_refresh_of_all_tenants_is_worked_on_first(tmp_path: Path) -> None:
-    with closing(Store.open(sqlite_url(tmp_path))) as store:
+    with closing(Store.open(database_url(tmp_path))) as store:
         done = store.refreshes.create("ours", "new@1", 0.02, "all")
         store.refreshes.change("ours", done.id, "cancel")
         first = store.refreshes.create("ours", "new@1", 0.02, "all")

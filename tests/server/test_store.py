@@ -1,4 +1,3 @@
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, delete, event, func, insert, select, update
 from sqlalchemy.exc import ProgrammingError
 
 from models.heads.head import BackboneMismatch, BackboneRef, Float32
@@ -26,8 +25,12 @@ from server.errors import (
 from server.ids import copy_of, new_id
 from server.store.active_versions import ActiveVersions
 from server.store.records import Active, Asked, ClassCount, Replay, ReplayExists, Task, TaskKey, VersionConflict
-from server.store.store import Store, sqlite_url
+from server.store.store import Store
+from server.store.tables import embeddings, replays, tasks, versions
+from tests.helpers.databases import database_url, statements_in
 from tests.helpers.stored import BACKBONE, add, create, head_of, new_examples, open_empty
+
+pytestmark = pytest.mark.each_database
 
 T = "default"
 OTHER = BackboneRef("other@1", "cd" * 32)
@@ -92,8 +95,8 @@ def create_once(store: Store, tenant: str, given: Asked) -> Task:
 
 def age(data_dir: Path, by: timedelta) -> None:
     """Makes every answer in a closed store older."""
-    with closing(sqlite3.connect(data_dir / "headstart.db")) as connection, connection:
-        connection.execute("UPDATE replays SET created_at = ?", (f"{datetime.now(UTC) - by:%Y-%m-%d %H:%M:%S.%f}",))
+    with statements_in(data_dir) as connection:
+        connection.execute(update(replays).values(created_at=datetime.now(UTC) - by))
 
 
 def test_a_task_comes_back_as_it_was_created(store: Store) -> None:
@@ -298,12 +301,14 @@ def test_images_of_several_examples_are_read_at_once(store: Store) -> None:
 
 
 def test_a_support_set_whose_embeddings_are_missing_says_so(tmp_path: Path) -> None:
-    with closing(Store.open(sqlite_url(tmp_path))) as store:
+    with closing(Store.open(database_url(tmp_path))) as store:
         task = create(store)
-    with closing(sqlite3.connect(tmp_path / "headstart.db")) as connection, connection:
-        connection.execute("DELETE FROM embeddings WHERE rowid = 1")
+    with statements_in(tmp_path) as connection:
+        connection.execute(
+            delete(embeddings).where(embeddings.c.example == select(func.min(embeddings.c.example)).scalar_subquery())
+        )
     with (
-        closing(Store.open(sqlite_url(tmp_path))) as store,
+        closing(Store.open(database_url(tmp_path))) as store,
         pytest.raises(BackboneUnavailable, match="1 examples of version 1 have no embedding"),
     ):
         store.examples.support(task.key, 1)
@@ -379,21 +384,21 @@ def test_an_answer_that_cannot_be_kept_undoes_the_change(store: Store) -> None:
 
 
 def test_the_key_of_an_answer_outlives_its_task_and_not_its_day(tmp_path: Path) -> None:
-    with closing(Store.open(sqlite_url(tmp_path))) as store:
+    with closing(Store.open(database_url(tmp_path))) as store:
         task = create_once(store, T, asked())
         assert store.replay(T, "key") == replay_of(task, asked())
         store.tasks.delete(task.key)
     age(tmp_path, timedelta(hours=23, minutes=59))
-    with closing(Store.open(sqlite_url(tmp_path))) as store:
+    with closing(Store.open(database_url(tmp_path))) as store:
         left = store.replay(T, "key")
         assert left == replace(replay_of(task, Asked("key", "", "")), name=None)
         assert left.forgotten
     age(tmp_path, timedelta(hours=24))
-    with closing(Store.open(sqlite_url(tmp_path))) as store:
+    with closing(Store.open(database_url(tmp_path))) as store:
         assert store.replay(T, "key") is None
         create_once(store, T, asked("another"))
-    with closing(sqlite3.connect(tmp_path / "headstart.db")) as connection:
-        assert connection.execute("SELECT key FROM replays").fetchall() == [("another",)]
+    with statements_in(tmp_path) as connection:
+        assert connection.execute(select(replays.c.key)).all() == [("another",)]
 
 
 def test_a_read_that_a_change_overtook_is_not_kept() -> None:
@@ -463,17 +468,14 @@ def test_many_tasks_are_read_in_a_few_statements(store: Store, tmp_path: Path) -
 
 def copy_task(data_dir: Path, task: str, ids: Sequence[str]) -> None:
     """Makes tasks of these ids with the versions of an open store's task."""
-    with closing(sqlite3.connect(data_dir / "headstart.db")) as database, database:
-        for table, owner in (("tasks", "id"), ("versions", "task")):
-            columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
-            chosen = ", ".join("?" if column == owner else column for column in columns)
-            database.executemany(
-                f"INSERT INTO {table} SELECT {chosen} FROM {table} WHERE {owner} = ?", [(id_, task) for id_ in ids]
-            )
+    with statements_in(data_dir) as connection:
+        for table, owner in ((tasks, "id"), (versions, "task")):
+            for row in connection.execute(select(table).where(table.c[owner] == task)).mappings().all():
+                connection.execute(insert(table), [{**row, owner: id_} for id_ in ids])
 
 
 def test_a_closed_store_refuses(tmp_path: Path) -> None:
-    store = Store.open(sqlite_url(tmp_path))
+    store = Store.open(database_url(tmp_path))
     store.check()
     store.close()
     with pytest.raises(StorageFailed):

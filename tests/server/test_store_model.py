@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -13,7 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from server.ids import new_id
 from server.store.quota_records import Usage
 from server.store.records import Change, NewExample, TaskKey
-from server.store.store import Store, sqlite_url
+from server.store.store import Store
+from tests.helpers.databases import database_url
 from tests.helpers.stored import head_of, new_examples, open_empty
 
 TENANTS = ("ours", "theirs")
@@ -52,7 +54,7 @@ class StoreMachine(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
-        self.url = sqlite_url(Path(self.folder.name))
+        self.url = database_url(Path(self.folder.name))
         self.store = open_empty(Path(self.folder.name))
         self.model: dict[str, TaskModel] = {}
 
@@ -217,3 +219,8 @@ class StoreMachine(RuleBasedStateMachine):
 
 TestStoreModel = StoreMachine.TestCase
 TestStoreModel.settings = settings(max_examples=20, stateful_step_count=20, deadline=None)
+
+
+@pytest.mark.postgresql
+class TestStoreModelInPostgres(TestStoreModel):  # type: ignore[valid-type, misc]
+    """The same in PostgreSQL."""
