@@ -180,9 +180,10 @@ def _add_tasks(connection: Connection, tenant: str, id_: str, wanted: Literal["a
     distinct = list(dict.fromkeys(wanted))
     for start in range(0, len(distinct), MOST_VALUES):
         some = distinct[start : start + MOST_VALUES]
-        if connection.execute(waiting.from_select(columns, active.where(tasks.c.id.in_(some)))).rowcount < len(some):
-            known = set(connection.execute(select(tasks.c.id).where(tasks.c.tenant == tenant, tasks.c.id.in_(some))).scalars())
+        known = set(connection.execute(select(tasks.c.id).where(tasks.c.tenant == tenant, tasks.c.id.in_(some))).scalars())
+        if len(known) < len(some):
             raise TaskNotFound(next(task for task in some if task not in known))
+        connection.execute(waiting.from_select(columns, active.where(tasks.c.id.in_(some))))
 
 
 def _with_tasks(connection: Connection, tenant: str, rows: Sequence[Row[Any]]) -> list[Refresh]:
