@@ -1,1 +1,1 @@
-"""What a refresh of very many tasks costs."""
+"""The cost of a refresh of very many tasks."""

@@ -96,7 +96,7 @@ class RefreshLease:
 
 @dataclass(frozen=True, slots=True)
 class LeaseProgress:
-    """What a server tells of its part in a refresh.
+    """The progress that a server tells of its part in a refresh.
 
     Attributes:
         able: whether it has the bundles that it has needed so far.

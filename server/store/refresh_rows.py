@@ -43,9 +43,14 @@ def reason_of(row: Row[Any]) -> Reason | None:
     return Reason(row.code, row.detail) if row.code else None
 
 
+def lease_end(now: datetime) -> datetime:
+    """Returns when a lease ends that is renewed now."""
+    return now + timedelta(seconds=LEASE_SECONDS)
+
+
 def live(now: datetime) -> ColumnElement[bool]:
     """Returns the condition that a lease has not ended. One that ends too late was given before the clock was set back."""
-    return and_(refresh_leases.c.until > now, refresh_leases.c.until <= now + timedelta(seconds=LEASE_SECONDS))
+    return and_(refresh_leases.c.until > now, refresh_leases.c.until <= lease_end(now))
 
 
 def first_at_work(connection: Connection) -> RefreshJob | None:

@@ -4,7 +4,6 @@ Each statement names its tenant, except those that find the oldest refresh.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
 from itertools import accumulate
 
 from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
@@ -17,10 +16,10 @@ from server.store.refresh_notes import write_note
 from server.store.refresh_records import LeaseProgress, Reason, RefreshJob, RefreshLease, RefreshNote, RefreshTask
 from server.store.refresh_rows import (
     ENDS,
-    LEASE_SECONDS,
     PENDING_IN,
     find_state,
     first_at_work,
+    lease_end,
     live,
     set_state,
     task_of,
@@ -62,7 +61,7 @@ class RefreshWork:
             now = read_time(connection)
             connection.execute(delete(refresh_leases).where(~live(now) if self.shared else refresh_leases.c.id.is_not(None)))
             row = {"tenant": job.tenant, "refresh": job.id, "id": lease.id, "able": True, "embedded": 0}
-            connection.execute(insert(refresh_leases).values(until=now + timedelta(seconds=LEASE_SECONDS), **row))
+            connection.execute(insert(refresh_leases).values(until=lease_end(now), **row))
         return lease
 
     def renew(self, lease: RefreshLease, progress: LeaseProgress) -> bool | None:
@@ -77,7 +76,7 @@ class RefreshWork:
             now = read_time(connection)
             values = {"able": progress.able, "embedded": progress.embedded, "images_per_second": progress.images_per_second}
             row = update(refresh_leases).where(_is(lease), live(now))
-            renewed = connection.execute(row.values(until=now + timedelta(seconds=LEASE_SECONDS), **values)).rowcount
+            renewed = connection.execute(row.values(until=lease_end(now), **values)).rowcount
             if not renewed or first_at_work(connection) != job:
                 return None
             return (

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from models.bundle import read_manifest
 from server.refresh import part
-from server.store import refresh_rows, refresh_work
+from server.store import refresh_rows
 from server.store.tables import refresh_leases, refresh_tasks
 from tests.helpers.bundles import small_bundle
 from tests.helpers.databases import database_url, statements_in
@@ -29,7 +29,7 @@ LEASE_SECONDS, WAIT_SECONDS = 2.0, 2.0
 
 def sooner() -> None:
     """For `prepare`: a killed server is missed after two seconds, and so long another one is waited for that has a bundle."""
-    refresh_rows.LEASE_SECONDS = refresh_work.LEASE_SECONDS = LEASE_SECONDS
+    refresh_rows.LEASE_SECONDS = LEASE_SECONDS
     part._WAIT_SECONDS = WAIT_SECONDS
 
 
