@@ -24,6 +24,7 @@ from models.bundle import open_bundle
 from server.store.store import Store, sqlite_url
 
 _PLANNED = 100_000
+_FEWER = 10
 _DURABLE = {"fsync": "on"}
 
 
@@ -41,7 +42,7 @@ def main() -> None:
             where.mkdir()
             url = _database(postgres, f"work{number}") if shared else sqlite_url(where / "data0")
             with closing(Store.open(url)) as store:
-                filler.add(store, arguments.tasks)
+                filler.add(store, arguments.tasks if servers == max(arguments.replicas) else arguments.tasks // _FEWER)
             database = ("--database-url", url) if shared else ()
             works.append(refresh(where, twin.id, servers, postgres if shared else None, (*flags, *database)))
             _tell_work(works[-1], shared)
@@ -52,7 +53,9 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = benchmark_parser("refresh_scale", __doc__)
-    parser.add_argument("--tasks", type=int, default=2000, help="that each number of servers moves (default %(default)s)")
+    parser.add_argument(
+        "--tasks", type=int, default=2000, help="that the most servers move; fewer move a tenth (default %(default)s)"
+    )
     parser.add_argument("--replicas", type=int, nargs="+", default=[1, 2, 3], help="servers on PostgreSQL (default 1 2 3)")
     parser.add_argument("--rows", type=int, nargs="+", default=[1000, 10_000, 100_000], help="default 1000 10000 100000")
     parser.add_argument("--engine", default="onnx", help="of all servers (default %(default)s)")
