@@ -80,7 +80,6 @@ def set_state(connection: Connection, tenant: str, id_: str, state: RefreshState
 
 
 def turn(connection: Connection, tenant: str, id_: str, before: Sequence[Outcome], after: Outcome) -> None:
-    """Gives all tasks with one of these outcomes another one. Nobody has claimed them any more."""
+    """Gives all tasks with one of these outcomes another one."""
     rows = update(refresh_tasks).where(refresh_tasks.c.tenant == tenant, refresh_tasks.c.refresh == id_)
-    values = {"outcome": after, "code": None, "detail": None, "lease": None}
-    connection.execute(rows.where(refresh_tasks.c.outcome.in_(before)).values(values))
+    connection.execute(rows.where(refresh_tasks.c.outcome.in_(before)).values(outcome=after, code=None, detail=None))

@@ -15,7 +15,7 @@ from sqlalchemy import update
 from server.store import refresh_work
 from server.store.database_time import read_time
 from server.store.records import TaskKey
-from server.store.refresh_records import LeaseProgress, Reason, RefreshLease, RefreshNote, RefreshStopped
+from server.store.refresh_records import LeaseProgress, Reason, RefreshLease, RefreshNote, RefreshStopped, RefreshTask
 from server.store.refresh_work import RefreshWork
 from server.store.store import Store
 from server.store.tables import refresh_leases
@@ -55,10 +55,13 @@ class ClaimsMachine(RuleBasedStateMachine):
         self.work = RefreshWork(self.store._database, shared=True)
         self.outcomes = {stored.create(self.store).id: "waiting" for _ in range(3 * AT_ONCE)}
         self.refresh = self.store.refreshes.create(T, "tiny@1", 0.02, "all").id
-        self.state = "running"
+        self.state: str = "running"
         self.servers: list[RefreshLease | None] = [None] * 3
         self.able: dict[str, bool] = {}  # by lease, of those that have not ended
         self.claims: dict[str, str] = {}
+        self.held: dict[str, list[RefreshTask]] = {}  # by lease, what the server believes to have claimed last
+        for slot in range(3):
+            self.begin(slot)
 
     def teardown(self) -> None:
         refresh_work._TASKS = self.most
@@ -85,6 +88,7 @@ class ClaimsMachine(RuleBasedStateMachine):
         assert claimed is not None
         assert [task.task for task in claimed] == free[:AT_ONCE]
         self.claims |= dict.fromkeys(free[:AT_ONCE], lease.id)
+        self.held[lease.id] = claimed
 
     @rule(slot=slots, pick=picks, moves=st.booleans())
     def write(self, slot: int, pick: int, moves: bool) -> None:
@@ -124,14 +128,12 @@ class ClaimsMachine(RuleBasedStateMachine):
             self.able.pop(lease.id, None)
             self.servers[slot] = None
 
-    @rule(slot=slots, pick=picks)
-    def give_back(self, slot: int, pick: int) -> None:
-        lease = self.servers[slot]
-        if lease and (claimed := self.work.claim(lease)):
-            self.work.give_back(lease, claimed[pick % len(claimed) :])
-            self.claims |= {task.task: lease.id for task in claimed[: pick % len(claimed)]}
-            for task in claimed[pick % len(claimed) :]:
-                self.claims.pop(task.task, None)
+    @rule(slot=slots)
+    def give_back(self, slot: int) -> None:
+        """Also what others have claimed by now."""
+        if (lease := self.servers[slot]) and (held := self.held.pop(lease.id, None)):
+            self.work.give_back(lease, held)
+            self.claims = {task: by for task, by in self.claims.items() if by != lease.id or task not in {t.task for t in held}}
 
     @precondition(lambda self: self.able)
     @rule(pick=picks, late=st.booleans())
@@ -142,15 +144,16 @@ class ClaimsMachine(RuleBasedStateMachine):
         end_later(self.folder, RefreshLease(job, lease), 100.0 if late else 0.0)
         del self.able[lease]
 
-    @rule(action=st.sampled_from(["pause", "resume", "cancel"]))
-    def change(self, action: str) -> None:
-        after = {"pause": "paused", "resume": "running", "cancel": "cancelled"}[action]
-        if self.state not in {"running", "paused"}:
-            return
-        self.store.refreshes.change(T, self.refresh, action)  # type: ignore[arg-type]
-        self.state = after
-        if after == "cancelled":
-            self.outcomes = {task: "skipped" if now == "waiting" else now for task, now in self.outcomes.items()}
+    @precondition(lambda self: self.state in {"running", "paused"})
+    @rule()
+    def pause_or_resume(self) -> None:
+        self.state = self.store.refreshes.change(T, self.refresh, "pause" if self.state == "running" else "resume").state
+
+    @precondition(lambda self: self.state == "paused" and "moved" in self.outcomes.values())
+    @rule()
+    def cancel(self) -> None:
+        self.state = self.store.refreshes.change(T, self.refresh, "cancel").state
+        self.outcomes = {task: "skipped" if now == "waiting" else now for task, now in self.outcomes.items()}
 
     @rule()
     def end(self) -> None:
@@ -168,7 +171,7 @@ class ClaimsMachine(RuleBasedStateMachine):
 
 
 TestClaims = ClaimsMachine.TestCase
-TestClaims.settings = settings(max_examples=20, stateful_step_count=25, deadline=None)
+TestClaims.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
 
 
 @pytest.mark.postgresql
