@@ -178,7 +178,7 @@ TestClaims.settings = settings(max_examples=20, stateful_step_count=30, deadline
 class TestClaimsInPostgres(TestClaims):  # type: ignore[valid-type, misc]
     """The same in PostgreSQL."""
 
-    settings = settings(TestClaims.settings, max_examples=8)
+    settings = settings(TestClaims.settings, max_examples=5)
 
 
 @pytest.fixture
@@ -223,6 +223,21 @@ def test_a_refresh_fails_only_if_no_server_is_able(store: Store) -> None:
     assert work.renew(lacking, LeaseProgress(able=False)) is False
     work.fail(lacking, Reason("why", "because"))
     assert store.refreshes.get(T, refresh).tasks == {"skipped": 1}
+
+
+@pytest.mark.each_database
+def test_a_late_server_gives_back_nothing_that_another_has_claimed(store: Store, tmp_path: Path) -> None:
+    task = stored.create(store)
+    refresh = store.refreshes.create(T, "other@1", 0.02, "all").id
+    work = shared(store)
+    late, other = begun(work), begun(work)
+    claimed = work.claim(late)
+    assert claimed
+    end_later(tmp_path, late, 0.0)
+    assert work.claim(other) == claimed
+    work.give_back(late, claimed)
+    work.note(task.key, RefreshNote(refresh, other.id, "unchanged"))
+    assert store.refreshes.get(T, refresh).tasks == {"unchanged": 1}
 
 
 @pytest.mark.each_database
