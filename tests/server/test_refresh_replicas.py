@@ -99,28 +99,26 @@ def test_a_pause_anywhere_holds_everywhere_and_whichever_is_killed_the_others_en
     tmp_path: Path, full: Path, shipped: str, support: Labelled
 ) -> None:
     with replicas(tmp_path, *[(full, SMALL)] * 3) as (first, second, third):
-        tasks = [create(first.api, support[:15])["id"] for _ in range(48)]
+        tasks = [create(first.api, support[:15])["id"] for _ in range(60)]
         id_ = begin(first.api, shipped, tasks)["id"]
         until(second.api, id_, lambda refresh: refresh["tasks"].get("moved", 0) >= 3 and (refresh["images_per_second"] or 0) > 0)
         until_at_work(tmp_path, 3)
         paused = change(second.api, id_, "pause")
-        assert until_at_work(tmp_path, 0) < 1.0
+        assert until_at_work(tmp_path, 0) < 2.0, "half a second, and what a busy machine takes"
         for each in (first, second, third):
             assert look(each.api, id_) == paused
-        assert sum(len(versions(first.api, task)) for task in tasks) == 48 + paused["tasks"]["moved"]
+        assert sum(len(versions(first.api, task)) for task in tasks) == 60 + paused["tasks"]["moved"]
 
         change(third.api, id_, "resume")
-        while len(claimed(tmp_path)) < 3:
-            time.sleep(0.01)
+        until(third.api, id_, lambda _: len(claimed(tmp_path)) == 3)
         second.process.kill()
         until(third.api, id_, lambda refresh: refresh["tasks"]["moved"] >= paused["tasks"]["moved"] + 5)
         first.process.kill()
-        assert len(claimed(tmp_path)) == 3, "what was claimed is to be taken over"
         refresh = ended(third.api, id_)
-        assert (refresh["state"], refresh["tasks"], refresh["images"]["done"]) == ("finished", {"moved": 48}, 720)
+        assert (refresh["state"], refresh["tasks"], refresh["images"]["done"]) == ("finished", {"moved": 60}, 900)
         check_once(third.api, tasks, shipped)
         assert "Traceback" not in third.log()
-        assert rolled_back(third.api, id_)["tasks"] == {"returned": 48}
+        assert rolled_back(third.api, id_)["tasks"] == {"returned": 60}
 
 
 @pytest.mark.slow
