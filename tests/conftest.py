@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
@@ -61,7 +62,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def database(request: pytest.FixtureRequest) -> Iterator[databases.Kind]:
     """Where the stores of the test are: sqlite or postgresql."""
     asked = "postgresql" if request.node.get_closest_marker("postgresql") else request.config.getoption("--database")
-    kind: databases.Kind = getattr(request, "param", asked)
+    kind = cast(databases.Kind, getattr(request, "param", asked))
     with databases.stores_in(kind):
         yield kind
 

@@ -28,6 +28,8 @@ from server.store.tables import ErasableBlob, metadata
 from tests.helpers.leftovers import found_in
 from tests.helpers.stored import add, create, head_of
 
+pytestmark = pytest.mark.sqlite("its files, locks and settings, and what a failing disk does to them")
+
 ROOT = Path(__file__).parents[2]
 T = "default"
 FILES = {"headstart.db", "headstart.db.lock", "headstart.db.reserve"}

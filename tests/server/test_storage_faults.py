@@ -28,6 +28,8 @@ from tests.helpers.stored import BACKBONE, DIM, create, head_of
 from tests.helpers.uploads import create as create_over_http
 from tests.helpers.uploads import predict
 
+pytestmark = pytest.mark.sqlite("its files, locks and settings, and what a failing disk does to them")
+
 T = "default"
 MEGABYTE = 2**20
 

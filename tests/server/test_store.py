@@ -467,11 +467,12 @@ def test_many_tasks_are_read_in_a_few_statements(store: Store, tmp_path: Path) -
 
 
 def copy_task(data_dir: Path, task: str, ids: Sequence[str]) -> None:
-    """Makes tasks of these ids with the versions of an open store's task."""
+    """Makes older tasks of these ids, the oldest first, with the versions of an open store's task."""
     with statements_in(data_dir) as connection:
-        for table, owner in ((tasks, "id"), (versions, "task")):
-            for row in connection.execute(select(table).where(table.c[owner] == task)).mappings().all():
-                connection.execute(insert(table), [{**row, owner: id_} for id_ in ids])
+        original = connection.execute(select(tasks).where(tasks.c.id == task)).mappings().one()
+        connection.execute(insert(tasks), [{**original, "id": id_, "ordinal": place - len(ids)} for place, id_ in enumerate(ids)])
+        for row in connection.execute(select(versions).where(versions.c.task == task)).mappings().all():
+            connection.execute(insert(versions), [{**row, "task": id_} for id_ in ids])
 
 
 def test_a_closed_store_refuses(tmp_path: Path) -> None:
