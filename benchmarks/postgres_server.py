@@ -18,6 +18,7 @@ from typing import Any, Self
 import psycopg
 
 from benchmarks.server_process import free_port
+from benchmarks.shared.setting import processor_seconds
 
 THROWAWAY: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 """Settings of a server whose data need not outlive the machine."""
@@ -112,6 +113,11 @@ class PostgresServer:
         """Makes a primary of a standby. Returns when it can be written to."""
         with self.connect() as connection:
             connection.execute("SELECT pg_promote()")
+
+    def processor_seconds(self) -> float:
+        """Returns the processor time that it has taken, in seconds: that of the processes that serve it now."""
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        return sum(processor_seconds(number) for number in (self._process.pid, *map(int, children)))
 
     def log(self) -> str:
         """Returns its output."""

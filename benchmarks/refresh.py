@@ -22,14 +22,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
-import onnx
 
 from benchmarks.accuracy.novel_classes import interval
+from benchmarks.bundles import twin_of
 from benchmarks.server_process import ServerProcess
 from benchmarks.serving.load import LoadGenerator, Outcome, Reply, post
 from benchmarks.shared.command import benchmark_parser, write_json
 from benchmarks.shared.setting import creation, paper_bundle, sample_images
-from models.bundle import ONNX, ONNX_FP16, ONNX_INT8, SHIPPED, find_bundles, open_bundle, write_bundle
+from models.bundle import SHIPPED, find_bundles, open_bundle
 from training.data.class_split import read_split
 from training.data.loading import load_images, read_originals
 from training.evaluation.episodes import EpisodeSampler
@@ -137,7 +137,7 @@ def _server(arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[Serve
     """Starts a server whose new tasks are on the first bundle, and yields it with both bundles' ids."""
     bundles = folder / "bundles"
     ids = []
-    target = _twin(arguments.origin, folder) if arguments.twin else arguments.to
+    target = twin_of(arguments.origin, folder) if arguments.twin else arguments.to
     for path in (arguments.origin, target):
         manifest = open_bundle(path).manifest
         ids.append(manifest.id)
@@ -145,17 +145,6 @@ def _server(arguments: argparse.Namespace, folder: Path) -> Iterator[tuple[Serve
             shutil.copytree(path, bundles / manifest.name / manifest.version)
     with ServerProcess(folder / "data", "--bundles-dir", str(bundles), "--bundle", ids[0]) as server:
         yield server, ids[0], ids[1]
-
-
-def _twin(source: Path, folder: Path) -> Path:
-    """Returns a bundle that does the same from backbone files of its own, so that it cannot use the other's embeddings."""
-    bundle = open_bundle(source)
-    contents = {name: (source / name).read_bytes() for name in bundle.manifest.files}
-    for name in contents.keys() & {ONNX, ONNX_INT8, ONNX_FP16}:
-        graph = onnx.load_from_string(contents[name])
-        graph.doc_string = "twin"
-        contents[name] = graph.SerializeToString()
-    return write_bundle(folder / "twin", bundle.manifest.model_copy(update={"name": f"{bundle.manifest.name}-twin"}), contents)
 
 
 def _open(api: httpx.Client, *ids: str) -> None:

@@ -1,4 +1,4 @@
-"""Identifiers of tasks, examples and refreshes, and the cursors of pages. Both are opaque and URL-safe."""
+"""Identifiers of tasks, examples, refreshes and leases, and the cursors of pages. Both are opaque and URL-safe."""
 
 import secrets
 import threading

@@ -16,40 +16,45 @@ from server.journeys.retry import CHANGED_OR_SHRUNK, retry_on_conflict
 from server.refresh.verdict import Side, judge_move
 from server.service import Service
 from server.store.records import Task, TaskKey
-from server.store.refresh_records import Reason, RefreshJob, RefreshNote, RefreshTask
+from server.store.refresh_records import Reason, RefreshLease, RefreshNote, RefreshTask
 from server.store.support_records import Support
 
 Progress = Callable[[int], None]
 """Called with how many images have just been embedded."""
 
 
-async def move_task(service: Service, job: RefreshJob, task_id: str, target: ServedBackbone, progress: Progress) -> None:
+async def move_task(
+    service: Service, lease: RefreshLease, task_id: str, target: ServedBackbone, progress: Progress, *, lacks: bool
+) -> None:
     """Moves a task onto a backbone unless it falls by too much there or nothing can tell, and notes what became of it.
 
     Args:
+        lease: under which the task is claimed.
         target: in use by the caller.
+        lacks: whether no server has the task's own backbone, if this one has not.
 
     Raises:
         TaskNotFound: it has been deleted.
-        RefreshStopped: the refresh was paused or cancelled; the task is as it was.
+        BackboneUnavailable: the task's own backbone is not on this server, and another one may have it.
+        RefreshStopped: the refresh was paused or cancelled, or the claim was lost; the task is as it was.
         Conflict: others kept changing the task at the same time.
         ImageNotKept, ImageBroken, ImageUnsupported, ImageTooLarge: its images cannot be embedded again.
         Unavailable: the server cannot do it now.
     """
 
     async def attempt() -> None:
-        task = await service.pools.in_thread(service.store.tasks.get, TaskKey(job.tenant, task_id))
+        task = await service.pools.in_thread(service.store.tasks.get, TaskKey(lease.job.tenant, task_id))
         if task.version.backbone == target.space.backbone:
             reason = Reason("same_backbone", "it was on that bundle already")
-            note = RefreshNote(job.id, "unchanged", version_before=task.version.number, reason=reason)
-            await service.pools.in_writer(service.store.refreshes.note, task.key, note)
+            note = RefreshNote(lease.job.id, lease.id, "unchanged", version_before=task.version.number, reason=reason)
+            await service.pools.in_writer(service.store.refresh_work.note, task.key, note)
         else:
-            await _move(service, job, task, target, progress)
+            await _move(service, lease, task, target, progress, lacks)
 
     await retry_on_conflict(attempt, CHANGED_OR_SHRUNK)
 
 
-async def return_task(service: Service, job: RefreshJob, moved: RefreshTask, progress: Progress) -> None:
+async def return_task(service: Service, lease: RefreshLease, moved: RefreshTask, progress: Progress) -> None:
     """Returns a moved task to the backbone that it came from, and notes it. Examples added and removed since then stay so.
 
     Raises:
@@ -61,18 +66,21 @@ async def return_task(service: Service, job: RefreshJob, moved: RefreshTask, pro
     async with service.backbones.use(moved.backbone_before) as origin:
 
         async def attempt() -> None:
-            task = await service.pools.in_thread(service.store.tasks.get, TaskKey(job.tenant, moved.task))
-            await _return(service, job, moved, task, origin, progress)
+            task = await service.pools.in_thread(service.store.tasks.get, TaskKey(lease.job.tenant, moved.task))
+            await _return(service, lease, moved, task, origin, progress)
 
         await retry_on_conflict(attempt, CHANGED_OR_SHRUNK)
 
 
-async def _move(service: Service, job: RefreshJob, task: Task, target: ServedBackbone, progress: Progress) -> None:
-    before = await _as_it_serves(service, task)
+async def _move(
+    service: Service, lease: RefreshLease, task: Task, target: ServedBackbone, progress: Progress, lacks: bool
+) -> None:
+    before = await _as_it_serves(service, task, lacks)
     support, head = await _fit(service, task, before.backbone if before else None, target, progress)
-    verdict = await service.pools.in_background(judge_move, before, Side(support, target, head.options), job.max_drop)
+    verdict = await service.pools.in_background(judge_move, before, Side(support, target, head.options), lease.job.max_drop)
     note = RefreshNote(
-        job.id,
+        lease.job.id,
+        lease.id,
         "moved" if verdict.moves else "kept",
         version_before=task.version.number,
         backbone_before=task.version.backbone,
@@ -80,7 +88,7 @@ async def _move(service: Service, job: RefreshJob, task: Task, target: ServedBac
         reason=verdict.reason,
     )
     if not verdict.moves:
-        await service.pools.in_writer(service.store.refreshes.note, task.key, note)
+        await service.pools.in_writer(service.store.refresh_work.note, task.key, note)
         return
     moved = await service.pools.in_writer(
         service.store.tasks.add_refreshed,
@@ -97,15 +105,15 @@ async def _move(service: Service, job: RefreshJob, task: Task, target: ServedBac
 
 
 async def _return(
-    service: Service, job: RefreshJob, moved: RefreshTask, task: Task, origin: ServedBackbone, progress: Progress
+    service: Service, lease: RefreshLease, moved: RefreshTask, task: Task, origin: ServedBackbone, progress: Progress
 ) -> None:
     def note(code: str, detail: str) -> RefreshNote:
-        return RefreshNote(job.id, "returned", reason=Reason(code, detail))
+        return RefreshNote(lease.job.id, lease.id, "returned", reason=Reason(code, detail))
 
     if task.version.backbone == origin.space.backbone:  # Somebody was faster.
         same = note("same_backbone", "it was on the bundle that it came from already")
         noted = same.with_version(task.version.number)
-        await service.pools.in_writer(service.store.refreshes.note, task.key, noted)
+        await service.pools.in_writer(service.store.refresh_work.note, task.key, noted)
         return
     if task.version.number == moved.version_after and moved.version_before is not None:
         put_back = note("put_back", "the version from before the refresh answers again")
@@ -145,9 +153,10 @@ async def _fit(
     return support, await service.pools.in_background(target.fitter.fit, support.embeddings, support.labels, options)
 
 
-async def _as_it_serves(service: Service, task: Task) -> Side | None:
-    """Returns the active support set on its own backbone; None if that is not on this server any more."""
-    async with service.backbones.use_if_there(task.version.backbone) as backbone:
+async def _as_it_serves(service: Service, task: Task, lacks: bool) -> Side | None:
+    """Returns the active support set on its own backbone. If that is not on this server: None where `lacks`, else raises."""
+    use = service.backbones.use_if_there if lacks else service.backbones.use
+    async with use(task.version.backbone) as backbone:
         if backbone is None:
             return None
         support = await service.pools.in_thread(service.store.examples.support, task.key, task.version.number)

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 
-from server.store.refresh_records import RefreshJob, RefreshTask
+from server.store.refresh_records import LeaseProgress, RefreshLease, RefreshTask
 
 _PACE_SECONDS = 30.0
 
@@ -31,24 +31,33 @@ class Pace:
 
 
 class UnderWay:
-    """The refresh that is being worked on: which, how fast, and how many images of the current task are embedded."""
+    """This server's part in the refresh that is worked on: how fast it is, and how much of the task at hand is embedded.
 
-    def __init__(self, job: RefreshJob) -> None:
-        self.job = job
-        self.pace = Pace()
-        self.embedded = 0
+    Attributes:
+        able: whether this server has the bundles that it has needed so far.
+    """
+
+    def __init__(self, lease: RefreshLease) -> None:
+        self.lease = lease
+        self.able = True
+        self._pace = Pace()
+        self._embedded = 0
         self._images = 0
 
+    @property
+    def progress(self) -> LeaseProgress:
+        return LeaseProgress(self.able, self._embedded, self._pace.images_per_second)
+
     def begin(self, task: RefreshTask) -> None:
-        self.embedded, self._images = 0, task.images
+        self._embedded, self._images = 0, task.images
 
     def embed(self, images: int) -> None:
         """At most as many as the task had are counted: it may have grown, or be embedded again after it was changed."""
-        counted = min(images, self._images - self.embedded)
-        self.embedded += counted
-        self.pace.advance(counted)
+        counted = min(images, self._images - self._embedded)
+        self._embedded += counted
+        self._pace.advance(counted)
 
     def finish(self) -> None:
         """Counts what needed no embedding, or is given up."""
-        self.pace.advance(self._images - self.embedded)
-        self.embedded = self._images = 0
+        self._pace.advance(self._images - self._embedded)
+        self._embedded = self._images = 0

@@ -22,12 +22,13 @@ _OF_OUTCOME: Mapping[Outcome, Reason] = {
 
 
 def refresh_reply(refresh: Refresh, under_way: UnderWay | None) -> RefreshReply:
-    """Returns a refresh, with what only the server that works on it knows, if it does so now."""
-    done, rate, left = refresh.images_done, None, None
-    if under_way and under_way.job.id == refresh.id and under_way.job.state == refresh.state:
-        done = min(done + under_way.embedded, refresh.images)
-        if rate := under_way.pace.images_per_second:
-            left = (refresh.images - done) / rate
+    """Returns a refresh, with what the servers tell that work on it. Of this one, `under_way` is the latest."""
+    at_work = dict(refresh.at_work)
+    if under_way and under_way.lease.id in at_work:
+        at_work[under_way.lease.id] = under_way.progress
+    done = min(refresh.images_done + sum(each.embedded for each in at_work.values()), refresh.images)
+    rate = sum(each.images_per_second or 0.0 for each in at_work.values()) or None
+    left = (refresh.images - done) / rate if rate else None
     accuracy = None
     if refresh.before is not None and refresh.after is not None:
         accuracy = MeanAccuracy(tasks=refresh.judged, before=refresh.before, after=refresh.after)

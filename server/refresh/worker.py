@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
-from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from server.errors import EngineFailed, HeadstartError, Overloaded, StorageFailed
+from server.engine.backbone import ServedBackbone
+from server.errors import BackboneUnavailable, EngineFailed, HeadstartError, Overloaded, StorageFailed
 from server.refresh.move_task import move_task, return_task
+from server.refresh.part import Part, rest
 from server.refresh.progress import UnderWay
 from server.service import Service
 from server.store.records import TaskKey
@@ -25,80 +26,96 @@ _Result = TypeVar("_Result")
 class RefreshWorker:
     """Works on one refresh at a time, the oldest first, and in it on one task. To be used on the event loop.
 
-    What is to be done, and what was done, is in the database alone: after a restart it goes on from there.
+    What is to be done, by whom, and what was done, is in the database alone: after a restart it goes on from there, and so do the
+    workers of other servers that share the database.
     """
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._work = service.store.refresh_work
         self._wake = asyncio.Event()
-        self._work: asyncio.Task[None] | None = None
-        self._step: asyncio.Task[None] | None = None
-        self.under_way: UnderWay | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._part: Part | None = None
+
+    @property
+    def under_way(self) -> UnderWay | None:
+        """The progress made here in the refresh that is worked on."""
+        return self._part.under_way if self._part else None
 
     def start(self) -> None:
         """Begins, or goes on with what a process before this one left."""
-        self._work = asyncio.create_task(self._run())
+        self._running = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
         """Stops within the current batch; the task at hand stays as it was, or is moved and noted."""
-        if self._work:
-            self._work.cancel()
+        if self._running:
+            self._running.cancel()
             with suppress(asyncio.CancelledError):
-                await self._work
+                await self._running
 
     def on_change(self, id_: str) -> None:
         """To be called after the state of a refresh was changed: what is under way for another state is dropped at once."""
-        if self._step and self.under_way and self.under_way.job.id == id_:
-            self._step.cancel()
+        if self._part and self._part.lease.job.id == id_:
+            self._part.drop()
         self._wake.set()
 
     async def _run(self) -> None:
         while True:
             self._wake.clear()
             try:
-                if job := await self._service.pools.in_thread(self._service.store.refreshes.job):
+                if job := await self._service.pools.in_thread(self._work.job):
                     await self._go_on(job)
+                elif self._work.shared:
+                    await rest(self._wake)
                 else:
                     await self._wake.wait()
-            except Exception:  # Whatever it was, such as a full disk, it may be over soon, and nobody else would go on.
+            except Exception:  # Whatever it was, such as a full disk, it may be over soon, and nobody else may go on.
                 _log.exception("refreshing is held up; it goes on in %g s", _HELD_UP_SECONDS)
                 await asyncio.sleep(_HELD_UP_SECONDS)
 
     async def _go_on(self, job: RefreshJob) -> None:
-        store = self._service.store.refreshes
         _log.info("refresh %s onto %s: %s", job.id, job.bundle, job.state.replace("_", " "))
-        if job.state == "rolling_back":
-            await self._each(job, lambda task, progress: return_task(self._service, job, task, progress))
-        else:
-            async with AsyncExitStack() as stack:
-                bundle = self._service.backbones.use_bundle
-                try:
-                    target = await _patiently(lambda: stack.enter_async_context(bundle(job.bundle)))
-                except StorageFailed:
-                    raise
-                except HeadstartError as error:
+        async with Part.taken(self._service, job) as part, AsyncExitStack() as stack:
+            self._part = part
+            try:
+                if job.state == "rolling_back":
+                    await part.each(lambda task: self._one(part, task, None))
+                elif target := await self._open(part, stack):
+                    await part.each(lambda task: self._one(part, task, target))
+            finally:
+                self._part = None
+
+    async def _open(self, part: Part, stack: AsyncExitStack) -> ServedBackbone | None:
+        """Opens the bundle that tasks are moved to. Returns None if it cannot be opened, or is not needed any more.
+
+        If no other server can open it either, the refresh fails.
+        """
+        job = part.lease.job
+        while True:
+            try:
+                return await _patiently(lambda: stack.enter_async_context(self._service.backbones.use_bundle(job.bundle)))
+            except StorageFailed:
+                raise
+            except HeadstartError as error:
+                if part.lacks:
                     _log.warning("refresh %s failed: %s", job.id, error.detail)
-                    await self._service.pools.in_writer(store.fail, job, Reason(error.code, error.detail))
-                    return
-                await self._each(job, lambda task, progress: move_task(self._service, job, task.task, target, progress))
-        await self._service.pools.in_writer(store.end, job)
+                    await self._service.pools.in_writer(self._work.fail, part.lease, Reason(error.code, error.detail))
+                    return None
+            await part.stand_back()
+            if not part.lacks:
+                return None
 
-    async def _each(
-        self, job: RefreshJob, work: Callable[[RefreshTask, Callable[[int], None]], Coroutine[Any, Any, None]]
-    ) -> None:
-        """Does the work for each task, until none is pending or the refresh is to be in another state."""
-        self.under_way = under_way = UnderWay(job)
-        try:
-            while task := await self._service.pools.in_thread(self._service.store.refreshes.next_task, job):
-                under_way.begin(task)
-                await self._until_stopped(self._one(job, task.task, partial(work, task, under_way.embed)))
-                under_way.finish()
-        finally:
-            self.under_way = None
+    async def _one(self, part: Part, task: RefreshTask, target: ServedBackbone | None) -> None:
+        """Moves a task to the target, or returns it where there is none, and notes what prevented it."""
+        service, lease, embed, lacks = self._service, part.lease, part.under_way.embed, part.lacks
 
-    async def _one(self, job: RefreshJob, task: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Does the work for a task, and notes what prevented it."""
-        failed: Outcome = "not_returned" if job.state == "rolling_back" else "failed"
+        async def work() -> None:
+            if target:
+                await move_task(service, lease, task.task, target, embed, lacks=lacks)
+            else:
+                await return_task(service, lease, task, embed)
+
+        failed: Outcome = "failed" if target else "not_returned"
         try:
             await _patiently(work)
             return
@@ -107,25 +124,16 @@ class RefreshWorker:
         except StorageFailed:
             raise
         except HeadstartError as error:
-            note = RefreshNote(job.id, failed, reason=Reason(error.code, error.detail))
+            if isinstance(error, BackboneUnavailable) and not lacks:
+                await part.stand_back()
+                return
+            note = RefreshNote(lease.job.id, lease.id, failed, reason=Reason(error.code, error.detail))
         except Exception:
-            _log.exception("refresh %s failed with %s", job.id, task)
+            _log.exception("refresh %s failed with %s", lease.job.id, task.task)
             detail = "something went wrong on the server; its log has the details under the ids of refresh and task"
-            note = RefreshNote(job.id, failed, reason=Reason("internal_error", detail))
+            note = RefreshNote(lease.job.id, lease.id, failed, reason=Reason("internal_error", detail))
         with suppress(RefreshStopped):  # Of a deleted task it says already that it is gone.
-            await self._service.pools.in_writer(self._service.store.refreshes.note, TaskKey(job.tenant, task), note)
-
-    async def _until_stopped(self, work: Coroutine[Any, Any, None]) -> None:
-        """Awaits the work unless `on_change` drops it, which is no error, or the server stops, which drops it too."""
-        self._step = step = asyncio.create_task(work)
-        try:
-            await asyncio.wait({step})
-        finally:
-            self._step = None
-            step.cancel()
-            await asyncio.wait({step})
-        if not step.cancelled():
-            step.result()
+            await service.pools.in_writer(self._work.note, TaskKey(lease.job.tenant, task.task), note)
 
 
 async def _patiently(work: Callable[[], Awaitable[_Result]]) -> _Result:

@@ -17,9 +17,15 @@ def note_version(connection: Connection, task: Task, note: RefreshNote | None) -
 
 
 def write_note(connection: Connection, key: TaskKey, note: RefreshNote) -> None:
-    """Writes the note. Raises RefreshStopped unless the task is still pending and its refresh still at work."""
+    """Writes the note.
+
+    Raises RefreshStopped unless the task is still pending and claimed under the note's lease, and its refresh still at work.
+    """
     row = update(refresh_tasks).where(
-        refresh_tasks.c.tenant == key.tenant, refresh_tasks.c.refresh == note.refresh, refresh_tasks.c.task == key.id
+        refresh_tasks.c.tenant == key.tenant,
+        refresh_tasks.c.refresh == note.refresh,
+        refresh_tasks.c.task == key.id,
+        refresh_tasks.c.lease == note.lease,
     )
     state = select(refreshes.c.state).where(refreshes.c.tenant == key.tenant, refreshes.c.id == note.refresh).scalar_subquery()
     pending = or_(
@@ -53,4 +59,4 @@ def _values(note: RefreshNote) -> dict[str, Any]:
         values |= {"accuracy_before": judgement.before, "accuracy_after": judgement.after}
     if note.reason:
         values |= {"code": note.reason.code, "detail": note.reason.detail}
-    return {"outcome": note.outcome, **{name: value for name, value in values.items() if value is not None}}
+    return {"outcome": note.outcome, "lease": None, **{name: value for name, value in values.items() if value is not None}}

@@ -1,7 +1,7 @@
 """The records that the tables of refreshes take and return."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -22,7 +22,7 @@ RefreshAction = Literal["pause", "resume", "cancel", "rollback"]
 
 
 class RefreshStopped(Exception):
-    """The refresh was paused or cancelled meanwhile, or the task was deleted. Nothing was written."""
+    """The refresh was paused or cancelled meanwhile, the task was deleted, or another server claimed it. Nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,14 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class RefreshNote:
-    """The changes to the row of a task that is not pending any more. Fields that are None stay as they were."""
+    """The changes to the row of a task that is not pending any more. Fields that are None stay as they were.
+
+    Attributes:
+        lease: the id of the lease under which the task is claimed.
+    """
 
     refresh: str
+    lease: str
     outcome: Outcome
     version_before: int | None = None
     backbone_before: BackboneRef | None = None
@@ -82,6 +87,29 @@ class RefreshJob:
 
 
 @dataclass(frozen=True, slots=True)
+class RefreshLease:
+    """A server's part in a refresh: under its id tasks are claimed. It ends some seconds after it was last renewed."""
+
+    job: RefreshJob
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseProgress:
+    """The progress that a server tells of its part in a refresh.
+
+    Attributes:
+        able: whether it has the bundles that it has needed so far.
+        embedded: the number of images of the task at hand that are embedded.
+        images_per_second: None before the first image.
+    """
+
+    able: bool = True
+    embedded: int = 0
+    images_per_second: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RefreshTask:
     """A task of a refresh. `images` is the size of its support set at the time when the refresh was asked for."""
 
@@ -105,6 +133,7 @@ class Refresh:
         images, images_done: images of the tasks that it moves, or, from its rollback on, of those that it returns.
         judged: the number of tasks whose accuracy was estimated on their support sets.
         before, after: the mean accuracies of those tasks; None if there are none.
+        at_work: what each server that works on it last told, by the id of its lease.
     """
 
     id: str
@@ -120,3 +149,4 @@ class Refresh:
     judged: int
     before: float | None
     after: float | None
+    at_work: Mapping[str, LeaseProgress] = field(default_factory=dict)

@@ -7,31 +7,27 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, case, func, insert, select, update
+from sqlalchemy import Connection, Row, case, func, insert, literal, select
 
-from models.heads.head import BackboneRef
 from server.audit import making
-from server.errors import RefreshNotFound, WrongRefreshState
+from server.errors import RefreshNotFound, TaskNotFound, WrongRefreshState
 from server.ids import cursor_after, cursor_after_number, new_id, read_cursor, read_number
 from server.store.database import Database
-from server.store.records import Asked, TaskKey
-from server.store.refresh_notes import write_note
+from server.store.database_time import read_time
+from server.store.records import Asked
 from server.store.refresh_records import (
     MOVED_ONCE,
     PENDING,
-    Judgement,
-    Outcome,
-    Reason,
+    LeaseProgress,
     Refresh,
     RefreshAction,
-    RefreshJob,
-    RefreshNote,
     RefreshState,
     RefreshTask,
 )
+from server.store.refresh_rows import ENDS, find_state, live, reason_of, set_state, task_of, tasks_of, turn
 from server.store.replays import keep_refresh
-from server.store.statements import all_active_rows, named_active_rows, next_ordinal, now_after, support_ids
-from server.store.tables import refresh_tasks, refreshes
+from server.store.statements import ACTIVE, MOST_VALUES, next_ordinal
+from server.store.tables import refresh_leases, refresh_tasks, refreshes, tasks, versions
 
 # Action -> the states that allow it, and the state it leads to. Repeating it in that state changes nothing.
 _ACTIONS: Mapping[RefreshAction, tuple[tuple[RefreshState, ...], RefreshState]] = {
@@ -40,8 +36,6 @@ _ACTIONS: Mapping[RefreshAction, tuple[tuple[RefreshState, ...], RefreshState]] 
     "cancel": (("running", "paused"), "cancelled"),
     "rollback": (("finished", "cancelled", "failed", "rolled_back"), "rolling_back"),
 }
-_ENDS: Mapping[RefreshState, RefreshState] = {"running": "finished", "rolling_back": "rolled_back"}
-_PENDING_IN: Mapping[RefreshState, Outcome] = {"running": "waiting", "rolling_back": "returning"}
 
 _ACCURACY = refresh_tasks.c.judged > 0
 _TOLD: tuple[Any, ...] = (
@@ -75,21 +69,13 @@ class RefreshStore:
             TaskNotFound: one of the tasks does not exist; nothing is written.
             ReplayExists: the key of `asked` has been answered; nothing is written.
         """
-        with self._database.read() as connection:
-            found = all_active_rows(connection, tenant) if wanted == "all" else named_active_rows(connection, tenant, wanted)
-            images = {row.id: _images_of(connection, tenant, row) for row in found}
         id_, now = new_id("refresh"), datetime.now(UTC)
         making(f"refreshes/{id_}")
         values = {"tenant": tenant, "id": id_, "bundle": bundle, "max_drop": max_drop, "state": "running"}
-        rows = [
-            {"tenant": tenant, "refresh": id_, "task": task, "outcome": "waiting", "images": count}
-            for task, count in images.items()
-        ]
         with self._database.write(tenant) as connection:
             ordinal = next_ordinal(connection, tenant, refreshes)
             connection.execute(insert(refreshes).values(created_at=now, updated_at=now, ordinal=ordinal, **values))
-            if rows:
-                connection.execute(insert(refresh_tasks), rows)
+            _add_tasks(connection, tenant, id_, wanted)
             keep_refresh(connection, tenant, id_, asked, now)
             return _find(connection, tenant, id_)
 
@@ -141,12 +127,12 @@ class RefreshStore:
         Raises:
             InvalidRequest: the cursor did not come from here.
         """
-        query = _tasks_of(tenant, id_).order_by(refresh_tasks.c.task).limit(limit + 1)
+        query = tasks_of(tenant, id_).order_by(refresh_tasks.c.task).limit(limit + 1)
         if cursor is not None:
             query = query.where(refresh_tasks.c.task > read_cursor(cursor))
         with self._database.read() as connection:
-            _find_state(connection, tenant, id_)
-            found = [_task_of(row) for row in connection.execute(query)]
+            find_state(connection, tenant, id_)
+            found = [task_of(row) for row in connection.execute(query)]
         return found[:limit], cursor_after(found[limit - 1].task) if len(found) > limit else None
 
     def by_state(self) -> dict[RefreshState, int]:
@@ -154,34 +140,6 @@ class RefreshStore:
         query = select(refreshes.c.state, func.count().label("there")).group_by(refreshes.c.state)
         with self._database.read() as connection:
             return {row.state: row.there for row in connection.execute(query)}
-
-    def job(self) -> RefreshJob | None:
-        """Returns the oldest refresh of any tenant that is running or being rolled back; None if there is none."""
-        query = select(refreshes).where(refreshes.c.state.in_(tuple(_ENDS))).order_by(refreshes.c.ordinal.desc())
-        with self._database.read() as connection:
-            first = {row.tenant: row for row in connection.execute(query)}  # Ordinals order those of one tenant.
-        if not first:
-            return None
-        row = min(first.values(), key=lambda row: row.created_at)
-        return RefreshJob(row.tenant, row.id, row.bundle, row.max_drop, row.state)
-
-    def next_task(self, job: RefreshJob) -> RefreshTask | None:
-        """Returns the next pending task; None if there is none, or if the refresh has left the state that `job` gives."""
-        query = _tasks_of(job.tenant, job.id).where(refresh_tasks.c.outcome == _PENDING_IN[job.state])
-        with self._database.read() as connection:
-            if _find_state(connection, job.tenant, job.id) != job.state:
-                return None
-            row = connection.execute(query.order_by(refresh_tasks.c.task).limit(1)).one_or_none()
-        return None if row is None else _task_of(row)
-
-    def note(self, key: TaskKey, note: RefreshNote) -> None:
-        """Writes the outcome for a task that the refresh did not change.
-
-        Raises:
-            RefreshStopped: the task is not pending any more, or its refresh is not at work; nothing is written.
-        """
-        with self._database.write(key.tenant) as connection:
-            write_note(connection, key, note)
 
     def change(self, tenant: str, id_: str, action: RefreshAction) -> Refresh:
         """Pauses, resumes or cancels a refresh, or begins to roll it back. It leaves what was done already as it is.
@@ -191,39 +149,16 @@ class RefreshStore:
         """
         allowed, after = _ACTIONS[action]
         with self._database.write(tenant) as connection:
-            state = _find_state(connection, tenant, id_)
+            state = find_state(connection, tenant, id_)
             if state != after:
                 if state not in allowed:
                     raise WrongRefreshState(id_, state, action)
-                _set_state(connection, tenant, id_, after)
+                set_state(connection, tenant, id_, after)
                 if action == "cancel":
-                    _turn(connection, tenant, id_, ("waiting",), "skipped")
+                    turn(connection, tenant, id_, ("waiting",), "skipped")
                 elif action == "rollback":
-                    _turn(connection, tenant, id_, ("moved", "not_returned"), "returning")
+                    turn(connection, tenant, id_, ("moved", "not_returned"), "returning")
             return _find(connection, tenant, id_)
-
-    def end(self, job: RefreshJob) -> None:
-        """Ends a refresh. Call it when `next_task` found no task.
-
-        It does nothing if the refresh is in another state by now, or if a task is pending after all. That can happen if the
-        refresh was paused when `next_task` looked, and was resumed since.
-        """
-        pending = _tasks_of(job.tenant, job.id).where(refresh_tasks.c.outcome == _PENDING_IN[job.state]).limit(1)
-        with self._database.write(job.tenant) as connection:
-            if _find_state(connection, job.tenant, job.id) != job.state or connection.execute(pending).first():
-                return
-            _set_state(connection, job.tenant, job.id, _ENDS[job.state])
-
-    def fail(self, job: RefreshJob, reason: Reason) -> None:
-        """Ends a running refresh that cannot go on. Does nothing if it is in another state by now."""
-        with self._database.write(job.tenant) as connection:
-            if _find_state(connection, job.tenant, job.id) == "running":
-                _set_state(connection, job.tenant, job.id, "failed", code=reason.code, detail=reason.detail)
-                _turn(connection, job.tenant, job.id, ("waiting",), "skipped")
-
-
-def _tasks_of(tenant: str, id_: str) -> Select[Any]:
-    return select(refresh_tasks).where(refresh_tasks.c.tenant == tenant, refresh_tasks.c.refresh == id_)
 
 
 def _find(connection: Connection, tenant: str, id_: str) -> Refresh:
@@ -233,36 +168,47 @@ def _find(connection: Connection, tenant: str, id_: str) -> Refresh:
     return _with_tasks(connection, tenant, [row])[0]
 
 
-def _find_state(connection: Connection, tenant: str, id_: str) -> RefreshState:
-    query = select(refreshes.c.state).where(refreshes.c.tenant == tenant, refreshes.c.id == id_)
-    state: RefreshState | None = connection.execute(query).scalar_one_or_none()
-    if state is None:
-        raise RefreshNotFound(id_)
-    return state
-
-
-def _set_state(connection: Connection, tenant: str, id_: str, state: RefreshState, **values: Any) -> None:
-    of_refresh = (refreshes.c.tenant == tenant, refreshes.c.id == id_)
-    now = now_after(connection.execute(select(refreshes.c.created_at).where(*of_refresh)).scalar_one())
-    connection.execute(update(refreshes).where(*of_refresh).values(state=state, updated_at=now, **values))
-
-
-def _turn(connection: Connection, tenant: str, id_: str, before: Sequence[Outcome], after: Outcome) -> None:
-    rows = update(refresh_tasks).where(refresh_tasks.c.tenant == tenant, refresh_tasks.c.refresh == id_)
-    connection.execute(rows.where(refresh_tasks.c.outcome.in_(before)).values(outcome=after, code=None, detail=None))
+def _add_tasks(connection: Connection, tenant: str, id_: str, wanted: Literal["all"] | Sequence[str]) -> None:
+    """Has the wanted tasks wait, all by one statement or a few hundred by one. Raises TaskNotFound if one does not exist."""
+    row = (literal(tenant), literal(id_), tasks.c.id, literal("waiting"), func.json_array_length(versions.c.examples))
+    active = select(*row).join_from(tasks, versions, ACTIVE).where(tasks.c.tenant == tenant)
+    waiting = insert(refresh_tasks)
+    columns = ["tenant", "refresh", "task", "outcome", "images"]
+    if wanted == "all":
+        connection.execute(waiting.from_select(columns, active))
+        return
+    distinct = list(dict.fromkeys(wanted))
+    for start in range(0, len(distinct), MOST_VALUES):
+        some = distinct[start : start + MOST_VALUES]
+        known = set(connection.execute(select(tasks.c.id).where(tasks.c.tenant == tenant, tasks.c.id.in_(some))).scalars())
+        if len(known) < len(some):
+            raise TaskNotFound(next(task for task in some if task not in known))
+        connection.execute(waiting.from_select(columns, active.where(tasks.c.id.in_(some))))
 
 
 def _with_tasks(connection: Connection, tenant: str, rows: Sequence[Row[Any]]) -> list[Refresh]:
-    """Returns each of these refreshes with the figures over all its tasks."""
+    """Returns each of these refreshes with the figures over all its tasks, and what servers tell that work on it."""
     ids = [row.id for row in rows]
     query = select(*_TOLD).where(refresh_tasks.c.tenant == tenant, refresh_tasks.c.refresh.in_(ids))
     told: dict[str, list[Row[Any]]] = {id_: [] for id_ in ids}
     for row in connection.execute(query.group_by(refresh_tasks.c.refresh, refresh_tasks.c.outcome)):
         told[row.refresh].append(row)
-    return [_refresh_of(row, told[row.id]) for row in rows]
+    working = _leases(connection, tenant, [row.id for row in rows if row.state in ENDS])
+    return [_refresh_of(row, told[row.id], working.get(row.id, {})) for row in rows]
 
 
-def _refresh_of(row: Row[Any], told: Sequence[Row[Any]]) -> Refresh:
+def _leases(connection: Connection, tenant: str, ids: Sequence[str]) -> dict[str, dict[str, LeaseProgress]]:
+    """Returns, by refresh and lease, what servers tell that work on these refreshes."""
+    working: dict[str, dict[str, LeaseProgress]] = {}
+    if ids:
+        query = select(refresh_leases).where(refresh_leases.c.tenant == tenant, refresh_leases.c.refresh.in_(ids))
+        for row in connection.execute(query.where(live(read_time(connection)))):
+            told = LeaseProgress(row.able, row.embedded, row.images_per_second)
+            working.setdefault(row.refresh, {})[row.id] = told
+    return working
+
+
+def _refresh_of(row: Row[Any], told: Sequence[Row[Any]], at_work: Mapping[str, LeaseProgress]) -> Refresh:
     returns = row.state in {"rolling_back", "rolled_back"}
     about = [each for each in told if not returns or each.outcome in MOVED_ONCE]
     judged = sum(each.judged for each in told)
@@ -271,7 +217,7 @@ def _refresh_of(row: Row[Any], told: Sequence[Row[Any]]) -> Refresh:
         bundle=row.bundle,
         max_drop=row.max_drop,
         state=row.state,
-        reason=_reason_of(row),
+        reason=reason_of(row),
         created_at=row.created_at,
         updated_at=row.updated_at,
         tasks={each.outcome: each.tasks for each in told},
@@ -280,30 +226,5 @@ def _refresh_of(row: Row[Any], told: Sequence[Row[Any]]) -> Refresh:
         judged=judged,
         before=sum(each.before for each in told) / judged if judged else None,
         after=sum(each.after for each in told) / judged if judged else None,
+        at_work=at_work,
     )
-
-
-def _task_of(row: Row[Any]) -> RefreshTask:
-    judgement = Judgement(row.judged_by, row.judged, row.accuracy_before, row.accuracy_after) if row.judged_by else None
-    return RefreshTask(
-        task=row.task,
-        outcome=row.outcome,
-        images=row.images,
-        version_before=row.version_before,
-        backbone_before=BackboneRef(row.bundle_before, row.backbone_before) if row.bundle_before else None,
-        version_after=row.version_after,
-        version_returned=row.version_returned,
-        judgement=judgement,
-        reason=_reason_of(row),
-    )
-
-
-def _reason_of(row: Row[Any]) -> Reason | None:
-    return Reason(row.code, row.detail) if row.code else None
-
-
-def _images_of(connection: Connection, tenant: str, row: Row[Any]) -> int:
-    """Returns how many examples the active version of a task has. Where an image may have several labels, they do not add up."""
-    if row.labels == "multiple":
-        return len(support_ids(connection, TaskKey(tenant, row.id), row.number))
-    return sum(count for _, count in row.classes)

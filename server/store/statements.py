@@ -69,26 +69,6 @@ def active_rows(connection: Connection, tenant: str, wanted: Sequence[str]) -> I
         yield from connection.execute(query.where(tasks.c.id.in_(wanted[start : start + MOST_VALUES])))
 
 
-def named_active_rows(connection: Connection, tenant: str, wanted: Sequence[str]) -> Iterator[Row[Any]]:
-    """Yields the same rows, if every one of these tasks exists.
-
-    Raises:
-        TaskNotFound: one of them does not exist; no further statement is executed.
-    """
-    for start in range(0, len(wanted), MOST_VALUES):
-        some = wanted[start : start + MOST_VALUES]
-        rows = {row.id: row for row in active_rows(connection, tenant, some)}
-        for task in some:
-            if task not in rows:
-                raise TaskNotFound(task)
-        yield from rows.values()
-
-
-def all_active_rows(connection: Connection, tenant: str) -> Iterator[Row[Any]]:
-    """Yields the same rows for every task of the tenant."""
-    yield from connection.execute(_select_active(tenant))
-
-
 def _select_active(tenant: str) -> Select[Any]:
     columns = (
         *(tasks.c[name] for name in ("id", "capture", "labels", "forgettings")),

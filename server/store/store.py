@@ -20,6 +20,7 @@ from server.store.opening import follow_database, open_database, sqlite_url
 from server.store.postgres_database import PostgresDatabase
 from server.store.quotas import QuotaStore
 from server.store.records import Replay, TaskKey
+from server.store.refresh_work import RefreshWork
 from server.store.refreshes import RefreshStore
 from server.store.replays import read_replay
 from server.store.shared_changes import SharedChanges
@@ -49,6 +50,7 @@ class Store:
         images: the images outside the database.
         events: what happened to tasks.
         refreshes: the refreshes.
+        refresh_work: the work on refreshes.
         keys: the API keys.
         audit: who did what.
         quotas: what tenants and keys may bring and store.
@@ -76,6 +78,7 @@ class Store:
         self.examples = ExampleStore(database, self.images)
         self.captures = CaptureStore(database, self.active, self.events, self.images)
         self.refreshes = RefreshStore(database)
+        self.refresh_work = RefreshWork(database, shared=isinstance(database, PostgresDatabase))
         self.keys = KeyStore(database)
         self.audit = AuditStore(database)
         self.quotas = QuotaStore(database)

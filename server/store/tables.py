@@ -288,6 +288,7 @@ refreshes = Table(
     Column("ordinal", Integer, nullable=False, server_default="0"),  # like that of a task
     PrimaryKeyConstraint("tenant", "id", name="pk_refreshes"),
     Index("ix_refreshes_ordinal", "tenant", "ordinal", "id"),
+    Index("ix_refreshes_state", "state"),
 )
 
 # No foreign key to the tasks. When a task is deleted, its rows stay and say only that it is gone.
@@ -310,12 +311,27 @@ refresh_tasks = Table(
     Column("accuracy_after", Float, nullable=True),
     Column("code", String, nullable=True),  # with the detail: why the task was not moved, or not returned
     Column("detail", String, nullable=True),
+    Column("lease", String, nullable=True),  # the id of the one under which a server has claimed it
     PrimaryKeyConstraint("tenant", "refresh", "task", name="pk_refresh_tasks"),
     ForeignKeyConstraint(
         ["tenant", "refresh"], ["refreshes.tenant", "refreshes.id"], name="fk_refresh_tasks_refreshes", ondelete="CASCADE"
     ),
     Index("ix_refresh_tasks_outcome", "tenant", "refresh", "outcome", "task"),
     Index("ix_refresh_tasks_task", "tenant", "task"),
+)
+
+# The servers that work on a refresh.
+refresh_leases = Table(
+    "refresh_leases",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("refresh", String, nullable=False),
+    Column("id", String, nullable=False),
+    Column("until", UtcDateTime, nullable=False),  # by the database's clock
+    Column("able", Boolean, nullable=False),  # whether the server has the bundles that it has needed so far
+    Column("embedded", Integer, nullable=False),  # images of the task at hand
+    Column("images_per_second", Float, nullable=True),
+    PrimaryKeyConstraint("tenant", "refresh", "id", name="pk_refresh_leases"),
 )
 
 # No foreign key to the tasks: that a task was deleted is told after it is gone. There are ids and numbers only, so that there is

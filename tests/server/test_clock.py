@@ -76,7 +76,7 @@ def test_lists_are_in_the_order_of_creation(opened: Store, clock: Clock, monkeyp
         found = pages(lambda cursor, size: opened.refreshes.page(T, cursor, size), size)
         assert [refresh.id for refresh in found] == refreshes[::-1]
     assert list(opened.active.ids(T)) == tasks[::-1]
-    job = opened.refreshes.job()
+    job = opened.refresh_work.job()
     assert job is not None
     assert job.id == refreshes[0]
 

@@ -3,7 +3,7 @@
 import tempfile
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from models.heads.head import BackboneRef
 from server.errors import RefreshNotFound, TaskNotFound, VersionNotFound, WrongRefreshState
 from server.store.records import Task, TaskKey, VersionConflict
-from server.store.refresh_records import Judgement, Reason, RefreshAction, RefreshNote, RefreshState, RefreshStopped
+from server.store.refresh_records import Judgement, Reason, RefreshAction, RefreshLease, RefreshNote, RefreshState, RefreshStopped
 from server.store.store import Store
 from tests.helpers import stored
 from tests.helpers.databases import database_url
@@ -37,15 +37,22 @@ ACTIONS: dict[RefreshAction, tuple[set[RefreshState], RefreshState]] = {
 }
 
 
-def move(store: Store, refresh: str, task: str, judged: Judgement = JUDGED) -> Task:
-    """What the server does with a task whose head is ready."""
+def move(store: Store, lease: RefreshLease, task: str, judged: Judgement = JUDGED) -> Task:
+    """What the server does with a claimed task whose head is ready."""
     before = store.tasks.get(TaskKey(T, task)).version
     support = store.examples.support(TaskKey(T, task), before.number)
     embedded = dict(zip(support.ids, support.embeddings, strict=True))
 
-    note = RefreshNote(refresh, "moved", before.number, before.backbone, judgement=judged)
+    note = RefreshNote(lease.job.id, lease.id, "moved", before.number, before.backbone, judgement=judged)
     backbone = OTHER if before.backbone == BACKBONE else BACKBONE
     return store.tasks.add_refreshed(TaskKey(T, task), before.number, embedded, head_of(LABELS, backbone), note)
+
+
+def begin(store: Store) -> RefreshLease:
+    """The server takes part in the refresh that is to be worked on."""
+    job = store.refresh_work.job()
+    assert job
+    return store.refresh_work.begin(job)
 
 
 @dataclass
@@ -62,6 +69,7 @@ class RefreshMachine(RuleBasedStateMachine):
         self.store = open_empty(Path(self.folder.name))
         self.tasks: list[str] = []
         self.model: dict[str, RefreshModel] = {}
+        self.lease: RefreshLease | None = None
 
     def teardown(self) -> None:
         self.store.close()
@@ -85,43 +93,49 @@ class RefreshMachine(RuleBasedStateMachine):
     @rule(outcome=st.sampled_from(["move", "kept", "unchanged", "failed"]))
     def work(self, outcome: str) -> None:
         """One step of the server's."""
-        job, found = self.store.refreshes.job(), self.at_work()
+        job, found = self.store.refresh_work.job(), self.at_work()
         assert (job and job.id) == (found and found[0])
         if not job or not found:
             return
         model = found[1]
-        task = self.store.refreshes.next_task(job)
+        if self.lease is None or self.lease.job != job:
+            assert self.lease is None or self.store.refresh_work.claim(self.lease) is None
+            self.lease = self.store.refresh_work.begin(job)
+        lease = self.lease
+        claimed = self.store.refresh_work.claim(lease)
+        assert claimed is not None
         pending = "waiting" if model.state == "running" else "returning"
-        assert (task and task.task) == min((each for each, now in model.tasks.items() if now == pending), default=None)
+        assert [task.task for task in claimed] == sorted(each for each, now in model.tasks.items() if now == pending)[:16]
+        task = claimed[0] if claimed else None
         if task is None:
-            self.store.refreshes.end(job)
+            assert self.store.refresh_work.end(job)
             model.state = "finished" if model.state == "running" else "rolled_back"
         elif model.state == "rolling_back":
             assert task.version_before
             assert task.version_after
-            note = RefreshNote(job.id, "returned", version_returned=task.version_before)
+            note = RefreshNote(job.id, lease.id, "returned", version_returned=task.version_before)
             if self.store.tasks.get(TaskKey(T, task.task)).version.number == task.version_after:
                 back = self.store.tasks.put_back(TaskKey(T, task.task), task.version_after, task.version_before, note)
                 assert back.version.number == task.version_before
             else:
-                self.store.refreshes.note(TaskKey(T, task.task), note)
+                self.store.refresh_work.note(TaskKey(T, task.task), note)
             model.tasks[task.task] = "returned"
         elif outcome == "move":
-            assert move(self.store, job.id, task.task).version.change == "refreshed"
+            assert move(self.store, lease, task.task).version.change == "refreshed"
             model.tasks[task.task] = "moved"
         else:
             reason = Reason("why", "because") if outcome == "failed" else None
-            self.store.refreshes.note(TaskKey(T, task.task), RefreshNote(job.id, outcome, reason=reason))  # type: ignore[arg-type]
+            self.store.refresh_work.note(TaskKey(T, task.task), RefreshNote(job.id, lease.id, outcome, reason=reason))  # type: ignore[arg-type]
             model.tasks[task.task] = outcome
 
     @rule()
     def end(self) -> None:
         """As a server does that found no pending task a moment ago, whatever has become of the refresh since."""
-        job, found = self.store.refreshes.job(), self.at_work()
+        job, found = self.store.refresh_work.job(), self.at_work()
         if job and found:
             model = found[1]
             pending, end = ("waiting", "finished") if model.state == "running" else ("returning", "rolled_back")
-            self.store.refreshes.end(job)
+            assert self.store.refresh_work.end(job) == (pending not in model.tasks.values())
             if pending not in model.tasks.values():
                 model.state = end  # type: ignore[assignment]
 
@@ -144,9 +158,9 @@ class RefreshMachine(RuleBasedStateMachine):
     def fail(self) -> None:
         found = self.at_work()
         if found and found[1].state == "running":
-            job = self.store.refreshes.job()
+            job = self.store.refresh_work.job()
             assert job
-            self.store.refreshes.fail(job, Reason("why", "because"))
+            self.store.refresh_work.fail(self.store.refresh_work.begin(job), Reason("why", "because"))
             model = found[1]
             model.state = "failed"
             model.tasks = {task: "skipped" if now == "waiting" else now for task, now in model.tasks.items()}
@@ -168,17 +182,20 @@ class RefreshMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model)
     @rule(pick=picks)
     def note_what_is_not_pending(self, pick: int) -> None:
-        """Nothing is written of it, and nothing done to the task."""
+        """Nothing is written of it, and nothing done to the task, also where the server has claimed it."""
+        if self.lease is None:
+            return
         id_, model = list(self.model.items())[pick % len(self.model)]
+        lease = RefreshLease(replace(self.lease.job, id=id_), self.lease.id)
         working = {"running": "waiting", "rolling_back": "returning"}.get(model.state)
         for task, outcome in model.tasks.items():
             if outcome != working:
                 with pytest.raises(RefreshStopped):
-                    self.store.refreshes.note(TaskKey(T, task), RefreshNote(id_, "unchanged"))
+                    self.store.refresh_work.note(TaskKey(T, task), RefreshNote(id_, lease.id, "unchanged"))
                 if task in self.tasks:
                     before = self.store.tasks.versions(TaskKey(T, task))
                     with pytest.raises(RefreshStopped):
-                        move(self.store, id_, task)
+                        move(self.store, lease, task)
                     assert self.store.tasks.versions(TaskKey(T, task)) == before
 
     @invariant()
@@ -217,6 +234,8 @@ def test_what_is_another_tenants_does_not_exist(store: Store) -> None:
     with closing(store):
         theirs = stored.create(store, "theirs").id
         refresh = store.refreshes.create("theirs", "other@1", 0.02, "all")
+        lease = begin(store)
+        assert store.refresh_work.claim(lease)
         assert store.refreshes.create(T, "other@1", 0.02, "all").tasks == {}
         with pytest.raises(TaskNotFound):
             store.refreshes.create(T, "other@1", 0.02, [theirs])
@@ -226,7 +245,7 @@ def test_what_is_another_tenants_does_not_exist(store: Store) -> None:
         with pytest.raises(RefreshNotFound):
             store.refreshes.change(T, refresh.id, "cancel")
         with pytest.raises(RefreshStopped):
-            store.refreshes.note(TaskKey(T, theirs), RefreshNote(refresh.id, "unchanged"))
+            store.refresh_work.note(TaskKey(T, theirs), RefreshNote(refresh.id, lease.id, "unchanged"))
         assert store.refreshes.get("theirs", refresh.id).tasks == {"waiting": 1}
 
 
@@ -234,16 +253,16 @@ def test_a_refresh_that_was_paused_when_it_was_looked_at_and_resumed_since_does_
     with closing(store):
         task = stored.create(store)
         refresh = store.refreshes.create(T, "other@1", 0.02, "all").id
-        job = store.refreshes.job()
-        assert job
+        lease = begin(store)
         store.refreshes.change(T, refresh, "pause")
-        assert store.refreshes.next_task(job) is None
+        assert store.refresh_work.claim(lease) is None
         store.refreshes.change(T, refresh, "resume")
-        store.refreshes.end(job)
+        assert not store.refresh_work.end(lease.job)
         found = store.refreshes.get(T, refresh)
         assert (found.state, found.tasks) == ("running", {"waiting": 1})
-        store.refreshes.note(task.key, RefreshNote(refresh, "unchanged"))
-        store.refreshes.end(job)
+        assert store.refresh_work.claim(lease)
+        store.refresh_work.note(task.key, RefreshNote(refresh, lease.id, "unchanged"))
+        assert store.refresh_work.end(lease.job)
         assert store.refreshes.get(T, refresh).state == "finished"
 
 
@@ -251,12 +270,14 @@ def test_a_version_is_put_back_only_where_the_refreshed_one_is_active(store: Sto
     with closing(store):
         task = stored.create(store)
         refresh = store.refreshes.create(T, "other@1", 0.02, [task.id])
-        assert move(store, refresh.id, task.id).version.number == 2
-        job = store.refreshes.job()
-        assert job
-        store.refreshes.end(job)
+        lease = begin(store)
+        store.refresh_work.claim(lease)
+        assert move(store, lease, task.id).version.number == 2
+        store.refresh_work.end(lease.job)
         store.refreshes.change(T, refresh.id, "rollback")
-        note = RefreshNote(refresh.id, "returned", version_returned=1)
+        lease = begin(store)
+        store.refresh_work.claim(lease)
+        note = RefreshNote(refresh.id, lease.id, "returned", version_returned=1)
         with pytest.raises(VersionNotFound):
             store.tasks.put_back(task.key, 2, 7, note)
         store.tasks.change(task.key, version=1)
@@ -274,6 +295,6 @@ def test_the_oldest_refresh_of_all_tenants_is_worked_on_first(tmp_path: Path) ->
         store.refreshes.change("ours", done.id, "cancel")
         first = store.refreshes.create("ours", "new@1", 0.02, "all")
         store.refreshes.create("theirs", "new@1", 0.02, "all")
-        job = store.refreshes.job()
+        job = store.refresh_work.job()
         assert job is not None
         assert (job.tenant, job.id) == ("ours", first.id), "its number is greater, and it is older"
