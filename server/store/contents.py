@@ -19,7 +19,7 @@ COPIED = [usage, *(table for table in metadata.sorted_tables if table is not usa
 """The tables of a copy, each after those that its foreign keys and triggers need."""
 
 _LARGE = {"image", "head"}  # columns of values of up to 10 MB
-_FEW, _MANY = 8, 500  # rows that are in memory at once, of a table with such a column and of another
+_FEW, _MANY = 4, 500  # rows that are in memory at once, of a table with such a column and of another
 
 OnRows = Callable[[str, int, int], None]
 """Is told of a table, of how many further rows of it were handled, and how many bytes these have."""
