@@ -40,9 +40,8 @@ def main() -> None:
         for name, source, target in (("to PostgreSQL", first, postgres.url()), ("to SQLite", postgres.url(), last)):
             seconds, most = _run(source, target)
             found |= {name: seconds, f"peak MB {name}": most}
-            print(
-                f"{name:<14}{seconds:>7.1f} s{megabytes / seconds:>8.1f} MB/s{rows / seconds:>8.0f} rows/s, at most{most:>5.0f} MB of memory"
-            )
+            rates = f"{megabytes / seconds:>8.1f} MB/s{rows / seconds:>8.0f} rows/s"
+            print(f"{name:<14}{seconds:>7.1f} s{rates}, at most{most:>5.0f} MB of memory")
     write_json(arguments.json, found)
 
 

@@ -123,6 +123,15 @@ def _decision(api: httpx.Client, task: str) -> dict[str, Any]:
     return {"captures": [api.get(f"/v1/tasks/{task}/captures").json()["captures"][0]["id"]], "label": "dog"}
 
 
+@pytest.fixture(autouse=True)
+def _mask() -> Iterator[None]:
+    """The command keeps what it makes from other users, and here it shares the process with other tests."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    yield
+    os.umask(mask)
+
+
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory, shipped_bundle: Path) -> Kept:
     bundles = tmp_path_factory.mktemp("bundles")
