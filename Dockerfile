@@ -7,7 +7,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY models models
 COPY server server
 COPY training training
-RUN python -m venv /opt/headstart && /opt/headstart/bin/pip install --no-cache-dir '.[cpu,otel,oidc,postgres]'
+RUN python -m venv /opt/headstart && /opt/headstart/bin/pip install --no-cache-dir '.[cpu,otel,oidc,postgres,objects]'
 
 FROM python:3.12-slim
 # Numbers, since Kubernetes' runAsNonRoot takes no names; those that earlier images had, whose volumes are theirs.

@@ -1,6 +1,8 @@
 """The rows of the audit: who did what to what, and with what result. They hold no labels, names or images."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -89,3 +91,13 @@ def making(object_: str) -> None:
     """Names what is being made."""
     if act := acting.get():
         act.deeds = tuple((action, object_) for action, _ in act.deeds)
+
+
+@contextmanager
+def unaudited() -> Iterator[None]:
+    """Keeps the audit from taking the transactions of the block for the change that is under way."""
+    token = acting.set(None)
+    try:
+        yield
+    finally:
+        acting.reset(token)

@@ -21,6 +21,11 @@ _KEYS = 0
 _BYTES = 8 * (_SLOTS + 2)
 
 
+def seconds_now() -> float:
+    """Returns the time since the machine started. It goes on while the machine is suspended, and is that of all processes."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class Changes:
     """Counters for tasks, for tenants and for keys. Several tasks may share one, which only makes a process read in vain.
 
@@ -58,7 +63,12 @@ class Changes:
     def are_heard(self) -> bool:
         """False while other servers may have changed something that is not counted here."""
         until = self._until[0]
-        return not until or time.monotonic() < until
+        return not until or seconds_now() < until
+
+    def are_silent(self, seconds: float) -> bool:
+        """Returns whether they have not been heard for longer than these seconds."""
+        until = self._until[0]
+        return bool(until) and seconds_now() > until + seconds
 
     @property
     def settled(self) -> int:
@@ -88,7 +98,7 @@ class Changes:
 
         Args:
             settled: as the property.
-            until: the time on the machine's monotonic clock from which on there may be further ones.
+            until: the time by `seconds_now` from which on there may be further ones.
         """
         self._settled[0] = settled
         self._until[0] = until

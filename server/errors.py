@@ -380,8 +380,5 @@ class ErasurePending(Unavailable):
     code = "erasure_pending"
     retry_after = 5
 
-    def __init__(self) -> None:
-        super().__init__(
-            "it is removed, but its bytes are still in the database's log, which another program is reading; ask again until "
-            "the answer is that it does not exist"
-        )
+    def __init__(self, where: str) -> None:
+        super().__init__(f"it is removed, but its bytes are still {where}; ask again until the answer is that it does not exist")

@@ -16,6 +16,7 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 _READERS = 8
+_IMAGES = 8
 _WAITING_FITS = 256
 _NICENESS = 10  # more than the event loop's, of the thread for fits that nobody waits for; twice that of the engine's threads
 
@@ -23,14 +24,18 @@ _NICENESS = 10  # more than the event loop's, of the thread for fits that nobody
 class Pools:
     """A pool of threads for each kind of work, which tenants use in turn. Use it on the event loop.
 
+    Args:
+        writers: threads that change the store.
+
     Raises:
         Overloaded: from every method but `close`, once `close` was called.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, writers: int) -> None:
         # Separate pools, so that neither a slow fit nor a slow write holds up the reads that every prediction begins with.
         self._readers = FairPool(_READERS, "read")
-        self._writer = FairPool(1, "write")
+        self._writer = FairPool(writers, "write")
+        self._images = FairPool(_IMAGES, "images")
         self._fitters = FairPool(available_cores(), "fit", beside=True)
         self._fits = Shares(_WAITING_FITS)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background", initializer=partial(yield_to_others, _NICENESS))
@@ -42,8 +47,12 @@ class Pools:
         return await self._readers.run(function, *args, **kwargs)
 
     async def in_writer(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        """Runs a change of the store, after those of its tenant that came before it."""
+        """Runs a change of the store. The store has those of a tenant wait for each other."""
         return await self._writer.run(function, *args, **kwargs)
+
+    async def in_images(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Runs what reads or writes stored images: they may lie in an object store, which may be slow or down."""
+        return await self._images.run(function, *args, **kwargs)
 
     async def in_fitter(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """Runs a fit. As many run at once as there are cores.
@@ -72,7 +81,7 @@ class Pools:
         """Finishes the work under way and ends the threads."""
         self._applier.close()
         self._background.shutdown()
-        for pool in (self._fitters, self._writer, self._readers):
+        for pool in (self._fitters, self._images, self._writer, self._readers):
             pool.close()
 
 

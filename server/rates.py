@@ -113,9 +113,12 @@ class ArrivalTimes:
             self._note(rates, -units)
 
     def take_used(self) -> dict[str, float]:
-        """Returns for how many seconds each slot was used by calls here since the last call of this."""
+        """Returns for how many seconds each slot was used by calls here since the last call of this. What was given back since is
+        taken off the next use.
+        """
         with self._times:
-            used, self._used = self._used, {}
+            used = {slot: seconds for slot, seconds in self._used.items() if seconds > 0}
+            self._used = {slot: seconds for slot, seconds in self._used.items() if seconds < 0}
         return used
 
     def put_back(self, used: Mapping[str, float]) -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_WRITERS = 4  # threads that change a database which takes several changes at once
 _INSIDE = 8  # The door lets in this fraction of the images that are admitted: enough to keep every stage busy.
 _WAITING_CHANGES = 256  # most changes of one task that hold or await its lock
 
@@ -64,7 +65,8 @@ class Service:
         self._loop: asyncio.AbstractEventLoop | None = None
         url = settings.database_url or sqlite_url(settings.data_dir)
         if seat is None or seat.owns:
-            self.store = Store.open(url, EventBounds(settings.quality_drop, settings.event_days), changes)
+            bounds = EventBounds(settings.quality_drop, settings.event_days)
+            self.store = Store.open(url, bounds, changes, settings.images_url)
             changes.count_all()
             self._others = self.store.hear(self.drop, self._forget_everywhere)
         else:
@@ -98,7 +100,7 @@ class Service:
         # A change is fitted from the version before it. So the changes of a task wait for each other instead of fitting in vain.
         self._task_locks = KeyLocks()
         self.decoder = Decoder(settings.image_limits)
-        self.pools = Pools()
+        self.pools = Pools(_WRITERS if self.store.is_shared else 1)
         queue = settings.queue_images
         self.door = Door(max(1, queue // _INSIDE), queue, settings.queue_seconds, self.backbones.has_room)
         self.scores = ScoreBudget(settings.max_scores)
@@ -164,6 +166,8 @@ class Service:
 
     def has_heard(self, transaction: int) -> bool:
         """Returns whether this process knows what that transaction changed, whichever server made it. Never blocks."""
+        if self._others:
+            return self._others.knows(transaction)
         return transaction < self._changes.settled or not self._changes.settled
 
     async def hear(self, transaction: int) -> None:
@@ -180,7 +184,9 @@ class Service:
         self.quotas.look()
         if self._owner is None and self.store.choices is not None and self._loop is not None:
             chosen = self.store.choices.default_bundle()
-            if chosen is not None and chosen not in {self.backbones.default_id, self._declined}:
+            if chosen == self.backbones.default_id:
+                self._declined = None
+            elif chosen is not None and chosen != self._declined:
                 self._declined = chosen  # It is not tried every second if this server cannot open it.
                 self._follow_bundle("default", chosen)
 

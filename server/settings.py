@@ -86,6 +86,11 @@ class Settings(BaseSettings):
     keep_images: CliExplicitFlag[bool] = Field(
         True, description="false: of new examples only the embeddings are stored, and their images cannot be had back"
     )
+    images_url: str | None = Field(
+        None,
+        description="s3://BUCKET/PATH, gs://, az:// or file:///FOLDER for the images of examples and captures; credentials come "
+        "from that service's variables (default: images are in the database)",
+    )
     bundles_dir: Path = Field(SHIPPED, description="folder of bundles; the shipped ones are always known")
     bundle: str | None = Field(
         None, description=f"bundle that new tasks get from now on, name@version (default: as last set; at first {DEFAULT_BUNDLE})"
@@ -168,6 +173,8 @@ class Settings(BaseSettings):
             raise ValueError("ssl-keyfile needs ssl-certfile")
         if len({self.oidc_issuer is None, self.oidc_audience is None, self.oidc_jwks is None}) > 1:
             raise ValueError("oidc-issuer, oidc-audience and oidc-jwks need each other")
+        if self.images_url is not None and not _OBJECT_STORE.fullmatch(self.images_url):  # It may hold a password.
+            raise ValueError("images-url: it must be s3://BUCKET/PATH, gs://, az:// or file:///FOLDER, without credentials")
         if (oidc := self.oidc) is not None and not oidc.audiences:
             raise ValueError("oidc-audience: names none")
         if self.workers is not None and self.workers > 1 and sys.platform != "linux":
@@ -260,6 +267,7 @@ _CLIENT_NAMES = {"HEADSTART_URL", "HEADSTART_TOKEN"}
 
 _HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-][a-z0-9._-]*|\[[0-9a-f:.]+\]")
 _ORIGIN = re.compile(r"https?://[^/\s*@]+")
+_OBJECT_STORE = re.compile(r"(s3|gs|az)://[^/?#@]+(/[^?#]*)?|file:///[^?#]+")
 _FORMS = {"allowed-hosts": "a name or an address without port", "allowed-origins": "of the form https://example.org"}
 
 

@@ -15,7 +15,7 @@ from server.store.store import Store
 LOOK_SECONDS = 1.0  # between two looks for changes by another process
 _NOTE_SECONDS = 60.0  # between two writes of when keys were used
 _NO_DIGEST = bytes(32)  # of no key
-_HELD_UP_SECONDS = 10.0  # after a look or a write that failed
+_HELD_UP_SECONDS = 2.0  # after a look or a write that failed
 
 
 class ActiveKeys:
@@ -118,7 +118,8 @@ class ActiveKeys:
 
     def _run(self) -> None:
         while not self._closing.wait(LOOK_SECONDS):
-            fine = self._guarded(self.load) & self._guarded(self._also)
+            fine = self._guarded(self.load)
+            self._guarded(self._also)
             if time.monotonic() >= self._note_at:
                 self._note_at = time.monotonic() + _NOTE_SECONDS
                 fine &= self._guarded(self._note_use)

@@ -11,6 +11,8 @@ from cachetools import LRUCache
 
 from server.store.records import TaskKey
 
+_GONE = 10_000  # removed versions that are remembered, of the latest
+
 _Value = TypeVar("_Value")
 
 TaskVersion = tuple[str, int]
@@ -33,6 +35,7 @@ class VersionCache(Generic[_Value]):
         self._tell_count = tell_count
         self._lock = threading.Lock()
         self._drops = 0
+        self._gone: LRUCache[_Key, bool] = LRUCache(_GONE)  # Who made a version may keep it after another server removed it.
 
     def __len__(self) -> int:
         return len(self._values)
@@ -75,6 +78,7 @@ class VersionCache(Generic[_Value]):
             self._drops += 1
             for version in versions:
                 self._values.pop((*key, version), None)
+                self._gone[(*key, version)] = True
             self._tell_count(len(self._values))
 
     def clear(self) -> None:
@@ -91,6 +95,6 @@ class VersionCache(Generic[_Value]):
                     self._put(key, value)
 
     def _put(self, key: _Key, value: _Value) -> None:
-        if self._values.getsizeof(value) <= self._values.maxsize:
+        if self._values.getsizeof(value) <= self._values.maxsize and key not in self._gone:
             self._values[key] = value
             self._tell_count(len(self._values))

@@ -16,7 +16,7 @@ from server.keys import TENANT
 from server.settings import ENVIRONMENT_PREFIX, Settings
 from server.store.database import Database, StoreError
 from server.store.opening import open_beside, sqlite_url
-from server.store.shared_database import SharedDatabase
+from server.store.sqlite_beside import SharedDatabase
 from server.store.sqlite_database import SqliteDatabase
 
 SOON = f"a running server notices within {2 * LOOK_SECONDS:g} seconds"

@@ -26,11 +26,13 @@ class Choice:
     Attributes:
         why: the reason for the choice, for the log.
         needed: whether the server refuses to start without it. Otherwise it serves the tasks of other bundles meanwhile.
+        is_remembered: whether `remember_default` was called for it.
     """
 
     id: str
     why: str
     needed: bool
+    is_remembered: bool = False
 
 
 def choose_default(settings: Settings, store: Store) -> Choice:
@@ -46,7 +48,7 @@ def choose_default(settings: Settings, store: Store) -> Choice:
     if settings.bundle:
         return Choice(settings.bundle, "set at this start", needed=True)
     if remembered := store.choices.default_bundle() if store.choices else remembered_in(settings.data_dir):
-        return Choice(remembered, "as last set", needed=False)
+        return Choice(remembered, "as last set", needed=False, is_remembered=True)
     if newest := store.active.newest_bundle():
         return Choice(newest, "as the newest task has it", needed=False)
     return Choice(DEFAULT_BUNDLE, "the shipped default", needed=True)

@@ -63,8 +63,9 @@ class Backbones:
         self.default_id = choice.id
         self.served_default = self._serve(opened, preferred=True) if opened else None
         _log.info("new tasks get %s (%s)", choice.id, choice.why)
-        with suppress(StorageFailed):  # The failure is in the log. The choice holds until the next start.
-            remember_default(choice.id, settings, store)
+        if not choice.is_remembered:
+            with suppress(StorageFailed):  # The failure is in the log. The choice holds until the next start.
+                remember_default(choice.id, settings, store)
         for each in self._describe(folders.manifests(settings.bundles_dir), store.active.by_backbone()).values():
             if each.unserved:
                 needing = f"{each.unserved_tasks} tasks{' and new ones' if self.served_default is None and each.default else ''}"
@@ -142,8 +143,11 @@ class Backbones:
         self.on_change("opened", id_)  # Also if it was open: whoever follows may have failed to open it before it was mended.
         return served, is_new
 
-    async def make_default(self, id_: str) -> ServedBackbone:
+    async def make_default(self, id_: str, *, remember: bool = True) -> ServedBackbone:
         """Gives this bundle to new tasks from now on, also after a restart, unless `settings.bundle` says otherwise.
+
+        Args:
+            remember: False if another process has remembered it, and may have remembered another one since.
 
         Raises, with nothing changed:
             BackboneNotFound: there is no such bundle.
@@ -157,7 +161,8 @@ class Backbones:
                 raise BackboneNotOpen(f"backbone {id_} is not open; open it first")
             served, _ = await self._open(id_)
             with served.use():
-                await asyncio.to_thread(remember_default, id_, self._settings, self._store)
+                if remember:
+                    await asyncio.to_thread(remember_default, id_, self._settings, self._store)
                 self.default_id, self.served_default = id_, served
         self.on_change("default", id_)
         _log.info("new tasks get %s", id_)
@@ -187,7 +192,7 @@ class Backbones:
         else:
             await self.open(id_)
         if change == "default":
-            await self.make_default(id_)
+            await self.make_default(id_, remember=False)
 
     async def check_known(self, id_: str) -> None:
         """Raises BackboneNotFound unless a bundle of that id is in the folders now."""

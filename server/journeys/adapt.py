@@ -22,6 +22,7 @@ from server.errors import Conflict, ExampleNotFound, TooFewClasses, UnreadableIm
 from server.ids import new_id
 from server.journeys.embed import embed_images, image_error
 from server.journeys.head_options import chosen, chosen_again
+from server.journeys.placing import placed
 from server.journeys.quality import accuracy_of, assess
 from server.journeys.quotas import check_room
 from server.journeys.replay import with_said
@@ -82,10 +83,11 @@ async def create_task(
         key = TaskKey(tenant, new_id("task"))
         making(f"tasks/{key.id}")
         with watch.stage("store"):
-            kept = with_said(asked, quality, watch.milliseconds())
-            task = await service.pools.in_writer(
-                service.store.tasks.create, key, name or key.id, new, head, kept, accuracy_of(quality), capture, mode
-            )
+            async with placed(service, key, new) as stored:
+                kept = with_said(asked, quality, watch.milliseconds())
+                task = await service.pools.in_writer(
+                    service.store.tasks.create, key, name or key.id, stored, head, kept, accuracy_of(quality), capture, mode
+                )
     service.heads.keep(task.key, task.version.number, head)
     return changed_task_reply(task, quality, watch.milliseconds())
 
@@ -153,7 +155,7 @@ async def _new_version(
                 key,
                 parent.version.number,
                 change,
-                added,
+                stored,
                 gone,
                 head,
                 kept,
@@ -162,7 +164,7 @@ async def _new_version(
         service.heads.keep(key, changed.version.number, head)
         return changed_task_reply(changed, quality, watch.milliseconds())
 
-    async with service.changing(key):
+    async with placed(service, key, added) as stored, service.changing(key):
         return await retry_on_conflict(attempt)
 
 

@@ -81,7 +81,8 @@ async def remember(service: Service, setting: CaptureSetting, taken: Sequence[Ne
     """
     if len(taken) > setting.limit:
         raise LimitExceeded("images to remember", len(taken), setting.limit)
-    added = await service.pools.in_writer(service.store.captures.add, taken, service.settings.keep_images, whole=True)
+    run = service.pools.in_images if service.store.images.elsewhere else service.pools.in_writer
+    added = await run(service.store.captures.add, taken, service.settings.keep_images, whole=True)
     if added.removed:
         service.captures.sweep_soon(erase=True)
     if len(added.stored) < len(taken):

@@ -7,7 +7,7 @@ erased from the files. The way is walked to its end even if the client leaves.
 import asyncio
 
 from models.heads.head import Head
-from server.errors import ErasurePending, ExampleNotFound
+from server.errors import ErasurePending, ExampleNotFound, StorageFailed
 from server.journeys.adapt import refit
 from server.journeys.quality import accuracy_of
 from server.journeys.retry import retry_on_conflict
@@ -34,7 +34,7 @@ async def forget_example(service: Service, key: TaskKey, example_id: str) -> Cha
         TaskNotFound, ExampleNotFound: there is no such task, or it has no such example.
         TooFewClasses: fewer than two classes would be left.
         Conflict: others kept changing the task at the same time.
-        ErasurePending: it is removed, but its bytes are still in the database's log.
+        ErasurePending: it is removed, but its bytes are still in the database's log or in the object store.
         Unavailable: the server cannot do it now.
     """
     watch = Stopwatch(service.metrics)
@@ -42,7 +42,7 @@ async def forget_example(service: Service, key: TaskKey, example_id: str) -> Cha
         task, quality = await _remove(service, key, example_id, watch)
     finally:  # Also if there is no such example: an earlier request may have removed it and not have been able to erase it.
         with watch.stage("store"):
-            await erase(service)
+            await erase(service, key.tenant)
     return changed_task_reply(task, quality, watch.milliseconds())
 
 
@@ -51,14 +51,14 @@ async def delete_task(service: Service, key: TaskKey) -> None:
 
     Raises:
         TaskNotFound: there is no such task.
-        ErasurePending: it is removed, but its bytes are still in the database's log.
+        ErasurePending: it is removed, but its bytes are still in the database's log or in the object store.
         StorageFailed: the store cannot be written.
     """
     try:
         gone = await service.pools.in_writer(service.store.tasks.delete, key)
         service.drop(key, gone)
     finally:
-        await erase(service)
+        await erase(service, key.tenant)
 
 
 async def _remove(service: Service, key: TaskKey, example_id: str, watch: Stopwatch) -> tuple[Task, Quality | None]:
@@ -95,10 +95,27 @@ async def _head_without(
     return found.id, *await refit(service, task, [], found.id, watch)
 
 
-async def erase(service: Service) -> None:
-    """Waits until no file holds a byte of what was removed before. Raises ErasurePending if another program prevents it."""
+async def erase(service: Service, tenant: str) -> None:
+    """Waits until neither a file nor the object store holds a byte of what the tenant removed before.
+
+    Raises:
+        ErasurePending: another program prevents it, or the object store is down. Then the server goes on in the background.
+    """
+    objects = await _objects_erased(service, tenant)
     for _ in range(_ERASING_ATTEMPTS):
         if await service.pools.in_writer(service.store.erase):
-            return
+            break
         await asyncio.sleep(_PAUSE_SECONDS)
-    raise ErasurePending
+    else:
+        raise ErasurePending("in the database's log, which another program is reading")
+    if not objects:
+        raise ErasurePending("in the object store, which failed")
+
+
+async def _objects_erased(service: Service, tenant: str) -> bool:
+    try:
+        await service.pools.in_images(service.store.images.erase, tenant)
+    except StorageFailed:
+        service.captures.sweep_soon(erase=True)
+        return False
+    return True

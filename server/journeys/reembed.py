@@ -48,7 +48,7 @@ async def support_on(
     lacking = found.lacking
     with charged(len(lacking)):
         for start in range(0, len(lacking), AT_ONCE):
-            images = await service.pools.in_thread(service.store.examples.images, key, lacking[start : start + AT_ONCE])
+            images = await service.pools.in_images(service.store.examples.images, key, lacking[start : start + AT_ONCE])
             embeddings |= await embed_stored(service, backbone, images)
             if progress:
                 progress(len(images))

@@ -1,5 +1,6 @@
 """Decisions about captured predictions: some become examples of one new, active version, others are removed for good."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -47,7 +48,7 @@ async def resolve(service: Service, key: TaskKey, decisions: Decisions, asked: A
         StoredQuotaExceeded: the tenant may not have as many examples.
         QuotaExceeded: those that have to be embedded again are too many for the caller's quota now.
         Conflict: others kept changing the task at the same time.
-        ErasurePending: all is done, but bytes of discarded captures are still in the database's log.
+        ErasurePending: all is done, but bytes of discarded captures are still in the database's log or in the object store.
         Unavailable: the server cannot do it now.
         ReplayExists: the request was answered meanwhile under its idempotency key.
     """
@@ -79,7 +80,7 @@ async def resolve(service: Service, key: TaskKey, decisions: Decisions, asked: A
             return await retry_on_conflict(attempt)
     finally:  # Also if a capture is gone: an earlier request may have removed it and not have been able to erase it.
         if decisions.discarded:
-            await erase(service)
+            await erase(service, key.tenant)
 
 
 def _check(service: Service, decisions: Decisions) -> None:
@@ -121,7 +122,8 @@ async def _embedded_again(service: Service, task: Task, infos: Sequence[CaptureI
         async with service.backbones.use(task.version.backbone) as backbone:
             for start in range(0, len(infos), AT_ONCE):
                 ids = [info.id for info in infos[start : start + AT_ONCE]]
-                read = [await service.pools.in_thread(service.store.captures.image, task.key, id_) for id_ in ids]
+                images_of, stored = service.pools.in_images, service.store.captures.image
+                read = await asyncio.gather(*(images_of(stored, task.key, id_) for id_ in ids))
                 images = [ExampleImage(id_, image) for id_, (image, _) in zip(ids, read, strict=True)]
                 found |= await embed_stored(service, backbone, images)
     return found

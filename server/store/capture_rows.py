@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,8 @@ from models.heads.head import Float32
 from models.images.preprocess import media_type
 from server.errors import CaptureNotFound
 from server.store.capture_records import Answered, CaptureInfo, NewCapture
-from server.store.records import CaptureSetting, TaskKey
+from server.store.object_rows import Owner, hand_over_objects, release_objects, store_objects
+from server.store.records import CaptureSetting, ImageObject, TaskKey
 from server.store.removal import first_within
 from server.store.statements import MOST_VALUES, belongs_to
 from server.store.tables import capture_images, captures, examples, part_of
@@ -26,8 +27,18 @@ _COUNT = struct.Struct("<I")  # of the numbers of an embedding
 _answer = msgspec.json.Decoder(Answered)
 
 
-def insert_captures(connection: Connection, key: TaskKey, taken: Sequence[NewCapture], keep_images: bool) -> None:
-    """Stores captures of a task, which exists, as its newest ones."""
+def insert_captures(
+    connection: Connection,
+    key: TaskKey,
+    taken: Sequence[NewCapture],
+    keep_images: bool,
+    placed: Mapping[Owner, ImageObject] | None = None,
+) -> None:
+    """Stores captures of a task, which exists, as its newest ones.
+
+    Args:
+        placed: where their images lie, if that is in the object store.
+    """
     last = connection.execute(select(func.max(captures.c.ordinal)).where(belongs_to(captures, key))).scalar_one() or 0
     rows = [
         {
@@ -46,7 +57,9 @@ def insert_captures(connection: Connection, key: TaskKey, taken: Sequence[NewCap
         for ordinal, capture in enumerate(taken, last + 1)
     ]
     connection.execute(insert(captures), rows)
-    if keep_images:
+    if placed is not None:
+        store_objects(connection, key, {each.id: placed[key, each.id] for each in taken})
+    elif keep_images:
         images = [{"tenant": key.tenant, "task": key.id, "capture": each.id, "image": each.image} for each in taken]
         connection.execute(insert(capture_images), images)
 
@@ -86,12 +99,15 @@ def delete_captures(connection: Connection, key: TaskKey, ids: Collection[str]) 
     if not ids:
         return 0
     one = delete(captures).where(belongs_to(captures, key), captures.c.id == bindparam("gone"))
-    return connection.execute(one, [{"gone": id_} for id_ in ids]).rowcount
+    gone = connection.execute(one, [{"gone": id_} for id_ in ids]).rowcount
+    release_objects(connection, key, ids)
+    return gone
 
 
 def remove_captures(connection: Connection, key: TaskKey) -> None:
     """Removes all captures of a task."""
     connection.execute(delete(captures).where(belongs_to(captures, key)))
+    release_objects(connection, key)
 
 
 def remove_some_captures(connection: Connection, key: TaskKey, most: int) -> bool:
@@ -101,7 +117,7 @@ def remove_some_captures(connection: Connection, key: TaskKey, most: int) -> boo
 
 
 def copy_images(connection: Connection, key: TaskKey, captured: dict[str, str]) -> None:
-    """Gives examples the images of captures, byte for byte as they are stored.
+    """Gives examples the images of captures, byte for byte as they are stored, or where they lie.
 
     Args:
         captured: the id of the capture, by the id of the example.
@@ -111,6 +127,7 @@ def copy_images(connection: Connection, key: TaskKey, captured: dict[str, str]) 
     if captured:
         pairs = [{"to": example, "of": capture} for example, capture in captured.items()]
         connection.execute(update(examples).where(*of_example).values(image=image.scalar_subquery()), pairs)
+        hand_over_objects(connection, key, captured)
 
 
 def _infos(connection: Connection, key: TaskKey, ids: Sequence[str]) -> Iterator[CaptureInfo]:

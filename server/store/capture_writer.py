@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from server.errors import StorageFailed
 from server.metrics import Metrics
@@ -13,7 +13,8 @@ from server.store.store import Store
 
 _WAITING_BYTES = 64 * 2**20  # of images and embeddings, which tenants share; two of the largest images fit
 _GATHER_SECONDS = 2.0  # Captures that come meanwhile share a transaction, which costs as much as storing some thirty of them.
-_SWEEP_SECONDS = 600.0  # between two looks for captures that are too old
+_SWEEP_SECONDS = 600.0  # between two looks for captures that are too old, and for objects that no change has stored
+_AGAIN_SECONDS = 30.0  # until objects are erased that the object store did not erase
 
 _log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ _log = logging.getLogger(__name__)
 class CaptureWriter:
     """A bounded queue of captures, and the thread that stores them and removes those that are too many or too old.
 
-    The same thread removes old events.
+    The same thread removes old events, and erases objects of what was removed.
 
     Whatever fails, captures are dropped and counted, and nobody else notices.
 
@@ -102,19 +103,23 @@ class CaptureWriter:
             self._metrics.captures_dropped.labels(reason).inc(len(taken))
 
     def _add(self, taken: Sequence[NewCapture]) -> None:
-        added = self._store.captures.add(taken, self._keep_images)
-        self._metrics.captures.inc(len(added.stored))
-        self._metrics.captures_dropped.labels("quota").inc(added.over_quota)
-        self._erasing |= added.removed
+        for some in _by_tenant(taken) if self._store.is_shared else [taken]:
+            added = self._store.captures.add(some, self._keep_images)
+            self._metrics.captures.inc(len(added.stored))
+            self._metrics.captures_dropped.labels("quota").inc(added.over_quota)
+            self._erasing |= added.removed
 
     def _sweep(self) -> None:
         self._erasing = self._store.captures.trim() or self._erasing
+        self._erasing = self._store.images.expire() or self._erasing
         self._store.events.trim()
 
     def _erase(self) -> None:
-        if not (erased := self._store.erase()):  # Another program reads the database's log.
-            self._sweep_at = min(self._sweep_at, time.monotonic() + _GATHER_SECONDS)
-        self._erasing = not erased
+        objects = self._guarded(self._store.images.erase) is None
+        log = self._store.erase()
+        if not (objects and log):  # The object store is down, or another program reads the database's log.
+            self._sweep_at = min(self._sweep_at, time.monotonic() + (_GATHER_SECONDS if objects else _AGAIN_SECONDS))
+        self._erasing = not (objects and log)
 
     def _guarded(self, work: Callable[[], None]) -> str | None:
         """Does the work. Returns why it failed, or None: whatever it is, this thread goes on."""
@@ -126,3 +131,11 @@ class CaptureWriter:
             _log.exception("captures could not be stored or removed")
             return "storage_failed"
         return None
+
+
+def _by_tenant(taken: Sequence[NewCapture]) -> Iterable[list[NewCapture]]:
+    """Returns captures of one tenant each: no tenant is to wait for a change that another server makes of another's."""
+    found: dict[str, list[NewCapture]] = {}
+    for capture in taken:
+        found.setdefault(capture.key.tenant, []).append(capture)
+    return found.values()

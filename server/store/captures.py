@@ -23,8 +23,10 @@ from server.store.capture_rows import (
 )
 from server.store.database import Database
 from server.store.events import EventStore
+from server.store.images import ImageStore
 from server.store.new_versions import add_changed, find_parent
-from server.store.records import Accuracy, Asked, NewExample, Task, TaskKey
+from server.store.object_rows import Owner, read_objects
+from server.store.records import Accuracy, Asked, ImageObject, NewExample, Task, TaskKey
 from server.store.removal import removing, versions_of
 from server.store.replays import keep_version
 from server.store.statements import belongs_to, capture_of, now_after, read_forgettings, read_task
@@ -49,10 +51,11 @@ class Added(NamedTuple):
 class CaptureStore:
     """The stored captures. Thread-safe; `server.store.store.Store` says what holds for every call."""
 
-    def __init__(self, database: Database, active: ActiveTasks, events: EventStore) -> None:
+    def __init__(self, database: Database, active: ActiveTasks, events: EventStore, images: ImageStore) -> None:
         self._database = database
         self._active = active
         self._events = events
+        self._images = images
 
     def add(self, taken: Sequence[NewCapture], keep_images: bool, *, whole: bool = False) -> Added:
         """Stores captures of any tasks in one transaction. A task that has too many then loses its oldest.
@@ -69,31 +72,65 @@ class CaptureStore:
         by_task: dict[TaskKey, list[NewCapture]] = {}
         for capture in taken:
             by_task.setdefault(capture.key, []).append(capture)
+        if keep_images and self._images.elsewhere:
+            return self._add_outside(by_task, whole)
         with self._database.write(*{key.tenant for key in by_task}, replaces=True) as connection:
-            added = [self._add(connection, key, of_task, keep_images, whole) for key, of_task in by_task.items()]
-        stored = set[str]().union(*(each.stored for each in added))
-        return Added(stored, any(each.removed for each in added), sum(each.over_quota for each in added))
+            return _together([self._add(connection, key, of_task, keep_images, whole) for key, of_task in by_task.items()])
 
-    def _add(self, connection: Connection, key: TaskKey, taken: Sequence[NewCapture], keep_images: bool, whole: bool) -> Added:
-        there, forgettings = set(versions_of(connection, key)), read_forgettings(connection, key)
-        usable = [each for each in taken if each.version in there and each.forgettings == forgettings]
-        if not usable:
-            return Added(set(), removed=False, over_quota=0)
-        setting = read_task(connection, key).capture
-        before, newest = count_captures(connection, key), usable[-setting.limit :]
-        fit = len(newest)
-        if not whole:
-            sizes = [len(capture.image) if keep_images else 0 for capture in newest]
-            fit = captures_that_fit(connection, key.tenant, sizes, max(0, before + fit - setting.limit))
-        over_quota = len(newest) - fit
-        if not (newest := newest[:fit]):
+    def _add_outside(self, by_task: Mapping[TaskKey, Sequence[NewCapture]], whole: bool) -> Added:
+        """Does the same with images that go into the object store. Of captures that are left out, none goes there in vain."""
+        with self._database.read() as connection:
+            chosen = {key: self._choose(connection, key, of_task, True, whole) for key, of_task in by_task.items()}
+        over_quota = sum(over for _, over in chosen.values())
+        if not any(some for some, _ in chosen.values()):
             return Added(set(), removed=False, over_quota=over_quota)
-        insert_captures(connection, key, newest, keep_images)
+        placed = self._images.place({(key, each.id): each.image for key, (some, _) in chosen.items() for each in some})
+        stored = set[str]()
+        try:
+            with self._database.write(*{key.tenant for key in chosen}, replaces=True) as connection:
+                added = _together([self._add(connection, key, some, True, whole, placed) for key, (some, _) in chosen.items()])
+            stored = added.stored
+        finally:
+            if left := {owner: at for owner, at in placed.items() if owner[1] not in stored}:
+                self._images.give_up(left)
+        return Added(stored, added.removed or bool(left), over_quota + added.over_quota)
+
+    def _add(
+        self,
+        connection: Connection,
+        key: TaskKey,
+        taken: Sequence[NewCapture],
+        keep_images: bool,
+        whole: bool,
+        placed: Mapping[Owner, ImageObject] | None = None,
+    ) -> Added:
+        newest, over_quota = self._choose(connection, key, taken, keep_images, whole)
+        if not newest:
+            return Added(set(), removed=False, over_quota=over_quota)
+        setting, before = read_task(connection, key).capture, count_captures(connection, key)
+        insert_captures(connection, key, newest, keep_images, placed)
         gone = delete_captures(connection, key, surplus(connection, key, setting, datetime.now(UTC)))
         self._events.tell_waiting(connection, key, setting.notify, before, before + len(newest) - gone)
         if whole:
             check_usage(connection, key.tenant, "captures", "bytes")
         return Added({capture.id for capture in newest}, gone > 0, over_quota)
+
+    def _choose(
+        self, connection: Connection, key: TaskKey, taken: Sequence[NewCapture], keep_images: bool, whole: bool
+    ) -> tuple[Sequence[NewCapture], int]:
+        """Returns those that are stored, and how many are left out because of a quota."""
+        there, forgettings = set(versions_of(connection, key)), read_forgettings(connection, key)
+        usable = [each for each in taken if each.version in there and each.forgettings == forgettings]
+        if not usable:
+            return [], 0
+        setting = read_task(connection, key).capture
+        newest = usable[-setting.limit :]
+        if whole:
+            return newest, 0
+        sizes = [len(capture.image) if keep_images else 0 for capture in newest]
+        leaving = max(0, count_captures(connection, key) + len(newest) - setting.limit)
+        fit = captures_that_fit(connection, key.tenant, sizes, leaving)
+        return newest[:fit], len(newest) - fit
 
     def trim(self) -> bool:
         """Removes the captures of all tasks that are too old or too many. Returns whether there were any."""
@@ -106,10 +143,9 @@ class CaptureStore:
             having = {TaskKey(row.tenant, row.id): capture_of(row.capture) for row in connection.execute(query)}
             found = {key: surplus(connection, key, setting, now) for key, setting in having.items()}
         gone = {key: ids for key, ids in found.items() if ids}
-        if gone:
-            with self._database.write(*{key.tenant for key in gone}, removes=True) as connection:
-                for key, ids in gone.items():
-                    delete_captures(connection, key, ids)
+        for key, ids in gone.items():
+            with self._database.write(key.tenant, removes=True) as connection:
+                delete_captures(connection, key, ids)
         return bool(gone)
 
     def scan(self, key: TaskKey, backbone_sha256: str, dim: int) -> ScannedCaptures:
@@ -140,14 +176,19 @@ class CaptureStore:
             CaptureNotFound: the task has no such capture.
             ImageNotKept: the image was not kept, only its embedding.
         """
-        images = belongs_to(capture_images, key), capture_images.c.capture == id_
-        with self._database.read() as connection:
-            read_task(connection, key)
-            (info,) = read_captures(connection, key, [id_])
-            image: bytes | None = connection.scalars(select(capture_images.c.image).where(*images)).one_or_none()
-        if image is None:
-            raise ImageNotKept("capture")
-        return image, info.media_type
+        query = select(capture_images.c.image).where(belongs_to(capture_images, key), capture_images.c.capture == id_)
+
+        def read() -> list[tuple[str, bytes | ImageObject]]:
+            with self._database.read() as connection:
+                read_task(connection, key)
+                (info,) = read_captures(connection, key, [id_])
+                found = connection.scalars(query).one_or_none() or read_objects(connection, key, [id_]).get(id_)
+            if found is None:
+                raise ImageNotKept("capture")
+            return [(info.media_type, found)]
+
+        ((media_type, image),) = self._images.fetch(read)
+        return image, media_type
 
     def resolve(
         self,
@@ -195,3 +236,8 @@ class CaptureStore:
             return change() if head is not None else removing(self._database, change)
         finally:
             self._active.forget(key)
+
+
+def _together(added: Sequence[Added]) -> Added:
+    stored = set[str]().union(*(each.stored for each in added))
+    return Added(stored, any(each.removed for each in added), sum(each.over_quota for each in added))

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import JSON, Connection, Table, bindparam, delete, insert, literal, select, text
 from sqlalchemy.exc import DBAPIError
 
+from server.store.choices import DEFAULT_BUNDLE
 from server.store.contents import COPIED, Content, OnRows, columns_of, content_of, rows_of
 from server.store.database import Database, StoreError
 from server.store.opening import open_database
@@ -109,10 +110,13 @@ def compare(source: Connection, target: Database, on_rows: OnRows) -> dict[str, 
 def end_copy(source: Connection, target: Database) -> None:
     """Takes the mark away: servers may start with the copy. Its audit goes on after the last number that the source has given.
 
+    All choices but that of a bundle, which is a file on SQLite, come along: by one a database knows its object store.
+
     Raises:
         StorageFailed: one of the two fails.
     """
     last = _last_number(source)
+    others = source.execute(select(choices).where(choices.c.name.not_in({UNFINISHED, DEFAULT_BUNDLE}))).all()
     with target.write() as connection:
         if connection.dialect.name == "postgresql":
             if last:
@@ -121,6 +125,8 @@ def end_copy(source: Connection, target: Database) -> None:
             connection.execute(text("DELETE FROM sqlite_sequence WHERE name = 'audit'"))
             connection.execute(text("INSERT INTO sqlite_sequence VALUES ('audit', :last)"), {"last": last})
         connection.execute(delete(choices).where(_mark))
+        for row in others:
+            connection.execute(insert(choices).values(name=row.name, value=row.value))
 
 
 def _last_number(source: Connection) -> int:

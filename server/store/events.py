@@ -67,10 +67,10 @@ class EventStore:
                 row: self._first_kept(connection, row.tenant, row.last)
                 for row in connection.execute(ends.group_by(events.c.tenant))
             }
-        if gone := {row.tenant: ordinal for row, ordinal in kept.items() if row.first < ordinal}:
-            with self._database.write(*gone) as connection:
-                for tenant, ordinal in gone.items():
-                    connection.execute(delete(events).where(events.c.tenant == tenant, events.c.ordinal < ordinal))
+        for row, ordinal in kept.items():
+            if row.first < ordinal:
+                with self._database.write(row.tenant) as connection:
+                    connection.execute(delete(events).where(events.c.tenant == row.tenant, events.c.ordinal < ordinal))
 
     def tell_created(self, connection: Connection, before: Task | None, task: Task) -> None:
         """Tells that a task has a new version, which is active, after the version of `before`."""

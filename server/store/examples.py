@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from sqlalchemy import select
 
 from models.heads.head import Head
-from server.errors import ExampleNotFound, ImageNotKept
+from server.errors import ExampleNotFound
 from server.ids import cursor_after, read_cursor
 from server.store.database import Database
-from server.store.records import ExampleImage, ExampleInfo, NewExample, Task, TaskKey
-from server.store.statements import find_version, read_task, support_ids
+from server.store.images import ImageStore
+from server.store.records import ExampleImage, ExampleInfo, ImageObject, NewExample, Task, TaskKey
+from server.store.statements import belongs_to, find_version, read_task, support_ids
 from server.store.support_records import PartlyEmbedded, Support
 from server.store.support_sets import read_embedded, read_example, read_examples, read_images, read_support
 from server.store.tables import examples, versions
@@ -19,8 +20,9 @@ from server.store.tables import examples, versions
 class ExampleStore:
     """The stored examples. Thread-safe; `server.store.store.Store` says what holds for every call."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, images: ImageStore) -> None:
         self._database = database
+        self._images = images
 
     def support(self, key: TaskKey, version: int) -> Support:
         """Returns the support set of a version with the embeddings by its own backbone, without images.
@@ -77,11 +79,17 @@ class ExampleStore:
             ExampleNotFound: the task does not have one of them, or no longer has it.
             ImageNotKept: the image of one of them was not kept, only its embedding.
         """
-        with self._database.read() as connection:
-            return read_images(connection, key, example_ids)
+
+        def read() -> list[tuple[str, bytes | ImageObject]]:
+            with self._database.read() as connection:
+                return read_images(connection, key, example_ids)
+
+        return [ExampleImage(id_, image) for id_, image in self._images.fetch(read)]
 
     def get(self, key: TaskKey, version: int, example_id: str) -> NewExample:
-        """Returns an example of a version with all that is stored of it, and the embedding by the version's backbone.
+        """Returns an example of a version, with the embedding by the version's backbone.
+
+        Its image is None if it lies in the object store.
 
         Relabelling gives an example another id. If the version has the image under another id, that example is returned.
 
@@ -99,12 +107,15 @@ class ExampleStore:
             ExampleNotFound: the active version has no such example.
             ImageNotKept: the image was not kept, only its embedding.
         """
-        query = select(examples.c.image, examples.c.media_type).where(examples.c.tenant == key.tenant)
-        with self._database.read() as connection:
-            active = read_task(connection, key).version.number
-            if example_id not in support_ids(connection, key, active):
-                raise ExampleNotFound(example_id)
-            row = connection.execute(query.where(examples.c.task == key.id, examples.c.id == example_id)).one()
-        if row.image is None:
-            raise ImageNotKept
-        return row.image, row.media_type
+
+        def read() -> list[tuple[str, bytes | ImageObject]]:
+            query = select(examples.c.media_type).where(belongs_to(examples, key), examples.c.id == example_id)
+            with self._database.read() as connection:
+                active = read_task(connection, key).version.number
+                if example_id not in support_ids(connection, key, active):
+                    raise ExampleNotFound(example_id)
+                ((_, image),) = read_images(connection, key, [example_id])
+                return [(connection.execute(query).scalar_one(), image)]
+
+        ((media_type, image),) = self._images.fetch(read)
+        return image, media_type

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from server.errors import StorageFailed
+from server.errors import InvalidRequest, StorageFailed
 
 FAILED = "the server's storage failed; nothing was changed; try again later"
 FULL = "the disk of the server is full; nothing was changed; reading, predicting and removing go on"
@@ -24,11 +24,16 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def storage_failures(detail: str) -> Iterator[None]:
-    """Turns failures of the disk or the database into StorageFailed. Errors of our own code pass unchanged."""
+    """Turns failures of the disk or the database into StorageFailed, and values that no database takes into InvalidRequest.
+
+    Errors of our own code pass unchanged.
+    """
     try:
         yield
-    except (IntegrityError, ProgrammingError, DataError):
+    except (IntegrityError, ProgrammingError):
         raise
+    except DataError as error:
+        raise InvalidRequest("the request has a character that cannot be stored, such as NUL, or too large a number") from error
     except (DBAPIError, PoolTimeout, sqlite3.Error, OSError) as error:
         _log.exception("the database failed")
         if is_full(error):

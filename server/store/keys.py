@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
 
 from server.audit import doing
 from server.errors import KeyNotFound, KeyRotated, StorageFailed
@@ -102,8 +102,9 @@ class KeyStore:
     def note_use(self, used: Mapping[str, datetime]) -> None:
         """Writes when keys were last used, by id."""
         with self._database.write(EVERY_TENANT) as connection:
-            for id_, when in used.items():
-                connection.execute(update(keys).where(keys.c.id == id_).values(last_used_at=when))
+            later = or_(keys.c.last_used_at.is_(None), keys.c.last_used_at < bindparam("at"))
+            row = update(keys).where(keys.c.id == bindparam("key"), later).values(last_used_at=bindparam("at"))
+            connection.execute(row, [{"key": id_, "at": when} for id_, when in used.items()])
 
     def _revoke(self, tenant: str | None, id_: str) -> None:
         with self._database.write(EVERY_TENANT, removes=True) as connection:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from models.heads.head import BackboneMismatch, Float32, Head
 from server.ids import original
 from server.store.label_sets import counted
+from server.store.object_rows import objects_of, store_objects
 from server.store.records import Accuracy, Change, NewExample, Task, TaskKey, VersionConflict
 from server.store.statements import (
     embedded_by,
@@ -59,6 +60,7 @@ def add_changed(
     after = [*(example for example in replaced if example), *copies.values()]
     task = _add(connection, before, change, counts, after, head, accuracy)
     insert_examples(connection, task, added)
+    store_objects(connection, task.key, objects_of(added))
     return task
 
 

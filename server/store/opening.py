@@ -7,7 +7,7 @@ from sqlalchemy.exc import ArgumentError
 
 from server.store.database import WRONG_URL, Database, StoreError, StoreInUse
 from server.store.postgres_database import PostgresDatabase
-from server.store.shared_database import ReadOnlyDatabase, SharedDatabase, check_there
+from server.store.sqlite_beside import ReadOnlyDatabase, SharedDatabase, check_there
 from server.store.sqlite_database import SqliteDatabase
 
 
@@ -50,13 +50,13 @@ def open_beside(url: str, *, creates: bool = False) -> Database | SharedDatabase
     """Opens a database to change a few rows, whether or not a server has it open.
 
     Args:
-        creates: whether to make a SQLite file where there is none.
+        creates: whether to make a SQLite file where there is none, or a schema in an empty database.
 
     Raises:
         StoreError: it cannot be used.
     """
-    if is_shared(url):
-        return PostgresDatabase.open(url)
+    if is_shared(url):  # Servers may be at work with it, so its schema stays as it is.
+        return PostgresDatabase.open_as_it_is(url, creates=creates)
     if not creates:
         check_there(url)
     try:
@@ -71,4 +71,4 @@ def read_beside(url: str) -> PostgresDatabase | ReadOnlyDatabase:
     Raises:
         StoreError: there is none, it cannot be used, or it is of an earlier release.
     """
-    return PostgresDatabase.open_to_read(url) if is_shared(url) else ReadOnlyDatabase.open(url)
+    return PostgresDatabase.open_as_it_is(url) if is_shared(url) else ReadOnlyDatabase.open(url)

@@ -60,13 +60,16 @@ class PostgresDatabase:
     So those of one tenant come one after another as in SQLite, and what one of them has read is true until it commits.
 
     Attributes:
-        name: that of this process among those that write to the database.
+        name: that of this process among those that write to the database. It changes when nobody can tell whether a change was
+            committed, so that the change is taken for another's if it appears.
+        seems_away: returns whether transactions are to fail at once, as `looking` says.
         on_write: is called after each transaction that has changed a tenant's data.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.name = secrets.token_hex(8)
         self.on_write: Callable[[], None] = lambda: None
+        self.seems_away: Callable[[], bool] = lambda: self._away
         self._writer = engine
         self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._closed = False
@@ -85,6 +88,7 @@ class PostgresDatabase:
         database = cls.connect(url)
         try:
             with database._writer.begin() as connection:
+                connection.exec_driver_sql("SET LOCAL lock_timeout = 0")  # Another server may be migrating, however long.
                 _lock(connection, [_MIGRATING])
                 migrate(connection, unfinished=unfinished)
         except (DBAPIError, SchemaError) as error:
@@ -93,8 +97,11 @@ class PostgresDatabase:
         return database
 
     @classmethod
-    def open_to_read(cls, url: str) -> "PostgresDatabase":
+    def open_as_it_is(cls, url: str, *, creates: bool = False) -> "PostgresDatabase":
         """Connects to a database of this release's schema.
+
+        Args:
+            creates: whether to make the schema in a database that has none of any release.
 
         Raises:
             StoreError: it cannot be used, or a server of this release has not written it.
@@ -107,6 +114,8 @@ class PostgresDatabase:
             raise StoreError(f"{shown(url)} cannot be used: {_reason(error)}") from error
         if not there.issuperset(metadata.tables):
             database.close()
+            if creates and "alembic_version" not in there:
+                return cls.open(url)
             raise StoreError(f"{shown(url)} has no schema of this release; start a server of this release with it first")
         return database
 
@@ -134,7 +143,7 @@ class PostgresDatabase:
         return cls(engine)
 
     def close(self) -> None:
-        """Lets go of the database. Transactions under way end first."""
+        """Lets go of the database. Later transactions fail; those under way still end."""
         self._closed = True
         self._writer.dispose()
 
@@ -191,7 +200,7 @@ class PostgresDatabase:
                 _lock(connection, map(_lock_of, tenants))
                 yield connection
                 recorded = record_act(connection)
-                _commit(connection)
+                self._commit(connection)
             if recorded:
                 note_recorded()
             if tenants:
@@ -255,16 +264,27 @@ class PostgresDatabase:
         with self.read() as connection:
             return StoreSizes(connection.execute(select(func.pg_database_size(func.current_database()))).scalar_one())
 
+    def _commit(self, connection: Connection) -> None:
+        """Commits. Raises StorageFailed if the connection is lost meanwhile: then nobody can tell whether it was written."""
+        try:
+            connection.commit()
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            self.name = secrets.token_hex(8)
+            _log.exception("the database failed while it was writing")
+            raise StorageFailed(UNKNOWN) from error
+
     def _check_there(self, also_if_away: bool = False) -> None:
         if self._closed:
             raise StorageFailed(STOPPING)
-        if self._away and not also_if_away:
+        if not also_if_away and self.seems_away():
             raise StorageFailed("the database cannot be reached; try again", retry_after=1)
 
 
 def shown(url: str) -> str:
-    """Returns a database's URL without its password."""
-    return make_url(url).render_as_string(hide_password=True)
+    """Returns a database's URL without its parameters, since one may be a password."""
+    return make_url(url).set(query={}).render_as_string(hide_password=True)
 
 
 def _lock(connection: Connection, numbers: Iterable[int]) -> None:
@@ -276,17 +296,6 @@ def _lock(connection: Connection, numbers: Iterable[int]) -> None:
 def _lock_of(tenant: str) -> int:
     """Returns the number of a tenant's lock, int32. Two tenants may share one, and then also wait for each other."""
     return zlib.crc32(tenant.encode()) - 2**31
-
-
-def _commit(connection: Connection) -> None:
-    """Commits. Raises StorageFailed if the connection is lost meanwhile: then nobody can tell whether it was written."""
-    try:
-        connection.commit()
-    except DBAPIError as error:
-        if not error.connection_invalidated:
-            raise
-        _log.exception("the database failed while it was writing")
-        raise StorageFailed(UNKNOWN) from error
 
 
 def _reason(error: DBAPIError | SchemaError) -> str:

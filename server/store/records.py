@@ -1,6 +1,6 @@
 """The records that the store takes and returns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -30,21 +30,30 @@ class TaskKey(NamedTuple):
     id: str
 
 
+@dataclass(frozen=True, slots=True)
+class ImageObject:
+    """An image that lies in the object store: the path of its object, and the 32 bytes that it is encrypted with."""
+
+    path: str
+    key: bytes = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class NewExample:
     """A labelled image about to be stored.
 
     Attributes:
         label: None if it is of none of the classes; the tuple of its labels, perhaps empty, where an image may have several.
-        image: the bytes as they were sent: `size` bytes of type `media_type` with the hash `sha256` (hexadecimal). If images
-            are not kept, it and `sha256` are None: the hash would tell whether a given image is the one.
+        image: the bytes as they were sent: `size` bytes of type `media_type` with the hash `sha256` (hexadecimal). Or where they
+            lie, if they have been put into the object store; None if that is known already, from an example of the same image.
+            If images are not kept, it and `sha256` are None: the hash would tell whether a given image is the one.
         embedding: float32 (D,), made by the backbone of the head that comes with it.
         file_name: the name of the image's file, if its sender gave it and images are kept.
     """
 
     id: str
     label: Label | None
-    image: bytes | None
+    image: bytes | ImageObject | None
     size: int
     media_type: str
     sha256: str | None

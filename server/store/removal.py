@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, delete, select, update
 from server.errors import ExampleNotFound, StorageFailed
 from server.ids import original
 from server.store.database import Database
+from server.store.object_rows import release_objects
 from server.store.records import TaskKey
 from server.store.statements import belongs_to
 from server.store.tables import examples, versions
@@ -86,6 +87,7 @@ def remove_some_images(connection: Connection, key: TaskKey, most: int) -> bool:
     some = first_within(connection.execute(with_image.order_by(examples.c.id)), most)
     for id_ in some:
         connection.execute(update(examples).where(of_task, examples.c.id == id_).values(image=None, sha256=None))
+    release_objects(connection, key)
     return bool(some)
 
 
@@ -108,3 +110,4 @@ def remove_unused_examples(connection: Connection, key: TaskKey) -> None:
     of_task = delete(examples).where(belongs_to(examples, key))
     for unused in set(connection.execute(ids).scalars()) - used:
         connection.execute(of_task.where(examples.c.id == unused))
+    release_objects(connection, key)

@@ -3,15 +3,17 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, String, cast, delete, func, literal_column, select, text
+from sqlalchemy import Boolean, Row, String, cast, delete, func, literal_column, select, text, tuple_
 
-from server.changes import Changes
+from server.changes import Changes, seconds_now
+from server.errors import StorageFailed
 from server.store.background import succeeds
 from server.store.postgres_database import PostgresDatabase
 from server.store.records import TaskKey
-from server.store.tables import changes
+from server.store.tables import changes, spent
 
 POLL_SECONDS = 0.25
 TRUE_SECONDS = 0.5
@@ -23,11 +25,16 @@ _TRIM_SECONDS = 60.0
 _AWAY_SECONDS = 1.0  # between two looks for a database that cannot be reached
 _HINT_SECONDS = 0.02  # between two hints, however many changes there are
 
-_SNAPSHOT = cast(literal_column("pg_current_snapshot()"), String).label("snapshot")
+# The last one tells a standby that was promoted from the primary before it.
+_HERE = (
+    cast(literal_column("pg_current_snapshot()"), String).label("snapshot"),
+    literal_column("pg_is_in_recovery()", Boolean).label("is_standby"),
+    cast(literal_column("pg_postmaster_start_time()"), String).label("started"),
+)
 # The rows that the snapshot of the reading before did not show. They are of transactions that had not ended then, in whichever
 # order those began and end. So none is missed, and each comes once. The first condition is for the index.
 _SINCE = (
-    select(_SNAPSHOT, changes.c.server, changes.c.tenant, changes.c.task, changes.c.removed)
+    select(*_HERE, changes.c.server, changes.c.tenant, changes.c.task, changes.c.removed)
     .select_from(
         select(literal_column("1"))
         .subquery("one")
@@ -41,7 +48,24 @@ _SINCE = (
     )
     .order_by(changes.c.number)
 )
-_ONLY_SNAPSHOT = select(_SNAPSHOT)
+_ONLY_HERE = select(*_HERE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """A snapshot of PostgreSQL, `xmin:xmax:xip,…`, and when the server started that gave it."""
+
+    text: str
+    started: str
+
+    @property
+    def settled(self) -> int:
+        return int(self.text.partition(":")[0])
+
+    def shows(self, transaction: int) -> bool:
+        """Returns whether that transaction had ended."""
+        _, end, open_ = self.text.split(":")
+        return transaction < int(end) and str(transaction) not in open_.split(",")
 
 
 class SharedChanges:
@@ -69,7 +93,7 @@ class SharedChanges:
         self._on_gap = on_gap
         self._reading = threading.Lock()
         self._read_at = 0.0
-        self._snapshot: str | None = None  # of the last reading, if none has failed since
+        self._last: _Snapshot | None = None  # that of the last reading, if none has failed since
         self._trimmed_at = time.monotonic()
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -93,31 +117,39 @@ class SharedChanges:
         for thread in self._threads:
             thread.join()
 
+    def knows(self, transaction: int) -> bool:
+        """Returns whether what that transaction changed is counted. Never blocks."""
+        last = self._last
+        return last is not None and last.shows(transaction)
+
     def catch_up(self, transaction: int | None = None) -> None:
         """Counts what other servers have committed before this call, and that transaction in any case.
 
         Raises:
             StorageFailed: the database cannot be read.
         """
+        called = seconds_now()
         with self._reading:
-            if transaction is None or transaction >= self._changes.settled:
+            # Another caller may have read meanwhile. A transaction that the database does not know is one of another database.
+            if self._read_at < called and not (transaction is not None and self.knows(transaction)):
                 self._read()
 
     def _read(self) -> None:
-        begun, before = time.monotonic(), self._snapshot
+        begun, before = seconds_now(), self._last
         if before is not None and begun - self._read_at > _GAP_SECONDS:
             before = None
-        self._snapshot = None
+        self._last = None
         with self._database.looking(), self._database.read(also_if_away=True) as connection:
-            rows = connection.execute(*((_ONLY_SNAPSHOT,) if before is None else (_SINCE, {"before": before}))).all()
-        snapshot: str = rows[0].snapshot
-        settled = int(snapshot.partition(":")[0])
-        if before is None or settled < self._changes.settled:
-            self._on_gap()  # After a failure the database may be another one: a standby that lacks the last transactions.
+            rows = connection.execute(*((_ONLY_HERE,) if before is None else (_SINCE, {"before": before.text}))).all()
+            if rows[0].is_standby:
+                raise StorageFailed("the database is a standby, which may lack the latest changes; try again", retry_after=1)
+        now = _Snapshot(rows[0].snapshot, rows[0].started)
+        if before is None or now.started != before.started or now.settled < before.settled:
+            self._on_gap()  # It may be another database now: a standby that lacked the last transactions.
         else:
             self._take(row for row in rows if row.task is not None)
-        self._changes.hear(settled, begun + TRUE_SECONDS)
-        self._read_at, self._snapshot = begun, snapshot
+        self._changes.hear(now.settled, begun + TRUE_SECONDS)
+        self._read_at, self._last = begun, now
 
     def _take(self, rows: Iterable[Row[Any]]) -> None:
         for row in rows:
@@ -126,9 +158,10 @@ class SharedChanges:
 
     def _follow(self) -> None:
         while not self._closing.is_set():
-            if succeeds(self.catch_up, "changes of other servers could not be read"):
+            is_there = succeeds(self.catch_up, "changes of other servers could not be read")
+            if is_there:
                 succeeds(self._follow_hints, "hints of other servers could not be heard")
-            self._closing.wait(_AWAY_SECONDS)
+            self._closing.wait(POLL_SECONDS if is_there else _AWAY_SECONDS)
 
     def _follow_hints(self) -> None:
         """Reads whenever another server says that it has changed something, and every quarter of a second."""
@@ -148,6 +181,9 @@ class SharedChanges:
             self._closing.wait(_HINT_SECONDS)
 
     def _trim(self) -> None:
-        old = changes.c.time < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, _KEPT_SECONDS)
-        with self._database.write() as connection:
-            connection.execute(delete(changes).where(old))
+        for table in (changes, spent):
+            old = table.c.time < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, _KEPT_SECONDS)
+            key = tuple(table.primary_key)
+            rows = select(*key).where(old).with_for_update(skip_locked=True)  # Other servers may be removing them, too.
+            with self._database.write() as connection:
+                connection.execute(delete(table).where(tuple_(*key).in_(rows)))

@@ -18,6 +18,7 @@ from server.store.records import (
     Change,
     ClassCount,
     FittedOptions,
+    ImageObject,
     NewExample,
     Task,
     TaskKey,
@@ -182,7 +183,10 @@ def update_task(connection: Connection, key: TaskKey, **values: Any) -> None:
 
 
 def insert_examples(connection: Connection, task: Task, added: Sequence[NewExample]) -> None:
-    """Stores examples of the task's new version: with its time of creation, and with embeddings by its backbone."""
+    """Stores examples of the task's new version: with its time of creation, and with embeddings by its backbone.
+
+    `server.store.object_rows.store_objects` stores where their images lie, if that is in the object store.
+    """
     rows = [
         {
             "tenant": task.key.tenant,
@@ -193,7 +197,7 @@ def insert_examples(connection: Connection, task: Task, added: Sequence[NewExamp
             "size": example.size,
             "sha256": example.sha256,
             "created_at": task.version.created_at,
-            "image": example.image,
+            "image": None if isinstance(example.image, ImageObject) else example.image,
         }
         for example in added
     ]

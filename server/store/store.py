@@ -13,7 +13,9 @@ from server.store.database import Database, StoreError, StoreInUse, StoreSizes
 from server.store.event_records import EventBounds
 from server.store.events import EventStore
 from server.store.examples import ExampleStore
+from server.store.images import ImageStore
 from server.store.keys import KeyStore
+from server.store.object_store import ObjectStore
 from server.store.opening import follow_database, open_database, sqlite_url
 from server.store.postgres_database import PostgresDatabase
 from server.store.quotas import QuotaStore
@@ -28,6 +30,9 @@ from server.store.tasks import TaskStore
 __all__ = ["Store", "StoreError", "StoreInUse", "sqlite_url"]
 
 _BOUNDS = EventBounds()
+_SILENT_SECONDS = (
+    10.0  # after which a process that follows another takes it that the database is away: longer than replacing that
+)
 
 
 class Store:
@@ -41,12 +46,14 @@ class Store:
         examples: the examples of tasks, and the support sets that versions have of them.
         active: the active version of each task.
         captures: the captured predictions of tasks.
+        images: the images outside the database.
         events: what happened to tasks.
         refreshes: the refreshes.
         keys: the API keys.
         audit: who did what.
         quotas: what tenants and keys may bring and store.
         choices: what was chosen for all servers; None where no other server can share the database.
+        is_shared: whether other servers may share the database.
         rates: what servers tell each other of rates; None where no other server can share the database.
 
     Raises:
@@ -54,33 +61,51 @@ class Store:
         StorageFailed: from every such call, if the disk fails; nothing is half written.
     """
 
-    def __init__(self, database: Database, changes: Changes, bounds: EventBounds = _BOUNDS) -> None:
+    def __init__(
+        self, database: Database, changes: Changes, bounds: EventBounds = _BOUNDS, objects: ObjectStore | None = None
+    ) -> None:
         self._database = database
+        self.images = ImageStore(database, objects)
         self._changes = changes
         self.choices = Choices(database) if isinstance(database, PostgresDatabase) else None
+        self.is_shared = isinstance(database, PostgresDatabase)
         self.rates = SharedRates(database) if isinstance(database, PostgresDatabase) else None
         self.active = ActiveTasks(database, changes)
         self.events = EventStore(database, bounds)
         self.tasks = TaskStore(database, self.active, self.events)
-        self.examples = ExampleStore(database)
-        self.captures = CaptureStore(database, self.active, self.events)
+        self.examples = ExampleStore(database, self.images)
+        self.captures = CaptureStore(database, self.active, self.events, self.images)
         self.refreshes = RefreshStore(database)
         self.keys = KeyStore(database)
         self.audit = AuditStore(database)
         self.quotas = QuotaStore(database)
 
     @classmethod
-    def open(cls, url: str, bounds: EventBounds = _BOUNDS, changes: Changes | None = None) -> "Store":
+    def open(
+        cls,
+        url: str,
+        bounds: EventBounds = _BOUNDS,
+        changes: Changes | None = None,
+        images_url: str | None = None,
+    ) -> "Store":
         """Opens the database to read and write it. Creates it if there is none, and brings its schema up to date.
 
         Args:
             changes: counts what this process changes, for others that follow it; None if there are none.
+            images_url: of the object store that new images go to; None if they go to the database.
 
         Raises:
             StoreInUse: another process has it open.
-            StoreError: it cannot be used.
+            StoreError: it cannot be used, or the object store cannot.
         """
-        return cls(open_database(url), changes or Changes(), bounds)
+        objects = None if images_url is None else ObjectStore.open(images_url)
+        store = cls(open_database(url), changes or Changes(), bounds, objects)
+        try:
+            store.images.open()
+        except BaseException:
+            store.close()
+            raise
+        return store
 
     @classmethod
     def follow(cls, url: str, changes: Changes) -> "Store":
@@ -92,7 +117,10 @@ class Store:
         Raises:
             StoreError: there is no such database.
         """
-        return cls(follow_database(url), changes)
+        database = follow_database(url)
+        if isinstance(database, PostgresDatabase):
+            database.seems_away = lambda: changes.are_silent(_SILENT_SECONDS)
+        return cls(database, changes)
 
     def hear(self, on_change: Callable[[TaskKey, Sequence[int]], None], on_gap: Callable[[], None]) -> SharedChanges | None:
         """Returns what reads of changes by other servers; None where no other server can share the database.
@@ -114,7 +142,8 @@ class Store:
         return SharedChanges(self._database, self._changes, changed, missed)
 
     def close(self) -> None:
-        """Lets go of the database; later calls raise StorageFailed."""
+        """Lets go of the database and the object store; later calls raise StorageFailed."""
+        self.images.close()
         self._database.close()
 
     def check(self) -> None:

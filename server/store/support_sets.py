@@ -9,7 +9,8 @@ from sqlalchemy import Connection, Select, and_, select
 from server.errors import BackboneUnavailable, ExampleNotFound, ImageNotKept
 from server.ids import original
 from server.store.label_sets import LABELS_OF, label_of
-from server.store.records import ExampleImage, ExampleInfo, NewExample, TaskKey
+from server.store.object_rows import read_objects
+from server.store.records import ExampleInfo, ImageObject, NewExample, TaskKey
 from server.store.statements import belongs_to, find_version, read_task, support_ids
 from server.store.support_records import PartlyEmbedded, Support
 from server.store.tables import embeddings, examples, file_names, label_sets, versions
@@ -76,7 +77,7 @@ def read_examples(
 
 
 def read_example(connection: Connection, key: TaskKey, number: int, example: str) -> NewExample:
-    """Returns an example of a version with all that is stored of it. If it was relabelled, returns it as the version has it.
+    """Returns an example of a version with all that the database has of it. If it was relabelled, it is as the version has it.
 
     Raises VersionNotFound or ExampleNotFound.
     """
@@ -100,19 +101,19 @@ def read_example(connection: Connection, key: TaskKey, number: int, example: str
     )
 
 
-def read_images(connection: Connection, key: TaskKey, ids: Sequence[str]) -> list[ExampleImage]:
-    """Returns the images of these examples, in the order of their ids.
+def read_images(connection: Connection, key: TaskKey, ids: Sequence[str]) -> list[tuple[str, bytes | ImageObject]]:
+    """Returns the images of these examples, or where they lie, in the order of their ids.
 
     Raises TaskNotFound, ExampleNotFound or ImageNotKept if one is not there.
     """
-    rows = _rows_of(connection, select(examples.c.id, examples.c.image), key, sorted(ids))
-    found = [ExampleImage(*row) for row in rows]
-    if missing := set(ids) - {example.id for example in found}:
+    found = {row.id: row.image for row in _rows_of(connection, select(examples.c.id, examples.c.image), key, sorted(ids))}
+    if missing := set(ids) - found.keys():
         read_task(connection, key)
         raise ExampleNotFound(min(missing))
-    if any(example.image is None for example in found):
+    found |= read_objects(connection, key, [id_ for id_, image in found.items() if image is None])
+    if any(image is None for image in found.values()):
         raise ImageNotKept
-    return found
+    return list(found.items())
 
 
 def _embedded(connection: Connection, key: TaskKey, ids: Sequence[str], backbone_sha256: str) -> PartlyEmbedded:

@@ -5,7 +5,7 @@ last. SQLite reads a row from the front and keeps what does not fit a page in a 
 without its image, and a version without its head.
 Every value that is computed from somebody's image is an `ErasableBlob`.
 
-Texts are compared byte by byte, as in Python: on PostgreSQL the migrations give their columns the collation "C".
+Texts are compared byte by byte, as in Python: on PostgreSQL `server.store.schema` gives their columns the collation "C".
 """
 
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -440,4 +441,28 @@ choices = Table(
     Column("name", String, nullable=False),
     Column("value", String, nullable=False),
     PrimaryKeyConstraint("name", name="pk_choices"),
+)
+
+# Where an image lies in the object store. One of an example that was relabelled, and its copies, have one row. No foreign key:
+# it leaves by `server.store.object_rows.release_objects`, which has the object erased.
+objects = Table(
+    "objects",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("task", String, nullable=False),
+    Column("id", String, nullable=False),  # of the capture, or of the first example of the image
+    Column("path", String, nullable=False),
+    Column("key", ErasableBlob, nullable=False),  # 32 bytes, that nothing else is encrypted with
+    PrimaryKeyConstraint("tenant", "task", "id", name="pk_objects"),
+)
+
+# Objects that are to be erased: when they are due, unless a change stores their images before; or in any case.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("tenant", String, nullable=False),
+    Column("path", String, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("certain", Boolean, nullable=False),
+    PrimaryKeyConstraint("tenant", "path", name="pk_erasures"),
 )

@@ -17,6 +17,7 @@ from server.store.database import Database
 from server.store.events import EventStore
 from server.store.label_sets import counted
 from server.store.new_versions import add_changed, add_refreshed, find_parent
+from server.store.object_rows import objects_of, release_objects, store_objects
 from server.store.records import Accuracy, Asked, CaptureSetting, Change, LabelMode, NewExample, Task, TaskKey, Version
 from server.store.refresh_notes import forget_in_refreshes, note_version
 from server.store.refresh_records import RefreshNote
@@ -160,6 +161,7 @@ class TaskStore:
                 )
             )
             insert_examples(connection, task, added)
+            store_objects(connection, key, objects_of(added))
             check_usage(connection, key.tenant, "tasks", "examples", "bytes")
             insert_version(connection, task, [example.id for example in added], head)
             keep_version(connection, task, asked)
@@ -324,6 +326,7 @@ class TaskStore:
                 gone += versions_of(connection, key)
                 if not connection.execute(delete(tasks).where(tasks.c.tenant == key.tenant, tasks.c.id == key.id)).rowcount:
                     raise TaskNotFound(key.id)
+                release_objects(connection, key)
                 forget_answers(connection, key)
                 forget_in_refreshes(connection, key)
                 self._events.tell_deleted(connection, key)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from contextvars import copy_context
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from server.store import copying, postgres_database
 from server.store.contents import COPIED, Content, content_of
 from server.store.opening import open_database
 from server.store.store import Store, StoreError, sqlite_url
-from server.store.tables import metadata
+from server.store.tables import choices, erasures, metadata, objects
 from tests.helpers.bundles import SMALL, small_bundle
 from tests.helpers.databases import database_url, statements_in
 from tests.helpers.images import encode, noise
@@ -163,7 +164,7 @@ def test_a_store_is_served_by_postgresql_and_then_by_sqlite_again(
 ) -> None:
     source, there, back = sqlite_url(kept.folder), database_url(tmp_path), sqlite_url(tmp_path / "back")
     before = contents(source)
-    assert [name for name, content in before.items() if not content.rows] == []
+    assert {name for name, content in before.items() if not content.rows} == {"objects", "erasures"}
 
     assert migrate(source, there) == 0
     table = capsys.readouterr().out.splitlines()
@@ -363,3 +364,18 @@ def test_a_source_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.C
     assert migrate(sqlite_url(tmp_path / "none"), database_url(tmp_path)) == 1
     assert "there is no database" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+def test_where_images_lie_in_an_object_store_is_copied(tmp_path: Path) -> None:
+    source, target = sqlite_url(tmp_path / "first"), database_url(tmp_path)
+    Store.open(source).close()
+    with closing(open_database(source)) as database, database.write() as connection:
+        connection.execute(objects.insert().values(tenant="default", task="task_1", id="example_1", path="a/b", key=b"k" * 32))
+        time_ = datetime(2026, 11, 29, 12, tzinfo=UTC)
+        connection.execute(erasures.insert().values(tenant="default", path="c", due_at=time_, certain=True))
+        connection.execute(choices.insert().values(name="object-store", value="headstart-0123"))
+    assert migrate(source, target) == 0
+    assert contents(source) == contents(target)
+    with statements_in(tmp_path) as connection:
+        assert connection.execute(choices.select()).all() == [("object-store", "headstart-0123")]
+        assert connection.execute(objects.select()).all() == [("default", "task_1", "example_1", "a/b", b"k" * 32)]

@@ -13,7 +13,7 @@ KINDS = ("in_thread", "in_writer", "in_fitter", "in_background", "in_applier")
 @pytest.mark.parametrize("kind", KINDS)
 def test_closed_pools_refuse(kind: str) -> None:
     async def run() -> None:
-        pools = Pools()
+        pools = Pools(1)
         assert await getattr(pools, kind)(divmod, 7, 2) == (3, 1)
         pools.close()
         for _ in range(2):

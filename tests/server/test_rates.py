@@ -140,3 +140,26 @@ def test_fields_are_lists_of_structured_items() -> None:
     payer = account(ArrivalTimes(), a=600)
     payer.charge("images", 588)
     assert payer.fields() == [(b"ratelimit-policy", b'"images";q=600;w=60'), (b"ratelimit", b'"images";r=12;t=59')]
+
+
+def test_what_is_given_back_is_taken_off_what_others_are_told() -> None:
+    times, of = ArrivalTimes(tells=True), [rate(60)]  # a unit takes a second
+    assert times.charge(of, 5, _START) is None
+    times.give_back(of, 2)
+    assert times.take_used() == {"a": 3.0}
+    times.give_back(of, 2)
+    assert times.take_used() == {}
+    times.charge(of, 6, _START)
+    assert times.take_used() == {"a": 4.0}
+    times.put_back({"a": 4.0})
+    assert times.take_used() == {"a": 4.0}
+    before = times.ahead(of, _START)[0]
+    times.add_used({"a": 10.0}, _START)
+    assert times.ahead(of, _START)[0] == before + 10.0
+    assert times.take_used() == {}, "what was used elsewhere is told there"
+
+
+def test_who_tells_nobody_keeps_nothing() -> None:
+    times = ArrivalTimes()
+    times.charge([rate(60)], 5, _START)
+    assert times.take_used() == {}

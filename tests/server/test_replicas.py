@@ -5,14 +5,20 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
+from benchmarks import server_process
 from benchmarks.postgres_server import PostgresServer
-from server.changes import Changes
+from server.cache.versions import VersionCache
+from server.changes import Changes, seconds_now
+from server.errors import StorageFailed
 from server.store.key_records import new_key
 from server.store.records import Task, TaskKey
 from server.store.shared_changes import TRUE_SECONDS, SharedChanges
@@ -89,8 +95,8 @@ class TestChanges:
         other.hear()
         assert other.version(task) == 1
         add(one.store, task, "bird")
-        now = time.monotonic()
-        monkeypatch.setattr("server.changes.time.monotonic", lambda: now + 2 * TRUE_SECONDS)
+        now = seconds_now()
+        monkeypatch.setattr("server.changes.seconds_now", lambda: now + 2 * TRUE_SECONDS)
         assert other.version(task) == 2
         assert list(other.store.active.ids("default")) == [task.id]
 
@@ -129,8 +135,8 @@ class TestChanges:
         other.hear()
         assert other.version(task) == 1
         add(one.store, task, "bird")
-        now = time.monotonic()
-        monkeypatch.setattr("server.store.shared_changes.time.monotonic", lambda: now + 1000)
+        now = seconds_now()
+        monkeypatch.setattr("server.store.shared_changes.seconds_now", lambda: now + 1000)
         other.hear()
         assert other.gaps == 1
         assert other.version(task) == 2
@@ -144,6 +150,56 @@ class TestChanges:
         one.shared._trim()
         with statements_in(tmp_path) as connection:
             assert connection.exec_driver_sql("SELECT task FROM changes").scalars().all() == [young.id]
+
+    def test_a_database_that_was_started_anew_may_be_another_one(
+        self, replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _, other = replicas
+        assert other.shared._last is not None
+        monkeypatch.setattr(other.shared, "_last", replace(other.shared._last, started="2026-01-01 00:00:00+00"))
+        other.hear()
+        assert other.gaps == 1
+        other.hear()
+        assert other.gaps == 1
+
+    def test_a_change_that_nobody_could_confirm_is_taken_for_anothers(
+        self, replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its connection breaks in the commit, and it appears later."""
+        one, _ = replicas
+        task = create(one.store)
+
+        def commit_and_break(connection: Connection) -> None:
+            real_commit(connection)
+            raise OperationalError("COMMIT", {}, OSError(), connection_invalidated=True)
+
+        real_commit = Connection.commit
+        with monkeypatch.context() as breaking:
+            breaking.setattr(Connection, "commit", commit_and_break)
+            with pytest.raises(StorageFailed, match="may have been stored"):
+                add(one.store, task, "bird")
+        one.hear()
+        assert one.removed[-1] == (task.key, [])
+
+    def test_a_version_that_another_server_removed_is_not_kept_by_who_made_it(self) -> None:
+        cache: VersionCache[bytes] = VersionCache(100, len)
+        key = TaskKey("default", "task_1")
+        cache.drop(key, [5])
+        cache.keep(key, 5, b"late")
+        cache.keep(key, 6, b"head")
+        assert (cache.get(key, 5), cache.get(key, 6)) == (None, b"head")
+
+    def test_rates_that_rest_begin_anew(self, replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch) -> None:
+        one, other = (each.store.rates for each in replicas)
+        assert one is not None
+        assert other is not None
+        other.exchange({})
+        one.exchange({"birds//images": 36_000.0})
+        assert other.exchange({}) == {"birds//images": 36_000.0}
+        now = time.monotonic()
+        monkeypatch.setattr("server.store.shared_rates.time.monotonic", lambda: now + 400)
+        one.exchange({"birds//images": 0.5})
+        assert other.exchange({}) == {"birds//images": 0.5}
 
     def test_rates_that_others_use_are_told_once(self, replicas: tuple[Replica, Replica]) -> None:
         one, other = (each.store.rates for each in replicas)
@@ -279,6 +335,31 @@ def _wait_until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_workers_of_a_server_know_what_another_server_changed(
+    tmp_path: Path, small_flags: tuple[str, ...], support: Labelled
+) -> None:
+    url = database_url(tmp_path)
+    flags = ("--database-url", url, "--engine", "onnx", *small_flags)
+    fresh = httpx.Limits(max_keepalive_connections=0)  # so that any worker may answer
+    with ExitStack() as stack:
+        alone = stack.enter_context(ServerProcess(tmp_path / "alone", *flags))
+        many = stack.enter_context(server_process.ServerProcess(tmp_path / "many", "--workers", "2", *flags))
+        one = stack.enter_context(httpx.Client(base_url=alone.url, timeout=PATIENCE))
+        workers = stack.enter_context(httpx.Client(base_url=many.url, timeout=PATIENCE, limits=fresh))
+        task = create_task(one, support[::5])["id"]
+        path, image = f"/v1/tasks/{task}/predict", support[0][1]
+        for turn in range(4):
+            added = one.post(f"/v1/tasks/{task}/examples", **multipart(support[turn : turn + 1]))
+            known = {"Headstart-At-Least": added.headers["headstart-at-least"]}
+            for _ in range(4):
+                assert workers.post(path, content=image, headers=known).json()["version"] == added.json()["version"]
+        changed = workers.post(f"/v1/tasks/{task}/examples", **multipart(support[7:8]))
+        known = {"Headstart-At-Least": changed.headers["headstart-at-least"]}
+        assert one.post(path, content=image, headers=known).json()["version"] == changed.json()["version"]
+        one.delete(f"/v1/tasks/{task}")
+        _wait_until(lambda: {workers.post(path, content=image).status_code for _ in range(4)} == {404})
 
 
 class TestKeys:

@@ -113,7 +113,7 @@ async def captures(
     },
 )
 async def capture_image(task: str, capture: str, caller: Calling, service: Served) -> Response:
-    image, media_type = await service.pools.in_thread(service.store.captures.image, caller.task_key(task), capture)
+    image, media_type = await service.pools.in_images(service.store.captures.image, caller.task_key(task), capture)
     return Response(image, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})
 
 

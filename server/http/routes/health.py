@@ -36,8 +36,9 @@ async def alive() -> Response:
 )
 async def ready(caller: Calling, service: Served) -> Response:
     """Sends images of known embedding through the queue that serves. Reads from the store, and writes to it unless that has
-    just been done. Looks for the bundles that tasks need. If some tasks lack theirs, or the disk is full, the server is
-    `degraded`; the answer is still 200, since everything else is served.
+    just been done. Looks for the bundles that tasks need, and reads from the object store of the images. If some tasks lack
+    their bundle, the object store fails, or the disk is full, the server is `degraded`; the answer is still 200, since
+    everything else is served.
     """
     checks = {}
     healthy, degraded = True, False
@@ -51,6 +52,14 @@ async def ready(caller: Calling, service: Served) -> Response:
             degraded |= full
             healthy &= full
             checks[name] = f"failing: {error.detail}" if isinstance(error, StorageFailed) else "failing"
+    if service.store.images.elsewhere:  # Predictions go on without it.
+        try:
+            await asyncio.wait_for(service.pools.in_images(service.store.images.check), _PATIENCE_SECONDS)
+            checks["images"] = "ok"
+        except (HeadstartError, TimeoutError) as error:
+            _log.error("not ready: images: %s", error or "no answer in time")
+            degraded = True
+            checks["images"] = "failing"
     checks["bundles"] = "ok"
     try:
         if unserved := await asyncio.wait_for(service.backbones.unserved(), _PATIENCE_SECONDS):

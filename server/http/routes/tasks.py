@@ -312,7 +312,7 @@ async def remove(
     },
 )
 async def example_image(task: str, example: str, caller: Calling, service: Served) -> Response:
-    image, media_type = await service.pools.in_thread(service.store.examples.image, caller.task_key(task), example)
+    image, media_type = await service.pools.in_images(service.store.examples.image, caller.task_key(task), example)
     # The bytes are somebody's upload: a browser must not take them for anything but an image.
     return Response(image, media_type=media_type, headers={"X-Content-Type-Options": "nosniff"})
 

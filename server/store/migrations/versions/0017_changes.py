@@ -1,7 +1,5 @@
 """A table of changes, by which servers that share a database know what the others changed, one of the
 rates that each has used, and one of what was chosen for all. A task counts how often something of it was forgotten.
-
-On PostgreSQL texts are compared byte by byte from now on, as they are in SQLite and in Python.
 """
 
 import sqlalchemy as sa
@@ -45,15 +43,3 @@ def upgrade() -> None:
     op.add_column("audit", transaction)
     op.create_index("ix_audit_transaction", "audit", ["transaction", "number"])
     op.add_column("tasks", sa.Column("forgettings", sa.Integer, nullable=False, server_default="0"))
-    if shared:
-        _compare_bytes()
-
-
-def _compare_bytes() -> None:
-    connection = op.get_bind()
-    texts = connection.exec_driver_sql(
-        "SELECT table_name, column_name FROM information_schema.columns "
-        "WHERE table_schema = current_schema() AND data_type = 'character varying' AND table_name <> 'alembic_version'"
-    ).all()
-    for table, column in texts:
-        op.execute(f'ALTER TABLE {table} ALTER COLUMN "{column}" TYPE varchar COLLATE "C"')
