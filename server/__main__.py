@@ -1,6 +1,7 @@
 """`headstart-server`: reads the settings, opens everything, and serves until a signal stops it.
 
-`headstart-server keys` makes and revokes API keys instead, `quotas` sets quotas, and `audit` prints who did what.
+`headstart-server keys` makes and revokes API keys instead, `quotas` sets quotas, `audit` prints who did what,
+and `migrate` copies the whole store into another database.
 """
 # ruff: noqa: E402
 
@@ -18,7 +19,7 @@ from server.logs import configure_logging
 from server.seat import take_seat
 from server.settings import InvalidSettings, Settings, load_settings
 
-_COMMANDS = {"keys", "quotas", "audit"}
+_COMMANDS = {"keys", "quotas", "audit", "migrate"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -47,7 +47,7 @@ def choose_default(settings: Settings, store: Store) -> Choice:
     """
     if settings.bundle:
         return Choice(settings.bundle, "set at this start", needed=True)
-    if remembered := store.choices.default_bundle() if store.choices else _remembered(settings.data_dir):
+    if remembered := store.choices.default_bundle() if store.choices else remembered_in(settings.data_dir):
         return Choice(remembered, "as last set", needed=False, is_remembered=True)
     if newest := store.active.newest_bundle():
         return Choice(newest, "as the newest task has it", needed=False)
@@ -61,12 +61,13 @@ def remember_default(id_: str, settings: Settings, store: Store) -> None:
         StorageFailed: it cannot be written.
     """
     if store.choices is None:
-        _write(id_, settings.data_dir)
+        write_default(id_, settings.data_dir)
     elif store.choices.default_bundle() != id_:
         store.choices.choose_default_bundle(id_)
 
 
-def _write(id_: str, data_dir: Path) -> None:
+def write_default(id_: str, data_dir: Path) -> None:
+    """Writes the bundle's id into a data directory. Raises StorageFailed if it cannot be written."""
     file = data_dir / _FILE
     temporary = file.with_name(f".{file.name}.tmp")
     try:
@@ -83,7 +84,8 @@ def _write(id_: str, data_dir: Path) -> None:
         raise StorageFailed("the default cannot be remembered; nothing was changed") from error
 
 
-def _remembered(data_dir: Path) -> str | None:
+def remembered_in(data_dir: Path) -> str | None:
+    """Returns the id that a data directory remembers; None if none. Raises BundleError if it cannot be read."""
     file = data_dir / _FILE
     try:
         return file.read_bytes().decode(errors="replace").strip() or None

@@ -5,7 +5,8 @@ from sqlalchemy import delete, insert, select
 from server.store.database import Database
 from server.store.tables import choices
 
-_DEFAULT_BUNDLE = "default-bundle"
+DEFAULT_BUNDLE = "default-bundle"
+"""The name of the choice of the bundle that new tasks get."""
 
 
 class Choices:
@@ -17,10 +18,10 @@ class Choices:
     def default_bundle(self) -> str | None:
         """Returns the id of the bundle that new tasks get; None if none was chosen."""
         with self._database.read() as connection:
-            return connection.scalars(select(choices.c.value).where(choices.c.name == _DEFAULT_BUNDLE)).one_or_none()
+            return connection.scalars(select(choices.c.value).where(choices.c.name == DEFAULT_BUNDLE)).one_or_none()
 
     def choose_default_bundle(self, id_: str) -> None:
         """Chooses it."""
         with self._database.write("") as connection:
-            connection.execute(delete(choices).where(choices.c.name == _DEFAULT_BUNDLE))
-            connection.execute(insert(choices).values(name=_DEFAULT_BUNDLE, value=id_))
+            connection.execute(delete(choices).where(choices.c.name == DEFAULT_BUNDLE))
+            connection.execute(insert(choices).values(name=DEFAULT_BUNDLE, value=id_))

@@ -24,14 +24,17 @@ def is_shared(url: str) -> bool:
         raise StoreError(WRONG_URL) from error
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, *, unfinished: bool = False) -> Database:
     """Opens a database to read and write it. Creates a SQLite file if there is none, and brings the schema up to date.
+
+    Args:
+        unfinished: whether it may be an unfinished copy.
 
     Raises:
         StoreInUse: another process has the file open.
         StoreError: it cannot be used.
     """
-    return PostgresDatabase.open(url) if is_shared(url) else SqliteDatabase.open(url)
+    return (PostgresDatabase if is_shared(url) else SqliteDatabase).open(url, unfinished=unfinished)
 
 
 def follow_database(url: str) -> Database:

@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+import time
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from server.context import note_change
 from server.errors import StorageFailed
 from server.store.audit_rows import note_recorded, record_act
-from server.store.database import WRONG_URL, StoreError, StoreSizes
+from server.store.database import WRONG_URL, StoreError, StoreInUse, StoreSizes
 from server.store.failures import FAILED, STOPPING, UNKNOWN, UNREAD, storage_failures
 from server.store.schema import SchemaError, migrate
 from server.store.tables import changes, metadata
@@ -38,9 +39,16 @@ _CONNECTING = {
 }
 
 _OURS = 0x48656164  # the first of the two numbers of each advisory lock that we take: another program may take others
+_LEAVING_SECONDS = 3.0  # connections of a process that was killed are there for a moment
 _HINT = "headstart_changes"
 _MIGRATING = 2**31 - 1  # no tenant's: the largest crc32 of one would have to be 2**32 - 1
 _TAKE = text("SELECT pg_advisory_xact_lock(:ours, :number)")
+_KEEP = text("SELECT pg_advisory_lock(:ours, :number)")
+_OTHERS = text(
+    "SELECT count(*) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND application_name = :name AND pid <> pg_backend_pid()"
+)
+_NOT_AVAILABLE = "55P03"  # PostgreSQL's code of a lock that was not to be had in time
 
 _log = logging.getLogger(__name__)
 
@@ -68,8 +76,11 @@ class PostgresDatabase:
         self._away = False
 
     @classmethod
-    def open(cls, url: str) -> "PostgresDatabase":
+    def open(cls, url: str, *, unfinished: bool = False) -> "PostgresDatabase":
         """Connects to the database, and brings its schema up to date.
+
+        Args:
+            unfinished: whether it may be an unfinished copy.
 
         Raises:
             StoreError: it cannot be used, or a later release has written it.
@@ -79,7 +90,7 @@ class PostgresDatabase:
             with database._writer.begin() as connection:
                 connection.exec_driver_sql("SET LOCAL lock_timeout = 0")  # Another server may be migrating, however long.
                 _lock(connection, [_MIGRATING])
-                migrate(connection)
+                migrate(connection, unfinished=unfinished)
         except (DBAPIError, SchemaError) as error:
             database.close()
             raise StoreError(f"{shown(url)} cannot be used: {_reason(error)}") from error
@@ -135,6 +146,28 @@ class PostgresDatabase:
         """Lets go of the database. Later transactions fail; those under way still end."""
         self._closed = True
         self._writer.dispose()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps servers from starting with the database until the block ends. Call it before anything else of a new instance.
+
+        Raises:
+            StoreInUse: a server or a command uses the database.
+            StorageFailed: the database cannot be reached.
+        """
+        with storage_failures(UNREAD), self._writer.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(_KEEP, {"ours": _OURS, "number": _MIGRATING})
+            until = time.monotonic() + _LEAVING_SECONDS
+            while connection.execute(_OTHERS, {"name": _CONNECTING["application_name"]}).scalar_one():
+                if time.monotonic() > until:
+                    raise StoreInUse(
+                        f"{self._writer.url.render_as_string()} is in use by a server; stop every server that uses it"
+                    )
+                time.sleep(0.1)
+            try:
+                yield
+            finally:
+                connection.invalidate()  # The lock ends with the connection.
 
     @contextmanager
     def looking(self) -> Iterator[None]:
@@ -267,4 +300,6 @@ def _lock_of(tenant: str) -> int:
 
 def _reason(error: DBAPIError | SchemaError) -> str:
     """Returns the first line of what went wrong."""
+    if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == _NOT_AVAILABLE:
+        return "another process brings its schema up to date or copies it"
     return str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]

@@ -3,20 +3,26 @@
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
-from server.store.tables import metadata
+from server.store.tables import choices, metadata
+
+UNFINISHED = "unfinished-copy-of"
+"""The name in `choices` that marks a database as a copy that is not whole yet; the value is the source's URL."""
 
 
 class SchemaError(Exception):
     """The schema cannot be brought up to date; the message is one line."""
 
 
-def migrate(connection: Connection) -> None:
+def migrate(connection: Connection, *, unfinished: bool = False) -> None:
     """Runs the migrations that the database lacks, within the transaction of the connection.
 
+    Args:
+        unfinished: whether the database may be an unfinished copy.
+
     Raises:
-        SchemaError: a later release has written the database.
+        SchemaError: a later release has written the database, or it is an unfinished copy.
     """
     config = Config()
     config.set_main_option("script_location", "server.store:migrations")
@@ -27,6 +33,14 @@ def migrate(connection: Connection) -> None:
         raise SchemaError(str(error).partition("\n")[0]) from error
     if connection.dialect.name == "postgresql":
         _compare_bytes(connection)
+    if not unfinished:
+        check_whole(connection)
+
+
+def check_whole(connection: Connection) -> None:
+    """Raises SchemaError if the database is an unfinished copy."""
+    if source := connection.scalars(select(choices.c.value).where(choices.c.name == UNFINISHED)).one_or_none():
+        raise SchemaError(f"it is an unfinished copy of {source}; run the same headstart-server migrate again")
 
 
 def _compare_bytes(connection: Connection) -> None:

@@ -12,6 +12,7 @@ from server.store.audit_rows import record_act
 from server.store.database import StoreError
 from server.store.database_files import give_some
 from server.store.failures import storage_failures
+from server.store.schema import SchemaError, check_whole
 from server.store.sqlite import engine_of, path_of
 from server.store.tables import metadata
 
@@ -45,7 +46,14 @@ class SharedDatabase:
         if not there.issuperset(metadata.tables):
             reader.dispose()
             raise StoreError("the server that has the database open is of an earlier release; restart it with this one")
-        return cls(path_of(url), reader, writer)
+        database = cls(path_of(url), reader, writer)
+        try:
+            with database.read() as connection:
+                check_whole(connection)
+        except SchemaError as error:
+            database.close()
+            raise StoreError(f"the database {database._path} cannot be used: {error}") from error
+        return database
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -62,8 +62,11 @@ class SqliteDatabase:
         self._proven: float | None = None  # the time of the last successful write, if none has failed since
 
     @classmethod
-    def open(cls, url: str) -> "SqliteDatabase":
+    def open(cls, url: str, *, unfinished: bool = False) -> "SqliteDatabase":
         """Locks the file, creates it if there is none, and brings its schema up to date.
+
+        Args:
+            unfinished: whether it may be an unfinished copy.
 
         Raises:
             StoreInUse: another process has it open.
@@ -77,7 +80,7 @@ class SqliteDatabase:
                 writer = engine_of(url, 1, "BEGIN IMMEDIATE", _WRITER_PRAGMAS)
                 resources.callback(writer.dispose)
                 with writer.begin() as connection:
-                    migrate(connection)
+                    migrate(connection, unfinished=unfinished)
                 files.remember()
             except FilesTaken:
                 raise StoreInUse(

@@ -25,6 +25,7 @@ SERVING = {
     "head": ("--ways", "5", "--shots", "1"),
     "http": _ROUND,
     "many_tasks": _ROUND,
+    "migrate": ("--megabytes", "5"),
     "open_close": ("--cycles", "4", "--engine", "onnx"),
     "overload": ("--rounds", "1", "--seconds", "0.5"),
     "quotas": ("--rounds", "2", "--tasks", "3"),
@@ -77,7 +78,7 @@ NOT_RUN = {
     "several_tasks": "needs CIFAR-100 and Omniglot",
     "suspects": "needs cleanlab",
 }
-NO_COMMANDS = {"bundles", "server_process"}
+NO_COMMANDS = {"bundles", "postgres_server", "server_process"}
 
 
 def test_every_command_is_run_somewhere_or_it_is_said_why_not() -> None:

@@ -16,6 +16,7 @@ import pytest
 from headstart.__main__ import main as headstart
 from server.commands.audit import audit_command
 from server.commands.keys import keys_command
+from server.commands.migrate import migrate_command
 from server.commands.quotas import quotas_command
 from server.settings import load_settings
 from training.__main__ import main as headstart_train
@@ -26,6 +27,7 @@ _MAINS: dict[str, Callable[[list[str]], object]] = {
     "headstart-server keys": keys_command,
     "headstart-server audit": audit_command,
     "headstart-server quotas": quotas_command,
+    "headstart-server migrate": migrate_command,
     "headstart-train": headstart_train,
 }
 _MODULES = {"headstart": "headstart", "server": "headstart-server", "training": "headstart-train"}
