@@ -18,8 +18,8 @@ from server.store.copying import begin_copy, compare, copy_rows, end_copy, open_
 from server.store.database import Database, StoreError
 from server.store.opening import is_shared, sqlite_url
 from server.store.postgres_database import shown
-from server.store.shared_database import check_there
 from server.store.sqlite import path_of
+from server.store.sqlite_beside import check_there
 
 _ROW_BYTES = 200  # what a row costs beside its large values, for the time that is left
 _TELL_SECONDS = 2.0

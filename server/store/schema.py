@@ -5,12 +5,10 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection, select
 
-from server.store.tables import choices
+from server.store.tables import choices, metadata
 
 UNFINISHED = "unfinished-copy-of"
 """The name in `choices` that marks a database as a copy that is not whole yet; the value is the source's URL."""
-
-from server.store.tables import metadata
 
 
 class SchemaError(Exception):
