@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import JSON, Connection, Table, bindparam, delete, insert, literal, select, text
 from sqlalchemy.exc import DBAPIError
 
+from server.errors import InvalidRequest
 from server.store.choices import DEFAULT_BUNDLE
 from server.store.contents import COPIED, Content, OnRows, columns_of, content_of, rows_of
 from server.store.database import Database, StoreError
@@ -151,10 +152,10 @@ def _insert(target: Database, table: Table, rows: Sequence[dict[str, Any]]) -> N
     try:
         with target.write() as connection:
             connection.execute(statement, rows)
-    except DBAPIError as error:
+    except (DBAPIError, InvalidRequest) as error:
         if len(rows) > 1:
             for row in rows:
                 _insert(target, table, [row])
             return
         key = ", ".join(f"{column.name} {rows[0][column.name]!r}" for column in table.primary_key)
-        raise StoreError(f"the target cannot hold the row of {table.name} with {key}: {error.orig}") from error
+        raise StoreError(f"the target cannot hold the row of {table.name} with {key}: {error.__cause__ or error}") from error
