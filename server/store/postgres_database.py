@@ -88,7 +88,6 @@ class PostgresDatabase:
         database = cls.connect(url)
         try:
             with database._writer.begin() as connection:
-                connection.exec_driver_sql("SET LOCAL lock_timeout = 0")  # Another server may be migrating, however long.
                 _lock(connection, [_MIGRATING])
                 migrate(connection, unfinished=unfinished)
         except (DBAPIError, SchemaError) as error:
