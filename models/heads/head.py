@@ -91,7 +91,7 @@ def sigmoid(scores: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def metadata_of(data: bytes) -> dict[str, str]:
-    """Returns the metadata of a safetensors file, which the library's own `load` leaves out. It raises anything for other bytes."""
+    """Returns the metadata of a safetensors file, which the library's `load` leaves out. Other bytes raise anything."""
     (header_size,) = struct.unpack("<Q", data[:8])
     metadata: dict[str, str] = json.loads(data[8 : 8 + header_size])["__metadata__"]
     return metadata
