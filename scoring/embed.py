@@ -15,6 +15,7 @@ from models.manifest import InputSpec
 from models.novelty.detector import Background
 from models.runtimes.onnx import can_run
 from scoring.decode import Decoded
+from scoring.errors import ScoringError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,9 +63,15 @@ def open_backbone(wanted: BackboneRef, folder: Path | None) -> Backbone:
         folder: of bundles, beside those that are shipped.
 
     Raises:
-        BundleError: no folder has that bundle, its file is another one, or it is damaged.
-        EngineError: it does not run here.
+        ScoringError: no folder has that bundle, its file is another one, it is damaged, or it does not run here.
     """
+    try:
+        return _opened(wanted, folder)
+    except (BundleError, EngineError) as error:
+        raise ScoringError(str(error)) from error
+
+
+def _opened(wanted: BackboneRef, folder: Path | None) -> Backbone:
     found = find_bundles(SHIPPED) | (find_bundles(folder) if folder else {})
     if wanted.bundle not in found:
         raise BundleError(f"the task needs bundle {wanted.bundle}, which is not here; name its folder with --bundles-dir")

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from scoring.errors import ScoringError
 from scoring.sources import Source
 
 PART = 1024
@@ -25,11 +26,11 @@ Entry = tuple[int, str]
 _PLAN, _LISTING, _LOCK = "plan.json", "images.jsonl", "lock"
 
 
-class OtherSettings(Exception):
+class OtherSettings(ScoringError):
     """A folder or a file was made with other settings. The message says which."""
 
 
-class Busy(Exception):
+class Busy(ScoringError):
     """Another process works in the folder."""
 
 

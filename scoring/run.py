@@ -14,10 +14,12 @@ from typing import Any, NamedTuple, TypeVar
 import pyarrow.parquet as pq
 
 from models.answers.classifier import Classifier
+from models.heads.head import HeadFormatError
 from models.processor import available_cores
 from scoring.classify import columns, named
 from scoring.decode import Decoded, decode
 from scoring.embed import Embedded, embed, open_backbone
+from scoring.errors import ScoringError
 from scoring.kept import Kept
 from scoring.plan import Entry, OtherSettings, Plan, opened, refuse_others
 from scoring.sources import Source, SourceError, open_source
@@ -56,6 +58,18 @@ class Scoring:
         return self.out.with_name(f"{self.out.name}.under-way")
 
 
+def read_classifier(data: bytes) -> Classifier:
+    """Reads what a server sent, or a file of it.
+
+    Raises:
+        ScoringError: it is anything else.
+    """
+    try:
+        return Classifier.from_bytes(data)
+    except HeadFormatError as error:
+        raise ScoringError(str(error)) from error
+
+
 class _Lot(NamedTuple):
     part: int
     entries: Sequence[Entry]
@@ -74,10 +88,9 @@ def score(asked: Scoring, tell: Callable[[int, int], None]) -> int:
         tell: called with the images done so far and all there are, first before anything is embedded.
 
     Raises:
-        OtherSettings: `out`, or the folder of kept embeddings, is there and was made with other settings.
-        Busy: another process makes the same file.
-        BundleError, EngineError: a backbone is missing, is another one, or does not run here.
-        OSError, SourceError: a source cannot be read, or a file not be written. The same call goes on later.
+        ScoringError: `out`, or the folder of kept embeddings, was made with other settings; another process makes the same file;
+            a backbone is missing, is another one, or does not run here; or a source cannot be read.
+        OSError: a file cannot be read or written. The same call goes on later.
     """
     sources = [open_source(each) for each in asked.sources]
     of_sources = [source.described for source in sources]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from models.images.preprocess import ImageError
+from scoring.errors import ScoringError
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -36,7 +37,7 @@ _SUFFIXES = frozenset(
 _STORES = ("s3://", "gs://", "az://")
 
 
-class SourceError(Exception):
+class SourceError(ScoringError):
     """A source that cannot be listed or read. The message is for the person who named it."""
 
 

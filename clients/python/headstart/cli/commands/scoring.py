@@ -5,7 +5,6 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from headstart.cli import finding
 from headstart.cli.failures import Exit, Misused
@@ -13,11 +12,11 @@ from headstart.cli.output import Output
 from headstart.cli.tables.text import printable
 from headstart.client import Client
 
-if TYPE_CHECKING:
-    from models.answers.classifier import Classifier
-
 _SUFFIX = ".safetensors"
-_MISSING = "this needs the server's package on this machine, with an engine and its extra `score`: pip install 'headstart-server[cpu,score]'"
+_MISSING = (
+    "this needs the server's package on this machine, with an engine and its extra `score`: "
+    "pip install 'headstart-server[cpu,score]'"
+)
 
 
 def add_to(command: Callable[..., ArgumentParser]) -> None:
@@ -64,11 +63,10 @@ def score(client: Client, args: Namespace, output: Output) -> Exit:
     if args.top_k < 1:
         raise Misused("--top-k is at least 1")
     with _explained():
-        from scoring.run import Scoring, score
+        from scoring.run import Scoring, read_classifier, score
 
-        classifiers = list(
-            {(each.task, each.version): each for each in (_classifier(client, task) for task in args.tasks)}.values()
-        )
+        read = [read_classifier(_document(client, task)) for task in args.tasks]
+        classifiers = list({(each.task, each.version): each for each in read}.values())
         asked = Scoring(args.sources, classifiers, args.out, args.top_k, args.keep_embeddings, args.bundles_dir)
         with output.following("Scored") as tell:
             images = score(asked, _paced(tell))
@@ -87,16 +85,8 @@ def classifier(client: Client, args: Namespace, output: Output) -> Exit:
     return Exit.DONE
 
 
-def _classifier(client: Client, wanted: str) -> "Classifier":
-    from models.answers.classifier import Classifier
-    from models.heads.head import HeadFormatError
-
-    try:
-        return Classifier.from_bytes(
-            Path(wanted).read_bytes() if wanted.endswith(_SUFFIX) else client.classifier(finding.task(client, wanted).id)
-        )
-    except HeadFormatError as error:
-        raise Misused(f"{wanted}: {error}") from error
+def _document(client: Client, wanted: str) -> bytes:
+    return Path(wanted).read_bytes() if wanted.endswith(_SUFFIX) else client.classifier(finding.task(client, wanted).id)
 
 
 def _paced(tell: Callable[[int, int, str], None]) -> Callable[[int, int], None]:
@@ -119,17 +109,13 @@ def _paced(tell: Callable[[int, int, str], None]) -> Callable[[int, int], None]:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Turns the errors of the server's package into those of this command line. Only here may it be imported."""
+    """Turns the errors of the server's package into those of this command line, also where the package is missing."""
     try:
-        from models.bundle import BundleError
-        from models.engine import EngineError
-        from scoring.plan import Busy, OtherSettings
-        from scoring.sources import SourceError
+        from scoring.errors import ScoringError
+
+        try:
+            yield
+        except ScoringError as error:
+            raise Misused(str(error)) from error
     except ModuleNotFoundError as error:
         raise Misused(f"{_MISSING} ({error.name} is missing)") from error
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise Misused(f"{_MISSING} ({error.name} is missing)") from error
-    except (BundleError, EngineError, Busy, OtherSettings, SourceError) as error:
-        raise Misused(str(error)) from error
