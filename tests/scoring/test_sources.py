@@ -2,9 +2,14 @@
 
 import os
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
+import obstore
 import pytest
+from moto.server import ThreadedMotoServer
+from obstore.store import from_url
 
 from models.images.preprocess import ImageError
 from scoring.sources import Source, SourceError, open_source
@@ -98,6 +103,38 @@ def test_a_list_names_files_from_where_it_is_read(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir("/")
     assert source.read(names[0], _LIMIT) == b"a"
     assert refused(source, names[2]) == "file_unreadable"
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a folder in a bucket of a real S3 server, which other processes and threads reach too."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {"ENDPOINT": f"http://{host}:{port}", "ALLOW_HTTP": "true", "REGION": "us-east-1"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "of the test")
+    httpx.put(f"http://{host}:{port}/bucket").raise_for_status()
+    yield "s3://bucket/photos"
+    server.stop()
+
+
+def test_objects_are_listed_and_read_by_url_and_by_list(bucket: str, tmp_path: Path) -> None:
+    store = from_url(bucket)
+    for name in ("a.jpg", "b/c d.png", "readme.txt", "large.jpg"):
+        obstore.put(store, name, bytes(_LIMIT + 1) if name == "large.jpg" else name.encode())
+    source = open_source(f"{bucket}/")
+    assert sorted(source.names()) == ["a.jpg", "b/c d.png", "large.jpg"]
+    assert refused(source, "large.jpg") == "image_too_large"
+    assert refused(source, "gone.jpg") == "file_unreadable"
+    (tmp_path / "list.txt").write_text(f"{bucket}/b/c d.png\n{bucket}/a.jpg\n")
+    assert contents(open_source(str(tmp_path / "list.txt"))) == {f"{bucket}/b/c d.png": b"b/c d.png", f"{bucket}/a.jpg": b"a.jpg"}
+
+
+def test_a_store_that_cannot_be_had_ends_the_run(bucket: str) -> None:
+    with pytest.raises(SourceError, match="s3://none/photos cannot be listed"):
+        list(open_source(bucket.replace("bucket", "none")).names())
 
 
 def test_a_source_that_changed_is_another(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_a_run_that_is_killed_again_and_again_has_every_image_once(
         before = parts(asked)
         wanted = before + chance.randint(0, 8)
         process = subprocess.Popen([sys.executable, "-c", _COMMAND.format(part=_PART), *given], stderr=subprocess.DEVNULL)
-        while process.poll() is None and (killed >= 4 or not asked.under_way.exists() or parts(asked) < wanted):
+        while process.poll() is None and (killed >= 3 or not asked.under_way.exists() or parts(asked) < wanted):
             time.sleep(0.001)
         process.kill()
         if process.wait() == 0:
@@ -140,7 +140,7 @@ def test_what_is_stopped_goes_on_with_the_images_that_were_listed_then(
 
 
 @pytest.mark.usefixtures("small_parts")
-@pytest.mark.parametrize("fails_at", [0, 3, 26])
+@pytest.mark.parametrize("fails_at", [0, 3, 25])
 def test_a_full_disk_leaves_what_a_later_call_finishes(
     asked: Scoring, images: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
 ) -> None:
@@ -184,13 +184,14 @@ def test_several_backbones_answer_in_one_run(asked: Scoring, images: Path, class
     labels = [str(at % 2) for at in range(len(embeddings))]
     head = fit_head(embeddings, labels, engine.space, bundle.manifest.head.options())
     other = Classifier("task_2", "ab", 7, head, None)
-    score(Scoring(asked.sources, [classifier, other], asked.out, 1, None, asked.bundles), ignore)
+    listed = asked.out.with_name("list.txt")
+    listed.write_text("".join(f"{images / str(at)}.png\n" for at in range(20)))
+    score(Scoring([str(listed)], [classifier, other], asked.out, 1, None, asked.bundles), ignore)
     rows: list[dict[str, Any]] = pq.read_table(asked.out).to_pylist()
-    assert len(rows) == _IMAGES
+    assert [row["path"] for row in rows] == listed.read_text().split()
     for row in (row for row in rows if row["error"] is None):
         assert row["ab_task_1_label"] in {"a", "b"}
         assert row["ab_task_2_label"] in {"0", "1"}
-    assert len(list(images.iterdir())) == _IMAGES
 
 
 def test_a_source_that_fails_ends_the_run_and_its_images_are_no_rows(
