@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import pyarrow.parquet as pq
 
 from models.answers.classifier import Classifier
+from models.engine import keep_freed_memory_together
 from models.heads.head import HeadFormatError
 from models.processor import available_cores
 from scoring.classify import columns, named
@@ -92,6 +93,7 @@ def score(asked: Scoring, tell: Callable[[int, int], None]) -> int:
             a backbone is missing, is another one, or does not run here; or a source cannot be read.
         OSError: a file cannot be read or written. The same call goes on later.
     """
+    keep_freed_memory_together()
     sources = [open_source(each) for each in asked.sources]
     of_sources = [source.described for source in sources]
     with ExitStack() as stack:

@@ -12,13 +12,13 @@ from safetensors.numpy import load
 
 from models.answers.verdicts import novelty_of_labels
 from models.arrays import Reals
-from models.heads.head import EmbeddingSpace, Float32, Head, HeadFormatError, metadata_of
+from models.heads.head import EmbeddingSpace, Float32, Head, HeadFormatError, description_in
 from models.novelty.detector import Background
 from models.novelty.support_index import SupportIndex
 
 
 class _About(BaseModel):
-    """The description that the file holds beside the tensors and the head's own."""
+    """What the file's description has beside the head's own."""
 
     task: str
     name: str
@@ -27,6 +27,12 @@ class _About(BaseModel):
     examples: int | None = None
     usual: float | None = None
     threshold: float | None = None
+
+
+class _Described(BaseModel):
+    """The description of the head and of the rest. What is the head's own is left to it."""
+
+    classifier: _About
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,9 +70,9 @@ class Classifier:
         index = self.index
         about = _About(task=self.task, name=self.name, version=self.version)
         if index is None:
-            return self.head.with_more({}, {"classifier": about.model_dump_json()})
+            return self.head.with_more({}, {"classifier": about.model_dump()})
         about.ways, about.examples, about.usual, about.threshold = index.ways, index.examples, index.usual, index.threshold
-        return self.head.with_more({"codes": index.codes, "scales": index.scales}, {"classifier": about.model_dump_json()})
+        return self.head.with_more({"codes": index.codes, "scales": index.scales}, {"classifier": about.model_dump()})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Classifier":
@@ -77,7 +83,7 @@ class Classifier:
         """
         head = Head.from_bytes(data)
         try:
-            about = _About.model_validate_json(metadata_of(data)["classifier"])
+            about = _Described.model_validate_json(description_in(data)).classifier
             return cls(about.task, about.name, about.version, head, None if about.ways is None else _index(about, data))
         except Exception as error:  # safetensors and pydantic raise types of their own.
             raise HeadFormatError("not a classifier of this release") from error

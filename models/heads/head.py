@@ -90,11 +90,11 @@ def sigmoid(scores: NDArray[Any]) -> NDArray[np.float64]:
     return values
 
 
-def metadata_of(data: bytes) -> dict[str, str]:
-    """Returns the metadata of a safetensors file, which the library's `load` leaves out. Other bytes raise anything."""
+def description_in(data: bytes) -> str:
+    """Returns the description in a head's file, as JSON. Bytes that are no such file raise anything."""
     (header_size,) = struct.unpack("<Q", data[:8])
-    metadata: dict[str, str] = json.loads(data[8 : 8 + header_size])["__metadata__"]
-    return metadata
+    described: str = json.loads(data[8 : 8 + header_size])["__metadata__"]["head"]
+    return described
 
 
 class _About(BaseModel):
@@ -152,8 +152,8 @@ class Head:
         """Returns the head as a safetensors file, with its description in the file's metadata."""
         return self.with_more({}, {})
 
-    def with_more(self, tensors: Mapping[str, NDArray[Any]], about: Mapping[str, str]) -> bytes:
-        """Returns the same file with further tensors and metadata. `from_bytes` reads the head of it."""
+    def with_more(self, tensors: Mapping[str, NDArray[Any]], more: Mapping[str, Any]) -> bytes:
+        """Returns the same file with further tensors, and more in its description. `from_bytes` reads the head of it."""
         own = _About(
             labels=self.labels,
             options=self.options,
@@ -164,7 +164,9 @@ class Head:
         # safetensors writes an array's memory as it lies there, and a solver may leave the weight transposed.
         of_all = {"weight": self.weight, "bias": self.bias, **tensors}
         contiguous = {name: np.ascontiguousarray(array) for name, array in of_all.items()}
-        return save(contiguous, {"head": own.model_dump_json(), **about})
+        about = own.model_dump_json()
+        # There is one entry, since safetensors writes several in any order.
+        return save(contiguous, {"head": json.dumps(json.loads(about) | more) if more else about})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Head":
@@ -175,7 +177,7 @@ class Head:
         """
         try:
             tensors = load(data)
-            about = _About.model_validate_json(metadata_of(data)["head"])
+            about = _About.model_validate_json(description_in(data))
             weight, bias = tensors["weight"], tensors["bias"]
         except Exception as error:  # safetensors raises a type of its own that derives from Exception alone.
             raise HeadFormatError("not a head of this release") from error

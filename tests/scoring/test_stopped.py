@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-import scoring.run
 from models.answers.classifier import Classifier
 from models.bundle import find_bundles, open_bundle
 from models.engine import embed_all, open_engine
@@ -24,6 +23,7 @@ from models.heads.fitting import fit_head
 from models.novelty.detector import Background
 from models.novelty.support_index import SupportIndex
 from scoring import plan
+from scoring.embed import embed
 from scoring.errors import ScoringError
 from scoring.run import Scoring, score
 from tests.helpers.bundles import SMALL
@@ -78,7 +78,7 @@ def parts(asked: Scoring) -> int:
     return len([*asked.under_way.glob("*.parquet")])
 
 
-@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("keep", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_run_that_is_killed_again_and_again_has_every_image_once(
     asked: Scoring, images: Path, classifier: Classifier, tmp_path: Path, keep: bool
 ) -> None:
@@ -110,18 +110,17 @@ def test_what_is_stopped_goes_on_with_the_images_that_were_listed_then(
     asked: Scoring, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embedded = 0
-    real = scoring.run.embed
 
     def counted(decoded: Sequence[Any], backbones: Sequence[Any]) -> Any:
         nonlocal embedded
         embedded += len(decoded)
-        return real(decoded, backbones)
+        return embed(decoded, backbones)
 
     def stop(done: int, _all: int) -> None:
         if done >= _IMAGES // 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(scoring.run, "embed", counted)
+    monkeypatch.setattr("scoring.run.embed", counted)
     with pytest.raises(KeyboardInterrupt):
         score(asked, stop)
     there, told = parts(asked) * _PART, []
