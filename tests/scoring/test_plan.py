@@ -65,6 +65,7 @@ def test_every_image_is_in_one_part_and_the_parts_stay(held: list[list[str]], pa
 
 
 @given(surrogate=st.integers(0xDC80, 0xDCFF))
+@settings(deadline=None)
 def test_names_that_are_no_text_come_back(surrogate: int) -> None:
     with TemporaryDirectory() as folder:
         name = f"a{chr(surrogate)}\n.jpg"
