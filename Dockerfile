@@ -5,6 +5,7 @@ FROM python:3.12-slim AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY models models
+COPY scoring scoring
 COPY server server
 COPY training training
 RUN python -m venv /opt/headstart && /opt/headstart/bin/pip install --no-cache-dir '.[cpu,otel,oidc,postgres,objects]'

@@ -15,7 +15,20 @@ from server.http.forwarding import Forwarding
 from server.http.front import Front
 from server.http.guard import Guard
 from server.http.openapi import openapi_document
-from server.http.routes import archive, backbones, captures, events, health, keys, limits, predictions, quality, refreshes, tasks
+from server.http.routes import (
+    archive,
+    backbones,
+    captures,
+    classifier,
+    events,
+    health,
+    keys,
+    limits,
+    predictions,
+    quality,
+    refreshes,
+    tasks,
+)
 from server.http.routes.docs import docs_routes
 from server.http.routes.page import page_routes
 from server.refresh.worker import RefreshWorker
@@ -26,7 +39,7 @@ from server.tracing import open_tracing
 
 ROUTES = [
     route
-    for module in (predictions, tasks, archive, captures, quality, backbones, refreshes, events, limits, keys, health)
+    for module in (predictions, tasks, archive, classifier, captures, quality, backbones, refreshes, events, limits, keys, health)
     for route in module.router.routes
     if isinstance(route, APIRoute)
 ]

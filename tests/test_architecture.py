@@ -15,8 +15,9 @@ PACKAGES: Mapping[str, set[str]] = {
     "models": set(),
     "server": {"models"},
     "training": {"models"},
-    "clients": {"headstart"},
-    "benchmarks": {"models", "server", "training", "headstart"},
+    "scoring": {"models"},
+    "clients": {"headstart", "scoring"},  # the command line alone, where scoring is asked for
+    "benchmarks": {"models", "server", "training", "scoring", "headstart"},
 }
 
 # Package -> its places from the top floor down: a folder, or a file beside the folders. A place imports only places below it.
@@ -49,6 +50,7 @@ FLOORS: Mapping[str, Sequence[str]] = {
         "objectives",
         "data",
     ],
+    "scoring": ["run", "kept", "write", "plan", "classify", "embed", "decode", "sources"],
     "headstart": [
         "__main__",
         "cli",
@@ -97,7 +99,9 @@ HOMES: Mapping[str, set[str]] = {
     "PIL": {"models/images/preprocess.py", "models/images/colour.py", "clients/python/headstart/images/"},
     "pillow_heif": {"models/images/preprocess.py", "clients/python/headstart/images/"},
     "opentelemetry": {"server/tracing.py"},
-    "safetensors": {"models/heads/head.py", "models/bundle.py"},
+    "safetensors": {"models/heads/head.py", "models/bundle.py", "models/answers/classifier.py"},
+    "pyarrow": {"scoring/"},
+    "obstore": {"scoring/sources.py"},
     "jwt": {"server/cache/tokens.py", "server/cache/issuer_keys.py"},
     "cryptography": {"server/cache/issuer_keys.py", "server/store/images.py"},
     "obstore": {"server/store/object_store.py"},
@@ -186,7 +190,7 @@ def test_schemas_know_records_and_are_known_above_the_service_alone() -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("package", ["models", "server", "training", "benchmarks", "headstart"])
+@pytest.mark.parametrize("package", ["models", "server", "training", "scoring", "benchmarks", "headstart"])
 def test_no_modules_import_each_other_in_a_circle(package: str) -> None:
     modules = {module_of(path): path for path in sources(package)}
     arrows = {module: set(imports(path)) & modules.keys() - {module} for module, path in modules.items()}
@@ -201,7 +205,7 @@ def test_no_modules_import_each_other_in_a_circle(package: str) -> None:
 def test_libraries_stay_in_their_rooms(library: str) -> None:
     wrong = {
         str(path.relative_to(ROOT))
-        for package in ("models", "server", "training", "headstart")
+        for package in ("models", "server", "training", "scoring", "headstart")
         for path in sources(package)
         if any(name.partition(".")[0] == library for name in imports(path))
         and not str(path.relative_to(ROOT)).startswith(tuple(HOMES[library]))

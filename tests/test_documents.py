@@ -17,7 +17,7 @@ from tests.helpers import command_lines
 from tests.helpers.markdown import Code, Document, documents
 
 DOCUMENTS = documents()
-PACKAGES = ("benchmarks", "clients", "deploy", "docs", "models", "server", "tests", "training")
+PACKAGES = ("benchmarks", "clients", "deploy", "docs", "models", "scoring", "server", "tests", "training")
 _NAMES = "|".join(PACKAGES)
 
 # Folders of the machine, of which documents name some.

@@ -85,7 +85,7 @@ _STAGES: dict[str, tuple[str, ...]] = {
     "head and verdict": (
         "server.journeys.classify:classify",
         "server.journeys.classify:judge",
-        "server.journeys.predict:ranked",
+        "models.answers.verdicts:ranked",
     ),
     "encoding": (
         "server.http.dependencies:reply",

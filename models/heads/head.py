@@ -2,6 +2,7 @@
 
 import json
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -89,6 +90,13 @@ def sigmoid(scores: NDArray[Any]) -> NDArray[np.float64]:
     return values
 
 
+def description_in(data: bytes) -> str:
+    """Returns the description in a head's file, as JSON. Bytes that are no such file raise anything."""
+    (header_size,) = struct.unpack("<Q", data[:8])
+    described: str = json.loads(data[8 : 8 + header_size])["__metadata__"]["head"]
+    return described
+
+
 class _About(BaseModel):
     """The description that a head's file holds beside the tensors. Older heads do not say whether scores are independent."""
 
@@ -142,7 +150,11 @@ class Head:
 
     def to_bytes(self) -> bytes:
         """Returns the head as a safetensors file, with its description in the file's metadata."""
-        about = _About(
+        return self.with_more({}, {})
+
+    def with_more(self, tensors: Mapping[str, NDArray[Any]], more: Mapping[str, Any]) -> bytes:
+        """Returns the same file with further tensors, and more in its description. `from_bytes` reads the head of it."""
+        own = _About(
             labels=self.labels,
             options=self.options,
             bundle=self.backbone.bundle,
@@ -150,20 +162,22 @@ class Head:
             independent=self.independent,
         )
         # safetensors writes an array's memory as it lies there, and a solver may leave the weight transposed.
-        tensors = {name: np.ascontiguousarray(array) for name, array in (("weight", self.weight), ("bias", self.bias))}
-        return save(tensors, {"head": about.model_dump_json()})
+        of_all = {"weight": self.weight, "bias": self.bias, **tensors}
+        contiguous = {name: np.ascontiguousarray(array) for name, array in of_all.items()}
+        about = own.model_dump_json()
+        # There is one entry, since safetensors writes several in any order.
+        return save(contiguous, {"head": json.dumps(json.loads(about) | more) if more else about})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Head":
-        """Reads what `to_bytes` wrote.
+        """Reads what `to_bytes` or `with_more` wrote.
 
         Raises:
             HeadFormatError: `data` is anything else.
         """
         try:
             tensors = load(data)
-            (header_size,) = struct.unpack("<Q", data[:8])
-            about = _About.model_validate_json(json.loads(data[8 : 8 + header_size])["__metadata__"]["head"])
+            about = _About.model_validate_json(description_in(data))
             weight, bias = tensors["weight"], tensors["bias"]
         except Exception as error:  # safetensors raises a type of its own that derives from Exception alone.
             raise HeadFormatError("not a head of this release") from error

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from models.answers.verdicts import APPLIES, verdict_of
 from models.arrays import Array, Bools, Floats, Ints, Reals
 from models.heads.head import Head
 from server.errors import Conflict, LimitExceeded
 from server.ids import new_id
-from server.journeys.classify import APPLIES, verdict_of
 from server.journeys.retry import KEEPS_CHANGING
 from server.service import Service
 from server.store.capture_records import Answered, NewCapture

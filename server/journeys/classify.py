@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.answers.question import Question
+from models.answers.verdicts import novelty_of_labels
 from models.arrays import Array, Reals, on_host
 from models.heads.fitting import classes_of
 from models.heads.transductive import are_shared, share_queries
@@ -19,8 +20,6 @@ from server.service import Service
 from server.store.support_records import Support
 
 NEAREST = 3
-APPLIES = 0.5  # the least probability of a label that an image gets, where it may have several
-_JUST_UNKNOWN = 0.5001  # as it is told
 _MOMENT = 2**17  # rows of a support set times images, which take a CPU some ten milliseconds
 
 
@@ -44,12 +43,6 @@ class Classified:
         return None if self.found is None else self.found[1].novelty
 
 
-def verdict_of(novelty: float) -> tuple[bool, float]:
-    """Returns whether an image is known, and its novelty as it is told. It is rounded first, so that the two agree."""
-    told = round(novelty, 4)
-    return told <= 0.5, told
-
-
 def as_told(found: Neighbours, probabilities: NDArray[np.float64], independent: bool) -> Neighbours:
     """Returns what was found in a support set, with the novelty that is told: where an image may have several labels, that of
     its labels.
@@ -59,16 +52,6 @@ def as_told(found: Neighbours, probabilities: NDArray[np.float64], independent: 
         independent: whether an image may have any number of the labels.
     """
     return replace(found, novelty=novelty_of_labels(probabilities)) if independent else found
-
-
-def novelty_of_labels(probabilities: NDArray[np.float64]) -> Reals:
-    """Returns the novelty (N,) of images that may have any number of K labels: one less the highest probability (N, K).
-
-    It is told by `verdict_of`, so that an image is known exactly where its highest probability is at least ½.
-    """
-    highest = probabilities.max(axis=1)
-    novelty: Reals = np.where(highest >= APPLIES, np.minimum(1.0 - highest, 0.5), np.maximum(1.0 - highest, _JUST_UNKNOWN))
-    return novelty
 
 
 def question_of(task: ActiveTask, images: int) -> Question:

@@ -11,6 +11,7 @@ import numpy as np
 from msgspec.json import Encoder
 from numpy.typing import NDArray
 
+from models.answers.verdicts import APPLIES, ranked, verdict_of
 from models.arrays import Bools, Ints
 from models.images.preprocess import ImageError
 from models.labels import Label
@@ -19,7 +20,7 @@ from server.cache.support import SearchableSupport
 from server.errors import HeadstartError, InvalidRequest, LimitExceeded
 from server.journeys.active_task import ActiveTask
 from server.journeys.capture import captures_of, remember, to_capture
-from server.journeys.classify import APPLIES, Classified, classify, question_of, verdict_of
+from server.journeys.classify import Classified, classify, question_of
 from server.journeys.embed import Embedded, embed_images, image_error
 from server.metrics import Stopwatch
 from server.rates import charged
@@ -114,23 +115,6 @@ def check_images(images: Sequence[bytes], settings: Settings) -> None:
         raise InvalidRequest("there are no images; send at least one")
     if len(images) > settings.max_images:
         raise LimitExceeded("images in this request", len(images), settings.max_images)
-
-
-def ranked(probabilities: NDArray[np.float64], top_k: int | None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Returns the classes by probability, the most probable first.
-
-    Args:
-        probabilities: (…, K).
-        top_k: how many to keep; None is all.
-
-    Returns:
-        The positions of the classes and their probabilities, (…, min(top_k, K)) each.
-    """
-    # A stable sort, so that of equally probable labels the task's first wins, here as in the offline evaluation.
-    negated = -probabilities
-    ranking = negated.argsort(axis=-1, kind="stable")[..., :top_k]
-    negated.sort(axis=-1)
-    return ranking, -negated[..., :top_k]
 
 
 def predictions_of(labels: Sequence[str], probabilities: NDArray[np.float64], top_k: int | None, independent: bool) -> list[Data]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from models.answers.verdicts import APPLIES, ranked
 from models.arrays import Reals, on_host
 from models.heads.apply import HeadStack, Probabilities
 from models.heads.head import BackboneRef
@@ -16,9 +17,9 @@ from server.engine.backbone import ServedBackbone
 from server.errors import BackboneUnavailable, HeadstartError, InvalidRequest, StorageFailed, TaskNotFound, VersionNotFound
 from server.journeys.active_task import Unknown
 from server.journeys.capture import captures_of, to_capture
-from server.journeys.classify import APPLIES, NEAREST, as_told
+from server.journeys.classify import NEAREST, as_told
 from server.journeys.embed import Embedded, embed_images, image_error
-from server.journeys.predict import Data, check_images, encode, failed, in_order, predictions_of, ranked, with_verdicts
+from server.journeys.predict import Data, check_images, encode, failed, in_order, predictions_of, with_verdicts
 from server.metrics import Stopwatch
 from server.rates import charged
 from server.service import Service

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from models.answers.verdicts import novelty_of_labels
 from models.arrays import Floats, Ints, Reals
 from models.examples.lookalikes import grouped, seen
 from models.examples.usefulness import by_usefulness
@@ -19,7 +20,7 @@ from server.engine.backbone import ServedBackbone
 from server.errors import CaptureNotFound, VersionNotFound
 from server.ids import cursor_after_number, read_number
 from server.journeys.active_task import ActiveTask, find_task
-from server.journeys.classify import NEAREST, as_told, novelty_of_labels
+from server.journeys.classify import NEAREST, as_told
 from server.journeys.predict import predictions_of, with_verdicts
 from server.journeys.retry import retry_on_conflict
 from server.schemas.captures import AnsweredReply, CapturePage, CaptureReply

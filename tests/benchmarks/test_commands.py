@@ -31,6 +31,7 @@ SERVING = {
     "quotas": ("--rounds", "2", "--tasks", "3"),
     "refresh_scale": ("--tasks", "20", "--replicas", "1", "2", "--rows", "5", "10"),
     "request_cost": ("--rounds", "1", "--requests", "4"),
+    "score": ("clients/samples/query", "--images", "8", "--rounds", "1", "--bundle", "cifar-fs-resnet12@1"),
     "scale": (*_ROUND, "--active", "5", "--stored", "0", "5"),
     "token_cost": ("--rounds", "1", "--tokens", "5"),
     "soak": ("--minutes", "0.1", "--warm-up", "0", "--every", "0.2", "--tasks", "6"),

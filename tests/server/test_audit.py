@@ -90,7 +90,15 @@ def test_every_route_says_what_is_told_of_it() -> None:
             *(f"refresh.{action}" for action in ("begin", "pause", "resume", "cancel", "rollback")),
             *("key.create", "key.rotate", "key.revoke"),
         },
-        "access": {"example.image", "capture.image", "task.archive", "task.compare", "backbone.open", "backbone.close"},
+        "access": {
+            "example.image",
+            "capture.image",
+            "task.archive",
+            "task.classifier",
+            "task.compare",
+            "backbone.open",
+            "backbone.close",
+        },
         "use": {"task.predict", "tasks.predict"},
     }
 

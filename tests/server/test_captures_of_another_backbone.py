@@ -8,11 +8,11 @@ import pytest
 
 from models.bundle import read_manifest
 from tests.helpers.bundles import small_bundle
+from tests.helpers.refreshes import moved
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import FAST_ENGINE, ServerProcess
 from tests.helpers.uploads import create, multipart, predict
 from tests.server.test_captures import ids_in, queue, remember, resolve
-from tests.server.test_refreshes import moved
 
 SMALL = "small@1"
 

@@ -131,7 +131,7 @@ def test_every_connection_is_set_up_for_its_part(tmp_path: Path) -> None:
             store.check()
     finally:
         event.remove(Pool, "checkin", look)
-    writer, reader = sorted(seen, key=lambda found: found[4])  # by whether it may only read
+    writer, reader = sorted(seen, key=lambda found: bool(found[4]))  # by whether it may only read
     assert writer == ("wal", 2, 1, 1, 0, 1000, 5000)
     assert reader[4:] == (1, 0, 5000)
 

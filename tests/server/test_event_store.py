@@ -99,8 +99,9 @@ def test_what_did_not_happen_is_not_told(store: Store) -> None:
     with pytest.raises(VersionConflict):
         add(store, task, "cow", parent=7)
     embedded = dict.fromkeys(store.examples.support(task.key, 1).ids, new_examples(["cat"])[0].embedding)
+    note = RefreshNote("refresh_none", "lease_none", "moved")
     with pytest.raises(RefreshStopped):  # which is found out after the version was written
-        store.tasks.add_refreshed(task.key, 1, embedded, head_of(["cat", "dog"]), RefreshNote("refresh_none", "moved"))
+        store.tasks.add_refreshed(task.key, 1, embedded, head_of(["cat", "dog"]), note)
     assert told(store, start) == []
 
 

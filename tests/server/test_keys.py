@@ -189,6 +189,7 @@ class TestScopes:
                 f"DELETE {of_example}",
                 f"GET {of_example}/image",
                 f"GET {of_task}/archive",
+                f"GET {of_task}/classifier",
                 f"GET {of_task}/quality",
                 f"POST {of_task}/compare",
                 f"GET {of_task}/captures",
@@ -246,7 +247,12 @@ class TestScopes:
             assert [each["id"] for each in bound.get("/v1/tasks").json()["tasks"]] == [task]
             assert bound.get(f"/v1/tasks/{task}").status_code == 200
             assert {each["task"] for each in bound.get("/v1/events").json()["events"]} == {task}
-            for path in (f"/v1/tasks/{other}", f"/v1/tasks/{other}/quality", f"/v1/tasks/{other}/archive"):
+            for path in (
+                f"/v1/tasks/{other}",
+                f"/v1/tasks/{other}/quality",
+                f"/v1/tasks/{other}/archive",
+                f"/v1/tasks/{other}/classifier",
+            ):
                 assert_problem(bound.get(path), 404, "task_not_found")
             raw: dict[str, Any] = {"content": image, "headers": {"Content-Type": "image/jpeg"}}
             every = bound.post("/v1/predict?tasks=all", **raw).json()

@@ -73,7 +73,9 @@ def key_of(folder: Path, tenant: str) -> str:
 def state(tenant: Tenant) -> dict[str, Any]:
     """All that a tenant can see of its own."""
     task, refresh = tenant.ids["task"], tenant.ids["refresh"]
-    of_task = [f"/v1/tasks/{task}{part}" for part in ("", "/versions", "/examples", "/captures", "/quality", "/archive")]
+    of_task = [
+        f"/v1/tasks/{task}{part}" for part in ("", "/versions", "/examples", "/captures", "/quality", "/archive", "/classifier")
+    ]
     others = ["/v1/tasks", "/v1/events", "/v1/refreshes", f"/v1/refreshes/{refresh}/tasks", "/v1/keys", "/v1/backbones"]
     shown = {}
     for path in [*of_task, *others]:

@@ -356,6 +356,10 @@ class Client:
         finally:
             part.unlink(missing_ok=True)
 
+    def classifier(self, task: str) -> bytes:
+        """Returns the active version as a safetensors file, with which `headstart score` works without the server."""
+        return self._transport.send("GET", _path(task, "classifier")).content
+
     def quality(self, task: str) -> Quality:
         """Judges the active version by its own examples, and finds suspicious ones. Takes seconds for thousands of examples."""
         return parse(Quality.from_json, self._transport.send("GET", _path(task, "quality")))

@@ -1,0 +1,149 @@
+"""How far is `headstart score` from the raw engine? Images in files beside images that are decoded already.
+
+    python -m benchmarks.score photographs.zip --json score.json
+
+The images are cut into as many pieces as there are rounds. In each round three ways take turns, on a piece each: the raw engine
+embeds pixels in its best batches, with nothing to decode; the same images are read and decoded on every core, with no engine; and
+they are scored by one task, from files to Parquet. On a CPU the engine and the decoder share the cores. So no way of scoring is
+faster than both one after another (`both`, from their two rates).
+
+What a million images take is told by arithmetic from these. On a machine that others use, `--processor-time` counts what each
+way takes of the processor instead of the clock's time. Then a million images have that time, shared by the cores.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.engine import raw_session
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.turns import Rates
+from models.answers.classifier import Classifier
+from models.bundle import DEFAULT_BUNDLE, SHIPPED, find_bundles, open_bundle
+from models.engine import embed_all, open_engine
+from models.heads.fitting import fit_head
+from models.images.preprocess import ImageError, Pixels, load_image
+from models.novelty.support_index import SupportIndex
+from models.processor import available_cores
+from scoring.decode import LIMITS
+from scoring.embed import Backbone
+from scoring.run import Scoring, score
+from scoring.sources import open_source
+
+Clock = Callable[[], float]
+
+_WAYS, _SHOTS = 5, 5
+_RAW, _DECODING, _SCORING, _BOTH = "raw engine", "decoding", "score", "both"
+
+
+def main() -> None:
+    parser = benchmark_parser("score", __doc__, rounds=10)
+    parser.add_argument("sources", metavar="SOURCE", nargs="+", help="as of `headstart score`")
+    parser.add_argument("--images", type=int, default=20_000, help="images to score in all (default %(default)s)")
+    parser.add_argument(
+        "--processor-time", action="store_true", help="count this process's own time, on a machine that others use"
+    )
+    parser.add_argument("--bundle", default=DEFAULT_BUNDLE, help="backbone (default %(default)s)")
+    arguments = parser.parse_args()
+    clock = time.process_time if arguments.processor_time else time.perf_counter
+
+    bundle = open_bundle(find_bundles(SHIPPED)[arguments.bundle])
+    backbone = Backbone(bundle, open_engine(bundle, "onnx"))
+    rates: dict[str, list[float]] = {name: [] for name in (_RAW, _DECODING, _SCORING, _BOTH)}
+    with tempfile.TemporaryDirectory() as folder:
+        pieces = _copied(arguments.sources, arguments.images, arguments.rounds, Path(folder))
+        task = _task(backbone, pieces[0])
+        for piece in pieces:
+            raw, pixels = _embedded(backbone, piece, clock)
+            scored, size = _scored(piece, task, clock)
+            rates[_RAW].append(raw)
+            rates[_DECODING].append(pixels)
+            rates[_SCORING].append(scored)
+            rates[_BOTH].append(1 / (1 / raw + 1 / pixels))
+        images = sum(len([*piece.iterdir()]) for piece in pieces)
+    _print(arguments.bundle, images, Rates(rates), size)
+    to_both, to_raw = Rates(rates).ratio(_SCORING, _BOTH), Rates(rates).ratio(_SCORING, _RAW)
+    document = {
+        "bundle": arguments.bundle,
+        "images": images,
+        "rates": rates,
+        "of_raw": asdict(to_raw),
+        "of_both": asdict(to_both),
+    }
+    write_json(arguments.json, document | {"bytes_a_row": size})
+
+
+def _copied(sources: Sequence[str], images: int, rounds: int, folder: Path) -> list[Path]:
+    """Copies the first images of the sources to a folder for each round. Where there are too few, they are copied again."""
+    opened = [open_source(each) for each in sources]
+    names = [(source, name) for source in opened for name in islice(source.names(), images)]
+    each = images // rounds
+    pieces = [folder / str(number) for number in range(rounds)]
+    for number, piece in enumerate(pieces):
+        piece.mkdir()
+        for at in range(number * each, (number + 1) * each):
+            source, name = names[at % len(names)]
+            (piece / f"{at}{Path(name).suffix}").write_bytes(source.read(name, LIMITS.max_bytes))
+    return pieces
+
+
+def _task(backbone: Backbone, piece: Path) -> Classifier:
+    """Makes a task of a few of the images. What it answers does not matter to its time."""
+    files = [*piece.iterdir()][: _WAYS * _SHOTS]
+    embeddings = embed_all(backbone.engine, np.stack([load_image(file.read_bytes(), backbone.spec) for file in files]))
+    classes = np.arange(len(files)) % _WAYS
+    options = backbone.bundle.manifest.head.options()
+    head = fit_head(embeddings, [str(each) for each in classes], backbone.engine.space, options)
+    return Classifier("task", "task", 1, head, SupportIndex.of(embeddings, classes, backbone.background))
+
+
+def _embedded(backbone: Backbone, piece: Path, clock: Clock) -> tuple[float, float]:
+    """Returns images a second of the raw engine, and of reading and decoding."""
+
+    def decoded(file: Path) -> Pixels | None:
+        try:
+            return load_image(file.read_bytes(), backbone.spec, LIMITS)
+        except ImageError:
+            return None
+
+    files = [*piece.iterdir()]
+    size = backbone.engine.max_batch
+    batch = np.stack([pixels for file in files[:size] if (pixels := decoded(file)) is not None])
+    started = clock()
+    embedded = raw_session(backbone.engine, batch, backbone.engine.parallel)(len(files))
+    raw = embedded / (clock() - started)
+    started = clock()
+    with ThreadPoolExecutor(available_cores()) as pool:
+        for _ in pool.map(decoded, files):
+            pass
+    return raw, len(files) / (clock() - started)
+
+
+def _scored(piece: Path, task: Classifier, clock: Clock) -> tuple[float, float]:
+    """Returns images a second of scoring, from when the engine is open to the end, and the result's bytes for each image."""
+    began: list[float] = []
+
+    def tell(_done: int, _all: int) -> None:
+        began.append(clock())
+
+    out = piece.with_suffix(".parquet")
+    images = score(Scoring([str(piece)], [task], out, 5, None, None), tell)
+    return images / (clock() - began[0]), out.stat().st_size / images
+
+
+def _print(bundle: str, images: int, rates: Rates, size: float) -> None:
+    print(f"{bundle}, {images} images; images per second by the clock asked for, and the share of the raw engine's and of both")
+    for name in rates.rounds:
+        print(f"{name:<12}{rates.median(name):>8.0f}  {rates.ratio(name, _RAW)}  {rates.ratio(name, _BOTH)}")
+    hours = 1e6 / rates.median(_SCORING) / 3600
+    print(f"a million images: {hours:.2f} hours, and a result of {size:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

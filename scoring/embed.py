@@ -1,0 +1,103 @@
+"""Backbones that embed: each opened from a bundle, checked by the hash of its file, and run by the engine for this machine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from models.arrays import on_host
+from models.bundle import SHIPPED, Bundle, BundleError, find_bundles, open_bundle
+from models.engine import Engine, EngineError, EngineKind, file_of, open_engine
+from models.heads.head import BackboneRef, Float32
+from models.images.preprocess import ImageError
+from models.manifest import InputSpec
+from models.novelty.detector import Background
+from models.runtimes.onnx import can_run
+from scoring.decode import Decoded
+from scoring.errors import ScoringError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """N images, embedded by each of the backbones.
+
+    Attributes:
+        paths: N.
+        sizes: N, in bytes; None where a file cannot be read.
+        errors: for each backbone N entries: code and detail, or None.
+        embeddings: for each backbone float32 (M, D) of the images without an error, in order.
+    """
+
+    paths: Sequence[str]
+    sizes: Sequence[int | None]
+    errors: Sequence[Sequence[tuple[str, str] | None]]
+    embeddings: Sequence[Float32]
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Embedded]") -> "Embedded":
+        """Returns the images of several, one after another."""
+        backbones = range(len(parts[0].errors))
+        return cls(
+            [path for part in parts for path in part.paths],
+            [size for part in parts for size in part.sizes],
+            [[error for part in parts for error in part.errors[at]] for at in backbones],
+            [np.concatenate([part.embeddings[at] for part in parts]) for at in backbones],
+        )
+
+
+class Backbone:
+    """A backbone file with its engine, as `scoring.classify` and `embed` need it."""
+
+    def __init__(self, bundle: Bundle, engine: Engine) -> None:
+        self.bundle, self.engine = bundle, engine
+        self.ref: BackboneRef = engine.space.backbone
+        self.spec: InputSpec = bundle.manifest.input
+        self.background = Background.of(bundle.background, bundle.feature_mean, bundle.manifest.head.novelty)
+
+
+def open_backbone(wanted: BackboneRef, folder: Path | None) -> Backbone:
+    """Opens exactly the file that a classifier was made with, on a GPU if this machine has one.
+
+    Args:
+        folder: of bundles, beside those that are shipped.
+
+    Raises:
+        ScoringError: no folder has that bundle, its file is another one, it is damaged, or it does not run here.
+    """
+    try:
+        return _opened(wanted, folder)
+    except (BundleError, EngineError) as error:
+        raise ScoringError(str(error)) from error
+
+
+def _opened(wanted: BackboneRef, folder: Path | None) -> Backbone:
+    found = find_bundles(SHIPPED) | (find_bundles(folder) if folder else {})
+    if wanted.bundle not in found:
+        raise BundleError(f"the task needs bundle {wanted.bundle}, which is not here; name its folder with --bundles-dir")
+    bundle = open_bundle(found[wanted.bundle])
+    cuda: list[EngineKind] = ["onnx-cuda", "onnx-fp16-cuda"] if can_run("onnx-cuda") else []
+    failed: EngineError | None = None
+    for kind in (*cuda, "onnx", "onnx-int8", "onnx-fp16", "torchscript"):
+        if (entry := bundle.manifest.files.get(file_of(kind))) and entry.sha256 == wanted.sha256:
+            try:
+                return Backbone(bundle, open_engine(bundle, kind))
+            except EngineError as error:
+                failed = error
+    if failed:
+        raise failed
+    raise BundleError(
+        f"the task needs another file of bundle {wanted.bundle} than the one here: {wanted.sha256[:12]}…", bundle.path
+    )
+
+
+def embed(decoded: Sequence[Decoded], backbones: Sequence[Backbone]) -> Embedded:
+    """Embeds at most as many images as the engines take in a batch."""
+    errors, embeddings = [], []
+    for at, backbone in enumerate(backbones):
+        readable = [pixels for each in decoded if not isinstance(pixels := each.pixels[at], ImageError)]
+        failures = [each.pixels[at] for each in decoded]
+        errors.append([(each.code, each.detail) if isinstance(each, ImageError) else None for each in failures])
+        none = np.empty((0, backbone.bundle.manifest.embedding_dim), np.float32)
+        embeddings.append(on_host(backbone.engine.embed(np.stack(readable))) if readable else none)
+    return Embedded([each.path for each in decoded], [each.size for each in decoded], errors, embeddings)
