@@ -35,7 +35,7 @@ Given = TypeVar("Given")
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """What is to be scored, and how.
+    """A request to score images.
 
     Attributes:
         sources: folders, zips, lists of paths and URLs of object stores, as `scoring.sources.open_source` takes them.

@@ -1,4 +1,4 @@
-"""Where images come from: folders, zips, lists of paths, and object stores. A source is listed once and then read by name."""
+"""The sources of images: folders, zips, lists of paths, and object stores. A source is listed once and then read by name."""
 
 import errno
 import os

@@ -18,7 +18,7 @@ from models.novelty.support_index import SupportIndex
 
 
 class _About(BaseModel):
-    """What the file's description has beside the head's own."""
+    """The part of the file's description that is beside the head's own."""
 
     task: str
     name: str

@@ -1,4 +1,4 @@
-"""What is told of an answer: the classes by probability, and whether an image is known. The server and scoring share it."""
+"""The parts of an answer: the classes by probability, and whether an image is known. The server and scoring share them."""
 
 import numpy as np
 from numpy.typing import NDArray
