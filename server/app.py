@@ -18,6 +18,7 @@ from server.http.openapi import openapi_document
 from server.http.routes import archive, backbones, captures, events, health, keys, limits, predictions, quality, refreshes, tasks
 from server.http.routes.docs import docs_routes
 from server.http.routes.page import page_routes
+from server.leaving import Leaving
 from server.refresh.worker import RefreshWorker
 from server.seat import Seat
 from server.service import Service
@@ -32,18 +33,19 @@ ROUTES = [
 ]
 
 
-def create_app(settings: Settings, seat: Seat | None = None) -> ASGIApp:
+def create_app(settings: Settings, seat: Seat | None = None, leaving: Leaving | None = None) -> ASGIApp:
     """Returns the application, warm. Everything is opened here, so that errors come before anything listens.
 
     Args:
         seat: among several processes.
+        leaving: tells whether the server is about to stop; None if nobody says so before.
 
     Raises:
         BundleError, EngineError: the bundle for new tasks cannot be opened.
         StoreError: the data directory cannot be used.
         InvalidSettings: other machines could reach the server, and it has no key; or OIDC tokens cannot be checked.
     """
-    service = Service(settings, seat)
+    service = Service(settings, seat, leaving)
     working = RefreshWorker(service)
     tracing = open_tracing()
     follows = seat is not None and not seat.owns

@@ -16,6 +16,7 @@ from server.door import Door
 from server.engine.decoder import Decoder
 from server.engine.registry import Backbones, BundleChange
 from server.errors import HeadstartError, Overloaded
+from server.leaving import Leaving
 from server.locks import KeyLocks
 from server.metrics import Metrics
 from server.peers import Owner, Workers
@@ -45,6 +46,7 @@ class Service:
 
     Args:
         seat: among several processes. A worker only reads the store, and answers predictions.
+        leaving: tells whether the server is about to stop; None if nobody says so before.
 
     Raises:
         BundleError, EngineError: the bundle for new tasks cannot be opened.
@@ -53,8 +55,9 @@ class Service:
             the audit cannot be written.
     """
 
-    def __init__(self, settings: Settings, seat: Seat | None = None) -> None:
+    def __init__(self, settings: Settings, seat: Seat | None = None, leaving: Leaving | None = None) -> None:
         self.settings = settings
+        self.leaving = leaving or Leaving()
         self.metrics = Metrics()
         self._owner: Owner | None = None
         self._workers: Workers | None = None

@@ -37,8 +37,10 @@ async def alive() -> Response:
 async def ready(caller: Calling, service: Served) -> Response:
     """Sends images of known embedding through the queue that serves. Reads from the store, and writes to it unless that has
     just been done. Looks for the bundles that tasks need. If some tasks lack theirs, or the disk is full, the server is
-    `degraded`; the answer is still 200, since everything else is served.
+    `degraded`; the answer is still 200, since everything else is served. A server that is about to stop is `stopping`.
     """
+    if service.leaving:
+        return reply(Health(status="stopping"), 503)
     checks = {}
     healthy, degraded = True, False
     for name, check in (("engine", service.backbones.check()), ("store", service.pools.in_writer(service.store.check))):
