@@ -15,6 +15,7 @@ from headstart import Client
 from models.bundle import PAPER_BUNDLE, SHIPPED, find_bundles
 from tests.helpers.bundles import SMALL, small_bundle
 from tests.helpers.images import encode
+from tests.helpers.postgres import Database, PostgresServer
 from tests.helpers.samples import Labelled, part_of, read_samples, shrunk
 from tests.helpers.servers import FAST_ENGINE, ServerProcess
 
@@ -57,6 +58,18 @@ def _threads_of_torch() -> Iterator[None]:
     yield
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    server = PostgresServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Database:
+    return postgres_server.database()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What was chosen for all servers that share a database."""
+"""The choices that hold for all servers which share a database."""
 
 from sqlalchemy import delete, insert, select
 

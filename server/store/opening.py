@@ -68,4 +68,4 @@ def read_beside(url: str) -> PostgresDatabase | ReadOnlyDatabase:
     Raises:
         StoreError: there is none, it cannot be used, or it is of an earlier release.
     """
-    return PostgresDatabase.connect(url) if is_shared(url) else ReadOnlyDatabase.open(url)
+    return PostgresDatabase.open_to_read(url) if is_shared(url) else ReadOnlyDatabase.open(url)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, func, insert, make_url, select, text
+from sqlalchemy import Connection, Engine, create_engine, func, insert, inspect, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from server.context import note_change
@@ -16,7 +16,7 @@ from server.store.audit_rows import note_recorded, record_act
 from server.store.database import WRONG_URL, StoreError, StoreSizes
 from server.store.failures import FAILED, STOPPING, UNKNOWN, UNREAD, storage_failures
 from server.store.schema import SchemaError, migrate
-from server.store.tables import changes
+from server.store.tables import changes, metadata
 
 _CONNECTIONS = 16
 _WAIT_SECONDS = 10.0  # for a connection, and for the transactions of the same tenant
@@ -79,6 +79,24 @@ class PostgresDatabase:
         except (DBAPIError, SchemaError) as error:
             database.close()
             raise StoreError(f"{shown(url)} cannot be used: {_reason(error)}") from error
+        return database
+
+    @classmethod
+    def open_to_read(cls, url: str) -> "PostgresDatabase":
+        """Connects to a database of this release's schema.
+
+        Raises:
+            StoreError: it cannot be used, or a server of this release has not written it.
+        """
+        database = cls.connect(url)
+        try:
+            there = set(inspect(database._reader).get_table_names())
+        except DBAPIError as error:
+            database.close()
+            raise StoreError(f"{shown(url)} cannot be used: {_reason(error)}") from error
+        if not there.issuperset(metadata.tables):
+            database.close()
+            raise StoreError(f"{shown(url)} has no schema of this release; start a server of this release with it first")
         return database
 
     @classmethod

@@ -1,0 +1,331 @@
+"""Servers that share a PostgreSQL database: each knows of the others' changes in time, and none answers by what is old."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+
+from server.changes import Changes
+from server.store.key_records import new_key
+from server.store.records import Task, TaskKey
+from server.store.shared_changes import TRUE_SECONDS, SharedChanges
+from server.store.store import Store
+from tests.helpers.postgres import Database, PostgresServer
+from tests.helpers.samples import Labelled
+from tests.helpers.servers import ServerProcess
+from tests.helpers.stored import add, create
+from tests.helpers.uploads import create as create_task
+from tests.helpers.uploads import multipart
+
+SERVERS = 3
+PATIENCE = 30.0
+
+
+class Replica:
+    """The store of one of several servers, in this process. It reads of changes when `hear` is called, and not by itself."""
+
+    def __init__(self, url: str) -> None:
+        self.changes = Changes()
+        self.store = Store.open(url, changes=self.changes)
+        self.removed: list[tuple[TaskKey, list[int]]] = []
+        self.gaps = 0
+        shared = self.store.hear(lambda key, versions: self.removed.append((key, list(versions))), self._gap)
+        assert isinstance(shared, SharedChanges)
+        self.shared = shared
+        self.hear = shared.catch_up
+        self.hear()
+        self.gaps = 0
+
+    def version(self, task: Task) -> int:
+        """What the server would answer by, without asking the database if it has it in memory."""
+        return self.store.active.get(task.key).version
+
+    def _gap(self) -> None:
+        self.gaps += 1
+
+
+@pytest.fixture
+def replicas(postgres: Database) -> Iterator[tuple[Replica, Replica]]:
+    with ExitStack() as open_:
+        made = Replica(postgres.url), Replica(postgres.url)
+        for each in made:
+            open_.callback(each.store.close)
+        yield made
+
+
+class TestChanges:
+    def test_a_change_is_known_to_others_once_they_have_heard(self, replicas: tuple[Replica, Replica]) -> None:
+        one, other = replicas
+        task = create(one.store)
+        assert other.version(task) == 1
+        other.hear()
+        assert other.version(task) == 1
+        changed = add(one.store, task, "bird")
+        assert one.version(task) == 2
+        assert other.version(task) == 1, "it is in memory, and nothing was heard"
+        other.hear()
+        assert other.version(task) == 2
+        assert other.removed == [(task.key, []), (task.key, [])]
+        assert one.removed == []
+        one.store.tasks.delete(changed.key)
+        other.hear()
+        assert other.removed[-1] == (task.key, [1, 2])
+        assert other.gaps == 0
+
+    def test_nothing_is_taken_from_memory_that_may_be_old(
+        self, replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one, other = replicas
+        task = create(one.store)
+        other.hear()
+        assert other.version(task) == 1
+        add(one.store, task, "bird")
+        now = time.monotonic()
+        monkeypatch.setattr("server.changes.time.monotonic", lambda: now + 2 * TRUE_SECONDS)
+        assert other.version(task) == 2
+        assert list(other.store.active.ids("default")) == [task.id]
+
+    def test_what_a_transaction_commits_late_is_not_missed(self, replicas: tuple[Replica, Replica]) -> None:
+        """It took its number first, and commits after a reader has seen a later one of another tenant."""
+        one, other = replicas
+        slow, quick = create(one.store, "slow"), create(one.store, "quick")
+        other.hear()
+        assert other.version(slow) == other.version(quick) == 1
+        database = one.store._database
+        with database.write("slow") as connection:
+            database.tell_change(connection, *slow.key)
+            add(one.store, quick, "bird")
+            other.hear()
+            assert [key for key, _ in other.removed[2:]] == [quick.key]
+            other.hear()
+        other.hear()
+        assert [key for key, _ in other.removed[2:]] == [quick.key, slow.key], "each once"
+
+    def test_a_transaction_that_is_undone_tells_nothing(self, replicas: tuple[Replica, Replica]) -> None:
+        one, other = replicas
+        task = create(one.store)
+        other.hear()
+        database = one.store._database
+        with pytest.raises(RuntimeError), database.write("default") as connection:  # noqa: PT012
+            database.tell_change(connection, *task.key)
+            raise RuntimeError
+        other.hear()
+        assert other.removed == [(task.key, [])]
+
+    def test_who_has_not_read_for_long_forgets_everything(
+        self, replicas: tuple[Replica, Replica], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one, other = replicas
+        task = create(one.store)
+        other.hear()
+        assert other.version(task) == 1
+        add(one.store, task, "bird")
+        now = time.monotonic()
+        monkeypatch.setattr("server.store.shared_changes.time.monotonic", lambda: now + 1000)
+        other.hear()
+        assert other.gaps == 1
+        assert other.version(task) == 2
+
+    def test_rows_leave_when_all_have_read_them(self, replicas: tuple[Replica, Replica], postgres: Database) -> None:
+        one, _ = replicas
+        create(one.store)
+        postgres.execute("UPDATE changes SET time = time - interval '11 minutes'")
+        young = create(one.store)
+        one.shared._trim()
+        assert postgres.execute("SELECT task FROM changes") == [(young.id,)]
+
+    def test_rates_that_others_use_are_told_once(self, replicas: tuple[Replica, Replica]) -> None:
+        one, other = (each.store.rates for each in replicas)
+        assert one is not None
+        assert other is not None
+        assert one.exchange({"birds//images": 5.0}) == {}
+        assert other.exchange({}) == {}, "what was used before it began"
+        one.exchange({"birds//images": 2.0, "cats//images": 1.0})
+        assert other.exchange({"birds//images": 0.5}) == {"birds//images": 2.0, "cats//images": 1.0}
+        assert other.exchange({}) == {}
+        assert one.exchange({}) == {"birds//images": 0.5}
+
+
+@pytest.fixture(scope="module")
+def shared(postgres_server: PostgresServer) -> Database:
+    return postgres_server.database()
+
+
+@pytest.fixture(scope="module")
+def servers(
+    shared: Database, tmp_path_factory: pytest.TempPathFactory, small_flags: tuple[str, ...]
+) -> Iterator[list[ServerProcess]]:
+    folder = tmp_path_factory.mktemp("replicas")
+    with ExitStack() as running:
+        starting = ThreadPoolExecutor(SERVERS)
+
+        def start(number: int) -> ServerProcess:
+            return running.enter_context(ServerProcess(folder / f"data{number}", "--database-url", shared.url, *small_flags))
+
+        found = list(starting.map(start, range(SERVERS)))
+        yield found
+        for server in found:
+            assert "Traceback" not in server.log()
+
+
+@pytest.fixture
+def apis(servers: list[ServerProcess]) -> Iterator[list[httpx.Client]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(httpx.Client(base_url=server.url, timeout=PATIENCE)) for server in servers]
+
+
+class TestServers:
+    def test_clients_see_their_own_changes_at_every_server(self, apis: list[httpx.Client], support: Labelled) -> None:
+        """Each change goes to one server, and the very next questions to the others. Nobody waits."""
+
+        def work(number: int) -> None:
+            task = create_task(apis[number % SERVERS], support[::5])["id"]
+            known = 0
+            for turn in range(6):
+                to, asked = (apis[(number + turn + step) % SERVERS] for step in (0, 1))
+                reply = to.post(
+                    f"/v1/tasks/{task}/examples",
+                    **multipart(support[turn : turn + 1]),
+                    headers={"Headstart-At-Least": str(known)},
+                )
+                assert reply.status_code == 201, reply.text
+                known = int(reply.headers["headstart-at-least"])
+                image = support[turn][1]
+                answer = asked.post(f"/v1/tasks/{task}/predict", content=image, headers={"Headstart-At-Least": str(known)})
+                assert answer.json()["version"] == reply.json()["version"]
+                assert "headstart-at-least" not in answer.headers
+            gone = apis[0].delete(f"/v1/tasks/{task}").headers["headstart-at-least"]
+            for api in apis:
+                after = api.post(f"/v1/tasks/{task}/predict", content=support[0][1], headers={"Headstart-At-Least": gone})
+                assert after.json()["code"] == "task_not_found"
+
+        with ThreadPoolExecutor(8) as clients:
+            list(clients.map(work, range(8)))
+
+    def test_nobody_answers_by_what_was_true_half_a_second_before(self, apis: list[httpx.Client], support: Labelled) -> None:
+        task = create_task(apis[0], support[::5])["id"]
+        acknowledged: list[tuple[float, int]] = [(time.monotonic(), 1)]
+        failures: list[str] = []
+        done = threading.Event()
+
+        def ask(api: httpx.Client) -> None:
+            while not done.is_set():
+                begun = time.monotonic()
+                least = max(version for at, version in list(acknowledged) if at <= begun - TRUE_SECONDS or version == 1)
+                answer = api.post(f"/v1/tasks/{task}/predict", content=support[0][1]).json()
+                if answer["version"] < least:
+                    failures.append(f"{answer['version']} instead of {least}")
+
+        askers = [threading.Thread(target=ask, args=(api,)) for api in apis]
+        for asker in askers:
+            asker.start()
+        for turn in range(12):
+            added = apis[turn % SERVERS].post(f"/v1/tasks/{task}/examples", **multipart(support[turn : turn + 1]))
+            acknowledged.append((time.monotonic(), added.json()["version"]))
+            done.wait(0.1)
+        done.wait(TRUE_SECONDS)
+        done.set()
+        for asker in askers:
+            asker.join()
+        assert failures == []
+
+    def test_a_key_of_idempotency_makes_one_task_at_all_servers(self, apis: list[httpx.Client], support: Labelled) -> None:
+        def ask(api: httpx.Client) -> httpx.Response:
+            return api.post("/v1/tasks", **multipart(support[::5]), headers={"Idempotency-Key": "everywhere"})
+
+        with ThreadPoolExecutor(2 * SERVERS) as clients:
+            replies = list(clients.map(ask, apis * 2))
+        assert {reply.status_code for reply in replies} == {201}
+        assert len({reply.json()["id"] for reply in replies}) == 1
+        assert sum("idempotent-replayed" not in reply.headers for reply in replies) == 1
+
+    def test_changes_of_one_task_at_all_servers_are_all_kept(self, apis: list[httpx.Client], support: Labelled) -> None:
+        task = create_task(apis[0], support[::5])["id"]
+
+        def change(number: int) -> int:
+            reply = apis[number % SERVERS].post(f"/v1/tasks/{task}/examples", **multipart(support[number : number + 1]))
+            return int(reply.json()["version"]) if reply.status_code == 201 else -reply.status_code
+
+        with ThreadPoolExecutor(SERVERS) as clients:
+            versions = list(clients.map(change, range(9)))
+        assert sorted(versions) == list(range(2, 11))
+
+    def test_a_word_that_no_server_gave_is_refused(self, apis: list[httpx.Client]) -> None:
+        for wrong in ("", "abc", "-1", "9" * 20):
+            reply = apis[0].get("/v1/tasks", headers={"Headstart-At-Least": wrong})
+            assert (reply.status_code, reply.json()["code"]) == (422, "invalid_request")
+
+    def test_the_default_bundle_is_that_of_all(self, apis: list[httpx.Client]) -> None:
+        before = next(each["id"] for each in apis[0].get("/v1/backbones").json()["backbones"] if each["default"])
+        other = next(each["id"] for each in apis[0].get("/v1/backbones").json()["backbones"] if each["id"] != before)
+        for id_ in (other, before):
+            assert apis[0].post("/v1/backbones", json={"id": id_}).status_code in {200, 201}
+            assert apis[0].patch(f"/v1/backbones/{id_}", json={"default": True}).status_code == 200
+            _wait_until(partial(_all_default, apis, id_))
+
+
+def _all_default(apis: list[httpx.Client], id_: str) -> bool:
+    return all(api.get(f"/v1/backbones/{id_}").json()["default"] for api in apis)
+
+
+def _wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+class TestKeys:
+    def test_keys_and_quotas_hold_at_every_server(self, postgres: Database, tmp_path: Path, small_flags: tuple[str, ...]) -> None:
+        with closing(Store.open(postgres.url)) as store:
+            record, key = new_key("birds", "write", None, None)
+            store.keys.add(record)
+            store.quotas.change("birds", "", {"requests": 40})
+        flags = ("--database-url", postgres.url, *small_flags)
+        headers = {"Authorization": f"Bearer {key}"}
+        with ExitStack() as stack:
+            running = [stack.enter_context(ServerProcess(tmp_path / f"data{number}", *flags)) for number in range(2)]
+            one, other = (stack.enter_context(httpx.Client(base_url=each.url, headers=headers, timeout=30)) for each in running)
+            assert one.get("/v1/tasks").status_code == other.get("/v1/tasks").status_code == 200
+            while one.get("/v1/tasks").status_code == 200:
+                pass
+            _wait_until(lambda: other.get("/v1/tasks").status_code == 429)
+            with closing(Store.open(postgres.url)) as store:
+                store.quotas.change("birds", "", {"requests": None})
+                _wait_until(lambda: {api.get("/v1/tasks").status_code for api in (one, other)} == {200})
+                store.keys.revoke(None, record.id)
+            _wait_until(lambda: {api.get("/v1/tasks").status_code for api in (one, other)} == {401})
+
+
+class TestDatabaseAway:
+    def test_a_server_says_so_at_once_and_goes_on_when_it_is_back(
+        self, tmp_path: Path, small_flags: tuple[str, ...], support: Labelled
+    ) -> None:
+        with closing(PostgresServer()) as postgres:
+            flags = ("--database-url", postgres.database().url, *small_flags)
+            with ServerProcess(tmp_path / "data", *flags) as server, httpx.Client(base_url=server.url, timeout=30) as api:
+                task = create_task(api, support[::5])["id"]
+
+                def ask() -> httpx.Response:
+                    return api.post(f"/v1/tasks/{task}/predict", content=support[0][1])
+
+                assert ask().status_code == 200
+                postgres.stop()
+                _wait_until(lambda: ask().status_code == 503)
+                begun = time.monotonic()
+                for reply in (ask(), api.get("/v1/tasks"), api.delete(f"/v1/tasks/{task}")):
+                    assert (reply.status_code, reply.json()["code"]) == (503, "storage_failed")
+                    assert int(reply.headers["retry-after"]) >= 1
+                assert api.get("/healthz").status_code == 200
+                assert api.get("/readyz").status_code == 503
+                assert time.monotonic() - begun < PATIENCE / 10, "nothing waits for what is away"
+                postgres.start()
+                _wait_until(lambda: ask().status_code == 200)
+                assert api.get("/readyz").status_code == 200
+                assert api.delete(f"/v1/tasks/{task}").status_code == 204
