@@ -65,8 +65,8 @@ def create_app(settings: Settings, seat: Seat | None = None, leaving: Leaving | 
     pages = [*page_routes(), *docs_routes(lambda: openapi_document(ROUTES), settings.root)]
     # No redirect for a superfluous slash. It would go to the Host of the request, and to http behind a proxy that ends TLS.
     others = Router(pages, redirect_slashes=False, lifespan=lifespan)
-    guard, trail = Guard(service.keys, service.tokens), AuditTrail(service.audit)
+    guard = Guard(service.keys, service.tokens, service.has_heard, service.hear)
+    trail = AuditTrail(service.audit)
     entrance = Entrance(service.door, service.backbones.has_room)
-    hear = service.hear if service.has_others else None
-    front = Front(endpoints, others, settings, service.metrics, guard, service.quotas, trail, entrance, tracing, hear)
+    front = Front(endpoints, others, settings, service.metrics, guard, service.quotas, trail, entrance, tracing)
     return Forwarding(front, service, seat.requests) if seat is not None and follows else front

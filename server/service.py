@@ -69,7 +69,7 @@ class Service:
         if seat is None or seat.owns:
             self.store = Store.open(url, EventBounds(settings.quality_drop, settings.event_days), changes)
             changes.count_all()
-            self._others = self.store.hear(self.drop, self._forget_everywhere)
+            self._others = self.store.hear(self.drop, self._load_keys, self._forget_everywhere)
         else:
             self.store = Store.follow(url, changes)
             self._owner = Owner(seat, self.metrics, self._forget, self._follow_bundle, self._drop_key, self._forget_all)
@@ -160,11 +160,6 @@ class Service:
         if self._owner:
             self._owner.start()
 
-    @property
-    def has_others(self) -> bool:
-        """True if this process reads of what other servers change in the same database."""
-        return self._others is not None
-
     def has_heard(self, transaction: int) -> bool:
         """Returns whether this process knows what that transaction changed, whichever server made it. Never blocks."""
         return transaction < self._changes.settled or not self._changes.settled
@@ -192,6 +187,9 @@ class Service:
         if self.store.rates is None:
             return None
         return self._owner.tell_rates if self._owner else self.store.rates.exchange
+
+    def _load_keys(self) -> None:
+        self.keys.load()
 
     def _forget_everywhere(self) -> None:
         self._forget_all()

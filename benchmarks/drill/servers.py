@@ -44,13 +44,13 @@ class Replica:
             "-P",
             str(_FREE_ENGINE),
             "--host",
-            "0.0.0.0",
+            "0.0.0.0",  # noqa: S104 -- in a network of its own
             "--port",
             str(PORT),
             "--insecure",
             "--database-url",
             database,
-        ]  # noqa: S104
+        ]
         self._arguments += [
             "--data-dir",
             str(folder / node),

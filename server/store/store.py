@@ -13,7 +13,7 @@ from server.store.database import Database, StoreError, StoreInUse, StoreSizes
 from server.store.event_records import EventBounds
 from server.store.events import EventStore
 from server.store.examples import ExampleStore
-from server.store.keys import KeyStore
+from server.store.keys import OF_KEYS, KeyStore
 from server.store.opening import follow_database, open_database, sqlite_url
 from server.store.postgres_database import PostgresDatabase
 from server.store.quotas import QuotaStore
@@ -94,22 +94,29 @@ class Store:
         """
         return cls(follow_database(url), changes)
 
-    def hear(self, on_change: Callable[[TaskKey, Sequence[int]], None], on_gap: Callable[[], None]) -> SharedChanges | None:
+    def hear(
+        self, on_change: Callable[[TaskKey, Sequence[int]], None], on_keys: Callable[[], None], on_gap: Callable[[], None]
+    ) -> SharedChanges | None:
         """Returns what reads of changes by other servers; None where no other server can share the database.
 
         Args:
             on_change, on_gap: as of `SharedChanges`. What is in memory here is out of date already when they are called.
+            on_keys: reads the keys. It is called when another server has changed some, and after a gap.
         """
         if not isinstance(self._database, PostgresDatabase):
             return None
 
         def changed(key: TaskKey, removed: Sequence[int]) -> None:
-            self.active.forget(key)
-            on_change(key, removed)
+            if key == OF_KEYS:
+                on_keys()
+            else:
+                self.active.forget(key)
+                on_change(key, removed)
 
         def missed() -> None:
             self._changes.count_all()
             on_gap()
+            on_keys()
 
         return SharedChanges(self._database, self._changes, changed, missed)
 

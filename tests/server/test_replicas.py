@@ -35,7 +35,7 @@ class Replica:
         self.store = Store.open(url, changes=self.changes)
         self.removed: list[tuple[TaskKey, list[int]]] = []
         self.gaps = 0
-        shared = self.store.hear(lambda key, versions: self.removed.append((key, list(versions))), self._gap)
+        shared = self.store.hear(lambda key, versions: self.removed.append((key, list(versions))), lambda: None, self._gap)
         assert isinstance(shared, SharedChanges)
         self.shared = shared
         self.hear = shared.catch_up
