@@ -20,5 +20,7 @@ class Leaving:
         if self._mark is not None:
             self._mark.touch()
 
-    def __bool__(self) -> bool:
+    @property
+    def begun(self) -> bool:
+        """True from then on."""
         return self._begun or (self._mark is not None and self._mark.exists())

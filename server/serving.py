@@ -103,7 +103,7 @@ class _Server(uvicorn.Server):
             self._seat.say_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._drain_seconds and not self._leaving:
+        if self._drain_seconds and not self._leaving.begun:
             self._leaves_at = time.monotonic() + self._drain_seconds
             self._leaving.begin()
         else:

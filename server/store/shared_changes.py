@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, literal_column, select
+from sqlalchemy import Row, bindparam, delete, func, literal_column, or_, select
 
 from server.changes import Changes
 from server.store.background import succeeds
@@ -25,9 +25,15 @@ _HINT_SECONDS = 0.02  # between two hints, however many changes there are
 
 # Rows that the last reading could not see are of transactions that had not ended then. None of these has a lower id than the xmin
 # of that reading. So none is missed, in whichever order transactions begin and end. Some are read twice.
+# After a fail-over ids are given again that were not written anywhere else, such as those of hints. Numbers are not, since their
+# sequence is written before any row is committed.
 _SINCE = (
     select(XMIN.label("xmin"), changes.c.number, changes.c.server, changes.c.tenant, changes.c.task, changes.c.removed)
-    .select_from(select(literal_column("1")).subquery("one").outerjoin(changes, changes.c.transaction >= bindparam("since")))
+    .select_from(
+        select(literal_column("1"))
+        .subquery("one")
+        .outerjoin(changes, or_(changes.c.transaction >= bindparam("since"), changes.c.number > bindparam("last")))
+    )
     .order_by(changes.c.number)
 )
 
@@ -59,6 +65,7 @@ class SharedChanges:
         self._read_at = -_GAP_SECONDS
         self._trimmed_at = time.monotonic()
         self._seen: set[int] = set()
+        self._last = 0
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._threads = [threading.Thread(target=work, name="changes", daemon=True) for work in (self._follow, self._hint)]
@@ -94,13 +101,15 @@ class SharedChanges:
     def _read(self) -> None:
         begun = time.monotonic()
         with self._database.looking(), self._database.read(also_if_away=True) as connection:
-            rows = connection.execute(_SINCE, {"since": self._changes.settled}).all()
+            rows = connection.execute(_SINCE, {"since": self._changes.settled, "last": self._last}).all()
         settled: int = rows[0].xmin
         if begun - self._read_at > _GAP_SECONDS or settled < self._changes.settled:  # or it was put back to an earlier state
             self._on_gap()
+            self._last = 0
         else:
             self._take(row for row in rows if row.number is not None)
         self._seen = {row.number for row in rows}
+        self._last = max(self._last, rows[-1].number or 0)
         self._changes.hear(settled, begun + TRUE_SECONDS)
         self._read_at = begun
 

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import insert
 
 from server.changes import Changes
 from server.store.key_records import new_key
 from server.store.records import Task, TaskKey
 from server.store.shared_changes import TRUE_SECONDS, SharedChanges
 from server.store.store import Store
+from server.store.tables import changes
 from tests.helpers.postgres import Database, PostgresServer
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess
@@ -106,6 +108,18 @@ class TestChanges:
             other.hear()
         other.hear()
         assert [key for key, _ in other.removed[2:]] == [quick.key, slow.key], "each once"
+
+    def test_a_change_under_an_id_given_before_a_fail_over_is_not_missed(self, replicas: tuple[Replica, Replica]) -> None:
+        """The id of a hint, say, which the standby never got."""
+        one, other = replicas
+        task = create(one.store)
+        other.hear()
+        row = {"server": "one", "tenant": task.key.tenant, "task": task.id, "removed": []}
+        with one.store._database.write("default") as connection:
+            connection.execute(insert(changes).values(**row, transaction=other.changes.settled - 1))
+        other.hear()
+        other.hear()
+        assert other.removed == [(task.key, []), (task.key, [])], "once for each change"
 
     def test_a_transaction_that_is_undone_tells_nothing(self, replicas: tuple[Replica, Replica]) -> None:
         one, other = replicas
@@ -301,6 +315,32 @@ class TestKeys:
                 _wait_until(lambda: {api.get("/v1/tasks").status_code for api in (one, other)} == {200})
                 store.keys.revoke(None, record.id)
             _wait_until(lambda: {api.get("/v1/tasks").status_code for api in (one, other)} == {401})
+
+    def test_a_key_made_at_one_server_holds_at_another_until_it_is_revoked(
+        self, postgres: Database, tmp_path: Path, small_flags: tuple[str, ...]
+    ) -> None:
+        with closing(Store.open(postgres.url)) as store:
+            record, key = new_key("default", "manage", None, None)
+            store.keys.add(record)
+        with ExitStack() as stack:
+            running = [
+                stack.enter_context(ServerProcess(tmp_path / f"data{number}", "--database-url", postgres.url, *small_flags))
+                for number in range(2)
+            ]
+            one, other = (stack.enter_context(httpx.Client(base_url=each.url, timeout=30)) for each in running)
+            one.headers["Authorization"] = f"Bearer {key}"
+            for _ in range(5):
+                made = one.post("/v1/keys", json={"scope": "predict"})
+                other.headers.update(
+                    {
+                        "Authorization": f"Bearer {made.json()['token']}",
+                        "Headstart-At-Least": made.headers["headstart-at-least"],
+                    }
+                )
+                assert other.get("/v1/key").status_code == 200
+                revoked = one.delete(f"/v1/keys/{made.json()['id']}")
+                other.headers["Headstart-At-Least"] = revoked.headers["headstart-at-least"]
+                assert other.get("/v1/key").status_code == 401
 
 
 class TestDatabaseAway:

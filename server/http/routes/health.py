@@ -39,7 +39,7 @@ async def ready(caller: Calling, service: Served) -> Response:
     just been done. Looks for the bundles that tasks need. If some tasks lack theirs, or the disk is full, the server is
     `degraded`; the answer is still 200, since everything else is served. A server that is about to stop is `stopping`.
     """
-    if service.leaving:
+    if service.leaving.begun:
         return reply(Health(status="stopping"), 503)
     checks = {}
     healthy, degraded = True, False
