@@ -40,7 +40,7 @@ from server.store.keys import KeyStore
 from server.store.opening import open_beside
 
 _TASKS = 40
-_CALM_SECONDS = 8.0  # between the repair of a fault and the next one
+_CALM_SECONDS = 10.0  # between the repair of a fault and the next one
 
 
 def main() -> None:

@@ -73,7 +73,10 @@ class Client:
         try:
             response = self._api.request(method, path, **request)
         except httpx.TransportError as error:
-            answer = Answer(kind, sent, time.monotonic(), 0, type(error).__name__, False, False)
+            # HAProxy closes a connection in use before, without an answer, where the server's connection has ended.
+            closed = isinstance(error, httpx.RemoteProtocolError)
+            outcome = "connection closed" if closed else type(error).__name__
+            answer = Answer(kind, sent, time.monotonic(), 0, outcome, closed, False)
             return None, self._kept(answer)
         code = _code_of(response)
         known = self._is_documented(method, path.partition("?")[0], response.status_code, code)

@@ -16,7 +16,7 @@ from benchmarks.drill.history import Step, Task, Taught
 from benchmarks.drill.postgres import Cluster
 from models.heads.head import Head
 
-_THREADS = 64
+_THREADS = 128
 _HEAD_SECONDS = 90.0
 
 

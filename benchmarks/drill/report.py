@@ -15,7 +15,7 @@ FULL_SECONDS = 5.0
 
 _WINDOW_SECONDS = 1.5
 _STEP_SECONDS = 0.1
-_SLOW_SECONDS = 1.0
+_SLOW_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def is_failure(answer: Answer) -> bool:
 
 
 def full_rate(done: Sequence[Done], since: float, until: float, rate: float) -> float | None:
-    """Returns the first moment from which on all that is due in a second and a half ends well, each within a second.
+    """Returns the first moment from which on all that is due in a second and a half ends well, each within two seconds.
 
     Args:
         rate: of actions a second.

@@ -124,6 +124,11 @@ class Store:
         """Lets go of the database; later calls raise StorageFailed."""
         self._database.close()
 
+    @property
+    def check_writes(self) -> bool:
+        """True if `check` writes, and so comes after the changes that are under way."""
+        return not isinstance(self._database, PostgresDatabase)
+
     def check(self) -> None:
         """Checks that the database can be read and written.
 

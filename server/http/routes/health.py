@@ -43,7 +43,8 @@ async def ready(caller: Calling, service: Served) -> Response:
         return reply(Health(status="stopping"), 503)
     checks = {}
     healthy, degraded = True, False
-    for name, check in (("engine", service.backbones.check()), ("store", service.pools.in_writer(service.store.check))):
+    run = service.pools.in_writer if service.store.check_writes else service.pools.in_thread
+    for name, check in (("engine", service.backbones.check()), ("store", run(service.store.check))):
         try:
             await asyncio.wait_for(check, _PATIENCE_SECONDS)
             checks[name] = "ok"
