@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks.bundles import copy_bundle
 from benchmarks.server_process import ROOT, free_port
+from benchmarks.server_process import ServerProcess as RealServer
 from models.bundle import PAPER_BUNDLE
 from server.settings import Settings, load_settings
 from tests.helpers.samples import Labelled
@@ -66,7 +67,7 @@ def test_a_server_that_drains_says_that_it_stops_and_answers_until_it_does(
     tmp_path: Path, small_flags: tuple[str, ...], support: Labelled, workers: str
 ) -> None:
     flags = (*small_flags, "--workers", workers, "--drain-seconds", "60")
-    with ServerProcess(tmp_path / "data", *flags) as process, httpx.Client(base_url=process.url, timeout=60) as api:
+    with RealServer(tmp_path / "data", *flags) as process, httpx.Client(base_url=process.url, timeout=60) as api:
         task = create(api, support)["id"]
         process.process.send_signal(signal.SIGTERM)
         while (ready := api.get("/readyz")).status_code == 200:
