@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import literal, select
 
 from server.changes import Changes
+from server.context import note_change
 from server.store.active_tasks import ActiveTasks
 from server.store.audit import AuditStore
 from server.store.captures import CaptureStore
@@ -22,7 +23,7 @@ from server.store.refreshes import RefreshStore
 from server.store.replays import read_replay
 from server.store.shared_changes import SharedChanges
 from server.store.shared_rates import SharedRates
-from server.store.tables import tasks
+from server.store.tables import XMAX, tasks
 from server.store.tasks import TaskStore
 
 __all__ = ["Store", "StoreError", "StoreInUse", "sqlite_url"]
@@ -154,4 +155,7 @@ class Store:
     def replay(self, tenant: str, key: str) -> Replay | None:
         """Returns the result of the request under an idempotency key if it was answered in the last 24 hours, else None."""
         with self._database.read() as connection:
-            return read_replay(connection, tenant, key)
+            replay = read_replay(connection, tenant, key)
+            if replay is not None and connection.dialect.name == "postgresql":
+                note_change(connection.execute(select(XMAX)).scalar_one() - 1)  # The answer tells of a change, as the first did.
+            return replay

@@ -257,6 +257,7 @@ class TestServers:
             replies = list(clients.map(ask, apis * 2))
         assert {reply.status_code for reply in replies} == {201}
         assert len({reply.json()["id"] for reply in replies}) == 1
+        assert all(int(reply.headers["headstart-at-least"]) for reply in replies)
         assert sum("idempotent-replayed" not in reply.headers for reply in replies) == 1
 
     def test_changes_of_one_task_at_all_servers_are_all_kept(self, apis: list[httpx.Client], support: Labelled) -> None:
