@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 class Leaving:
-    """Whether this server is about to stop. All of its processes know it.
+    """The news that this server is about to stop. All of its processes know it.
 
     Args:
         mark: a file that is there from then on, where the server has several processes; None if it has one.
