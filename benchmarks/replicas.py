@@ -34,7 +34,7 @@ _WARM = 50
 
 @dataclass(frozen=True)
 class Cost:
-    """What something took with so many servers.
+    """The cost of something with so many servers.
 
     Attributes:
         kind: `idle`, `predict` or `add`.

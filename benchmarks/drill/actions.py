@@ -1,4 +1,4 @@
-"""What the clients of a drill do, and how often. About as many tasks are made as deleted."""
+"""The actions of the clients of a drill, and how often each comes. About as many tasks are made as deleted."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""What must hold after a drill: nothing acknowledged is lost, nothing forgotten is there, no answer is of a wrong version."""
+"""The checks after a drill: nothing acknowledged is lost, nothing forgotten is there, no answer is of a wrong version."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -18,7 +18,7 @@ _GIVE_UP_SECONDS = 90.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back.
+    """An answer, or the failure of a connection.
 
     Attributes:
         sent, received: on the monotonic clock.

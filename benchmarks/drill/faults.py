@@ -1,4 +1,4 @@
-"""What is done to the servers of a drill, and how each is mended."""
+"""The faults that the servers of a drill suffer, and how each is mended."""
 
 import random
 import time

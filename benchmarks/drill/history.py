@@ -1,4 +1,4 @@
-"""What the clients of a drill know: which version of a task was active when, what it was taught, and how it must answer."""
+"""The knowledge of the clients of a drill: which version of a task was active when, what it was taught, and its answers."""
 
 import threading
 from collections import Counter

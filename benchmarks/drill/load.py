@@ -55,7 +55,7 @@ class Done:
 
 
 class Load:
-    """What all clients of a drill know together. Thread-safe.
+    """The load, and what all clients of a drill know together. Thread-safe.
 
     Attributes:
         tasks: those that are there.

@@ -1,4 +1,4 @@
-"""What a drill showed, fault by fault."""
+"""The report of a drill, fault by fault."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class Struck:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a fault did to the clients.
+    """The harm that a fault did to the clients.
 
     Attributes:
         failed: answers that were failures, by outcome.
