@@ -31,6 +31,7 @@ from server.http.routes import (
 )
 from server.http.routes.docs import docs_routes
 from server.http.routes.page import page_routes
+from server.leaving import Leaving
 from server.refresh.worker import RefreshWorker
 from server.seat import Seat
 from server.service import Service
@@ -45,18 +46,19 @@ ROUTES = [
 ]
 
 
-def create_app(settings: Settings, seat: Seat | None = None) -> ASGIApp:
+def create_app(settings: Settings, seat: Seat | None = None, leaving: Leaving | None = None) -> ASGIApp:
     """Returns the application, warm. Everything is opened here, so that errors come before anything listens.
 
     Args:
         seat: among several processes.
+        leaving: tells whether the server is about to stop; None if nobody says so before.
 
     Raises:
         BundleError, EngineError: the bundle for new tasks cannot be opened.
         StoreError: the data directory cannot be used.
         InvalidSettings: other machines could reach the server, and it has no key; or OIDC tokens cannot be checked.
     """
-    service = Service(settings, seat)
+    service = Service(settings, seat, leaving)
     working = RefreshWorker(service)
     tracing = open_tracing()
     follows = seat is not None and not seat.owns
@@ -76,8 +78,8 @@ def create_app(settings: Settings, seat: Seat | None = None) -> ASGIApp:
     pages = [*page_routes(), *docs_routes(lambda: openapi_document(ROUTES), settings.root)]
     # No redirect for a superfluous slash. It would go to the Host of the request, and to http behind a proxy that ends TLS.
     others = Router(pages, redirect_slashes=False, lifespan=lifespan)
-    guard, trail = Guard(service.keys, service.tokens), AuditTrail(service.audit)
+    guard = Guard(service.keys, service.tokens, service.has_heard, service.hear)
+    trail = AuditTrail(service.audit)
     entrance = Entrance(service.door, service.backbones.has_room)
-    hear = service.hear if service.has_others else None
-    front = Front(endpoints, others, settings, service.metrics, guard, service.quotas, trail, entrance, tracing, hear)
+    front = Front(endpoints, others, settings, service.metrics, guard, service.quotas, trail, entrance, tracing)
     return Forwarding(front, service, seat.requests) if seat is not None and follows else front

@@ -82,6 +82,11 @@ class Seat:
         """The file of what callers have used of their quotas a minute."""
         return Path(self.folder, "rates")
 
+    @property
+    def leaving(self) -> Path:
+        """The file that is there while the server is about to stop."""
+        return Path(self.folder, "leaving")
+
     def say_ready(self) -> None:
         """Tells the process that started this one that it serves."""
         os.write(self.ready, b"1")

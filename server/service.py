@@ -16,6 +16,7 @@ from server.door import Door
 from server.engine.decoder import Decoder
 from server.engine.registry import Backbones, BundleChange
 from server.errors import HeadstartError, Overloaded
+from server.leaving import Leaving
 from server.locks import KeyLocks
 from server.metrics import Metrics
 from server.peers import Owner, Workers
@@ -46,6 +47,7 @@ class Service:
 
     Args:
         seat: among several processes. A worker only reads the store, and answers predictions.
+        leaving: tells whether the server is about to stop; None if nobody says so before.
 
     Raises:
         BundleError, EngineError: the bundle for new tasks cannot be opened.
@@ -54,8 +56,9 @@ class Service:
             the audit cannot be written.
     """
 
-    def __init__(self, settings: Settings, seat: Seat | None = None) -> None:
+    def __init__(self, settings: Settings, seat: Seat | None = None, leaving: Leaving | None = None) -> None:
         self.settings = settings
+        self.leaving = leaving or Leaving()
         self.metrics = Metrics()
         self._owner: Owner | None = None
         self._workers: Workers | None = None
@@ -68,7 +71,7 @@ class Service:
             bounds = EventBounds(settings.quality_drop, settings.event_days)
             self.store = Store.open(url, bounds, changes, settings.images_url)
             changes.count_all()
-            self._others = self.store.hear(self.drop, self._forget_everywhere)
+            self._others = self.store.hear(self.drop, self._load_keys, self._forget_everywhere)
         else:
             self.store = Store.follow(url, changes)
             self._owner = Owner(seat, self.metrics, self._forget, self._follow_bundle, self._drop_key, self._forget_all)
@@ -159,11 +162,6 @@ class Service:
         if self._owner:
             self._owner.start()
 
-    @property
-    def has_others(self) -> bool:
-        """True if this process reads of what other servers change in the same database."""
-        return self._others is not None
-
     def has_heard(self, transaction: int) -> bool:
         """Returns whether this process knows what that transaction changed, whichever server made it. Never blocks."""
         if self._others:
@@ -195,6 +193,9 @@ class Service:
         if self.store.rates is None:
             return None
         return self._owner.tell_rates if self._owner else self.store.rates.exchange
+
+    def _load_keys(self) -> None:
+        self.keys.load()
 
     def _forget_everywhere(self) -> None:
         self._forget_all()

@@ -1,10 +1,12 @@
 """A process that serves: alone, or at its seat among several."""
 
 import logging
+import math
 import os
 import signal
 import socket
 import sys
+import time
 from types import FrameType
 
 import uvicorn
@@ -25,6 +27,7 @@ from server.errors import StorageFailed
 from server.hosts import ANY
 from server.http.connections import Connections, TooManyConnections, connections_that_fit
 from server.http.protocol import Config
+from server.leaving import Leaving
 from server.logs import configure_logging
 from server.seat import Seat, sit_down
 from server.settings import Settings
@@ -72,24 +75,44 @@ def _run(settings: Settings, seat: Seat | None) -> None:
     # compute, and everybody waits with them.
     threadpool_limits(1, user_api="blas")
     most = connections_that_fit(settings.max_connections)
-    app = create_app(settings, seat)
+    leaving = Leaving(seat.leaving if seat else None)
+    app = create_app(settings, seat, leaving)
     collect_less()
     linger = 0.0 if seat is None else _LINGER_SECONDS
-    connections = Connections(most, settings.header_timeout, settings.body_timeout, settings.body_rate, linger)
+    connections = Connections(most, settings.header_timeout, settings.body_timeout, settings.body_rate, linger, leaving)
     _serve(app, connections, settings, seat)
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's server. It says when it serves."""
+    """Uvicorn's server. It says when it serves, and goes on for a while when it is told to stop.
 
-    def __init__(self, config: Config, seat: Seat | None) -> None:
+    Args:
+        drain_seconds: how long. A second signal ends that.
+    """
+
+    def __init__(self, config: Config, seat: Seat | None, drain_seconds: float) -> None:
         super().__init__(config)
         self._seat = seat
+        self._leaving = config.shared.leaving
+        self._drain_seconds = drain_seconds
+        self._leaves_at = math.inf
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self._seat is not None:
             self._seat.say_ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._drain_seconds and not self._leaving.begun:
+            self._leaves_at = time.monotonic() + self._drain_seconds
+            self._leaving.begin()
+        else:
+            super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        if time.monotonic() >= self._leaves_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
 
 
 def _serve(app: ASGIApp, connections: Connections, settings: Settings, seat: Seat | None) -> None:
@@ -108,7 +131,7 @@ def _serve(app: ASGIApp, connections: Connections, settings: Settings, seat: Sea
         ssl_certfile=settings.ssl_certfile if tells_tls else None,
         ssl_keyfile=settings.ssl_keyfile if tells_tls else None,
     )
-    server = _Server(config, seat)
+    server = _Server(config, seat, settings.drain_seconds if seat is None else 0.0)  # With several, the supervisor waits.
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         server.should_exit = True

@@ -159,6 +159,9 @@ class Settings(BaseSettings):
     max_connections: int | None = Field(
         None, ge=1, description="connections open at once (default: as the limit of open files allows, at most 4096)"
     )
+    drain_seconds: float = Field(
+        0.0, ge=0, description="seconds after SIGTERM in which it still serves, and /readyz answers 503: for load balancers"
+    )
     shutdown_timeout: int = Field(30, ge=1, description="seconds that requests under way get to finish at SIGTERM")
     log_format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, JSON otherwise")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severity that is logged")

@@ -15,10 +15,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from models.processor import available_cores
+from server.leaving import Leaving
 from server.listening import local_listener, shared_listener
 from server.seat import DEVICE, OWNER, Seat, name_of
 from server.settings import Settings
@@ -109,6 +111,7 @@ class _Supervisor:
                 self._begin(self._keep(number))
             loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self._renew()))
             await stopping
+            await self._drain()
         await self._stop_all()
         for listener in self._listeners.values():
             listener.close()
@@ -214,6 +217,14 @@ class _Supervisor:
             await self._end(before)
             self._others.discard(before)
             return True
+
+    async def _drain(self) -> None:
+        """Serves on while load balancers learn to send requests elsewhere. A second signal ends that."""
+        if self._settings.drain_seconds:
+            Leaving(self._folder / "leaving").begin()
+            self._stopping.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), self._settings.drain_seconds)
 
     async def _stop_all(self) -> None:
         if self._changing[OWNER].locked():  # No owner will come for the requests that wait at its socket: they are refused.

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
+from server.leaving import Leaving
+
 _log = logging.getLogger(__name__)
 
 _OTHER_FILES = 128  # descriptors that the database, the bundles and the rest may need
@@ -43,6 +45,7 @@ class Connections:
         body_rate: least bytes per second of an answer that are read, over each `body_seconds`.
         linger_seconds: how long idle ones stay open when the process stops, where another one takes new connections. A request
             that is on its way then gets its answer.
+        leaving: while the server is about to stop, each answer is the last of its connection.
         silent: those that have not sent anything yet, the longest first, and how each is closed.
         idle: likewise those that were answered and wait for their next request.
     """
@@ -52,6 +55,7 @@ class Connections:
     body_seconds: float
     body_rate: int
     linger_seconds: float = 0.0
+    leaving: Leaving = field(default_factory=Leaving)
     silent: dict[Hashable, Callable[[], None]] = field(default_factory=dict)
     idle: dict[Hashable, Callable[[], None]] = field(default_factory=dict)
     _warned: float = float("-inf")

@@ -64,6 +64,8 @@ class Forwarding:
         path = scope["path"].removeprefix(self._root)
         if REFUSED in scope or path == "/healthz":
             return True
+        if path == "/readyz" and self._service.leaving.begun:
+            return True
         if path == "/readyz":  # It says so if its own engine fails. Else the owner speaks for the server.
             try:
                 await asyncio.wait_for(self._service.backbones.check(), _READY_SECONDS)

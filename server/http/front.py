@@ -7,7 +7,6 @@ quota -> endpoint called with a limited body -> answered, an error as a problem 
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from fastapi import Request
@@ -21,7 +20,7 @@ from server.cache.quotas import ActiveQuotas
 from server.context import Changed, changed, request_id, tenant_id
 from server.errors import HeadstartError, QuotaExceeded, StoredQuotaExceeded
 from server.http.access import Access
-from server.http.at_least import AT_LEAST, at_least
+from server.http.at_least import AT_LEAST
 from server.http.audited import AuditTrail
 from server.http.bodies.limits import BodyLimits, LimitedBody
 from server.http.endpoints import Endpoints
@@ -58,7 +57,6 @@ class Front:
         trail: tells the audit of it.
         entrance: where requests with images wait for room.
         tracing: None without traces.
-        hear: waits until this server knows of a transaction; None if no other server can make one.
     """
 
     def __init__(
@@ -72,9 +70,7 @@ class Front:
         trail: AuditTrail,
         entrance: Entrance,
         tracing: Tracing | None,
-        hear: Callable[[int], Awaitable[None]] | None,
     ) -> None:
-        self._hear = hear
         self._endpoints = endpoints
         self._others = others
         self._root = settings.root
@@ -217,8 +213,6 @@ class Front:
         caller = await self._guard.admit(scope, endpoint.need, parts)
         tenant_id.set(caller.tenant)
         self._trail.begin(scope, endpoint.audited, caller, parts)
-        if self._hear is not None and (wanted := at_least(scope["headers"])) is not None:
-            await self._hear(wanted)
         scope["route"] = None  # Refusals of what is too much are not told one by one.
         async with self._entrance.passed(scope, caller):
             if endpoint.need not in _UNCHARGED and (account := self._quotas.account(caller.tenant, caller.key)) is not None:

@@ -166,7 +166,7 @@ class Connection(HttpToolsProtocol):
         if not self.url.startswith(b"/"):
             self._take_host_from_url()
         super().on_headers_complete()
-        if self._leaving:
+        if self._leaving or self._shared.leaving.begun:
             self.cycle.keep_alive = False
         self._reading = _Reading.BODY
 

@@ -225,7 +225,9 @@ class Problem(Reply):
 
 
 class Health(Reply):
-    status: str = Field(description="`ok`; of `/readyz` `ready`, `degraded` where some tasks lack their bundle, `unavailable`")
+    status: str = Field(
+        description="`ok`; of `/readyz` `ready`, `degraded` where some tasks lack their bundle, `unavailable`, `stopping`"
+    )
     checks: dict[str, str] = Field(default_factory=dict)
 
     EXAMPLE: ClassVar[Any] = {"status": "ready", "checks": {"engine": "ok", "store": "ok", "bundles": "ok"}}

@@ -20,6 +20,9 @@ from server.store.removal import Room, removing
 from server.store.statements import read_task
 from server.store.tables import keys
 
+OF_KEYS = TaskKey(EVERY_TENANT, "")
+"""What servers are told when keys have changed, in the place of a task."""
+
 _COLUMNS = [keys.c[field.name] for field in fields(StoredKey)]
 
 
@@ -29,6 +32,8 @@ class Transactions(Room, Protocol):
     def read(self) -> AbstractContextManager[Connection]: ...
 
     def write(self, *tenants: str, removes: bool = False) -> AbstractContextManager[Connection]: ...
+
+    def tell_change(self, connection: Connection, tenant: str, task: str) -> None: ...
 
 
 class KeyStore:
@@ -53,6 +58,7 @@ class KeyStore:
             if key.task is not None:
                 read_task(connection, TaskKey(key.tenant, key.task))
             _insert(connection, key)
+            self._tell(connection)
             doing(("key.create", f"keys/{key.id}"), tenant=key.tenant)
 
     def page(self, tenant: str | None) -> list[StoredKey]:
@@ -97,6 +103,7 @@ class KeyStore:
             if (quota := read_own(connection, old.tenant, old.id)) != NO_QUOTA:
                 write_own(connection, new.tenant, new.id, quota)
             _change(connection, old, expires_at=min(now + grace, old.expires_at or now + grace))
+            self._tell(connection)
         return new, key
 
     def note_use(self, used: Mapping[str, datetime]) -> None:
@@ -112,6 +119,10 @@ class KeyStore:
             doing(("key.revoke", f"keys/{key.id}"), tenant=key.tenant)
             if key.revoked_at is None:
                 _change(connection, key, revoked_at=datetime.now(UTC))
+                self._tell(connection)
+
+    def _tell(self, connection: Connection) -> None:
+        self._database.tell_change(connection, *OF_KEYS)
 
 
 def _find(connection: Connection, tenant: str | None, id_: str) -> StoredKey:

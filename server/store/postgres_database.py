@@ -31,7 +31,7 @@ _SETTINGS = {
 }
 _CONNECTING = {
     "application_name": "headstart",
-    "connect_timeout": 3,
+    "connect_timeout": 2,
     "keepalives_idle": 2,
     "keepalives_interval": 1,
     "keepalives_count": 3,

@@ -22,7 +22,7 @@ TRUE_SECONDS = 0.5
 _KEPT_SECONDS = 600.0  # Rows leave after this.
 _GAP_SECONDS = 300.0  # A server that has not read for so long might have missed rows, and forgets everything.
 _TRIM_SECONDS = 60.0
-_AWAY_SECONDS = 1.0  # between two looks for a database that cannot be reached
+_AWAY_SECONDS = 0.5  # between two looks for a database that cannot be reached
 _HINT_SECONDS = 0.02  # between two hints, however many changes there are
 
 # The last one tells a standby that was promoted from the primary before it.

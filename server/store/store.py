@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import literal, select
 
 from server.changes import Changes
+from server.context import note_change
 from server.store.active_tasks import ActiveTasks
 from server.store.audit import AuditStore
 from server.store.captures import CaptureStore
@@ -14,7 +15,7 @@ from server.store.event_records import EventBounds
 from server.store.events import EventStore
 from server.store.examples import ExampleStore
 from server.store.images import ImageStore
-from server.store.keys import KeyStore
+from server.store.keys import OF_KEYS, KeyStore
 from server.store.object_store import ObjectStore
 from server.store.opening import follow_database, open_database, sqlite_url
 from server.store.postgres_database import PostgresDatabase
@@ -25,7 +26,7 @@ from server.store.refreshes import RefreshStore
 from server.store.replays import read_replay
 from server.store.shared_changes import SharedChanges
 from server.store.shared_rates import SharedRates
-from server.store.tables import tasks
+from server.store.tables import XMAX, tasks
 from server.store.tasks import TaskStore
 
 __all__ = ["Store", "StoreError", "StoreInUse", "sqlite_url"]
@@ -125,22 +126,29 @@ class Store:
             database.seems_away = lambda: changes.are_silent(_SILENT_SECONDS)
         return cls(database, changes)
 
-    def hear(self, on_change: Callable[[TaskKey, Sequence[int]], None], on_gap: Callable[[], None]) -> SharedChanges | None:
+    def hear(
+        self, on_change: Callable[[TaskKey, Sequence[int]], None], on_keys: Callable[[], None], on_gap: Callable[[], None]
+    ) -> SharedChanges | None:
         """Returns what reads of changes by other servers; None where no other server can share the database.
 
         Args:
             on_change, on_gap: as of `SharedChanges`. What is in memory here is out of date already when they are called.
+            on_keys: reads the keys. It is called when another server has changed some, and after a gap.
         """
         if not isinstance(self._database, PostgresDatabase):
             return None
 
         def changed(key: TaskKey, removed: Sequence[int]) -> None:
-            self.active.forget(key)
-            on_change(key, removed)
+            if key == OF_KEYS:
+                on_keys()
+            else:
+                self.active.forget(key)
+                on_change(key, removed)
 
         def missed() -> None:
             self._changes.count_all()
             on_gap()
+            on_keys()
 
         return SharedChanges(self._database, self._changes, changed, missed)
 
@@ -148,6 +156,11 @@ class Store:
         """Lets go of the database and the object store; later calls raise StorageFailed."""
         self.images.close()
         self._database.close()
+
+    @property
+    def check_writes(self) -> bool:
+        """True if `check` writes, and so comes after the changes that are under way."""
+        return not isinstance(self._database, PostgresDatabase)
 
     def check(self) -> None:
         """Checks that the database can be read and written.
@@ -174,4 +187,7 @@ class Store:
     def replay(self, tenant: str, key: str) -> Replay | None:
         """Returns the result of the request under an idempotency key if it was answered in the last 24 hours, else None."""
         with self._database.read() as connection:
-            return read_replay(connection, tenant, key)
+            replay = read_replay(connection, tenant, key)
+            if replay is not None and connection.dialect.name == "postgresql":
+                note_change(connection.execute(select(XMAX)).scalar_one() - 1)  # The answer tells of a change, as the first did.
+            return replay

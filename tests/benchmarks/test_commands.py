@@ -65,6 +65,8 @@ ACCURACY = ("bursts", "forecast", "negatives", "prediction_sets", "quality", "re
 ELSEWHERE = {
     "gpu_day": "tests/benchmarks/test_gpu_day.py",
     "domains": "tests/benchmarks/test_domains.py",
+    "drill": "tests/benchmarks/test_drill.py",
+    "replicas": "tests/benchmarks/test_drill.py",
     "input_sizes": "tests/models/test_input_sizes.py",
     "paper_table": "tests/benchmarks/test_paper_table.py",
     "training_cost": "tests/training/test_meta_objectives.py",

@@ -26,6 +26,7 @@ from headstart.http.transport import TRIES
 from tests.helpers.scripted_server import LOST, PAIR, TASK, Answer, network, problem
 
 BUSY = problem(503, "overloaded", "0")
+BEHIND = Answer(502, b"a proxy's own page")
 PREDICTED = Answer(200, {"task": "t", "version": 1, "backbone": "b@1", "predictions": [], "timing_ms": {}})
 
 CALLS: dict[str, tuple[Answer, Callable[[Client], object]]] = {
@@ -45,7 +46,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", CALLS)
-@pytest.mark.parametrize("failure", [BUSY, problem(429, "overloaded"), LOST], ids=["503", "429", "lost"])
+@pytest.mark.parametrize("failure", [BUSY, problem(429, "overloaded"), BEHIND, LOST], ids=["503", "429", "502", "lost"])
 def test_a_failed_try_is_repeated_as_the_same_request(name: str, failure: Answer | None) -> None:
     answer, call = CALLS[name]
     with network(failure, answer) as (client, sent):
@@ -62,6 +63,13 @@ def test_what_an_answer_must_know_is_sent_with_every_later_request() -> None:
             client.add_examples("task_1", PAIR)
         client.task("task_1")
     assert [each.at_least for each in sent] == [None, "9", "10", "10", "10", "10"]
+
+
+@pytest.mark.parametrize("failure", [BEHIND, problem(503, "storage_failed", "0", "the change may have been stored")])
+def test_a_removal_that_was_done_though_its_answer_was_lost_is_one(failure: Answer) -> None:
+    with network(failure, problem(404, "task_not_found")) as (client, sent):
+        client.delete("task_1")
+    assert len(sent) == 2
 
 
 def test_every_creation_has_a_key_of_its_own() -> None:

@@ -49,8 +49,8 @@ class Sent:
 LOST = None  # the request is read, and the connection closed without an answer
 
 
-def problem(status: int, code: str, retry_after: str | None = None) -> Answer:
-    body = {"type": "about:blank", "title": "", "status": status, "code": code, "detail": "why", "request_id": "req_1"}
+def problem(status: int, code: str, retry_after: str | None = None, detail: str = "why") -> Answer:
+    body = {"type": "about:blank", "title": "", "status": status, "code": code, "detail": detail, "request_id": "req_1"}
     return Answer(status, body, retry_after)
 
 

@@ -44,7 +44,7 @@ class Replica:
         self.store = Store.open(url, changes=self.changes)
         self.removed: list[tuple[TaskKey, list[int]]] = []
         self.gaps = 0
-        shared = self.store.hear(lambda key, versions: self.removed.append((key, list(versions))), self._gap)
+        shared = self.store.hear(lambda key, versions: self.removed.append((key, list(versions))), lambda: None, self._gap)
         assert isinstance(shared, SharedChanges)
         self.shared = shared
         self.hear = shared.catch_up
@@ -299,6 +299,7 @@ class TestServers:
             replies = list(clients.map(ask, apis * 2))
         assert {reply.status_code for reply in replies} == {201}
         assert len({reply.json()["id"] for reply in replies}) == 1
+        assert all(int(reply.headers["headstart-at-least"]) for reply in replies)
         assert sum("idempotent-replayed" not in reply.headers for reply in replies) == 1
 
     def test_changes_of_one_task_at_all_servers_are_all_kept(self, apis: list[httpx.Client], support: Labelled) -> None:
@@ -383,6 +384,33 @@ class TestKeys:
                 _wait_until(lambda: {api.get("/v1/tasks").status_code for api in (one, other)} == {200})
                 store.keys.revoke(None, record.id)
             _wait_until(lambda: {api.get("/v1/tasks").status_code for api in (one, other)} == {401})
+
+    def test_a_key_made_at_one_server_holds_at_another_until_it_is_revoked(
+        self, tmp_path: Path, small_flags: tuple[str, ...]
+    ) -> None:
+        url = database_url(tmp_path)
+        with closing(Store.open(url)) as store:
+            record, key = new_key("default", "manage", None, None)
+            store.keys.add(record)
+        with ExitStack() as stack:
+            running = [
+                stack.enter_context(ServerProcess(tmp_path / f"data{number}", "--database-url", url, *small_flags))
+                for number in range(2)
+            ]
+            one, other = (stack.enter_context(httpx.Client(base_url=each.url, timeout=30)) for each in running)
+            one.headers["Authorization"] = f"Bearer {key}"
+            for _ in range(5):
+                made = one.post("/v1/keys", json={"scope": "predict"})
+                other.headers.update(
+                    {
+                        "Authorization": f"Bearer {made.json()['token']}",
+                        "Headstart-At-Least": made.headers["headstart-at-least"],
+                    }
+                )
+                assert other.get("/v1/key").status_code == 200
+                revoked = one.delete(f"/v1/keys/{made.json()['id']}")
+                other.headers["Headstart-At-Least"] = revoked.headers["headstart-at-least"]
+                assert other.get("/v1/key").status_code == 401
 
 
 class TestDatabaseAway:

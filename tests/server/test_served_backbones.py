@@ -1,6 +1,7 @@
 """What keeps a bundle open, seen from inside the server."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +60,20 @@ def test_a_job_keeps_its_bundle_open_and_embeds_in_the_background(
         await backbones.open(ids[2])  # which takes its place
         assert (await backbones.open(ids[1]))[1]
         await backbones.close(ids[1])
+
+    asyncio.run(run())
+
+
+def test_a_check_that_was_right_just_now_embeds_nothing(backbones: Backbones, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        now = time.monotonic()
+        monkeypatch.setattr("server.engine.backbone.time.monotonic", lambda: now)
+        await backbones.check()
+        monkeypatch.setattr("server.engine.backbone.Batcher.embed", None)  # A check that embeds fails from now on.
+        await backbones.check()
+        now += 2.1
+        with pytest.raises(TypeError):
+            await backbones.check()
 
     asyncio.run(run())
 

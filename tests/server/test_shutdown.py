@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks.bundles import copy_bundle
 from benchmarks.server_process import ROOT, free_port
+from benchmarks.server_process import ServerProcess as RealServer
 from models.bundle import PAPER_BUNDLE
 from server.settings import Settings, load_settings
 from tests.helpers.samples import Labelled
@@ -59,6 +60,22 @@ def test_sigterm_under_load_answers_what_is_under_way(tmp_path: Path, small_flag
     assert sum(answered for answered, _ in totals) >= 8
     assert not sum(lost for _, lost in totals)
     assert "Traceback" not in process.log()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_that_drains_says_that_it_stops_and_answers_until_it_does(
+    tmp_path: Path, small_flags: tuple[str, ...], support: Labelled, workers: str
+) -> None:
+    flags = (*small_flags, "--workers", workers, "--drain-seconds", "60")
+    with RealServer(tmp_path / "data", *flags) as process, httpx.Client(base_url=process.url, timeout=60) as api:
+        task = create(api, support)["id"]
+        process.process.send_signal(signal.SIGTERM)
+        while (ready := api.get("/readyz")).status_code == 200:
+            pass
+        assert (ready.status_code, ready.json()["status"]) == (503, "stopping")
+        answer = api.post(f"/v1/tasks/{task}/predict", **queries([support[0][1]]))
+        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+        assert process.stop() == 0, "at once at the second signal"
 
 
 def catches_sigterm(pid: int) -> bool:

@@ -38,11 +38,14 @@ async def ready(caller: Calling, service: Served) -> Response:
     """Sends images of known embedding through the queue that serves. Reads from the store, and writes to it unless that has
     just been done. Looks for the bundles that tasks need, and reads from the object store of the images. If some tasks lack
     their bundle, the object store fails, or the disk is full, the server is `degraded`; the answer is still 200, since
-    everything else is served.
+    everything else is served. A server that is about to stop is `stopping`.
     """
+    if service.leaving.begun:
+        return reply(Health(status="stopping"), 503)
     checks = {}
     healthy, degraded = True, False
-    for name, check in (("engine", service.backbones.check()), ("store", service.pools.in_writer(service.store.check))):
+    run = service.pools.in_writer if service.store.check_writes else service.pools.in_thread
+    for name, check in (("engine", service.backbones.check()), ("store", run(service.store.check))):
         try:
             await asyncio.wait_for(check, _PATIENCE_SECONDS)
             checks[name] = "ok"

@@ -30,7 +30,8 @@ _AT_LEAST = "Headstart-At-Least"
 _LARGE = 1_000_000  # bytes: nginx's own default limit
 
 TOO_MANY_REQUESTS = 429
-_BUSY = frozenset({TOO_MANY_REQUESTS, 503})
+BAD_GATEWAY = 502
+_BUSY = frozenset({TOO_MANY_REQUESTS, BAD_GATEWAY, 503})
 _NOT_VERIFIED = "CERTIFICATE_VERIFY_FAILED"
 _OF_CERTIFICATES = ". SSL_CERT_FILE may name a file with the certificate of its authority, or with its own."
 _PROBLEM = "application/problem+json"
@@ -147,7 +148,7 @@ class Transport:
                 pause += asked
                 if response.status_code == TOO_MANY_REQUESTS and self._waiting is not None:
                     self._waiting(pause)
-                done_before |= b'"erasure_pending"' in response.content  # removed, and not yet out of the server's files
+                done_before |= _may_be_done(response)
             time.sleep(pause)
         return response, done_before
 
@@ -208,6 +209,13 @@ def _of_large(error: Exception, request: httpx.Request) -> str:
     if size < _LARGE or isinstance(error, _NEVER_SENT):
         return ""
     return f" The request had {size / 1e6:.1f} MB: does a proxy on the way limit the size of requests?"
+
+
+def _may_be_done(response: httpx.Response) -> bool:
+    """True for a failure after which the request may have been done: a proxy lost the server's answer, the server lost its
+    database's, or what was removed is not yet out of its files."""
+    uncertain = (b'"erasure_pending"', b"may have been stored")
+    return response.status_code == BAD_GATEWAY or any(said in response.content for said in uncertain)
 
 
 def _stays(response: httpx.Response) -> bool:
