@@ -51,6 +51,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--database", choices=["sqlite", "postgresql"], default="sqlite", help="where tests' stores are")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Fixtures that several tests share have their stores in the chosen database too."""
+    databases.begin_in(config.getoption("--database"))
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests marked `each_database` run in both databases, unless PostgreSQL is asked for."""
     if metafunc.definition.get_closest_marker("each_database") and metafunc.config.getoption("--database") == "sqlite":

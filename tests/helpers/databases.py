@@ -37,6 +37,11 @@ def database_url(folder: Path) -> str:
     return _server().url(name)
 
 
+def begin_in(chosen: Kind) -> None:
+    """Puts stores there that are made outside any test: those of fixtures that several tests share, which last as long as we."""
+    _kinds[0] = chosen
+
+
 @contextmanager
 def statements_in(folder: Path) -> Iterator[Connection]:
     """A transaction in the folder's database, beside the store."""

@@ -8,7 +8,7 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +17,7 @@ from benchmarks.server_process import ROOT
 from models.bundle import PAPER_BUNDLE
 from models.engine import EngineKind
 from models.processor import has_int8_instructions
+from tests.helpers.databases import database_url, kind
 
 FAST_ENGINE: EngineKind = "onnx-int8" if has_int8_instructions() else "onnx"
 """The engine that embeds fastest with the bundle that tests use: int8 takes a quarter of float32's time where it pays at all."""
@@ -49,7 +50,7 @@ class ServerProcess(server_process.ServerProcess):
         super().__init__(data_dir, *engine, "--workers", "1", *flags, bundle=bundle, until=until, port=port)
 
     def _launched(self, arguments: list[str], log: BinaryIO) -> "_Forked":
-        return _Forked(arguments, Path(log.name), Path(log.name), dict(os.environ), self._prepare)
+        return _Forked(arguments, Path(log.name), Path(log.name), {**os.environ, **_database(arguments)}, self._prepare)
 
 
 def give_up_erasing_soon() -> None:
@@ -69,9 +70,17 @@ def run_server(*flags: str, folder: Path, **environment: str) -> "subprocess.Com
     out, err = (folder / f"{secrets.token_hex(4)}-{name}" for name in ("out", "err"))
     out.touch()
     err.touch()
-    status = _Forked(list(flags), out, err, {**os.environ, **environment}).wait(60)
+    status = _Forked(list(flags), out, err, {**os.environ, **_database(flags), **environment}).wait(60)
     printed = [path.read_text(environment.get("PYTHONIOENCODING")) for path in (out, err)]
     return subprocess.CompletedProcess(flags, status, *printed)
+
+
+def _database(arguments: Sequence[str]) -> dict[str, str]:
+    """The environment by which a server finds its data folder's database, where the running test's stores are in PostgreSQL."""
+    if kind() == "sqlite" or "--data-dir" not in arguments:
+        return {}
+    folder = Path(arguments[arguments.index("--data-dir") + 1])
+    return {"HEADSTART_DATABASE_URL": database_url(folder)}
 
 
 class _Forked:

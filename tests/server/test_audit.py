@@ -19,8 +19,9 @@ from server.audit import Act, AuditRow
 from server.audit_counts import MOST, AuditCounts
 from server.http.audited import audited_of
 from server.keys import id_of
-from server.store.store import Store, sqlite_url
+from server.store.store import Store
 from tests.helpers.bundles import SMALL
+from tests.helpers.databases import database_url
 from tests.helpers.images import encode, noise
 from tests.helpers.servers import ServerProcess, run_server
 from tests.helpers.uploads import create, multipart, queries
@@ -241,7 +242,7 @@ def test_predictions_are_counted_and_the_count_is_kept_at_the_end(tmp_path: Path
 def test_rows_never_change_and_leave_only_when_they_are_old(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     rows = [AuditRow(now - timedelta(days=days), "a", None, f"act{days}", None, None, "done") for days in (400, 40, 20, 0)]
-    with closing(Store.open(sqlite_url(tmp_path))) as store:
+    with closing(Store.open(database_url(tmp_path))) as store:
         store.audit.add(rows)
         with closing(sqlite3.connect(tmp_path / "headstart.db", isolation_level=None)) as tool:
             for statement in ("UPDATE audit SET key = 'x'", "DELETE FROM audit WHERE action = 'act20'", "DELETE FROM audit"):

@@ -14,7 +14,8 @@ from server.errors import InvalidRequest, VersionNotFound
 from server.store import refreshes as refresh_store
 from server.store import statements
 from server.store import tasks as task_store
-from server.store.store import Store, sqlite_url
+from server.store.store import Store
+from tests.helpers.databases import database_url
 from tests.helpers.stored import add, create, head_of
 
 T = "default"
@@ -45,7 +46,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Store]:
-    with closing(Store.open(sqlite_url(tmp_path))) as store:
+    with closing(Store.open(database_url(tmp_path))) as store:
         yield store
 
 

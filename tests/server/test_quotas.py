@@ -17,7 +17,8 @@ from models.bundle import PAPER_BUNDLE
 from server.cache.keys import LOOK_SECONDS
 from server.keys import id_of
 from server.store.key_records import new_key
-from server.store.store import Store, sqlite_url
+from server.store.store import Store
+from tests.helpers.databases import database_url
 from tests.helpers.images import encode, noise
 from tests.helpers.problems import assert_problem
 from tests.helpers.servers import ServerProcess, run_server
@@ -54,7 +55,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def keys(data_dir: Path) -> dict[str, str]:
     """Of each tenant a key, and two more: of the operator, and of a caller with less than its tenant."""
-    with closing(Store.open(sqlite_url(data_dir))) as store:
+    with closing(Store.open(database_url(data_dir))) as store:
         made = {}
         for name in (*_LIMITS, "default", "small"):
             if name != "*":
@@ -364,7 +365,7 @@ class TestCommand:
 
 
 def test_a_new_key_has_the_quota_of_the_one_that_it_replaces(tmp_path: Path) -> None:
-    with closing(Store.open(sqlite_url(tmp_path))) as store:
+    with closing(Store.open(database_url(tmp_path))) as store:
         record, _ = new_key("a", "predict", None, None)
         store.keys.add(record)
         store.quotas.change("a", record.id, {"images": 5})

@@ -13,7 +13,8 @@ from models.heads.head import Float32
 from models.images.preprocess import load_image
 from models.labels import as_texts
 from server.store.records import Task, TaskKey
-from server.store.store import Store, sqlite_url
+from server.store.store import Store
+from tests.helpers.databases import database_url
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart, predict
@@ -26,7 +27,7 @@ def refresh(folder: Path, task: str, bundle_folder: Path) -> Task:
     bundle = open_bundle(bundle_folder)
     engine = open_engine(bundle, "onnx-int8")
     embedded: dict[str, Float32] = {}
-    with closing(Store.open(sqlite_url(folder))) as store:
+    with closing(Store.open(database_url(folder))) as store:
         for start in range(0, 25, 7):
             page = store.examples.images(TaskKey(T, task), store.examples.support(TaskKey(T, task), 1).ids[start : start + 7])
             pixels = np.stack([load_image(example.image, bundle.manifest.input) for example in page])

@@ -15,8 +15,9 @@ from server.engine.registry import Backbones
 from server.errors import BackboneInUse, BackboneUnavailable, InvalidBundle, Overloaded
 from server.metrics import Metrics
 from server.settings import Settings
-from server.store.store import Store, sqlite_url
+from server.store.store import Store
 from tests.helpers.bundles import small_bundle, spoil
+from tests.helpers.databases import database_url
 from tests.helpers.stored import BACKBONE, create
 
 
@@ -27,7 +28,7 @@ def ids(tmp_path: Path, shipped_bundle: Path) -> list[str]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.open(sqlite_url(tmp_path))
+    store = Store.open(database_url(tmp_path))
     yield store
     store.close()
 
