@@ -164,7 +164,7 @@ def test_nothing_is_looked_for_beyond_the_statement_that_misses_a_task(tmp_path:
         said.clear()
         with pytest.raises(TaskNotFound, match="'task_0'"):
             store.refreshes.create(T, "name@1", 0.0, wanted)
-    assert len([line for line in said if line.startswith("SELECT")]) == 1
+    assert len([line for line in said if line.startswith("SELECT tasks")]) == 1
 
 
 def test_closing_leaves_one_file_of_data(tmp_path: Path) -> None:
