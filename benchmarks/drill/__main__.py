@@ -60,6 +60,7 @@ def main() -> None:
         struck = list(_drill(site, arguments.minutes, [fault for fault in FAULTS if arguments.only in fault.name]))
         stop.set()
         loading.join()
+        load.client.close()
         wrong = [*load.wrong, *lost(load, site.replicas, key), *unforgotten(load, site.cluster)]
         wrong += wrong_answers(load, embeddings, mean)
         if arguments.logs:

@@ -103,6 +103,10 @@ class Client:
                 raise GaveUp(f"{kind}: {method} {path}: {answer.outcome} {response.text[:300] if response is not None else ''}")
             time.sleep(_PAUSE_SECONDS)
 
+    def close(self) -> None:
+        """Closes the connections."""
+        self._api.close()
+
     def _kept(self, answer: Answer) -> Answer:
         with self._lock:
             self.answers.append(answer)
