@@ -173,6 +173,8 @@ def _programs(folder: Path) -> Path:
     if os.geteuid() != 0:
         return package / "pginstall18" / "bin"
     folder.chmod(0o755)
+    (folder / package.name).mkdir()
+    (folder / package.name).chmod(0o755)  # Whatever the umask is: commands that ran in this process may have set it.
     shutil.copytree(package / "pginstall18", folder / package.name / "pginstall18", ignore=shutil.ignore_patterns("include"))
     shutil.copytree(package.with_name(f"{package.name}.libs"), folder / f"{package.name}.libs")
     return folder / package.name / "pginstall18" / "bin"

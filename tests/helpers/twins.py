@@ -97,6 +97,9 @@ class Side:
         if kind == "application/zip":
             with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
                 return {self.named(member): self._member(member, archive.read(member)) for member in archive.namelist()}
+        if kind == "application/octet-stream":  # a classifier: the size of its description, that, and the numbers
+            end = 8 + int.from_bytes(answer.content[:8], "little")
+            return self.named(answer.content[8:end].decode()), answer.content[end:]
         return answer.content
 
     def _member(self, name: str, content: bytes) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ def test_lines_of_the_stores_threads_bear_the_id_of_their_request(
     with ServerProcess(tmp_path / "data", *small_flags, "--log-format", "json") as process:
         with httpx.Client(base_url=process.url, timeout=60) as api:
             create(api, support)
+            while "POST /v1/tasks 201" not in process.log():  # It is written after the answer.
+                time.sleep(0.01)
             before = len(process.log())
             for file in (tmp_path / "data").glob("headstart.db*"):
                 file.unlink()
