@@ -83,12 +83,13 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=20.0, help="requests a second of a modest tenant (default %(default)s)")
     parser.add_argument("--connections", type=int, default=1000, help="of the flood that has most (default %(default)s)")
     parser.add_argument("--floods", nargs="+", help="the kinds of load (default: all)")
+    parser.add_argument("server_flags", nargs="*", metavar="-- FLAG", help="further flags of the server")
     arguments = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # A connection is a file, here and in the server.
     with TemporaryDirectory() as folder:
         keys = _keys(Path(folder) / "data")
-        with ServerProcess(Path(folder) / "data", bundle=arguments.bundle) as server:
+        with ServerProcess(Path(folder) / "data", *arguments.server_flags, bundle=arguments.bundle) as server:
             figures = _measure(server, keys, arguments)
     write_json(arguments.json, figures)
 
