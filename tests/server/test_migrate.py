@@ -193,7 +193,7 @@ def _last_number(folder: Path) -> int:
         return number
 
 
-@pytest.mark.parametrize("to_postgresql", [True, False])
+@pytest.mark.parametrize("to_postgresql", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_copy_that_is_killed_at_any_statement_goes_on(kept: Kept, tmp_path: Path, to_postgresql: bool) -> None:
     there, back = database_url(tmp_path), sqlite_url(tmp_path / "back")
     if not to_postgresql:

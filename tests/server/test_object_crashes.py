@@ -52,7 +52,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     return Prepared(folder, (given[0].id, taken[0].id, taken[1].id), images, keys)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("action", [pytest.param(each, marks=() if each == "forget" else pytest.mark.slow) for each in ACTIONS])
 def test_a_process_that_is_killed_between_two_steps(prepared: Prepared, tmp_path: Path, action: str) -> None:
     steps = 0
     for last in range(_MOST_STEPS):

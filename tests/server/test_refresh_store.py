@@ -224,6 +224,8 @@ TestRefreshStore.settings = settings(max_examples=40, stateful_step_count=30, de
 class TestRefreshStoreInPostgres(TestRefreshStore):  # type: ignore[valid-type, misc]
     """The same in PostgreSQL."""
 
+    settings = settings(TestRefreshStore.settings, max_examples=6)
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:

@@ -224,3 +224,5 @@ TestStoreModel.settings = settings(max_examples=20, stateful_step_count=20, dead
 @pytest.mark.postgresql
 class TestStoreModelInPostgres(TestStoreModel):  # type: ignore[valid-type, misc]
     """The same in PostgreSQL."""
+
+    settings = settings(TestStoreModel.settings, max_examples=5)
