@@ -160,7 +160,11 @@ class RefreshMachine(RuleBasedStateMachine):
         if found and found[1].state == "running":
             job = self.store.refresh_work.job()
             assert job
-            self.store.refresh_work.fail(self.store.refresh_work.begin(job), Reason("why", "because"))
+            if self.lease:  # Another server that is able would go on.
+                self.store.refresh_work.leave(self.lease)
+            lease, self.lease = self.store.refresh_work.begin(job), None
+            self.store.refresh_work.fail(lease, Reason("why", "because"))
+            self.store.refresh_work.leave(lease)
             model = found[1]
             model.state = "failed"
             model.tasks = {task: "skipped" if now == "waiting" else now for task, now in model.tasks.items()}
