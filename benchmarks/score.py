@@ -3,7 +3,7 @@
     python -m benchmarks.score photographs.zip --json score.json
 
 The images are cut into as many pieces as there are rounds. In each round three ways take turns, on a piece each: the raw engine
-embeds pixels in its best batches, with nothing to decode; the same images are read and decoded on every core, with no engine; and
+embeds pixels in its best batches, with nothing to decode. The same images are read and decoded on every core, with no engine. And
 they are scored by one task, from files to Parquet. On a CPU the engine and the decoder share the cores. So no way of scoring is
 faster than both one after another (`both`, from their two rates).
 

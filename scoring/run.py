@@ -89,8 +89,8 @@ def score(asked: Scoring, tell: Callable[[int, int], None]) -> int:
         tell: called with the images done so far and all there are, first before anything is embedded.
 
     Raises:
-        ScoringError: `out`, or the folder of kept embeddings, was made with other settings; another process makes the same file;
-            a backbone is missing, is another one, or does not run here; or a source cannot be read.
+        ScoringError: `out`, or the folder of kept embeddings, was made with other settings. Or another process makes the same
+            file. Or a backbone is missing, is another one, or does not run here. Or a source cannot be read.
         OSError: a file cannot be read or written. The same call goes on later.
     """
     keep_freed_memory_together()

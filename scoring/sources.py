@@ -140,7 +140,7 @@ class _Zip:
                 yield f"{position}:{member.filename}"
 
     def read(self, name: str, limit: int) -> bytes:
-        with self._lock:
+        with self._lock:  # Only one thread opens it.
             archive = self._zip
         member = archive.infolist()[int(name.partition(":")[0])]
         _check_size(member.file_size, limit)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from headstart import Client
-from models.bundle import PAPER_BUNDLE, SHIPPED, find_bundles
+from models.bundle import PAPER_BUNDLE, SHIPPED, find_bundles, read_manifest
 from tests.helpers import databases
 from tests.helpers.bundles import SMALL, small_bundle
 from tests.helpers.images import encode
@@ -141,6 +141,12 @@ def client(server: ServerProcess) -> Iterator[Client]:
 def shipped_bundle() -> Path:
     """The folder of the shipped bundle that tests' servers use, whose network is small."""
     return find_bundles(SHIPPED)[PAPER_BUNDLE]
+
+
+@pytest.fixture(scope="session")
+def shipped(shipped_bundle: Path) -> str:
+    """The id of that bundle."""
+    return read_manifest(shipped_bundle).id
 
 
 @pytest.fixture(scope="session")

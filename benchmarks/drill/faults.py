@@ -4,9 +4,10 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from benchmarks.drill.network import Network
+from benchmarks.drill.network import Net, Network
 from benchmarks.drill.postgres import Cluster
 from benchmarks.drill.servers import Replica
 
@@ -84,11 +85,11 @@ def _failed_over(site: Site) -> Acting:
     site.cluster.add_standby()
 
 
-def _replica_cut_from_database(site: Site) -> Acting:
+def _replica_cut(site: Site, net: Net) -> Acting:
     replica = site.some()
-    site.network.cut(replica.node, "back")
+    site.network.cut(replica.node, net)
     yield
-    site.network.join(replica.node, "back")
+    site.network.join(replica.node, net)
     yield
 
 
@@ -97,14 +98,6 @@ def _replica_slow_to_database(site: Site) -> Acting:
     site.network.slow(replica.node, "back", "64kbit")
     yield
     site.network.hasten(replica.node, "back")
-    yield
-
-
-def _replica_cut_from_balancer(site: Site) -> Acting:
-    replica = site.some()
-    site.network.cut(replica.node, "front")
-    yield
-    site.network.join(replica.node, "front")
     yield
 
 
@@ -147,9 +140,9 @@ FAULTS: Sequence[Fault] = (
     Fault("replica killed and started again", _replica_killed, 3.0, partial=True),
     Fault("rolling restart", _rolling_restart, 0.0, harmless=True),
     Fault("fail-over to the standby", _failed_over, 3.0),
-    Fault("replica cut from PostgreSQL", _replica_cut_from_database, 10.0, partial=True),
+    Fault("replica cut from PostgreSQL", partial(_replica_cut, net="back"), 10.0, partial=True),
     Fault("PostgreSQL restarted", _database_restarted, 0.0),
-    Fault("replica cut from HAProxy", _replica_cut_from_balancer, 10.0, partial=True),
+    Fault("replica cut from HAProxy", partial(_replica_cut, net="front"), 10.0, partial=True),
     Fault("all replicas cut from PostgreSQL", _all_cut_from_database, 10.0),
     Fault("replica slow to PostgreSQL", _replica_slow_to_database, 10.0, partial=True),
     Fault("PostgreSQL killed and started again", _database_killed, 2.0),

@@ -151,8 +151,15 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """The number of a task's active version, the backbone that embeds its queries, its classes' number, what it captures, how
-    many labels an image of it has, and how often something of it was forgotten.
+    """A task's active version, and the settings that its predictions need.
+
+    Attributes:
+        version: its number.
+        backbone: the one that embeds its queries.
+        ways: the number of its classes.
+        capture: which predictions are captured.
+        labels: how many an image may have.
+        forgettings: how often something of the task was forgotten.
     """
 
     version: int

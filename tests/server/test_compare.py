@@ -24,7 +24,7 @@ from headstart import BackboneNotFound, Client, InvalidInput, TaskNotFound, Untr
 from headstart import Trial as Tried
 from headstart.__main__ import main
 from models.arrays import Floats, Ints
-from models.bundle import open_bundle, read_manifest
+from models.bundle import open_bundle
 from models.engine import embed_all, open_engine
 from models.images.preprocess import load_image
 from models.manifest import HeadOptions
@@ -41,11 +41,6 @@ from tests.helpers.uploads import create, mislabelled, multipart
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("bundles")
-
-
-@pytest.fixture(scope="module")
-def shipped(shipped_bundle: Path) -> str:
-    return read_manifest(shipped_bundle).id
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from models.bundle import read_manifest
 from server.refresh import part
 from server.store import refresh_rows
 from server.store.tables import refresh_leases, refresh_tasks
@@ -31,11 +30,6 @@ def sooner() -> None:
     """For `prepare`: a killed server is missed after two seconds, and so long another one is waited for that has a bundle."""
     refresh_rows.LEASE_SECONDS = LEASE_SECONDS
     part._WAIT_SECONDS = WAIT_SECONDS
-
-
-@pytest.fixture(scope="module")
-def shipped(shipped_bundle: Path) -> str:
-    return read_manifest(shipped_bundle).id
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,6 @@ import pytest
 from benchmarks.bundles import copy_bundle
 from headstart import BackboneNotFound, Client, RefreshNotFound, TaskNotFound, WrongRefreshState
 from headstart.__main__ import main
-from models.bundle import read_manifest
 from tests.helpers.bundles import small_bundle, spoil
 from tests.helpers.images import encode, noise
 from tests.helpers.refreshes import begin, change, ended, look, moved, rolled_back, rows, until, versions
@@ -34,11 +33,6 @@ from tests.helpers.uploads import answers, create, multipart, predict
 QUICK = ("--engine", FAST_ENGINE)
 SMALL = "small@1"
 """Recognises less of the samples than the shipped bundle: 56 % of them left out, and that 100 %."""
-
-
-@pytest.fixture(scope="module")
-def shipped(shipped_bundle: Path) -> str:
-    return read_manifest(shipped_bundle).id
 
 
 @pytest.fixture(scope="module")

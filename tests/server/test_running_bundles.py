@@ -18,7 +18,7 @@ import pytest
 from benchmarks.bundles import copy_bundle
 from headstart import BackboneInUse, BackboneNotFound, BackboneNotOpen, Client, InvalidBundle
 from headstart.__main__ import main
-from models.bundle import DEFAULT_BUNDLE, GOLDEN, MANIFEST, ONNX, golden_bytes, open_bundle, read_manifest, write_bundle
+from models.bundle import DEFAULT_BUNDLE, GOLDEN, MANIFEST, ONNX, golden_bytes, open_bundle, write_bundle
 from models.heads.head import Float32
 from models.images.preprocess import Pixels
 from tests.helpers.bundles import small_bundle, spoil
@@ -43,12 +43,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[S
         yield process
         assert process.stop() == 0, process.log()
         assert "Traceback" not in process.log()
-
-
-@pytest.fixture(scope="module")
-def shipped(shipped_bundle: Path) -> str:
-    """The id of the bundle that new tasks get while nobody changes that."""
-    return read_manifest(shipped_bundle).id
 
 
 def open_(api: httpx.Client, id_: str) -> httpx.Response:

@@ -1,5 +1,6 @@
-"""A table of changes, by which servers that share a database know what the others changed, one of the
-rates that each has used, and one of what was chosen for all. A task counts how often something of it was forgotten.
+"""Tables for servers that share a database: what each changed, which rates it used, and what was chosen for all.
+
+A task counts how often something of it was forgotten.
 """
 
 import sqlalchemy as sa
