@@ -18,7 +18,7 @@ from typing import Any, Self
 import psycopg
 
 from benchmarks.server_process import free_port
-from benchmarks.shared.setting import processor_seconds
+from benchmarks.shared.setting import family, processor_seconds
 
 THROWAWAY: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 """Settings of a server whose data need not outlive the machine."""
@@ -92,8 +92,7 @@ class PostgresServer:
 
     def kill(self) -> None:
         """Kills the server and each of its processes, so that none gets a chance to finish anything."""
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        for number in (self._process.pid, *map(int, children)):
+        for number in family(self._process.pid):
             try:
                 os.kill(number, signal.SIGKILL)
             except ProcessLookupError:
@@ -116,8 +115,7 @@ class PostgresServer:
 
     def processor_seconds(self) -> float:
         """Returns the processor time that it has taken, in seconds: that of the processes that serve it now."""
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        return sum(processor_seconds(number) for number in (self._process.pid, *map(int, children)))
+        return sum(map(processor_seconds, family(self._process.pid)))
 
     def log(self) -> str:
         """Returns its output."""

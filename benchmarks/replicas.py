@@ -20,8 +20,8 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from benchmarks.drill.network import Network, missing
-from benchmarks.drill.postgres import Cluster
+from benchmarks.drill.network import Network
+from benchmarks.drill.postgres import Cluster, missing
 from benchmarks.drill.servers import Replica
 from benchmarks.serving.load import LoadGenerator, post_form, post_images
 from benchmarks.shared.command import benchmark_parser, write_json

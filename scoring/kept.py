@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from models.heads.head import Float32
 from scoring.embed import Backbone, Embedded
+from scoring.plan import file_of
 from scoring.write import write_table
 
 
@@ -24,11 +25,11 @@ class Kept:
 
     def has(self, part: int) -> bool:
         """Returns whether all of the backbones have embedded that part."""
-        return all(_name(part) in there for there in self._there)
+        return all(file_of(part) in there for there in self._there)
 
     def load(self, part: int) -> Embedded:
         """Returns a part that is there."""
-        tables = [pq.read_table(folder / _name(part), partitioning=None) for folder in self._folders]
+        tables = [pq.read_table(folder / file_of(part), partitioning=None) for folder in self._folders]
         errors: list[list[tuple[str, str] | None]] = []
         embeddings: list[Float32] = []
         for table, dim in zip(tables, self._dims, strict=True):
@@ -55,8 +56,4 @@ class Kept:
                     "embedding": pa.array([None if error else next(rows) for error in errors], pa.list_(pa.float32(), dim)),
                 }
             )
-            write_table(folder / _name(part), table)
-
-
-def _name(part: int) -> str:
-    return f"{part:07}.parquet"
+            write_table(folder / file_of(part), table)

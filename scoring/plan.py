@@ -26,6 +26,11 @@ Entry = tuple[int, str]
 _PLAN, _LISTING, _LOCK = "plan.json", "images.jsonl", "lock"
 
 
+def file_of(part: int) -> str:
+    """Returns the name of a part's file, in whichever folder."""
+    return f"{part:07}.parquet"
+
+
 class OtherSettings(ScoringError):
     """A folder or a file was made with other settings. The message says which."""
 

@@ -22,7 +22,7 @@ from scoring.decode import Decoded, decode
 from scoring.embed import Embedded, embed, open_backbone
 from scoring.errors import ScoringError
 from scoring.kept import Kept
-from scoring.plan import Entry, OtherSettings, Plan, opened, refuse_others
+from scoring.plan import Entry, OtherSettings, Plan, file_of, opened, refuse_others
 from scoring.sources import Source, SourceError, open_source
 from scoring.write import merge, schema, settings_of, write_part
 
@@ -210,7 +210,7 @@ class _Run:
         return len(whole.paths)
 
     def _file(self, part: int) -> Path:
-        return self._asked.under_way / f"{part:07}.parquet"
+        return self._asked.under_way / file_of(part)
 
 
 def _ahead(pool: Executor, most: int, work: Callable[[Taken], Given], items: Iterable[Taken]) -> Iterator[Given]:

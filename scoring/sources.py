@@ -140,7 +140,7 @@ class _Zip:
                 yield f"{position}:{member.filename}"
 
     def read(self, name: str, limit: int) -> bytes:
-        with self._lock:  # Only one thread opens it.
+        with self._lock:  # Its directory may be large, and is read once.
             archive = self._zip
         member = archive.infolist()[int(name.partition(":")[0])]
         _check_size(member.file_size, limit)
@@ -161,7 +161,6 @@ class _List:
         self._base = Path.cwd()
         self.described = f"list {self._file}, {about.st_size} bytes of {about.st_mtime_ns}, read in {self._base}"
         self._stores: dict[str, _ObjectStore] = {}
-        self._lock = threading.Lock()
 
     def names(self) -> Iterator[str]:
         with self._file.open(encoding="utf-8", errors="surrogateescape") as lines:
@@ -177,9 +176,7 @@ class _List:
         scheme, _, rest = name.partition("://")
         bucket, _, key = rest.partition("/")
         root = f"{scheme}://{bucket}"
-        with self._lock:
-            store = self._stores.setdefault(root, _ObjectStore(root))
-        return store.read(key, limit)
+        return self._stores.setdefault(root, _ObjectStore(root)).read(key, limit)
 
     def path(self, name: str) -> str:
         return name

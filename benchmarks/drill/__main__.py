@@ -22,12 +22,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.drill import network, postgres
+from benchmarks.drill import postgres
 from benchmarks.drill.actions import MIX, create
 from benchmarks.drill.checks import lost, unforgotten, wrong_answers
 from benchmarks.drill.client import Client
 from benchmarks.drill.faults import FAULTS, Fault, Site
 from benchmarks.drill.load import Load
+from benchmarks.drill.network import Network
 from benchmarks.drill.report import Struck, outcomes, outside, tell
 from benchmarks.drill.servers import Balancer, Replica, next_release
 from benchmarks.shared.command import benchmark_parser, write_json
@@ -45,7 +46,7 @@ _CALM_SECONDS = 10.0  # between the repair of a fault and the next one
 
 def main() -> None:
     arguments = _parser().parse_args()
-    if (reason := network.missing()) or (reason := None if postgres.programs() else "PostgreSQL is missing"):
+    if reason := postgres.missing():
         sys.exit(f"no drill here: {reason}")
     queries = sample_images()[:8]
     embeddings, mean = _embedded(queries)
@@ -92,7 +93,7 @@ def _site() -> Iterator[tuple[Site, Balancer, str, Path]]:
     with ExitStack() as opened:
         folder = Path(opened.enter_context(TemporaryDirectory(prefix="headstart-drill-")))
         folder.chmod(0o755)  # PostgreSQL runs as another user.
-        net = opened.enter_context(network.Network())
+        net = opened.enter_context(Network())
         cluster = opened.enter_context(postgres.Cluster(net, folder / "pg"))
         key = _first_key(cluster.url)
         replicas = [Replica(net, node, folder, cluster.url) for node in ("r1", "r2", "r3")]

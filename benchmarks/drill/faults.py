@@ -44,7 +44,7 @@ class Fault:
     Attributes:
         act: does it to a site.
         seconds: for which it lasts.
-        harmless: whether no request may fail.
+        harmless: whether no request should fail. It is told in the figures, and judged by the reader.
         partial: whether other replicas can answer while it lasts.
     """
 
@@ -85,11 +85,12 @@ def _failed_over(site: Site) -> Acting:
     site.cluster.add_standby()
 
 
-def _replica_cut(site: Site, net: Net) -> Acting:
-    replica = site.some()
-    site.network.cut(replica.node, net)
+def _cut(site: Site, nodes: Sequence[str], net: Net = "back") -> Acting:
+    for node in nodes:
+        site.network.cut(node, net)
     yield
-    site.network.join(replica.node, net)
+    for node in nodes:
+        site.network.join(node, net)
     yield
 
 
@@ -101,36 +102,12 @@ def _replica_slow_to_database(site: Site) -> Acting:
     yield
 
 
-def _all_cut_from_database(site: Site) -> Acting:
-    for replica in site.replicas:
-        site.network.cut(replica.node, "back")
-    yield
-    for replica in site.replicas:
-        site.network.join(replica.node, "back")
-    yield
-
-
-def _standby_cut(site: Site) -> Acting:
-    site.network.cut(site.cluster.standby, "back")
-    yield
-    site.network.join(site.cluster.standby, "back")
-    yield
-
-
-def _rolling_restart(site: Site) -> Acting:
+def _one_by_one(site: Site, *, upgrade: bool) -> Acting:
     yield
     for replica in site.replicas:
         replica.stop()
-        replica.start()
-        time.sleep(_SETTLE_SECONDS)
-    yield
-
-
-def _rolling_upgrade(site: Site) -> Acting:
-    yield
-    for replica in site.replicas:
-        replica.stop()
-        replica.tree = site.release
+        if upgrade:
+            replica.tree = site.release
         replica.start()
         time.sleep(_SETTLE_SECONDS)
     yield
@@ -138,14 +115,14 @@ def _rolling_upgrade(site: Site) -> Acting:
 
 FAULTS: Sequence[Fault] = (
     Fault("replica killed and started again", _replica_killed, 3.0, partial=True),
-    Fault("rolling restart", _rolling_restart, 0.0, harmless=True),
+    Fault("rolling restart", partial(_one_by_one, upgrade=False), 0.0, harmless=True),
     Fault("fail-over to the standby", _failed_over, 3.0),
-    Fault("replica cut from PostgreSQL", partial(_replica_cut, net="back"), 10.0, partial=True),
+    Fault("replica cut from PostgreSQL", lambda site: _cut(site, [site.some().node]), 10.0, partial=True),
     Fault("PostgreSQL restarted", _database_restarted, 0.0),
-    Fault("replica cut from HAProxy", partial(_replica_cut, net="front"), 10.0, partial=True),
-    Fault("all replicas cut from PostgreSQL", _all_cut_from_database, 10.0),
+    Fault("replica cut from HAProxy", lambda site: _cut(site, [site.some().node], "front"), 10.0, partial=True),
+    Fault("all replicas cut from PostgreSQL", lambda site: _cut(site, [each.node for each in site.replicas]), 10.0),
     Fault("replica slow to PostgreSQL", _replica_slow_to_database, 10.0, partial=True),
     Fault("PostgreSQL killed and started again", _database_killed, 2.0),
-    Fault("standby cut from the primary", _standby_cut, 8.0),
-    Fault("rolling upgrade with a migration", _rolling_upgrade, 0.0, harmless=True),
+    Fault("standby cut from the primary", lambda site: _cut(site, [site.cluster.standby]), 8.0),
+    Fault("rolling upgrade with a migration", partial(_one_by_one, upgrade=True), 0.0, harmless=True),
 )

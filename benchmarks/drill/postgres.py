@@ -12,7 +12,9 @@ from typing import Any, Self
 
 import psycopg
 
+from benchmarks.drill import network
 from benchmarks.drill.network import Network
+from benchmarks.shared.setting import family
 
 _PROGRAMS = Path("/usr/lib/postgresql")
 _USER = "headstart"
@@ -36,6 +38,11 @@ def programs() -> Path | None:
     return found[-1].parent if found else None
 
 
+def missing() -> str | None:
+    """Returns what this machine lacks for a cluster in a network of its own, in words; None if nothing."""
+    return network.missing() or (None if programs() else "PostgreSQL is missing (apt-get install postgresql)")
+
+
 class Cluster:
     """A primary and a standby without whose copy nothing is acknowledged. They take turns in these parts.
 
@@ -44,8 +51,8 @@ class Cluster:
         standby: the node of the standby, `pg1` or `pg2` as well.
     """
 
-    def __init__(self, network: Network, folder: Path) -> None:
-        self._network = network
+    def __init__(self, nodes: Network, folder: Path) -> None:
+        self._network = nodes
         self._folder = folder
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         found = programs()
@@ -95,9 +102,7 @@ class Cluster:
 
     def kill(self, node: str) -> None:
         """Kills a node and each of its processes."""
-        process = self._processes[node].pid
-        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-        for number in (process, *map(int, children)):
+        for number in family(self._processes[node].pid):
             with suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)
         self._processes[node].wait()
@@ -125,7 +130,7 @@ class Cluster:
 
     def processor_seconds(self) -> float:
         """Returns the processor time of the primary and of all that it has started."""
-        return float(sum(_processor(pid) for pid in _family(self._processes[self.primary].pid)))
+        return float(sum(_processor(pid) for pid in family(self._processes[self.primary].pid)))
 
     def close(self) -> None:
         """Stops both."""
@@ -157,11 +162,6 @@ class Cluster:
 
 
 _AS_POSTGRES = ("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups")
-
-
-def _family(process: int) -> list[int]:
-    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return [process, *map(int, children)]
 
 
 def _processor(process: int) -> float:

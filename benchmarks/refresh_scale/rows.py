@@ -44,5 +44,5 @@ def statement_times(store: Store) -> dict[str, float]:
     timed("resume", lambda: refreshes.change(TENANT, id_, "resume"))
     timed("cancel", lambda: refreshes.change(TENANT, id_, "cancel"))
     timed("begin to roll back", lambda: refreshes.change(TENANT, id_, "rollback"))
-    work.end(RefreshWork(store._database, shared=True).job() or job)
+    work.end(work.job() or job)
     return times

@@ -60,6 +60,12 @@ def resident(process: int) -> int:
     return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")))
 
 
+def family(process: int) -> list[int]:
+    """Returns a process and its children, by their ids."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [process, *map(int, children)]
+
+
 def processor_seconds(process: int) -> float:
     """Returns the processor time that a process has taken, in seconds."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()  # those after its name

@@ -1,6 +1,6 @@
 """The parts of the OpenAPI document that FastAPI cannot see: bodies in several forms, and an example for each call."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from importlib.metadata import version
 from typing import Any
@@ -74,6 +74,11 @@ def answered(model: type[Reply], description: str, *, location: str | None = Non
             },
         }
     return response
+
+
+def binary(description: str, kinds: Iterable[str]) -> dict[str, Any]:
+    """Returns a successful response of bytes of one of these media types, for a route's `responses`."""
+    return {"description": description, "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}}
 
 
 def _body(**content: Any) -> dict[str, Any]:

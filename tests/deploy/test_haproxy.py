@@ -38,7 +38,7 @@ def balanced(tmp_path: Path, haproxy: str, small_flags: tuple[str, ...]) -> Iter
         with subprocess.Popen([haproxy, "-db", "-f", str(tmp_path / "haproxy.cfg")], stderr=subprocess.DEVNULL) as process:
             url = f"http://127.0.0.1:{port}"
             try:
-                _until_answered(url, 200)
+                _until_ready(url)
                 yield url, server
             finally:
                 process.terminate()
@@ -66,11 +66,11 @@ def test_a_server_that_stops_is_asked_no_more_and_nothing_fails(balanced: tuple[
         assert server.stop() == 0, "at once at the second signal"
 
 
-def _until_answered(url: str, status: int) -> None:
+def _until_ready(url: str) -> None:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
-            if httpx.get(f"{url}/readyz").status_code == status:
+            if httpx.get(f"{url}/readyz").status_code == 200:
                 return
         except httpx.TransportError:
             pass

@@ -6,7 +6,6 @@ import random
 import shutil
 import signal
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from contextvars import copy_context
@@ -29,6 +28,7 @@ from server.store.tables import choices, erasures, metadata, objects
 from tests.helpers.bundles import SMALL, small_bundle
 from tests.helpers.databases import database_url, statements_in
 from tests.helpers.images import encode, noise
+from tests.helpers.refreshes import moved
 from tests.helpers.servers import ServerProcess
 from tests.helpers.stored import create
 from tests.helpers.uploads import as_json, base64_of
@@ -110,11 +110,7 @@ def _history(api: httpx.Client) -> list[str]:
     examples = api.get(f"/v1/tasks/{pets}/examples").json()["examples"]
     api.delete(f"/v1/tasks/{pets}/examples/{examples[0]['id']}?forget=true").raise_for_status()
     api.delete(f"/v1/tasks/{gone}").raise_for_status()
-    refresh = made("/v1/refreshes", json={"to": _OTHER, "tasks": [pets]})["id"]
-    until = time.monotonic() + 60
-    while api.get(f"/v1/refreshes/{refresh}").json()["state"] != "finished":
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    assert moved(api, _OTHER, [pets])["state"] == "finished"
     made(f"/v1/tasks/{pets}/predict?remember=true", **_files("images", _IMAGES[8:10]))
     made("/v1/keys", json={"scope": "predict", "task": many})
     return [pets, many]

@@ -135,7 +135,7 @@ def holds(data_dir: Path, key: bytes) -> bool:
     return any(key in path.read_bytes() for path in data_dir.glob("headstart.db*") if path.suffix != ".reserve")
 
 
-def test_a_request_that_is_refused_leaves_nothing(api: httpx.Client, s3: S3Server) -> None:
+def test_a_retry_puts_nothing_and_a_deletion_leaves_nothing(api: httpx.Client, s3: S3Server) -> None:
     task = create(api, unique(4, seed=5))["id"]
     before = s3.paths()
     key = {"Idempotency-Key": "objects-1"}

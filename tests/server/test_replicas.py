@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -29,6 +29,7 @@ from tests.helpers.servers import ServerProcess
 from tests.helpers.stored import add, create
 from tests.helpers.uploads import create as create_task
 from tests.helpers.uploads import multipart
+from tests.helpers.waiting import wait_until
 
 pytestmark = pytest.mark.postgresql
 
@@ -324,18 +325,11 @@ class TestServers:
         for id_ in (other, before):
             assert apis[0].post("/v1/backbones", json={"id": id_}).status_code in {200, 201}
             assert apis[0].patch(f"/v1/backbones/{id_}", json={"default": True}).status_code == 200
-            _wait_until(partial(_all_default, apis, id_))
+            wait_until(partial(_all_default, apis, id_))
 
 
 def _all_default(apis: list[httpx.Client], id_: str) -> bool:
     return all(api.get(f"/v1/backbones/{id_}").json()["default"] for api in apis)
-
-
-def _wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_workers_of_a_server_know_what_another_server_changed(
@@ -360,7 +354,7 @@ def test_workers_of_a_server_know_what_another_server_changed(
         known = {"Headstart-At-Least": changed.headers["headstart-at-least"]}
         assert one.post(path, content=image, headers=known).json()["version"] == changed.json()["version"]
         one.delete(f"/v1/tasks/{task}")
-        _wait_until(lambda: {workers.post(path, content=image).status_code for _ in range(4)} == {404})
+        wait_until(lambda: {workers.post(path, content=image).status_code for _ in range(4)} == {404})
 
 
 class TestKeys:
@@ -378,12 +372,12 @@ class TestKeys:
             assert one.get("/v1/tasks").status_code == other.get("/v1/tasks").status_code == 200
             while one.get("/v1/tasks").status_code == 200:
                 pass
-            _wait_until(lambda: other.get("/v1/tasks").status_code == 429)
+            wait_until(lambda: other.get("/v1/tasks").status_code == 429)
             with closing(Store.open(url)) as store:
                 store.quotas.change("birds", "", {"requests": None})
-                _wait_until(lambda: {api.get("/v1/tasks").status_code for api in (one, other)} == {200})
+                wait_until(lambda: {api.get("/v1/tasks").status_code for api in (one, other)} == {200})
                 store.keys.revoke(None, record.id)
-            _wait_until(lambda: {api.get("/v1/tasks").status_code for api in (one, other)} == {401})
+            wait_until(lambda: {api.get("/v1/tasks").status_code for api in (one, other)} == {401})
 
     def test_a_key_made_at_one_server_holds_at_another_until_it_is_revoked(
         self, tmp_path: Path, small_flags: tuple[str, ...]
@@ -427,7 +421,7 @@ class TestDatabaseAway:
 
                 assert ask().status_code == 200
                 postgres.stop()
-                _wait_until(lambda: ask().status_code == 503)
+                wait_until(lambda: ask().status_code == 503)
                 begun = time.monotonic()
                 for reply in (ask(), api.get("/v1/tasks"), api.delete(f"/v1/tasks/{task}")):
                     assert (reply.status_code, reply.json()["code"]) == (503, "storage_failed")
@@ -436,6 +430,6 @@ class TestDatabaseAway:
                 assert api.get("/readyz").status_code == 503
                 assert time.monotonic() - begun < PATIENCE / 10, "nothing waits for what is away"
                 postgres.start()
-                _wait_until(lambda: ask().status_code == 200)
+                wait_until(lambda: ask().status_code == 200)
                 assert api.get("/readyz").status_code == 200
                 assert api.delete(f"/v1/tasks/{task}").status_code == 204

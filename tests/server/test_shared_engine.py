@@ -15,7 +15,8 @@ from benchmarks.server_process import ServerProcess
 from tests.helpers import servers
 from tests.helpers.samples import Labelled
 from tests.helpers.uploads import create, queries
-from tests.server.test_workers import CLIENTS, SECONDS, Load, children, metric, restart_all, wait_until
+from tests.helpers.waiting import wait_until
+from tests.server.test_workers import CLIENTS, SECONDS, Load, children, metric, restart_all
 
 WORKERS = 2
 FLAGS = ("--workers", str(WORKERS), "--engine", "onnx", "--shared-engine")

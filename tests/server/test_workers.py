@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from benchmarks.server_process import ROOT, ServerProcess, free_port
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import run_server
 from tests.helpers.uploads import create, multipart, queries
+from tests.helpers.waiting import wait_until
 
 WORKERS = 3
 CLIENTS = 32
@@ -52,13 +53,6 @@ def connecting(url: str, key: str) -> httpx.Client:
 def children(server: ServerProcess) -> list[psutil.Process]:
     """The owner, and then the workers, in the order in which they were started."""
     return sorted(psutil.Process(server.process.pid).children(), key=lambda process: process.create_time())
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def metric(api: httpx.Client, name: str) -> float:

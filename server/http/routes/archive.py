@@ -9,6 +9,7 @@ from server.errors import ImageNotKept, StorageFailed, TaskNotFound
 from server.http.audited import audited
 from server.http.callers import Calling, needs
 from server.http.dependencies import Served
+from server.http.openapi import binary
 from server.http.problems import documented
 from server.http.streaming import Streamed
 from server.journeys.archive import archive_pieces, plan_archive
@@ -24,7 +25,7 @@ _ZIP = "application/zip"
     summary="The active version as a zip with a folder per class",
     response_class=Response,
     responses={
-        200: {"description": "The archive", "content": {_ZIP: {"schema": {"type": "string", "format": "binary"}}}},
+        200: binary("The archive", [_ZIP]),
         **documented(TaskNotFound, ImageNotKept, StorageFailed),
     },
 )

@@ -38,7 +38,7 @@ from server.http.bodies.labels import label_in
 from server.http.callers import Caller, Calling, needs
 from server.http.dependencies import Served, reply, while_connected
 from server.http.idempotency import create_once
-from server.http.openapi import CORRECTION_BODY, RESOLVE_BODY, answered
+from server.http.openapi import CORRECTION_BODY, RESOLVE_BODY, answered, binary
 from server.http.problems import documented
 from server.http.routes.tasks import IdempotencyKey
 from server.journeys.replay import changed_task_again
@@ -105,10 +105,7 @@ async def captures(
     summary="A captured image, as it was sent",
     response_class=Response,
     responses={
-        200: {
-            "description": "The image",
-            "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES},
-        },
+        200: binary("The image", MEDIA_TYPES),
         **documented(*_ERRORS),
     },
 )

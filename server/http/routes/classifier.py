@@ -7,6 +7,7 @@ from server.errors import BackboneUnavailable, StorageFailed, TaskNotFound
 from server.http.audited import audited
 from server.http.callers import Calling, needs
 from server.http.dependencies import Served
+from server.http.openapi import binary
 from server.http.problems import documented
 from server.journeys.classifier import classifier_of
 
@@ -21,7 +22,7 @@ _BINARY = "application/octet-stream"
     summary="The active version as a safetensors file, to score images elsewhere",
     response_class=Response,
     responses={
-        200: {"description": "The classifier", "content": {_BINARY: {"schema": {"type": "string", "format": "binary"}}}},
+        200: binary("The classifier", [_BINARY]),
         **documented(TaskNotFound, BackboneUnavailable, StorageFailed),
     },
 )

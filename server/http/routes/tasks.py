@@ -45,7 +45,7 @@ from server.http.bodies.labels import label_in
 from server.http.callers import Calling, needs
 from server.http.dependencies import Served, reply, while_connected
 from server.http.idempotency import create_once
-from server.http.openapi import EXAMPLE_PATCH_BODY, EXAMPLES_BODY, PATCH_BODY, TASK_BODY, answered
+from server.http.openapi import EXAMPLE_PATCH_BODY, EXAMPLES_BODY, PATCH_BODY, TASK_BODY, answered, binary
 from server.http.problems import documented
 from server.journeys import adapt
 from server.journeys.forget import delete_task, forget_example
@@ -304,10 +304,7 @@ async def remove(
     summary="An example's image, as it was sent",
     response_class=Response,
     responses={
-        200: {
-            "description": "The image",
-            "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES},
-        },
+        200: binary("The image", MEDIA_TYPES),
         **documented(TaskNotFound, ExampleNotFound, ImageNotKept, StorageFailed),
     },
 )
