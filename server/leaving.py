@@ -7,7 +7,7 @@ class Leaving:
     """The news that this server is about to stop. All of its processes know it.
 
     Args:
-        mark: a file that is there from then on, where the server has several processes; None if it has one.
+        mark: a file that `begin` makes, for the other processes of the server; None if there are none.
     """
 
     def __init__(self, mark: Path | None = None) -> None:
@@ -22,5 +22,5 @@ class Leaving:
 
     @property
     def begun(self) -> bool:
-        """True from then on."""
+        """True once `begin` was called, in whichever process."""
         return self._begun or (self._mark is not None and self._mark.exists())

@@ -16,6 +16,8 @@ from pathlib import Path
 
 _VARIABLE = "_HEADSTART_SEAT"
 OWNER, DEVICE = 0, -1
+LEAVING = "leaving"
+"""The file in the shared folder that is there while the server is about to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Seat:
     @property
     def leaving(self) -> Path:
         """The file that is there while the server is about to stop."""
-        return Path(self.folder, "leaving")
+        return Path(self.folder, LEAVING)
 
     def say_ready(self) -> None:
         """Tells the process that started this one that it serves."""

@@ -22,7 +22,7 @@ from typing import Any
 from models.processor import available_cores
 from server.leaving import Leaving
 from server.listening import local_listener, shared_listener
-from server.seat import DEVICE, OWNER, Seat, name_of
+from server.seat import DEVICE, LEAVING, OWNER, Seat, name_of
 from server.settings import Settings
 from server.shared_folder import shared_folder
 
@@ -221,7 +221,7 @@ class _Supervisor:
     async def _drain(self) -> None:
         """Serves on while load balancers learn to send requests elsewhere. A second signal ends that."""
         if self._settings.drain_seconds:
-            Leaving(self._folder / "leaving").begin()
+            Leaving(self._folder / LEAVING).begin()
             self._stopping.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._settings.drain_seconds)

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from json import dumps
-from pathlib import Path
 
-from server.commands.beside import duration
+from server.commands.beside import add_database, duration
 from server.errors import HeadstartError
-from server.settings import ENVIRONMENT_PREFIX, Settings
 from server.store.audit import AuditFilter, line_of, rows_of
 from server.store.database import StoreError
 from server.store.opening import read_beside, sqlite_url
@@ -52,10 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tenant", help="of this tenant's callers only")
     parser.add_argument("--key", metavar="ID", help="by this key only")
     parser.add_argument("--action", metavar="PATTERN", help="such as task.delete or 'key.*'")
-    folder = os.environ.get(f"{ENVIRONMENT_PREFIX}DATA_DIR") or Settings.model_fields["data_dir"].default
-    parser.add_argument("--data-dir", type=Path, default=Path(folder), help="as of the server")
-    url = os.environ.get(f"{ENVIRONMENT_PREFIX}DATABASE_URL")
-    parser.add_argument("--database-url", default=url, help="as of the server")
+    add_database(parser)
     return parser
 
 

@@ -52,11 +52,20 @@ def add_command(
     """Adds a command that `run` carries out, with the arguments that name the database."""
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=f"{text.capitalize()}.")
     parser.set_defaults(run=run)
-    folder = os.environ.get(f"{ENVIRONMENT_PREFIX}DATA_DIR") or Settings.model_fields["data_dir"].default
-    parser.add_argument("--data-dir", type=Path, default=Path(folder), help="as of the server")
+    add_database(parser)
+    return parser
+
+
+def add_database(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that name the server's database."""
+    parser.add_argument("--data-dir", type=Path, default=default_folder(), help="as of the server")
     url = os.environ.get(f"{ENVIRONMENT_PREFIX}DATABASE_URL")
     parser.add_argument("--database-url", default=url, help="as of the server")
-    return parser
+
+
+def default_folder() -> Path:
+    """Returns the data directory of a server that has this environment."""
+    return Path(os.environ.get(f"{ENVIRONMENT_PREFIX}DATA_DIR") or Settings.model_fields["data_dir"].default)
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:

@@ -5,13 +5,11 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from models.bundle import BundleError
-from server.commands.beside import print_table
+from server.commands.beside import default_folder, print_table
 from server.engine.default_bundle import remembered_in, write_default
 from server.errors import HeadstartError
-from server.settings import ENVIRONMENT_PREFIX, Settings
 from server.store.choices import Choices
 from server.store.contents import Content, sizes_of
 from server.store.copying import begin_copy, compare, copy_rows, end_copy, open_alone, reading_all
@@ -62,7 +60,7 @@ def _migrate(source_url: str, target_url: str) -> None:
                 f"the copy differs from its source in {', '.join(different)}, and no server opens it; "
                 "remove it and copy again, for one of the two was changed"
             )
-        chosen = remembered_in(path_of(source_url).parent) if not is_shared(source_url) else Choices(source).default_bundle()
+        chosen = Choices(source).default_bundle() if is_shared(source_url) else remembered_in(path_of(source_url).parent)
         if chosen is not None:
             _choose(target_url, target, chosen)
         end_copy(connection, target)
@@ -132,11 +130,10 @@ def _parser() -> argparse.ArgumentParser:
         description="Copies a whole store into another database, from SQLite to PostgreSQL or back, and compares the two. "
         "No server may use either of them. The same command goes on with a copy that was stopped. The source stays as it is.",
     )
-    folder = os.environ.get(f"{ENVIRONMENT_PREFIX}DATA_DIR") or Settings.model_fields["data_dir"].default
     parser.add_argument(
         "--from",
         dest="source",
-        default=sqlite_url(Path(folder)),
+        default=sqlite_url(default_folder()),
         metavar="URL",
         help="sqlite:///FILE or postgresql://USER@HOST/NAME (default: the file in the server's data directory)",
     )

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from server.errors import InvalidRequest
 
-AT_LEAST = b"headstart-at-least"
+NAME = "Headstart-At-Least"
+AT_LEAST = NAME.lower().encode()
 
 _DIGITS = 19  # of the largest id
 
@@ -22,6 +23,6 @@ def at_least(headers: Sequence[tuple[bytes, bytes]]) -> int | None:
     for name, value in headers:
         if name == AT_LEAST:
             if not value.isdigit() or len(value) > _DIGITS:
-                raise InvalidRequest("Headstart-At-Least is not a value that this server gave; send it as it came")
+                raise InvalidRequest(f"{NAME} is not a value that this server gave; send it as it came")
             return int(value)
     return None

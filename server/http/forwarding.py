@@ -64,17 +64,19 @@ class Forwarding:
         path = scope["path"].removeprefix(self._root)
         if REFUSED in scope or path == "/healthz":
             return True
-        if path == "/readyz" and self._service.leaving.begun:
-            return True
-        if path == "/readyz":  # It says so if its own engine fails. Else the owner speaks for the server.
-            try:
-                await asyncio.wait_for(self._service.backbones.check(), _READY_SECONDS)
-            except Exception:
-                return True
-            return False
+        if path == "/readyz":  # A worker says that it stops, or that its own engine fails. Else the owner speaks for the server.
+            return self._service.leaving.begun or not await self._is_able()
         if scope["method"] == "OPTIONS" or not await self._front.admits(scope):
             return True
         return scope["method"] == "POST" and _PREDICTS.fullmatch(path) is not None and self._answers(scope)
+
+    async def _is_able(self) -> bool:
+        """Returns whether the worker's own engine is well."""
+        try:
+            await asyncio.wait_for(self._service.backbones.check(), _READY_SECONDS)
+        except Exception:
+            return False
+        return True
 
     def _answers(self, scope: Scope) -> bool:
         """Returns whether this worker answers a prediction: nothing is to be stored before, and it knows what the client does."""

@@ -20,7 +20,7 @@ from server.cache.quotas import ActiveQuotas
 from server.context import Changed, changed, request_id, tenant_id
 from server.errors import HeadstartError, QuotaExceeded, StoredQuotaExceeded
 from server.http.access import Access
-from server.http.at_least import AT_LEAST
+from server.http.at_least import AT_LEAST, NAME
 from server.http.audited import AuditTrail
 from server.http.bodies.limits import BodyLimits, LimitedBody
 from server.http.endpoints import Endpoints
@@ -98,7 +98,7 @@ class Front:
                     "Retry-After",
                     "RateLimit",
                     "RateLimit-Policy",
-                    "Headstart-At-Least",
+                    NAME,
                     "Idempotent-Replayed",
                     "X-Request-ID",
                 ],

@@ -1,4 +1,4 @@
-"""Images on their way into the object store, where the server has one: there first, and then in the database where they lie."""
+"""Puts images of new examples into the object store, if the server has one, before the database stores where they lie."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress

@@ -62,10 +62,10 @@ class CaptureWriter:
                 self._wake.notify()
 
     def sweep_soon(self, erase: bool = False) -> None:
-        """Has captures removed that are too many or too old, since a setting changed.
+        """Has captures removed soon that are too many or too old, and perhaps erases what was removed.
 
         Args:
-            erase: whether others were just removed, whose bytes are to be erased.
+            erase: whether something was removed, or put into the object store in vain, whose bytes are to be erased.
         """
         with self._wake:
             self._erasing |= erase

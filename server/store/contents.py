@@ -12,7 +12,7 @@ from sqlalchemy import JSON, Column, Connection, LargeBinary, Select, Table, fun
 
 from server.store.tables import ErasableBlob, metadata, usage
 
-# What running servers tell each other; the last rows of a copy are those of `choices`.
+# Three tables are what running servers tell each other. The rows of `choices` are copied last, by `end_copy`.
 _LEFT_OUT = {"changes", "spent", "refresh_leases", "choices"}
 
 COPIED = [usage, *(table for table in metadata.sorted_tables if table is not usage and table.name not in _LEFT_OUT)]

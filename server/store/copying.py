@@ -1,14 +1,14 @@
 """Copies a store into another database, be either of SQLite or of PostgreSQL. A copy that was stopped goes on."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from typing import Any
 
-from sqlalchemy import JSON, Connection, Table, bindparam, delete, insert, literal, select, text
+from sqlalchemy import JSON, Connection, RowMapping, Table, bindparam, delete, insert, literal, select, text
 from sqlalchemy.exc import DBAPIError
 
 from server.errors import InvalidRequest
-from server.store.choices import DEFAULT_BUNDLE
+from server.store.choices import DEFAULT_BUNDLE, read_choice
 from server.store.contents import COPIED, Content, OnRows, columns_of, content_of, rows_of
 from server.store.database import Database, StoreError
 from server.store.opening import open_database
@@ -18,8 +18,6 @@ from server.store.tables import audit, choices, usage
 
 _BATCH_BYTES = 4 * 2**20  # of one transaction, at most one row more
 _BATCH_ROWS = 1000
-
-_mark = choices.c.name == UNFINISHED
 
 
 @contextmanager
@@ -33,22 +31,22 @@ def open_alone(url: str, *, unfinished: bool = False) -> Iterator[Database]:
         StoreInUse: a server uses it.
         StoreError: it cannot be used.
     """
-    with closing(open_database(url, unfinished=unfinished)) as database, ExitStack() as resources:
-        if isinstance(database, PostgresDatabase):
-            resources.enter_context(database.alone())
+    with (
+        closing(open_database(url, unfinished=unfinished)) as database,
+        database.alone() if isinstance(database, PostgresDatabase) else nullcontext(),
+    ):
         yield database
 
 
-@contextmanager
-def reading_all(database: Database) -> Iterator[Connection]:
-    """Yields a connection to one snapshot, and keeps commands from changing rows of a SQLite file meanwhile.
+def reading_all(database: Database) -> AbstractContextManager[Connection]:
+    """Returns a context that yields a connection to one snapshot, and keeps commands from changing a SQLite file meanwhile.
 
     Raises:
         StorageFailed: the database cannot be read.
     """
-    # On SQLite it is a transaction that could write, so that no other can begin. One that removes may begin on a full disk.
-    with database.read() if isinstance(database, PostgresDatabase) else database.write(removes=True) as connection:
-        yield connection
+    if isinstance(database, PostgresDatabase):
+        return database.read()
+    return database.write(removes=True)  # It could write, so no other can begin. One that removes may begin on a full disk.
 
 
 def begin_copy(target: Database, source: str) -> None:
@@ -61,7 +59,7 @@ def begin_copy(target: Database, source: str) -> None:
         StoreError: the target has rows already, or is a copy of something else.
     """
     with target.write() as connection:
-        marked = connection.scalars(select(choices.c.value).where(_mark)).one_or_none()
+        marked = read_choice(connection, UNFINISHED)
         if marked == source:
             return
         if marked is not None:
@@ -80,22 +78,27 @@ def copy_rows(source: Connection, target: Database, on_rows: OnRows) -> None:
         StorageFailed: one of the two fails. What was copied stays.
     """
     for table in COPIED:
+        key = list(table.primary_key)
         with target.read() as connection:
-            key = list(table.primary_key)
             last = connection.execute(select(*key).order_by(*(column.desc() for column in key)).limit(1)).one_or_none()
-        rows: list[dict[str, Any]] = []
-        size = 0
-        for row in source.execute(rows_of(table, last or ())).mappings():
-            # Triggers count the usage. Tenants that have nothing any more have a row all the same.
-            rows.append({name: 0 if table is usage and name != "tenant" else value for name, value in row.items()})
-            size += sum(len(value) for value in row.values() if isinstance(value, bytes | str))
-            if size >= _BATCH_BYTES or len(rows) == _BATCH_ROWS:
-                _insert(target, table, rows)
-                on_rows(table.name, len(rows), size)
-                rows, size = [], 0
-        if rows:
+        for rows, size in _batches(table, source.execute(rows_of(table, last or ())).mappings()):
             _insert(target, table, rows)
             on_rows(table.name, len(rows), size)
+
+
+def _batches(table: Table, found: Iterable[RowMapping]) -> Iterator[tuple[list[dict[str, Any]], int]]:
+    """Yields rows for one transaction each, and how many bytes they have."""
+    rows: list[dict[str, Any]] = []
+    size = 0
+    for row in found:
+        # Triggers count the usage. Tenants that have nothing any more have a row all the same.
+        rows.append({name: 0 if table is usage and name != "tenant" else value for name, value in row.items()})
+        size += sum(len(value) for value in row.values() if isinstance(value, bytes | str))
+        if size >= _BATCH_BYTES or len(rows) == _BATCH_ROWS:
+            yield rows, size
+            rows, size = [], 0
+    if rows:
+        yield rows, size
 
 
 def compare(source: Connection, target: Database, on_rows: OnRows) -> dict[str, tuple[Content, Content]]:
@@ -125,7 +128,7 @@ def end_copy(source: Connection, target: Database) -> None:
         else:
             connection.execute(text("DELETE FROM sqlite_sequence WHERE name = 'audit'"))
             connection.execute(text("INSERT INTO sqlite_sequence VALUES ('audit', :last)"), {"last": last})
-        connection.execute(delete(choices).where(_mark))
+        connection.execute(delete(choices).where(choices.c.name == UNFINISHED))
         for row in others:
             connection.execute(insert(choices).values(name=row.name, value=row.value))
 

@@ -8,21 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from secrets import token_bytes, token_hex
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import select, update
 
 from server.audit import unaudited
 from server.errors import StorageFailed
+from server.store.choices import read_choice, write_choice
 from server.store.database import Database, StoreError
 from server.store.object_rows import Erasure, Owner, drop_erasures, expect_objects, give_up_objects
 from server.store.object_store import ObjectMissing, ObjectStore
 from server.store.records import ImageObject
-from server.store.tables import choices, erasures, objects
+from server.store.tables import erasures, objects
 
 _WAIT = timedelta(hours=1)  # for a change to store the images that were put. Its end decides nothing but when waste leaves.
 _AT_ONCE = 1000
 _NONCE = bytes(12)  # always the same, since no key encrypts twice
 _CHOICE = "object-store"
-_MARKER = select(choices.c.value).where(choices.c.name == _CHOICE)
 _MARK = b"The images here are those of one database of Headstart.\n"
 
 
@@ -53,7 +53,7 @@ class ImageStore:
             StoreError: it is another one, or it cannot be used, or there is none although the database has images in one.
         """
         with self._database.read() as connection:
-            known = connection.scalars(_MARKER).one_or_none()
+            known = read_choice(connection, _CHOICE)
             used = any(connection.execute(select(table.c.tenant).limit(1)).first() for table in (objects, erasures))
         if self._store is None:
             if used:
@@ -161,13 +161,12 @@ class ImageStore:
         """Makes the object by which the database knows its object store, unless another server has. Returns its path."""
         assert self._store is not None
         with self._database.write("") as connection:
-            known = connection.scalars(_MARKER).one_or_none()
+            known = read_choice(connection, _CHOICE)
             if known is not None and known != before:
-                return str(known)
+                return known
             marker = f"headstart-{token_hex(8)}"
             self._store.put({marker: _MARK})
-            connection.execute(delete(choices).where(choices.c.name == _CHOICE))
-            connection.execute(insert(choices).values(name=_CHOICE, value=marker))
+            write_choice(connection, _CHOICE, marker)
         return marker
 
 

@@ -28,10 +28,8 @@ _OF_EXAMPLE = and_(
 )
 _OF_CAPTURE = and_(captures.c.tenant == objects.c.tenant, captures.c.task == objects.c.task, captures.c.id == objects.c.id)
 _IN_USE = or_(select(examples.c.id).where(_OF_EXAMPLE).exists(), select(captures.c.id).where(_OF_CAPTURE).exists())
-_PENDING = delete(erasures).where(
-    erasures.c.tenant == bindparam("of"), erasures.c.path == bindparam("at"), erasures.c.certain.is_(False)
-)
 _ONE = and_(erasures.c.tenant == bindparam("of"), erasures.c.path == bindparam("at"))
+_PENDING = delete(erasures).where(_ONE, erasures.c.certain.is_(False))
 
 
 def objects_of(added: Sequence[NewExample]) -> dict[str, ImageObject]:
@@ -52,7 +50,7 @@ def store_objects(connection: Connection, key: TaskKey, placed: Mapping[str, Ima
     """
     if not placed:
         return
-    pending = [{"of": key.tenant, "at": each.path} for each in placed.values()]
+    pending = _named((key.tenant, each.path) for each in placed.values())
     if connection.execute(_PENDING, pending).rowcount != len(placed):
         raise StorageFailed("it took too long until the images could be stored; nothing was changed; try again")
     rows = [

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, func, insert, inspect, make_url, select, text
+from sqlalchemy import URL, Connection, Engine, create_engine, func, insert, inspect, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from server.context import note_change
@@ -41,7 +41,7 @@ _CONNECTING = {
 _OURS = 0x48656164  # the first of the two numbers of each advisory lock that we take: another program may take others
 _LEAVING_SECONDS = 3.0  # connections of a process that was killed are there for a moment
 _HINT = "headstart_changes"
-_MIGRATING = 2**31 - 1  # no tenant's: the largest crc32 of one would have to be 2**32 - 1
+_MIGRATING = 2**31 - 1  # A tenant with the largest crc32 of all shares it, and then waits too.
 _TAKE = text("SELECT pg_advisory_xact_lock(:ours, :number)")
 _KEEP = text("SELECT pg_advisory_lock(:ours, :number)")
 _OTHERS = text(
@@ -154,19 +154,14 @@ class PostgresDatabase:
             StoreInUse: a server or a command uses the database.
             StorageFailed: the database cannot be reached.
         """
-        with storage_failures(UNREAD), self._writer.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with self._session() as connection:  # The lock ends with it.
             connection.execute(_KEEP, {"ours": _OURS, "number": _MIGRATING})
             until = time.monotonic() + _LEAVING_SECONDS
             while connection.execute(_OTHERS, {"name": _CONNECTING["application_name"]}).scalar_one():
                 if time.monotonic() > until:
-                    raise StoreInUse(
-                        f"{self._writer.url.render_as_string()} is in use by a server; stop every server that uses it"
-                    )
+                    raise StoreInUse(f"{shown(self._writer.url)} is in use by a server; stop every server that uses it")
                 time.sleep(0.1)
-            try:
-                yield
-            finally:
-                connection.invalidate()  # The lock ends with the connection.
+            yield
 
     @contextmanager
     def looking(self) -> Iterator[None]:
@@ -217,7 +212,7 @@ class PostgresDatabase:
         Raises:
             StorageFailed: the database cannot be reached, or the connection is lost. The function raises it too.
         """
-        with storage_failures(UNREAD), self._writer.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with self._session() as connection:
             connection.exec_driver_sql(f"LISTEN {_HINT}")
             driver: Any = connection.connection.driver_connection
 
@@ -225,10 +220,16 @@ class PostgresDatabase:
                 for _hint in driver.notifies(timeout=seconds, stop_after=1):
                     pass
 
+            yield wait
+
+    @contextmanager
+    def _session(self) -> Iterator[Connection]:
+        """Yields a connection outside transactions. With the block it ends, and so do its locks and what it listens to."""
+        with storage_failures(UNREAD), self._writer.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             try:
-                yield wait
+                yield connection
             finally:
-                connection.invalidate()  # Nobody else is to hear of hints.
+                connection.invalidate()
 
     def hint(self) -> None:
         """Has the other processes read of changes soon.
@@ -281,7 +282,7 @@ class PostgresDatabase:
             raise StorageFailed("the database cannot be reached; try again", retry_after=1)
 
 
-def shown(url: str) -> str:
+def shown(url: str | URL) -> str:
     """Returns a database's URL without its parameters, since one may be a password."""
     return make_url(url).set(query={}).render_as_string(hide_password=True)
 

@@ -4,9 +4,10 @@ Each statement names its tenant, except those that find the oldest refresh.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import accumulate
 
-from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
 
 from server.ids import new_id
 from server.store.database import Database
@@ -79,10 +80,7 @@ class RefreshWork:
             renewed = connection.execute(row.values(until=lease_end(now), **values)).rowcount
             if not renewed or first_at_work(connection) != job:
                 return None
-            return (
-                connection.execute(select(refresh_leases.c.id).where(_others(lease), live(now), refresh_leases.c.able)).first()
-                is not None
-            )
+            return _another_is_able(connection, lease, now)
 
     def leave(self, lease: RefreshLease) -> None:
         """Ends a lease: what was claimed under it is free."""
@@ -147,10 +145,15 @@ class RefreshWork:
         """Ends a running refresh that cannot go on. Does nothing if it is in another state, or if another server is able."""
         job = lease.job
         with self._database.write(job.tenant) as connection:
-            able = select(refresh_leases.c.id).where(_others(lease), live(read_time(connection)), refresh_leases.c.able)
-            if find_state(connection, job.tenant, job.id) == "running" and not connection.execute(able).first():
+            another = _another_is_able(connection, lease, read_time(connection))
+            if find_state(connection, job.tenant, job.id) == "running" and not another:
                 set_state(connection, job.tenant, job.id, "failed", code=reason.code, detail=reason.detail)
                 turn(connection, job.tenant, job.id, ("waiting",), "skipped")
+
+
+def _another_is_able(connection: Connection, lease: RefreshLease, now: datetime) -> bool:
+    able = select(refresh_leases.c.id).where(_others(lease), live(now), refresh_leases.c.able)
+    return connection.execute(able).first() is not None
 
 
 def _of_refresh(lease: RefreshLease) -> ColumnElement[bool]:

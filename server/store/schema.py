@@ -3,9 +3,10 @@
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from server.store.tables import choices, metadata
+from server.store.choices import read_choice
+from server.store.tables import metadata
 
 UNFINISHED = "unfinished-copy-of"
 """The name in `choices` that marks a database as a copy that is not whole yet; the value is the source's URL."""
@@ -39,7 +40,7 @@ def migrate(connection: Connection, *, unfinished: bool = False) -> None:
 
 def check_whole(connection: Connection) -> None:
     """Raises SchemaError if the database is an unfinished copy."""
-    if source := connection.scalars(select(choices.c.value).where(choices.c.name == UNFINISHED)).one_or_none():
+    if source := read_choice(connection, UNFINISHED):
         raise SchemaError(f"it is an unfinished copy of {source}; run the same headstart-server migrate again")
 
 

@@ -2,11 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Boolean, Row, String, cast, delete, func, literal_column, select, text, tuple_
+from sqlalchemy import Boolean, ColumnElement, Row, String, cast, delete, func, literal_column, select, text, tuple_
 
 from server.changes import Changes, seconds_now
 from server.errors import StorageFailed
@@ -26,7 +26,7 @@ _AWAY_SECONDS = 0.5  # between two looks for a database that cannot be reached
 _HINT_SECONDS = 0.02  # between two hints, however many changes there are
 
 # The last one tells a standby that was promoted from the primary before it.
-_HERE = (
+_HERE: tuple[ColumnElement[Any], ...] = (
     cast(literal_column("pg_current_snapshot()"), String).label("snapshot"),
     literal_column("pg_is_in_recovery()", Boolean).label("is_standby"),
     cast(literal_column("pg_postmaster_start_time()"), String).label("started"),
@@ -53,7 +53,7 @@ _ONLY_HERE = select(*_HERE)
 
 @dataclass(frozen=True, slots=True)
 class _Snapshot:
-    """A snapshot of PostgreSQL, `xmin:xmax:xip,…`, and when the server started that gave it."""
+    """A snapshot of PostgreSQL, `xmin:xmax:xip,…`, and the time at which the server that gave it had started."""
 
     text: str
     started: str
@@ -123,14 +123,14 @@ class SharedChanges:
         return last is not None and last.shows(transaction)
 
     def catch_up(self, transaction: int | None = None) -> None:
-        """Counts what other servers have committed before this call, and that transaction in any case.
+        """Counts what other servers have committed before this call; with a transaction, at least what that one changed.
 
         Raises:
             StorageFailed: the database cannot be read.
         """
         called = seconds_now()
         with self._reading:
-            # Another caller may have read meanwhile. A transaction that the database does not know is one of another database.
+            # Another caller may have read meanwhile. A transaction of another database is never known, and then this reads.
             if self._read_at < called and not (transaction is not None and self.knows(transaction)):
                 self._read()
 
@@ -140,20 +140,21 @@ class SharedChanges:
             before = None
         self._last = None
         with self._database.looking(), self._database.read(also_if_away=True) as connection:
-            rows = connection.execute(*((_ONLY_HERE,) if before is None else (_SINCE, {"before": before.text}))).all()
+            query = _ONLY_HERE if before is None else _SINCE.params(before=before.text)
+            rows = connection.execute(query).all()
             if rows[0].is_standby:
                 raise StorageFailed("the database is a standby, which may lack the latest changes; try again", retry_after=1)
         now = _Snapshot(rows[0].snapshot, rows[0].started)
         if before is None or now.started != before.started or now.settled < before.settled:
             self._on_gap()  # It may be another database now: a standby that lacked the last transactions.
         else:
-            self._take(row for row in rows if row.task is not None)
+            self._take(rows)
         self._changes.hear(now.settled, begun + TRUE_SECONDS)
         self._read_at, self._last = begun, now
 
-    def _take(self, rows: Iterable[Row[Any]]) -> None:
+    def _take(self, rows: Sequence[Row[Any]]) -> None:
         for row in rows:
-            if row.server != self._database.name:
+            if row.task is not None and row.server != self._database.name:
                 self._on_change(TaskKey(row.tenant, row.task), row.removed)
 
     def _follow(self) -> None:
@@ -181,6 +182,7 @@ class SharedChanges:
             self._closing.wait(_HINT_SECONDS)
 
     def _trim(self) -> None:
+        """Removes old rows of changes, and of rates, of all servers."""
         for table in (changes, spent):
             old = table.c.time < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, _KEPT_SECONDS)
             key = tuple(table.primary_key)

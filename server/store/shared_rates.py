@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from server.store.postgres_database import PostgresDatabase
 from server.store.tables import spent
 
-_REST_SECONDS = 300.0  # A total ends with a rest of this, before its row leaves. The next one begins at 0.
+_REST_SECONDS = 300.0  # A total that has not grown for so long ends, before its row leaves. The next one begins at 0.
 
 
 class SharedRates:

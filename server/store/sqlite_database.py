@@ -1,4 +1,4 @@
-"""A SQLite file under the store: one connection of one process writes, a few of it read.
+"""A SQLite file under the store: one process has it open, with one connection that writes and a few that read.
 
 The processes that follow it only read.
 """
@@ -134,11 +134,7 @@ class SqliteDatabase:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Yields a connection to a snapshot: all its statements see the same state.
-
-        Raises:
-            StorageFailed: the database cannot be read.
-        """
+        """Yields a connection to a snapshot, as `Database.read` says."""
         with storage_failures(UNREAD):
             self._check_open()
             self._check_files(_GONE)  # A new connection would open another file.
@@ -147,21 +143,7 @@ class SqliteDatabase:
 
     @contextmanager
     def write(self, *_tenants: str, removes: bool = False, replaces: bool = False) -> Iterator[Connection]:
-        """Yields a connection with a transaction. Only one runs at a time.
-
-        When the block ends, the transaction is on disk. When an exception ends it, the transaction leaves no trace. The change
-        that is under way gets its row of the audit in its first transaction.
-
-        Args:
-            removes: whether the transaction removes something, so that `erase` must be called after it. Only then may it use
-                the disk space that is kept for removing.
-            replaces: whether it removes something and stores something else. Then `erase` must be called after it as well, but
-                it may not use that space.
-
-        Raises:
-            StorageFailed: it cannot be written, because the disk is full or for another reason. If the disk failed at the very
-                end, the change may have been stored all the same; the detail then says so.
-        """
+        """Yields a connection with a transaction, as `Database.write` says. Only one runs at a time, of whichever tenants."""
         with storage_failures(FAILED), self._writing:
             self._check_open()
             proven, self._proven = self._proven, None
@@ -215,20 +197,14 @@ class SqliteDatabase:
             return not self._removed_in_log
 
     def give_room(self) -> int:
-        """Gives up the disk space that is kept for removing, until `erase` has made room.
-
-        Returns:
-            The number of bytes that a removal may take.
-        """
+        """Gives up the disk space that is kept for removing, as `Database.give_room` says."""
         with self._writing:
             self._files.give(self._files.room)
             return self._files.room
 
     def check(self) -> None:
-        """Checks that the database can be read and written. It writes only if no write has just succeeded.
-
-        Raises:
-            StorageFailed: nothing can be stored now; with `disk_full` if the only reason is lack of space.
+        """Checks that the database can be read and written, as `Database.check` says. It writes only if no write has just
+        succeeded.
         """
         with storage_failures(FAILED), self._writing:
             self._check_open()

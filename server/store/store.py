@@ -32,9 +32,8 @@ from server.store.tasks import TaskStore
 __all__ = ["Store", "StoreError", "StoreInUse", "sqlite_url"]
 
 _BOUNDS = EventBounds()
-_SILENT_SECONDS = (
-    10.0  # after which a process that follows another takes it that the database is away: longer than replacing that
-)
+# After this a process that follows another takes the database for away. It is longer than replacing that process takes.
+_SILENT_SECONDS = 10.0
 
 
 class Store:
@@ -70,16 +69,17 @@ class Store:
         self._database = database
         self.images = ImageStore(database, objects)
         self._changes = changes
-        self.choices = Choices(database) if isinstance(database, PostgresDatabase) else None
-        self.is_shared = isinstance(database, PostgresDatabase)
-        self.rates = SharedRates(database) if isinstance(database, PostgresDatabase) else None
+        shared = database if isinstance(database, PostgresDatabase) else None
+        self.is_shared = shared is not None
+        self.choices = Choices(shared) if shared else None
+        self.rates = SharedRates(shared) if shared else None
         self.active = ActiveTasks(database, changes)
         self.events = EventStore(database, bounds)
         self.tasks = TaskStore(database, self.active, self.events)
         self.examples = ExampleStore(database, self.images)
         self.captures = CaptureStore(database, self.active, self.events, self.images)
         self.refreshes = RefreshStore(database)
-        self.refresh_work = RefreshWork(database, shared=isinstance(database, PostgresDatabase))
+        self.refresh_work = RefreshWork(database, shared=self.is_shared)
         self.keys = KeyStore(database)
         self.audit = AuditStore(database)
         self.quotas = QuotaStore(database)
@@ -160,7 +160,7 @@ class Store:
     @property
     def check_writes(self) -> bool:
         """True if `check` writes, and so comes after the changes that are under way."""
-        return not isinstance(self._database, PostgresDatabase)
+        return not self.is_shared
 
     def check(self) -> None:
         """Checks that the database can be read and written.
