@@ -9,6 +9,7 @@ from benchmarks.server_process import ServerProcess
 from tests.helpers.bundles import weighted_bundle
 from tests.helpers.samples import Labelled
 from tests.helpers.uploads import create, predict
+from tests.helpers.waiting import wait_until
 
 
 def weights_of(process: psutil.Process) -> set[str]:
@@ -21,9 +22,11 @@ def test_the_owner_and_every_worker_map_one_file(shipped_bundle: Path, tmp_path:
     bundle = weighted_bundle(shipped_bundle, tmp_path / "bundles", "weighted")
     flags = ("--workers", "2", "--bundles-dir", str(tmp_path / "bundles"), "--engine", "onnx")
     with ServerProcess(tmp_path / "data", *flags, bundle=bundle) as server:
-        owner, *workers = map(weights_of, psutil.Process(server.process.pid).children())
-        (mapped,) = owner
-        assert workers == [owner, owner]
+        owner, *workers = psutil.Process(server.process.pid).children()
+        # The server answers once one worker does; the other may still be loading its engine.
+        wait_until(lambda: all(map(weights_of, workers)))
+        (mapped,) = weights_of(owner)
+        assert [weights_of(worker) for worker in workers] == [{mapped}, {mapped}]
         (weights,) = (tmp_path / "data" / "weights").glob("*/weights")
         assert mapped.endswith(f" {weights.stat().st_ino} {weights}")
         with httpx.Client(base_url=server.url, timeout=60) as api:
