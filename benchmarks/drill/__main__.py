@@ -125,7 +125,7 @@ def _drill(site: Site, minutes: float, faults: Sequence[Fault]) -> Iterator[Stru
 
 
 def _first_key(url: str) -> str:
-    database = open_beside(url)
+    database = open_beside(url, creates=True)
     try:
         record, key = new_key(DEFAULT_TENANT, "manage", None, None)
         KeyStore(database).add(record)
