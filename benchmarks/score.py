@@ -58,7 +58,7 @@ def main() -> None:
     rates: dict[str, list[float]] = {name: [] for name in (_RAW, _DECODING, _SCORING, _BOTH)}
     with tempfile.TemporaryDirectory() as folder:
         pieces = _copied(arguments.sources, arguments.images, arguments.rounds, Path(folder))
-        task = _task(backbone, pieces[0])
+        task = task_of(backbone, [*pieces[0].iterdir()])
         for piece in pieces:
             raw, pixels = _embedded(backbone, piece, clock)
             scored, size = _scored(piece, task, clock)
@@ -93,11 +93,11 @@ def _copied(sources: Sequence[str], images: int, rounds: int, folder: Path) -> l
     return pieces
 
 
-def _task(backbone: Backbone, piece: Path) -> Classifier:
-    """Makes a task of a few of the images. What it answers does not matter to its time."""
-    files = [*piece.iterdir()][: _WAYS * _SHOTS]
-    embeddings = embed_all(backbone.engine, np.stack([load_image(file.read_bytes(), backbone.spec) for file in files]))
-    classes = np.arange(len(files)) % _WAYS
+def task_of(backbone: Backbone, images: Sequence[Path]) -> Classifier:
+    """Makes a task of a few images. What it answers does not matter to its time."""
+    pixels = [load_image(file.read_bytes(), backbone.spec) for file in images[: _WAYS * _SHOTS]]
+    embeddings = embed_all(backbone.engine, np.stack(pixels))
+    classes = np.arange(len(pixels)) % _WAYS
     options = backbone.bundle.manifest.head.options()
     head = fit_head(embeddings, [str(each) for each in classes], backbone.engine.space, options)
     return Classifier("task", "task", 1, head, SupportIndex.of(embeddings, classes, backbone.background))
