@@ -8,7 +8,8 @@ no engine. And they are scored by one task, from files to Parquet. On a CPU the 
 of scoring is faster than both one after another (`both`, from their two rates).
 
 With `--apart` the engine has one core to itself, and all else has another. Then decoding takes nothing from the engine, as on a
-machine with a GPU or with many cores, and the raw engine's rate is the bound.
+machine with a GPU or with many cores, and the raw engine's rate is the bound. On a machine that others use, the share of the time
+in which the engine was at work says more than the rates. It is taken from its first batch to its last.
 
 What a million images take is told by arithmetic from these. On a machine that others use, `--processor-time` counts what each
 way takes of the processor instead of the clock's time. Then a million images have that time, shared by the cores.
@@ -17,12 +18,14 @@ way takes of the processor instead of the clock's time. Then a million images ha
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from statistics import median
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -38,7 +41,7 @@ from models.images.preprocess import ImageError, Pixels, load_image
 from models.novelty.support_index import SupportIndex
 from models.processor import available_cores
 from scoring.decode import LIMITS
-from scoring.embed import Backbone, batch_of
+from scoring.embed import Backbone, batch_of, embed
 from scoring.run import Scoring, score
 from scoring.sources import open_source
 
@@ -67,19 +70,22 @@ def main() -> None:
 
     bundle = open_bundle(find_bundles(SHIPPED)[arguments.bundle])
     backbone = Backbone(bundle, open_engine(bundle, "onnx"))
+    at_work: list[float] | None = [] if arguments.apart else None
     rates: dict[str, list[float]] = {name: [] for name in (_RAW, _DECODING, _SCORING, _BOTH)}
     with tempfile.TemporaryDirectory() as folder:
         pieces = _copied(arguments.sources, arguments.images, arguments.rounds, Path(folder))
         task = task_of(backbone, [*pieces[0].iterdir()])
         for piece in pieces:
             raw, pixels = _embedded(backbone, piece, clock)
-            scored, size = _scored(piece, task, clock, arguments.apart)
+            scored, size = _scored(piece, task, clock, at_work)
             rates[_RAW].append(raw)
             rates[_DECODING].append(pixels)
             rates[_SCORING].append(scored)
             rates[_BOTH].append(1 / (1 / raw + 1 / pixels))
         images = sum(len([*piece.iterdir()]) for piece in pieces)
     _print(arguments.bundle, images, Rates(rates), size)
+    if at_work:
+        print(f"the engine was at work for {median(at_work):.3f} ({min(at_work):.3f}, {max(at_work):.3f}) of the time")
     to_both, to_raw = Rates(rates).ratio(_SCORING, _BOTH), Rates(rates).ratio(_SCORING, _RAW)
     document = {
         "bundle": arguments.bundle,
@@ -87,6 +93,7 @@ def main() -> None:
         "rates": rates,
         "of_raw": asdict(to_raw),
         "of_both": asdict(to_both),
+        "at_work": at_work,
     }
     write_json(arguments.json, document | {"bytes_a_row": size})
 
@@ -137,26 +144,45 @@ def _embedded(backbone: Backbone, piece: Path, clock: Clock) -> tuple[float, flo
     return raw, len(files) / (clock() - started)
 
 
-def _scored(piece: Path, task: Classifier, clock: Clock, apart: bool) -> tuple[float, float]:
-    """Returns images a second of scoring, from when the engine is open to the end, and the result's bytes for each image."""
+def _scored(piece: Path, task: Classifier, clock: Clock, at_work: list[float] | None) -> tuple[float, float]:
+    """Returns images a second of scoring, from when the engine is open to the end, and the result's bytes for each image.
+
+    Args:
+        at_work: gets the engine's share of the time; None where it has no core to itself.
+    """
     began: list[float] = []
 
     def tell(_done: int, _all: int) -> None:
-        if apart and not began:
+        if at_work is not None and not began:
             _keep_to(_OTHERS)
         began.append(clock())
 
     out = piece.with_suffix(".parquet")
-    with patch("scoring.run.ThreadPoolExecutor", _pinned) if apart else nullcontext():
+    with nullcontext() if at_work is None else _apart(at_work):
         images = score(Scoring([str(piece)], [task], out, 5, None, None), tell)
     rate = images / (clock() - began[0])
-    if apart:
+    if at_work is not None:
         _keep_to(_ENGINE)
     return rate, out.stat().st_size / images
 
 
-def _pinned(threads: int, name: str) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, name, _keep_to, (_ENGINE if name == "embed" else _OTHERS,))
+@contextmanager
+def _apart(at_work: list[float]) -> Iterator[None]:
+    """Pins the threads of a run, and notes for how much of the time the engine's thread was at work."""
+    spans: list[tuple[float, float]] = []
+
+    def timed(*given: Any) -> Any:
+        started = time.perf_counter()
+        embedded = embed(*given)
+        spans.append((started, time.perf_counter()))
+        return embedded
+
+    def pinned(threads: int, name: str) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(threads, name, _keep_to, (_ENGINE if name == "embed" else _OTHERS,))
+
+    with patch("scoring.run.embed", timed), patch("scoring.run.ThreadPoolExecutor", pinned):
+        yield
+    at_work.append(sum(ended - started for started, ended in spans) / (spans[-1][1] - spans[0][0]))
 
 
 def _keep_to(core: int) -> None:
