@@ -47,7 +47,7 @@ from scoring.sources import open_source
 
 Clock = Callable[[], float]
 
-_CORES = sorted(os.sched_getaffinity(0))
+_CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
 _ENGINE, _OTHERS = _CORES[0], _CORES[-1]
 
 _WAYS, _SHOTS = 5, 5
@@ -71,31 +71,37 @@ def main() -> None:
     bundle = open_bundle(find_bundles(SHIPPED)[arguments.bundle])
     backbone = Backbone(bundle, open_engine(bundle, "onnx"))
     at_work: list[float] | None = [] if arguments.apart else None
-    rates: dict[str, list[float]] = {name: [] for name in (_RAW, _DECODING, _SCORING, _BOTH)}
     with tempfile.TemporaryDirectory() as folder:
         pieces = _copied(arguments.sources, arguments.images, arguments.rounds, Path(folder))
-        task = task_of(backbone, [*pieces[0].iterdir()])
-        for piece in pieces:
-            raw, pixels = _embedded(backbone, piece, clock)
-            scored, size = _scored(piece, task, clock, at_work)
-            rates[_RAW].append(raw)
-            rates[_DECODING].append(pixels)
-            rates[_SCORING].append(scored)
-            rates[_BOTH].append(1 / (1 / raw + 1 / pixels))
+        rates, size = _raced(backbone, pieces, clock, at_work)
         images = sum(len([*piece.iterdir()]) for piece in pieces)
-    _print(arguments.bundle, images, Rates(rates), size)
+    _print(arguments.bundle, images, rates, size)
     if at_work:
         print(f"the engine was at work for {median(at_work):.3f} ({min(at_work):.3f}, {max(at_work):.3f}) of the time")
-    to_both, to_raw = Rates(rates).ratio(_SCORING, _BOTH), Rates(rates).ratio(_SCORING, _RAW)
+    to_both, to_raw = rates.ratio(_SCORING, _BOTH), rates.ratio(_SCORING, _RAW)
     document = {
         "bundle": arguments.bundle,
         "images": images,
-        "rates": rates,
+        "rates": rates.rounds,
         "of_raw": asdict(to_raw),
         "of_both": asdict(to_both),
         "at_work": at_work,
     }
     write_json(arguments.json, document | {"bytes_a_row": size})
+
+
+def _raced(backbone: Backbone, pieces: Sequence[Path], clock: Clock, at_work: list[float] | None) -> tuple[Rates, float]:
+    """Returns the rates, and the result's bytes for each image."""
+    rates: dict[str, list[float]] = {name: [] for name in (_RAW, _DECODING, _SCORING, _BOTH)}
+    task = task_of(backbone, [*pieces[0].iterdir()])
+    for piece in pieces:
+        raw, pixels = _embedded(backbone, piece, clock)
+        scored, size = _scored(piece, task, clock, at_work)
+        rates[_RAW].append(raw)
+        rates[_DECODING].append(pixels)
+        rates[_SCORING].append(scored)
+        rates[_BOTH].append(1 / (1 / raw + 1 / pixels))
+    return Rates(rates), size
 
 
 def _copied(sources: Sequence[str], images: int, rounds: int, folder: Path) -> list[Path]:
