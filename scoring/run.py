@@ -17,7 +17,7 @@ from models.answers.classifier import Classifier
 from models.engine import keep_freed_memory_together
 from models.heads.head import HeadFormatError
 from models.processor import available_cores
-from scoring.classify import columns, named
+from scoring.classify import columns, described, named
 from scoring.decode import Decoded, decode
 from scoring.embed import Embedded, embed, open_backbone
 from scoring.errors import ScoringError
@@ -98,7 +98,7 @@ def score(asked: Scoring, tell: Callable[[int, int], None]) -> int:
     of_sources = [source.described for source in sources]
     with ExitStack() as stack:
         kept = stack.enter_context(opened(asked.keep, {"sources": of_sources}, sources)) if asked.keep else None
-        tasks = [f"{each.name} ({each.task}), version {each.version}" for each in asked.classifiers]
+        tasks = described(asked.classifiers)
         settings = {"sources": of_sources, "tasks": tasks, "top_k": asked.top_k, "kept list": kept and kept.id}
         if asked.out.exists():
             return _finished(asked, settings, tell)

@@ -50,7 +50,7 @@ FLOORS: Mapping[str, Sequence[str]] = {
         "objectives",
         "data",
     ],
-    "scoring": ["run", "kept", "write", "plan", "classify", "embed", "decode", "sources"],
+    "scoring": ["on_ray", "run", "kept", "write", "plan", "tables", "classify", "embed", "decode", "sources"],
     "headstart": [
         "__main__",
         "cli",
@@ -101,6 +101,7 @@ HOMES: Mapping[str, set[str]] = {
     "opentelemetry": {"server/tracing.py"},
     "safetensors": {"models/heads/head.py", "models/bundle.py", "models/answers/classifier.py"},
     "pyarrow": {"scoring/"},
+    "ray": {"scoring/on_ray.py"},
     "jwt": {"server/cache/tokens.py", "server/cache/issuer_keys.py"},
     "cryptography": {"server/cache/issuer_keys.py", "server/store/images.py"},
     "obstore": {"scoring/sources.py", "server/store/object_store.py"},
