@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from models.arrays import on_host
 from models.bundle import SHIPPED, Bundle, BundleError, find_bundles, open_bundle
-from models.engine import Engine, EngineError, EngineKind, embed_all, file_of, open_engine
+from models.engine import Engine, EngineError, EngineKind, file_of, open_engine
 from models.heads.head import BackboneRef, EmbeddingSpace, Float32
 from models.images.preprocess import ImageError
 from models.manifest import InputSpec
@@ -121,12 +122,12 @@ def _opened(bundle: Bundle, file: str, threads: int | None) -> Backbone:
 
 
 def embed(decoded: Sequence[Decoded], backbones: Sequence[Backbone]) -> Embedded:
-    """Embeds images by each of the backbones, in batches that its engine takes."""
+    """Embeds at most as many images as the engines take in a batch."""
     errors, embeddings = [], []
     for at, backbone in enumerate(backbones):
         readable = [pixels for each in decoded if not isinstance(pixels := each.pixels[at], ImageError)]
         failures = [each.pixels[at] for each in decoded]
         errors.append([(each.code, each.detail) if isinstance(each, ImageError) else None for each in failures])
         none = np.empty((0, backbone.bundle.manifest.embedding_dim), np.float32)
-        embeddings.append(embed_all(backbone.engine, np.stack(readable)) if readable else none)
+        embeddings.append(on_host(backbone.engine.embed(np.stack(readable))) if readable else none)
     return Embedded([each.path for each in decoded], [each.size for each in decoded], errors, embeddings)

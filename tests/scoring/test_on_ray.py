@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings(r"ignore:`use_\w+` is deprecated:Depreca
 
 @pytest.fixture(scope="module")
 def _ray() -> Iterator[None]:
-    with cluster(3):
+    with cluster({"num_cpus": 3}):
         yield
 
 
