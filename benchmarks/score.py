@@ -3,21 +3,27 @@
     python -m benchmarks.score photographs.zip --json score.json
 
 The images are cut into as many pieces as there are rounds. In each round three ways take turns, on a piece each: the raw engine
-embeds pixels in its best batches, with nothing to decode. The same images are read and decoded on every core, with no engine. And
-they are scored by one task, from files to Parquet. On a CPU the engine and the decoder share the cores. So no way of scoring is
-faster than both one after another (`both`, from their two rates).
+embeds pixels in the batches that scoring has, with nothing to decode. The same images are read and decoded on every core, with
+no engine. And they are scored by one task, from files to Parquet. On a CPU the engine and the decoder share the cores. So no way
+of scoring is faster than both one after another (`both`, from their two rates).
+
+With `--apart` the engine has one core to itself, and all else has another. Then decoding takes nothing from the engine, as on a
+machine with a GPU or with many cores, and the raw engine's rate is the bound.
 
 What a million images take is told by arithmetic from these. On a machine that others use, `--processor-time` counts what each
 way takes of the processor instead of the clock's time. Then a million images have that time, shared by the cores.
 """
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
@@ -32,11 +38,14 @@ from models.images.preprocess import ImageError, Pixels, load_image
 from models.novelty.support_index import SupportIndex
 from models.processor import available_cores
 from scoring.decode import LIMITS
-from scoring.embed import Backbone
+from scoring.embed import Backbone, batch_of
 from scoring.run import Scoring, score
 from scoring.sources import open_source
 
 Clock = Callable[[], float]
+
+_CORES = sorted(os.sched_getaffinity(0))
+_ENGINE, _OTHERS = _CORES[0], _CORES[-1]
 
 _WAYS, _SHOTS = 5, 5
 _RAW, _DECODING, _SCORING, _BOTH = "raw engine", "decoding", "score", "both"
@@ -49,19 +58,22 @@ def main() -> None:
     parser.add_argument(
         "--processor-time", action="store_true", help="count this process's own time, on a machine that others use"
     )
+    parser.add_argument("--apart", action="store_true", help="one core for the engine, and another for all else")
     parser.add_argument("--bundle", default=DEFAULT_BUNDLE, help="backbone (default %(default)s)")
     arguments = parser.parse_args()
     clock = time.process_time if arguments.processor_time else time.perf_counter
+    if arguments.apart:
+        _keep_to(_ENGINE)
 
     bundle = open_bundle(find_bundles(SHIPPED)[arguments.bundle])
     backbone = Backbone(bundle, open_engine(bundle, "onnx"))
     rates: dict[str, list[float]] = {name: [] for name in (_RAW, _DECODING, _SCORING, _BOTH)}
     with tempfile.TemporaryDirectory() as folder:
         pieces = _copied(arguments.sources, arguments.images, arguments.rounds, Path(folder))
-        task = _task(backbone, pieces[0])
+        task = task_of(backbone, [*pieces[0].iterdir()])
         for piece in pieces:
             raw, pixels = _embedded(backbone, piece, clock)
-            scored, size = _scored(piece, task, clock)
+            scored, size = _scored(piece, task, clock, arguments.apart)
             rates[_RAW].append(raw)
             rates[_DECODING].append(pixels)
             rates[_SCORING].append(scored)
@@ -93,11 +105,11 @@ def _copied(sources: Sequence[str], images: int, rounds: int, folder: Path) -> l
     return pieces
 
 
-def _task(backbone: Backbone, piece: Path) -> Classifier:
-    """Makes a task of a few of the images. What it answers does not matter to its time."""
-    files = [*piece.iterdir()][: _WAYS * _SHOTS]
-    embeddings = embed_all(backbone.engine, np.stack([load_image(file.read_bytes(), backbone.spec) for file in files]))
-    classes = np.arange(len(files)) % _WAYS
+def task_of(backbone: Backbone, images: Sequence[Path]) -> Classifier:
+    """Makes a task of a few images. What it answers does not matter to its time."""
+    pixels = [load_image(file.read_bytes(), backbone.spec) for file in images[: _WAYS * _SHOTS]]
+    embeddings = embed_all(backbone.engine, np.stack(pixels))
+    classes = np.arange(len(pixels)) % _WAYS
     options = backbone.bundle.manifest.head.options()
     head = fit_head(embeddings, [str(each) for each in classes], backbone.engine.space, options)
     return Classifier("task", "task", 1, head, SupportIndex.of(embeddings, classes, backbone.background))
@@ -113,7 +125,7 @@ def _embedded(backbone: Backbone, piece: Path, clock: Clock) -> tuple[float, flo
             return None
 
     files = [*piece.iterdir()]
-    size = backbone.engine.max_batch
+    size = batch_of(backbone)
     batch = np.stack([pixels for file in files[:size] if (pixels := decoded(file)) is not None])
     started = clock()
     embedded = raw_session(backbone.engine, batch, backbone.engine.parallel)(len(files))
@@ -125,16 +137,31 @@ def _embedded(backbone: Backbone, piece: Path, clock: Clock) -> tuple[float, flo
     return raw, len(files) / (clock() - started)
 
 
-def _scored(piece: Path, task: Classifier, clock: Clock) -> tuple[float, float]:
+def _scored(piece: Path, task: Classifier, clock: Clock, apart: bool) -> tuple[float, float]:
     """Returns images a second of scoring, from when the engine is open to the end, and the result's bytes for each image."""
     began: list[float] = []
 
     def tell(_done: int, _all: int) -> None:
+        if apart and not began:
+            _keep_to(_OTHERS)
         began.append(clock())
 
     out = piece.with_suffix(".parquet")
-    images = score(Scoring([str(piece)], [task], out, 5, None, None), tell)
-    return images / (clock() - began[0]), out.stat().st_size / images
+    with patch("scoring.run.ThreadPoolExecutor", _pinned) if apart else nullcontext():
+        images = score(Scoring([str(piece)], [task], out, 5, None, None), tell)
+    rate = images / (clock() - began[0])
+    if apart:
+        _keep_to(_ENGINE)
+    return rate, out.stat().st_size / images
+
+
+def _pinned(threads: int, name: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, name, _keep_to, (_ENGINE if name == "embed" else _OTHERS,))
+
+
+def _keep_to(core: int) -> None:
+    """Has this thread, and those that it starts, run on one core."""
+    os.sched_setaffinity(0, {core})
 
 
 def _print(bundle: str, images: int, rates: Rates, size: float) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from models.arrays import on_host
 from models.bundle import SHIPPED, Bundle, BundleError, find_bundles, open_bundle
-from models.engine import Engine, EngineError, EngineKind, file_of, open_engine
+from models.engine import Engine, EngineError, EngineKind, file_of, on_cuda, open_engine
 from models.heads.head import BackboneRef, EmbeddingSpace, Float32
 from models.images.preprocess import ImageError
 from models.manifest import InputSpec
@@ -16,6 +16,8 @@ from models.novelty.detector import Background
 from models.runtimes.onnx import can_run
 from scoring.decode import Decoded
 from scoring.errors import ScoringError
+
+_CPU_PIXELS = 8 * 160 * 160  # of a batch on a CPU; its caches do not hold what the first layers make of more
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,6 +121,12 @@ def _opened(bundle: Bundle, file: str, threads: int | None) -> Backbone:
             except EngineError as error:
                 failed = error
     raise failed
+
+
+def batch_of(backbone: Backbone) -> int:
+    """Returns with how many images at once the backbone is fastest, where more are always waiting."""
+    engine, spec = backbone.engine, backbone.spec
+    return engine.max_batch if on_cuda(engine.kind) else min(engine.max_batch, max(1, _CPU_PIXELS // (spec.height * spec.width)))
 
 
 def embed(decoded: Sequence[Decoded], backbones: Sequence[Backbone]) -> Embedded:

@@ -19,7 +19,7 @@ from models.manifest import InputSpec
 from models.runtimes.batches import MAX_BATCH_CUDA
 from scoring.classify import Named, columns, described, named
 from scoring.decode import Decoded, decode_bytes
-from scoring.embed import HeadSpace, embed, find_space, open_backbone
+from scoring.embed import Embedded, HeadSpace, batch_of, embed, find_space, open_backbone
 from scoring.sources import UNREADABLE
 from scoring.tables import of_decoded, of_embedded, to_decoded, to_embedded
 from scoring.write import schema, table_of
@@ -76,13 +76,15 @@ class _Engines:
         self, wanted: Sequence[tuple[BackboneRef, int]], specs: Sequence[InputSpec], bundles: Path | None, threads: int
     ) -> None:
         self._backbones = [open_backbone(ref, bundles, threads) for ref, _ in wanted]
+        self._batch = min(map(batch_of, self._backbones))
         self._ways = [way for _, way in wanted]
         self._specs = specs
 
     def __call__(self, images: pa.Table) -> pa.Table:
         decoded = to_decoded(images, self._specs)
         for_each = [Decoded(each.path, each.size, [each.pixels[way] for way in self._ways]) for each in decoded]
-        return of_embedded(embed(for_each, self._backbones))
+        batches = [for_each[start : start + self._batch] for start in range(0, len(for_each), self._batch)]
+        return of_embedded(Embedded.joined([embed(batch, self._backbones) for batch in batches]))
 
 
 def _answered(embeddings: pa.Table, spaces: Sequence[HeadSpace], tasks: Sequence[Named], top_k: int, settings: str) -> pa.Table:

@@ -19,7 +19,7 @@ from models.heads.head import HeadFormatError
 from models.processor import available_cores
 from scoring.classify import columns, described, named
 from scoring.decode import Decoded, decode
-from scoring.embed import Embedded, embed, open_backbone
+from scoring.embed import Embedded, batch_of, embed, open_backbone
 from scoring.errors import ScoringError
 from scoring.kept import Kept
 from scoring.plan import Entry, OtherSettings, Plan, file_of, opened, refuse_others
@@ -182,7 +182,7 @@ class _Run:
 
     def _batches(self, decoded: Iterable[_Batch]) -> Iterator[_Batch]:
         """Joins lots of a part to the batches that the engines want."""
-        size = min(backbone.engine.max_batch for backbone in self._backbones)
+        size = min(map(batch_of, self._backbones))
         for part, several in groupby(decoded, lambda batch: batch.part):
             waiting: list[Decoded] = []
             for batch in several:

@@ -1,6 +1,6 @@
 """Whether bytes are in any file of a folder, for tests of forgetting."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 _NEEDLE = 24
@@ -15,6 +15,12 @@ def found_in(folder: Path, values: Iterable[bytes]) -> int:
     """
     files = [path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".reserve"]
     return sum(any(piece in file for piece in _pieces(value) for file in files) for value in values)
+
+
+def keys_in(data_dir: Path, keys: Collection[bytes]) -> int:
+    """How many of the keys of images are in some file of the database."""
+    files = [path.read_bytes() for path in data_dir.glob("headstart.db*") if path.suffix != ".reserve"]
+    return sum(any(key in file for file in files) for key in keys)
 
 
 def _pieces(value: bytes) -> Iterator[bytes]:

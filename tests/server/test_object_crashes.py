@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from server.store.store import Store
 from server.store.tables import capture_images, captures, erasures, examples, objects
-from tests.helpers.leftovers import found_in
+from tests.helpers.leftovers import found_in, keys_in
 from tests.helpers.object_stores import paths_in
 from tests.helpers.object_writer import ACTIONS, LABELS, TASK, create, open_outside, work
 from tests.helpers.servers import _FORKS
@@ -91,7 +91,7 @@ def check(prepared: Prepared, folder: Path, action: str, done: bool) -> None:
             assert image(store, id_, id_ in of_examples) == prepared.images[id_]
         converted = {row.path.rpartition("/")[2] for row in rows}
         gone = [id_ for id_ in prepared.images if id_ not in converted]
-        assert found(folder, [prepared.keys[id_] for id_ in gone]) == 0, "the key of what was removed is in no file"
+        assert keys_in(folder, [prepared.keys[id_] for id_ in gone]) == 0, "the key of what was removed is in no file"
     assert found_in(folder, list(prepared.images.values())) == 0, "images are never outside in the clear"
 
 
@@ -111,9 +111,3 @@ def acknowledged(store: Store, prepared: Prepared, action: str) -> bool:
 
 def image(store: Store, id_: str, is_example: bool) -> bytes:
     return store.examples.images(TASK, [id_])[0].image if is_example else store.captures.image(TASK, id_)[0]
-
-
-def found(folder: Path, keys: list[bytes]) -> int:
-    """How many of the keys are in a file of the database."""
-    files = [path.read_bytes() for path in folder.glob("headstart.db*") if path.suffix != ".reserve"]
-    return sum(any(key in file for file in files) for key in keys)
