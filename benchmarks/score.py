@@ -69,7 +69,7 @@ def main() -> None:
     backbone = Backbone(bundle, open_engine(bundle, "onnx"))
     rates: dict[str, list[float]] = {name: [] for name in (_RAW, _DECODING, _SCORING, _BOTH)}
     with tempfile.TemporaryDirectory() as folder:
-        pieces = _copied(arguments.sources, arguments.images, arguments.rounds, Path(folder))
+        pieces = copied(arguments.sources, arguments.images, arguments.rounds, Path(folder))
         task = task_of(backbone, [*pieces[0].iterdir()])
         for piece in pieces:
             raw, pixels = _embedded(backbone, piece, clock)
@@ -91,7 +91,7 @@ def main() -> None:
     write_json(arguments.json, document | {"bytes_a_row": size})
 
 
-def _copied(sources: Sequence[str], images: int, rounds: int, folder: Path) -> list[Path]:
+def copied(sources: Sequence[str], images: int, rounds: int, folder: Path) -> list[Path]:
     """Copies the first images of the sources to a folder for each round. Where there are too few, they are copied again."""
     opened = [open_source(each) for each in sources]
     names = [(source, name) for source in opened for name in islice(source.names(), images)]

@@ -3,8 +3,7 @@
 import json
 import re
 import shutil
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,44 +18,15 @@ from models.answers.classifier import Classifier
 from models.bundle import DEFAULT_BUNDLE, SHIPPED, find_bundles
 from scoring.errors import ScoringError
 from scoring.on_ray import score
-from scoring.run import Scoring
-from scoring.run import score as score_here
 from tests.helpers.classifiers import classifier_of
 from tests.helpers.ray_sessions import cluster
-
-pytestmark = pytest.mark.filterwarnings(r"ignore:`use_\w+` is deprecated:DeprecationWarning")  # Ray's own, by Ray
+from tests.helpers.scored import check, scored_here
 
 
 @pytest.fixture(scope="module")
 def _ray() -> Iterator[None]:
     with cluster({"num_cpus": 3}):
         yield
-
-
-def scored_here(sources: Sequence[Path], classifiers: Sequence[Classifier], out: Path, bundles: Path | None = None) -> Any:
-    score_here(Scoring([*map(str, sources)], classifiers, out, 5, None, bundles), lambda _done, _all: None)
-    return pq.read_table(out)
-
-
-def check(found: Any, wanted: Any) -> None:
-    """The two have the same columns, and the same rows in any order."""
-    assert found.schema.equals(wanted.schema)
-    assert Counter(found["path"].to_pylist()) == Counter(wanted["path"].to_pylist())
-    by_path = {row["path"]: row for row in wanted.to_pylist()}
-    for row in found.to_pylist():
-        alike(row, by_path[row["path"]])
-
-
-def alike(found: Any, wanted: Any) -> None:
-    """Numbers may differ in their last bits, since those depend on the other images of a batch."""
-    if isinstance(wanted, dict):
-        assert found.keys() == wanted.keys()
-        found, wanted = [*found.values()], [*wanted.values()]
-    if isinstance(wanted, list):
-        for one, other in zip(found, wanted, strict=True):
-            alike(one, other)
-    else:
-        assert found == (pytest.approx(wanted, abs=1e-4) if isinstance(wanted, float) else wanted)
 
 
 @pytest.mark.usefixtures("_ray")

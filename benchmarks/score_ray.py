@@ -1,0 +1,164 @@
+"""How far is scoring on Ray Data from `headstart score`, on one machine? Files to Parquet, by one task, in turns.
+
+    python -m benchmarks.score_ray photographs.zip --json score_ray.json
+
+In each round the same files are scored by `headstart score`, from when its engine is open to the end. Then Ray scores them, by an
+actor for each core, and by one actor whose engine has all cores. Ray's start is told apart and taken off: it is what scoring the
+first file alone takes, by actors that are started anew. A large job pays it once.
+
+Rates are told by the clock, and by the processor time of all processes. On a machine that others use, the latter is steadier.
+"""
+
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psutil
+import ray
+import ray.data
+
+from benchmarks.score import copied, task_of
+from benchmarks.shared.command import benchmark_parser, write_json
+from benchmarks.shared.turns import Rates
+from models.answers.classifier import Classifier
+from models.bundle import DEFAULT_BUNDLE, SHIPPED, find_bundles, open_bundle
+from models.engine import open_engine
+from models.processor import available_cores
+from scoring.embed import Backbone
+from scoring.on_ray import score
+from scoring.run import Scoring
+from scoring.run import score as score_here
+
+_HERE, _CORES = "headstart score", available_cores()
+_ON_RAY: Mapping[str, Mapping[str, Any]] = {
+    "Ray, an actor a core": {"compute": ray.data.ActorPoolStrategy(size=_CORES)},
+    "Ray, one actor": {"num_cpus": _CORES, "compute": ray.data.ActorPoolStrategy(size=1)},
+}
+_OTHER_TASKS = 2  # CPUs for reading, decoding apart from an engine, heads and writing; these mostly wait
+_LOOK = 0.05  # seconds from one look at the processes to the next
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of some work: seconds by the clock, and of processor time."""
+
+    clock: float
+    processor: float
+
+    def __sub__(self, other: "Cost") -> "Cost":
+        return Cost(self.clock - other.clock, self.processor - other.processor)
+
+
+_CLOCKS: Mapping[str, Callable[[Cost], float]] = {
+    "images a second": lambda cost: cost.clock,
+    "images a second of processor time": lambda cost: cost.processor,
+}
+
+
+def main() -> None:
+    parser = benchmark_parser("score_ray", __doc__, rounds=5)
+    parser.add_argument("sources", metavar="SOURCE", nargs="+", help="as of `headstart score`")
+    parser.add_argument("--images", type=int, default=2000, help="images of a round (default %(default)s)")
+    parser.add_argument("--bundle", default=DEFAULT_BUNDLE, help="backbone (default %(default)s)")
+    arguments = parser.parse_args()
+    bundle = open_bundle(find_bundles(SHIPPED)[arguments.bundle])
+    backbone = Backbone(bundle, open_engine(bundle, "onnx"))
+    costs: dict[str, list[Cost]] = {name: [] for name in (_HERE, *_ON_RAY)}
+    starts: dict[str, list[float]] = {name: [] for name in _ON_RAY}
+    with tempfile.TemporaryDirectory() as folder, _session():
+        pieces = copied(arguments.sources, arguments.images * arguments.rounds, arguments.rounds, Path(folder))
+        task = task_of(backbone, [*pieces[0].iterdir()])
+        for piece in pieces:
+            costs[_HERE].append(_here(piece, task))
+            for name, engines in _ON_RAY.items():
+                start = _on_ray(next(piece.iterdir()), task, engines, piece.with_name(f"{piece.name}-{name}-start"))
+                whole = _on_ray(piece, task, engines, piece.with_name(f"{piece.name}-{name}"))
+                costs[name].append(whole - start)
+                starts[name].append(start.clock)
+    print(f"{arguments.bundle}, {arguments.rounds} rounds of {arguments.images} images, {_CORES} cores")
+    figures = {told: _told(told, costs, arguments.images, of) for told, of in _CLOCKS.items()}
+    for name, seconds in starts.items():
+        print(f"{name}: starts in {median(seconds):.1f} s")
+    write_json(arguments.json, {"bundle": arguments.bundle, "images": arguments.images, "rates": figures, "starts": starts})
+
+
+def _told(
+    told: str, costs: Mapping[str, Sequence[Cost]], images: int, of: Callable[[Cost], float]
+) -> Mapping[str, Sequence[float]]:
+    rates = Rates({name: [images / of(cost) for cost in several] for name, several in costs.items()})
+    print(f"{told}, and beside {_HERE}")
+    for name in rates.rounds:
+        print(f"{name:<24}{rates.median(name):>8.1f}  {rates.ratio(name, _HERE)}")
+    return rates.rounds
+
+
+@contextmanager
+def _session() -> Iterator[None]:
+    """Ray on this machine, which tells nobody that it runs."""
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:  # paths of sockets must be short
+        ray.init(num_cpus=_CORES + _OTHER_TASKS, include_dashboard=False, logging_level="ERROR", _temp_dir=folder)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _here(piece: Path, task: Classifier) -> Cost:
+    began: list[Cost] = []
+
+    def tell(_done: int, _all: int) -> None:
+        began.append(Cost(time.perf_counter(), time.process_time()))
+
+    score_here(Scoring([str(piece)], [task], piece.with_suffix(".parquet"), 5, None, None), tell)
+    return Cost(time.perf_counter(), time.process_time()) - began[0]
+
+
+def _on_ray(files: Path, task: Classifier, engines: Mapping[str, Any], out: Path) -> Cost:
+    with _Watch() as watch:
+        images = ray.data.read_binary_files(str(files), include_paths=True)
+        score(images, [task], **engines).write_parquet(str(out))
+    return watch.cost
+
+
+class _Watch:
+    """Counts what this process and all that it started take, also those that end meanwhile."""
+
+    def __enter__(self) -> "_Watch":
+        self._last: dict[tuple[int, float], float] = {}
+        self._over = threading.Event()
+        self._look()
+        self._began = Cost(time.perf_counter(), self._processor())
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._look()
+        self.cost = Cost(time.perf_counter(), self._processor()) - self._began
+
+    def _watch(self) -> None:
+        while not self._over.wait(_LOOK):
+            self._look()
+
+    def _look(self) -> None:
+        for each in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                times = each.cpu_times()
+                self._last[each.pid, each.create_time()] = times.user + times.system
+
+    def _processor(self) -> float:
+        return time.process_time() + sum(self._last.values())
+
+
+if __name__ == "__main__":
+    main()
