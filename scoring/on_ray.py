@@ -6,6 +6,7 @@ embeddings, as Arrow tables. Ray repeats what a lost machine had.
 
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ class _Engines:
     ) -> None:
         self._backbones = [open_backbone(ref, bundles, threads) for ref, _ in wanted]
         self._batch = min(map(batch_of, self._backbones))
+        self._threads = ThreadPoolExecutor(max(backbone.engine.parallel for backbone in self._backbones))
         self._ways = [way for _, way in wanted]
         self._specs = specs
 
@@ -84,7 +86,7 @@ class _Engines:
         decoded = to_decoded(images, self._specs)
         for_each = [Decoded(each.path, each.size, [each.pixels[way] for way in self._ways]) for each in decoded]
         batches = [for_each[start : start + self._batch] for start in range(0, len(for_each), self._batch)]
-        return of_embedded(Embedded.joined([embed(batch, self._backbones) for batch in batches]))
+        return of_embedded(Embedded.joined([*self._threads.map(lambda batch: embed(batch, self._backbones), batches)]))
 
 
 def _answered(embeddings: pa.Table, spaces: Sequence[HeadSpace], tasks: Sequence[Named], top_k: int, settings: str) -> pa.Table:
