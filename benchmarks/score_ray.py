@@ -45,6 +45,7 @@ _ON_RAY: Mapping[str, Mapping[str, Any]] = {
 }
 _OTHER_TASKS = 2  # CPUs for reading, decoding apart from an engine, heads and writing; these mostly wait
 _PART = 6  # of the files, a part is scored first
+_PATIENCE = 600  # seconds for actors to start
 _LOOK = 0.05  # seconds from one look at the processes to the next
 
 
@@ -117,6 +118,8 @@ def _session() -> Iterator[None]:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray", dir="/tmp"))  # paths of sockets must be short
         ray.init(num_cpus=_CORES + _OTHER_TASKS, include_dashboard=False, logging_level="ERROR", _temp_dir=folder)
         stack.callback(ray.shutdown)
+        context = ray.data.DataContext.get_current()
+        stack.enter_context(patch.object(context, "wait_for_min_actors_s", _PATIENCE))  # so that each start has all of them
         yield
 
 
