@@ -6,10 +6,12 @@ In each round the same files are scored by `headstart score`, from when its engi
 them, and all of them, each time by processes that are started anew: an actor for each core, or one actor whose engine has all
 cores. The rate is that of the further images, between the two. What is left of the first is Ray's start, which a job pays once.
 
-Rates are told by the clock, and by the processor time of all processes. On a machine that others use, the latter is steadier.
+Rates are told by the clock, by the processor time of all processes, and by that of the steps alone. Ray's driver and its daemons
+look around all the time. So on a machine that others use they take more of the processor for each image, and the steps do not.
 """
 
 import os
+import re
 import tempfile
 import threading
 import time
@@ -46,26 +48,29 @@ _ON_RAY: Mapping[str, Mapping[str, Any]] = {
 _OTHER_TASKS = 2  # CPUs for reading, decoding apart from an engine, heads and writing; these mostly wait
 _PART = 6  # of the files, a part is scored first
 _PATIENCE = 600  # seconds for actors to start
+_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 _LOOK = 0.05  # seconds from one look at the processes to the next
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of some work: seconds by the clock, and of processor time."""
+    """Of some work: seconds by the clock, of processor time, and of that what is not Ray's own."""
 
     clock: float
     processor: float
+    steps: float
 
     def __sub__(self, other: "Cost") -> "Cost":
-        return Cost(self.clock - other.clock, self.processor - other.processor)
+        return Cost(self.clock - other.clock, self.processor - other.processor, self.steps - other.steps)
 
     def __mul__(self, times: float) -> "Cost":
-        return Cost(self.clock * times, self.processor * times)
+        return Cost(self.clock * times, self.processor * times, self.steps * times)
 
 
 _CLOCKS: Mapping[str, Callable[[Cost], float]] = {
     "images a second": lambda cost: cost.clock,
     "images a second of processor time": lambda cost: cost.processor,
+    "the same, of the steps alone": lambda cost: cost.steps,
 }
 
 
@@ -126,18 +131,19 @@ def _session() -> Iterator[None]:
 def _here(piece: Path, task: Classifier) -> Cost:
     began: list[Cost] = []
 
-    def tell(_done: int, _all: int) -> None:
-        began.append(Cost(time.perf_counter(), time.process_time()))
+    def now() -> Cost:
+        return Cost(time.perf_counter(), time.process_time(), time.process_time())
 
-    score_here(Scoring([str(piece)], [task], piece.with_suffix(".parquet"), 5, None, None), tell)
-    return Cost(time.perf_counter(), time.process_time()) - began[0]
+    score_here(Scoring([str(piece)], [task], piece.with_suffix(".parquet"), 5, None, None), lambda *_: began.append(now()))
+    return now() - began[0]
 
 
 def _on_ray(files: Path, task: Classifier, engines: Mapping[str, Any], out: Path) -> Cost:
     with _Watch() as watch:
-        images = ray.data.read_binary_files(str(files), include_paths=True)
-        score(images, [task], **engines).write_parquet(str(out))
-    return watch.cost
+        scores = score(ray.data.read_binary_files(str(files), include_paths=True), [task], **engines)
+        scores.write_parquet(str(out))
+    told = re.findall(r"Remote cpu time: .*, ([\d.]+)(us|ms|s) total", scores.stats())
+    return Cost(watch.clock, watch.processor, sum(float(time) * _UNITS[unit] for time, unit in told))
 
 
 def _few(piece: Path) -> Path:
@@ -152,13 +158,17 @@ def _few(piece: Path) -> Path:
 
 
 class _Watch:
-    """Counts what this process and all that it started take, also those that end meanwhile."""
+    """Counts what this process and all that it started take, also those that end meanwhile.
+
+    Attributes:
+        clock, processor: seconds.
+    """
 
     def __enter__(self) -> "_Watch":
         self._last: dict[tuple[int, float], float] = {}
         self._over = threading.Event()
         self._look()
-        self._began = Cost(time.perf_counter(), self._processor())
+        self._began = time.perf_counter(), self._processor()
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
         return self
@@ -167,7 +177,7 @@ class _Watch:
         self._over.set()
         self._thread.join()
         self._look()
-        self.cost = Cost(time.perf_counter(), self._processor()) - self._began
+        self.clock, self.processor = time.perf_counter() - self._began[0], self._processor() - self._began[1]
 
     def _watch(self) -> None:
         while not self._over.wait(_LOOK):
