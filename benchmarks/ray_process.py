@@ -1,0 +1,113 @@
+"""The application on a Ray of its own on this machine, over real HTTP, for benchmarks and tests.
+
+    python -m benchmarks.ray_process PORT {"data_dir": "/tmp/data", "insecure": "true"} {"Api": {"num_replicas": 2}}
+
+serves until its standard input ends. `RayProcess` starts that, and ends it with everything that it started.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from benchmarks.server_process import ROOT, free_port
+from models.bundle import PAPER_BUNDLE
+
+_CORES = 8  # that Ray believes in: the replicas of an ordinary machine may share cores
+_STORE_BYTES = 100 * 2**20
+_START_SECONDS = 120.0
+_READY = "ready"
+_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_DEDUP_LOGS": "0"}
+
+
+class RayProcess:
+    """The application on a free port of this machine; ready when constructed, stopped with its context.
+
+    Args:
+        data_dir: of the application.
+        hook: `module:function` that each process of Ray calls at its start.
+        replicas: options of the deployments `Api` and `Engines`, as `Deployment.options` takes them.
+        settings: of the server.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        hook: str | None = None,
+        replicas: Mapping[str, Mapping[str, Any]] | None = None,
+        **settings: str,
+    ) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self._log = data_dir.with_name(f"{data_dir.name}-{port}.log")
+        asked = {"data_dir": str(data_dir), "insecure": "true", "bundle": PAPER_BUNDLE, **settings}
+        self._folder = tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True)
+        command = [sys.executable, "-m", "benchmarks.ray_process", str(port), self._folder.name]
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(  # noqa: S603 -- the command is ours
+                [*command, json.dumps(asked), json.dumps(replicas or {}), hook or ""],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, **_ENVIRONMENT},
+            )
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def log(self) -> str:
+        """Returns the output of all of its processes."""
+        return self._log.read_text()
+
+    def stop(self) -> None:
+        """Ends the application, and Ray with it."""
+        self.process.communicate(timeout=90)
+        self._folder.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _where: TracebackType | None) -> None:
+        self.stop()
+
+    def _wait_until_ready(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.decode().strip() == _READY:
+                return
+        raise RuntimeError(f"the application did not start:\n{self.log()[-5000:]}")
+
+
+def _serve(port: str, folder: str, settings: str, replicas: str, hook: str) -> None:
+    import ray
+    from ray import serve
+
+    from server.on_ray import application
+
+    environment = {"worker_process_setup_hook": hook} if hook else {}
+    ray.init(
+        num_cpus=_CORES,
+        object_store_memory=_STORE_BYTES,
+        include_dashboard=False,
+        _temp_dir=folder,
+        runtime_env=environment,
+    )
+    serve.start(http_options={"host": "127.0.0.1", "port": int(port)})
+    serve.run(application(json.loads(settings)), name="headstart")
+    print(_READY, flush=True)
+    sys.stdin.read()
+    serve.shutdown()
+    ray.shutdown()
+
+
+if __name__ == "__main__":
+    _serve(*sys.argv[1:])
