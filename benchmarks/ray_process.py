@@ -1,8 +1,6 @@
 """The application on a Ray of its own on this machine, over real HTTP, for benchmarks and tests.
 
-    python -m benchmarks.ray_process PORT {"data_dir": "/tmp/data", "insecure": "true"} {"Api": {"num_replicas": 2}}
-
-serves until its standard input ends. `RayProcess` starts that, and ends it with everything that it started.
+`RayProcess` runs this file, which serves until its standard input ends, and then ends everything that it started.
 """
 
 import json
@@ -10,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -18,11 +17,16 @@ from typing import Any, Self
 from benchmarks.server_process import ROOT, free_port
 from models.bundle import PAPER_BUNDLE
 
-_CORES = 8  # that Ray believes in: the replicas of an ordinary machine may share cores
+_CORES = 4  # that Ray believes in: the replicas of an ordinary machine may share cores
 _STORE_BYTES = 100 * 2**20
-_START_SECONDS = 120.0
 _READY = "ready"
-_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_DEDUP_LOGS": "0"}
+_NAME = "headstart"
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_prestart_worker_first_driver": "0",
+}
 
 
 class RayProcess:
@@ -31,7 +35,7 @@ class RayProcess:
     Args:
         data_dir: of the application.
         hook: `module:function` that each process of Ray calls at its start.
-        replicas: options of the deployments `Api` and `Engines`, as `Deployment.options` takes them.
+        replicas: options of the deployments `Api` and `Engines`, as in a configuration of Serve.
         settings: of the server.
     """
 
@@ -90,19 +94,24 @@ class RayProcess:
 def _serve(port: str, folder: str, settings: str, replicas: str, hook: str) -> None:
     import ray
     from ray import serve
-
-    from server.on_ray import application
+    from ray.serve.context import _get_global_client
+    from ray.serve.schema import ServeDeploySchema
 
     environment = {"worker_process_setup_hook": hook} if hook else {}
     ray.init(
-        num_cpus=_CORES,
-        object_store_memory=_STORE_BYTES,
-        include_dashboard=False,
-        _temp_dir=folder,
-        runtime_env=environment,
+        num_cpus=_CORES, object_store_memory=_STORE_BYTES, include_dashboard=False, _temp_dir=folder, runtime_env=environment
     )
-    serve.start(http_options={"host": "127.0.0.1", "port": int(port)})
-    serve.run(application(json.loads(settings)), name="headstart")
+    http = {"host": "127.0.0.1", "port": int(port)}
+    serve.start(http_options=http)
+    deployments = [{"name": name, **options} for name, options in json.loads(replicas).items()]
+    application = {"import_path": "server.on_ray:application", "args": json.loads(settings), "deployments": deployments}
+    # What `serve deploy` does with a file.
+    _get_global_client().deploy_apps(ServeDeploySchema(http_options=http, applications=[{"name": _NAME, **application}]))
+    while (status := serve.status().applications[_NAME]).status != "RUNNING":
+        if status.status == "DEPLOY_FAILED":
+            reasons = [status.message, *(each.message for each in status.deployments.values())]
+            sys.exit("\n".join(reasons))
+        time.sleep(0.1)
     print(_READY, flush=True)
     sys.stdin.read()
     serve.shutdown()

@@ -26,10 +26,11 @@ def free_port() -> int:
         return port
 
 
-def first_key(data_dir: Path, tenant: str = "default") -> str:
-    """Makes a `manage` key of a tenant, from which on a server on this folder asks for keys."""
+def first_key(data_dir: Path, tenant: str = "default", database: str | None = None) -> str:
+    """Makes a `manage` key of a tenant, from which on a server on this folder, or on this database, asks for keys."""
     command = [sys.executable, "-m", "server", "keys", "create", "--tenant", tenant, "--scope", "manage"]
-    made = subprocess.run([*command, "--data-dir", str(data_dir)], cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S603 -- the command is ours
+    command += ["--data-dir", str(data_dir)] if database is None else ["--database-url", database]
+    made = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S603 -- the command is ours
     return made.stdout.strip()
 
 

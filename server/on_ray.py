@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from threadpoolctl import threadpool_limits
 
 from models.arrays import on_host
@@ -210,7 +210,7 @@ class Api:
         elsewhere = partial(RemoteBackbone, self._engines, settings.queue_seconds)
         app = await asyncio.to_thread(create_app, settings, elsewhere=elsewhere)  # which waits for replicas of Engines
         collect_less()
-        return app
+        return _with_the_id_of_serve(app)
 
 
 def application(arguments: Mapping[str, str]) -> Application:
@@ -240,6 +240,20 @@ def _prepare(settings: Settings, name: str) -> None:
     put_event_loop_first()
     keep_freed_memory_together()
     threadpool_limits(1, user_api="blas")
+
+
+def _with_the_id_of_serve(app: ASGIApp) -> ASGIApp:
+    """Returns the application without its `X-Request-ID`: Serve's proxy chooses it, and adds it to the answer."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_without_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [field for field in message["headers"] if field[0] != b"x-request-id"]
+            await send(message)
+
+        await app(scope, receive, send_without_id)
+
+    return answer
 
 
 def _agreed(response: DeploymentResponse) -> Terms:
