@@ -2,9 +2,9 @@
 
     python -m benchmarks.ray_serve --json ray_serve.json
 
-Plain servers and replicas of the application take turns in one run, as many of each, both on a PostgreSQL. The first table has an
-engine that costs nothing and takes pixels for embeddings, and the second int8 on the CPU. Each request asks a task about one image
-of 32 x 32 pixels. Their programs share the cores of this machine, so the processor time of a prediction says more than the rate.
+Plain servers and replicas of the application take turns in one run, as many of each, both on a PostgreSQL. One engine costs
+nothing and takes pixels for embeddings, and one is int8 on the CPU. Each request asks a task about one image of 32 x 32 pixels.
+Their programs share the cores of this machine, so the processor time of a prediction says more than the rate.
 """
 
 import argparse

@@ -76,8 +76,8 @@ KNOWN_TO_SCHEMAS = {"server.store.records", "server.store.refresh_records", "ser
 # Library -> the only places of ours that may import it. A place is a file, or a folder ending in a slash.
 HOMES: Mapping[str, set[str]] = {
     "fastapi": {"server/app.py", "server/http/"},
-    "ray": {"server/on_ray.py"},
-    "starlette": {"server/app.py", "server/on_ray.py", "server/serving.py", "server/http/"},
+    "ray": {"server/on_ray/"},
+    "starlette": {"server/app.py", "server/on_ray/", "server/serving.py", "server/http/"},
     "uvicorn": {"server/serving.py", "server/http/protocol.py"},
     "sqlalchemy": {"server/store/"},
     "alembic": {"server/store/schema.py", "server/store/migrations/"},

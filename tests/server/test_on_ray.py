@@ -253,10 +253,10 @@ def test_impossible_arguments_are_refused_before_anything_starts(arguments: dict
 def test_the_configuration_is_one_of_serve_and_names_our_deployments() -> None:
     from ray.serve.schema import ServeDeploySchema
 
-    from server import on_ray
+    from server.on_ray import application, deployments
 
     schema = ServeDeploySchema(**yaml.safe_load((ROOT / "deploy" / "ray" / "headstart.yaml").read_text()))
-    (application,) = schema.applications
-    assert application.import_path == "server.on_ray:application"
-    assert [hasattr(on_ray, each.name) for each in application.deployments] == [True, True]
-    assert on_ray.application(application.args) is not None
+    (ours,) = schema.applications
+    assert ours.import_path == "server.on_ray:application"
+    assert [hasattr(deployments, each.name) for each in ours.deployments] == [True, True]
+    assert application(ours.args) is not None
