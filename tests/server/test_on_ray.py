@@ -41,7 +41,7 @@ def asked(queries: Labelled) -> Sequence[bytes]:
 def served(tmp_path_factory: pytest.TempPathFactory, small_bundles: Path) -> Iterator[RayProcess]:
     folder = tmp_path_factory.mktemp("ray")
     with RayProcess(
-        folder / "data", engine=FAST_ENGINE, bundles_dir=str(small_bundles), max_body_bytes=str(LIMIT)
+        folder / "data", engine="onnx", bundles_dir=str(small_bundles), max_body_bytes=str(LIMIT)
     ) as application:
         yield application
 
@@ -55,7 +55,7 @@ def api(served: RayProcess) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory, small_bundles: Path) -> Iterator[httpx.Client]:
     """A client of the server without Ray."""
-    flags = ("--engine", FAST_ENGINE, "--bundles-dir", str(small_bundles))
+    flags = ("--engine", "onnx", "--bundles-dir", str(small_bundles))
     with (
         ServerProcess(tmp_path_factory.mktemp("plain") / "data", *flags) as server,
         httpx.Client(base_url=server.url, timeout=SECONDS) as client,
