@@ -1,4 +1,4 @@
-"""What a replica of `Api` and one of `Engines` say to each other, and how Serve routes it."""
+"""The calls between replicas of `Api` and of `Engines`, and the names by which Serve routes them."""
 
 from dataclasses import dataclass
 from typing import cast
