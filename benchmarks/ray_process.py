@@ -19,6 +19,7 @@ from models.bundle import PAPER_BUNDLE
 
 _CORES = 4  # that Ray believes in: the replicas of an ordinary machine may share cores
 _STORE_BYTES = 100 * 2**20
+_STOP_SECONDS = 120.0
 _READY = "ready"
 _NAME = "headstart"
 _ENVIRONMENT = {
@@ -74,7 +75,11 @@ class RayProcess:
 
     def stop(self) -> None:
         """Ends the application, and Ray with it."""
-        self.process.communicate(timeout=90)
+        try:
+            self.process.communicate(timeout=_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()  # Ray's processes end with the one that started them.
+            self.process.communicate()
         self._folder.cleanup()
 
     def __enter__(self) -> Self:
