@@ -82,8 +82,11 @@ class ServerProcess:
 
     def _launched(self, arguments: list[str], log: BinaryIO) -> Process:
         command = [sys.executable, "-W", "error", "-m", "server", *arguments]
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        environment = {**self._environment(arguments), "PYTHONUNBUFFERED": "1"}
         return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=environment)  # noqa: S603 -- the command is ours
+
+    def _environment(self, _arguments: list[str]) -> dict[str, str]:
+        return dict(os.environ)
 
     def stop(self) -> int:
         """Sends SIGTERM and returns the exit status."""

@@ -1,6 +1,7 @@
 """The databases that tests' stores are in: files of SQLite, or databases of a PostgreSQL server that starts on first use."""
 
 import atexit
+import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+import psycopg
+from psycopg import sql
 from sqlalchemy import Connection, create_engine
 
 from benchmarks.postgres_server import PostgresServer
 from server.store.store import Store, sqlite_url
+from server.store.tables import metadata
 
 Kind = Literal["sqlite", "postgresql"]
 
@@ -29,12 +33,18 @@ def database_url(folder: Path) -> str:
     """Returns the URL of the folder's database, in PostgreSQL where the running test's stores are there. It may be new."""
     if kind() == "sqlite":
         return sqlite_url(folder)
+    return _server().url(_create(folder, _TEMPLATE))
+
+
+def _create(folder: Path, template: str) -> str:
+    """The name of the folder's database, which is made as a copy of another if there is none."""
     name = f"headstart_{zlib.crc32(str(folder.absolute()).encode()):08x}"
+    server = _server()
     if name not in _made:
-        with _server().connect() as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}".encode())
+        with server.connect() as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
         _made.append(name)
-    return _server().url(name)
+    return name
 
 
 def begin_in(chosen: Kind) -> None:
@@ -51,6 +61,55 @@ def statements_in(folder: Path) -> Iterator[Connection]:
             yield connection
     finally:
         engine.dispose()
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Copies the folder of a database that nothing uses, and the database."""
+    shutil.copytree(source, target)
+    if kind() == "postgresql":
+        _create(target, database_url(source).rpartition("/")[2])
+
+
+@contextmanager
+def nobody_writes(folder: Path) -> Iterator[None]:
+    """Holds up whoever else writes into the folder's database."""
+    with statements_in(folder) as connection:
+        if kind() == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.exec_driver_sql(f"LOCK TABLE {', '.join(metadata.tables)} IN EXCLUSIVE MODE")
+        yield
+
+
+def lose_database(folder: Path) -> None:
+    """Removes the folder's database under the servers that use it."""
+    if kind() == "sqlite":
+        for path in folder.glob("headstart.db*"):
+            path.unlink()
+    else:
+        name = database_url(folder).rpartition("/")[2]
+        with _server().connect() as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+        _made.remove(name)
+
+
+def contents_of(folder: Path) -> list[bytes]:
+    """What the folder's files hold, at whatever depth, and where the database is not among them each of its tables.
+
+    Of PostgreSQL that is every row, not the files: it keeps dead rows until it vacuums (docs/security.md). The disk space that is
+    kept for removing is left out: it is large, and nothing is ever written to it.
+    """
+    files = [path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".reserve"]
+    if kind() == "sqlite":
+        return files
+    with psycopg.connect(database_url(folder).replace("+psycopg", "")) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        return files + [_rows(connection, table) for (table,) in tables]
+
+
+def _rows(connection: psycopg.Connection, table: str) -> bytes:
+    with connection.cursor().copy(sql.SQL("COPY {} TO STDOUT (FORMAT binary)").format(sql.Identifier(table))) as rows:
+        return b"".join(map(bytes, rows))
 
 
 @contextmanager

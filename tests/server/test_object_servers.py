@@ -4,15 +4,15 @@ import io
 import os
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import create_engine, select
+from sqlalchemy import select
 
 from benchmarks.server_process import free_port
 from server.store.tables import objects
+from tests.helpers.databases import contents_of, statements_in
 from tests.helpers.images import encode, noise
 from tests.helpers.leftovers import found_in
 from tests.helpers.object_stores import S3Server
@@ -62,11 +62,8 @@ def unique(count: int, seed: int) -> Labelled:
 
 def rows(data_dir: Path) -> dict[str, bytes]:
     """The key of each object that the database knows, by its path."""
-    engine = create_engine(f"sqlite:///file:{data_dir / 'headstart.db'}?mode=ro&uri=true")
-    with closing(engine.connect()) as connection:
-        found = {row.path: row.key for row in connection.execute(select(objects.c.path, objects.c.key))}
-    engine.dispose()
-    return found
+    with statements_in(data_dir) as connection:
+        return {row.path: row.key for row in connection.execute(select(objects.c.path, objects.c.key))}
 
 
 def ids(api: httpx.Client, task: str) -> list[str]:
@@ -131,8 +128,8 @@ def test_what_a_store_keeps_of_a_forgotten_image_nobody_can_read(api: httpx.Clie
 
 
 def holds(data_dir: Path, key: bytes) -> bool:
-    """Whether a file of the database has the key."""
-    return any(key in path.read_bytes() for path in data_dir.glob("headstart.db*") if path.suffix != ".reserve")
+    """Whether the database has the key."""
+    return any(key in content for content in contents_of(data_dir))
 
 
 def test_a_retry_puts_nothing_and_a_deletion_leaves_nothing(api: httpx.Client, s3: S3Server) -> None:

@@ -19,6 +19,7 @@ from server.context import request_id
 from server.engine.batcher import Batcher
 from server.errors import EngineFailed
 from server.metrics import Metrics
+from tests.helpers.databases import kind, lose_database
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart
@@ -40,8 +41,7 @@ def test_lines_of_the_stores_threads_bear_the_id_of_their_request(
             while "POST /v1/tasks 201" not in process.log():  # It is written after the answer.
                 time.sleep(0.01)
             before = len(process.log())
-            for file in (tmp_path / "data").glob("headstart.db*"):
-                file.unlink()
+            lose_database(tmp_path / "data")
 
             def ask(number: int) -> int:
                 headers = {"X-Request-ID": f"mine-{number}"}
@@ -57,7 +57,8 @@ def test_lines_of_the_stores_threads_bear_the_id_of_their_request(
         f"mine-{number}": [line for line in told if line["request_id"] == f"mine-{number}"] for number in range(REQUESTS)
     }
     for lines in of_request.values():
-        assert {line["logger"] for line in lines[:-1]} == {"server.store.sqlite_database"}
+        where = "server.store.sqlite_database" if kind() == "sqlite" else "server.store.failures"
+        assert {line["logger"] for line in lines[:-1]} == {where}
         assert lines[-1]["logger"] == "server.access"
     assert sum(map(len, of_request.values())) == len(told)
 

@@ -15,11 +15,10 @@ import pytest
 
 from benchmarks.bundles import copy_bundle
 from benchmarks.server_process import ROOT, free_port
-from benchmarks.server_process import ServerProcess as RealServer
 from models.bundle import PAPER_BUNDLE
 from server.settings import Settings, load_settings
 from tests.helpers.samples import Labelled
-from tests.helpers.servers import ServerProcess, run_server
+from tests.helpers.servers import RealServer, ServerProcess, environment_of, run_server
 from tests.helpers.uploads import create, queries
 
 _GONE_SECONDS = 2
@@ -93,7 +92,7 @@ def test_sigterm_while_it_starts_ends_it(tmp_path: Path, as_first_process: bool,
         command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *command]
         if os.geteuid() or subprocess.run([*command[:5], "true"], capture_output=True, check=False).returncode:
             pytest.skip("needs to make a container, which takes root and the right to")
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=environment_of(command)) as process:
         assert process.stderr is not None
         try:
             deadline = time.monotonic() + 30
