@@ -9,8 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import psycopg
-from psycopg import sql
 from sqlalchemy import Connection, create_engine
 
 from benchmarks.postgres_server import PostgresServer
@@ -21,7 +19,7 @@ Kind = Literal["sqlite", "postgresql"]
 
 _TEMPLATE = "headstart_template"
 _kinds: list[Kind] = ["sqlite"]  # the last one holds
-_made: list[str] = []
+_made: dict[str, Path] = {}  # the databases of PostgreSQL, and the folders that they are of
 
 
 def kind() -> Kind:
@@ -43,7 +41,7 @@ def _create(folder: Path, template: str) -> str:
     if name not in _made:
         with server.connect() as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
-        _made.append(name)
+        _made[name] = folder.absolute()
     return name
 
 
@@ -90,11 +88,11 @@ def lose_database(folder: Path) -> None:
         name = database_url(folder).rpartition("/")[2]
         with _server().connect() as connection:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
-        _made.remove(name)
+        del _made[name]
 
 
 def contents_of(folder: Path) -> list[bytes]:
-    """What the folder's files hold, at whatever depth, and where the database is not among them each of its tables.
+    """What the folder's files hold, at whatever depth, and where databases are not among them each of their tables.
 
     Of PostgreSQL that is every row, not the files: it keeps dead rows until it vacuums (docs/security.md). The disk space that is
     kept for removing is left out: it is large, and nothing is ever written to it.
@@ -102,14 +100,16 @@ def contents_of(folder: Path) -> list[bytes]:
     files = [path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".reserve"]
     if kind() == "sqlite":
         return files
-    with psycopg.connect(database_url(folder).replace("+psycopg", "")) as connection:
-        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
-        return files + [_rows(connection, table) for (table,) in tables]
+    databases = [name for name, of in _made.items() if of.is_relative_to(folder.absolute())]
+    return files + [rows for name in databases for rows in _tables(name)]
 
 
-def _rows(connection: psycopg.Connection, table: str) -> bytes:
-    with connection.cursor().copy(sql.SQL("COPY {} TO STDOUT (FORMAT binary)").format(sql.Identifier(table))) as rows:
-        return b"".join(map(bytes, rows))
+def _tables(database: str) -> Iterator[bytes]:
+    """The rows of each table, with texts and bytes as they are."""
+    with _server().connect(database) as connection, connection.cursor() as cursor:
+        for table in metadata.tables:
+            with cursor.copy(f"COPY {table} TO STDOUT (FORMAT binary)".encode()) as rows:
+                yield b"".join(map(bytes, rows))
 
 
 @contextmanager
@@ -121,10 +121,10 @@ def stores_in(chosen: Kind) -> Iterator[None]:
         yield
     finally:
         _kinds.pop()
-        if new := _made[before:]:
-            del _made[before:]
+        if new := list(_made)[before:]:
             with _server().connect() as connection:
                 for name in new:
+                    del _made[name]
                     connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 

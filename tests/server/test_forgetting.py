@@ -29,7 +29,7 @@ from server.settings import Settings
 from server.store.records import TaskKey
 from server.store.tables import embeddings, examples, replays, versions
 from tests.helpers.bundles import SMALL
-from tests.helpers.databases import contents_of, statements_in
+from tests.helpers.databases import contents_of, database_url, statements_in
 from tests.helpers.images import encode, noise
 from tests.helpers.leftovers import found_in
 from tests.helpers.samples import Labelled
@@ -324,7 +324,15 @@ class TestVersions:
     def test_a_version_forgotten_between_two_look_ups_is_answered_by_the_next(
         self, tmp_path: Path, small_bundles: Path, support: Labelled, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        service = Service(Settings(data_dir=tmp_path / "data", bundles_dir=small_bundles, bundle=SMALL, engine="onnx"))
+        service = Service(
+            Settings(
+                data_dir=tmp_path / "data",
+                database_url=database_url(tmp_path / "data"),
+                bundles_dir=small_bundles,
+                bundle=SMALL,
+                engine="onnx",
+            )
+        )
         given = [LabelledImage(label, image) for label, image in support]
         load = service.heads.load
 

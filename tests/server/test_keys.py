@@ -358,6 +358,7 @@ class TestLife:
         assert last["id"] not in {old, fresh, newest}, "both were lost, and the old key has yet to be replaced"
         assert httpx.get(f"{keyed.url}/v1/key", headers=bearer(last["token"])).json()["id"] == last["id"]
 
+    @pytest.mark.sqlite("what it has open can be read without its files")
     def test_a_key_that_cannot_be_stored_as_revoked_opens_nothing_all_the_same(
         self, tmp_path: Path, small_flags: tuple[str, ...]
     ) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 
 from server.store.store import Store
 from server.store.tables import capture_images, captures, erasures, examples, objects
+from tests.helpers.databases import contents_of, copy_database, database_url
 from tests.helpers.leftovers import found_in
 from tests.helpers.object_stores import paths_in
 from tests.helpers.object_writer import ACTIONS, LABELS, TASK, create, open_outside, work
@@ -40,7 +41,7 @@ class Prepared(NamedTuple):
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     folder = tmp_path_factory.mktemp("prepared")
-    with closing(open_outside(folder)) as store:
+    with closing(open_outside(folder, database_url(folder))) as store:
         given = new_examples(LABELS, image_bytes=300)
         create(store, TASK, given)
         task = store.tasks.get(TASK)
@@ -57,8 +58,8 @@ def test_a_process_that_is_killed_between_two_steps(prepared: Prepared, tmp_path
     steps = 0
     for last in range(_MOST_STEPS):
         folder = tmp_path / str(last)
-        shutil.copytree(prepared.folder, folder)
-        process = _FORKS.Process(target=work, args=(folder, action, prepared.ids, last))
+        copy_database(prepared.folder, folder)
+        process = _FORKS.Process(target=work, args=(folder, database_url(folder), action, prepared.ids, last))
         process.start()
         process.join()
         done = (folder / "done").exists()
@@ -72,7 +73,7 @@ def test_a_process_that_is_killed_between_two_steps(prepared: Prepared, tmp_path
 
 
 def check(prepared: Prepared, folder: Path, action: str, done: bool) -> None:
-    with closing(open_outside(folder)) as store:
+    with closing(open_outside(folder, database_url(folder))) as store:
         assert done is False or acknowledged(store, prepared, action)
         with store._database.write("default") as connection:
             connection.execute(update(erasures).values(due_at=datetime(2020, 1, 1, tzinfo=UTC)))
@@ -114,6 +115,6 @@ def image(store: Store, id_: str, is_example: bool) -> bytes:
 
 
 def found(folder: Path, keys: list[bytes]) -> int:
-    """How many of the keys are in a file of the database."""
-    files = [path.read_bytes() for path in folder.glob("headstart.db*") if path.suffix != ".reserve"]
-    return sum(any(key in file for file in files) for key in keys)
+    """How many of the keys are in the database."""
+    contents = contents_of(folder)
+    return sum(any(key in content for content in contents) for key in keys)

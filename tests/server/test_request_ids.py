@@ -19,7 +19,7 @@ from server.context import request_id
 from server.engine.batcher import Batcher
 from server.errors import EngineFailed
 from server.metrics import Metrics
-from tests.helpers.databases import kind, lose_database
+from tests.helpers.databases import lose_database
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart
@@ -31,6 +31,7 @@ def lines_of(log: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.splitlines()]
 
 
+@pytest.mark.sqlite("each call says so: a PostgreSQL server that is away is told of once")
 def test_lines_of_the_stores_threads_bear_the_id_of_their_request(
     tmp_path: Path, small_flags: tuple[str, ...], support: Labelled
 ) -> None:
@@ -57,8 +58,7 @@ def test_lines_of_the_stores_threads_bear_the_id_of_their_request(
         f"mine-{number}": [line for line in told if line["request_id"] == f"mine-{number}"] for number in range(REQUESTS)
     }
     for lines in of_request.values():
-        where = "server.store.sqlite_database" if kind() == "sqlite" else "server.store.failures"
-        assert {line["logger"] for line in lines[:-1]} == {where}
+        assert {line["logger"] for line in lines[:-1]} == {"server.store.sqlite_database"}
         assert lines[-1]["logger"] == "server.access"
     assert sum(map(len, of_request.values())) == len(told)
 
