@@ -62,8 +62,9 @@ def statements_in(folder: Path) -> Iterator[Connection]:
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """Copies the folder of a database that nothing uses, and the database."""
-    shutil.copytree(source, target)
+    """Copies the folder of a database that nothing uses, if it has one, and the database."""
+    if source.exists():
+        shutil.copytree(source, target)
     if kind() == "postgresql":
         _create(target, database_url(source).rpartition("/")[2])
 

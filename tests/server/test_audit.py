@@ -20,6 +20,7 @@ from server.audit import Act, AuditRow
 from server.audit_counts import MOST, AuditCounts
 from server.http.audited import audited_of
 from server.keys import id_of
+from server.store.audit import Place
 from server.store.store import Store
 from tests.helpers.bundles import SMALL
 from tests.helpers.databases import database_url, statements_in
@@ -247,9 +248,25 @@ def test_rows_never_change_and_leave_only_when_they_are_old(tmp_path: Path) -> N
         for statement in ("UPDATE audit SET key = 'x'", "DELETE FROM audit WHERE action = 'act20'", "DELETE FROM audit"):
             with pytest.raises(DBAPIError, match="rows of the audit"), statements_in(tmp_path) as tool:
                 tool.execute(text(statement))
-        assert [row.action for _, row in store.audit.after((0, 0))[0]] == ["act400", "act40", "act20", "act0"]
+        assert [row.action for _, row in store.audit.after(Place())[0]] == ["act400", "act40", "act20", "act0"]
         store.audit.trim(30)
-        assert store.audit.after((0, 0))[0] == list(zip((3, 4), rows[2:], strict=True)), "numbers stay"
+        assert store.audit.after(Place())[0] == list(zip((3, 4), rows[2:], strict=True)), "numbers stay"
+
+
+@pytest.mark.postgresql
+def test_rows_that_were_restored_from_another_server_are_not_told_as_new(tmp_path: Path) -> None:
+    """Of a database that went on as a logical copy: the ids of its transactions begin again, and come to those of its rows."""
+    row = AuditRow(datetime.now(UTC), "a", None, "new", None, None, "done")
+    with closing(Store.open(database_url(tmp_path))) as store:
+        with statements_in(tmp_path) as tool:
+            restored = "SELECT now(), 'a', 'old', 'done', 1, pg_current_xact_id()::text::bigint + 5 FROM generate_series(1, 3)"
+            tool.execute(text(f"INSERT INTO audit (time, tenant, action, result, count, transaction) {restored}"))
+        place = store.audit.end()
+        for _ in range(10):
+            store.audit.add([row])
+        found, place = store.audit.after(place)
+        assert [each.action for _, each in found] == ["new"] * 10
+        assert store.audit.after(place) == ([], place)
 
 
 def test_what_fails_leaves_no_row_of_success(api: httpx.Client, data_dir: Path) -> None:

@@ -169,12 +169,18 @@ def test_help_names_every_setting(tmp_path: Path) -> None:
         assert f"--{name.replace('_', '-')}" in ended.stdout
 
 
-def test_a_port_in_use_is_told_and_the_data_directory_too(tmp_path: Path, small_flags: tuple[str, ...]) -> None:
+def test_a_port_in_use_is_told(tmp_path: Path, small_flags: tuple[str, ...]) -> None:
     with ServerProcess(tmp_path / "data", *small_flags) as process:
         port = process.url.rpartition(":")[2]
         other = run_server("--data-dir", str(tmp_path / "other"), "--port", port, folder=tmp_path)
         assert other.returncode == 1
         assert other.stderr.startswith(f"headstart-server: cannot listen on 127.0.0.1:{port}")
+        assert httpx.get(f"{process.url}/readyz").status_code == 200
+
+
+@pytest.mark.sqlite("one server alone may open it")
+def test_a_data_directory_in_use_is_told(tmp_path: Path, small_flags: tuple[str, ...]) -> None:
+    with ServerProcess(tmp_path / "data", *small_flags) as process:
         same = run_server("--data-dir", str(tmp_path / "data"), folder=tmp_path)
         assert same.returncode == 1
         assert "in use by another server" in same.stderr.splitlines()[-1]

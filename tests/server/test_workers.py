@@ -361,6 +361,7 @@ def test_a_stop_during_a_rolling_restart(tmp_path: Path, small_flags: tuple[str,
         assert "exception" not in server.log()
 
 
+@pytest.mark.sqlite("one server alone may open it")
 def test_what_prevents_the_start_is_told_and_nothing_stays(tmp_path: Path, small_flags: tuple[str, ...]) -> None:
     flags = ("--workers", "2", "--engine", "onnx", "--data-dir", str(tmp_path / "data"), *small_flags)
     with RealServer(tmp_path / "data", *flags):
