@@ -2,6 +2,8 @@
 
 import json
 import random
+import re
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,63 +17,16 @@ from hypothesis import strategies as st
 
 from tests.helpers.bundles import SMALL
 from tests.helpers.databases import Kind, stores_in
+from tests.helpers.odd_requests import HEADERS, LABELS, NUMBERS, REQUESTS, RIGHT_PARAMS, TEXTS, Odd
 from tests.helpers.servers import ServerProcess, run_server
 from tests.helpers.twins import Shown, Side, Twin
-from tests.helpers.uploads import base64_of, multipart, queries
+from tests.helpers.uploads import multipart, queries
 from tests.server.test_tenant_twins import _IMAGES, _OTHER, OPERATIONS, Walk, bundles, capture, store_captures_soon
 
 __all__ = ["bundles"]
 
 _KINDS: tuple[Kind, ...] = ("sqlite", "postgresql")
 _NAMES = ("task", "example", "prediction", "refresh", "key")
-# What one of the databases cannot store, compare or count to, and what text is only nearly.
-_ODD = (
-    "",
-    "\0",
-    "a\0b",
-    "\ud800",
-    "a\udfffb",
-    "\u0130",
-    "e\u0301",
-    "\u00e9",
-    "\U0001f98a",
-    "%00",
-    "'\"\\",
-    "x" * 3000,
-    "9" * 18,
-    "9" * 19,
-    "9" * 40,
-    "-1",
-    "NaN",
-    "event_1-00000000",
-    f"event_{2**63}-00000000",
-    f"event_{10**30}-00000000",
-)
-_NUMBERS = (
-    0,
-    -1,
-    1,
-    2,
-    2**31 - 1,
-    2**31,
-    2**32,
-    2**63 - 1,
-    2**63,
-    2**64,
-    -(2**63) - 1,
-    10**30,
-    10**400,
-    0.5,
-    1e-320,
-    float("nan"),
-    float("inf"),
-    -float("inf"),
-    True,
-    None,
-    "1",
-    [],
-)
-_LABELS = ("a", "B", "b", "Z", "é", "z", "ß", "ss", "_", "\U0001f98a", "\uffff", "~", " a", "10", "9")
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +84,9 @@ def _walk(twins: tuple[list[Twin], list[httpx.Client]], seed: int, steps: int) -
             walk.look(gets)
 
 
+_PART = re.compile(r"\{(\w+)\}")
+
+
 class Asker:
     """Asks both servers with values that a database may not take.
 
@@ -141,108 +99,50 @@ class Asker:
         self.known = {kind: twin.of_kind(kind) for kind in _NAMES}
         self.known["capture"] = self.known["prediction"]
         del self.known["key"][0]  # the one that asks, which is needed yet
-        self.texts = st.sampled_from((*_ODD, *_LABELS, *(name for names in self.known.values() for name in names)))
-
-    def text(self, data: st.DataObject) -> str:
-        """What stands in the place of an id, a label, a name or a cursor."""
-        return data.draw(self.texts | st.text(max_size=5) | _any_characters())
+        self.ids = [name for names in self.known.values() for name in names]
 
     def ask(self, data: st.DataObject) -> Shown:
-        method, path = data.draw(st.sampled_from(_REQUESTS))
-        while "{" in path:
-            before, _, rest = path.partition("{")
-            kind, _, after = rest.partition("}")
-            path = before + self._part(data, kind) + after
-        params = {name: self._param(data) for name in data.draw(st.lists(st.sampled_from(_PARAMS), max_size=2, unique=True))}
-        query = "&".join(f"{name}={_quoted(value)}" for name, value in params.items())
-        headers = self._headers(data)
-        body = data.draw(st.sampled_from(_BODIES.get((method, path.rpartition("/")[2]), _ANY_BODY))) if method != "GET" else None
-        request: dict[str, Any] = {"headers": headers}
-        if body is not None:
-            request["content"] = _json(self._filled(data, body))
+        (method, path), (names, bodies) = data.draw(st.sampled_from(list(REQUESTS.items())))
+        path = _PART.sub(lambda found: self._part(data, found[1]), path)
+        params = [(name, self._param(data)) for name in names if data.draw(st.booleans())]
+        query = "&".join(f"{name}={_quoted(value)}" for name, value in params)
+        request: dict[str, Any] = {"headers": self._headers(data)}
+        if bodies:
+            request["content"] = _json(self._filled(data, data.draw(st.sampled_from(bodies))))
             request["headers"]["Content-Type"] = "application/json"
         return self.twin.ask(method, f"{path}?{query}" if query else path, **request)
 
     def _part(self, data: st.DataObject, kind: str) -> str:
-        ours = self.known.get(kind)
-        return data.draw(st.sampled_from(ours)) if ours and data.draw(st.booleans()) else _quoted(self.text(data))
+        """Something of that kind, or of any other, or what nothing is called."""
+        if kind not in self.known or data.draw(st.booleans()):
+            return _quoted(data.draw(TEXTS))
+        return data.draw(st.sampled_from(self.known[kind]) | st.sampled_from(self.ids))
 
     def _param(self, data: st.DataObject) -> str:
-        return str(data.draw(st.sampled_from(_NUMBERS))) if data.draw(st.booleans()) else self.text(data)
+        """What is right for one of them, a number, a text, or a cursor that no page gave."""
+        odd = data.draw(TEXTS)
+        cursor = urlsafe_b64encode(odd.encode("utf-8", "surrogatepass")).decode().rstrip("=")
+        number = str(data.draw(st.sampled_from(NUMBERS)))
+        return data.draw(st.sampled_from((*RIGHT_PARAMS, odd, cursor, cursor, number)))
 
     def _headers(self, data: st.DataObject) -> dict[str, Any]:
-        chosen = data.draw(st.sampled_from(_HEADERS))
+        chosen = data.draw(st.sampled_from(HEADERS))
         if chosen is None:
             return {}
-        value = self.text(data).encode("utf-8", "surrogatepass")
+        value = data.draw(TEXTS).encode("utf-8", "surrogatepass")
         return {chosen: bytes(byte for byte in value if byte > 0x20 and byte != 0x7F)}  # what a client can send
 
     def _filled(self, data: st.DataObject, part: Any) -> Any:
-        if part == "TEXT":
-            return self.text(data)
-        if part == "NUMBER":
-            return data.draw(st.sampled_from(_NUMBERS))
+        """A body with a text, a number or an id in the place of each word for one, or with what is right there."""
         if isinstance(part, dict):
             return {name: self._filled(data, value) for name, value in part.items()}
         if isinstance(part, list):
             return [self._filled(data, each) for each in part]
-        return part
-
-
-_EXAMPLES = [
-    {"label": "TEXT", "image": base64_of(_IMAGES[0]), "file_name": "TEXT"},
-    {"label": "TEXT", "image": base64_of(_IMAGES[1])},
-]
-_BODIES: dict[tuple[str, str], list[Any]] = {
-    ("POST", "tasks"): [
-        {"name": "TEXT", "examples": _EXAMPLES},
-        {"examples": _EXAMPLES, "label_mode": "multiple"},
-        {"examples": _EXAMPLES, "options": {"C": "NUMBER"}, "capture": {"limit": "NUMBER"}},
-        {"examples": _EXAMPLES, "options": {"temperature": "NUMBER"}, "capture": {"days": "NUMBER", "notify": "NUMBER"}},
-    ],
-    ("POST", "examples"): [{"examples": _EXAMPLES[:1]}, {"examples": _EXAMPLES}],
-    ("POST", "predict"): [{"images": [base64_of(_IMAGES[2])], "tasks": ["TEXT"]}, {"images": [base64_of(_IMAGES[2])]}],
-    ("POST", "corrections"): [{"prediction": "TEXT", "label": "TEXT"}],
-    ("POST", "resolve"): [{"decisions": [{"captures": ["TEXT"], "label": "TEXT"}]}],
-    ("POST", "refreshes"): [{"to": "TEXT", "tasks": ["TEXT"]}, {"to": _OTHER, "tasks": ["TEXT"], "max_drop": "NUMBER"}],
-    ("POST", "keys"): [{"scope": "write", "task": "TEXT", "expires_in": "NUMBER"}, {"scope": "predict", "task": "TEXT"}],
-    ("POST", "rotate"): [{"expires_in": "NUMBER"}],
-    ("POST", "backbones"): [{"id": "TEXT"}],
-    ("POST", "compare"): [{"candidates": [{"backbone": "TEXT", "options": {"C": "NUMBER"}}]}],
-}
-_ANY_BODY: list[Any] = [
-    {"name": "TEXT"},
-    {"active_version": "NUMBER"},
-    {"capture": {"limit": "NUMBER", "days": "NUMBER"}},
-    {"label": "TEXT"},
-]
-_REQUESTS = [
-    *[("GET", path) for path in ("/v1/tasks", "/v1/events", "/v1/refreshes", "/v1/keys", "/v1/limits", "/v1/key")],
-    ("GET", "/v1/tasks/{task}"),
-    *[("GET", f"/v1/tasks/{{task}}/{path}") for path in ("versions", "examples", "captures", "quality", "archive", "classifier")],
-    ("GET", "/v1/tasks/{task}/examples/{example}/image"),
-    ("GET", "/v1/tasks/{task}/captures/{capture}/image"),
-    ("GET", "/v1/refreshes/{refresh}"),
-    ("GET", "/v1/refreshes/{refresh}/tasks"),
-    ("GET", "/v1/backbones/{text}"),
-    *[("POST", path) for path in ("/v1/tasks", "/v1/predict", "/v1/refreshes", "/v1/keys", "/v1/backbones")],
-    *[("POST", f"/v1/tasks/{{task}}/{path}") for path in ("examples", "predict", "corrections", "captures/resolve", "compare")],
-    ("POST", "/v1/keys/{key}/rotate"),
-    ("POST", "/v1/refreshes/{refresh}/cancel"),
-    ("PATCH", "/v1/tasks/{task}"),
-    ("PATCH", "/v1/tasks/{task}"),
-    ("PATCH", "/v1/tasks/{task}/examples/{example}"),
-    ("PATCH", "/v1/backbones/{text}"),
-    ("DELETE", "/v1/tasks/{text}"),
-    ("DELETE", "/v1/tasks/{task}/examples/{example}"),
-    ("DELETE", "/v1/keys/{text}"),
-]
-_PARAMS = ("cursor", "limit", "after", "order", "negatives", "tasks", "forget", "top_k", "coverage")
-_HEADERS = (None, None, "Idempotency-Key", "X-Request-ID", "Headstart-At-Least", "User-Agent")
-
-
-def _any_characters() -> st.SearchStrategy[str]:
-    return st.text(st.characters(categories=("Cc", "Cs", "Lu", "Ll", "Mn")), max_size=4)
+        if not isinstance(part, Odd):
+            return part
+        right = self.known.get(part.right, [part.right])
+        odd = st.sampled_from(NUMBERS) if isinstance(part.right, int) else TEXTS
+        return data.draw(st.sampled_from(right) | odd)
 
 
 def _quoted(text: str) -> str:
@@ -283,7 +183,7 @@ def test_values_that_a_database_does_not_take_are_answered_alike(asker: Asker, d
 
 def test_texts_are_in_the_same_order(asker: Asker) -> None:
     """Labels of every case and script, some of which collations of a language would put elsewhere."""
-    examples = [(label, _IMAGES[number % len(_IMAGES)]) for number, label in enumerate(_LABELS)]
+    examples = [(label, _IMAGES[number % len(_IMAGES)]) for number, label in enumerate(LABELS)]
     made = asker.twin.ask("POST", "/v1/tasks", **multipart(examples))
     assert made.status == 201
     for path in ("", "/examples", "/versions", "/quality", "/archive"):
