@@ -179,10 +179,19 @@ def _remove_left() -> None:
         try:
             with owner.open("a") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if not (owner.parent / "data" / "postmaster.pid").exists():
+                if not _runs(owner.parent / "data"):
                     shutil.rmtree(owner.parent)
         except OSError:  # Its process lives, it is somebody else's, or another process removes it as well.
             continue
+
+
+def _runs(data: Path) -> bool:
+    """Returns whether a server has the folder of data open."""
+    try:
+        os.kill(int((data / "postmaster.pid").read_text().split()[0]), 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return True
 
 
 def _account() -> pwd.struct_passwd | None:
