@@ -255,6 +255,7 @@ def test_the_refresh_tells_what_each_server_told(store: Store, tmp_path: Path) -
     assert store.refreshes.get(T, refresh).at_work == {}
 
 
+@pytest.mark.sqlite("no other server can share it")
 def test_a_server_that_shares_nothing_takes_over_at_once_what_one_before_it_claimed(store: Store) -> None:
     stored.create(store)
     store.refreshes.create(T, "other@1", 0.02, "all")

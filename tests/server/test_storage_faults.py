@@ -259,7 +259,7 @@ def test_a_server_whose_database_goes_says_so(tmp_path: Path, small_flags: tuple
         assert ("Retry-After" in refused.headers) == (kind() == "postgresql"), "it may come back by itself"
         ready = api.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (503, "unavailable")
-        assert ("removed or replaced" if kind() == "sqlite" else "failed") in ready.json()["checks"]["store"]
+        assert ("removed or replaced" if kind() == "sqlite" else "failing") in ready.json()["checks"]["store"]
 
 
 @FULL_DISK
