@@ -22,8 +22,9 @@ from training.data.dataset import ImageSet
 from training.evaluation.episodes import EpisodeSampler
 from training.objectives import ClassBank
 from training.objectives.anil import Anil
-from training.objectives.episodic import EpisodicObjective
-from training.objectives.maml import Maml, measure_running_statistics, use_batch_statistics
+from training.objectives.episodic import EpisodicObjective, query_loss
+from training.objectives.inner_loop import measure_running_statistics, use_batch_statistics
+from training.objectives.maml import Maml
 from training.objectives.metaoptnet import SvmHead
 from training.objectives.protonet import ProtoNet
 from training.objectives.r2d2 import RidgeHead
@@ -201,8 +202,11 @@ class InnerLoop(Episodic):
         return scores
 
     def _loss_of(self, images_TKs3HW: Tensor, shots: int) -> Tensor:
-        loss: Tensor = self.objective(self.backbone, images_TKs3HW[:, :, :shots], images_TKs3HW[:, :, shots:])
-        return loss
+        return query_loss(
+            cast("Maml", self.objective).scores(
+                self.backbone, images_TKs3HW[:, :, :shots], images_TKs3HW[:, :, shots:].flatten(1, 2)
+            )
+        )
 
 
 def _protonet(base: BaseImages, seed: int) -> Learner:

@@ -22,7 +22,8 @@ from tests.helpers.images import noise
 from training.data.dataset import ImageSet
 from training.objectives.anil import Anil
 from training.objectives.episodic import query_loss
-from training.objectives.maml import Maml, measure_running_statistics, use_batch_statistics
+from training.objectives.inner_loop import measure_running_statistics, use_batch_statistics
+from training.objectives.maml import Maml
 from training.objectives.metaoptnet import SvmHead, svm_dual
 from training.objectives.protonet import ProtoNet
 from training.objectives.r2d2 import RidgeHead
