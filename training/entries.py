@@ -1,31 +1,16 @@
-"""Registries without a list: a file of a package ends with its entry, and `entries` finds them all."""
+"""Registries: each file of a package ends with its entry, and the entries are found by walking the package."""
 
-import importlib
 import pkgutil
-from types import ModuleType
-from typing import Protocol, TypeVar
+from collections.abc import Iterator
+from importlib import import_module
+from typing import TypeVar
+
+Entry = TypeVar("Entry")
 
 
-class Named(Protocol):
-    """An entry of a registry."""
-
-    @property
-    def name(self) -> str:
-        """The word by which it is asked for."""
-
-
-Entry = TypeVar("Entry", bound=Named)
-
-
-def entries(package: ModuleType, kind: type[Entry]) -> dict[str, Entry]:
-    """Returns the entries of a kind by name, in the order of their files.
-
-    Raises:
-        ValueError: two different entries have one name.
-    """
-    found: dict[str, Entry] = {}
-    for file in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-        for value in vars(importlib.import_module(file.name)).values():
-            if isinstance(value, kind) and found.setdefault(value.name, value) is not value:
-                raise ValueError(f"{file.name}: there is another {value.name}")
-    return found
+def entries(package: str, kind: type[Entry]) -> Iterator[Entry]:
+    """Yields every module-level value of that type in the modules of a package, in the order of the modules' names."""
+    for module in pkgutil.iter_modules(import_module(package).__path__):
+        for value in vars(import_module(f"{package}.{module.name}")).values():
+            if isinstance(value, kind):
+                yield value

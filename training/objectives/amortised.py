@@ -75,7 +75,7 @@ class Attention(nn.Module):
 
 
 METHOD = MetaMethod(
-    name="amortised head",
+    name="amortised",
     family="black box",
     objective=lambda dim, _ways: AmortisedHead(dim),
     episodes=Episodes(tasks=4, shots=(1, 5), queries=6),  # those of ANIL

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-import training.objectives
 from training.entries import entries
 from training.objectives.episodic import EpisodicObjective
 from training.objectives.inner_loop import InnerLoopObjective
@@ -60,4 +59,4 @@ class MetaMethod:
 
 def methods() -> dict[str, MetaMethod]:
     """Returns the methods of `training/objectives/` by name."""
-    return entries(training.objectives, MetaMethod)
+    return {method.name: method for method in entries("training.objectives", MetaMethod)}

@@ -40,7 +40,7 @@ class MinibatchProx(InnerLoopObjective):
     """
 
     def __init__(
-        self, dim: int, ways: int = 5, steps: int = 5, steps_in_use: int = 20, rate: float = 0.05, strength: float = 0.5
+        self, dim: int, ways: int = 5, steps: int = 5, steps_in_use: int = 10, rate: float = 0.05, strength: float = 0.5
     ) -> None:
         super().__init__(dim, ways)
         self.steps = steps

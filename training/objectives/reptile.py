@@ -20,12 +20,12 @@ class Reptile(InnerLoopObjective):
     Args:
         dim, ways: see `InnerLoopObjective`.
         steps: k, minibatches of a task in training. Each class has equally many images in each.
-        steps_in_use: on the whole support set; the paper takes 50, ten images at a time.
+        steps_in_use: on the whole support set; the paper takes 50 of ten images; 10 keep measuring affordable.
         rate: α. The paper's inner optimiser is Adam at 1e-3. This is plain descent as in MAML, so that the two differ in the
             meta-gradient alone.
     """
 
-    def __init__(self, dim: int, ways: int = 5, steps: int = 5, steps_in_use: int = 20, rate: float = 0.05) -> None:
+    def __init__(self, dim: int, ways: int = 5, steps: int = 5, steps_in_use: int = 10, rate: float = 0.05) -> None:
         super().__init__(dim, ways)
         self.steps = steps
         self.steps_in_use = steps_in_use
