@@ -4,7 +4,7 @@ The first task trains the backbone. From then on it never changes, and each task
 nothing is ever forgotten, and a task that the frozen backbone suits badly is learned badly.
 """
 
-from typing import Self, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -56,13 +56,6 @@ class FrozenTrunk(ContinualLearner):
         super().begin(classes)
         if self._mean_D is not None:
             self.heads[-1].requires_grad_(False)  # it will be fitted, not trained
-
-    def train(self, mode: bool = True) -> Self:
-        """Sets training mode; a frozen trunk stays in evaluation."""
-        super().train(mode)
-        if self._mean_D is not None:
-            self.trunk.eval()
-        return self
 
     @torch.no_grad()
     def consolidate(self, pixels_NHW3: Tensor, labels_N: Tensor) -> None:

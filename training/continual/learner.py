@@ -1,4 +1,4 @@
-"""What the methods of continual learning have in common: a trunk, a head a task, and what a method adds to the loss.
+"""The common part of the methods of continual learning: a trunk, a head a task, and what a method adds to the loss.
 
 Tasks of other classes come one after another, and only the images of the newest can be learned from. The task of an image is
 known when it is classified (task-incremental learning: van de Ven & Tolias, arXiv:1904.07734, section 2).

@@ -21,7 +21,7 @@ _INITIAL_SCALE = 0.1
 
 
 class Adapter(nn.Module):
-    """What one layer reads of earlier columns: U f(V [α_j h_j]).
+    """The way by which a layer reads earlier columns: U f(V [α_j h_j]).
 
     Args:
         columns: the number of earlier columns.
