@@ -6,43 +6,15 @@ nothing is ever forgotten, and a task that the frozen backbone suits badly is le
 
 from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.heads.fitting import fit
-from models.heads.head import features
 from models.manifest import HeadOptions
+from training.adaptation.last_layer import ServedHead
 from training.continual.learner import Augment, ContinualLearner, ContinualMethod, MakeTrunk, to_images
 
 _OPTIONS = HeadOptions(solver="logistic", C=3.0, temperature=1.0, centre=True)
 _BATCH = 256
-
-
-class ServedHead(nn.Module):
-    """A head as the server fits it, as a layer: scores are W f + b, with f of `models.heads.head.features`.
-
-    Args:
-        embeddings_ND: of the examples.
-        labels_N: in [0, classes).
-        mean_D: of the embeddings over base images.
-    """
-
-    mean: Tensor
-    weight: Tensor
-    bias: Tensor
-
-    def __init__(self, embeddings_ND: Tensor, labels_N: Tensor, classes: int, mean_D: Tensor) -> None:
-        super().__init__()
-        space = features(embeddings_ND.cpu().numpy(), mean_D.cpu().numpy())
-        linear = fit(space, labels_N.cpu().numpy(), classes, _OPTIONS)
-        self.register_buffer("mean", mean_D)
-        for name, values in (("weight", linear.weight), ("bias", linear.bias)):
-            self.register_buffer(name, torch.from_numpy(values.astype(np.float32)).to(mean_D.device))
-
-    def forward(self, embeddings_ND: Tensor) -> Tensor:
-        scores_NK: Tensor = features(embeddings_ND, self.mean) @ self.weight.T + self.bias
-        return scores_NK
 
 
 class FrozenTrunk(ContinualLearner):
@@ -66,7 +38,7 @@ class FrozenTrunk(ContinualLearner):
         if self._mean_D is None:
             self._mean_D = embeddings_ND.mean(dim=0)
         classes = cast("nn.Linear", self.heads[-1]).out_features
-        self.heads[-1] = ServedHead(embeddings_ND, labels_N, classes, self._mean_D)
+        self.heads[-1] = ServedHead(embeddings_ND, labels_N, classes, _OPTIONS, self._mean_D).requires_grad_(False)
 
 
 METHOD = ContinualMethod("frozen backbone", "Headstart", FrozenTrunk)
