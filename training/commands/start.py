@@ -1,4 +1,4 @@
-"""How `run`, `continue` and `resume` read their data, begin a run and train."""
+"""The common part of `run`, `continue` and `resume`: they read their data, begin a run and train."""
 
 import argparse
 import subprocess
