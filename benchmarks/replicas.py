@@ -4,9 +4,10 @@
 
 One, two and three servers, each in a network namespace, with an engine that costs nothing, on a PostgreSQL with a synchronous
 standby. Their programs share the cores of this machine. So the figure is not how many requests they answer a second, but what a
-request costs: processor time of the servers and of PostgreSQL, for predictions, for additions of an example, and of servers that
-are not asked anything. If nothing shared limits them, a request costs the same whatever their number. Needs root, HAProxy and
-PostgreSQL.
+request costs: processor time of the servers and of PostgreSQL, for predictions, for additions of an example, for new names of
+tasks, and of servers that are not asked anything. If nothing shared limits them, a request costs the same whatever their number.
+A new name is the smallest change. All tasks are of one tenant, so new names a second are how many changes it can make. Needs
+root, HAProxy and PostgreSQL.
 """
 
 import sys
@@ -23,7 +24,7 @@ import httpx
 from benchmarks.drill.network import Network
 from benchmarks.drill.postgres import Cluster, missing
 from benchmarks.drill.servers import Replica
-from benchmarks.serving.load import LoadGenerator, post_form, post_images
+from benchmarks.serving.load import LoadGenerator, patch, post_form, post_images
 from benchmarks.shared.command import benchmark_parser, write_json
 from benchmarks.shared.setting import create_task, processor_seconds, sample_images, support_set
 
@@ -37,7 +38,7 @@ class Cost:
     """The cost of something with so many servers.
 
     Attributes:
-        kind: `idle`, `predict` or `add`.
+        kind: `idle`, `predict`, `add` or `rename`.
         servers: how many there were.
         server: milliseconds of processor time of all servers, a request; when idle a second.
         database: likewise of the PostgreSQL primary.
@@ -76,7 +77,7 @@ class Servers:
         return self._load("predict", jobs, count, 200)
 
     def add(self, count: int) -> Cost:
-        """Adds so many examples at each server. All tasks are of one tenant, so the changes come one after another."""
+        """Adds so many examples at each server."""
         images = support_set()
         jobs = [
             [
@@ -87,6 +88,13 @@ class Servers:
             for tasks in self._tasks
         ]
         return self._load("add", jobs, count, 201)
+
+    def rename(self, count: int) -> Cost:
+        """Gives tasks so many names at each server."""
+        names = [f'{{"name": "birds {number}"}}'.encode() for number in range(2)]
+        return self._load(
+            "rename", [[patch(task, name) for name in names for task in tasks] for tasks in self._tasks], count, 200
+        )
 
     def _load(self, kind: str, jobs: Sequence[Sequence[bytes]], count: int, status: int) -> Cost:
         def send(number: int, requests: int) -> None:
@@ -117,7 +125,9 @@ class Servers:
 
 def main() -> None:
     parser = benchmark_parser("replicas", __doc__, seconds=10.0)
-    parser.add_argument("--requests", type=int, default=400, help="predictions to each server (default %(default)s)")
+    parser.add_argument(
+        "--requests", type=int, default=400, help="predictions and new names at each server (default %(default)s)"
+    )
     parser.add_argument("--additions", type=int, default=60, help="additions at each server (default %(default)s)")
     parser.add_argument("--servers", type=int, nargs="+", default=[1, 2, 3], choices=(1, 2, 3), help="(default %(default)s)")
     arguments = parser.parse_args()
@@ -141,6 +151,7 @@ def main() -> None:
                     servers.idle(arguments.seconds),
                     servers.predict(arguments.requests),
                     servers.add(arguments.additions),
+                    servers.rename(arguments.requests),
                 ):
                     costs.append(cost)
                     shown = f"{cost.server:>11.2f}{cost.database:>15.2f}{cost.transactions:>11.1f}{cost.rate:>10.1f}"

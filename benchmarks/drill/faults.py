@@ -9,7 +9,8 @@ from pathlib import Path
 
 from benchmarks.drill.network import Net, Network
 from benchmarks.drill.postgres import Cluster
-from benchmarks.drill.servers import Replica
+from benchmarks.drill.servers import Replica, next_release
+from benchmarks.server_process import ROOT
 
 _SETTLE_SECONDS = 2.0  # after a replica has begun to serve, until HAProxy knows it for sure
 
@@ -19,13 +20,15 @@ class Site:
     """The parts that faults happen to.
 
     Attributes:
-        release: the tree of a later release, with one migration more.
+        folder: for the trees of later releases.
+        release: the tree of the latest release.
     """
 
     network: Network
     cluster: Cluster
     replicas: Sequence[Replica]
-    release: Path
+    folder: Path
+    release: Path = ROOT
     rng: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311 -- nothing secret
 
     def some(self) -> Replica:
@@ -44,7 +47,7 @@ class Fault:
     Attributes:
         act: does it to a site.
         seconds: for which it lasts.
-        harmless: whether no request should fail. It is told in the figures, and judged by the reader.
+        harmless: whether no request may fail.
         partial: whether other replicas can answer while it lasts.
     """
 
@@ -103,11 +106,12 @@ def _replica_slow_to_database(site: Site) -> Acting:
 
 
 def _one_by_one(site: Site, *, upgrade: bool) -> Acting:
+    if upgrade:
+        site.release = next_release(site.release, site.folder)
     yield
     for replica in site.replicas:
         replica.stop()
-        if upgrade:
-            replica.tree = site.release
+        replica.tree = site.release
         replica.start()
         time.sleep(_SETTLE_SECONDS)
     yield

@@ -116,11 +116,17 @@ def tell(found: Sequence[Outcome], answers: Sequence[Answer], wrong: Sequence[st
     undocumented = Counter((each.kind, each.outcome) for each in answers if not each.documented)
     print(f"{len(answers)} answers; {sum(undocumented.values())} of them not documented: {dict(undocumented)}")
     print(f"{len(strays)} failures while nothing was broken: {Counter((each.kind, each.outcome) for each in strays)}")
+    late = [each.name for each in found if each.full_after is None or each.full_after > FULL_SECONDS]
+    print(f"full rate within {FULL_SECONDS:.0f} s of {len(found) - len(late)} of {len(found)} repairs; not after {Counter(late)}")
+    harmed = [each.name for each in found if each.harmless and each.failed]
+    print(f"{len(harmed)} faults failed requests that may fail none: {Counter(harmed)}")
     print(f"{len(wrong)} wrong", *wrong[:40], sep="\n")
     return {
         "faults": [asdict(each) for each in found],
         "answers": {f"{kind}: {outcome}": count for (kind, outcome), count in kinds.items()},
         "undocumented": {f"{kind}: {outcome}": count for (kind, outcome), count in undocumented.items()},
+        "late": late,
+        "harmed": harmed,
         "strays": [asdict(each) for each in strays],
         "wrong": list(wrong),
     }

@@ -142,22 +142,22 @@ class Balancer:
         self.process.wait()
 
 
-def next_release(folder: Path) -> Path:
-    """Makes a copy of this tree in `folder` with one migration more, which adds a column to the tasks. Returns the copy."""
-    tree = folder / "release"
+def next_release(before: Path, folder: Path) -> Path:
+    """Copies the tree `before` into `folder`, with one migration more, which adds a column to the tasks. Returns the copy."""
+    versions = Path("server", "store", "migrations", "versions")
+    last = max(path.name[:4] for path in (before / versions).glob("[0-9]*.py"))
+    following = f"{int(last) + 1:04d}"
+    tree = folder / f"release-{following}"
     tree.mkdir()
     for name in ("models", "benchmarks", "clients", "pyproject.toml"):
         (tree / name).symlink_to(ROOT / name)
-    shutil.copytree(ROOT / "server", tree / "server", ignore=shutil.ignore_patterns("__pycache__"))
-    migrations = tree / "server" / "store" / "migrations" / "versions"
-    last = max(path.name[:4] for path in migrations.glob("[0-9]*.py"))
-    following = f"{int(last) + 1:04d}"
-    (migrations / f"{following}_drill.py").write_text(_MIGRATION.format(following=following, last=last))
+    shutil.copytree(before / "server", tree / "server", ignore=shutil.ignore_patterns("__pycache__"))
+    (tree / versions / f"{following}_drill.py").write_text(_MIGRATION.format(following=following, last=last))
     tables = tree / "server" / "store" / "tables.py"
     key = '    PrimaryKeyConstraint("tenant", "id", name="pk_tasks"),\n'
     text = tables.read_text()
     assert text.count(key) == 1
-    tables.write_text(text.replace(key, f'    Column("drilled", String, nullable=True),\n{key}'))
+    tables.write_text(text.replace(key, f'    Column("drilled_{following}", String, nullable=True),\n{key}'))
     return tree
 
 
@@ -171,5 +171,5 @@ down_revision = "{last}"
 
 
 def upgrade() -> None:
-    op.add_column("tasks", sa.Column("drilled", sa.String, nullable=True))
+    op.add_column("tasks", sa.Column("drilled_{following}", sa.String, nullable=True))
 '''

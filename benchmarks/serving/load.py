@@ -74,7 +74,16 @@ class Outcome:
 
 def post(path: str, body: bytes, content_type: str, key: str | None = None) -> bytes:
     """Returns a whole HTTP/1.1 request, with an API key if there is one."""
-    lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Type: {content_type}", f"Content-Length: {len(body)}"]
+    return _request("POST", path, body, content_type, key)
+
+
+def patch(path: str, body: bytes) -> bytes:
+    """Returns a whole HTTP/1.1 request that changes something by JSON."""
+    return _request("PATCH", path, body, "application/json")
+
+
+def _request(method: str, path: str, body: bytes, content_type: str, key: str | None = None) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Content-Type: {content_type}", f"Content-Length: {len(body)}"]
     if key is not None:
         lines.append(f"Authorization: Bearer {key}")
     return "\r\n".join((*lines, "", "")).encode() + body

@@ -95,4 +95,4 @@ def test_the_commands_run(name: str, flags: tuple[str, ...], tmp_path: Path, mon
     monkeypatch.setattr(sys, "argv", [name, *flags, "--json", str(figures)])
     runpy.run_module(f"benchmarks.{name}", run_name="__main__")
     found = json.loads(figures.read_text())
-    assert found["wrong"] == [] if name == "drill" else len(found) == 3
+    assert found["wrong"] == [] if name == "drill" else len(found) == 4

@@ -99,7 +99,8 @@ def test_a_stop_waits_for_every_process(values: dict[str, Any], monkeypatch: pyt
     manifests = render(values)
     settings = settings_of(manifests, monkeypatch)
     stages = 3 if settings.shares_engine or "gpu" in values else 2
-    assert pod_of(manifests)["terminationGracePeriodSeconds"] >= 5 + stages * settings.shutdown_timeout
+    assert settings.drain_seconds == 5
+    assert pod_of(manifests)["terminationGracePeriodSeconds"] >= settings.drain_seconds + stages * settings.shutdown_timeout
     limit = server_of(manifests)["resources"]["limits"]
     assert limit.get("nvidia.com/gpu") == (1 if "gpu" in values else None)
 

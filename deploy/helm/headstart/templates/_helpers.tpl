@@ -91,7 +91,7 @@ securityContext:
 {{- if or .Values.gpu.enabled .Values.settings.sharedEngine }}{{ $stages = 3 }}{{ end -}}
 {{- if eq (int .Values.settings.workers) 1 }}{{ $stages = 1 }}{{ end -}}
 {{- $each := add 10 (int (.Values.settings.shutdownTimeout | default 30)) -}}
-{{- add .Values.preStopSeconds (mul $stages $each) -}}
+{{- add (ceil .Values.settings.drainSeconds) (mul $stages $each) -}}
 {{- end -}}
 
 {{- define "headstart.asks" -}}

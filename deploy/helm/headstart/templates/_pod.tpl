@@ -75,8 +75,6 @@ spec:
         periodSeconds: 10
         timeoutSeconds: 5
         failureThreshold: 6
-      lifecycle:
-        preStop: {exec: {command: [sleep, {{ .Values.preStopSeconds | quote }}]}}
       volumeMounts:
         - {name: data, mountPath: /data}
         - {name: tmp, mountPath: /tmp}
