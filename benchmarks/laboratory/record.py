@@ -1,4 +1,4 @@
-"""What is known of each contestant so far, kept in a file of its own, so that an experiment goes on after it was stopped."""
+"""The state of each contestant, kept in a file of its own, so that an experiment goes on after it was stopped."""
 
 import json
 from dataclasses import asdict, dataclass, field
