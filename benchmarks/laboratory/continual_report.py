@@ -15,7 +15,7 @@ _HEADER = "| method | average accuracy % | when learned % | forgetting, points |
 
 @dataclass
 class Record:
-    """What a method reached.
+    """The figures of one method.
 
     Attributes:
         accuracy: row t has the accuracy on each task so far, once t + 1 tasks are learned.
