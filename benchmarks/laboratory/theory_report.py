@@ -14,9 +14,10 @@ Distances = Mapping[tuple[int, float], Sequence[float]]
 
 
 def fitted(distances: Distances) -> tuple[float, float]:
-    """Returns a and b, not negative, for which a λτ + b / L is nearest to the mean distances in the least squares."""
+    """Returns a and b, not negative, for which (a λτ + b / L) / distance is nearest to 1, in the least squares of all cells."""
+    means = np.array([np.mean(values) for values in distances.values()])
     terms = np.array([(reach, 1.0 / depth) for depth, reach in distances])
-    (a, b), _ = nnls(terms, np.array([np.mean(values) for values in distances.values()]))
+    (a, b), _ = nnls(terms / means[:, None], np.ones(len(means)))
     return float(a), float(b)
 
 

@@ -54,6 +54,12 @@ def same(first: nn.Module, second: nn.Module) -> bool:
         return torch.allclose(first(shown), second(shown), atol=1e-4)
 
 
+def test_the_registry_finds_every_file() -> None:
+    fine_tuned = {"top layer", "top 4 layers", "all layers"}
+    assert FROM_LABELS.keys() == {"last layer", "Baseline", "Baseline++", *fine_tuned}
+    assert FROM_IMAGES.keys() == {"batch statistics", "Tent"}
+
+
 @pytest.mark.parametrize("name", FROM_LABELS)
 def test_every_way_from_labels_recognises_new_images_and_leaves_the_backbone_as_it_was(name: str, backbone: Backbone) -> None:
     before = copy.deepcopy(backbone.state_dict())

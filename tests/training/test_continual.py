@@ -67,6 +67,10 @@ def after_two_tasks(build: Callable[[], ContinualLearner]) -> ContinualLearner:
     return learner
 
 
+def test_the_registry_finds_every_file() -> None:
+    assert METHODS.keys() == {"fine-tuning", "EWC", "rehearsal", "LwF", "progressive", "frozen backbone"}
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_learns_three_tasks_and_answers_for_each(name: str) -> None:
     torch.manual_seed(0)
