@@ -47,6 +47,7 @@ FLOORS: Mapping[str, Sequence[str]] = {
         "calibration",
         "run",
         "evaluation",
+        "architectures",
         "objectives",
         "data",
     ],
