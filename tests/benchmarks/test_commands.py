@@ -69,7 +69,7 @@ ELSEWHERE = {
     "replicas": "tests/benchmarks/test_drill.py",
     "input_sizes": "tests/models/test_input_sizes.py",
     "paper_table": "tests/benchmarks/test_paper_table.py",
-    "training_cost": "tests/training/test_meta_objectives.py",
+    "laboratory": "tests/benchmarks/test_laboratory.py",
 }
 NOT_RUN = {
     "calibration": "needs CIFAR-100: its tasks have up to 20 classes of 35 images",

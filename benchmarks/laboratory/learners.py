@@ -1,4 +1,4 @@
-"""The methods of `benchmarks.training_cost`. The network, images and augmentation are the same, and each has its own loss.
+"""The contestants of `benchmarks.laboratory meta`. The network, images and augmentation are the same, and each has its own loss.
 
 Hyper-parameters follow the papers and their authors' code, unless another value does better for Conv-4 on CIFAR-FS within
 minutes. So every baseline is trained by Adam at 1e-3. At first that learns faster than the SGD at 0.1 of R2-D2's and
@@ -8,8 +8,9 @@ its budget of seconds. Everything is computed in float32.
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from typing import cast
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,18 +22,16 @@ from models.manifest import Architecture
 from training.data.dataset import ImageSet
 from training.evaluation.episodes import EpisodeSampler
 from training.objectives import ClassBank
-from training.objectives.anil import Anil
 from training.objectives.episodic import EpisodicObjective
-from training.objectives.maml import Maml, measure_running_statistics, use_batch_statistics
-from training.objectives.metaoptnet import SvmHead
-from training.objectives.protonet import ProtoNet
-from training.objectives.r2d2 import RidgeHead
+from training.objectives.inner_loop import InnerLoopObjective, measure_running_statistics, use_batch_statistics
+from training.objectives.methods import MetaMethod, Published, methods
 from training.run.feed import channel_statistics
 from training.run.recipes import RECIPES
 
 Indices = NDArray[np.int64]
 
 WAYS = 5
+REFERENCE = "MTL"
 _RECIPE = RECIPES["quick"]
 _ADAM_RATE = 1e-3
 _STATISTICS_IMAGES = 1024
@@ -70,10 +69,13 @@ class Learner(ABC):
         images: seen; one that an inner loop visits five times counts once.
     """
 
-    def __init__(self, base: BaseImages, backbone: Backbone, objective: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(
+        self, base: BaseImages, seed: int, backbone: Backbone, objective: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> None:
         self.base = base
         self.backbone = backbone
         self.objective = objective
+        self._seed = seed
         self._optimizer = optimizer
         self._peaks = [group["lr"] for group in optimizer.param_groups]
         self.seconds = 0.0
@@ -81,8 +83,13 @@ class Learner(ABC):
         self.images = 0
 
     def train_until(self, seconds: float, budget: float) -> None:
-        """Trains until `seconds` have been spent, on a schedule that ends at `budget`."""
+        """Trains until `seconds` have been spent, on a schedule that ends at `budget`.
+
+        The random numbers of a turn depend on the step that it begins with. Neither other methods nor a restart change them.
+        """
         self.backbone.train()
+        self.objective.train()
+        torch.manual_seed(self._seed + self.steps)
         started = time.perf_counter() - self.seconds
         while (spent := time.perf_counter() - started) < seconds:
             self.step(spent / budget)
@@ -94,23 +101,41 @@ class Learner(ABC):
         """Makes one step of the optimiser, when the share `progress` of the budget is spent."""
         for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * _RECIPE.rate(progress) / _RECIPE.learning_rate
-        loss = self._loss()
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        self._backward()
         self._optimizer.step()
         self.steps += 1
+
+    def state(self) -> dict[str, Any]:
+        """Returns everything that `restore` needs, on the training device."""
+        return {
+            "backbone": self.backbone.state_dict(),
+            "objective": self.objective.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "seconds": self.seconds,
+            "steps": self.steps,
+            "images": self.images,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes back to a state."""
+        self.backbone.load_state_dict(state["backbone"])
+        self.objective.load_state_dict(state["objective"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.seconds, self.steps, self.images = state["seconds"], state["steps"], state["images"]
 
     def prepare_evaluation(self) -> None:
         """Makes `backbone` ready to embed in evaluation mode."""
         self.backbone.eval()
+        self.objective.eval()
 
     def own_scores(self, _images: Tensor, _embeddings_ND: Tensor, _support_TKS: Tensor, _query_Tq: Tensor) -> Tensor | None:
         """Returns the logits (T, q, K) of the method's own classifier, if it has one; support and queries index the N images."""
         return None
 
     @abstractmethod
-    def _loss(self) -> Tensor:
-        """Returns the loss of the next batch."""
+    def _backward(self) -> None:
+        """Leaves the gradients of the next batch."""
 
 
 class MultiTask(Learner):
@@ -126,122 +151,109 @@ class MultiTask(Learner):
             weight_decay=_RECIPE.weight_decay,
             nesterov=True,
         )
-        super().__init__(base, backbone, bank, optimizer)
-        self._batches = self._shuffled(seed)
+        super().__init__(base, seed, backbone, bank, optimizer)
+        self._pass = -1
 
-    def _shuffled(self, seed: int) -> Iterator[Tensor]:
-        generator = torch.Generator().manual_seed(seed)
-        while True:
-            yield from torch.split(torch.randperm(len(self.base.labels), generator=generator), _RECIPE.batch_size)
-
-    def _loss(self) -> Tensor:
-        chosen = next(self._batches).to(self.base.pixels.device)
+    def _backward(self) -> None:
+        per_pass = -(-len(self.base.labels) // _RECIPE.batch_size)
+        if self._pass != self.steps // per_pass:
+            self._pass = self.steps // per_pass
+            generator = torch.Generator().manual_seed(self._seed + self._pass)
+            self._batches = torch.split(torch.randperm(len(self.base.labels), generator=generator), _RECIPE.batch_size)
+        chosen = self._batches[self.steps % per_pass].to(self.base.pixels.device)
         self.images += len(chosen)
         loss: Tensor = self.objective(self.backbone(self.base.augmented(chosen)), self.base.labels[chosen], None)
-        return loss
+        loss.backward()  # type: ignore[no-untyped-call]
 
 
-class Episodic(Learner):
-    """Meta-learning: each step a batch of episodes, all embedded in one forward pass.
+class MetaLearner(Learner, ABC):
+    """Meta-learning: each step a batch of episodes."""
 
-    Args:
-        tasks: T, episodes per step.
-        ways, queries: of each episode.
-        shots: of the episodes of successive steps, in turn.
-    """
-
-    def __init__(
-        self,
-        base: BaseImages,
-        seed: int,
-        backbone: Backbone,
-        objective: nn.Module,
-        *,
-        tasks: int,
-        shots: tuple[int, ...],
-        ways: int = WAYS,
-        queries: int,
-    ) -> None:
+    def __init__(self, base: BaseImages, seed: int, backbone: Backbone, objective: nn.Module, method: MetaMethod) -> None:
         objective.to(base.pixels.device)
         parameters = [*backbone.parameters(), *objective.parameters()]
-        super().__init__(base, backbone, objective, torch.optim.Adam(parameters, lr=_ADAM_RATE))
-        self._tasks = tasks
-        self._samplers = [EpisodeSampler(base.by_class, min(ways, base.classes), count, queries, seed) for count in shots]
+        super().__init__(base, seed, backbone, objective, torch.optim.Adam(parameters, lr=_ADAM_RATE))
+        episodes = method.episodes
+        self._tasks = episodes.tasks
+        ways = min(episodes.ways, base.classes)
+        self._samplers = [EpisodeSampler(base.by_class, ways, shots, episodes.queries, seed) for shots in episodes.shots]
 
-    def own_scores(self, _images: Tensor, embeddings_ND: Tensor, support_TKS: Tensor, query_Tq: Tensor) -> Tensor:
-        head = cast("EpisodicObjective", self.objective)
-        return head.scores(embeddings_ND[support_TKS], embeddings_ND[query_Tq])
-
-    def _loss(self) -> Tensor:
+    def _backward(self) -> None:
         sampler = self._samplers[self.steps % len(self._samplers)]
         drawn = [sampler.episode(self.steps * self._tasks + task) for task in range(self._tasks)]
         indices_TKs = np.stack([np.concatenate([episode.support, episode.query], axis=1) for episode in drawn])
         self.images += indices_TKs.size
-        return self._loss_of(self.base.augmented(indices_TKs), sampler.shots)
+        self._backward_of(self.base.augmented(indices_TKs), sampler.shots)
 
-    def _loss_of(self, images_TKs3HW: Tensor, shots: int) -> Tensor:
-        """Returns the mean query loss; each class's first `shots` images are its support set."""
+    @abstractmethod
+    def _backward_of(self, images_TKs3HW: Tensor, shots: int) -> None:
+        """Leaves the gradients of a batch of episodes; each class's first `shots` images are its support set."""
+
+
+class Episodic(MetaLearner):
+    """The objective classifies embeddings, so that all episodes are embedded in one forward pass."""
+
+    objective: EpisodicObjective
+
+    def own_scores(self, _images: Tensor, embeddings_ND: Tensor, support_TKS: Tensor, query_Tq: Tensor) -> Tensor:
+        return self.objective.scores(embeddings_ND[support_TKS], embeddings_ND[query_Tq])
+
+    def _backward_of(self, images_TKs3HW: Tensor, shots: int) -> None:
         embeddings_TKsD = self.backbone(images_TKs3HW.flatten(0, 2)).view(*images_TKs3HW.shape[:3], -1)
         loss: Tensor = self.objective(embeddings_TKsD[:, :, :shots], embeddings_TKsD[:, :, shots:])
-        return loss
+        loss.backward()  # type: ignore[no-untyped-call]
 
 
-class InnerLoop(Episodic):
-    """MAML: the objective runs the backbone itself, with weights of each episode's own."""
+class InnerLoop(MetaLearner):
+    """The objective runs the backbone itself, with weights of each episode's own."""
+
+    objective: InnerLoopObjective
+
+    def __init__(self, base: BaseImages, seed: int, backbone: Backbone, objective: nn.Module, method: MetaMethod) -> None:
+        super().__init__(base, seed, backbone, objective, method)
+        use_batch_statistics(backbone)
 
     def prepare_evaluation(self) -> None:
         chosen = torch.arange(_STATISTICS_IMAGES) * len(self.base.labels) // _STATISTICS_IMAGES
         measure_running_statistics(self.backbone, self.base.augmented(chosen))
-        self.backbone.eval()
+        super().prepare_evaluation()
 
     def own_scores(self, images: Tensor, _embeddings_ND: Tensor, support_TKS: Tensor, query_Tq: Tensor) -> Tensor:
         self.backbone.train()
-        scores = cast("Maml", self.objective).scores(self.backbone, images[support_TKS], images[query_Tq])
+        scores = self.objective.scores(self.backbone, images[support_TKS], images[query_Tq])
         self.backbone.eval()
         return scores
 
-    def _loss_of(self, images_TKs3HW: Tensor, shots: int) -> Tensor:
-        loss: Tensor = self.objective(self.backbone, images_TKs3HW[:, :, :shots], images_TKs3HW[:, :, shots:])
-        return loss
+    def _backward_of(self, images_TKs3HW: Tensor, shots: int) -> None:
+        self.objective.backward(self.backbone, images_TKs3HW[:, :, :shots], images_TKs3HW[:, :, shots:])
 
 
-def _protonet(base: BaseImages, seed: int) -> Learner:
-    """20-way 5-shot episodes, as in the paper; 5 queries instead of 15, for more steps."""
-    backbone, head = base.network(), ProtoNet()
-    return Episodic(base, seed, backbone, head, tasks=1, ways=20, shots=(5,), queries=5)
+@dataclass(frozen=True)
+class Contestant:
+    """A method of the experiment.
+
+    Attributes:
+        learner: makes it, untrained, from the base images and a seed.
+    """
+
+    family: str
+    published: Published
+    learner: Callable[[BaseImages, int], Learner]
 
 
-def _r2d2(base: BaseImages, seed: int) -> Learner:
-    """4 episodes a step, 5-way 5-shot with 6 queries, as for MetaOptNet: its authors' code trains both alike."""
-    backbone, head = base.network(), RidgeHead()
-    return Episodic(base, seed, backbone, head, tasks=4, shots=(5,), queries=6)
+def contestants(names: Collection[str] | None = None) -> dict[str, Contestant]:
+    """Returns joint training and every meta-learning method by name, or those of these names alone."""
+    known = {REFERENCE: Contestant("joint training", Published("the reference"), MultiTask)}
+    for name, method in methods().items():
+        known[name] = Contestant(method.family, method.published, _maker(method))
+    return {name: contestant for name, contestant in known.items() if names is None or name in names}
 
 
-def _metaoptnet(base: BaseImages, seed: int) -> Learner:
-    """5-way 5-shot episodes with 6 queries, as in the authors' code for CIFAR-FS; 4 a step instead of 8, for more steps."""
-    backbone, head = base.network(), SvmHead()
-    return Episodic(base, seed, backbone, head, tasks=4, shots=(5,), queries=6)
+def _maker(method: MetaMethod) -> Callable[[BaseImages, int], Learner]:
+    def make(base: BaseImages, seed: int) -> Learner:
+        backbone = base.network()
+        objective = method.objective(backbone.embedding_dim, WAYS)
+        kind = InnerLoop if isinstance(objective, InnerLoopObjective) else Episodic
+        return kind(base, seed, backbone, objective, method)
 
-
-def _anil(base: BaseImages, seed: int) -> Learner:
-    """1-shot and 5-shot episodes in turn: the inner loop depends on the shots more than a closed form does."""
-    backbone = base.network()
-    head = Anil(backbone.embedding_dim, WAYS)
-    return Episodic(base, seed, backbone, head, tasks=4, shots=(1, 5), queries=6)
-
-
-def _maml(base: BaseImages, seed: int) -> Learner:
-    """The episodes of ANIL, but 2 a step, the paper's number for 5 shots."""
-    backbone = base.network()
-    use_batch_statistics(backbone)
-    return InnerLoop(base, seed, backbone, Maml(backbone.embedding_dim, WAYS), tasks=2, shots=(1, 5), queries=6)
-
-
-LEARNERS: dict[str, Callable[[BaseImages, int], Learner]] = {
-    "MTL": MultiTask,
-    "ProtoNet": _protonet,
-    "R2D2": _r2d2,
-    "MetaOptNet": _metaoptnet,
-    "ANIL": _anil,
-    "MAML": _maml,
-}
+    return make
