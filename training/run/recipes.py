@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from training.run.augment import Augmentation
+from training.run.balance import find_balancing
 
-Balancing = Literal["fixed", "uncertainty", "gradnorm", "pcgrad", "mgda"]
+BalancingName = Annotated[str, AfterValidator(lambda name: find_balancing(name).name)]
 
 
 class Recipe(BaseModel):
@@ -47,7 +48,7 @@ class Recipe(BaseModel):
             `training.objectives.mixup`.
         distillation_weight: of distillation where there is a teacher; classes then have 1 minus this.
         distillation_temperature: divides logits before they are compared with the teacher's.
-        balancing: how objectives share the backbone. See `training.run.balance`.
+        balancing: how objectives share the backbone, the name of an entry of `training.run.balance`.
         mixing_temperature: how datasets share a batch: 1 by their size, infinity evenly. See `training.run.batches.mix`.
         dropblock: rate of DropBlock in the last two blocks of ResNet-12.
         precision: the network's number format; losses and weights stay float32. `auto` is bfloat16 where the device has it.
@@ -84,7 +85,7 @@ class Recipe(BaseModel):
     mixup: float = Field(default=0.0, ge=0)
     distillation_weight: float = Field(default=0.5, gt=0, lt=1)
     distillation_temperature: float = Field(default=4.0, gt=0)
-    balancing: Balancing = "fixed"
+    balancing: BalancingName = "fixed"
     mixing_temperature: float = Field(default=1.0, gt=0)
     dropblock: float = Field(default=0.0, ge=0, lt=1)
     augmentation: Augmentation = Augmentation()
