@@ -6,17 +6,17 @@ MetaOptNet's code. Every method's learning rate follows the shape of the project
 its budget of seconds. Everything is computed in float32.
 """
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from benchmarks.laboratory.training import ADAM_RATE, RECIPE, Training
 from models.backbones import Backbone, build_backbone
 from models.manifest import Architecture
 from training.data.dataset import ImageSet
@@ -26,14 +26,11 @@ from training.objectives.episodic import EpisodicObjective
 from training.objectives.inner_loop import InnerLoopObjective, measure_running_statistics, use_batch_statistics
 from training.objectives.methods import MetaMethod, Published, methods
 from training.run.feed import channel_statistics
-from training.run.recipes import RECIPES
 
 Indices = NDArray[np.int64]
 
 WAYS = 5
 REFERENCE = "MTL"
-_RECIPE = RECIPES["quick"]
-_ADAM_RATE = 1e-3
 _STATISTICS_IMAGES = 1024
 
 
@@ -50,7 +47,7 @@ class BaseImages:
     def augmented(self, indices: Indices | Tensor) -> Tensor:
         """Returns float32 (*indices.shape, 3, H, W) in [0, 1], freshly augmented."""
         chosen = torch.as_tensor(indices, device=self.pixels.device)
-        images = _RECIPE.augmentation(self.pixels[chosen.flatten()])
+        images = RECIPE.augmentation(self.pixels[chosen.flatten()])
         return images.contiguous(memory_format=torch.channels_last).view(*chosen.shape, *images.shape[1:])
 
     def network(self) -> Backbone:
@@ -60,82 +57,20 @@ class BaseImages:
         return cast("Backbone", backbone.to(device=self.pixels.device, memory_format=torch.channels_last))  # type: ignore[call-overload]
 
 
-class Learner(ABC):
-    """One method in training.
-
-    Attributes:
-        seconds: spent in training so far, evaluation apart.
-        steps: of the optimiser.
-        images: seen; one that an inner loop visits five times counts once.
-    """
+class Learner(Training):
+    """One method in training: a backbone and an objective."""
 
     def __init__(
         self, base: BaseImages, seed: int, backbone: Backbone, objective: nn.Module, optimizer: torch.optim.Optimizer
     ) -> None:
+        super().__init__({"backbone": backbone, "objective": objective}, optimizer, seed, base.pixels.device)
         self.base = base
         self.backbone = backbone
         self.objective = objective
-        self._seed = seed
-        self._optimizer = optimizer
-        self._peaks = [group["lr"] for group in optimizer.param_groups]
-        self.seconds = 0.0
-        self.steps = 0
-        self.images = 0
-
-    def train_until(self, seconds: float, budget: float) -> None:
-        """Trains until `seconds` have been spent, on a schedule that ends at `budget`.
-
-        The random numbers of a turn depend on the step that it begins with. Neither other methods nor a restart change them.
-        """
-        self.backbone.train()
-        self.objective.train()
-        torch.manual_seed(self._seed + self.steps)
-        started = time.perf_counter() - self.seconds
-        while (spent := time.perf_counter() - started) < seconds:
-            self.step(spent / budget)
-        if self.base.pixels.is_cuda:
-            torch.cuda.synchronize()
-        self.seconds = time.perf_counter() - started
-
-    def step(self, progress: float) -> None:
-        """Makes one step of the optimiser, when the share `progress` of the budget is spent."""
-        for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
-            group["lr"] = peak * _RECIPE.rate(progress) / _RECIPE.learning_rate
-        self._optimizer.zero_grad(set_to_none=True)
-        self._backward()
-        self._optimizer.step()
-        self.steps += 1
-
-    def state(self) -> dict[str, Any]:
-        """Returns everything that `restore` needs, on the training device."""
-        return {
-            "backbone": self.backbone.state_dict(),
-            "objective": self.objective.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "seconds": self.seconds,
-            "steps": self.steps,
-            "images": self.images,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Goes back to a state."""
-        self.backbone.load_state_dict(state["backbone"])
-        self.objective.load_state_dict(state["objective"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self.seconds, self.steps, self.images = state["seconds"], state["steps"], state["images"]
-
-    def prepare_evaluation(self) -> None:
-        """Makes `backbone` ready to embed in evaluation mode."""
-        self.backbone.eval()
-        self.objective.eval()
 
     def own_scores(self, _images: Tensor, _embeddings_ND: Tensor, _support_TKS: Tensor, _query_Tq: Tensor) -> Tensor | None:
         """Returns the logits (T, q, K) of the method's own classifier, if it has one; support and queries index the N images."""
         return None
-
-    @abstractmethod
-    def _backward(self) -> None:
-        """Leaves the gradients of the next batch."""
 
 
 class MultiTask(Learner):
@@ -146,20 +81,20 @@ class MultiTask(Learner):
         bank = ClassBank(base.classes, backbone.embedding_dim).to(base.pixels.device)
         optimizer = torch.optim.SGD(
             [*backbone.parameters(), *bank.parameters()],
-            lr=_RECIPE.learning_rate,
-            momentum=_RECIPE.momentum,
-            weight_decay=_RECIPE.weight_decay,
+            lr=RECIPE.learning_rate,
+            momentum=RECIPE.momentum,
+            weight_decay=RECIPE.weight_decay,
             nesterov=True,
         )
         super().__init__(base, seed, backbone, bank, optimizer)
         self._pass = -1
 
     def _backward(self) -> None:
-        per_pass = -(-len(self.base.labels) // _RECIPE.batch_size)
+        per_pass = -(-len(self.base.labels) // RECIPE.batch_size)
         if self._pass != self.steps // per_pass:
             self._pass = self.steps // per_pass
             generator = torch.Generator().manual_seed(self._seed + self._pass)
-            self._batches = torch.split(torch.randperm(len(self.base.labels), generator=generator), _RECIPE.batch_size)
+            self._batches = torch.split(torch.randperm(len(self.base.labels), generator=generator), RECIPE.batch_size)
         chosen = self._batches[self.steps % per_pass].to(self.base.pixels.device)
         self.images += len(chosen)
         loss: Tensor = self.objective(self.backbone(self.base.augmented(chosen)), self.base.labels[chosen], None)
@@ -172,7 +107,7 @@ class MetaLearner(Learner, ABC):
     def __init__(self, base: BaseImages, seed: int, backbone: Backbone, objective: nn.Module, method: MetaMethod) -> None:
         objective.to(base.pixels.device)
         parameters = [*backbone.parameters(), *objective.parameters()]
-        super().__init__(base, seed, backbone, objective, torch.optim.Adam(parameters, lr=_ADAM_RATE))
+        super().__init__(base, seed, backbone, objective, torch.optim.Adam(parameters, lr=ADAM_RATE))
         episodes = method.episodes
         self._tasks = episodes.tasks
         ways = min(episodes.ways, base.classes)

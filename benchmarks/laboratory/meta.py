@@ -10,7 +10,7 @@ after every round of measurements. Started again with the same `--out`, it goes 
 """
 
 import argparse
-from copy import deepcopy
+from dataclasses import asdict
 
 import torch
 from tqdm import tqdm
@@ -18,7 +18,6 @@ from tqdm import tqdm
 from benchmarks.laboratory.evaluation import QUERIES, Evaluator
 from benchmarks.laboratory.experiment import Experiment
 from benchmarks.laboratory.learners import WAYS, BaseImages, Learner, contestants
-from benchmarks.laboratory.memory import peak_memory
 from benchmarks.laboratory.record import Curve, Folder, Point
 from benchmarks.laboratory.report import Report
 from benchmarks.laboratory.turns import turns
@@ -46,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     chosen = contestants(arguments.methods)
     torch.manual_seed(arguments.seed)
     learners = {name: contestant.learner(images, arguments.seed) for name, contestant in chosen.items()}
-    curves = {name: _resume(name, learner, folder, device) for name, learner in learners.items()}
+    curves = {name: _resume(name, learner, folder) for name, learner in learners.items()}
     report = Report(arguments.out, protocol, chosen, curves)
 
     evaluate = Evaluator(validation.first_per_class(_VALIDATION_IMAGES_PER_CLASS), _EPISODES, _OWN_EPISODES, 0, device)
@@ -57,29 +56,23 @@ def run(arguments: argparse.Namespace) -> None:
             learner.train_until(end, budget)
             if measured:
                 curve.points.append(Point(learner.seconds, learner.steps, learner.images, evaluate(learner)))
-            folder.save(name, curve, learner.state())
+            folder.save(name, {"curve": asdict(curve), "learner": learner.state()})
         if measured and behind:
             report.write()
     evaluate = Evaluator(novel, _NOVEL_EPISODES, _NOVEL_OWN_EPISODES, 0, device)
     for name, learner in learners.items():
         if curves[name].novel is None:
             curves[name].novel = evaluate(learner)
-            folder.save(name, curves[name], learner.state())
+            folder.save(name, {"curve": asdict(curves[name]), "learner": learner.state()})
     report.write()
     print(report.table())
 
 
-def _resume(name: str, learner: Learner, folder: Folder, device: torch.device) -> Curve:
+def _resume(name: str, learner: Learner, folder: Folder) -> Curve:
     """Brings a method to where it was stopped, and returns its curve so far."""
-    fresh = deepcopy(learner.state())
-    learner.step(0.0)  # Untimed and undone: libraries choose their kernels at the first step.
     kept = folder.load(name)
-    if kept is None:
-        curve = Curve(memory=peak_memory(lambda: learner.step(0.0), device))
-        learner.restore(fresh)
-        return curve
-    learner.restore(kept[1])
-    return kept[0]
+    memory = learner.rehearse(kept and kept["learner"])
+    return Curve.of_state(kept["curve"]) if kept else Curve(memory=memory)
 
 
 def _protocol(arguments: argparse.Namespace, device: torch.device, base: ImageSet, budget: float) -> dict[str, str | int | float]:

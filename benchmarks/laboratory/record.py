@@ -1,9 +1,9 @@
 """The state of each contestant, kept in a file of its own, so that an experiment goes on after it was stopped."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -42,6 +42,11 @@ class Curve:
     novel: Scores | None = None
     memory: int = 0
 
+    @classmethod
+    def of_state(cls, state: dict[str, Any]) -> Self:
+        """Returns the curve whose `dataclasses.asdict` that is."""
+        return cls(**{**state, "points": [Point(**point) for point in state["points"]]})
+
     def best(self, shots: int) -> Point:
         """Returns the first of the most accurate points."""
         return max(self.points, key=lambda point: point.best(shots)[1][0])
@@ -77,22 +82,17 @@ class Folder:
             raise OtherSettings(f"{folder} holds a run with other settings ({file.name}); take another --out, or remove it")
         replace_text(file, json.dumps(protocol, indent=1))
 
-    def save(self, name: str, curve: Curve, learner: dict[str, Any]) -> None:
+    def save(self, name: str, state: dict[str, Any]) -> None:
         """Keeps a contestant; a process that is killed leaves the file before."""
         file = self._file(name)
         temporary = file.with_suffix(".tmp")
-        torch.save({"curve": asdict(curve), "learner": learner}, temporary)
+        torch.save(state, temporary)
         temporary.replace(file)
 
-    def load(self, name: str) -> tuple[Curve, dict[str, Any]] | None:
+    def load(self, name: str) -> dict[str, Any] | None:
         """Returns what was kept of a contestant; None if nothing was."""
         file = self._file(name)
-        if not file.exists():
-            return None
-        state = torch.load(file, weights_only=True)
-        curve = Curve(**state["curve"])
-        curve.points = [Point(**point) for point in state["curve"]["points"]]
-        return curve, state["learner"]
+        return torch.load(file, weights_only=True) if file.exists() else None
 
     def _file(self, name: str) -> Path:
         return self._kept / f"{name}.pt"

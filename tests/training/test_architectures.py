@@ -88,7 +88,7 @@ def test_the_relation_penalty_is_the_squared_nuclear_norm_and_so_is_its_gradient
         for parameter in network.fully_connected.parameters():
             parameter.add_(torch.randn_like(parameter))
     network.penalty().backward()  # type: ignore[no-untyped-call]
-    parameters: list[Tensor] = [layer.convolution.weight for layer in network.fully_connected]
+    weights_of_layers = [layer.convolution.weight for layer in network.fully_connected]
 
     def squared_nuclear_norm() -> float:
         weights = np.hstack([layer.weights().detach().numpy() for layer in network.fully_connected])
@@ -96,14 +96,14 @@ def test_the_relation_penalty_is_the_squared_nuclear_norm_and_so_is_its_gradient
 
     assert_allclose(network.penalty().item(), squared_nuclear_norm(), rtol=1e-6)
     step = 1e-5
-    for parameter in parameters:
+    for weight in weights_of_layers:
         slopes = []
         for sign in (1.0, -1.0):
-            parameter.data[0, 0, 0, 0] += sign * step
+            weight.data[0, 0, 0, 0] += sign * step
             slopes.append(sign * squared_nuclear_norm() / (2 * step))
-            parameter.data[0, 0, 0, 0] -= sign * step
-        assert parameter.grad is not None
-        assert_allclose(parameter.grad[0, 0, 0, 0].item(), sum(slopes), rtol=1e-4)
+            weight.data[0, 0, 0, 0] -= sign * step
+        assert weight.grad is not None
+        assert_allclose(weight.grad[0, 0, 0, 0].item(), sum(slopes), rtol=1e-4)
 
 
 def test_no_other_relation_of_trace_one_has_a_smaller_penalty() -> None:

@@ -20,4 +20,4 @@ class Independent(SharedNetwork):
         return apart(self.trunks(apart(images_Tn3HW)).flatten(2))
 
 
-ARCHITECTURE = Architecture("one network per task", "no sharing", Independent)
+ARCHITECTURE = Architecture("one-network-per-task", "no sharing", Independent)

@@ -47,4 +47,4 @@ class KnowledgeDistillation(SharedTrunk):
         return (adapted_TnD - functional.normalize(teacher_TnD, dim=2)).square().sum(dim=2).mean(dim=1)
 
 
-ARCHITECTURE = Architecture("knowledge distillation", "Li & Bilen, ECCV Workshops 2020", KnowledgeDistillation)
+ARCHITECTURE = Architecture("knowledge-distillation", "Li & Bilen, ECCV Workshops 2020", KnowledgeDistillation)

@@ -18,4 +18,4 @@ class SharedTrunk(SharedNetwork):
         return by_task(features_ND, len(images_Tn3HW))
 
 
-ARCHITECTURE = Architecture("shared trunk", "Caruana, Machine Learning 1997", SharedTrunk)
+ARCHITECTURE = Architecture("shared-trunk", "Caruana, Machine Learning 1997", SharedTrunk)

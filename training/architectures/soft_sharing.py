@@ -31,4 +31,4 @@ class SoftSharing(Independent):
         return self.strength * (weights_TP - weights_TP.mean(dim=0)).square().sum()
 
 
-ARCHITECTURE = Architecture("soft sharing", "Duong, Cohn, Bird & Cook, ACL 2015", SoftSharing)
+ARCHITECTURE = Architecture("soft-sharing", "Duong, Cohn, Bird & Cook, ACL 2015", SoftSharing)

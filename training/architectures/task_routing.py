@@ -34,4 +34,4 @@ class TaskRouting(SharedNetwork):
         return by_task(self.fully_connected(maps_N1CHW).flatten(1), len(images_Tn3HW))
 
 
-ARCHITECTURE = Architecture("task routing", "Strezoski, van Noord & Worring, ICCV 2019", TaskRouting)
+ARCHITECTURE = Architecture("task-routing", "Strezoski, van Noord & Worring, ICCV 2019", TaskRouting)
