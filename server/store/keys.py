@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
 
 from server.audit import doing
+from server.context import tenant_id
 from server.errors import KeyNotFound, KeyRotated, StorageFailed
 from server.keys import digest_of, make_key, next_id
 from server.store.key_records import StoredKey
@@ -54,7 +55,7 @@ class KeyStore:
         Raises:
             TaskNotFound: it is for a task that the tenant does not have; nothing is written.
         """
-        with self._database.write(EVERY_TENANT) as connection:
+        with self._changing() as connection:
             if key.task is not None:
                 read_task(connection, TaskKey(key.tenant, key.task))
             _insert(connection, key)
@@ -91,7 +92,7 @@ class KeyStore:
             KeyRotated: a key that took its place is valid.
         """
         now = datetime.now(UTC)
-        with self._database.write(EVERY_TENANT) as connection:
+        with self._changing() as connection:
             old = _find(connection, tenant, id_)
             if not old.is_valid(now):
                 raise KeyNotFound(id_)
@@ -114,12 +115,16 @@ class KeyStore:
             connection.execute(row, [{"key": id_, "at": when} for id_, when in used.items()])
 
     def _revoke(self, tenant: str | None, id_: str) -> None:
-        with self._database.write(EVERY_TENANT, removes=True) as connection:
+        with self._changing(removes=True) as connection:
             key = _find(connection, tenant, id_)
             doing(("key.revoke", f"keys/{key.id}"), tenant=key.tenant)
             if key.revoked_at is None:
                 _change(connection, key, revoked_at=datetime.now(UTC))
                 self._tell(connection)
+
+    def _changing(self, *, removes: bool = False) -> AbstractContextManager[Connection]:
+        """Begins a change of keys. It is also one of the caller's own tenant: so a client's changes come one after another."""
+        return self._database.write(EVERY_TENANT, tenant_id.get(), removes=removes)
 
     def _tell(self, connection: Connection) -> None:
         self._database.tell_change(connection, *OF_KEYS)

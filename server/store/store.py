@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import literal, select
+from sqlalchemy import func, literal, select
 
 from server.changes import Changes
 from server.context import note_change
@@ -26,7 +26,7 @@ from server.store.refreshes import RefreshStore
 from server.store.replays import read_replay
 from server.store.shared_changes import SharedChanges
 from server.store.shared_rates import SharedRates
-from server.store.tables import XMAX, tasks
+from server.store.tables import changes, tasks
 from server.store.tasks import TaskStore
 
 __all__ = ["Store", "StoreError", "StoreInUse", "sqlite_url"]
@@ -189,5 +189,6 @@ class Store:
         with self._database.read() as connection:
             replay = read_replay(connection, tenant, key)
             if replay is not None and connection.dialect.name == "postgresql":
-                note_change(connection.execute(select(XMAX)).scalar_one() - 1)  # The answer tells of a change, as the first did.
+                last = connection.scalars(select(func.max(changes.c.transaction)).where(changes.c.tenant == tenant)).one()
+                note_change(last or 0)  # The answer tells of a change, as the first did.
             return replay

@@ -106,9 +106,6 @@ def _compile_part(element: part_of, compiler: SQLCompiler, **kwargs: Any) -> str
 XMIN = literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::bigint", BigInteger)
 """On PostgreSQL, the id of the earliest transaction that has not ended."""
 
-XMAX = literal_column("pg_snapshot_xmax(pg_current_snapshot())::text::bigint", BigInteger)
-"""On PostgreSQL, an id that is greater than that of each transaction that has ended."""
-
 metadata = MetaData()
 
 tasks = Table(

@@ -5,28 +5,30 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from benchmarks import server_process
 from benchmarks.postgres_server import PostgresServer
 from server.cache.versions import VersionCache
 from server.changes import Changes, seconds_now
+from server.context import Changed, changed
 from server.errors import StorageFailed
 from server.store.key_records import new_key
-from server.store.records import Task, TaskKey
+from server.store.records import Asked, Task, TaskKey
 from server.store.shared_changes import TRUE_SECONDS, SharedChanges
 from server.store.store import Store
 from tests.helpers.databases import database_url, statements_in, stores_in
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess
-from tests.helpers.stored import add, create
+from tests.helpers.stored import add, create, head_of, new_examples
 from tests.helpers.uploads import create as create_task
 from tests.helpers.uploads import multipart
 from tests.helpers.waiting import wait_until
@@ -116,6 +118,41 @@ class TestChanges:
             other.hear()
         other.hear()
         assert [key for key, _ in other.removed[2:]] == [quick.key, slow.key], "each once"
+
+    def test_a_change_of_keys_waits_for_one_of_the_callers_tasks(self, replicas: tuple[Replica, Replica], tmp_path: Path) -> None:
+        """So no later token of a client, of whichever change, is known to a server that does not know of an earlier one."""
+        one, _ = replicas
+        waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = :here")
+        here = text("SELECT oid FROM pg_database WHERE datname = current_database()")
+
+        def waits() -> bool:
+            with statements_in(tmp_path) as connection:
+                return bool(connection.scalar(waiting, {"here": connection.scalar(here)}))
+
+        with ThreadPoolExecutor() as threads:
+            with one.store._database.write("default"):
+                made = threads.submit(one.store.keys.add, new_key("others", "predict", None, None)[0])
+                wait_until(waits)
+                assert not made.done()
+            made.result()
+
+    def test_a_repeated_answer_tells_of_the_last_change_of_its_tenant(self, replicas: tuple[Replica, Replica]) -> None:
+        one, other = replicas
+        asked = Asked("key", "f" * 64, "{}")
+        task = one.store.tasks.create(
+            TaskKey("default", "task_1"), "pets", new_examples(["cat", "dog"]), head_of(["cat", "dog"]), asked
+        )
+        other.hear()
+        assert other.version(task) == 1
+        with one.store._database.write("default") as connection:  # It begins before the other tenant's change, and ends after it.
+            one.store._database.tell_change(connection, *task.key)
+            create(one.store, "others")
+            other.hear()
+        noted = Changed()
+        context = copy_context()
+        context.run(changed.set, noted)
+        assert context.run(one.store.replay, "default", "key")
+        assert not other.shared.knows(noted.at_least)
 
     def test_a_transaction_that_is_undone_tells_nothing(self, replicas: tuple[Replica, Replica]) -> None:
         one, other = replicas
