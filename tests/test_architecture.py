@@ -47,6 +47,8 @@ FLOORS: Mapping[str, Sequence[str]] = {
         "calibration",
         "run",
         "evaluation",
+        "continual",
+        "adaptation",
         "architectures",
         "objectives",
         "data",

@@ -35,7 +35,8 @@ def _parser() -> argparse.ArgumentParser:
     for experiment in entries("benchmarks.laboratory", Experiment):
         own = experiments.add_parser(experiment.name, help=experiment.summary, description=experiment.summary)
         own.set_defaults(run=experiment.run)
-        own.add_argument("--data", type=Path, nargs="+", required=True, help="as for headstart-train run")
+        if experiment.needs_data:
+            own.add_argument("--data", type=Path, nargs="+", required=True, help="as for headstart-train run")
         own.add_argument(
             "--minutes", type=float, default=experiment.minutes, help="of training for each contestant (default %(default)s)"
         )

@@ -15,6 +15,7 @@ class Experiment:
             and `--seed`.
         run: carries it out, or goes on with it, and leaves its files in `--out`.
         minutes: the default of `--minutes`.
+        needs_data: whether there is `--data`.
     """
 
     name: str
@@ -22,3 +23,4 @@ class Experiment:
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], None]
     minutes: float
+    needs_data: bool = True

@@ -9,9 +9,9 @@ balancing of `training/run/balance/` too. The first sixth of each class's images
 CIFAR-100, that is its test part). Nothing is chosen by them: hyper-parameters are those in the files of the methods.
 
 Negative transfer is accuracy less that of the task's own network. Those networks are a contestant too: the twenty of them have
-the budget together. Contestants take turns of at most 20 seconds; measuring costs none of the budget. `--out` receives
-results.jsonl, table.md, curves.png and transfer.png after every round of measurements. Started again with the same `--out`, it
-goes on after the last turn of each.
+the budget together. Contestants take turns of at most 20 seconds; measuring costs none of the budget. On the way every tenth
+held-out image is asked, and all of them at the end. `--out` receives results.jsonl, table.md, curves.png and transfer.png after
+every round of measurements. Started again with the same `--out`, it goes on after the last turn of each.
 """
 
 import argparse
@@ -31,6 +31,8 @@ from models.manifest import InputSpec
 from training.data.class_split import SHIPPED_SPLITS
 from training.data.loading import load_images
 from training.devices import describe, pick_device
+
+_CURVE_EVERY = 10
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -65,8 +67,9 @@ def run(arguments: argparse.Namespace) -> None:
             learner = learners[name]
             learner.train_until(end, budget)
             if measured:
+                every = 1 if end == budget else _CURVE_EVERY
                 learner.prepare_evaluation()
-                progress[name].points.append(Measured(learner.seconds, learner.steps, tasks.accuracy(learner.network)))
+                progress[name].points.append(Measured(learner.seconds, learner.steps, tasks.accuracy(learner.network, every)))
             folder.save(name, {"progress": asdict(progress[name]), "learner": learner.state()})
         if measured and behind:
             report.write()

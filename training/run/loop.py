@@ -187,7 +187,7 @@ class Trainer:
             "loss": float(losses.mean()),
             "learning_rate": self.recipe.rate(step / self.total_steps),
             "seconds": seconds,
-            **self._validate(),
+            **self.validate(),
         }
         self.checkpoint.history.append(row)
         tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
@@ -197,7 +197,7 @@ class Trainer:
         except OSError as error:  # Not worth losing an epoch. The checkpoint comes next, and reports a full disk.
             tqdm.write(f"the curves were not written: {error}")
 
-    def _validate(self) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
         """Measures accuracy on episodes of the validation classes, with class-mean heads; one column per dataset and shot."""
         options = HeadOptions(solver="prototype", C=1.0, temperature=1.0, centre=False)
         result = {}

@@ -32,6 +32,7 @@ class Recipe(BaseModel):
         bank_rate: the learning rate of the class banks, as a multiple of the network's.
         fixed_stages: for an EfficientNet-Lite. The stem, this many stages and every depthwise kernel keep their initial weights,
             and so do all means and variances of batch normalisation. None trains everything.
+        fixed_statistics: all means and variances of batch normalisation stay those of the initial network.
         anchor_weight: of the cosine distance between an image's embedding and its embedding by the initial network.
         projection: width of a last linear layer that an export fits on the base classes; None adds none. See
             `training.export.within_class`.
@@ -73,6 +74,7 @@ class Recipe(BaseModel):
     weight_decay: float = Field(default=5e-4, ge=0)
     bank_rate: float = Field(default=1.0, gt=0)
     fixed_stages: int | None = Field(default=None, ge=0, le=7)
+    fixed_statistics: bool = False
     anchor_weight: float = Field(default=0.0, ge=0)
     projection: int | None = Field(default=None, ge=1)
     schedule: Literal["cosine", "step"] = "cosine"
