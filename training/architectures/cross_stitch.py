@@ -23,7 +23,6 @@ class CrossStitch(SharedNetwork):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        self.tasks = setting.tasks
         self.trunks = setting.trunk(setting.tasks)
         others = (1.0 - _SAME) / max(setting.tasks - 1, 1)
         start = torch.full((setting.tasks, setting.tasks), others).fill_diagonal_(_SAME)
@@ -31,7 +30,7 @@ class CrossStitch(SharedNetwork):
 
     def features(self, images_Tn3HW: Tensor) -> Tensor:
         """Returns the features (T, n, D) of each task's images by its own trunk, all trunks mixed in."""
-        maps_NTCHW = together(images_Tn3HW, self.tasks)
+        maps_NTCHW = together(images_Tn3HW)
         for layer, unit_TT in zip(self.trunks, self.units, strict=True):
             maps_NTCHW = stitch(unit_TT, layer(maps_NTCHW))
         return own(maps_NTCHW.flatten(2))

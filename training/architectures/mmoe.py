@@ -25,13 +25,12 @@ class Mmoe(SharedNetwork):
 
     def __init__(self, setting: Setting, experts: int = 4) -> None:
         super().__init__(setting)
-        self.experts = experts
         self.trunks = setting.trunk(experts)
         self.gates = nn.Parameter(torch.zeros(setting.tasks, 3 * _GATE_SIDE**2, experts))
 
     def features(self, images_Tn3HW: Tensor) -> Tensor:
         """Returns the mixture (T, n, D) by the gate of the image's task."""
-        features_NED = self.trunks(together(images_Tn3HW, self.experts)).flatten(2)
+        features_NED = self.trunks(together(images_Tn3HW)).flatten(2)
         return torch.einsum("tne,tned->tnd", self.gate(images_Tn3HW), by_task(features_NED, len(images_Tn3HW)))
 
     def gate(self, images_Tn3HW: Tensor) -> Tensor:

@@ -114,9 +114,9 @@ def apart(maps_TnCHW: Tensor) -> Tensor:
     return maps_TnCHW.transpose(0, 1)
 
 
-def together(maps_TnCHW: Tensor, networks: int = 1) -> Tensor:
-    """Returns the maps as S networks see them that all have the images of every task, (N, S, C, H, W)."""
-    return maps_TnCHW.flatten(0, 1)[:, None].expand(-1, networks, -1, -1, -1)
+def together(maps_TnCHW: Tensor) -> Tensor:
+    """Returns the maps as networks see them that all have the images of every task, (N, 1, C, H, W)."""
+    return maps_TnCHW.flatten(0, 1)[:, None]
 
 
 def by_task(values_N: Tensor, tasks: int) -> Tensor:

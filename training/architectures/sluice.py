@@ -42,7 +42,7 @@ class Sluice(SharedNetwork):
 
     def features(self, images_Tn3HW: Tensor) -> Tensor:
         """Returns the features (T, n, D) of each task's images by its own trunk, all trunks and all blocks mixed in."""
-        maps_NTCHW, outputs = together(images_Tn3HW, self.tasks), []
+        maps_NTCHW, outputs = together(images_Tn3HW), []
         for block, alpha in zip(self.blocks, self.alphas, strict=True):
             maps_NTCHW = block(maps_NTCHW)
             spaces = torch.unflatten(maps_NTCHW, 2, (2, -1)).flatten(1, 2)
