@@ -79,6 +79,7 @@ NOT_RUN = {
     "refresh": "needs CIFAR-100, on which its two bundles differ",
     "served_accuracy": "needs CIFAR-100, and a server beside it",
     "several_tasks": "needs CIFAR-100 and Omniglot",
+    "step_cost": "needs easyfsl and higher",
     "suspects": "needs cleanlab",
 }
 NO_COMMANDS = {"bundles", "postgres_server", "server_process"}

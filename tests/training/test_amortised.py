@@ -47,6 +47,12 @@ def test_examples_and_other_classes_matter(trained: AmortisedHead) -> None:
     assert (trained.layer(other)[0] - weight)[:, 0].abs().max() > 0.01
 
 
+def test_every_part_is_learned(trained: AmortisedHead) -> None:
+    trained.zero_grad()
+    trained(*embedded_episodes()).backward()
+    assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in trained.parameters())
+
+
 def test_attention_is_the_papers_block() -> None:
     torch.manual_seed(0)
     block = Attention(6, 2).double()
