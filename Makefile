@@ -17,7 +17,8 @@ QUICK = \
 	server/test_active server/test_api server/test_batcher server/test_clock server/test_http_details \
 	server/test_ids server/test_image_queue server/test_intervals server/test_metrics server/test_migrations server/test_protocol \
 	server/test_request_ids server/test_served_backbones server/test_store server/test_trials \
-	training/test_class_split training/test_data training/test_episodes training/test_pickles training/test_within_class \
+	training/test_class_split training/test_data training/test_episodes training/test_mixing_architectures training/test_pickles \
+	training/test_within_class \
 	web/test_build web/test_served web/test_types
 
 .PHONY: help demo serve page test test-quick coverage check clean
