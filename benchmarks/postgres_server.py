@@ -1,6 +1,7 @@
 """A real PostgreSQL server of one's own, for benchmarks and tests."""
 
 import ctypes
+import fcntl
 import importlib.util
 import os
 import pwd
@@ -13,7 +14,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 import psycopg
 
@@ -27,6 +28,8 @@ _USER = "headstart"
 _SETTINGS = {"listen_addresses": "127.0.0.1", "max_connections": "200", "shared_buffers": "32MB", "wal_level": "replica"}
 _START_SECONDS = 60.0
 _PR_SET_PDEATHSIG = 1
+_PREFIX = "headstart-pg-"
+_OWNER = "owner"  # in each folder; locked by the process that made it
 _LIBC = ctypes.CDLL(None)
 
 
@@ -43,7 +46,9 @@ class PostgresServer:
 
     def __init__(self, settings: Mapping[str, str] = THROWAWAY, primary: "PostgresServer | None" = None) -> None:
         self.port = free_port()
-        self.folder = Path(tempfile.mkdtemp(prefix="headstart-pg-"))
+        _remove_left()
+        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self._owner = _owned(self.folder)
         self._programs = _programs(self.folder)
         self._data = self.folder / "data"
         self._settings = {**_SETTINGS, **settings, "unix_socket_directories": str(self.folder)}
@@ -59,6 +64,7 @@ class PostgresServer:
             self.start()
         except BaseException:
             shutil.rmtree(self.folder)
+            self._owner.close()
             raise
 
     def url(self, database: str = "postgres") -> str:
@@ -126,6 +132,7 @@ class PostgresServer:
         if self._process.poll() is None:
             self.stop()
         shutil.rmtree(self.folder)
+        self._owner.close()
 
     def __enter__(self) -> Self:
         return self
@@ -155,6 +162,36 @@ class PostgresServer:
                 time.sleep(0.01)
         self.kill()
         raise RuntimeError(f"PostgreSQL was not ready in {_START_SECONDS:g} s:\n{self.log()}")
+
+
+def _owned(folder: Path) -> TextIO:
+    """Marks a folder as that of this process, as long as the file is open or this process lives."""
+    new = folder / f"{_OWNER}.new"
+    file = new.open("w")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    new.rename(folder / _OWNER)  # Nobody sees it without its lock.
+    return file
+
+
+def _remove_left() -> None:
+    """Removes the folders of processes that were killed. Their servers end by themselves, soon after they do."""
+    for owner in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_OWNER}"):
+        try:
+            with owner.open("a") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not _runs(owner.parent / "data"):
+                    shutil.rmtree(owner.parent)
+        except OSError:  # Its process lives, it is somebody else's, or another process removes it as well.
+            continue
+
+
+def _runs(data: Path) -> bool:
+    """Returns whether a server has the folder of data open."""
+    try:
+        os.kill(int((data / "postmaster.pid").read_text().split()[0]), 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return True
 
 
 def _account() -> pwd.struct_passwd | None:

@@ -26,10 +26,11 @@ def free_port() -> int:
         return port
 
 
-def first_key(data_dir: Path, tenant: str = "default") -> str:
-    """Makes a `manage` key of a tenant, from which on a server on this folder asks for keys."""
+def first_key(data_dir: Path, tenant: str = "default", database: str | None = None) -> str:
+    """Makes a `manage` key of a tenant, from which on a server on this folder, or on this database, asks for keys."""
     command = [sys.executable, "-m", "server", "keys", "create", "--tenant", tenant, "--scope", "manage"]
-    made = subprocess.run([*command, "--data-dir", str(data_dir)], cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S603 -- the command is ours
+    command += ["--data-dir", str(data_dir)] if database is None else ["--database-url", database]
+    made = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S603 -- the command is ours
     return made.stdout.strip()
 
 
@@ -82,8 +83,11 @@ class ServerProcess:
 
     def _launched(self, arguments: list[str], log: BinaryIO) -> Process:
         command = [sys.executable, "-W", "error", "-m", "server", *arguments]
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        environment = {**self._environment(arguments), "PYTHONUNBUFFERED": "1"}
         return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=environment)  # noqa: S603 -- the command is ours
+
+    def _environment(self, _arguments: list[str]) -> dict[str, str]:
+        return dict(os.environ)
 
     def stop(self) -> int:
         """Sends SIGTERM and returns the exit status."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.answers.classifier import Classifier
 from models.answers.verdicts import APPLIES, ranked, verdict_of
-from scoring.embed import Backbone, Embedded
+from scoring.embed import Embedded, HeadSpace
 
 Column = Sequence[Any]
 
@@ -28,7 +28,12 @@ def named(classifiers: Sequence[Classifier]) -> list[Named]:
     return [Named(each.name if names.count(each.name) == 1 else f"{each.name}_{each.task}", each) for each in classifiers]
 
 
-def columns(embedded: Embedded, backbones: Sequence[Backbone], tasks: Sequence[Named], top_k: int) -> dict[str, Column]:
+def described(classifiers: Sequence[Classifier]) -> list[str]:
+    """Returns what a result tells of its tasks: the name, id and version of each."""
+    return [f"{each.name} ({each.task}), version {each.version}" for each in classifiers]
+
+
+def columns(embedded: Embedded, backbones: Sequence[HeadSpace], tasks: Sequence[Named], top_k: int) -> dict[str, Column]:
     """Returns the columns of N images, each with N values, as `scoring.write.schema` declares them.
 
     Args:
@@ -55,9 +60,9 @@ def columns(embedded: Embedded, backbones: Sequence[Backbone], tasks: Sequence[N
     return found
 
 
-def _answers(classifier: Classifier, embeddings: NDArray[np.float32], backbone: Backbone, top_k: int) -> dict[str, Column]:
+def _answers(classifier: Classifier, embeddings: NDArray[np.float32], backbone: HeadSpace, top_k: int) -> dict[str, Column]:
     head = classifier.head
-    probabilities, novelties = classifier.answer(embeddings, backbone.engine.space, backbone.background)
+    probabilities, novelties = classifier.answer(embeddings, backbone.space, backbone.background)
     ranking, scores = ranked(probabilities, None)
     names = [[head.labels[k] for k in classes] for classes in ranking.tolist()]
     verdicts = [verdict_of(novelty) for novelty in novelties.tolist()]

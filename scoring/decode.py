@@ -38,6 +38,15 @@ def decode(source: Source, name: str, specs: Sequence[InputSpec]) -> Decoded:
         data = source.read(name, LIMITS.max_bytes)
     except ImageError as error:
         return Decoded(path, None, [ImageError(error.code, error.detail)] * len(specs))
+    return decode_bytes(path, data, specs)
+
+
+def decode_bytes(path: str, data: bytes, specs: Sequence[InputSpec]) -> Decoded:
+    """Decodes an image that is read. What is wrong with it is in the result.
+
+    Raises:
+        MemoryError: there is too little memory for the image.
+    """
     known: dict[InputSpec, Pixels | ImageError] = {}
     for spec in specs:
         if spec not in known:

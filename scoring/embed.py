@@ -8,14 +8,16 @@ import numpy as np
 
 from models.arrays import on_host
 from models.bundle import SHIPPED, Bundle, BundleError, find_bundles, open_bundle
-from models.engine import Engine, EngineError, EngineKind, file_of, open_engine
-from models.heads.head import BackboneRef, Float32
+from models.engine import Engine, EngineError, EngineKind, file_of, on_cuda, open_engine
+from models.heads.head import BackboneRef, EmbeddingSpace, Float32
 from models.images.preprocess import ImageError
 from models.manifest import InputSpec
 from models.novelty.detector import Background
 from models.runtimes.onnx import can_run
 from scoring.decode import Decoded
 from scoring.errors import ScoringError
+
+_CPU_PIXELS = 8 * 160 * 160  # of a batch on a CPU; its caches do not hold what the first layers make of more
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,49 +48,85 @@ class Embedded:
         )
 
 
-class Backbone:
-    """A backbone file with its engine, as `scoring.classify` and `embed` need it."""
+class HeadSpace:
+    """A backbone file as decoders and `scoring.classify` need it."""
 
-    def __init__(self, bundle: Bundle, engine: Engine) -> None:
-        self.bundle, self.engine = bundle, engine
-        self.ref: BackboneRef = engine.space.backbone
+    def __init__(self, bundle: Bundle, space: EmbeddingSpace) -> None:
+        self.space = space
+        self.ref: BackboneRef = space.backbone
         self.spec: InputSpec = bundle.manifest.input
         self.background = Background.of(bundle.background, bundle.feature_mean, bundle.manifest.head.novelty)
 
 
-def open_backbone(wanted: BackboneRef, folder: Path | None) -> Backbone:
-    """Opens exactly the file that a classifier was made with, on a GPU if this machine has one.
+class Backbone(HeadSpace):
+    """A backbone file with its engine, as `embed` needs it."""
+
+    def __init__(self, bundle: Bundle, engine: Engine) -> None:
+        super().__init__(bundle, engine.space)
+        self.bundle, self.engine = bundle, engine
+
+
+def find_space(wanted: BackboneRef, folder: Path | None) -> HeadSpace:
+    """Finds exactly the file that a classifier was made with, and opens no engine.
 
     Args:
         folder: of bundles, beside those that are shipped.
 
     Raises:
+        ScoringError: no folder has that bundle, its file is another one, or it is damaged.
+    """
+    try:
+        bundle, file = _found(wanted, folder)
+        return HeadSpace(bundle, bundle.space(file))
+    except BundleError as error:
+        raise ScoringError(str(error)) from error
+
+
+def open_backbone(wanted: BackboneRef, folder: Path | None, threads: int | None = None) -> Backbone:
+    """Opens exactly the file that a classifier was made with, on a GPU if this machine has one.
+
+    Args:
+        folder: of bundles, beside those that are shipped.
+        threads: CPU threads of one inference; by default, the cores that this process may use.
+
+    Raises:
         ScoringError: no folder has that bundle, its file is another one, it is damaged, or it does not run here.
     """
     try:
-        return _opened(wanted, folder)
+        return _opened(*_found(wanted, folder), threads)
     except (BundleError, EngineError) as error:
         raise ScoringError(str(error)) from error
 
 
-def _opened(wanted: BackboneRef, folder: Path | None) -> Backbone:
+def _found(wanted: BackboneRef, folder: Path | None) -> tuple[Bundle, str]:
     found = find_bundles(SHIPPED) | (find_bundles(folder) if folder else {})
     if wanted.bundle not in found:
         raise BundleError(f"the task needs bundle {wanted.bundle}, which is not here; name its folder with --bundles-dir")
     bundle = open_bundle(found[wanted.bundle])
-    cuda: list[EngineKind] = ["onnx-cuda", "onnx-fp16-cuda"] if can_run("onnx-cuda") else []
-    failed: EngineError | None = None
-    for kind in (*cuda, "onnx", "onnx-int8", "onnx-fp16", "torchscript"):
-        if (entry := bundle.manifest.files.get(file_of(kind))) and entry.sha256 == wanted.sha256:
-            try:
-                return Backbone(bundle, open_engine(bundle, kind))
-            except EngineError as error:
-                failed = error
-    if failed:
-        raise failed
+    for file, entry in bundle.manifest.files.items():
+        if entry.sha256 == wanted.sha256:
+            return bundle, file
     raise BundleError(
         f"the task needs another file of bundle {wanted.bundle} than the one here: {wanted.sha256[:12]}…", bundle.path
     )
+
+
+def _opened(bundle: Bundle, file: str, threads: int | None) -> Backbone:
+    cuda: list[EngineKind] = ["onnx-cuda", "onnx-fp16-cuda"] if can_run("onnx-cuda") else []
+    failed = EngineError(f"bundle {bundle.id}: no engine runs {file}")
+    for kind in (*cuda, "onnx", "onnx-int8", "onnx-fp16", "torchscript"):
+        if file_of(kind) == file:
+            try:
+                return Backbone(bundle, open_engine(bundle, kind, threads))
+            except EngineError as error:
+                failed = error
+    raise failed
+
+
+def batch_of(backbone: Backbone) -> int:
+    """Returns with how many images at once the backbone is fastest, where more are always waiting."""
+    engine, spec = backbone.engine, backbone.spec
+    return engine.max_batch if on_cuda(engine.kind) else min(engine.max_batch, max(1, _CPU_PIXELS // (spec.height * spec.width)))
 
 
 def embed(decoded: Sequence[Decoded], backbones: Sequence[Backbone]) -> Embedded:

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.heads.head import Float32
 from scoring.embed import Backbone, Embedded
 from scoring.plan import file_of
+from scoring.tables import of_embedded, to_embedded
 from scoring.write import write_table
 
 
@@ -17,7 +15,6 @@ class Kept:
     """The embeddings of a list's parts by some backbones, in a folder."""
 
     def __init__(self, folder: Path, backbones: Sequence[Backbone]) -> None:
-        self._dims = [backbone.bundle.manifest.embedding_dim for backbone in backbones]
         self._folders = [folder / f"{backbone.ref.bundle}-{backbone.ref.sha256[:12]}" for backbone in backbones]
         for each in self._folders:
             each.mkdir(exist_ok=True)
@@ -30,14 +27,9 @@ class Kept:
     def load(self, part: int) -> Embedded:
         """Returns a part that is there."""
         tables = [pq.read_table(folder / file_of(part), partitioning=None) for folder in self._folders]
-        errors: list[list[tuple[str, str] | None]] = []
-        embeddings: list[Float32] = []
-        for table, dim in zip(tables, self._dims, strict=True):
-            told = zip(table["error"].to_pylist(), table["detail"].to_pylist(), strict=True)
-            errors.append([None if code is None else (code, detail) for code, detail in told])
-            flat = table["embedding"].combine_chunks().drop_null().flatten()
-            embeddings.append(flat.to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, dim))
-        return Embedded(tables[0]["path"].to_pylist(), tables[0]["bytes"].to_pylist(), errors, embeddings)
+        of_each = [to_embedded(table, backbones=1) for table in tables]
+        errors, embeddings = [each.errors[0] for each in of_each], [each.embeddings[0] for each in of_each]
+        return Embedded(of_each[0].paths, of_each[0].sizes, errors, embeddings)
 
     def save(self, part: int, embedded: Embedded) -> None:
         """Writes a part.
@@ -45,15 +37,6 @@ class Kept:
         Raises:
             OSError: it cannot be written. Then it is not there.
         """
-        for folder, dim, errors, vectors in zip(self._folders, self._dims, embedded.errors, embedded.embeddings, strict=True):
-            rows = iter(vectors)
-            table = pa.table(
-                {
-                    "path": pa.array(embedded.paths, pa.string()),
-                    "bytes": pa.array(embedded.sizes, pa.int64()),
-                    "error": pa.array([error and error[0] for error in errors], pa.string()),
-                    "detail": pa.array([error and error[1] for error in errors], pa.string()),
-                    "embedding": pa.array([None if error else next(rows) for error in errors], pa.list_(pa.float32(), dim)),
-                }
-            )
-            write_table(folder / file_of(part), table)
+        for folder, errors, vectors in zip(self._folders, embedded.errors, embedded.embeddings, strict=True):
+            of_one = Embedded(embedded.paths, embedded.sizes, [errors], [vectors])
+            write_table(folder / file_of(part), of_embedded(of_one))

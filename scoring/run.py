@@ -17,9 +17,9 @@ from models.answers.classifier import Classifier
 from models.engine import keep_freed_memory_together
 from models.heads.head import HeadFormatError
 from models.processor import available_cores
-from scoring.classify import columns, named
+from scoring.classify import columns, described, named
 from scoring.decode import Decoded, decode
-from scoring.embed import Embedded, embed, open_backbone
+from scoring.embed import Embedded, batch_of, embed, open_backbone
 from scoring.errors import ScoringError
 from scoring.kept import Kept
 from scoring.plan import Entry, OtherSettings, Plan, file_of, opened, refuse_others
@@ -98,7 +98,7 @@ def score(asked: Scoring, tell: Callable[[int, int], None]) -> int:
     of_sources = [source.described for source in sources]
     with ExitStack() as stack:
         kept = stack.enter_context(opened(asked.keep, {"sources": of_sources}, sources)) if asked.keep else None
-        tasks = [f"{each.name} ({each.task}), version {each.version}" for each in asked.classifiers]
+        tasks = described(asked.classifiers)
         settings = {"sources": of_sources, "tasks": tasks, "top_k": asked.top_k, "kept list": kept and kept.id}
         if asked.out.exists():
             return _finished(asked, settings, tell)
@@ -182,7 +182,7 @@ class _Run:
 
     def _batches(self, decoded: Iterable[_Batch]) -> Iterator[_Batch]:
         """Joins lots of a part to the batches that the engines want."""
-        size = min(backbone.engine.max_batch for backbone in self._backbones)
+        size = min(map(batch_of, self._backbones))
         for part, several in groupby(decoded, lambda batch: batch.part):
             waiting: list[Decoded] = []
             for batch in several:

@@ -33,7 +33,12 @@ def write_part(path: Path, columns: Mapping[str, Column], of: pa.Schema) -> None
     Raises:
         OSError: the file cannot be written. Then it is not there.
     """
-    write_table(path, pa.table([pa.array(columns[name], of.field(name).type) for name in of.names], schema=of))
+    write_table(path, table_of(columns, of))
+
+
+def table_of(columns: Mapping[str, Column], of: pa.Schema) -> pa.Table:
+    """Returns columns as a table of that schema."""
+    return pa.table([pa.array(columns[name], of.field(name).type) for name in of.names], schema=of)
 
 
 def write_table(path: Path, table: pa.Table) -> None:

@@ -8,6 +8,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
+from server.engine.opening import OpenElsewhere
 from server.http.audited import AuditTrail
 from server.http.endpoints import Endpoints
 from server.http.entrance import Entrance
@@ -46,19 +47,22 @@ ROUTES = [
 ]
 
 
-def create_app(settings: Settings, seat: Seat | None = None, leaving: Leaving | None = None) -> ASGIApp:
+def create_app(
+    settings: Settings, seat: Seat | None = None, leaving: Leaving | None = None, elsewhere: OpenElsewhere | None = None
+) -> ASGIApp:
     """Returns the application, warm. Everything is opened here, so that errors come before anything listens.
 
     Args:
         seat: among several processes.
         leaving: tells whether the server is about to stop; None if nobody says so before.
+        elsewhere: opens engines in other processes than those of the seat; None if there are none.
 
     Raises:
         BundleError, EngineError: the bundle for new tasks cannot be opened.
         StoreError: the data directory cannot be used.
         InvalidSettings: other machines could reach the server, and it has no key; or OIDC tokens cannot be checked.
     """
-    service = Service(settings, seat, leaving)
+    service = Service(settings, seat, leaving, elsewhere)
     working = RefreshWorker(service)
     tracing = open_tracing()
     follows = seat is not None and not seat.owns

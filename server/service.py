@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from server.cache.heads import ActiveHeads
@@ -14,7 +15,9 @@ from server.cache.support import ActiveSupport
 from server.changes import Changes
 from server.door import Door
 from server.engine.decoder import Decoder
+from server.engine.opening import OpenElsewhere
 from server.engine.registry import Backbones, BundleChange
+from server.engine.shared.remote import RemoteEngine
 from server.errors import HeadstartError, Overloaded
 from server.leaving import Leaving
 from server.locks import KeyLocks
@@ -48,6 +51,7 @@ class Service:
     Args:
         seat: among several processes. A worker only reads the store, and answers predictions.
         leaving: tells whether the server is about to stop; None if nobody says so before.
+        elsewhere: opens engines in other processes than those of the seat; None if there are none.
 
     Raises:
         BundleError, EngineError: the bundle for new tasks cannot be opened.
@@ -56,7 +60,13 @@ class Service:
             the audit cannot be written.
     """
 
-    def __init__(self, settings: Settings, seat: Seat | None = None, leaving: Leaving | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        seat: Seat | None = None,
+        leaving: Leaving | None = None,
+        elsewhere: OpenElsewhere | None = None,
+    ) -> None:
         self.settings = settings
         self.leaving = leaving or Leaving()
         self.metrics = Metrics()
@@ -87,8 +97,9 @@ class Service:
             self.audit = AuditWriter(
                 self.store, self.metrics, settings.audit_log, settings.audit_days, self._owner.tell_audit if self._owner else None
             )
-            device = seat.engines if seat and settings.shares_engine else None
-            self.backbones = Backbones(settings, self.metrics, self.store, device)
+            if seat and settings.shares_engine:
+                elsewhere = partial(RemoteEngine, path=seat.engines)
+            self.backbones = Backbones(settings, self.metrics, self.store, elsewhere)
         except BaseException:
             self.store.close()
             raise

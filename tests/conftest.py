@@ -17,6 +17,7 @@ from models.bundle import PAPER_BUNDLE, SHIPPED, find_bundles, read_manifest
 from tests.helpers import databases
 from tests.helpers.bundles import SMALL, small_bundle
 from tests.helpers.images import encode
+from tests.helpers.object_stores import S3Server
 from tests.helpers.samples import Labelled, part_of, read_samples, shrunk
 from tests.helpers.servers import FAST_ENGINE, ServerProcess
 
@@ -137,6 +138,15 @@ def client(server: ServerProcess) -> Iterator[Client]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server with an empty bucket. The environment leads to it."""
+    with S3Server(tmp_path_factory.mktemp("s3") / "files") as store, pytest.MonkeyPatch.context() as variables:
+        for name, value in store.environment.items():
+            variables.setenv(name, value)
+        yield store
+
+
 @pytest.fixture(scope="session")
 def shipped_bundle() -> Path:
     """The folder of the shipped bundle that tests' servers use, whose network is small."""
@@ -154,6 +164,14 @@ def small_bundles(tmp_path_factory: pytest.TempPathFactory, shipped_bundle: Path
     """A folder with the bundle `SMALL`, which opens and embeds in no time, for tests to which it does not matter how well."""
     folder = tmp_path_factory.mktemp("small")
     assert small_bundle(shipped_bundle, folder, "small") == SMALL
+    return folder
+
+
+@pytest.fixture(scope="session")
+def int8_bundles(tmp_path_factory: pytest.TempPathFactory, shipped_bundle: Path) -> Path:
+    """A folder with the bundle `SMALL`, which has a file for `FAST_ENGINE` too, beside the shipped bundle."""
+    folder = tmp_path_factory.mktemp("int8")
+    assert small_bundle(shipped_bundle, folder, "small", int8=True) == SMALL
     return folder
 
 

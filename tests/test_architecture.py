@@ -25,6 +25,7 @@ PACKAGES: Mapping[str, set[str]] = {
 FLOORS: Mapping[str, Sequence[str]] = {
     "server": [
         "__main__",
+        "on_ray",
         "serving",
         "device",
         "commands",
@@ -47,10 +48,13 @@ FLOORS: Mapping[str, Sequence[str]] = {
         "calibration",
         "run",
         "evaluation",
+        "continual",
+        "adaptation",
+        "architectures",
         "objectives",
         "data",
     ],
-    "scoring": ["run", "kept", "write", "plan", "classify", "embed", "decode", "sources"],
+    "scoring": ["on_ray", "run", "kept", "write", "plan", "tables", "classify", "embed", "decode", "sources"],
     "headstart": [
         "__main__",
         "cli",
@@ -75,7 +79,8 @@ KNOWN_TO_SCHEMAS = {"server.store.records", "server.store.refresh_records", "ser
 # Library -> the only places of ours that may import it. A place is a file, or a folder ending in a slash.
 HOMES: Mapping[str, set[str]] = {
     "fastapi": {"server/app.py", "server/http/"},
-    "starlette": {"server/app.py", "server/serving.py", "server/http/"},
+    "ray": {"server/on_ray/", "scoring/on_ray.py"},
+    "starlette": {"server/app.py", "server/on_ray/", "server/serving.py", "server/http/"},
     "uvicorn": {"server/serving.py", "server/http/protocol.py"},
     "sqlalchemy": {"server/store/"},
     "alembic": {"server/store/schema.py", "server/store/migrations/"},

@@ -11,10 +11,11 @@ import httpx
 import pytest
 
 import headstart
-from benchmarks.server_process import ROOT, ServerProcess
+from benchmarks.server_process import ROOT
 from server.settings import ENVIRONMENT_PREFIX, InvalidSettings, Settings
 from tests.helpers import command_lines
 from tests.helpers.markdown import Code, Document, documents
+from tests.helpers.servers import RealServer
 
 DOCUMENTS = documents()
 PACKAGES = ("benchmarks", "clients", "deploy", "docs", "models", "scoring", "server", "tests", "training")
@@ -138,7 +139,7 @@ def test_settings_exist(document: Document) -> None:
 
 
 @pytest.fixture(scope="module")
-def metrics(server: ServerProcess) -> set[str]:
+def metrics(server: RealServer) -> set[str]:
     return set(re.findall(r"^# TYPE (\w+)", httpx.get(f"{server.url}/metrics").text, re.MULTILINE))
 
 
@@ -159,7 +160,7 @@ def test_the_clients_methods_exist(document: Document) -> None:
 
 
 @pytest.fixture(scope="module")
-def operations(server: ServerProcess) -> dict[tuple[str, str], set[str]]:
+def operations(server: RealServer) -> dict[tuple[str, str], set[str]]:
     """Method and path of each call, with {} for the path's parameters, and the names of its other parameters."""
     schema = httpx.get(f"{server.url}/openapi.json").json()
     return {
@@ -170,7 +171,7 @@ def operations(server: ServerProcess) -> dict[tuple[str, str], set[str]]:
 
 
 @each_document
-def test_routes_exist(document: Document, operations: dict[tuple[str, str], set[str]], server: ServerProcess) -> None:
+def test_routes_exist(document: Document, operations: dict[tuple[str, str], set[str]], server: RealServer) -> None:
     for method, path, query in chain.from_iterable(map(_requests, document.code())):
         fitting = [
             parameters

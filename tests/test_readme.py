@@ -10,10 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from benchmarks.server_process import ROOT, ServerProcess
+from benchmarks.server_process import ROOT
 from headstart.__main__ import main
 from tests.helpers.markdown import Document
 from tests.helpers.samples import SAMPLES
+from tests.helpers.servers import RealServer
 
 README = Document(ROOT / "README.md", (ROOT / "README.md").read_text())
 
@@ -46,9 +47,9 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     """A server of this module alone, since README's names may be taken in the one that others use."""
-    with ServerProcess(tmp_path_factory.mktemp("readme") / "data") as process:
+    with RealServer(tmp_path_factory.mktemp("readme") / "data") as process:
         yield process
 
 
@@ -68,7 +69,7 @@ def _tasks(api: httpx.Client) -> list[str]:
 
 
 @pytest.mark.usefixtures("directory", "tidied")
-def test_its_headstart_commands_do_what_it_says(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_headstart_commands_do_what_it_says(server: RealServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADSTART_URL", server.url)
     commands = [words for block in README.blocks() for words in block.commands() if words[0] == ".venv/bin/headstart"]
     assert len(commands) == 16
@@ -83,7 +84,7 @@ def _expanded(word: str) -> list[str]:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 @pytest.mark.usefixtures("directory", "tidied")
-def test_its_curl_commands_answer_what_it_shows(server: ServerProcess, api: httpx.Client) -> None:
+def test_its_curl_commands_answer_what_it_shows(server: RealServer, api: httpx.Client) -> None:
     (block,) = (block for block in README.blocks() if block.text.startswith("curl"))
     lines = block.text.replace("\\\n", " ").replace("localhost:8000", server.url.removeprefix("http://")).splitlines()
     variables, shown = "", 0
@@ -99,7 +100,7 @@ def test_its_curl_commands_answer_what_it_shows(server: ServerProcess, api: http
 
 
 @pytest.mark.usefixtures("directory", "tidied")
-def test_its_python_does_what_it_says(server: ServerProcess, capsys: pytest.CaptureFixture[str]) -> None:
+def test_its_python_does_what_it_says(server: RealServer, capsys: pytest.CaptureFixture[str]) -> None:
     (block,) = (block for block in README.blocks() if block.language == "python")
     exec(compile(block.text.replace("http://127.0.0.1:8000", server.url), "README.md", "exec"), {})
     printed = capsys.readouterr().out.splitlines()

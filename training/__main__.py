@@ -23,6 +23,7 @@ from training.data.dataset import DataError
 from training.devices import DeviceError
 from training.export.bundle import ExportError
 from training.export.graphs import GraphError
+from training.run.balance import BalancingError
 from training.run.checkpoint import CheckpointError
 from training.run.interrupt import Interrupted
 from training.run.recipes import RecipeError
@@ -30,6 +31,7 @@ from training.run.recipes import RecipeError
 _INTERRUPTED = 130
 _CLOSED = 141
 _REFUSALS = (
+    BalancingError,
     BundleError,
     CheckpointError,
     DataError,

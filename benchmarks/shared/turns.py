@@ -41,13 +41,15 @@ class Rates:
         return Ratio(median(ratios), min(ratios), max(ratios))
 
 
-def race(contestants: Mapping[str, Contestant], rounds: int = 5, seconds: float = 0.2) -> Rates:
+def race(
+    contestants: Mapping[str, Contestant], rounds: int = 5, seconds: float = 0.2, clock: Callable[[], float] = perf_counter
+) -> Rates:
     """Lets each contestant do its work over and over for about `seconds`, once a round, and returns their rates."""
-    counts = {name: _count(run, seconds) for name, run in contestants.items()}
+    counts = {name: _count(run, seconds, clock) for name, run in contestants.items()}
     rates: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, run in contestants.items():
-            done, taken = _timed(run, counts[name])
+            done, taken = _timed(run, counts[name], clock)
             rates[name].append(done / taken)
     return Rates(rates)
 
@@ -63,18 +65,18 @@ def repeat(work: Callable[[], object]) -> Contestant:
     return run
 
 
-def _count(run: Contestant, seconds: float) -> int:
+def _count(run: Contestant, seconds: float, clock: Callable[[], float]) -> int:
     """Returns how often the work is done in that time. This run also warms caches."""
     run(1)
     count = 1
     while True:
-        done, taken = _timed(run, count)
+        done, taken = _timed(run, count, clock)
         if taken >= seconds / 4:
             return max(1, round(done * seconds / taken))
         count *= 4
 
 
-def _timed(run: Contestant, count: int) -> tuple[int, float]:
-    started = perf_counter()
+def _timed(run: Contestant, count: int, clock: Callable[[], float]) -> tuple[int, float]:
+    started = clock()
     done = run(count)
-    return done, perf_counter() - started
+    return done, clock() - started

@@ -1,6 +1,7 @@
 """Opens a bundle on an engine: verified, checked against its golden images, and warm."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,9 @@ from server.engine.shared.remote import RemoteEngine
 from server.errors import BackboneNotFound, BackboneUnavailable, InvalidBundle
 from server.settings import Settings
 
+OpenElsewhere = Callable[[Bundle, EngineKind], Engine | RemoteEngine]
+"""Opens a bundle's engine in another process. Raises EngineError or BundleError if it cannot be run there."""
+
 _log = logging.getLogger(__name__)
 
 _FITS_MEASURED, _WEIGHTS = "fit-speedups.json", "weights"
@@ -29,11 +33,11 @@ class Opened(NamedTuple):
     fitter: Fitter
 
 
-def open_default(choice: Choice, settings: Settings, device: Path | None) -> Opened | None:
+def open_default(choice: Choice, settings: Settings, elsewhere: OpenElsewhere | None) -> Opened | None:
     """Opens the bundle that new tasks get. Returns None if it cannot be opened and the server does not need it.
 
     Args:
-        device: the socket of the process that runs the engines; None if each has its own.
+        elsewhere: opens engines in another process; None if this one runs them.
 
     Raises:
         BundleError: it cannot be opened and the server needs it; or the folder of bundles is missing or holds the id of a
@@ -50,7 +54,7 @@ def open_default(choice: Choice, settings: Settings, device: Path | None) -> Ope
         if choice.id not in found:
             known = f"known: {', '.join(found) or 'none'}"
             raise BundleError(f"bundle {choice.id} is unknown; {known}" if choice.needed else "it is not on this server")
-        return _run(folders.open_found(choice.id, folder), settings, settings.engine, device)
+        return _run(folders.open_found(choice.id, folder), settings, settings.engine, elsewhere)
     except BundleError as error:
         if choice.needed:
             raise
@@ -58,7 +62,7 @@ def open_default(choice: Choice, settings: Settings, device: Path | None) -> Ope
         return None
 
 
-def open_bundle_of(id_: str, settings: Settings, device: Path | None) -> Opened:
+def open_bundle_of(id_: str, settings: Settings, elsewhere: OpenElsewhere | None) -> Opened:
     """Opens a bundle on the engine that the settings choose for it.
 
     Raises:
@@ -67,7 +71,7 @@ def open_bundle_of(id_: str, settings: Settings, device: Path | None) -> Opened:
     """
     try:
         folders.check_id(id_, settings.bundles_dir)
-        return _run(folders.open_found(id_, settings.bundles_dir), settings, settings.engine, device)
+        return _run(folders.open_found(id_, settings.bundles_dir), settings, settings.engine, elsewhere)
     except KeyError:
         raise BackboneNotFound(id_) from None
     except (BundleError, EngineError) as error:
@@ -75,7 +79,7 @@ def open_bundle_of(id_: str, settings: Settings, device: Path | None) -> Opened:
         raise InvalidBundle(f"bundle {id_} cannot be opened: {error.problem}") from error
 
 
-def open_file(backbone: BackboneRef, settings: Settings, device: Path | None = None, *, on_cuda: bool) -> Opened:
+def open_file(backbone: BackboneRef, settings: Settings, elsewhere: OpenElsewhere | None = None, *, on_cuda: bool) -> Opened:
     """Opens the bundle of a backbone file on an engine that runs exactly this file.
 
     Args:
@@ -91,7 +95,7 @@ def open_file(backbone: BackboneRef, settings: Settings, device: Path | None = N
         for kind in cuda + cpu if on_cuda else cpu:
             if (entry := bundle.manifest.files.get(file_of(kind))) and entry.sha256 == backbone.sha256:
                 try:
-                    return _run(bundle, settings, kind, device)
+                    return _run(bundle, settings, kind, elsewhere)
                 except (EngineError, BundleError) as error:
                     _log.warning("%s cannot be served by %s: %s", bundle.id, kind, error)
     except (KeyError, BundleError) as error:
@@ -102,8 +106,8 @@ def open_file(backbone: BackboneRef, settings: Settings, device: Path | None = N
     )
 
 
-def _run(bundle: Bundle, settings: Settings, kind: EngineKind, device: Path | None) -> Opened:
-    engine = RemoteEngine(bundle, kind, device) if device else _open_here(bundle, settings, kind)
+def _run(bundle: Bundle, settings: Settings, kind: EngineKind, elsewhere: OpenElsewhere | None) -> Opened:
+    engine = elsewhere(bundle, kind) if elsewhere else _open_here(bundle, settings, kind)
     fitter = _fitter(engine, settings, settings.data_dir / _FITS_MEASURED)
     # Fits a head that nobody needs, so that the first task does not wait for the linear algebra to load.
     labels = [str(i % 2) for i in range(len(bundle.golden_embeddings))]

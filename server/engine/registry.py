@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from pathlib import Path
 from typing import Literal
 
 from models.engine import on_cuda, release_memory
@@ -14,7 +13,7 @@ from server.engine import folders
 from server.engine.backbone import ServedBackbone
 from server.engine.default_bundle import choose_default, remember_default
 from server.engine.descriptions import Description, descriptions
-from server.engine.opening import Opened, open_bundle_of, open_default, open_file
+from server.engine.opening import Opened, OpenElsewhere, open_bundle_of, open_default, open_file
 from server.errors import BackboneInUse, BackboneNotFound, BackboneNotOpen, BackboneUnavailable, Overloaded, StorageFailed
 from server.metrics import Metrics
 from server.settings import Settings
@@ -41,15 +40,15 @@ class Backbones:
         on_change: is told what became of a bundle. It must not block.
 
     Args:
-        device: the socket of the process that runs the engines; None if each has its own.
+        elsewhere: opens engines in another process; None if this one runs them.
 
     Raises:
         BundleError, EngineError: the bundle for new tasks that the settings name, or the shipped one, cannot be opened.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, store: Store, device: Path | None = None) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, store: Store, elsewhere: OpenElsewhere | None = None) -> None:
         self._settings = settings
-        self._device = device
+        self._elsewhere = elsewhere
         self._metrics = metrics
         self._store = store
         self._served: dict[BackboneRef, ServedBackbone] = {}
@@ -59,7 +58,7 @@ class Backbones:
         self.on_change: Callable[[BundleChange, str], None] = lambda _change, _id: None
         self._one_at_a_time = asyncio.Lock()  # Opening takes the cores and the memory of another engine.
         choice = choose_default(settings, store)
-        opened = open_default(choice, settings, device)
+        opened = open_default(choice, settings, elsewhere)
         self.default_id = choice.id
         self.served_default = self._serve(opened, preferred=True) if opened else None
         _log.info("new tasks get %s (%s)", choice.id, choice.why)
@@ -254,7 +253,7 @@ class Backbones:
         self._failed = {backbone: why for backbone, why in self._failed.items() if backbone.bundle != id_}
         if id_ in self._preferred:
             return self._preferred[id_], False
-        opened = await asyncio.to_thread(open_bundle_of, id_, self._settings, self._device)
+        opened = await asyncio.to_thread(open_bundle_of, id_, self._settings, self._elsewhere)
         if opened_for_tasks := self._served.get(opened.engine.space.backbone):
             self._preferred[id_] = opened_for_tasks
             return opened_for_tasks, False
@@ -267,7 +266,7 @@ class Backbones:
                 if backbone not in self._served:
                     kind = self.served_default.kind if self.served_default else self._settings.engine
                     cuda = kind == "auto" or on_cuda(kind)
-                    opened = await asyncio.to_thread(open_file, backbone, self._settings, self._device, on_cuda=cuda)
+                    opened = await asyncio.to_thread(open_file, backbone, self._settings, self._elsewhere, on_cuda=cuda)
                     await self._make_room()
                     self._serve(opened, preferred=False)
         except BackboneUnavailable as error:

@@ -6,8 +6,6 @@ with later requests, and a server that does not know as much reads of changes fi
 
 from collections.abc import Sequence
 
-from server.errors import InvalidRequest
-
 NAME = "Headstart-At-Least"
 AT_LEAST = NAME.lower().encode()
 
@@ -15,14 +13,11 @@ _DIGITS = 19  # of the largest id
 
 
 def at_least(headers: Sequence[tuple[bytes, bytes]]) -> int | None:
-    """Returns what a request's `Headstart-At-Least` says; None if it has none.
+    """Returns what a request's `Headstart-At-Least` says; None if it has none, or one of another form.
 
-    Raises:
-        InvalidRequest: it is none that a server gave.
+    A client may send what another server gave it, of another release too. That must not keep it from an answer.
     """
     for name, value in headers:
-        if name == AT_LEAST:
-            if not value.isdigit() or len(value) > _DIGITS:
-                raise InvalidRequest(f"{NAME} is not a value that this server gave; send it as it came")
+        if name == AT_LEAST and value.isdigit() and len(value) <= _DIGITS:
             return int(value)
     return None

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from server.errors import HeadstartError, InvalidRequest, StorageFailed
+from server.errors import HeadstartError, StorageFailed
 from server.http.at_least import at_least
 from server.http.bodies.limits import BodyLimits, LimitedBody
 from server.http.front import NOT_PASSED_ON, Front
@@ -80,10 +80,7 @@ class Forwarding:
 
     def _answers(self, scope: Scope) -> bool:
         """Returns whether this worker answers a prediction: nothing is to be stored before, and it knows what the client does."""
-        try:
-            wanted = at_least(scope["headers"])
-        except InvalidRequest:
-            return False
+        wanted = at_least(scope["headers"])
         if wanted is not None and not self._service.has_heard(wanted):
             return False
         return all(name != "remember" for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))

@@ -53,7 +53,6 @@ class Guard:
             Unauthenticated: there are keys or tokens, and the request brings none that is valid.
             Forbidden: its key does not allow what is needed.
             TaskNotFound: its key is for another task than that of the path.
-            InvalidRequest: its `Headstart-At-Least` is none that a server gave.
             StorageFailed: the database cannot be read of what that asks for.
         """
         wanted = at_least(scope["headers"])

@@ -5,21 +5,33 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from sqlalchemy import Connection, delete, select, tuple_
+from sqlalchemy import Connection, delete, or_, select, tuple_
 
 from server.audit import AuditRow, acting
 from server.store.audit_rows import add_rows
-from server.store.tables import XMIN, audit
+from server.store.tables import XMAX, XMIN, audit
 
 _PAGE = 1000  # rows of one reading: a longer one would hold back the erasing of removed data
 _PART = 10_000  # rows that leave in one transaction
 _COLUMNS = [audit.c[field.name] for field in fields(AuditRow)]
 
 
-Place = tuple[int, int]
-"""The place of a reader of new rows: the transaction of the last row that it has read, 0 on SQLite, and that row's number."""
+class Place(NamedTuple):
+    """The place of a reader of new rows.
+
+    Attributes:
+        transaction: that of the last row that it has read; 0 on SQLite.
+        number: of that row.
+        restored_from, restored_to: rows up to this number, of transactions from this one on, are no new ones. They were restored
+            from another PostgreSQL server, whose ids of transactions were greater.
+    """
+
+    transaction: int = 0
+    number: int = 0
+    restored_from: int = 0
+    restored_to: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +87,12 @@ class AuditStore:
     def end(self) -> Place:
         """Returns the place after the last row."""
         with self._database.read() as connection:
-            if connection.dialect.name == "postgresql":
-                return connection.execute(select(XMIN)).scalar_one(), 0
             last = select(audit.c.number).order_by(audit.c.number.desc()).limit(1)
-            return 0, connection.execute(last).scalar_one_or_none() or 0
+            if connection.dialect.name != "postgresql":
+                return Place(number=connection.execute(last).scalar_one_or_none() or 0)
+            earliest, next_one = connection.execute(select(XMIN, XMAX)).one()
+            restored = connection.execute(last.where(audit.c.transaction >= next_one)).scalar_one_or_none()
+            return Place(earliest, 0, next_one, restored or 0)
 
     def after(self, place: Place) -> tuple[list[tuple[int, AuditRow]], Place]:
         """Returns the rows after a place with their numbers, and the place after them. There may be more.
@@ -90,11 +104,12 @@ class AuditStore:
         with self._database.read() as connection:
             if connection.dialect.name == "postgresql":
                 order = (audit.c.transaction, audit.c.number)
-                query = query.where(tuple_(*order) > place, audit.c.transaction < XMIN).order_by(*order)
+                query = query.where(tuple_(*order) > place[:2], audit.c.transaction < XMIN).order_by(*order)
+                query = query.where(or_(audit.c.transaction < place.restored_from, audit.c.number > place.restored_to))
             else:
-                query = query.where(audit.c.number > place[1]).order_by(audit.c.number)
+                query = query.where(audit.c.number > place.number).order_by(audit.c.number)
             rows = connection.execute(query).all()
-        end = (rows[-1].transaction, rows[-1].number) if rows else place
+        end = place._replace(transaction=rows[-1].transaction, number=rows[-1].number) if rows else place
         return [(row.number, AuditRow(*row[2:])) for row in rows], end
 
     def trim(self, days: int) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from typing import Any
 
-from sqlalchemy import JSON, Connection, RowMapping, Table, bindparam, delete, insert, literal, select, text
+from sqlalchemy import JSON, Column, Connection, RowMapping, String, Table, bindparam, delete, insert, literal, select, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import TypeEngine
 
 from server.errors import InvalidRequest
 from server.store.choices import DEFAULT_BUNDLE, read_choice
@@ -143,13 +144,16 @@ def _last_number(source: Connection) -> int:
     return given or 0
 
 
+def _exact(column: Column[Any]) -> TypeEngine[Any]:
+    """Returns the type by which a column's values are copied as they are."""
+    if isinstance(column.type, JSON):
+        return JSON(none_as_null=True)  # A NULL stays one, and does not become the document `null`.
+    return String() if isinstance(column.type, String) else column.type  # A text with NUL is refused, and not changed.
+
+
 def _insert(target: Database, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     """Inserts rows in one transaction. Raises StoreError, which names the first row that the target cannot hold."""
-    # A NULL of a column of JSON stays one, and does not become the document `null`.
-    types = {column.name: JSON(none_as_null=True) if isinstance(column.type, JSON) else column.type for column in table.c}
-    statement = insert(table).values(
-        {column.name: bindparam(column.name, type_=types[column.name]) for column in columns_of(table)}
-    )
+    statement = insert(table).values({column.name: bindparam(column.name, type_=_exact(column)) for column in columns_of(table)})
     if table is audit:
         statement = statement.values(transaction=0)  # as of SQLite: before every transaction of the target
     try:

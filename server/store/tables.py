@@ -55,6 +55,18 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class _WithoutNul(TypeDecorator[str]):
+    """Texts for PostgreSQL, which has none with NUL. Ours have none either, so one that is looked for is only not found."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return value and value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+Characters = String().with_variant(_WithoutNul(), "postgresql")
+
 PAGE_SIZE = 4096  # bytes, of every database that this release makes
 _OVERFLOW = PAGE_SIZE - 4  # bytes of a row's content that one page of its chain holds
 _IN_TREE = 489  # most bytes of a row that stay in the tree, if the rest fills whole pages: (PAGE_SIZE - 12) * 32 // 255 - 23
@@ -106,21 +118,24 @@ def _compile_part(element: part_of, compiler: SQLCompiler, **kwargs: Any) -> str
 XMIN = literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::bigint", BigInteger)
 """On PostgreSQL, the id of the earliest transaction that has not ended."""
 
+XMAX = literal_column("pg_snapshot_xmax(pg_current_snapshot())::text::bigint", BigInteger)
+"""On PostgreSQL, an id that is greater than that of each transaction that has ended."""
+
 metadata = MetaData()
 
 tasks = Table(
     "tasks",
     metadata,
-    Column("tenant", String, nullable=False),
-    Column("id", String, nullable=False),
-    Column("name", String, nullable=False),
+    Column("tenant", Characters, nullable=False),
+    Column("id", Characters, nullable=False),
+    Column("name", Characters, nullable=False),
     Column("active_version", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("last_version", Integer, nullable=False, server_default="0"),  # the highest number given: none is given twice
     Column("ordinal", Integer, nullable=False, server_default="0"),  # in the order of creation, whatever the clock said then
     Column("capture", JSON, nullable=True),  # the fields of a CaptureSetting; NULL where nobody set one
-    Column("labels", String, nullable=False, server_default="single"),  # of an image: `single`, or `multiple` for any number
+    Column("labels", Characters, nullable=False, server_default="single"),  # of an image: `single`, or `multiple` for any number
     Column("forgettings", Integer, nullable=False, server_default="0"),  # how often something of it was forgotten
     PrimaryKeyConstraint("tenant", "id", name="pk_tasks"),
     Index("ix_tasks_ordinal", "tenant", "ordinal", "id"),
@@ -129,12 +144,12 @@ tasks = Table(
 versions = Table(
     "versions",
     metadata,
-    Column("tenant", String, nullable=False),
-    Column("task", String, nullable=False),
+    Column("tenant", Characters, nullable=False),
+    Column("task", Characters, nullable=False),
     Column("number", Integer, nullable=False),
-    Column("change", String, nullable=False),
-    Column("bundle", String, nullable=False),
-    Column("backbone_sha256", String, nullable=False),
+    Column("change", Characters, nullable=False),
+    Column("bundle", Characters, nullable=False),
+    Column("backbone_sha256", Characters, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("options", JSON, nullable=False),
     Column("classes", JSON, nullable=False),  # [[label, examples], …] as the head's labels; [null, n] last for n without a class
@@ -149,13 +164,13 @@ versions = Table(
 examples = Table(
     "examples",
     metadata,
-    Column("tenant", String, nullable=False),
-    Column("task", String, nullable=False),
-    Column("id", String, nullable=False),
-    Column("label", String, nullable=True),  # NULL where it is of none of the classes, or has a row in `label_sets`
-    Column("media_type", String, nullable=False),
+    Column("tenant", Characters, nullable=False),
+    Column("task", Characters, nullable=False),
+    Column("id", Characters, nullable=False),
+    Column("label", Characters, nullable=True),  # NULL where it is of none of the classes, or has a row in `label_sets`
+    Column("media_type", Characters, nullable=False),
     Column("size", Integer, nullable=False),
-    Column("sha256", String, nullable=True),  # like the image, NULL where the server keeps none
+    Column("sha256", Characters, nullable=True),  # like the image, NULL where the server keeps none
     Column("created_at", UtcDateTime, nullable=False),
     Column("image", ErasableBlob, nullable=True),
     PrimaryKeyConstraint("tenant", "task", "id", name="pk_examples"),
@@ -167,9 +182,9 @@ examples = Table(
 file_names = Table(
     "file_names",
     metadata,
-    Column("tenant", String, nullable=False),
-    Column("task", String, nullable=False),
-    Column("example", String, nullable=False),
+    Column("tenant", Characters, nullable=False),
+    Column("task", Characters, nullable=False),
+    Column("example", Characters, nullable=False),
     Column("name", ErasableBlob, nullable=False),  # UTF-8
     PrimaryKeyConstraint("tenant", "task", "example", name="pk_file_names"),
     ForeignKeyConstraint(
@@ -184,9 +199,9 @@ file_names = Table(
 label_sets = Table(
     "label_sets",
     metadata,
-    Column("tenant", String, nullable=False),
-    Column("task", String, nullable=False),
-    Column("example", String, nullable=False),
+    Column("tenant", Characters, nullable=False),
+    Column("task", Characters, nullable=False),
+    Column("example", Characters, nullable=False),
     Column("labels", ErasableBlob, nullable=False),  # a list, JSON
     PrimaryKeyConstraint("tenant", "task", "example", name="pk_label_sets"),
     ForeignKeyConstraint(
@@ -201,10 +216,10 @@ label_sets = Table(
 embeddings = Table(
     "embeddings",
     metadata,
-    Column("tenant", String, nullable=False),
-    Column("task", String, nullable=False),
-    Column("example", String, nullable=False),
-    Column("backbone_sha256", String, nullable=False),
+    Column("tenant", Characters, nullable=False),
+    Column("task", Characters, nullable=False),
+    Column("example", Characters, nullable=False),
+    Column("backbone_sha256", Characters, nullable=False),
     Column("embedding", ErasableBlob, nullable=False),  # float32, little-endian
     PrimaryKeyConstraint("tenant", "task", "example", "backbone_sha256", name="pk_embeddings"),
     ForeignKeyConstraint(
@@ -219,16 +234,16 @@ embeddings = Table(
 captures = Table(
     "captures",
     metadata,
-    Column("tenant", String, nullable=False),
-    Column("task", String, nullable=False),
-    Column("id", String, nullable=False),
+    Column("tenant", Characters, nullable=False),
+    Column("task", Characters, nullable=False),
+    Column("id", Characters, nullable=False),
     Column("ordinal", Integer, nullable=False),  # in the order of capture, whatever the clock said then
     Column("version", Integer, nullable=False),  # the one that answered
-    Column("backbone_sha256", String, nullable=False),
+    Column("backbone_sha256", Characters, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
-    Column("media_type", String, nullable=False),
+    Column("media_type", Characters, nullable=False),
     Column("size", Integer, nullable=False),
-    Column("sha256", String, nullable=True),  # of the image, NULL where the server keeps none
+    Column("sha256", Characters, nullable=True),  # of the image, NULL where the server keeps none
     Column("content", ErasableBlob, nullable=False),  # embedding and answer, as `server.store.capture_rows` packs them
     PrimaryKeyConstraint("tenant", "task", "id", name="pk_captures"),
     ForeignKeyConstraint(["tenant", "task"], ["tasks.tenant", "tasks.id"], name="fk_captures_tasks", ondelete="CASCADE"),
@@ -238,9 +253,9 @@ captures = Table(
 capture_images = Table(
     "capture_images",
     metadata,
-    Column("tenant", String, nullable=False),
-    Column("task", String, nullable=False),
-    Column("capture", String, nullable=False),
+    Column("tenant", Characters, nullable=False),
+    Column("task", Characters, nullable=False),
+    Column("capture", Characters, nullable=False),
     Column("image", ErasableBlob, nullable=False),
     PrimaryKeyConstraint("tenant", "task", "capture", name="pk_capture_images"),
     ForeignKeyConstraint(
@@ -257,15 +272,15 @@ capture_images = Table(
 replays = Table(
     "replays",
     metadata,
-    Column("tenant", String, nullable=False),
-    Column("key", String, nullable=False),
-    Column("task", String, nullable=False),
+    Column("tenant", Characters, nullable=False),
+    Column("key", Characters, nullable=False),
+    Column("task", Characters, nullable=False),
     Column("version", Integer, nullable=True),  # the number of the version that was made
-    Column("name", String, nullable=True),  # the name of the task at that time
-    Column("refresh", String, nullable=True),  # the id of the refresh that was made
-    Column("fingerprint", String, nullable=False),
+    Column("name", Characters, nullable=True),  # the name of the task at that time
+    Column("refresh", Characters, nullable=True),  # the id of the refresh that was made
+    Column("fingerprint", Characters, nullable=False),
     Column("status", Integer, nullable=True),
-    Column("location", String, nullable=True),
+    Column("location", Characters, nullable=True),
     Column("created_at", UtcDateTime, nullable=False),
     Column("body", Text, nullable=False),
     PrimaryKeyConstraint("tenant", "key", name="pk_replays"),
@@ -276,13 +291,13 @@ replays = Table(
 refreshes = Table(
     "refreshes",
     metadata,
-    Column("tenant", String, nullable=False),
-    Column("id", String, nullable=False),
-    Column("bundle", String, nullable=False),  # the one that tasks are moved to
+    Column("tenant", Characters, nullable=False),
+    Column("id", Characters, nullable=False),
+    Column("bundle", Characters, nullable=False),  # the one that tasks are moved to
     Column("max_drop", Float, nullable=False),
-    Column("state", String, nullable=False),
-    Column("code", String, nullable=True),  # with the detail: why it failed
-    Column("detail", String, nullable=True),
+    Column("state", Characters, nullable=False),
+    Column("code", Characters, nullable=True),  # with the detail: why it failed
+    Column("detail", Characters, nullable=True),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("ordinal", Integer, nullable=False, server_default="0"),  # like that of a task
@@ -295,23 +310,23 @@ refreshes = Table(
 refresh_tasks = Table(
     "refresh_tasks",
     metadata,
-    Column("tenant", String, nullable=False),
-    Column("refresh", String, nullable=False),
-    Column("task", String, nullable=False),
-    Column("outcome", String, nullable=False),
+    Column("tenant", Characters, nullable=False),
+    Column("refresh", Characters, nullable=False),
+    Column("task", Characters, nullable=False),
+    Column("outcome", Characters, nullable=False),
     Column("images", Integer, nullable=False),
     Column("version_before", Integer, nullable=True),
-    Column("bundle_before", String, nullable=True),
-    Column("backbone_before", String, nullable=True),  # the sha256 of its file
+    Column("bundle_before", Characters, nullable=True),
+    Column("backbone_before", Characters, nullable=True),  # the sha256 of its file
     Column("version_after", Integer, nullable=True),
     Column("version_returned", Integer, nullable=True),
-    Column("judged_by", String, nullable=True),
+    Column("judged_by", Characters, nullable=True),
     Column("judged", Integer, nullable=True),
     Column("accuracy_before", Float, nullable=True),
     Column("accuracy_after", Float, nullable=True),
-    Column("code", String, nullable=True),  # with the detail: why the task was not moved, or not returned
-    Column("detail", String, nullable=True),
-    Column("lease", String, nullable=True),  # the id of the one under which a server has claimed it
+    Column("code", Characters, nullable=True),  # with the detail: why the task was not moved, or not returned
+    Column("detail", Characters, nullable=True),
+    Column("lease", Characters, nullable=True),  # the id of the one under which a server has claimed it
     PrimaryKeyConstraint("tenant", "refresh", "task", name="pk_refresh_tasks"),
     ForeignKeyConstraint(
         ["tenant", "refresh"], ["refreshes.tenant", "refreshes.id"], name="fk_refresh_tasks_refreshes", ondelete="CASCADE"
@@ -324,9 +339,9 @@ refresh_tasks = Table(
 refresh_leases = Table(
     "refresh_leases",
     metadata,
-    Column("tenant", String, nullable=False),
-    Column("refresh", String, nullable=False),
-    Column("id", String, nullable=False),
+    Column("tenant", Characters, nullable=False),
+    Column("refresh", Characters, nullable=False),
+    Column("id", Characters, nullable=False),
     Column("until", UtcDateTime, nullable=False),  # by the database's clock
     Column("able", Boolean, nullable=False),  # whether the server has the bundles that it has needed so far
     Column("embedded", Integer, nullable=False),  # images of the task at hand
@@ -339,15 +354,15 @@ refresh_leases = Table(
 events = Table(
     "events",
     metadata,
-    Column("tenant", String, nullable=False),
+    Column("tenant", Characters, nullable=False),
     Column("ordinal", Integer, nullable=False),  # in the order of the changes, without gaps
-    Column("id", String, nullable=False),
-    Column("type", String, nullable=False),
-    Column("task", String, nullable=False),
+    Column("id", Characters, nullable=False),
+    Column("type", Characters, nullable=False),
+    Column("task", Characters, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("version", Integer, nullable=True),  # from here on NULL where the type says nothing of it
     Column("version_before", Integer, nullable=True),
-    Column("change", String, nullable=True),
+    Column("change", Characters, nullable=True),
     Column("accuracy", Float, nullable=True),
     Column("accuracy_before", Float, nullable=True),
     Column("captures", Integer, nullable=True),
@@ -359,10 +374,10 @@ events = Table(
 keys = Table(
     "keys",
     metadata,
-    Column("tenant", String, nullable=False),
-    Column("id", String, nullable=False),  # no two tenants have the same
-    Column("scope", String, nullable=False),
-    Column("task", String, nullable=True),  # the only one that the key is for
+    Column("tenant", Characters, nullable=False),
+    Column("id", Characters, nullable=False),  # no two tenants have the same
+    Column("scope", Characters, nullable=False),
+    Column("task", Characters, nullable=True),  # the only one that the key is for
     Column("sha256", LargeBinary, nullable=False),  # of the key
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=True),
@@ -380,12 +395,12 @@ audit = Table(
     metadata,
     Column("number", Integer, nullable=False),  # in the order of storing, without gaps on SQLite, and never given twice
     Column("time", UtcDateTime, nullable=False),
-    Column("tenant", String, nullable=True),  # NULL for a caller without a valid key
-    Column("key", String, nullable=True),  # NULL without keys, and of a command
-    Column("action", String, nullable=False),
-    Column("object", String, nullable=True),
-    Column("request", String, nullable=True),
-    Column("result", String, nullable=False),
+    Column("tenant", Characters, nullable=True),  # NULL for a caller without a valid key
+    Column("key", Characters, nullable=True),  # NULL without keys, and of a command
+    Column("action", Characters, nullable=False),
+    Column("object", Characters, nullable=True),
+    Column("request", Characters, nullable=True),
+    Column("result", Characters, nullable=False),
     Column("count", Integer, nullable=False),
     Column("transaction", BigInteger, server_default=text("0"), nullable=False),  # as of `changes`; 0 on SQLite
     PrimaryKeyConstraint("number", name="pk_audit"),
@@ -398,8 +413,8 @@ audit = Table(
 quotas = Table(
     "quotas",
     metadata,
-    Column("tenant", String, nullable=False),  # `*` stands for every tenant, where its own row says nothing
-    Column("key", String, nullable=False),  # the id of one of its keys; empty for the tenant as a whole
+    Column("tenant", Characters, nullable=False),  # `*` stands for every tenant, where its own row says nothing
+    Column("key", Characters, nullable=False),  # the id of one of its keys; empty for the tenant as a whole
     Column("requests", BigInteger, nullable=True),  # a minute, like images; NULL is no limit
     Column("images", BigInteger, nullable=True),
     Column("tasks", BigInteger, nullable=True),
@@ -415,7 +430,7 @@ quotas = Table(
 usage = Table(
     "usage",
     metadata,
-    Column("tenant", String, nullable=False),
+    Column("tenant", Characters, nullable=False),
     Column("tasks", BigInteger, nullable=False),
     Column("examples", BigInteger, nullable=False),
     Column("bytes", BigInteger, nullable=False),  # of the images of examples and captures, as they were sent
@@ -431,9 +446,9 @@ changes = Table(
     Column("number", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
     Column("transaction", BigInteger, server_default=text("0"), nullable=False),  # the id of the one that wrote the row
     Column("time", UtcDateTime, server_default=func.now(), nullable=False),
-    Column("server", String, nullable=False),  # a name that each gives itself at its start
-    Column("tenant", String, nullable=False),
-    Column("task", String, nullable=False),
+    Column("server", Characters, nullable=False),  # a name that each gives itself at its start
+    Column("tenant", Characters, nullable=False),
+    Column("task", Characters, nullable=False),
     Column("removed", JSON, nullable=False),  # the numbers of its versions that are gone
     PrimaryKeyConstraint("number", name="pk_changes"),
     Index("ix_changes_transaction", "transaction"),
@@ -443,8 +458,8 @@ changes = Table(
 spent = Table(
     "spent",
     metadata,
-    Column("server", String, nullable=False),
-    Column("slot", String, nullable=False),  # the name of the rate, as in `server.rates.Rate`
+    Column("server", Characters, nullable=False),
+    Column("slot", Characters, nullable=False),  # the name of the rate, as in `server.rates.Rate`
     Column("seconds", Float, nullable=False),  # that its requests have taken of the rate since it began
     Column("time", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("server", "slot", name="pk_spent"),
@@ -454,8 +469,8 @@ spent = Table(
 choices = Table(
     "choices",
     metadata,
-    Column("name", String, nullable=False),
-    Column("value", String, nullable=False),
+    Column("name", Characters, nullable=False),
+    Column("value", Characters, nullable=False),
     PrimaryKeyConstraint("name", name="pk_choices"),
 )
 
@@ -464,10 +479,10 @@ choices = Table(
 objects = Table(
     "objects",
     metadata,
-    Column("tenant", String, nullable=False),
-    Column("task", String, nullable=False),
-    Column("id", String, nullable=False),  # of the capture, or of the first example of the image
-    Column("path", String, nullable=False),
+    Column("tenant", Characters, nullable=False),
+    Column("task", Characters, nullable=False),
+    Column("id", Characters, nullable=False),  # of the capture, or of the first example of the image
+    Column("path", Characters, nullable=False),
     Column("key", ErasableBlob, nullable=False),  # 32 bytes, that nothing else is encrypted with
     PrimaryKeyConstraint("tenant", "task", "id", name="pk_objects"),
 )
@@ -476,8 +491,8 @@ objects = Table(
 erasures = Table(
     "erasures",
     metadata,
-    Column("tenant", String, nullable=False),
-    Column("path", String, nullable=False),
+    Column("tenant", Characters, nullable=False),
+    Column("path", Characters, nullable=False),
     Column("due_at", UtcDateTime, nullable=False),
     Column("certain", Boolean, nullable=False),
     PrimaryKeyConstraint("tenant", "path", name="pk_erasures"),

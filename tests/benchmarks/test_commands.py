@@ -29,9 +29,12 @@ SERVING = {
     "open_close": ("--cycles", "4", "--engine", "onnx"),
     "overload": ("--rounds", "1", "--seconds", "0.5"),
     "quotas": ("--rounds", "2", "--tasks", "3"),
+    "ray_serve": ("--rounds", "1", "--seconds", "0.1", "--requests", "8", "--replicas", "1", "--engines", "free"),
     "refresh_scale": ("--tasks", "20", "--replicas", "1", "2", "--rows", "5", "10"),
     "request_cost": ("--rounds", "1", "--requests", "4"),
     "score": ("clients/samples/query", "--images", "8", "--rounds", "1", "--bundle", "cifar-fs-resnet12@1"),
+    "score_ray": ("clients/samples/query", "--images", "12", "--rounds", "1", "--bundle", "cifar-fs-resnet12@1"),
+    "score_sizes": ("--files", "2500", "--members", "1500"),
     "scale": (*_ROUND, "--active", "5", "--stored", "0", "5"),
     "token_cost": ("--rounds", "1", "--tokens", "5"),
     "soak": ("--minutes", "0.1", "--warm-up", "0", "--every", "0.2", "--tasks", "6"),
@@ -46,14 +49,18 @@ LONG = {
     "captures",
     "fairness",
     "gpu",
+    "gpu_answers",
     "http",
     "many_tasks",
     "open_close",
     "overload",
     "quotas",
+    "ray_serve",
     "request_cost",
     "refresh_scale",
     "scale",
+    "score_ray",
+    "score_sizes",
     "soak",
     "tenant_timing",
     "training_speed",
@@ -69,7 +76,7 @@ ELSEWHERE = {
     "replicas": "tests/benchmarks/test_drill.py",
     "input_sizes": "tests/models/test_input_sizes.py",
     "paper_table": "tests/benchmarks/test_paper_table.py",
-    "training_cost": "tests/training/test_meta_objectives.py",
+    "laboratory": "tests/benchmarks/test_laboratory.py",
 }
 NOT_RUN = {
     "calibration": "needs CIFAR-100: its tasks have up to 20 classes of 35 images",
@@ -79,9 +86,10 @@ NOT_RUN = {
     "refresh": "needs CIFAR-100, on which its two bundles differ",
     "served_accuracy": "needs CIFAR-100, and a server beside it",
     "several_tasks": "needs CIFAR-100 and Omniglot",
+    "step_cost": "needs easyfsl and higher",
     "suspects": "needs cleanlab",
 }
-NO_COMMANDS = {"bundles", "postgres_server", "server_process"}
+NO_COMMANDS = {"bundles", "postgres_server", "ray_process", "server_process"}
 
 
 def test_every_command_is_run_somewhere_or_it_is_said_why_not() -> None:

@@ -27,6 +27,7 @@ def without_keys(folder: Path) -> Path:
     return database
 
 
+@pytest.mark.sqlite("the chart's pods wait for its file")
 def test_the_server_starts_once_the_notes_command_has_made_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = without_keys(tmp_path / "elsewhere")
     notes = (CHART / "templates" / "NOTES.txt").read_text()

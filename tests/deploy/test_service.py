@@ -12,18 +12,18 @@ import httpx
 import pytest
 import yaml
 
-from benchmarks.server_process import ROOT, Process, ServerProcess
+from benchmarks.server_process import ROOT, Process
 from tests.helpers.images import encode, photograph
 from tests.helpers.programs import output_of, program
 from tests.helpers.samples import Labelled
-from tests.helpers.servers import FAST_ENGINE
+from tests.helpers.servers import FAST_ENGINE, RealServer
 from tests.helpers.uploads import create, predict
 
 UNIT = ROOT / "deploy" / "headstart-server.service"
 COMPOSE = ROOT / "deploy" / "compose.yaml"
 
 
-class ConfinedServer(ServerProcess):
+class ConfinedServer(RealServer):
     """A server that another command starts."""
 
     def __init__(self, data_dir: Path, *flags: str, by: list[str]) -> None:
@@ -32,7 +32,7 @@ class ConfinedServer(ServerProcess):
 
     def _launched(self, arguments: list[str], log: BinaryIO) -> Process:
         command = [*self._by, sys.executable, "-W", "error", "-m", "server", *arguments]
-        return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=self._environment(arguments))
 
 
 def use(server: ConfinedServer, support: Labelled) -> None:

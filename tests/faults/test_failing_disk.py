@@ -13,7 +13,7 @@ from server.store.records import ReplayExists
 from server.store.store import Store, sqlite_url
 from tests.helpers.keyed_writer import TENANT, create_with_key
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.sqlite("strace fails the writes of its files")]
 
 
 def test_a_change_that_may_have_been_stored_is_said_to_be_and_a_retry_makes_no_second_one(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from benchmarks.server_process import ServerProcess
 from tests.helpers import hostile
 from tests.helpers.images import encode, raw_png
 from tests.helpers.samples import Labelled
+from tests.helpers.servers import RealServer
 from tests.helpers.uploads import create, multipart, predict, queries
 
 pytestmark = pytest.mark.slow
@@ -43,15 +43,15 @@ FILES: dict[str, Callable[[], list[bytes]]] = {
 
 
 @pytest.fixture(scope="module")
-def task(tmp_path_factory: pytest.TempPathFactory, support: Labelled) -> Iterator[tuple[ServerProcess, str]]:
+def task(tmp_path_factory: pytest.TempPathFactory, support: Labelled) -> Iterator[tuple[RealServer, str]]:
     """A server, and a task."""
-    with ServerProcess(tmp_path_factory.mktemp("hostile") / "data") as server, httpx.Client(base_url=server.url) as api:
+    with RealServer(tmp_path_factory.mktemp("hostile") / "data") as server, httpx.Client(base_url=server.url) as api:
         yield server, create(api, support)["id"]
         assert "Traceback" not in server.log()
 
 
 @pytest.mark.parametrize("name", [*FILES, *hostile.FLOODS])
-def test_others_are_served(task: tuple[ServerProcess, str], name: str, support: Labelled) -> None:
+def test_others_are_served(task: tuple[RealServer, str], name: str, support: Labelled) -> None:
     server, id_ = task
     images = FILES[name]() if name in FILES else [hostile.FLOODS[name]()]
     done = threading.Event()
@@ -94,7 +94,7 @@ def test_others_are_served(task: tuple[ServerProcess, str], name: str, support: 
     assert peak < _PEAK_BYTES
 
 
-def test_the_server_works_no_longer_for_a_client_that_left(task: tuple[ServerProcess, str]) -> None:
+def test_the_server_works_no_longer_for_a_client_that_left(task: tuple[RealServer, str]) -> None:
     server, id_ = task
     with pytest.raises(httpx.TimeoutException):
         httpx.post(f"{server.url}/v1/tasks/{id_}/predict", **queries([encode(FLAT, "WEBP")] * 80), timeout=3)
@@ -107,7 +107,7 @@ def test_the_server_works_no_longer_for_a_client_that_left(task: tuple[ServerPro
 
 
 def test_the_server_stops_at_once_when_whoever_sent_them_has_left(tmp_path: Path, support: Labelled) -> None:
-    with ServerProcess(tmp_path / "data") as server:
+    with RealServer(tmp_path / "data") as server:
         reply = httpx.post(f"{server.url}/v1/tasks", **multipart(support), timeout=60).raise_for_status()
         images = queries([raw_png(5000, 5000, 16, 0, bytes(5000 * 10_001))] * 40)
         with pytest.raises(httpx.TimeoutException):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.server_process import ROOT, ServerProcess
-from tests.helpers.servers import run_server
+from benchmarks.server_process import ROOT
+from tests.helpers.servers import RealServer, run_server
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ def test_every_answer_is_as_documented(tmp_path: Path) -> None:
         "keys", "create", "--tenant", "default", "--scope", "manage", "--data-dir", str(tmp_path / "data"), folder=tmp_path
     )
     key = made.stdout.strip()
-    with ServerProcess(tmp_path / "data") as server:
+    with RealServer(tmp_path / "data") as server:
         schemathesis = [str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(_CONFIGURATION)]
         command = [*schemathesis, "run", f"{server.url}/openapi.json"]
         options = ["--checks", "all", "--exclude-checks", _LEFT_OUT, "--continue-on-failure", "--request-timeout", "60"]

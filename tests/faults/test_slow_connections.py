@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from benchmarks.server_process import ServerProcess
 from tests.helpers.images import encode, noise
 from tests.helpers.raw_http import code_of, statuses
 from tests.helpers.samples import Labelled
+from tests.helpers.servers import RealServer
 from tests.helpers.uploads import create, multipart
 
 pytestmark = pytest.mark.slow
@@ -28,16 +28,16 @@ _NOWHERE = b"POST /v1/nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100
 
 
 @pytest.fixture(scope="module")
-def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     """A server that waits for a second for everything."""
     limits = ("--max-connections", str(_MOST), "--max-body-bytes", str(_LARGE))
-    with ServerProcess(tmp_path_factory.mktemp("hasty") / "data", *_SECOND, *limits) as process:
+    with RealServer(tmp_path_factory.mktemp("hasty") / "data", *_SECOND, *limits) as process:
         yield process
         assert process.stop() == 0
         assert '"exception"' not in process.log()
 
 
-def connect(process: ServerProcess, buffer: int | None = None) -> socket.socket:
+def connect(process: RealServer, buffer: int | None = None) -> socket.socket:
     parts = urlsplit(process.url)
     connection = socket.socket()
     if buffer:
@@ -103,7 +103,7 @@ def until_it_ends(connection: socket.socket, drop: bytes = b"", every: float = 0
         "body by drops after its answer",
     ],
 )
-def test_slow_clients_are_left(hasty: ServerProcess, first: bytes, drop: bytes, status: int | None) -> None:
+def test_slow_clients_are_left(hasty: RealServer, first: bytes, drop: bytes, status: int | None) -> None:
     with connect(hasty) as connection:
         connection.sendall(first)
         answer, seconds = until_it_ends(connection, drop)
@@ -113,7 +113,7 @@ def test_slow_clients_are_left(hasty: ServerProcess, first: bytes, drop: bytes, 
         assert code_of(answer[answer.rindex(b"HTTP/1.1") :]) == ("header_timeout" if b"POST" not in first else "body_timeout")
 
 
-def test_a_body_that_keeps_to_the_rate_is_read_to_its_end(hasty: ServerProcess) -> None:
+def test_a_body_that_keeps_to_the_rate_is_read_to_its_end(hasty: RealServer) -> None:
     with connect(hasty) as connection:
         start = head_of_upload(12_000)  # as a length of as many digits is written
         connection.sendall(head_of_upload(12_000 + len(start.partition(b"\r\n\r\n")[2])))
@@ -123,7 +123,7 @@ def test_a_body_that_keeps_to_the_rate_is_read_to_its_end(hasty: ServerProcess) 
         assert statuses(connection.recv(65_536)) == [422]
 
 
-def test_who_does_not_read_the_answer_is_left(hasty: ServerProcess, support: Labelled) -> None:
+def test_who_does_not_read_the_answer_is_left(hasty: RealServer, support: Labelled) -> None:
     """One that reads slowly, but reads, gets all of it."""
     large = encode(noise(300, 300))
     with httpx.Client(base_url=hasty.url, timeout=30) as api:
@@ -142,7 +142,7 @@ def test_who_does_not_read_the_answer_is_left(hasty: ServerProcess, support: Lab
         assert unread.count(large) < 20
 
 
-def test_an_idle_connection_stays_longer_than_a_few_seconds(server: ServerProcess) -> None:
+def test_an_idle_connection_stays_longer_than_a_few_seconds(server: RealServer) -> None:
     """It was five; httpx drops one after as many."""
     with httpx.Client(base_url=server.url, limits=httpx.Limits(max_connections=1, keepalive_expiry=60)) as api:
         first = api.get("/healthz").extensions["network_stream"].get_extra_info("client_addr")
@@ -150,7 +150,7 @@ def test_an_idle_connection_stays_longer_than_a_few_seconds(server: ServerProces
         assert api.get("/healthz").extensions["network_stream"].get_extra_info("client_addr") == first
 
 
-def test_those_that_hold_all_bodies_give_them_back(hasty: ServerProcess, support: Labelled) -> None:
+def test_those_that_hold_all_bodies_give_them_back(hasty: RealServer, support: Labelled) -> None:
     with ExitStack() as stack:
         for _ in range(8):
             connection = stack.enter_context(connect(hasty))
@@ -160,7 +160,7 @@ def test_those_that_hold_all_bodies_give_them_back(hasty: ServerProcess, support
         assert response.status_code == 201, response.text
 
 
-def test_new_connections_take_the_place_of_idle_ones(hasty: ServerProcess) -> None:
+def test_new_connections_take_the_place_of_idle_ones(hasty: RealServer) -> None:
     before = hasty.log().count("--max-connections")
     with ExitStack() as stack:
         for _ in range(3):
@@ -170,7 +170,7 @@ def test_new_connections_take_the_place_of_idle_ones(hasty: ServerProcess) -> No
     assert hasty.log().count("--max-connections") == before + 1
 
 
-def test_where_none_is_idle_a_new_one_is_refused(hasty: ServerProcess) -> None:
+def test_where_none_is_idle_a_new_one_is_refused(hasty: RealServer) -> None:
     with ExitStack() as stack:
         for _ in range(_MOST):
             connection = stack.enter_context(connect(hasty))
@@ -187,7 +187,7 @@ def test_near_the_limit_of_open_files_everybody_is_served(tmp_path: Path, suppor
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
     try:
-        process = ServerProcess(tmp_path / "data")
+        process = RealServer(tmp_path / "data")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     with process, httpx.Client(base_url=process.url, timeout=30) as kept, ExitStack() as stack:

@@ -31,7 +31,8 @@ _MAINS: dict[str, Callable[[list[str]], object]] = {
     "headstart-train": headstart_train,
 }
 _MODULES = {"headstart": "headstart", "server": "headstart-server", "training": "headstart-train"}
-_RIVALS = ("cleanlab", "cleanlab.filter", "cv2", "pyvips")  # Benchmarks measure ours beside them, and nobody need install them.
+# Benchmarks measure ours beside them, and nobody need install them.
+_RIVALS = ("cleanlab", "cleanlab.filter", "cv2", "easyfsl", "easyfsl.methods", "higher", "pyvips")
 
 
 class _Reached(Exception):

@@ -12,8 +12,9 @@ from typing import Any
 
 from server.errors import StoredQuotaExceeded
 from server.store import object_store, sqlite_database
+from server.store.postgres_database import PostgresDatabase
 from server.store.records import NewExample, TaskKey
-from server.store.store import Store, sqlite_url
+from server.store.store import Store
 from tests.helpers.object_stores import place
 from tests.helpers.stored import head_of, new_examples
 
@@ -21,8 +22,8 @@ TASK = TaskKey("default", "task_pets")
 LABELS = ["cat", "dog", "cow"]
 
 
-def open_outside(folder: Path) -> Store:
-    return Store.open(sqlite_url(folder), images_url=f"file://{folder}/objects")
+def open_outside(folder: Path, url: str) -> Store:
+    return Store.open(url, images_url=f"file://{folder}/objects")
 
 
 def create(store: Store, key: TaskKey, examples: list[NewExample]) -> None:
@@ -74,10 +75,10 @@ ACTIONS: dict[str, Callable[..., None]] = {
 }
 
 
-def work(folder: Path, action: str, ids: tuple[str, str, str], last: int) -> None:
+def work(folder: Path, url: str, action: str, ids: tuple[str, str, str], last: int) -> None:
     """Does the action, erases what it removed, and makes a file `done`; but kills this process at the step `last`."""
     object_store._AT_ONCE = 1  # Between two steps, none is under way.
-    with closing(open_outside(folder)) as store:
+    with closing(open_outside(folder, url)) as store:
         _count_steps(last)
         ACTIONS[action](store, *ids)
         store.images.erase()
@@ -108,6 +109,7 @@ def _count_steps(last: int) -> None:
     for owner, name in (
         (sqlite_database, "commit"),
         (sqlite_database, "empty_log"),
+        (PostgresDatabase, "_commit"),
         (object_store.ObjectStore, "_put"),
         (object_store.ObjectStore, "delete"),
     ):

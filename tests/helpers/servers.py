@@ -26,7 +26,14 @@ _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.helpers.server_imports"])
 
 
-class ServerProcess(server_process.ServerProcess):
+class RealServer(server_process.ServerProcess):
+    """`python -m server`, whose database is where the running test's stores are."""
+
+    def _environment(self, arguments: list[str]) -> dict[str, str]:
+        return environment_of(arguments)
+
+
+class ServerProcess(RealServer):
     """A real server in a process of its own, forked from one that has imported the server's modules.
 
     It runs float32 unless the flags say otherwise: `auto` measures at every start whether int8 pays. One process serves, however
@@ -50,7 +57,7 @@ class ServerProcess(server_process.ServerProcess):
         super().__init__(data_dir, *engine, "--workers", "1", *flags, bundle=bundle, until=until, port=port)
 
     def _launched(self, arguments: list[str], log: BinaryIO) -> "_Forked":
-        return _Forked(arguments, Path(log.name), Path(log.name), {**os.environ, **_database(arguments)}, self._prepare)
+        return _Forked(arguments, Path(log.name), Path(log.name), self._environment(arguments), self._prepare)
 
 
 def give_up_erasing_soon() -> None:
@@ -70,17 +77,17 @@ def run_server(*flags: str, folder: Path, **environment: str) -> "subprocess.Com
     out, err = (folder / f"{secrets.token_hex(4)}-{name}" for name in ("out", "err"))
     out.touch()
     err.touch()
-    status = _Forked(list(flags), out, err, {**os.environ, **_database(flags), **environment}).wait(60)
+    status = _Forked(list(flags), out, err, {**environment_of(flags), **environment}).wait(60)
     printed = [path.read_text(environment.get("PYTHONIOENCODING")) for path in (out, err)]
     return subprocess.CompletedProcess(flags, status, *printed)
 
 
-def _database(arguments: Sequence[str]) -> dict[str, str]:
-    """The environment by which a server finds its data folder's database, where the running test's stores are in PostgreSQL."""
+def environment_of(arguments: Sequence[str]) -> dict[str, str]:
+    """This process's environment, by which a server also finds its data folder's database where the test's stores are."""
     if kind() == "sqlite" or "--data-dir" not in arguments:
-        return {}
+        return dict(os.environ)
     folder = Path(arguments[arguments.index("--data-dir") + 1])
-    return {"HEADSTART_DATABASE_URL": database_url(folder)}
+    return {**os.environ, "HEADSTART_DATABASE_URL": database_url(folder)}
 
 
 class _Forked:

@@ -1,15 +1,14 @@
 """The temperature of a served task: that of its own support set, or what its owner asked for, through every version."""
 
 import json
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from sqlalchemy import select, update
 
 from models.bundle import Bundle, open_bundle, replace_manifest
 from models.engine import embed_all, open_engine
@@ -18,7 +17,9 @@ from models.heads.geometry import geometry
 from models.heads.temperature import coefficients, support_terms
 from models.images.preprocess import load_image
 from models.manifest import TemperatureLaws
+from server.store.tables import versions
 from tests.helpers.bundles import small_bundle
+from tests.helpers.databases import statements_in
 from tests.helpers.laws import SUPPORT_LAW
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess
@@ -91,11 +92,11 @@ def test_of_a_version_stored_before_it_was_kept_what_was_asked_for_is_guessed(
     api: httpx.Client, data: Path, support: Labelled, options: dict[str, float], stays: bool
 ) -> None:
     task = create(api, support[::5], options=json.dumps({"C": 2.5, **options}))
-    with closing(sqlite3.connect(data / "headstart.db", timeout=30)) as database, database:
-        (stored,) = database.execute("SELECT options FROM versions WHERE task = ?", (task["id"],)).fetchone()
-        old = {name: value for name, value in json.loads(stored).items() if name != "asked"}
-        assert old != json.loads(stored)
-        database.execute("UPDATE versions SET options = ? WHERE task = ?", (json.dumps(old), task["id"]))
+    with statements_in(data) as database:
+        stored = database.execute(select(versions.c.options).where(versions.c.task == task["id"])).scalar_one()
+        old = {name: value for name, value in stored.items() if name != "asked"}
+        assert old != stored
+        database.execute(update(versions).where(versions.c.task == task["id"]).values(options=old))
     assert api.get(f"/v1/tasks/{task['id']}").json()["head"] == task["head"]
     grown = api.post(f"/v1/tasks/{task['id']}/examples", **multipart(support[1:5])).json()
     assert grown["head"]["C"] == 2.5

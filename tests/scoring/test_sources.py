@@ -2,17 +2,15 @@
 
 import os
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import obstore
 import pytest
-from moto.server import ThreadedMotoServer
 from obstore.store import from_url
 
 from models.images.preprocess import ImageError
 from scoring.sources import Source, SourceError, open_source
+from tests.helpers.object_stores import S3Server
 
 _LIMIT = 1000
 
@@ -105,36 +103,21 @@ def test_a_list_names_files_from_where_it_is_read(tmp_path: Path, monkeypatch: p
     assert refused(source, names[2]) == "file_unreadable"
 
 
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URL of a folder in a bucket of a real S3 server, which other processes and threads reach too."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {"ENDPOINT": f"http://{host}:{port}", "ALLOW_HTTP": "true", "REGION": "us-east-1"}.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "of the test")
-    httpx.put(f"http://{host}:{port}/bucket").raise_for_status()
-    yield "s3://bucket/photos"
-    server.stop()
-
-
-def test_objects_are_listed_and_read_by_url_and_by_list(bucket: str, tmp_path: Path) -> None:
-    store = from_url(bucket)
+def test_objects_are_listed_and_read_by_url_and_by_list(s3: S3Server, tmp_path: Path) -> None:
+    store = from_url(s3.url)
     for name in ("a.jpg", "b/c d.png", "readme.txt", "large.jpg"):
         obstore.put(store, name, bytes(_LIMIT + 1) if name == "large.jpg" else name.encode())
-    source = open_source(f"{bucket}/")
+    source = open_source(f"{s3.url}/")
     assert sorted(source.names()) == ["a.jpg", "b/c d.png", "large.jpg"]
     assert refused(source, "large.jpg") == "image_too_large"
     assert refused(source, "gone.jpg") == "file_unreadable"
-    (tmp_path / "list.txt").write_text(f"{bucket}/b/c d.png\n{bucket}/a.jpg\n")
-    assert contents(open_source(str(tmp_path / "list.txt"))) == {f"{bucket}/b/c d.png": b"b/c d.png", f"{bucket}/a.jpg": b"a.jpg"}
+    (tmp_path / "list.txt").write_text(f"{s3.url}/b/c d.png\n{s3.url}/a.jpg\n")
+    assert contents(open_source(str(tmp_path / "list.txt"))) == {f"{s3.url}/b/c d.png": b"b/c d.png", f"{s3.url}/a.jpg": b"a.jpg"}
 
 
-def test_a_store_that_cannot_be_had_ends_the_run(bucket: str) -> None:
-    with pytest.raises(SourceError, match="s3://none/photos cannot be listed"):
-        list(open_source(bucket.replace("bucket", "none")).names())
+def test_a_store_that_cannot_be_had_ends_the_run(s3: S3Server) -> None:
+    with pytest.raises(SourceError, match="s3://none/some/path cannot be listed"):
+        list(open_source(s3.url.replace("images", "none")).names())
 
 
 def test_a_source_that_changed_is_another(tmp_path: Path) -> None:

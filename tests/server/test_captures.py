@@ -2,11 +2,9 @@
 
 import json
 import socket
-import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,9 +12,10 @@ from urllib.parse import urlsplit
 import httpx
 import numpy as np
 import pytest
-from sqlalchemy import create_engine, select
+from sqlalchemy import select
 
 from server.store.tables import captures as captures_table
+from tests.helpers.databases import nobody_writes, statements_in
 from tests.helpers.images import encode, noise
 from tests.helpers.leftovers import found_in
 from tests.helpers.samples import Labelled
@@ -88,12 +87,8 @@ def resolve(api: httpx.Client, task: str, *decisions: dict[str, Any], **headers:
 
 def embeddings_in(data_dir: Path, task: str) -> list[bytes]:
     """The stored embeddings of a task's captures."""
-    engine = create_engine(f"sqlite:///file:{data_dir / 'headstart.db'}?mode=ro&uri=true")
-    try:
-        with engine.connect() as connection:
-            contents = connection.scalars(select(captures_table.c.content).where(captures_table.c.task == task)).all()
-    finally:
-        engine.dispose()
+    with statements_in(data_dir) as connection:
+        contents = connection.scalars(select(captures_table.c.content).where(captures_table.c.task == task)).all()
     return [content[4 : 4 + 4 * int.from_bytes(content[:4], "little")] for content in contents]
 
 
@@ -350,18 +345,14 @@ class TestResolving:
         path, headers = f"/v1/tasks/{task}/captures/resolve", {"Idempotency-Key": "left", "Content-Type": "application/json"}
         head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        with (
-            closing(sqlite3.connect(data_dir / "headstart.db", isolation_level=None)) as writer,
-            ThreadPoolExecutor() as threads,
-        ):
-            writer.execute("BEGIN IMMEDIATE")  # Nobody else can write until it ends.
-            with socket.create_connection((urlsplit(server.url).hostname, urlsplit(server.url).port)) as connection:
-                connection.sendall(f"{head}\r\n".encode() + content)
+        with ThreadPoolExecutor() as threads:
+            with nobody_writes(data_dir):
+                with socket.create_connection((urlsplit(server.url).hostname, urlsplit(server.url).port)) as connection:
+                    connection.sendall(f"{head}\r\n".encode() + content)
+                    time.sleep(0.5)
                 time.sleep(0.5)
-            time.sleep(0.5)
-            retry = threads.submit(api.post, path, content=content, headers=headers)
-            time.sleep(0.5)
-            writer.execute("ROLLBACK")
+                retry = threads.submit(api.post, path, content=content, headers=headers)
+                time.sleep(0.5)
             again = retry.result()
         assert (again.status_code, again.json()["version"]) == (201, 2), again.text
 

@@ -7,22 +7,18 @@ import httpx
 import pytest
 
 from models.bundle import read_manifest
-from tests.helpers.bundles import small_bundle
+from tests.helpers.bundles import SMALL
 from tests.helpers.refreshes import moved
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import FAST_ENGINE, ServerProcess
 from tests.helpers.uploads import create, multipart, predict
 from tests.server.test_captures import ids_in, queue, remember, resolve
 
-SMALL = "small@1"
 
-
-@pytest.fixture(scope="module")
-def flags(tmp_path_factory: pytest.TempPathFactory, shipped_bundle: Path) -> tuple[str, ...]:
+@pytest.fixture
+def flags(int8_bundles: Path) -> tuple[str, ...]:
     """New tasks are on a bundle from which they can be moved onto the shipped one."""
-    folder = tmp_path_factory.mktemp("bundles")
-    small_bundle(shipped_bundle, folder, "small", int8=True)
-    return ("--engine", FAST_ENGINE, "--bundles-dir", str(folder), "--bundle", SMALL)
+    return ("--engine", FAST_ENGINE, "--bundles-dir", str(int8_bundles), "--bundle", SMALL)
 
 
 @pytest.fixture

@@ -3,11 +3,9 @@
 import json
 import re
 import socket
-import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import log_loss
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.neighbors import NearestCentroid
+from sqlalchemy import select
 
 from headstart import BackboneNotFound, Client, InvalidInput, TaskNotFound, Untried
 from headstart import Trial as Tried
@@ -30,7 +29,9 @@ from models.images.preprocess import load_image
 from models.manifest import HeadOptions
 from server.journeys.intervals import left_out_accuracy, paired_difference
 from server.schemas.comparison import ComparisonReply
+from server.store.tables import metadata
 from tests.helpers.bundles import another_bundle, small_bundle, spoil
+from tests.helpers.databases import statements_in
 from tests.helpers.heads import left_out_by_scikit_learn
 from tests.helpers.problems import assert_problem
 from tests.helpers.samples import Labelled
@@ -449,12 +450,10 @@ def without_times(reply: Mapping[str, Any]) -> dict[str, Any]:
 
 def contents(data_dir: Path) -> tuple[list[str], set[str]]:
     """Every row of a stopped server's database but those of the audit, and the names of the files beside it."""
-    (database,) = data_dir.glob("*.db")
-    audit = ('INSERT INTO "audit"', 'INSERT INTO "sqlite_sequence"')
-    with closing(sqlite3.connect(database)) as connection:
-        return [row for row in connection.iterdump() if not row.startswith(audit)], {
-            path.name for path in data_dir.iterdir() if path.suffix != ".json"
-        }
+    kept = [table for name, table in metadata.tables.items() if name != "audit"]
+    with statements_in(data_dir) as connection:
+        rows = [str(row) for table in kept for row in connection.execute(select(table).order_by(*table.primary_key))]
+    return rows, {path.name for path in data_dir.rglob("*") if path.suffix != ".json"}
 
 
 def test_nothing_is_stored_or_published(tmp_path: Path, shipped_bundle: Path, examples: Labelled) -> None:

@@ -4,7 +4,6 @@ No wrong head: every task is given its own labels, so a prediction by another ta
 task's, names labels that its owner does not know. No error but the documented ones. Memory flat after warm-up.
 """
 
-import os
 import random
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import pytest
 
 from benchmarks.server_process import ROOT, free_port
 from tests.helpers.samples import Labelled
-from tests.helpers.servers import ServerProcess
+from tests.helpers.servers import ServerProcess, environment_of
 from tests.helpers.uploads import create, multipart, queries
 
 CLIENTS = 64
@@ -140,6 +139,6 @@ def test_matrix_products_keep_to_one_core(tmp_path: Path) -> None:
         "if each['user_api'] == 'blas'}); "
         f"main(['--data-dir', {str(tmp_path / 'data')!r}, '--port', '{free_port()}', '--engine', 'onnx'])"
     )
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
+    environment = {**environment_of(["--data-dir", str(tmp_path / "data")]), "OPENBLAS_NUM_THREADS": "2"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, env=environment, check=True)
     assert done.stdout.strip() == "{1}"

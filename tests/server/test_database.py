@@ -1,4 +1,4 @@
-"""What the store promises about files, processes, threads and full disks."""
+"""What the store promises about files, processes, threads and full disks. What is not marked `sqlite` holds in PostgreSQL too."""
 
 import logging
 import random
@@ -16,19 +16,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Engine, Pool, create_engine, event
+from sqlalchemy import Engine, Pool, create_engine, event, text
 
 from server.errors import ExampleNotFound, StorageFailed, TaskNotFound
+from server.store import postgres_database
 from server.store import sqlite as module
 from server.store.records import TaskKey, VersionConflict
 from server.store.store import Store, StoreError, StoreInUse, sqlite_url
 from server.store.tables import ErasableBlob, metadata
+from tests.helpers.databases import database_url, nobody_writes, statements_in
 from tests.helpers.leftovers import found_in
-from tests.helpers.stored import add, create, head_of
+from tests.helpers.stored import add, create, head_of, open_empty
 
-pytestmark = pytest.mark.sqlite("its files, locks and settings, and what a failing disk does to them")
+FILES_ALONE = pytest.mark.sqlite("its own files")
+SETTINGS = pytest.mark.sqlite("its settings of a connection")
+SAID = pytest.mark.sqlite("the statements that it is told")
 
 ROOT = Path(__file__).parents[2]
 T = "default"
@@ -66,6 +72,7 @@ def all_tasks(store: Store) -> set[str]:
     return {task.id for task in store.tasks.page(T, None, 10_000)[0]}
 
 
+@pytest.mark.sqlite("its statements of tables")
 def test_the_migrations_make_the_schema_that_the_statements_expect(tmp_path: Path) -> None:
     Store.open(sqlite_url(tmp_path)).close()
     engine = create_engine(f"sqlite:///{tmp_path / 'expected.db'}")
@@ -74,19 +81,29 @@ def test_the_migrations_make_the_schema_that_the_statements_expect(tmp_path: Pat
     assert without_layout(schema(tmp_path / "headstart.db")) == without_layout(schema(tmp_path / "expected.db"))
 
 
+@pytest.mark.each_database
+def test_alembic_finds_no_difference_between_the_migrations_and_the_tables(tmp_path: Path) -> None:
+    open_empty(tmp_path).close()
+    with statements_in(tmp_path) as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": False})
+        assert compare_metadata(context, metadata) == []
+
+
 def test_every_primary_key_begins_with_the_tenant() -> None:
     of_tenants = [table for table in metadata.tables.values() if table.name not in {"audit", "changes", "choices", "spent"}]
     assert {next(iter(table.primary_key)).name for table in of_tenants} == {"tenant"}
 
 
+@pytest.mark.each_database
 def test_a_database_of_a_later_release_is_refused(tmp_path: Path) -> None:
-    Store.open(sqlite_url(tmp_path)).close()
-    with closing(sqlite3.connect(tmp_path / "headstart.db")) as connection, connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(StoreError, match=r"headstart\.db cannot be used: .*9999"):
-        Store.open(sqlite_url(tmp_path))
+    open_empty(tmp_path).close()
+    with statements_in(tmp_path) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match=r"headstart\S+ cannot be used: .*9999"):
+        Store.open(database_url(tmp_path))
 
 
+@FILES_ALONE
 def test_a_file_that_is_no_database_is_refused_and_let_go(tmp_path: Path) -> None:
     database = tmp_path / "headstart.db"
     database.write_bytes(b"x" * 10_000)
@@ -104,12 +121,14 @@ def test_what_is_no_database_is_refused(url: str) -> None:
         Store.open(url)
 
 
+@FILES_ALONE
 def test_a_data_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="Not a directory"):
         Store.open(sqlite_url(tmp_path / "file" / "data"))
 
 
+@FILES_ALONE
 def test_a_data_directory_with_an_odd_name(tmp_path: Path) -> None:
     folder = tmp_path / "späti ?#%20 &x=1"
     for _ in range(2):
@@ -118,6 +137,7 @@ def test_a_data_directory_with_an_odd_name(tmp_path: Path) -> None:
     assert {path.name for path in folder.iterdir()} == FILES
 
 
+@SETTINGS
 def test_every_connection_is_set_up_for_its_part(tmp_path: Path) -> None:
     names = ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "query_only", "wal_autocheckpoint", "busy_timeout")
     seen: set[tuple[object, ...]] = set()
@@ -136,6 +156,7 @@ def test_every_connection_is_set_up_for_its_part(tmp_path: Path) -> None:
     assert reader[4:] == (1, 0, 5000)
 
 
+@SAID
 def test_a_write_is_one_immediate_transaction_and_a_read_one_snapshot(tmp_path: Path) -> None:
     said: list[str] = []
     with (
@@ -153,20 +174,26 @@ def test_a_write_is_one_immediate_transaction_and_a_read_one_snapshot(tmp_path: 
         assert len(said) == 5  # the version, its examples, their files' names
 
 
+@pytest.mark.each_database
 def test_nothing_is_looked_for_beyond_the_statement_that_misses_a_task(tmp_path: Path) -> None:
     said: list[str] = []
-    with (
-        on_connect(lambda connection: connection.set_trace_callback(said.append)),
-        closing(Store.open(sqlite_url(tmp_path))) as store,
-    ):
+
+    def listener(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        said.append(statement)
+
+    with closing(open_empty(tmp_path)) as store:
         known = create(store).id
         wanted = [known, *(f"task_{i}" for i in range(5000))]
-        said.clear()
-        with pytest.raises(TaskNotFound, match="'task_0'"):
-            store.refreshes.create(T, "name@1", 0.0, wanted)
+        event.listen(Engine, "before_cursor_execute", listener)
+        try:
+            with pytest.raises(TaskNotFound, match="'task_0'"):
+                store.refreshes.create(T, "name@1", 0.0, wanted)
+        finally:
+            event.remove(Engine, "before_cursor_execute", listener)
     assert len([line for line in said if line.startswith("SELECT tasks")]) == 1
 
 
+@FILES_ALONE
 def test_closing_leaves_one_file_of_data(tmp_path: Path) -> None:
     with closing(Store.open(sqlite_url(tmp_path))) as store:
         create(store)
@@ -175,6 +202,7 @@ def test_closing_leaves_one_file_of_data(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == FILES
 
 
+@FILES_ALONE
 def test_pages_that_were_merged_keep_no_copies(tmp_path: Path) -> None:
     """Removals after which SQLite 3.40, with its log truncated and all it deletes zeroed, still has a piece of a plain value."""
     chance, dialect = random.Random(3), create_engine("sqlite://").dialect
@@ -207,7 +235,7 @@ def test_pages_that_were_merged_keep_no_copies(tmp_path: Path) -> None:
 
 def test_nothing_that_was_removed_is_left_in_any_file(tmp_path: Path) -> None:
     chance = random.Random(0)
-    with closing(Store.open(sqlite_url(tmp_path))) as store:
+    with closing(open_empty(tmp_path)) as store:
         alive: list[str] = []
         for _ in range(100):
             if len(alive) < 5 or chance.random() < 0.5:
@@ -242,18 +270,20 @@ def test_an_erasable_blob_comes_back_as_it_was(value: bytes | None) -> None:
     assert blob.process_result_value(bound, dialect) == value
 
 
+@pytest.mark.each_database
 def test_opening_a_database_warns_of_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """An older SQLite can corrupt a log that several connections write; here one does, whatever its release."""
     with caplog.at_level(logging.INFO, "server"):
-        Store.open(sqlite_url(tmp_path)).close()
+        Store.open(database_url(tmp_path)).close()
     assert not caplog.text
 
 
 def writer(data_dir: Path) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "tests.helpers.store_writer", sqlite_url(data_dir)]
+    command = [sys.executable, "-m", "tests.helpers.store_writer", database_url(data_dir)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.sqlite("one process alone may open it")
 def test_a_second_process_is_refused_with_one_line(tmp_path: Path) -> None:
     with closing(Store.open(sqlite_url(tmp_path))):
         with writer(tmp_path) as second:
@@ -275,7 +305,7 @@ def test_a_killed_process_leaves_all_of_a_task_or_nothing(tmp_path: Path) -> Non
             time.sleep(chance.uniform(0, 0.03))
             process.send_signal(signal.SIGKILL)
             acknowledged |= {line.strip() for line in process.stdout if line.endswith("\n")}
-        with closing(Store.open(sqlite_url(tmp_path))) as store:
+        with closing(Store.open(database_url(tmp_path))) as store:
             found = all_tasks(store)
             assert acknowledged <= found
             assert len(found) <= len(acknowledged) + 5
@@ -291,9 +321,10 @@ def test_a_killed_process_leaves_all_of_a_task_or_nothing(tmp_path: Path) -> Non
                     )
                     == 1
                 )
-    with closing(sqlite3.connect(tmp_path / "headstart.db")) as connection:
-        counts = {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("versions", "examples")}
-    assert counts == {"versions": len(found), "examples": 25 * len(found)}
+    with statements_in(tmp_path) as connection:
+        count = "SELECT (SELECT count(*) FROM versions), (SELECT count(*) FROM examples)"
+        counts = tuple(connection.execute(text(count)).one())
+    assert counts == (len(found), 25 * len(found))
 
 
 def fail_to_write(store: Store) -> None:
@@ -312,6 +343,7 @@ def fail_to_write(store: Store) -> None:
     assert "headstart.db" not in failure.value.detail
 
 
+@SETTINGS
 def test_a_full_disk_fails_one_request_and_not_the_store(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with (
         on_connect(lambda connection: connection.execute("PRAGMA max_page_count = 100").close()),
@@ -323,6 +355,7 @@ def test_a_full_disk_fails_one_request_and_not_the_store(tmp_path: Path, caplog:
         assert create(store, image_bytes=20_000).id in all_tasks(store)
 
 
+@FILES_ALONE
 def test_a_disk_that_refuses_fails_one_request_and_not_the_store(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with closing(Store.open(sqlite_url(tmp_path))) as store:
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -335,20 +368,19 @@ def test_a_disk_that_refuses_fails_one_request_and_not_the_store(tmp_path: Path,
         assert create(store, image_bytes=20_000).id in all_tasks(store)
 
 
+@pytest.mark.each_database
 def test_a_database_locked_by_a_tool_is_a_storage_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_BUSY_MS", 50)
-    with (
-        closing(Store.open(sqlite_url(tmp_path))) as store,
-        closing(sqlite3.connect(tmp_path / "headstart.db", isolation_level=None)) as tool,
-    ):
-        tool.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StorageFailed):
-            create(store)
-        assert store.tasks.page(T, None, 10) == ([], None)
-        tool.execute("ROLLBACK")
+    monkeypatch.setitem(postgres_database._SETTINGS, "lock_timeout", "50ms")
+    with closing(open_empty(tmp_path)) as store:
+        with nobody_writes(tmp_path):
+            with pytest.raises(StorageFailed):
+                create(store)
+            assert store.tasks.page(T, None, 10) == ([], None)
         create(store)
 
 
+@pytest.mark.each_database
 def test_readers_see_whole_tasks_while_others_write(tmp_path: Path) -> None:
     failures: list[BaseException] = []
     reads = 0
@@ -371,7 +403,7 @@ def test_readers_see_whole_tasks_while_others_write(tmp_path: Path) -> None:
                 failures.append(error)
                 stop.set()
 
-    with closing(Store.open(sqlite_url(tmp_path))) as store:
+    with closing(open_empty(tmp_path)) as store:
         readers = [threading.Thread(target=read) for _ in range(2)]
         for reader in readers:
             reader.start()
@@ -389,9 +421,10 @@ def test_readers_see_whole_tasks_while_others_write(tmp_path: Path) -> None:
     assert reads > 10
 
 
+@pytest.mark.each_database
 def test_threads_that_change_one_task_take_turns(tmp_path: Path) -> None:
     wins: list[int] = []
-    with closing(Store.open(sqlite_url(tmp_path))) as store:
+    with closing(open_empty(tmp_path)) as store:
         task = create(store)
 
         def change() -> None:

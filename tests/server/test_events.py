@@ -1,17 +1,18 @@
 """Events over real HTTP: told of every way to change a task, also after a restart, and without a word of anybody's."""
 
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from sqlalchemy import select
 
+from server.store.tables import events
 from tests.helpers.bundles import small_bundle
+from tests.helpers.databases import statements_in
 from tests.helpers.images import encode, noise
 from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart, predict, queries
@@ -208,8 +209,8 @@ def test_no_event_holds_anything_to_forget(api: httpx.Client, data_dir: Path) ->
     task = create(api, pets(20, cat=secrets[0], dog=secrets[1]), name=secrets[2])
     files, labels = [("images", (secrets[3], image(2000, RED)))], {"labels": [secrets[0]]}
     assert api.post(f"/v1/tasks/{task['id']}/examples", files=files, data=labels).is_success
-    with closing(sqlite3.connect(f"file:{data_dir / 'headstart.db'}?mode=ro", uri=True)) as database:
-        rows = database.execute("SELECT * FROM events").fetchall()
+    with statements_in(data_dir) as database:
+        rows = database.execute(select(events)).all()
     assert any(task["id"] in row for row in rows)
     assert not [row for row in rows for value in row if "nmistakable" in str(value)]
 

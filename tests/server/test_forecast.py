@@ -1,14 +1,13 @@
 """The forecast of a task's accuracy, over real HTTP: beside the model's own functions, and where nothing can be said."""
 
 import json
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from sqlalchemy import select, update
 
 from models.bundle import open_bundle
 from models.engine import embed_all, file_of, open_engine
@@ -16,7 +15,9 @@ from models.heads.forecast import CurvePrior, Evaluated, Forecast, forecast
 from models.heads.learning_curve import learning_curve
 from models.images.preprocess import load_image
 from models.manifest import HeadOptions
+from server.store.tables import replays
 from tests.helpers.bundles import SMALL, small_bundle
+from tests.helpers.databases import statements_in
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, mislabelled, multipart
@@ -100,8 +101,10 @@ def test_a_retry_of_what_an_earlier_release_answered_has_neither_forecast_nor_re
         request = {**multipart(support[::5]), "headers": {"Idempotency-Key": "asked-before"}}
         first = api.post("/v1/tasks", **request).json()
         assert first["quality"]["forecast"]
-        with closing(sqlite3.connect(tmp_path / "headstart.db")) as database, database:
-            database.execute("UPDATE replays SET body = json_remove(body, '$.quality.forecast', '$.quality.reliability')")
+        with statements_in(tmp_path) as database:
+            kept = json.loads(database.execute(select(replays.c.body)).scalar_one())
+            del kept["quality"]["forecast"], kept["quality"]["reliability"]
+            database.execute(update(replays).values(body=json.dumps(kept)))
         again = api.post("/v1/tasks", **request)
     assert again.status_code == 201, again.text
     assert again.json()["quality"] == first["quality"] | {"forecast": [], "reliability": []}

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, select
+from sqlalchemy import select
 
 from headstart import Client, ImageNotKept
 from models.bundle import open_bundle
@@ -27,8 +27,9 @@ from server.schemas.requests import TaskOptions
 from server.service import Service
 from server.settings import Settings
 from server.store.records import TaskKey
-from server.store.tables import embeddings, examples, versions
+from server.store.tables import embeddings, examples, replays, versions
 from tests.helpers.bundles import SMALL
+from tests.helpers.databases import contents_of, database_url, statements_in
 from tests.helpers.images import encode, noise
 from tests.helpers.leftovers import found_in
 from tests.helpers.samples import Labelled
@@ -81,12 +82,8 @@ def forgotten(api: httpx.Client, task: str, example: str) -> dict[str, Any]:
 
 def stored(data_dir: Path, query: Any) -> list[Any]:
     """What a query of the server's tables finds in its database."""
-    engine = create_engine(f"sqlite:///file:{data_dir / 'headstart.db'}?mode=ro&uri=true")
-    try:
-        with engine.connect() as connection:
-            return list(connection.execute(query).all())
-    finally:
-        engine.dispose()
+    with statements_in(data_dir) as connection:
+        return list(connection.execute(query).all())
 
 
 def embeddings_of(data_dir: Path, task: str) -> dict[str, bytes]:
@@ -172,7 +169,7 @@ class TestFiles:
         labels = [label for label, _ in given * 7][:40]
 
         def held() -> list[str]:
-            everything = b"".join(path.read_bytes() for path in data_dir.iterdir())
+            everything = b"".join(contents_of(data_dir))
             return [name for name in names if name.encode() in everything]
 
         task = api.post("/v1/tasks", files=images, data={"labels": labels}, headers={"Idempotency-Key": "of names"}).json()["id"]
@@ -200,6 +197,7 @@ class TestFiles:
                 assert api.delete(f"/v1/tasks/{task}").status_code == 204
                 assert found_in(data_dir, gone) == 0
 
+    @pytest.mark.sqlite("a reader keeps its log from being cleared")
     def test_what_a_reader_holds_back_is_told_and_erased_when_asked_again(
         self, tmp_path: Path, small_flags: tuple[str, ...]
     ) -> None:
@@ -221,6 +219,7 @@ class TestFiles:
             assert (again.status_code, again.json()["code"]) == (404, "example_not_found")
             assert found_in(folder, [given[0][1]]) == 0
 
+    @pytest.mark.sqlite("a reader keeps its log from being cleared")
     def test_a_server_that_was_killed_before_it_erased_does_so_when_it_starts(
         self, tmp_path: Path, small_flags: tuple[str, ...]
     ) -> None:
@@ -252,10 +251,9 @@ class TestFiles:
         answer = api.post(path, **body, headers=key)
         assert (answer.status_code, answer.json()["code"]) == (410, "answer_forgotten")
         assert api.get(f"/v1/tasks/{task}").json()["version"] == 3
-        with closing(sqlite3.connect(data_dir / "headstart.db")) as database:
-            kept = database.execute("SELECT fingerprint, body FROM replays WHERE task = ?", (task,)).fetchall()
+        kept = stored(data_dir, select(replays.c.fingerprint, replays.c.body).where(replays.c.task == task))
         assert kept == [("", "")] * 2
-        assert b"Jane Doe" not in b"".join(path.read_bytes() for path in data_dir.iterdir())
+        assert b"Jane Doe" not in b"".join(contents_of(data_dir))
 
 
 class TestVersions:
@@ -326,7 +324,15 @@ class TestVersions:
     def test_a_version_forgotten_between_two_look_ups_is_answered_by_the_next(
         self, tmp_path: Path, small_bundles: Path, support: Labelled, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        service = Service(Settings(data_dir=tmp_path / "data", bundles_dir=small_bundles, bundle=SMALL, engine="onnx"))
+        service = Service(
+            Settings(
+                data_dir=tmp_path / "data",
+                database_url=database_url(tmp_path / "data"),
+                bundles_dir=small_bundles,
+                bundle=SMALL,
+                engine="onnx",
+            )
+        )
         given = [LabelledImage(label, image) for label, image in support]
         load = service.heads.load
 

@@ -2,12 +2,10 @@
 
 import re
 import socket
-import sqlite3
 import ssl
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import delete
 
 from benchmarks.server_process import free_port
 from headstart import Client, ServerUnreachable
@@ -23,7 +22,9 @@ from server.app import ROUTES
 from server.cache.keys import LOOK_SECONDS
 from server.http.callers import need_of
 from server.keys import id_of, make_key
+from server.store.tables import keys
 from tests.helpers.bundles import SMALL
+from tests.helpers.databases import contents_of, lose_database, nobody_writes, statements_in
 from tests.helpers.problems import assert_problem
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess, run_server
@@ -311,10 +312,8 @@ class TestLife:
 
     @pytest.mark.usefixtures("keyed")
     def test_keys_are_listed_while_something_is_written(self, data_dir: Path, manage: str) -> None:
-        with closing(sqlite3.connect(data_dir / "headstart.db", isolation_level=None)) as writer:
-            writer.execute("BEGIN IMMEDIATE")
+        with nobody_writes(data_dir):
             assert id_in(manage) in command(data_dir, "list")
-            writer.execute("ROLLBACK")
 
     def test_the_command_beside_the_server_holds_within_seconds(self, keyed: ServerProcess, data_dir: Path) -> None:
         key = new_key(data_dir, "predict", "others")
@@ -359,6 +358,7 @@ class TestLife:
         assert last["id"] not in {old, fresh, newest}, "both were lost, and the old key has yet to be replaced"
         assert httpx.get(f"{keyed.url}/v1/key", headers=bearer(last["token"])).json()["id"] == last["id"]
 
+    @pytest.mark.sqlite("what it has open can be read without its files")
     def test_a_key_that_cannot_be_stored_as_revoked_opens_nothing_all_the_same(
         self, tmp_path: Path, small_flags: tuple[str, ...]
     ) -> None:
@@ -367,8 +367,7 @@ class TestLife:
             ServerProcess(tmp_path / "data", *small_flags) as process,
             httpx.Client(base_url=process.url, headers=bearer(keys[0])) as api,
         ):
-            for path in (tmp_path / "data").glob("headstart.db*"):
-                path.unlink()
+            lose_database(tmp_path / "data")
             refused = api.delete(f"/v1/keys/{id_in(keys[1])}")
             assert_problem(refused, 503, "storage_failed")
             assert "opens nothing from now on" in refused.json()["detail"]
@@ -380,8 +379,7 @@ class TestLife:
         secret = manage.split("_")[2]
         assert secret not in api.get("/v1/keys").text
         assert secret not in keyed.log()
-        for path in data_dir.iterdir():
-            assert secret.encode() not in path.read_bytes()
+        assert not any(secret.encode() in content for content in contents_of(data_dir))
 
     def test_a_server_that_had_a_key_stays_closed_and_tells_when_it_was_used(
         self, tmp_path: Path, small_flags: tuple[str, ...]
@@ -407,8 +405,8 @@ class TestLife:
             assert_problem(httpx.get(f"{process.url}/v1/tasks"), 401, "unauthenticated")
             again = new_key(folder, "manage")
             await_status(process, again, 200)
-        with closing(sqlite3.connect(folder / "headstart.db")) as database, database:
-            database.execute("DELETE FROM keys")
+        with statements_in(folder) as database:
+            database.execute(delete(keys))
         with ServerProcess(folder, *small_flags) as process:
             assert httpx.get(f"{process.url}/v1/tasks").status_code == 200, "the way back, as docs/operations.md has it"
 
@@ -436,6 +434,7 @@ class TestLife:
             ("quotas", "set", "--every-tenant", "--tasks", "5"),
         ],
     )
+    @pytest.mark.sqlite("its file is not there")
     def test_only_a_first_key_makes_a_database(self, tmp_path: Path, arguments: tuple[str, ...]) -> None:
         folder = tmp_path / "data"
         ended = run_server(*arguments, "--data-dir", str(folder), folder=tmp_path)

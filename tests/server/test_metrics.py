@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from models.bundle import PAPER_BUNDLE
 from server.process_metrics import fold_ended
+from tests.helpers.databases import kind
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create
@@ -69,6 +70,9 @@ def test_metrics_tell_of_process_build_disk_tasks_bundles_and_refreshes(
     process = psutil.Process(server.process.pid)
     assert found["process_resident_memory_bytes", ()] == pytest.approx(process.memory_info().rss, rel=0.2)
     assert found["process_open_fds", ()] > 5
-    assert found["headstart_disk_free_bytes", ()] == pytest.approx(shutil.disk_usage(server.log_path.parent).free, rel=0.1)
+    if kind() == "sqlite":
+        assert found["headstart_disk_free_bytes", ()] == pytest.approx(shutil.disk_usage(server.log_path.parent).free, rel=0.1)
+    else:
+        assert ("headstart_disk_free_bytes", ()) not in found, "the disk is another machine's"
     assert found["headstart_store_bytes", (("file", "database"),)] > 4096
     assert any(name == "python_info" for name, _ in found)

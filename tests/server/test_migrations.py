@@ -28,6 +28,8 @@ from tests.helpers.servers import ServerProcess
 from tests.helpers.stored import BACKBONE, add, head_of, new_examples
 from tests.helpers.uploads import multipart
 
+EARLIER = pytest.mark.sqlite("databases of that revision are all its own: PostgreSQL came after it")
+
 T = "default"
 _TIME = "2026-11-21 09:30:00.000000"
 _LABELS = ["cat", "cat", "dog"]
@@ -49,6 +51,7 @@ def insert(database: sqlite3.Connection, table: str, *rows: Sequence[Any]) -> No
     database.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
 
 
+@EARLIER
 @pytest.mark.parametrize("tasks", [1, 40])
 def test_a_database_of_the_first_schema(tmp_path: Path, tasks: int) -> None:
     given = {f"task_{number:03}": new_examples(_LABELS, image_bytes=200 + 10 * number) for number in range(tasks)}
@@ -111,6 +114,7 @@ def test_a_database_of_the_first_schema(tmp_path: Path, tasks: int) -> None:
     assert left == [tasks - len(gone), 3 * (tasks - len(gone)), 3 * (tasks - len(gone))]
 
 
+@EARLIER
 def test_an_answer_kept_by_an_earlier_release_is_given_again_byte_for_byte(
     tmp_path: Path, small_flags: tuple[str, ...], support: Labelled
 ) -> None:
@@ -139,6 +143,7 @@ def test_an_answer_kept_by_an_earlier_release_is_given_again_byte_for_byte(
         assert api.get("/v1/tasks").json()["tasks"] == []
 
 
+@EARLIER
 def test_an_example_may_lack_a_label_after_revision_0008(tmp_path: Path) -> None:
     """The declaration alone changes: rows, keys between tables and the file's integrity stay."""
     given = new_examples(_LABELS, image_bytes=5000)

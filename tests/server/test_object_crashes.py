@@ -12,7 +12,8 @@ from sqlalchemy import select, update
 
 from server.store.store import Store
 from server.store.tables import capture_images, captures, erasures, examples, objects
-from tests.helpers.leftovers import found_in
+from tests.helpers.databases import copy_database, database_url
+from tests.helpers.leftovers import found_in, keys_in
 from tests.helpers.object_stores import paths_in
 from tests.helpers.object_writer import ACTIONS, LABELS, TASK, create, open_outside, work
 from tests.helpers.servers import _FORKS
@@ -40,7 +41,7 @@ class Prepared(NamedTuple):
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     folder = tmp_path_factory.mktemp("prepared")
-    with closing(open_outside(folder)) as store:
+    with closing(open_outside(folder, database_url(folder))) as store:
         given = new_examples(LABELS, image_bytes=300)
         create(store, TASK, given)
         task = store.tasks.get(TASK)
@@ -57,8 +58,8 @@ def test_a_process_that_is_killed_between_two_steps(prepared: Prepared, tmp_path
     steps = 0
     for last in range(_MOST_STEPS):
         folder = tmp_path / str(last)
-        shutil.copytree(prepared.folder, folder)
-        process = _FORKS.Process(target=work, args=(folder, action, prepared.ids, last))
+        copy_database(prepared.folder, folder)
+        process = _FORKS.Process(target=work, args=(folder, database_url(folder), action, prepared.ids, last))
         process.start()
         process.join()
         done = (folder / "done").exists()
@@ -72,7 +73,7 @@ def test_a_process_that_is_killed_between_two_steps(prepared: Prepared, tmp_path
 
 
 def check(prepared: Prepared, folder: Path, action: str, done: bool) -> None:
-    with closing(open_outside(folder)) as store:
+    with closing(open_outside(folder, database_url(folder))) as store:
         assert done is False or acknowledged(store, prepared, action)
         with store._database.write("default") as connection:
             connection.execute(update(erasures).values(due_at=datetime(2020, 1, 1, tzinfo=UTC)))
@@ -91,7 +92,7 @@ def check(prepared: Prepared, folder: Path, action: str, done: bool) -> None:
             assert image(store, id_, id_ in of_examples) == prepared.images[id_]
         converted = {row.path.rpartition("/")[2] for row in rows}
         gone = [id_ for id_ in prepared.images if id_ not in converted]
-        assert found(folder, [prepared.keys[id_] for id_ in gone]) == 0, "the key of what was removed is in no file"
+        assert keys_in(folder, [prepared.keys[id_] for id_ in gone]) == 0, "the key of what was removed is in no file"
     assert found_in(folder, list(prepared.images.values())) == 0, "images are never outside in the clear"
 
 
@@ -111,9 +112,3 @@ def acknowledged(store: Store, prepared: Prepared, action: str) -> bool:
 
 def image(store: Store, id_: str, is_example: bool) -> bytes:
     return store.examples.images(TASK, [id_])[0].image if is_example else store.captures.image(TASK, id_)[0]
-
-
-def found(folder: Path, keys: list[bytes]) -> int:
-    """How many of the keys are in a file of the database."""
-    files = [path.read_bytes() for path in folder.glob("headstart.db*") if path.suffix != ".reserve"]
-    return sum(any(key in file for file in files) for key in keys)

@@ -268,12 +268,20 @@ class TestInBetween:
         with pytest.raises(ImageNotKept):
             store.examples.image(KEY, sent[0].id)
 
-    @pytest.mark.sqlite("its server has a database of its own")
     def test_a_task_that_cannot_be_stored_leaves_nothing_once_that_is_answered(
         self, tmp_path: Path, small_bundles: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         url = f"file://{tmp_path}/objects"
-        service = Service(Settings(data_dir=tmp_path, images_url=url, bundles_dir=small_bundles, bundle=SMALL, engine="onnx"))
+        service = Service(
+            Settings(
+                data_dir=tmp_path,
+                database_url=database_url(tmp_path),
+                images_url=url,
+                bundles_dir=small_bundles,
+                bundle=SMALL,
+                engine="onnx",
+            )
+        )
         sent = [LabelledImage(label, encode(noise(32, 32, seed=i))) for i, label in enumerate(LABELS)]
         erased = threading.Event()
         erase = service.store.images.erase

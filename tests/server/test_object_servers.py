@@ -4,30 +4,22 @@ import io
 import os
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import create_engine, select
+from sqlalchemy import select
 
 from benchmarks.server_process import free_port
 from server.store.tables import objects
+from tests.helpers.databases import statements_in
 from tests.helpers.images import encode, noise
-from tests.helpers.leftovers import found_in
+from tests.helpers.leftovers import found_in, keys_in
 from tests.helpers.object_stores import S3Server
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess, run_server
 from tests.helpers.uploads import create, multipart, predict
 from tests.server.test_captures import remember, resolve
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with S3Server(tmp_path_factory.mktemp("s3") / "files") as store, pytest.MonkeyPatch.context() as variables:
-        for name, value in store.environment.items():
-            variables.setenv(name, value)
-        yield store
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +54,8 @@ def unique(count: int, seed: int) -> Labelled:
 
 def rows(data_dir: Path) -> dict[str, bytes]:
     """The key of each object that the database knows, by its path."""
-    engine = create_engine(f"sqlite:///file:{data_dir / 'headstart.db'}?mode=ro&uri=true")
-    with closing(engine.connect()) as connection:
-        found = {row.path: row.key for row in connection.execute(select(objects.c.path, objects.c.key))}
-    engine.dispose()
-    return found
+    with statements_in(data_dir) as connection:
+        return {row.path: row.key for row in connection.execute(select(objects.c.path, objects.c.key))}
 
 
 def ids(api: httpx.Client, task: str) -> list[str]:
@@ -122,17 +111,12 @@ def test_what_a_store_keeps_of_a_forgotten_image_nobody_can_read(api: httpx.Clie
     example = ids(api, task)[0]
     path = f"default/{task}/{example}"
     content, key = s3.content(path), rows(data_dir)[path]
-    assert holds(data_dir, key)
+    assert keys_in(data_dir, [key]) == 1
     assert api.delete(f"/v1/tasks/{task}/examples/{example}", params={"forget": True}).status_code == 200
     assert path not in s3.paths()
     assert found_in(s3.folder, [content]) == 1, "what this test is about"
-    assert not holds(data_dir, key)
+    assert keys_in(data_dir, [key]) == 0
     api.delete(f"/v1/tasks/{task}").raise_for_status()
-
-
-def holds(data_dir: Path, key: bytes) -> bool:
-    """Whether a file of the database has the key."""
-    return any(key in path.read_bytes() for path in data_dir.glob("headstart.db*") if path.suffix != ".reserve")
 
 
 def test_a_retry_puts_nothing_and_a_deletion_leaves_nothing(api: httpx.Client, s3: S3Server) -> None:

@@ -13,6 +13,7 @@ from server.service import Service
 from server.settings import Settings
 from tests.helpers import uploads
 from tests.helpers.bundles import SMALL, small_bundle
+from tests.helpers.databases import database_url
 from tests.helpers.problems import assert_problem
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess
@@ -227,7 +228,9 @@ def test_what_a_reply_may_hold_is_limited(
 
 
 def test_what_many_requests_may_hold_at_once_is_limited(tmp_path: Path, small_bundles: Path) -> None:
-    service = Service(Settings(data_dir=tmp_path, bundles_dir=small_bundles, bundle=SMALL, max_scores=10))
+    service = Service(
+        Settings(data_dir=tmp_path, database_url=database_url(tmp_path), bundles_dir=small_bundles, bundle=SMALL, max_scores=10)
+    )
     try:
         with service.scores.admit(6):
             with pytest.raises(Overloaded), service.scores.admit(5):

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from server.refresh import part
 from server.store import refresh_rows
 from server.store.tables import refresh_leases, refresh_tasks
-from tests.helpers.bundles import small_bundle
+from tests.helpers.bundles import SMALL, small_bundle
 from tests.helpers.databases import database_url, statements_in
 from tests.helpers.refreshes import begin, change, ended, look, moved, rolled_back, rows, until, versions
 from tests.helpers.samples import Labelled
@@ -22,7 +22,6 @@ from tests.helpers.uploads import create
 
 pytestmark = pytest.mark.postgresql
 
-SMALL = "small@1"
 LEASE_SECONDS, WAIT_SECONDS = 2.0, 2.0
 
 
@@ -30,14 +29,6 @@ def sooner() -> None:
     """For `prepare`: a killed server is missed after two seconds, and so long another one is waited for that has a bundle."""
     refresh_rows.LEASE_SECONDS = LEASE_SECONDS
     part._WAIT_SECONDS = WAIT_SECONDS
-
-
-@pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory, shipped_bundle: Path) -> Path:
-    """A folder with the bundle that tasks are made on, beside the shipped one."""
-    folder = tmp_path_factory.mktemp("bundles")
-    small_bundle(shipped_bundle, folder, "small", int8=True)
-    return folder
 
 
 class Replica(ServerProcess):
@@ -90,9 +81,9 @@ def check_once(api: httpx.Client, tasks: Sequence[str], bundle: str) -> None:
 
 
 def test_a_pause_anywhere_holds_everywhere_and_whichever_is_killed_the_others_end_the_refresh(
-    tmp_path: Path, full: Path, shipped: str, support: Labelled
+    tmp_path: Path, int8_bundles: Path, shipped: str, support: Labelled
 ) -> None:
-    with replicas(tmp_path, *[(full, SMALL)] * 3) as (first, second, third):
+    with replicas(tmp_path, *[(int8_bundles, SMALL)] * 3) as (first, second, third):
         tasks = [create(first.api, support[:15])["id"] for _ in range(60)]
         id_ = begin(first.api, shipped, tasks)["id"]
         until(second.api, id_, lambda refresh: refresh["tasks"].get("moved", 0) >= 3 and (refresh["images_per_second"] or 0) > 0)
@@ -117,12 +108,12 @@ def test_a_pause_anywhere_holds_everywhere_and_whichever_is_killed_the_others_en
 
 @pytest.mark.slow
 def test_a_server_without_the_bundle_leaves_the_refresh_to_others_and_ends_it_only_when_alone(
-    tmp_path: Path, full: Path, shipped_bundle: Path, support: Labelled
+    tmp_path: Path, int8_bundles: Path, shipped_bundle: Path, support: Labelled
 ) -> None:
     more = tmp_path / "bundles"
     new = small_bundle(shipped_bundle, more, "new", int8=True)
     small_bundle(shipped_bundle, more, "small", int8=True)
-    with replicas(tmp_path, (more, SMALL), (full, SMALL)) as (able, lacking):
+    with replicas(tmp_path, (more, SMALL), (int8_bundles, SMALL)) as (able, lacking):
         tasks = [create(able.api, support[:15])["id"] for _ in range(20)]
         refresh = moved(able.api, new, tasks, max_drop=1)
         assert (refresh["state"], refresh["tasks"]) == ("finished", {"moved": 20})
@@ -140,11 +131,11 @@ def test_a_server_without_the_bundle_leaves_the_refresh_to_others_and_ends_it_on
 
 @pytest.mark.slow
 def test_tasks_are_judged_by_servers_that_have_their_own_bundle(
-    tmp_path: Path, full: Path, shipped: str, support: Labelled
+    tmp_path: Path, int8_bundles: Path, shipped: str, support: Labelled
 ) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    with replicas(tmp_path, (full, SMALL), (empty, shipped)) as (able, lacking):
+    with replicas(tmp_path, (int8_bundles, SMALL), (empty, shipped)) as (able, lacking):
         tasks = [create(able.api, support)["id"] for _ in range(20)]
         refresh = moved(lacking.api, shipped, tasks)
         found = rows(lacking.api, refresh["id"])

@@ -351,10 +351,9 @@ class TestServers:
             versions = list(clients.map(change, range(9)))
         assert sorted(versions) == list(range(2, 11))
 
-    def test_a_word_that_no_server_gave_is_refused(self, apis: list[httpx.Client]) -> None:
-        for wrong in ("", "abc", "-1", "9" * 20):
-            reply = apis[0].get("/v1/tasks", headers={"Headstart-At-Least": wrong})
-            assert (reply.status_code, reply.json()["code"]) == (422, "invalid_request")
+    def test_what_no_server_of_this_database_gave_is_in_nobodys_way(self, apis: list[httpx.Client]) -> None:
+        for other in ("", "abc", "-1", "9" * 18, "9" * 19, "9" * 20):
+            assert apis[0].get("/v1/tasks", headers={"Headstart-At-Least": other}).status_code == 200, other
 
     def test_the_default_bundle_is_that_of_all(self, apis: list[httpx.Client]) -> None:
         before = next(each["id"] for each in apis[0].get("/v1/backbones").json()["backbones"] if each["default"])

@@ -19,6 +19,7 @@ from server.context import request_id
 from server.engine.batcher import Batcher
 from server.errors import EngineFailed
 from server.metrics import Metrics
+from tests.helpers.databases import lose_database
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess
 from tests.helpers.uploads import create, multipart
@@ -30,6 +31,7 @@ def lines_of(log: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.splitlines()]
 
 
+@pytest.mark.sqlite("each call says so: a PostgreSQL server that is away is told of once")
 def test_lines_of_the_stores_threads_bear_the_id_of_their_request(
     tmp_path: Path, small_flags: tuple[str, ...], support: Labelled
 ) -> None:
@@ -40,8 +42,7 @@ def test_lines_of_the_stores_threads_bear_the_id_of_their_request(
             while "POST /v1/tasks 201" not in process.log():  # It is written after the answer.
                 time.sleep(0.01)
             before = len(process.log())
-            for file in (tmp_path / "data").glob("headstart.db*"):
-                file.unlink()
+            lose_database(tmp_path / "data")
 
             def ask(number: int) -> int:
                 headers = {"X-Request-ID": f"mine-{number}"}

@@ -1,16 +1,18 @@
 """Faults of the server's own over HTTP, each provoked for real: what is answered, and what the log says of it."""
 
 import json
-import sqlite3
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+import pytest
+from sqlalchemy import update
 
+from server.store.tables import versions
 from tests.helpers.bundles import small_bundle
+from tests.helpers.databases import statements_in
 from tests.helpers.images import encode
 from tests.helpers.problems import assert_problem
 from tests.helpers.samples import Labelled
@@ -55,8 +57,8 @@ def test_a_head_that_cannot_be_read_is_a_fault_of_the_server(
     data = tmp_path / "data"
     with ServerProcess(data, *small_flags) as process, client_of(process) as api:
         broken, sound = (create(api, support)["id"] for _ in range(2))
-    with closing(sqlite3.connect(data / "headstart.db")) as database, database:
-        assert database.execute("UPDATE versions SET head = x'00' WHERE task = ?", [broken]).rowcount == 1
+    with statements_in(data) as database:
+        assert database.execute(update(versions).where(versions.c.task == broken).values(head=b"\0")).rowcount == 1
     with ServerProcess(data, *small_flags, "--log-format", "json") as process, client_of(process) as api:
         before = len(process.log())
         response = api.post(f"/v1/tasks/{broken}/predict", headers=MINE, **queries([WHITE]))
@@ -67,6 +69,7 @@ def test_a_head_that_cannot_be_read_is_a_fault_of_the_server(
         assert predict(api, sound, [WHITE]), "others are served"
 
 
+@pytest.mark.sqlite("its files are damaged under the server")
 def test_a_database_that_is_damaged_under_the_server_is_a_failure_of_its_storage(
     tmp_path: Path, small_flags: tuple[str, ...], support: Labelled
 ) -> None:

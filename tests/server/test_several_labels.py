@@ -17,6 +17,7 @@ from sklearn.metrics import jaccard_score
 
 from server.journeys.label_quality import jaccard
 from tests.helpers.bundles import SMALL, small_bundle
+from tests.helpers.databases import contents_of
 from tests.helpers.images import encode
 from tests.helpers.leftovers import found_in
 from tests.helpers.patches import picture
@@ -337,8 +338,7 @@ _SECRET_LABEL = "an unmistakable label"
 
 
 def label_in_files(folder: Path) -> bool:
-    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".reserve"]
-    return any(_SECRET_LABEL.encode() in path.read_bytes() for path in files)
+    return any(_SECRET_LABEL.encode() in content for content in contents_of(folder))
 
 
 def test_nothing_is_left_of_a_forgotten_example(tmp_path: Path, small_flags: tuple[str, ...]) -> None:

@@ -11,9 +11,9 @@ import httpx
 import psutil
 import pytest
 
-from benchmarks.server_process import ServerProcess
 from tests.helpers import servers
 from tests.helpers.samples import Labelled
+from tests.helpers.servers import RealServer
 from tests.helpers.uploads import create, queries
 from tests.helpers.waiting import wait_until
 from tests.server.test_workers import CLIENTS, SECONDS, Load, children, metric, restart_all
@@ -23,19 +23,19 @@ FLAGS = ("--workers", str(WORKERS), "--engine", "onnx", "--shared-engine")
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory, small_flags: tuple[str, ...]) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("shared") / "data", *FLAGS, *small_flags) as server:
+def running(tmp_path_factory: pytest.TempPathFactory, small_flags: tuple[str, ...]) -> Iterator[RealServer]:
+    with RealServer(tmp_path_factory.mktemp("shared") / "data", *FLAGS, *small_flags) as server:
         yield server  # The last test stops it.
 
 
 @pytest.fixture
-def many(running: ServerProcess) -> Iterator[httpx.Client]:
+def many(running: RealServer) -> Iterator[httpx.Client]:
     """A client that opens a connection for each request, so that any worker may answer."""
     with httpx.Client(base_url=running.url, timeout=SECONDS, limits=httpx.Limits(max_keepalive_connections=0)) as client:
         yield client
 
 
-def seats(server: ServerProcess) -> dict[int, psutil.Process]:
+def seats(server: RealServer) -> dict[int, psutil.Process]:
     """The server's processes but the first, by the number of their seats. The newest of a seat counts."""
     found = {}
     for process in children(server):
@@ -49,11 +49,11 @@ def seat_of(process: psutil.Process) -> dict[str, Any]:
     return seat
 
 
-def wait_until_replaced(server: ServerProcess, number: int, before: psutil.Process) -> None:
+def wait_until_replaced(server: RealServer, number: int, before: psutil.Process) -> None:
     wait_until(lambda: number in (now := seats(server)) and now[number] != before and len(now) == 2 + WORKERS)
 
 
-def test_one_process_runs_the_engine_of_all(running: ServerProcess, many: httpx.Client, support: Labelled) -> None:
+def test_one_process_runs_the_engine_of_all(running: RealServer, many: httpx.Client, support: Labelled) -> None:
     assert sorted(seats(running)) == [-1, 0, 1, 2]
     lines = [json.loads(line) for line in running.log().splitlines() if line.startswith("{")]
     assert [line["process"] for line in lines if "for all processes" in line["message"]] == ["device"]
@@ -74,7 +74,7 @@ def test_answers_are_those_of_a_server_with_its_own_engine(
         assert reply.status_code == 200, reply.text
         return [{**each["scores"], "novelty": each["novelty"]} for each in reply.json()["predictions"]]
 
-    with servers.ServerProcess(tmp_path / "data", *small_flags) as own, httpx.Client(base_url=own.url, timeout=SECONDS) as api:
+    with servers.RealServer(tmp_path / "data", *small_flags) as own, httpx.Client(base_url=own.url, timeout=SECONDS) as api:
         task = create(api, support[::5])["id"]
         expected = [ask(api, task, at) for at in range(5)]
     task = create(many, support[::5])["id"]
@@ -86,7 +86,7 @@ def test_answers_are_those_of_a_server_with_its_own_engine(
 
 
 def test_a_killed_device_is_replaced_and_only_its_requests_may_fail(
-    many: httpx.Client, running: ServerProcess, support: Labelled
+    many: httpx.Client, running: RealServer, support: Labelled
 ) -> None:
     task = create(many, support[::5])["id"]
     with Load(running, support) as load:
@@ -103,7 +103,7 @@ def test_a_killed_device_is_replaced_and_only_its_requests_may_fail(
     assert many.post(f"/v1/tasks/{task}/predict", **queries([support[0][1]])).status_code == 200
 
 
-def test_a_worker_that_is_killed_at_work_frees_its_places(many: httpx.Client, running: ServerProcess, support: Labelled) -> None:
+def test_a_worker_that_is_killed_at_work_frees_its_places(many: httpx.Client, running: RealServer, support: Labelled) -> None:
     with Load(running, support) as load:
         wait_until(lambda: load.asked > 50)
         for number in (1, 2):
@@ -118,12 +118,12 @@ def test_a_worker_that_is_killed_at_work_frees_its_places(many: httpx.Client, ru
 
 
 @pytest.mark.slow
-def test_a_rolling_restart_fails_no_request(running: ServerProcess, support: Labelled) -> None:
+def test_a_rolling_restart_fails_no_request(running: RealServer, support: Labelled) -> None:
     restart_all(running, support)
     assert len(children(running)) == 2 + WORKERS
 
 
-def test_a_server_that_is_stopped_answers_what_it_took(running: ServerProcess, support: Labelled) -> None:
+def test_a_server_that_is_stopped_answers_what_it_took(running: RealServer, support: Labelled) -> None:
     processes = children(running)
     folder = Path(seat_of(processes[0])["folder"])
     with Load(running, support) as load:
@@ -137,7 +137,7 @@ def test_a_server_that_is_stopped_answers_what_it_took(running: ServerProcess, s
 @pytest.mark.slow
 def test_nothing_is_left_in_memory_whatever_is_killed(tmp_path: Path, small_flags: tuple[str, ...], support: Labelled) -> None:
     flags = (*FLAGS, *small_flags)
-    with ServerProcess(tmp_path / "data", *flags) as server, httpx.Client(base_url=server.url, timeout=SECONDS) as api:
+    with RealServer(tmp_path / "data", *flags) as server, httpx.Client(base_url=server.url, timeout=SECONDS) as api:
         create(api, support[::5])
         folder = Path(seat_of(children(server)[0])["folder"])
         for number in (-1, 0, 1):

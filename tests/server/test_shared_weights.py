@@ -5,9 +5,9 @@ from pathlib import Path
 import httpx
 import psutil
 
-from benchmarks.server_process import ServerProcess
 from tests.helpers.bundles import weighted_bundle
 from tests.helpers.samples import Labelled
+from tests.helpers.servers import RealServer
 from tests.helpers.uploads import create, predict
 from tests.helpers.waiting import wait_until
 
@@ -21,7 +21,7 @@ def weights_of(process: psutil.Process) -> set[str]:
 def test_the_owner_and_every_worker_map_one_file(shipped_bundle: Path, tmp_path: Path, support: Labelled) -> None:
     bundle = weighted_bundle(shipped_bundle, tmp_path / "bundles", "weighted")
     flags = ("--workers", "2", "--bundles-dir", str(tmp_path / "bundles"), "--engine", "onnx")
-    with ServerProcess(tmp_path / "data", *flags, bundle=bundle) as server:
+    with RealServer(tmp_path / "data", *flags, bundle=bundle) as server:
         owner, *workers = psutil.Process(server.process.pid).children()
         # The server answers once one worker does; the other may still be loading its engine.
         wait_until(lambda: all(map(weights_of, workers)))

@@ -15,12 +15,12 @@ import pytest
 
 from benchmarks.bundles import copy_bundle
 from benchmarks.server_process import ROOT, free_port
-from benchmarks.server_process import ServerProcess as RealServer
 from models.bundle import PAPER_BUNDLE
 from server.settings import Settings, load_settings
 from tests.helpers.samples import Labelled
-from tests.helpers.servers import ServerProcess, run_server
+from tests.helpers.servers import RealServer, ServerProcess, environment_of, run_server
 from tests.helpers.uploads import create, queries
+from tests.helpers.waiting import wait_until
 
 _GONE_SECONDS = 2
 
@@ -69,6 +69,8 @@ def test_a_server_that_drains_says_that_it_stops_and_answers_until_it_does(
     flags = (*small_flags, "--workers", workers, "--drain-seconds", "60")
     with RealServer(tmp_path / "data", *flags) as process, httpx.Client(base_url=process.url, timeout=60) as api:
         task = create(api, support)["id"]
+        # It answers once one worker does. A stop ends those that are still starting, and whoever has connected to them.
+        wait_until(lambda: process.log().count("Application startup complete") == (1 if workers == "1" else 3))
         process.process.send_signal(signal.SIGTERM)
         while (ready := api.get("/readyz")).status_code == 200:
             pass
@@ -93,7 +95,7 @@ def test_sigterm_while_it_starts_ends_it(tmp_path: Path, as_first_process: bool,
         command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *command]
         if os.geteuid() or subprocess.run([*command[:5], "true"], capture_output=True, check=False).returncode:
             pytest.skip("needs to make a container, which takes root and the right to")
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=environment_of(command)) as process:
         assert process.stderr is not None
         try:
             deadline = time.monotonic() + 30
@@ -170,12 +172,18 @@ def test_help_names_every_setting(tmp_path: Path) -> None:
         assert f"--{name.replace('_', '-')}" in ended.stdout
 
 
-def test_a_port_in_use_is_told_and_the_data_directory_too(tmp_path: Path, small_flags: tuple[str, ...]) -> None:
+def test_a_port_in_use_is_told(tmp_path: Path, small_flags: tuple[str, ...]) -> None:
     with ServerProcess(tmp_path / "data", *small_flags) as process:
         port = process.url.rpartition(":")[2]
         other = run_server("--data-dir", str(tmp_path / "other"), "--port", port, folder=tmp_path)
         assert other.returncode == 1
         assert other.stderr.startswith(f"headstart-server: cannot listen on 127.0.0.1:{port}")
+        assert httpx.get(f"{process.url}/readyz").status_code == 200
+
+
+@pytest.mark.sqlite("one server alone may open it")
+def test_a_data_directory_in_use_is_told(tmp_path: Path, small_flags: tuple[str, ...]) -> None:
+    with ServerProcess(tmp_path / "data", *small_flags) as process:
         same = run_server("--data-dir", str(tmp_path / "data"), folder=tmp_path)
         assert same.returncode == 1
         assert "in use by another server" in same.stderr.splitlines()[-1]

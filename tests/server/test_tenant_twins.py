@@ -9,19 +9,19 @@ open from the start, and time, for which nothing is asked while a refresh of eit
 
 import random
 import re
-import shutil
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy
 
-from server.store import capture_writer
+from server.store import capture_writer, tables
 from tests.helpers.bundles import SMALL, small_bundle
+from tests.helpers.databases import copy_database, statements_in
 from tests.helpers.images import encode, noise
 from tests.helpers.servers import ServerProcess, run_server
 from tests.helpers.twins import ARCHIVE, Shown, Side, Twin
@@ -286,10 +286,11 @@ def twins(tmp_path: Path, bundles: Path) -> Iterator[tuple[list[Twin], list[http
     with ExitStack() as stack:
         clients = []
         for name, stranger in (("both", ""), ("ours", "theirs"), ("theirs", "ours")):
-            folder = shutil.copytree(tmp_path / "data", tmp_path / name)
-            with closing(sqlite3.connect(folder / "headstart.db")) as database, database:
-                for table in ("keys", "quotas"):
-                    database.execute(f"DELETE FROM {table} WHERE tenant = ?", [stranger])
+            folder = tmp_path / name
+            copy_database(tmp_path / "data", folder)
+            with statements_in(folder) as database:
+                for table in (tables.keys, tables.quotas):
+                    database.execute(sqlalchemy.delete(table).where(table.c.tenant == stranger))
             server = stack.enter_context(ServerProcess(folder, *flags, prepare=store_captures_soon))
             headers = {"Authorization": f"Bearer {keys['default']}"}
             clients.append(stack.enter_context(httpx.Client(base_url=server.url, headers=headers, timeout=60)))

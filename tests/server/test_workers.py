@@ -16,9 +16,9 @@ import httpx
 import psutil
 import pytest
 
-from benchmarks.server_process import ROOT, ServerProcess, free_port
+from benchmarks.server_process import ROOT, free_port
 from tests.helpers.samples import Labelled
-from tests.helpers.servers import run_server
+from tests.helpers.servers import RealServer, environment_of, run_server
 from tests.helpers.uploads import create, multipart, queries
 from tests.helpers.waiting import wait_until
 
@@ -29,16 +29,16 @@ SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory, small_flags: tuple[str, ...]) -> Iterator[ServerProcess]:
+def running(tmp_path_factory: pytest.TempPathFactory, small_flags: tuple[str, ...]) -> Iterator[RealServer]:
     folder = tmp_path_factory.mktemp("workers")
     flags = ("--workers", str(WORKERS), "--engine", "onnx", "--body-timeout", "2", *small_flags)
-    with ServerProcess(folder / "data", *flags) as server:
+    with RealServer(folder / "data", *flags) as server:
         yield server
         assert server.stop() == 0, server.log()
 
 
 @pytest.fixture
-def many(running: ServerProcess) -> Iterator[httpx.Client]:
+def many(running: RealServer) -> Iterator[httpx.Client]:
     """A client that opens a connection for each request, so that any worker may answer."""
     with httpx.Client(base_url=running.url, timeout=SECONDS, limits=httpx.Limits(max_keepalive_connections=0)) as client:
         yield client
@@ -50,7 +50,7 @@ def connecting(url: str, key: str) -> httpx.Client:
     return httpx.Client(base_url=url, timeout=SECONDS, headers=headers, limits=limits)
 
 
-def children(server: ServerProcess) -> list[psutil.Process]:
+def children(server: RealServer) -> list[psutil.Process]:
     """The owner, and then the workers, in the order in which they were started."""
     return sorted(psutil.Process(server.process.pid).children(), key=lambda process: process.create_time())
 
@@ -69,7 +69,7 @@ class Load:
         acknowledged: by task, the newest version that an answer named.
     """
 
-    def __init__(self, server: ServerProcess, support: Labelled, clients: int = 8) -> None:
+    def __init__(self, server: RealServer, support: Labelled, clients: int = 8) -> None:
         self.failures: list[str] = []
         self.acknowledged: dict[str, int] = {}
         self.asked = 0
@@ -118,11 +118,11 @@ class Load:
         return reply.status_code == status
 
 
-def test_the_owner_and_every_worker_are_processes_of_their_own(running: ServerProcess) -> None:
+def test_the_owner_and_every_worker_are_processes_of_their_own(running: RealServer) -> None:
     assert len(children(running)) == 1 + WORKERS
 
 
-def test_every_worker_answers_from_what_was_acknowledged(running: ServerProcess, support: Labelled) -> None:
+def test_every_worker_answers_from_what_was_acknowledged(running: RealServer, support: Labelled) -> None:
     def change_and_ask(number: int) -> None:
         with httpx.Client(base_url=running.url, timeout=SECONDS, limits=httpx.Limits(max_keepalive_connections=0)) as api:
             task = create(api, support[::5], name=f"task {number}")["id"]
@@ -170,7 +170,7 @@ def test_what_workers_capture_is_stored_and_forgotten(many: httpx.Client, suppor
     assert many.get(captures).json()["total"] == 0
 
 
-def test_metrics_are_the_sum_of_all_processes(many: httpx.Client, running: ServerProcess, support: Labelled) -> None:
+def test_metrics_are_the_sum_of_all_processes(many: httpx.Client, running: RealServer, support: Labelled) -> None:
     task = create(many, support[::5])["id"]
     name = 'headstart_responses_total{method="POST",route="/v1/tasks/{task}/predict",status="200"}'
     before = metric(many, name)
@@ -181,7 +181,7 @@ def test_metrics_are_the_sum_of_all_processes(many: httpx.Client, running: Serve
     assert metric(many, "process_resident_memory_bytes") == pytest.approx(resident, rel=0.2)
 
 
-def answered(server: ServerProcess, request: bytes) -> bytes:
+def answered(server: RealServer, request: bytes) -> bytes:
     """The first line of the answer to a request as it stands."""
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=SECONDS) as connection:
@@ -201,7 +201,7 @@ def answered(server: ServerProcess, request: bytes) -> bytes:
         (b"GET /v1/tasks HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
     ],
 )
-def test_a_refusal_does_not_wait_for_a_body(running: ServerProcess, head: bytes, status: int) -> None:
+def test_a_refusal_does_not_wait_for_a_body(running: RealServer, head: bytes, status: int) -> None:
     assert answered(running, head).split()[1] == str(status).encode()
 
 
@@ -213,7 +213,7 @@ def test_predictions_to_be_remembered_are_stored_however_that_is_written(many: h
         assert answer.json()["predictions"][0]["prediction"]
 
 
-def test_a_killed_worker_is_replaced(many: httpx.Client, running: ServerProcess, support: Labelled) -> None:
+def test_a_killed_worker_is_replaced(many: httpx.Client, running: RealServer, support: Labelled) -> None:
     task = create(many, support[::5])["id"]
     name = 'headstart_responses_total{method="POST",route="/v1/tasks/{task}/predict"'
     counted = metric(many, name)
@@ -232,7 +232,7 @@ def test_a_killed_worker_is_replaced(many: httpx.Client, running: ServerProcess,
 
 
 def test_while_the_owner_is_replaced_predictions_go_on_and_nothing_is_lost(
-    many: httpx.Client, running: ServerProcess, support: Labelled
+    many: httpx.Client, running: RealServer, support: Labelled
 ) -> None:
     task = create(many, support[::5])["id"]
     before = children(running)
@@ -250,7 +250,7 @@ def test_while_the_owner_is_replaced_predictions_go_on_and_nothing_is_lost(
         assert many.get(f"/v1/tasks/{known}").json()["version"] >= version
 
 
-def restart_all(server: ServerProcess, support: Labelled) -> None:
+def restart_all(server: RealServer, support: Labelled) -> None:
     """Replaces every process of a server under load, of which no request fails."""
     before = children(server)
     with Load(server, support) as load:
@@ -263,7 +263,7 @@ def restart_all(server: ServerProcess, support: Labelled) -> None:
     assert len(children(server)) == len(before)
 
 
-def test_a_rolling_restart_fails_no_request(many: httpx.Client, running: ServerProcess, support: Labelled) -> None:
+def test_a_rolling_restart_fails_no_request(many: httpx.Client, running: RealServer, support: Labelled) -> None:
     counters = ("headstart_responses_total", "headstart_stage_seconds_count")
     counted, cpu = [metric(many, name) for name in counters], metric(many, "process_cpu_seconds_total")
     restart_all(running, support)
@@ -285,19 +285,19 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 @pytest.fixture(scope="module")
-def keyed(keys: tuple[Path, str], small_flags: tuple[str, ...]) -> Iterator[ServerProcess]:
-    with ServerProcess(keys[0], "--workers", str(WORKERS), "--engine", "onnx", *small_flags) as server:
+def keyed(keys: tuple[Path, str], small_flags: tuple[str, ...]) -> Iterator[RealServer]:
+    with RealServer(keys[0], "--workers", str(WORKERS), "--engine", "onnx", *small_flags) as server:
         yield server
         assert server.stop() == 0, server.log()
 
 
 @pytest.fixture
-def holder(keyed: ServerProcess, keys: tuple[Path, str]) -> Iterator[httpx.Client]:
+def holder(keyed: RealServer, keys: tuple[Path, str]) -> Iterator[httpx.Client]:
     with connecting(keyed.url, keys[1]) as client:
         yield client
 
 
-def test_a_revoked_key_opens_no_worker(holder: httpx.Client, keyed: ServerProcess, support: Labelled) -> None:
+def test_a_revoked_key_opens_no_worker(holder: httpx.Client, keyed: RealServer, support: Labelled) -> None:
     task = create(holder, support[::5])["id"]
     for _ in range(5):
         made = holder.post("/v1/keys", json={"scope": "predict"}).json()
@@ -310,7 +310,7 @@ def test_a_revoked_key_opens_no_worker(holder: httpx.Client, keyed: ServerProces
 
 
 def test_a_quota_counts_what_all_workers_answer(
-    holder: httpx.Client, keyed: ServerProcess, keys: tuple[Path, str], support: Labelled, tmp_path: Path
+    holder: httpx.Client, keyed: RealServer, keys: tuple[Path, str], support: Labelled, tmp_path: Path
 ) -> None:
     task = create(holder, support[::5])["id"]
     made = holder.post("/v1/keys", json={"scope": "predict"}).json()
@@ -325,7 +325,7 @@ def test_a_quota_counts_what_all_workers_answer(
 
 
 def test_a_server_that_is_stopped_answers_what_it_took(tmp_path: Path, small_flags: tuple[str, ...], support: Labelled) -> None:
-    with ServerProcess(tmp_path / "data", "--workers", "2", "--engine", "onnx", *small_flags) as server:
+    with RealServer(tmp_path / "data", "--workers", "2", "--engine", "onnx", *small_flags) as server:
         processes = children(server)
         with Load(server, support) as load:
             wait_until(lambda: load.asked > 20)
@@ -337,15 +337,16 @@ def test_a_server_that_is_stopped_answers_what_it_took(tmp_path: Path, small_fla
 
 def test_a_stop_during_the_start_leaves_no_process(tmp_path: Path, small_flags: tuple[str, ...]) -> None:
     flags = ("--workers", "3", "--engine", "onnx", *small_flags)
-    with ServerProcess(tmp_path / "data", *flags, until="/healthz") as server:  # as soon as one of the workers answers
+    with RealServer(tmp_path / "data", *flags, until="/healthz") as server:  # as soon as one of the workers answers
         processes = children(server)
         assert server.stop() == 0
         assert not any(process.is_running() for process in processes)
 
 
-@pytest.mark.parametrize("replaced", [1, pytest.param(2, marks=pytest.mark.slow)], ids=["of the owner", "of a worker"])
+@pytest.mark.slow
+@pytest.mark.parametrize("replaced", [1, 2], ids=["of the owner", "of a worker"])
 def test_a_stop_during_a_rolling_restart(tmp_path: Path, small_flags: tuple[str, ...], support: Labelled, replaced: int) -> None:
-    with ServerProcess(tmp_path / "data", "--workers", "2", "--engine", "onnx", *small_flags) as server:
+    with RealServer(tmp_path / "data", "--workers", "2", "--engine", "onnx", *small_flags) as server:
         with Load(server, support) as load:
             wait_until(lambda: load.asked > 20 and "with 2 workers" in server.log())  # A SIGHUP during the start does nothing.
             before = children(server)
@@ -361,10 +362,13 @@ def test_a_stop_during_a_rolling_restart(tmp_path: Path, small_flags: tuple[str,
         assert "exception" not in server.log()
 
 
+@pytest.mark.sqlite("one server alone may open it")
 def test_what_prevents_the_start_is_told_and_nothing_stays(tmp_path: Path, small_flags: tuple[str, ...]) -> None:
     flags = ("--workers", "2", "--engine", "onnx", "--data-dir", str(tmp_path / "data"), *small_flags)
-    with ServerProcess(tmp_path / "data", *flags):
+    with RealServer(tmp_path / "data", *flags):
         command = [sys.executable, "-m", "server", "--port", str(free_port()), *flags]
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False)
+        ended = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False, env=environment_of(command)
+        )
     assert ended.returncode == 1
     assert "in use by another server" in ended.stderr

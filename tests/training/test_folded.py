@@ -138,9 +138,15 @@ def test_an_imported_bundle_is_refused(tmp_path: Path) -> None:
         read_network(open_bundle(path))
 
 
-def test_a_bundle_with_a_layer_of_its_export_is_refused() -> None:
-    with pytest.raises(CheckpointError, match=r"photos@1 ends with a layer .*; start from efficientnet-lite0"):
-        initial_network("photos@1")
+def test_the_projection_of_an_export_is_left_out() -> None:
+    bundle = open_bundle(SHIPPED_BUNDLES["photos@1"])
+    network = read_network(bundle)
+    model = onnx.load_model_from_string(bundle.read(ONNX))
+    (matrix,) = (numpy_helper.to_array(tensor) for tensor in model.graph.initializer if "linear" in tensor.name)
+    with torch.no_grad():
+        embeddings = PixelBackbone(network)(torch.from_numpy(bundle.golden_pixels)).numpy()
+    assert embeddings.shape[1] == 1280
+    np.testing.assert_allclose(embeddings @ matrix.T, bundle.golden_embeddings, atol=1e-3)
 
 
 def scaled(model: onnx.ModelProto) -> None:

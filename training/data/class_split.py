@@ -23,7 +23,7 @@ Part = Literal["train", "validation", "test"]
 _VALIDATION_SHARE, _TEST_SHARE = 0.16, 0.20
 _LEAST = 5
 
-_SHIPPED = Path(__file__).parent / "splits"
+SHIPPED_SPLITS = Path(__file__).parent / "splits"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def means_something(name: str) -> bool:
 
 def is_shipped(name: str) -> bool:
     """Returns whether a shipped split has that name."""
-    return (_SHIPPED / f"{name}.json").is_file()
+    return (SHIPPED_SPLITS / f"{name}.json").is_file()
 
 
 def read_split(path_or_name: str | Path) -> Split:
@@ -61,7 +61,7 @@ def read_split(path_or_name: str | Path) -> Split:
     Raises:
         DataError: the file is missing or malformed, or a class is in two parts.
     """
-    shipped = _SHIPPED / f"{path_or_name}.json"
+    shipped = SHIPPED_SPLITS / f"{path_or_name}.json"
     path = shipped if shipped.is_file() else Path(path_or_name)
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from training.objectives.episodic import EpisodicObjective, one_hot_labels
+from training.objectives.methods import Episodes, MetaMethod, Published
 
 _STEPS = 15
 _BARRIER = 1e-9  # The final size of complementary products: small beside β's scale of one, large beside float64's rounding.
@@ -140,3 +141,12 @@ def _length(slack: Tensor, slack_step: Tensor, dual: Tensor, dual_step: Tensor) 
 
 def _mean(x_TnK: Tensor) -> Tensor:
     return x_TnK.mean(dim=(1, 2), keepdim=True)
+
+
+METHOD = MetaMethod(
+    name="MetaOptNet",
+    family="optimisation",
+    objective=lambda _dim, _ways: SvmHead(),
+    episodes=Episodes(tasks=4, shots=(5,), queries=6),  # as its authors' code for CIFAR-FS; 4 a step instead of 8, for more steps
+    published=Published("with ResNet-12 only"),
+)

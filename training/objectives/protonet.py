@@ -7,6 +7,7 @@ on more ways than the evaluation has makes better embeddings (section 3 of the p
 from torch import Tensor
 
 from training.objectives.episodic import EpisodicObjective
+from training.objectives.methods import Episodes, MetaMethod, Published
 
 
 class ProtoNet(EpisodicObjective):
@@ -18,3 +19,12 @@ class ProtoNet(EpisodicObjective):
         """
         prototypes_TKD = support_TKSD.mean(dim=2)
         return 2.0 * query_TqD @ prototypes_TKD.transpose(1, 2) - prototypes_TKD.square().sum(dim=2)[:, None]
+
+
+METHOD = MetaMethod(
+    name="ProtoNet",
+    family="metric",
+    objective=lambda _dim, _ways: ProtoNet(),
+    episodes=Episodes(tasks=1, ways=20, shots=(5,), queries=5),  # the paper has 15 queries; 5 give more steps in the same time
+    published=Published("Bertinetto et al., arXiv:1805.08136v1", {1: 0.555, 5: 0.720}),
+)

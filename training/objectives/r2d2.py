@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from training.objectives.episodic import EpisodicObjective, one_hot_labels
+from training.objectives.methods import Episodes, MetaMethod, Published
 
 
 class RidgeHead(EpisodicObjective):
@@ -35,3 +36,12 @@ class RidgeHead(EpisodicObjective):
         factor_Tnn = torch.linalg.cholesky(x_TnD @ x_TnD.transpose(1, 2) + self.log_penalty.exp() * identity_nn)
         dual_TnK = torch.cholesky_solve(y_nK.expand(len(x_TnD), -1, -1), factor_Tnn)
         return self.log_scale.exp() * (query_TqD @ x_TnD.transpose(1, 2) @ dual_TnK)
+
+
+METHOD = MetaMethod(
+    name="R2D2",
+    family="optimisation",
+    objective=lambda _dim, _ways: RidgeHead(),
+    episodes=Episodes(tasks=4, shots=(5,), queries=6),  # as for MetaOptNet, whose authors' code trains both alike
+    published=Published("Bertinetto et al., arXiv:1805.08136v1", {1: 0.600, 5: 0.761}),
+)

@@ -31,12 +31,14 @@ class DatasetInfo:
         split: its base, validation and novel classes.
         split_source: the split file, or how the classes were split.
         images: how many base images were found.
+        per_class: the number of images of a base class that are learned from, the first by name; None for all.
     """
 
     paths: tuple[str, ...]
     split: Split
     split_source: str
     images: int
+    per_class: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class RunInfo:
         initial: the network that training started from, or None for random weights.
         teacher: the folder of the run it was distilled from, or None.
         inherited: the classes that `initial` was trained on, as far as they are known.
+        before: what `initial` reached on the validation classes, by the names of the columns of `Checkpoint.history`; empty
+            where that was not measured.
     """
 
     recipe: dict[str, Any]
@@ -60,6 +64,7 @@ class RunInfo:
     initial: str | None = None
     teacher: str | None = None
     inherited: tuple[str, ...] = ()
+    before: dict[str, float] = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:

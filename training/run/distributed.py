@@ -9,6 +9,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from training.devices import DeviceError, has_bfloat16
+from training.run.balance import find_balancing
 from training.run.learner import Learner
 from training.run.recipes import Recipe
 
@@ -23,7 +24,7 @@ def make_fabric(device: torch.device, devices: int, recipe: Recipe) -> Fabric:
     """
     if devices > 1 and device.index is not None:
         raise DeviceError(f"{device} is one device; of {devices}, name the kind only: {device.type}")
-    if devices > 1 and recipe.balancing not in {"fixed", "uncertainty"}:
+    if devices > 1 and not find_balancing(recipe.balancing).several_devices:
         raise DeviceError(f"{recipe.balancing} balances gradients on one device only")
     if device.type == "cuda" and devices > torch.cuda.device_count():
         raise DeviceError(f"{devices} GPUs were asked for; there are {torch.cuda.device_count()}")

@@ -14,34 +14,35 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from models.backbones import Backbone, PixelBackbone, build_backbone
+from models.backbones import Backbone, PixelBackbone, Projected, build_backbone
 from models.bundle import ONNX, Bundle
 from models.manifest import Imported
 from training.run.checkpoint import CheckpointError
 
 
 def read_network(bundle: Bundle) -> Backbone:
-    """Returns the network of a bundle that `headstart-train export` made, in evaluation mode.
+    """Returns the network of a bundle that `headstart-train export` made, in evaluation mode, without a projection of its end.
 
     Each filter has length one, since the shorter it is, the more a step of training turns it (van Laarhoven, arXiv:1706.05350,
     section 3). The batch normalisation behind it gives the length back and adds b. It has mean 0 and variance 1 until
     `renormalise` measures them.
 
     Raises:
-        CheckpointError: the bundle was imported, or its export added a layer, or its file is not of the network that its
-            manifest describes.
+        CheckpointError: the bundle was imported, or its file is not of the network that its manifest describes.
     """
     manifest = bundle.manifest
     if isinstance(manifest.training, Imported):
         raise CheckpointError(f"{bundle.id} was imported, and training knows no such network; --init {manifest.training.source}")
     backbone = build_backbone(manifest.architecture, manifest.input.height).eval()
-    if backbone.embedding_dim != manifest.embedding_dim:
-        raise CheckpointError(
-            f"{bundle.id} ends with a layer that its export added, so training cannot go on with it; start from "
-            f"{manifest.training.initial or 'its run'}"
+    served = backbone
+    if backbone.embedding_dim != manifest.embedding_dim:  # the export added a projection, and the next one fits its own
+        served = Backbone(
+            Projected(backbone.network, torch.zeros(backbone.embedding_dim, manifest.embedding_dim)),
+            manifest.architecture.mean,
+            manifest.architecture.std,
         )
     try:
-        exported = PixelBackbone(backbone)  # the file names its kernels after it
+        exported = PixelBackbone(served)  # the file names its kernels after it
         _load(exported, onnx.load_model_from_string(bundle.read(ONNX)))
         with torch.no_grad():
             bundle.check_golden(ONNX, exported(torch.from_numpy(bundle.golden_pixels)).numpy())
@@ -69,6 +70,9 @@ def _load(network: PixelBackbone, model: onnx.ModelProto) -> None:
             state[kernel] = tensors[kernel] / lengths.clamp(min=1e-12)[:, None, None, None]
             state[f"{norm}.weight"], state[f"{norm}.bias"] = lengths, tensors[biases[kernel]]
             state[f"{norm}.running_var"] = torch.full_like(lengths, 1.0 - second.eps)
+    for name, module in leaves:
+        if isinstance(module, nn.Linear):
+            state[f"{name}.weight"] = tensors[f"{name}.weight"]
     network.load_state_dict(state)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -11,12 +11,12 @@ from torch import Tensor
 from models.backbones import Backbone
 from models.backbones.pretrained import is_pretrained, load_pretrained
 from models.bundle import MANIFEST, SHIPPED, find_bundles, open_bundle
-from models.manifest import Architecture
+from models.manifest import Architecture, Training
 from training.data.dataset import ImageSet
 from training.objectives import TURNS, turn
 from training.run.checkpoint import Checkpoint, CheckpointError
 from training.run.folded import read_network, renormalise
-from training.run.recipes import Recipe
+from training.run.recipes import RECIPES, Recipe
 
 _BATCHES, _BATCH = 16, 64  # enough for statistics that training's batches hardly differ from
 
@@ -32,6 +32,7 @@ class Initial:
         origin: the source and its weights, in words.
         classes: that it was trained on, as far as they are known.
         folded: whether its batch normalisation needs statistics, which an export left out.
+        recipe: that it was trained by; None where this release has none of that name.
     """
 
     architecture: Architecture
@@ -40,6 +41,7 @@ class Initial:
     origin: str
     classes: tuple[str, ...] = ()
     folded: bool = False
+    recipe: Recipe | None = None
 
     def put_into(self, checkpoint: Checkpoint, datasets: Sequence[ImageSet] = ()) -> None:
         """Gives a fresh run these weights, and heads drawn from its seed.
@@ -100,12 +102,14 @@ def initial_network(source: str, weights: str | None = None, input_size: int | N
         raise CheckpointError(f"the run {source} is not finished; resume it first")
     state = checkpoint.trained_backbone().state_dict()
     size = input_size or checkpoint.recipe.input_size
-    return Initial(checkpoint.architecture, size, state, f"run {Path(source).name}", checkpoint.info.classes)
+    origin = f"run {Path(source).name}"
+    return Initial(checkpoint.architecture, size, state, origin, checkpoint.info.classes, recipe=checkpoint.recipe)
 
 
 def _of_bundle(folder: Path, input_size: int | None) -> Initial:
     bundle = open_bundle(folder)
     manifest, network = bundle.manifest, read_network(bundle)
     size = input_size or manifest.input.height
-    classes = manifest.training.classes
-    return Initial(manifest.architecture, size, network.state_dict(), f"bundle {bundle.id}", classes, folded=True)
+    origin, made = f"bundle {bundle.id}", cast("Training", manifest.training)  # `read_network` refuses imported ones
+    recipe = RECIPES.get(made.recipe)
+    return Initial(manifest.architecture, size, network.state_dict(), origin, made.classes, folded=True, recipe=recipe)

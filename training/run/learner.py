@@ -91,6 +91,7 @@ class Learner(nn.Module):
         self._mixup = recipe.mixup
         self._temperature = recipe.distillation_temperature
         self._fixed_stages = recipe.fixed_stages
+        self._fixed_statistics = recipe.fixed_statistics or recipe.fixed_stages is not None
         if recipe.fixed_stages is not None:
             if not isinstance(backbone.network, EfficientNetLite):
                 raise RecipeError(f"{recipe.network} has no stages that could be fixed; leave fixed_stages out")
@@ -112,7 +113,7 @@ class Learner(nn.Module):
         of the anchor.
         """
         super().train(mode)
-        if self._fixed_stages is not None:
+        if self._fixed_statistics:
             for module in self.backbone.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()

@@ -23,7 +23,7 @@ from training.evaluation.episodes import SHOTS, WAYS, EpisodeSampler, affordable
 from training.evaluation.evaluate import score
 from training.run import curves
 from training.run.average import WeightAverage
-from training.run.balance import Term, make_balance
+from training.run.balance import Term, find_balancing
 from training.run.checkpoint import Checkpoint
 from training.run.distributed import synchronise_batch_norm
 from training.run.feed import Feed, TrainingSet
@@ -76,7 +76,8 @@ class Trainer:
         self.learner.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = WeightAverage(self.learner, recipe.ema_decay, checkpoint.average) if recipe.ema_decay else None
         self.teacher = teacher.to(device).eval().requires_grad_(False) if teacher else None
-        self.balance = make_balance(recipe.balancing, self._objectives(), list(self.learner.backbone.parameters())).to(device)
+        balancing = find_balancing(recipe.balancing)
+        self.balance = balancing.make(self._objectives(), list(self.learner.backbone.parameters())).to(device)
         if device.type == "cuda" and self.balance.one_pass:
             self.learner.backbone.compile()
         self.optimizer = torch.optim.SGD(
@@ -186,7 +187,7 @@ class Trainer:
             "loss": float(losses.mean()),
             "learning_rate": self.recipe.rate(step / self.total_steps),
             "seconds": seconds,
-            **self._validate(),
+            **self.validate(),
         }
         self.checkpoint.history.append(row)
         tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
@@ -196,7 +197,7 @@ class Trainer:
         except OSError as error:  # Not worth losing an epoch. The checkpoint comes next, and reports a full disk.
             tqdm.write(f"the curves were not written: {error}")
 
-    def _validate(self) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
         """Measures accuracy on episodes of the validation classes, with class-mean heads; one column per dataset and shot."""
         options = HeadOptions(solver="prototype", C=1.0, temperature=1.0, centre=False)
         result = {}

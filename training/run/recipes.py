@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from training.run.augment import Augmentation
+from training.run.balance import find_balancing
 
-Balancing = Literal["fixed", "uncertainty", "gradnorm", "pcgrad", "mgda"]
+BalancingName = Annotated[str, AfterValidator(lambda name: find_balancing(name).name)]
 
 
 class Recipe(BaseModel):
@@ -31,6 +32,7 @@ class Recipe(BaseModel):
         bank_rate: the learning rate of the class banks, as a multiple of the network's.
         fixed_stages: for an EfficientNet-Lite. The stem, this many stages and every depthwise kernel keep their initial weights,
             and so do all means and variances of batch normalisation. None trains everything.
+        fixed_statistics: all means and variances of batch normalisation stay those of the initial network.
         anchor_weight: of the cosine distance between an image's embedding and its embedding by the initial network.
         projection: width of a last linear layer that an export fits on the base classes; None adds none. See
             `training.export.within_class`.
@@ -47,7 +49,7 @@ class Recipe(BaseModel):
             `training.objectives.mixup`.
         distillation_weight: of distillation where there is a teacher; classes then have 1 minus this.
         distillation_temperature: divides logits before they are compared with the teacher's.
-        balancing: how objectives share the backbone. See `training.run.balance`.
+        balancing: how objectives share the backbone, the name of an entry of `training.run.balance`.
         mixing_temperature: how datasets share a batch: 1 by their size, infinity evenly. See `training.run.batches.mix`.
         dropblock: rate of DropBlock in the last two blocks of ResNet-12.
         precision: the network's number format; losses and weights stay float32. `auto` is bfloat16 where the device has it.
@@ -72,6 +74,7 @@ class Recipe(BaseModel):
     weight_decay: float = Field(default=5e-4, ge=0)
     bank_rate: float = Field(default=1.0, gt=0)
     fixed_stages: int | None = Field(default=None, ge=0, le=7)
+    fixed_statistics: bool = False
     anchor_weight: float = Field(default=0.0, ge=0)
     projection: int | None = Field(default=None, ge=1)
     schedule: Literal["cosine", "step"] = "cosine"
@@ -84,7 +87,7 @@ class Recipe(BaseModel):
     mixup: float = Field(default=0.0, ge=0)
     distillation_weight: float = Field(default=0.5, gt=0, lt=1)
     distillation_temperature: float = Field(default=4.0, gt=0)
-    balancing: Balancing = "fixed"
+    balancing: BalancingName = "fixed"
     mixing_temperature: float = Field(default=1.0, gt=0)
     dropblock: float = Field(default=0.0, ge=0, lt=1)
     augmentation: Augmentation = Augmentation()

@@ -1,4 +1,4 @@
-"""The measurement of every method of `benchmarks.training_cost`: the code that serves, and the method's own classifier beside
+"""The measurement of every method of `benchmarks.laboratory meta`: the code that serves, and the method's own classifier beside
 it.
 """
 
@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.training.cost_learners import WAYS, Learner
+from benchmarks.laboratory.learners import WAYS, Learner
+from benchmarks.laboratory.record import Accuracy, Scores
 from models.manifest import HeadOptions
 from training.data.dataset import ImageSet
 from training.evaluation.episodes import Episode, EpisodeSampler
@@ -23,8 +24,6 @@ HEADS = {
 OWN = "own"
 _BATCH = 256
 _STACK = 20  # Episodes that a method's own classifier adapts to at once.
-
-Accuracy = tuple[float, float]
 
 
 class Evaluator:
@@ -42,14 +41,14 @@ class Evaluator:
         self._episodes = episodes
         self._own_episodes = min(own_episodes, episodes)
 
-    def __call__(self, learner: Learner) -> dict[int, dict[str, Accuracy]]:
+    def __call__(self, learner: Learner) -> Scores:
         """Returns shots -> head -> (accuracy, half-width of its 95 % interval), shares of one."""
         learner.prepare_evaluation()
         images = self._pixels.permute(0, 3, 1, 2).float() / 255.0
         with torch.inference_mode():
             embeddings = torch.cat([learner.backbone(batch) for batch in torch.split(images, _BATCH)])
         array = embeddings.cpu().numpy()
-        result: dict[int, dict[str, Accuracy]] = {}
+        result: Scores = {}
         for sampler in self._samplers:
             scored = {head: score(array, array[0], sampler, self._episodes, options) for head, options in HEADS.items()}
             result[sampler.shots] = {head: (part.accuracy, part.ci95) for head, part in scored.items()}

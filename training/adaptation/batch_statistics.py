@@ -1,0 +1,57 @@
+"""Batch normalisation by the statistics of unlabelled target images.
+
+AdaBN (Li et al., 2016, arXiv:1603.04779, algorithm 1) replaces the source's means and variances by the target's. Schneider et al.
+(NeurIPS 2020, arXiv:2006.16971, equation 2) mix them for few images: μ = N/(N + n) μ_source + n/(N + n) μ_target, and so the
+variances. N says how many target images the source's statistics are worth; N = 0 is AdaBN.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from training.adaptation.method import FromImages
+
+
+@dataclass(frozen=True)
+class BatchStatistics:
+    """Measures every layer's statistics in one pass over all target images, from the first layer upwards.
+
+    Attributes:
+        worth: N.
+    """
+
+    worth: float = 0.0
+
+    @torch.no_grad()
+    def adapt(self, classifier: nn.Module, images_n3HW: Tensor) -> nn.Module:
+        adapted = copy.deepcopy(classifier).eval()
+        share = len(images_n3HW) / (self.worth + len(images_n3HW))
+        hooks = [norm.register_forward_pre_hook(_mixing(share)) for norm in norms_of(adapted)]
+        adapted(images_n3HW)
+        for hook in hooks:
+            hook.remove()
+        return adapted
+
+
+def norms_of(network: nn.Module) -> list[nn.BatchNorm2d]:
+    """Returns the layers of batch normalisation."""
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+def _mixing(share: float) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    def mix(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """Gives a layer its statistics just before it uses them, so that the layers above it see what it will pass on."""
+        variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3), correction=0)
+        cast("Tensor", norm.running_mean).lerp_(mean, share)
+        cast("Tensor", norm.running_var).lerp_(variance, share)
+
+    return mix
+
+
+METHOD = FromImages(
+    "batch statistics", "Schneider et al., NeurIPS 2020", {f"N {worth}": BatchStatistics(worth) for worth in (0, 16, 64, 256)}
+)

@@ -1,0 +1,58 @@
+"""The interfaces of adaptation: from a trained network and a few images to a network for the task at hand.
+
+Shape legend: n images of 3 channels, H by W pixels, in [0, 1]; K classes; D features.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from models.backbones import Backbone
+
+
+class Labelled(Protocol):
+    """Learns from a few labelled images."""
+
+    def adapt(self, backbone: Backbone, images_n3HW: Tensor, labels_n: Tensor, classes: int) -> nn.Module:
+        """Returns a network in evaluation mode, from images to scores (n, K).
+
+        Args:
+            backbone: in evaluation mode; it is left as it was.
+            labels_n: in [0, K); every class has an image.
+        """
+
+
+class Unlabelled(Protocol):
+    """Learns from target images without labels."""
+
+    def adapt(self, classifier: nn.Module, images_n3HW: Tensor) -> nn.Module:
+        """Returns the classifier adapted to the images, in evaluation mode.
+
+        Args:
+            classifier: from images to scores (n, K), in evaluation mode; it is left as it was.
+        """
+
+
+@dataclass(frozen=True)
+class FromLabels:
+    """The entry of a method that learns from labelled images.
+
+    Attributes:
+        source: its paper.
+        candidates: the method with other hyper-parameters, by what they are. Validation classes choose one.
+    """
+
+    name: str
+    source: str
+    candidates: Mapping[str, Labelled]
+
+
+@dataclass(frozen=True)
+class FromImages:
+    """The entry of a method that learns from unlabelled images; otherwise as `FromLabels`."""
+
+    name: str
+    source: str
+    candidates: Mapping[str, Unlabelled]

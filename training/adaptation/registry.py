@@ -1,0 +1,7 @@
+"""The ways of adaptation, by name. A new one is one more file of this package that ends with its entry."""
+
+from training.adaptation.method import FromImages, FromLabels
+from training.entries import entries
+
+FROM_LABELS = {entry.name: entry for entry in entries("training.adaptation", FromLabels)}
+FROM_IMAGES = {entry.name: entry for entry in entries("training.adaptation", FromImages)}
