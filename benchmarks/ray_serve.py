@@ -8,8 +8,6 @@ Their programs share the cores of this machine, so the processor time of a predi
 """
 
 import argparse
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -18,14 +16,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import BinaryIO
 
 import httpx
 import psutil
 
 from benchmarks.postgres_server import PostgresServer
 from benchmarks.ray_process import RayProcess
-from benchmarks.server_process import ROOT, ServerProcess
+from benchmarks.server_process import ServerProcess
+from benchmarks.serving.free_server import FreeServer
 from benchmarks.serving.load import LoadGenerator, post_images
 from benchmarks.shared.command import benchmark_parser, write_json
 from benchmarks.shared.setting import create_task, processor_seconds, sample_images, support_set
@@ -33,20 +31,8 @@ from benchmarks.shared.setting import create_task, processor_seconds, sample_ima
 _CONNECTIONS = 8  # to each server, and as many for each replica
 _TASKS = 8
 _WARM = 200
-_FREE_ENGINE = ROOT / "benchmarks" / "serving" / "free_engine.py"
 _HOOK = "benchmarks.serving.free_engine.install"
 _PARTS = {"Api": "ServeReplica:headstart:Api", "Engines": "ServeReplica:headstart:Engines", "proxy": "ProxyActor"}
-
-
-class _WithFreeEngine(ServerProcess):
-    """A server whose engine costs nothing."""
-
-    def _launched(self, arguments: list[str], log: BinaryIO) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-P", str(_FREE_ENGINE), *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        return subprocess.Popen(  # noqa: S603 -- the command is ours
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
-        )
 
 
 class _Contestant:
@@ -109,7 +95,7 @@ def _compare(engine: str, count: int, arguments: argparse.Namespace, folder: Pat
                 connection.execute(f"CREATE DATABASE {name}".encode())
         flags = ("--engine", kind, "--workers", "1", "--threads", "1", "--database-url", database.url("plain"))
         servers = [
-            opened.enter_context((_WithFreeEngine if free else ServerProcess)(folder / f"{engine}-{count}-{number}", *flags))
+            opened.enter_context((FreeServer if free else ServerProcess)(folder / f"{engine}-{count}-{number}", *flags))
             for number in range(count)
         ]
         application = opened.enter_context(

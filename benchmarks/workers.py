@@ -11,8 +11,6 @@ With `--shared` each number of workers from 2 on is there twice, also with one e
 """
 
 import argparse
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,19 +20,18 @@ from itertools import product
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import BinaryIO
 
 import httpx
 import psutil
 
-from benchmarks.server_process import ROOT, ServerProcess
+from benchmarks.server_process import ServerProcess
+from benchmarks.serving.free_server import FreeServer
 from benchmarks.serving.load import LoadGenerator, post_images
 from benchmarks.shared.command import benchmark_parser, write_json
 from benchmarks.shared.setting import create_task, sample_images, support_set
 from models.bundle import DEFAULT_BUNDLE, PAPER_BUNDLE
 from models.processor import available_cores
 
-_FREE_ENGINE = ROOT / "benchmarks" / "serving" / "free_engine.py"
 _CONNECTIONS = 8  # for each worker, so that each has some: the kernel deals them out by chance
 _WARM = 200
 _MACHINES = (16, 64)
@@ -103,17 +100,6 @@ class Server:
         return [first, *sorted(first.children(), key=psutil.Process.create_time)]
 
 
-class _WithFreeEngine(ServerProcess):
-    """A server whose engine costs nothing."""
-
-    def _launched(self, arguments: list[str], log: BinaryIO) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-P", str(_FREE_ENGINE), *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        return subprocess.Popen(  # noqa: S603 -- the command is ours
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
-        )
-
-
 def main() -> None:
     parser = benchmark_parser("workers", __doc__, rounds=5)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 16], help="(default: %(default)s)")
@@ -133,7 +119,7 @@ def _free(arguments: argparse.Namespace, folder: Path) -> dict[str, dict[str, di
     kinds = ("answered", "passed on")
     with ExitStack() as opened:
         asked = _settings(arguments.workers, arguments.shared)
-        servers = [opened.enter_context(_running(_WithFreeEngine, folder, *each, PAPER_BUNDLE)) for each in asked]
+        servers = [opened.enter_context(_running(FreeServer, folder, *each, PAPER_BUNDLE)) for each in asked]
         turns = _turns(servers, kinds, arguments.requests, arguments.rounds)
     for kind in kinds:
         print(f"\nengine that costs nothing; requests are {kind} by the workers")

@@ -1,9 +1,7 @@
 """The laboratory at toy size: every contestant learns, a stopped experiment goes on, and its files say what happened."""
 
-import json
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +16,7 @@ from benchmarks.laboratory.record import Curve, Point
 from benchmarks.laboratory.report import Report
 from benchmarks.laboratory.turns import turns
 from tests.helpers.images import noise
-from tests.helpers.laboratory import colours
+from tests.helpers.laboratory import colours, lines, stopped_after_writing
 from training.data.dataset import ImageSet
 from training.objectives import learned_rule
 
@@ -117,24 +115,12 @@ def _one_step(learner: Learner, seconds: float, budget: float) -> None:
     learner.seconds = seconds
 
 
-def lines(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
-
-
 def test_it_goes_on_where_it_was_stopped(
     flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, run = tmp_path / "out", [*flags, "--minutes", "0.01", "--methods", "MTL", "MAML"]
-    write = Report.write
-
-    def stopped(report: Report) -> None:
-        write(report)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Report, "write", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            main(run)
+    with stopped_after_writing(Report, monkeypatch):
+        main(run)
     kept = lines(out)
     assert [(line["method"], len(line["curve"]), line["shots"]["5"]["novel"]) for line in kept] == [
         ("MTL", 1, None),

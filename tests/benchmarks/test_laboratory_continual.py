@@ -1,6 +1,5 @@
 """The experiment on continual learning at toy size."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from benchmarks.laboratory import continual
 from benchmarks.laboratory.__main__ import main
 from benchmarks.laboratory.continual_report import Record
 from tests.helpers.images import noise
-from tests.helpers.laboratory import colours
+from tests.helpers.laboratory import colours, lines
 from training.continual.registry import METHODS
 from training.data.dataset import DataError, ImageSet
 
@@ -57,12 +56,12 @@ def test_it_goes_on_where_it_was_stopped(
         with pytest.raises(KeyboardInterrupt):
             main(flags)
     main(flags)
-    lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
-    assert [line["method"] for line in lines] == list(METHODS)
-    assert all([len(row) for row in line["accuracy"]] == [1, 2, 3] for line in lines)
-    kept = {line["method"]: line["remembered"][-1] for line in lines}
+    found = lines(out)
+    assert [line["method"] for line in found] == list(METHODS)
+    assert all([len(row) for row in line["accuracy"]] == [1, 2, 3] for line in found)
+    kept = {line["method"]: line["remembered"][-1] for line in found}
     assert kept["fine-tuning"] == kept["LwF"] == kept["frozen backbone"] == 0 < kept["EWC"]
-    assert {line["method"]: line["forgetting"] for line in lines}["frozen backbone"] == 0.0
+    assert {line["method"]: line["forgetting"] for line in found}["frozen backbone"] == 0.0
     assert "| EWC |" in capsys.readouterr().out
     assert (out / "forgetting.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(SystemExit, match="other settings"):

@@ -13,7 +13,7 @@ from benchmarks.laboratory import sharing, sharing_learners
 from benchmarks.laboratory.__main__ import main
 from benchmarks.laboratory.sharing_learners import ALONE, Joint, Tasks, contestants
 from benchmarks.laboratory.sharing_report import Measured, Progress, SharingReport
-from tests.helpers.laboratory import colours
+from tests.helpers.laboratory import colours, lines, stopped_after_writing
 from training.architectures import Setting
 from training.data.dataset import DataError, ImageSet
 
@@ -141,23 +141,12 @@ def _one_step(learner: Joint, seconds: float, budget: float) -> None:
     learner.seconds = seconds
 
 
-def lines(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
-
-
 def test_it_goes_on_where_it_was_stopped(
     flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, write = tmp_path / "out", SharingReport.write
-
-    def stopped(report: SharingReport) -> None:
-        write(report)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(SharingReport, "write", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            main(flags)
+    out = tmp_path / "out"
+    with stopped_after_writing(SharingReport, monkeypatch):
+        main(flags)
     kept = lines(out)
     assert [len(line["curve"]) for line in kept] == [1, 1, 1]
     main(flags)

@@ -1,10 +1,14 @@
-"""Data for experiments of the laboratory, small enough to train on in a moment."""
+"""Experiments of the laboratory in tests: data small enough to train on in a moment, and runs that are stopped."""
 
 import itertools
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 
@@ -20,3 +24,23 @@ def colours(folder: Path) -> tuple[Path, Path]:
             Image.fromarray(pixels).save(folder / "images" / name / f"{i}.png")
     (folder / "split.json").write_text(json.dumps({"dataset": "colours", **split}))
     return folder / "images", folder / "split.json"
+
+
+def lines(out: Path) -> list[dict[str, Any]]:
+    """The results of each method so far."""
+    return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+
+
+@contextmanager
+def stopped_after_writing(report: type[Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Stops what runs in the block, as by Ctrl-C, once a report has been written."""
+    write = report.write
+
+    def stop(written: Any) -> None:
+        write(written)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(report, "write", stop)
+        with pytest.raises(KeyboardInterrupt):
+            yield
