@@ -8,12 +8,11 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from benchmarks import server_process
 from tests.helpers.collector import Collector, attributes
 from tests.helpers.issuer import AUDIENCE, ISSUER, Issuer
 from tests.helpers.problems import assert_problem
 from tests.helpers.samples import Labelled
-from tests.helpers.servers import run_server
+from tests.helpers.servers import RealServer, run_server
 from tests.helpers.tls import Secure, certificate
 from tests.helpers.uploads import create, multipart, queries
 
@@ -22,7 +21,7 @@ _PREFIX = "/headstart"
 _TIMES = 4  # so that each worker most likely answers some, and passes some on
 
 
-class _Server(Secure, server_process.ServerProcess):
+class _Server(Secure, RealServer):
     pass
 
 
