@@ -110,7 +110,7 @@ def _serve(port: str, folder: str, settings: str, replicas: str, hook: str) -> N
     serve.start(http_options=http)
     deployments = [{"name": name, **options} for name, options in json.loads(replicas).items()]
     application = {"import_path": "server.on_ray:application", "args": json.loads(settings), "deployments": deployments}
-    # What `serve deploy` does with a file.
+    # `serve deploy` does the same with a file.
     _get_global_client().deploy_apps(ServeDeploySchema(http_options=http, applications=[{"name": _NAME, **application}]))
     while (status := serve.status().applications[_NAME]).status != "RUNNING":
         if status.status == "DEPLOY_FAILED":

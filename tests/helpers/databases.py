@@ -93,7 +93,7 @@ def lose_database(folder: Path) -> None:
 
 
 def contents_of(folder: Path) -> list[bytes]:
-    """What the folder's files hold, at whatever depth, and where databases are not among them each of their tables.
+    """The contents of the folder's files, at whatever depth; where databases are not among them, also each of their tables.
 
     Of PostgreSQL that is every row, not the files: it keeps dead rows until it vacuums (docs/security.md). The disk space that is
     kept for removing is left out: it is large, and nothing is ever written to it.

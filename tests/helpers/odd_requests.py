@@ -11,7 +11,7 @@ BUNDLE = "small@2"
 
 _IMAGES = [encode(noise(32, 32, seed=seed)) for seed in range(3)]
 
-# What one of the databases cannot store, compare or count to, and what text is only nearly.
+# Values that one of the databases cannot store, compare or count to, and values that are only nearly text.
 _ODD = (
     "",
     "\0",

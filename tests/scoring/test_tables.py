@@ -1,4 +1,4 @@
-"""What passes between the steps comes out of its table as it went in."""
+"""Tables between the steps give back the values that were put in."""
 
 import numpy as np
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""What the store promises about files, processes, threads and full disks. What is not marked `sqlite` holds in PostgreSQL too."""
+"""The store's promises about files, processes, threads and full disks. Those not marked `sqlite` hold in PostgreSQL too."""
 
 import logging
 import random

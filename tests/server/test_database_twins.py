@@ -118,7 +118,7 @@ class Asker:
         return data.draw(st.sampled_from(self.known[kind]) | st.sampled_from(self.ids))
 
     def _param(self, data: st.DataObject) -> str:
-        """What is right for one of them, a number, a text, or a cursor that no page gave."""
+        """A value that is right for one of them, a number, a text, or a cursor that no page gave."""
         odd = data.draw(TEXTS)
         cursor = urlsafe_b64encode(odd.encode("utf-8", "surrogatepass")).decode().rstrip("=")
         number = str(data.draw(st.sampled_from(NUMBERS)))
@@ -172,7 +172,7 @@ def asker(twins: tuple[list[Twin], list[httpx.Client]]) -> Asker:
 @settings(
     max_examples=120,
     deadline=None,
-    phases=[Phase.generate],  # What was asked before counts, so nothing smaller would be found.
+    phases=[Phase.generate],  # Earlier requests count too, so nothing smaller would be found.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_values_that_a_database_does_not_take_are_answered_alike(asker: Asker, data: st.DataObject) -> None:

@@ -18,7 +18,7 @@ SLOPES = torch.tensor([[3.0, 0.0, 1.0], [-2.0, 1.0, 0.0]])
 
 
 def gradient(balancing: str, steps: int = 1, scale: float = 1.0) -> tuple[Tensor, Balance]:
-    """What the shared vector gets when loss i is exp(slope_i · vector), the second one scaled; at the origin."""
+    """The gradient of the shared vector at the origin, when loss i is exp(slope_i · vector) and the second one is scaled."""
     shared = torch.nn.Parameter(torch.zeros(1, 3))
     heads = [torch.nn.Parameter(torch.ones(())) for _ in SLOPES]
     balance, device = find_balancing(balancing).make(["one", "two"], [shared]), fabric()
