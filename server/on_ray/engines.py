@@ -98,12 +98,7 @@ class Engines:
 
     def _open_engine(self, wanted: Wanted) -> Engine:
         """Opens a bundle as whoever wants it knows it. Raises EngineError or BundleError."""
-        try:
-            bundle = folders.open_found(wanted.id, self._settings.bundles_dir)
-        except KeyError:
-            raise BundleError("it is not on the machine of this replica") from None
-        if Wanted.of(bundle, wanted.kind) != wanted:
-            raise BundleError("it is another one on the machine of this replica", bundle.path)
+        bundle = wanted.find(self._settings.bundles_dir)
         engine = open_engine(bundle, wanted.kind, self._threads, self._settings.data_dir)
         release_memory()
         return engine

@@ -13,7 +13,6 @@ from models.bundle import Bundle, BundleError
 from models.engine import Engine, EngineError, EngineKind, on_cuda, open_engine, release_memory
 from models.manifest import Manifest
 from models.runtimes.batches import MAX_BATCH, MAX_BATCH_CUDA
-from server.engine import folders
 from server.engine.batcher import Batcher
 from server.engine.shared import handshake
 from server.engine.shared.arena import NoMemory
@@ -171,12 +170,7 @@ class Device:
 
     def _open(self, wanted: Wanted, kind: EngineKind) -> tuple[Bundle, Engine]:
         """Opens a bundle as the process that wants it knows it. Raises EngineError or BundleError."""
-        try:
-            bundle = folders.open_found(wanted.id, self._settings.bundles_dir)
-        except KeyError:
-            raise BundleError("it is not on this server") from None
-        if Wanted.of(bundle, wanted.kind) != wanted:
-            raise BundleError("it was changed while it was opened", bundle.path)
+        bundle = wanted.find(self._settings.bundles_dir)
         engine = open_engine(bundle, kind, self._settings.threads, self._settings.data_dir)
         release_memory()
         return bundle, engine

@@ -10,11 +10,13 @@ import os
 import socket
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from models.bundle import Bundle, BundleError
 from models.engine import EngineError, EngineKind
 from models.manifest import Manifest
+from server.engine.folders import open_found
 from server.engine.shared.arena import Arena
 from server.engine.shared.board import Board
 
@@ -38,6 +40,20 @@ class Wanted:
     @classmethod
     def of(cls, bundle: Bundle, kind: EngineKind) -> "Wanted":
         return cls(bundle.id, sha256(bundle.manifest.model_dump_json().encode()).hexdigest(), kind)
+
+    def find(self, folder: Path) -> Bundle:
+        """Returns the bundle as whoever wants it knows it. Raises BundleError if it is not so here.
+
+        Args:
+            folder: of bundles, beside those that are shipped.
+        """
+        try:
+            bundle = open_found(self.id, folder)
+        except KeyError:
+            raise BundleError("it is not on this server") from None
+        if Wanted.of(bundle, self.kind) != self:
+            raise BundleError("it was changed, or is another one on this server", bundle.path)
+        return bundle
 
 
 @dataclass(frozen=True, slots=True)
