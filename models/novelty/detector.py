@@ -202,7 +202,7 @@ def _threshold_without_law(
         rows = looked_at(labels)
         beside_others, lost = left_out_losses(x, labels, rows, negatives)
         familiarity, expected = familiarity[..., rows] - lost, (expected[0] - beside_others.mean(axis=-1), expected[1])
-    seen = familiarity[..., (one_hot_nK @ counts > 1)[rows]]
+    seen = familiarity[..., (counts[labels] > 1)[rows]]
     count = seen.shape[-1]
     observed = (seen.mean(axis=-1), seen.std(axis=-1)) if count else expected
     mean, deviation = ((count * a + _PRIOR * b) / (count + _PRIOR) for a, b in zip(observed, expected, strict=True))
