@@ -84,7 +84,7 @@ def evidence(x: Float32, labels: Ints, law: NoveltyLaw, negatives: Float32 | Non
     between = _to_others(x_m, own_mK, sums, np.where(same_mn, _LEAST_COSINE, to_examples).max(axis=-1), law)
     itself = rows[:, None] == np.arange(len(labels))
     nearest = np.where(itself, _LEAST_COSINE, to_examples).max(axis=-1)
-    sizes = own_mK @ counts
+    sizes = counts[labels[rows]]
     held_out = sizes > 1
     left_out = resemblance(left_out_cosines(x_m, sums, own_mK, counts), nearest, law)[..., held_out]
     if negatives is not None and negatives.shape[-2]:
