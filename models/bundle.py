@@ -173,6 +173,26 @@ def find_bundles(folder: Path) -> dict[str, Path]:
     return {f"{p.parts[-3]}@{p.parts[-2]}": p.parent for p in paths if not p.parts[-2].startswith(".")}
 
 
+def find_file(wanted: BackboneRef, folder: Path | None) -> tuple[Bundle, str]:
+    """Finds exactly this backbone file, and returns its bundle and its name there.
+
+    Args:
+        folder: of bundles, beside those that are shipped.
+
+    Raises:
+        BundleError: no folder has that bundle, its file is another one, or it is damaged.
+    """
+    found = find_bundles(SHIPPED) | (find_bundles(folder) if folder else {})
+    if wanted.bundle not in found:
+        raise BundleError(f"the task needs bundle {wanted.bundle}, which is not here; name its folder with --bundles-dir")
+    bundle = open_bundle(found[wanted.bundle])
+    for file, entry in bundle.manifest.files.items():
+        if entry.sha256 == wanted.sha256:
+            return bundle, file
+    needed = f"the task needs another file of bundle {wanted.bundle} than the one here: {wanted.sha256[:12]}…"
+    raise BundleError(needed, bundle.path)
+
+
 def write_bundle(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> Path:
     """Writes `<folder>/<name>/<version>/` completely or not at all, and returns that folder. Fills in `manifest.files` from
     `contents`.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from models.arrays import on_host
-from models.bundle import SHIPPED, Bundle, BundleError, find_bundles, open_bundle
+from models.bundle import Bundle, BundleError, find_file
 from models.engine import Engine, EngineError, EngineKind, file_of, on_cuda, open_engine
 from models.heads.head import BackboneRef, EmbeddingSpace, Float32
 from models.images.preprocess import ImageError
@@ -76,7 +76,7 @@ def find_space(wanted: BackboneRef, folder: Path | None) -> HeadSpace:
         ScoringError: no folder has that bundle, its file is another one, or it is damaged.
     """
     try:
-        bundle, file = _found(wanted, folder)
+        bundle, file = find_file(wanted, folder)
         return HeadSpace(bundle, bundle.space(file))
     except BundleError as error:
         raise ScoringError(str(error)) from error
@@ -93,22 +93,9 @@ def open_backbone(wanted: BackboneRef, folder: Path | None, threads: int | None 
         ScoringError: no folder has that bundle, its file is another one, it is damaged, or it does not run here.
     """
     try:
-        return _opened(*_found(wanted, folder), threads)
+        return _opened(*find_file(wanted, folder), threads)
     except (BundleError, EngineError) as error:
         raise ScoringError(str(error)) from error
-
-
-def _found(wanted: BackboneRef, folder: Path | None) -> tuple[Bundle, str]:
-    found = find_bundles(SHIPPED) | (find_bundles(folder) if folder else {})
-    if wanted.bundle not in found:
-        raise BundleError(f"the task needs bundle {wanted.bundle}, which is not here; name its folder with --bundles-dir")
-    bundle = open_bundle(found[wanted.bundle])
-    for file, entry in bundle.manifest.files.items():
-        if entry.sha256 == wanted.sha256:
-            return bundle, file
-    raise BundleError(
-        f"the task needs another file of bundle {wanted.bundle} than the one here: {wanted.sha256[:12]}…", bundle.path
-    )
 
 
 def _opened(bundle: Bundle, file: str, threads: int | None) -> Backbone:

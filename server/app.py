@@ -21,17 +21,22 @@ from server.http.routes import (
     backbones,
     captures,
     classifier,
+    custom_vision,
     events,
     health,
+    hugging_face,
     keys,
     limits,
+    open_inference,
     predictions,
     quality,
     refreshes,
     tasks,
+    tools,
 )
 from server.http.routes.docs import docs_routes
 from server.http.routes.page import page_routes
+from server.http.tools import Tools, installed
 from server.leaving import Leaving
 from server.refresh.worker import RefreshWorker
 from server.seat import Seat
@@ -41,7 +46,10 @@ from server.tracing import open_tracing
 
 ROUTES = [
     route
-    for module in (predictions, tasks, archive, classifier, captures, quality, backbones, refreshes, events, limits, keys, health)
+    for module in (
+        *(predictions, tasks, archive, classifier, captures, quality, backbones, refreshes, events, limits, keys, health),
+        *(open_inference, hugging_face, custom_vision),
+    )
     for route in module.router.routes
     if isinstance(route, APIRoute)
 ]
@@ -73,12 +81,15 @@ def create_app(
         if not follows:
             working.start()
         yield
+        await agents.close()
         await working.stop()
         service.close()
         if tracing is not None:
             tracing.close()
 
-    endpoints = Endpoints(ROUTES, {Service: service, RefreshWorker: working})
+    agents = Tools(lambda: app)
+    further = [route for route in tools.router.routes if isinstance(route, APIRoute)] if installed() else []
+    endpoints = Endpoints([*ROUTES, *further], {Service: service, RefreshWorker: working, Tools: agents})
     pages = [*page_routes(), *docs_routes(lambda: openapi_document(ROUTES), settings.root)]
     # No redirect for a superfluous slash. It would go to the Host of the request, and to http behind a proxy that ends TLS.
     others = Router(pages, redirect_slashes=False, lifespan=lifespan)
@@ -86,4 +97,5 @@ def create_app(
     trail = AuditTrail(service.audit)
     entrance = Entrance(service.door, service.backbones.has_room)
     front = Front(endpoints, others, settings, service.metrics, guard, service.quotas, trail, entrance, tracing)
-    return Forwarding(front, service, seat.requests) if seat is not None and follows else front
+    app: ASGIApp = Forwarding(front, service, seat.requests) if seat is not None and follows else front
+    return app

@@ -122,8 +122,9 @@ class ImageNotKept(NotFound):
 class VersionNotFound(NotFound):
     code = "version_not_found"
 
-    def __init__(self, version: int) -> None:
-        super().__init__(f"this task has no version {version}")
+    def __init__(self, version: int | str, active: int | None = None) -> None:
+        answering = "" if active is None else f" that answers; version {active} does"
+        super().__init__(f"this task has no version {version}{answering}")
 
 
 class AnswerForgotten(NotFound):

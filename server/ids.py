@@ -4,6 +4,7 @@ import secrets
 import threading
 import time
 from base64 import b64decode, urlsafe_b64encode
+from uuid import UUID
 
 from server.errors import InvalidRequest
 
@@ -43,7 +44,23 @@ def new_id(prefix: str) -> str:
     As text, an id sorts after every earlier id with its prefix. This always holds within a process, but between processes only
     while the system's clock is not set back. So the store numbers what it lists by itself.
     """
-    number = _clock.tick()
+    return _written(prefix, _clock.tick())
+
+
+def uuid_of(identifier: str) -> UUID:
+    """Returns the 128 bits of an id that `new_id` made, for clients that know ids in this form alone."""
+    number = 0
+    for character in identifier.rpartition("_")[2]:
+        number = number << 5 | _ALPHABET.index(character)
+    return UUID(int=number)
+
+
+def id_of_uuid(prefix: str, uuid: UUID) -> str:
+    """Returns the id with that prefix and those bits: the inverse of `uuid_of`."""
+    return _written(prefix, uuid.int)
+
+
+def _written(prefix: str, number: int) -> str:
     return f"{prefix}_" + "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
 
 

@@ -97,6 +97,7 @@ class Metrics:
         self.tasks = Shown("headstart_tasks", "Tasks, by the backbone of their active version", ["backbone"])
         self.refreshes = Shown("headstart_refreshes", "Refreshes by state", ["state"])
         self.store_bytes = Shown("headstart_store_bytes", "Size of the database and of its log", ["file"])
+        self.unerased_objects = Shown("headstart_unerased_objects", "Objects that wait to be erased in the object store")
         self.disk_free_bytes = Shown("headstart_disk_free_bytes", "Free on the database's disk, beside what is kept for removing")
         build = Info("headstart_build", "Releases of what is running", registry=self._shown)
         build.info({"version": version("headstart-server"), "sqlite": sqlite3.sqlite_version, "onnxruntime": _onnxruntime()})
@@ -106,6 +107,7 @@ class Metrics:
             self.tasks,
             self.refreshes,
             self.store_bytes,
+            self.unerased_objects,
             self.disk_free_bytes,
         ):
             self._shown.register(shown)

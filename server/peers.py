@@ -12,6 +12,7 @@ from typing import Any
 
 from server.audit import AuditRow
 from server.engine.registry import BundleChange
+from server.inference_counts import Counts, ModelVersion
 from server.link import Hub, Link
 from server.metrics import Metrics
 from server.seat import Seat
@@ -48,6 +49,13 @@ class RatesUsed:
     """From a worker: for how many seconds of rates its requests have used them, by slot."""
 
     used: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """From a worker: what its models were asked by the Open Inference Protocol."""
+
+    counts: Mapping[ModelVersion, Counts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,8 @@ class Workers:
         on_captures: takes the captures of a worker.
         on_keys: takes when keys were last used.
         on_audit: takes rows of the audit.
-        on_rates: takes for how long rates were used. All are called on threads.
+        on_rates: takes for how long rates were used.
+        on_inferred: takes what models were asked. All are called on threads.
     """
 
     def __init__(
@@ -103,7 +112,9 @@ class Workers:
         on_keys: Callable[[Mapping[str, datetime]], None],
         on_audit: Callable[[Sequence[AuditRow]], None],
         on_rates: Callable[[Mapping[str, float]], None],
+        on_inferred: Callable[[Mapping[ModelVersion, Counts]], None],
     ) -> None:
+        self._on_inferred = on_inferred
         self._on_rates = on_rates
         self._on_audit = on_audit
         self._on_captures = on_captures
@@ -152,6 +163,8 @@ class Workers:
                 self._on_audit(rows)
             case RatesUsed(used):
                 self._on_rates(used)
+            case Inferred(counts):
+                self._on_inferred(counts)
             case Sync(number) if answers := self._awaited.get(number):
                 answers.release()
 
@@ -208,6 +221,10 @@ class Owner:
     def tell_audit(self, rows: Sequence[AuditRow]) -> None:
         """Has rows of the audit stored. Never blocks."""
         self._link.send(Audited(rows))
+
+    def tell_inferred(self, counts: Mapping[ModelVersion, Counts]) -> None:
+        """Tells what models were asked here. Never blocks."""
+        self._link.send(Inferred(counts))
 
     def close(self) -> None:
         """Sends what waits."""

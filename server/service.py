@@ -19,6 +19,7 @@ from server.engine.opening import OpenElsewhere
 from server.engine.registry import Backbones, BundleChange
 from server.engine.shared.remote import RemoteEngine
 from server.errors import HeadstartError, Overloaded
+from server.inference_counts import InferenceCounts
 from server.leaving import Leaving
 from server.locks import KeyLocks
 from server.metrics import Metrics
@@ -70,6 +71,7 @@ class Service:
         self.settings = settings
         self.leaving = leaving or Leaving()
         self.metrics = Metrics()
+        self.inferred = InferenceCounts()
         self._owner: Owner | None = None
         self._workers: Workers | None = None
         self._changes = changes = Changes(seat.changes if seat else None)
@@ -105,7 +107,14 @@ class Service:
             raise
         self._captures = None if self._owner else CaptureWriter(self.store, self.metrics, settings.keep_images)
         if seat is not None and self._captures is not None:
-            self._workers = Workers(seat, self._captures.offer, self.store.keys.note_use, self.audit.take, self.quotas.put_back)
+            self._workers = Workers(
+                seat,
+                self._captures.offer,
+                self.store.keys.note_use,
+                self.audit.take,
+                self.quotas.put_back,
+                self.inferred.add,
+            )
             self.backbones.on_change = self._workers.tell_bundle
         self.heads = ActiveHeads(self.store, self.metrics)
         self.support = ActiveSupport(self.store)
@@ -189,8 +198,10 @@ class Service:
             await self.pools.in_thread(self._others.catch_up, transaction)
 
     def _look(self) -> None:
-        """Looks for what other processes chose or used."""
+        """Looks for what other processes chose or used, and tells the owner what was used here."""
         self.quotas.look()
+        if self._owner is not None and (counts := self.inferred.taken()):
+            self._owner.tell_inferred(counts)
         if self._owner is None and self.store.choices is not None and self._loop is not None:
             chosen = self.store.choices.default_bundle()
             if chosen == self.backbones.default_id:

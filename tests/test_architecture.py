@@ -13,11 +13,12 @@ ROOT = Path(__file__).parent.parent
 # Package -> packages of ours that it may import beside itself.
 PACKAGES: Mapping[str, set[str]] = {
     "models": set(),
-    "server": {"models"},
+    "server": {"models", "headstart"},  # the client alone in `/mcp`, whose tools are calls of the client
     "training": {"models"},
     "scoring": {"models"},
-    "clients": {"headstart", "scoring"},  # the command line alone, where scoring is asked for
-    "benchmarks": {"models", "server", "training", "scoring", "headstart"},
+    "exporting": {"models"},
+    "clients": {"headstart", "scoring", "exporting"},  # the command line alone, where scoring or an export is asked for
+    "benchmarks": {"models", "server", "training", "scoring", "exporting", "headstart"},
 }
 
 # Package -> its places from the top floor down: a folder, or a file beside the folders. A place imports only places below it.
@@ -43,6 +44,7 @@ FLOORS: Mapping[str, Sequence[str]] = {
     "training": [
         "__main__",
         "commands",
+        "search",
         "importing",
         "export",
         "calibration",
@@ -55,15 +57,15 @@ FLOORS: Mapping[str, Sequence[str]] = {
         "data",
     ],
     "scoring": ["on_ray", "run", "kept", "write", "plan", "tables", "classify", "embed", "decode", "sources"],
+    "exporting": ["web", "check", "model", "golden", "answers", "fit", "steps"],
     "headstart": [
         "__main__",
         "cli",
+        "mcp",
         "client",
+        "calls",
         "uploads",
         "queries",
-        "captures",
-        "refreshes",
-        "backbones",
         "limits",
         "http",
         "replies",
@@ -91,6 +93,7 @@ HOMES: Mapping[str, set[str]] = {
         "models/runtimes/sessions.py",
         "training/export/graphs.py",
     },
+    "onnx": {"training/", "exporting/"},
     "torch": {
         "models/runtimes/devices.py",
         "models/tensors.py",
@@ -101,6 +104,7 @@ HOMES: Mapping[str, set[str]] = {
         "models/backbones/",
         "training/",
     },
+    "optuna": {"training/search/study.py"},
     "PIL": {"models/images/preprocess.py", "models/images/colour.py", "clients/python/headstart/images/"},
     "pillow_heif": {"models/images/preprocess.py", "clients/python/headstart/images/"},
     "opentelemetry": {"server/tracing.py"},
@@ -112,6 +116,8 @@ HOMES: Mapping[str, set[str]] = {
     "httpx": {"clients/python/headstart/http/", "server/http/forwarding.py"},
     "keyring": {"clients/python/headstart/cli/kept_keys.py"},
     "rich": {"clients/python/headstart/cli/"},
+    "mcp": {"clients/python/headstart/mcp/", "server/http/tools.py"},
+    "headstart": {"clients/python/", "server/http/tools.py"},
 }
 
 
@@ -194,7 +200,7 @@ def test_schemas_know_records_and_are_known_above_the_service_alone() -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("package", ["models", "server", "training", "scoring", "benchmarks", "headstart"])
+@pytest.mark.parametrize("package", ["models", "server", "training", "scoring", "exporting", "benchmarks", "headstart"])
 def test_no_modules_import_each_other_in_a_circle(package: str) -> None:
     modules = {module_of(path): path for path in sources(package)}
     arrows = {module: set(imports(path)) & modules.keys() - {module} for module, path in modules.items()}
@@ -209,7 +215,7 @@ def test_no_modules_import_each_other_in_a_circle(package: str) -> None:
 def test_libraries_stay_in_their_rooms(library: str) -> None:
     wrong = {
         str(path.relative_to(ROOT))
-        for package in ("models", "server", "training", "scoring", "headstart")
+        for package in ("models", "server", "training", "scoring", "exporting", "headstart")
         for path in sources(package)
         if any(name.partition(".")[0] == library for name in imports(path))
         and not str(path.relative_to(ROOT)).startswith(tuple(HOMES[library]))

@@ -10,7 +10,7 @@ from benchmarks.server_process import ROOT
 HEADLESS = re.compile(r"(What|Who|Which|How|Whether|Where|Whom|Whatever)\b[^?.:]*(\.|:|$)")
 
 
-@pytest.mark.parametrize("package", ["models", "scoring", "training", "server", "clients/python", "benchmarks"])
+@pytest.mark.parametrize("package", ["models", "exporting", "scoring", "training", "server", "clients/python", "benchmarks"])
 def test_docstrings_name_their_subject(package: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)}: {docstring[:60]}"

@@ -1,4 +1,4 @@
-"""`headstart-train`: trains, resumes, evaluates, exports, imports and inspects."""
+"""`headstart-train`: trains, searches, resumes, evaluates, exports, imports and inspects."""
 
 import argparse
 import os
@@ -27,6 +27,7 @@ from training.run.balance import BalancingError
 from training.run.checkpoint import CheckpointError
 from training.run.interrupt import Interrupted
 from training.run.recipes import RecipeError
+from training.search.folder import SearchError
 
 _INTERRUPTED = 130
 _CLOSED = 141
@@ -41,6 +42,7 @@ _REFUSALS = (
     GraphError,
     PretrainedError,
     RecipeError,
+    SearchError,
 )
 
 
@@ -66,7 +68,7 @@ def _run(argv: Sequence[str] | None) -> int:
     try:
         arguments.command(arguments)
     except Interrupted as stop:
-        print(f"headstart-train: {stop}; go on with: headstart-train resume {arguments.out}", file=sys.stderr)
+        print(f"headstart-train: {stop}", file=sys.stderr)
         return _INTERRUPTED
     except KeyboardInterrupt:
         print("headstart-train: stopped", file=sys.stderr)

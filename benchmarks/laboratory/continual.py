@@ -13,7 +13,6 @@ arXiv:1801.10112, section 3).
 """
 
 import argparse
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.laboratory.clock import clock
 from benchmarks.laboratory.continual_report import Record, write
 from benchmarks.laboratory.experiment import Experiment
 from benchmarks.laboratory.record import Folder
@@ -133,9 +133,9 @@ def _turn(
         record, learner = Record(), METHODS[name].build(make_trunk, _RECIPE.augmentation)
     if len(record.accuracy) > number:
         return record
-    started = time.perf_counter()
+    started = clock(make_trunk.device)
     steps = learn(learner, tasks[number], seconds)
-    taken = time.perf_counter() - started
+    taken = clock(make_trunk.device) - started
     accuracies = [measure(learner, task, position) for position, task in enumerate(tasks[: number + 1])]
     record.add(accuracies, steps, taken, learner.remembered())
     temporary = file.with_suffix(".tmp")
@@ -150,11 +150,12 @@ def learn(learner: ContinualLearner, task: Task, seconds: float) -> int:
     steps = 0
     if trained := list(learner.trained()):
         optimizer = torch.optim.Adam(trained, lr=_ADAM_RATE)
-        started = time.perf_counter()
-        while (progress := (time.perf_counter() - started) / seconds) < 1.0 or not steps:
+        device = task.labels.device
+        started = clock(device)
+        while (progress := (clock(device) - started) / seconds) < 1.0 or not steps:
             learner.train()
             optimizer.param_groups[0]["lr"] = _ADAM_RATE * _RECIPE.rate(min(progress, 1.0)) / _RECIPE.learning_rate
-            chosen = torch.randint(len(task.labels), (_RECIPE.batch_size,), device=task.labels.device)
+            chosen = torch.randint(len(task.labels), (_RECIPE.batch_size,), device=device)
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(learner.loss(task.pixels[chosen], task.labels[chosen]))
             optimizer.step()

@@ -28,8 +28,8 @@ from training.data.loading import load_images
 from training.devices import describe, pick_device
 
 _VALIDATION_IMAGES_PER_CLASS = 100
-_EPISODES, _OWN_EPISODES = 600, 150
-_NOVEL_EPISODES, _NOVEL_OWN_EPISODES = 2000, 600
+_EPISODES, _OWN_EPISODES = 600, 60
+_NOVEL_EPISODES, _NOVEL_OWN_EPISODES = 2000, 150
 
 
 def run(arguments: argparse.Namespace) -> None:

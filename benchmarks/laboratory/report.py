@@ -16,7 +16,7 @@ from benchmarks.laboratory.learners import REFERENCE, Contestant
 from benchmarks.laboratory.record import Accuracy, Curve, replace_text
 
 _HEADER = (
-    "| method | family | shots | steps | images/s | peak MB | validation % | head | seconds to it "
+    "| method | family | shots | steps | ms a step | images/s | peak MB | validation % | head | seconds to it "
     f"| seconds to {REFERENCE}'s last | {REFERENCE} to the same, s | novel % | published % | difference |"
 )
 
@@ -92,6 +92,7 @@ class Report:
             self._contestants[name].family,
             str(shots),
             str(last.steps),
+            f"{1000 * last.seconds / last.steps:.0f}",
             f"{last.images / last.seconds:.0f}",
             f"{curve.memory / 1e6:.0f}",
             _percent(accuracy),

@@ -2,7 +2,6 @@
 project's recipe (linear warm-up, cosine to zero) over the budget of seconds.
 """
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from copy import deepcopy
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmarks.laboratory.clock import clock
 from benchmarks.laboratory.memory import peak_memory
 from training.run.recipes import RECIPES
 
@@ -25,7 +25,7 @@ class Training(ABC):
         modules: everything that is trained or that remembers, by its name in `state`.
 
     Attributes:
-        seconds: spent in training so far, evaluation apart.
+        seconds: spent in training so far, evaluation apart; see `benchmarks.laboratory.clock`.
         steps: of the optimiser.
         images: seen; one that an inner loop visits five times counts once.
     """
@@ -50,12 +50,12 @@ class Training(ABC):
         for module in self._modules.values():
             module.train()
         torch.manual_seed(self._seed + self.steps)
-        started = time.perf_counter() - self.seconds
-        while (spent := time.perf_counter() - started) < seconds:
+        started = clock(self._device) - self.seconds
+        while (spent := clock(self._device) - started) < seconds:
             self.step(spent / budget)
         if self._device.type == "cuda":
             torch.cuda.synchronize()
-        self.seconds = time.perf_counter() - started
+        self.seconds = clock(self._device) - started
 
     def step(self, progress: float) -> None:
         """Makes one step of the optimiser, when the share `progress` of the budget is spent."""

@@ -72,9 +72,9 @@ class Outcome:
         return float(np.percentile(seconds, percent)) if seconds else math.nan
 
 
-def post(path: str, body: bytes, content_type: str, key: str | None = None) -> bytes:
-    """Returns a whole HTTP/1.1 request, with an API key if there is one."""
-    return _request("POST", path, body, content_type, key)
+def post(path: str, body: bytes, content_type: str, key: str | None = None, **headers: str) -> bytes:
+    """Returns a whole HTTP/1.1 request, with an API key if there is one, and further headers by their names in snake case."""
+    return _request("POST", path, body, content_type, key, **headers)
 
 
 def patch(path: str, body: bytes) -> bytes:
@@ -82,10 +82,11 @@ def patch(path: str, body: bytes) -> bytes:
     return _request("PATCH", path, body, "application/json")
 
 
-def _request(method: str, path: str, body: bytes, content_type: str, key: str | None = None) -> bytes:
+def _request(method: str, path: str, body: bytes, content_type: str, key: str | None = None, **headers: str) -> bytes:
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Content-Type: {content_type}", f"Content-Length: {len(body)}"]
     if key is not None:
         lines.append(f"Authorization: Bearer {key}")
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join((*lines, "", "")).encode() + body
 
 

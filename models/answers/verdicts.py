@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from models.arrays import Reals
 
 APPLIES = 0.5  # the least probability of a label that an image gets, where it may have several
-_JUST_UNKNOWN = 0.5001  # as it is told
+JUST_UNKNOWN = 0.5001  # as it is told
 
 
 def verdict_of(novelty: float) -> tuple[bool, float]:
@@ -21,7 +21,7 @@ def novelty_of_labels(probabilities: NDArray[np.float64]) -> Reals:
     It is told by `verdict_of`, so that an image is known exactly where its highest probability is at least ½.
     """
     highest = probabilities.max(axis=1)
-    novelty: Reals = np.where(highest >= APPLIES, np.minimum(1.0 - highest, 0.5), np.maximum(1.0 - highest, _JUST_UNKNOWN))
+    novelty: Reals = np.where(highest >= APPLIES, np.minimum(1.0 - highest, 0.5), np.maximum(1.0 - highest, JUST_UNKNOWN))
     return novelty
 
 

@@ -157,6 +157,12 @@ def load_image(data: bytes, spec: InputSpec, limits: ImageLimits = ImageLimits()
     return open_image(data, spec, limits).decode()
 
 
+def fit_pixels(pixels: Pixels, spec: InputSpec) -> Pixels:
+    """Fits decoded pixels (H, W, 3), upright and in sRGB, to the input of a backbone, as `load_image` fits an image's."""
+    height, width = pixels.shape[:2]
+    return np.asarray(_fit(Image.fromarray(pixels), (width, height), spec, 1))
+
+
 _FORMATS: dict[str, tuple[Callable[[bytes], Contents], type[ImageFile.ImageFile]]] = {
     "image/jpeg": (take_jpeg_apart, JpegImageFile),
     "image/png": (take_png_apart, PngImageFile),

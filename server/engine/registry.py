@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from typing import Literal
+from typing import Literal, NoReturn
 
 from models.engine import on_cuda, release_memory
 from models.heads.head import BackboneRef
@@ -112,6 +112,19 @@ class Backbones:
         with served.use():
             yield served
 
+    @asynccontextmanager
+    async def use_open(self, id_: str) -> AsyncIterator[ServedBackbone]:
+        """Does the same as `use` for the bundle of this id, which is not opened.
+
+        Raises:
+            BackboneNotFound: there is no such bundle.
+            BackboneNotOpen: it is not open.
+        """
+        if not (engines := self._engines_of(id_)):
+            await self._refuse_closed(id_)
+        with self._preferred.get(id_, engines[0]).use() as served:
+            yield served
+
     @contextmanager
     def use_default(self) -> Iterator[ServedBackbone]:
         """Does the same as `use` for the backbone that new tasks get.
@@ -156,8 +169,7 @@ class Backbones:
         """
         async with self._one_at_a_time:
             if not self._engines_of(id_):
-                await self.check_known(id_)
-                raise BackboneNotOpen(f"backbone {id_} is not open; open it first")
+                await self._refuse_closed(id_)
             served, _ = await self._open(id_)
             with served.use():
                 if remember:
@@ -197,6 +209,22 @@ class Backbones:
         """Raises BackboneNotFound unless a bundle of that id is in the folders now."""
         if id_ not in await asyncio.to_thread(folders.find, self._settings.bundles_dir):
             raise BackboneNotFound(id_)
+
+    async def _refuse_closed(self, id_: str) -> NoReturn:
+        await self.check_known(id_)
+        raise BackboneNotOpen(f"backbone {id_} is not open; open it first")
+
+    async def servable(self) -> dict[BackboneRef, Manifest]:
+        """Returns the backbones that are open, and those of the folders that may be opened, each with its bundle's manifest."""
+        found = await asyncio.to_thread(folders.manifests, self._settings.bundles_dir)
+        here = {BackboneRef(id_, file.sha256): manifest for id_, manifest in found.items() for file in manifest.files.values()}
+        closed = {backbone: manifest for backbone, manifest in here.items() if backbone not in self._failed}
+        return closed | {backbone: served.bundle.manifest for backbone, served in self._served.items()}
+
+    @property
+    def open_ids(self) -> frozenset[str]:
+        """The ids of the bundles that are open."""
+        return frozenset(backbone.bundle for backbone in self._served)
 
     async def describe(self, tenant: str | None = None) -> dict[str, Description]:
         """Returns the description of every bundle that is in the folders now, open, or needed, by id.

@@ -13,7 +13,7 @@ from server.tracing import Tracing
 _log = logging.getLogger("server.access")
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_OF_OPERATORS = frozenset({"/healthz", "/readyz", "/metrics"})
+_OF_OPERATORS = frozenset({"/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 _SHOWN = 200  # characters of a path in the log
 
 

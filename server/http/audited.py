@@ -22,7 +22,8 @@ class Audited:
 
     Attributes:
         action: what they do, such as `task.create`.
-        object: the path of what they do it to, with the names of its parts; None for the whole server or tenant.
+        object: the path of what they do it to, with the names of its parts; None for the whole server or tenant. A declaration
+            without it means the route's own path.
     """
 
     action: str
@@ -33,9 +34,9 @@ class Audited:
         """Marks a route. It is never called."""
 
 
-def audited(action: str, kind: AuditKind = "change") -> list[Any]:
+def audited(action: str, kind: AuditKind = "change", object: str | None = None) -> list[Any]:  # noqa: A002 -- as it is told
     """Returns what a route adds to its `dependencies`: how the audit tells of it."""
-    return [Depends(Audited(action, kind))]
+    return [Depends(Audited(action, kind, object))]
 
 
 def audited_of(route: APIRoute) -> Audited:
@@ -44,7 +45,7 @@ def audited_of(route: APIRoute) -> Audited:
     object_ = route.path[:end].removeprefix("/v1/") or None
     for each in route.dependencies:
         if isinstance(each.dependency, Audited):
-            return Audited(each.dependency.action, each.dependency.kind, object_)
+            return Audited(each.dependency.action, each.dependency.kind, each.dependency.object or object_)
     method = min(route.methods or ())
     return Audited(f"{method} {route.path}", "none" if method == "GET" else "change", object_)
 

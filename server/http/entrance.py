@@ -9,8 +9,13 @@ from starlette.types import Scope
 from server.door import Door
 from server.errors import Overloaded
 from server.http.callers import Caller
+from server.http.dialects import CUSTOM_VISION
 
-_BRINGS_IMAGES = re.compile(r".*/v1/(tasks(/[^/]+/(examples|predict))?|predict)")
+_BRINGS_IMAGES = re.compile(
+    r".*/v1/(tasks(/[^/]+/(examples|predict|hf))?|predict)"
+    r"|.*/v2/models/.+/infer"
+    rf"|.*{re.escape(CUSTOM_VISION)}/[^/]+/classify/iterations/[^/]+/image(/nostore)?"
+)
 _IMAGE_BYTES = 16_384  # about as many as a photograph has that was made small enough to be recognised, or more
 _UNDECLARED = 1_000_000
 

@@ -20,11 +20,15 @@ from server.http.bodies.limits import BodyLimits, LimitedBody
 from server.http.front import NOT_PASSED_ON, Front
 from server.http.passing import PassedOn
 from server.http.protocol import REFUSED
+from server.http.routes import tools
 from server.service import Service
 
 _log = logging.getLogger(__name__)
 
-_PREDICTS = re.compile(r"/v1/(tasks/[^/]+/predict|predict)")
+_PREDICTS = re.compile(r"/v1/(tasks/[^/]+/(predict|hf)|predict)|/v2/models/[^/]+(/versions/[^/]+)?/infer|/customvision/.*")
+# What a tool asks comes here again, and is passed on by itself.
+_EVERYWHERE = frozenset({"/healthz", "/v2/health/live", tools.PATH})
+_READY = frozenset({"/readyz", "/v2/health/ready"})
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _READY_SECONDS = 10.0
 
@@ -62,9 +66,9 @@ class Forwarding:
 
     async def _is_ours(self, scope: Scope) -> bool:
         path = scope["path"].removeprefix(self._root)
-        if REFUSED in scope or path == "/healthz":
+        if REFUSED in scope or path in _EVERYWHERE:
             return True
-        if path == "/readyz":  # A worker says that it stops, or that its own engine fails. Else the owner speaks for the server.
+        if path in _READY:  # A worker says that it stops, or that its own engine fails. Else the owner speaks for the server.
             return self._service.leaving.begun or not await self._is_able()
         if scope["method"] == "OPTIONS" or not await self._front.admits(scope):
             return True

@@ -7,6 +7,8 @@ quota -> endpoint called with a limited body -> answered, an error as a problem 
 import logging
 import re
 import time
+from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 
 from fastapi import Request
@@ -23,10 +25,13 @@ from server.http.access import Access
 from server.http.at_least import AT_LEAST, NAME
 from server.http.audited import AuditTrail
 from server.http.bodies.limits import BodyLimits, LimitedBody
+from server.http.dialects import error_member, understand
 from server.http.endpoints import Endpoints
 from server.http.entrance import Entrance
 from server.http.guard import Guard
 from server.http.hosts import host_check
+from server.http.open_inference.errors import error_reply, is_of_protocol
+from server.http.open_inference.inflating import inflated
 from server.http.origins import origin_check
 from server.http.problems import TABLE, error_problem, problem
 from server.http.protocol import check_protocol
@@ -44,6 +49,7 @@ NOT_PASSED_ON = "headstart.not_passed_on"
 
 _UNEXPECTED = "internal_error"
 _UNCHARGED = frozenset({"open", "operate"})  # Whoever runs the server must not be kept out by a quota.
+_CODES = {404: "not_found", 405: "method_not_allowed", 501: "not_implemented"}  # of what Starlette or a route raises
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")  # in the order of `Allow`
 
 
@@ -100,6 +106,7 @@ class Front:
                     "RateLimit-Policy",
                     NAME,
                     "Idempotent-Replayed",
+                    "Inference-Header-Content-Length",
                     "X-Request-ID",
                 ],
             )
@@ -113,8 +120,8 @@ class Front:
             check_protocol(scope)
             self._check_host(scope)
             self._check_origin(scope)
-            path = scope["path"].removeprefix(self._root)
-            methods, parts = self._endpoints.find(path)
+            understand(scope, self._root)
+            methods, parts = self._endpoints.find(self._path(scope))
             if methods:
                 endpoint = methods.get("GET" if scope["method"] == "HEAD" else scope["method"])
                 if endpoint is None:
@@ -138,6 +145,7 @@ class Front:
             scope["root_path"] = self._root
             if not scope["path"].startswith(f"{self._root}/"):  # The proxy has removed it, and to Starlette it is a part.
                 scope["path"] = self._root + scope["path"]
+        understand(scope, self._root)
         scope["app"] = self  # With it Starlette raises an error where it would else answer in its own words.
         # HEAD is routed as GET. The connection has the first scope, and sends no body.
         inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
@@ -164,7 +172,7 @@ class Front:
             if status:  # The reply has begun. The server ends the connection, so that nobody takes it for a whole one.
                 raise
             detail = "something went wrong on the server; its log has the details under this request_id"
-            await problem(500, _UNEXPECTED, detail)(inner, receive, send_with_id)
+            await self._writer(inner)(500, _UNEXPECTED, detail)(inner, receive, send_with_id)
         finally:
             route = getattr(inner.get("route"), "path", None)
             self._access.tell(scope["method"], scope["path"], route, status, time.perf_counter() - started)
@@ -189,7 +197,8 @@ class Front:
 
         A refusal must cost next to nothing, or an overloaded server does little else.
         """
-        body = LimitedBody(self._bodies, scope, receive)
+        as_sent = inflated(scope, receive) if is_of_protocol(self._path(scope)) else receive
+        body = LimitedBody(self._bodies, scope, as_sent)
         try:
             self._check_origin(scope)
             if error := scope.get(NOT_PASSED_ON):
@@ -203,7 +212,7 @@ class Front:
 
     async def _call(self, scope: Scope, body: LimitedBody) -> ASGIApp:
         """Returns the endpoint's answer, or the application that serves a path without an endpoint."""
-        methods, parts = self._endpoints.find(scope["path"].removeprefix(self._root))
+        methods, parts = self._endpoints.find(self._path(scope))
         if not methods:
             return self._others
         endpoint = methods.get(scope["method"])
@@ -228,7 +237,7 @@ class Front:
             scope["failure"] = error.code
             if isinstance(error, QuotaExceeded | StoredQuotaExceeded):
                 self._metrics.quota_refusals.labels(error.quota).inc()
-            return error_problem(error)
+            return error_problem(error, self._writer(scope))
         if isinstance(error, ClientDisconnect):  # Nobody reads this; the status is for the logs, as nginx has it.
             scope["failure"] = "client_left"
             return Response(status_code=499)
@@ -237,10 +246,19 @@ class Front:
             ends_in_slash = scope["path"].endswith("/")
             detail = "there is nothing at this path" + ("; leave out the slash at its end" if ends_in_slash else "")
         elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            methods, _ = self._endpoints.find(scope["path"].removeprefix(self._root))
+            methods, _ = self._endpoints.find(self._path(scope))
             there = [method for method in _METHODS if method in methods or (method == "GET" and not methods)]
             headers["Allow"] = ", ".join(["GET", "HEAD", *there[1:]] if "GET" in there else there)
             detail = f"{scope['method']} is not possible here; these are: {headers['Allow']}"
-        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
+        code = _CODES.get(error.status_code, "invalid_request")
         scope["failure"] = code
-        return problem(error.status_code, code, detail, headers)
+        return self._writer(scope)(error.status_code, code, detail, headers)
+
+    def _path(self, scope: Scope) -> str:
+        path: str = scope["path"]
+        return path.removeprefix(self._root)
+
+    def _writer(self, scope: Scope) -> Callable[..., Response]:
+        """Returns what writes an error in the form of the interface that was asked."""
+        path = self._path(scope)
+        return error_reply if is_of_protocol(path) else partial(problem, member=error_member(path))

@@ -24,6 +24,7 @@ from server.errors import (
 from server.http.bodies.images import RAW_IMAGES
 from server.http.problems import MEDIA_TYPE, documented
 from server.schemas.base import OTHER_PREDICTION_ID, OTHER_TASK_ID, PREDICTION_ID, TASK_ID, Reply, Request
+from server.schemas.dialects import PipelineBody, PipelineReply
 from server.schemas.keys import KeyBody, RotateBody
 from server.schemas.refreshes import RefreshBody
 from server.schemas.replies import Problem
@@ -54,7 +55,7 @@ _REF = "#/components/schemas/{name}"
 _IMAGE = {"type": "string", "format": "binary"}
 
 
-def answered(model: type[Reply], description: str, *, location: str | None = None) -> dict[str, Any]:
+def answered(model: type[Reply | PipelineReply], description: str, *, location: str | None = None) -> dict[str, Any]:
     """Returns a successful response for a route's `responses`, with its example.
 
     Args:
@@ -119,12 +120,17 @@ _SUPPORT_FIELDS = {
     "archive": {**_IMAGE, "description": "instead of images and labels: a zip with a folder per class"},
     "negatives": {"type": "array", "minItems": 1, "items": _IMAGE, "description": "images of none of the classes"},
 }
+_LABEL_MODE = {"enum": ["single", "multiple"], "description": "`multiple` if an image may have any number of labels"}
 _TASK_FIELDS = {
     **_SUPPORT_FIELDS,
     "name": {"type": "string", "minLength": 1, "maxLength": 128},
     "options": {"type": "string", "contentMediaType": "application/json", "description": "TaskOptions, as JSON"},
     "capture": {"type": "string", "contentMediaType": "application/json", "description": "CaptureOptions, as JSON"},
-    "label_mode": {"enum": ["single", "multiple"], "description": "`multiple` if an image may have any number of labels"},
+    "label_mode": _LABEL_MODE,
+}
+_EXAMPLES_FIELDS = {
+    **_SUPPORT_FIELDS,
+    "label_mode": {**_LABEL_MODE, "description": "as the task's; another one is refused"},
 }
 _FILES = {"images": ["(bytes of cat1.jpg)", "(bytes of dog1.jpg)"], "labels": ["cat", "dog"]}
 _LABELLED = [{"label": "cat", "image": "iVBORw0KGgo…"}, {"label": "dog", "image": "iVBORw0KGgo…"}]
@@ -137,7 +143,7 @@ TASK_BODY = _body(
 )
 EXAMPLES_BODY = _body(
     **{
-        "multipart/form-data": _support_form(_SUPPORT_FIELDS, _FILES, "negatives"),
+        "multipart/form-data": _support_form(_EXAMPLES_FIELDS, _FILES, "negatives"),
         "application/json": _json(ExamplesBody, {"examples": _LABELLED}),
     }
 )
@@ -172,6 +178,18 @@ PREDICT_BODY = _body(
         **_RAW_BODIES,
     }
 )
+PIPELINE_BODY = _body(
+    **{
+        "application/json": _json(PipelineBody, {"inputs": "iVBORw0KGgo…", "parameters": {"top_k": 3}}),
+        **_RAW_BODIES,
+    }
+)
+IMAGE_DATA_BODY = _body(
+    **{
+        "multipart/form-data": _multipart({"imageData": _IMAGE}, ["imageData"], {"imageData": "(bytes of cat1.jpg)"}),
+        **_RAW_BODIES,
+    }
+)
 PREDICT_MANY_BODY = _body(
     **{
         "multipart/form-data": _multipart(_MANY_FIELDS, ["images"], {**_QUERY_FILES, "tasks": [OTHER_TASK_ID, TASK_ID]}),
@@ -194,6 +212,7 @@ def openapi_document(routes: Sequence[APIRoute]) -> dict[str, Any]:
         CorrectionBody,
         PredictBody,
         PredictManyBody,
+        PipelineBody,
         BackboneBody,
         BackbonePatch,
         RefreshBody,

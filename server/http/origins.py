@@ -12,7 +12,7 @@ from starlette.types import Scope
 from server.errors import OriginNotAllowed
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_COSTLY = re.compile(r".*/(readyz|quality)")  # Others only read.
+_COSTLY = re.compile(r".*/(readyz|quality|v2/health/ready)")  # Others only read.
 _SHOWN = 100
 
 

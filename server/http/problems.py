@@ -1,6 +1,6 @@
 """The one table from errors to HTTP, and the `application/problem+json` that it makes (RFC 9457)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
@@ -55,6 +55,7 @@ from server.errors import (
     VersionNotFound,
     WrongRefreshState,
 )
+from server.http.dialects import ErrorMember
 from server.schemas.replies import Problem, ProblemImage
 
 # Error -> status, and the detail that the reference shows for it.
@@ -159,28 +160,44 @@ MEDIA_TYPE = "application/problem+json"
 
 
 def problem(
-    status: int, code: str, detail: str, headers: dict[str, str] | None = None, images: Sequence[UnreadableImage] = ()
+    status: int,
+    code: str,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    images: Sequence[UnreadableImage] = (),
+    member: ErrorMember | None = None,
 ) -> Response:
-    """Returns a response in RFC 9457's form; `images` is a member of ours where there are any."""
+    """Returns a response in RFC 9457's form.
+
+    Args:
+        images: stand in a member of ours where there are any.
+        member: has `detail` once more, for clients of another service.
+    """
     body = Problem(
         type="about:blank",
         title=code.replace("_", " "),
         status=status,
         code=code,
         detail=detail,
+        error=detail if member == "error" else None,
+        message=detail if member == "message" else None,
         request_id=request_id.get(),
         images=[ProblemImage(**asdict(image)) for image in images] or None,
     )
     return Response(body.model_dump_json(exclude_none=True), status, headers, MEDIA_TYPE)
 
 
-def error_problem(error: HeadstartError) -> Response:
-    """Returns the response to one of our own errors."""
+def error_problem(error: HeadstartError, write: Callable[..., Response] = problem) -> Response:
+    """Returns the response to one of our own errors.
+
+    Args:
+        write: writes it, with the parameters of `problem`.
+    """
     status, _ = TABLE[type(error)]
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    return problem(status, error.code, error.detail, headers, error.images)
+    return write(status, error.code, error.detail, headers, error.images)
 
 
 def documented(*errors: type[HeadstartError]) -> dict[int | str, dict[str, Any]]:

@@ -1,6 +1,6 @@
 """The version of a task that answers a request, and the parts of it that the answer needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from models.heads.head import Head
@@ -17,7 +17,8 @@ Mode = Literal["inductive", "transductive"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ActiveTask:
-    """A task's version that was active when the request came in: it answers the whole request, whatever changes meanwhile.
+    """A task's version that was active when the request came in, or that the request named: it answers the whole request,
+    whatever changes meanwhile.
 
     Attributes:
         capture: which of its predictions are captured.
@@ -44,15 +45,22 @@ class ActiveTask:
 
 
 async def find_task(
-    service: Service, key: TaskKey, unknown: Unknown = "judge", mode: Mode = "inductive", sets: bool = False
+    service: Service,
+    key: TaskKey,
+    unknown: Unknown = "judge",
+    mode: Mode = "inductive",
+    sets: bool = False,
+    version: int | None = None,
 ) -> ActiveTask:
     """Returns the active version of a task, before anything else is done for the request.
 
     Args:
         sets: whether prediction sets are asked for.
+        version: the number of the version that shall answer in place of the active one.
 
     Raises:
         TaskNotFound: there is no such task.
+        VersionNotFound: it has no such version.
         NotForSeveralLabels: an image of it may have several labels, and sets are asked for, or another mode.
         Unavailable: its support set is needed, and cannot be had now.
     """
@@ -60,18 +68,29 @@ async def find_task(
     while True:
         if active is None:
             active = await service.pools.in_thread(service.store.active.get, key)
+        if version not in {None, active.version}:
+            # Whether a version exists is known in memory of the active one alone. So this one is read each time.
+            head = await service.pools.in_thread(service.store.tasks.head, key, version)
+            return await _load(service, key, replace(active, version=version), head, unknown, mode, sets)
         try:
-            return await _load(service, key, active, unknown, mode, sets)
+            head = await _head(service, key, active.version)
+            return await _load(service, key, active, head, unknown, mode, sets)
         except VersionNotFound:  # It was forgotten between two look-ups, and another one is active now.
             service.store.active.doubt(key)
             active = None
 
 
-async def _load(service: Service, key: TaskKey, active: Active, unknown: Unknown, mode: Mode, sets: bool) -> ActiveTask:
-    version = active.version
+async def _head(service: Service, key: TaskKey, version: int) -> Head:
     head = service.heads.cached(key, version)
     if head is None:
         head = await service.pools.in_thread(service.heads.load, key, version)
+    return head
+
+
+async def _load(
+    service: Service, key: TaskKey, active: Active, head: Head, unknown: Unknown, mode: Mode, sets: bool
+) -> ActiveTask:
+    version = active.version
     if head.independent and (sets or mode == "transductive"):
         raise NotForSeveralLabels("coverage and mode=transductive")
     searchable, support = None, None

@@ -69,6 +69,21 @@ async def embed_images(
     return Embedded(errors, result.embeddings, result.answer, result.seconds)
 
 
+async def embed_pixels(
+    service: Service, backbone: ServedBackbone, pixels: Pixels, watch: Stopwatch, question: Question | None = None
+) -> Embedded:
+    """Embeds decoded images, uint8 (N, H, W, 3), of the size that the backbone takes.
+
+    Raises:
+        Overloaded, EngineFailed: as `embed_images` does.
+    """
+    async with service.door.embedding(len(pixels)):
+        with backbone.batcher.admit(len(pixels)), watch.stage("embed") as stage:
+            result = await backbone.batcher.run(pixels, question)
+            stage.leave_out(result.seconds)
+    return Embedded([None] * len(pixels), result.embeddings, result.answer, result.seconds)
+
+
 def image_error(error: ImageError, where: str) -> HeadstartError:
     """Returns the error to answer with when an image spoils the whole request; `where` says which image it was."""
     return _ERRORS[error.code](f"{where}: {error.detail}")

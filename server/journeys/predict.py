@@ -4,7 +4,7 @@ Task found (`active_task`: 404 before any work) -> embedded, and classified in t
 in the order of the images.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ async def predict(
     top_k: int | None,
     coverage: float | None = None,
     keep: bool | None = None,
-) -> bytes:
+) -> Data:
     """Recognises images.
 
     Args:
@@ -50,7 +50,7 @@ async def predict(
         keep: whether every prediction is remembered, and gets an id, or none is captured; None is as the task is set to.
 
     Returns:
-        A `PredictReply` as JSON.
+        A `PredictReply`.
 
     Raises:
         InvalidRequest, LimitExceeded: there are no images, or too many.
@@ -81,21 +81,24 @@ async def predict(
         taken = _taken(task, images, embedded, classified, np.arange(len(classified.probabilities)))
         await remember(service, task.capture, taken)
         predictions = [{**each, "prediction": capture.id} for each, capture in zip(predictions, taken, strict=True)]
-    elif keep is None and len(
-        rows := to_capture(task.capture, task.head.independent, classified.probabilities, classified.novelty)
-    ):
+    elif keep is None:
+        capture_some(service, task, images, embedded, classified)
+    return {
+        "task": task.id,
+        "version": task.version,
+        "backbone": task.head.backbone.bundle,
+        "mode": "transductive" if classified.together else "inductive",
+        **about,
+        "predictions": in_order(embedded.errors, predictions),
+        "timing_ms": watch.milliseconds(),
+    }
+
+
+def capture_some(service: Service, task: ActiveTask, images: Sequence[bytes], embedded: Embedded, classified: Classified) -> None:
+    """Has those of the predictions captured, behind the answer, that the task is set to capture."""
+    rows = to_capture(task.capture, task.head.independent, classified.probabilities, classified.novelty)
+    if len(rows):
         service.offer_captures(_taken(task, images, embedded, classified, rows))
-    return encode(
-        {
-            "task": task.id,
-            "version": task.version,
-            "backbone": task.head.backbone.bundle,
-            "mode": "transductive" if classified.together else "inductive",
-            **about,
-            "predictions": in_order(embedded.errors, predictions),
-            "timing_ms": watch.milliseconds(),
-        }
-    )
 
 
 def _taken(task: ActiveTask, images: Sequence[bytes], embedded: Embedded, classified: Classified, rows: Ints) -> list[NewCapture]:
@@ -104,14 +107,14 @@ def _taken(task: ActiveTask, images: Sequence[bytes], embedded: Embedded, classi
     return captures_of(task.key, task.version, task.forgettings, task.head, *seen, rows)
 
 
-def check_images(images: Sequence[bytes], settings: Settings) -> None:
+def check_images(images: Sized, settings: Settings) -> None:
     """Checks what one request brings.
 
     Raises:
         InvalidRequest: there is no image.
         LimitExceeded: there are more than one request may bring.
     """
-    if not images:
+    if not len(images):  # An array has no truth.
         raise InvalidRequest("there are no images; send at least one")
     if len(images) > settings.max_images:
         raise LimitExceeded("images in this request", len(images), settings.max_images)

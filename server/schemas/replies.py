@@ -218,6 +218,8 @@ class Problem(Reply):
     status: int
     code: str = Field(description="stable; see the table of errors")
     detail: str
+    error: str | None = Field(None, description="`detail` once more, where Hugging Face's clients read it; for them alone")
+    message: str | None = Field(None, description="`detail` once more, where Custom Vision's clients read it; for them alone")
     request_id: str
     images: list[ProblemImage] | None = Field(
         None, description="the examples that cannot be read, in their order; only where that is what is wrong"

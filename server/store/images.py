@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from secrets import token_bytes, token_hex
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from server.audit import unaudited
 from server.errors import StorageFailed
@@ -127,6 +127,11 @@ class ImageStore:
             self._store.delete([path for _, path in found])
             with unaudited(), self._database.write(*{of for of, _ in found}, removes=True) as connection:
                 drop_erasures(connection, found)
+
+    def unerased(self) -> int:
+        """Returns the number of objects that are still to be erased for certain."""
+        with self._database.read() as connection:
+            return connection.scalars(select(func.count()).select_from(erasures).where(erasures.c.certain)).one()
 
     def close(self) -> None:
         """Lets go of the object store."""

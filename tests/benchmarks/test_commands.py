@@ -16,8 +16,10 @@ _ROUND = ("--rounds", "1", "--seconds", "0.1")
 SERVING = {
     "background": _ROUND,
     "captures": (*_ROUND, "--captures", "80", "--decisions", "10"),
+    "doors": (*_ROUND, "--connections", "2"),
     "engine": _ROUND,
     "evaluation_speed": ("--ways", "5", "--shots", "1"),
+    "export_parity": ("--data", "clients/samples/query", "--ways", "3", "--shots", "2", "--images", "6"),
     "fairness": ("--rounds", "1", "--seconds", "0.5", "--connections", "8", "--bundle", "cifar-fs-resnet12@1"),
     "forgetting": ("--rounds", "1"),
     "gpu": ("--device", "cpu", "--seconds", "0.05"),
@@ -27,6 +29,7 @@ SERVING = {
     "many_tasks": _ROUND,
     "migrate": ("--megabytes", "5"),
     "open_close": ("--cycles", "4", "--engine", "onnx"),
+    "open_inference": _ROUND,
     "overload": ("--rounds", "1", "--seconds", "0.5"),
     "quotas": ("--rounds", "2", "--tasks", "3"),
     "ray_serve": ("--rounds", "1", "--seconds", "0.1", "--requests", "8", "--replicas", "1", "--engines", "free"),
@@ -47,12 +50,15 @@ SERVING = {
 # Of a size that no flag makes smaller: slow tests.
 LONG = {
     "captures",
+    "export_parity",
+    "doors",
     "fairness",
     "gpu",
     "gpu_answers",
     "http",
     "many_tasks",
     "open_close",
+    "open_inference",
     "overload",
     "quotas",
     "ray_serve",
@@ -77,6 +83,7 @@ ELSEWHERE = {
     "input_sizes": "tests/models/test_input_sizes.py",
     "paper_table": "tests/benchmarks/test_paper_table.py",
     "laboratory": "tests/benchmarks/test_laboratory.py",
+    "step_cost": "tests/benchmarks/test_step_cost.py",
 }
 NOT_RUN = {
     "calibration": "needs CIFAR-100: its tasks have up to 20 classes of 35 images",
@@ -86,7 +93,6 @@ NOT_RUN = {
     "refresh": "needs CIFAR-100, on which its two bundles differ",
     "served_accuracy": "needs CIFAR-100, and a server beside it",
     "several_tasks": "needs CIFAR-100 and Omniglot",
-    "step_cost": "needs easyfsl and higher",
     "suspects": "needs cleanlab",
 }
 NO_COMMANDS = {"bundles", "postgres_server", "ray_process", "server_process"}

@@ -63,7 +63,7 @@ def proxy(status: int, reason: str, **headers: str) -> Iterator[tuple[str, list[
     ],
 )
 def test_a_proxy_is_told_with_its_reason(status: int, reason: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headstart.http.transport.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("headstart.http.exchange.FIRST_PAUSE", 0.001)
     with proxy(status, reason) as (url, _), Client(url) as client, pytest.raises(ProxyError, match=told) as raised:
         client.create_task("n", [("a", bytes(250_000)), ("b", bytes(250_000))], shrink=False)
     assert raised.value.status == status

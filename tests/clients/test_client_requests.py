@@ -12,7 +12,7 @@ from PIL import Image
 
 from headstart import Client, InvalidImage, NoImages, Predictions, RequestTooLarge, Task
 from headstart.images.formats import shrink, shrink_further
-from headstart.limits import Limits
+from headstart.limits import Limits, ask_limits
 from models.images.preprocess import load_image
 from models.manifest import InputSpec
 from tests.helpers.images import encode, noise, photograph
@@ -39,8 +39,8 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 
 def test_the_server_tells_its_limits(narrow: Client, client: Client) -> None:
-    told = [each._transport.send("GET", "/v1/limits").json() for each in (narrow, client)]
-    assert [(each["new_examples"], each["body_bytes"]) for each in told] == [(40, 1_000_000), (1024, 64_000_000)]
+    told = [each._driver.run(ask_limits(each._exchange)) for each in (narrow, client)]
+    assert [(each.new_examples, each.body_bytes) for each in told] == [(40, 1_000_000), (1024, 64_000_000)]
 
 
 def test_predictions_are_cut_as_the_server_says(narrow: Client) -> None:

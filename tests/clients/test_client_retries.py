@@ -22,7 +22,7 @@ from headstart import (
     Unavailable,
     UnexpectedReply,
 )
-from headstart.http.transport import TRIES
+from headstart.http.exchange import TRIES
 from tests.helpers.scripted_server import LOST, PAIR, TASK, Answer, network, problem
 
 BUSY = problem(503, "overloaded", "0")
@@ -42,7 +42,7 @@ CALLS: dict[str, tuple[Answer, Callable[[Client], object]]] = {
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before a try that the server gave no time for; how long they are is in no test."""
-    monkeypatch.setattr("headstart.http.transport.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("headstart.http.exchange.FIRST_PAUSE", 0.01)
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -220,7 +220,7 @@ def test_ctrl_c_while_the_command_is_loaded_is_no_traceback(module: str) -> None
 
 def test_the_command_that_is_installed_is_the_one_that_catches_it() -> None:
     project = tomllib.loads((ROOT / "clients" / "python" / "pyproject.toml").read_text())
-    assert project["project"]["scripts"] == {"headstart": "headstart_command:main"}
+    assert project["project"]["scripts"]["headstart"] == "headstart_command:main"
     assert "headstart_command.py" in project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
     done = run("-c", "import sys; from headstart_command import main; sys.exit(main())", "fly")
     assert (done.returncode, b"invalid choice: 'fly'" in done.stderr) == (2, True)

@@ -108,7 +108,7 @@ def test_following_waits_for_a_server_that_is_started_again(
 
     meanwhile: Iterator[Callable[[], None]] = iter((create, stop, start_again, interrupt))
     monkeypatch.setattr(events, "sleep", lambda _seconds: next(meanwhile)())
-    monkeypatch.setattr("headstart.http.transport.TRIES", 1)
+    monkeypatch.setattr("headstart.http.exchange.TRIES", 1)
     create()
     command = ["events", "--follow", "--url", servers[0].url, *(["--json"] if as_json else [])]
     assert main(command) == 130

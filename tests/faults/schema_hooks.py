@@ -39,6 +39,7 @@ RULES = (
     "a decision has either label or discard",
     "an image of this task has one label",
     "an image of this task may have several labels",
+    ", and this task's is ",  # label_mode
     "each text labels is a JSON list",
     "labels of an image: ",
     "coverage is for images judged each alone",
@@ -71,6 +72,7 @@ def before_load_schema(_context: Any, raw_schema: dict[str, Any]) -> None:
     for body in ("PredictBody", "PredictManyBody"):
         schemas[body]["properties"]["images"]["items"]["format"] = "base64 of an image"
     schemas["ExampleBody"]["properties"]["image"]["format"] = "base64 of an image"
+    schemas["PipelineBody"]["properties"]["inputs"]["format"] = "base64 of an image"
     for path in raw_schema["paths"].values():
         for operation in path.values():
             for media_type in operation.get("requestBody", {}).get("content", {}).values():

@@ -2,6 +2,7 @@
 
 import atexit
 import shutil
+import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,13 +35,27 @@ def database_url(folder: Path) -> str:
     return _server().url(_create(folder, _TEMPLATE))
 
 
+def begin_empty(folder: Path) -> None:
+    """Gives the folder the database of a store without tasks, made for another one: migrating costs more than many tests do."""
+    if kind() == "sqlite":  # PostgreSQL copies one on first use.
+        shutil.copy(_empty(), folder)
+
+
+@cache
+def _empty() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="headstart-tests-"))
+    atexit.register(shutil.rmtree, folder)
+    Store.open(sqlite_url(folder)).close()
+    return folder / "headstart.db"
+
+
 def _create(folder: Path, template: str) -> str:
     """The name of the folder's database, which is made as a copy of another if there is none."""
     name = f"headstart_{zlib.crc32(str(folder.absolute()).encode()):08x}"
     server = _server()
     if name not in _made:
         with server.connect() as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY".encode())
         _made[name] = folder.absolute()
     return name
 

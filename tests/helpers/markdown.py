@@ -91,7 +91,8 @@ class Document:
 
 def documents() -> list[Document]:
     """Those of the project. Of the changelog only the newest section: earlier ones may name what is gone."""
-    paths = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "clients" / "python" / "README.md"]
+    readmes = [ROOT / "clients" / language / "README.md" for language in ("python", "typescript")]
+    paths = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *readmes]
     return [Document(path, _current(path)) for path in sorted(paths)]
 
 
@@ -105,3 +106,10 @@ def _current(path: Path) -> str:
 
 def _sets_a_variable(word: str) -> bool:
     return re.match(r"\w+=", word) is not None
+
+
+def python_of(name: str) -> str:
+    """The one block of Python in a document, by its path in the repository."""
+    path = ROOT / name
+    (block,) = (block for block in Document(path, path.read_text()).blocks() if block.language == "python")
+    return block.text

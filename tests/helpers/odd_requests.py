@@ -96,6 +96,7 @@ REQUESTS: dict[tuple[str, str], tuple[list[str], list[Any]]] = {
     ),
     ("POST", "/v1/tasks/{task}/examples"): ([], [{"examples": _EXAMPLES[:1]}]),
     ("POST", "/v1/tasks/{task}/predict"): (_PREDICT, [{"images": [base64_of(_IMAGES[2])]}]),
+    ("POST", "/v1/tasks/{task}/hf"): ([], [{"inputs": base64_of(_IMAGES[2]), "parameters": {"top_k": Odd(1)}}]),
     ("POST", "/v1/predict"): (["tasks", "top_k"], [{"images": [base64_of(_IMAGES[2])], "tasks": [Odd("task"), Odd("task")]}]),
     ("POST", "/v1/tasks/{task}/corrections"): ([], [{"prediction": Odd("capture"), "label": Odd("a")}]),
     ("POST", "/v1/tasks/{task}/captures/resolve"): ([], [{"decisions": [{"captures": [Odd("capture")], "label": Odd("b")}]}]),

@@ -4,6 +4,7 @@
 import gc
 import warnings
 
+import alembic.command
 import array_api_compat.numpy
 
 import server.app

@@ -17,7 +17,7 @@ from benchmarks.server_process import ROOT
 from models.bundle import PAPER_BUNDLE
 from models.engine import EngineKind
 from models.processor import has_int8_instructions
-from tests.helpers.databases import database_url, kind
+from tests.helpers.databases import begin_empty, database_url, kind
 
 FAST_ENGINE: EngineKind = "onnx-int8" if has_int8_instructions() else "onnx"
 """The engine that embeds fastest with the bundle that tests use: int8 takes a quarter of float32's time where it pays at all."""
@@ -37,7 +37,7 @@ class ServerProcess(RealServer):
     """A real server in a process of its own, forked from one that has imported the server's modules.
 
     It runs float32 unless the flags say otherwise: `auto` measures at every start whether int8 pays. One process serves, however
-    many cores there are.
+    many cores there are. A data directory that is not there is made with an empty database.
 
     Args:
         prepare: called in the process before it does anything else; a function that can be pickled.
@@ -53,6 +53,9 @@ class ServerProcess(RealServer):
         prepare: Callable[[], None] | None = None,
     ) -> None:
         self._prepare = prepare
+        if kind() == "sqlite" and "--database-url" not in flags and not data_dir.exists():
+            data_dir.mkdir(mode=0o700)
+            begin_empty(data_dir)
         engine = () if "--engine" in flags else ("--engine", "onnx")
         super().__init__(data_dir, *engine, "--workers", "1", *flags, bundle=bundle, until=until, port=port)
 

@@ -1,11 +1,7 @@
 """What tests of the store have in common: small support sets, and heads that nobody had to fit."""
 
-import atexit
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +11,8 @@ from models.labels import Label
 from server.ids import new_id
 from server.store.label_sets import counted
 from server.store.records import NewExample, Task, TaskKey
-from server.store.store import Store, sqlite_url
-from tests.helpers.databases import database_url, kind
+from server.store.store import Store
+from tests.helpers.databases import begin_empty, database_url
 from tests.helpers.heads import options
 
 DIM = 4
@@ -26,18 +22,9 @@ _random = np.random.default_rng(0)
 
 
 def open_empty(folder: Path) -> Store:
-    """A store without tasks, whose schema was made for another one: migrating costs more than many tests do with it."""
-    if kind() == "sqlite":
-        shutil.copy(_template() / "headstart.db", folder)
+    """A store without tasks."""
+    begin_empty(folder)
     return Store.open(database_url(folder))
-
-
-@cache
-def _template() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="headstart-tests-"))
-    atexit.register(shutil.rmtree, folder)
-    Store.open(sqlite_url(folder)).close()
-    return folder
 
 
 def new_examples(labels: Sequence[Label | None], image_bytes: int = 50) -> list[NewExample]:

@@ -25,6 +25,7 @@ from server.store.store import Store
 from tests.helpers.bundles import SMALL
 from tests.helpers.databases import database_url, statements_in
 from tests.helpers.images import encode, noise
+from tests.helpers.open_inference import triton_request
 from tests.helpers.servers import ServerProcess, run_server
 from tests.helpers.uploads import create, multipart, queries
 
@@ -103,7 +104,7 @@ def test_every_route_says_what_is_told_of_it() -> None:
             "backbone.open",
             "backbone.close",
         },
-        "use": {"task.predict", "tasks.predict"},
+        "use": {"task.predict", "tasks.predict", "tasks.list", "task.load", "task.unload"},
     }
 
 
@@ -230,13 +231,18 @@ def test_predictions_are_counted_and_the_count_is_kept_at_the_end(tmp_path: Path
         task = create(api, _EXAMPLES)["id"]
         for _ in range(3):
             assert api.post(f"/v1/tasks/{task}/predict", **queries(_IMAGES[5:])).status_code == 200
+        assert api.post(f"/v2/models/{task}.pixels/infer", **triton_request(noise(32, 32)[None])).status_code == 200
+        assert api.post(f"/v2/models/{SMALL}.embedding/infer", **triton_request(_IMAGES[5:])).status_code == 200
         assert api.post("/v1/tasks/nobody/predict", **queries(_IMAGES[5:])).status_code == 404
+        assert api.post("/v2/models/nobody/infer", **triton_request(_IMAGES[5:])).status_code == 404
         assert process.stop() == 0
     rows = audit(tmp_path / "data", "--action", "task.predict")
     assert {(row["object"], row["result"], row["count"]) for row in rows} == {
-        (f"tasks/{task}", "done", 3),
-        (None, "task_not_found", 1),
+        (f"tasks/{task}", "done", 4),
+        (None, "task_not_found", 2),
     }
+    (embedded,) = audit(tmp_path / "data", "--action", "backbone.embed")
+    assert (embedded["object"], embedded["result"]) == (f"backbones/{SMALL}", "done")
     assert {(row["tenant"], row["key"], row["request"]) for row in rows} == {("default", None, None)}
 
 

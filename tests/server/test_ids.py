@@ -2,13 +2,14 @@ import re
 import threading
 import time
 from itertools import pairwise
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from server.errors import InvalidRequest
-from server.ids import cursor_after, new_id, read_cursor
+from server.ids import cursor_after, id_of_uuid, new_id, read_cursor, uuid_of
 
 
 def number(identifier: str) -> int:
@@ -51,6 +52,14 @@ def test_threads_get_different_ids() -> None:
     for thread in threads:
         thread.join()
     assert len(set(ids)) == 8_000
+
+
+@given(st.uuids() | st.builds(UUID, int=st.integers(0, 2**128 - 1)))
+def test_an_id_and_a_uuid_are_the_same_bits(uuid: UUID) -> None:
+    identifier = id_of_uuid("task", uuid)
+    assert uuid_of(identifier) == uuid
+    assert number(identifier) == uuid.int
+    assert re.fullmatch(r"task_[0-9a-hjkmnp-tv-z]{26}", identifier)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))

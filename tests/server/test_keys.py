@@ -168,18 +168,28 @@ class TestScopes:
             for method in route.methods or ():
                 table.setdefault(need_of(route), set()).add(f"{method} {route.path}")
         of_task, of_example = "/v1/tasks/{task}", "/v1/tasks/{task}/examples/{example}"
+        models = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
+        of_iteration = "/customvision/v3.0/Prediction/{task}/classify/iterations/{iteration}"
         assert table == {
-            "open": {"GET /healthz", "GET /readyz"},
+            "open": {"GET /healthz", "GET /readyz", "GET /v2/health/live", "GET /v2/health/ready"},
             "predict": {
                 "GET /v1/tasks",
                 f"GET {of_task}",
                 f"GET {of_task}/versions",
                 f"POST {of_task}/predict",
+                f"POST {of_task}/hf",
+                *(f"POST {of_iteration}/{what}{how}" for what in ("image", "url") for how in ("", "/nostore")),
                 "POST /v1/predict",
                 "GET /v1/limits",
                 "GET /v1/backbones",
                 "GET /v1/backbones/{backbone}",
                 "GET /v1/key",
+                "GET /v2",
+                *(f"GET {model}{part}" for model in models for part in ("", "/config", "/ready", "/stats")),
+                *(f"POST {model}/infer" for model in models),
+                "GET /v2/models/stats",
+                "POST /v2/repository/index",
+                *(f"POST /v2/repository/models/{{model}}/{action}" for action in ("load", "unload")),
             },
             "write": {
                 "POST /v1/tasks",

@@ -12,12 +12,14 @@ import httpx
 import pytest
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from msgspec.structs import asdict
 from sqlalchemy import create_engine
 from sqlalchemy.dialects import sqlite
 
 from server.journeys.support_set import LabelledImage, fingerprint
 from server.schemas.requests import TaskOptions
+from server.store import schema
 from server.store.quota_records import Usage
 from server.store.records import TaskKey
 from server.store.store import Store, sqlite_url
@@ -35,16 +37,26 @@ _TIME = "2026-11-21 09:30:00.000000"
 _LABELS = ["cat", "cat", "dog"]
 
 
+def migrations() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "server.store:migrations")
+    return config
+
+
 def database_of(revision: str, folder: Path) -> sqlite3.Connection:
     """A database of an earlier schema, without rows."""
     engine = create_engine(sqlite_url(folder))
     with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", "server.store:migrations")
+        config = migrations()
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
     engine.dispose()
     return sqlite3.connect(folder / "headstart.db")
+
+
+def test_the_last_file_is_where_alembic_ends() -> None:
+    """A database of its number is taken for up to date without Alembic."""
+    assert ScriptDirectory.from_config(migrations()).get_heads() == [schema._newest()]
 
 
 def insert(database: sqlite3.Connection, table: str, *rows: Sequence[Any]) -> None:

@@ -20,6 +20,7 @@ from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess, run_server
 from tests.helpers.uploads import create, multipart, predict
 from tests.server.test_captures import remember, resolve
+from tests.server.test_metrics import scrape
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +159,7 @@ def test_while_the_store_is_down_predictions_go_on_and_forgetting_is_completed_l
             assert "object store" in pending.json()["detail"]
         assert api.get(f"/v1/tasks/{task}").status_code == 404
         assert {path.split("/")[1] for path in rows(data_dir)} == {other}, "its keys are gone already"
+        assert scrape(api)["headstart_unerased_objects", ()] == 4 + 5, "the task's, and those of the two refused requests"
     finally:
         s3.start()
     for _ in range(200):
@@ -165,6 +167,7 @@ def test_while_the_store_is_down_predictions_go_on_and_forgetting_is_completed_l
             break
     else:
         pytest.fail("the server did not go on by itself")
+    assert scrape(api)["headstart_unerased_objects", ()] == 0
     assert api.delete(f"/v1/tasks/{task}").status_code == 404
     assert api.delete(f"/v1/tasks/{other}").status_code == 204
     assert s3.paths() == set()

@@ -66,7 +66,10 @@ def refusal(url: str, head: bytes) -> bytes:
 
 def test_a_full_server_refuses_images_before_they_are_sent_and_answers_all_else(full_server: tuple[str, str]) -> None:
     url, path = full_server
-    for target, form in ((path, "image/png"), ("/v1/tasks", "application/json")):
+    task = path.split("/")[3]
+    image = f"/customvision/v3.1/prediction/{task}/classify/iterations/1/image"
+    targets = (path, path.replace("predict", "hf"), image, f"{image}/nostore")
+    for target, form in (*((target, "image/png") for target in targets), ("/v1/tasks", "application/json")):
         lines = (f"POST {target} HTTP/1.1", "Host: localhost", f"Content-Type: {form}", "Content-Length: 1000000", "", "")
         head, _, body = refusal(url, "\r\n".join(lines).encode()).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 503 ")

@@ -41,6 +41,7 @@ _LIMITS: dict[str, dict[str, int]] = {
     "crowding": {"tasks": 5},
     "hurrying": {"images": 5},
     "comparing": {"images": 5},
+    "elsewhere": {"images": 5},
     "told": {"requests": 500, "images": 50, "examples": 9},
 }
 
@@ -162,6 +163,17 @@ class TestImages:
         assert many.status_code == 200
         assert 4 <= state(many)["images"][0] <= 5, "what was refused was not charged"
         assert_problem(ask(api, "task_none", 20), 404, "task_not_found")
+
+    def test_of_predictions_for_clients_of_other_services(self, caller: Callable[[str], httpx.Client]) -> None:
+        api = caller("elsewhere")
+        task = create(api, _PAIR)["id"]
+        paths = (f"/v1/tasks/{task}/hf", f"/customvision/v3.0/Prediction/{task}/classify/iterations/1/image")
+        left = [state(api.post(path, content=_IMAGES[2]).raise_for_status())["images"][0] for path in paths]
+        assert left == [2, 1]
+        refused = [api.post(path, content=_IMAGES[2]) for path in (*paths, *paths)][-2:]
+        for answered, member in zip(refused, ("error", "message"), strict=True):
+            assert_problem(answered, 429, "quota_exceeded")
+            assert "5 images a minute" in answered.json()[member]
 
     def test_of_examples_and_not_of_a_replay(self, caller: Callable[[str], httpx.Client]) -> None:
         api = caller("learning")

@@ -154,6 +154,10 @@ def predict(walk: Walk) -> Shown:
     return walk.ask("POST", f"/v1/tasks/{walk.pick('task')}/predict", **queries(walk.images(3)), params=params)
 
 
+def predict_elsewhere(walk: Walk) -> Shown:
+    return walk.ask("POST", f"/v1/tasks/{walk.pick('task')}/hf", content=walk.images(1)[0])
+
+
 def predict_many(walk: Walk) -> Shown:
     for tasks in (",".join(walk.pick("task") for _ in range(2)), "all"):
         params = {"tasks": tasks, "unknown": walk.rng.choice(("judge", "ignore"))}
@@ -253,6 +257,7 @@ OPERATIONS = (
     (2, remove),
     (2, change),
     (3, predict),
+    (1, predict_elsewhere),
     (1, predict_many),
     (2, capture),
     (1, correct),

@@ -14,6 +14,7 @@ from server.app import ROUTES
 from server.ids import new_id
 from tests.helpers.bundles import SMALL
 from tests.helpers.images import encode, noise
+from tests.helpers.open_inference import triton_request
 from tests.helpers.problems import assert_problem
 from tests.helpers.servers import ServerProcess, run_server
 from tests.helpers.uploads import create, multipart, queries
@@ -21,7 +22,7 @@ from tests.helpers.uploads import create, multipart, queries
 _IMAGES = [encode(noise(32, 32, seed=seed)) for seed in range(6)]
 _EXAMPLES = [("cat", _IMAGES[0]), ("cat", _IMAGES[1]), ("dog", _IMAGES[2]), ("dog", _IMAGES[3])]
 _KEY = {"Idempotency-Key": "the same of both"}
-_PARTS = {"task": "task", "example": "example", "capture": "prediction", "refresh": "refresh", "key": "key"}
+_PARTS = {"task": "task", "example": "example", "capture": "prediction", "refresh": "refresh", "key": "key", "model": "task"}
 
 
 @dataclass
@@ -47,7 +48,8 @@ def furnished(api: httpx.Client) -> Tenant:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     key = api.post("/v1/keys", json={"scope": "predict"}).json()["id"]
-    ids = {"task": task, "example": example, "capture": remembered[0]["prediction"], "refresh": refresh["id"], "key": key}
+    prediction = remembered[0]["prediction"]
+    ids = {"task": task, "example": example, "capture": prediction, "refresh": refresh["id"], "key": key, "model": task}
     return Tenant(api, ids)
 
 
@@ -77,6 +79,7 @@ def state(tenant: Tenant) -> dict[str, Any]:
         f"/v1/tasks/{task}{part}" for part in ("", "/versions", "/examples", "/captures", "/quality", "/archive", "/classifier")
     ]
     others = ["/v1/tasks", "/v1/events", "/v1/refreshes", f"/v1/refreshes/{refresh}/tasks", "/v1/keys", "/v1/backbones"]
+    others += ["/v2/models/stats", *(f"/v2/models/{task}{part}" for part in ("", "/config", "/ready"))]
     shown = {}
     for path in [*of_task, *others]:
         answered = tenant.api.get(path)
@@ -93,13 +96,16 @@ def request_of(method: str, path: str, ids: dict[str, str]) -> dict[str, Any]:
         "PATCH /v1/tasks/{task}/examples/{example}": {"json": {"label": "dog"}},
         "DELETE /v1/tasks/{task}/examples/{example}": {"params": {"forget": "true"}},
         "POST /v1/tasks/{task}/predict": queries(_IMAGES[:1]),
+        "POST /v1/tasks/{task}/hf": {"content": _IMAGES[0]},
         "POST /v1/predict": {**queries(_IMAGES[:1]), "params": {"tasks": ids["task"]}},
         "POST /v1/tasks/{task}/captures/resolve": {"json": {"decisions": [{"captures": [ids["capture"]], "label": "cat"}]}},
         "POST /v1/tasks/{task}/corrections": {"json": {"prediction": ids["capture"], "label": "cat"}},
         "POST /v1/refreshes": {"json": {"to": SMALL, "tasks": [ids["task"]]}},
         "POST /v1/keys": {"json": {"scope": "write", "task": ids["task"]}},
+        **{f"POST /v2/models/{{model}}{version}/infer": triton_request(_IMAGES[:1]) for version in ("", "/versions/{version}")},
     }
-    return {"method": method, "url": path.format(**ids, backbone="x"), **bodies.get(f"{method} {path}", {})}
+    parts = {**ids, "backbone": "x", "version": "1", "iteration": "1"}
+    return {"method": method, "url": path.format(**parts), **bodies.get(f"{method} {path}", {})}
 
 
 def answer(tenant: Tenant, method: str, path: str, ids: dict[str, str]) -> tuple[int, bytes, list[str]]:
@@ -135,6 +141,7 @@ def test_nothing_that_a_tenant_sees_names_the_other(tenants: tuple[Tenant, Tenan
     ours, theirs = tenants
     seen = b"".join(state(ours).values())
     seen += ours.api.post("/v1/predict?tasks=all", **queries(_IMAGES[:1])).content
+    seen += ours.api.post("/v2/repository/index").content
     assert all(id_.encode() not in seen for id_ in theirs.ids.values())
     assert b"theirs" not in seen
     assert ours.ids["task"].encode() in seen

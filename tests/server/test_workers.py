@@ -1,7 +1,9 @@
 """A server of several processes: what was acknowledged holds in each, and none can end without the others going on."""
 
+import base64
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,12 +13,16 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
+import numpy as np
 import psutil
 import pytest
 
 from benchmarks.server_process import ROOT, free_port
+from tests.helpers.open_inference import answered as answer_of
+from tests.helpers.open_inference import triton_request
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import RealServer, environment_of, run_server
 from tests.helpers.uploads import create, multipart, queries
@@ -122,6 +128,23 @@ def test_the_owner_and_every_worker_are_processes_of_their_own(running: RealServ
     assert len(children(running)) == 1 + WORKERS
 
 
+def test_every_worker_answers_agents(many: httpx.Client, running: RealServer, support: Labelled) -> None:
+    """What an agent's tool asks comes to the worker that has the agent's message, which passes on what is the owner's."""
+
+    def call(tool: str, **arguments: Any) -> dict[str, Any]:
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
+        headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18"}
+        answer: dict[str, Any] = many.post("/mcp", json=message, headers=headers).json()["result"]["structuredContent"]
+        return answer
+
+    pair = [(label, {"base64": base64.b64encode(image).decode()}) for label, image in support[::5][:2]]
+    made = call("create_task", name="of an agent", examples=[{"label": label, "image": image} for label, image in pair])
+    for label, image in pair * 6:
+        seen = call("classify", task=made["id"], images=[image])
+        assert (seen["version"], seen["predictions"][0]["label"]) == (1, label)
+    assert len(set(re.findall(r'"process": "(worker \d+)"[^\n]*"message": "POST /mcp 200', running.log()))) > 1
+
+
 def test_every_worker_answers_from_what_was_acknowledged(running: RealServer, support: Labelled) -> None:
     def change_and_ask(number: int) -> None:
         with httpx.Client(base_url=running.url, timeout=SECONDS, limits=httpx.Limits(max_keepalive_connections=0)) as api:
@@ -143,6 +166,19 @@ def test_every_worker_answers_from_what_was_acknowledged(running: RealServer, su
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         list(pool.map(change_and_ask, range(CLIENTS)))
+
+
+def test_models_are_asked_of_every_worker_and_counted_in_all(many: httpx.Client, support: Labelled) -> None:
+    task = create(many, support[::5])["id"]
+    image = support[0][1]
+    scores = many.post(f"/v1/tasks/{task}/predict", **queries([image])).json()["predictions"][0]["scores"]
+    labels = json.loads(many.get(f"/v2/models/{task}/config").json()["parameters"]["labels"]["string_value"])
+    for _ in range(12):
+        found = answer_of(many.post(f"/v2/models/{task}/infer", **triton_request([image])))
+        np.testing.assert_array_equal(found.tensors["PROBABILITY"], np.array([[scores[k] for k in labels]], np.float32))
+    assert many.get("/v2/health/ready").json() == {"live": True, "ready": True}
+    stats = f"/v2/models/{task}/stats"
+    wait_until(lambda: many.get(stats).json()["model_stats"][0]["inference_count"] == 12)
 
 
 def test_a_request_for_all_tasks_names_those_that_there_are_now(many: httpx.Client, support: Labelled) -> None:
@@ -203,6 +239,13 @@ def answered(server: RealServer, request: bytes) -> bytes:
 )
 def test_a_refusal_does_not_wait_for_a_body(running: RealServer, head: bytes, status: int) -> None:
     assert answered(running, head).split()[1] == str(status).encode()
+
+
+def test_each_process_answers_clients_of_other_services(many: httpx.Client, support: Labelled) -> None:
+    task = create(many, support[::5])["id"]
+    for path in (f"/v1/tasks/{task}/hf", f"/customvision/v3.1/prediction/{task}/classify/iterations/1/image"):
+        for _ in range(4 * WORKERS):
+            assert many.post(path, content=support[0][1]).status_code == 200
 
 
 def test_predictions_to_be_remembered_are_stored_however_that_is_written(many: httpx.Client, support: Labelled) -> None:

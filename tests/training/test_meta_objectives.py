@@ -1,5 +1,7 @@
 """The meta-learning baselines against oracles written another way."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional
 
+from benchmarks.laboratory.memory import peak_memory
 from models.backbones import Conv4
 from training.objectives.anil import Anil
 from training.objectives.episodic import query_loss
@@ -17,6 +20,7 @@ from training.objectives.metaoptnet import SvmHead, svm_dual
 from training.objectives.protonet import ProtoNet
 from training.objectives.r2d2 import RidgeHead
 
+CPU = torch.device("cpu")
 T, K, S, Q, D = 2, 3, 3, 2, 7
 LABELS = np.repeat(np.arange(K), S)
 
@@ -82,9 +86,10 @@ def test_the_svms_implicit_gradient_is_the_finite_difference(episodes: tuple[Ten
     assert torch.autograd.gradcheck(lambda x: svm_dual(x, y, 0.5).transpose(1, 2) @ x, x, fast_mode=True)
 
 
-def test_anil_is_gradient_descent_on_the_last_layer(episodes: tuple[Tensor, Tensor]) -> None:
+@pytest.mark.parametrize("first_order", [False, True])
+def test_anil_is_gradient_descent_on_the_last_layer(episodes: tuple[Tensor, Tensor], first_order: bool) -> None:
     support, query = (part.requires_grad_() for part in episodes)
-    anil = Anil(D, K, steps=3, rate=0.3).double()
+    anil = Anil(D, K, steps=3, rate=0.3, first_order=first_order).double()
     nn.init.normal_(anil.weight)
     losses = []
     for t in range(T):
@@ -92,30 +97,33 @@ def test_anil_is_gradient_descent_on_the_last_layer(episodes: tuple[Tensor, Tens
         bias: Tensor = anil.bias
         for _ in range(3):
             loss = functional.cross_entropy(support[t].flatten(0, 1) @ weight.T + bias, torch.from_numpy(LABELS))
-            slopes = torch.autograd.grad(loss, (weight, bias), create_graph=True)
+            slopes = torch.autograd.grad(loss, (weight, bias), create_graph=not first_order)
             weight, bias = weight - 0.3 * slopes[0], bias - 0.3 * slopes[1]
         logits = query[t].flatten(0, 1) @ weight.T + bias
         losses.append(functional.cross_entropy(logits, torch.arange(K).repeat_interleave(Q)))
     inputs = (support, query, anil.weight, anil.bias)
-    expected = torch.autograd.grad(torch.stack(losses).mean(), inputs)
-    for gradient, oracle in zip(torch.autograd.grad(anil(support, query), inputs), expected, strict=True):
+    expected = torch.autograd.grad(torch.stack(losses).mean(), inputs, materialize_grads=True)
+    found = torch.autograd.grad(anil(support, query), inputs, materialize_grads=True)
+    assert first_order == (not found[0].any())  # those of the support embeddings
+    for gradient, oracle in zip(found, expected, strict=True):
         torch.testing.assert_close(gradient, oracle)
 
 
 class Images:
     """A tiny network in double precision, and two episodes of 16 x 16 images."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, first_order: bool = False) -> None:
         torch.manual_seed(0)
         self.backbone = Conv4(width=4, input_size=16).double()
-        self.maml = Maml(self.backbone.embedding_dim, K, steps=2, rate=0.1).double()
+        self.maml = Maml(self.backbone.embedding_dim, K, steps=2, rate=0.1, first_order=first_order).double()
         nn.init.normal_(self.maml.head.weight)
         self.support = torch.rand(T, K, S, 3, 16, 16, dtype=torch.double)
         self.query = torch.rand(T, K, Q, 3, 16, 16, dtype=torch.double)
 
 
-def test_mamls_gradient_is_of_second_order() -> None:
-    images = Images()
+@pytest.mark.parametrize("first_order", [False, True])
+def test_mamls_gradient_is_of_second_order_and_fomamls_of_first(first_order: bool) -> None:
+    images = Images(first_order=first_order)
     learner = nn.Sequential(images.backbone, images.maml.head)
     start: dict[str, Tensor] = dict(learner.named_parameters())
     losses = []
@@ -124,7 +132,7 @@ def test_mamls_gradient_is_of_second_order() -> None:
         for _ in range(2):
             logits = functional_call(learner, weights, (images.support[t].flatten(0, 1),))
             loss = functional.cross_entropy(logits, torch.from_numpy(LABELS))
-            slopes = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
+            slopes = torch.autograd.grad(loss, list(weights.values()), create_graph=not first_order)
             weights = {name: weights[name] - 0.1 * slope for name, slope in zip(weights, slopes, strict=True)}
         logits = functional_call(learner, weights, (images.query[t].flatten(0, 1),))
         losses.append(functional.cross_entropy(logits, torch.arange(K).repeat_interleave(Q)))
@@ -136,8 +144,23 @@ def test_mamls_gradient_is_of_second_order() -> None:
         torch.testing.assert_close(weight.grad, oracle)
 
 
-def test_maml_can_be_vmapped_as_it_is_on_a_gpu() -> None:
-    images = Images()
+def test_second_order_keeps_every_step_of_the_inner_loop() -> None:
+    pixels = torch.rand(1, K, S + Q, 3, 16, 16)
+    peaks = {}
+    for steps in (2, 8):
+        for first_order in (False, True):
+            backbone = Conv4(width=8, input_size=16)
+            use_batch_statistics(backbone)
+            maml = Maml(backbone.embedding_dim, K, steps=steps, first_order=first_order)
+            maml.backward(backbone, pixels[:, :, :S], pixels[:, :, S:])
+            peaks[steps, first_order] = peak_memory(partial(maml.backward, backbone, pixels[:, :, :S], pixels[:, :, S:]), CPU)
+    assert peaks[8, False] > 2.5 * peaks[2, False]
+    assert peaks[8, True] < 1.5 * peaks[2, True]
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+def test_maml_can_be_vmapped_as_it_is_on_a_gpu(first_order: bool) -> None:
+    images = Images(first_order=first_order)
     use_batch_statistics(images.backbone)
 
     def one(support: Tensor, query: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
 From Chen et al., A closer look at few-shot classification, ICLR 2019, arXiv:1904.04232, section 3.2.
 
-The settings are those of the authors' code: SGD at 0.01, momentum and dampening 0.9, weight decay 0.001, 100 passes in batches of
-4.
+The settings are those of the authors' code (`methods/baselinefinetune.py` of wyharveychen/CloserLookFewShot on GitHub): SGD at
+0.01, momentum and dampening 0.9, weight decay 0.001, 100 passes in batches of 4.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Baseline++: a classifier by cosines, by gradient steps on frozen embeddings.
 
 From Chen et al., ICLR 2019, arXiv:1904.04232, section 3.2. A class's score is s times the cosine between the embedding and the
-class's vector. The scale s is 2 in the authors' code for up to 200 classes. That code also learns a length for each class's
-vector; here it is the paper's cosine. The vectors start as those of a linear layer.
+class's vector. The scale s is 2 in the authors' code for up to 200 classes (`distLinear` of `backbone.py`). That code also learns
+a length for each class's vector; here it is the paper's cosine. The vectors start as those of a linear layer.
 """
 
 from dataclasses import dataclass

@@ -21,7 +21,8 @@ _SAME = 0.9
 class Sluice(SharedNetwork):
     """T trunks of two subspaces each.
 
-    α starts at 0.9 for a subspace itself, and the others share the 0.1 left. β starts at 0.9 for the last block.
+    α starts at 0.9 for a subspace itself, and the others share the 0.1 left. β starts at 0.9 for the last block. Both are the
+    `imbalanced` starts of the authors' code (sebastianruder/sluice-networks on GitHub).
 
     Args:
         strength: of the penalty, beside the mean of the tasks' losses.

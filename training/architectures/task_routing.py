@@ -14,12 +14,13 @@ class TaskRouting(SharedNetwork):
     """One trunk, with a mask for each task after each block.
 
     Args:
-        left_out: the share of a block's channels that a task does without; 0 is the shared trunk.
+        left_out: the share of a block's channels that a task does without, the authors' σ; 0 is the shared trunk. Their code
+            (gstrezoski/TaskRouting on GitHub, `routed_vgg.py`) has 0.5 unless told otherwise.
     """
 
     masks_LTC: Tensor
 
-    def __init__(self, setting: Setting, left_out: float = 0.4) -> None:
+    def __init__(self, setting: Setting, left_out: float = 0.5) -> None:
         super().__init__(setting)
         self.blocks = setting.convolutions(1)
         self.fully_connected = setting.fully_connected(1)

@@ -14,11 +14,13 @@ from training.data.dataset import DataError
 from training.data.sources import find_classes
 from training.devices import keep_freed_memory, pick_device
 from training.run.balance import balancings
+from training.run.batches import fit_batch
 from training.run.checkpoint import FILE_NAME, Checkpoint, CheckpointError, DatasetInfo, RunInfo
 from training.run.feed import TrainingSet, channel_statistics
 from training.run.initial import Initial
+from training.run.interrupt import Interrupted
 from training.run.learner import Learner
-from training.run.recipes import Recipe, RecipeError, changed
+from training.run.recipes import Recipe, RecipeError
 
 SPLIT_HELP = (
     "JSON with the keys dataset, train, validation, test, or a shipped split: cifar-fs, fc100, omniglot; once per "
@@ -41,8 +43,15 @@ class Given:
 def add_settings(command: argparse.ArgumentParser) -> None:
     """Adds `--out`, `--seed`, `--epochs`, `--set` and the device."""
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="receives checkpoint, curves and TensorBoard log")
-    command.add_argument("--seed", type=at_least(0), default=1, help="seed of everything random (default %(default)s)")
     command.add_argument("--epochs", type=at_least(1), help="epochs, instead of the recipe's")
+    add_seed_and_changes(command)
+    add_device(command)
+    add_devices(command)
+
+
+def add_seed_and_changes(command: argparse.ArgumentParser) -> None:
+    """Adds `--seed` and `--set`."""
+    command.add_argument("--seed", type=at_least(0), default=1, help="seed of everything random (default %(default)s)")
     command.add_argument(
         "--set",
         action="append",
@@ -51,12 +60,15 @@ def add_settings(command: argparse.ArgumentParser) -> None:
         help="changes a value of the recipe, as --set balancing=pcgrad --set mixing_temperature=2; balancing is one of "
         f"{', '.join(sorted(balancings()))}",
     )
-    add_device(command)
 
 
 def add_device(command: argparse.ArgumentParser) -> None:
-    """Adds `--device` and `--devices`."""
+    """Adds `--device`."""
     command.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, …; auto takes CUDA where it is (default auto)")
+
+
+def add_devices(command: argparse.ArgumentParser) -> None:
+    """Adds `--devices`."""
     command.add_argument(
         "--devices", type=at_least(1), default=1, help="how many GPUs, or processes on the CPU, share each batch"
     )
@@ -123,18 +135,33 @@ def begin(
     """Loads the datasets and makes the run's folder; returns the run before its first step.
 
     Raises:
+        DataError, CheckpointError: as `prepare`, or the folder cannot be made.
+    """
+    prepared = prepare(arguments, found, recipe, initial, teacher)
+    make_folder(arguments.out, found)
+    return prepared
+
+
+def prepare(
+    arguments: argparse.Namespace, found: Sequence[Given], recipe: Recipe, initial: Initial | None, teacher: Path | None = None
+) -> tuple[Checkpoint, Sequence[TrainingSet]]:
+    """Loads the datasets; returns the run before its first step.
+
+    Raises:
         DataError: datasets or splits cannot be used, or contradict each other or the earlier training.
-        CheckpointError: the folder cannot be made, or the initial weights do not fit.
+        CheckpointError: the initial weights do not fit.
     """
     check_names([data.split.dataset for data in found])
     inherited = initial.classes if initial else ()
     refuse_seen([data.split for data in found], inherited)
     datasets = [load_set(data.paths, data.split, recipe, arguments.broken_share, data.per_class) for data in found]
-    recipe = _fitting(recipe, datasets)
+    fitted = fit_batch(recipe, [len(data.base) for data in datasets])
+    if fitted != recipe:
+        print(f"batches of {fitted.batch_size} images, all there are, instead of {recipe.batch_size}", flush=True)
     known = initial.architecture if initial else None
     mean, std = (known.mean, known.std) if known else channel_statistics([data.base for data in datasets])
     info = RunInfo(
-        recipe=recipe.model_dump(),
+        recipe=fitted.model_dump(),
         seed=arguments.seed,
         datasets=tuple(
             DatasetInfo(
@@ -152,7 +179,6 @@ def begin(
     checkpoint = Checkpoint(info)
     if initial:
         initial.put_into(checkpoint, [data.base for data in datasets])
-    _make_folder(arguments.out, found)
     return checkpoint, datasets
 
 
@@ -170,27 +196,27 @@ def load_set(
     return TrainingSet(base.first_per_class(per_class) if per_class else base, validation if split.validation else None)
 
 
-def _fitting(recipe: Recipe, datasets: Sequence[TrainingSet]) -> Recipe:
-    """Returns the recipe, with one batch of all images where there are fewer than a batch."""
-    images = sum(len(data.base) for data in datasets)
-    if recipe.ways or len(datasets) > 1 or images >= recipe.batch_size:
-        return recipe
-    print(f"batches of {images} images, all there are, instead of {recipe.batch_size}", flush=True)
-    return changed(recipe, {"batch_size": images})
+def make_folder(out: Path, found: Sequence[Given]) -> None:
+    """Makes a folder with the split files, for `evaluate --split`.
 
-
-def _make_folder(out: Path, found: Sequence[Given]) -> None:
-    """Makes the run's folder with its split files, for `evaluate --split`."""
+    Raises:
+        CheckpointError, DataError: it cannot be written.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CheckpointError(f"cannot make {out}: {error.strerror}") from error
     for position, data in enumerate(found):
         split = data.split
-        path = out / ("split.json" if position == 0 else f"split-{position + 1}.json")
+        path = split_file(out, position)
         write_split(split, path)
         counts = f"{len(split.train)} to train on, {len(split.validation)} to choose by, {len(split.test)} to measure with"
         print(f"classes of {split.dataset} split by {data.source}: {counts}; written to {path}", flush=True)
+
+
+def split_file(out: Path, position: int) -> Path:
+    """Returns the place of a dataset's split in the folder of a run."""
+    return out / ("split.json" if position == 0 else f"split-{position + 1}.json")
 
 
 def train(
@@ -223,7 +249,10 @@ def train(
     trainer = Trainer(checkpoint, datasets, arguments.out, fabric, learner)
     if compare:
         checkpoint.info = replace(checkpoint.info, before=trainer.validate())
-    finished = trainer.run()
+    try:
+        finished = trainer.run()
+    except Interrupted as stop:
+        raise Interrupted(f"{stop}; go on with: headstart-train resume {arguments.out}") from None
     disband(fabric)
     if fabric.is_global_zero:
         for column, before in finished.info.before.items():

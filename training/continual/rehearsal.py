@@ -53,7 +53,8 @@ class Rehearsal(ContinualLearner):
     """Learns from the newest task's images and from remembered ones.
 
     Args:
-        capacity: M; 1000 images are the 10 a class of CIFAR-100 of the paper's larger memories.
+        capacity: M; 1000 images are 10 of each class of CIFAR-100. The authors' command begins at 1 of each
+            (`replicate_results_er.sh` of facebookresearch/agem on GitHub).
     """
 
     def __init__(self, make_trunk: MakeTrunk, augment: Augment = to_images, capacity: int = 1000) -> None:

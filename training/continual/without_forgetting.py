@@ -1,9 +1,11 @@
 """Learning without forgetting (Li & Hoiem, ECCV 2016, arXiv:1606.09282, section 3).
 
 The network's answers for earlier tasks, on the images of the new one, shall stay what they were before it. So the loss is the new
-task's cross-entropy, plus λ Σ_old KL(recorded ‖ current), both softened by the temperature 2. No old image is needed. The
-paper records the old answers to each image once. Here a copy of the old network gives them for each augmented image. The paper's
-first phase, in which the new head is trained alone, is left out: all methods train for equally long.
+task's cross-entropy, plus λ Σ_old KL(recorded ‖ current), both softened by the temperature T = 2 (equations 2 and 3). That is the
+paper's cross-entropy less a constant. It lacks the factor T² of Hinton et al., as the authors' code does (`vl_nnsoftmaxdiff.m`).
+
+No old image is needed. The paper records the old answers to each image once. Here a copy of the old network gives them for each
+augmented image. The paper's first phase, in which the new head is trained alone, is left out: all methods train for equally long.
 """
 
 import copy
@@ -20,8 +22,8 @@ class WithoutForgetting(ContinualLearner):
     """Distils the network as it was before the newest task, for every earlier head.
 
     Args:
-        strength: λ, 1 in the paper.
-        temperature: 2 in the paper.
+        strength: λ, 1 in the paper and in the authors' code (`balanceLoss` of `cnn_customtrain.m`).
+        temperature: T, 2 in the paper.
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class WithoutForgetting(ContinualLearner):
         super().begin(classes)
 
     def penalty(self, images_N3HW: Tensor, embeddings_ND: Tensor) -> Tensor:
-        """Returns λ Σ_old T² KL(recorded ‖ current); T² keeps its size independent of the temperature."""
+        """Returns λ Σ_old KL(recorded ‖ current)."""
         if not self._before:
             return super().penalty(images_N3HW, embeddings_ND)
         (before,) = self._before
@@ -52,7 +54,7 @@ class WithoutForgetting(ContinualLearner):
             distillation(cast("Tensor", head(embeddings_ND)), old_NK, self._temperature)
             for head, old_NK in zip(self.heads, recorded, strict=False)
         ]
-        return self._strength * torch.stack(parts).sum()
+        return self._strength / self._temperature**2 * torch.stack(parts).sum()  # `distillation` multiplies by T²
 
     def consolidate(self, pixels_NHW3: Tensor, labels_N: Tensor) -> None:  # noqa: ARG002
         """Lets the copy go: the next task makes its own."""

@@ -102,6 +102,12 @@ def score(
     )
 
 
+def episode_accuracies(space: Float32, sampler: EpisodeSampler, episodes: int, options: HeadOptions) -> NDArray[np.float64]:
+    """Returns the accuracy of the head of each episode, (episodes,); see `run_episodes`."""
+    stacks = run_episodes(space, sampler, episodes, options)
+    return np.concatenate([(stack.probabilities.argmax(axis=-1) == stack.labels).mean(axis=1) for stack in stacks])
+
+
 def episode_scores(
     space: Float32, sampler: EpisodeSampler, episodes: int, options: HeadOptions, most_in_stack: int = _MOST_IN_STACK
 ) -> Iterator[tuple[Float32, NDArray[np.int64]]]:

@@ -40,7 +40,8 @@ class IMaml(InnerLoopObjective):
         steps: of the inner loop, gradient descent; 10 are the paper's for mini-ImageNet.
         rate: its learning rate, MAML's here.
         strength: λ; 0.5 is the paper's for mini-ImageNet.
-        solver_steps: of conjugate gradients; 5 are the paper's.
+        solver_steps: of conjugate gradients; 5 are the paper's. The authors' code (aravindr93/imaml_dev on GitHub) has settings
+            for Omniglot alone; `examples/iMAML.py` of prolearner/hypertorch has these three for mini-ImageNet.
     """
 
     def __init__(

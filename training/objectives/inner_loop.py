@@ -87,10 +87,15 @@ def loss_of(learner: nn.Module, images_n3HW: Tensor, labels_n: Tensor) -> Loss:
     return lambda weights: functional.cross_entropy(functional_call(learner, weights, (images_n3HW,)), labels_n)
 
 
-def descend(losses: Iterator[Loss], weights: Weights, rate: float) -> Weights:
-    """Returns the weights after a step of gradient descent on each loss, as functions of those before."""
+def descend(losses: Iterator[Loss], weights: Weights, rate: float, *, first_order: bool = False) -> Weights:
+    """Returns the weights after a step of gradient descent on each loss, as functions of those before.
+
+    Args:
+        first_order: whether the gradients count as constants, so that each step passes derivatives on unchanged.
+    """
     for loss in losses:
-        slopes = grad(loss)(weights)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not first_order):
+            slopes = grad(loss)(weights)
         weights = {name: weight - rate * slopes[name] for name, weight in weights.items()}
     return weights
 

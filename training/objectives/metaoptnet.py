@@ -32,7 +32,7 @@ class SvmHead(EpisodicObjective):
     """Learns the scale of the logits, as its logarithm. Shapes: see `training.objectives.episodic`.
 
     Args:
-        C: weight of the hinge losses; 0.1 is the paper's.
+        C: weight of the hinge losses; 0.1 is the authors' (`MetaOptNetHead_SVM_CS` of kjunelee/MetaOptNet on GitHub).
         scale: of the logits at the start.
     """
 
@@ -148,5 +148,5 @@ METHOD = MetaMethod(
     family="optimisation",
     objective=lambda _dim, _ways: SvmHead(),
     episodes=Episodes(tasks=4, shots=(5,), queries=6),  # as its authors' code for CIFAR-FS; 4 a step instead of 8, for more steps
-    published=Published("with ResNet-12 only"),
+    published=Published("with ResNet-12 only (Lee et al., CVPR 2019, table 2)"),
 )

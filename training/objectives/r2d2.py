@@ -19,7 +19,8 @@ class RidgeHead(EpisodicObjective):
     """Learns λ and α, both as logarithms, which keeps them positive. Shapes: see `training.objectives.episodic`.
 
     Args:
-        penalty: λ at the start; the MetaOptNet authors' code uses 50 for unnormalised embeddings.
+        penalty: λ at the start. MetaOptNet's code has 50 (`R2D2Head`), and so has R2-D2's own (bertinetto/r2d2 on GitHub), which
+            divides X and Y by √n. Neither learns it, as the paper does.
         scale: α at the start.
     """
 
@@ -43,5 +44,5 @@ METHOD = MetaMethod(
     family="optimisation",
     objective=lambda _dim, _ways: RidgeHead(),
     episodes=Episodes(tasks=4, shots=(5,), queries=6),  # as for MetaOptNet, whose authors' code trains both alike
-    published=Published("Bertinetto et al., arXiv:1805.08136v1", {1: 0.600, 5: 0.761}),
+    published=Published("Bertinetto et al., arXiv:1805.08136v1, with 64 filters", {1: 0.600, 5: 0.761}),
 )

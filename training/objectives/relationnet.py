@@ -70,5 +70,8 @@ METHOD = MetaMethod(
     family="metric",
     objective=lambda dim, _ways: RelationNet(dim),
     episodes=Episodes(tasks=4, shots=(1, 5), queries=6),  # those of ANIL
-    published=Published("Bertinetto et al., arXiv:1805.08136v1", {1: 0.550, 5: 0.693}),
+    published=Published(
+        "Bertinetto et al., arXiv:1805.08136v1, with 64, 96, 128 and 256 filters (Lee et al., CVPR 2019, table 2)",
+        {1: 0.550, 5: 0.693},
+    ),
 )

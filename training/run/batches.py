@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.dataset import DataError
-from training.run.recipes import Recipe
+from training.run.recipes import Recipe, changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,17 @@ class Batch:
             return None
         size = len(self.tasks) // world
         return self.tasks[rank * size : (rank + 1) * size]
+
+
+def fit_batch(recipe: Recipe, images: Sequence[int]) -> Recipe:
+    """Returns the recipe, with one batch of all images where there are fewer than a batch.
+
+    Args:
+        images: base images of each dataset.
+    """
+    if recipe.ways or len(images) > 1 or sum(images) >= recipe.batch_size:
+        return recipe
+    return changed(recipe, {"batch_size": sum(images)})
 
 
 def mix(images: Sequence[int], recipe: Recipe, world: int = 1) -> list[int]:

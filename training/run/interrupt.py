@@ -12,12 +12,17 @@ class Interrupted(Exception):
 
 @contextmanager
 def stop_signals() -> Iterator["_Stop"]:
-    """Inside the block, SIGINT and SIGTERM only set a flag. Calling the yielded object returns the flag."""
+    """Inside the block, SIGINT and SIGTERM only set a flag. Calling the yielded object returns the flag.
+
+    Within another such block, a signal sets the flags of both.
+    """
     stop = _Stop()
-    before = {number: signal.signal(number, stop.request) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, _request) for number in (signal.SIGINT, signal.SIGTERM)}
+    _open.append(stop)
     try:
         yield stop
     finally:
+        _open.remove(stop)
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -26,10 +31,15 @@ class _Stop:
     """Remembers that a signal asked to stop."""
 
     def __init__(self) -> None:
-        self._requested = False
-
-    def request(self, _number: int, _frame: FrameType | None) -> None:
-        self._requested = True
+        self.requested = False
 
     def __call__(self) -> bool:
-        return self._requested
+        return self.requested
+
+
+_open: list[_Stop] = []
+
+
+def _request(_number: int, _frame: FrameType | None) -> None:
+    for stop in _open:
+        stop.requested = True

@@ -4,7 +4,7 @@ All randomness of a step derives from (seed, step), so a resumed run continues b
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,15 +12,16 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from models.heads.head import Float32
+from models.heads.head import Float32, features
 from models.manifest import HeadOptions
 from training.data.dataset import ImageSet
 from training.devices import describe
 from training.evaluation.episodes import SHOTS, WAYS, EpisodeSampler, affordable_queries
-from training.evaluation.evaluate import score
+from training.evaluation.evaluate import episode_accuracies
 from training.run import curves
 from training.run.average import WeightAverage
 from training.run.balance import Term, find_balancing
@@ -33,6 +34,8 @@ from training.run.learner import ANCHOR, CLASSES, DISTILLATION, INVARIANCE, ROTA
 _SAVE_EVERY_SECONDS = 600
 _VALIDATION_IMAGES_PER_CLASS = 60
 _VALIDATION_EPISODES = 300
+
+Row = Mapping[str, float]
 
 
 class Trainer:
@@ -104,8 +107,12 @@ class Trainer:
             {"params": list(self.balance.parameters()), "factor": 1.0, "weight_decay": 0.0},
         ]
 
-    def run(self) -> Checkpoint:
+    def run(self, goes_on: Callable[[Row], bool] = lambda _: True) -> Checkpoint:
         """Trains to the end of the schedule and returns the final checkpoint, which is also on disk.
+
+        Args:
+            goes_on: is asked after each epoch, once that is on disk, and told its row of the history; False ends the run there.
+                For one process only.
 
         Raises:
             Interrupted: SIGINT or SIGTERM came; the run can be resumed from its folder.
@@ -128,6 +135,8 @@ class Trainer:
                 if ended or stopping or time.monotonic() - saved > _SAVE_EVERY_SECONDS:
                     self._save(step + 1, time.monotonic() - started, [float(loss) for loss in losses])
                     saved = time.monotonic()
+                if ended and self.fabric.is_global_zero and not goes_on(self.checkpoint.history[-1]):
+                    break
                 if stopping and step + 1 < self.total_steps:
                     self.fabric.barrier()  # Fabric kills the saving process once another has ended with an error.
                     raise Interrupted(f"stopped after step {step + 1} of {self.total_steps}")
@@ -199,19 +208,22 @@ class Trainer:
 
     def validate(self) -> dict[str, float]:
         """Measures accuracy on episodes of the validation classes, with class-mean heads; one column per dataset and shot."""
+        return {column: float(accuracy.mean()) for column, accuracy in self.accuracies(_VALIDATION_EPISODES, seed=0).items()}
+
+    def accuracies(self, episodes: int, seed: int) -> dict[str, NDArray[np.float64]]:
+        """Returns the accuracy of each validation episode, (episodes,) for each column of `validate`; the seed draws them."""
         options = HeadOptions(solver="prototype", C=1.0, temperature=1.0, centre=False)
         result = {}
         for images, info in zip(self.validation, self.checkpoint.info.datasets, strict=True):
             if images is None or len(images.classes) < 2:
                 continue
-            embeddings = self.embed(images)
+            space = features(self.embed(images), None)
             by_class = images.indices_by_class()
             queries = affordable_queries(by_class, max(SHOTS))
             for shots in SHOTS:
-                sampler = EpisodeSampler(by_class, min(WAYS, len(by_class)), shots, queries, seed=0)
-                scored = score(embeddings, embeddings[0], sampler, _VALIDATION_EPISODES, options)
+                sampler = EpisodeSampler(by_class, min(WAYS, len(by_class)), shots, queries, seed)
                 of = f"_{info.split.dataset}" if len(self.validation) > 1 else ""
-                result[f"validation_{shots}-shot{of}"] = scored.accuracy
+                result[f"validation_{shots}-shot{of}"] = episode_accuracies(space, sampler, episodes, options)
         return result
 
     def embed(self, images: ImageSet) -> Float32:

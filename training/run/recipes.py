@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -55,7 +56,7 @@ class Recipe(BaseModel):
         precision: the network's number format; losses and weights stay float32. `auto` is bfloat16 where the device has it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     name: str
     summary: str
@@ -118,8 +119,31 @@ def changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
     try:
         return Recipe.model_validate({**recipe.model_dump(), **changes})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise RecipeError(f"recipe: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise RecipeError(f"recipe: {_first(error)}") from error
+
+
+def find_recipe(name_or_file: str) -> Recipe:
+    """Returns the recipe of that name, or the one in a JSON file.
+
+    Raises:
+        RecipeError: there is neither, or the file holds no recipe.
+    """
+    if name_or_file in RECIPES:
+        return RECIPES[name_or_file]
+    try:
+        return Recipe.model_validate_json(Path(name_or_file).read_text(encoding="utf-8"))
+    except OSError as error:
+        names = ", ".join(RECIPES)
+        raise RecipeError(f"no recipe {name_or_file}: it is neither a readable file nor one of {names}") from error
+    except ValidationError as error:
+        raise RecipeError(f"{name_or_file} holds no recipe: {_first(error)}") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{name_or_file} holds no recipe: it is not text") from error
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
 
 
 _RESNET12 = Recipe(

@@ -8,7 +8,7 @@ with Client() as client:
         print(result)
 """
 
-from headstart.client import Client
+from headstart.client import AsyncClient, Client
 from headstart.errors import (
     ApiError,
     BackboneInUse,
@@ -61,6 +61,7 @@ __all__ = [
     "Accuracy",
     "Answered",
     "ApiError",
+    "AsyncClient",
     "Backbone",
     "BackboneInUse",
     "BackboneNotFound",

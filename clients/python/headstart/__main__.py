@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from headstart.cli.arguments import parse_arguments
 from headstart.cli.failures import Exit, Misused, explain
-from headstart.cli.kept_keys import kept_key
+from headstart.cli.kept_keys import key_for
 from headstart.cli.output import Output, open_streams
-from headstart.client import Client
+from headstart.client import Client, server_url
 from headstart.errors import HeadstartError
 
 
@@ -48,11 +48,7 @@ def _client(url: str | None, token: str | None, output: Output) -> Client:
         output.remark(f"headstart: a quota is used up; waiting {seconds:.0f} s before another try")
 
     try:
-        client = Client(url, token=token, waiting=waiting)
-        if token is None and not os.environ.get("HEADSTART_TOKEN") and (kept := kept_key(client.url)):
-            client.close()
-            return Client(url, token=kept, waiting=waiting)
-        return client
+        return Client(url, token=key_for(server_url(url), token), waiting=waiting)
     except ValueError as error:
         raise Misused(str(error)) from error
     except ImportError as error:

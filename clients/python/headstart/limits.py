@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from headstart.errors import NotFound, UnexpectedReply
-from headstart.http.transport import Transport, parse
+from headstart.http.exchange import Exchange, parse
+from headstart.http.steps import Steps
 from headstart.replies.values import JsonObject
 
 
@@ -52,14 +53,9 @@ DEFAULT_LIMITS = Limits(body_bytes=64_000_000, images=256, new_examples=1024)
 """The limits of a server with default settings."""
 
 
-def ask_limits(transport: Transport) -> Limits:
-    """The limits of this server; the defaults if it is too old to say."""
+def ask_limits(exchange: Exchange) -> Steps[Limits]:
+    """Steps to the limits of this server; the defaults if it is too old to say."""
     try:
-        return parse(Limits.from_json, transport.send("GET", "/v1/limits"))
+        return parse(Limits.from_json, (yield from exchange.send("GET", "/v1/limits")))
     except (NotFound, UnexpectedReply):
         return DEFAULT_LIMITS
-
-
-def ask_quotas(transport: Transport) -> tuple[Quota, ...]:
-    """The caller's quotas."""
-    return parse(lambda body: tuple(Quota.from_json(each) for each in body["quotas"]), transport.send("GET", "/v1/limits"))

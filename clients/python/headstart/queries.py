@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
-from headstart.errors import InvalidImage, InvalidInput
-from headstart.http.transport import Transport, parse
+from headstart.errors import InvalidImage, InvalidInput, NoImages
+from headstart.http.exchange import Exchange, parse
+from headstart.http.steps import Steps, work
 from headstart.images.kinds import Image, one_or_many
-from headstart.images.loading import Loaded, in_requests, load
+from headstart.images.loading import Loaded, Requests, load, slices
 from headstart.limits import DEFAULT_LIMITS, Limits
 from headstart.replies.joining import joined, joined_many
 from headstart.replies.predictions import ManyPredictions, Predictions
@@ -22,7 +24,7 @@ class Queries:
     """The images of one prediction.
 
     Args:
-        limits: returns the server's limits; called only if there are several images.
+        limits: steps to the server's limits; taken only if there are several images.
         progress: called after every request, with how many more images are done.
 
     Raises:
@@ -31,63 +33,78 @@ class Queries:
 
     def __init__(
         self,
-        transport: Transport,
+        exchange: Exchange,
         images: Image | Iterable[Image],
-        limits: Callable[[], Limits],
+        limits: Callable[[], Steps[Limits]],
         progress: Callable[[int], None] | None,
     ) -> None:
-        self._transport = transport
+        self._exchange = exchange
         self._limits = limits
         self._images = one_or_many("images", images)
         self._progress = progress
         self._names: list[str] = []
 
-    def predict(self, path: str, params: Mapping[str, str | int | float]) -> Predictions:
-        """The predictions of one task.
+    def predict(self, path: str, params: Mapping[str, str | int | float]) -> Steps[Predictions]:
+        """Steps to the predictions of one task.
 
         Raises:
             InvalidImage: the only image cannot be read.
             NoImages: there are no images.
         """
-        outcomes = [self._ask(Predictions.from_json, path, batch, params=params) for batch in self._batches()]
+        outcomes = yield from self._each(lambda batch: self._ask(Predictions.from_json, path, batch, params=params))
         with self._naming_the_only_image():
             return joined(outcomes, tuple(self._names))
 
-    def predict_many(self, path: str, tasks: Iterable[str], params: Mapping[str, str | int]) -> ManyPredictions:
-        """The predictions of several tasks: ids, or "all". Of "all", later requests ask the tasks that answered the first.
+    def predict_many(self, path: str, tasks: Iterable[str], params: Mapping[str, str | int]) -> Steps[ManyPredictions]:
+        """Steps to the predictions of several tasks: ids, or "all", of which later requests ask those that answered the first.
 
         Raises:
             InvalidImage: the only image cannot be read.
             NoImages: there are no images.
         """
         asked = list(tasks)
-        outcomes: list[ManyPredictions | InvalidImage] = []
-        for batch in self._batches():
-            outcome = self._ask(ManyPredictions.from_json, path, batch, params=params, data={"tasks": ",".join(asked)})
+
+        def ask(batch: Sequence[Loaded]) -> Steps[ManyPredictions | InvalidImage]:
+            nonlocal asked
+            data = {"tasks": ",".join(asked)}
+            outcome = yield from self._ask(ManyPredictions.from_json, path, batch, params=params, data=data)
             if isinstance(outcome, ManyPredictions):
                 asked = [result.task for result in outcome] or asked
-            outcomes.append(outcome)
+            return outcome
+
+        outcomes = yield from self._each(ask)
         with self._naming_the_only_image():
             return joined_many(outcomes, tuple(self._names))
 
-    def _batches(self) -> Iterator[list[Loaded]]:
-        """Yields the images of each request; a batch counts as done when the next one is needed."""
-        queries = load((position, "", image) for position, image in enumerate(self._images))
-        limits = self._limits() if len(self._images) > 1 else DEFAULT_LIMITS
-        room = limits.body_bytes - limits.body_bytes // _TASKS_SHARE
-        for batch in in_requests(queries, limits.images, room):
-            self._names += [image.name for image in batch]
-            yield batch
-            if self._progress:
-                self._progress(len(batch))
+    def _each(self, ask: Callable[[Sequence[Loaded]], Steps[Reply]]) -> Steps[list[Reply]]:
+        """Steps to the outcome of each request."""
+        limits = (yield from self._limits()) if len(self._images) > 1 else DEFAULT_LIMITS
+        requests = Requests(limits.images, limits.body_bytes - limits.body_bytes // _TASKS_SHARE)
+        outcomes: list[Reply] = []
+        for some in slices((position, "", image) for position, image in enumerate(self._images)):
+            for image in (yield from work(partial(load, some))):
+                if batch := requests.add(image):
+                    outcomes += [(yield from self._done(batch, ask))]
+        if batch := requests.rest():
+            outcomes += [(yield from self._done(batch, ask))]
+        if not outcomes:
+            raise NoImages("no images were given")
+        return outcomes
+
+    def _done(self, batch: Sequence[Loaded], ask: Callable[[Sequence[Loaded]], Steps[Reply]]) -> Steps[Reply]:
+        self._names += [image.name for image in batch]
+        outcome = yield from ask(batch)
+        if self._progress:
+            self._progress(len(batch))
+        return outcome
 
     def _ask(
         self, kind: Callable[[JsonObject], Reply], path: str, batch: Sequence[Loaded], **parts: Mapping[str, int | str | float]
-    ) -> Reply | InvalidImage:
-        """The reply to a batch, or the refusal of its only image."""
+    ) -> Steps[Reply | InvalidImage]:
+        """Steps to the reply to a batch, or the refusal of its only image."""
         files = [image.part for image in batch]
         try:
-            return parse(kind, self._transport.send("POST", path, files=files, **parts))
+            return parse(kind, (yield from self._exchange.send("POST", path, files=files, **parts)))
         except InvalidInput as error:
             if len(batch) > 1 or not (isinstance(error, InvalidImage) or error.code == "body_too_large"):
                 raise

@@ -1,19 +1,16 @@
 """Sends labelled images: made smaller first, and in one request, because each request makes a version."""
 
-import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from functools import cached_property
+from functools import partial
 from importlib.util import find_spec
-from threading import Lock
 
 from headstart.errors import InvalidImage, NoImages, RequestTooLarge
-from headstart.http.transport import Transport, parse
+from headstart.http.exchange import Exchange, parse
+from headstart.http.steps import Steps, work
 from headstart.images.examples import Labelled, several_labelled
 from headstart.images.formats import FURTHER, is_worth_shrinking, shrink, shrink_further
-from headstart.images.loading import Loaded, load, merged
+from headstart.images.loading import Loaded, Unloaded, changed, load, merged, slices
 from headstart.limits import DEFAULT_LIMITS, Limits, ask_limits
 from headstart.replies.tasks import Task
 
@@ -31,32 +28,39 @@ class Shrinker:
     """Makes images smaller.
 
     Args:
-        input_side: returns the side of the backbone's input in pixels, None if the server does not say; called at most once, for
+        input_side: steps to the side of the backbone's input in pixels, None if the server does not say; taken at most once, for
             the first image that is worth shrinking.
     """
 
-    def __init__(self, input_side: Callable[[], int | None]) -> None:
+    def __init__(self, input_side: Callable[[], Steps[int | None]]) -> None:
         self._ask = input_side
-        self._asking = Lock()
-        self._known: list[int | None] = []
+        self._asked = False
+        self._side: int | None = None
 
-    def shrink(self, content: bytes) -> bytes:
-        """An image of a usual request."""
-        if not is_worth_shrinking(content):
-            return content
-        side = self._side()
-        return shrink(content, side) if side else content
+    def load(self, images: Sequence[Unloaded]) -> Steps[list[Loaded]]:
+        """Steps to images of a usual request."""
+        if self._asked:  # Large files are in memory no longer than it takes to make them small.
+            return (yield from work(partial(load, images, self._shrink)))
+        loaded = yield from work(partial(load, images))
+        if not any(is_worth_shrinking(image.content) for image in loaded):
+            return loaded
+        yield from self._learn_side()
+        return (yield from work(partial(changed, loaded, self._shrink)))
 
-    def shrink_further(self, content: bytes, quality: int, least: int) -> bytes:
-        """An image of a request that would be too large otherwise: see `formats.shrink_further`."""
-        side = self._side()
-        return shrink_further(content, side, quality, least) if side else content
+    def shrink_further(self, images: Sequence[Loaded], quality: int, least: int) -> Steps[list[Loaded]]:
+        """Steps to images of a request that would be too large otherwise: see `formats.shrink_further`."""
+        yield from self._learn_side()
+        if (side := self._side) is None:
+            return list(images)
+        return (yield from work(partial(changed, images, lambda content: shrink_further(content, side, quality, least))))
 
-    def _side(self) -> int | None:
-        with self._asking:  # Otherwise each thread would ask.
-            if not self._known:
-                self._known.append(self._ask())
-        return self._known[0]
+    def _learn_side(self) -> Steps[None]:
+        if not self._asked:
+            self._side = yield from self._ask()
+            self._asked = True
+
+    def _shrink(self, content: bytes) -> bytes:
+        return shrink(content, self._side) if self._side and is_worth_shrinking(content) else content
 
 
 class Upload:
@@ -73,13 +77,14 @@ class Upload:
 
     def __init__(
         self,
-        transport: Transport,
+        exchange: Exchange,
         given: Sequence[Labelled],
         shrinker: Shrinker | None,
         broken: Broken | None,
         several_labels: bool = False,
     ) -> None:
-        self._transport = transport
+        self._exchange = exchange
+        self._known_limits: Limits | None = None
         self._several = several_labels
         if several_labels:
             given = several_labelled(given)
@@ -89,17 +94,17 @@ class Upload:
         self._shrinker = shrinker
         self._broken = broken
 
-    def send(self, path: str, fields: Mapping[str, str], progress: Progress | None) -> Task:
-        """Sends the examples to `path`, and returns the task after that.
+    def send(self, path: str, fields: Mapping[str, str], progress: Progress | None) -> Steps[Task]:
+        """Sends the examples to `path`; steps to the task after that.
 
         Raises:
             NoImages: there are no examples, or none of a class that can be read.
             RequestTooLarge: they are more than the server takes in one request.
             InvalidImage: some of them cannot be read; the detail names them.
         """
-        images = self._load(progress)
+        images = yield from self._load(progress)
         try:
-            return self._post(path, images, fields)
+            return (yield from self._post(path, images, fields))
         except InvalidImage as error:
             unreadable = {each.position: each.detail for each in error.images if each.position < len(images)}
             if not unreadable:
@@ -113,10 +118,10 @@ class Upload:
         if untaught := _classes(label for label, _ in self._given) - _classes(image.label for image in readable):
             names = sorted("none of the classes" if label is None else label for label in untaught)
             raise NoImages(f"no image of {_some_of(names)} can be read")
-        return self._post(path, readable, fields)
+        return (yield from self._post(path, readable, fields))
 
-    def _post(self, path: str, images: Sequence[Loaded], fields: Mapping[str, str]) -> Task:
-        response = self._transport.send(
+    def _post(self, path: str, images: Sequence[Loaded], fields: Mapping[str, str]) -> Steps[Task]:
+        response = yield from self._exchange.send(
             "POST",
             path,
             data={**fields, "labels": [label for image in images if (label := image.form_label) is not None]},
@@ -125,52 +130,56 @@ class Upload:
         )
         return parse(Task.from_json, response)
 
-    def _load(self, progress: Progress | None) -> list[Loaded]:
-        """The examples as they are sent."""
+    def _load(self, progress: Progress | None) -> Steps[list[Loaded]]:
+        """Steps to the examples as they are sent."""
         count = len(self._given)
         if not count:
             raise NoImages("no images were given")
         if not self._several:
-            self._check_count(count)
+            yield from self._check_count(count)
         images: list[Loaded] = []
         size, most = 0, _IN_MEMORY if self._shrinker else 1
-        prepare = self._shrinker.shrink if self._shrinker else bytes
-        for image in load(((position, *each) for position, each in enumerate(self._given)), prepare, progress):
-            images.append(image)
-            size += image.form_bytes
-            if self._is_over(size / most):
-                raise self._too_large(images, "at least ")
+        for some in slices((position, *each) for position, each in enumerate(self._given)):
+            for image in (yield from self._shrinker.load(some) if self._shrinker else work(partial(load, some))):
+                images.append(image)
+                size += image.form_bytes
+                if progress:
+                    progress(1)
+                if (yield from self._is_over(size / most)):
+                    raise (yield from self._too_large(images, "at least "))
         if self._several:
             images = merged(images)
-            self._check_count(len(images))
+            yield from self._check_count(len(images))
         for quality, least in FURTHER:
-            if self._shrinker is not None and self._is_over(_size(images)):
-                images = _each(images, self._shrinker, quality, least)
-        if self._is_over(_size(images)):
-            raise self._too_large(images)
+            if self._shrinker is not None and (yield from self._is_over(_size(images))):
+                images = yield from self._shrinker.shrink_further(images, quality, least)
+        if (yield from self._is_over(_size(images))):
+            raise (yield from self._too_large(images))
         return images
 
-    def _is_over(self, size: float) -> bool:
-        return size > DEFAULT_LIMITS.body_bytes and size > self._limits.body_bytes
+    def _is_over(self, size: float) -> Steps[bool]:
+        return size > DEFAULT_LIMITS.body_bytes and size > (yield from self._limits()).body_bytes
 
-    @cached_property
-    def _limits(self) -> Limits:
-        """The server's limits; only calls beyond the default limits ask for them."""
-        return ask_limits(self._transport)
+    def _limits(self) -> Steps[Limits]:
+        """Steps to the server's limits; only calls beyond the default limits ask for them."""
+        if self._known_limits is None:
+            self._known_limits = yield from ask_limits(self._exchange)
+        return self._known_limits
 
-    def _check_count(self, examples: int) -> None:
-        if examples > DEFAULT_LIMITS.new_examples and examples > self._limits.new_examples:
+    def _check_count(self, examples: int) -> Steps[None]:
+        if examples > DEFAULT_LIMITS.new_examples and examples > (most := (yield from self._limits()).new_examples):
             raise RequestTooLarge(
-                f"{examples} examples are more than the {self._limits.new_examples} that the server takes in one request. "
+                f"{examples} examples are more than the {most} that the server takes in one request. "
                 f"{_ONE_VERSION}, or start the server with a larger --queue-images."
             )
 
-    def _too_large(self, images: Sequence[Loaded], at_least: str = "") -> RequestTooLarge:
+    def _too_large(self, images: Sequence[Loaded], at_least: str = "") -> Steps[RequestTooLarge]:
+        limits = yield from self._limits()
         largest = max(images, key=lambda image: len(image.content))
         smaller = "" if find_spec("PIL") else "Install Pillow, so that large ones are made smaller. "
         return RequestTooLarge(
             f"{len(self._given)} examples take {at_least}{_size(images) / 1e6:.1f} MB, of which {largest.name} takes "
-            f"{len(largest.content) / 1e6:.1f} MB; the server takes {self._limits.body_bytes / 1e6:g} MB in one request. "
+            f"{len(largest.content) / 1e6:.1f} MB; the server takes {limits.body_bytes / 1e6:g} MB in one request. "
             f"{smaller}{_ONE_VERSION}, or start the server with a larger --max-body-bytes."
         )
 
@@ -181,12 +190,6 @@ _ONE_VERSION = "Each request makes a version, so nothing was sent. Give fewer, a
 def _classes(labels: Iterable[str | tuple[str, ...] | None]) -> set[str | None]:
     """The classes that these labels name; None if one of them is none."""
     return {one for label in labels for one in (label if isinstance(label, tuple) else (label,))}
-
-
-def _each(images: Sequence[Loaded], shrinker: Shrinker, quality: int, least: int) -> list[Loaded]:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        contents = pool.map(lambda image: shrinker.shrink_further(image.content, quality, least), images)
-        return [replace(image, content=content) for image, content in zip(images, contents, strict=True)]
 
 
 def _size(images: Sequence[Loaded]) -> int:

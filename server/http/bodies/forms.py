@@ -21,7 +21,8 @@ from server.http.bodies.content import JSON, MULTIPART, media_type
 if TYPE_CHECKING:  # It is not there at run time.
     from python_multipart.multipart import MultipartCallbacks
 
-_FILES = frozenset({"images", "archive", "negatives"})
+_FILES = frozenset({"images", "archive", "negatives", "imageData"})
+_NAMELESS = frozenset({"imageData"})  # Custom Vision's clients name no file where they are given bytes.
 _CHARSET = "_charset_"
 # What browsers and mail programs write (WHATWG Encoding). Python knows more: some take a time that grows with the square of the
 # text (punycode), some give what is no Unicode (unicode_escape), and every unknown name that it is asked for stays in memory.
@@ -82,7 +83,7 @@ async def read_form(request: Request, fields: Collection[str], most_files: int, 
     """Returns the form in the body.
 
     Args:
-        fields: those it may have; `images`, `archive` and `negatives` are files and the others texts.
+        fields: those it may have; `images`, `archive`, `negatives` and `imageData` are files and the others texts.
 
     Raises:
         UnsupportedMediaType: the body is no form.
@@ -159,7 +160,7 @@ class _FormReader:
         if b"name" not in options:
             raise InvalidRequest("the multipart body is malformed: a part has no name in its Content-Disposition")
         self._field = field = options[b"name"].decode(errors="replace")
-        self._file_name = options.get(b"filename")
+        self._file_name = options.get(b"filename", b"" if field in _NAMELESS else None)
         self._content = io.BytesIO()
         if field not in self._fields and field != _CHARSET:
             raise InvalidRequest(f"unknown field {field[:100]!r}; known: {', '.join(sorted(self._fields))}")

@@ -11,11 +11,12 @@ from fastapi import Request
 from models.images.preprocess import MEDIA_TYPES
 from server.errors import InvalidRequest, LimitExceeded
 from server.http.bodies.archive import Archive, TaskDescription, read_archive
-from server.http.bodies.content import JSON, MOST_COMMAS, WITH_TASKS, media_type, read_bytes, read_json
+from server.http.bodies.content import JSON, MOST_COMMAS, MULTIPART, WITH_TASKS, media_type, read_bytes, read_json
 from server.http.bodies.file_names import clean_file_name
 from server.http.bodies.forms import Form, read_form
 from server.http.bodies.labels import by_image, label_in, label_of_text
 from server.journeys.support_set import LabelledImage
+from server.schemas.dialects import PipelineBody
 from server.schemas.requests import (
     CaptureOptions,
     ExampleBody,
@@ -108,6 +109,26 @@ async def read_queries(request: Request, service: Service) -> list[bytes]:
         return await _decoded(body.images, service, service.settings.max_images)
     form = await read_form(request, {"images"}, service.settings.max_images, 1)
     return [file.content.getvalue() for file in form.files("images")]
+
+
+async def read_pipeline_input(request: Request, service: Service) -> tuple[bytes, int | None]:
+    """Returns the image of `POST /v1/tasks/{task}/hf`, and how many labels to score; raises as `read_task` does.
+
+    A body is the image unless it is JSON: Hugging Face's clients take its type from the file's name, or name none.
+    """
+    if media_type(request) != JSON:
+        return await read_bytes(request), None
+    body = await read_json(request, service, PipelineBody, service.settings.max_body_bytes)
+    image = await service.pools.in_thread(_from_base64, body.inputs, "inputs")
+    return image, body.parameters.top_k
+
+
+async def read_image_data(request: Request) -> list[bytes]:
+    """Returns the image of Custom Vision's `…/image`, or nothing if its form has none; raises as `read_task` does."""
+    if media_type(request) != MULTIPART:
+        return [await read_bytes(request)]
+    form = await read_form(request, {"imageData"}, 1, 1)
+    return [file.content.getvalue() for file in form.files("imageData")]
 
 
 async def read_many_queries(request: Request, service: Service, named: list[str] | None) -> ManyQueries:

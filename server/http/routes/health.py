@@ -10,10 +10,11 @@ from fastapi.responses import Response
 from models.bundle import BundleError
 from server.engine.descriptions import Description
 from server.errors import HeadstartError, StorageFailed
-from server.http.callers import Calling, needs
+from server.http.callers import Caller, Calling, needs
 from server.http.dependencies import Served, reply
 from server.http.openapi import answered
 from server.schemas.replies import Health
+from server.service import Service
 
 router = APIRouter(tags=["operations"])
 
@@ -40,8 +41,14 @@ async def ready(caller: Calling, service: Served) -> Response:
     their bundle, the object store fails, or the disk is full, the server is `degraded`; the answer is still 200, since
     everything else is served. A server that is about to stop is `stopping`.
     """
+    health, able = await health_of(service, caller)
+    return reply(health, 200 if able else 503)
+
+
+async def health_of(service: Service, caller: Caller) -> tuple[Health, bool]:
+    """Returns how well the server is, and whether it is able to serve."""
     if service.leaving.begun:
-        return reply(Health(status="stopping"), 503)
+        return Health(status="stopping"), False
     checks = {}
     healthy, degraded = True, False
     run = service.pools.in_writer if service.store.check_writes else service.pools.in_thread
@@ -74,7 +81,7 @@ async def ready(caller: Calling, service: Served) -> Response:
     except (HeadstartError, TimeoutError):  # The store, which says so itself.
         checks["bundles"] = "unknown"
     status = ("degraded" if degraded else "ready") if healthy else "unavailable"
-    return reply(Health(status=status, checks=checks), 200 if healthy else 503)
+    return Health(status=status, checks=checks), healthy
 
 
 @router.get(
@@ -91,6 +98,8 @@ async def metrics(service: Served) -> Response:
         files = {"database": sizes.database, "log": sizes.log}
         shown.store_bytes.show({(file,): size for file, size in files.items() if size is not None})
         shown.disk_free_bytes.show({} if sizes.free is None else {(): sizes.free})
+        if service.store.images.elsewhere:
+            shown.unerased_objects.show({(): await service.pools.in_thread(service.store.images.unerased)})
         by_state = await service.pools.in_thread(service.store.refreshes.by_state)
         shown.refreshes.show({(state,): count for state, count in by_state.items()})
         await service.backbones.unserved()

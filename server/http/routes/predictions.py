@@ -30,13 +30,13 @@ from server.http.dependencies import Served, while_connected
 from server.http.openapi import PREDICT_BODY, PREDICT_MANY_BODY, answered
 from server.http.problems import documented
 from server.journeys.active_task import Mode, Unknown, find_task
-from server.journeys.predict import predict
+from server.journeys.predict import encode, predict
 from server.journeys.predict_many import find_tasks, predict_many
 from server.schemas.predictions import PredictManyReply, PredictReply
 
 router = APIRouter(prefix="/v1", tags=["predictions"])
 
-_ERRORS = (
+PREDICTION_ERRORS = (
     TaskNotFound,
     BodyTimeout,
     BodyTooLarge,
@@ -59,7 +59,7 @@ _ERRORS = (
     summary="Recognise images",
     responses={
         200: answered(PredictReply, "Predictions in the order of the images"),
-        **documented(*_ERRORS, NotForSeveralLabels, Conflict, StoredQuotaExceeded),
+        **documented(*PREDICTION_ERRORS, NotForSeveralLabels, Conflict, StoredQuotaExceeded),
     },
     openapi_extra=PREDICT_BODY,
 )
@@ -95,14 +95,14 @@ async def recognise(
     active = await find_task(service, caller.task_key(task), unknown, mode, coverage is not None)
     images = await read_queries(request, service)
     answer = await while_connected(request, predict(service, active, images, top_k, coverage, remember))
-    return Response(answer, media_type="application/json")
+    return Response(encode(answer), media_type="application/json")
 
 
 @router.post(
     "/predict",
     dependencies=needs("predict") + audited("tasks.predict", "use"),
     summary="Recognise images by many tasks at once",
-    responses={200: answered(PredictManyReply, "A result for each task, in the order asked"), **documented(*_ERRORS)},
+    responses={200: answered(PredictManyReply, "A result for each task, in the order asked"), **documented(*PREDICTION_ERRORS)},
     openapi_extra=PREDICT_MANY_BODY,
 )
 async def recognise_by_many(

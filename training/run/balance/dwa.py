@@ -5,7 +5,8 @@ With L_k(t) the mean loss of objective k in period t, and K objectives,
 
     w_k = L_k(t − 1) / L_k(t − 2),   λ_k = K exp(w_k / T) / Σ_i exp(w_i / T),   T = 2.
 
-The paper's period is an epoch, and w_k = 1 until two are over. Here it is a hundred steps in which the objective takes part.
+The paper's period is an epoch, and w_k = 1 until two are over. Here it is a hundred steps in which the objective takes part. T is
+that of the authors' code (`--temp` of lorenmt/mtan on GitHub).
 """
 
 from collections.abc import Mapping, Sequence

@@ -7,7 +7,21 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
-from headstart.cli.commands import backbones, events, login, predicting, quality, refreshing, reviewing, scoring, tasks, teaching
+from headstart.cli.commands import (
+    agents,
+    backbones,
+    events,
+    exporting,
+    importing,
+    login,
+    predicting,
+    quality,
+    refreshing,
+    reviewing,
+    scoring,
+    tasks,
+    teaching,
+)
 from headstart.cli.failures import Exit
 from headstart.cli.output import Output
 from headstart.client import DEFAULT_URL, Client
@@ -86,7 +100,21 @@ def _parser() -> ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    for group in (teaching, predicting, scoring, reviewing, tasks, quality, backbones, refreshing, events, login):
+    for group in (
+        teaching,
+        predicting,
+        scoring,
+        exporting,
+        importing,
+        reviewing,
+        tasks,
+        quality,
+        backbones,
+        refreshing,
+        events,
+        agents,
+        login,
+    ):
         group.add_to(command)
     return parser
 

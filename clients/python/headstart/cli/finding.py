@@ -15,6 +15,8 @@ from headstart.labels import clean_label
 from headstart.replies.tasks import Example, Task
 
 TASK = "the task's id, or its name if no other task has it"
+CLASSIFIER = ".safetensors"
+"""The end of a file's name by which `document` tells it from a task."""
 
 
 def add_task(parser: ArgumentParser) -> None:
@@ -57,6 +59,16 @@ def task(client: Client, wanted: str) -> Task:
                 f"{len(several)} tasks are called {wanted!r}; give the id of one:\n{which}\n"
                 f"To give it a name of its own: headstart rename {several[0].id} NAME"
             )
+
+
+def document(client: Client, wanted: str) -> bytes:
+    """The active version of a task as the server saves it, or what the file holds that `headstart classifier` made of it.
+
+    Raises:
+        Misused, TaskNotFound: as `task`.
+        OSError: the file cannot be read.
+    """
+    return Path(wanted).read_bytes() if wanted.endswith(CLASSIFIER) else client.classifier(task(client, wanted).id)
 
 
 def called(client: Client, name: str) -> list[Task]:

@@ -12,6 +12,11 @@ from typing import Any
 _SERVICE = "headstart"
 
 
+def key_for(url: str, given: str | None) -> str | None:
+    """Returns the key to send to a server: the given one, or else the kept one, unless the environment has one."""
+    return given if given is not None or os.environ.get("HEADSTART_TOKEN") else kept_key(url)
+
+
 def kept_key(url: str) -> str | None:
     """Returns the key that is kept for a server; None if there is none, or if the keyring does not give it."""
     kept = _read()

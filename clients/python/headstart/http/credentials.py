@@ -11,14 +11,17 @@ _VALUE = re.compile(r"[\t\x20-\x7e]*")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
-def request_headers(url: str, token: str | None, headers: Mapping[str, str] | None) -> dict[str, str]:
+def request_headers(
+    url: str, token: str | None, headers: Mapping[str, str] | None, environment: Mapping[str, str] = os.environ
+) -> dict[str, str]:
     """The headers that every request carries.
 
     Args:
         url: the server's address. httpx sends the user and password in it as `Authorization: Basic …`.
-        token: sent as `Authorization: Bearer …` (RFC 6750). Without it, the environment's `HEADSTART_TOKEN` is sent, unless the
+        token: sent as `Authorization: Bearer …` (RFC 6750). Without it, `HEADSTART_TOKEN` of the environment is sent, unless the
             address or the headers authenticate already.
         headers: sent as they are.
+        environment: variables by name.
 
     Raises:
         ValueError: more than one of the three authenticates, or a header or the token is malformed.
@@ -34,7 +37,7 @@ def request_headers(url: str, token: str | None, headers: Mapping[str, str] | No
     if token is not None and authenticated:
         raise ValueError("give only one of: a token, an Authorization header, a user in the address")
     if token is None and not authenticated:
-        token = os.environ.get("HEADSTART_TOKEN") or None
+        token = environment.get("HEADSTART_TOKEN") or None
     if token is None:
         return given
     if not isinstance(token, str):

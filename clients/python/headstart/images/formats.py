@@ -25,6 +25,16 @@ def is_readable(head: bytes) -> bool:
     return not _brands(head).isdisjoint(_FAMILY)
 
 
+def suffix(content: bytes) -> str:
+    """The end of a file's name for an image of one of these formats; empty for other content."""
+    starts = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp"}
+    if not is_readable(content[:1024]):
+        return ""
+    return next(
+        (end for start, end in starts.items() if content.startswith(start)), ".avif" if b"avif" in _brands(content) else ".heic"
+    )
+
+
 def is_worth_shrinking(content: bytes) -> bool:
     """True if a file is large enough for `shrink` to be worth its time."""
     return len(content) >= _LEAST_BYTES

@@ -1,4 +1,4 @@
-"""The forms in which callers give images. Pillow and NumPy are not imported: callers who have such images have them."""
+"""The forms in which callers give images. Pillow, NumPy and pandas are not imported: callers who have such images have them."""
 
 import io
 import os
@@ -37,6 +37,12 @@ def is_picture(image: object) -> TypeGuard[Picture]:
     return isinstance(interface, dict) and len(interface["shape"]) in {2, 3}
 
 
+def is_table(given: object) -> bool:
+    """True for a DataFrame of pandas. Its columns are series, which are iterated over like lists."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(given, pandas.DataFrame)
+
+
 def checked_image(argument: str, image: Image) -> Image:
     """The image, if it is of a kind that can be sent.
 
@@ -68,6 +74,8 @@ def one_or_many(argument: str, images: Image | Iterable[Image]) -> list[Image]:
     Raises:
         TypeError: one of them is no image.
     """
+    if is_table(images):
+        raise TypeError(f"{argument}: a table has several columns; give the one that has the images, as table['image']")
     if isinstance(images, str | bytes | bytearray | memoryview | os.PathLike) or hasattr(images, "read") or is_picture(images):
         return [checked_image(argument, cast("Image", images))]
     if isinstance(images, Mapping) or not isinstance(images, Iterable):

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar, cast
 
-from headstart.errors import NoImages
 from headstart.images.folders import printable_path
 from headstart.images.kinds import Image, OpenFile, as_png, is_picture
 
@@ -16,6 +15,9 @@ _LABEL_BYTES = 600  # of one of several labels, with what separates them
 _PART_BYTES = 1000  # of a form: the headers around an image, and its label of at most 128 characters
 
 Item = TypeVar("Item")
+
+Unloaded = tuple[int, str | tuple[str, ...] | None, Image]
+"""An image before it is read: its position in the call, its label, and the image as it was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,35 +55,47 @@ class Loaded:
         return "images" if self.label is not None else "negatives", (self.file_name or ".", self.content)
 
 
-def load(
-    images: Iterable[tuple[int, str | tuple[str, ...] | None, Image]],
-    prepare: Callable[[bytes], bytes] = bytes,
-    progress: Callable[[int], None] | None = None,
-) -> Iterator[Loaded]:
-    """Reads images, (position, label, image) each, on all cores and in their order.
+def slices(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Cuts images into as many as are loaded at once, so that few are in memory before they are needed."""
+    size, some = 4 * _workers(), list[Item]()
+    for item in items:
+        some.append(item)
+        if len(some) == size:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def load(images: Iterable[Unloaded], prepare: Callable[[bytes], bytes] = bytes) -> list[Loaded]:
+    """Reads images on all cores, and returns them in their order.
 
     Args:
         prepare: turns each file's bytes into the bytes that are sent.
-        progress: called with 1 for each image.
 
     Raises:
         OSError: a file cannot be read.
         TypeError: a file gives text, or a picture was given and Pillow is not installed.
     """
 
-    def one(image: tuple[int, str | tuple[str, ...] | None, Image]) -> Loaded:
+    def one(image: Unloaded) -> Loaded:
         position, label, given = image
         path = _path_of(given)
         name = f"image {position + 1}" if path is None else printable_path(path)
         return Loaded(position, name, prepare(_read(given, position)), label, _file_name(path))
 
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        for some in _slices(images, 4 * workers):  # Few images are in memory before they are needed.
-            for loaded in pool.map(one, some):
-                if progress:
-                    progress(1)
-                yield loaded
+    with ThreadPoolExecutor(_workers()) as pool:
+        return list(pool.map(one, images))
+
+
+def changed(images: Iterable[Loaded], change: Callable[[bytes], bytes]) -> list[Loaded]:
+    """Returns the images with other bytes, which are made on all cores."""
+
+    def one(image: Loaded) -> Loaded:
+        return replace(image, content=change(image.content))
+
+    with ThreadPoolExecutor(_workers()) as pool:
+        return list(pool.map(one, images))
 
 
 def merged(images: Iterable[Loaded]) -> list[Loaded]:
@@ -95,23 +109,27 @@ def merged(images: Iterable[Loaded]) -> list[Loaded]:
     return list(found.values())
 
 
-def in_requests(images: Iterable[Loaded], most_images: int, most_bytes: int) -> Iterator[list[Loaded]]:
-    """Cuts images, in their order, into requests of limited size. An image above `most_bytes` goes alone.
+class Requests:
+    """Cuts images, in their order, into requests of limited size. An image above `most_bytes` goes alone."""
 
-    Raises:
-        NoImages: there are none.
-    """
-    batch: list[Loaded] = []
-    size = 0
-    for image in images:
-        if batch and (len(batch) == most_images or size + image.form_bytes > most_bytes):
-            yield batch
-            batch, size = [], 0
-        batch.append(image)
-        size += image.form_bytes
-    if not batch:
-        raise NoImages("no images were given")
-    yield batch
+    def __init__(self, most_images: int, most_bytes: int) -> None:
+        self._most_images = most_images
+        self._most_bytes = most_bytes
+        self._batch: list[Loaded] = []
+        self._size = 0
+
+    def add(self, image: Loaded) -> list[Loaded]:
+        """Takes the next image. Returns the images of a request if they are complete without it, and else none."""
+        full = bool(self._batch) and (len(self._batch) == self._most_images or self._size + image.form_bytes > self._most_bytes)
+        complete = self.rest() if full else []
+        self._batch.append(image)
+        self._size += image.form_bytes
+        return complete
+
+    def rest(self) -> list[Loaded]:
+        """Returns the images of the last request."""
+        batch, self._batch, self._size = self._batch, [], 0
+        return batch
 
 
 def _read(image: Image, position: int) -> bytes:
@@ -140,11 +158,5 @@ def _file_name(path: str | None) -> str:
     return "" if path is None else Path(path).name.encode(errors="surrogateescape").decode(errors="replace")
 
 
-def _slices(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    some: list[Item] = []
-    for item in items:
-        some.append(item)
-        if len(some) == size:
-            yield some
-            some = []
-    yield some
+def _workers() -> int:
+    return os.cpu_count() or 1

@@ -12,7 +12,6 @@ from headstart.cli.output import Output
 from headstart.cli.tables.text import printable
 from headstart.client import Client
 
-_SUFFIX = ".safetensors"
 _MISSING = (
     "this needs the server's package on this machine, with an engine and its extra `score`: "
     "pip install 'headstart-server[cpu,score]'"
@@ -55,7 +54,7 @@ def add_to(command: Callable[..., ArgumentParser]) -> None:
         "headstart classifier birds b.safetensors",
     )
     finding.add_task(saving)
-    saving.add_argument("file", metavar="FILE", type=Path, help=f"a new file, which ends in {_SUFFIX}")
+    saving.add_argument("file", metavar="FILE", type=Path, help=f"a new file, which ends in {finding.CLASSIFIER}")
 
 
 def score(client: Client, args: Namespace, output: Output) -> Exit:
@@ -65,7 +64,7 @@ def score(client: Client, args: Namespace, output: Output) -> Exit:
     with _explained():
         from scoring.run import Scoring, read_classifier, score
 
-        read = [read_classifier(_document(client, task)) for task in args.tasks]
+        read = [read_classifier(finding.document(client, task)) for task in args.tasks]
         classifiers = list({(each.task, each.version): each for each in read}.values())
         asked = Scoring(args.sources, classifiers, args.out, args.top_k, args.keep_embeddings, args.bundles_dir)
         with output.following("Scored") as tell:
@@ -76,17 +75,13 @@ def score(client: Client, args: Namespace, output: Output) -> Exit:
 
 def classifier(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart classifier TASK FILE`"""
-    if args.file.suffix != _SUFFIX:
-        raise Misused(f"{args.file} does not end in {_SUFFIX}, by which `score` tells a file from a task")
+    if args.file.suffix != finding.CLASSIFIER:
+        raise Misused(f"{args.file} does not end in {finding.CLASSIFIER}, by which `score` tells a file from a task")
     task = finding.task(client, args.task)
     with args.file.open("xb") as file:
         file.write(client.classifier(task.id))
     output.answer({"task": task.id, "file": str(args.file)}, lambda: f"Saved {printable(task.name)} to {args.file}.")
     return Exit.DONE
-
-
-def _document(client: Client, wanted: str) -> bytes:
-    return Path(wanted).read_bytes() if wanted.endswith(_SUFFIX) else client.classifier(finding.task(client, wanted).id)
 
 
 def _paced(tell: Callable[[int, int, str], None]) -> Callable[[int, int], None]:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 from urllib.parse import quote
 
-from headstart.http.transport import Transport, parse
+from headstart.http.methods import Awaiting, Blocking, Calls, call
+from headstart.http.steps import Steps
 from headstart.labels import label_field
 from headstart.replies.captures import CapturePage
 from headstart.replies.tasks import Task
@@ -13,13 +14,11 @@ from headstart.replies.tasks import Task
 Order = Literal["most-useful", "newest", "unknown"]
 
 
-class Captures:
-    """Lists captured predictions and decides about them. `Client.set_capture` says which are captured."""
+class CaptureCalls(Calls):
+    """The calls about captured predictions."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    def list(self, task: str, *, order: Order = "most-useful", limit: int = 20, after: str | None = None) -> CapturePage:
+    @call
+    def list(self, task: str, *, order: Order = "most-useful", limit: int = 20, after: str | None = None) -> Steps[CapturePage]:
         """A page of the review queue, judged anew by the active version.
 
         Args:
@@ -30,20 +29,22 @@ class Captures:
         params: dict[str, str | int] = {"order": order, "limit": limit}
         if after is not None:
             params["after"] = after
-        return parse(CapturePage.from_json, self._transport.send("GET", _path(task), params=params))
+        return self._ask(CapturePage.from_json, "GET", _path(task), params=params)
 
-    def image(self, task: str, capture: str) -> bytes:
+    @call
+    def image(self, task: str, capture: str) -> Steps[bytes]:
         """The image of a capture, byte for byte as it was sent.
 
         Raises:
             CaptureNotFound: there is no such capture any more.
             ImageNotKept: the server keeps no images.
         """
-        return self._transport.send("GET", f"{_path(task)}/{quote(capture, safe='')}/image").content
+        return self._content(f"{_path(task)}/{quote(capture, safe='')}/image")
 
+    @call
     def resolve(
         self, task: str, labels: Mapping[str, str | Sequence[str] | None] | None = None, *, discard: Iterable[str] = ()
-    ) -> Task:
+    ) -> Steps[Task]:
         """Carries out all decisions, or none. Labelled captures become examples of one new version.
 
         Args:
@@ -61,9 +62,15 @@ class Captures:
         if gone := [discard] if isinstance(discard, str) else [*discard]:
             decisions.append({"captures": gone, "discard": True})
         key = {"Idempotency-Key": uuid.uuid4().hex}
-        return parse(
-            Task.from_json, self._transport.send("POST", f"{_path(task)}/resolve", json={"decisions": decisions}, headers=key)
-        )
+        return self._ask(Task.from_json, "POST", f"{_path(task)}/resolve", json={"decisions": decisions}, headers=key)
+
+
+class Captures(CaptureCalls, Blocking):
+    """Lists captured predictions and decides about them. `Client.set_capture` says which are captured."""
+
+
+class AsyncCaptures(CaptureCalls, Awaiting):
+    """As `Captures`, to be awaited."""
 
 
 def _path(task: str) -> str:

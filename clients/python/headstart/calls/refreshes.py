@@ -1,22 +1,21 @@
 """The API's refreshes: moves of tasks onto another bundle."""
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from urllib.parse import quote
 
-from headstart.http.transport import Transport, pages, parse
+from headstart.http.methods import Awaiting, Blocking, Calls, Pages, call, listing
+from headstart.http.steps import Steps
 from headstart.replies.refreshes import Refresh, RefreshedTask
 
 _REFRESHES = "/v1/refreshes"
 
 
-class Refreshes:
-    """Starts, watches and steers refreshes. The server works on them whether or not anybody watches."""
+class RefreshCalls(Calls):
+    """The calls about refreshes."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    def start(self, to: str, tasks: str | Iterable[str] = "all", *, max_drop: float = 0.02) -> Refresh:
+    @call
+    def start(self, to: str, tasks: str | Iterable[str] = "all", *, max_drop: float = 0.02) -> Steps[Refresh]:
         """Has the server move tasks, ids or "all", onto a bundle, `name@version`, and answers at once.
 
         Args:
@@ -30,21 +29,25 @@ class Refreshes:
         wanted = tasks if tasks == "all" else [tasks] if isinstance(tasks, str) else list(tasks)
         body = {"to": to, "tasks": wanted, "max_drop": max_drop}
         key = {"Idempotency-Key": uuid.uuid4().hex}
-        return parse(Refresh.from_json, self._transport.send("POST", _REFRESHES, json=body, headers=key))
+        return self._ask(Refresh.from_json, "POST", _REFRESHES, json=body, headers=key)
 
-    def list(self) -> Iterator[Refresh]:
+    @listing
+    def list(self) -> Pages[Refresh]:
         """All refreshes, the newest first, fetched page by page."""
-        return pages(self._transport, _REFRESHES, "refreshes", Refresh.from_json)
+        return Pages(_REFRESHES, "refreshes", Refresh.from_json)
 
-    def get(self, refresh: str) -> Refresh:
+    @call
+    def get(self, refresh: str) -> Steps[Refresh]:
         """One refresh, with its progress."""
-        return parse(Refresh.from_json, self._transport.send("GET", _path(refresh)))
+        return self._ask(Refresh.from_json, "GET", _path(refresh))
 
-    def tasks(self, refresh: str) -> Iterator[RefreshedTask]:
+    @listing
+    def tasks(self, refresh: str) -> Pages[RefreshedTask]:
         """Each task of a refresh and its outcome, the oldest task first, fetched page by page."""
-        return pages(self._transport, f"{_path(refresh)}/tasks", "tasks", RefreshedTask.from_json)
+        return Pages(f"{_path(refresh)}/tasks", "tasks", RefreshedTask.from_json)
 
-    def pause(self, refresh: str) -> Refresh:
+    @call
+    def pause(self, refresh: str) -> Steps[Refresh]:
         """Stops moving tasks until the refresh is resumed.
 
         Raises:
@@ -52,7 +55,8 @@ class Refreshes:
         """
         return self._change(refresh, "pause")
 
-    def resume(self, refresh: str) -> Refresh:
+    @call
+    def resume(self, refresh: str) -> Steps[Refresh]:
         """Goes on with a paused refresh.
 
         Raises:
@@ -60,7 +64,8 @@ class Refreshes:
         """
         return self._change(refresh, "resume")
 
-    def cancel(self, refresh: str) -> Refresh:
+    @call
+    def cancel(self, refresh: str) -> Steps[Refresh]:
         """Stops moving tasks for good. Tasks that were moved stay so; `rollback` can return them.
 
         Raises:
@@ -68,7 +73,8 @@ class Refreshes:
         """
         return self._change(refresh, "cancel")
 
-    def rollback(self, refresh: str) -> Refresh:
+    @call
+    def rollback(self, refresh: str) -> Steps[Refresh]:
         """Has the server return every task that a refresh moved, and answers at once. Examples changed since stay so.
 
         Raises:
@@ -76,8 +82,16 @@ class Refreshes:
         """
         return self._change(refresh, "rollback")
 
-    def _change(self, refresh: str, action: str) -> Refresh:
-        return parse(Refresh.from_json, self._transport.send("POST", f"{_path(refresh)}/{action}"))
+    def _change(self, refresh: str, action: str) -> Steps[Refresh]:
+        return self._ask(Refresh.from_json, "POST", f"{_path(refresh)}/{action}")
+
+
+class Refreshes(RefreshCalls, Blocking):
+    """Starts, watches and steers refreshes. The server works on them whether or not anybody watches."""
+
+
+class AsyncRefreshes(RefreshCalls, Awaiting):
+    """As `Refreshes`, to be awaited."""
 
 
 def _path(refresh: str) -> str:

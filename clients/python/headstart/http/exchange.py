@@ -1,31 +1,22 @@
-"""Sends requests, retries them where that is safe, and turns every response into a reply or an error of ours."""
+"""Requests and their responses, as steps: retried where that is safe, and turned into replies or errors of ours."""
 
 import random
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, BinaryIO
 
 import httpx
 
 from headstart.errors import ServerUnreachable, api_error
-from headstart.http.address import checked
-from headstart.http.credentials import request_headers
 from headstart.http.foreign_replies import foreign_reply
-from headstart.version import VERSION
-
-Reply = TypeVar("Reply")
-Item = TypeVar("Item")
+from headstart.http.steps import Pause, Reply, Save, Send, Steps
 
 TRIES = 4
 FIRST_PAUSE = 0.2
 # Seconds, after which a quota of a minute is whole again. A server that asks for a longer pause is not waited for.
 LONGEST_PAUSE = 60.0
-CONNECT_TIMEOUT = 5.0
 _AT_LEAST = "Headstart-At-Least"
 _LARGE = 1_000_000  # bytes: nginx's own default limit
 
@@ -40,8 +31,8 @@ _BROKEN_CONNECTION = (httpx.NetworkError, httpx.ConnectTimeout, httpx.RemoteProt
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
 
 
-class Transport:
-    """A pool of connections to one server, for any number of threads.
+class Exchange:
+    """The common part of all requests to one server, for any number of threads or tasks.
 
     Every request of this API may be sent twice. To read, remove, set, open or compare twice has the effect of once, and a POST
     that creates carries an `Idempotency-Key`.
@@ -49,63 +40,55 @@ class Transport:
     Where several servers share a database, each answer knows at least of all changes that were made here before.
 
     Args:
-        token, headers: as in `headstart.http.credentials.request_headers`.
+        shown: the server's address, as people may see it.
+        build: makes a request of the method, the path, and httpx's `params`, `json`, `data`, `files`, `headers`.
+        tries: how often a request is sent at most.
         waiting: called with the seconds that a request is about to wait for a quota.
     """
 
     def __init__(
         self,
-        url: str,
-        timeout: float,
-        token: str | None,
-        headers: Mapping[str, str] | None,
+        shown: str,
+        build: Callable[..., httpx.Request],
+        tries: int | None = None,
         waiting: Callable[[float], None] | None = None,
     ) -> None:
-        self.shown = checked(url)
+        self.shown = shown
+        self._build = build
+        self._tries = tries
         self._waiting = waiting
         self._at_least = 0
         self._remembering = threading.Lock()
-        self._http = httpx.Client(
-            base_url=url,
-            timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT)),
-            headers={"User-Agent": f"headstart-client/{VERSION}", **request_headers(url, token, headers)},
-            verify=httpx.create_ssl_context(),  # `SSL_CERT_FILE` of the environment holds for loopback, too.
-            # A company's proxy cannot reach this machine's own loopback.
-            trust_env=urlsplit(url).hostname not in {"127.0.0.1", "::1", "localhost"},
-        )
 
-    def close(self) -> None:
-        self._http.close()
-
-    def send(self, method: str, path: str, **parts: Any) -> httpx.Response:
-        """The successful reply to a request; `parts` are httpx's `params`, `json`, `data`, `files`, `headers`."""
-        response, _ = self._exchange(self._http.build_request(method, path, **parts))
+    def send(self, method: str, path: str, **parts: Any) -> Steps[httpx.Response]:
+        """Steps to the successful response to a request; `parts` are httpx's, as of `build`."""
+        response, _ = yield from self._exchange(self._build(method, path, **parts))
         return _successful(response)
 
-    def download(self, path: str) -> Iterator[bytes]:
-        """The body of a successful reply, in pieces as it comes. It is asked for again only before the first piece.
+    def download(self, path: str, file: BinaryIO) -> Steps[None]:
+        """Writes the body of a successful response to a file. It is asked for again only before anything was written.
 
         Raises:
             ServerUnreachable: it broke off before its end.
         """
-        response, _ = self._exchange(self._http.build_request("GET", path), stream=True)
-        with closing(response):
-            try:
-                yield from _successful(response).iter_bytes()
-            except httpx.TransportError as error:
-                raise ServerUnreachable(f"the answer of {self.shown} broke off: {error}") from error
+        response, _ = yield from self._exchange(self._build("GET", path), stream=True)
+        try:
+            yield Save(_successful(response), file)
+        except httpx.TransportError as error:
+            raise ServerUnreachable(f"the answer of {self.shown} broke off: {error}") from error
 
-    def delete(self, path: str, **parts: Any) -> httpx.Response | None:
-        """The successful reply; None if an earlier try removed the thing, but its reply was lost."""
-        response, done_before = self._exchange(self._http.build_request("DELETE", path, **parts))
+    def delete(self, path: str, **parts: Any) -> Steps[httpx.Response | None]:
+        """Steps to the successful response; None if an earlier try removed the thing, but its response was lost."""
+        response, done_before = yield from self._exchange(self._build("DELETE", path, **parts))
         return None if done_before and response.status_code == 404 else _successful(response)
 
-    def answers(self, path: str) -> bool:
-        """True if this path answers with success now; tries once."""
+    def answers(self, path: str) -> Steps[bool]:
+        """Steps to whether this path answers with success now; tries once."""
         try:
-            return self._http.get(path).is_success
+            response: httpx.Response = yield Send(self._build("GET", path), stream=False)
         except httpx.TransportError:
             return False
+        return response.is_success
 
     def _remember(self, response: httpx.Response) -> None:
         """Takes what a change says that later answers must know, of whichever of several servers they are."""
@@ -114,28 +97,27 @@ class Transport:
             with self._remembering:
                 self._at_least = max(self._at_least, int(told))
 
-    def _exchange(self, request: httpx.Request, *, stream: bool = False) -> tuple[httpx.Response, bool]:
-        """The last try's reply, and whether an earlier try may have succeeded without a reply.
+    def _exchange(self, request: httpx.Request, *, stream: bool = False) -> Steps[tuple[httpx.Response, bool]]:
+        """Steps to the last try's response, and whether an earlier try may have succeeded without one.
 
         Args:
-            stream: leaves the body of a successful reply to be read.
+            stream: leaves the body of a successful response to be read.
         """
         done_before = False
-        for attempt in range(1, TRIES + 1):
+        tries = self._tries or TRIES
+        for attempt in range(1, tries + 1):
             pause = random.uniform(0.5, 1) * FIRST_PAUSE * 2 ** (attempt - 1)  # noqa: S311 - spreads clients out, keeps no secret
             if self._at_least:
                 request.headers[_AT_LEAST] = str(self._at_least)
             try:
-                response = self._http.send(request, stream=stream)
+                response: httpx.Response = yield Send(request, stream)
                 self._remember(response)
-                if not response.is_success:
-                    response.read()
             except _BROKEN_CONNECTION as error:
                 if _NOT_VERIFIED in str(error):  # Another try would end in the same way.
                     raise ServerUnreachable(
                         f"the certificate of {self.shown} cannot be verified: {error}{_OF_CERTIFICATES}"
                     ) from error
-                if attempt == TRIES:
+                if attempt == tries:
                     hints = _of_tls(error, request) + _of_large(error, request)
                     raise ServerUnreachable(f"no answer from {self.shown}: {error}{hints}") from error
                 done_before |= not isinstance(error, _NEVER_SENT)
@@ -143,13 +125,13 @@ class Transport:
                 raise ServerUnreachable(f"no usable answer from {self.shown}: {error or type(error).__name__}") from error
             else:
                 asked = _retry_after(response) or 0.0
-                if response.status_code not in _BUSY or attempt == TRIES or asked > LONGEST_PAUSE or _stays(response):
+                if response.status_code not in _BUSY or attempt == tries or asked > LONGEST_PAUSE or _stays(response):
                     break
                 pause += asked
                 if response.status_code == TOO_MANY_REQUESTS and self._waiting is not None:
                     self._waiting(pause)
                 done_before |= _may_be_done(response)
-            time.sleep(pause)
+            yield Pause(pause)
         return response, done_before
 
 
@@ -163,28 +145,6 @@ def parse(kind: Callable[[Mapping[str, Any]], Reply], response: httpx.Response) 
         return kind(response.json())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise foreign_reply(response) from error
-
-
-def pages(
-    transport: Transport,
-    path: str,
-    key: str,
-    kind: Callable[[Mapping[str, Any]], Item],
-    params: Mapping[str, bool] | None = None,
-) -> Iterator[Item]:
-    """All items of one of the API's lists; each page is fetched when its first item is needed."""
-
-    def page(body: Mapping[str, Any]) -> tuple[list[Item], str | None]:
-        return [kind(item) for item in body[key]], body["next_cursor"]
-
-    cursor: str | None = None
-    while True:
-        items, cursor = parse(
-            page, transport.send("GET", path, params={**(params or {}), **({"cursor": cursor} if cursor else {})})
-        )
-        yield from items
-        if cursor is None:
-            return
 
 
 def _successful(response: httpx.Response) -> httpx.Response:

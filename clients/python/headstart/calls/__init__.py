@@ -1,0 +1,1 @@
+"""Every call of the API, written once, as steps."""

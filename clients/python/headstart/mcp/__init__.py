@@ -1,0 +1,1 @@
+"""Headstart's tools for agents, over the Model Context Protocol. This needs the package `mcp`."""

@@ -1,0 +1,12 @@
+"""The names inside an export, which its readers rely on."""
+
+IMAGE = "image"
+"""The input: uint8 (N, H, W, 3), N images of one size, upright, in sRGB."""
+PROBABILITIES, KNOWN, NOVELTY = "probabilities", "known", "novelty"
+"""The outputs: float32 (N, K), bool (N,) and float32 (N,)."""
+TASK, LABELS, GOLDEN, BACKBONE_CARD = "headstart", "labels", "golden", "backbone_card"
+"""The metadata: a description and the K labels, both JSON; the golden images; the model card of the backbone."""
+MODEL = "model.onnx"
+"""The ONNX file in a folder for browsers."""
+PIXEL_VALUES, LOGITS = "pixel_values", "logits"
+"""Input and output of the model for transformers.js: float32 (N, 3, height, width) of levels from 0 to 255, and (N, K)."""
