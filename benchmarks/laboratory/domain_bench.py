@@ -103,7 +103,7 @@ def open_bench(arguments: argparse.Namespace) -> Bench:
     backbone.load_state_dict(initial.state)
     domains = [domain for domain in _PHOTOGRAPHS if domain.name in arguments.domains]
     (data,) = arguments.data
-    # Episodes' pixels lie channel by channel for each pixel, and a CPU trains half as fast again where weights do too.
+    # The pixels of episodes are channels-last already. A CPU trains half as fast again where the weights are, too.
     backbone.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     return Bench(initial, backbone, domains, data, arguments.episodes, arguments.seed, device)
 

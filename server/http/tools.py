@@ -88,8 +88,9 @@ class Tools:
         from headstart import AsyncClient
 
         given = context.headers or {}
-        headers = {name: given[name] for name in ("Authorization",) if name in given}
-        headers["X-Request-ID"] = request_id.get()
+        headers = {"X-Request-ID": request_id.get()}
+        if "Authorization" in given:
+            headers["Authorization"] = given["Authorization"]
         async with AsyncClient(_INSIDE, headers=headers, app=self._called) as client:
             yield client
 

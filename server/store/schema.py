@@ -1,6 +1,6 @@
 """Brings a database's schema up to date.
 
-Alembic is imported where there is something to bring up to date. That takes a sixth of a server's start.
+Alembic takes long to import, so it is imported where there is something to bring up to date.
 """
 
 from pathlib import Path
