@@ -2,7 +2,7 @@
 
     python -m benchmarks.doors --json doors.json
 
-A server runs as the README starts it, with a task of 25 sample images. The other sample images are queries, one a request.
+A server has the bundle of the paper, and a task of 25 sample images. The other sample images are queries, one a request.
 """
 
 import base64
