@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.answers.verdicts import ranked, verdict_of
 from server.errors import InvalidRequest, LimitExceeded
 from server.http.bodies.content import read_bytes
-from server.http.open_inference.models import EMBEDDING, KNOWN, LABEL, NOVELTY, PROBABILITY, ModelName
+from server.http.open_inference.models import EMBEDDING, KNOWN, LABEL, NOVELTY, PROBABILITY, ModelName, is_natural
 from server.http.open_inference.tensors import (
     InferRequest,
     InputTensor,
@@ -26,7 +26,6 @@ from server.journeys.infer import Images
 from server.service import Service
 
 _JSON_LENGTH = "Inference-Header-Content-Length"
-_MOST_DIGITS = 18
 _LARGE = 262_144  # bytes that take the event loop longer to read than to hand to a thread
 _MANY_VALUES = 16_384  # likewise, values of an answer
 
@@ -58,7 +57,7 @@ async def read_asked(request: Request, service: Service, model: ModelName) -> As
         ClientDisconnect: the client left before its end.
     """
     given = request.headers.get(_JSON_LENGTH)
-    if given is not None and not (given.isascii() and given.isdecimal() and len(given) <= _MOST_DIGITS):
+    if given is not None and not is_natural(given):
         raise InvalidRequest(f"{_JSON_LENGTH} is the number of bytes of the JSON, not {given[:100]!r}")
     body = await read_bytes(request)
     length, most = None if given is None else int(given), service.settings.max_images

@@ -91,6 +91,11 @@ def version_of_bundle(bundle: str) -> str:
     return bundle.rpartition("@")[2]
 
 
+def is_natural(text: str) -> bool:
+    """Returns whether a text is a natural number, of so few digits that it costs nothing to read."""
+    return text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
+
+
 def version_number(version: str) -> int | None:
     """Returns the number of a task's version; None for the active one, which an empty text is.
 
@@ -99,7 +104,7 @@ def version_number(version: str) -> int | None:
     """
     if not version:
         return None
-    if not (version.isascii() and version.isdecimal() and len(version) <= _MOST_DIGITS) or version.startswith("0"):
+    if not is_natural(version) or version.startswith("0"):
         raise VersionNotFound(version)
     return int(version)
 
