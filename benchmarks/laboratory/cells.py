@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.laboratory.record import Folder, replace_text
+from benchmarks.laboratory.record import Folder
+from training.writing import replace_text
 
 Key = tuple[str, ...]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.laboratory.record import replace_text
+from training.writing import replace_text
 
 _HEADER = "| method | average accuracy % | when learned % | forgetting, points | steps | seconds | kept of old tasks, MB |"
 

@@ -8,6 +8,8 @@ from typing import Any, Self
 import numpy as np
 import torch
 
+from training.writing import replace_text
+
 Accuracy = tuple[float, float]  # and the half-width of its 95 % interval, shares of one
 Scores = dict[int, dict[str, Accuracy]]
 
@@ -96,10 +98,3 @@ class Folder:
 
     def _file(self, name: str) -> Path:
         return self._kept / f"{name}.pt"
-
-
-def replace_text(file: Path, text: str) -> None:
-    """Writes a file that is never half there."""
-    temporary = file.with_name(f"{file.name}.tmp")
-    temporary.write_text(text)
-    temporary.replace(file)

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.laboratory.evaluation import SHOTS
 from benchmarks.laboratory.learners import REFERENCE, Contestant
-from benchmarks.laboratory.record import Accuracy, Curve, replace_text
+from benchmarks.laboratory.record import Accuracy, Curve
+from training.writing import replace_text
 
 _HEADER = (
     "| method | family | shots | steps | ms a step | images/s | peak MB | validation % | head | seconds to it "

@@ -10,8 +10,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.laboratory.record import replace_text
 from benchmarks.laboratory.sharing_learners import ALONE, Contestant
+from training.writing import replace_text
 
 _HEADER = "| method | accuracy % | less alone | tasks that lose | most lost | parameters | ms a step | steps | peak MB |"
 

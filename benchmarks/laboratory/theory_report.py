@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.optimize import nnls
 
-from benchmarks.laboratory.record import replace_text
+from training.writing import replace_text
 
 Distances = Mapping[tuple[int, float], Sequence[float]]
 

@@ -16,8 +16,9 @@ from training.run.checkpoint import Checkpoint
 from training.run.feed import TrainingSet
 from training.run.interrupt import Interrupted
 from training.run.recipes import changed
-from training.search.folder import kept_for, write
+from training.search.folder import kept_for
 from training.search.space import Space, search_space, text_of
+from training.writing import replace_text
 
 say = partial(print, flush=True)
 
@@ -94,7 +95,7 @@ def _search(arguments: argparse.Namespace) -> None:
         except Interrupted as stop:
             raise Interrupted(f"{stop}; the same command goes on") from None
         file = out / "recipe.json"
-        write(file, changed(recipe, outcome.chosen).model_dump_json(indent=1) + "\n")
+        replace_text(file, changed(recipe, outcome.chosen).model_dump_json(indent=1) + "\n")
     for line in outcome.lines():
         say(line)
     say(f"wrote {file}; next: {_next(arguments, file, len(found))}")

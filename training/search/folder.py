@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from training.writing import replace_text
+
 _SETTINGS, _LOCK = "search.json", "lock"
 
 
@@ -35,7 +37,7 @@ def kept_for(folder: Path, settings: Mapping[str, Any]) -> Iterator[None]:
         if file.exists():
             _refuse_others(_flat(json.loads(file.read_text(encoding="utf-8"))), _flat(settings), folder)
         else:
-            write(file, json.dumps(settings, indent=1))
+            replace_text(file, json.dumps(settings, indent=1))
         yield
 
 
@@ -52,14 +54,3 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in settings.items():
         flat |= {f"{name}.{inner}": each for inner, each in value.items()} if isinstance(value, Mapping) else {name: value}
     return flat
-
-
-def write(file: Path, text: str) -> None:
-    """Writes a file that is never half there.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    temporary = file.with_name(f"{file.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(file)
