@@ -9,7 +9,9 @@ COPY exporting exporting
 COPY scoring scoring
 COPY server server
 COPY training training
-RUN python -m venv /opt/headstart && /opt/headstart/bin/pip install --no-cache-dir '.[cpu,otel,oidc,postgres,objects]'
+COPY clients/python clients/python
+RUN python -m venv /opt/headstart \
+    && /opt/headstart/bin/pip install --no-cache-dir '.[cpu,otel,oidc,postgres,objects,mcp,grpc,text]' ./clients/python
 
 FROM python:3.12-slim
 # Numbers, since Kubernetes' runAsNonRoot takes no names; those that earlier images had, whose volumes are theirs.

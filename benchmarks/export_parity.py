@@ -1,16 +1,22 @@
 """Does an export answer as its server does? The same images to both, by a task of random classes.
 
+`onnx` is the program that the export prints, and `web` the page in Chromium. `tflite` and its server both get images of 224
+pixels a side. For `tflite-photographs` the server gets the photographs, as Frigate's user would compare them. `transformers.js`
+is its own pipeline in Node.
+
 python -m benchmarks.export_parity --data caltech101.zip --formats onnx web
 """
 
 import argparse
 import base64
 import io
+import json
 import shutil
+import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,9 +30,12 @@ from playwright.sync_api import sync_playwright
 
 from benchmarks.server_process import ROOT, ServerProcess
 from exporting.model import Found, find, to_onnx
+from exporting.names import TFLITE
 from exporting.web import write_folder
 from headstart import Client
 from models.bundle import DEFAULT_BUNDLE
+from models.images.preprocess import load_image
+from models.manifest import InputSpec
 from training.data.files import Source
 from training.data.sources import list_sources
 
@@ -38,7 +47,19 @@ async (encoded) => {
     return [probabilities, known];
 }"""
 
-Answer = tuple[NDArray[np.float64], bool]
+_PIPELINE = """
+import { pipeline, env } from "@huggingface/transformers";
+import { createInterface } from "node:readline";
+env.allowRemoteModels = false;
+env.localModelPath = process.argv[2];
+const classify = await pipeline("image-classification", "transformers.js", { dtype: "fp32" });
+for await (const line of createInterface({ input: process.stdin })) {
+    const image = new Blob([Buffer.from(line, "base64")]);
+    console.log(JSON.stringify(await classify(image, { top_k: 1000 })));
+}
+"""
+
+Answer = tuple[NDArray[np.float64], bool | None]
 
 
 def main() -> None:
@@ -52,13 +73,15 @@ def main() -> None:
             task = client.create_task("parity", [(source.class_name, source.read()) for source in support])
             found = find(client.classifier(task.id), None)
             labels = found.classifier.head.labels
-            predictions = client.predict(task.id, images).checked()
-        served = [(np.array([each.scores[label] for label in labels]), bool(each.known)) for each in predictions]
-        print(f"{found.bundle.id}, {found.file}; {len(labels)} classes of {arguments.shots} examples; {len(images)} images")
-        print(f"{'format':<8}{'largest difference':>20}{'99 % below':>12}{'above 0.001':>13}{'same label':>12}{'same known':>12}")
-        for name in arguments.formats:
-            with _FORMATS[name](found, Path(folder) / name) as answer:
-                _tell(name, served, [answer(image) for image in images])
+            print(f"{found.bundle.id}, {found.file}; {len(labels)} classes of {arguments.shots} examples; {len(images)} images")
+            heads = ("largest difference", "99 % below", "above 0.001", "same label", "same known")
+            print(f"{'format':<18}" + "".join(f"{head:>20}" for head in heads))
+            for shown, names in _shown(images, arguments.formats):
+                predictions = client.predict(task.id, shown).checked()
+                served = [(np.array([each.scores[label] for label in labels]), each.known) for each in predictions]
+                for name in names:
+                    with _FORMATS[name](found, Path(folder) / name, arguments) as answer:
+                        _tell(name, served, [answer(image) for image in shown])
 
 
 def _chosen(sources: Sequence[Source], asked: argparse.Namespace, rng: np.random.Generator) -> tuple[list[Source], list[Source]]:
@@ -79,8 +102,16 @@ def _chosen(sources: Sequence[Source], asked: argparse.Namespace, rng: np.random
     return support, own[:half] + others[: asked.images - half]
 
 
+def _shown(images: Sequence[bytes], formats: Sequence[str]) -> Iterator[tuple[Sequence[bytes], Sequence[str]]]:
+    """Yields the images that the server is shown, with the formats that are compared by them."""
+    if "tflite" in formats:
+        yield [_square(image) for image in images], ["tflite"]
+    if others := [each for each in formats if each != "tflite"]:
+        yield images, others
+
+
 @contextmanager
-def _onnx(found: Found, _folder: Path) -> Iterator[Callable[[bytes], Answer]]:
+def _onnx(found: Found, *_: object) -> Iterator[Callable[[bytes], Answer]]:
     """Yields the program that the export prints, as a function."""
     session = onnxruntime.InferenceSession(to_onnx(found))
     side = 2 * max(found.bundle.manifest.input.height, found.bundle.manifest.input.width)
@@ -96,7 +127,7 @@ def _onnx(found: Found, _folder: Path) -> Iterator[Callable[[bytes], Answer]]:
 
 
 @contextmanager
-def _web(found: Found, folder: Path) -> Iterator[Callable[[bytes], Answer]]:
+def _web(found: Found, folder: Path, _asked: argparse.Namespace) -> Iterator[Callable[[bytes], Answer]]:
     """Yields the function of the page, in Chromium."""
     write_folder(found, folder, _RUNTIME)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder)) as server, sync_playwright() as playwright:
@@ -119,17 +150,71 @@ class _Quiet(SimpleHTTPRequestHandler):
         """Says nothing."""
 
 
-_FORMATS = {"onnx": _onnx, "web": _web}
+@contextmanager
+def _tflite(found: Found, folder: Path, _asked: argparse.Namespace) -> Iterator[Callable[[bytes], Answer]]:
+    """Yields the model in Google's runtime, on images fitted to its size."""
+    from exporting.tflite.model import write_folder as write
+    from exporting.tflite.reader import TfLite
+
+    write(found, folder)
+    model = TfLite(folder / TFLITE)
+
+    def answer(image: bytes) -> Answer:
+        _, probabilities, known, _ = model(load_image(image, _SQUARE)[None])
+        return probabilities[0], bool(known[0])
+
+    yield answer
+
+
+@contextmanager
+def _transformers(found: Found, folder: Path, asked: argparse.Namespace) -> Iterator[Callable[[bytes], Answer]]:
+    """Yields the pipeline `image-classification` of transformers.js, which does not know strangers."""
+    write_folder(found, folder, None)
+    (folder / "pipeline.mjs").write_text(_PIPELINE)
+    (folder / "node_modules").symlink_to(asked.node_modules.resolve())
+    labels = found.classifier.head.labels
+    command = ["node", str(folder / "pipeline.mjs"), f"{folder}/"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as node:  # noqa: S603
+        taken, given = node.stdin, node.stdout
+        assert taken
+        assert given
+
+        def answer(image: bytes) -> Answer:
+            taken.write(base64.b64encode(image) + b"\n")
+            taken.flush()
+            scores = {each["label"]: each["score"] for each in json.loads(given.readline())}
+            return np.array([scores[label] for label in labels]), None
+
+        yield answer
+        taken.close()
+
+
+def _square(image: bytes) -> bytes:
+    """Returns an image of the size that a model for TensorFlow Lite takes, as PNG, which loses nothing."""
+    written = io.BytesIO()
+    Image.fromarray(load_image(image, _SQUARE)).save(written, "PNG", compress_level=1)
+    return written.getvalue()
+
+
+_SQUARE = InputSpec(height=224, width=224)
+_FORMATS: Mapping[str, Callable[[Found, Path, argparse.Namespace], AbstractContextManager[Callable[[bytes], Answer]]]] = {
+    "onnx": _onnx,
+    "web": _web,
+    "tflite": _tflite,
+    "tflite-photographs": _tflite,
+    "transformers.js": _transformers,
+}
 
 
 def _tell(name: str, served: Sequence[Answer], exported: Sequence[Answer]) -> None:
     pairs = list(zip(served, exported, strict=True))
     differences = np.array([np.abs(here - there).max() for (here, _), (there, _) in pairs])
     labels = np.mean([here.argmax() == there.argmax() for (here, _), (there, _) in pairs])
-    known = np.mean([here == there for (_, here), (_, there) in pairs])
+    known = f"{np.mean([here == there for (_, here), (_, there) in pairs]):.2%}" if exported[0][1] is not None else "not told"
     print(
-        f"{name:<8}{differences.max():>20.2g}{np.quantile(differences, 0.99):>12.2g}{np.mean(differences > 1e-3):>12.1%} "
-        f"{labels:>11.2%} {known:>11.2%}"
+        f"{name:<18}{differences.max():>20.2g}{np.quantile(differences, 0.99):>20.2g}{np.mean(differences > 1e-3):>20.1%}"
+        f"{labels:>20.2%}{known:>20}",
+        flush=True,
     )
 
 
@@ -139,6 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bundle", default=DEFAULT_BUNDLE, help="of the task (default %(default)s)")
     parser.add_argument("--engine", default="onnx", help="of the server; the export has its file (default %(default)s)")
     parser.add_argument("--formats", nargs="+", choices=[*_FORMATS], default=["onnx"])
+    parser.add_argument("--node-modules", type=Path, help="a folder node_modules with @huggingface/transformers")
     parser.add_argument("--ways", type=int, default=5)
     parser.add_argument("--shots", type=int, default=5)
     parser.add_argument("--images", type=int, default=1000)

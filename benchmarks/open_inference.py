@@ -3,7 +3,8 @@
     python -m benchmarks.open_inference --json open_inference.json
 
 Each pair asks for the same: probabilities alone, or verdicts on strangers as well. Requests and answers of the protocol are
-binary, as its stock clients have them. A pair's ratio is the median over the rounds.
+binary, as its stock clients have them. A pair's ratio is the median over the rounds. Over gRPC the load comes from grpcio's own
+client, which takes many times the processor time of plain sockets, on the same machine.
 """
 
 import json
@@ -16,13 +17,15 @@ from tempfile import TemporaryDirectory
 import httpx
 
 from benchmarks.http import Served
-from benchmarks.server_process import ServerProcess
+from benchmarks.server_process import ServerProcess, free_port
+from benchmarks.serving.grpc_load import drive_grpc
 from benchmarks.serving.load import LoadGenerator, post, post_form, post_images
 from benchmarks.shared.command import benchmark_parser, write_json
 from benchmarks.shared.setting import create_task, paper_bundle, sample_images, support_set
 from benchmarks.shared.turns import race
 from models.engine import MAX_BATCH
 from models.processor import available_cores
+from server.grpc.messages import read_messages
 
 _CONNECTIONS = 8
 _JUDGED = ("PROBABILITY", "LABEL", "KNOWN", "NOVELTY")
@@ -34,8 +37,9 @@ def main() -> None:
     several = list(islice(cycle(images), MAX_BATCH))
     with (
         TemporaryDirectory() as folder,
-        ServerProcess(Path(folder) / "data") as server,
+        ServerProcess(Path(folder) / "data", "--grpc-port", str(grpc_port := free_port())) as server,
         LoadGenerator(server.url) as load,
+        LoadGenerator(f"http://127.0.0.1:{grpc_port}", drive_grpc) as grpc_load,
     ):
         with httpx.Client(base_url=server.url, timeout=60) as api:
             path = create_task(api, support_set())
@@ -57,12 +61,19 @@ def main() -> None:
             Served(load, form, MAX_BATCH, 4),
             Served(load, [infer(model, several)], MAX_BATCH, 4),
         )
+        task = path.rpartition("/")[2]
+        asked, together = [infer_message(task, [image]) for image in images], [infer_message(task, several)]
+        for count in (1, _CONNECTIONS):
+            beside, _ = pairs[f"one image, {count} at a time"]
+            pairs[f"gRPC, one image, {count} at a time"] = beside, Served(grpc_load, asked, 1, count)
+        beside, _ = pairs[f"{MAX_BATCH} images, 4 at a time"]
+        pairs[f"gRPC, {MAX_BATCH} images, 4 at a time"] = beside, Served(grpc_load, together, MAX_BATCH, 4)
         contestants = {
             f"{name}, {way}": served for name, pair in pairs.items() for way, served in zip(("ours", "v2"), pair, strict=True)
         }
         rates = race(contestants, arguments.rounds, arguments.seconds)
     print(f"{paper_bundle().id}, {available_cores()} cores; images per second")
-    print(f"{'':<32}{'our own call':>14}{'protocol':>12}{'of ours':>9}{'(least, most)':>16}")
+    print(f"{'':<36}{'our own call':>14}{'protocol':>12}{'of ours':>9}{'(least, most)':>16}")
     rows = []
     for name in pairs:
         ours, theirs, ratio = (
@@ -71,7 +82,7 @@ def main() -> None:
             rates.ratio(f"{name}, v2", f"{name}, ours"),
         )
         spread = f"({ratio.least:.2f}, {ratio.most:.2f})"
-        print(f"{name:<32}{ours:>14.0f}{theirs:>12.0f}{ratio.median:>9.2f}{spread:>16}")
+        print(f"{name:<36}{ours:>14.0f}{theirs:>12.0f}{ratio.median:>9.2f}{spread:>16}")
         rows.append({"way": name, "ours": ours, "protocol": theirs, "ratio": [ratio.median, ratio.least, ratio.most]})
     write_json(arguments.json, rows)
 
@@ -88,6 +99,15 @@ def infer(path: str, images: Sequence[bytes], outputs: Sequence[str] = ()) -> by
     asked = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
     head = json.dumps({"inputs": [tensor], "outputs": asked, "parameters": {"binary_data_output": True}}).encode()
     return post(path, head + contents, "application/octet-stream", Inference_Header_Content_Length=str(len(head)))
+
+
+def infer_message(model: str, images: Sequence[bytes]) -> bytes:
+    """Returns a ModelInferRequest with raw contents; it names no output."""
+    message = read_messages()["ModelInfer"].request(model_name=model)
+    message.inputs.add(name="IMAGE", datatype="BYTES", shape=[len(images), 1])
+    message.raw_input_contents.append(b"".join(struct.pack("<I", len(image)) + image for image in images))
+    written: bytes = message.SerializeToString()
+    return written
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 
 from exporting.errors import ExportError
 from exporting.golden import Golden
-from exporting.names import GOLDEN, LABELS, MODEL, TASK
+from exporting.names import COREML_SUFFIX, GOLDEN, LABELMAP, LABELS, MODEL, TASK, TFLITE, TFLITE_SUFFIX, rows_of
 from models.images.preprocess import Pixels
 from models.processor import available_cores
 from models.runtimes.sessions import open_session
@@ -62,10 +62,31 @@ def open_export(path: Path) -> Exported:
     """Opens a file that `headstart export` made, or a folder that it made with such a file inside.
 
     Raises:
-        ExportError: it is anything else, or ONNX Runtime cannot run it.
+        ExportError: it is anything else, or does not run here.
+        ModuleNotFoundError: the runtime of its format is not installed.
         OSError: it cannot be read.
     """
-    file = path / MODEL if path.is_dir() else path
+    if path.suffix == COREML_SUFFIX:
+        from exporting.coreml.reader import CoreMl
+
+        package = CoreMl(path)
+        return _described(path, package.metadata, package)
+    if path.is_dir():
+        return _open_tflite(path / TFLITE, path / LABELMAP) if (path / TFLITE).exists() else _open_onnx(path / MODEL)
+    return _open_tflite(path, None) if path.suffix == TFLITE_SUFFIX else _open_onnx(path)
+
+
+def _open_tflite(file: Path, labelmap: Path | None) -> Exported:
+    from exporting.tflite.reader import TfLite
+
+    model = TfLite(file)
+    exported = _described(file, model.metadata, lambda pixels: model(pixels)[1:])
+    if labelmap and labelmap.read_text(encoding="utf-8").splitlines() != rows_of(exported.labels):
+        raise ExportError(f"{labelmap} has other labels than {file.name}")
+    return exported
+
+
+def _open_onnx(file: Path) -> Exported:
     try:
         session = open_session(file.read_bytes(), available_cores())
         told = session.get_modelmeta().custom_metadata_map
@@ -73,12 +94,15 @@ def open_export(path: Path) -> Exported:
         raise
     except Exception as error:  # ONNX Runtime's exceptions share no base but Exception.
         raise ExportError(f"{file} is no ONNX file that ONNX Runtime can run") from error
+    name = session.get_inputs()[0].name
+    return _described(file, told, lambda pixels: session.run(None, {name: pixels}))
+
+
+def _described(file: Path, told: Mapping[str, str], answer: Callable[[Pixels], Sequence[Any]]) -> Exported:
     try:
-        about, labels, golden = json.loads(told[TASK]), json.loads(told[LABELS]), Golden.from_json(told[GOLDEN])
+        return Exported(json.loads(told[TASK]), json.loads(told[LABELS]), Golden.from_json(told[GOLDEN]), answer)
     except Exception as error:  # Damaged metadata may raise anything.
         raise ExportError(f"{file} was not made by `headstart export`, or its metadata is damaged") from error
-    name = session.get_inputs()[0].name
-    return Exported(about, labels, golden, lambda pixels: session.run(None, {name: pixels}))
 
 
 def check(exported: Exported) -> Checked:

@@ -13,7 +13,12 @@ Pillow 13 takes the rows first where an image is so tall that this leaves it les
 tells by lengths alone: `_tall` is what it was observed to do.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
 
 from exporting.names import IMAGE, PIXEL_VALUES
 from exporting.steps import Steps, Value
@@ -23,11 +28,21 @@ from models.manifest import InputSpec, Interpolation
 def fit(steps: Steps, spec: InputSpec, output: str) -> None:
     """Adds the steps from `IMAGE` to pixels, uint8 (N, spec.height, spec.width, 3), under the name `output`."""
     image = Value(steps, IMAGE)
-    rows, columns = (_side(steps, image, axis) for axis in (1, 2))
-    scale = (rows / float(spec.height)).at_most(columns / float(spec.width))
-    channels = steps("Transpose", image, perm=[0, 3, 1, 2]).cast(np.float64)
-    across = _weights(steps, columns, spec.width, scale, spec.interpolation).apply("Transpose", perm=[1, 0])
-    down = _weights(steps, rows, spec.height, scale, spec.interpolation)
+    sides = _side(steps, image, 1), _side(steps, image, 2)
+    _fit(steps, steps("Transpose", image, perm=[0, 3, 1, 2]).cast(np.float64), sides, spec, output)
+
+
+def fit_values(steps: Steps, spec: InputSpec, output: str) -> None:
+    """Adds the steps from `PIXEL_VALUES` to pixels under the name `output`, as `fit` does."""
+    values = Value(steps, PIXEL_VALUES)
+    sides = _side(steps, values, 2), _side(steps, values, 3)
+    _fit(steps, values.cast(np.float64), sides, spec, output)
+
+
+def _fit(steps: Steps, channels: Value, sides: tuple[Value, Value], spec: InputSpec, output: str) -> None:
+    """Adds the steps from levels, float64 (N, 3, H, W)."""
+    down, across = _both_weights(steps, sides, spec)
+    across = across.apply("Transpose", perm=[1, 0])
 
     def rows_first(branch: Steps) -> Value:
         return _rounded(_rounded(down.on(branch) @ channels) @ across)
@@ -35,14 +50,20 @@ def fit(steps: Steps, spec: InputSpec, output: str) -> None:
     def columns_first(branch: Steps) -> Value:
         return _rounded(down.on(branch) @ _rounded(channels.on(branch) @ across))
 
-    fitted = steps.either(_tall(rows, columns, spec), rows_first, columns_first)
+    fitted = steps.either(_tall(*sides, spec), rows_first, columns_first)
     steps("Cast", fitted.apply("Transpose", perm=[0, 2, 3, 1]), output=output, to=_UINT8)
 
 
-def rounded_pixels(steps: Steps, output: str) -> None:
-    """Adds the steps from `PIXEL_VALUES`, which somebody else fitted, to pixels under the name `output`."""
-    levels = (Value(steps, PIXEL_VALUES) + 0.5).apply("Floor").at_least(0.0).at_most(255.0)
-    steps("Cast", levels.apply("Transpose", perm=[0, 2, 3, 1]), output=output, to=_UINT8)
+def weights(spec: InputSpec, rows: int, columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns the weights of images of one size, in 2⁻²²: whole numbers (spec.height, rows) and (spec.width, columns)."""
+    steps = Steps("weights")
+    lengths = [steps.stored(np.array([float(each)])).cast(np.float64) for each in (rows, columns)]
+    made = _both_weights(steps, lengths, spec)
+    outputs = [helper.make_tensor_value_info(each.name, TensorProto.DOUBLE, None) for each in made]
+    graph = helper.make_graph(steps.nodes, "weights", [], outputs, steps.constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    down, across = (np.asarray(each, np.float64) for each in ReferenceEvaluator(model).run(None, {}))
+    return down, across
 
 
 _UINT8 = 2  # of onnx.TensorProto
@@ -57,6 +78,15 @@ def _side(steps: Steps, image: Value, axis: int) -> Value:
 def _tall(rows: Value, columns: Value, spec: InputSpec) -> Value:
     """Returns whether Pillow takes the rows first, a boolean (1,)."""
     return ((columns - float(spec.width)).at_least(0.0) * 2.0).below(rows - float(spec.height))
+
+
+def _both_weights(steps: Steps, sides: Sequence[Value], spec: InputSpec) -> tuple[Value, Value]:
+    """Returns the weights of the rows and of the columns, scaled by the rule of the input."""
+    tall, wide = (side / float(part) for side, part in zip(sides, spec.covered, strict=True))
+    scales = (tall, wide) if spec.resize == "stretch" else (tall.at_most(wide),) * 2
+    sizes = (spec.height, spec.width)
+    down, across = (_weights(steps, *each, spec.interpolation) for each in zip(sides, sizes, scales, strict=True))
+    return down, across
 
 
 def _weights(steps: Steps, side: Value, size: int, scale: Value, interpolation: Interpolation) -> Value:

@@ -20,6 +20,7 @@ from models.answers.verdicts import verdict_of
 from models.bundle import Bundle, BundleError
 from models.engine import EngineError, EngineKind, embed_all, file_of, open_engine
 from models.images.preprocess import Pixels, fit_pixels
+from models.manifest import InputSpec
 from models.novelty.detector import Background
 
 _ENGINES: tuple[EngineKind, ...] = ("onnx", "onnx-int8", "onnx-fp16")
@@ -70,14 +71,19 @@ class Golden:
         return cls(images, probabilities, [each["known"] for each in entries], [each["novelty"] for each in entries])
 
 
-def golden_of(classifier: Classifier, bundle: Bundle, file: str, background: Background) -> Golden:
+def golden_of(classifier: Classifier, bundle: Bundle, file: str, background: Background, size: InputSpec | None = None) -> Golden:
     """Returns golden images with the answers that the server's own functions give, with the backbone apart.
+
+    Args:
+        size: of the images, where an export takes no others.
 
     Raises:
         ExportError: the backbone does not run here.
     """
     kind = next(kind for kind in _ENGINES if file_of(kind) == file)
     images = _views(bundle.golden_pixels)
+    if size is not None:
+        images = [fit_pixels(image, size) for image in images]
     try:
         engine = open_engine(bundle, kind)
         fitted = np.stack([fit_pixels(image, bundle.manifest.input) for image in images])

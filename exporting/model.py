@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, version_converter
 
 from exporting.answers import answer, logits
 from exporting.errors import ExportError
-from exporting.fit import fit, rounded_pixels
+from exporting.fit import fit, fit_values
 from exporting.golden import Golden, golden_of
 from exporting.names import BACKBONE_CARD, GOLDEN, IMAGE, KNOWN, LABELS, LOGITS, NOVELTY, PIXEL_VALUES, PROBABILITIES, TASK
 from exporting.steps import Steps, Value
@@ -70,41 +70,59 @@ def to_onnx(found: Found) -> bytes:
     """
     model = _joined(found)
     golden = golden_of(found.classifier, found.bundle, found.file, found.background)
-    helper.set_model_props(model, _metadata(found, golden))
+    helper.set_model_props(model, metadata(found, golden))
     return _finished(model, found)
 
 
 def to_logits(found: Found) -> bytes:
-    """Returns the ONNX file of a task's version for transformers.js, which resizes images and computes probabilities itself.
+    """Returns the ONNX file of a task's version for transformers.js, which computes probabilities itself.
 
     Raises:
         ExportError: as `to_onnx`.
     """
     backbone = _backbone(found)
     pixels, embeddings = _ends(backbone)
-    spec, head = found.bundle.manifest.input, found.classifier.head
+    head = found.classifier.head
     before, behind = Steps("levels"), Steps("answer")
-    rounded_pixels(before, pixels)
+    fit_values(before, found.bundle.manifest.input, pixels)
     scores = logits(Value(behind, embeddings), head, found.bundle.feature_mean)
     behind("Identity", scores, output=LOGITS)
-    taken = helper.make_tensor_value_info(PIXEL_VALUES, TensorProto.FLOAT, ["N", 3, spec.height, spec.width])
+    taken = helper.make_tensor_value_info(PIXEL_VALUES, TensorProto.FLOAT, ["N", 3, "H", "W"])
     _join(backbone, before, behind, taken, [helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["N", len(head.labels)])])
     return _finished(backbone, found)
 
 
+def to_answers(found: Found) -> onnx.ModelProto:
+    """Returns a model from pixels of the backbone's own size to answers, which other formats are written from.
+
+    Raises:
+        ExportError: the backbone's file cannot be read.
+    """
+    spec = found.bundle.manifest.input
+    backbone = _backbone(found)
+    pixels, _ = _ends(backbone)
+    taken = helper.make_tensor_value_info(pixels, TensorProto.UINT8, ["N", spec.height, spec.width, 3])
+    return _with_answers(backbone, found, Steps("fit"), taken)
+
+
 def _joined(found: Found) -> onnx.ModelProto:
-    backbone, classifier = _backbone(found), found.classifier
-    pixels, embeddings = _ends(backbone)
-    before, behind = Steps("fit"), Steps("answer")
+    backbone, before = _backbone(found), Steps("fit")
+    pixels, _ = _ends(backbone)
     fit(before, found.bundle.manifest.input, pixels)
+    image = helper.make_tensor_value_info(IMAGE, TensorProto.UINT8, ["N", "H", "W", 3])
+    return _with_answers(backbone, found, before, image)
+
+
+def _with_answers(backbone: onnx.ModelProto, found: Found, before: Steps, taken: onnx.ValueInfoProto) -> onnx.ModelProto:
+    """Returns the backbone with steps before it and with those to the answers behind it."""
+    classifier, (_, embeddings), behind = found.classifier, _ends(backbone), Steps("answer")
     answer(behind, Value(behind, embeddings), classifier, found.bundle.feature_mean, found.background)
     outputs = (
         (PROBABILITIES, TensorProto.FLOAT, ["N", len(classifier.head.labels)]),
         (KNOWN, TensorProto.BOOL, ["N"]),
         (NOVELTY, TensorProto.FLOAT, ["N"]),
     )
-    image = helper.make_tensor_value_info(IMAGE, TensorProto.UINT8, ["N", "H", "W", 3])
-    _join(backbone, before, behind, image, [helper.make_tensor_value_info(*each) for each in outputs])
+    _join(backbone, before, behind, taken, [helper.make_tensor_value_info(*each) for each in outputs])
     return backbone
 
 
@@ -145,7 +163,8 @@ def _backbone(found: Found) -> onnx.ModelProto:
         raise ExportError(f"bundle {found.bundle.id}: {found.file} cannot be read as ONNX {_OPSET}: {error}") from error
 
 
-def _metadata(found: Found, golden: Golden) -> dict[str, str]:
+def metadata(found: Found, golden: Golden) -> dict[str, str]:
+    """Returns what an export of a task's version tells about itself, as texts by their names."""
     classifier, manifest = found.classifier, found.bundle.manifest
     described: dict[str, Any] = {
         "format": 1,

@@ -23,4 +23,4 @@ def ten_lines(file: str, spec: InputSpec) -> str:
         file: the export.
         spec: of the backbone, by which large JPEGs are read.
     """
-    return _LINES.format(file=file, side=2 * max(spec.height, spec.width))
+    return _LINES.format(file=file, side=2 * max(spec.covered))

@@ -8,12 +8,19 @@ from typing import Any
 from exporting.errors import ExportError
 from exporting.model import Found, to_logits, to_onnx
 from exporting.names import MODEL
+from exporting.whole import written_whole
 
 RUNTIME = ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 """The files of onnxruntime-web that the page loads from its folder `ort`."""
 
 _PAGE = Path(__file__).parent / "page" / "index.html"
-_RESAMPLE = {"bilinear": 2, "bicubic": 3}  # by Pillow's numbers
+_PREPROCESSOR = {
+    "image_processor_type": "ViTImageProcessor",
+    "do_resize": False,  # the library's own resizing leaves out pixels; the graph has the server's
+    "do_center_crop": False,
+    "do_rescale": False,  # the graph takes levels from 0 to 255
+    "do_normalize": False,
+}
 
 
 def write_folder(found: Found, folder: Path, runtime: Path | None) -> None:
@@ -21,7 +28,7 @@ def write_folder(found: Found, folder: Path, runtime: Path | None) -> None:
 
     - `index.html`, `model.onnx` and `ort/` are the page. The model is the one of `to_onnx`.
     - `transformers.js/` has `config.json`, `preprocessor_config.json` and `onnx/model.onnx`, for its pipeline
-      `image-classification`. That resizes images itself, and knows no strangers.
+      `image-classification`, which knows no strangers.
 
     Args:
         folder: a new one.
@@ -29,23 +36,24 @@ def write_folder(found: Found, folder: Path, runtime: Path | None) -> None:
 
     Raises:
         ExportError: as `to_onnx`; or `runtime` lacks a file.
-        OSError: a file cannot be read or written.
+        OSError: `folder` exists, or a file cannot be read or written. No folder is left then.
     """
     files = [runtime / name for name in RUNTIME] if runtime else []
     for file in files:
         if not file.is_file():
             raise ExportError(f"{runtime} has no {file.name}; name the folder `dist` of the npm package onnxruntime-web")
     model, logits = to_onnx(found), to_logits(found)
-    for each in (folder, folder / "ort", folder / "transformers.js", folder / "transformers.js" / "onnx"):
-        each.mkdir()
-    (folder / MODEL).write_bytes(model)
-    (folder / "index.html").write_text(_page(found), encoding="utf-8")
-    (folder / "transformers.js" / "onnx" / "model.onnx").write_bytes(logits)
-    for name, content in (("config", _config(found)), ("preprocessor_config", _preprocessor(found))):
-        text = json.dumps(content, ensure_ascii=False, indent=1)
-        (folder / "transformers.js" / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
-    for file in files:
-        shutil.copyfile(file, folder / "ort" / file.name)
+    with written_whole(folder) as whole:
+        for each in (whole, whole / "ort", whole / "transformers.js", whole / "transformers.js" / "onnx"):
+            each.mkdir()
+        (whole / MODEL).write_bytes(model)
+        (whole / "index.html").write_text(_page(found), encoding="utf-8")
+        (whole / "transformers.js" / "onnx" / "model.onnx").write_bytes(logits)
+        for name, content in (("config", _config(found)), ("preprocessor_config", _PREPROCESSOR)):
+            text = json.dumps(content, ensure_ascii=False, indent=1)
+            (whole / "transformers.js" / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
+        for file in files:
+            shutil.copyfile(file, whole / "ort" / file.name)
 
 
 def _page(found: Found) -> str:
@@ -64,18 +72,4 @@ def _config(found: Found) -> dict[str, Any]:
         "id2label": labels,
         "label2id": {label: int(at) for at, label in labels.items()},
         "problem_type": "multi_label_classification" if head.independent else "single_label_classification",
-    }
-
-
-def _preprocessor(found: Found) -> dict[str, Any]:
-    spec = found.bundle.manifest.input
-    return {
-        "image_processor_type": "ViTImageProcessor",
-        "do_resize": True,
-        "size": {"shortest_edge": max(spec.height, spec.width)},
-        "resample": _RESAMPLE[spec.interpolation],
-        "do_center_crop": True,
-        "crop_size": {"height": spec.height, "width": spec.width},
-        "do_rescale": False,  # the graph takes levels from 0 to 255
-        "do_normalize": False,
     }

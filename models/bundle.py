@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from safetensors.numpy import load, save
 
 from models.heads.head import BackboneRef, EmbeddingSpace, Float32
 from models.images.preprocess import Pixels
-from models.manifest import FileEntry, Manifest
+from models.manifest import FileEntry, Imported, Manifest
 from models.onnx_file import has_external_data
 
 MANIFEST = "manifest.json"
@@ -30,6 +30,8 @@ TORCHSCRIPT = "backbone.ts"
 STATISTICS = "statistics.safetensors"
 GOLDEN = "golden.safetensors"
 CARD = "README.md"
+TEXT: Final = "text.onnx"
+TOKENIZER: Final = "tokenizer.json"
 
 PIXELS = "pixels"
 """The input of a bundle's ONNX files."""
@@ -117,11 +119,12 @@ def open_bundle(path: Path) -> Bundle:
         BundleError: a file is missing, altered, of an unknown schema, or an ONNX file with external data.
     """
     manifest = read_manifest(path)
-    for name in (ONNX, STATISTICS, GOLDEN):
+    text = manifest.text
+    for name in (ONNX, STATISTICS, GOLDEN, *((text.file, text.tokenizer) if text else ())):
         if name not in manifest.files:
             raise BundleError(f"{MANIFEST}: the manifest does not name {name}", path)
     contents = {name: _read_verified(path, name, entry) for name, entry in manifest.files.items()}
-    for name in (ONNX, ONNX_INT8, ONNX_FP16):
+    for name in (ONNX, ONNX_INT8, ONNX_FP16, TEXT):
         if name in contents:
             _refuse_external_data(path, name, contents[name])
     statistics = _tensors(path, STATISTICS, contents[STATISTICS], {"feature_mean": 1, "background": 2})
@@ -266,7 +269,17 @@ def golden_bytes(pixels: Pixels, embeddings: Float32) -> bytes:
 
 
 def _manifest_text(manifest: Manifest) -> str:
-    return manifest.model_dump_json(indent=1) + "\n"
+    """Returns `manifest.json`. Fields that came later are left out while they are None. Servers from before them refuse fields
+    that they do not know, and so read every bundle that uses none of them.
+    """
+    unused: dict[str, Any] = {}
+    if manifest.input.shortest_edge is None:
+        unused["input"] = {"shortest_edge"}
+    if isinstance(manifest.training, Imported) and manifest.training.licence is None:
+        unused["training"] = {"licence"}
+    if manifest.text is None:
+        unused["text"] = True
+    return manifest.model_dump_json(indent=1, exclude=unused) + "\n"
 
 
 def _read_verified(path: Path, name: str, entry: FileEntry) -> bytes:

@@ -3,9 +3,9 @@
 Every class is frozen and refuses unknown fields, so a manifest of a later schema is refused instead of half understood.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 BUNDLE_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 BundleName = Annotated[str, StringConstraints(pattern=BUNDLE_NAME)]
@@ -25,8 +25,8 @@ class _Part(BaseModel):
 class Architecture(_Part):
     """The network behind the embeddings, with enough detail to build it again for training.
 
-    `name` is `resnet12`, `conv4`, `torchvision:NAME` or `timm:NAME`; `onnx` and `torchscript` are files made elsewhere, which
-    cannot be built again. A last layer that an export added (a recipe's `projection`) is not part of it. `widths` are the
+    `name` is `resnet12`, `conv4`, `torchvision:NAME` or `timm:NAME`; `onnx`, `torchscript` and `hf:FAMILY` were made elsewhere,
+    and cannot be built again. A last layer that an export added (a recipe's `projection`) is not part of it. `widths` are the
     channels of our own networks' blocks. `mean` and `std` are the normalisation of each colour channel on the scale [0, 1]. The
     exported graph contains it (0 and 1 where an imported graph had its own).
     """
@@ -40,14 +40,29 @@ class Architecture(_Part):
 class InputSpec(_Part):
     """The input of the backbone, and how any image is fitted to it.
 
-    `cover` scales the shorter side to fit and crops the centre, with antialiasing; an image of the right size is untouched.
+    `cover` scales the shorter side and crops the centre; `stretch` scales each side by itself, and crops nothing. Both are
+    antialiased. `shortest_edge` is the length that `cover` scales the shorter side to; None is as short as the crop allows, and
+    leaves an image of the right size untouched.
     """
 
     height: int = Field(gt=0)
     width: int = Field(gt=0)
-    resize: Literal["cover"] = "cover"
+    resize: Literal["cover", "stretch"] = "cover"
     interpolation: Interpolation = "bicubic"
     colour: Literal["rgb"] = "rgb"
+    shortest_edge: int | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.shortest_edge is not None and (self.resize == "stretch" or self.shortest_edge < max(self.height, self.width)):
+            raise ValueError("shortest_edge belongs to the resize rule cover, and is as long as the input's sides or longer")
+        return self
+
+    @property
+    def covered(self) -> tuple[int, int]:
+        """Height and width that an image is scaled to cover; the centre of them is the input."""
+        edge = self.shortest_edge
+        return (edge, edge) if edge else (self.height, self.width)
 
 
 class HeadOptions(_Part):
@@ -182,20 +197,35 @@ class Training(_Part):
     initial: str | None = None
 
 
+class Licence(_Part):
+    """The licence of weights made elsewhere, as a card of Hugging Face's states it.
+
+    Attributes:
+        identifier: such as `apache-2.0`; `other` where none is defined for it.
+        name, link: of a licence that has no identifier.
+    """
+
+    identifier: str
+    name: str | None = None
+    link: str | None = None
+
+
 class Imported(_Part):
     """Weights made elsewhere, and all that is known of them.
 
     Attributes:
-        source: `torchvision:NAME`, `timm:NAME`, or the name of the imported file.
+        source: `torchvision:NAME`, `timm:NAME`, `hf:NAME` of a folder, or the name of the imported file.
         weights: the name under which the weights are published, or of their file; or `random`.
         sha256: of the file that the weights came from, where one was given.
         images: how many images `statistics.safetensors` was made from.
+        licence: None where it is unknown.
     """
 
     source: str
     weights: str
     sha256: Sha256 | None
     images: int
+    licence: Licence | None = None
 
     @property
     def dataset(self) -> str:
@@ -225,6 +255,29 @@ class Evaluation(_Part):
     ece: Share
 
 
+class TextTower(_Part):
+    """The network that embeds text in the space of the image embeddings, where the bundle has one.
+
+    It maps token numbers `input_ids`, int64 (N, `length`), to `embeddings`, float32 (N, D). It needs no mask: a shorter text is
+    filled up by the tokenizer. A text and an image are compared by the cosine of their embeddings, and the scores of several
+    texts are `scale` * cosine.
+
+    Attributes:
+        file: one of the bundle's files.
+        tokenizer: one of the bundle's files, as the library `tokenizers` reads it. It adds the special tokens,
+            cuts and fills up, and puts text in lower case where the network was trained so: its answer is one row of `input_ids`.
+        length: L, the number of tokens of every text, special ones and padding included.
+        template: the text for a class; `{}` stands once for the class's name.
+        scale: the factor that the towers were trained with (about 100 for CLIP), not its logarithm.
+    """
+
+    file: Literal["text.onnx"]
+    tokenizer: Literal["tokenizer.json"]
+    length: int = Field(gt=0, le=4096)
+    template: str = Field(pattern=r"^[^{}]*\{\}[^{}]*$", max_length=200)
+    scale: float = Field(gt=0.0, allow_inf_nan=False)
+
+
 class FileEntry(_Part):
     """Size in bytes and sha256 of one file of the bundle."""
 
@@ -233,7 +286,7 @@ class FileEntry(_Part):
 
 
 class Manifest(_Part):
-    """`manifest.json`. `files` names every other file of the bundle."""
+    """`manifest.json`. `files` names every other file of the bundle; `text` is None where no network of it reads text."""
 
     schema_version: Literal[1] = 1
     name: BundleName
@@ -245,6 +298,7 @@ class Manifest(_Part):
     head: HeadDefaults
     training: Training | Imported
     evaluations: tuple[Evaluation, ...]
+    text: TextTower | None = None
     files: dict[str, FileEntry]
 
     @property

@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi.routing import APIRoute
 from starlette.routing import Router
-from starlette.types import ASGIApp
 
 from server.engine.opening import OpenElsewhere
 from server.http.audited import AuditTrail
@@ -15,6 +14,7 @@ from server.http.entrance import Entrance
 from server.http.forwarding import Forwarding
 from server.http.front import Front
 from server.http.guard import Guard
+from server.http.inside import Application
 from server.http.openapi import openapi_document
 from server.http.routes import (
     archive,
@@ -57,7 +57,7 @@ ROUTES = [
 
 def create_app(
     settings: Settings, seat: Seat | None = None, leaving: Leaving | None = None, elsewhere: OpenElsewhere | None = None
-) -> ASGIApp:
+) -> Application:
     """Returns the application, warm. Everything is opened here, so that errors come before anything listens.
 
     Args:
@@ -97,5 +97,5 @@ def create_app(
     trail = AuditTrail(service.audit)
     entrance = Entrance(service.door, service.backbones.has_room)
     front = Front(endpoints, others, settings, service.metrics, guard, service.quotas, trail, entrance, tracing)
-    app: ASGIApp = Forwarding(front, service, seat.requests) if seat is not None and follows else front
+    app: Application = Forwarding(front, service, seat.requests) if seat is not None and follows else front
     return app

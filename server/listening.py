@@ -2,10 +2,12 @@
 
 import socket
 import ssl
+from importlib.util import find_spec
 from pathlib import Path
 
 from server.settings import InvalidSettings, Settings
 
+_NEEDED_BY_GRPC = ("grpc", "google", "google.protobuf")
 _BACKLOG = 2048  # connections that wait to be taken
 
 
@@ -18,18 +20,25 @@ def check_address(settings: Settings) -> None:
 
     Raises:
         NotListening: the address cannot be had.
-        InvalidSettings: the certificate cannot be used.
+        InvalidSettings: the certificate cannot be used, or what serves gRPC is not installed.
     """
-    try:
-        socket.create_server((settings.host, settings.port), family=_family(settings.host)).close()
-    except OSError as error:
-        where = f"{settings.host}:{settings.port}"
-        raise NotListening(f"cannot listen on {where} ({error.strerror}); choose another --port") from error
+    _check_port(settings.host, settings.port, "--port")
+    if settings.grpc_port is not None:
+        if not all(map(find_spec, _NEEDED_BY_GRPC)):
+            raise InvalidSettings("grpc-port: gRPC is missing: pip install '.[cpu,grpc]'")
+        _check_port(settings.host, settings.grpc_port, "--grpc-port")
     if settings.ssl_certfile is not None:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
         except OSError as error:  # Those of TLS are among them.
             raise InvalidSettings(f"ssl-certfile, ssl-keyfile: {error.strerror or error}") from error
+
+
+def _check_port(host: str, port: int, flag: str) -> None:
+    try:
+        socket.create_server((host, port), family=_family(host)).close()
+    except OSError as error:
+        raise NotListening(f"cannot listen on {host}:{port} ({error.strerror}); choose another {flag}") from error
 
 
 def shared_listener(settings: Settings) -> socket.socket:

@@ -1,5 +1,6 @@
 """A process that serves: alone, or at its seat among several."""
 
+import asyncio
 import logging
 import math
 import os
@@ -8,9 +9,9 @@ import socket
 import sys
 import time
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
-from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 
 from models.bundle import BundleError
@@ -26,6 +27,7 @@ except ModuleNotFoundError as error:
 from server.errors import StorageFailed
 from server.hosts import ANY
 from server.http.connections import Connections, TooManyConnections, connections_that_fit
+from server.http.inside import Application
 from server.http.protocol import Config
 from server.leaving import Leaving
 from server.logs import configure_logging
@@ -33,6 +35,9 @@ from server.seat import Seat, sit_down
 from server.settings import Settings
 from server.starting import SIGNALS, collect_less, put_event_loop_first
 from server.store.store import StoreError
+
+if TYPE_CHECKING:
+    from server.grpc.door import GrpcDoor
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +55,7 @@ def serve(settings: Settings, seat: Seat | None) -> int:
 
     Raises:
         InvalidSettings: other machines could reach the server, and it has no key.
+        NotListening: the address of gRPC cannot be had.
     """
     try:
         _run(settings, seat)
@@ -74,13 +80,27 @@ def _run(settings: Settings, seat: Seat | None) -> None:
     # As many fits run at once as there are cores. Matrix products that share cores wait for each other many times as long as they
     # compute, and everybody waits with them.
     threadpool_limits(1, user_api="blas")
-    most = connections_that_fit(settings.max_connections)
+    answers = seat is None or not seat.owns
+    with_grpc = settings.grpc_port is not None and answers
+    most = connections_that_fit(settings.max_connections, 2 if with_grpc else 1)
     leaving = Leaving(seat.leaving if seat else None)
     app = create_app(settings, seat, leaving)
+    grpc = _grpc_door(app, settings, most, shared=seat is not None) if with_grpc else None
     collect_less()
     linger = 0.0 if seat is None else _LINGER_SECONDS
     connections = Connections(most, settings.header_timeout, settings.body_timeout, settings.body_rate, linger, leaving)
-    _serve(app, connections, settings, seat)
+    _serve(app, connections, settings, seat, grpc)
+
+
+def _grpc_door(app: Application, settings: Settings, most: int, *, shared: bool) -> "GrpcDoor":
+    """Returns what serves gRPC. Its packages are imported where somebody asks for it.
+
+    The library would write lines of its own among ours, which are no JSON and which strangers cause.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from server.grpc.door import GrpcDoor
+
+    return GrpcDoor(app, settings, most, shared=shared)
 
 
 class _Server(uvicorn.Server):
@@ -88,19 +108,30 @@ class _Server(uvicorn.Server):
 
     Args:
         drain_seconds: how long. A second signal ends that.
+        grpc: serves gRPC beside it; None if nothing does.
     """
 
-    def __init__(self, config: Config, seat: Seat | None, drain_seconds: float) -> None:
+    def __init__(self, config: Config, seat: Seat | None, drain_seconds: float, grpc: "GrpcDoor | None") -> None:
         super().__init__(config)
         self._seat = seat
         self._leaving = config.shared.leaving
         self._drain_seconds = drain_seconds
         self._leaves_at = math.inf
+        self._grpc = grpc
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if self._grpc is not None:
+            await self._grpc.open()
         if self._seat is not None:
             self._seat.say_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._grpc is not None:
+            closing = asyncio.ensure_future(self._grpc.close())
+            self.server_state.tasks.add(closing)  # Uvicorn waits for it as for the requests under way.
+            closing.add_done_callback(self.server_state.tasks.discard)
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._drain_seconds and not self._leaving.begun:
@@ -115,7 +146,7 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def _serve(app: ASGIApp, connections: Connections, settings: Settings, seat: Seat | None) -> None:
+def _serve(app: Application, connections: Connections, settings: Settings, seat: Seat | None, grpc: "GrpcDoor | None") -> None:
     tells_tls = seat is None or not seat.owns
     config = Config(
         app,
@@ -131,7 +162,8 @@ def _serve(app: ASGIApp, connections: Connections, settings: Settings, seat: Sea
         ssl_certfile=settings.ssl_certfile if tells_tls else None,
         ssl_keyfile=settings.ssl_keyfile if tells_tls else None,
     )
-    server = _Server(config, seat, settings.drain_seconds if seat is None else 0.0)  # With several, the supervisor waits.
+    drain_seconds = settings.drain_seconds if seat is None else 0.0  # With several, the supervisor waits.
+    server = _Server(config, seat, drain_seconds, grpc)
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         server.should_exit = True

@@ -58,6 +58,9 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address to listen on; any but loopback needs keys, --oidc-issuer or --insecure")
     port: int = Field(8000, ge=1, le=65535, description="port to listen on")
+    grpc_port: int | None = Field(
+        None, ge=1, le=65535, description="port of the Open Inference Protocol over gRPC, at the same address (default: none)"
+    )
     insecure: bool = Field(False, description="listen beyond this machine although there is no key")
     ssl_certfile: Path | None = Field(None, description="certificate in PEM, with those that it rests on: serves HTTPS")
     ssl_keyfile: Path | None = Field(None, description="its private key in PEM, unless --ssl-certfile holds it")
@@ -157,7 +160,10 @@ class Settings(BaseSettings):
     )
     body_rate: int = Field(5_000, ge=1, description="least bytes per second of a body, and of an answer that is read")
     max_connections: int | None = Field(
-        None, ge=1, description="connections open at once (default: as the limit of open files allows, at most 4096)"
+        None,
+        ge=1,
+        description="connections open at once, and of gRPC as many again (default: what the limit of open files allows, at most "
+        "4096)",
     )
     drain_seconds: float = Field(
         0.0, ge=0, description="seconds after SIGTERM in which it still serves, and /readyz answers 503: for load balancers"
@@ -172,6 +178,8 @@ class Settings(BaseSettings):
             for each in _split(getattr(self, name.replace("-", "_"))):
                 if not pattern.fullmatch(each):
                     raise ValueError(f"{name}: {each} is not {_FORMS[name]}")
+        if self.grpc_port == self.port:
+            raise ValueError(f"grpc-port: {self.port} is the port of HTTP")
         if self.ssl_keyfile is not None and self.ssl_certfile is None:
             raise ValueError("ssl-keyfile needs ssl-certfile")
         if len({self.oidc_issuer is None, self.oidc_audience is None, self.oidc_jwks is None}) > 1:

@@ -1,9 +1,10 @@
 """Fixtures that many tests share: a running server, and real images for it to learn and to recognise."""
 
+import gc
 import signal
 import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cache
 from pathlib import Path
 from typing import cast
@@ -34,16 +35,23 @@ settings.load_profile("all")
 
 _SLOW_SECONDS = 1200
 _LONGEST = {  # files of a quarter of a minute and more, which come first so that no worker is left with one at the end
+    "test_capture_store",
+    "test_commands",
     "test_compare",
     "test_concurrency",
     "test_database",
-    "test_durability",
-    "test_forgetting",
     "test_importing",
-    "test_meta_objectives",
+    "test_laboratory",
+    "test_on_ray",
     "test_quality",
+    "test_ray_data",
     "test_refreshes",
+    "test_replicas",
     "test_running_bundles",
+    "test_search",
+    "test_shared_engine",
+    "test_store",
+    "test_workers",
 }
 
 
@@ -71,6 +79,17 @@ def database(request: pytest.FixtureRequest) -> Iterator[databases.Kind]:
     kind = cast(databases.Kind, getattr(request, "param", asked))
     with databases.stores_in(kind):
         yield kind
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """No garbage is looked for while tests are collected, nor later in what that made, which stays until the end."""
+    gc.disable()
+    collected = yield
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+    return collected
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

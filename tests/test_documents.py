@@ -117,7 +117,9 @@ def _loose_flags(code: Code) -> Iterator[str]:
 
 @cache
 def _our_flags() -> set[str]:
-    names = {"headstart", "headstart-train"} | {f"headstart-server{each}" for each in ("", " audit", " keys", " quotas")}
+    names = {"headstart", "headstart-frigate", "headstart-train"} | {
+        f"headstart-server{each}" for each in ("", " audit", " keys", " quotas")
+    }
     for document in DOCUMENTS:
         names.update(f"benchmarks.{name}" for name in re.findall(r"\bbenchmarks\.(\w+)", document.text) if name != "py")
     return set().union(*(command_lines.all_flags(command_lines.parser_of(name)) for name in names))
@@ -146,7 +148,11 @@ def metrics(server: RealServer) -> set[str]:
 
 @each_document
 def test_metrics_exist(document: Document, metrics: set[str]) -> None:
-    assert {name for code in document.code() for name in re.findall(r"\bheadstart_[a-z_]+[a-z]\b", code.text)} <= metrics
+    """Packages of the client's distribution, and fields that they write, have names of the same form."""
+    sources = (ROOT / "clients" / "python").rglob("*.py")
+    clients = set(re.findall(r"\bheadstart_[a-z_]+[a-z]\b", "".join(path.read_text() for path in sources)))
+    named = {name for code in document.code() for name in re.findall(r"\bheadstart_[a-z_]+[a-z]\b", code.text)}
+    assert named <= metrics | clients
 
 
 @each_document

@@ -20,6 +20,7 @@ from benchmarks.laboratory.cells import Cells, TimeOver
 from benchmarks.laboratory.domain_bench import Bench, Contest, Test, add_arguments, open_bench, scores
 from benchmarks.laboratory.domain_report import Results, write
 from benchmarks.laboratory.experiment import Experiment
+from models.backbones import Backbone
 from training.adaptation.last_layer import LastLayer
 from training.adaptation.method import Unlabelled
 from training.adaptation.registry import FROM_IMAGES
@@ -33,6 +34,9 @@ _STRENGTH, _SIGMA, _NOISE = 3.0, 0.02, 0.2
 
 class _AsItWas:
     """Adapts nothing."""
+
+    def source(self, backbone: Backbone, images_n3HW: Tensor) -> Backbone:  # noqa: ARG002
+        return backbone
 
     def adapt(self, classifier: nn.Module, images_n3HW: Tensor) -> nn.Module:  # noqa: ARG002
         return classifier
@@ -90,7 +94,8 @@ def _contest(bench: Bench, name: str, candidates: Mapping[str, Unlabelled], shif
     def tested(candidate: Unlabelled) -> Test:
         def test(support: Tensor, labels: Tensor, queries: Tensor) -> Tensor:
             target = SHIFTS[shift](queries)
-            classifier = LastLayer().adapt(bench.backbone, support, labels, int(labels.max()) + 1)
+            backbone = candidate.source(bench.backbone, support)
+            classifier = LastLayer().adapt(backbone, support, labels, int(labels.max()) + 1)
             return scores(candidate.adapt(classifier, target), target)
 
         return test

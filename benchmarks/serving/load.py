@@ -11,7 +11,7 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import cycle
@@ -108,15 +108,16 @@ class LoadGenerator:
 
     Args:
         url: of the server; only its host and port count.
+        drive: puts a job through; None for requests of HTTP. A function of a module, since it runs in the other process.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, drive: "Drive | None" = None) -> None:
         parts = urlsplit(url)
         assert parts.hostname is not None
         assert parts.port is not None
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, (parts.hostname, parts.port)), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, (parts.hostname, parts.port), drive or _drive), daemon=True)
         self._process.start()
 
     def closed(self, requests: Sequence[bytes], connections: int, count: int) -> Outcome:
@@ -125,7 +126,7 @@ class LoadGenerator:
         Raises:
             LoadError: a request got no answer.
         """
-        return self._run(_Job(requests, connections, count, None))
+        return self._run(Job(requests, connections, count, None))
 
     def open(
         self, requests: Sequence[bytes], connections: int, rate: float, seconds: float, *, keep_bodies: bool = False
@@ -135,7 +136,7 @@ class LoadGenerator:
         Raises:
             LoadError: a request got no answer.
         """
-        return self._run(_Job(requests, connections, round(rate * seconds), rate, keep_bodies))
+        return self._run(Job(requests, connections, round(rate * seconds), rate, keep_bodies))
 
     def __enter__(self) -> Self:
         return self
@@ -144,7 +145,7 @@ class LoadGenerator:
         self._pipe.close()
         self._process.join()
 
-    def _run(self, job: "_Job") -> Outcome:
+    def _run(self, job: "Job") -> Outcome:
         self._pipe.send(job)
         answer = self._pipe.recv()
         if isinstance(answer, LoadError):
@@ -154,8 +155,8 @@ class LoadGenerator:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """The requests to send; `rate` is None in a closed loop."""
+class Job:
+    """A load. Its rate is None in a closed loop."""
 
     requests: Sequence[bytes]
     connections: int
@@ -164,19 +165,23 @@ class _Job:
     keep_bodies: bool = False
 
 
-def _serve(pipe: Connection, address: tuple[str, int]) -> None:
+Drive = Callable[[Job, tuple[str, int]], Outcome]
+"""A function that sends the requests of a job to a host and port."""
+
+
+def _serve(pipe: Connection, address: tuple[str, int], drive: Drive) -> None:
     while True:
         try:
             job = pipe.recv()
         except EOFError:
             return
         try:
-            pipe.send(_drive(job, address))
+            pipe.send(drive(job, address))
         except (OSError, LoadError) as error:
             pipe.send(LoadError(str(error)))
 
 
-def _drive(job: _Job, address: tuple[str, int]) -> Outcome:
+def _drive(job: Job, address: tuple[str, int]) -> Outcome:
     with selectors.DefaultSelector() as selector, ExitStack() as connected:
         idle = deque(connected.enter_context(closing(_Channel(address, job.keep_bodies))) for _ in range(job.connections))
         for channel in idle:

@@ -56,6 +56,24 @@ def _everywhere(networks: int) -> Callable[[Tensor], Step]:
     return lambda images_Tn3HW: in_turn(_one(images_Tn3HW) for _ in range(networks))
 
 
+def _stitched(images_Tn3HW: Tensor) -> Step:
+    return in_turn([_everywhere(TASKS)(images_Tn3HW), *(_mixing(TASKS, size) for size in [*_block_sizes(), *setting().hidden])])
+
+
+def _sluiced(images_Tn3HW: Tensor) -> Step:
+    return in_turn([_everywhere(TASKS)(images_Tn3HW), *(_mixing(2 * TASKS, size // 2) for size in _block_sizes())])
+
+
+def _block_sizes() -> list[int]:
+    """Returns the numbers that each block of a trunk puts out for an image."""
+    return [setting().width * (SIDE // 2**block) ** 2 for block in range(1, setting().blocks + 1)]
+
+
+def _mixing(maps: int, size: int) -> Step:
+    """Returns one learned mixing of so many maps of a size, whose gradient goes on to the layer below."""
+    return passes(nn.Conv1d(maps, maps, 1, bias=False), [torch.rand(TASKS * IMAGES, maps, size, requires_grad=True)])
+
+
 def _attended(images_Tn3HW: Tensor) -> Step:
     width, count = setting().width, images_Tn3HW.shape[1]
     steps = [_one(images_Tn3HW), passes(trunk(width), [torch.rand(TASKS * count, width, SIDE, SIDE)])]
@@ -86,8 +104,8 @@ _NEEDED: dict[str, tuple[str, Callable[[Tensor], Step]]] = {
     "MTAN": ("one trunk, each task's masks, and a convolution of what they keep", _attended),
     "MMoE": ("a trunk for each expert", _everywhere(_EXPERTS)),
     "knowledge-distillation": ("one trunk, and a teacher for each task on its own images", _taught),
-    "cross-stitch": ("a trunk for each task, on all images", _everywhere(TASKS)),
-    "sluice": ("a trunk for each task, on all images", _everywhere(TASKS)),
+    "cross-stitch": ("a trunk for each task, on all images, and their mixing after each layer", _stitched),
+    "sluice": ("a trunk for each task, on all images, and the mixing of their subspaces after each block", _sluiced),
 }
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.arrays import Bools, Floats, Ints
+from models.heads.class_names import NamePrior, left_out_with_names
 from models.heads.fitting import classes_of
 from models.heads.head import EmbeddingSpace, Float32, Head
 from models.heads.leave_one_out import LeftOut, leave_one_out
@@ -71,17 +72,30 @@ class SetRule:
         return inside
 
 
-def set_rule(head: Head, embeddings: Float32, labels: Sequence[str], space: EmbeddingSpace, groups: Ints) -> SetRule:
+UNJUDGED = SetRule(np.empty(0), np.empty(0), None)
+"""The rule where no example can be left out."""
+
+
+def set_rule(
+    head: Head,
+    embeddings: Float32,
+    labels: Sequence[str],
+    space: EmbeddingSpace,
+    groups: Ints,
+    names: NamePrior | None = None,
+) -> SetRule:
     """Returns the rule for a head's answers.
 
     Args:
         embeddings: (n, D), the examples that it was fitted on, in this space.
         labels: of the n examples.
         groups: (n,) what is left out together.
+        names: what the class names say, if they are part of the head.
     """
-    names, indices = classes_of(labels)
+    classes, indices = classes_of(labels)
     features = space.features(embeddings, head.options.centre)
-    return rule_of(leave_one_out(features, indices, len(names), head.options, groups), indices)
+    left_out = leave_one_out(features, indices, len(classes), head.options, groups)
+    return rule_of(left_out_with_names(left_out, features, names), indices)
 
 
 def rule_of(left_out: LeftOut, labels: Ints) -> SetRule:

@@ -187,12 +187,12 @@ _UPRIGHT = {
 def _reduce(image: ImageFile.ImageFile, spec: InputSpec) -> tuple[float, float]:
     """Makes the decoder read a JPEG at a half, a quarter or an eighth of its size, at a fraction of the cost.
 
-    The result has at least twice the size asked for, so that resizing still decides about every pixel.
+    The result has at least twice the size that it is scaled to, so that resizing still decides about every pixel.
 
     Returns:
         width and height of the image in pixels as they will be decoded: not always whole numbers, while the decoder's are.
     """
-    side = 2 * max(spec.height, spec.width)  # of both axes, as the image may yet be turned
+    side = 2 * max(spec.covered)  # of both axes, as the image may yet be turned
     reduced = image.draft(image.mode, (side, side)) if isinstance(image, JpegImageFile) else None
     return reduced[1][2:] if reduced else image.size
 
@@ -272,16 +272,18 @@ def _high_byte(grey: NDArray[np.uint16], transparent: int | None) -> Pixels:
 
 
 def _fit(image: Image.Image, extent: tuple[float, float], spec: InputSpec, orientation: int) -> Image.Image:
-    """Returns the image upright, and scaled to cover the backbone's input. What protrudes is cropped from both sides equally.
+    """Returns the image upright, and fitted to the backbone's input by its rule. What protrudes is cropped from both sides alike.
 
     Turning comes last, when the image is small.
     """
     turn = _UPRIGHT.get(orientation)
     turned = turn is not None and orientation >= 5
     size = (spec.height, spec.width) if turned else (spec.width, spec.height)
-    if image.size != size:
-        scale = min(extent[0] / size[0], extent[1] / size[1])
-        left, top = (max(0.0, (whole - scale * part) / 2) for whole, part in zip(extent, size, strict=True))
+    covered = spec.covered if turned else spec.covered[::-1]
+    if image.size != size or size != covered:
+        scale = min(extent[0] / covered[0], extent[1] / covered[1])
+        parts = extent if spec.resize == "stretch" else (scale * size[0], scale * size[1])
+        left, top = (max(0.0, (whole - part) / 2) for whole, part in zip(extent, parts, strict=True))
         box = (left, top, extent[0] - left, extent[1] - top)
         image = image.resize(size, _INTERPOLATION[spec.interpolation], box)
     return image if turn is None else image.transpose(turn)

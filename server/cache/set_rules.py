@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from models.heads.head import Head
-from models.heads.prediction_sets import SetRule, set_rule
+from models.heads.prediction_sets import UNJUDGED, SetRule, set_rule
 from models.labels import as_texts
 from server.cache.versions import VersionCache
 from server.engine.backbone import ServedBackbone
@@ -35,13 +35,18 @@ class ActiveSetRules:
         Raises:
             TaskNotFound, VersionNotFound: there is no such version.
             BackboneUnavailable: its embeddings are missing.
+            EngineFailed: its class names cannot be embedded.
             StorageFailed: the store cannot be read.
         """
 
         def make() -> SetRule:
+            made = self._store.tasks.made(key, version).version
+            if made.lacks_images:
+                return UNJUDGED
             support = self._store.examples.support(key, version)
             groups = backbone.groups(support.labels, support.embeddings)
-            return set_rule(head, support.embeddings, as_texts(support.labels), backbone.space, groups)
+            names = backbone.names_at(made.options.name_weight, head.labels)
+            return set_rule(head, support.embeddings, as_texts(support.labels), backbone.space, groups, names)
 
         return self._rules.load(key, version, make)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from models.heads.fitting import classes_of
-from models.labels import Label
+from models.labels import Label, as_sets
 from models.novelty.support_index import SupportIndex
 from server.cache.versions import VersionCache
 from server.engine.backbone import ServedBackbone
@@ -21,11 +21,12 @@ class SearchableSupport:
     """The support set of a version, with its index.
 
     Attributes:
+        index: None where a class has no example: strangers cannot be told by resemblance then.
         ids, labels, images_kept, file_names: as in `server.store.support_records.Support`, in the order of the index's
             examples. Those without a class are in the index alone.
     """
 
-    index: SupportIndex
+    index: SupportIndex | None
     ids: tuple[str, ...]
     labels: tuple[Label, ...]
     images_kept: tuple[bool, ...]
@@ -37,20 +38,19 @@ class ActiveSupport:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._support = VersionCache[SearchableSupport](
-            _MAX_BYTES, lambda support: support.index.nbytes + _EXAMPLE_BYTES * len(support.ids) + 1024
-        )
+        self._support = VersionCache[SearchableSupport](_MAX_BYTES, _nbytes)
 
     def cached(self, key: TaskKey, version: int) -> SearchableSupport | None:
         """Returns the support set if it is in memory, else None."""
         return self._support.get(key, version)
 
-    def load(self, key: TaskKey, version: int, backbone: ServedBackbone) -> SearchableSupport:
+    def load(self, key: TaskKey, version: int, ways: int, backbone: ServedBackbone) -> SearchableSupport:
         """Returns the support set. If it is not in memory, blocks while it is read and its index is built.
 
         That takes milliseconds for a hundred examples.
 
         Args:
+            ways: the number of the version's classes.
             backbone: the backbone of the version.
 
         Raises:
@@ -58,11 +58,11 @@ class ActiveSupport:
             BackboneUnavailable: its embeddings are missing.
             StorageFailed: the store cannot be read.
         """
-        return self._support.load(key, version, lambda: _searchable(self._store.examples.support(key, version), backbone))
+        return self._support.load(key, version, lambda: _searchable(self._store.examples.support(key, version), ways, backbone))
 
-    def keep(self, key: TaskKey, version: int, support: Support, backbone: ServedBackbone) -> None:
+    def keep(self, key: TaskKey, version: int, support: Support, ways: int, backbone: ServedBackbone) -> None:
         """Builds the index of a given support set and keeps it, for the next query."""
-        self._support.keep(key, version, _searchable(support, backbone))
+        self._support.keep(key, version, _searchable(support, ways, backbone))
 
     def clear(self) -> None:
         """Drops all support sets."""
@@ -73,7 +73,13 @@ class ActiveSupport:
         self._support.drop(key, versions)
 
 
-def _searchable(support: Support, backbone: ServedBackbone) -> SearchableSupport:
+def _nbytes(support: SearchableSupport) -> int:
+    return (support.index.nbytes if support.index else 0) + _EXAMPLE_BYTES * len(support.ids) + 1024
+
+
+def _searchable(support: Support, ways: int, backbone: ServedBackbone) -> SearchableSupport:
+    if as_sets(support.labels) is None and len(set(support.labels)) < ways:
+        return SearchableSupport(None, support.ids, support.labels, support.images_kept, support.file_names)
     # Where an image may have several labels the index only finds neighbours, so that the first label is enough of a class.
     _, classes = classes_of([label[:1] if isinstance(label, tuple) else label for label in support.labels])
     index = SupportIndex.of(support.embeddings, classes, backbone.background, support.negatives.embeddings)

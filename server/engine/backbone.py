@@ -12,13 +12,16 @@ from models.arrays import Array, Ints, on_host
 from models.engine import Engine, file_of
 from models.examples.bursts import bursts, least_similarity
 from models.examples.suspects import duplicate_similarity
+from models.heads.class_names import NamePrior
 from models.heads.fitting import classes_of
 from models.heads.head import EmbeddingSpace, Float32, features
 from models.novelty.detector import Background
 from server.engine.answering import Answers
 from server.engine.batcher import Batcher
+from server.engine.class_names import ClassNames
 from server.engine.opening import Opened
 from server.engine.shared.remote import RemoteBatcher, RemoteEngine
+from server.errors import EngineFailed
 from server.metrics import Metrics
 from server.settings import Settings
 
@@ -32,6 +35,7 @@ class ServedBackbone:
 
     Attributes:
         fitter: fits heads on its embeddings.
+        class_names: embeds class names in the same space; None where the bundle has no network that can.
         space: of its embeddings in the host's memory.
         space_there: the same, where the engine leaves them.
         uses: the number of blocks that have used it so far.
@@ -42,6 +46,7 @@ class ServedBackbone:
         bundle, engine = opened.bundle, opened.engine
         self.bundle = bundle
         self.fitter = opened.fitter
+        self.class_names = opened.class_names
         self.kind = engine.kind
         self.space: EmbeddingSpace = engine.space
         self.space_there = self.space.on(engine.device)
@@ -66,6 +71,26 @@ class ServedBackbone:
         from models.answers.on_device import DeviceAnswers
 
         return DeviceAnswers(self.space, self._background, engine.device)
+
+    def names_at(self, weight: float | None, names: Sequence[str]) -> NamePrior | None:
+        """Returns what class names say at a weight, in their order; None at none. It blocks while they are embedded.
+
+        Raises:
+            EngineFailed: they cannot be embedded.
+        """
+        if not weight:
+            return None
+        return self.reader().prior(names).weighed(weight)
+
+    def reader(self) -> ClassNames:
+        """Returns what embeds class names, for a task that cannot answer without.
+
+        Raises:
+            EngineFailed: the server lacks the extra `text`.
+        """
+        if self.class_names is None:
+            raise EngineFailed(f"class names of bundle {self.bundle.id} need the extra text of the server's package")
+        return self.class_names
 
     @cached_property
     def duplicate_similarity(self) -> float:

@@ -9,9 +9,11 @@ from models.bundle import Bundle, BundleError
 from models.engine import Engine, EngineError, EngineKind, cuda_device, device_name, file_of, open_engine, release_memory
 from models.heads.fitter import Fitter, measured_fitter
 from models.heads.head import BackboneRef
+from models.processor import available_cores
 from models.runtimes.devices import torch_has_cuda
 from models.runtimes.onnx import can_run
 from server.engine import folders
+from server.engine.class_names import ClassNames, class_names_of
 from server.engine.default_bundle import Choice
 from server.engine.shared.remote import RemoteEngine
 from server.errors import BackboneNotFound, BackboneUnavailable, InvalidBundle
@@ -26,11 +28,16 @@ _FITS_MEASURED, _WEIGHTS = "fit-speedups.json", "weights"
 
 
 class Opened(NamedTuple):
-    """A bundle that can serve."""
+    """A bundle that can serve.
+
+    Attributes:
+        class_names: embeds class names; None where the bundle has no network that can.
+    """
 
     bundle: Bundle
     engine: Engine | RemoteEngine
     fitter: Fitter
+    class_names: ClassNames | None
 
 
 def open_default(choice: Choice, settings: Settings, elsewhere: OpenElsewhere | None) -> Opened | None:
@@ -107,13 +114,14 @@ def open_file(backbone: BackboneRef, settings: Settings, elsewhere: OpenElsewher
 
 
 def _run(bundle: Bundle, settings: Settings, kind: EngineKind, elsewhere: OpenElsewhere | None) -> Opened:
+    class_names = class_names_of(bundle, settings.threads or available_cores())
     engine = elsewhere(bundle, kind) if elsewhere else _open_here(bundle, settings, kind)
     fitter = _fitter(engine, settings, settings.data_dir / _FITS_MEASURED)
     # Fits a head that nobody needs, so that the first task does not wait for the linear algebra to load.
     labels = [str(i % 2) for i in range(len(bundle.golden_embeddings))]
     fitter.fit(bundle.golden_embeddings, labels, bundle.manifest.head.options())
     release_memory()
-    return Opened(bundle, engine, fitter)
+    return Opened(bundle, engine, fitter, class_names)
 
 
 def _open_here(bundle: Bundle, settings: Settings, kind: EngineKind) -> Engine:

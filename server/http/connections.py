@@ -19,14 +19,17 @@ class TooManyConnections(Exception):
     """More are asked for than the limit of open files allows."""
 
 
-def connections_that_fit(wanted: int | None) -> int:
+def connections_that_fit(wanted: int | None, doors: int = 1) -> int:
     """Returns the number that may be open: `wanted`, or as many as leave enough files for everything else.
+
+    Args:
+        doors: how many servers of the process may have as many each.
 
     Raises:
         TooManyConnections: they would not leave as many.
     """
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    fitting = _MOST if files == resource.RLIM_INFINITY else max(files - _OTHER_FILES, files // 2)
+    fitting = _MOST if files == resource.RLIM_INFINITY else max(files - _OTHER_FILES, files // 2) // doors
     if wanted is None:
         return min(fitting, _MOST)
     if files != resource.RLIM_INFINITY and wanted > fitting:

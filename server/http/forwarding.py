@@ -54,6 +54,10 @@ class Forwarding:
         self._root = service.settings.root
         self._requests = requests
 
+    async def admits(self, scope: Scope) -> bool:
+        """Returns whether a request may be answered, as far as its head tells."""
+        return await self._front.admits(scope)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or await self._is_ours(scope):
             await self._front(scope, receive, send)

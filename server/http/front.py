@@ -115,7 +115,10 @@ class Front:
         await (self._serve if scope["type"] == "http" else self._others)(scope, receive, send)
 
     async def admits(self, scope: Scope) -> bool:
-        """Returns whether a request may be answered, as far as its head tells. If not, a call of this application refuses it."""
+        """Returns whether a request may be answered, as far as its head tells. If not, a call of this application refuses it.
+
+        If so, the context has its tenant.
+        """
         try:
             check_protocol(scope)
             self._check_host(scope)
@@ -126,7 +129,7 @@ class Front:
                 endpoint = methods.get("GET" if scope["method"] == "HEAD" else scope["method"])
                 if endpoint is None:
                     return False
-                await self._guard.admit(scope, endpoint.need, parts)
+                tenant_id.set((await self._guard.admit(scope, endpoint.need, parts)).tenant)
         except HeadstartError:
             return False
         return True

@@ -127,6 +127,11 @@ _TASK_FIELDS = {
     "options": {"type": "string", "contentMediaType": "application/json", "description": "TaskOptions, as JSON"},
     "capture": {"type": "string", "contentMediaType": "application/json", "description": "CaptureOptions, as JSON"},
     "label_mode": _LABEL_MODE,
+    "classes": {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "description": "names of classes, which need no image where the backbone reads text: a list, as JSON",
+    },
 }
 _EXAMPLES_FIELDS = {
     **_SUPPORT_FIELDS,
@@ -137,7 +142,7 @@ _LABELLED = [{"label": "cat", "image": "iVBORw0KGgo…"}, {"label": "dog", "imag
 
 TASK_BODY = _body(
     **{
-        "multipart/form-data": _support_form(_TASK_FIELDS, {"name": "pets", **_FILES}),
+        "multipart/form-data": _support_form(_TASK_FIELDS, {"name": "pets", **_FILES}, "classes"),
         "application/json": _json(TaskBody, {"name": "pets", "examples": _LABELLED}),
     }
 )

@@ -98,8 +98,8 @@ async def _load(
         searchable = service.support.cached(key, version)
         if searchable is None:
             async with service.backbones.use(head.backbone) as backbone:
-                searchable = await service.pools.in_thread(service.support.load, key, version, backbone)
-    if mode == "transductive":
+                searchable = await service.pools.in_thread(service.support.load, key, version, len(head.labels), backbone)
+    if mode == "transductive" and searchable is not None and searchable.index is not None:
         support = await service.pools.in_thread(service.store.examples.support, key, version)
     rule = await _set_rule(service, key, version, head) if sets else None
     return ActiveTask(key, version, active.capture, head, unknown, searchable, support, rule, active.forgettings)

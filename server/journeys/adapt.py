@@ -15,11 +15,11 @@ from models.arrays import Array, on_host
 from models.heads.head import Float32, Head
 from models.images.preprocess import media_type
 from models.labels import Label
-from models.manifest import HeadOptions
 from server.audit import making
 from server.engine.backbone import ServedBackbone
 from server.errors import Conflict, ExampleNotFound, TooFewClasses, UnreadableImage
 from server.ids import new_id
+from server.journeys.class_names import check_names, fit_with_names, names_of, weighed
 from server.journeys.embed import embed_images, image_error
 from server.journeys.head_options import chosen, chosen_again
 from server.journeys.placing import placed
@@ -35,7 +35,7 @@ from server.schemas.quality import Quality
 from server.schemas.replies import ChangedTaskReply
 from server.schemas.requests import TaskOptions
 from server.service import Service
-from server.store.records import Asked, CaptureSetting, Change, LabelMode, NewExample, Task, TaskKey
+from server.store.records import Asked, CaptureSetting, Change, FittedOptions, LabelMode, NewExample, Task, TaskKey
 from server.store.support_records import Support
 
 _MAX_JUDGED = 100
@@ -50,12 +50,14 @@ async def create_task(
     asked: Asked | None,
     capture: CaptureSetting | None = None,
     mode: LabelMode = "single",
+    named: Sequence[str] = (),
 ) -> ChangedTaskReply:
-    """Makes a task of a support set.
+    """Makes a task of a support set, of names of classes, or of both.
 
     Args:
         capture: which of its predictions are captured; None if nobody said.
         mode: whether an image has one label or any number.
+        named: classes that need no image, where the backbone reads text.
 
     Raises:
         Invalid, TooLarge: the support set breaks a rule, or an image cannot be read.
@@ -64,20 +66,24 @@ async def create_task(
         ReplayExists: the request was answered meanwhile under its idempotency key.
     """
     watch = Stopwatch(service.metrics)
-    check_request(examples, service.settings)
+    if examples or not named:
+        check_request(examples, service.settings)
     check_mode([example.label for example in examples], mode)
-    check_support_set([example.label for example in examples], service.settings)
+    check_support_set([example.label for example in examples], service.settings, named)
     await check_room(service, tenant, [example.image for example in examples], tasks=1)
 
     with service.backbones.use_default() as backbone:  # Once the task is stored, it is what keeps the backbone open.
-        made = await _embed(service, backbone, examples, watch)
+        check_names(named, [example.label for example in examples], backbone, mode)
+        with charged(len(examples) + len(set(named).difference(example.label for example in examples))):
+            made = await _embed(service, backbone, examples, watch) if examples else backbone.no_embeddings
         of_all = await service.pools.in_thread(on_host, made)
         new = await service.pools.in_thread(_new_examples, examples, of_all, service.settings.keep_images)
         with watch.stage("fit"):
             ids, names, labels, embeddings = _taught(new)
             fitted = made if len(ids) == len(new) else embeddings
-            wanted = await service.pools.in_fitter(chosen, backbone.bundle, options, labels, embeddings)
-            head = await service.pools.in_fitter(backbone.fitter.fit, fitted, labels, wanted)
+            wanted = await service.pools.in_fitter(chosen, backbone.bundle, options, labels, embeddings, named)
+            wanted = await service.pools.in_fitter(weighed, wanted, labels, embeddings, backbone)
+            head = await service.pools.in_fitter(fit_with_names, fitted, labels, wanted, backbone)
             quality = await _assess(service, backbone, ids, names, labels, embeddings, wanted)
 
         key = TaskKey(tenant, new_id("task"))
@@ -110,7 +116,8 @@ async def add_examples(
     spelt = spelt_as_before([example.label for example in examples], {entry.label for entry in task.version.classes})
     examples = [replace(example, label=label) for example, label in zip(examples, spelt, strict=True)]
     async with service.backbones.use(task.version.backbone) as backbone:
-        embeddings = await service.pools.in_thread(on_host, await _embed(service, backbone, examples, watch))
+        with charged(len(examples)):
+            embeddings = await service.pools.in_thread(on_host, await _embed(service, backbone, examples, watch))
     new = await service.pools.in_thread(_new_examples, examples, embeddings, service.settings.keep_images)
     return await _new_version(service, task, new, None, watch, asked)
 
@@ -180,26 +187,28 @@ async def refit(
         Unavailable: the server cannot do it now.
     """
     async with service.backbones.use(task.version.backbone) as backbone:
+        if task.version.lacks_images:
+            backbone.reader()  # Without it, the classes without images would be lost.
         support = await service.pools.in_thread(service.store.examples.support, task.key, task.version.number)
-        ids, names, labels, embeddings = _changed(support, added, removed)
+        ids, names, labels, embeddings = _changed(support, added, removed, len(backbone.space.mean))
         negatives = len(support.negatives.ids) - (removed in support.negatives.ids)
         without = negatives + sum(example.label is None for example in added)
         try:
-            check_support_set([*labels, *without * [None]], service.settings)
+            check_support_set([*labels, *without * [None]], service.settings, names_of(task.version.options, backbone))
         except TooFewClasses as error:
             hint = "" if added else "; to be rid of the example, delete the task"
             raise TooFewClasses(f"{error.detail}{hint}") from None
         with watch.stage("fit"):
             bundle, before = backbone.bundle, task.version.options
             options = await service.pools.in_fitter(chosen_again, before, bundle.manifest.head, bundle, labels, embeddings)
-            head = await service.pools.in_fitter(backbone.fitter.fit, embeddings, labels, options)
+            options = await service.pools.in_fitter(weighed, options, labels, embeddings, backbone, task.version)
+            head = await service.pools.in_fitter(fit_with_names, embeddings, labels, options, backbone)
             return head, await _assess(service, backbone, ids, names, labels, embeddings, options)
 
 
 async def _embed(service: Service, backbone: ServedBackbone, examples: Sequence[LabelledImage], watch: Stopwatch) -> Array:
     """Embeddings of every example; a broken image refuses the whole set, since a head without it would not be what was asked."""
-    with charged(len(examples)):
-        embedded = await embed_images(service, backbone, [example.image for example in examples], watch)
+    embedded = await embed_images(service, backbone, [example.image for example in examples], watch)
     unreadable = [(position, error) for position, error in enumerate(embedded.errors) if error is not None]
     if unreadable:
         position, first = unreadable[0]
@@ -216,18 +225,21 @@ async def _assess(
     file_names: Sequence[str | None],
     labels: Sequence[Label],
     embeddings: Float32,
-    options: HeadOptions,
+    options: FittedOptions,
 ) -> Quality | None:
-    """Returns the quality of a small task; a large one's takes longer than all else, and is left to who asks for it."""
-    if len(ids) > _MAX_JUDGED:
+    """Returns the quality of a small task; a large one's takes longer than all else, and is left to who asks for it.
+
+    So is that of a task with a class that has no image.
+    """
+    if len(ids) > _MAX_JUDGED or not set(names_of(options, backbone)) <= set(labels):
         return None
     return await service.pools.in_fitter(assess, ids, file_names, labels, embeddings, options, backbone)
 
 
 def _changed(
-    support: Support, added: Sequence[NewExample], removed: str | None
+    support: Support, added: Sequence[NewExample], removed: str | None, width: int
 ) -> tuple[list[str], list[str | None], list[Label], Float32]:
-    """Ids, files' names, labels and embeddings of the examples with a class, after a change."""
+    """Ids, files' names, labels and embeddings, `width` wide, of the examples with a class, after a change."""
     if removed is not None and removed not in support.embedded:
         raise ExampleNotFound(removed)
     stays = [i for i, example in enumerate(support.ids) if example != removed]
@@ -236,7 +248,7 @@ def _changed(
         [support.ids[i] for i in stays] + ids,
         [support.file_names[i] for i in stays] + names,
         [support.labels[i] for i in stays] + labels,
-        np.concatenate([support.embeddings[stays], embeddings.reshape(len(ids), support.embeddings.shape[1])]),
+        np.concatenate([support.embeddings[stays].reshape(len(stays), width), embeddings.reshape(len(ids), width)]),
     )
 
 

@@ -122,8 +122,10 @@ def _read_together(examples: Sequence[ExampleInfo]) -> Iterator[list[str]]:
 def _description(planned: TaskArchive) -> bytes:
     described = task_reply(planned.task).model_dump(mode="json")
     version = planned.task.version
-    asked = {name: getattr(version.options, name) for name in version.options.asked or ()}
+    asked = version.options.asked_for()
     described |= {"backbone_sha256": version.backbone.sha256, "options": asked, "folders": planned.folders}
+    if version.options.named:
+        described["named"] = list(version.options.named)
     return json.dumps(described, ensure_ascii=False, indent=1).encode()
 
 

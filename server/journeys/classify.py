@@ -11,6 +11,7 @@ from models.arrays import Array, Reals, on_host
 from models.heads.fitting import classes_of
 from models.heads.transductive import are_shared, share_queries
 from models.labels import as_texts
+from models.novelty.detector import Background, Queries
 from models.novelty.support_index import Neighbours
 from server.cache.support import SearchableSupport
 from server.engine.backbone import ServedBackbone
@@ -54,6 +55,31 @@ def as_told(found: Neighbours, probabilities: NDArray[np.float64], independent: 
     return replace(found, novelty=novelty_of_labels(probabilities)) if independent else found
 
 
+def told_by_names(probabilities: NDArray[np.float64]) -> Neighbours:
+    """Returns the novelty of images that are judged by class names alone: one less the highest probability (N, K).
+
+    Maximum softmax probability tells strangers of such answers too (Ming et al., Delving into Out-of-Distribution Detection with
+    Vision-Language Representations, NeurIPS 2022). There are no neighbours.
+    """
+    nobody = np.empty((len(probabilities), 0))
+    return Neighbours(novelty_of_labels(probabilities), nobody.astype(np.int64), nobody.astype(np.float32))
+
+
+def search(
+    support: SearchableSupport, queries: Queries, background: Background, probabilities: NDArray[np.float64], independent: bool
+) -> Neighbours:
+    """Returns what is found in a support set, with the novelty that is told.
+
+    Args:
+        queries: N images as that background sees them.
+        probabilities: (N, K), the head's.
+        independent: whether an image may have any number of the labels.
+    """
+    if support.index is None:
+        return told_by_names(probabilities)
+    return as_told(support.index.search(queries, background, NEAREST), probabilities, independent)
+
+
 def question_of(task: ActiveTask, images: int) -> Question:
     """Returns the question to send with so many images of a request.
 
@@ -70,10 +96,12 @@ async def classify(service: Service, task: ActiveTask, embedded: Embedded, backb
         return Classified(np.empty((0, len(task.head.labels))), False, None)
     if task.searchable is None:
         return Classified(answer.probabilities, False, None)
-    neighbours = answer.neighbours
-    if neighbours is None:
-        neighbours = await service.pools.in_applier(_search, task.searchable, embedded.embeddings, backbone)
-    neighbours = as_told(neighbours, answer.probabilities, task.head.independent)
+    if task.searchable.index is None:
+        neighbours = told_by_names(answer.probabilities)
+    elif answer.neighbours is None:
+        neighbours = await service.pools.in_applier(_search, task, answer.probabilities, embedded.embeddings, backbone)
+    else:
+        neighbours = as_told(answer.neighbours, answer.probabilities, task.head.independent)
     found = (task.searchable, neighbours) if task.unknown == "judge" else None
     if task.support is None:
         return Classified(answer.probabilities, False, found)
@@ -82,8 +110,10 @@ async def classify(service: Service, task: ActiveTask, embedded: Embedded, backb
     return Classified(shared, together, found)
 
 
-def _search(searchable: SearchableSupport, embeddings: Array, backbone: ServedBackbone) -> Neighbours:
-    return searchable.index.search(backbone.background.queries(on_host(embeddings)), backbone.background, NEAREST)
+def _search(task: ActiveTask, probabilities: NDArray[np.float64], embeddings: Array, backbone: ServedBackbone) -> Neighbours:
+    assert task.searchable is not None
+    queries = backbone.background.queries(on_host(embeddings))
+    return search(task.searchable, queries, backbone.background, probabilities, task.head.independent)
 
 
 def _shared(

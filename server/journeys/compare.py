@@ -13,7 +13,7 @@ from models.arrays import Ints
 from models.bundle import Bundle
 from models.heads.head import Float32
 from models.labels import Label
-from models.manifest import HeadOptions, Solver
+from models.manifest import Solver
 from server.engine.backbone import ServedBackbone
 from server.errors import (
     BackboneNotFound,
@@ -27,11 +27,13 @@ from server.errors import (
     ImageTooLarge,
     ImageUnsupported,
     InvalidBundle,
+    InvalidRequest,
     NotForSeveralLabels,
     Overloaded,
     QuotaExceeded,
     VersionNotFound,
 )
+from server.journeys.class_names import prior_at, weighed
 from server.journeys.head_options import chosen, chosen_instead
 from server.journeys.reembed import support_on
 from server.journeys.trials import Trial, advice, best_of, run_trial
@@ -41,7 +43,7 @@ from server.schemas.from_records import head_reply
 from server.schemas.predictions import ProblemInPlace
 from server.schemas.requests import Candidate, TaskOptions
 from server.service import Service
-from server.store.records import Task, TaskKey
+from server.store.records import FittedOptions, Task, TaskKey
 from server.store.support_records import Support
 
 # What is the matter with one backbone, or with what it can be shown, and not with the others.
@@ -69,7 +71,7 @@ class _Way:
     """
 
     backbone: str | None
-    options_on: Callable[[Bundle, Sequence[Label], Float32], HeadOptions]
+    options_on: Callable[[Bundle, Sequence[Label], Float32], FittedOptions]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,6 +94,7 @@ async def compare(service: Service, key: TaskKey, asked: Sequence[Candidate] | N
     Raises:
         TaskNotFound: there is no such task.
         NotForSeveralLabels: an image of it may have several labels.
+        InvalidRequest: a class of it has no image.
         Conflict: what it needs of the task was removed meanwhile.
         BackboneNotFound, BackboneNotOpen, InvalidBundle, ImageNotKept, ImageBroken, ImageUnsupported, ImageTooLarge,
             QuotaExceeded: the only candidate cannot be tried.
@@ -104,7 +107,7 @@ async def compare(service: Service, key: TaskKey, asked: Sequence[Candidate] | N
         with watch.stage("fit"):
             # The same on every backbone: what the task's own takes for shots of one thing.
             groups = await service.pools.in_fitter(now.backbone.groups, now.support.labels, now.support.embeddings)
-            current = await service.pools.in_fitter(run_trial, now.support, now.task.version.options, now.backbone.space, groups)
+            current = await service.pools.in_fitter(_trial, now.support, now.task.version.options, now.backbone, groups)
         tried = await _try(service, now, groups, ways, watch)
     except (VersionNotFound, ExampleNotFound):
         raise Conflict("the task was changed while its candidates were tried; try again") from None
@@ -129,6 +132,8 @@ async def _now(service: Service, key: TaskKey, may_open: bool) -> _Now:
     task = await service.pools.in_thread(service.store.tasks.get, key)
     if task.labels == "multiple":
         raise NotForSeveralLabels("comparisons")
+    if task.version.lacks_images:
+        raise InvalidRequest("a class has no image yet, so that nothing can be compared; send one of each class first")
     async with service.backbones.use(task.version.backbone) as backbone:
         support = await service.pools.in_thread(service.store.examples.support, task.key, task.version.number)
         return _Now(task, backbone, support, may_open)
@@ -146,7 +151,7 @@ async def _usual(service: Service, now: _Now) -> list[_Way]:
     before, own, default = now.task.version.options, now.backbone, service.backbones.served_default
     solvers = []
     for solver in get_args(Solver):
-        way = _Way(None, partial(_of_solver, solver))
+        way = _Way(None, partial(_of_solver, solver, before.named))
         options = await service.pools.in_fitter(way.options_on, own.bundle, now.support.labels, now.support.embeddings)
         if not before.alike(options):
             solvers.append(way)
@@ -161,8 +166,10 @@ async def _usual(service: Service, now: _Now) -> list[_Way]:
     ]
 
 
-def _of_solver(solver: Solver, bundle: Bundle, labels: Sequence[Label], embeddings: Float32) -> HeadOptions:
-    return chosen(bundle, TaskOptions(solver=solver), labels, embeddings)
+def _of_solver(
+    solver: Solver, named: Sequence[str], bundle: Bundle, labels: Sequence[Label], embeddings: Float32
+) -> FittedOptions:
+    return chosen(bundle, TaskOptions(solver=solver), labels, embeddings, named)
 
 
 async def _try(service: Service, now: _Now, groups: Ints, ways: Sequence[_Way], watch: Stopwatch) -> list[Trial | HeadstartError]:
@@ -179,8 +186,13 @@ async def _try(service: Service, now: _Now, groups: Ints, ways: Sequence[_Way], 
         for position, way in of_it.items():
             with watch.stage("fit"):
                 options = await service.pools.in_fitter(way.options_on, backbone.bundle, support.labels, support.embeddings)
-                tried[position] = await service.pools.in_fitter(run_trial, support, options, backbone.space, groups)
+                options = await service.pools.in_fitter(weighed, options, support.labels, support.embeddings, backbone)
+                tried[position] = await service.pools.in_fitter(_trial, support, options, backbone, groups)
     return [tried[position] for position in range(len(ways))]
+
+
+def _trial(support: Support, options: FittedOptions, backbone: ServedBackbone, groups: Ints) -> Trial:
+    return run_trial(support, options, backbone.space, groups, prior_at(options, support.labels, backbone))
 
 
 async def _seen_by(service: Service, now: _Now, id_: str | None) -> tuple[ServedBackbone, Support]:

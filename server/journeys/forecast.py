@@ -12,13 +12,14 @@ from server.schemas.quality import ForecastReply
 
 
 def forecast_accuracy(
-    verdict: Verdict, embeddings: Float32, options: HeadOptions, backbone: ServedBackbone
+    verdict: Verdict, embeddings: Float32, options: HeadOptions, backbone: ServedBackbone, *, of_verdict: bool = False
 ) -> list[ForecastReply]:
     """Returns the forecast of a head fitted with these options; above 500 examples from its leave-one-out alone.
 
     Args:
         verdict: of the n examples.
         embeddings: (n, D), made by the backbone.
+        of_verdict: whether it is to be from the leave-one-out alone, since class names are part of the head.
 
     Returns:
         An empty list where no example can be judged and the backbone was not evaluated.
@@ -27,7 +28,7 @@ def forecast_accuracy(
     evaluated = accuracies(backbone, options.solver) or accuracies(backbone, backbone.bundle.manifest.head.solver)
     if not evaluated and not left_out.judged.any():
         return []
-    if len(labels) > MAX_LEFT_OUT:
+    if of_verdict or len(labels) > MAX_LEFT_OUT:
         points = [Point.of(left_out, labels)]
     else:
         points = learning_curve(backbone.space.features(embeddings, options.centre), labels, options, left_out.groups)

@@ -17,7 +17,7 @@ from server.engine.backbone import ServedBackbone
 from server.errors import BackboneUnavailable, HeadstartError, InvalidRequest, StorageFailed, TaskNotFound, VersionNotFound
 from server.journeys.active_task import Unknown
 from server.journeys.capture import captures_of, to_capture
-from server.journeys.classify import NEAREST, as_told
+from server.journeys.classify import NEAREST, search
 from server.journeys.embed import Embedded, embed_images, image_error
 from server.journeys.predict import Data, check_images, encode, failed, in_order, predictions_of, with_verdicts
 from server.metrics import Stopwatch
@@ -185,11 +185,11 @@ def _judged(
     for position, labels, of_task in zip(stack.positions, stack.labels, probabilities, strict=True):
         task, active = tasks[position]
         try:
-            support = asked.service.support.load(TaskKey(asked.tenant, task), active.version, served)
+            support = asked.service.support.load(TaskKey(asked.tenant, task), active.version, len(labels), served)
         except (TaskNotFound, VersionNotFound):  # removed meanwhile
             yield position, _failed(task, active, TaskNotFound(task))
             continue
-        neighbours = as_told(support.index.search(queries, served.background, NEAREST), of_task, stack.independent)
+        neighbours = search(support, queries, served.background, of_task, stack.independent)
         found = predictions_of(labels, of_task, asked.top_k, stack.independent)
         predictions = with_verdicts(found, asked.service.address(task), support, neighbours)
         yield position, _written(task, active, predictions=in_order(embedded.errors, predictions))

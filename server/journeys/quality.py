@@ -18,6 +18,7 @@ from models.heads.reliability import reliability
 from models.labels import Label, as_sets, as_texts
 from models.manifest import HeadOptions, Solver
 from server.engine.backbone import ServedBackbone
+from server.journeys.class_names import prior_at
 from server.journeys.evaluations import accuracies, distance
 from server.journeys.forecast import forecast_accuracy
 from server.journeys.label_quality import assess_labels
@@ -33,7 +34,7 @@ from server.schemas.quality import (
     SuspectReply,
 )
 from server.service import Service
-from server.store.records import Accuracy, TaskKey
+from server.store.records import Accuracy, TaskKey, Version
 
 
 async def task_quality(service: Service, key: TaskKey) -> QualityReply:
@@ -46,6 +47,8 @@ async def task_quality(service: Service, key: TaskKey) -> QualityReply:
     task = await service.pools.in_thread(service.store.tasks.get, key)
     async with service.backbones.use(task.version.backbone) as backbone:
         support = await service.pools.in_thread(service.store.examples.support, key, task.version.number)
+        if task.version.lacks_images:
+            return QualityReply(task=task.id, version=task.version.number, **dict(unjudged(task.version)))
         examples = (support.ids, support.file_names, support.labels, support.embeddings)
         found = await service.pools.in_fitter(assess, *examples, task.version.options, backbone)
     return QualityReply(task=task.id, version=task.version.number, **dict(found))
@@ -64,7 +67,8 @@ def assess(
         return assess_labels(ids, file_names, sets, embeddings, options, backbone)
     labels = as_texts(labels)
     manifest, space = backbone.bundle.manifest, backbone.space
-    verdict = judge_left_out(labels, embeddings, space, options, backbone.groups(labels, embeddings))
+    prior = prior_at(options, labels, backbone)
+    verdict = judge_left_out(labels, embeddings, space, options, backbone.groups(labels, embeddings), prior)
     names, indices, left_out, of_all = verdict.names, verdict.labels, verdict.left_out, verdict.of_all
     classes, confusions = _classes(names, indices, verdict.of_classes), _confusions(names, indices, left_out)
     prototype = manifest.head.options("prototype")
@@ -79,7 +83,7 @@ def assess(
         confusions=confusions,
         prior=None if of_all.judged == len(labels) else _prior(backbone, options.solver, len(names), of_all.groups),
         advice=_advice(classes, confusions, left_out, indices),
-        forecast=forecast_accuracy(verdict, embeddings, options, backbone),
+        forecast=forecast_accuracy(verdict, embeddings, options, backbone, of_verdict=prior is not None),
         suspects=[
             SuspectReply(
                 example=ids[suspect.example],
@@ -92,6 +96,28 @@ def assess(
         ],
         duplicates=duplicates_in(ids, file_names, labels, indices, embeddings, backbone),
         reliability=[ReliabilityBin(**each._asdict()) for each in reliability(left_out, indices)],
+    )
+
+
+def unjudged(version: Version) -> Quality:
+    """Returns the quality of a version with a class that has no image yet: nothing of it is judged."""
+    lacking = [entry.label for entry in version.classes if not entry.examples]
+    return Quality(
+        method="leave-one-out",
+        judged=0,
+        groups=0,
+        accuracy=None,
+        interval=None,
+        classes=[
+            ClassQuality(label=entry.label, examples=entry.examples, **asdict(Tally(0, 0, 0, None, None)))
+            for entry in version.classes
+        ],
+        one_session=[],
+        confusions=[],
+        prior=None,
+        advice=f"Add an image of {first_of(lacking)}: until each class has one, the class names alone answer.",
+        suspects=[],
+        duplicates=[],
     )
 
 

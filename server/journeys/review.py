@@ -20,7 +20,7 @@ from server.engine.backbone import ServedBackbone
 from server.errors import CaptureNotFound, VersionNotFound
 from server.ids import cursor_after_number, read_number
 from server.journeys.active_task import ActiveTask, find_task
-from server.journeys.classify import NEAREST, as_told
+from server.journeys.classify import search
 from server.journeys.predict import predictions_of, with_verdicts
 from server.journeys.retry import retry_on_conflict
 from server.schemas.captures import AnsweredReply, CapturePage, CaptureReply
@@ -65,7 +65,7 @@ async def review_queue(service: Service, key: TaskKey, order: Order, limit: int,
 
 def _page(service: Service, task: ActiveTask, backbone: ServedBackbone, order: Order, start: int, limit: int) -> CapturePage:
     found = service.store.captures.scan(task.key, task.head.backbone.sha256, task.head.weight.shape[1])
-    support = service.store.examples.support(task.key, task.version).embeddings
+    support = service.store.examples.support(task.key, task.version).embeddings.reshape(-1, task.head.weight.shape[1])
     fresh = np.flatnonzero(~seen(found.embeddings, support, backbone.duplicate_similarity))
     groups: list[list[str]] = []
     more = False
@@ -92,6 +92,8 @@ def _scored(task: ActiveTask, backbone: ServedBackbone, embeddings: Float32) -> 
     probabilities = [task.head.probabilities(part, backbone.space) for part in parts]
     if task.head.independent:
         return _Scored(embeddings, _doubts(shares := np.concatenate(probabilities)), novelty_of_labels(shares))
+    if index is None:
+        return _Scored(embeddings, shares := np.concatenate(probabilities), novelty_of_labels(shares))
     novelty = [index.novelty(background.queries(part), background) for part in parts]
     return _Scored(embeddings, np.concatenate(probabilities), np.concatenate(novelty))
 
@@ -120,8 +122,8 @@ def _entries(
     support, address = _searchable(task), service.address(task.id)
     probabilities = task.head.probabilities(embeddings, backbone.space)
     predictions = predictions_of(task.head.labels, probabilities, 1, task.head.independent)
-    found = support.index.search(backbone.background.queries(embeddings), backbone.background, NEAREST)
-    neighbours = as_told(found, probabilities, task.head.independent)
+    queries = backbone.background.queries(embeddings)
+    neighbours = search(support, queries, backbone.background, probabilities, task.head.independent)
     judged = with_verdicts(predictions, address, support, neighbours)
     return [
         CaptureReply(

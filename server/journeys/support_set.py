@@ -110,15 +110,18 @@ def check_mode(labels: Iterable[Label | None], mode: LabelMode) -> None:
             raise InvalidRequest('an image of this task has one label: send label, and not labels; see label_mode "multiple"')
 
 
-def check_support_set(labels: Sequence[Label | None], settings: Settings) -> None:
+def check_support_set(labels: Sequence[Label | None], settings: Settings, named: Iterable[str] = ()) -> None:
     """Checks a whole support set, as a version would hold it. Examples without a class have the label None.
+
+    Args:
+        named: classes that need no example.
 
     Raises:
         TooFewClasses: there are fewer than two; or, where an image may have several labels, there is none, or one that all have.
         LimitExceeded: there are too many classes or examples.
     """
     sets = as_sets([label for label in labels if label is not None])
-    counts = Counter(label for label in labels if isinstance(label, str))
+    counts = Counter([*(label for label in labels if isinstance(label, str)), *named])
     if sets is not None:
         counts = Counter(label for labels in sets for label in labels)
         _check_labels(counts, len(sets))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.arrays import Ints
+from models.heads.class_names import NamePrior, left_out_with_names
 from models.heads.fitting import classes_of
 from models.heads.head import EmbeddingSpace, Float32
 from models.heads.leave_one_out import LeftOut, leave_one_out
@@ -52,17 +53,25 @@ class Verdict:
 
 
 def judge_left_out(
-    labels: Sequence[str], embeddings: Float32, space: EmbeddingSpace, options: HeadOptions, groups: Ints
+    labels: Sequence[str],
+    embeddings: Float32,
+    space: EmbeddingSpace,
+    options: HeadOptions,
+    groups: Ints,
+    names: NamePrior | None = None,
 ) -> Verdict:
     """Judges heads fitted with these options, each example by one that was fitted without its group.
 
     Args:
         labels, embeddings: of the n examples, the latter (n, D) in this space.
         groups: (n,) what is left out together.
+        names: what the class names say, in the order of the classes' first examples, if they are part of the heads.
     """
-    names, indices = classes_of(labels)
-    left_out = leave_one_out(space.features(embeddings, options.centre), indices, len(names), options, groups)
-    return Verdict(names, indices, left_out, *tally(left_out, indices))
+    classes, indices = classes_of(labels)
+    features = space.features(embeddings, options.centre)
+    left_out = leave_one_out(features, indices, len(classes), options, groups)
+    left_out = left_out_with_names(left_out, features, names)
+    return Verdict(classes, indices, left_out, *tally(left_out, indices))
 
 
 def tally(left_out: LeftOut, labels: Ints) -> tuple[Tally, list[Tally]]:

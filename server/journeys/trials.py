@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import Ints
+from models.heads.class_names import NamePrior
 from models.heads.head import EmbeddingSpace
 from models.labels import as_texts
 from models.manifest import HeadOptions
@@ -84,14 +85,17 @@ class Trial:
         return means
 
 
-def run_trial(support: Support, options: HeadOptions, space: EmbeddingSpace, groups: Ints) -> Trial:
+def run_trial(
+    support: Support, options: HeadOptions, space: EmbeddingSpace, groups: Ints, names: NamePrior | None = None
+) -> Trial:
     """Judges heads fitted with these options on a support set, whose embeddings are of this space.
 
     Args:
         groups: (n,) what is left out together; the same for all that are compared.
+        names: what the class names say, if they are part of the heads.
     """
     started = time.perf_counter()
-    verdict = judge_left_out(as_texts(support.labels), support.embeddings, space, options, groups)
+    verdict = judge_left_out(as_texts(support.labels), support.embeddings, space, options, groups, names)
     left_out, indices = verdict.left_out, verdict.labels
     probabilities, own = left_out.probabilities[left_out.judged], indices[left_out.judged]
     of_own = probabilities[np.arange(len(own)), own]

@@ -21,7 +21,7 @@ from server.starting import collect_less
 _REQUESTS = 4096  # of a replica of `Api`. The server refuses what is too much, in its own words.
 _ANYWHERE = "0.0.0.0"  # noqa: S104 -- Serve's proxy may listen at any address, so keys are needed, or `insecure`
 _OF_SERVE = frozenset({
-    "port", "ssl_certfile", "ssl_keyfile", "workers", "shared_engine", "fit_device", "keep_alive", "header_timeout",
+    "port", "grpc_port", "ssl_certfile", "ssl_keyfile", "workers", "shared_engine", "fit_device", "keep_alive", "header_timeout",
     "max_connections", "drain_seconds", "shutdown_timeout",
 })  # fmt: skip
 

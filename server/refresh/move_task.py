@@ -9,15 +9,18 @@ from collections.abc import Callable
 
 from models.heads.head import Head
 from server.engine.backbone import ServedBackbone
-from server.errors import VersionNotFound
+from server.errors import InvalidRequest, VersionNotFound
+from server.journeys.class_names import fit_with_names, weighed
 from server.journeys.head_options import chosen_again
 from server.journeys.reembed import support_on
 from server.journeys.retry import CHANGED_OR_SHRUNK, retry_on_conflict
 from server.refresh.verdict import Side, judge_move
 from server.service import Service
-from server.store.records import Task, TaskKey
+from server.store.records import FittedOptions, Task, TaskKey
 from server.store.refresh_records import Reason, RefreshLease, RefreshNote, RefreshTask
 from server.store.support_records import Support
+
+_NAMES_NEEDED = Reason("needs_class_names", "a class of it has no image, and that bundle cannot read class names")
 
 Progress = Callable[[int], None]
 """Called with how many images have just been embedded."""
@@ -75,9 +78,13 @@ async def return_task(service: Service, lease: RefreshLease, moved: RefreshTask,
 async def _move(
     service: Service, lease: RefreshLease, task: Task, target: ServedBackbone, progress: Progress, lacks: bool
 ) -> None:
+    if task.version.lacks_images and target.class_names is None:
+        note = RefreshNote(lease.job.id, lease.id, "kept", version_before=task.version.number, reason=_NAMES_NEEDED)
+        await service.pools.in_writer(service.store.refresh_work.note, task.key, note)
+        return
     before = await _as_it_serves(service, task, lacks)
-    support, head = await _fit(service, task, before.backbone if before else None, target, progress)
-    verdict = await service.pools.in_background(judge_move, before, Side(support, target, head.options), lease.job.max_drop)
+    support, options, head = await _fit(service, task, before.backbone if before else None, target, progress)
+    verdict = await service.pools.in_background(judge_move, before, Side(support, target, options), lease.job.max_drop)
     note = RefreshNote(
         lease.job.id,
         lease.id,
@@ -101,7 +108,7 @@ async def _move(
     )
     service.heads.keep(task.key, moved.version.number, head)
     if service.support.cached(task.key, task.version.number):  # It is being asked, and would be held up.
-        await service.pools.in_background(service.support.keep, task.key, moved.version.number, support, target)
+        await service.pools.in_background(service.support.keep, task.key, moved.version.number, support, len(head.labels), target)
 
 
 async def _return(
@@ -125,8 +132,10 @@ async def _return(
             pass
         else:
             return
+    if task.version.lacks_images and origin.class_names is None:
+        raise InvalidRequest(_NAMES_NEEDED.detail)
     async with service.backbones.use_if_there(task.version.backbone) as usual:
-        support, head = await _fit(service, task, usual, origin, progress)
+        support, _, head = await _fit(service, task, usual, origin, progress)
     changed = note(
         "changed_since", "it was changed since the refresh: a new version has those changes on the bundle that it came from"
     )
@@ -138,8 +147,8 @@ async def _return(
 
 async def _fit(
     service: Service, task: Task, usual: ServedBackbone | None, target: ServedBackbone, progress: Progress
-) -> tuple[Support, Head]:
-    """Returns the active support set on another backbone, and a head of it.
+) -> tuple[Support, FittedOptions, Head]:
+    """Returns the active support set on another backbone, and a head of it with its options.
 
     Args:
         usual: the backbone that the set is on. An old version does not say which options its owner asked for; the defaults of
@@ -150,7 +159,9 @@ async def _fit(
     options = await service.pools.in_background(
         chosen_again, task.version.options, was, target.bundle, support.labels, support.embeddings
     )
-    return support, await service.pools.in_background(target.fitter.fit, support.embeddings, support.labels, options)
+    options = await service.pools.in_background(weighed, options, support.labels, support.embeddings, target)
+    head = await service.pools.in_background(fit_with_names, support.embeddings, support.labels, options, target)
+    return support, options, head
 
 
 async def _as_it_serves(service: Service, task: Task, lacks: bool) -> Side | None:

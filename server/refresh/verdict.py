@@ -6,12 +6,12 @@ import numpy as np
 
 from models.arrays import Ints
 from models.labels import as_sets, as_texts
-from models.manifest import HeadOptions
 from server.engine.backbone import ServedBackbone
+from server.journeys.class_names import prior_at
 from server.journeys.evaluations import accuracies, distance
 from server.journeys.label_quality import METHOD, judge_labels_left_out
 from server.journeys.tally import Tally, judge_left_out
-from server.store.records import Accuracy
+from server.store.records import Accuracy, FittedOptions
 from server.store.refresh_records import Judgement, Reason
 from server.store.support_records import Support
 
@@ -26,7 +26,7 @@ class Side:
 
     support: Support
     backbone: ServedBackbone
-    options: HeadOptions
+    options: FittedOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,8 @@ def judge_move(before: Side | None, after: Side, max_drop: float) -> MoveVerdict
     if before is None:
         detail = "its own bundle is not on this server any more, so that it answered nothing"
         return MoveVerdict(True, _UNJUDGED, Reason("backbone_unavailable", detail))
+    if not set(after.options.named) <= set(after.support.labels):
+        return _by_nothing("a class has no image, so that class names answer, which nothing can judge", max_drop)
     groups = before.backbone.groups(before.support.labels, before.support.embeddings)  # as the task's own backbone sees them
     method, of_before = _left_out(before, groups)
     _, of_after = _left_out(after, groups)
@@ -75,7 +77,8 @@ def _left_out(side: Side, groups: Ints) -> tuple[str, Tally]:
     support, space = side.support, side.backbone.space
     if (sets := as_sets(support.labels)) is not None:
         return METHOD, judge_labels_left_out(sets, support.embeddings, space, side.options, groups).of_all
-    verdict = judge_left_out(as_texts(support.labels), support.embeddings, space, side.options, groups)
+    names = prior_at(side.options, support.labels, side.backbone)
+    verdict = judge_left_out(as_texts(support.labels), support.embeddings, space, side.options, groups, names)
     return verdict.left_out.method, verdict.of_all
 
 
@@ -86,12 +89,10 @@ def _by_evaluations(before: Side, after: Side, max_drop: float) -> MoveVerdict:
     bundle is at least as good in the mean, and on no dataset worse by more than `max_drop`.
     """
     alone = "each example is alone in its class, or like all others of it, so that none can be left out"
-    if max_drop >= 1:
-        return MoveVerdict(True, _UNJUDGED, Reason("any_fall_allowed", f"{alone}; max_drop allows any fall"))
     shares = _in_common(before, after)
-    if len(shares) < _FEWEST_DATASETS:
+    if max_drop >= 1 or len(shares) < _FEWEST_DATASETS:
         few = f"the evaluations of the two bundles have {'one dataset' if shares else 'no datasets'} in common"
-        return MoveVerdict(False, _UNJUDGED, Reason("not_judged", f"{alone}, and {few}"))
+        return _by_nothing(alone, max_drop, f", and {few}")
     mean_before, mean_after = (float(np.mean([pair[each] for pair in shares.values()])) for each in (0, 1))
     judgement = Judgement("evaluations", 0, mean_before, mean_after)
     told = f"{alone}; on {len(shares)} datasets the bundles' evaluations say {mean_before:.3f} before and {mean_after:.3f} after"
@@ -103,6 +104,13 @@ def _by_evaluations(before: Side, after: Side, max_drop: float) -> MoveVerdict:
         pair = f"{shares[worst][0]:.3f} and {shares[worst][1]:.3f}"
         return MoveVerdict(False, judgement, Reason("evaluations_fell", f"{told}, but on {worst} {pair}"))
     return MoveVerdict(True, judgement, Reason("evaluations_favour", f"{told}, and on none a fall of more than {max_drop:g}"))
+
+
+def _by_nothing(why: str, max_drop: float, further: str = "") -> MoveVerdict:
+    """Returns the verdict where nothing can judge: the task moves if any fall is allowed."""
+    if max_drop >= 1:
+        return MoveVerdict(True, _UNJUDGED, Reason("any_fall_allowed", f"{why}; max_drop allows any fall"))
+    return MoveVerdict(False, _UNJUDGED, Reason("not_judged", f"{why}{further}"))
 
 
 def _in_common(before: Side, after: Side) -> dict[str, tuple[float, float]]:

@@ -1,7 +1,7 @@
 """Response bodies."""
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -17,7 +17,7 @@ _CLASSES = [{"label": "cat", "examples": 5}, {"label": "dog", "examples": 5}]
 
 class ClassReply(Reply):
     label: str
-    examples: int = Field(description="support images of this class")
+    examples: int = Field(description="support images of this class; 0 of one that has a name alone")
 
 
 class HeadReply(Reply):
@@ -27,6 +27,16 @@ class HeadReply(Reply):
     centre: bool
 
     EXAMPLE: ClassVar[Any] = {"solver": "logistic", "C": 3.0, "temperature": 0.33, "centre": False}
+
+
+NameWeight = Annotated[
+    float | None,
+    Field(
+        description="of the class names beside the images, chosen by leave-one-out: 0, ⅛, ¼, ½ or 1; 0 unless the gain is more "
+        "than chance explains. 1 while a class has no image, and the names alone answer. null where the backbone cannot read, "
+        "above 2,000 examples or 256 classes, and where an image may have several labels"
+    ),
+]
 
 
 class CaptureSettingReply(Reply):
@@ -51,6 +61,7 @@ class TaskReply(Reply):
     negatives: int = Field(description="images of none of the classes, by which strangers are told")
     labels: LabelMode = Field(description="of an image: `single` for one, `multiple` for any number")
     head: HeadReply
+    name_weight: NameWeight
     capture: CaptureSettingReply
     created_at: datetime
     updated_at: datetime
@@ -64,6 +75,7 @@ class TaskReply(Reply):
         "negatives": 0,
         "labels": "single",
         "head": HeadReply.EXAMPLE,
+        "name_weight": None,
         "capture": CaptureSettingReply.EXAMPLE,
         "created_at": TIME,
         "updated_at": TIME,
@@ -138,6 +150,7 @@ class VersionReply(Reply):
     classes: list[ClassReply]
     negatives: int = Field(description="images of none of the classes")
     head: HeadReply
+    name_weight: NameWeight
     accuracy: float | None = Field(
         description="by leave-one-out when the version was made; null if that was not done, or no example could be judged"
     )
@@ -160,6 +173,7 @@ class VersionPage(Reply):
                 "classes": _CLASSES,
                 "negatives": 0,
                 "head": HeadReply.EXAMPLE,
+                "name_weight": None,
                 "accuracy": 0.8,
                 "interval": [0.49, 0.943],
                 "created_at": TIME,

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, UnsetType, field
 from msgspec.structs import asdict, force_setattr
 
 from models.labels import MAX_LABEL, clean_label
@@ -111,7 +111,10 @@ class TaskBody(Request, frozen=True, kw_only=True):
     label_mode: Annotated[
         LabelMode, Meta(description="`multiple` if an image may have any number of labels; it cannot be changed later")
     ] = "single"
-    examples: Annotated[list[ExampleBody], Meta(extra_json_schema={"minItems": 2})]
+    classes: Annotated[
+        list[str], Meta(description="names of classes, which need no example where the backbone reads text; each as a label is")
+    ] = field(default_factory=list)
+    examples: list[ExampleBody] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         _clean(self)

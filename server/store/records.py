@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from models.heads.head import BackboneRef, Float32
 from models.labels import Label
@@ -82,13 +82,33 @@ class FittedOptions(HeadOptions):
 
     Attributes:
         asked: the names of the options that somebody asked for; None in versions of releases that did not keep them.
+        named: classes that were given by their names, which stay while they have no image.
+        name_weight: of the class names beside the images (`models.heads.class_names`); None where they play no part.
+        for_images: the options as they were asked for, where the names alone answer and other ones fit them; else None.
     """
 
     asked: tuple[str, ...] | None = None
+    named: tuple[str, ...] = ()
+    name_weight: float | None = None
+    for_images: HeadOptions | None = None
 
     def alike(self, other: HeadOptions) -> bool:
         """Returns whether both options fit the same head. It does not matter who asked for which of them."""
         return all(getattr(self, name) == getattr(other, name) for name in HeadOptions.model_fields)
+
+    def asked_for(self) -> dict[str, Any]:
+        """Returns the options that somebody asked for, also those that wait for images; none if that was not kept."""
+        return {name: getattr(self.for_images or self, name) for name in self.asked or ()}
+
+    def stored(self) -> dict[str, Any]:
+        """Returns them as a version keeps them.
+
+        What class names add is left out where they play no part: servers of the release before refuse fields that they do
+        not know.
+        """
+        of_names = {"named", "name_weight", "for_images"}
+        default = FittedOptions.model_fields
+        return self.model_dump(exclude={name for name in of_names if getattr(self, name) == default[name].default})
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +133,11 @@ class Version:
     options: FittedOptions
     created_at: datetime
     accuracy: Accuracy | None
+
+    @property
+    def lacks_images(self) -> bool:
+        """True where a class has no example, so that the class names alone answer."""
+        return not all(entry.examples for entry in self.classes)
 
 
 @dataclass(frozen=True, slots=True)

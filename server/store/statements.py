@@ -232,7 +232,7 @@ def insert_version(connection: Connection, task: Task, support: Sequence[str], h
             bundle=version.backbone.bundle,
             backbone_sha256=version.backbone.sha256,
             created_at=version.created_at,
-            options=version.options.model_dump(),
+            options=version.options.stored(),
             classes=_counted(version),
             examples=list(support),
             accuracy=version.accuracy,
@@ -246,12 +246,12 @@ def new_version(
 ) -> Version:
     """Returns an active version that is about to be stored. `counts` are the numbers of examples by label, or None.
 
-    Raises ValueError if the labels of `head` are not those of the examples.
+    Raises ValueError if the labels of `head` are not those of the examples and the classes that its options name.
     """
-    if set(+counts) - {None} != set(head.labels):
+    options = FittedOptions(**dict(head.options))
+    if set(+counts) - {None} | set(options.named) != set(head.labels):
         raise ValueError("the head's labels are not those of its support set")
     classes = tuple(ClassCount(label, counts[label]) for label in head.labels)
-    options = FittedOptions(**dict(head.options))
     return Version(number, True, change, head.backbone, classes, counts[None], options, now, accuracy)
 
 

@@ -30,7 +30,7 @@ class Support:
         ids, labels: n each. Where an image may have several labels, a label is the tuple of them.
         images_kept: n; whether each image was kept.
         file_names: n; the name of each image's file, None where it is not known.
-        embeddings: float32 (n, D); a copy that the caller may write to.
+        embeddings: float32 (n, D), or (0, 0) where there is no example; a copy that the caller may write to.
         backbone_sha256: the hash of the backbone file that made all embeddings.
         negatives: the examples without a class. Only the detector of strangers uses them. There are none where an image may have
             several labels: one without any is an example like others.
@@ -86,9 +86,10 @@ class PartlyEmbedded:
     def support(self, embeddings: Mapping[str, Float32], backbone_sha256: str) -> Support:
         """Returns the whole support set, with the embedding (D,) of every example by one backbone."""
         known = self.of_classes()
-        vectors = np.stack([embeddings[id_] for id_ in known.ids])
+        width = len(next(iter(embeddings.values()), ()))  # 0 where there is no example at all, but class names alone
+        vectors = np.array([embeddings[id_] for id_ in known.ids], np.float32).reshape(len(known.ids), width)
         without = tuple(id_ for id_, label in zip(self.ids, self.labels, strict=True) if label is None)
-        others = np.array([embeddings[id_] for id_ in without], np.float32).reshape(len(without), vectors.shape[1])
+        others = np.array([embeddings[id_] for id_ in without], np.float32).reshape(len(without), width)
         labels = tuple(label for label in known.labels if label is not None)
         negatives = Negatives(without, others)
         return Support(known.ids, labels, known.images_kept, known.file_names, vectors, backbone_sha256, negatives)

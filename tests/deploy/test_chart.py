@@ -14,6 +14,7 @@ from server.metrics import Metrics
 from tests.helpers.charts import (
     CHART,
     EVERYTHING,
+    GRPC,
     POSTGRES,
     SCALED,
     SCHEMA,
@@ -106,16 +107,17 @@ def test_a_stop_waits_for_every_process(values: dict[str, Any], monkeypatch: pyt
 
 
 @each_values
-def test_ports_are_one(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ports_are_the_servers(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     manifests = render(values)
     server = server_of(manifests)
-    (port,) = server["ports"]
-    assert port == {"name": "http", "containerPort": settings_of(manifests, monkeypatch).port}
+    settings = settings_of(manifests, monkeypatch)
+    ports = {"http": settings.port} | ({"grpc": settings.grpc_port} if values.get("settings", {}).get("grpcPort") else {})
+    assert {each["name"]: each["containerPort"] for each in server["ports"]} == ports
     probes = [server[f"{name}Probe"]["httpGet"] for name in ("startup", "readiness", "liveness")]
     assert {each["port"] for each in probes} == {"http"}
     assert {each["scheme"] for each in probes} == {"HTTPS" if "tls" in values else "HTTP"}
     service = of_kind(manifests, "Service")
-    assert [each["targetPort"] for each in service["spec"]["ports"]] == ["http"]
+    assert {each["targetPort"]: each["port"] for each in service["spec"]["ports"]} == ports
     labels = {"app.kubernetes.io/name": "headstart", "app.kubernetes.io/instance": "headstart"}
     assert service["spec"]["selector"] == of_kind(manifests, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
 
@@ -148,6 +150,9 @@ def test_no_network_but_what_is_named() -> None:
     assert spaces == ["ingress-nginx", "monitoring"]
     assert [[port["port"] for port in rule["ports"]] for rule in named["egress"]] == [[53, 53], [5432], [443]]
     assert all(rule["to"] for rule in named["egress"])
+    for values, ports in ((EVERYTHING, ["http"]), (GRPC, ["http", "grpc"])):
+        (way_in,) = of_kind(render(values), "NetworkPolicy")["spec"]["ingress"]
+        assert [each["port"] for each in way_in["ports"]] == ports
 
 
 def test_prometheus_finds_the_metrics_and_has_a_key() -> None:

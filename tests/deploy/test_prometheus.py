@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from benchmarks.server_process import ROOT, free_port
+from server.app import ROUTES
 from tests.helpers.databases import kind
 from tests.helpers.markdown import Document
 from tests.helpers.programs import output_of, program
@@ -25,6 +26,7 @@ PROMETHEUS = ROOT / "deploy" / "prometheus"
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "headstart.json").read_text())
 RULES = [rule for group in yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
 _PATIENCE_SECONDS = 30.0
+_CUSTOM_VISION = "/customvision/v3.0/Prediction/{task}/classify/iterations/{iteration}"
 _FREE = "headstart_disk_free_bytes"  # which a server does not know of a PostgreSQL server's disk
 
 
@@ -121,6 +123,19 @@ def test_alerts_and_dashboard_ask_for_metrics_that_exist(prometheus: Prometheus)
     asked = {name for each in (*expressions(), *(rule["expr"] for rule in RULES)) for name in metrics_of(each)}
     assert len(asked) > 15
     assert asked <= (known | {_FREE} if kind() == "postgresql" else known)
+
+
+def test_the_alert_about_slow_predictions_watches_every_way_to_ask_for_one() -> None:
+    (slow,) = (rule["expr"] for rule in RULES if rule["alert"] == "HeadstartSlow")
+    (watched,) = re.findall('route=~"(.*?)"', slow)
+    assert {route.path for route in ROUTES if re.fullmatch(watched, route.path)} == {
+        "/v1/predict",
+        "/v1/tasks/{task}/predict",
+        "/v1/tasks/{task}/hf",
+        "/v2/models/{model}/infer",
+        "/v2/models/{model}/versions/{version}/infer",
+        *(f"{_CUSTOM_VISION}/{end}" for end in ("image", "image/nostore", "url", "url/nostore")),
+    }
 
 
 def metrics_of(expression: str) -> list[str]:

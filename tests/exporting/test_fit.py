@@ -22,6 +22,8 @@ SPECS = (
     InputSpec(height=32, width=32),
     InputSpec(height=24, width=40, interpolation="bilinear"),
     InputSpec(height=41, width=23),
+    InputSpec(height=24, width=31, resize="stretch"),
+    InputSpec(height=28, width=28, shortest_edge=32),
 )
 SIDES = st.integers(1, 150)
 

@@ -32,6 +32,7 @@ SCALED = {**POSTGRES, "autoscaling": {"enabled": True}}
 WORKERS = {"settings": {"workers": 4, "sharedEngine": True, "maxBodyBytes": 128_000_000, "qualityDrop": 0.1}}
 GPU = {"gpu": {"enabled": True, "runtimeClassName": "nvidia"}, "settings": {"workers": 4}}
 TLS = {"tls": {"secretName": "certificate"}, "allowedHosts": ["api.example.org", "*.lan"]}
+GRPC = {"settings": {"grpcPort": 8001}, "networkPolicy": {"fromNamespaces": ["robots"]}}
 EVERYTHING: dict[str, Any] = {
     **SCALED,
     **GPU,
@@ -65,6 +66,7 @@ VALUES = {
     "workers": WORKERS,
     "gpu": GPU,
     "tls": TLS,
+    "grpc": GRPC,
     "claim": CLAIM,
     "everything": EVERYTHING,
 }

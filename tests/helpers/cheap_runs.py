@@ -7,14 +7,15 @@ from typing import Any
 import onnx
 import pytest
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
-from models.backbones import PixelBackbone
 from models.bundle import PIXELS
-from models.images.preprocess import Pixels
 from training.calibration import temperatures, tuning
 from training.export import bundle as exporting
 from training.export import candidate
 from training.export.graphs import EMBEDDINGS, finished
+from training.importing.hub import text
 from training.run import curves
 
 
@@ -39,9 +40,10 @@ def without_int8(patch: pytest.MonkeyPatch) -> None:
 def with_the_older_exporter(patch: pytest.MonkeyPatch) -> None:
     """Exports convert networks to ONNX by PyTorch's older exporter, which takes a tenth of the time."""
     patch.setattr(candidate, "to_onnx", converted)
+    patch.setattr(text, "to_onnx", converted)
 
 
-def converted(network: PixelBackbone, example: Pixels) -> bytes:
+def converted(network: nn.Module, example: NDArray[Any], takes: str = PIXELS) -> bytes:
     """Does what `training.export.graphs.to_onnx` does, by PyTorch's older exporter."""
     buffer = io.BytesIO()
     export: Any = torch.onnx.export  # Its annotations leave out what the older exporter takes.
@@ -53,8 +55,8 @@ def converted(network: PixelBackbone, example: Pixels) -> bytes:
             buffer,
             dynamo=False,
             opset_version=18,
-            input_names=[PIXELS],
+            input_names=[takes],
             output_names=[EMBEDDINGS],
-            dynamic_axes={PIXELS: {0: "N"}, EMBEDDINGS: {0: "N"}},
+            dynamic_axes={takes: {0: "N"}, EMBEDDINGS: {0: "N"}},
         )
     return finished(onnx.load_from_string(buffer.getvalue()))

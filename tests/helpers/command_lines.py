@@ -14,6 +14,7 @@ from unittest.mock import MagicMock
 import pytest
 
 from headstart.__main__ import main as headstart
+from headstart_frigate.__main__ import main as headstart_frigate
 from headstart_label_studio.__main__ import main as headstart_label_studio
 from server.commands.audit import audit_command
 from server.commands.keys import keys_command
@@ -24,6 +25,7 @@ from training.__main__ import main as headstart_train
 
 _MAINS: dict[str, Callable[[list[str]], object]] = {
     "headstart": headstart,
+    "headstart-frigate": headstart_frigate,
     "headstart-label-studio": headstart_label_studio,
     "headstart-server": load_settings,
     "headstart-server keys": keys_command,

@@ -143,13 +143,18 @@ class Project:
 
     def predict(self, *addresses: object) -> list[Json]:
         """The predictions for tasks with these images."""
-        params = {"login": None, "password": None, "context": None}
-        tasks = [_task(number, address, self.id) for number, address in enumerate(addresses, 1)]
-        body = {"tasks": tasks, "project": self.uid, "label_config": self.config, "params": params}
-        answer = self.backend.post("/predict", json=body).raise_for_status().json()
+        answer = self.answer_about(*addresses)
         assert all(each["model_version"] == answer["model_version"] for each in answer["results"])
         results: list[Json] = answer["results"]
         return results
+
+    def answer_about(self, *addresses: object) -> Json:
+        """The whole answer about tasks with these images."""
+        params = {"login": None, "password": None, "context": None}
+        tasks = [_task(number, address, self.id) for number, address in enumerate(addresses, 1)]
+        body = {"tasks": tasks, "project": self.uid, "label_config": self.config, "params": params}
+        answer: Json = self.backend.post("/predict", json=body).raise_for_status().json()
+        return answer
 
     def annotate(
         self, id_: int, address: object, *labels: str, action: str = "ANNOTATION_CREATED", skipped: bool = False

@@ -117,8 +117,11 @@ class S3Server:
 
 
 def paths_in(folder: Path) -> set[str]:
-    """Of the objects in a folder, without the one by which a database knows it."""
-    found = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    """Of the objects in a folder, without the one by which a database knows it.
+
+    Folders that became empty go while this looks, which `os.walk` bears and `Path.rglob` does not.
+    """
+    found = (str(Path(parent, name).relative_to(folder)) for parent, _, names in os.walk(folder) for name in names)
     return {path for path in found if "/" in path}
 
 

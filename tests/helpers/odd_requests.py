@@ -92,7 +92,11 @@ REQUESTS: dict[tuple[str, str], tuple[list[str], list[Any]]] = {
     ("GET", "/v1/backbones/{text}"): ([], []),
     ("POST", "/v1/tasks"): (
         [],
-        [{"name": Odd("n"), "examples": _EXAMPLES}, {"examples": _EXAMPLES, "options": {"C": Odd(1)}, "capture": _CAPTURE}],
+        [
+            {"name": Odd("n"), "examples": _EXAMPLES},
+            {"examples": _EXAMPLES, "options": {"C": Odd(1)}, "capture": _CAPTURE},
+            {"examples": _EXAMPLES, "classes": [Odd("a"), Odd("b")]},
+        ],
     ),
     ("POST", "/v1/tasks/{task}/examples"): ([], [{"examples": _EXAMPLES[:1]}]),
     ("POST", "/v1/tasks/{task}/predict"): (_PREDICT, [{"images": [base64_of(_IMAGES[2])]}]),

@@ -24,15 +24,19 @@ from models.bundle import (
     ONNX_INT8,
     PAPER_BUNDLE,
     SHIPPED,
+    TEXT,
+    TOKENIZER,
     Bundle,
     BundleError,
     find_bundles,
     open_bundle,
     read_manifest,
+    replace_manifest,
     write_bundle,
 )
 from models.engine import Engine, EngineError, EngineKind, embed_all, open_engine
 from models.images.preprocess import Pixels
+from models.manifest import Imported, Licence, TextTower
 from models.onnx_file import has_external_data
 from models.processor import available_cores, has_int8_instructions
 from models.runtimes.onnx import can_run
@@ -104,6 +108,37 @@ def test_a_manifest_that_cannot_be_trusted_is_refused(copied: Path, edit: Callab
     edit_manifest(copied, edit)
     with pytest.raises(BundleError, match=message):
         open_bundle(copied)
+
+
+@pytest.mark.parametrize("field", ["file", "tokenizer"])
+def test_a_text_network_has_one_name_which_is_looked_at_for_external_data(copied: Path, field: str) -> None:
+    tower = {"file": "text.onnx", "tokenizer": "tokenizer.json", "length": 8, "template": "a {}", "scale": 1.0}
+    edit_manifest(copied, lambda m: m.update(text={**tower, field: "other"}))
+    with pytest.raises(BundleError, match=rf"text\.{field}"):
+        read_manifest(copied)
+    edit_manifest(copied, lambda m: m.update(text=tower))
+    assert read_manifest(copied).text is not None
+
+
+def test_a_manifest_that_uses_nothing_new_is_written_as_it_was_before(tmp_path: Path) -> None:
+    """The shipped manifest was written before there were the fields `text`, `licence` and `shortest_edge`."""
+    shipped = find_bundles(SHIPPED)[DEFAULT_BUNDLE]
+    replace_manifest(tmp_path, read_manifest(shipped))
+    assert (tmp_path / "manifest.json").read_text() == (shipped / "manifest.json").read_text()
+
+
+def test_later_fields_of_a_manifest_are_written_where_they_are_used(shipped_bundle: Path, tmp_path: Path) -> None:
+    made = Imported(source="timm:a", weights="a", sha256=None, images=1)
+    text = TextTower(file=TEXT, tokenizer=TOKENIZER, length=8, template="a {}", scale=1.0)
+    plain = read_manifest(shipped_bundle).model_copy(update={"training": made})
+    spec = plain.input.model_copy(update={"shortest_edge": plain.input.height})
+    licensed = made.model_copy(update={"licence": Licence(identifier="mit")})
+    for manifest in (plain, plain.model_copy(update={"input": spec, "training": licensed, "text": text})):
+        replace_manifest(tmp_path, manifest)
+        assert read_manifest(tmp_path) == manifest
+        written = json.loads((tmp_path / "manifest.json").read_text())
+        used = {"shortest_edge" in written["input"], "licence" in written["training"], "text" in written}
+        assert used == {manifest is not plain}
 
 
 def test_a_published_version_is_never_overwritten(shipped_bundle: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 
 from models.images.preprocess import ImageError, ImageLimits, Pixels, load_image, media_type
 from models.manifest import InputSpec
-from tests.helpers.images import animated, encode, exif, noise, png16, png_chunk, raw_png
+from tests.helpers.images import animated, encode, exif, noise, photograph, png16, png_chunk, raw_png
 
 HEIGHT, WIDTH = 12, 20
 SPEC = InputSpec(height=HEIGHT, width=WIDTH)
@@ -270,6 +270,42 @@ def test_other_sizes_are_covered_and_cropped(size: tuple[int, int], interpolatio
     np.testing.assert_allclose(fitted.astype(float), expected, atol=1.5)  # Pillow rounds after each of two passes
 
 
+@pytest.mark.parametrize("size", [(40, 61), (97, 31), (5, 7), (24, 40)])
+def test_an_image_is_stretched_where_the_backbone_was_trained_so(size: tuple[int, int]) -> None:
+    height, width = size
+    pixels = noise(height, width) // 2 + 64
+    rows, columns = (resampling(of, 0, of, to, "bicubic") for of, to in ((height, HEIGHT), (width, WIDTH)))
+    expected = np.einsum("hy,yxc,wx->hwc", rows, pixels, columns)
+    fitted = load_image(encode(pixels), InputSpec(height=HEIGHT, width=WIDTH, resize="stretch"))
+    np.testing.assert_allclose(fitted.astype(float), expected, atol=1.5)
+
+
+@pytest.mark.parametrize("size", [(40, 61), (97, 41), (16, 16), (24, 24), (9, 7)])
+def test_the_centre_is_taken_of_an_image_scaled_to_a_longer_edge(size: tuple[int, int]) -> None:
+    height, width = size
+    pixels = noise(height, width) // 2 + 64
+    part = min(height, width) * 16 / 24  # of the image, that is seen
+    rows, columns = (resampling(side, (side - part) / 2, part, 16, "bicubic") for side in size)
+    expected = np.einsum("hy,yxc,wx->hwc", rows, pixels, columns)
+    fitted = load_image(encode(pixels), InputSpec(height=16, width=16, shortest_edge=24))
+    np.testing.assert_allclose(fitted.astype(float), expected, atol=1.5)
+
+
+def test_a_large_jpeg_is_read_at_twice_the_edge_or_more() -> None:
+    data = encode(photograph(800, 600), "JPEG", quality=95)
+    by_jpeg, by_pixels = (
+        load_image(each, InputSpec(height=64, width=64, shortest_edge=100)).astype(int)
+        for each in (data, encode(Image.open(io.BytesIO(data))))
+    )
+    assert np.abs(by_jpeg - by_pixels).mean() < 3
+
+
+@pytest.mark.parametrize("rule", [{"resize": "stretch", "shortest_edge": 64}, {"shortest_edge": 31}])
+def test_rules_that_contradict_each_other_are_refused(rule: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="shortest_edge belongs to"):
+        InputSpec(height=32, width=32, **rule)
+
+
 @pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (31, 29)])
 def test_the_array_is_the_callers_own(size: tuple[int, int]) -> None:
     data = encode(noise(*size))
@@ -281,3 +317,10 @@ def test_the_array_is_the_callers_own(size: tuple[int, int]) -> None:
     before = pixels.copy()
     pixels[:] = 0
     np.testing.assert_array_equal(load_image(data, SPEC), before)
+
+
+@pytest.mark.parametrize("rule", [{"resize": "stretch"}, {"shortest_edge": 40}])
+def test_a_turned_image_is_fitted_by_the_same_rule(rule: dict[str, Any]) -> None:
+    spec, pixels = InputSpec(height=24, width=31, **rule), noise(40, 61) // 2 + 64
+    turned, upright = (load_image(each, spec) for each in (encode(pixels, exif=exif(6)), encode(np.rot90(pixels, -1).copy())))
+    np.testing.assert_allclose(turned.astype(int), upright, atol=2)  # the passes are in another order

@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from benchmarks.server_process import ROOT
+from benchmarks.server_process import ROOT, free_port
 from tests.helpers.bundles import SMALL
 from tests.helpers.markdown import Document
 from tests.helpers.samples import SAMPLES, Labelled
@@ -22,7 +23,8 @@ from tests.helpers.uploads import create, predict
 pytestmark = pytest.mark.slow
 
 _PAGE = ROOT / "docs" / "integrations" / "open-inference-protocol.md"
-_CLIENTS = ("tritonclient[http]>=2.73", "kserve>=0.21")
+_CLIENTS = ("tritonclient[grpc,http]>=2.73", "kserve>=0.21")
+_COMPILED = ROOT / "server" / "grpc" / "inference.binpb"
 _QUERIES = sorted((SAMPLES / "query").glob("*/*.jpg"))[:3]
 
 
@@ -37,8 +39,14 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, small_flags: tuple[str, ...]) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path_factory.mktemp("v2-clients") / "data", *small_flags) as process:
+def grpc_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, small_flags: tuple[str, ...], grpc_port: int) -> Iterator[ServerProcess]:
+    data = tmp_path_factory.mktemp("v2-clients") / "data"
+    with ServerProcess(data, *small_flags, "--grpc-port", str(grpc_port)) as process:
         yield process
 
 
@@ -67,6 +75,12 @@ def expected(api: httpx.Client, task: str) -> list[dict[str, Any]]:
     return predict(api, task, [path.read_bytes() for path in _QUERIES])
 
 
+def scores_of(api: httpx.Client, task: str, expected: list[dict[str, Any]]) -> NDArray[np.float32]:
+    """The probabilities that our own call answers, in the order of PROBABILITY."""
+    labels = [each["label"] for each in api.get(f"/v1/tasks/{task}").json()["classes"]]
+    return np.array([[one["scores"][label] for label in labels] for one in expected], np.float32)
+
+
 def test_tritonclient(python: Path, server: ServerProcess, api: httpx.Client, task: str, expected: list[dict[str, Any]]) -> None:
     script = ROOT / "tests" / "helpers" / "ask_as_triton.py"
     said = json.loads(heard(python, script, server.url.removeprefix("http://"), task, SMALL, *_QUERIES))
@@ -82,9 +96,7 @@ def test_tritonclient(python: Path, server: ServerProcess, api: httpx.Client, ta
     assert "none" in said["unknown"][1]
     assert "image 4 of 4" in said["broken"][1]
     assert said["response"]["id"] == "17"
-    labels = [each["label"] for each in api.get(f"/v1/tasks/{task}").json()["classes"]]
-    scores = np.array([[one["scores"][label] for label in labels] for one in expected], np.float32)
-    np.testing.assert_array_equal(np.array(said["probabilities"], np.float32), scores)
+    np.testing.assert_array_equal(np.array(said["probabilities"], np.float32), scores_of(api, task, expected))
     for binary in (True, False):
         names, known, novelty = said[f"named, {binary}"]
         assert names == [one["label"] for one in expected]
@@ -98,27 +110,64 @@ def test_tritonclient(python: Path, server: ServerProcess, api: httpx.Client, ta
     assert said["statistics"] >= 5
 
 
-def test_kserve(python: Path, server: ServerProcess, task: str, api: httpx.Client, expected: list[dict[str, Any]]) -> None:
-    said = json.loads(heard(python, ROOT / "tests" / "helpers" / "ask_as_kserve.py", server.url, task, *_QUERIES))
+def test_tritonclient_over_grpc(
+    python: Path, grpc_port: int, api: httpx.Client, task: str, expected: list[dict[str, Any]]
+) -> None:
+    script = ROOT / "tests" / "helpers" / "ask_as_triton_grpc.py"
+    said = json.loads(heard(python, script, f"localhost:{grpc_port}", task, SMALL, _COMPILED, *_QUERIES))
+    assert said["differences"] == [], "fields of ours are those of the client"
     assert said["live"]
     assert said["ready"]
-    assert said["models ready"] == [True, False]
-    assert (said["id"], said["model"]) == ("5", task)
-    labels = [each["label"] for each in api.get(f"/v1/tasks/{task}").json()["classes"]]
-    scores = np.array([[one["scores"][label] for label in labels] for one in expected], np.float32).ravel()
-    for way in ("probabilities", "binary", "as JSON"):
-        np.testing.assert_array_equal(np.array(said[way], np.float32), scores)
-    assert said["labels"] == [one["label"] for one in expected]
-    assert "there is no task 'none'" in said["unknown"]
+    assert said["models ready"] == [True, True, True, False]
+    assert said["version ready"] == [True, False]
+    assert "binary_tensor_data" in said["extensions"]
+    assert {task, f"{task}.pixels", f"{SMALL}.embedding"} <= {*said["index"]}
+    metadata = api.get(f"/v2/models/{task}").json()
+    assert [each["name"] for each in said["metadata"]["outputs"]] == [each["name"] for each in metadata["outputs"]]
+    assert said["config"]["input"][0]["format"] == "FORMAT_NHWC"
+    codes = [said[refused][0].removeprefix("StatusCode.") for refused in ("unload", "unknown", "broken")]
+    assert codes == ["INVALID_ARGUMENT", "NOT_FOUND", "INVALID_ARGUMENT"]
+    assert "image 4 of 4" in said["broken"][1]
+    assert said["response"] == "17"
+    np.testing.assert_array_equal(np.array(said["probabilities"], np.float32), scores_of(api, task, expected))
+    labels, known, novelty = said["named"]
+    assert labels == [[one["label"]] for one in expected]
+    assert known == [[one["known"]] for one in expected]
+    np.testing.assert_array_equal(np.array(novelty, np.float32), np.array([[one["novelty"]] for one in expected], np.float32))
+    assert [row[0].split(":", 2)[2] for row in said["classes"]] == [one["label"] for one in expected]
+    assert said["pixels"][0] == 2
+    assert said["embeddings"] == [len(_QUERIES), 48]
+    assert said["statistics"] >= 5
 
 
-def test_the_programs_of_the_page(python: Path, server: ServerProcess, task: str, tmp_path: Path) -> None:
+def test_kserve(
+    python: Path, server: ServerProcess, grpc_port: int, task: str, api: httpx.Client, expected: list[dict[str, Any]]
+) -> None:
+    script = ROOT / "tests" / "helpers" / "ask_as_kserve.py"
+    heard_by = json.loads(heard(python, script, server.url, f"localhost:{grpc_port}", task, *_QUERIES))
+    scores = scores_of(api, task, expected).ravel()
+    for client, ways in (("REST", ("probabilities", "binary", "as JSON")), ("gRPC", ("probabilities", "typed"))):
+        said = heard_by[client]
+        assert said["live"]
+        assert said["ready"]
+        assert said["models ready"] == [True, False]
+        assert (said["id"], said["model"]) == ("5", task)
+        for way in ways:
+            np.testing.assert_array_equal(np.array(said[way], np.float32), scores)
+        assert said["labels"] == [one["label"] for one in expected]
+        assert "there is no task 'none'" in said["unknown"]
+
+
+def test_the_programs_of_the_page(python: Path, server: ServerProcess, grpc_port: int, task: str, tmp_path: Path) -> None:
+    """The bundle of tests tells no windmill from a tower, and the programs print whatever is answered."""
     blocks = [code.text for code in Document(_PAGE, _PAGE.read_text()).blocks() if code.language == "python"]
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     printed = []
     for block in blocks:
         program = tmp_path / "program.py"
-        program.write_text(re.sub("task_01…", task, block).replace("localhost:8000", server.url.removeprefix("http://")))
+        addressed = block.replace("localhost:8000", server.url.removeprefix("http://")).replace("8001", str(grpc_port))
+        program.write_text(re.sub("task_01…", task, addressed))
         printed.append(heard(python, program))
-    assert re.search(r"windmill 0\.\d{9}\n.*\none of the classes: (True|False)\n", printed[0])
-    assert printed[1].startswith("PROBABILITY [")
+    assert re.search(r"\w+ 0\.\d{9}\n.*\none of the classes: (True|False)\n", printed[0])
+    assert re.fullmatch(r"\[\[0\.\d+( +0\.\d+)* *\]\]\n", printed[1])
+    assert printed[2].startswith("PROBABILITY [")

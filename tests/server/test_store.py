@@ -129,6 +129,13 @@ def test_a_task_comes_back_as_it_was_created(store: Store) -> None:
     ]
 
 
+def test_servers_of_the_release_before_can_read_a_task_without_class_names(tmp_path: Path, store: Store) -> None:
+    task = create(store)
+    with statements_in(tmp_path) as connection:
+        stored = connection.execute(select(versions.c.options).where(versions.c.task == task.id)).scalar_one()
+    assert stored.keys() == {"solver", "C", "temperature", "centre", "asked"}, "it refuses any other field"
+
+
 @pytest.mark.parametrize("call", CALLS)
 def test_a_task_of_another_tenant_does_not_exist(store: Store, call: str) -> None:
     task = create(store)

@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from benchmarks.server_process import ROOT, free_port
+from tests.helpers.grpc_calls import Caller, infer_request
 from tests.helpers.open_inference import answered as answer_of
 from tests.helpers.open_inference import triton_request
 from tests.helpers.samples import Labelled
@@ -35,9 +36,14 @@ SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory, small_flags: tuple[str, ...]) -> Iterator[RealServer]:
+def grpc_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, small_flags: tuple[str, ...], grpc_port: int) -> Iterator[RealServer]:
     folder = tmp_path_factory.mktemp("workers")
-    flags = ("--workers", str(WORKERS), "--engine", "onnx", "--body-timeout", "2", *small_flags)
+    flags = ("--workers", str(WORKERS), "--engine", "onnx", "--body-timeout", "2", "--grpc-port", str(grpc_port), *small_flags)
     with RealServer(folder / "data", *flags) as server:
         yield server
         assert server.stop() == 0, server.log()
@@ -179,6 +185,26 @@ def test_models_are_asked_of_every_worker_and_counted_in_all(many: httpx.Client,
     assert many.get("/v2/health/ready").json() == {"live": True, "ready": True}
     stats = f"/v2/models/{task}/stats"
     wait_until(lambda: many.get(stats).json()["model_stats"][0]["inference_count"] == 12)
+
+
+def test_every_worker_answers_grpc(many: httpx.Client, running: RealServer, grpc_port: int, support: Labelled) -> None:
+    """The kernel deals out connections. What a worker cannot tell, the owner does."""
+
+    def listens(process: psutil.Process) -> bool:
+        found = process.net_connections("tcp")
+        return any(each.laddr.port == grpc_port for each in found if each.status == psutil.CONN_LISTEN)
+
+    wait_until(lambda: sum(map(listens, children(running))) == WORKERS)
+    task = create(many, support)["id"]
+    question = infer_request(task, [support[0][1]], ["PROBABILITY", "KNOWN"])
+    answers = []
+    for _ in range(4 * WORKERS):
+        with Caller(grpc_port) as caller:
+            answers.append(caller("ModelInfer", question))
+            assert task in {each.name for each in caller("RepositoryIndex", ready=True).models}
+    assert all(answer == answers[0] for answer in answers)
+    with Caller(grpc_port) as caller:
+        wait_until(lambda: caller("ModelStatistics", name=task).model_stats[0].execution_count == len(answers))
 
 
 def test_a_request_for_all_tasks_names_those_that_there_are_now(many: httpx.Client, support: Labelled) -> None:

@@ -17,6 +17,7 @@ from training.adaptation.baseline_plus import BaselinePlus, CosineClassifier
 from training.adaptation.batch_statistics import BatchStatistics, norms_of
 from training.adaptation.entropy import EntropyMinimisation, mean_entropy
 from training.adaptation.last_layer import LastLayer
+from training.adaptation.method import Unlabelled
 from training.adaptation.registry import FROM_IMAGES, FROM_LABELS
 from training.adaptation.top_layers import TopLayers, layers_of
 
@@ -173,6 +174,17 @@ def test_statistics_of_the_target_are_those_of_a_batch_in_training(backbone: Bac
     first, half, last = (cast("Tensor", norms_of(network)[0].running_mean) for network in (backbone, mixed, adapted))
     torch.testing.assert_close(half, (first + last) / 2)
     assert same(BatchStatistics(worth=1e9).adapt(backbone, target**2), backbone)
+
+
+@pytest.mark.parametrize("method", [BatchStatistics(), EntropyMinimisation(steps=0)])
+def test_a_target_that_is_the_source_changes_nothing(method: Unlabelled, backbone: Backbone) -> None:
+    shown, labels = images(4)
+    shown = shown**2  # other statistics than those of the images that the network was trained on
+    normalised = method.source(backbone, shown)
+    assert not same(normalised, backbone)
+    classifier = LastLayer().adapt(normalised, shown, labels, CLASSES)
+    with torch.no_grad():
+        torch.testing.assert_close(method.adapt(classifier, shown)(shown), classifier(shown), rtol=1e-4, atol=1e-4)
 
 
 def test_entropy_minimisation_without_a_step_is_batch_statistics(backbone: Backbone) -> None:

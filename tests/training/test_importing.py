@@ -455,7 +455,7 @@ def test_graphs_that_are_no_backbone_are_refused(
         ("good.onnx", [*NORMALISATION, "--data", "nowhere"], "nowhere: there is no such folder or file"),
         ("good.onnx", [*NORMALISATION, "--last-layer", "cut"], "good.onnx does not end in a linear layer that could be cut off"),
         ("absent.onnx", NORMALISATION, "no such file"),
-        ("text.txt", NORMALISATION, "torchvision:NAME, timm:NAME, or a file ending in .onnx"),
+        ("text.txt", NORMALISATION, "torchvision:NAME, timm:NAME, hf:FOLDER, or a file ending in .onnx"),
     ],
 )
 def test_files_and_flags_that_do_not_fit_are_refused(

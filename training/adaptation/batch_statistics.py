@@ -1,24 +1,31 @@
 """Batch normalisation by the statistics of unlabelled target images.
 
-AdaBN (Li et al., 2016, arXiv:1603.04779, algorithm 1) replaces the source's means and variances by the target's. Schneider et al.
-(NeurIPS 2020, arXiv:2006.16971, equation 2) mix them for few images: μ = N/(N + n) μ_source + n/(N + n) μ_target, and so the
-variances. N says how many target images the source's statistics are worth; N = 0 is AdaBN.
+AdaBN (Li et al., 2016, arXiv:1603.04779, algorithm 1) normalises each domain by its own means and variances: the source's images
+by the source's, the target's by the target's. Schneider et al. (NeurIPS 2020, arXiv:2006.16971, equation 2) mix them with those
+of training for few images: μ = N/(N + n) μ_train + n/(N + n) μ_images, and so the variances. N says how many images the
+statistics of training are worth; N = 0 is AdaBN.
+
+In both papers a network was trained on the source, whose statistics it has. Here it was trained on other images, and only the
+head was fitted on the source. So the source's few images are normalised in the same way before the head is fitted.
 """
 
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
+from models.backbones import Backbone
 from training.adaptation.method import FromImages
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
 class BatchStatistics:
-    """Measures every layer's statistics in one pass over all target images, from the first layer upwards.
+    """Measures every layer's statistics in one pass over all images, from the first layer upwards.
 
     Attributes:
         worth: N.
@@ -26,8 +33,11 @@ class BatchStatistics:
 
     worth: float = 0.0
 
+    def source(self, backbone: Backbone, images_n3HW: Tensor) -> Backbone:
+        return self.adapt(backbone, images_n3HW)
+
     @torch.no_grad()
-    def adapt(self, classifier: nn.Module, images_n3HW: Tensor) -> nn.Module:
+    def adapt(self, classifier: Network, images_n3HW: Tensor) -> Network:
         adapted = copy.deepcopy(classifier).eval()
         share = len(images_n3HW) / (self.worth + len(images_n3HW))
         hooks = [norm.register_forward_pre_hook(_mixing(share)) for norm in norms_of(adapted)]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from models.backbones import Backbone
 from training.adaptation.batch_statistics import BatchStatistics, norms_of
 from training.adaptation.method import FromImages
 
@@ -31,6 +32,9 @@ class EntropyMinimisation:
 
     rate: float = 0.001
     steps: int = 10
+
+    def source(self, backbone: Backbone, images_n3HW: Tensor) -> Backbone:
+        return BatchStatistics().source(backbone, images_n3HW)
 
     def adapt(self, classifier: nn.Module, images_n3HW: Tensor) -> nn.Module:
         adapted = BatchStatistics().adapt(classifier, images_n3HW).requires_grad_(False)

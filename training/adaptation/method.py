@@ -25,7 +25,14 @@ class Labelled(Protocol):
 
 
 class Unlabelled(Protocol):
-    """Learns from target images without labels."""
+    """Learns from target images without labels, beside a few source images of the same task."""
+
+    def source(self, backbone: Backbone, images_n3HW: Tensor) -> Backbone:
+        """Returns the network that a head is fitted on, in evaluation mode, from the source images alone.
+
+        Args:
+            backbone: in evaluation mode; it is left as it was.
+        """
 
     def adapt(self, classifier: nn.Module, images_n3HW: Tensor) -> nn.Module:
         """Returns the classifier adapted to the images, in evaluation mode.

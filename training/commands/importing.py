@@ -10,22 +10,27 @@ from models.manifest import Interpolation
 from training.commands.arguments import SubParsers, add_broken_share, add_command, at_least
 from training.commands.export import add_bundle, say, say_how_to_serve
 from training.importing.classifier import LastLayer
-from training.importing.network import ImportOptions, import_network
+from training.importing.hub.source import PREFIX as HUB
+from training.importing.network import ImportOptions, file_of, import_network
 
 _EPILOG = """examples:
   headstart-train import efficientnet-lite0 --data photos/
   headstart-train import torchvision:resnet50 --weights DEFAULT --data photos/
   headstart-train import timm:vit_small_patch16_224 --weights DEFAULT --data photos/
+  headstart-train import hf:dinov2-small/ --data photos/
   headstart-train import mine.onnx --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225 --data photos/
 
 A file's output is the embedding: float32 (N, D) or (N, D, 1, 1), of images float32 (N, 3, H, W), normalised. An ONNX file may
 take uint8 (N, H, W, 3) as well; then it normalises by itself. A classifier is cut off where the file ends in softmax. A
-file of weights alone needs the name of its network: timm:NAME --weights FILE."""
+file of weights alone needs the name of its network: timm:NAME --weights FILE.
+
+hf:FOLDER is the folder of a Hugging Face repository of DINOv2, DINOv3, ViT, Swin, ConvNeXt, CLIP or SigLIP. Its preprocessing,
+its licence and its network for texts come along. It needs transformers: pip install '.[cpu,train,import]'."""
 
 
 def add_to(commands: SubParsers) -> None:
     importing = add_command(commands, "import", _import, "make a bundle of a network trained elsewhere", _EPILOG)
-    text = "efficientnet-lite0, torchvision:NAME, timm:NAME, FILE.onnx or FILE.pt (TorchScript)"
+    text = "efficientnet-lite0, torchvision:NAME, timm:NAME, hf:FOLDER, [onnx:]FILE or [torchscript:]FILE"
     importing.add_argument("source", metavar="SOURCE", help=text)
     text = "for torchvision:NAME and timm:NAME: DEFAULT (downloaded), none (random) or a FILE; efficientnet-lite0 has its own"
     importing.add_argument("--weights", help=text)
@@ -68,10 +73,13 @@ def _import(arguments: argparse.Namespace) -> None:
 
 
 def _default_name(source: str) -> str:
-    """Returns `resnet50` for `torchvision:resnet50`; for a file its name, reduced to the characters that a bundle's name may
-    have.
-    """
-    network = source.rpartition(":")[2] if is_pretrained(source) else Path(source).stem
+    """Returns `resnet50` for `torchvision:resnet50`; for a file or folder its name, reduced to a bundle's characters."""
+    if is_pretrained(source):
+        network = source.rpartition(":")[2]
+    elif source.startswith(HUB):
+        network = Path(source.removeprefix(HUB)).resolve().name
+    else:
+        network = file_of(source)[0].stem
     return re.sub(r"[^a-z0-9._-]+", "-", network.lower()).strip("-._")[:64]
 
 

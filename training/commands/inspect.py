@@ -25,7 +25,10 @@ def _inspect(arguments: argparse.Namespace) -> None:
     widths = f" {architecture.widths}" if architecture.widths else ""
     print(f"{manifest.id}: {architecture.name}{widths}, {manifest.embedding_dim}-wide embedding")
     spec = manifest.input
-    print(f"  input     {spec.height} x {spec.width} {spec.colour}, {spec.resize}, {spec.interpolation}")
+    crop = f" at {spec.shortest_edge}" if spec.shortest_edge else ""
+    print(f"  input     {spec.height} x {spec.width} {spec.colour}, {spec.resize}{crop}, {spec.interpolation}")
+    if manifest.text is not None:
+        print(f"  text      {manifest.text.length} tokens, “{manifest.text.template}”, scale {manifest.text.scale:g}")
     for line in _origin(manifest.training):
         print(f"  {line}")
     print(f"  head      {head.solver}, C {head.C:g}, temperature {head.temperature:g}, centre {head.centre}")

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
@@ -113,17 +114,26 @@ def draft_manifest(
 
 
 def make_bundle(
-    draft: Manifest, candidate: Candidate, datasets: Sequence[DatasetParts], out: Path, without: Collection[str], say: Say
+    draft: Manifest,
+    candidate: Candidate,
+    datasets: Sequence[DatasetParts],
+    out: Path,
+    without: Collection[str],
+    say: Say,
+    further: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Path:
     """Writes the bundle that `draft` begins to describe, and returns its folder.
 
-    For arguments and errors see `training.export.finished_run.export`.
+    For other arguments and errors see `training.export.finished_run.export`.
+
+    Args:
+        further: files that the bundle gets as they are, by name.
     """
     base = [data.base for data in datasets if data.base is not None]
     sample = _evenly([images.images for images in base], _CALIBRATION_IMAGES)
     graphs = _graphs(candidate, sample, without, say)
     golden = golden_pixels(draft.input.height, draft.input.width)
-    fixed = {GOLDEN: golden_bytes(golden, candidate.embed(golden))}
+    fixed = {**further, GOLDEN: golden_bytes(golden, candidate.embed(golden))}
 
     with tempfile.TemporaryDirectory() as scratch:
         engines = _open_draft(Path(scratch), draft, {**graphs, **fixed}, say)

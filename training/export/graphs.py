@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
+from torch import nn
 
 from models.backbones import PixelBackbone
 from models.bundle import PIXELS
@@ -29,17 +30,18 @@ class GraphError(Exception):
     """A graph that cannot be read, run or converted; the message says why."""
 
 
-def to_onnx(network: PixelBackbone, example: Pixels) -> bytes:
-    """Returns the network as a self-contained ONNX file: input `pixels`, output `embeddings`, N dynamic, batch norm folded.
+def to_onnx(network: nn.Module, example: NDArray[Any], takes: str = PIXELS) -> bytes:
+    """Returns the network as a self-contained ONNX file: output `embeddings`, N dynamic, batch norm folded.
 
     Args:
-        example: uint8 (N, H, W, 3), N at least 2; fixes H and W.
+        example: for a backbone uint8 (N, H, W, 3), N at least 2; fixes every size but N.
+        takes: the name of the input.
     """
     program = torch.onnx.export(
         network,
         (torch.from_numpy(example),),
         dynamo=True,
-        input_names=[PIXELS],
+        input_names=[takes],
         output_names=[EMBEDDINGS],
         dynamic_shapes=({0: torch.export.Dim("N", min=1, max=1 << 20)},),
         verbose=False,

@@ -39,6 +39,7 @@ class OnnxFile:
         normalisation: mean and standard deviation of each channel on the scale [0, 1]; None for a file that takes pixels.
         input_size: side of the images, where the file leaves it open.
         last_layer: see `without_classifier`.
+        adapt: gives a file of several outputs the one that is the embedding.
 
     Attributes:
         size: (height, width) of the images.
@@ -50,10 +51,16 @@ class OnnxFile:
     """
 
     def __init__(
-        self, path: Path, normalisation: Normalisation | None, input_size: int | None, last_layer: LastLayer | None = None
+        self,
+        path: Path,
+        normalisation: Normalisation | None,
+        input_size: int | None,
+        last_layer: LastLayer | None = None,
+        adapt: Callable[[onnx.ModelProto], onnx.ModelProto] | None = None,
     ) -> None:
         self.name = path.name
-        whole = _parse(_read_onnx(path), self.name)
+        read = _parse(_read_onnx(path), self.name)
+        whole = adapt(read) if adapt else read
         source, _ = interface(whole, self.name)
         model = without_classifier(whole, self.name, last_layer)
         self.is_cut = model is not whole

@@ -13,12 +13,16 @@ from training.calibration.scoring import Say
 from training.calibration.untuned import LEAST_IMAGES
 from training.data.dataset import DatasetParts
 from training.export.bundle import ExportError, draft_manifest, make_bundle, refuse_taken
-from training.export.candidate import Candidate, Eager
+from training.export.candidate import Eager
 from training.importing.classifier import LastLayer
 from training.importing.foreign import OnnxFile, TorchScriptFile
+from training.importing.hub.source import PREFIX as HUB
+from training.importing.hub.source import open_hub
+from training.importing.opened import Opened
 from training.importing.photographs import check_paths, enough_for_episodes, load_photographs
 from training.importing.weights_file import refuse_weights
 
+ONNX_FILE, TORCHSCRIPT_FILE = "onnx", "torchscript"
 _ONNX = ".onnx"
 _TORCHSCRIPT = (".pt", ".pth", ".ts", ".torchscript")
 _OWN = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)  # of a graph that normalises by itself
@@ -29,7 +33,8 @@ class ImportOptions:
     """The network to import, and its preprocessing where it differs from the published one.
 
     Attributes:
-        source: `torchvision:NAME`, `timm:NAME`, or the path of an ONNX or a TorchScript file.
+        source: `torchvision:NAME`, `timm:NAME`, `hf:FOLDER`, or the path of an ONNX or a TorchScript file, which may have the
+            prefix `onnx:` or `torchscript:`.
         weights: of a library's network: see `load_pretrained`.
         input_size: side of the images in pixels.
         mean, std: of each colour channel, on the scale [0, 1].
@@ -43,19 +48,6 @@ class ImportOptions:
     std: RGB | None = None
     interpolation: Interpolation | None = None
     last_layer: LastLayer | None = None
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """The opened network: the candidate, with its description for the manifest."""
-
-    candidate: Candidate
-    architecture: Architecture
-    embedding_dim: int
-    spec: InputSpec
-    name: str
-    weights: str
-    file: Path | None
 
 
 def import_network(
@@ -76,7 +68,7 @@ def import_network(
     """
     refuse_taken(out, name, version)
     check_paths(data)
-    opened = _open_library(options) if is_pretrained(options.source) else _open_file(options)
+    opened = _open(options, say)
     if isinstance(opened.candidate, OnnxFile | TorchScriptFile) and opened.candidate.is_cut:
         say(f"{opened.name} ends in a classifier: the embedding is the input of its last layer, {opened.embedding_dim} numbers")
     photographs = load_photographs(data, opened.spec, broken_share)
@@ -90,16 +82,26 @@ def import_network(
         weights=opened.weights,
         sha256=hashlib.sha256(opened.file.read_bytes()).hexdigest() if opened.file else None,
         images=len(photographs),
+        licence=opened.licence,
     )
     draft = draft_manifest(name, version, opened.architecture, opened.embedding_dim, opened.spec, origin)
-    return make_bundle(draft, opened.candidate, [images], out, (), say)
+    draft = draft.model_copy(update={"text": opened.text})
+    return make_bundle(draft, opened.candidate, [images], out, (), say, opened.further)
 
 
-def _open_library(options: ImportOptions) -> _Opened:
+def _open(options: ImportOptions, say: Say) -> Opened:
+    if options.source.startswith(HUB):
+        if options != ImportOptions(options.source):
+            raise ExportError(f"{options.source} says by itself how its images are prepared; leave out every flag but --data")
+        return open_hub(Path(options.source.removeprefix(HUB)), say)
+    return _open_library(options) if is_pretrained(options.source) else _open_file(options)
+
+
+def _open_library(options: ImportOptions) -> Opened:
     pretrained = load_pretrained(options.source, options.weights, options.input_size)
     mean, std = options.mean or pretrained.mean, options.std or pretrained.std
     size = pretrained.input_size
-    return _Opened(
+    return Opened(
         Eager(PixelBackbone(Backbone(pretrained.network, mean, std))),
         Architecture(name=options.source, widths=(), mean=mean, std=std),
         pretrained.network.embedding_dim,
@@ -110,13 +112,23 @@ def _open_library(options: ImportOptions) -> _Opened:
     )
 
 
-def _open_file(options: ImportOptions) -> _Opened:
-    path = Path(options.source)
-    if path.is_file() and path.suffix != _ONNX:
+def file_of(source: str) -> tuple[Path, str | None]:
+    """Returns the file that a source names, and its kind, `onnx` or `torchscript`: by its prefix or else by its ending."""
+    for kind in (ONNX_FILE, TORCHSCRIPT_FILE):
+        if source.startswith(f"{kind}:"):
+            return Path(source.removeprefix(f"{kind}:")), kind
+    path = Path(source)
+    return path, ONNX_FILE if path.suffix == _ONNX else TORCHSCRIPT_FILE if path.suffix in _TORCHSCRIPT else None
+
+
+def _open_file(options: ImportOptions) -> Opened:
+    path, kind = file_of(options.source)
+    if path.is_file() and kind != ONNX_FILE:
         refuse_weights(path)
-    if not path.is_file() or path.suffix not in (_ONNX, *_TORCHSCRIPT):
+    if not path.is_file() or kind is None:
         known = (
-            f"{', '.join(EFFICIENTNET_LITE)}, torchvision:NAME, timm:NAME, or a file ending in {_ONNX}, {', '.join(_TORCHSCRIPT)}"
+            f"{', '.join(EFFICIENTNET_LITE)}, torchvision:NAME, timm:NAME, {HUB}FOLDER, or a file ending in {_ONNX}, "
+            f"{', '.join(_TORCHSCRIPT)}"
         )
         raise ExportError(f"cannot import {options.source}: {'no such file; ' if not path.is_file() else ''}give {known}")
     if options.weights is not None:
@@ -125,7 +137,7 @@ def _open_file(options: ImportOptions) -> _Opened:
         raise ExportError("--mean and --std belong together")
     normalisation = None if options.mean is None or options.std is None else (options.mean, options.std)
     candidate: OnnxFile | TorchScriptFile
-    if path.suffix == _ONNX:
+    if kind == ONNX_FILE:
         candidate = OnnxFile(path, normalisation, options.input_size, options.last_layer)
     elif normalisation is None or options.input_size is None:
         raise ExportError(f"{path.name} does not say what it takes; say it with --input-size, --mean and --std")
@@ -133,9 +145,9 @@ def _open_file(options: ImportOptions) -> _Opened:
         candidate = TorchScriptFile(path, normalisation, options.input_size, options.last_layer)
     mean, std = normalisation or _OWN
     height, width = candidate.size
-    return _Opened(
+    return Opened(
         candidate,
-        Architecture(name="onnx" if path.suffix == _ONNX else "torchscript", widths=(), mean=mean, std=std),
+        Architecture(name=kind, widths=(), mean=mean, std=std),
         candidate.embedding_dim,
         InputSpec(height=height, width=width, interpolation=options.interpolation or "bicubic"),
         path.name,

@@ -106,10 +106,14 @@ class Projects:
                 elif (example := self._example(task, annotation)) is not None:
                     _unless_too_few(partial(self._client.remove_example, task.id, example.id))
 
-    def predict(self, project: str, labelling: Labelling, addresses: Sequence[object]) -> tuple[list[dict[str, Any]], str]:
+    def predict(
+        self, project: str, labelling: Labelling, addresses: Sequence[object]
+    ) -> tuple[list[dict[str, Any] | list[Any]], str]:
         """Returns a prediction for each image, as Label Studio takes them, and the name of the version.
 
-        An image of none of the labels, or one that cannot be had, gets no result and the score 0.
+        An image of none of the labels, or one that cannot be had, gets no result and the score 0. Before there are two labels,
+        each image gets an empty list, which Label Studio takes for no prediction at all. It would keep one without a result, and
+        never ask again for an image that is opened from its list.
 
         Raises:
             HeadstartError: the server cannot be asked, or refuses.
@@ -117,11 +121,10 @@ class Projects:
         with self._lock:
             task = self._task(project)
         version = _version(task)
-        found = [_NOTHING] * len(addresses)
-        if task is not None:
-            some = (addresses[first : first + _AT_ONCE] for first in range(0, len(addresses), _AT_ONCE))
-            found = [each for few in some for each in self._answers(task, labelling, few)]
-        return [{**each, "model_version": version} for each in found], version
+        if task is None:
+            return [[] for _ in addresses], version
+        some = (addresses[first : first + _AT_ONCE] for first in range(0, len(addresses), _AT_ONCE))
+        return [{**each, "model_version": version} for few in some for each in self._answers(task, labelling, few)], version
 
     def _answers(self, task: Task, labelling: Labelling, addresses: Sequence[object]) -> list[dict[str, Any]]:
         images = [self._image(each) for each in addresses]

@@ -76,9 +76,17 @@ export class Client {
   async createTask(
     name: string | null,
     examples: Examples,
-    { options: head, ...options }: calls.TaskOptions = {},
+    { options: head, classes = [], ...options }: calls.TaskOptions = {},
   ): Promise<replies.ChangedTask> {
-    const fields = { ...(name !== null && { name }), ...(head && { options: JSON.stringify(head) }) };
+    const fields = {
+      ...(name !== null && { name }),
+      ...(head && { options: JSON.stringify(head) }),
+      ...(classes.length && { classes: JSON.stringify(classes) }),
+    };
+    if (classes.length && Array.isArray(examples) && !examples.length) {
+      const request = { params: { header: idempotencyKey() }, body: fields, bodySerializer: asForm };
+      return this.#http.send((api, each) => api.POST("/v1/tasks", { ...request, ...each }), options);
+    }
     return this.#upload(examples, options, (form, header) => {
       const request = { params: { header }, body: { ...fields, ...form }, bodySerializer: asForm };
       return this.#http.send((api, each) => api.POST("/v1/tasks", { ...request, ...each }), options);

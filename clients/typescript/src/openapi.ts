@@ -66,6 +66,9 @@ export interface paths {
          *     With `label_mode` `multiple`, an image may have any number of labels, and one label is enough for a task. In JSON each example
          *     then has `labels`; each text `labels` of a form is a JSON list; an image that lies in several folders of an archive, the same
          *     bytes, has all their labels.
+         *
+         *     `classes` names classes, in a form as a JSON list. Where the backbone reads text, they need no image: the names answer until
+         *     each class has one, and help afterwards as far as leave-one-out finds that they do.
          */
         post: operations["create_v1_tasks_post"];
         delete?: never;
@@ -1056,6 +1059,11 @@ export interface components {
              */
             labels: "single" | "multiple";
             head: components["schemas"]["HeadReply"];
+            /**
+             * Name Weight
+             * @description of the class names beside the images, chosen by leave-one-out: 0, ⅛, ¼, ½ or 1; 0 unless the gain is more than chance explains. 1 while a class has no image, and the names alone answer. null where the backbone cannot read, above 2,000 examples or 256 classes, and where an image may have several labels
+             */
+            name_weight: number | null;
             capture: components["schemas"]["CaptureSettingReply"];
             /**
              * Created At
@@ -1123,7 +1131,7 @@ export interface components {
             label: string;
             /**
              * Examples
-             * @description support images of this class
+             * @description support images of this class; 0 of one that has a name alone
              */
             examples: number;
         };
@@ -1554,7 +1562,9 @@ export interface components {
          * InputSpec
          * @description The input of the backbone, and how any image is fitted to it.
          *
-         *     `cover` scales the shorter side to fit and crops the centre, with antialiasing; an image of the right size is untouched.
+         *     `cover` scales the shorter side and crops the centre; `stretch` scales each side by itself, and crops nothing. Both are
+         *     antialiased. `shortest_edge` is the length that `cover` scales the shorter side to; None is as short as the crop allows, and
+         *     leaves an image of the right size untouched.
          */
         InputSpec: {
             /** Height */
@@ -1564,9 +1574,9 @@ export interface components {
             /**
              * Resize
              * @default cover
-             * @constant
+             * @enum {string}
              */
-            resize?: "cover";
+            resize?: "cover" | "stretch";
             /**
              * Interpolation
              * @default bicubic
@@ -1579,6 +1589,8 @@ export interface components {
              * @constant
              */
             colour?: "rgb";
+            /** Shortest Edge */
+            shortest_edge?: number | null;
         };
         /**
          * JudgedPrediction
@@ -2484,6 +2496,11 @@ export interface components {
              */
             labels: "single" | "multiple";
             head: components["schemas"]["HeadReply"];
+            /**
+             * Name Weight
+             * @description of the class names beside the images, chosen by leave-one-out: 0, ⅛, ¼, ½ or 1; 0 unless the gain is more than chance explains. 1 while a class has no image, and the names alone answer. null where the backbone cannot read, above 2,000 examples or 256 classes, and where an image may have several labels
+             */
+            name_weight: number | null;
             capture: components["schemas"]["CaptureSettingReply"];
             /**
              * Created At
@@ -2528,6 +2545,11 @@ export interface components {
              */
             negatives: number;
             head: components["schemas"]["HeadReply"];
+            /**
+             * Name Weight
+             * @description of the class names beside the images, chosen by leave-one-out: 0, ⅛, ¼, ½ or 1; 0 unless the gain is more than chance explains. 1 while a class has no image, and the names alone answer. null where the backbone cannot read, above 2,000 examples or 256 classes, and where an image may have several labels
+             */
+            name_weight: number | null;
             /**
              * Accuracy
              * @description by leave-one-out when the version was made; null if that was not done, or no example could be judged
@@ -2577,7 +2599,13 @@ export interface components {
              * @enum {unknown}
              */
             label_mode?: "multiple" | "single";
-            examples: components["schemas"]["ExampleBody"][];
+            /**
+             * @description names of classes, which need no example where the backbone reads text; each as a label is
+             * @default []
+             */
+            classes?: string[];
+            /** @default [] */
+            examples?: components["schemas"]["ExampleBody"][];
         };
         /**
          * TaskOptions
@@ -3304,6 +3332,8 @@ export interface operations {
                      * @enum {unknown}
                      */
                     label_mode?: "single" | "multiple";
+                    /** @description names of classes, which need no image where the backbone reads text: a list, as JSON */
+                    classes?: string;
                 };
                 /**
                  * @example {

@@ -34,6 +34,8 @@ export type AddOptions = ExampleOptions & CallOptions;
 export interface TaskOptions extends ExampleOptions, CallOptions {
   /** For fitting the last layer; fields left out come from the backbone's defaults. */
   options?: HeadOptions;
+  /** Names of classes, which need no image where the backbone of new tasks reads text: then the examples may be []. */
+  classes?: readonly string[];
 }
 
 export interface ExampleListOptions extends CallOptions {

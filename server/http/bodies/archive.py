@@ -46,11 +46,13 @@ class TaskDescription(msgspec.Struct, frozen=True):
         labels: whether an image may have several.
         options: those of the head that its owner asked for.
         folders: the labels of folders that could not be called like their class.
+        named: classes that were given by their names.
     """
 
     labels: LabelMode = "single"
     options: TaskOptions = TaskOptions()
     folders: dict[str, str] = {}
+    named: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)

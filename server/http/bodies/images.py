@@ -15,7 +15,7 @@ from server.http.bodies.content import JSON, MOST_COMMAS, MULTIPART, WITH_TASKS,
 from server.http.bodies.file_names import clean_file_name
 from server.http.bodies.forms import Form, read_form
 from server.http.bodies.labels import by_image, label_in, label_of_text
-from server.journeys.support_set import LabelledImage
+from server.journeys.support_set import LabelledImage, clean_label
 from server.schemas.dialects import PipelineBody
 from server.schemas.requests import (
     CaptureOptions,
@@ -37,7 +37,7 @@ _RAW = frozenset(
 )
 
 _MOST_TASK_TEXTS = 1000  # of a form: each costs the event loop, and one may name many
-_Options = TypeVar("_Options", TaskOptions, CaptureOptions)
+_Json = TypeVar("_Json", TaskOptions, CaptureOptions, list[str])
 
 _WHITESPACE = b" \t\r\n"
 
@@ -51,6 +51,7 @@ class TaskRequest:
     capture: CaptureOptions
     label_mode: LabelMode
     examples: list[LabelledImage]
+    classes: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +70,15 @@ async def read_task(request: Request, service: Service) -> TaskRequest:
     """
     if media_type(request) == JSON:
         body = await read_json(request, service, TaskBody, service.settings.max_body_bytes)
-        return TaskRequest(body.name, body.options, body.capture, body.label_mode, await _from_json(body.examples, service))
-    form = await _support_form(request, service, "name", "options", "capture", "label_mode")
+        classes = await _class_names(body.classes, service)
+        examples = await _from_json(body.examples, service)
+        return TaskRequest(body.name, body.options, body.capture, body.label_mode, examples, classes)
+    form = await _support_form(request, service, "name", "options", "capture", "label_mode", "classes")
     name, options, capture, mode = (form.text(field) for field in ("name", "options", "capture", "label_mode"))
     told = None if mode is None else _label_mode(mode)
     archive = await _archive(form, service, told)
     described = archive.task if archive else TaskDescription()
+    named = form.text("classes")
     label_mode = told or described.labels
     return TaskRequest(
         name=None if name is None else _name(name),
@@ -82,6 +86,7 @@ async def read_task(request: Request, service: Service) -> TaskRequest:
         capture=CaptureOptions() if capture is None else _from_text("capture", capture, CaptureOptions),
         label_mode=label_mode,
         examples=await _from_form(form, archive, service, label_mode),
+        classes=await _class_names(described.named if named is None else _from_text("classes", named, list[str]), service),
     )
 
 
@@ -202,6 +207,13 @@ async def _from_json(examples: Sequence[ExampleBody], service: Service) -> list[
     ]
 
 
+async def _class_names(raw: Sequence[str], service: Service) -> list[str]:
+    """Returns the names, cleaned as labels are, each once."""
+    if len(raw) > service.settings.max_classes:
+        raise LimitExceeded("classes of this task", len(raw), service.settings.max_classes)
+    return await service.pools.in_thread(lambda: list(dict.fromkeys(map(clean_label, raw)))) if raw else []
+
+
 async def _decoded(images: Sequence[str], service: Service, most: int) -> list[bytes]:
     if len(images) > most:
         raise LimitExceeded("images in this request", len(images), most)
@@ -255,7 +267,7 @@ def _name(raw: str) -> str:
         raise InvalidRequest(str(error)) from None
 
 
-def _from_text(name: str, raw: str, model: type[_Options]) -> _Options:
+def _from_text(name: str, raw: str, model: type[_Json]) -> _Json:
     try:
         return msgspec.json.decode(raw, type=model)
     except ValueError as error:

@@ -108,11 +108,15 @@ async def create(request: Request, caller: Calling, service: Served, idempotency
     With `label_mode` `multiple`, an image may have any number of labels, and one label is enough for a task. In JSON each example
     then has `labels`; each text `labels` of a form is a JSON list; an image that lies in several folders of an archive, the same
     bytes, has all their labels.
+
+    `classes` names classes, in a form as a JSON list. Where the backbone reads text, they need no image: the names answer until
+    each class has one, and help afterwards as far as leave-one-out finds that they do.
     """
     caller.check_unbound()
     asked = await read_task(request, service)
     capture = asked.capture.given()
     further = [*([capture] if capture else []), *([asked.label_mode] if asked.label_mode != "single" else [])]
+    further += [asked.classes] if asked.classes else []
     purpose = json.dumps(["create", asked.name, asdict(asked.options), *further])
     setting = CaptureSetting(**capture) if capture else None
     return await create_once(
@@ -123,7 +127,17 @@ async def create(request: Request, caller: Calling, service: Served, idempotency
         asked.examples,
         lambda kept: while_connected(
             request,
-            adapt.create_task(service, caller.tenant, asked.name, asked.options, asked.examples, kept, setting, asked.label_mode),
+            adapt.create_task(
+                service,
+                caller.tenant,
+                asked.name,
+                asked.options,
+                asked.examples,
+                kept,
+                setting,
+                asked.label_mode,
+                asked.classes,
+            ),
         ),
         partial(changed_task_again, service, caller.tenant),
         _location,

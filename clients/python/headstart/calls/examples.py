@@ -3,7 +3,7 @@
 import json
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +29,7 @@ class ExampleCalls(Calls):
         examples: Examples,
         *,
         options: HeadOptions | None = None,
+        classes: Sequence[str] = (),
         several_labels: bool = False,
         shrink: bool = True,
         broken: Broken | None = None,
@@ -38,7 +39,9 @@ class ExampleCalls(Calls):
 
         Args:
             name: of the task; None calls it by its id.
+            examples: may be none where there are `classes`.
             options: for fitting the last layer.
+            classes: names of classes. They need no image where the backbone that new tasks get reads text.
             several_labels: lets an image have any number of labels: the label of a pair may be a list, and an image that is given
                 under several labels, the same bytes, has all of them. It cannot be changed later.
             shrink: makes large images smaller before they are sent, if Pillow is installed. Their short side becomes twice the
@@ -58,8 +61,13 @@ class ExampleCalls(Calls):
             fields["options"] = json.dumps(options)
         if several_labels:
             fields["label_mode"] = "multiple"
+        given = yield from _labelled(examples)
+        if classes:
+            fields["classes"] = json.dumps(list(classes))
+        if classes and not given:
+            return (yield from self._of_names(fields))
         shrinker = Shrinker(lambda: self._input_side(None)) if shrink else None
-        upload = Upload(self._exchange, (yield from _labelled(examples)), shrinker, broken, several_labels)
+        upload = Upload(self._exchange, given, shrinker, broken, several_labels)
         return (yield from upload.send("/v1/tasks", fields, progress))
 
     @call
@@ -88,6 +96,16 @@ class ExampleCalls(Calls):
         upload = Upload(self._exchange, (yield from _labelled(examples)), shrinker, broken, several_labels)
         fields = {"label_mode": "multiple"} if several_labels else {}
         return (yield from upload.send(task_path(task, "examples"), fields, progress))
+
+    def _of_names(self, fields: Mapping[str, str]) -> Steps[Task]:
+        """Steps to a task of class names alone. A form of texts is sent as one of files without names."""
+        return self._ask(
+            Task.from_json,
+            "POST",
+            "/v1/tasks",
+            files=[(name, (None, value)) for name, value in fields.items()],
+            headers={"Idempotency-Key": uuid.uuid4().hex},
+        )
 
     @call
     def create_from_archive(self, name: str | None, archive: str | os.PathLike[str]) -> Steps[Task]:

@@ -59,6 +59,8 @@ class Task:
         timing_ms: decode, embed, fit, store and total of the change; empty if nothing was changed.
         capture: which of its predictions are kept for review.
         labels: "multiple" if an image may have any number of labels, else "single".
+        name_weight: of the class names beside the images, 0 if they tell nothing, and 1 while a class has no image. None where
+            the backbone cannot read, above 2,000 examples or 256 classes, and where an image may have several labels.
         raw: the JSON as it arrived.
     """
 
@@ -76,6 +78,7 @@ class Task:
     capture: CaptureSetting = CaptureSetting("none", 0, 0)
     negatives: int = 0
     labels: LabelMode = "single"
+    name_weight: float | None = None
 
     @property
     def examples(self) -> int:
@@ -100,6 +103,7 @@ class Task:
             **({"capture": CaptureSetting(**body["capture"])} if "capture" in body else {}),
             negatives=body.get("negatives", 0),  # Earlier servers have none.
             labels=body.get("labels", "single"),  # Earlier servers know no other.
+            name_weight=body.get("name_weight"),  # Earlier servers have none.
         )
 
 

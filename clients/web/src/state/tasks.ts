@@ -39,9 +39,16 @@ export async function start(): Promise<void> {
     tasks.value = null; // With another key they may be others.
     access.value = await api.ownKey();
     limits.value = await api.limits();
-    tasks.value = await api.allTasks();
-    if (!isNamed() || (chosen.value && !task.value)) go(tasks.value[0]?.id ?? null);
+    const known = joined(await api.allTasks());
+    tasks.value = known;
+    if (!isNamed() || (chosen.value && !task.value)) go(known[0]?.id ?? null);
   });
+}
+
+/** The tasks of the first list, and those that were put while it was on its way, which are newer. */
+function joined(listed: TaskReply[]): TaskReply[] {
+  const newer = tasks.value ?? [];
+  return [...newer, ...listed.filter((each) => !newer.some(({ id }) => id === each.id))];
 }
 
 /** Reads the tasks again. */

@@ -50,7 +50,11 @@ spec:
     - name: server
       image: {{ include "headstart.image" . | quote }}
       imagePullPolicy: {{ .Values.image.pullPolicy }}
-      ports: [{name: http, containerPort: 8000}]
+      ports:
+        - {name: http, containerPort: 8000}
+        {{- with .Values.settings.grpcPort }}
+        - {name: grpc, containerPort: {{ int . }}}
+        {{- end }}
       {{- include "headstart.environment" . | nindent 6 }}
       {{- include "headstart.confined" . | nindent 6 }}
       resources:

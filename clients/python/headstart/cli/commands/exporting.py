@@ -17,12 +17,17 @@ _CHECK = "check"
 _FORMATS = {
     "onnx": "a file for ONNX Runtime",
     "web": "a folder for browsers",
+    "tflite": "a folder for TensorFlow Lite, as Frigate reads it",
+    "coreml": "a Core ML package",
     "archive": "a folder of the images, labels, versions and captures, which `headstart import` reads",
 }
-_MISSING = (
-    "this needs the server's package on this machine, with an engine and its extra `export`: "
-    "pip install 'headstart-server[cpu,export]'"
-)
+_MISSING = "this needs the server's package on this machine: pip install 'headstart-server[{extras}]'"
+_EXTRAS = {
+    "ai_edge_litert": "cpu,export,tflite",
+    "flatbuffers": "cpu,export,tflite",
+    "coremltools": "cpu,export,coreml",
+    "torch": "cpu,export,coreml",
+}
 
 
 def add_to(command: Callable[..., ArgumentParser]) -> None:
@@ -54,8 +59,7 @@ def export(client: Client, args: Namespace, output: Output) -> Exit:
         case [task] if task != _CHECK:
             if args.format is None:
                 raise Misused("say with --format what to make of the task")
-            make = {"onnx": _to_onnx, "web": _to_web, "archive": _to_archive}[args.format]
-            return make(client, task, args, output)
+            return _MAKE[args.format](client, task, args, output)
     raise Misused("give either a task with --format, or `check` and what was exported")
 
 
@@ -97,6 +101,40 @@ def _to_web(client: Client, wanted: str, args: Namespace, output: Output) -> Exi
     return Exit.DONE
 
 
+def _to_tflite(client: Client, wanted: str, args: Namespace, output: Output) -> Exit:
+    with _explained():
+        from exporting.model import find
+        from exporting.tflite.model import write_folder
+
+        found = find(finding.document(client, wanted), args.bundles_dir)
+        name, version = found.classifier.name, found.classifier.version
+        path = args.out or Path(f"{safe(name)}-tflite")
+        write_folder(found, path)
+    told = (
+        f"Saved version {version} of {printable(name)} to {printable(str(path))}: model.tflite and labelmap.txt. For Frigate, "
+        "make it the folder model_cache/NAME of its configuration, with the name of a custom classification."
+    )
+    output.answer({"task": found.classifier.task, "version": version, "folder": str(path)}, lambda: told)
+    return Exit.DONE
+
+
+def _to_coreml(client: Client, wanted: str, args: Namespace, output: Output) -> Exit:
+    with _explained():
+        from exporting.coreml.model import write_package
+        from exporting.model import find
+
+        found = find(finding.document(client, wanted), args.bundles_dir)
+        name, version, spec = found.classifier.name, found.classifier.version, found.bundle.manifest.input
+        path = args.out or Path(f"{safe(name)}.mlpackage")
+        write_package(found, path)
+    told = (
+        f"Saved version {version} of {printable(name)} to {printable(str(path))}. It takes images of {spec.width} x "
+        f"{spec.height} pixels. Core ML runs on Apple's systems alone: headstart export check {printable(str(path))} needs macOS."
+    )
+    output.answer({"task": found.classifier.task, "version": version, "folder": str(path)}, lambda: told)
+    return Exit.DONE
+
+
 def _to_archive(client: Client, wanted: str, args: Namespace, output: Output) -> Exit:
     task = finding.task(client, wanted)
     path = args.out or Path(f"{safe(task.name)}-archive")
@@ -107,6 +145,9 @@ def _to_archive(client: Client, wanted: str, args: Namespace, output: Output) ->
     )
     output.answer(saved, lambda: told)
     return Exit.DONE
+
+
+_MAKE = {"onnx": _to_onnx, "web": _to_web, "tflite": _to_tflite, "coreml": _to_coreml, "archive": _to_archive}
 
 
 def _check(path: Path, output: Output) -> Exit:
@@ -142,4 +183,5 @@ def _explained() -> Iterator[None]:
         except ExportError as error:
             raise Misused(str(error)) from error
     except ModuleNotFoundError as error:
-        raise Misused(f"{_MISSING} ({error.name} is missing)") from error
+        extras = _EXTRAS.get((error.name or "").partition(".")[0], "cpu,export")
+        raise Misused(f"{_MISSING.format(extras=extras)} ({error.name} is missing)") from error

@@ -1,0 +1,1 @@
+"""Folders as Hugging Face repositories are: `config.json`, weights, the settings of the preprocessing, perhaps a tokenizer."""
