@@ -11,6 +11,7 @@ TYPESCRIPT = clients/typescript
 NODE_PACKAGES = $(WEB)/node_modules/installed $(TYPESCRIPT)/node_modules/installed
 OPENAPI = .venv-dev/bin/python -c 'import json; from server.app import ROUTES; \
 	from server.http.openapi import openapi_document; print(json.dumps(openapi_document(ROUTES)))'
+DEVELOPED = -e '.[cpu,train,balance,dev]' -e clients/python
 .DEFAULT_GOAL := help
 # Where this is set, each of the many processes that tests start would compile our modules anew.
 export PYTHONDONTWRITEBYTECODE =
@@ -80,12 +81,14 @@ clean:  ## remove both environments, and what npm installed
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[cpu]' -e clients/python
 	touch $@
 
-# uv installs these gigabytes in a third of pip's time. What does not compile is for another Python.
+# uv installs these gigabytes in a third of pip's time. It does not read pip's configuration: where that names another index,
+# pip installs. What does not compile is for another Python.
 .venv-dev/installed: pyproject.toml clients/python/pyproject.toml
 	@$(MODERN)
 	$(PYTHON) -m venv --clear .venv-dev
 	.venv-dev/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
-	.venv-dev/bin/uv pip install --quiet --python .venv-dev/bin/python -e '.[cpu,train,balance,dev]' -e clients/python
+	.venv-dev/bin/uv pip install --quiet --python .venv-dev/bin/python $(DEVELOPED) \
+		|| .venv-dev/bin/python -m pip install --quiet --disable-pip-version-check --no-compile $(DEVELOPED)
 	-.venv-dev/bin/python -W ignore -m compileall -qq -j 0 -x '/tests?/|/torch/testing/_internal/|/transformers/models/' .venv-dev/lib
 	touch $@
 
