@@ -18,8 +18,8 @@ def convolution(graph: Graph, inputs: Sequence[Any], output: Tensor, attributes:
     """Adds a convolution, of maps in real numbers or in eight bits, and returns its output.
 
     Args:
-        inputs: the maps; the kernel (O, I / groups, k, k), an array, or in eight bits a pair of it with its scale; and perhaps
-            the bias (O,), an array of real numbers.
+        inputs: the maps; the kernel, an array (O, I / groups, k, k); and perhaps the bias, an array (O,) of real numbers. In
+            eight bits the kernel comes as a pair with its scale.
         attributes: of ONNX's `Conv`.
 
     Raises:

@@ -1,6 +1,6 @@
 """Class names as a prior for a head, where a bundle has a network that embeds text in the space of its images.
 
-A name's embedding t_k, of norm one, scores an image by its cosine, as the two networks were trained (Radford et al., Learning
+A name's embedding t_k, of norm one, scores an image by its cosine. So the two networks were trained (Radford et al., Learning
 Transferable Visual Models From Natural Language Supervision, ICML 2021):
 
     names(x)_k = scale · ⟨f, t_k⟩,    f the features that the head reads

@@ -1,7 +1,7 @@
 """The messages of `inference.proto`, by the calls of its service.
 
-They are read from the compiled file and not from generated Python: that asks for the version of protobuf that generated it, or a
-later one, and puts the names into a pool that all packages of a process share (decision 0142).
+They are read from the compiled file and not from generated Python. That would ask for the version of protobuf that generated it,
+or a later one. It would also put the names into a pool that all packages of a process share (decision 0142).
 """
 
 from pathlib import Path

@@ -19,7 +19,7 @@ from server.audit import making
 from server.engine.backbone import ServedBackbone
 from server.errors import Conflict, ExampleNotFound, TooFewClasses, UnreadableImage
 from server.ids import new_id
-from server.journeys.class_names import check_names, fit_with_names, names_of, weighed
+from server.journeys.class_names import fit_with_names, lacking_images, names_of, weighed
 from server.journeys.embed import embed_images, image_error
 from server.journeys.head_options import chosen, chosen_again
 from server.journeys.placing import placed
@@ -68,13 +68,13 @@ async def create_task(
     watch = Stopwatch(service.metrics)
     if examples or not named:
         check_request(examples, service.settings)
-    check_mode([example.label for example in examples], mode)
-    check_support_set([example.label for example in examples], service.settings, named)
+    given = [example.label for example in examples]
+    check_mode(given, mode)
+    check_support_set(given, service.settings, named)
     await check_room(service, tenant, [example.image for example in examples], tasks=1)
 
     with service.backbones.use_default() as backbone:  # Once the task is stored, it is what keeps the backbone open.
-        check_names(named, [example.label for example in examples], backbone, mode)
-        with charged(len(examples) + len(set(named).difference(example.label for example in examples))):
+        with charged(len(examples) + len(lacking_images(named, given, backbone, mode))):
             made = await _embed(service, backbone, examples, watch) if examples else backbone.no_embeddings
         of_all = await service.pools.in_thread(on_host, made)
         new = await service.pools.in_thread(_new_examples, examples, of_all, service.settings.keep_images)

@@ -21,8 +21,10 @@ _MOST_WEIGHED = 2000  # examples: with more, leaving them out would take longer 
 _WEIGHED_EACH_TIME = 100  # examples of a version: as many as are judged by leave-one-out with each
 
 
-def check_names(named: Sequence[str], labels: Sequence[Label | None], backbone: ServedBackbone, mode: LabelMode) -> None:
-    """Checks the classes that a new task is given by name.
+def lacking_images(
+    named: Sequence[str], labels: Sequence[Label | None], backbone: ServedBackbone, mode: LabelMode
+) -> Sequence[str]:
+    """Returns the classes without an image, of those that a new task is given by name.
 
     Args:
         named: the names.
@@ -42,6 +44,7 @@ def check_names(named: Sequence[str], labels: Sequence[Label | None], backbone: 
         )
     if lacking and (classes := len({*named, *labels} - {None})) > MOST_NAMES:
         raise LimitExceeded("classes of a task with a class that has a name alone", classes, MOST_NAMES)
+    return lacking
 
 
 def names_of(options: FittedOptions, backbone: ServedBackbone) -> tuple[str, ...]:
