@@ -31,7 +31,7 @@ class Call:
     Attributes:
         ask: returns the request that a message becomes. Raises InvalidMessage.
         fill: fills a response from the answer to that request. The flag is whether the message's tensors are typed.
-        door: a request of whose head is known before the message is read that whoever may make the call may make as well.
+        door: a request whose head is known before the message is read. Whoever may make the call may make it as well.
         answered: the statuses of answers that are no errors.
     """
 
