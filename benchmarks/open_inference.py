@@ -3,8 +3,8 @@
     python -m benchmarks.open_inference --json open_inference.json
 
 Each pair asks for the same: probabilities alone, or verdicts on strangers as well. Requests and answers of the protocol are
-binary, as its stock clients have them. A pair's ratio is the median over the rounds. Over gRPC the load comes from grpcio's own
-client, which takes many times the processor time of plain sockets, on the same machine.
+binary, as its stock clients have them. A pair's ratio is the median over the rounds. All load comes over plain sockets, so that
+no client counts as the server's time.
 """
 
 import json
@@ -18,11 +18,12 @@ import httpx
 
 from benchmarks.http import Served
 from benchmarks.server_process import ServerProcess, free_port
-from benchmarks.serving.grpc_load import drive_grpc
+from benchmarks.serving.grpc_load import GrpcChannel
 from benchmarks.serving.load import LoadGenerator, post, post_form, post_images
 from benchmarks.shared.command import benchmark_parser, write_json
-from benchmarks.shared.setting import create_task, paper_bundle, sample_images, support_set
+from benchmarks.shared.setting import create_task, sample_images, support_set
 from benchmarks.shared.turns import race
+from models.bundle import PAPER_BUNDLE
 from models.engine import MAX_BATCH
 from models.processor import available_cores
 from server.grpc.messages import read_messages
@@ -32,14 +33,16 @@ _JUDGED = ("PROBABILITY", "LABEL", "KNOWN", "NOVELTY")
 
 
 def main() -> None:
-    arguments = benchmark_parser("open_inference", __doc__, rounds=5, seconds=2.0).parse_args()
+    parser = benchmark_parser("open_inference", __doc__, rounds=5, seconds=2.0)
+    parser.add_argument("--bundle", default=PAPER_BUNDLE, help="that embeds the images (default %(default)s)")
+    arguments = parser.parse_args()
     images = sample_images()
     several = list(islice(cycle(images), MAX_BATCH))
     with (
         TemporaryDirectory() as folder,
-        ServerProcess(Path(folder) / "data", "--grpc-port", str(grpc_port := free_port())) as server,
+        ServerProcess(Path(folder) / "data", "--grpc-port", str(grpc_port := free_port()), bundle=arguments.bundle) as server,
         LoadGenerator(server.url) as load,
-        LoadGenerator(f"http://127.0.0.1:{grpc_port}", drive_grpc) as grpc_load,
+        LoadGenerator(f"http://127.0.0.1:{grpc_port}", GrpcChannel) as grpc_load,
     ):
         with httpx.Client(base_url=server.url, timeout=60) as api:
             path = create_task(api, support_set())
@@ -72,7 +75,7 @@ def main() -> None:
             f"{name}, {way}": served for name, pair in pairs.items() for way, served in zip(("ours", "v2"), pair, strict=True)
         }
         rates = race(contestants, arguments.rounds, arguments.seconds)
-    print(f"{paper_bundle().id}, {available_cores()} cores; images per second")
+    print(f"{arguments.bundle}, {available_cores()} cores; images per second")
     print(f"{'':<36}{'our own call':>14}{'protocol':>12}{'of ours':>9}{'(least, most)':>16}")
     rows = []
     for name in pairs:

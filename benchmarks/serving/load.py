@@ -1,4 +1,4 @@
-"""A cheap load generator in a process of its own. It sends whole HTTP requests over plain sockets.
+"""A cheap load generator in a process of its own. It sends whole requests over plain sockets.
 
 In a closed loop each connection sends its next request as soon as the last is answered. In an open loop requests leave on a
 schedule and are timed from when they were due. So a server that falls behind cannot slow down the measurement (coordinated
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -108,16 +108,18 @@ class LoadGenerator:
 
     Args:
         url: of the server; only its host and port count.
-        drive: puts a job through; None for requests of HTTP. A function of a module, since it runs in the other process.
+        connect: opens a connection; None for one of HTTP. A class or function of a module, since it runs in the other process.
     """
 
-    def __init__(self, url: str, drive: "Drive | None" = None) -> None:
+    def __init__(self, url: str, connect: "Connect | None" = None) -> None:
         parts = urlsplit(url)
         assert parts.hostname is not None
         assert parts.port is not None
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, (parts.hostname, parts.port), drive or _drive), daemon=True)
+        self._process = context.Process(
+            target=_serve, args=(theirs, (parts.hostname, parts.port), connect or HttpChannel), daemon=True
+        )
         self._process.start()
 
     def closed(self, requests: Sequence[bytes], connections: int, count: int) -> Outcome:
@@ -165,25 +167,44 @@ class Job:
     keep_bodies: bool = False
 
 
-Drive = Callable[[Job, tuple[str, int]], Outcome]
-"""A function that sends the requests of a job to a host and port."""
+class Channel(Protocol):
+    """A connection with at most one request under way."""
+
+    socket: socket.socket
+
+    def close(self) -> None:
+        """Ends the connection."""
+
+    def send(self, request: bytes, since: float) -> None:
+        """Sends a request that is timed from a moment of `time.perf_counter`."""
+
+    def receive(self) -> Reply | None:
+        """Takes what the socket has, and returns the reply once it is whole.
+
+        Raises:
+            LoadError: the server closed the connection.
+        """
 
 
-def _serve(pipe: Connection, address: tuple[str, int], drive: Drive) -> None:
+Connect = Callable[[tuple[str, int], bool], Channel]
+"""A function that connects to a host and port. The flag is whether replies keep their bodies."""
+
+
+def _serve(pipe: Connection, address: tuple[str, int], connect: Connect) -> None:
     while True:
         try:
             job = pipe.recv()
         except EOFError:
             return
         try:
-            pipe.send(drive(job, address))
+            pipe.send(_drive(job, address, connect))
         except (OSError, LoadError) as error:
             pipe.send(LoadError(str(error)))
 
 
-def _drive(job: Job, address: tuple[str, int]) -> Outcome:
+def _drive(job: Job, address: tuple[str, int], connect: Connect) -> Outcome:
     with selectors.DefaultSelector() as selector, ExitStack() as connected:
-        idle = deque(connected.enter_context(closing(_Channel(address, job.keep_bodies))) for _ in range(job.connections))
+        idle = deque(connected.enter_context(closing(connect(address, job.keep_bodies))) for _ in range(job.connections))
         for channel in idle:
             selector.register(channel.socket, selectors.EVENT_READ, channel)
         replies: list[Reply] = []
@@ -207,8 +228,8 @@ def _drive(job: Job, address: tuple[str, int]) -> Outcome:
     return Outcome(replies, seconds, busy / seconds)
 
 
-class _Channel:
-    """A connection with at most one request under way."""
+class HttpChannel:
+    """A connection of HTTP/1.1."""
 
     def __init__(self, address: tuple[str, int], keep_bodies: bool) -> None:
         self._keep_bodies = keep_bodies
@@ -225,7 +246,6 @@ class _Channel:
         self.socket.sendall(request)
 
     def receive(self) -> Reply | None:
-        """Returns the reply, once it is whole."""
         data = self.socket.recv(_RECEIVE)
         if not data:
             raise LoadError("the server closed a connection")

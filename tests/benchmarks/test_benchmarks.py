@@ -2,11 +2,15 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import grpc
 import httpx
 import pytest
 
 from benchmarks.server_process import free_port
+from benchmarks.serving.grpc_load import GrpcChannel
 from benchmarks.serving.load import LoadError, LoadGenerator, post
 from benchmarks.shared.turns import Rates, race, repeat
 from tests.helpers import uploads
@@ -65,3 +69,24 @@ def test_an_open_loop_keeps_to_its_schedule(load: LoadGenerator, task: str, quer
 def test_a_server_that_is_not_there_is_an_error() -> None:
     with LoadGenerator(f"http://127.0.0.1:{free_port()}") as generator, pytest.raises(LoadError):
         generator.closed([post("/", b"", "text/plain")], 1, 1)
+
+
+def _echoed(message: bytes, context: Any) -> bytes:
+    if message == b"refuse":
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, "as asked")
+    return message
+
+
+def test_calls_of_grpc_are_sent_as_fast_as_the_server_takes_them() -> None:
+    service = grpc.server(ThreadPoolExecutor(2))
+    echo = {"ModelInfer": grpc.unary_unary_rpc_method_handler(_echoed)}
+    service.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("inference.GRPCInferenceService", echo),))
+    port = service.add_insecure_port("127.0.0.1:0")
+    service.start()
+    large = bytes(range(256)) * 1200  # several times the window of a stream
+    with LoadGenerator(f"http://127.0.0.1:{port}", GrpcChannel) as generator:
+        outcome = generator.open([large, b"refuse", b"small"], connections=2, rate=1000.0, seconds=0.03, keep_bodies=True)
+    service.stop(None).wait()
+    assert sorted((reply.status, reply.body) for reply in outcome.replies) == sorted(
+        [(200, large), (500, b""), (200, b"small")] * 10
+    )
