@@ -1,4 +1,4 @@
-"""A folder that is written completely or not at all."""
+"""A file or folder that is written completely or not at all."""
 
 import errno
 import os
@@ -9,17 +9,20 @@ from pathlib import Path
 
 
 @contextmanager
-def written_whole(folder: Path) -> Iterator[Path]:
-    """Yields a path beside `folder`, with the same ending. What is written there becomes `folder`; after an error it vanishes.
+def written_whole(path: Path) -> Iterator[Path]:
+    """Yields a path beside `path`, with the same ending. What is written there becomes `path`; after an error it vanishes.
 
     Raises:
-        OSError: `folder` exists, or cannot be made.
+        OSError: `path` exists, or cannot be made.
     """
-    if folder.exists():
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder))
-    temporary = folder.with_name(f".{os.getpid()}.{folder.name}")
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield temporary
-        temporary.rename(folder)
+        temporary.rename(path)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)

@@ -29,6 +29,17 @@ def full(*_: object, **__: object) -> Never:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+def no_space_for_bytes(patch: pytest.MonkeyPatch) -> None:
+    """Lets the writing of bytes fail in the middle."""
+    write = Path.write_bytes
+
+    def half(path: Path, data: bytes) -> Never:
+        write(path, data[: len(data) // 2])
+        full()
+
+    patch.setattr(Path, "write_bytes", half)
+
+
 def no_space_for_text(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Path, "write_text", full)
 
@@ -49,7 +60,12 @@ def no_space_for_package(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("form", "name", "break_it"),
-    [("tflite", "a", no_space_for_text), ("web", "a", no_space_for_text), ("coreml", "a.mlpackage", no_space_for_package)],
+    [
+        ("onnx", "a.onnx", no_space_for_bytes),
+        ("tflite", "a", no_space_for_text),
+        ("web", "a", no_space_for_text),
+        ("coreml", "a.mlpackage", no_space_for_package),
+    ],
 )
 def test_a_failed_export_leaves_nothing(
     form: str, name: str, break_it: Callable[[pytest.MonkeyPatch], Any], shipped_bundle: Path, tmp_path: Path

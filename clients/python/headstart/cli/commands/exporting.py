@@ -67,13 +67,13 @@ def _to_onnx(client: Client, wanted: str, args: Namespace, output: Output) -> Ex
     with _explained():
         from exporting.model import find, to_onnx
         from exporting.ten_lines import ten_lines
+        from exporting.whole import written_whole
 
         found = find(finding.document(client, wanted), args.bundles_dir)
         name = found.classifier.name
         path = args.out or Path(f"{safe(name)}.onnx")
-        exported = to_onnx(found)
-        with path.open("xb") as file:
-            file.write(exported)
+        with written_whole(path) as whole:
+            whole.write_bytes(to_onnx(found))
         program = ten_lines(path.name, found.bundle.manifest.input)
     body = {"task": found.classifier.task, "version": found.classifier.version, "file": str(path), "program": program}
     told = f"Saved version {found.classifier.version} of {printable(name)} to {printable(str(path))}. This reads it:\n\n{program}"
