@@ -51,7 +51,7 @@ def _fit(steps: Steps, channels: Value, sides: tuple[Value, Value], spec: InputS
         return _rounded(down.on(branch) @ _rounded(channels.on(branch) @ across))
 
     fitted = steps.either(_tall(*sides, spec), rows_first, columns_first)
-    steps("Cast", fitted.apply("Transpose", perm=[0, 2, 3, 1]), output=output, to=_UINT8)
+    steps("Cast", fitted.apply("Transpose", perm=[0, 2, 3, 1]), output=output, to=TensorProto.UINT8)
 
 
 def weights(spec: InputSpec, rows: int, columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -66,7 +66,6 @@ def weights(spec: InputSpec, rows: int, columns: int) -> tuple[NDArray[np.float6
     return down, across
 
 
-_UINT8 = 2  # of onnx.TensorProto
 _ONE = float(2**22)  # a weight of one, as Pillow counts it
 
 

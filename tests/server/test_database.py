@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, Pool, create_engine, event, text
 
@@ -262,6 +262,7 @@ def test_nothing_that_was_removed_is_left_in_any_file(tmp_path: Path) -> None:
         assert found_in(tmp_path, kept) == len(kept)
 
 
+@settings(deadline=None)
 @given(st.none() | st.binary(max_size=10_000))
 def test_an_erasable_blob_comes_back_as_it_was(value: bytes | None) -> None:
     dialect, blob = create_engine("sqlite://").dialect, ErasableBlob()
