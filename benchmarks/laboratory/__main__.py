@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         if experiment.needs_data:
             own.add_argument("--data", type=Path, nargs="+", required=True, help="as for headstart-train run")
         own.add_argument(
-            "--minutes", type=float, default=experiment.minutes, help="of training for each contestant (default %(default)s)"
+            "--minutes", type=float, default=experiment.minutes, help=f"{experiment.minutes_of} (default %(default)s)"
         )
         own.add_argument("--out", type=Path, required=True, metavar="DIR", help="receives results, and what a restart needs")
         own.add_argument("--device", default="auto", help="cpu, cuda, or auto: cuda where it is (default %(default)s)")

@@ -8,6 +8,9 @@ from pathlib import Path
 from benchmarks.laboratory.record import Folder
 from training.writing import replace_text
 
+FOR_ALL = "for everything; after these, the same command goes on"
+"""What `--minutes` are of."""
+
 Key = tuple[str, ...]
 
 

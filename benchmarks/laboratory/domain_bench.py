@@ -28,7 +28,8 @@ Test = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 _PHOTOGRAPHS = tuple(domain for domain in DOMAINS if domain.files.startswith("photos/"))
 _BATCH = 256
-_TO_CHOOSE = 4  # A candidate is chosen by one validation episode for so many that are measured with.
+_TO_CHOOSE = 4  # A candidate is chosen by one validation episode of a kind for so many that are measured with,
+_LEAST = 5  # and by so many at least.
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ class Contest:
 
     def _accuracies(self, cells: Cells, bench: Bench, part: Part, candidate: str) -> Iterator[tuple[str, list[float]]]:
         test = self.tested(self.candidates[candidate])
-        episodes = bench.episodes if part == "test" else max(1, bench.episodes // _TO_CHOOSE)
+        episodes = bench.episodes if part == "test" else max(_LEAST, bench.episodes // _TO_CHOOSE)
         for domain, images in bench.measured(part):
             if (count := self.shots(images)) is not None:
                 work = partial(bench.accuracies, images, count, episodes, test)

@@ -15,6 +15,7 @@ class Experiment:
             and `--seed`.
         run: carries it out, or goes on with it, and leaves its files in `--out`.
         minutes: the default of `--minutes`.
+        minutes_of: what these are minutes of, for `--help`.
         needs_data: whether there is `--data`.
     """
 
@@ -23,4 +24,5 @@ class Experiment:
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], None]
     minutes: float
+    minutes_of: str = "of training for each contestant"
     needs_data: bool = True

@@ -11,12 +11,13 @@ accuracy on validation classes; novel classes only measure. For `--data`, `--min
 import argparse
 import sys
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.laboratory.cells import Cells, TimeOver
+from benchmarks.laboratory.cells import FOR_ALL, Cells, TimeOver
 from benchmarks.laboratory.domain_bench import Bench, Contest, Test, add_arguments, open_bench, scores
 from benchmarks.laboratory.domain_report import Results, write
 from benchmarks.laboratory.experiment import Experiment
@@ -38,8 +39,8 @@ class _AsItWas:
     def source(self, backbone: Backbone, images_n3HW: Tensor) -> Backbone:  # noqa: ARG002
         return backbone
 
-    def adapt(self, classifier: nn.Module, images_n3HW: Tensor) -> nn.Module:  # noqa: ARG002
-        return classifier
+    def adapt(self, backbone: Backbone, head: nn.Module, images_n3HW: Tensor) -> nn.Module:  # noqa: ARG002
+        return nn.Sequential(backbone, head).eval()
 
 
 def sketch(images_N3HW: Tensor) -> Tensor:
@@ -95,8 +96,8 @@ def _contest(bench: Bench, name: str, candidates: Mapping[str, Unlabelled], shif
         def test(support: Tensor, labels: Tensor, queries: Tensor) -> Tensor:
             target = SHIFTS[shift](queries)
             backbone = candidate.source(bench.backbone, support)
-            classifier = LastLayer().adapt(backbone, support, labels, int(labels.max()) + 1)
-            return scores(candidate.adapt(classifier, target), target)
+            _, head = cast("nn.Sequential", LastLayer().adapt(backbone, support, labels, int(labels.max()) + 1))
+            return scores(candidate.adapt(bench.backbone, head, target), target)
 
         return test
 
@@ -113,4 +114,5 @@ EXPERIMENT = Experiment(
     add_arguments=add_arguments,
     run=run,
     minutes=60,
+    minutes_of=FOR_ALL,
 )

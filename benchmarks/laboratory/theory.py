@@ -22,7 +22,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from benchmarks.laboratory.cells import Cells, TimeOver
+from benchmarks.laboratory.cells import FOR_ALL, Cells, TimeOver
 from benchmarks.laboratory.experiment import Experiment
 from benchmarks.laboratory.theory_report import write
 
@@ -166,5 +166,6 @@ EXPERIMENT = Experiment(
     add_arguments=_add_arguments,
     run=run,
     minutes=30,
+    minutes_of=FOR_ALL,
     needs_data=False,
 )

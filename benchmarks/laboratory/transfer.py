@@ -14,7 +14,7 @@ from functools import partial
 
 from torch import Tensor
 
-from benchmarks.laboratory.cells import Cells, TimeOver
+from benchmarks.laboratory.cells import FOR_ALL, Cells, TimeOver
 from benchmarks.laboratory.domain_bench import Bench, Contest, Test, add_arguments, open_bench, scores
 from benchmarks.laboratory.domain_report import Results, write
 from benchmarks.laboratory.experiment import Experiment
@@ -80,4 +80,5 @@ EXPERIMENT = Experiment(
     add_arguments=_add_arguments,
     run=run,
     minutes=60,
+    minutes_of=FOR_ALL,
 )

@@ -42,10 +42,10 @@ def _labelled(method: Labelled, needed: Callable[[nn.Module, Tensor], Step]) -> 
 
 def _unlabelled(method: Unlabelled, needed: Callable[[nn.Module, Tensor], Step]) -> Callable[[], tuple[Step, Step]]:
     def prepare() -> tuple[Step, Step]:
-        backbone = Conv4(_WIDTH, _SIDE)
-        classifier = nn.Sequential(backbone, nn.Linear(backbone.embedding_dim, _CLASSES)).eval()
+        backbone = Backbone(Conv4(_WIDTH, _SIDE), (0.5,) * 3, (0.25,) * 3).eval()
+        head = nn.Linear(backbone.embedding_dim, _CLASSES)
         images = torch.rand(_CLASSES * _QUERIES, 3, _SIDE, _SIDE)
-        return lambda: method.adapt(classifier, images), needed(Conv4(_WIDTH, _SIDE), images)
+        return lambda: method.adapt(backbone, head, images), needed(Conv4(_WIDTH, _SIDE), images)
 
     return prepare
 

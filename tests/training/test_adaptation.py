@@ -43,6 +43,12 @@ def backbone() -> Backbone:
     return network.eval()
 
 
+def fitted(network: Backbone, seed: int = 4) -> tuple[nn.Module, nn.Module]:
+    """A classifier of the images of a seed, and its head."""
+    classifier = LastLayer().adapt(network, *images(seed), CLASSES)
+    return classifier, cast("nn.Sequential", classifier)[-1]
+
+
 def accuracy(network: nn.Module, seed: int = 3) -> float:
     shown, labels = images(seed)
     with torch.no_grad():
@@ -73,13 +79,14 @@ def test_every_way_from_labels_recognises_new_images_and_leaves_the_backbone_as_
 
 @pytest.mark.parametrize("name", FROM_IMAGES)
 def test_every_way_from_images_leaves_the_classifier_as_it_was(name: str, backbone: Backbone) -> None:
-    classifier = LastLayer().adapt(backbone, *images(4), CLASSES)
+    classifier, head = fitted(backbone)
     before = copy.deepcopy(classifier.state_dict())
     for candidate in FROM_IMAGES[name].candidates.values():
-        adapted = candidate.adapt(classifier, images(5)[0] ** 2)
+        adapted = candidate.adapt(backbone, head, images(5)[0] ** 2)
         assert not adapted.training
         assert not same(adapted, classifier)
     assert all(torch.equal(value, before[key]) for key, value in classifier.state_dict().items())
+    assert all(weight.grad is None for weight in classifier.parameters())
 
 
 def test_the_last_layer_is_scikit_learns_logistic_regression(backbone: Backbone) -> None:
@@ -129,7 +136,7 @@ def test_baseline_takes_the_steps_of_its_authors() -> None:
         slopes = [error.T @ x + 0.001 * weight, error.sum(axis=0) + 0.001 * bias]
         speed = [0.9 * old + 0.1 * new for old, new in zip(speed, slopes, strict=True)] if speed else slopes
         weight, bias = weight - 0.01 * speed[0], bias - 0.01 * speed[1]
-    train_classifier(layer, rows, labels, passes=7)
+    train_classifier(layer, rows, labels, rate=0.01, passes=7)
     np.testing.assert_allclose(layer.weight.detach().numpy(), weight, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(layer.bias.detach().numpy(), bias, rtol=1e-4, atol=1e-6)
 
@@ -149,7 +156,7 @@ def test_more_passes_of_baseline_fit_the_examples_better(backbone: Backbone) -> 
     losses = []
     for passes in (1, 100):
         torch.manual_seed(0)
-        scores = Baseline(passes).adapt(backbone, shown, labels, CLASSES)(shown)
+        scores = Baseline(passes=passes).adapt(backbone, shown, labels, CLASSES)(shown)
         losses.append(nn.functional.cross_entropy(scores, labels).item())
     assert losses[1] < 0.5 * losses[0]
 
@@ -157,7 +164,7 @@ def test_more_passes_of_baseline_fit_the_examples_better(backbone: Backbone) -> 
 def test_statistics_of_the_source_s_own_images_change_nothing(backbone: Backbone) -> None:
     source = torch.cat([images(1)[0], images(2)[0]])
     statistics = [norm.running_var for norm in norms_of(backbone)]
-    adapted = BatchStatistics().adapt(backbone, source)
+    adapted = BatchStatistics().source(backbone, source)
     for norm, before in zip(norms_of(adapted), statistics, strict=True):
         torch.testing.assert_close(norm.running_var, before, rtol=0.01, atol=1e-6)  # PyTorch's n - 1 in place of n
     with torch.no_grad():
@@ -166,37 +173,38 @@ def test_statistics_of_the_source_s_own_images_change_nothing(backbone: Backbone
 
 def test_statistics_of_the_target_are_those_of_a_batch_in_training(backbone: Backbone) -> None:
     target, _ = images(5)
-    adapted = BatchStatistics().adapt(backbone, target**2)
+    adapted = BatchStatistics().source(backbone, target**2)
     in_training = copy.deepcopy(backbone).train()
     with torch.no_grad():
         torch.testing.assert_close(adapted(target**2), in_training(target**2), rtol=1e-4, atol=1e-5)
-    mixed = BatchStatistics(worth=len(target)).adapt(backbone, target**2)
+    mixed = BatchStatistics(0.5).source(backbone, target**2)
     first, half, last = (cast("Tensor", norms_of(network)[0].running_mean) for network in (backbone, mixed, adapted))
     torch.testing.assert_close(half, (first + last) / 2)
-    assert same(BatchStatistics(worth=1e9).adapt(backbone, target**2), backbone)
+    assert same(BatchStatistics(0.0).source(backbone, target**2), backbone)
 
 
-@pytest.mark.parametrize("method", [BatchStatistics(), EntropyMinimisation(steps=0)])
-def test_a_target_that_is_the_source_changes_nothing(method: Unlabelled, backbone: Backbone) -> None:
+@pytest.mark.parametrize("method", [BatchStatistics(), BatchStatistics(0.25), EntropyMinimisation(steps=0)])
+def test_a_target_as_the_source_is_changes_nothing_though_it_has_more_images(method: Unlabelled, backbone: Backbone) -> None:
     shown, labels = images(4)
     shown = shown**2  # other statistics than those of the images that the network was trained on
     normalised = method.source(backbone, shown)
     assert not same(normalised, backbone)
-    classifier = LastLayer().adapt(normalised, shown, labels, CLASSES)
+    classifier = cast("nn.Sequential", LastLayer().adapt(normalised, shown, labels, CLASSES))
     with torch.no_grad():
-        torch.testing.assert_close(method.adapt(classifier, shown)(shown), classifier(shown), rtol=1e-4, atol=1e-4)
+        adapted = method.adapt(backbone, classifier[-1], torch.cat([shown] * 3))
+        torch.testing.assert_close(adapted(shown), classifier(shown), rtol=1e-4, atol=1e-4)
 
 
 def test_entropy_minimisation_without_a_step_is_batch_statistics(backbone: Backbone) -> None:
-    classifier, (target, _) = LastLayer().adapt(backbone, *images(4), CLASSES), images(5)
-    assert same(EntropyMinimisation(steps=0).adapt(classifier, target**2), BatchStatistics().adapt(classifier, target**2))
+    given = backbone, fitted(backbone)[1], images(5)[0] ** 2
+    assert same(EntropyMinimisation(steps=0).adapt(*given), BatchStatistics().adapt(*given))
 
 
 def test_entropy_minimisation_lowers_the_entropy_by_scales_and_shifts_alone(backbone: Backbone) -> None:
-    classifier, (target, _) = LastLayer().adapt(backbone, *images(4), CLASSES), images(5)
+    (classifier, head), (target, _) = fitted(backbone), images(5)
     entropies = []
     for steps in (0, 3, 30):
-        adapted = EntropyMinimisation(0.01, steps).adapt(classifier, target**2)
+        adapted = EntropyMinimisation(0.01, steps).adapt(backbone, head, target**2)
         with torch.no_grad():
             entropies.append(float(mean_entropy(adapted(target**2))))
     assert entropies[0] > entropies[1] > entropies[2]

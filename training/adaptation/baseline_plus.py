@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.backbones import Backbone
-from training.adaptation.baseline import train_classifier
+from training.adaptation.baseline import RATES, train_classifier
 from training.adaptation.method import FromLabels
 
 
@@ -33,10 +33,12 @@ class BaselinePlus:
     """Trains the class vectors from a random start.
 
     Attributes:
+        rate: of SGD.
         passes: over the examples.
         scale: s.
     """
 
+    rate: float = RATES[0]
     passes: int = 100
     scale: float = 2.0
 
@@ -44,8 +46,12 @@ class BaselinePlus:
         classifier = CosineClassifier(backbone.embedding_dim, classes, self.scale).to(images_n3HW.device)
         with torch.no_grad():
             embeddings_nD = backbone(images_n3HW)
-        train_classifier(classifier, embeddings_nD, labels_n, self.passes)
+        train_classifier(classifier, embeddings_nD, labels_n, self.rate, self.passes)
         return nn.Sequential(backbone, classifier).eval()
 
 
-METHOD = FromLabels("Baseline++", "Chen et al., ICLR 2019", {"scale 2": BaselinePlus(), "scale 10": BaselinePlus(scale=10.0)})
+METHOD = FromLabels(
+    "Baseline++",
+    "Chen et al., ICLR 2019",
+    {f"rate {rate:g}, scale {scale:g}": BaselinePlus(rate, scale=scale) for rate in RATES for scale in (2.0, 10.0)},
+)

@@ -5,6 +5,7 @@ the predictions, H = -Σ_k p_k log p_k. All other weights stay. The paper goes o
 task's target images are one batch, which takes a few steps.
 """
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -36,18 +37,19 @@ class EntropyMinimisation:
     def source(self, backbone: Backbone, images_n3HW: Tensor) -> Backbone:
         return BatchStatistics().source(backbone, images_n3HW)
 
-    def adapt(self, classifier: nn.Module, images_n3HW: Tensor) -> nn.Module:
-        adapted = BatchStatistics().adapt(classifier, images_n3HW).requires_grad_(False)
-        norms = norms_of(adapted)
+    def adapt(self, backbone: Backbone, head: nn.Module, images_n3HW: Tensor) -> nn.Module:
+        body = BatchStatistics().source(backbone, images_n3HW).requires_grad_(False)
+        head = copy.deepcopy(head).requires_grad_(False)
+        norms = norms_of(body)
         trained = [weight.requires_grad_(True) for norm in norms for weight in (norm.weight, norm.bias)]
         optimizer = torch.optim.Adam(trained, lr=self.rate)
         for norm in norms:
             norm.train()  # by the statistics of the batch, through which the gradient also goes
         for _ in range(self.steps):
             optimizer.zero_grad()
-            torch.autograd.backward(mean_entropy(adapted(images_n3HW)))
+            torch.autograd.backward(mean_entropy(head(body(images_n3HW))))
             optimizer.step()
-        return BatchStatistics().adapt(adapted.requires_grad_(False), images_n3HW)
+        return BatchStatistics().adapt(body.requires_grad_(False), head, images_n3HW)
 
 
 METHOD = FromImages(

@@ -34,11 +34,12 @@ class Unlabelled(Protocol):
             backbone: in evaluation mode; it is left as it was.
         """
 
-    def adapt(self, classifier: nn.Module, images_n3HW: Tensor) -> nn.Module:
-        """Returns the classifier adapted to the images, in evaluation mode.
+    def adapt(self, backbone: Backbone, head: nn.Module, images_n3HW: Tensor) -> nn.Module:
+        """Returns a classifier adapted to target images, in evaluation mode: from images to scores (n, K).
 
         Args:
-            classifier: from images to scores (n, K), in evaluation mode; it is left as it was.
+            backbone: as `source` had it; it is left as it was.
+            head: from embeddings (n, D) of the network that `source` returned to scores (n, K); it is left as it was.
         """
 
 
