@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.laboratory", description=(__doc__ or "").splitlines()[0])
     experiments = parser.add_subparsers(required=True, metavar="EXPERIMENT")
-    for experiment in entries("benchmarks.laboratory", Experiment):
+    for experiment in entries("benchmarks.laboratory", Experiment).values():
         own = experiments.add_parser(experiment.name, help=experiment.summary, description=experiment.summary)
         own.set_defaults(run=experiment.run)
         if experiment.needs_data:

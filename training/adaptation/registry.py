@@ -3,5 +3,5 @@
 from training.adaptation.method import FromImages, FromLabels
 from training.entries import entries
 
-FROM_LABELS = {entry.name: entry for entry in entries("training.adaptation", FromLabels)}
-FROM_IMAGES = {entry.name: entry for entry in entries("training.adaptation", FromImages)}
+FROM_LABELS = entries("training.adaptation", FromLabels)
+FROM_IMAGES = entries("training.adaptation", FromImages)

@@ -151,4 +151,4 @@ class Architecture:
 
 def architectures() -> dict[str, Architecture]:
     """Returns the architectures of `training/architectures/` by name."""
-    return {architecture.name: architecture for architecture in entries("training.architectures", Architecture)}
+    return entries("training.architectures", Architecture)

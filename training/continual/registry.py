@@ -3,4 +3,4 @@
 from training.continual.learner import ContinualMethod
 from training.entries import entries
 
-METHODS = {method.name: method for method in entries("training.continual", ContinualMethod)}
+METHODS = entries("training.continual", ContinualMethod)

@@ -59,4 +59,4 @@ class MetaMethod:
 
 def methods() -> dict[str, MetaMethod]:
     """Returns the methods of `training/objectives/` by name."""
-    return {method.name: method for method in entries("training.objectives", MetaMethod)}
+    return entries("training.objectives", MetaMethod)

@@ -78,7 +78,7 @@ class Balancing:
 
 def balancings() -> dict[str, Balancing]:
     """Returns the ways of balancing in `training/run/balance/` by name."""
-    return {balancing.name: balancing for balancing in entries("training.run.balance", Balancing)}
+    return entries("training.run.balance", Balancing)
 
 
 def find_balancing(name: str) -> Balancing:
