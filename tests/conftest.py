@@ -35,23 +35,35 @@ settings.register_profile("quick", settings.get_profile("all"), max_examples=10)
 settings.load_profile("all")
 
 _SLOW_SECONDS = 1200
-_LONGEST = {  # files of a quarter of a minute and more, which come first so that no worker is left with one at the end
+_LONGEST = {  # files of a third of a minute and more, which come first so that no worker is left with one at the end
     "test_capture_store",
+    "test_captures",
+    "test_command_lines",
     "test_commands",
     "test_compare",
     "test_concurrency",
     "test_database",
+    "test_database_twins",
+    "test_documents",
+    "test_float16",
+    "test_folded",
     "test_importing",
+    "test_keys",
     "test_laboratory",
+    "test_migrate",
     "test_on_ray",
     "test_quality",
     "test_ray_data",
+    "test_refresh_store",
     "test_refreshes",
     "test_replicas",
     "test_running_bundles",
     "test_search",
     "test_shared_engine",
+    "test_shutdown",
     "test_store",
+    "test_tenant_twins",
+    "test_trainer_cli",
     "test_workers",
 }
 
