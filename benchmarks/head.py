@@ -9,6 +9,7 @@ medians over the rounds, with the least and the most.
 """
 
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
@@ -21,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from benchmarks.shared.command import benchmark_parser, write_json
-from benchmarks.shared.turns import Ratio, race, repeat
+from benchmarks.shared.turns import Contestant, Rates, Ratio, race, repeat
 from models.heads.fitting import fit
 from models.heads.head import Float32, features, softmax
 from models.manifest import HeadOptions
@@ -37,6 +38,7 @@ _TASKS = 1000
 _IMAGES = 64
 
 Labels = NDArray[np.int64]
+Race = Callable[[Mapping[str, Contestant]], Rates]
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,11 @@ class Apply:
 
 
 def main() -> None:
-    parser = benchmark_parser("head", __doc__)
+    parser = benchmark_parser("head", __doc__, rounds=5, seconds=0.2)
     parser.add_argument("--ways", type=int, nargs="+", default=[5, 20, 100])
     parser.add_argument("--shots", type=int, nargs="+", default=[1, 5, 20])
     arguments = parser.parse_args()
+    race_them = partial(race, rounds=arguments.rounds, seconds=arguments.seconds)
     # scikit-learn's doubt whether 1-shot tasks are meant, at every fit.
     warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
     figures: dict[str, list[Any]] = {"fits": [], "stacks": [], "applied": []}
@@ -91,27 +94,27 @@ def main() -> None:
         print("one fit; scikit-learn at equal optimum")
         print(f"{'ways':>5}{'shots':>7}{'ours, ms':>10}{'error':>9}{'times as fast':>22}   scikit-learn's")
         for ways, shots in product(arguments.ways, arguments.shots):
-            cell = _fit(ways, shots)
+            cell = _fit(ways, shots, race_them)
             figures["fits"].append(cell)
             line = f"{ways:>5}{shots:>7}{cell.milliseconds:>10.2f}{cell.error:>9.0e}{cell.ratio!s:>22}"
             print(f"{line}   {cell.precision}, tolerance {cell.tolerance:.0e}", flush=True)
         print(f"\n{_TASKS:,} fits in one stack, beside one at a time")
         print(f"{'ways':>5}{'shots':>7}{'fits/s':>10}{'times as fast':>22}")
         for shots in arguments.shots:
-            stack = _stack(min(arguments.ways), shots)
+            stack = _stack(min(arguments.ways), shots, race_them)
             figures["stacks"].append(stack)
             print(f"{stack.ways:>5}{shots:>7}{stack.per_second:>10,.0f}{stack.ratio!s:>22}", flush=True)
         print(f"\nheads applied to {_IMAGES} images of several tasks, ms for all")
         print(f"{'ways':>5}{'tasks':>7}{'gathered':>10}{'grouped':>10}")
         for ways, tasks in product(arguments.ways, (1, 8, _IMAGES)):
-            applied = _apply(ways, tasks)
+            applied = _apply(ways, tasks, race_them)
             figures["applied"].append(applied)
             print(f"{ways:>5}{tasks:>7}{applied.gathered:>10.2f}{applied.grouped:>10.2f}", flush=True)
     document = {name: [asdict(figure) for figure in found] for name, found in figures.items()}
     write_json(arguments.json, document)
 
 
-def _fit(ways: int, shots: int) -> Fit:
+def _fit(ways: int, shots: int, race_them: Race) -> Fit:
     support, labels = episode(ways, shots, seed=1)
     queries, _ = episode(ways, _QUERIES, seed=2)
     optimum = _scikit_learn(support, labels, "float64", 1e-10).predict_proba(queries)
@@ -126,7 +129,7 @@ def _fit(ways: int, shots: int) -> Fit:
         precision: repeat(partial(_scikit_learn, support, labels, precision, tolerance))
         for precision, tolerance in tolerances.items()
     }
-    rates = race({_OURS: repeat(partial(fit, support, labels, ways, OPTIONS)), **theirs})
+    rates = race_them({_OURS: repeat(partial(fit, support, labels, ways, OPTIONS)), **theirs})
     best = max(theirs, key=rates.median)
     return Fit(ways, shots, 1e3 / rates.median(_OURS), error, best, tolerances[best], rates.ratio(_OURS, best))
 
@@ -148,7 +151,7 @@ def _equal_tolerance(
     return None
 
 
-def _stack(ways: int, shots: int) -> Stack:
+def _stack(ways: int, shots: int, race_them: Race) -> Stack:
     episodes = [episode(ways, shots, seed) for seed in range(_TASKS)]
     support, labels = np.stack([x for x, _ in episodes]), np.stack([y for _, y in episodes])
 
@@ -163,11 +166,11 @@ def _stack(ways: int, shots: int) -> Stack:
             fit(support[task % _TASKS], labels[task % _TASKS], ways, OPTIONS)
         return count
 
-    rates = race({_STACKED: stacked, _SINGLE: single})
+    rates = race_them({_STACKED: stacked, _SINGLE: single})
     return Stack(ways, shots, rates.median(_STACKED), rates.ratio(_STACKED, _SINGLE))
 
 
-def _apply(ways: int, tasks: int) -> Apply:
+def _apply(ways: int, tasks: int, race_them: Race) -> Apply:
     rng = np.random.default_rng(3)
     weights = [rng.normal(size=(ways, DIM)).astype(np.float32) for _ in range(tasks)]
     queries = rng.normal(size=(_IMAGES, DIM)).astype(np.float32)
@@ -180,7 +183,7 @@ def _apply(ways: int, tasks: int) -> Apply:
         for task, weight in enumerate(weights):
             queries[of == task] @ weight.T
 
-    rates = race({"gathered": repeat(gathered), "grouped": repeat(grouped)})
+    rates = race_them({"gathered": repeat(gathered), "grouped": repeat(grouped)})
     return Apply(ways, tasks, 1e3 / rates.median("gathered"), 1e3 / rates.median("grouped"))
 
 

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from headstart import Client
 from models.bundle import PAPER_BUNDLE, SHIPPED, find_bundles, read_manifest
+from models.processor import available_cores
 from tests.helpers import databases
 from tests.helpers.bundles import SMALL, small_bundle
 from tests.helpers.images import encode
@@ -34,23 +35,35 @@ settings.register_profile("quick", settings.get_profile("all"), max_examples=10)
 settings.load_profile("all")
 
 _SLOW_SECONDS = 1200
-_LONGEST = {  # files of a quarter of a minute and more, which come first so that no worker is left with one at the end
+_LONGEST = {  # files of a third of a minute and more, which come first so that no worker is left with one at the end
     "test_capture_store",
+    "test_captures",
+    "test_command_lines",
     "test_commands",
     "test_compare",
     "test_concurrency",
     "test_database",
+    "test_database_twins",
+    "test_documents",
+    "test_float16",
+    "test_folded",
     "test_importing",
+    "test_keys",
     "test_laboratory",
+    "test_migrate",
     "test_on_ray",
     "test_quality",
     "test_ray_data",
+    "test_refresh_store",
     "test_refreshes",
     "test_replicas",
     "test_running_bundles",
     "test_search",
     "test_shared_engine",
+    "test_shutdown",
     "test_store",
+    "test_tenant_twins",
+    "test_trainer_cli",
     "test_workers",
 }
 
@@ -63,6 +76,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Fixtures that several tests share have their stores in the chosen database too."""
     databases.begin_in(config.getoption("--database"))
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than cores: tests wait for processes, disks and clocks for a third of their time."""
+    return available_cores() + 1
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -93,7 +111,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Slow tests get more time, the tests of a file one worker (many share a server), and the longest files come first.
+    """Slow tests get more time, and the longest files come first.
 
     Those about SQLite itself do not run in PostgreSQL.
     """
@@ -105,8 +123,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(_SLOW_SECONDS))
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from functools import cache
 from itertools import chain
+from pathlib import Path
 from urllib.parse import parse_qs, unquote
 
 import httpx
@@ -37,7 +38,13 @@ def test_links_lead_somewhere(document: Document) -> None:
         linked = (document.path.parent / file).resolve() if file else document.path
         assert linked.exists(), target
         if anchor:
-            assert anchor in Document(linked, linked.read_text()).anchors(), target
+            assert anchor in _anchors(linked), target
+
+
+@cache
+def _anchors(path: Path) -> set[str]:
+    """Of the whole document, also of the changelog."""
+    return Document(path, path.read_text()).anchors()
 
 
 @each_document
@@ -136,9 +143,13 @@ def test_make_knows_its_targets(document: Document) -> None:
 @each_document
 def test_settings_exist(document: Document) -> None:
     settings = {f"{ENVIRONMENT_PREFIX}{name}".upper() for name in Settings.model_fields}
-    sources = (ROOT / "clients" / "python" / "headstart").rglob("*.py")
-    clients = set(re.findall(rf"\b{ENVIRONMENT_PREFIX}[A-Z]+\b", "".join(path.read_text() for path in sources)))
+    clients = set(re.findall(rf"\b{ENVIRONMENT_PREFIX}[A-Z]+\b", _sources("clients/python/headstart")))
     assert set(re.findall(rf"\b{ENVIRONMENT_PREFIX}[A-Z_]*[A-Z]\b", document.text)) <= settings | clients
+
+
+@cache
+def _sources(folder: str) -> str:
+    return "\n".join(path.read_text() for path in (ROOT / folder).rglob("*.py"))
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +160,7 @@ def metrics(server: RealServer) -> set[str]:
 @each_document
 def test_metrics_exist(document: Document, metrics: set[str]) -> None:
     """Packages of the client's distribution, and fields that they write, have names of the same form."""
-    sources = (ROOT / "clients" / "python").rglob("*.py")
-    clients = set(re.findall(r"\bheadstart_[a-z_]+[a-z]\b", "".join(path.read_text() for path in sources)))
+    clients = set(re.findall(r"\bheadstart_[a-z_]+[a-z]\b", _sources("clients/python")))
     named = {name for code in document.code() for name in re.findall(r"\bheadstart_[a-z_]+[a-z]\b", code.text)}
     assert named <= metrics | clients
 

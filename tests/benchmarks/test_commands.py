@@ -36,7 +36,7 @@ SERVING = {
     "forgetting": ("--rounds", "1"),
     "gpu": ("--device", "cpu", "--seconds", "0.05"),
     "gpu_answers": ("--device", "cpu", "--ways", "2", "5"),
-    "head": ("--ways", "5", "--shots", "1"),
+    "head": (*_ROUND, "--ways", "5", "--shots", "1"),
     "http": _ROUND,
     "many_tasks": _ROUND,
     "migrate": ("--megabytes", "5"),

@@ -8,7 +8,6 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from coremltools.models import MLModel
 from PIL import Image
 
 from exporting.coreml.network import Network
@@ -16,7 +15,6 @@ from exporting.model import find, to_answers
 from headstart.__main__ import main
 from models.engine import EngineKind
 from tests.helpers.classifiers import classifier_of
-from tests.helpers.core_ml import predict
 
 Printed = pytest.CaptureFixture[str]
 
@@ -53,6 +51,10 @@ def test_a_package_has_its_own_ending_and_replaces_nothing(shipped_bundle: Path,
 def test_what_the_package_says_is_the_servers_answer(
     kind: EngineKind, shipped_bundle: Path, tmp_path: Path, capsys: Printed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from coremltools.models import MLModel  # It takes seconds, which every worker would spend if it stood above.
+
+    from tests.helpers.core_ml import predict
+
     (tmp_path / "c.safetensors").write_bytes(classifier_of(shipped_bundle, "task_1", "c", kind).to_bytes())
     package = tmp_path / "c.mlpackage"
     assert main(["export", str(tmp_path / "c.safetensors"), "--format", "coreml", "--out", str(package)]) == 0

@@ -11,9 +11,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.helpers import servers
 from tests.helpers.samples import Labelled
-from tests.helpers.servers import RealServer
+from tests.helpers.servers import RealServer, ServerProcess
 from tests.helpers.uploads import create, queries
 from tests.helpers.waiting import wait_until
 from tests.server.test_workers import CLIENTS, SECONDS, Load, children, metric, restart_all
@@ -74,7 +73,7 @@ def test_answers_are_those_of_a_server_with_its_own_engine(
         assert reply.status_code == 200, reply.text
         return [{**each["scores"], "novelty": each["novelty"]} for each in reply.json()["predictions"]]
 
-    with servers.RealServer(tmp_path / "data", *small_flags) as own, httpx.Client(base_url=own.url, timeout=SECONDS) as api:
+    with ServerProcess(tmp_path / "data", *small_flags) as own, httpx.Client(base_url=own.url, timeout=SECONDS) as api:
         task = create(api, support[::5])["id"]
         expected = [ask(api, task, at) for at in range(5)]
     task = create(many, support[::5])["id"]

@@ -41,8 +41,12 @@ def grpc_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory, small_flags: tuple[str, ...], grpc_port: int) -> Iterator[RealServer]:
-    folder = tmp_path_factory.mktemp("workers")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workers")
+
+
+@pytest.fixture(scope="module")
+def running(folder: Path, small_flags: tuple[str, ...], grpc_port: int) -> Iterator[RealServer]:
     flags = ("--workers", str(WORKERS), "--engine", "onnx", "--body-timeout", "2", "--grpc-port", str(grpc_port), *small_flags)
     with RealServer(folder / "data", *flags) as server:
         yield server
@@ -432,12 +436,16 @@ def test_a_stop_during_a_rolling_restart(tmp_path: Path, small_flags: tuple[str,
 
 
 @pytest.mark.sqlite("one server alone may open it")
-def test_what_prevents_the_start_is_told_and_nothing_stays(tmp_path: Path, small_flags: tuple[str, ...]) -> None:
-    flags = ("--workers", "2", "--engine", "onnx", "--data-dir", str(tmp_path / "data"), *small_flags)
-    with RealServer(tmp_path / "data", *flags):
-        command = [sys.executable, "-m", "server", "--port", str(free_port()), *flags]
-        ended = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False, env=environment_of(command)
-        )
+def test_what_prevents_the_start_is_told_and_nothing_stays(
+    running: RealServer, folder: Path, small_flags: tuple[str, ...]
+) -> None:
+    before = children(running)
+    flags = ("--workers", "2", "--engine", "onnx", "--data-dir", str(folder / "data"), *small_flags)
+    command = [sys.executable, "-m", "server", "--port", str(free_port()), *flags]
+    ended = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False, env=environment_of(command)
+    )
     assert ended.returncode == 1
     assert "in use by another server" in ended.stderr
+    assert httpx.get(f"{running.url}/readyz", timeout=SECONDS).json()["status"] == "ready"
+    assert children(running) == before

@@ -4,7 +4,6 @@ import base64
 import re
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.helpers.samples import SAMPLES
@@ -18,8 +17,6 @@ _PASTE = """(picture) => {
   clipboardData.items.add(new File([bytes], "pasted.jpg", {type: "image/jpeg"}));
   document.body.dispatchEvent(new ClipboardEvent("paste", {clipboardData, bubbles: true}));
 }"""
-
-pytestmark = pytest.mark.xdist_group("web")  # They share a browser and a server.
 
 
 def test_pictures_are_answered_with_what_the_answer_rests_on(

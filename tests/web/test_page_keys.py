@@ -23,8 +23,6 @@ _ASKED_OR_FORBIDDEN = _ASKED.replace(r"401 \(Unauthorized\)", r"(401 \(Unauthori
 _NOBODY = "hs_0123456789ab_" + "0" * 64 + "_00000000"
 _FORM = "This server asks for a key"
 
-pytestmark = pytest.mark.xdist_group("web")  # They share a browser.
-
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:

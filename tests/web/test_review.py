@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, Route, expect
 
@@ -13,8 +12,6 @@ from tests.helpers.samples import SAMPLES
 from tests.helpers.servers import ServerProcess
 from tests.web.conftest import OpenPage
 from tests.web.driver import FISH, PALACE, create, remember, samples
-
-pytestmark = pytest.mark.xdist_group("web")  # They share a browser and a server.
 
 _PERCH, _GOLDFISH = (SAMPLES / "query" / "fish" / name for name in ("perch.jpg", "goldfish.jpg"))
 _LOUVRE = SAMPLES / "query" / "palace" / "louvre.jpg"

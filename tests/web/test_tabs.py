@@ -32,8 +32,6 @@ from tests.web.driver import (
 _AXE = ROOT / "clients" / "web" / "node_modules" / "axe-core" / "axe.min.js"
 _TABS = ("Teach", "Ask", "Improve", "Trust", "Use")
 
-pytestmark = pytest.mark.xdist_group("web")  # They share a browser and a server.
-
 
 @pytest.fixture(scope="module")
 def muddled(web_server: ServerProcess) -> str:

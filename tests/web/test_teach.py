@@ -7,7 +7,6 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -17,8 +16,6 @@ from tests.helpers.samples import SAMPLES
 from tests.helpers.servers import ServerProcess
 from tests.web.conftest import OpenPage
 from tests.web.driver import FISH, PALACE, SUPPORT, TOOL, TOWER, add_class, choose, create, drop, photographs, samples
-
-pytestmark = pytest.mark.xdist_group("web")  # They share a browser and a server.
 
 
 def task_of(page: Page, server: ServerProcess) -> str:

@@ -36,10 +36,9 @@ _SECONDS = 120
 
 Outcomes = dict[str, str | None]
 
-pytestmark = [
-    pytest.mark.xdist_group("web"),  # They share a browser.
-    pytest.mark.skipif(not _PACKAGES.exists(), reason="the packages of clients/typescript are not installed: make client-types"),
-]
+pytestmark = pytest.mark.skipif(
+    not _PACKAGES.exists(), reason="the packages of clients/typescript are not installed: make client-types"
+)
 
 
 def _names(file: str) -> list[str]:

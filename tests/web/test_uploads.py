@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from playwright.sync_api import Page, Response, Route, expect
 
 from tests.helpers.images import encode
@@ -13,9 +12,6 @@ from tests.helpers.images import photograph as drawn
 from tests.helpers.servers import ServerProcess
 from tests.web.conftest import OpenPage
 from tests.web.driver import FISH, PALACE, TOOL, choose, create, drop, photographs, samples
-
-pytestmark = pytest.mark.xdist_group("web")  # They share a browser and a server.
-
 
 _WATCH = """() => {
   window.told = [];
