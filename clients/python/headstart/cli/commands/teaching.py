@@ -111,16 +111,16 @@ def _add_skip_broken(parser: ArgumentParser) -> None:
 def create(client: Client, args: Namespace, output: Output) -> Exit:
     """`headstart create NAME [FOLDER] [--class NAME…]` and `headstart create NAME ZIP`"""
     folder: Path | None = args.folder
-    _check_suits(args)
-    is_zip = folder is not None and folder.is_file()
-    examples: list[tuple[str | None, Path]] = [] if folder is None or is_zip else [*labelled_folder(folder)]
+    zipped = folder if folder is not None and folder.is_file() else None
+    _check_suits(args, zipped)
+    examples: list[tuple[str | None, Path]] = [] if folder is None or zipped else [*labelled_folder(folder)]
     finding.refuse_twin(
         client,
         args.name,
         "Add to it with `headstart add`, remove it with `headstart delete`, or choose another name.",
     )
-    if folder is not None and is_zip:
-        task = client.create_from_archive(args.name, folder)
+    if zipped is not None:
+        task = client.create_from_archive(args.name, zipped)
         output.answer(task.raw, lambda: changed_task(task, "Created"))
         return Exit.DONE
     unused = {} if folder is None else finding.unused(folder, examples)
@@ -140,8 +140,8 @@ def create(client: Client, args: Namespace, output: Output) -> Exit:
     return Exit.DONE
 
 
-def _check_suits(args: Namespace) -> None:
-    """Refuses what does not go together.
+def _check_suits(args: Namespace, zipped: Path | None) -> None:
+    """Checks that what `create` is given goes together.
 
     Raises:
         Misused: it does not.
@@ -150,11 +150,7 @@ def _check_suits(args: Namespace) -> None:
         raise Misused("give a FOLDER of images, or the names of the classes with --class NAME --class NAME")
     if args.classes and args.several_labels:
         raise Misused("--class is for tasks of one label an image; leave out --several-labels")
-    if (
-        args.folder is not None
-        and args.folder.is_file()
-        and (args.classes or args.several_labels or args.none_of_these or args.skip_broken)
-    ):
+    if zipped is not None and (args.classes or args.several_labels or args.none_of_these or args.skip_broken):
         raise Misused("a zip goes alone: --class, --several-labels, --none-of-these and --skip-broken are for a folder")
 
 
