@@ -1,4 +1,5 @@
-"""Are predictions for clients of other services as fast as native ones? Each beside the native call of its form, in turns.
+"""Are predictions for clients of other services and for agents as fast as native ones? Each beside the native call of its form,
+in turns.
 
     python -m benchmarks.doors --json doors.json
 
@@ -10,6 +11,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import httpx
 
@@ -19,12 +21,15 @@ from benchmarks.shared.command import benchmark_parser, write_json
 from benchmarks.shared.setting import create_task, sample_images, support_set
 from benchmarks.shared.turns import Contestant, race
 
+_ACCEPTED = "application/json, text/event-stream"  # as the Model Context Protocol wants it said
+
 # Each form of a native request, and then the same image in the same form for the clients of another service.
 _BESIDE = {
     "Hugging Face, raw": "native, raw",
     "Hugging Face, JSON": "native, JSON",
     "Custom Vision, raw": "native, raw",
     "Custom Vision, form": "native, form",
+    "MCP, classify": "native, JSON",
 }
 
 
@@ -39,7 +44,9 @@ def main() -> None:
         LoadGenerator(server.url) as load,
     ):
         with httpx.Client(base_url=server.url, timeout=60) as api:
-            requests = _requests(create_task(api, support_set()), sample_images())
+            task, images = create_task(api, support_set()), sample_images()
+            _check_tool(api, task, images[0])
+        requests = _requests(task, images)
         for connections in arguments.connections:
             figures[connections] = _compare(load, requests, connections, arguments.rounds, arguments.seconds)
     write_json(arguments.json, figures)
@@ -72,7 +79,8 @@ def _asking(load: LoadGenerator, requests: Sequence[bytes], connections: int) ->
 def _requests(task: str, images: Sequence[bytes]) -> dict[str, list[bytes]]:
     """Whole requests by kind, each native one right before those that are held against it."""
     predict, pipeline = f"{task}/predict", f"{task}/hf"
-    vision = f"/customvision/v3.1/prediction/{task.rpartition('/')[2]}/classify/iterations/production/image"
+    number = task.rpartition("/")[2]
+    vision = f"/customvision/v3.1/prediction/{number}/classify/iterations/production/image"
     texts = [base64.b64encode(image).decode() for image in images]
     return {
         "native, raw": post_images(predict, images),
@@ -80,9 +88,26 @@ def _requests(task: str, images: Sequence[bytes]) -> dict[str, list[bytes]]:
         "Custom Vision, raw": post_images(vision, images),
         "native, JSON": [post(predict, json.dumps({"images": [text]}).encode(), "application/json") for text in texts],
         "Hugging Face, JSON": [post(pipeline, json.dumps({"inputs": text}).encode(), "application/json") for text in texts],
+        "MCP, classify": [
+            post("/mcp", json.dumps(_tool_call(number, text)).encode(), "application/json", Accept=_ACCEPTED) for text in texts
+        ],
         "native, form": [post_form(predict, [("images", image)]) for image in images],
         "Custom Vision, form": [post_form(vision, [("imageData", image)]) for image in images],
     }
+
+
+def _tool_call(task: str, image: str) -> dict[str, Any]:
+    """A call of the tool `classify`, with an image in base64. The server keeps no sessions, so that nothing precedes it."""
+    arguments = {"task": task, "images": [{"base64": image}]}
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "classify", "arguments": arguments}}
+
+
+def _check_tool(api: httpx.Client, task: str, image: bytes) -> None:
+    """Ends the benchmark unless the tool answers: a tool that refuses is answered with 200 as well."""
+    call = _tool_call(task.rpartition("/")[2], base64.b64encode(image).decode())
+    told = api.post("/mcp", json=call, headers={"Accept": _ACCEPTED}).json()
+    if "predictions" not in told.get("result", {}).get("structuredContent", {}):
+        raise SystemExit(f"the tool `classify` does not answer: {told}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 
 from exporting.errors import ExportError
 from exporting.model import Found, to_logits, to_onnx
-from exporting.names import MODEL
+from exporting.names import MODEL, TRANSFORMERS, TRANSFORMERS_CONFIG, TRANSFORMERS_MODEL
 from exporting.whole import written_whole
 
 RUNTIME = ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
@@ -44,14 +44,15 @@ def write_folder(found: Found, folder: Path, runtime: Path | None) -> None:
             raise ExportError(f"{runtime} has no {file.name}; name the folder `dist` of the npm package onnxruntime-web")
     model, logits = to_onnx(found), to_logits(found)
     with written_whole(folder) as whole:
-        for each in (whole, whole / "ort", whole / "transformers.js", whole / "transformers.js" / "onnx"):
+        transformers = whole / TRANSFORMERS
+        for each in (whole, whole / "ort", transformers, (transformers / TRANSFORMERS_MODEL).parent):
             each.mkdir()
         (whole / MODEL).write_bytes(model)
         (whole / "index.html").write_text(_page(found), encoding="utf-8")
-        (whole / "transformers.js" / "onnx" / "model.onnx").write_bytes(logits)
-        for name, content in (("config", _config(found)), ("preprocessor_config", _PREPROCESSOR)):
+        (transformers / TRANSFORMERS_MODEL).write_bytes(logits)
+        for name, content in ((TRANSFORMERS_CONFIG, _config(found)), ("preprocessor_config.json", _PREPROCESSOR)):
             text = json.dumps(content, ensure_ascii=False, indent=1)
-            (whole / "transformers.js" / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
+            (transformers / name).write_text(f"{text}\n", encoding="utf-8")
         for file in files:
             shutil.copyfile(file, whole / "ort" / file.name)
 

@@ -2,8 +2,9 @@
 
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -55,6 +56,46 @@ def test_no_half_file_is_left(client: Client, task: Task, tmp_path: Path, monkey
     assert [*tmp_path.iterdir()] == []
     with pytest.raises(FileNotFoundError):
         client.archive(task.id, tmp_path / "folder" / "a.zip")
+
+
+@pytest.mark.parametrize(
+    ("command", "made"),
+    [
+        (["export", "--format", "archive", "--out", "out"], ["out"]),
+        (["examples", "--save", "out"], ["out", "out-none-of-these"]),
+        (["classifier", "out.safetensors"], ["out.safetensors"]),
+    ],
+)
+def test_a_broken_connection_leaves_nothing_that_looks_whole(
+    command: list[str], made: list[str], client: Client, support: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever request it breaks at, the same command works afterwards."""
+    task = client.create_task("broken off", [*support[::5], (None, support[1][1])])
+    client.predict(task.id, [support[2][1]], remember=True)
+    run = [command[0], task.id, *command[1:]]
+    send, sent = httpx.Client.send, 0
+
+    def breaks_after(requests: int) -> Callable[..., httpx.Response]:
+        def sends(*arguments: Any, **options: Any) -> httpx.Response:
+            nonlocal sent
+            sent += 1
+            if sent > requests:
+                raise httpx.ReadError("connection reset by peer")
+            return send(*arguments, **options)
+
+        return sends
+
+    monkeypatch.setattr("headstart.http.exchange.TRIES", 1)
+    for requests in range(20):
+        sent = 0
+        monkeypatch.setattr(httpx.Client, "send", breaks_after(requests))
+        code = main(run)
+        if sent <= requests:
+            break
+        assert code == 3
+        assert [path for path in tmp_path.rglob("*") if path.is_file()] == [], f"after {requests} requests"
+    assert (code, requests > 1) == (0, True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == made
 
 
 def test_the_command_saves_to_a_new_file(client: Client, task: Task, tmp_path: Path, capsys: Printed) -> None:

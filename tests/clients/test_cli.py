@@ -151,6 +151,9 @@ def test_a_name_may_look_like_an_id(client: Client, task: Task, capsys: Capture)
         (["show", "nobody's"], 1, "`headstart list`"),
         (["show", "task_0"], 1, "`headstart list`"),
         (["create", "x", "/nowhere"], 2, "/nowhere: No such file"),
+        (["create", "x", "--skip-broken", "/nowhere"], 2, "/nowhere: No such file"),
+        (["create", "x"], 2, "--class NAME"),
+        (["create", "x", "--class", "a", "--several-labels"], 2, "leave out --several-labels"),
         (["predict", "nobody's", "/nowhere.png"], 1, "nobody's"),
         (["create", "x", str(SAMPLES / "support" / "palace")], 2, "a folder for each class"),
         (["create", " ", SUPPORT], 1, "Correct this"),
@@ -180,7 +183,7 @@ def test_no_server_is_its_own_exit_code(capsys: Capture) -> None:
 
 
 def test_usage_errors_and_help(capsys: Capture) -> None:
-    for arguments in ([], ["fly"], ["rollback", "task", "newest"], ["create", "name"], ["compare", "task", "--C", "nan"]):
+    for arguments in ([], ["fly"], ["rollback", "task", "newest"], ["create"], ["compare", "task", "--C", "nan"]):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code == 2

@@ -77,8 +77,10 @@ def write_label_studio(folder: Path, examples: Labelled) -> Path:
         address = (
             f"/data/local-files/?d=some/photo%20{number}.png" if number % 2 else f"/data/upload/1/{name.replace(' ', '%20')}"
         )
-        entries.append({"id": number, "data": {"image": address}, "annotations": annotations, "predictions": []})
-    entries.append({"id": 98, "data": {"image": "/data/upload/1/gone.png"}, "annotations": [{"result": [chosen]}]})
+        data = {"caption": f"{label} {number}", "image": address, "source": "the web"}
+        entries.append({"id": number, "data": data, "annotations": annotations, "predictions": []})
+    gone = {"caption": "photo 1", "image": "/data/upload/1/gone.png"}  # captioned as another file is called
+    entries.append({"id": 98, "data": gone, "annotations": [{"result": [chosen]}]})
     entries.append({"id": 99, "data": {"image": "/data/upload/1/photo 0.png"}, "annotations": []})
     (folder / "export.json").write_text(json.dumps(entries))
     return folder / "export.json"

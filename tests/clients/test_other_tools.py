@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from headstart.images.other_tools import Annotated, UnknownFormat, custom_vision, label_studio, one_hot
 
 TEXTS = st.text(max_size=12)
+WORDS = st.text("abc ", min_size=1, max_size=6)
 KEYS = (
     st.sampled_from(["id", "data", "image", "annotations", "result", "type", "value", "choices", "tags", "tagName", "images"])
     | TEXTS
@@ -54,6 +55,36 @@ def test_addresses_lead_to_names(address: str, name: str) -> None:
     (found,) = label_studio(json.dumps([entry]))
     assert name in found.names
     assert found.labels == ("a", "b")
+
+
+@given(before=st.dictionaries(WORDS, WORDS, max_size=3), after=st.dictionaries(WORDS, WORDS, max_size=3), key=WORDS)
+@settings(deadline=None)
+def test_an_image_is_found_among_other_fields(before: dict[str, str], after: dict[str, str], key: str) -> None:
+    fields = [*before.items(), (key, "/data/upload/3/0a1b2c3d-cat.jpg"), *after.items()]
+    data = dict(field for at, field in enumerate(fields) if at == len(before) or field[0] != key)
+    (found,) = label_studio(json.dumps([{"data": data, "annotations": []}]))
+    assert found.names == ("data/upload/3/0a1b2c3d-cat.jpg", "0a1b2c3d-cat.jpg", "cat.jpg")
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ({"thumbnail": "small.jpg", "photo": "large.jpg"}, "large.jpg"),
+        ({"caption": "a cat", "photo": "/data/upload/1/0a1b2c3d-cat"}, "cat"),
+        ({"caption": "a cat", "photo": "scan 7"}, "scan 7"),
+        ({"photo": "the caption", "image": "cat.jpg"}, "cat.jpg"),
+    ],
+)
+def test_what_the_choices_are_about_is_the_image(data: dict[str, str], name: str) -> None:
+    chosen = {"type": "choices", "to_name": "photo", "value": {"choices": ["a"]}}
+    box = {"type": "rectanglelabels", "to_name": "thumbnail", "value": {"x": 1}}
+    (found,) = label_studio(json.dumps([{"data": data, "annotations": [{"result": [box, chosen]}]}]))
+    assert found.names[-1] == name
+
+
+def test_no_field_is_preferred_where_nothing_tells() -> None:
+    (found,) = label_studio(json.dumps([{"data": {"a": "first", "b": 7, "c": "second"}, "annotations": []}]))
+    assert found.names == ("first", "second")
 
 
 def test_a_table_is_read_row_by_row() -> None:

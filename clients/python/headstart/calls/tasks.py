@@ -1,7 +1,6 @@
 """The calls about tasks and their versions."""
 
 import os
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -14,6 +13,7 @@ from headstart.replies.comparison import Comparison
 from headstart.replies.events import EventPage
 from headstart.replies.quality import Quality
 from headstart.replies.tasks import Example, Keep, Task, Version
+from headstart.whole import written_whole
 
 
 class TaskCalls(Calls):
@@ -94,14 +94,8 @@ class TaskCalls(Calls):
             ServerUnreachable: the reply broke off, for example since the task was deleted.
             OSError: the file cannot be written.
         """
-        whole = Path(path)
-        part = whole.with_name(f"{whole.name}.{uuid.uuid4().hex[:8]}.part")
-        try:
-            with part.open("xb") as file:
-                yield from self._exchange.download(task_path(task, "archive"), file)
-            part.replace(whole)
-        finally:
-            part.unlink(missing_ok=True)
+        with written_whole(Path(path), replace=True) as whole, whole.open("xb") as file:
+            yield from self._exchange.download(task_path(task, "archive"), file)
 
     @call
     def classifier(self, task: str) -> Steps[bytes]:

@@ -1,4 +1,4 @@
-"""The files by which other tools say what images show. Each reader takes a file's text, and knows nothing of images.
+"""The files by which other tools say what images show. Each reader takes a file's text, and reads no image.
 
 - Label Studio: the export `JSON`, https://labelstud.io/guide/task_format
 - Azure Custom Vision: the images that its training API lists, `GetImages` and `GetTaggedImages`, as it answers or as its Python
@@ -15,7 +15,10 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from headstart.images.folders import IMAGE_SUFFIXES
+
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # Label Studio puts this before the names of files that are uploaded
+_STORED = ("/data/upload/", "/data/local-files/")  # Label Studio's addresses of files, which may have any name
 
 
 class UnknownFormat(Exception):
@@ -38,6 +41,9 @@ class Annotated:
 def label_studio(text: str) -> list[Annotated]:
     """Reads the export `JSON`. Of an image's annotations the last counts that was not cancelled, and of that all choices.
 
+    The export lacks the labelling configuration, which says where in `data` the address of the image is. So it is the text that
+    looks like one, or else the one that is called as what the choices are about, or else any.
+
     Returns:
         Nothing for other JSON.
 
@@ -48,8 +54,9 @@ def label_studio(text: str) -> list[Annotated]:
     for entry in _entries(_json(text)):
         data, annotations = entry.get("data"), entry.get("annotations")
         if isinstance(data, dict) and isinstance(annotations, list):
-            address = next((each for each in data.values() if isinstance(each, str) and each), "")
-            found.append(Annotated(_names(address), _choices(annotations)))
+            results = _results(annotations)
+            names = [name for address in _addresses(data, results) for name in _names(address)]
+            found.append(Annotated(tuple(dict.fromkeys(names)), _choices(results)))
     return found
 
 
@@ -104,15 +111,36 @@ def _entries(document: Any) -> list[dict[str, Any]]:
     return [entry for entry in document if isinstance(entry, dict)] if isinstance(document, list) else []
 
 
-def _choices(annotations: list[Any]) -> tuple[str, ...]:
+def _results(annotations: list[Any]) -> list[dict[str, Any]]:
+    """Returns the choices of the last annotation that was not cancelled."""
     made = [each for each in annotations if isinstance(each, dict) and not each.get("was_cancelled")]
-    results = made[-1].get("result") if made else None
+    return [each for each in _entries(made[-1].get("result") if made else None) if each.get("type") == "choices"]
+
+
+def _choices(results: list[dict[str, Any]]) -> tuple[str, ...]:
     labels: list[str] = []
-    for result in _entries(results):
+    for result in results:
         value = result.get("value")
-        if result.get("type") == "choices" and isinstance(value, dict) and isinstance(value.get("choices"), list):
+        if isinstance(value, dict) and isinstance(value.get("choices"), list):
             labels += [each for each in value["choices"] if isinstance(each, str) and each.strip()]
     return tuple(labels)
+
+
+def _addresses(data: dict[str, Any], results: list[dict[str, Any]]) -> list[str]:
+    """Returns the texts of `data` that may be the image's address, one at least.
+
+    Those less likely are left out. A caption that happens to be called as another image's file would give that image the label.
+    """
+    texts = {key: value for key, value in data.items() if isinstance(value, str) and value}
+    about = [result.get("to_name") for result in results]
+    pictures = {key: value for key, value in texts.items() if _looks_like_an_image(value)}
+    likely = pictures or texts
+    named = [value for key, value in likely.items() if key in about]
+    return named or [*likely.values()] or [""]
+
+
+def _looks_like_an_image(address: str) -> bool:
+    return address.startswith(_STORED) or any(PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES for name in _names(address))
 
 
 def _names(address: str) -> tuple[str, ...]:

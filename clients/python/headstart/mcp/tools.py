@@ -1,6 +1,6 @@
 """The tools of `headstart mcp` and of the server's `/mcp`. Each is a call of the client, and answers the JSON of the API."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any
 
@@ -51,14 +51,21 @@ def tool_server(kind: Any, client: OpenClient, *, shrink: bool) -> MCPServer:
         )
         image: kind
 
-    async def create_task(context: Context, name: str, examples: list[Example], several_labels: bool = False) -> dict[str, Any]:
+    async def create_task(
+        context: Context,
+        name: str,
+        examples: Annotated[Sequence[Example], Field(description="may be none where there are `classes`")] = (),
+        classes: Annotated[Sequence[str], Field(description="names of classes, which need no image")] = (),
+        several_labels: bool = False,
+    ) -> dict[str, Any]:
         """Make a classifier of labelled images: at least two classes, and one image of each. It can answer at once.
 
-        With `several_labels` an image may have any number of labels.
+        With `several_labels` an image may have any number of labels. Where the backbone reads text, the names in `classes` are
+        enough: such a class needs no image, and the names help those that have few. Other backbones refuse a class without one.
         """
         async with tools.asking(context) as asked:
             given = [(example.label, example.image.image) for example in examples]
-            task = await asked.create_task(name, given, several_labels=several_labels, shrink=shrink)
+            task = await asked.create_task(name, given, classes=classes, several_labels=several_labels, shrink=shrink)
         return dict(task.raw)
 
     async def add_examples(context: Context, task: TaskId, examples: list[Example]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from headstart.images.formats import suffix
 from headstart.replies.captures import Capture
 from headstart.replies.tasks import Task
 from headstart.replies.values import JsonObject
+from headstart.whole import written_whole
 
 _OWN = Path(".headstart")
 _TASK, _VERSIONS, _CAPTURES = _OWN / "task.json", _OWN / "versions.json", _OWN / "captures"
@@ -20,24 +21,26 @@ _PAGE = 100
 
 
 def save_folder(client: Client, task: Task, folder: Path) -> JsonObject:
-    """Writes a new folder, and returns what is in it.
+    """Writes a new folder, which appears when it is whole, and returns what is in it.
 
     It has a folder for each class, `.negatives` and `.headstart`, as the server's archive has. In `.headstart` are besides
     `versions.json`, the history, and `captures`, with the image of each capture and `captures.json`.
 
     Raises:
         ImageNotKept: the server did not keep the image of an example.
-        OSError: the folder cannot be made or written.
+        HeadstartError: the server cannot be reached, or refuses a call.
+        OSError: the folder exists, or cannot be made or written.
     """
-    folder.mkdir()
-    with tempfile.TemporaryDirectory() as beside:
-        zipped = Path(beside) / "task.zip"
-        client.archive(task.id, zipped)
-        with zipfile.ZipFile(zipped) as archive:
-            archive.extractall(folder)
-    versions = client.versions(task.id)
-    _write(folder / _VERSIONS, {"versions": [version.raw for version in versions]})
-    captures = _save_captures(client, task, folder / _CAPTURES)
+    with written_whole(folder) as whole:
+        whole.mkdir()
+        with tempfile.TemporaryDirectory() as beside:
+            zipped = Path(beside) / "task.zip"
+            client.archive(task.id, zipped)
+            with zipfile.ZipFile(zipped) as archive:
+                archive.extractall(whole)
+        versions = client.versions(task.id)
+        _write(whole / _VERSIONS, {"versions": [version.raw for version in versions]})
+        captures = _save_captures(client, task, whole / _CAPTURES)
     return {
         "task": task.id,
         "folder": str(folder),

@@ -3,12 +3,14 @@
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path, PurePath
 
 from headstart.cli.failures import Misused
 from headstart.client import Client
 from headstart.errors import ImageNotKept
 from headstart.replies.tasks import Example
+from headstart.whole import filled_whole
 
 _SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp", "image/heic": ".heic", "image/avif": ".avif"}
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # on Windows
@@ -27,19 +29,31 @@ def save(
     """Writes the images as the server has them, byte for byte, to `folder/LABEL/FILE`, or beside it where there is no label. An
     image of several labels is in the folder of each.
 
-    Labels and names come from others. No name leads out of the folder, is hidden, or overwrites another.
+    Labels and names come from others. No name leads out of the folder, is hidden, or overwrites another. After an error there is
+    none of the images.
 
     Returns:
         The folder of each label, and the examples whose images the server did not keep.
 
     Raises:
         Misused: the folder is not empty.
-        OSError: it cannot be written.
+        HeadstartError: the server cannot be reached, or refuses a call.
+        OSError: the folder cannot be written.
     """
-    for each in [folder, beside(folder)] if any(not example.classes for example in examples) else [folder]:
+    apart = beside(folder)
+    with_apart = any(not example.classes for example in examples)
+    for each in [folder, apart] if with_apart else [folder]:
         each.mkdir(parents=True, exist_ok=True)
         if any(each.iterdir()):
             raise Misused(f"{each} is not empty; name a new folder, so that nothing is overwritten")
+    with filled_whole(folder) as whole, filled_whole(apart) if with_apart else nullcontext(apart) as whole_apart:
+        return _fill(client, task, examples, whole, whole_apart, advance)
+
+
+def _fill(
+    client: Client, task: str, examples: Sequence[Example], folder: Path, apart: Path, advance: Callable[[int], None]
+) -> tuple[dict[str, str], list[Example]]:
+    """Writes the images below the two folders. Returns as `save`."""
     folders: dict[str, str] = {}
     taken: dict[str | None, set[str]] = {None: set()}
     lost: list[Example] = []
@@ -58,7 +72,7 @@ def save(
                 stem = PurePath(example.file_name or example.id).stem
                 name = _free(safe(stem), _SUFFIXES.get(example.media_type, ""), taken[label])
                 taken[label].add(_alike(name))
-                (beside(folder) if label is None else folder / folders[label]).joinpath(name).write_bytes(image)
+                (apart if label is None else folder / folders[label]).joinpath(name).write_bytes(image)
         advance(1)
     return folders, lost
 

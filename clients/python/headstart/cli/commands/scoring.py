@@ -11,6 +11,7 @@ from headstart.cli.failures import Exit, Misused
 from headstart.cli.output import Output
 from headstart.cli.tables.text import printable
 from headstart.client import Client
+from headstart.whole import written_whole
 
 _MISSING = (
     "this needs the server's package on this machine, with an engine and its extra `score`: "
@@ -78,8 +79,8 @@ def classifier(client: Client, args: Namespace, output: Output) -> Exit:
     if args.file.suffix != finding.CLASSIFIER:
         raise Misused(f"{args.file} does not end in {finding.CLASSIFIER}, by which `score` tells a file from a task")
     task = finding.task(client, args.task)
-    with args.file.open("xb") as file:
-        file.write(client.classifier(task.id))
+    with written_whole(args.file) as whole:
+        whole.write_bytes(client.classifier(task.id))
     output.answer({"task": task.id, "file": str(args.file)}, lambda: f"Saved {printable(task.name)} to {args.file}.")
     return Exit.DONE
 

@@ -19,13 +19,28 @@ _EXAMPLE = "the example's file name, such as robin/7.jpg, or its id; `headstart 
 _NEGATIVES = "images of none of the classes, or folders of them: they help to tell strangers"
 _FOLDER = "a folder with a sub-folder for each class, named after the class, with its images inside"
 
+_CLASS = (
+    "the name of a class, once for each; where the server's backbone reads names, a class needs no image, and FOLDER may have "
+    "images of some of them"
+)
+
 
 def add_to(command: Callable[..., ArgumentParser]) -> None:
     """Adds these commands; `command` adds one."""
-    creating = command("create", create, "make a classifier from a folder of images", "headstart create birds photos/birds")
+    creating = command(
+        "create",
+        create,
+        "make a classifier from a folder of images, or of class names",
+        "headstart create birds photos/birds\n  headstart create pets --class cat --class dog --class 'guinea pig'",
+    )
     creating.add_argument("name", metavar="NAME", help="the name of the new task")
     zipped = "a zip of it, such as `headstart archive` saves"
-    creating.add_argument("folder", metavar="FOLDER", type=Path, help=f"{_FOLDER}; or {zipped}")
+    folder = creating.add_argument(
+        "folder", metavar="FOLDER", type=Path, help=f"{_FOLDER}; or {zipped}; with --class it may be left out"
+    )
+    # By `nargs="?"`, Python 3.11 would not find a folder that stands after an option.
+    folder.required = False
+    creating.add_argument("--class", dest="classes", metavar="NAME", action="append", default=[], help=_CLASS)
     several = "let an image have any number of labels: one that lies in several folders, the same file, has all of them"
     creating.add_argument("--several-labels", action="store_true", help=several)
     creating.add_argument("--none-of-these", metavar="FOLDER|FILE", nargs="+", default=[], type=Path, help=_NEGATIVES)
@@ -94,32 +109,49 @@ def _add_skip_broken(parser: ArgumentParser) -> None:
 
 
 def create(client: Client, args: Namespace, output: Output) -> Exit:
-    """`headstart create NAME FOLDER` and `headstart create NAME ZIP`"""
-    if is_zip := args.folder.is_file():
-        _check_goes_alone(args)
-    examples: list[tuple[str | None, Path]] = [] if is_zip else [*labelled_folder(args.folder)]
+    """`headstart create NAME [FOLDER] [--class NAME…]` and `headstart create NAME ZIP`"""
+    folder: Path | None = args.folder
+    zipped = folder if folder is not None and folder.is_file() else None
+    _check_suits(args, zipped)
+    examples: list[tuple[str | None, Path]] = [] if folder is None or zipped else [*labelled_folder(folder)]
     finding.refuse_twin(
         client,
         args.name,
         "Add to it with `headstart add`, remove it with `headstart delete`, or choose another name.",
     )
-    if is_zip:
-        task = client.create_from_archive(args.name, args.folder)
+    if zipped is not None:
+        task = client.create_from_archive(args.name, zipped)
         output.answer(task.raw, lambda: changed_task(task, "Created"))
         return Exit.DONE
-    unused = finding.unused(args.folder, examples)
+    unused = {} if folder is None else finding.unused(folder, examples)
     examples += [(None, file) for file in finding.images(args.none_of_these, output)]
     broken = unused.__setitem__ if args.skip_broken else None
     with output.progress("Learning", len(examples)) as advance:
-        task = client.create_task(args.name, examples, several_labels=args.several_labels, broken=broken, progress=advance)
+        task = client.create_task(
+            args.name,
+            examples,
+            classes=args.classes,
+            several_labels=args.several_labels,
+            broken=broken,
+            progress=advance,
+        )
     output.answer(task.raw, lambda: changed_task(task, "Created"))
     finding.tell_unused(unused, output)
     return Exit.DONE
 
 
-def _check_goes_alone(args: Namespace) -> None:
-    if args.several_labels or args.none_of_these or args.skip_broken:
-        raise Misused("a zip goes alone: --several-labels, --none-of-these and --skip-broken are for a folder")
+def _check_suits(args: Namespace, zipped: Path | None) -> None:
+    """Checks that what `create` is given goes together.
+
+    Raises:
+        Misused: it does not.
+    """
+    if args.folder is None and not args.classes:
+        raise Misused("give a FOLDER of images, or the names of the classes with --class NAME --class NAME")
+    if args.classes and args.several_labels:
+        raise Misused("--class is for tasks of one label an image; leave out --several-labels")
+    if zipped is not None and (args.classes or args.several_labels or args.none_of_these or args.skip_broken):
+        raise Misused("a zip goes alone: --class, --several-labels, --none-of-these and --skip-broken are for a folder")
 
 
 def add(client: Client, args: Namespace, output: Output) -> Exit:

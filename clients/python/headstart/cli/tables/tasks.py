@@ -39,6 +39,7 @@ def task_table(shown: Task) -> RenderableType:
         ("backbone", shown.backbone),
         *((("labels", "any number an image"),) if shown.labels == "multiple" else ()),
         ("head", f"{shown.head.solver}, C = {shown.head.C:g}, temperature = {shown.head.temperature:g}"),
+        *((("class names", f"weight = {shown.name_weight:g}"),) if shown.name_weight is not None else ()),
         ("created", when(shown.created_at)),
         ("changed", when(shown.updated_at)),
     ):
