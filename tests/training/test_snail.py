@@ -5,8 +5,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.helpers.meta_learning import D, K, S, T, embedded_episodes
+from tests.helpers.meta_learning import D, K, Q, S, T, embedded_episodes
 from training.objectives import snail
+from training.objectives.episodic import query_loss
 from training.objectives.snail import CausalAttention, Dense, Snail
 
 
@@ -34,8 +35,10 @@ def attention(block: nn.Module, x_CL: Tensor) -> Tensor:
 
 def sequential(net: Snail, support_nD: Tensor, query_D: Tensor) -> Tensor:
     """The logits (K,) of the last step of one sequence."""
-    labels_nK = torch.eye(K, dtype=torch.double).repeat_interleave(len(support_nD) // K, dim=0)
-    x_CL = torch.cat([torch.cat([support_nD, labels_nK], dim=1), torch.cat([query_D, torch.zeros(K)])[None]]).T
+    labels_LK = 8 * torch.eye(K + 1, K, dtype=torch.double)
+    embedded_LE = net.embed(torch.cat([support_nD, query_D[None]]))
+    shots = torch.tensor([len(support_nD) // K] * K + [1])
+    x_CL = torch.cat([embedded_LE, labels_LK.repeat_interleave(shots, dim=0)], dim=1).T
     for block in net.blocks:
         x_CL = torch.cat([x_CL, dense(block, x_CL) if isinstance(block, Dense) else attention(block, x_CL)])
     logits: Tensor = net.label(x_CL[:, -1])
@@ -62,3 +65,20 @@ def test_training_shuffles_the_support_set(net: Snail) -> None:
     support, query = embedded_episodes()
     drawn = [net.train().scores(support, query.flatten(1, 2)) for _ in range(2)]
     assert not torch.equal(*drawn)
+
+
+def test_it_soon_learns_to_read_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Classes are new in every episode, so that nothing but their labels tells them apart."""
+    monkeypatch.setattr(snail, "_FILTERS", 16)
+    torch.manual_seed(0)
+    net = Snail(32, K, shots=1)
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+    right = []
+    for _ in range(20):
+        images = functional.relu(2 * torch.randn(8, K, 1, 32) + 0.5 * torch.randn(8, K, 1 + Q, 32))
+        scores = net.scores(images[:, :, :1], images[:, :, 1:].flatten(1, 2))
+        optimizer.zero_grad()
+        query_loss(scores).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        right.append(scores.argmax(dim=2) == torch.arange(K).repeat_interleave(Q))
+    assert torch.stack(right[10:]).double().mean() > 0.8
