@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from models.backbones import Backbone
@@ -69,6 +70,22 @@ def after_two_tasks(build: Callable[[], ContinualLearner]) -> ContinualLearner:
 
 def test_the_registry_finds_every_file() -> None:
     assert METHODS.keys() == {"fine-tuning", "EWC", "rehearsal", "LwF", "progressive", "frozen backbone"}
+
+
+@pytest.mark.parametrize("name", ["EWC", "LwF"])
+def test_a_stronger_candidate_pulls_more(name: str) -> None:
+    penalties = []
+    for build in METHODS[name].candidates.values():
+        torch.manual_seed(0)
+        learner = build(trunk, to_images)
+        learn(learner, *task(0))
+        learner.begin(CLASSES)
+        with torch.no_grad():
+            for weight in learner.trunk.parameters():
+                weight.add_(0.2 * torch.randn_like(weight))
+            images = to_images(task(1)[0])
+            penalties.append(learner.penalty(images, learner.embed(images, 1)).item())
+    assert 0.0 < penalties[0] < penalties[1] < penalties[2]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -223,6 +240,33 @@ def test_lwf_forgets_less_of_the_old_answers_than_plain_fine_tuning() -> None:
         with torch.no_grad():  # as in training: batch normalisation takes the batch's statistics
             moved.append(float((learner.train().logits(to_images(task(1)[0]), 0) - before).norm()))
     assert moved[1] < 0.7 * moved[0]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_head_of_a_task_is_fitted_on_all_its_images_when_it_is_learned(name: str) -> None:
+    torch.manual_seed(0)
+    learner = METHODS[name].build(trunk, to_images)
+    centre = None
+    for number in range(2):
+        pixels, labels = task(number)
+        learn(learner, pixels, labels)
+        with torch.no_grad():
+            embeddings = learner.eval().embed(to_images(pixels), number).double().numpy()
+        centre = embeddings.mean(axis=0) if centre is None or name != "frozen backbone" else centre
+        space = (embeddings - centre) / np.linalg.norm(embeddings - centre, axis=1, keepdims=True)
+        oracle = LogisticRegression(C=3.0, tol=1e-10, max_iter=10_000).fit(space, labels.numpy())
+        shares = answers(learner, pixels, number).softmax(dim=1).numpy()
+        np.testing.assert_allclose(shares, oracle.predict_proba(space), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["EWC", "fine-tuning", "frozen backbone", "progressive"])
+def test_a_fitted_head_stays_when_the_next_task_is_learned(name: str) -> None:
+    torch.manual_seed(0)
+    learner = METHODS[name].build(trunk, to_images)
+    learn(learner, *task(0))
+    before = copy.deepcopy(learner.heads[0].state_dict())
+    learn(learner, *task(1), rate=0.1)
+    assert all(torch.equal(value, before[key]) for key, value in learner.heads[0].state_dict().items())
 
 
 def test_frozen_heads_are_those_that_the_server_fits() -> None:
