@@ -9,8 +9,8 @@ The task of an image is known when it is classified. The first sixth of each cla
 (of CIFAR-100, that is its test part). Classes, weights and batches differ from seed to seed, and are the same for all methods.
 
 Some methods have a hyper-parameter that the problem decides. The first three tasks of another order of classes choose it, by the
-mean accuracy on them at the end, with the same seconds for each. No image that the first seed measures with takes part in that.
-Other hyper-parameters are those of the papers.
+mean accuracy on them at the end, with the same seconds for each. The held-out images take no part in that; a sixth of the others
+is measured with instead. Other hyper-parameters are those of the papers.
 
 After each task `--out` has results.jsonl, table.md and forgetting.png. Started again with the same `--out`, it goes on after the
 last turn, also with more seeds.

@@ -113,13 +113,16 @@ def table(protocol: Mapping[str, str | int | float], results: Mapping[str, Resul
 
 
 def _cells(records: Sequence[Record]) -> str:
-    shares = ([record.average() for record in records], [record.when_learned() for record in records])
-    with_margins = (interval(values) for values in (*shares, [record.forgetting() for record in records]))
-    percent = [f"{100 * mean:.1f}" + (f" ± {100 * margin:.1f}" if margin < math.inf else "") for mean, margin in with_margins]
+    shares = zip(*((record.average(), record.when_learned(), record.forgetting()) for record in records), strict=True)
+    percent = [_percent(*interval(values)) for values in shares]
     steps = np.mean([sum(record.steps) for record in records])
     seconds = np.mean([sum(record.seconds) for record in records])
     kept = np.mean([record.remembered[-1] for record in records]) / 1e6
     return " | ".join((str(len(records)), *percent, f"{steps:.0f}", f"{seconds:.0f}", f"{kept:.1f}"))
+
+
+def _percent(mean: float, margin: float) -> str:
+    return f"{100 * mean:.1f}" + (f" ± {100 * margin:.1f}" if margin < math.inf else "")
 
 
 def _draw(path: Path, records: Mapping[str, Sequence[Record]]) -> None:

@@ -27,8 +27,8 @@ def divide(images: ImageSet, tasks: int, seed: int, device: torch.device, search
     """Returns the tasks, all of equally many classes, in an order drawn from the seed.
 
     Args:
-        searching: returns tasks to choose hyper-parameters by. They come in another order, are made of other classes together,
-            and have none of the images that the seed's own tasks are measured with.
+        searching: returns tasks to choose hyper-parameters by. Other classes are together in them, in another order. No image
+            that is held out without `searching`, with whatever seed, takes part in them.
 
     Raises:
         DataError: the classes cannot be divided so.

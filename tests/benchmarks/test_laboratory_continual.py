@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.laboratory import continual
+from benchmarks.laboratory import continual, continual_tasks
 from benchmarks.laboratory.__main__ import main
 from benchmarks.laboratory.continual_report import Record, Result, interval, table
 from benchmarks.laboratory.continual_tasks import Task, divide
@@ -38,8 +38,8 @@ def test_a_seed_that_is_under_way_is_in_no_mean() -> None:
         result.records[seed] = Record()
         for row in rows:
             result.records[seed].add(list(row), 5, 2.0, 10**6)
-    row = table({}, {"LwF": result}).splitlines()[-1]
-    assert row == "| LwF | λ 4 | 2 | 40.0 ± 127.1 | 50.0 ± 127.1 | 20.0 ± 0.0 | 10 | 4 | 1.0 |"
+    last = table({}, {"LwF": result}).splitlines()[-1]
+    assert last == "| LwF | λ 4 | 2 | 40.0 ± 127.1 | 50.0 ± 127.1 | 20.0 ± 0.0 | 10 | 4 | 1.0 |"
 
 
 def images_of_six_classes() -> ImageSet:
@@ -89,12 +89,13 @@ def test_it_goes_on_where_it_was_stopped(
         monkeypatch.setattr(continual, "learn", counted)
         main([*flags, "--seeds", "1"])
 
+    monkeypatch.setattr(continual, "_SEARCHED", 1)
+    monkeypatch.setattr(continual_tasks, "_HELD_OUT", 2)  # so that there is less to learn from
     with pytest.raises(KeyboardInterrupt):
-        stopped_after(4)  # in the search for EWC: one of its three candidates has learned its three tasks
+        stopped_after(2)  # in the search for EWC, one candidate short
     with pytest.raises(KeyboardInterrupt):
-        stopped_after(6 + 9 + 8)  # after the searches, in the second task of the six methods
+        stopped_after(1 + 3 + 8)  # after the searches, in the second task of the six methods
     stopped_after(10)
-    main([*flags, "--seeds", "1"])
     first = lines(out)
     monkeypatch.setattr(continual, "learn", learn)
     main([*flags, "--seeds", "2"])
@@ -117,3 +118,14 @@ def test_it_goes_on_where_it_was_stopped(
     assert (out / "forgetting.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(SystemExit, match="other settings"):
         main([*flags, "--seed", "2"])
+
+
+def test_what_the_search_chose_is_what_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, _ = colours(tmp_path)
+    monkeypatch.setattr(continual, "try_out", lambda build, *_: [float(build.keywords["strength"] == 4.0)])
+    flags = ["--tasks", "3", "--width", "4", "--seeds", "1", "--minutes", "0.0005", "--methods", "EWC", "LwF"]
+    main(["continual", "--data", str(data), "--out", str(tmp_path / "out"), "--device", "cpu", *flags])
+    for line in lines(tmp_path / "out"):
+        _, learner = torch.load(tmp_path / "out" / "kept" / f"{line['method']}-1.pt", weights_only=False)
+        assert line["chosen"] == "λ 4"
+        assert vars(learner)["_strength"] == 4.0
