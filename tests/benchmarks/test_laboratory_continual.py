@@ -94,7 +94,7 @@ def test_it_goes_on_where_it_was_stopped(
     with pytest.raises(KeyboardInterrupt):
         stopped_after(2)  # in the search for EWC, one candidate short
     with pytest.raises(KeyboardInterrupt):
-        stopped_after(1 + 3 + 8)  # after the searches, in the second task of the six methods
+        stopped_after(1 + 4 + 8)  # after the searches, in the second task of the six methods
     stopped_after(10)
     first = lines(out)
     monkeypatch.setattr(continual, "learn", learn)
@@ -122,10 +122,10 @@ def test_it_goes_on_where_it_was_stopped(
 
 def test_what_the_search_chose_is_what_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, _ = colours(tmp_path)
-    monkeypatch.setattr(continual, "try_out", lambda build, *_: [float(build.keywords["strength"] == 4.0)])
+    monkeypatch.setattr(continual, "try_out", lambda build, *_: [float(build.keywords["strength"] in (4.0, 40.0))])
     flags = ["--tasks", "3", "--width", "4", "--seeds", "1", "--minutes", "0.0005", "--methods", "EWC", "LwF"]
     main(["continual", "--data", str(data), "--out", str(tmp_path / "out"), "--device", "cpu", *flags])
     for line in lines(tmp_path / "out"):
         _, learner = torch.load(tmp_path / "out" / "kept" / f"{line['method']}-1.pt", weights_only=False)
-        assert line["chosen"] == "λ 4"
-        assert vars(learner)["_strength"] == 4.0
+        assert line["chosen"] == {"EWC": "λ 40", "LwF": "λ 4"}[line["method"]]
+        assert f"λ {vars(learner)['_strength']:g}" == line["chosen"]

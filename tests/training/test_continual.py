@@ -85,7 +85,9 @@ def test_a_stronger_candidate_pulls_more(name: str) -> None:
                 weight.add_(0.2 * torch.randn_like(weight))
             images = to_images(task(1)[0])
             penalties.append(learner.penalty(images, learner.embed(images, 1)).item())
-    assert 0.0 < penalties[0] < penalties[1] < penalties[2]
+    assert len(penalties) >= 3
+    assert penalties == sorted(set(penalties))
+    assert penalties[0] > 0.0
 
 
 @pytest.mark.parametrize("name", METHODS)

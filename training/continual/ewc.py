@@ -84,5 +84,5 @@ METHOD = ContinualMethod(
     "EWC",
     "Kirkpatrick et al., PNAS 2017",
     ElasticWeights,
-    {f"λ {strength:g}": partial(ElasticWeights, strength=strength) for strength in (4.0, 40.0, 400.0)},
+    {f"λ {strength:g}": partial(ElasticWeights, strength=strength) for strength in (40.0, 400.0, 4000.0)},
 )
