@@ -10,14 +10,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from models.backbones import Backbone
 from models.backbones.conv4 import Conv4
 from models.heads.fitting import fit
 from models.heads.head import features
 from models.manifest import HeadOptions
+from tests.helpers.continual import CLASSES, EACH, SIZE, answers, learn, task, trunk
 from training.continual.ewc import ElasticWeights, diagonal_fisher
 from training.continual.frozen import FrozenTrunk
 from training.continual.learner import ContinualLearner, to_images
@@ -25,38 +24,6 @@ from training.continual.progressive import Column, ProgressiveColumns
 from training.continual.registry import METHODS
 from training.continual.rehearsal import Rehearsal, Remembered, Reservoir
 from training.continual.without_forgetting import WithoutForgetting
-
-SIZE, CLASSES, EACH = 16, 3, 8
-
-
-def trunk() -> Backbone:
-    return Backbone(Conv4(4, SIZE), (0.5,) * 3, (0.25,) * 3)
-
-
-def task(seed: int) -> tuple[Tensor, Tensor]:
-    """Pixels and labels of classes of noise around a colour each."""
-    rng = np.random.default_rng(seed)
-    colours = rng.integers(0, 200, (CLASSES, 1, 1, 1, 3))
-    pixels = (colours + rng.integers(0, 56, (CLASSES, EACH, SIZE, SIZE, 3))).astype(np.uint8)
-    return torch.from_numpy(pixels).flatten(0, 1), torch.arange(CLASSES).repeat_interleave(EACH)
-
-
-def learn(learner: ContinualLearner, pixels: Tensor, labels: Tensor, steps: int = 3, rate: float = 0.01) -> None:
-    """A task from its beginning to its end."""
-    learner.begin(CLASSES)
-    if trained := list(learner.trained()):
-        optimizer = torch.optim.Adam(trained, lr=rate)
-        for _ in range(steps):
-            learner.train()
-            optimizer.zero_grad()
-            torch.autograd.backward(learner.loss(pixels, labels))
-            optimizer.step()
-    learner.consolidate(pixels, labels)
-
-
-def answers(learner: ContinualLearner, pixels: Tensor, number: int) -> Tensor:
-    with torch.no_grad():
-        return learner.eval().logits(to_images(pixels), number)
 
 
 def after_two_tasks(build: Callable[[], ContinualLearner]) -> ContinualLearner:
@@ -242,33 +209,6 @@ def test_lwf_forgets_less_of_the_old_answers_than_plain_fine_tuning() -> None:
         with torch.no_grad():  # as in training: batch normalisation takes the batch's statistics
             moved.append(float((learner.train().logits(to_images(task(1)[0]), 0) - before).norm()))
     assert moved[1] < 0.7 * moved[0]
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_the_head_of_a_task_is_fitted_on_all_its_images_when_it_is_learned(name: str) -> None:
-    torch.manual_seed(0)
-    learner = METHODS[name].build(trunk, to_images)
-    centre = None
-    for number in range(2):
-        pixels, labels = task(number)
-        learn(learner, pixels, labels)
-        with torch.no_grad():
-            embeddings = learner.eval().embed(to_images(pixels), number).double().numpy()
-        centre = embeddings.mean(axis=0) if centre is None or name != "frozen backbone" else centre
-        space = (embeddings - centre) / np.linalg.norm(embeddings - centre, axis=1, keepdims=True)
-        oracle = LogisticRegression(C=3.0, tol=1e-10, max_iter=10_000).fit(space, labels.numpy())
-        shares = answers(learner, pixels, number).softmax(dim=1).numpy()
-        np.testing.assert_allclose(shares, oracle.predict_proba(space), atol=1e-4)
-
-
-@pytest.mark.parametrize("name", ["EWC", "fine-tuning", "frozen backbone", "progressive"])
-def test_a_fitted_head_stays_when_the_next_task_is_learned(name: str) -> None:
-    torch.manual_seed(0)
-    learner = METHODS[name].build(trunk, to_images)
-    learn(learner, *task(0))
-    before = copy.deepcopy(learner.heads[0].state_dict())
-    learn(learner, *task(1), rate=0.1)
-    assert all(torch.equal(value, before[key]) for key, value in learner.heads[0].state_dict().items())
 
 
 def test_frozen_heads_are_those_that_the_server_fits() -> None:
