@@ -1,21 +1,26 @@
 """The report of `benchmarks.laboratory continual`: JSON for programs, a table and forgetting curves for people."""
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy import stats
 
 from training.writing import replace_text
 
-_HEADER = "| method | average accuracy % | when learned % | forgetting, points | steps | seconds | kept of old tasks, MB |"
+_HEADER = (
+    "| method | chosen | seeds | average accuracy % | when learned % | forgetting, points | steps | seconds "
+    "| kept of old tasks, MB |"
+)
 
 
 @dataclass
 class Record:
-    """The figures of one method.
+    """The figures of one method with one seed.
 
     Attributes:
         accuracy: row t has the accuracy on each task so far, once t + 1 tasks are learned.
@@ -51,38 +56,83 @@ class Record:
         return float(np.mean(lost))
 
 
-def write(folder: Path, protocol: Mapping[str, str | int | float], records: Mapping[str, Record]) -> None:
-    """Writes results.jsonl, table.md and forgetting.png; methods that have learned nothing yet are left out."""
-    known = {name: record for name, record in records.items() if record.accuracy}
-    lines = [json.dumps({"experiment": "continual", "method": name, **_figures(record)}) for name, record in known.items()]
+@dataclass
+class Result:
+    """A method's figures.
+
+    Attributes:
+        searched: hyper-parameter -> mean accuracy on the tasks that choose it; empty where there is nothing to choose.
+        records: seed -> the figures.
+    """
+
+    searched: dict[str, float] = field(default_factory=dict)
+    records: dict[int, Record] = field(default_factory=dict)
+
+    @property
+    def chosen(self) -> str:
+        """The best hyper-parameter of the search; empty where there was none."""
+        return max(self.searched, key=self.searched.__getitem__, default="")
+
+    def alike(self) -> list[Record]:
+        """Returns the records that have learned as many tasks as any; a seed that is under way has fewer."""
+        most = max(len(record.accuracy) for record in self.records.values())
+        return [record for record in self.records.values() if len(record.accuracy) == most]
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Returns the mean over seeds and the half-width of its 95 % interval, by Student's t; infinite for one seed."""
+    count = len(values)
+    margin = stats.t.ppf(0.975, count - 1) * stats.sem(values) if count > 1 else math.inf
+    return float(np.mean(values)), float(margin)
+
+
+def write(folder: Path, protocol: Mapping[str, str | int | float], results: Mapping[str, Result]) -> None:
+    """Writes results.jsonl, table.md and forgetting.png; every method has learned a task."""
+    lines = [json.dumps({"experiment": "continual", "method": name, **_line(result)}) for name, result in results.items()]
     replace_text(folder / "results.jsonl", "".join(f"{line}\n" for line in lines))
-    replace_text(folder / "table.md", table(protocol, known) + "\n")
-    _draw(folder / "forgetting.png", known)
+    replace_text(folder / "table.md", table(protocol, results) + "\n")
+    _draw(folder / "forgetting.png", {name: result.alike() for name, result in results.items()})
 
 
-def _figures(record: Record) -> dict[str, object]:
-    means = {"average_accuracy": record.average(), "when_learned": record.when_learned(), "forgetting": record.forgetting()}
-    return {**means, **asdict(record)}
+def _line(result: Result) -> dict[str, object]:
+    """Returns the line of a method: figures are lists, a value for each seed."""
+    alike = result.alike()
+    figures = {
+        "average_accuracy": [record.average() for record in alike],
+        "when_learned": [record.when_learned() for record in alike],
+        "forgetting": [record.forgetting() for record in alike],
+    }
+    return {"chosen": result.chosen, "searched": result.searched, **figures, "records": [asdict(record) for record in alike]}
 
 
-def table(protocol: Mapping[str, str | int | float], records: Mapping[str, Record]) -> str:
-    """Returns the table in Markdown, a row per method."""
-    rows = [
-        f"| {name} | {100 * record.average():.1f} | {100 * record.when_learned():.1f} | {100 * record.forgetting():.1f} "
-        f"| {sum(record.steps)} | {sum(record.seconds):.0f} | {record.remembered[-1] / 1e6:.1f} |"
-        for name, record in records.items()
-    ]
+def table(protocol: Mapping[str, str | int | float], results: Mapping[str, Result]) -> str:
+    """Returns the table in Markdown, a row per method; figures are means over seeds."""
+    rows = [f"| {name} | {result.chosen} | {_cells(result.alike())} |" for name, result in results.items()]
     settings = ", ".join(f"{key} {value}" for key, value in protocol.items())
     return "\n".join((settings, "", _HEADER, "|---" * (_HEADER.count("|") - 1) + "|", *rows))
 
 
-def _draw(path: Path, records: Mapping[str, Record]) -> None:
+def _cells(records: Sequence[Record]) -> str:
+    shares = zip(*((record.average(), record.when_learned(), record.forgetting()) for record in records), strict=True)
+    percent = [_percent(*interval(values)) for values in shares]
+    steps = np.mean([sum(record.steps) for record in records])
+    seconds = np.mean([sum(record.seconds) for record in records])
+    kept = np.mean([record.remembered[-1] for record in records]) / 1e6
+    return " | ".join((str(len(records)), *percent, f"{steps:.0f}", f"{seconds:.0f}", f"{kept:.1f}"))
+
+
+def _percent(mean: float, margin: float) -> str:
+    return f"{100 * mean:.1f}" + (f" ± {100 * margin:.1f}" if margin < math.inf else "")
+
+
+def _draw(path: Path, records: Mapping[str, Sequence[Record]]) -> None:
     """Draws the mean accuracy on all tasks so far, and that on the first task, against the number of tasks learned."""
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     for axes, title in zip(figure.subplots(1, 2), ("all tasks so far", "the first task"), strict=True):
-        for name, record in records.items():
-            rows = [row[:1] if title == "the first task" else row for row in record.accuracy]
-            axes.plot(range(1, len(rows) + 1), [100 * np.mean(row) for row in rows], marker=".", label=name)
+        end = 1 if title == "the first task" else None
+        for name, of_seeds in records.items():
+            curves = [[100 * np.mean(row[:end]) for row in record.accuracy] for record in of_seeds]
+            axes.plot(range(1, len(curves[0]) + 1), np.mean(curves, axis=0), marker=".", label=name)
         axes.set(title=title, xlabel="tasks learned", ylabel="accuracy (%)")
         axes.grid(alpha=0.3)
         axes.legend()

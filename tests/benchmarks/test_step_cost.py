@@ -22,6 +22,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     for part in (continual, adaptation):
         monkeypatch.setattr(part, "_WIDTH", 4)
         monkeypatch.setattr(part, "_SIDE", 16)
+    monkeypatch.setattr(continual, "_CLASSES", 2)
     monkeypatch.setattr(continual, "_REMEMBERED", 2)
     monkeypatch.setattr(sharing, "TASKS", 2)
     monkeypatch.setattr(sharing, "IMAGES", 2)

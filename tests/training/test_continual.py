@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from models.backbones import Backbone
 from models.backbones.conv4 import Conv4
 from models.heads.fitting import fit
 from models.heads.head import features
 from models.manifest import HeadOptions
+from tests.helpers.continual import CLASSES, EACH, SIZE, answers, learn, task, trunk
 from training.continual.ewc import ElasticWeights, diagonal_fisher
 from training.continual.frozen import FrozenTrunk
 from training.continual.learner import ContinualLearner, to_images
@@ -24,38 +24,6 @@ from training.continual.progressive import Column, ProgressiveColumns
 from training.continual.registry import METHODS
 from training.continual.rehearsal import Rehearsal, Remembered, Reservoir
 from training.continual.without_forgetting import WithoutForgetting
-
-SIZE, CLASSES, EACH = 16, 3, 8
-
-
-def trunk() -> Backbone:
-    return Backbone(Conv4(4, SIZE), (0.5,) * 3, (0.25,) * 3)
-
-
-def task(seed: int) -> tuple[Tensor, Tensor]:
-    """Pixels and labels of classes of noise around a colour each."""
-    rng = np.random.default_rng(seed)
-    colours = rng.integers(0, 200, (CLASSES, 1, 1, 1, 3))
-    pixels = (colours + rng.integers(0, 56, (CLASSES, EACH, SIZE, SIZE, 3))).astype(np.uint8)
-    return torch.from_numpy(pixels).flatten(0, 1), torch.arange(CLASSES).repeat_interleave(EACH)
-
-
-def learn(learner: ContinualLearner, pixels: Tensor, labels: Tensor, steps: int = 3, rate: float = 0.01) -> None:
-    """A task from its beginning to its end."""
-    learner.begin(CLASSES)
-    if trained := list(learner.trained()):
-        optimizer = torch.optim.Adam(trained, lr=rate)
-        for _ in range(steps):
-            learner.train()
-            optimizer.zero_grad()
-            torch.autograd.backward(learner.loss(pixels, labels))
-            optimizer.step()
-    learner.consolidate(pixels, labels)
-
-
-def answers(learner: ContinualLearner, pixels: Tensor, number: int) -> Tensor:
-    with torch.no_grad():
-        return learner.eval().logits(to_images(pixels), number)
 
 
 def after_two_tasks(build: Callable[[], ContinualLearner]) -> ContinualLearner:
@@ -69,6 +37,24 @@ def after_two_tasks(build: Callable[[], ContinualLearner]) -> ContinualLearner:
 
 def test_the_registry_finds_every_file() -> None:
     assert METHODS.keys() == {"fine-tuning", "EWC", "rehearsal", "LwF", "progressive", "frozen backbone"}
+
+
+@pytest.mark.parametrize("name", ["EWC", "LwF"])
+def test_a_stronger_candidate_pulls_more(name: str) -> None:
+    penalties = []
+    for build in METHODS[name].candidates.values():
+        torch.manual_seed(0)
+        learner = build(trunk, to_images)
+        learn(learner, *task(0))
+        learner.begin(CLASSES)
+        with torch.no_grad():
+            for weight in learner.trunk.parameters():
+                weight.add_(0.2 * torch.randn_like(weight))
+            images = to_images(task(1)[0])
+            penalties.append(learner.penalty(images, learner.embed(images, 1)).item())
+    assert len(penalties) >= 3
+    assert penalties == sorted(set(penalties))
+    assert penalties[0] > 0.0
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -10,6 +10,7 @@ are not held.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ class ElasticWeights(ContinualLearner):
 
     Args:
         strength: λ; 400 is that of the paper's Atari networks (table S2, the Fisher multiplier), found there by a search. For
-            permuted MNIST the paper tells none (table S1).
+            permuted MNIST the paper tells none (table S1). So it has to be searched for.
         samples: images, drawn with PyTorch's global random numbers, that a task's Fisher information is measured on.
     """
 
@@ -41,9 +42,9 @@ class ElasticWeights(ContinualLearner):
         ]
         return 0.5 * self._strength * torch.stack(parts).sum() if parts else super().penalty(images_N3HW, embeddings_ND)
 
-    def consolidate(self, pixels_NHW3: Tensor, labels_N: Tensor) -> None:  # noqa: ARG002
-        """Takes the newest task's Fisher information into A, and its weights into c."""
-        self.eval()
+    def consolidate(self, pixels_NHW3: Tensor, labels_N: Tensor) -> None:
+        """Fits the head, then takes the Fisher information of its answers into A, and the weights into c."""
+        super().consolidate(pixels_NHW3, labels_N)
         weights = list(self.trunk.parameters())
         chosen = torch.randperm(len(pixels_NHW3))[: self._samples]
         task = self.newest
@@ -79,4 +80,9 @@ def diagonal_fisher(logits: Callable[[Tensor], Tensor], weights: Sequence[Tensor
     return fisher
 
 
-METHOD = ContinualMethod("EWC", "Kirkpatrick et al., PNAS 2017", ElasticWeights)
+METHOD = ContinualMethod(
+    "EWC",
+    "Kirkpatrick et al., PNAS 2017",
+    ElasticWeights,
+    {f"λ {strength:g}": partial(ElasticWeights, strength=strength) for strength in (40.0, 400.0, 4000.0)},
+)

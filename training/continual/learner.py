@@ -3,11 +3,14 @@
 Tasks of other classes come one after another, and only the images of the newest can be learned from. The task of an image is
 known when it is classified (task-incremental learning: van de Ven & Tolias, arXiv:1904.07734, section 2).
 
+A head is trained beside the network, as a linear layer. When the task is learned, the head that the server would fit takes its
+place. It is fitted once, since the task's images are gone afterwards. What a method protects from then on is that head.
+
 Shape legend: N images of 3 channels, H by W pixels; K classes of a task; D features.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import cast
 
 import torch
@@ -15,6 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.backbones import Backbone
+from models.manifest import HeadOptions
+from training.adaptation.last_layer import ServedHead
+
+_OPTIONS = HeadOptions(solver="logistic", C=3.0, temperature=1.0, centre=True)
+_BATCH = 64  # what the activations of a larger one take costs more time than it saves
 
 MakeTrunk = Callable[[], Backbone]
 Augment = Callable[[Tensor], Tensor]
@@ -80,11 +88,30 @@ class ContinualLearner(nn.Module):
         return torch.zeros((), device=embeddings_ND.device)
 
     def consolidate(self, pixels_NHW3: Tensor, labels_N: Tensor) -> None:
-        """Remembers what the method needs of the newest task, whose images these are, once it is learned."""
+        """Fits the head of the newest task, once it is learned, on all its images, which these are.
+
+        A method that remembers more of the task does so after this, and so of the fitted head.
+
+        Raises:
+            ValueError: a class has no image.
+        """
+        self.eval()
+        with torch.no_grad():
+            parts = [self.embed(to_images(pixels), self.newest) for pixels in torch.split(pixels_NHW3, _BATCH)]
+        embeddings_ND = torch.cat(parts)
+        classes = cast("nn.Linear", self.heads[-1]).out_features
+        self.heads[-1] = ServedHead(embeddings_ND, labels_N, classes, _OPTIONS, self.centre(embeddings_ND))
+
+    def centre(self, embeddings_ND: Tensor) -> Tensor:
+        """Returns the mean embedding (D,) of the images that the network was last trained on: here, the newest task's."""
+        return embeddings_ND.mean(dim=0)
 
     def remembered(self) -> int:
         """Returns the bytes that the method keeps of the tasks so far, beside one trunk and the heads."""
         return 0
+
+
+Build = Callable[[MakeTrunk, Augment], ContinualLearner]
 
 
 @dataclass(frozen=True)
@@ -94,9 +121,12 @@ class ContinualMethod:
     Attributes:
         name: in commands and tables.
         source: its paper.
-        build: from `MakeTrunk` and `Augment` to the learner before its first task.
+        build: returns the learner before its first task, with the hyper-parameters of the paper.
+        candidates: the same with other hyper-parameters, by what they are, where the problem decides which is best. Other tasks
+            than those that are measured choose one.
     """
 
     name: str
     source: str
-    build: Callable[[MakeTrunk, Augment], ContinualLearner]
+    build: Build
+    candidates: Mapping[str, Build] = field(default_factory=dict)

@@ -2,7 +2,8 @@
 arXiv:1902.10486, algorithm 1).
 
 A memory of M images holds a uniform sample of all images so far (reservoir sampling: Vitter, Random sampling with a reservoir,
-ACM TOMS 1985, algorithm R). Each step draws as many images from it as the newest task's batch has, and learns from both.
+ACM TOMS 1985, algorithm R). Each step draws as many images from it as the newest task's batch has, and learns from both. Old
+heads go on learning with it.
 """
 
 import random
@@ -79,7 +80,8 @@ class Rehearsal(ContinualLearner):
         return torch.stack(parts).sum() / len(labels_B)
 
     def consolidate(self, pixels_NHW3: Tensor, labels_N: Tensor) -> None:
-        """Offers every image of the task to the memory, once and in random order."""
+        """Fits the head, and offers every image of the task to the memory, once and in random order."""
+        super().consolidate(pixels_NHW3, labels_N)
         for index in torch.randperm(len(labels_N)).tolist():
             self.memory.offer(Remembered(pixels_NHW3[index].cpu().clone(), int(labels_N[index]), self.newest))
 

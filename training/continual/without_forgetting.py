@@ -9,6 +9,7 @@ augmented image. The paper's first phase, in which the new head is trained alone
 """
 
 import copy
+from functools import partial
 from typing import cast
 
 import torch
@@ -56,9 +57,15 @@ class WithoutForgetting(ContinualLearner):
         ]
         return self._strength / self._temperature**2 * torch.stack(parts).sum()  # `distillation` multiplies by T²
 
-    def consolidate(self, pixels_NHW3: Tensor, labels_N: Tensor) -> None:  # noqa: ARG002
-        """Lets the copy go: the next task makes its own."""
+    def consolidate(self, pixels_NHW3: Tensor, labels_N: Tensor) -> None:
+        """Fits the head, and lets the copy go: the next task makes its own, with the fitted head."""
+        super().consolidate(pixels_NHW3, labels_N)
         self._before.clear()
 
 
-METHOD = ContinualMethod("LwF", "Li & Hoiem, ECCV 2016", WithoutForgetting)
+METHOD = ContinualMethod(
+    "LwF",
+    "Li & Hoiem, ECCV 2016",
+    WithoutForgetting,
+    {f"λ {strength:g}": partial(WithoutForgetting, strength=strength) for strength in (1.0, 4.0, 16.0, 64.0)},
+)
