@@ -202,13 +202,16 @@ def test_ctrl_c_ends_the_command_with_a_word(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         log = tmp_path / "log"
-        with log.open("wb") as output:
-            process = subprocess.Popen([sys.executable, "-m", "headstart", "list", "--url", url], stdout=output, stderr=output)
-        connection, _ = silent.accept()
-        with connection:
-            assert connection.recv(1)
-            process.send_signal(signal.SIGINT)
-            assert process.wait(30) == 130
+        command = [sys.executable, "-m", "headstart", "list", "--url", url]
+        with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+            try:
+                connection, _ = silent.accept()
+                with connection:
+                    assert connection.recv(1)
+                    process.send_signal(signal.SIGINT)
+                    assert process.wait(30) == 130
+            finally:
+                process.kill()
     assert log.read_text() == "Stopped.\n"
 
 
