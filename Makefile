@@ -1,6 +1,6 @@
 # Two environments: .venv holds what a user installs (no PyTorch), .venv-dev what developing and training need.
 PYTHON ?= python3
-# Workers of one thread each: tests/conftest.py says how many. The tests of a file share what it starts, so they stay together.
+# As many workers as cores, one thread each. The tests of a file share what it starts, so they stay together.
 PYTEST = OMP_NUM_THREADS=1 .venv-dev/bin/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 MODERN = $(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Headstart needs Python 3.11 or later: make PYTHON=python3.12')"
 # Node comes from PyPI with the environment, so that a checkout needs nothing else.

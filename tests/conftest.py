@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, settings
 
 from headstart import Client
 from models.bundle import PAPER_BUNDLE, SHIPPED, find_bundles, read_manifest
-from models.processor import available_cores
 from tests.helpers import databases
 from tests.helpers.bundles import SMALL, small_bundle
 from tests.helpers.images import encode
@@ -76,11 +75,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Fixtures that several tests share have their stores in the chosen database too."""
     databases.begin_in(config.getoption("--database"))
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than cores: tests wait for processes, disks and clocks for a third of their time."""
-    return available_cores() + 1
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
