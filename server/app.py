@@ -14,7 +14,7 @@ from server.http.entrance import Entrance
 from server.http.forwarding import Forwarding
 from server.http.front import Front
 from server.http.guard import Guard
-from server.http.inside import Application
+from server.http.inside import Application, Inside
 from server.http.openapi import openapi_document
 from server.http.routes import (
     archive,
@@ -87,7 +87,7 @@ def create_app(
         if tracing is not None:
             tracing.close()
 
-    agents = Tools(lambda: app)
+    agents = Tools(lambda: Inside(app, settings))
     further = [route for route in tools.router.routes if isinstance(route, APIRoute)] if installed() else []
     endpoints = Endpoints([*ROUTES, *further], {Service: service, RefreshWorker: working, Tools: agents})
     pages = [*page_routes(), *docs_routes(lambda: openapi_document(ROUTES), settings.root)]

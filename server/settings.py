@@ -242,6 +242,11 @@ class Settings(BaseSettings):
         return _split(self.allowed_origins)
 
     @property
+    def scheme(self) -> str:
+        """The scheme of the server's addresses."""
+        return "https" if self.ssl_certfile is not None else "http"
+
+    @property
     def root(self) -> str:
         """`root_path` without a slash at its end."""
         return self.root_path.rstrip("/")

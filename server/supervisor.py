@@ -103,10 +103,9 @@ class _Supervisor:
             status = ended.status or 1
         else:
             starting.result()
-            scheme = "https" if self._settings.ssl_certfile else "http"
-            _log.info(
-                "serving at %s://%s:%d with %d workers", scheme, self._settings.host, self._settings.port, len(self._workers)
-            )
+            settings = self._settings
+            address = f"{settings.scheme}://{settings.host}:{settings.port}"
+            _log.info("serving at %s with %d workers", address, len(self._workers))
             for number in self._processes:
                 self._begin(self._keep(number))
             loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self._renew()))

@@ -25,8 +25,7 @@ class GrpcDoor:
     def __init__(self, app: Application, settings: Settings, most: int, *, shared: bool) -> None:
         self._settings = settings
         self._grace = settings.shutdown_timeout
-        scheme = "http" if settings.ssl_certfile is None else "https"
-        self._handler = service_handler(Inside(app, settings.root, scheme), settings)
+        self._handler = service_handler(Inside(app, settings), settings)
         self._most = most
         self._options = [
             ("grpc.so_reuseport", int(shared)),

@@ -80,7 +80,7 @@ class Front:
         self._endpoints = endpoints
         self._others = others
         self._root = settings.root
-        self._scheme = "https" if settings.ssl_certfile else "http"  # of the client's request, also if a worker passes it on
+        self._scheme = settings.scheme  # of the client's request, also if a worker passes it on
         self._metrics = metrics
         for code in (*(error.code for error in TABLE), _UNEXPECTED):  # What begins at 1 would be no growth to an alarm.
             metrics.errors.labels(code)

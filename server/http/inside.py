@@ -14,6 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from server.errors import HeadstartError
 from server.http.protocol import REFUSED
+from server.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -38,12 +39,14 @@ class Asked:
     Attributes:
         path: decoded, and below the application's root.
         headers: of its body, beside its length.
+        query: what follows the question mark, encoded.
     """
 
     method: str
     path: str
     headers: Headers = ()
     body: bytes = b""
+    query: bytes = b""
 
 
 @dataclass(slots=True)
@@ -62,15 +65,13 @@ class Answer:
 class Inside:
     """A client of the application.
 
-    Args:
-        root: the prefix of its paths.
-        scheme: of the requests that they stand for.
+    Its requests have the scheme and the prefix of the server's own addresses.
     """
 
-    def __init__(self, app: Application, root: str, scheme: str) -> None:
+    def __init__(self, app: Application, settings: Settings) -> None:
         self._app = app
-        self._root = root
-        self._scheme = scheme
+        self._root = settings.root
+        self._scheme = settings.scheme
         self._left: set[asyncio.Task[None]] = set()  # answers whose client has left; a task that nobody holds may vanish
 
     async def admits(self, asked: Asked, headers: Headers) -> bool:
@@ -134,7 +135,7 @@ class Inside:
             "root_path": "",
             "path": path,
             "raw_path": quote(path).encode(),
-            "query_string": b"",
+            "query_string": asked.query,
             "headers": [_HOST, *length, *asked.headers, *headers],
         }
 

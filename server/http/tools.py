@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.context import request_id
+from server.http.inside import Inside
 
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from headstart import AsyncClient
 
 _NEEDED = ("headstart", "mcp")
-_INSIDE = "http://localhost"  # Every server knows itself by this name.
 
 
 class Tools:
@@ -32,11 +32,11 @@ class Tools:
     The packages are imported at the first request: that takes a second and 25 MB, which most servers never need.
 
     Args:
-        app: returns the whole application, which answers what the tools ask.
+        inside: returns what the tools ask, once there is an application.
     """
 
-    def __init__(self, app: Callable[[], ASGIApp]) -> None:
-        self._app = app
+    def __init__(self, inside: Callable[[], Inside]) -> None:
+        self._inside = inside
         self._opening = asyncio.Lock()
         self._manager: StreamableHTTPSessionManager | None = None
         self._running: asyncio.Task[None] | None = None
@@ -86,17 +86,14 @@ class Tools:
     async def _client(self, context: Any) -> "AsyncIterator[AsyncClient]":
         """Gives a client of this application, in the name of whoever called the tool."""
         from headstart import AsyncClient
+        from server.http.carried import URL, Carried
 
         given = context.headers or {}
         headers = {"X-Request-ID": request_id.get()}
         if "Authorization" in given:
             headers["Authorization"] = given["Authorization"]
-        async with AsyncClient(_INSIDE, headers=headers, app=self._called) as client:
+        async with AsyncClient(URL, headers=headers, transport=Carried(self._inside())) as client:
             yield client
-
-    async def _called(self, scope: Any, receive: Any, send: Any) -> None:
-        """Calls the application in a task of its own, because a request's account and trail are in the context of its task."""
-        await asyncio.create_task(self._app()(scope, receive, send))  # type: ignore[arg-type]
 
 
 class _Answer(Response):

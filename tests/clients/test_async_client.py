@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from headstart import AsyncClient, Overloaded, ServerUnreachable
@@ -117,7 +118,7 @@ def test_the_loop_goes_on_while_an_image_is_read() -> None:
         assert asyncio.run(main(blocking.url)) > 5
 
 
-def test_an_application_in_this_process_is_called_once_and_gets_no_key_of_the_environment(
+def test_a_transport_of_the_callers_is_used_once_and_gets_no_key_of_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HEADSTART_TOKEN", "somebody-elses")
@@ -130,7 +131,7 @@ def test_an_application_in_this_process_is_called_once_and_gets_no_key_of_the_en
         await send({"type": "http.response.body", "body": body})
 
     async def main() -> None:
-        async with AsyncClient("http://localhost", headers={"X-Mine": "1"}, app=app) as client:
+        async with AsyncClient("http://localhost", headers={"X-Mine": "1"}, transport=httpx.ASGITransport(app)) as client:
             with pytest.raises(Overloaded):
                 await client.task("task_1")
 

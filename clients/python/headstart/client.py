@@ -12,7 +12,7 @@ from headstart.calls.predictions import PredictionCalls
 from headstart.calls.refreshes import AsyncRefreshes, Refreshes
 from headstart.calls.server import ServerCalls
 from headstart.calls.tasks import TaskCalls
-from headstart.http.connecting import Address, App
+from headstart.http.connecting import Address, Transport
 from headstart.http.methods import Awaiting, Blocking
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -85,8 +85,8 @@ class AsyncClient(ClientCalls, Awaiting):
 
     Args:
         url, token, headers, timeout, waiting: as of `Client`.
-        app: an ASGI application that is called in this process in place of a server. A refused call is then not tried again, and
-            no token comes from the environment.
+        transport: carries the requests in place of the network. A refused call is then not tried again, and no token comes from
+            the environment.
 
     Attributes:
         backbones, captures, refreshes: as of `Client`, to be awaited.
@@ -103,10 +103,10 @@ class AsyncClient(ClientCalls, Awaiting):
         headers: Mapping[str, str] | None = None,
         timeout: float = 120.0,
         waiting: Callable[[float], None] | None = None,
-        app: App | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self.url = server_url(url)
-        exchange, driver = Address(self.url, token, headers, timeout, waiting).awaiting(app)
+        exchange, driver = Address(self.url, token, headers, timeout, waiting).awaiting(transport)
         super().__init__(exchange, driver)
         self.backbones = AsyncBackbones(exchange, driver)
         self.captures = AsyncCaptures(exchange, driver)

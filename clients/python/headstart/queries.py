@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import TypeVar
 
 from headstart.errors import InvalidImage, InvalidInput, NoImages
 from headstart.http.exchange import Exchange, parse
-from headstart.http.steps import Steps, work
+from headstart.http.steps import Steps
 from headstart.images.kinds import Image, one_or_many
-from headstart.images.loading import Loaded, Requests, load, slices
+from headstart.images.loading import Loaded, Requests, slices
 from headstart.limits import DEFAULT_LIMITS, Limits
+from headstart.reading import read
 from headstart.replies.joining import joined, joined_many
 from headstart.replies.predictions import ManyPredictions, Predictions
 from headstart.replies.values import JsonObject
@@ -82,7 +82,7 @@ class Queries:
         requests = Requests(limits.images, limits.body_bytes - limits.body_bytes // _TASKS_SHARE)
         outcomes: list[Reply] = []
         for some in slices((position, "", image) for position, image in enumerate(self._images)):
-            for image in (yield from work(partial(load, some))):
+            for image in (yield from read(some)):
                 if batch := requests.add(image):
                     outcomes += [(yield from self._done(batch, ask))]
         if batch := requests.rest():

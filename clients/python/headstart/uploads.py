@@ -12,6 +12,7 @@ from headstart.images.examples import Labelled, several_labelled
 from headstart.images.formats import FURTHER, is_worth_shrinking, shrink, shrink_further
 from headstart.images.loading import Loaded, Unloaded, changed, load, merged, slices
 from headstart.limits import DEFAULT_LIMITS, Limits, ask_limits
+from headstart.reading import read
 from headstart.replies.tasks import Task
 
 _NAMED = 10  # labels or images in a message
@@ -41,7 +42,7 @@ class Shrinker:
         """Steps to images of a usual request."""
         if self._asked:  # Large files are in memory no longer than it takes to make them small.
             return (yield from work(partial(load, images, self._shrink)))
-        loaded = yield from work(partial(load, images))
+        loaded = yield from read(images)
         if not any(is_worth_shrinking(image.content) for image in loaded):
             return loaded
         yield from self._learn_side()
@@ -140,7 +141,7 @@ class Upload:
         images: list[Loaded] = []
         size, most = 0, _IN_MEMORY if self._shrinker else 1
         for some in slices((position, *each) for position, each in enumerate(self._given)):
-            for image in (yield from self._shrinker.load(some) if self._shrinker else work(partial(load, some))):
+            for image in (yield from self._shrinker.load(some) if self._shrinker else read(some)):
                 images.append(image)
                 size += image.form_bytes
                 if progress:

@@ -1,7 +1,7 @@
 """Connections to a server: of both kinds of client, by the same arguments."""
 
 import os
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,9 +16,8 @@ from headstart.version import VERSION
 
 _CONNECT_TIMEOUT = 5.0
 
-Message = MutableMapping[str, Any]
-App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
-"""An ASGI application."""
+Transport = httpx.AsyncBaseTransport
+"""What carries an asynchronous client's requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +47,21 @@ class Address:
         http = httpx.Client(**self._options(), **self._network())
         return Exchange(shown, http.build_request, waiting=self.waiting), BlockingDriver(http)
 
-    def awaiting(self, app: App | None) -> tuple[Exchange, AsyncDriver]:
+    def awaiting(self, transport: Transport | None) -> tuple[Exchange, AsyncDriver]:
         """Connections for an event loop.
 
         Args:
-            app: is called in this process; None for the network. A call is then not tried again, since whoever is refused can
-                tell better whether to wait, and it has no key of the environment.
+            transport: carries the requests; None for the network. A request is then sent once, since whoever is refused can tell
+                better whether to wait, and it has no key of the environment.
 
         Raises:
             ValueError, TypeError: the address, the token or a header is malformed.
         """
         shown = checked(self.url)
-        if app is None:
+        if transport is None:
             http = httpx.AsyncClient(**self._options(), **self._network())
             return Exchange(shown, http.build_request, waiting=self.waiting), AsyncDriver(http)
-        http = httpx.AsyncClient(**self._options({}), transport=httpx.ASGITransport(app), trust_env=False)
+        http = httpx.AsyncClient(**self._options({}), transport=transport, trust_env=False)
         return Exchange(shown, http.build_request, tries=1, waiting=self.waiting), AsyncDriver(http)
 
     def _options(self, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:

@@ -67,6 +67,17 @@ def slices(items: Iterable[Item]) -> Iterator[list[Item]]:
         yield some
 
 
+def loaded(image: Unloaded, prepare: Callable[[bytes], bytes] = bytes) -> Loaded:
+    """Reads an image.
+
+    Args, raises: as of `load`.
+    """
+    position, label, given = image
+    path = _path_of(given)
+    name = f"image {position + 1}" if path is None else printable_path(path)
+    return Loaded(position, name, prepare(_read(given, position)), label, _file_name(path))
+
+
 def load(images: Iterable[Unloaded], prepare: Callable[[bytes], bytes] = bytes) -> list[Loaded]:
     """Reads images on all cores, and returns them in their order.
 
@@ -77,15 +88,8 @@ def load(images: Iterable[Unloaded], prepare: Callable[[bytes], bytes] = bytes) 
         OSError: a file cannot be read.
         TypeError: a file gives text, or a picture was given and Pillow is not installed.
     """
-
-    def one(image: Unloaded) -> Loaded:
-        position, label, given = image
-        path = _path_of(given)
-        name = f"image {position + 1}" if path is None else printable_path(path)
-        return Loaded(position, name, prepare(_read(given, position)), label, _file_name(path))
-
     with ThreadPoolExecutor(_workers()) as pool:
-        return list(pool.map(one, images))
+        return list(pool.map(lambda image: loaded(image, prepare), images))
 
 
 def changed(images: Iterable[Loaded], change: Callable[[bytes], bytes]) -> list[Loaded]:
