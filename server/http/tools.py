@@ -21,8 +21,6 @@ from server.http.inside import Inside
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
-    from headstart import AsyncClient
-
 _NEEDED = ("headstart", "mcp")
 
 
@@ -67,12 +65,21 @@ class Tools:
     def _made(self) -> "StreamableHTTPSessionManager":
         from mcp.server.transport_security import TransportSecuritySettings
 
+        from headstart import AsyncClient
         from headstart.mcp.images import Base64Image
         from headstart.mcp.tools import tool_server
+        from server.http.carried import URL, Carried, asked_by
 
         for library in ("httpx", "mcp"):  # Requests are logged by `server.http.access`.
             logging.getLogger(library).setLevel(logging.WARNING)
-        server = tool_server(Base64Image, self._client, shrink=False)
+        client = AsyncClient(URL, transport=Carried(self._inside()))
+
+        @asynccontextmanager
+        async def in_the_callers_name(context: Any) -> AsyncIterator[AsyncClient]:
+            with asked_by(request_id.get(), (context.headers or {}).get("Authorization")):
+                yield client
+
+        server = tool_server(Base64Image, in_the_callers_name, shrink=False)
         server.streamable_http_app(
             json_response=True,
             stateless_http=True,
@@ -81,19 +88,6 @@ class Tools:
             transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
         )
         return server.session_manager
-
-    @asynccontextmanager
-    async def _client(self, context: Any) -> "AsyncIterator[AsyncClient]":
-        """Gives a client of this application, in the name of whoever called the tool."""
-        from headstart import AsyncClient
-        from server.http.carried import URL, Carried
-
-        given = context.headers or {}
-        headers = {"X-Request-ID": request_id.get()}
-        if "Authorization" in given:
-            headers["Authorization"] = given["Authorization"]
-        async with AsyncClient(URL, headers=headers, transport=Carried(self._inside())) as client:
-            yield client
 
 
 class _Answer(Response):
