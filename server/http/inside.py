@@ -1,4 +1,4 @@
-"""Requests to the application from within its process, for a door that does not speak HTTP.
+"""Requests to the application from within its process: those of gRPC, and those of the tools for agents.
 
 Keys, tenants, quotas, limits, the audit and errors are then those of a request that came over a socket.
 """
