@@ -10,11 +10,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
+from training.continual import frozen
 from training.writing import replace_text
 
+_REFERENCE = frozen.METHOD.name
 _HEADER = (
-    "| method | chosen | seeds | average accuracy % | when learned % | forgetting, points | steps | seconds "
-    "| kept of old tasks, MB |"
+    f"| method | chosen | seeds | average accuracy % | below {_REFERENCE}, points | when learned % | forgetting, points | steps "
+    "| seconds | kept of old tasks, MB |"
 )
 
 
@@ -73,10 +75,16 @@ class Result:
         """The best hyper-parameter of the search; empty where there was none."""
         return max(self.searched, key=self.searched.__getitem__, default="")
 
-    def alike(self) -> list[Record]:
-        """Returns the records that have learned as many tasks as any; a seed that is under way has fewer."""
+    def alike(self) -> dict[int, Record]:
+        """Returns the records that have learned as many tasks as any, by their seeds; a seed that is under way has fewer."""
         most = max(len(record.accuracy) for record in self.records.values())
-        return [record for record in self.records.values() if len(record.accuracy) == most]
+        return {seed: record for seed, record in self.records.items() if len(record.accuracy) == most}
+
+    def below(self, other: "Result") -> list[float]:
+        """Returns how far the average accuracy is below another method's, for each seed in which both learned as many tasks."""
+        ours, theirs = self.alike(), other.alike()
+        both = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
+        return [right.average() - left.average() for left, right in both if len(left.accuracy) == len(right.accuracy)]
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
@@ -91,12 +99,12 @@ def write(folder: Path, protocol: Mapping[str, str | int | float], results: Mapp
     lines = [json.dumps({"experiment": "continual", "method": name, **_line(result)}) for name, result in results.items()]
     replace_text(folder / "results.jsonl", "".join(f"{line}\n" for line in lines))
     replace_text(folder / "table.md", table(protocol, results) + "\n")
-    _draw(folder / "forgetting.png", {name: result.alike() for name, result in results.items()})
+    _draw(folder / "forgetting.png", {name: list(result.alike().values()) for name, result in results.items()})
 
 
 def _line(result: Result) -> dict[str, object]:
     """Returns the line of a method: figures are lists, a value for each seed."""
-    alike = result.alike()
+    alike = list(result.alike().values())
     figures = {
         "average_accuracy": [record.average() for record in alike],
         "when_learned": [record.when_learned() for record in alike],
@@ -107,14 +115,20 @@ def _line(result: Result) -> dict[str, object]:
 
 def table(protocol: Mapping[str, str | int | float], results: Mapping[str, Result]) -> str:
     """Returns the table in Markdown, a row per method; figures are means over seeds."""
-    rows = [f"| {name} | {result.chosen} | {_cells(result.alike())} |" for name, result in results.items()]
+    first = results.get(_REFERENCE)
+    below = {name: result.below(first) for name, result in results.items() if first and name != _REFERENCE}
+    rows = [
+        f"| {name} | {result.chosen} | {_cells(list(result.alike().values()), below.get(name))} |"
+        for name, result in results.items()
+    ]
     settings = ", ".join(f"{key} {value}" for key, value in protocol.items())
     return "\n".join((settings, "", _HEADER, "|---" * (_HEADER.count("|") - 1) + "|", *rows))
 
 
-def _cells(records: Sequence[Record]) -> str:
+def _cells(records: Sequence[Record], below: Sequence[float] | None) -> str:
     shares = zip(*((record.average(), record.when_learned(), record.forgetting()) for record in records), strict=True)
-    percent = [_percent(*interval(values)) for values in shares]
+    average, *others = (_percent(*interval(values)) for values in shares)
+    percent = (average, _percent(*interval(below)) if below else "", *others)
     steps = np.mean([sum(record.steps) for record in records])
     seconds = np.mean([sum(record.seconds) for record in records])
     kept = np.mean([record.remembered[-1] for record in records]) / 1e6

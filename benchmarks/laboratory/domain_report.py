@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from training.writing import replace_text
 
@@ -18,11 +19,13 @@ class Results:
     """Accuracies on episodes: by method, kind of photograph and condition (shots, or the shift).
 
     Attributes:
+        reference: the method that the others are held against.
         chosen: the hyper-parameters of a method under a condition.
     """
 
     experiment: str
     protocol: Mapping[str, str | int | float]
+    reference: str
     accuracies: dict[str, dict[str, dict[str, Sequence[float]]]] = field(default_factory=dict)
     chosen: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -47,6 +50,19 @@ class Results:
         means, margins = np.array(known).T
         return float(means.mean()), float(np.sqrt(np.square(margins).sum()) / len(known))
 
+    def gain(self, method: str, condition: str) -> tuple[float, float] | None:
+        """Returns how far a method is above the reference on the same episodes, and the half-width of its 95 % interval.
+
+        None unless both have every domain that any method was measured on.
+        """
+        domains = self.domains(condition)
+        pairs = [
+            [self.accuracies.get(name, {}).get(domain, {}).get(condition) for name in (method, self.reference)]
+            for domain in domains
+        ]
+        gains = [np.subtract(ours, theirs) for ours, theirs in pairs if ours is not None and theirs is not None]
+        return _interval(np.concatenate(gains)) if gains and len(gains) == len(domains) else None
+
     def domains(self, condition: str | None = None) -> list[str]:
         """Returns the kinds of photographs that any method was measured on, under a condition or at all."""
         found = (
@@ -58,7 +74,7 @@ class Results:
         return list(dict.fromkeys(found))
 
 
-def _interval(values: Sequence[float]) -> tuple[float, float]:
+def _interval(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
     margin = 1.96 * np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
     return float(np.mean(values)), float(margin)
 
@@ -76,16 +92,28 @@ def _line(results: Results, method: str, conditions: Sequence[str]) -> dict[str,
         domain: {condition: cell for condition in conditions if (cell := results.cell(method, domain, condition)) is not None}
         for domain in (*results.domains(), _MEAN)
     }
-    return {"experiment": results.experiment, "method": method, "chosen": results.chosen[method], "accuracy": cells}
+    gains = {condition: gain for condition in conditions if (gain := results.gain(method, condition)) is not None}
+    return {
+        "experiment": results.experiment,
+        "method": method,
+        "chosen": results.chosen[method],
+        "accuracy": cells,
+        "gain": gains,
+    }
 
 
 def _table(results: Results, conditions: Sequence[str]) -> str:
-    """Returns the table in Markdown, a row per kind of photograph and method, and the hyper-parameters that were chosen."""
+    """Returns the table in Markdown, a row per kind of photograph and method, then gains, and what was chosen."""
     header = f"| photographs | method | {' | '.join(conditions)} |"
     rows = [
         f"| {domain} | {method} | {' | '.join(_percent(results.cell(method, domain, c)) for c in conditions)} |"
         for domain in (*results.domains(), _MEAN)
         for method in results.accuracies
+    ]
+    rows += [
+        f"| above {results.reference}, points | {method} | {' | '.join(_points(results.gain(method, c)) for c in conditions)} |"
+        for method in results.accuracies
+        if method != results.reference
     ]
     chosen = [
         f"- {method}: {'; '.join(f'{condition}: {name}' for condition, name in by_condition.items() if name)}"
@@ -98,6 +126,10 @@ def _table(results: Results, conditions: Sequence[str]) -> str:
 
 def _percent(cell: tuple[float, float] | None) -> str:
     return "" if cell is None else f"{100 * cell[0]:.1f} ± {100 * cell[1]:.1f}"
+
+
+def _points(gain: tuple[float, float] | None) -> str:
+    return "" if gain is None else f"{100 * gain[0]:+.1f} ± {100 * gain[1]:.1f}"
 
 
 def _draw(path: Path, results: Results, conditions: Sequence[str]) -> None:

@@ -28,6 +28,7 @@ from training.adaptation.registry import FROM_IMAGES
 from training.data.dataset import ImageSet
 from training.evaluation.episodes import SHOTS
 
+_REFERENCE = "as it was"
 _FIVE = max(SHOTS)
 _GREY = (0.299, 0.587, 0.114)
 _STRENGTH, _SIGMA, _NOISE = 3.0, 0.02, 0.2
@@ -78,8 +79,8 @@ def run(arguments: argparse.Namespace) -> None:
         sys.exit(f"{bench.initial.origin} has no statistics that could be adapted: its export folded them into the weights")
     protocol = bench.protocol(arguments)
     cells = Cells(arguments.out, protocol, arguments.minutes)
-    results = Results("shift", protocol)
-    ways: dict[str, Mapping[str, Unlabelled]] = {"as it was": {"": _AsItWas()}}
+    results = Results("shift", protocol, _REFERENCE)
+    ways: dict[str, Mapping[str, Unlabelled]] = {_REFERENCE: {"": _AsItWas()}}
     ways |= {name: entry.candidates for name, entry in FROM_IMAGES.items()}
     try:
         for shift in SHIFTS:

@@ -18,6 +18,7 @@ from benchmarks.laboratory.cells import FOR_ALL, Cells, TimeOver
 from benchmarks.laboratory.domain_bench import Bench, Contest, Test, add_arguments, open_bench, scores
 from benchmarks.laboratory.domain_report import Results, write
 from benchmarks.laboratory.experiment import Experiment
+from training.adaptation import last_layer
 from training.adaptation.method import Labelled
 from training.adaptation.registry import FROM_LABELS
 from training.data.dataset import ImageSet
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
     bench = open_bench(arguments)
     protocol = bench.protocol(arguments)
     cells = Cells(arguments.out, protocol, arguments.minutes)
-    results = Results("transfer", protocol)
+    results = Results("transfer", protocol, last_layer.METHOD.name)
     try:
         for shots in _SHOTS:
             for name in arguments.methods:

@@ -39,7 +39,16 @@ def test_a_seed_that_is_under_way_is_in_no_mean() -> None:
         for row in rows:
             result.records[seed].add(list(row), 5, 2.0, 10**6)
     last = table({}, {"LwF": result}).splitlines()[-1]
-    assert last == "| LwF | λ 4 | 2 | 40.0 ± 127.1 | 50.0 ± 127.1 | 20.0 ± 0.0 | 10 | 4 | 1.0 |"
+    assert last == "| LwF | λ 4 | 2 | 40.0 ± 127.1 |  | 50.0 ± 127.1 | 20.0 ± 0.0 | 10 | 4 | 1.0 |"
+
+
+def test_methods_are_held_against_the_frozen_backbone_on_the_same_seeds() -> None:
+    results = {"EWC": Result(), "frozen backbone": Result()}
+    for name, accuracies in {"EWC": {1: 0.4, 2: 0.55}, "frozen backbone": {1: 0.5, 2: 0.6, 3: 0.9}}.items():
+        for seed, accuracy in accuracies.items():
+            results[name].records[seed] = Record([[accuracy]], [5], [2.0], [0])
+    mean, margin = interval([0.1, 0.05])
+    assert f"| {100 * mean:.1f} ± {100 * margin:.1f} |" in table({}, results).splitlines()[-2]
 
 
 def images_of_six_classes() -> ImageSet:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from benchmarks.laboratory import shift, transfer
 from benchmarks.laboratory.__main__ import main
@@ -122,12 +122,23 @@ def test_the_blur_is_scipys_and_the_sketch_is_white_where_nothing_changes() -> N
 
 
 def test_a_mean_is_told_only_where_every_domain_is_there() -> None:
-    results = Results("transfer", {})
+    results = Results("transfer", {}, "one")
     results.add("one", "a", "1", [0.5, 0.7], "x")
     results.add("one", "b", "1", [0.9, 0.9], "x")
     results.add("two", "a", "1", [0.5, 0.5], "y")
     assert results.cell("one", "mean", "1") == pytest.approx((0.75, 1.96 * 0.1 / 2))
     assert results.cell("two", "mean", "1") is None
+
+
+def test_a_gain_is_over_the_same_episodes_of_every_domain() -> None:
+    results = Results("transfer", {}, "one")
+    results.add("one", "a", "1", [0.5, 0.7], "x")
+    results.add("one", "b", "1", [0.9, 0.9], "x")
+    results.add("two", "a", "1", [0.6, 0.8], "y")
+    assert results.gain("two", "1") is None
+    results.add("two", "b", "1", [0.9, 0.8], "y")
+    paired = stats.ttest_rel([0.6, 0.8, 0.9, 0.8], [0.5, 0.7, 0.9, 0.9])
+    assert results.gain("two", "1") == pytest.approx((0.025, 1.96 * 0.025 / paired.statistic))
 
 
 def test_a_line_that_was_cut_is_measured_again(tmp_path: Path) -> None:
