@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from training.writing import replace_text
 
@@ -42,26 +41,18 @@ class Results:
         if domain != _MEAN:
             values = self.accuracies[method].get(domain, {}).get(condition)
             return None if values is None else _interval(values)
-        domains = self.domains(condition)
-        cells = [self.cell(method, name, condition) for name in domains]
-        known = [cell for cell in cells if cell is not None]
-        if not known or len(known) < len(domains):
-            return None
-        means, margins = np.array(known).T
-        return float(means.mean()), float(np.sqrt(np.square(margins).sum()) / len(known))
+        return _over_domains([self.cell(method, name, condition) for name in self.domains(condition)])
 
     def gain(self, method: str, condition: str) -> tuple[float, float] | None:
-        """Returns how far a method is above the reference on the same episodes, and the half-width of its 95 % interval.
+        """Returns the mean over the domains of how far a method is above the reference on the same episodes, and its interval.
 
-        None unless both have every domain that any method was measured on.
+        None where either lacks a domain that any method was measured on.
         """
-        domains = self.domains(condition)
-        pairs = [
-            [self.accuracies.get(name, {}).get(domain, {}).get(condition) for name in (method, self.reference)]
-            for domain in domains
-        ]
-        gains = [np.subtract(ours, theirs) for ours, theirs in pairs if ours is not None and theirs is not None]
-        return _interval(np.concatenate(gains)) if gains and len(gains) == len(domains) else None
+        return _over_domains([self._gain(method, domain, condition) for domain in self.domains(condition)])
+
+    def _gain(self, method: str, domain: str, condition: str) -> tuple[float, float] | None:
+        ours, theirs = (self.accuracies.get(name, {}).get(domain, {}).get(condition) for name in (method, self.reference))
+        return None if ours is None or theirs is None else _interval([a - b for a, b in zip(ours, theirs, strict=True)])
 
     def domains(self, condition: str | None = None) -> list[str]:
         """Returns the kinds of photographs that any method was measured on, under a condition or at all."""
@@ -74,9 +65,18 @@ class Results:
         return list(dict.fromkeys(found))
 
 
-def _interval(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
+def _interval(values: Sequence[float]) -> tuple[float, float]:
     margin = 1.96 * np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
     return float(np.mean(values)), float(margin)
+
+
+def _over_domains(cells: Sequence[tuple[float, float] | None]) -> tuple[float, float] | None:
+    """Returns the mean of one cell for each domain and its interval over episodes; None where one is missing."""
+    known = [cell for cell in cells if cell is not None]
+    if not known or len(known) < len(cells):
+        return None
+    means, margins = np.array(known).T
+    return float(means.mean()), float(np.sqrt(np.square(margins).sum()) / len(known))
 
 
 def write(folder: Path, results: Results, conditions: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """Does a training step cost more than it must? Ours beside public packages, and beside plain passes of the same network.
 
     pip install easyfsl higher qpth
+    pip install 'numpy>=2'  # qpth asks for less, and runs with it
     python -m benchmarks.step_cost --json step_cost.json
 
 A step is forward and backward, without the optimiser, on random pictures. Where no package has the method, it stands beside the

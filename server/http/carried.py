@@ -6,12 +6,14 @@ from contextvars import ContextVar
 
 import httpx
 
+from server.http.at_least import AT_LEAST
 from server.http.inside import Asked, Headers, Inside
 
 URL = "http://localhost"
 """Where such requests go. It never leaves the process."""
 
-_WRITTEN_ANEW = frozenset({b"host", b"content-length"})
+# `Inside` writes the first two anew. The third is what any caller of a shared client changed, and must not hold up the others.
+_LEFT_OUT = frozenset({b"host", b"content-length", AT_LEAST})
 
 _caller: ContextVar[Headers] = ContextVar("caller")
 
@@ -41,7 +43,7 @@ class Carried(httpx.AsyncBaseTransport):
         Raises:
             LookupError: nobody asks for it. Then it has no key.
         """
-        headers = [(name.lower(), value) for name, value in request.headers.raw if name.lower() not in _WRITTEN_ANEW]
+        headers = [(name.lower(), value) for name, value in request.headers.raw if name.lower() not in _LEFT_OUT]
         asked = Asked(request.method, request.url.path, headers, await request.aread(), request.url.query)
         answer = await self._inside.ask(asked, _caller.get())
         return httpx.Response(answer.status, headers=list(answer.headers), content=answer.body)

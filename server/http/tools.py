@@ -1,7 +1,7 @@
 """The tools of `/mcp` (Model Context Protocol, streamable HTTP without sessions), which agents call.
 
 Each call of a tool is a request to this application, in this process: the same key, quota, limits, audit and errors. The tools
-are those of the Python client (decision 0140). Any process answers any request, since nothing is kept between two.
+are those of the Python client (decision 0140). Any process answers any request, since nothing of a caller is kept between two.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class Tools:
     The packages are imported at the first request: that takes a second and 25 MB, which most servers never need.
 
     Args:
-        inside: returns what the tools ask, once there is an application.
+        inside: makes the client of the application; called at the first request.
     """
 
     def __init__(self, inside: Callable[[], Inside]) -> None:

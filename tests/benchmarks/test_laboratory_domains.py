@@ -132,13 +132,14 @@ def test_a_mean_is_told_only_where_every_domain_is_there() -> None:
 
 def test_a_gain_is_over_the_same_episodes_of_every_domain() -> None:
     results = Results("transfer", {}, "one")
-    results.add("one", "a", "1", [0.5, 0.7], "x")
-    results.add("one", "b", "1", [0.9, 0.9], "x")
-    results.add("two", "a", "1", [0.6, 0.8], "y")
+    accuracies = {"one": {"a": [0.5, 0.7], "b": [0.9, 0.9]}, "two": {"a": [0.6, 0.9], "b": [0.9, 0.8]}}
+    for method, domain in (("one", "a"), ("one", "b"), ("two", "a")):
+        results.add(method, domain, "1", accuracies[method][domain], "x")
     assert results.gain("two", "1") is None
-    results.add("two", "b", "1", [0.9, 0.8], "y")
-    paired = stats.ttest_rel([0.6, 0.8, 0.9, 0.8], [0.5, 0.7, 0.9, 0.9])
-    assert results.gain("two", "1") == pytest.approx((0.025, 1.96 * 0.025 / paired.statistic))
+    results.add("two", "b", "1", accuracies["two"]["b"], "x")
+    paired = [stats.ttest_rel(accuracies["two"][domain], accuracies["one"][domain]) for domain in "ab"]
+    errors = [gain / test.statistic for gain, test in zip((0.15, -0.05), paired, strict=True)]
+    assert results.gain("two", "1") == pytest.approx((0.05, 1.96 * np.hypot(*errors) / 2))
 
 
 def test_a_line_that_was_cut_is_measured_again(tmp_path: Path) -> None:

@@ -206,14 +206,17 @@ def test_a_tool_does_what_the_key_allows(server: ServerProcess, keys: dict[str, 
     assert [(row["tenant"], row["result"]) for row in created] == [("birds", "done")]
 
 
-def test_calls_at_the_same_time_have_each_their_own_key(server: ServerProcess, keys: dict[str, str], support: Labelled) -> None:
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+def test_calls_at_the_same_time_have_each_their_own_key(
+    mode: str, server: ServerProcess, keys: dict[str, str], support: Labelled
+) -> None:
     """All calls share one client in the server."""
     examples = [{"label": label, "image": in_base64(image)} for label, image in support]
 
     async def main() -> None:
         async with (
-            at_server(server.url, keys["birds write"]) as of_birds,
-            at_server(server.url, keys["b write"], "legacy") as of_b,
+            at_server(server.url, keys["birds write"], mode) as of_birds,
+            at_server(server.url, keys["b write"], mode) as of_b,
         ):
             task = told(await of_birds.call_tool("create_task", {"name": "theirs", "examples": examples}))["id"]
             asked = [(of_birds, of_b)[position % 2].call_tool("describe_task", {"task": task}) for position in range(20)]
