@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -99,12 +99,12 @@ def write(folder: Path, protocol: Mapping[str, str | int | float], results: Mapp
     lines = [json.dumps({"experiment": "continual", "method": name, **_line(result)}) for name, result in results.items()]
     replace_text(folder / "results.jsonl", "".join(f"{line}\n" for line in lines))
     replace_text(folder / "table.md", table(protocol, results) + "\n")
-    _draw(folder / "forgetting.png", {name: list(result.alike().values()) for name, result in results.items()})
+    _draw(folder / "forgetting.png", {name: result.alike().values() for name, result in results.items()})
 
 
 def _line(result: Result) -> dict[str, object]:
     """Returns the line of a method: figures are lists, a value for each seed."""
-    alike = list(result.alike().values())
+    alike = result.alike().values()
     figures = {
         "average_accuracy": [record.average() for record in alike],
         "when_learned": [record.when_learned() for record in alike],
@@ -118,14 +118,13 @@ def table(protocol: Mapping[str, str | int | float], results: Mapping[str, Resul
     first = results.get(_REFERENCE)
     below = {name: result.below(first) for name, result in results.items() if first and name != _REFERENCE}
     rows = [
-        f"| {name} | {result.chosen} | {_cells(list(result.alike().values()), below.get(name))} |"
-        for name, result in results.items()
+        f"| {name} | {result.chosen} | {_cells(result.alike().values(), below.get(name))} |" for name, result in results.items()
     ]
     settings = ", ".join(f"{key} {value}" for key, value in protocol.items())
     return "\n".join((settings, "", _HEADER, "|---" * (_HEADER.count("|") - 1) + "|", *rows))
 
 
-def _cells(records: Sequence[Record], below: Sequence[float] | None) -> str:
+def _cells(records: Collection[Record], below: Sequence[float] | None) -> str:
     shares = zip(*((record.average(), record.when_learned(), record.forgetting()) for record in records), strict=True)
     average, *others = (_percent(*interval(values)) for values in shares)
     percent = (average, _percent(*interval(below)) if below else "", *others)
@@ -139,7 +138,7 @@ def _percent(mean: float, margin: float) -> str:
     return f"{100 * mean:.1f}" + (f" ± {100 * margin:.1f}" if margin < math.inf else "")
 
 
-def _draw(path: Path, records: Mapping[str, Sequence[Record]]) -> None:
+def _draw(path: Path, records: Mapping[str, Collection[Record]]) -> None:
     """Draws the mean accuracy on all tasks so far, and that on the first task, against the number of tasks learned."""
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     for axes, title in zip(figure.subplots(1, 2), ("all tasks so far", "the first task"), strict=True):

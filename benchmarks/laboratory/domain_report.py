@@ -110,8 +110,9 @@ def _table(results: Results, conditions: Sequence[str]) -> str:
         for domain in (*results.domains(), _MEAN)
         for method in results.accuracies
     ]
+    above = f"above {results.reference}, points"
     rows += [
-        f"| above {results.reference}, points | {method} | {' | '.join(_points(results.gain(method, c)) for c in conditions)} |"
+        f"| {above} | {method} | {' | '.join(_percent(results.gain(method, c), '+') for c in conditions)} |"
         for method in results.accuracies
         if method != results.reference
     ]
@@ -124,12 +125,8 @@ def _table(results: Results, conditions: Sequence[str]) -> str:
     return "\n".join((settings, "", header, "|---" * (header.count("|") - 1) + "|", *rows, "", "Chosen:", "", *chosen))
 
 
-def _percent(cell: tuple[float, float] | None) -> str:
-    return "" if cell is None else f"{100 * cell[0]:.1f} ± {100 * cell[1]:.1f}"
-
-
-def _points(gain: tuple[float, float] | None) -> str:
-    return "" if gain is None else f"{100 * gain[0]:+.1f} ± {100 * gain[1]:.1f}"
+def _percent(cell: tuple[float, float] | None, sign: str = "") -> str:
+    return "" if cell is None else f"{100 * cell[0]:{sign}.1f} ± {100 * cell[1]:.1f}"
 
 
 def _draw(path: Path, results: Results, conditions: Sequence[str]) -> None:

@@ -43,7 +43,7 @@ class Carried(httpx.AsyncBaseTransport):
         Raises:
             LookupError: nobody asks for it. Then it has no key.
         """
-        headers = [(name.lower(), value) for name, value in request.headers.raw if name.lower() not in _LEFT_OUT]
+        headers = [(name, value) for given, value in request.headers.raw if (name := given.lower()) not in _LEFT_OUT]
         asked = Asked(request.method, request.url.path, headers, await request.aread(), request.url.query)
         answer = await self._inside.ask(asked, _caller.get())
         return httpx.Response(answer.status, headers=list(answer.headers), content=answer.body)
