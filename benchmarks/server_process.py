@@ -118,7 +118,8 @@ class ServerProcess:
                 raise RuntimeError(f"the server ended with status {self.process.returncode}:\n{self.log()}")
             try:
                 socket.create_connection((address[0], int(address[1])), timeout=1).close()  # costs less than a client
-                if httpx.get(f"{self.url}{until}").status_code == 200:
+                # A request that was given up would be answered later, and counted in the metrics.
+                if httpx.get(f"{self.url}{until}", timeout=_START_SECONDS).status_code == 200:
                     return
             except (OSError, httpx.TransportError):
                 pass

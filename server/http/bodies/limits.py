@@ -45,6 +45,11 @@ class LimitedBody:
         self._left = limits.seconds  # for the client to bring as much as it must
         self._brought = 0
 
+    def check_declared(self) -> None:
+        """Raises BodyTooLarge if the request declares more bytes than the limit."""
+        if _declared(self._scope) > self._limits.most:
+            raise BodyTooLarge(self._limits.most)
+
     async def receive(self) -> Message:
         """Returns the next message.
 
@@ -56,8 +61,8 @@ class LimitedBody:
         if self._complete:  # The next message is the client's leaving, which may take any time.
             return await self._receive()
         limits = self._limits
-        if not self._received and _declared(self._scope) > limits.most:
-            raise BodyTooLarge(limits.most)
+        if not self._received:
+            self.check_declared()
         message = await self._piece()
         check_protocol(self._scope)
         size, tenant = len(message.get("body", b"")), tenant_id.get()
