@@ -119,13 +119,13 @@ def _one_step(learner: Learner, seconds: float, budget: float) -> None:
 def test_it_goes_on_where_it_was_stopped(
     flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, run = tmp_path / "out", [*flags, "--minutes", "0.01", "--methods", "MTL", "MAML"]
+    out, run = tmp_path / "out", [*flags, "--minutes", "0.01", "--methods", "MTL", "ProtoNet"]
     with stopped_after_writing(Report, monkeypatch):
         main(run)
     kept = lines(out)
     assert [(line["method"], len(line["curve"]), line["shots"]["5"]["novel"]) for line in kept] == [
         ("MTL", 1, None),
-        ("MAML", 1, None),
+        ("ProtoNet", 1, None),
     ]
     main(run)
     for line, before in zip(lines(out), kept, strict=True):
@@ -141,7 +141,7 @@ def test_it_goes_on_where_it_was_stopped(
             assert picture.format == "PNG"
     table = (out / "table.md").read_text().strip()
     assert table in capsys.readouterr().out
-    assert table.count("| MAML |") == 2
+    assert table.count("| ProtoNet |") == 2
 
     finished = lines(out)
     main(run)
