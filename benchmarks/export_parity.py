@@ -1,8 +1,9 @@
 """Does an export answer as its server does? The same images to both, by a task of random classes.
 
-`onnx` is the program that the export prints, and `web` the page in Chromium. `tflite` and its server both get images of 224
-pixels a side. For `tflite-photographs` the server gets the photographs, as Frigate's user would compare them. `transformers.js`
-is its own pipeline in Node.
+`onnx` is the program that the export prints, and `web` the page in Chromium. `transformers.js` is its own pipeline in Node.
+`tflite` and its server both get images of 224 pixels a side. For `tflite-photographs` the server gets the photographs, as
+Frigate's user would compare them. `coreml` and its server both get images of the backbone's size. The operations of the package
+are evaluated by PyTorch, since only macOS has Core ML.
 
 python -m benchmarks.export_parity --data caltech101.zip --formats onnx web
 """
@@ -30,7 +31,7 @@ from playwright.sync_api import sync_playwright
 
 from benchmarks.server_process import ROOT, ServerProcess
 from exporting.model import Found, find, to_onnx
-from exporting.names import TFLITE
+from exporting.names import COREML_SUFFIX, IMAGE, KNOWN, LABEL_PROBABILITIES, TFLITE
 from exporting.web import write_folder
 from headstart import Client
 from models.bundle import DEFAULT_BUNDLE
@@ -76,7 +77,7 @@ def main() -> None:
             print(f"{found.bundle.id}, {found.file}; {len(labels)} classes of {arguments.shots} examples; {len(images)} images")
             heads = ("largest difference", "99 % below", "above 0.001", "same label", "same known")
             print(f"{'format':<18}" + "".join(f"{head:>20}" for head in heads))
-            for shown, names in _shown(images, arguments.formats):
+            for shown, names in _shown(images, arguments.formats, found.bundle.manifest.input):
                 predictions = client.predict(task.id, shown).checked()
                 served = [(np.array([each.scores[label] for label in labels]), each.known) for each in predictions]
                 for name in names:
@@ -102,11 +103,17 @@ def _chosen(sources: Sequence[Source], asked: argparse.Namespace, rng: np.random
     return support, own[:half] + others[: asked.images - half]
 
 
-def _shown(images: Sequence[bytes], formats: Sequence[str]) -> Iterator[tuple[Sequence[bytes], Sequence[str]]]:
-    """Yields the images that the server is shown, with the formats that are compared by them."""
-    if "tflite" in formats:
-        yield [_square(image) for image in images], ["tflite"]
-    if others := [each for each in formats if each != "tflite"]:
+def _shown(images: Sequence[bytes], formats: Sequence[str], size: InputSpec) -> Iterator[tuple[Sequence[bytes], Sequence[str]]]:
+    """Yields the images that the server is shown, with the formats that are compared by them.
+
+    Args:
+        size: that the backbone takes.
+    """
+    fitted = {"tflite": _SQUARE, "coreml": size}
+    for name in formats:
+        if name in fitted:
+            yield [_fitted(image, fitted[name]) for image in images], [name]
+    if others := [each for each in formats if each not in fitted]:
         yield images, others
 
 
@@ -167,6 +174,25 @@ def _tflite(found: Found, folder: Path, _asked: argparse.Namespace) -> Iterator[
 
 
 @contextmanager
+def _coreml(found: Found, folder: Path, _asked: argparse.Namespace) -> Iterator[Callable[[bytes], Answer]]:
+    """Yields the operations of the package, on images fitted to its size."""
+    from exporting.coreml.model import write_package
+
+    package = folder.with_suffix(COREML_SUFFIX)
+    write_package(found, package)
+    from benchmarks.core_ml import Evaluated  # coremltools warns of its own, unless our package was imported before
+
+    evaluated, labels = Evaluated(package), found.classifier.head.labels
+
+    def answer(image: bytes) -> Answer:
+        told = evaluated.predict({IMAGE: Image.open(io.BytesIO(image))})
+        shares = told[LABEL_PROBABILITIES]
+        return np.array([shares[label] for label in labels]), bool(told[KNOWN].item() > 0.5)
+
+    yield answer
+
+
+@contextmanager
 def _transformers(found: Found, folder: Path, asked: argparse.Namespace) -> Iterator[Callable[[bytes], Answer]]:
     """Yields the pipeline `image-classification` of transformers.js, which does not know strangers."""
     write_folder(found, folder, None)
@@ -189,10 +215,10 @@ def _transformers(found: Found, folder: Path, asked: argparse.Namespace) -> Iter
         taken.close()
 
 
-def _square(image: bytes) -> bytes:
-    """Returns an image of the size that a model for TensorFlow Lite takes, as PNG, which loses nothing."""
+def _fitted(image: bytes, size: InputSpec) -> bytes:
+    """Returns an image of a size, as the server fits it, in PNG, which loses nothing."""
     written = io.BytesIO()
-    Image.fromarray(load_image(image, _SQUARE)).save(written, "PNG", compress_level=1)
+    Image.fromarray(load_image(image, size)).save(written, "PNG", compress_level=1)
     return written.getvalue()
 
 
@@ -202,6 +228,7 @@ _FORMATS: Mapping[str, Callable[[Found, Path, argparse.Namespace], AbstractConte
     "web": _web,
     "tflite": _tflite,
     "tflite-photographs": _tflite,
+    "coreml": _coreml,
     "transformers.js": _transformers,
 }
 

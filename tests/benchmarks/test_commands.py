@@ -19,19 +19,6 @@ SERVING = {
     "doors": (*_ROUND, "--connections", "2"),
     "engine": _ROUND,
     "evaluation_speed": ("--ways", "5", "--shots", "1"),
-    "export_parity": (
-        "--data",
-        "clients/samples/query",
-        "--ways",
-        "3",
-        "--shots",
-        "2",
-        "--images",
-        "6",
-        "--formats",
-        "onnx",
-        "tflite",
-    ),
     "fairness": ("--rounds", "1", "--seconds", "0.5", "--connections", "8", "--bundle", "cifar-fs-resnet12@1"),
     "forgetting": ("--rounds", "1"),
     "gpu": ("--device", "cpu", "--seconds", "0.05"),
@@ -62,7 +49,6 @@ SERVING = {
 # Of a size that no flag makes smaller: slow tests.
 LONG = {
     "captures",
-    "export_parity",
     "doors",
     "fairness",
     "gpu",
@@ -107,13 +93,13 @@ NOT_RUN = {
     "several_tasks": "needs CIFAR-100 and Omniglot",
     "suspects": "needs cleanlab",
 }
-NO_COMMANDS = {"bundles", "postgres_server", "ray_process", "server_process"}
+NO_COMMANDS = {"bundles", "core_ml", "postgres_server", "ray_process", "server_process"}
 
 
 def test_every_command_is_run_somewhere_or_it_is_said_why_not() -> None:
     (folder,) = map(Path, benchmarks.__path__)
     commands = {path.stem for path in folder.glob("[a-z]*.py")} | {path.parent.name for path in folder.glob("*/__main__.py")}
-    told = [*SERVING, *ACCURACY, *ELSEWHERE, *NOT_RUN, *NO_COMMANDS]
+    told = [*SERVING, "export_parity", *ACCURACY, *ELSEWHERE, *NOT_RUN, *NO_COMMANDS]
     assert sorted(told) == sorted(commands)
 
 
@@ -133,6 +119,14 @@ def test_of_speed(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     table = table_of(name, *SERVING[name], flag, str(figures), capsys=capsys, monkeypatch=monkeypatch)
     assert len(re.findall(r"\d", table)) > 3
     assert figures.read_text().startswith(("{", "["))
+
+
+@pytest.mark.slow
+def test_of_exports(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = ("--data", "clients/samples/query", "--ways", "3", "--shots", "2", "--images", "6")
+    formats = ("tflite", "coreml", "onnx")
+    table = table_of("export_parity", *flags, "--formats", *formats, capsys=capsys, monkeypatch=monkeypatch)
+    assert re.findall(r"^(\w+) .* 100\.00% +100\.00%$", table, re.MULTILINE) == [*formats]
 
 
 @pytest.fixture(scope="module")

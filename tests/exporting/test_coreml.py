@@ -8,7 +8,6 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from PIL import Image
 
 from exporting.coreml.network import Network
 from exporting.model import find, to_answers
@@ -53,7 +52,7 @@ def test_what_the_package_says_is_the_servers_answer(
 ) -> None:
     from coremltools.models import MLModel  # It takes seconds, which every worker would spend if it stood above.
 
-    from tests.helpers.core_ml import predict
+    from benchmarks.core_ml import Evaluated
 
     (tmp_path / "c.safetensors").write_bytes(classifier_of(shipped_bundle, "task_1", "c", kind).to_bytes())
     package = tmp_path / "c.mlpackage"
@@ -67,11 +66,8 @@ def test_what_the_package_says_is_the_servers_answer(
     assert main(["export", "check", str(package)]) == 2
     assert "on macOS alone" in capsys.readouterr().err
 
-    def evaluated(_: MLModel, given: dict[str, Image.Image]) -> dict[str, object]:
-        return predict(package, given["image"])
-
     monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr(MLModel, "predict", evaluated)
+    monkeypatch.setattr(MLModel, "predict", lambda _, given: Evaluated(package).predict(given))
     assert main(["--json", "export", "check", str(package)]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["images"], told["same"]) == (5, 5)

@@ -1,6 +1,6 @@
 """Core ML on any system: the operations of a saved package, in NumPy and PyTorch, as Apple's reference of MIL defines them.
 
-It stands in for the framework, which only macOS has. It shows what the file says, and not what Apple's programs make of it.
+It stands in for the framework, which only macOS has. It shows what the file says, and not how Apple's programs round it.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,22 +17,32 @@ from torch.nn import functional
 Inputs = Mapping[str, Any]
 
 
-def predict(package: Path, image: Image.Image) -> dict[str, Any]:
-    """Returns the outputs of a package for an image, as `MLModel.predict` does."""
-    model = MLModel(str(package), skip_model_load=True)
-    spec = model.get_spec()
-    main = load(spec, spec.specificationVersion, model.weights_dir).functions["main"]
-    (name,) = (each.name for each in spec.description.input)
-    values: dict[str, Any] = {name: torch.from_numpy(np.asarray(image, np.float32).transpose(2, 0, 1)[None].copy())}
-    for operation in main.operations:
-        if operation.op_type == "const":
-            continue
-        given = {key: _given(each, values) for key, each in operation.inputs.items() if each is not None}
-        made = _OPERATIONS[operation.op_type](given)
-        for output, value in zip(operation.outputs, made if isinstance(made, tuple) else (made,), strict=True):
-            values[output.name] = value
-    found = {each.name: values[each.name] for each in main.outputs}
-    return {key: value.numpy() if isinstance(value, torch.Tensor) else value for key, value in found.items()}
+class Evaluated:
+    """A package as a function, as `MLModel` is where Core ML runs.
+
+    Args:
+        package: its folder.
+    """
+
+    def __init__(self, package: Path) -> None:
+        model = MLModel(str(package), skip_model_load=True)
+        spec = model.get_spec()
+        main = load(spec, spec.specificationVersion, model.weights_dir).functions["main"]
+        (self._image,) = (each.name for each in spec.description.input)
+        self._steps = [operation for operation in main.operations if operation.op_type != "const"]
+        self._outputs = [each.name for each in main.outputs]
+
+    def predict(self, given: Mapping[str, Image.Image]) -> dict[str, Any]:
+        """Returns the outputs for an image of the package's size, as `MLModel.predict` does."""
+        pixels = np.asarray(given[self._image], np.float32).transpose(2, 0, 1)[None]
+        values: dict[str, Any] = {self._image: torch.from_numpy(pixels.copy())}
+        for step in self._steps:
+            inputs = {key: _given(each, values) for key, each in step.inputs.items() if each is not None}
+            made = _OPERATIONS[step.op_type](inputs)
+            for output, value in zip(step.outputs, made if isinstance(made, tuple) else (made,), strict=True):
+                values[output.name] = value
+        found = {name: values[name] for name in self._outputs}
+        return {key: value.numpy() if isinstance(value, torch.Tensor) else value for key, value in found.items()}
 
 
 def _given(variable: Any, values: Mapping[str, Any]) -> Any:
