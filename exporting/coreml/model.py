@@ -16,6 +16,8 @@ from exporting.names import COREML_SUFFIX, IMAGE, KNOWN, LABEL, NOVELTY, PROBABI
 from exporting.whole import written_whole
 
 _TARGET = coremltools.target.iOS16
+# These put factors elsewhere. Numbers of eight bits must be scaled where the backbone's file says it, or are rounded to others.
+_LEFT_OUT = {"common::divide_to_multiply", "common::fuse_conv_scale"}
 
 
 def write_package(found: Found, path: Path) -> None:
@@ -45,6 +47,8 @@ def write_package(found: Found, path: Path) -> None:
 
 def _converted(script: torch.jit.ScriptModule, shape: tuple[int, ...], labels: list[str]) -> coremltools.models.MLModel:
     """Returns the model of TorchScript. A classifier's other outputs keep their names only if they are given in a step before."""
+    passes = coremltools.PassPipeline.DEFAULT
+    passes.remove_passes(_LEFT_OUT)
     image = coremltools.ImageType(name=IMAGE, shape=shape, color_layout=coremltools.colorlayout.RGB)
     program = coremltools.convert(
         script,
@@ -53,6 +57,7 @@ def _converted(script: torch.jit.ScriptModule, shape: tuple[int, ...], labels: l
         convert_to="milinternal",
         compute_precision=coremltools.precision.FLOAT32,
         minimum_deployment_target=_TARGET,
+        pass_pipeline=passes,
     )
     program.functions["main"].output_types = None  # they are for a model without labels
     return coremltools.convert(
@@ -61,5 +66,6 @@ def _converted(script: torch.jit.ScriptModule, shape: tuple[int, ...], labels: l
         classifier_config=coremltools.ClassifierConfig(labels, LABEL, PROBABILITIES),
         compute_precision=coremltools.precision.FLOAT32,
         minimum_deployment_target=_TARGET,
+        pass_pipeline=passes,
         skip_model_load=True,
     )

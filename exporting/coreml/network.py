@@ -5,6 +5,7 @@ Shape legend: 3 channels, H and W of the backbone's input, K classes.
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,31 @@ Attributes = Mapping[str, Any]
 _FLOAT = 1  # of onnx.TensorProto
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Scaled:
+    """Numbers of eight bits, or sums of their products, as whole numbers in float32.
+
+    Below 2²⁴ these are exact, as they are in a runtime that adds them up in 32 bits. Sums of what they stand for are not: they
+    would be rounded to other numbers of eight bits now and then, and further layers make more of that.
+
+    Attributes:
+        whole: the numbers, less the one that stands for 0.
+        scale: what 1 stands for, of a shape that goes with theirs.
+    """
+
+    whole: Tensor
+    scale: Tensor
+
+    @property
+    def value(self) -> Tensor:
+        """What they stand for."""
+        return self.whole * self.scale
+
+
 class Network(nn.Module):
     """Maps levels from 0 to 255, float32 (1, 3, H, W), to probabilities (1, K), known (1,) as 0 or 1, and novelty (1,).
 
-    Numbers of eight bits stay what they are, as whole numbers in float32.
+    Numbers of eight bits stay whole numbers, also where a convolution adds up their products.
 
     Args:
         model: from pixels (N, H, W, 3) to these.
@@ -60,6 +82,8 @@ class Network(nn.Module):
             return inputs[0]
         if node.op_type == "Transpose" or (pixels and node.op_type != "Cast"):
             raise ExportError(f"the backbone has {node.op_type} in a place that is not written for Core ML")
+        if node.op_type not in _OF_SCALED:
+            inputs = [each.value if isinstance(each, Scaled) else each for each in inputs]
         return _OPERATORS[node.op_type](attributes, *inputs)
 
 
@@ -73,7 +97,17 @@ def _padding(attributes: Attributes) -> Sequence[int]:
     return tuple(attributes.get("pads", [0, 0, 0, 0]))
 
 
-def _conv(attributes: Attributes, maps: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
+def _conv(attributes: Attributes, *inputs: Tensor | Scaled) -> Tensor | Scaled:
+    scaled = [each for each in inputs if isinstance(each, Scaled)]
+    if len(scaled) == len(inputs):
+        maps, kernel, *bias = scaled
+        scale = maps.scale * kernel.scale.reshape(1, -1, 1, 1)
+        if all(torch.allclose(each.scale.reshape(-1), scale.reshape(-1), atol=0.0) for each in bias):
+            return Scaled(_convolved(attributes, *(each.whole for each in scaled)), scale)
+    return _convolved(attributes, *(each.value if isinstance(each, Scaled) else each for each in inputs))
+
+
+def _convolved(attributes: Attributes, maps: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
     top, left, bottom, right = _padding(attributes)
     even = (top, left) == (bottom, right)
     padded = maps if even else functional.pad(maps, (left, right, top, bottom))
@@ -93,20 +127,21 @@ def _pool(attributes: Attributes, maps: Tensor) -> Tensor:
     return pooled
 
 
-def _quantize(_: Attributes, value: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
+def _quantize(_: Attributes, value: Tensor | Scaled, scale: Tensor, zero: Tensor) -> Tensor:
     if scale.numel() > 1:
         raise _unwritten("QuantizeLinear")
     limits = torch.iinfo(zero.dtype)
-    return torch.clamp(torch.round(value / scale) + float(zero), limits.min, limits.max)
+    levels = value.whole * (value.scale / scale) if isinstance(value, Scaled) else value / scale
+    return torch.clamp(torch.round(levels) + float(zero), limits.min, limits.max)
 
 
-def _dequantize(attributes: Attributes, whole: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
+def _dequantize(attributes: Attributes, whole: Tensor, scale: Tensor, zero: Tensor) -> Scaled:
     whole, zero = whole.to(torch.float32), zero.to(torch.float32)  # of eight bits Core ML reshapes nothing
     if scale.ndim and scale.numel() > 1:
         shape = [1] * whole.ndim
         shape[attributes.get("axis", 1)] = -1
         scale, zero = scale.reshape(shape), zero.reshape(shape)
-    return (whole - zero) * scale
+    return Scaled(whole - zero, scale)
 
 
 def _gemm(attributes: Attributes, value: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -155,7 +190,8 @@ def _two(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
     return lambda _, one, other: function(one, other)
 
 
-_OPERATORS: Mapping[str, Callable[..., Tensor]] = {
+_OF_SCALED = frozenset({"Conv", "QuantizeLinear"})  # Others get what the numbers stand for.
+_OPERATORS: Mapping[str, Callable[..., Tensor | Scaled]] = {
     "Add": _two(operator.add),
     "Cast": _cast,
     "Clip": _clip,

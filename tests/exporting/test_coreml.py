@@ -13,6 +13,7 @@ from exporting.coreml.network import Network
 from exporting.model import find, to_answers
 from headstart.__main__ import main
 from models.engine import EngineKind
+from models.processor import has_int8_instructions
 from tests.helpers.classifiers import classifier_of
 
 Printed = pytest.CaptureFixture[str]
@@ -20,6 +21,8 @@ Printed = pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("kind", ["onnx", "onnx-int8"])
 def test_the_network_answers_as_onnx_runtime_does(kind: EngineKind, shipped_bundle: Path) -> None:
+    if kind == "onnx-int8" and not has_int8_instructions():
+        pytest.skip("on this processor the sums of ONNX Runtime saturate")
     found = find(classifier_of(shipped_bundle, "task_1", "a", kind).to_bytes(), None)
     model = to_answers(found)
     images = found.bundle.golden_pixels[:3]
@@ -29,7 +32,7 @@ def test_the_network_answers_as_onnx_runtime_does(kind: EngineKind, shipped_bund
         with torch.no_grad():
             outputs = network(torch.from_numpy(image.transpose(2, 0, 1)[None].astype(np.float32)))
         for told, theirs in zip(outputs, expected, strict=True):
-            assert told[0].numpy() == pytest.approx(np.float32(theirs[at]), abs=2e-4 if kind == "onnx" else 0.05)
+            assert told[0].numpy() == pytest.approx(np.float32(theirs[at]), abs=2e-4)
 
 
 def test_a_package_has_its_own_ending_and_replaces_nothing(shipped_bundle: Path, tmp_path: Path, capsys: Printed) -> None:
@@ -71,3 +74,4 @@ def test_what_the_package_says_is_the_servers_answer(
     assert main(["--json", "export", "check", str(package)]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["images"], told["same"]) == (5, 5)
+    assert told["probability"] < 2e-4 or not has_int8_instructions()
