@@ -243,11 +243,11 @@ def test_a_long_list_of_broken_files_is_cut(tmp_path: Path) -> None:
 
 
 def test_every_class_with_too_few_usable_images_is_named_with_its_count(damaged: Path) -> None:
-    with pytest.raises(DataError, match=r"fewer than 14 usable images in .*: good \(13\)$"):
+    with pytest.raises(DataError, match=r"fewer than 14 usable images in .*: good \(13\); add some, or leave them out$"):
         load_images([damaged], ("mixed", "good"), SPEC, broken_share=1, minimum=14)  # 14 files are mixed, so far as one sees
-    with pytest.raises(DataError, match=r"fewer than 8 usable images in .*: mixed \(7\)$"):
+    with pytest.raises(DataError, match=r"fewer than 8 usable images in .*: mixed \(7\); add"):
         load_images([damaged], ("mixed", "good"), SPEC, broken_share=1, minimum=8)
-    with pytest.raises(DataError, match=r": mixed \(14\), good \(13\)$"):
+    with pytest.raises(DataError, match=r": mixed \(14\), good \(13\); add some, or leave them out$"):
         load_images([damaged], ("mixed", "good"), SPEC, minimum=20)
     assert len(load_images([damaged], ("mixed", "good"), SPEC, broken_share=1, minimum=7)) == 20
 

@@ -116,7 +116,7 @@ def _check_counts(counts: Mapping[str, int], classes: Sequence[str], minimum: in
         raise DataError(f"none of the {len(few)} classes asked for is in {where}: {some(list(few))}")
     if few:
         listed = ", ".join(f"{name} ({count})" for name, count in few.items())
-        raise DataError(f"classes with fewer than {minimum} usable images in {where}: {listed}")
+        raise DataError(f"classes with fewer than {minimum} usable images in {where}: {listed}; add some, or leave them out")
 
 
 def _check_memory(count: int, spec: InputSpec) -> None:
