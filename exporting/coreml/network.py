@@ -37,7 +37,7 @@ class Scaled:
 
     @property
     def value(self) -> Tensor:
-        """What they stand for."""
+        """The real numbers that they stand for."""
         return self.whole * self.scale
 
 
