@@ -44,7 +44,13 @@ def asked(queries: Labelled) -> Sequence[bytes]:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, small_bundles: Path) -> Iterator[RayProcess]:
     folder = tmp_path_factory.mktemp("ray")
-    with RayProcess(folder / "data", engine="onnx", bundles_dir=str(small_bundles), max_body_bytes=str(LIMIT)) as application:
+    with RayProcess(
+        folder / "data",
+        engine="onnx",
+        bundles_dir=str(small_bundles),
+        max_body_bytes=str(LIMIT),
+        queue_seconds=str(SECONDS),  # Where other tests use the cores, an image may wait for longer than usual.
+    ) as application:
         yield application
 
 
