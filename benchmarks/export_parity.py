@@ -180,7 +180,7 @@ def _coreml(found: Found, folder: Path, _asked: argparse.Namespace) -> Iterator[
 
     package = folder.with_suffix(COREML_SUFFIX)
     write_package(found, package)
-    from benchmarks.core_ml import Evaluated  # coremltools warns of its own, unless our package was imported before
+    from benchmarks.core_ml import Evaluated  # coremltools warns unless `exporting.coreml` came first
 
     evaluated, labels = Evaluated(package), found.classifier.head.labels
 

@@ -119,7 +119,7 @@ class ServerProcess:
             try:
                 socket.create_connection((address[0], int(address[1])), timeout=1).close()  # costs less than a client
                 # A request that was given up would be answered later, and counted in the metrics.
-                if httpx.get(f"{self.url}{until}", timeout=_START_SECONDS).status_code == 200:
+                if httpx.get(f"{self.url}{until}", timeout=max(1.0, deadline - time.monotonic())).status_code == 200:
                     return
             except (OSError, httpx.TransportError):
                 pass

@@ -16,7 +16,7 @@ from exporting.names import COREML_SUFFIX, IMAGE, KNOWN, LABEL, NOVELTY, PROBABI
 from exporting.whole import written_whole
 
 _TARGET = coremltools.target.iOS16
-# These put factors elsewhere. Numbers of eight bits must be scaled where the backbone's file says it, or are rounded to others.
+# These move factors. Some numbers would then be rounded to other ones of eight bits than the server's.
 _LEFT_OUT = {"common::divide_to_multiply", "common::fuse_conv_scale"}
 
 
@@ -48,6 +48,7 @@ def write_package(found: Found, path: Path) -> None:
 def _converted(script: torch.jit.ScriptModule, shape: tuple[int, ...], labels: list[str]) -> coremltools.models.MLModel:
     """Returns the model of TorchScript. A classifier's other outputs keep their names only if they are given in a step before."""
     passes = coremltools.PassPipeline.DEFAULT
+    assert _LEFT_OUT.issubset(passes.passes)  # An unknown name would be passed over in silence.
     passes.remove_passes(_LEFT_OUT)
     image = coremltools.ImageType(name=IMAGE, shape=shape, color_layout=coremltools.colorlayout.RGB)
     program = coremltools.convert(

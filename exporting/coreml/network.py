@@ -24,8 +24,8 @@ _FLOAT = 1  # of onnx.TensorProto
 class Scaled:
     """Numbers of eight bits, or sums of their products, as whole numbers in float32.
 
-    Below 2²⁴ these are exact, as they are in a runtime that adds them up in 32 bits. Sums of what they stand for are not: they
-    would be rounded to other numbers of eight bits now and then, and further layers make more of that.
+    Below 2²⁴ these are exact, as they are in a runtime that adds them up in 32 bits. Sums of what they stand for are not. They
+    would be rounded to other numbers of eight bits now and then, and further layers would make more of that.
 
     Attributes:
         whole: the numbers, less the one that stands for 0.
@@ -74,7 +74,7 @@ class Network(nn.Module):
                 raise _unwritten(node.op_type) from error
             if node.op_type == "Cast" and node.input[0] in pixels:
                 pixels.add(node.output[0])
-        return tuple(values[name].to(torch.float32) for name in self._outputs)
+        return tuple(_value(values[name]).to(torch.float32) for name in self._outputs)
 
     @staticmethod
     def _step(node: NodeProto, attributes: Attributes, inputs: Sequence[Any], pixels: bool) -> Any:
@@ -83,8 +83,12 @@ class Network(nn.Module):
         if node.op_type == "Transpose" or (pixels and node.op_type != "Cast"):
             raise ExportError(f"the backbone has {node.op_type} in a place that is not written for Core ML")
         if node.op_type not in _OF_SCALED:
-            inputs = [each.value if isinstance(each, Scaled) else each for each in inputs]
+            inputs = [_value(each) for each in inputs]
         return _OPERATORS[node.op_type](attributes, *inputs)
+
+
+def _value(each: Any) -> Any:
+    return each.value if isinstance(each, Scaled) else each
 
 
 def _unwritten(kind: str) -> ExportError:
@@ -102,9 +106,10 @@ def _conv(attributes: Attributes, *inputs: Tensor | Scaled) -> Tensor | Scaled:
     if len(scaled) == len(inputs):
         maps, kernel, *bias = scaled
         scale = maps.scale * kernel.scale.reshape(1, -1, 1, 1)
-        if all(torch.allclose(each.scale.reshape(-1), scale.reshape(-1), atol=0.0) for each in bias):
+        separate = maps.scale.numel() == 1 and kernel.scale.numel() == kernel.scale.shape[:1].numel()  # one for each output map
+        if separate and all(torch.allclose(each.scale.reshape(-1), scale.reshape(-1), atol=0.0) for each in bias):
             return Scaled(_convolved(attributes, *(each.whole for each in scaled)), scale)
-    return _convolved(attributes, *(each.value if isinstance(each, Scaled) else each for each in inputs))
+    return _convolved(attributes, *(_value(each) for each in inputs))
 
 
 def _convolved(attributes: Attributes, maps: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -101,7 +101,7 @@ class Forwarding:
             StorageFailed: the owner ended before it answered.
         """
         limited = LimitedBody(self._bodies, scope, receive)
-        limited.check_declared()  # Else either this worker or the owner would refuse it, whichever is quicker.
+        limited.check_declared()  # Otherwise this worker or the owner refuses it, whichever is quicker.
         readable = scope["method"] in _READS
         try:
             for may_try_again in (readable, False):

@@ -104,11 +104,12 @@ def test_it_goes_on_where_it_was_stopped(
 
     monkeypatch.setattr(continual, "_SEARCHED", 1)
     monkeypatch.setattr(continual_tasks, "_HELD_OUT", 2)  # so that there is less to learn from
+    begun = len(METHODS["EWC"].candidates) - 1
     searched = sum(len(method.candidates) for method in METHODS.values())
     with pytest.raises(Stopped):
-        stopped_after(2)  # in the search for EWC, one candidate short
+        stopped_after(begun)  # in the search for EWC, one candidate short
     with pytest.raises(Stopped):
-        stopped_after(searched - 2 + len(METHODS) + 2)  # after the searches, in the methods' second task
+        stopped_after(searched - begun + len(METHODS) + 2)  # after the searches, in the methods' second task
     stopped_after(2 * len(METHODS) - 2)
     first = lines(out)
     monkeypatch.setattr(continual, "learn", learn)

@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import Error, Locator, Page, expect
+from playwright import sync_api
+from playwright.sync_api import Locator, Page, expect
 
 from benchmarks.server_process import ROOT
 from tests.helpers.samples import SAMPLES
@@ -16,8 +17,8 @@ SCREENSHOTS = ROOT / "tests" / "web" / "screenshots"
 SUPPORT = sorted((SAMPLES / "support").iterdir())
 """Folders of five photographs each."""
 FISH, PALACE, TOOL, TOWER, WINDMILL = SUPPORT
-_ATTEMPTS = 20  # of half a second, for a place to look ready
-_HALF_A_SECOND = 500.0  # in milliseconds
+_ATTEMPTS = 20
+_READY_MS, _REACHED_MS = 500.0, 5000.0  # for a place to look ready, and to get what was dropped
 
 
 def drop(place: Locator, paths: Sequence[Path]) -> None:
@@ -40,10 +41,10 @@ def drop(place: Locator, paths: Sequence[Path]) -> None:
         at = box["x"] + box["width"] / 2, box["y"] + 12
         send("dragEnter", *at)
         send("dragOver", *at)
-        with suppress(AssertionError, Error):
-            expect(place).to_have_class(re.compile(r"\bheld\b"), timeout=_HALF_A_SECOND)
+        with suppress(AssertionError, sync_api.TimeoutError):
+            expect(place).to_have_class(re.compile(r"\bheld\b"), timeout=_READY_MS)
             send("drop", *at)
-            place.page.wait_for_function("reached", timeout=_HALF_A_SECOND)
+            place.page.wait_for_function("window.reached", timeout=_REACHED_MS)
             session.detach()
             return
         send("dragCancel", *at)
