@@ -19,7 +19,8 @@ from exporting.errors import ExportError
 from exporting.tflite.graph import Graph, Scale, Tensor
 from exporting.tflite.operators import Operators
 
-_EIGHT_BITS = {"Add", "Conv", "LeakyRelu", "MaxPool", "Relu"}
+# TensorFlow Lite rounds a leaky ReLU of eight bits differently than ONNX Runtime.
+_EIGHT_BITS = {"Add", "Conv", "MaxPool", "Relu"}
 _CHANNELS_FIRST = [0, 3, 1, 2]
 
 

@@ -100,7 +100,7 @@ class Operators:
     def _leaky_relu(self, attributes: Attributes, inputs: Sequence[Value], output: Tensor) -> Tensor:
         options = schema.LeakyReluOptionsT()
         options.alpha = attributes.get("alpha", 0.01)
-        return self._graph.operator("LEAKY_RELU", [_tensor(inputs[0])], output, options, 2 if output.scale else 1)
+        return self._graph.operator("LEAKY_RELU", [_tensor(inputs[0])], output, options)
 
     def _softmax(self, attributes: Attributes, inputs: Sequence[Value], output: Tensor) -> Tensor:
         if len(output.shape) != 2 or attributes.get("axis", -1) not in {-1, 1}:

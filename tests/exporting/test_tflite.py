@@ -14,6 +14,7 @@ from headstart import Client
 from headstart.__main__ import main
 from models.images.preprocess import Pixels, fit_pixels
 from models.manifest import InputSpec
+from models.processor import has_int8_instructions
 from tests.helpers.classifiers import classifier_of
 from tests.helpers.samples import SAMPLES, read_samples
 from tests.helpers.servers import ServerProcess
@@ -135,7 +136,9 @@ def test_int8_stays_int8(shipped_bundle: Path, tmp_path: Path, capsys: Printed) 
     assert not any(each["dtype"] == np.float32 and each["name"].endswith("/kernel") for each in details)
     capsys.readouterr()
     assert main(["--json", "export", "check", str(tmp_path / "int8")]) == 0
-    assert json.loads(capsys.readouterr().out)["tolerance"] == 0.05
+    told = json.loads(capsys.readouterr().out)
+    assert told["tolerance"] == 0.05
+    assert told["probability"] < 2e-4 or not has_int8_instructions()
 
 
 def test_a_class_called_none_and_several_labels(client: Client, tmp_path: Path) -> None:
