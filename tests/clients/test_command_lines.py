@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.server_process import ROOT, free_port
@@ -17,6 +18,7 @@ from headstart import Client
 from headstart.__main__ import main
 from tests.helpers.samples import Labelled
 from tests.helpers.servers import ServerProcess, run_server
+from tests.helpers.waiting import wait_until
 from training.__main__ import main as headstart_train
 
 PASSWORD = "s3cret"
@@ -208,6 +210,8 @@ def test_ctrl_c_ends_the_command_with_a_word(tmp_path: Path) -> None:
                 connection, _ = silent.accept()
                 with connection:
                     assert connection.recv(1)
+                    # A signal that comes just before Python waits for the socket is seen only after that.
+                    wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_SLEEPING)
                     process.send_signal(signal.SIGINT)
                     assert process.wait(30) == 130
             finally:
