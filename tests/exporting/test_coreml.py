@@ -139,8 +139,9 @@ def test_what_the_package_says_is_the_servers_answer(
     assert main(["export", "check", str(package)]) == 2
     assert "on macOS alone" in capsys.readouterr().err
 
+    evaluated = Evaluated(package)
     monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr(MLModel, "predict", lambda _, given: Evaluated(package).predict(given))
+    monkeypatch.setattr(MLModel, "predict", lambda _, given: evaluated.predict(given))
     assert main(["--json", "export", "check", str(package)]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["images"], told["same"]) == (5, 5)
